@@ -1,0 +1,1 @@
+"""Measures runs, compares generations on the same work, and writes the report."""

@@ -1,0 +1,1 @@
+"""What no single generation owns: attention, dropout, losses."""

@@ -1,0 +1,1 @@
+"""The family tree: the table of generations, and one file for each."""

@@ -1,0 +1,1 @@
+"""Turns flat ids into batches: counts, windows, causal rows, masked sentence pairs."""
