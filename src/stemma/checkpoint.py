@@ -1,0 +1,306 @@
+"""The run folder: config, tokenizer, tensors, metrics and training state; pure I/O, knows no model.
+
+    RUN/config.json        the resolved config, versioned
+        tokenizer.json     (with companions of its kind, if any)
+        model.safetensors  the finished weights
+        metrics.jsonl      one fact a line
+        ledger.json        what became of every character of the corpus
+        README.md          the model card
+        state/step-N/      what resume needs: weights, optimiser, counters
+        manifest.json      sizes and checksums of all of these: written last, it *is* the commit
+
+Everything is written aside, fsynced and renamed; the manifest comes after what it names, so a kill at
+any moment leaves the old state or the new one. No pickles: safetensors and JSON alone.
+"""
+
+import contextlib
+import errno
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stemma.errors import BudgetError, RunError
+
+FORMAT = 1
+_ROOT_FILES = ("config.json", "model.safetensors", "ledger.json", "README.md")
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Writes the file aside, fsyncs it and renames it into place."""
+    aside = path.with_name(f".{path.name}.aside")
+    with _disk_full_told(path), aside.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(aside, path)
+    sync_folder(path.parent)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes the value as indented JSON, atomically."""
+    write_bytes(path, (json.dumps(value, ensure_ascii=False, indent=2) + "\n").encode())
+
+
+def write_tensors(path: Path, tensors: Mapping[str, np.ndarray]) -> None:
+    """Writes a safetensors file atomically. Arrays are stored as they are, row-major."""
+    from safetensors.numpy import save_file
+
+    aside = path.with_name(f".{path.name}.aside")
+    with _disk_full_told(path):
+        save_file({name: np.ascontiguousarray(array) for name, array in tensors.items()}, aside)
+        with aside.open("rb+") as file:
+            os.fsync(file.fileno())
+    os.replace(aside, path)
+    sync_folder(path.parent)
+
+
+def map_tensors(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of a safetensors file, memory-mapped and read-only: opening costs nothing."""
+    kinds = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "<i1"}
+    kinds |= {"U64": "<u8", "U32": "<u4", "U16": "<u2", "U8": "<u1", "BOOL": "?"}
+    try:
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            header = json.loads(file.read(length))
+        flat = np.memmap(path, np.uint8, "r", offset=8 + length) if path.stat().st_size > 8 + length else np.empty(0, np.uint8)
+        tensors = {}
+        for name, entry in header.items():
+            if name != "__metadata__":
+                first, last = entry["data_offsets"]
+                tensors[name] = flat[first:last].view(kinds[entry["dtype"]]).reshape(entry["shape"])
+        return tensors
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RunError(f"{path} cannot be read ({error})", "a safetensors file", "restore it from a copy, or train again") from error
+
+
+def checksum(path: Path) -> str:
+    """The file's BLAKE2b digest (16 bytes, hexadecimal)."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+
+
+def sync_folder(path: Path) -> None:
+    """Makes renames inside the folder durable."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+class RunFolder:
+    """A run folder on disk. `open` wants one that exists; `create` makes it or takes it up again."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.manifest: dict[str, Any] = {}
+
+    @classmethod
+    def create(cls, path: Path, config: Mapping[str, Any]) -> "RunFolder":
+        """A folder to train into: new with this config, or an earlier one whose config is the same."""
+        folder = cls(path)
+        path.mkdir(parents=True, exist_ok=True)
+        if (path / "manifest.json").exists():
+            folder.manifest = _read_json(path / "manifest.json")
+            folder._refuse_other(config)
+        else:
+            strangers = [child.name for child in path.iterdir() if child.name not in _OURS]
+            if strangers and not (path / "config.json").exists():
+                raise RunError(f"{path} holds other files ({strangers[0]})", "an empty or a new folder", "choose another --out")
+            write_json(path / "config.json", config)
+            folder._commit(state=None, metrics_bytes=0, finished=False)
+        return folder
+
+    @classmethod
+    def open(cls, path: Path) -> "RunFolder":
+        """An existing run folder, its manifest read and the sizes of its files checked."""
+        folder = cls(path)
+        if not (path / "manifest.json").exists():
+            raise RunError(f"{path} is not a run folder: it has no manifest.json", "a folder made by stemma pretrain or finetune", "check the path")
+        folder.manifest = _read_json(path / "manifest.json")
+        if folder.manifest.get("format", 0) > FORMAT:
+            raise RunError(f"{path} has run format {folder.manifest['format']}", f"format {FORMAT} or older", "update stemma")
+        for name, entry in folder.manifest["files"].items():
+            file = path / name
+            if not file.exists() or file.stat().st_size != entry["bytes"]:
+                found = f"{file.stat().st_size} bytes" if file.exists() else "missing"
+                raise RunError(f"{file} is damaged: {found}", f"{entry['bytes']} bytes", "restore it from a copy, or run the same command again")
+        return folder
+
+    def verify(self) -> None:
+        """Compares every file with its checksum; RunError names the first that differs."""
+        for name, entry in self.manifest["files"].items():
+            if checksum(self.path / name) != entry["blake2b"]:
+                raise RunError(f"{self.path / name} is damaged: its checksum differs", "the bytes that were written", "restore it from a copy, or train again")
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The resolved config as plain tables."""
+        return _read_json(self.path / "config.json")
+
+    @property
+    def finished(self) -> bool:
+        """True when training ended and model.safetensors is final."""
+        return bool(self.manifest.get("finished"))
+
+    @property
+    def tokenizer_path(self) -> Path:
+        """Where the tokenizer stands."""
+        return self.path / "tokenizer.json"
+
+    def tensors(self) -> dict[str, np.ndarray]:
+        """The finished weights, memory-mapped and read-only."""
+        if not self.finished:
+            step = f" (saved at {self.manifest['state']})" if self.manifest.get("state") else ""
+            raise RunError(f"{self.path} is not finished{step}", "a finished run", "run the same pretrain command again: it goes on where it was")
+        return map_tensors(self.path / "model.safetensors")
+
+    def append_metrics(self, facts: list[dict[str, Any]]) -> None:
+        """Adds facts to metrics.jsonl; they count once the next save commits them."""
+        with _disk_full_told(self.path), (self.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
+            file.writelines(json.dumps(fact, ensure_ascii=False) + "\n" for fact in facts)
+            file.flush()
+            os.fsync(file.fileno())
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """The committed facts of metrics.jsonl."""
+        path = self.path / "metrics.jsonl"
+        if not path.exists():
+            return []
+        text = path.read_bytes()[: self.manifest["metrics_bytes"]].decode()
+        return [json.loads(line) for line in text.splitlines()]
+
+    def save_state(self, step: int, arrays: Mapping[str, Mapping[str, np.ndarray]], facts: Mapping[str, Any]) -> None:
+        """Commits the training state at `step`: named groups of arrays (`model`, `optimiser`) and JSON facts."""
+        name = f"step-{step:09d}"
+        if self.manifest.get("state") == name:
+            return
+        aside, place = self.path / "state" / f".{name}.aside", self.path / "state" / name
+        for stale in (aside, place):
+            shutil.rmtree(stale, ignore_errors=True)
+        aside.mkdir(parents=True)
+        for group, tensors in arrays.items():
+            write_tensors(aside / f"{group}.safetensors", tensors)
+        write_json(aside / "facts.json", dict(facts))
+        os.replace(aside, place)
+        sync_folder(place.parent)
+        self._commit(state=name, metrics_bytes=self._metrics_size(), finished=False)
+        self._sweep()
+
+    def load_state(self) -> tuple[dict[str, dict[str, np.ndarray]], dict[str, Any]] | None:
+        """The last committed state, checked against its checksums, or None; drops what came after it."""
+        path = self.path / "metrics.jsonl"
+        if path.exists() and path.stat().st_size > self.manifest["metrics_bytes"]:
+            os.truncate(path, self.manifest["metrics_bytes"])
+        if not self.manifest.get("state"):
+            return None
+        self.verify()
+        place = self.path / "state" / self.manifest["state"]
+        arrays = {file.stem: map_tensors(file) for file in sorted(place.glob("*.safetensors"))}
+        return arrays, _read_json(place / "facts.json")
+
+    def finish(self, card: str, ledger: Mapping[str, Any], tensors: Mapping[str, np.ndarray] | None = None) -> None:
+        """Commits the end of training: the weights (those of the last state, unless given), card and ledger."""
+        model = self.path / "model.safetensors"
+        if tensors is not None:
+            write_tensors(model, tensors)
+        else:
+            _link(self.path / "state" / self.manifest["state"] / "model.safetensors", model)
+        write_json(self.path / "ledger.json", ledger)
+        write_bytes(self.path / "README.md", card.encode())
+        self._commit(state=self.manifest.get("state"), metrics_bytes=self._metrics_size(), finished=True)
+        self._sweep()
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Holds the folder for one writer; RunError when another process trains into it."""
+        with (self.path / ".lock").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise RunError(f"{self.path} is in use by another process", "one writer a run folder", "wait for it, or choose another --out") from error
+            yield
+
+    def _commit(self, state: str | None, metrics_bytes: int, finished: bool) -> None:
+        names = [name for name in _ROOT_FILES if (self.path / name).exists() and (finished or name != "model.safetensors")]
+        names += sorted(child.name for child in self.path.glob("tokenizer*.json"))
+        if state:
+            names += sorted(f"state/{state}/{child.name}" for child in (self.path / "state" / state).iterdir())
+        known = self.manifest.get("files", {}) if self.manifest.get("state") == state else {}
+        files = {}
+        for name in names:
+            file = self.path / name
+            reuse = name.startswith("state/") and name in known
+            files[name] = known[name] if reuse else {"bytes": file.stat().st_size, "blake2b": checksum(file)}
+        manifest = {"format": FORMAT, "finished": finished, "state": state, "metrics_bytes": metrics_bytes, "files": files}
+        write_json(self.path / "manifest.json", manifest)
+        self.manifest = manifest
+
+    def _sweep(self) -> None:
+        """Removes states that the manifest no longer names."""
+        for child in (self.path / "state").glob("*"):
+            if child.name != self.manifest["state"]:
+                shutil.rmtree(child, ignore_errors=True)
+
+    def _metrics_size(self) -> int:
+        path = self.path / "metrics.jsonl"
+        return path.stat().st_size if path.exists() else 0
+
+    def _refuse_other(self, config: Mapping[str, Any]) -> None:
+        differing = [key for key, old, new in _differences("", self.config, json.loads(json.dumps(config)))]
+        if differing:
+            key, old, new = next(_differences("", self.config, json.loads(json.dumps(config))))
+            raise RunError(
+                f"{self.path} was begun with other settings: {key} was {old!r}, now {new!r}",
+                "the settings it was begun with, to go on",
+                "repeat the earlier command, or choose another --out",
+            )
+
+
+_OURS = {".lock", "store", "manifest.json", "config.json", ".config.json.aside", ".manifest.json.aside"}
+
+
+def _differences(path: str, old: Any, new: Any) -> Iterator[tuple[str, Any, Any]]:
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in sorted({*old, *new}):
+            yield from _differences(f"{path}.{key}".lstrip("."), old.get(key), new.get(key))
+    elif old != new:
+        yield path, old, new
+
+
+def _link(source: Path, target: Path) -> None:
+    aside = target.with_name(f".{target.name}.aside")
+    aside.unlink(missing_ok=True)
+    try:
+        os.link(source, aside)
+    except OSError:  # a file system without hard links
+        shutil.copyfile(source, aside)
+        with aside.open("rb+") as file:
+            os.fsync(file.fileno())
+    os.replace(aside, target)
+    sync_folder(target.parent)
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RunError(f"{path} cannot be read ({error})", "JSON written by stemma", "restore it from a copy, or train again") from error
+
+
+@contextlib.contextmanager
+def _disk_full_told(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            free = shutil.disk_usage(path.parent).free // 2**20
+            raise BudgetError(f"{path}: the disk is full ({free} MiB free)", "room for the run folder", "free some space and run the same command again") from error
+        raise

@@ -1,0 +1,236 @@
+"""Sentence pairs and single segments for BERT (Devlin 2018, section 3.1; create_pretraining_data.py).
+
+Per document, sentences are gathered until a target length is reached and split at a drawn border into
+A and B; half of the time (and whenever there is one sentence alone) B comes from another document
+instead and the sentences it displaced are used again. Pairs that are too long lose tokens at a drawn
+end of the longer part. Instances shorter than a row share it; attention never crosses between them.
+
+Deviates: a sentence longer than an instance is cut into several, where the original throws its tail
+away; masks are drawn anew each epoch unless `dynamic` is off.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numba import njit
+
+from stemma.config import Natural, Positive, Share
+from stemma.errors import DataError, UsageError
+from stemma.objectives.batch import Batch, generator, seed_for
+from stemma.objectives.epochs import Epochs
+from stemma.objectives.masked import Masking, mask_tokens
+from stemma.objectives.packing import pack
+from stemma.tokens.store import TokenStore
+from stemma.tokens.tokenizer import TokenFacts
+
+
+@dataclass(frozen=True)
+class Config:
+    """How documents become masked instances."""
+
+    pairs: bool = True  # sentence pairs with next-sentence labels; off: single segments, masked tokens alone
+    mask_share: Share = 0.15  # of an instance's tokens, chosen for prediction
+    most_predictions: Natural = 0  # an instance; 0: no limit beyond the share
+    short_share: Share = 0.1  # of document passes whose target length is drawn shorter
+    dynamic: bool = True  # masks and pairs drawn anew each epoch; off: as the original, `copies` fixed ones
+    copies: Positive = 10  # fixed instances of each text when not dynamic (dupe_factor)
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """An epoch's instances and the rows they share."""
+
+    spans: np.ndarray  # (I, 4) token offsets: A from, A to, B from, B to
+    random: np.ndarray  # (I,) 1 where B does not follow A
+    instances: np.ndarray  # (I,) in row order
+    row_starts: np.ndarray  # (R+1,) into `instances`
+
+    @property
+    def rows(self) -> int:
+        return len(self.row_starts) - 1
+
+
+class Pairs:
+    """Batches of `ids`, `positions`, `segments`, `types`, `labels` (B T), and `next`, `cls` (N,)."""
+
+    def __init__(self, store: TokenStore, facts: TokenFacts, config: Config, *, seed: int, batch_tokens: int, max_length: int) -> None:
+        missing = [name for name in ("cls", "sep", "mask") if name not in facts.specials]
+        if missing:
+            raise UsageError(f"the tokenizer has no {missing[0]!r} token", "a tokenizer with cls, sep and mask", "set tokenizer.kind to wordpiece or unigram")
+        if max_length < 8:
+            raise UsageError(f"model.max_length = {max_length} is too short for a pair", "8 or more", "raise model.max_length")
+        if len(store.ids) == 0:
+            raise DataError("the token store is empty", "a corpus with text", "run `stemma corpus check` on it")
+        self._store, self._facts, self._config, self._seed, self._length = store, facts, config, seed, max_length
+        self._specials = 3 if config.pairs else 2
+        room = max_length - self._specials
+        self._sentences, self._documents = _cut_long(np.asarray(store.sentence_starts), np.asarray(store.document_starts), room)
+        self._masking = Masking(config.mask_share, config.most_predictions)
+        self._rows_per_step = max(1, batch_tokens // max_length)
+        self._epochs = Epochs(self._plan, self._rows_per_step)
+
+    def steps_in_epoch(self, epoch: int) -> int:
+        """Steps of the epoch."""
+        return self._epochs.steps(epoch)
+
+    def epoch_of(self, step: int) -> tuple[int, int]:
+        """(epoch, step within it)."""
+        return self._epochs.locate(step)
+
+    def ledger(self) -> dict[str, int]:
+        """What the first epoch does with the store's tokens: how many it shows, and how many it misses
+        because they were cut from over-long pairs (other epochs cut elsewhere)."""
+        plan = self._epochs.plan(0)
+        change = np.zeros(len(self._store.ids) + 1, np.int32)
+        np.add.at(change, plan.spans[:, [0, 2]].ravel(), 1)
+        np.add.at(change, plan.spans[:, [1, 3]].ravel(), -1)
+        shown = int((np.cumsum(change[:-1]) > 0).sum())
+        return {"tokens": len(self._store.ids), "used": shown, "cut_from_long_pairs": len(self._store.ids) - shown, "instances": len(plan.spans)}
+
+    def batch(self, step: int, rank: int = 0, ranks: int = 1) -> Batch:
+        """The rows of `step` that fall to `rank`; a pure function of the seed and the step."""
+        plan, epoch, chosen = self._epochs.rows(step, rank, ranks)
+        version = epoch if self._config.dynamic else epoch % self._config.copies
+        batch = self._rows(plan, chosen)
+        special = np.isin(batch["ids"], [self._facts.specials["cls"], self._facts.specials["sep"]])
+        rng = generator(self._seed, "mask", version, chosen.start)
+        batch["ids"], batch["labels"] = mask_tokens(
+            batch["ids"], batch["segments"], ~special, self._masking, self._facts.specials["mask"], self._facts.vocab_size, rng
+        )
+        return batch
+
+    def _rows(self, plan: _Plan, chosen: range) -> Batch:
+        filled = [self._filled(plan, row) for row in chosen]
+        shape = (len(chosen), max(filled, default=1))
+        batch = {name: np.zeros(shape, np.int64) for name in ("ids", "positions", "segments", "types")}
+        batch["ids"][:] = self._facts.specials.get("pad", 0)
+        starts, following = [], []
+        cls, sep, ids = self._facts.specials["cls"], self._facts.specials["sep"], self._store.ids
+        for row, number in enumerate(chosen):
+            at = 0
+            for segment, instance in enumerate(plan.instances[plan.row_starts[number] : plan.row_starts[number + 1]], 1):
+                a_from, a_to, b_from, b_to = plan.spans[instance]
+                middle = at + 1 + a_to - a_from  # the first [SEP]
+                end = middle + (1 + b_to - b_from if self._config.pairs else 0)  # the last [SEP]
+                batch["ids"][row, at], batch["ids"][row, middle], batch["ids"][row, end] = cls, sep, sep
+                batch["ids"][row, at + 1 : middle] = ids[a_from:a_to]
+                batch["ids"][row, middle + 1 : end] = ids[b_from:b_to]
+                batch["types"][row, middle + 1 : end + 1] = 1
+                batch["positions"][row, at : end + 1] = np.arange(end + 1 - at)
+                batch["segments"][row, at : end + 1] = segment
+                starts.append(row * shape[1] + at)
+                following.append(plan.random[instance])
+                at = end + 1
+        if self._config.pairs:
+            batch["cls"], batch["next"] = np.array(starts, np.int64), np.array(following, np.int64)
+        return batch
+
+    def _filled(self, plan: _Plan, row: int) -> int:
+        """Positions of the row that hold tokens."""
+        spans = plan.spans[plan.instances[plan.row_starts[row] : plan.row_starts[row + 1]]]
+        return int((spans[:, 1] - spans[:, 0] + spans[:, 3] - spans[:, 2] + self._specials).sum())
+
+    def _plan(self, epoch: int) -> _Plan:
+        version = epoch if self._config.dynamic else epoch % self._config.copies
+        rng = generator(self._seed, "pairs", version)
+        room = self._length - self._specials
+        order = rng.permutation(len(self._documents) - 1)
+        gather = _pairs if self._config.pairs else _singles
+        seed = np.uint64(seed_for(self._seed, "instances", version))
+        spans, random = gather(self._sentences, self._documents, order, room, self._config.short_share, seed)
+        lengths = spans[:, 1] - spans[:, 0] + spans[:, 3] - spans[:, 2] + self._specials
+        instances, row_starts = pack(lengths, self._length, self._rows_per_step, rng)
+        return _Plan(spans, random, instances, row_starts)
+
+
+def _cut_long(sentences: np.ndarray, documents: np.ndarray, room: int) -> tuple[np.ndarray, np.ndarray]:
+    """Sentence and document borders after cutting sentences longer than `room` into equal parts."""
+    lengths = np.diff(sentences)
+    parts = np.maximum(1, -(-lengths // room))
+    first = np.concatenate([[0], np.cumsum(parts)])  # new index of each old sentence
+    of = np.repeat(np.arange(len(lengths)), parts)
+    part = np.arange(len(of)) - first[of]
+    starts = sentences[of] + part * lengths[of] // parts[of]
+    return np.append(starts, sentences[-1]), first[documents]
+
+
+@njit(cache=True)
+def _next(state):  # type: ignore[no-untyped-def]
+    """SplitMix64: a draw in [0, 1) from a one-element state that it moves."""
+    state[0] += np.uint64(0x9E3779B97F4A7C15)
+    z = state[0]
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    z = z ^ (z >> np.uint64(31))
+    return np.float64(z >> np.uint64(11)) * (1.0 / 9007199254740992.0)
+
+
+@njit(cache=True)
+def _below(state, n):  # type: ignore[no-untyped-def]
+    """A whole number drawn evenly from 0..n-1."""
+    return min(np.int64(_next(state) * n), n - 1)
+
+
+@njit(cache=True)
+def _pairs(sentences, documents, order, room, short_share, seed):  # type: ignore[no-untyped-def]
+    """One pass over all documents: (spans (I, 4), random (I,))."""
+    state = np.array([seed], np.uint64)
+    most = len(sentences)
+    spans, random, count = np.empty((most, 4), np.int64), np.empty(most, np.int64), 0
+    for document in order:
+        first, last = documents[document], documents[document + 1]
+        target = room
+        if _next(state) < short_share:
+            target = 2 + _below(state, room - 1)
+        i = first
+        while i < last:
+            chunk = i  # sentences i..end-1
+            end = i + 1
+            while end < last and sentences[end] - sentences[chunk] < target:
+                end += 1
+            border = end if end - chunk == 1 else chunk + 1 + _below(state, end - chunk - 1)
+            a_from, a_to = sentences[chunk], sentences[border]
+            is_random = end - chunk == 1 or _next(state) < 0.5
+            if is_random:
+                other = document
+                for _ in range(10):
+                    other = _below(state, len(documents) - 1)
+                    if other != document:
+                        break
+                b_first, b_last = documents[other], documents[other + 1]
+                if b_first == b_last:  # an empty document has nothing to lend
+                    b_first, b_last = first, last
+                start = b_first + _below(state, b_last - b_first)
+                stop = start + 1
+                while stop < b_last and sentences[stop] - sentences[start] < target - (a_to - a_from):
+                    stop += 1
+                b_from, b_to = sentences[start], sentences[stop]
+                i = border  # the displaced sentences are used again
+            else:
+                b_from, b_to = sentences[border], sentences[end]
+                i = end
+            while a_to - a_from + b_to - b_from > room:
+                front = _next(state) < 0.5
+                if a_to - a_from > b_to - b_from:
+                    a_from, a_to = (a_from + 1, a_to) if front else (a_from, a_to - 1)
+                else:
+                    b_from, b_to = (b_from + 1, b_to) if front else (b_from, b_to - 1)
+            spans[count, 0], spans[count, 1], spans[count, 2], spans[count, 3] = a_from, a_to, b_from, b_to
+            random[count] = is_random
+            count += 1
+    return spans[:count], random[:count]
+
+
+@njit(cache=True)
+def _singles(sentences, documents, order, room, short_share, seed):  # type: ignore[no-untyped-def]
+    """Every document cut into segments of `room` tokens, the first cut at a drawn place; nothing is dropped."""
+    state = np.array([seed], np.uint64)
+    most = (sentences[-1] - sentences[0]) // room + 2 * len(documents)
+    spans, count = np.zeros((most, 4), np.int64), 0
+    for document in order:
+        at, last = sentences[documents[document]], sentences[documents[document + 1]]
+        size = room if last - at <= room else 1 + _below(state, room)
+        while at < last:
+            spans[count, 0], spans[count, 1] = at, min(at + size, last)
+            at, size, count = spans[count, 1], room, count + 1
+    return spans[:count], np.zeros(count, np.int64)
