@@ -7,6 +7,8 @@ A run is configured by *sections*: name -> frozen dataclass (`corpus`, `tokenize
 
 import dataclasses
 import difflib
+import json
+import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -14,7 +16,7 @@ from typing import Annotated, Any
 
 from annotated_types import Ge, Gt, Le
 
-from stemma.errors import UsageError
+from stemma.errors import StemmaError, UsageError
 
 Positive = Annotated[int, Gt(0)]
 Natural = Annotated[int, Ge(0)]
@@ -32,6 +34,8 @@ def read_toml(path: Path) -> dict[str, Any]:
             return tomllib.load(file)
     except FileNotFoundError as error:
         raise UsageError(f"{path}: no such file", "a TOML config", "check the path") from error
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}", "a TOML config that may be read", "check the path and its rights") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{path}: {error}", "a TOML file", "mend the line it names") from error
 
@@ -53,19 +57,25 @@ def resolve(sections: Sections, *sources: tuple[str, Mapping[str, Any]]) -> dict
 
 
 def parse_settings(settings: Iterable[str]) -> dict[str, Any]:
-    """`["model.width=64", "order=5"]` as nested tables; values are read as TOML, else as text."""
+    """`["model.width=64", "order=5"]` as nested tables; values are read as TOML, else as text.
+
+    >>> parse_settings(["model.width=64", "tokenizer=word"])
+    {'model': {'width': 64}, 'tokenizer': 'word'}
+    """
     tables: dict[str, Any] = {}
     for setting in settings:
         key, equals, text = setting.partition("=")
-        if not equals or not key.strip():
-            raise UsageError(f"--set {setting!r} has no key=value form", "section.key=value", "for example --set model.width=64")
-        *path, leaf = key.strip().split(".")
+        path = [part.strip() for part in key.split(".")]
+        if not equals or not all(path):
+            raise UsageError(f"--set {setting!r} is not key=value", "section.key=value", "write it like --set model.width=64")
         table = tables
-        for part in path:
+        for part in path[:-1]:
             table = table.setdefault(part, {})
             if not isinstance(table, dict):
-                raise UsageError(f"--set {setting!r} sets a key inside {part!r}, which is a value already", "one setting a key", f"drop one of the two settings of {part!r}")
-        table[leaf] = _value(text.strip())
+                raise _set_twice(setting, part)
+        if isinstance(table.get(path[-1]), dict):
+            raise _set_twice(setting, path[-1])
+        table[path[-1]] = _value(text.strip())
     return tables
 
 
@@ -81,10 +91,20 @@ def to_plain(config: Any) -> Any:
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """`Did you mean …?` for a mistyped word, or the list of what is known."""
-    known = list(known)
-    close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+    """`did you mean …?` for a mistyped word, or the list of what is known.
+
+    >>> nearest("widht", ["width", "depth"])
+    "did you mean 'width'?"
+    """
+    known = list(dict.fromkeys(known))
+    close = difflib.get_close_matches(word.lower(), known, n=1, cutoff=0.5)
     return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(sorted(known))}"
+
+
+def _set_twice(setting: str, name: str) -> UsageError:
+    return UsageError(
+        f"--set {setting!r}: {name!r} is set both whole and by its keys", "one of the two", f"drop one of the settings of {name!r}"
+    )
 
 
 def _value(text: str) -> Any:
@@ -100,33 +120,61 @@ def _placed(sections: Sections, tables: Mapping[str, Any], where: str) -> dict[s
     fields = {name: [f.name for f in dataclasses.fields(cls)] for name, cls in sections.items()}
     placed: dict[str, dict[str, Any]] = {}
     for key, value in tables.items():
-        if key in sections and isinstance(value, Mapping):
+        if key not in sections:
+            placed.setdefault(_owner(fields, key, value, where), {})[key] = value
+        elif not isinstance(value, Mapping):
+            if not fields[key]:
+                raise UsageError(f"{where}: [{key}] has no keys to set", "no such setting for this generation", f"drop {key}")
+            placed.setdefault(key, {})[fields[key][0]] = value
+        else:
             for inner in value:
                 if inner not in fields[key]:
                     raise UsageError(f"{where}: unknown key {key}.{inner}", f"a key of [{key}]", nearest(inner, fields[key]))
             placed.setdefault(key, {}).update(value)
-        elif key in sections and fields[key]:
-            placed.setdefault(key, {})[fields[key][0]] = value
-        else:
-            owners = [name for name in sections if key in fields[name]]
-            if len(owners) > 1:
-                choices = " or ".join(f"{name}.{key}" for name in owners)
-                raise UsageError(f"{where}: {key!r} stands in several sections", "a key that names its section", f"write {choices}")
-            if not owners or isinstance(value, Mapping):
-                known = [*sections, *(f"{n}.{f}" for n in sections for f in fields[n]), *(f for n in sections for f in fields[n])]
-                raise UsageError(f"{where}: unknown key {key!r}", f"one of the sections {', '.join(sections)}", nearest(key, known))
-            placed.setdefault(owners[0], {})[key] = value
     return placed
 
 
+def _owner(fields: Mapping[str, list[str]], key: str, value: Any, where: str) -> str:
+    owners = [name for name in fields if key in fields[name]]
+    if len(owners) > 1:
+        choices = " or ".join(f"{name}.{key}" for name in owners)
+        raise UsageError(f"{where}: {key!r} stands in several sections", "a key that names its section", f"write {choices}")
+    if not owners or isinstance(value, Mapping):
+        known = [*fields] if isinstance(value, Mapping) else [*fields, *(name for keys in fields.values() for name in keys)]
+        raise UsageError(f"{where}: unknown key {key!r}", f"one of the sections {', '.join(fields)}, or a key of one", nearest(key, known))
+    return owners[0]
+
+
 def _built(cls: type, section: str, values: dict[str, Any], origin: dict[tuple[str, str], str]) -> Any:
+    """The config itself. Values pass through JSON so that they are taken strictly: "64" is no number, true no count."""
     from pydantic import TypeAdapter, ValidationError  # 0.1 s to import: only where a config is read
 
     try:
-        return TypeAdapter(cls).validate_python(values)
+        return TypeAdapter(cls).validate_json(json.dumps(to_plain(values), default=str), strict=True)
     except ValidationError as error:
-        first = error.errors()[0]
-        key = str(first["loc"][0]) if first["loc"] else "?"
-        where = origin.get((section, key), "defaults")
-        told = f"{where}: {section}.{key} = {values.get(key)!r}"
-        raise UsageError(told, first["msg"].removeprefix("Value error, "), f"mend {section}.{key}") from error
+        raise _refused(cls, section, values, origin, error.errors()[0]) from None
+
+
+def _refused(cls: type, section: str, values: dict[str, Any], origin: dict[tuple[str, str], str], problem: Any) -> UsageError:
+    cause = problem.get("ctx", {}).get("error")
+    if isinstance(cause, StemmaError):  # a config's own check across several keys
+        named = next((origin[section, key] for key in values if key in cause.wrong), "")
+        return UsageError(f"{named}: {cause.wrong}" if named else cause.wrong, cause.expected, cause.mend)
+    key = str(problem["loc"][0]) if problem["loc"] else ""
+    if problem["type"] == "missing":
+        return UsageError(f"{section}.{key} is not set", "a value: it has no default", f"set {section}.{key}")
+    told = f"{section}.{key} = {values[key]!r}" if key in values else f"[{section}]"
+    expected = problem["msg"].removeprefix("Value error, ").replace("Input should be", "it should be")
+    return UsageError(f"{origin.get((section, key), 'defaults')}: {told}", expected, _example(cls, section, key, values.get(key), problem))
+
+
+def _example(cls: type, section: str, key: str, value: Any, problem: Any) -> str:
+    if problem["type"] == "literal_error" and isinstance(value, str):
+        choices = re.findall(r"'([^']*)'", problem["ctx"]["expected"])
+        return nearest(value, choices)
+    if problem["type"] == "string_type":
+        return f"""quote it: {section}.{key} = "{value}\""""
+    for field in dataclasses.fields(cls):
+        if field.name == key and field.default not in (dataclasses.MISSING, None):
+            return f"the default is {json.dumps(to_plain(field.default), ensure_ascii=False)}"
+    return f"mend {section}.{key}"

@@ -1,0 +1,62 @@
+# Two commands on a fresh machine: `make demo` and `make test`. Both make .venv and install into it first.
+# PYTHON=python3.12 chooses another interpreter; TORCH_ARGS="--index-url …" another build of PyTorch (see the README).
+
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+TORCH_ARGS ?=
+DEMO_ARGS ?=
+TEST_ARGS ?=
+BENCH_ARGS ?=
+
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+
+.PHONY: help setup venv demo test lint bench clean
+
+help:
+	@echo "make demo    install, compare the generations on the embedded default, say where the report is"
+	@echo "make test    install and run the tests (TEST_ARGS=\"-k ngram\" chooses some)"
+	@echo "make lint    ruff and mypy"
+	@echo "make bench   measure against peers (BENCH_ARGS=--quick for ten minutes)"
+	@echo "make clean   remove .venv, caches and the demo's folder"
+
+setup venv: .venv/installed
+
+.venv/bin/python:
+	@if [ -z "$(PYTHON)" ] || ! $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then \
+		echo "$(or $(PYTHON),python3) is missing or too old. Stemma needs Python 3.11 or newer. Install one, or name it: make PYTHON=/path/to/python3.12" >&2; \
+		exit 2; fi
+	@echo "making .venv with $$($(PYTHON) --version)"
+	@$(PYTHON) -m venv .venv || { rm -rf .venv; \
+		echo "The venv module failed. Stemma installs into .venv. Install your system's package python3-venv, then run make again." >&2; exit 2; }
+
+# torch stands alone and first, so that the build asked for is the build that stays.
+.venv/installed: .venv/bin/python pyproject.toml constraints.txt
+	@echo "installing PyTorch"
+	@$(PIP) $(TORCH_ARGS) torch
+	@echo "installing Stemma"
+	@$(PIP) -e ".[eval,report,dev]"
+	@touch $@
+
+.venv/installed-bench: .venv/installed
+	@echo "installing the peers that Stemma is measured against"
+	@$(PIP) -e ".[bench]"
+	@touch $@
+
+demo: .venv/installed
+	@$(BIN)/stemma demo --out demo $(DEMO_ARGS)
+	@echo "report: $(CURDIR)/demo/report.html"
+
+test: .venv/installed
+	@$(BIN)/python -m pytest $(TEST_ARGS)
+
+lint: .venv/installed
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+
+bench: .venv/installed-bench
+	@$(BIN)/python bench/pretrain.py $(BENCH_ARGS)
+
+clean:
+	@rm -rf .venv demo build dist src/*.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

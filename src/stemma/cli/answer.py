@@ -1,0 +1,74 @@
+"""What a verb gives back, and how it is printed: lines to read, or one JSON document."""
+
+import dataclasses
+import json
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+
+class Printable(Protocol):
+    """Anything a verb may give back."""
+
+    def pieces(self, as_json: bool) -> Iterator[str]:
+        """The text to print, piece by piece, line ends included."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One result: the document that `--json` prints, and the same as lines for a reader."""
+
+    document: Any
+    lines: Iterable[str]
+
+    def pieces(self, as_json: bool) -> Iterator[str]:
+        """The document, or its lines."""
+        if as_json:
+            yield dumps(self.document, indent=2) + "\n"
+        else:
+            yield from (f"{line}\n" for line in self.lines)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """A stream of results, printed as they come: JSON lines, or one JSON list with `--json`."""
+
+    rows: Iterable[Mapping[str, Any]]
+
+    def pieces(self, as_json: bool) -> Iterator[str]:
+        """One row a line."""
+        if not as_json:
+            yield from (dumps(row) + "\n" for row in self.rows)
+            return
+        before = "[\n"
+        for row in self.rows:
+            yield before + dumps(row)
+            before = ",\n"
+        yield "[]\n" if before == "[\n" else "\n]\n"
+
+
+def dumps(value: Any, indent: int | None = None) -> str:
+    """JSON that every reader takes: a NaN or an infinity, which JSON lacks, becomes null.
+
+    >>> dumps({"词": float("nan"), "pair": (1, 2.5)})
+    '{"词": null, "pair": [1, 2.5]}'
+    """
+    return json.dumps(plain(value), ensure_ascii=False, indent=indent)
+
+
+def plain(value: Any) -> Any:
+    """Nested dataclasses, mappings, arrays and paths as JSON values."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if value is None or isinstance(value, (str, int)):
+        return value
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): plain(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [plain(inner) for inner in value]
+    if hasattr(value, "tolist"):  # NumPy and torch, without importing either
+        return plain(value.tolist())
+    return str(value)

@@ -1,0 +1,179 @@
+"""The entry point: finds the verb, runs it, and turns every ending into its exit code.
+
+Nothing heavy is imported before the verb is known, so that `stemma --help` starts in a blink.
+"""
+
+import contextlib
+import errno
+import importlib
+import os
+import re
+import signal
+import sys
+import warnings
+from collections.abc import Sequence
+from io import StringIO
+from types import FrameType
+from typing import Any, NoReturn
+
+from stemma import __version__
+from stemma.cli.answer import dumps
+from stemma.config import nearest
+from stemma.errors import BudgetError, Interrupted, RunError, StemmaError, UsageError
+
+VERBS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
+    (
+        "look",
+        (
+            ("lineage", "stemma.cli.look:Lineage", "the family tree: parent, year, paper, abilities, presets"),
+        ),
+    ),
+)
+LATER = ("distill", "translate", "attend", "serve", "show masks")  # in the plan, not in this version
+TABLE = {name: (place, told) for _, verbs in VERBS for name, place, told in verbs}
+
+
+def entry() -> NoReturn:
+    """The console script: runs the verb and leaves with its exit code."""
+    signal.signal(signal.SIGTERM, _terminated)
+    sys.exit(main(sys.argv[1:]))
+
+
+def main(argv: Sequence[str]) -> int:
+    """Runs one command line and gives back its exit code; prints, raises nothing."""
+    as_json, debug = "--json" in argv, "--debug" in argv
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
+    warnings.showwarning = _warn
+    try:
+        _dispatch(list(argv))
+        sys.stdout.flush()
+        return 0
+    except BrokenPipeError:  # the reader has seen enough, as in `stemma predict … | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 0
+    except BaseException as error:
+        told = _told(error)
+        if debug or told is None:
+            import traceback
+
+            traceback.print_exc()
+        if told is None:
+            expected = "this should not happen: it is Stemma's mistake, not yours"
+            told = RunError(f"{type(error).__name__}: {error}", expected, "please report it with the lines above")
+        return _failed(told, as_json)
+
+
+def _dispatch(argv: list[str]) -> None:
+    if not argv or argv[0] in ("-h", "--help", "help"):
+        print(overview(), end="")
+        return
+    if argv[0] in ("-V", "--version"):
+        print(dumps({"version": __version__}) if "--json" in argv else f"stemma {__version__}")
+        return
+    name, rest = find_verb(argv)
+    module, _, cls = TABLE[name][0].partition(":")
+    verb = parse(getattr(importlib.import_module(module), cls), name, rest)
+    if verb is not None:
+        for piece in verb.run().pieces(verb.json):
+            sys.stdout.write(piece)
+            sys.stdout.flush()
+
+
+def overview() -> str:
+    """The help of `stemma` itself."""
+    lines = ["usage: stemma VERB …          stemma VERB --help shows its options and an example", ""]
+    lines += ["The family tree of pre-trained language representations, alive: one corpus, one command a stage.", ""]
+    for group, verbs in VERBS:
+        lines += [group, *(f"  {name:<15} {told}" for name, _, told in verbs), ""]
+    lines += ["Every verb takes --json (one JSON document on stdout) and --debug (tracebacks)."]
+    lines += ["Exit codes: 0 done, 1 failed, 2 usage, 3 bad input data, 4 out of disk or memory, 5 interrupted (run it again to go on)."]
+    return "\n".join(lines) + "\n"
+
+
+def find_verb(argv: Sequence[str]) -> tuple[str, list[str]]:
+    """The verb that the command line starts with (one word or two), and what follows it."""
+    for words in (2, 1):
+        name = " ".join(argv[:words])
+        if name in TABLE:
+            return name, list(argv[words:])
+    first, pair = argv[0], " ".join(argv[:2])
+    for name in LATER:
+        if name in (first, pair):
+            raise UsageError(f"stemma {name} is planned but not in this version", f"one of {', '.join(TABLE)}", "see stemma --help")
+    seconds = [name for name in TABLE if name.startswith(first + " ")]
+    if seconds:
+        said = f"stemma {first} {argv[1]}" if argv[1:] else f"stemma {first}"
+        meant = nearest(pair, seconds) if argv[1:] else f"for example stemma {seconds[0]}"
+        raise UsageError(f"{said}: no such verb", f"one of {', '.join(seconds)}", meant)
+    raise UsageError(f"there is no verb {first!r}", "one of those that stemma --help lists", nearest(first, TABLE))
+
+
+def parse(cls: Any, name: str, argv: list[str]) -> Any:
+    """The verb's options read from `argv`; None when only help was asked for."""
+    import tyro
+
+    if "-h" in argv or "--help" in argv:
+        with contextlib.suppress(SystemExit):
+            tyro.cli(cls, args=["--help"], prog=f"stemma {name}")
+        return None
+    told = StringIO()
+    try:
+        with contextlib.redirect_stderr(told), contextlib.redirect_stdout(told):
+            verb, unknown = tyro.cli(cls, args=argv, prog=f"stemma {name}", return_unknown_args=True)
+    except SystemExit:
+        raise UsageError(_unboxed(told.getvalue()), f"what stemma {name} --help shows", "see the example there") from None
+    if unknown:
+        raise _unknown(name, cls, unknown[0])
+    return verb
+
+
+def _unknown(name: str, cls: Any, word: str) -> UsageError:
+    if not word.startswith("-"):
+        return UsageError(f"stemma {name}: {word!r} is one word too many", f"what stemma {name} --help shows", "quote a text with spaces")
+    import dataclasses
+
+    known = ["--" + {"settings": "set"}.get(f.name, f.name.replace("_", "-")) for f in dataclasses.fields(cls)]
+    return UsageError(f"stemma {name} has no option {word.partition('=')[0]}", "one of its options", nearest(word.partition("=")[0], known))
+
+
+def _unboxed(text: str) -> str:
+    """The first paragraph of tyro's boxed message as one line, without its frame."""
+    inside = [line.strip("│ \n") for line in text.splitlines() if line.startswith("│")]
+    message = [line for line in inside if line]
+    rule = next((n for n, line in enumerate(message) if set(line) == {"─"}), len(message))
+    return re.sub(r"\s+", " ", " ".join(message[:rule])) or "the command line could not be read"
+
+
+def _told(error: BaseException) -> StemmaError | None:
+    """The error in three parts; None when it is a mistake of our own."""
+    if isinstance(error, StemmaError):
+        return error
+    if isinstance(error, KeyboardInterrupt):
+        return Interrupted("interrupted", "what was saved is kept", "the same command goes on from there")
+    if isinstance(error, MemoryError):
+        return BudgetError("out of memory", "enough memory for this size", "choose a smaller preset or batch")
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        wrong = f"{error.filename or 'the disk'}: {error.strerror}"
+        return BudgetError(wrong, "room on the disk", "free some, then run the same command again")
+    if isinstance(error, OSError) and error.filename is not None:
+        return StemmaError(f"{error.filename}: {error.strerror}", "a path that Stemma may use", "check the path and its rights")
+    return None
+
+
+def _failed(error: StemmaError, as_json: bool) -> int:
+    print(f"error: {error.wrong}\n  expected: {error.expected}\n  to mend it: {error.mend}", file=sys.stderr)
+    if as_json:
+        parts = {"wrong": error.wrong, "expected": error.expected, "mend": error.mend}
+        with contextlib.suppress(BrokenPipeError):
+            print(dumps({"error": parts, "exit_code": error.exit_code}, indent=2), flush=True)
+    return error.exit_code
+
+
+def _warn(message: Any, category: type[Warning], *_: Any, **__: Any) -> None:
+    print(f"warning: {message}", file=sys.stderr)
+
+
+def _terminated(number: int, frame: FrameType | None) -> NoReturn:
+    raise KeyboardInterrupt

@@ -1,0 +1,25 @@
+"""What every verb shares: `--json`, `--debug`, and a `run` that gives something printable."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from tyro.conf import FlagCreatePairsOff, Positional, UseAppendAction, arg
+
+from stemma.cli.answer import Printable
+
+Flag = FlagCreatePairsOff[bool]
+Settings = Annotated[UseAppendAction[tuple[str, ...]], arg(name="set", metavar="A.B=C", help_behavior_hint="(may be repeated)")]
+
+__all__ = ["Flag", "Positional", "Settings", "Verb"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verb:
+    """A verb's options are its fields; their comments are its help."""
+
+    json: Flag = False  # prints one JSON document on stdout
+    debug: Flag = False  # shows the traceback of an error
+
+    def run(self) -> Printable:
+        """Does the work and gives back what is to be printed."""
+        raise AssertionError(f"{type(self).__name__} has no run")

@@ -1,0 +1,175 @@
+"""The command line from the outside: verbs, exit codes, JSON, and errors in three parts."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from stemma.cli import main as cli
+from stemma.cli.answer import Answer, Rows, dumps
+from stemma.cli.main import LATER, TABLE, main
+from stemma.errors import DataError
+
+
+def stemma(capsys, *argv):
+    """Exit code, stdout and stderr of one command line."""
+    code = main([str(word) for word in argv])
+    out, err = capsys.readouterr()
+    return code, out, err
+
+
+def test_help_lists_every_verb(capsys):
+    code, out, _ = stemma(capsys, "--help")
+    assert code == 0
+    assert all(name in out for name in TABLE)
+
+
+@pytest.mark.parametrize("argv", [[], ["-h"], ["help"]])
+def test_no_verb_shows_the_help(capsys, argv):
+    assert stemma(capsys, *argv)[1].startswith("usage: stemma VERB")
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_every_verb_has_help_with_an_example(capsys, name):
+    code, out, err = stemma(capsys, *name.split(), "--help")
+    assert (code, err) == (0, "")
+    assert f"usage: stemma {name}" in out
+    assert f"stemma {name}" in out.partition("Example:")[2]
+    assert "--json" in out
+
+
+def test_version(capsys):
+    import stemma as package
+
+    assert stemma(capsys, "--version")[1] == f"stemma {package.__version__}\n"
+
+
+def test_lineage_as_a_tree_and_as_json(capsys):
+    _, tree, _ = stemma(capsys, "lineage")
+    code, out, err = stemma(capsys, "lineage", "--json")
+    rows = json.loads(out)
+    assert (code, err, len(rows)) == (0, "", 15)
+    assert all(f" {row['name']}  {row['year']}" in tree for row in rows)
+    assert {row["name"] for row in rows if row["ready"]} == {"ngram", "word2vec", "gpt", "bert"}
+    assert all("tiny" in row["presets"] for row in rows if row["ready"])
+
+
+@pytest.mark.parametrize(
+    ("argv", "mend"),
+    [
+        (["lineaeg"], "did you mean 'lineage'?"),
+        (["serve", "runs/x"], "see stemma --help"),
+        (["lineage", "--jsn"], "did you mean '--json'?"),
+        (["lineage", "extra"], "quote a text with spaces"),
+    ],
+)
+def test_a_mistyped_command_line_names_the_nearest_right_one(capsys, argv, mend):
+    code, out, err = stemma(capsys, *argv)
+    assert (code, out) == (2, "")
+    assert mend in err
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("name", LATER)
+def test_a_planned_verb_says_so(capsys, name):
+    code, _, err = stemma(capsys, *name.split(), "x")
+    assert code == 2
+    assert "planned but not in this version" in err
+
+
+def test_with_json_a_failure_is_one_document_too(capsys):
+    code, out, err = stemma(capsys, "lineage", "--wide", "--json")
+    document = json.loads(out)
+    assert (code, document["exit_code"]) == (2, 2)
+    assert document["error"]["wrong"] == "stemma lineage has no option --wide."
+    assert "no option --wide" in err
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "told"),
+    [
+        (DataError("a.txt, line 3: bad", "good", "mend it"), 3, "mend it"),
+        (KeyboardInterrupt(), 5, "goes on from there"),
+        (MemoryError(), 4, "smaller preset"),
+        (OSError(28, "No space left on device", "runs/x"), 4, "run the same command again"),
+        (PermissionError(13, "Permission denied", "runs/x"), 1, "check the path and its rights"),
+    ],
+)
+def test_every_ending_has_its_exit_code_and_no_traceback(capsys, monkeypatch, error, code, told):
+    def fail(argv):
+        raise error
+
+    monkeypatch.setattr(cli, "_dispatch", fail)
+    got, out, err = stemma(capsys, "lineage")
+    assert (got, out) == (code, "")
+    assert told in err
+    assert "Traceback" not in err
+
+
+def test_debug_shows_the_traceback(capsys, monkeypatch):
+    def fail(argv):
+        raise DataError("a", "b", "c")
+
+    monkeypatch.setattr(cli, "_dispatch", fail)
+    assert "Traceback" in stemma(capsys, "lineage", "--debug")[2]
+
+
+def test_our_own_mistake_shows_the_traceback_and_asks_for_a_report(capsys, monkeypatch):
+    def fail(argv):
+        raise KeyError("x")
+
+    monkeypatch.setattr(cli, "_dispatch", fail)
+    code, _, err = stemma(capsys, "lineage")
+    assert code == 1
+    assert "Traceback" in err
+    assert "report it" in err
+
+
+def test_a_closed_pipe_is_quiet():
+    script = "import sys; from stemma.cli.main import main; sys.exit(main(['lineage']))"
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.close()
+        err = process.stderr.read()
+    assert (process.returncode, err) == (0, b"")
+
+
+def test_sigterm_ends_as_an_interruption():
+    script = """
+import os, signal, sys, time
+from stemma.cli import main
+def wait(argv):
+    print("ready", flush=True)
+    time.sleep(60)
+main._dispatch = wait
+sys.argv = ["stemma", "lineage"]
+main.entry()
+"""
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout.readline() == b"ready\n"
+        os.kill(process.pid, signal.SIGTERM)
+        err = process.stderr.read()
+    assert process.returncode == 5
+    assert b"goes on from there" in err
+
+
+def test_rows_are_json_lines_or_one_json_list():
+    rows = [{"text": "one"}, {"text": "二 🙂"}]
+    assert "".join(Rows(rows).pieces(False)) == '{"text": "one"}\n{"text": "二 🙂"}\n'
+    assert json.loads("".join(Rows(rows).pieces(True))) == rows
+    assert json.loads("".join(Rows([]).pieces(True))) == []
+
+
+def test_an_answer_is_lines_or_a_document():
+    answer = Answer({"loss": float("inf")}, ["a", "b"])
+    assert "".join(answer.pieces(False)) == "a\nb\n"
+    assert json.loads("".join(answer.pieces(True))) == {"loss": None}
+
+
+def test_arrays_and_nans_become_json():
+    import numpy as np
+
+    document = {"a": np.array([[1.5, np.nan]]), "b": np.float32(0.5), "c": np.int64(3)}
+    assert json.loads(dumps(document)) == {"a": [[1.5, None]], "b": 0.5, "c": 3}

@@ -1,0 +1,190 @@
+"""The one config reader: sources in order, strict values, and errors that name the mend."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stemma.config import Natural, Positive, PositiveFloat, Share, nearest, parse_settings, read_toml, resolve, to_plain
+from stemma.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Model:
+    width: Positive = 64
+    depth: Positive = 2
+    dropout: Share = 0.1
+    gates: tuple[int, ...] = (1, 2)
+    vectors: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.width % 2:
+            raise UsageError(f"model.width = {self.width}", "an even width", "write an even number")
+
+
+@dataclass(frozen=True)
+class Tokens:
+    kind: Literal["word", "wordpiece", "char"] = "wordpiece"
+    vocab_size: Natural = 100
+    field: str = "text"
+
+
+@dataclass(frozen=True)
+class Training:
+    rate: PositiveFloat = 1e-3
+    seed: Natural = 0
+    steps: Positive | None = None
+    notes: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Objective:
+    seed: Natural = 1
+    order: Positive = 5
+
+
+@dataclass(frozen=True)
+class Needs:
+    path: str
+
+
+SECTIONS = {"model": Model, "tokenizer": Tokens, "training": Training, "objective": Objective}
+
+
+def settled(*settings):
+    return resolve(SECTIONS, ("--set", parse_settings(settings)))
+
+
+def test_defaults_stand_when_nothing_is_said():
+    assert resolve(SECTIONS) == {"model": Model(), "tokenizer": Tokens(), "training": Training(), "objective": Objective()}
+
+
+def test_later_sources_win_key_by_key():
+    configs = resolve(
+        SECTIONS,
+        ("preset", {"model": {"width": 32, "depth": 4}}),
+        ("my.toml", {"model": {"width": 16}}),
+        ("--set", {"model": {"width": 8}}),
+    )
+    assert (configs["model"].width, configs["model"].depth) == (8, 4)
+
+
+def test_a_bare_key_finds_its_one_section_and_a_bare_section_its_first_key():
+    configs = settled("order=3", "tokenizer=word", "vocab_size=7")
+    assert configs["objective"].order == 3
+    assert configs["tokenizer"] == Tokens("word", 7)
+
+
+def test_values_are_read_as_toml_else_as_text():
+    assert parse_settings(["a.b=1", "a.c=[1, 2]", "d=1e-3", "e=true", "f=中文 词", 'g="5"', "h=x=y"]) == {
+        "a": {"b": 1, "c": [1, 2]}, "d": 1e-3, "e": True, "f": "中文 词", "g": "5", "h": "x=y",
+    }  # fmt: skip
+
+
+def test_lists_become_tuples_and_text_becomes_a_path():
+    model = settled("model.gates=[3, 4, 5]", "model.vectors=词/v.txt")["model"]
+    assert model.gates == (3, 4, 5)
+    assert model.vectors == Path("词/v.txt")
+
+
+def test_a_whole_number_serves_where_a_real_one_is_asked():
+    assert settled("dropout=0")["model"].dropout == 0.0
+
+
+@pytest.mark.parametrize(
+    ("settings", "wrong", "mend"),
+    [
+        (["widht=3"], "--set: unknown key 'widht'", "did you mean 'width'"),
+        (["model.widht=3"], "unknown key model.widht", "did you mean 'width'"),
+        (["modle.width=3"], "unknown key 'modle'", "did you mean 'model'"),
+        (["tokenizer=wordpeice"], "tokenizer.kind = 'wordpeice'", "did you mean 'wordpiece'"),
+        (["seed=3"], "'seed' stands in several sections", "write training.seed or objective.seed"),
+        (["model.width"], "'model.width' is not key=value", "--set model.width=64"),
+        (["model.=3"], "is not key=value", "--set model.width=64"),
+        (["=3"], "is not key=value", "--set model.width=64"),
+        (["model.width=1", "model.width.x=2"], "set both whole and by its keys", "drop one"),
+        (["model.width=1", "model=2"], "set both whole and by its keys", "drop one"),
+        (["model.width=0"], "model.width = 0", "the default is 64"),
+        (['model.width="8"'], "model.width = '8'", "the default is 64"),
+        (["model.width=true"], "model.width = True", "the default is 64"),
+        (["model.width=2.5"], "model.width = 2.5", "the default is 64"),
+        (["model.gates=3"], "model.gates = 3", r"the default is \[1, 2\]"),
+        (["dropout=1.5"], "model.dropout = 1.5", "the default is 0.1"),
+        (["rate=0"], "training.rate = 0", "the default is 0.001"),
+        (["tokenizer.field=5"], "tokenizer.field = 5", 'quote it: tokenizer.field = "5"'),
+        (["training.steps=many"], "training.steps = 'many'", "mend training.steps"),
+        (["model.width=7"], "--set: model.width = 7", "write an even number"),
+    ],
+)
+def test_a_mistake_is_named_with_its_mend(settings, wrong, mend):
+    with pytest.raises(UsageError, match=mend) as caught:
+        settled(*settings)
+    assert wrong in caught.value.wrong
+
+
+def test_the_error_names_the_source_the_value_came_from():
+    with pytest.raises(UsageError, match="the default is 64") as caught:
+        preset, file, settings = {"model": {"width": 8}}, {"model": {"width": -1}}, {"model": {"depth": 1}}
+        resolve(SECTIONS, ("preset tiny", preset), ("my.toml", file), ("--set", settings))
+    assert caught.value.wrong == "my.toml: model.width = -1."
+    assert "greater than 0" in caught.value.expected
+
+
+def test_a_key_without_a_default_must_be_set():
+    with pytest.raises(UsageError, match=r"set corpus\.path"):
+        resolve({"corpus": Needs})
+
+
+def test_a_table_for_a_section_that_has_no_keys_is_refused():
+    @dataclass(frozen=True)
+    class Nothing:
+        pass
+
+    with pytest.raises(UsageError, match="drop objective"):
+        resolve({"objective": Nothing}, ("--set", {"objective": "windows"}))
+
+
+def test_toml_is_read_with_its_tables(tmp_path):
+    path = tmp_path / "f.toml"
+    path.write_text('order = 3\n[model]\nwidth = 10\n[tokenizer]\nkind = "char"\nfield = "正文"\n', encoding="utf-8")
+    configs = resolve(SECTIONS, (str(path), read_toml(path)))
+    assert (configs["objective"].order, configs["model"].width, configs["tokenizer"].field) == (3, 10, "正文")
+
+
+@pytest.mark.parametrize(
+    ("content", "mend"),
+    [(b"width = = 3", "mend the line it names"), (b"a = 'caf\xe9'", "mend the line it names"), (None, "check the path")],
+)
+def test_a_bad_config_file_is_told_with_its_path(tmp_path, content, mend):
+    path = tmp_path / "f.toml"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(UsageError, match=mend) as caught:
+        read_toml(path)
+    assert str(path) in caught.value.wrong
+
+
+def test_a_folder_given_as_config_is_refused(tmp_path):
+    with pytest.raises(UsageError, match="check the path"):
+        read_toml(tmp_path)
+
+
+def test_to_plain_is_what_resolve_reads_back():
+    configs = settled("model.gates=[9]", "model.vectors=v.bin", "steps=4", "dropout=0.5")
+    assert resolve(SECTIONS, ("config.json", to_plain(configs))) == configs
+
+
+@given(st.integers(1, 4096).map(lambda n: n * 2), st.floats(0, 1), st.text(max_size=8))
+def test_any_config_survives_the_round_trip(width, dropout, name):
+    configs = resolve(SECTIONS, ("here", {"model": {"width": width, "dropout": dropout}, "tokenizer": {"field": name}}))
+    again = resolve(SECTIONS, ("there", to_plain(configs)))
+    assert again == configs
+    assert again["tokenizer"].field == name
+
+
+@pytest.mark.parametrize("word", ["", "zzz", "词", "🙂"])
+def test_nearest_lists_what_is_known_when_nothing_is_near(word):
+    assert nearest(word, ["b", "a", "a"]) == "known: a, b"
