@@ -1,0 +1,132 @@
+# ruff: noqa: F722 (axis names stand in annotations)
+"""Attention: scaled dot products over a mask, and multi-head self-attention (Vaswani 2017, section 3.2).
+
+Axes: B batch, T query positions, S key positions, D width, H heads, K width of a head (D = H K).
+Masks are boolean, True = may be attended to. A query that may attend to nothing gets zeros, and so
+do its gradients. The score functions of soft attention (dot, general, cosine, additive) have their
+place beside `attend`, with the same shapes.
+"""
+
+import math
+from typing import Literal
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from stemma.layers.dropout import keep_mask
+
+Path = Literal["sdpa", "explicit"]
+
+
+class Mask:
+    """Who may attend to whom; made once for a batch and read by every layer.
+
+    `allowed` (None: everyone, or under `causal` everyone before) · `live`: queries that may attend to
+    something (None: all of them).
+    """
+
+    def __init__(self, allowed: Bool[Tensor, "#B #H T S"] | None, live: Bool[Tensor, "#B T"] | None = None, causal: bool = False) -> None:
+        self.allowed, self.live, self.causal = allowed, live, causal
+        self._biases: dict[tuple[torch.dtype, int], Tensor] = {}
+
+    def bias(self, dtype: torch.dtype, queries: int, keys: int, device: torch.device) -> Tensor | None:
+        """0 where attention is allowed and the type's lowest number elsewhere, to be added to scores."""
+        if self.allowed is None and not self.causal:
+            return None
+        if (dtype, keys) not in self._biases:
+            allowed = self.allowed
+            if allowed is None:
+                allowed = torch.ones(queries, keys, dtype=torch.bool, device=device).tril(keys - queries)[None, None]
+            bias = torch.zeros(allowed.shape, dtype=dtype, device=device)
+            self._biases[dtype, keys] = bias.masked_fill_(~allowed, torch.finfo(dtype).min)
+        return self._biases[dtype, keys]
+
+    def silence(self, x: Float[Tensor, "B T ..."]) -> Float[Tensor, "B T ..."]:
+        """`x` with zeros at the queries that may attend to nothing."""
+        return x if self.live is None else x * self.live.view(*self.live.shape, *[1] * (x.dim() - 2)).to(x.dtype)
+
+
+def block_mask(segments: Int[Tensor, "B T"] | None, causal: bool = False) -> Mask:
+    """Attention inside equal segments only; segment 0 is padding, which is attended to by nobody real.
+
+    Padding attends to padding, so that no softmax is empty, and its output is silenced.
+    """
+    if segments is None or bool((segments == 1).all()):
+        return Mask(None, None, causal)
+    allowed = segments[:, None, :, None] == segments[:, None, None, :]  # (B, 1, T, T)
+    if causal:
+        allowed = allowed.tril()
+    live = segments > 0
+    return Mask(allowed, None if bool(live.all()) else live)
+
+
+def key_mask(allowed: Bool[Tensor, "#B #H T S"]) -> Mask:
+    """The mask of any `allowed` (B or 1, H or 1, T, S), where some query may be allowed nothing."""
+    some = allowed.any(-1, keepdim=True)
+    live = some.any(1).squeeze(-1)  # (B, T): a query that has keys in any head
+    return Mask(allowed | ~some, live)
+
+
+def attend(
+    q: Float[Tensor, "B H T K"],
+    k: Float[Tensor, "B H S K"],
+    v: Float[Tensor, "B H S K"],
+    mask: Mask,
+    dropout: float = 0.0,
+    path: Path = "sdpa",
+) -> Float[Tensor, "B T H K"]:
+    """softmax(q k' / sqrt(K)) v for every head; `dropout` falls on the weights, as in the paper."""
+    if path == "sdpa":
+        out = F.scaled_dot_product_attention(q, k, v, mask.allowed, dropout, is_causal=mask.causal)
+    else:
+        weights = attention_weights(q, k, mask)
+        if dropout:
+            weights = weights * keep_mask(weights.shape, dropout, weights.dtype, weights.device)
+        out = weights @ v
+    return mask.silence(out.transpose(1, 2))
+
+
+def attention_weights(q: Float[Tensor, "B H T K"], k: Float[Tensor, "B H S K"], mask: Mask) -> Float[Tensor, "B H T S"]:
+    """softmax(q k' / sqrt(K)): rows sum to one over the allowed keys. For heat maps and for the explicit path."""
+    scores = (q * (1 / math.sqrt(q.shape[-1]))) @ k.transpose(-2, -1)
+    bias = mask.bias(scores.dtype, q.shape[-2], k.shape[-2], q.device)
+    return torch.softmax(scores if bias is None else scores + bias, -1)
+
+
+class Cache:
+    """Keys and values of the positions read so far, per layer, so that a new position costs O(T)."""
+
+    def __init__(self) -> None:
+        self.kept: dict[int, tuple[Tensor, Tensor]] = {}
+
+    def extend(self, layer: int, k: Float[Tensor, "B H T K"], v: Float[Tensor, "B H T K"]) -> tuple[Tensor, Tensor]:
+        """All keys and values of `layer`, the new ones last."""
+        if layer in self.kept:
+            k, v = torch.cat([self.kept[layer][0], k], 2), torch.cat([self.kept[layer][1], v], 2)
+        self.kept[layer] = k, v
+        return k, v
+
+    @property
+    def length(self) -> int:
+        """Positions read so far."""
+        return self.kept[0][0].shape[2] if self.kept else 0
+
+
+class SelfAttention(nn.Module):
+    """Multi-head self-attention with one fused projection to queries, keys and values."""
+
+    def __init__(self, width: int, heads: int, dropout: float, path: Path = "sdpa") -> None:
+        super().__init__()
+        self.heads, self.dropout, self.path = heads, dropout, path
+        self.qkv = nn.Linear(width, 3 * width)  # rows: all queries, all keys, all values
+        self.out = nn.Linear(width, width)
+
+    def forward(self, x: Float[Tensor, "B T D"], mask: Mask, cache: Cache | None = None, layer: int = 0) -> Float[Tensor, "B T D"]:
+        B, T, D = x.shape
+        q, k, v = self.qkv(x).view(B, T, 3, self.heads, D // self.heads).permute(2, 0, 3, 1, 4)  # each (B, H, T, K)
+        if cache is not None:
+            k, v = cache.extend(layer, k, v)
+        context = attend(q, k, v, mask, self.dropout if self.training else 0.0, self.path)
+        return self.out(context.reshape(B, T, D))

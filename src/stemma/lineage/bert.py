@@ -1,0 +1,190 @@
+# ruff: noqa: F722 (axis names stand in annotations)
+"""BERT: deep bidirectional pre-training (Devlin 2018).
+
+Parent: the Transformer's encoder. It added pre-training with context from both sides, by asking for
+masked tokens and for whether sentence B follows A; it gave up scoring and generating text.
+
+Axes: B batch, T positions, D width, V vocabulary, M masked positions, N sentence pairs.
+`width` is the paper's H, `depth` its L, `heads` its A. Post-norm blocks as in the Transformer; the
+embeddings are normalised too; the head for masked tokens is dense, gelu, norm, then the token table
+with a free bias. Segment embeddings are `types` here, since a row may hold several segments.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from stemma.config import Positive, Share
+from stemma.errors import DataError, UsageError
+from stemma.layers.attention import Mask, Path, SelfAttention, block_mask
+from stemma.layers.dropout import Dropout
+from stemma.layers.feedforward import FeedForward, activate
+from stemma.layers.loss import Loss, cross_entropy
+from stemma.objectives.batch import IGNORE
+from stemma.tokens.tokenizer import TokenFacts
+
+Tensors = dict[str, Tensor]
+STD = 0.02  # of the truncated normal that all weights are drawn from, cut at two of these
+EPS = 1e-12  # of the layer norms (modeling.py)
+
+
+@dataclass(frozen=True)
+class Config:
+    """BERT-base; `small` and `tiny` are in presets/bert.toml."""
+
+    width: Positive = 768  # numbers in a state; a multiple of `heads`
+    depth: Positive = 12  # blocks
+    heads: Positive = 12  # attention heads
+    inner: Positive = 3072  # width inside the feed-forward network
+    max_length: Positive = 512  # positions that have an embedding
+    dropout: Share = 0.1  # on embeddings, attention weights and both sub-layers' outputs
+    activation: Literal["gelu", "gelu_tanh"] = "gelu"  # exact, as published checkpoints are read; or Google's code
+    attention: Literal["auto", "sdpa", "explicit"] = "auto"  # how attention is computed; auto: measured once, then recorded
+
+
+class Block(nn.Module):
+    """Self-attention, then the feed-forward network, each added and normalised."""
+
+    def __init__(self, config: Config, path: Path) -> None:
+        super().__init__()
+        self.attention = SelfAttention(config.width, config.heads, config.dropout, path)
+        self.attention_norm = nn.LayerNorm(config.width, eps=EPS)
+        self.feedforward = FeedForward(config.width, config.inner, config.activation)
+        self.feedforward_norm = nn.LayerNorm(config.width, eps=EPS)
+        self.dropout = Dropout(config.dropout)
+
+    def forward(self, x: Float[Tensor, "B T D"], mask: Mask) -> Float[Tensor, "B T D"]:
+        x = self.attention_norm(x + self.dropout(self.attention(x, mask)))
+        return self.feedforward_norm(x + self.dropout(self.feedforward(x)))
+
+
+class MaskedHead(nn.Module):
+    """States at masked positions -> states that the token table is compared with, and its free bias."""
+
+    def __init__(self, config: Config, vocab_size: int) -> None:
+        super().__init__()
+        self.activation = config.activation
+        self.dense = nn.Linear(config.width, config.width)
+        self.norm = nn.LayerNorm(config.width, eps=EPS)
+        self.bias = nn.Parameter(torch.zeros(vocab_size))
+
+    def forward(self, x: Float[Tensor, "M D"]) -> Float[Tensor, "M D"]:
+        return self.norm(activate(self.dense(x), self.activation))
+
+
+class BERT(nn.Module):
+    """The bidirectional encoder with its two pre-training heads."""
+
+    def __init__(self, config: Config, tokens: TokenFacts) -> None:
+        super().__init__()
+        if config.width % config.heads:
+            told = f"model.width = {config.width} with model.heads = {config.heads}"
+            raise UsageError(told, "a width that is a multiple of the heads", "change one of the two")
+        missing = [name for name in ("cls", "sep", "mask") if name not in tokens.specials]
+        if missing:
+            told = f"the tokenizer has no {missing[0]!r} token"
+            raise UsageError(told, "a tokenizer with cls, sep and mask", "set tokenizer.kind to wordpiece")
+        path: Path = "sdpa" if config.attention == "auto" else config.attention
+        self.config, self.specials = config, dict(tokens.specials)
+        self.tokens = nn.Embedding(tokens.vocab_size, config.width)
+        self.positions = nn.Embedding(config.max_length, config.width)
+        self.types = nn.Embedding(2, config.width)
+        self.norm = nn.LayerNorm(config.width, eps=EPS)
+        self.dropout = Dropout(config.dropout)
+        self.blocks = nn.ModuleList(Block(config, path) for _ in range(config.depth))
+        self.pooler = nn.Linear(config.width, config.width)
+        self.masked_head = MaskedHead(config, tokens.vocab_size)
+        self.next_head = nn.Linear(config.width, 2)  # 0: B follows A, 1: B is drawn from elsewhere
+        self.apply(_initialise)
+
+    @property
+    def max_length(self) -> int:
+        """Positions that the network has embeddings for."""
+        return self.config.max_length
+
+    @property
+    def vocab_size(self) -> int:
+        """Rows of the token table."""
+        return self.tokens.num_embeddings
+
+    def frame(self, ids: Sequence[int], other: Sequence[int] | None = None) -> tuple[list[int], list[int]]:
+        """(`[CLS] ids [SEP]` or `[CLS] ids [SEP] other [SEP]`, types: 1 in `other` and its [SEP])."""
+        cls, sep = self.specials["cls"], self.specials["sep"]
+        first = [cls, *ids, sep]
+        if other is None:
+            return first, [0] * len(first)
+        return [*first, *other, sep], [0] * len(first) + [1] * (len(other) + 1)
+
+    def loss(self, batch: Tensors) -> Loss:
+        """The mean over masked positions of -log P(label), plus, where pairs are given, the mean over pairs.
+
+        Reads `ids`, `labels` (B T), if present `positions`, `segments`, `types` (B T), and for pairs
+        `next` (N,) with `cls` (N,), the flat position of each pair's [CLS]: row * T + column.
+        """
+        labels = batch["labels"]
+        asked = labels != IGNORE
+        count = int(asked.sum())
+        if not count:
+            raise DataError("a batch asks for no prediction: all its labels are ignored", "one label or more", "leave such batches out")
+        hidden = self._last(batch)
+        total = cross_entropy(self.masked_head(hidden[asked]), self.tokens.weight, self.masked_head.bias, labels[asked])
+        mean, parts = total / count, {"masked": (total.detach(), count)}
+        if "next" in batch:
+            pairs = F.cross_entropy(self.next_head(self.pooled(hidden, batch["cls"])).float(), batch["next"], reduction="sum")
+            mean = mean + pairs / len(batch["next"])
+            parts["next"] = (pairs.detach(), len(batch["next"]))
+        return Loss(mean, count, parts)
+
+    def encode(self, batch: Tensors) -> list[Float[Tensor, "B T D"]]:
+        """The embeddings, then the output of each block."""
+        mask = block_mask(batch.get("segments"))
+        layers = [self._embed(batch)]
+        for block in self.blocks:
+            layers.append(block(layers[-1], mask))
+        return layers
+
+    def pooled(self, hidden: Float[Tensor, "B T D"], cls: Int[Tensor, " N"] | None = None) -> Float[Tensor, "N D"]:
+        """tanh of a dense layer on the state of [CLS]: each row's first position, or the flat positions `cls`."""
+        first = hidden[:, 0] if cls is None else hidden.flatten(0, 1)[cls]
+        return torch.tanh(self.pooler(first))
+
+    def logits(self, hidden: Float[Tensor, "M D"]) -> Float[Tensor, "M V"]:
+        """Scores of every token from the last layer's states."""
+        return F.linear(self.masked_head(hidden), self.tokens.weight, self.masked_head.bias)
+
+    @torch.no_grad()
+    def fill(self, batch: Tensors) -> Float[Tensor, "M V"]:
+        """Scores of every token at each [MASK] of `ids`, row by row."""
+        return self.logits(self._last(batch)[batch["ids"] == self.specials["mask"]])
+
+    def _embed(self, batch: Tensors) -> Tensor:
+        """Token, position and type embeddings, summed and normalised, (B, T, D)."""
+        ids, positions, types = batch["ids"], batch.get("positions"), batch.get("types")
+        if positions is None:
+            if ids.shape[1] > self.max_length:
+                raise UsageError(f"{ids.shape[1]} positions", f"{self.max_length} at most (model.max_length)", "cut the text into pieces")
+            positions = torch.arange(ids.shape[1], device=ids.device)
+        if types is None:
+            types = torch.zeros_like(ids)
+        return self.dropout(self.norm(self.tokens(ids) + self.positions(positions) + self.types(types)))
+
+    def _last(self, batch: Tensors) -> Tensor:
+        """The last block's output, (B, T, D), without keeping the others."""
+        mask = block_mask(batch.get("segments"))
+        x = self._embed(batch)
+        for block in self.blocks:
+            x = block(x, mask)
+        return x
+
+
+def _initialise(module: nn.Module) -> None:
+    """Weights from the truncated normal, biases 0; norms keep gain 1 and bias 0."""
+    if isinstance(module, nn.Linear | nn.Embedding):
+        nn.init.trunc_normal_(module.weight, std=STD, a=-2 * STD, b=2 * STD)
+    if isinstance(module, nn.Linear):
+        nn.init.zeros_(module.bias)

@@ -1,0 +1,200 @@
+# ruff: noqa: F722 (axis names stand in annotations)
+"""GPT: generative pre-training (Radford 2018, "Improving Language Understanding by Generative Pre-Training").
+
+Parent: the Transformer's decoder. It added pre-training of a one-way Transformer on plain text and its
+transfer to any task by reshaping the task's input; it gave up the encoder and the right-hand context.
+
+Axes: B batch, T positions, D width, V vocabulary, N predictions. `width` is the paper's d_model.
+The block is post-norm: n = LN(x + attention(x)), y = LN(n + feedforward(n)); no norm on the embeddings
+and none at the end; the head is the token table, without a bias.
+
+Deviates: dropout falls on the summed embeddings, not on the table before the look-up (equal in
+evaluation); the softmax covers tokens only, where the original's also runs over the position rows.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from stemma.config import Positive, Share
+from stemma.errors import DataError, UsageError
+from stemma.layers.attention import Cache, Mask, Path, SelfAttention, block_mask
+from stemma.layers.dropout import Dropout
+from stemma.layers.feedforward import FeedForward
+from stemma.layers.loss import Loss, cross_entropy, surprisal
+from stemma.layers.sampling import sample
+from stemma.objectives.batch import IGNORE
+from stemma.tokens.tokenizer import TokenFacts
+
+Tensors = dict[str, Tensor]
+STD = 0.02  # of the normal that all weights are drawn from (section 4.1)
+
+
+@dataclass(frozen=True)
+class Config:
+    """The paper's sizes; `small` and `tiny` are in presets/gpt.toml."""
+
+    width: Positive = 768  # numbers in a state; a multiple of `heads`
+    depth: Positive = 12  # blocks
+    heads: Positive = 12  # attention heads
+    inner: Positive = 3072  # width inside the feed-forward network
+    max_length: Positive = 512  # positions that have an embedding
+    dropout: Share = 0.1  # on embeddings, attention weights and both sub-layers' outputs
+    attention: Literal["auto", "sdpa", "explicit"] = "auto"  # how attention is computed; auto: measured once, then recorded
+
+
+class Block(nn.Module):
+    """Masked self-attention, then the feed-forward network, each added and normalised."""
+
+    def __init__(self, config: Config, path: Path) -> None:
+        super().__init__()
+        self.attention = SelfAttention(config.width, config.heads, config.dropout, path)
+        self.attention_norm = nn.LayerNorm(config.width, eps=1e-5)
+        self.feedforward = FeedForward(config.width, config.inner, "gelu_tanh")
+        self.feedforward_norm = nn.LayerNorm(config.width, eps=1e-5)
+        self.dropout = Dropout(config.dropout)
+
+    def forward(self, x: Float[Tensor, "B T D"], mask: Mask, cache: Cache | None = None, layer: int = 0) -> Float[Tensor, "B T D"]:
+        x = self.attention_norm(x + self.dropout(self.attention(x, mask, cache, layer)))
+        return self.feedforward_norm(x + self.dropout(self.feedforward(x)))
+
+
+class GPT(nn.Module):
+    """The one-way Transformer language model."""
+
+    def __init__(self, config: Config, tokens: TokenFacts) -> None:
+        super().__init__()
+        if config.width % config.heads:
+            told = f"model.width = {config.width} with model.heads = {config.heads}"
+            raise UsageError(told, "a width that is a multiple of the heads", "change one of the two")
+        if "eos" not in tokens.specials:
+            raise UsageError("the tokenizer has no 'eos' token", "a tokenizer with an end-of-text token", "set tokenizer.kind to bpe")
+        path: Path = "sdpa" if config.attention == "auto" else config.attention
+        self.config, self.eos = config, tokens.specials["eos"]
+        self.tokens = nn.Embedding(tokens.vocab_size, config.width)
+        self.positions = nn.Embedding(config.max_length, config.width)
+        self.dropout = Dropout(config.dropout)
+        self.blocks = nn.ModuleList(Block(config, path) for _ in range(config.depth))
+        self.apply(_initialise)
+
+    @property
+    def max_length(self) -> int:
+        """Positions that the network has embeddings for."""
+        return self.config.max_length
+
+    @property
+    def vocab_size(self) -> int:
+        """Rows of the token table, those that `grow` added included."""
+        return self.tokens.num_embeddings
+
+    def frame(self, ids: Sequence[int], other: Sequence[int] | None = None) -> tuple[list[int], list[int]]:
+        """(ids with the separator as start context, types): `<eos> ids`, or `<eos> ids <eos> other`."""
+        framed = [self.eos, *ids] if other is None else [self.eos, *ids, self.eos, *other]
+        return framed, [0] * len(framed)
+
+    def loss(self, batch: Tensors) -> Loss:
+        """The mean of -log P(label_t | ids up to t) over the labels that are not IGNORE.
+
+        Reads `ids`, `labels` (B T), and if present `positions`, `segments` (B T).
+        """
+        labels = batch["labels"]
+        asked = labels != IGNORE
+        count = int(asked.sum())
+        if not count:
+            raise DataError("a batch asks for no prediction: all its labels are ignored", "one label or more", "leave such batches out")
+        total = cross_entropy(self._last(batch)[asked], self.tokens.weight, None, labels[asked])
+        return Loss(total / count, count, {"tokens": (total.detach(), count)})
+
+    @torch.no_grad()
+    def score(self, batch: Tensors) -> Float[Tensor, "B T"]:
+        """Nats of each token given those to its left in its segment; 0 at padding and at a segment's first token."""
+        ids, segments = batch["ids"], batch.get("segments")
+        follows = torch.ones_like(ids[:, 1:], dtype=torch.bool)
+        if segments is not None:
+            follows = (segments[:, 1:] == segments[:, :-1]) & (segments[:, 1:] > 0)
+        nats = torch.zeros(ids.shape, device=ids.device)
+        nats[:, 1:][follows] = surprisal(self._last(batch)[:, :-1][follows], self.tokens.weight, None, ids[:, 1:][follows])
+        return nats
+
+    def encode(self, batch: Tensors) -> list[Float[Tensor, "B T D"]]:
+        """The embeddings, then the output of each block; the last one feeds the head."""
+        mask = block_mask(batch.get("segments"), causal=True)
+        layers = [self._embed(batch["ids"], batch.get("positions"))]
+        for block in self.blocks:
+            layers.append(block(layers[-1], mask))
+        return layers
+
+    def logits(self, hidden: Float[Tensor, "*shape D"]) -> Float[Tensor, "*shape V"]:
+        """Scores of the next token from the last layer's states."""
+        return nn.functional.linear(hidden, self.tokens.weight)
+
+    @torch.no_grad()
+    def generate(
+        self,
+        ids: Sequence[int],
+        length: int,
+        *,
+        temperature: float = 1.0,
+        top_k: int = 0,
+        top_p: float = 1.0,
+        generator: torch.Generator | None = None,
+    ) -> list[int]:
+        """Up to `length` new tokens after the framed prompt `ids`; stops after the separator, which is left out.
+
+        `temperature` 0 takes the likeliest. When `max_length` is reached, the older half of the window is
+        forgotten: learned positions cannot slide.
+        """
+        self.eval()
+        window, new = list(ids[-self.max_length :]) or [self.eos], []
+        cache = Cache()
+        while len(new) < length:
+            if cache.length == self.max_length:
+                window, cache = window[-(self.max_length // 2) :], Cache()
+            token = sample(self._step(window[cache.length :], cache), temperature, top_k, top_p, generator)
+            if token == self.eos:
+                break
+            window.append(token)
+            new.append(token)
+        return new
+
+    def grow(self, extra: int) -> None:
+        """Adds `extra` rows N(0, 0.02) to the token table, which stays tied to the head."""
+        old = self.tokens.weight
+        rows = torch.empty(extra, old.shape[1], dtype=old.dtype, device=old.device).normal_(std=STD)
+        self.tokens = nn.Embedding.from_pretrained(torch.cat([old.detach(), rows]), freeze=not old.requires_grad)
+
+    def _embed(self, ids: Tensor, positions: Tensor | None, first: int = 0) -> Tensor:
+        """Token plus position embeddings, (B, T, D)."""
+        if ids.shape[1] + first > self.max_length and positions is None:
+            raise UsageError(f"{ids.shape[1]} positions", f"{self.max_length} at most (model.max_length)", "cut the text into pieces")
+        if positions is None:
+            positions = torch.arange(first, first + ids.shape[1], device=ids.device)
+        return self.dropout(self.tokens(ids) + self.positions(positions))
+
+    def _last(self, batch: Tensors) -> Tensor:
+        """The last block's output, (B, T, D), without keeping the others."""
+        mask = block_mask(batch.get("segments"), causal=True)
+        x = self._embed(batch["ids"], batch.get("positions"))
+        for block in self.blocks:
+            x = block(x, mask)
+        return x
+
+    def _step(self, ids: list[int], cache: Cache) -> Tensor:
+        """Logits (V,) of the token after `ids`, which follow what the cache has read."""
+        x = self._embed(torch.tensor([ids], device=self.tokens.weight.device), None, cache.length)
+        mask = Mask(None, None, causal=len(ids) > 1)
+        for layer, block in enumerate(self.blocks):
+            x = block(x, mask, cache, layer)
+        return self.logits(x[0, -1])
+
+
+def _initialise(module: nn.Module) -> None:
+    """Weights N(0, 0.02), biases 0; norms keep gain 1 and bias 0."""
+    if isinstance(module, nn.Linear | nn.Embedding):
+        nn.init.normal_(module.weight, std=STD)
+    if isinstance(module, nn.Linear):
+        nn.init.zeros_(module.bias)
