@@ -1,0 +1,116 @@
+"""Windows: chunks of whole sentences for the static generations, sub-sampled, unknown words left out.
+
+A step is one chunk of about `batch_tokens` raw tokens. Chunks keep the order of the text inside and
+are visited in an order drawn anew for each epoch. Frequent words are dropped *before* windows are
+formed, so windows reach further (Mikolov 2013b, section 2.3). Sentences of any length stay whole.
+
+V vocabulary, S sentences, N kept tokens.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from stemma.config import NonNegative
+from stemma.errors import DataError, UsageError
+from stemma.objectives.batch import Batch, generator
+
+if TYPE_CHECKING:
+    from stemma.tokens.store import TokenStore
+    from stemma.tokens.tokenizer import TokenFacts
+
+
+@dataclass(frozen=True)
+class Config:
+    """How the text is thinned out before windows are laid over it."""
+
+    sample: NonNegative = 1e-3  # t: words more frequent than this share of the text are thinned out; 0 keeps all
+    subsample: Literal["code", "paper"] = "code"  # keep with sqrt(t/f) + t/f (word2vec.c), or sqrt(t/f) (Mikolov 2013b, eq. 5)
+
+
+class Windows:
+    """Gives `words` (N) int32 and `starts` (S+1) int64, the sentence borders within `words`."""
+
+    def __init__(
+        self,
+        store: "TokenStore",
+        facts: "TokenFacts",
+        config: Config,
+        *,
+        seed: int,
+        batch_tokens: int = 100_000,
+        max_length: int | None = None,  # accepted for the common signature: no sentence is ever cut
+    ) -> None:
+        if batch_tokens < 1:
+            raise UsageError(f"batch_tokens = {batch_tokens}", "at least one token a step", "leave it at 100000")
+        counts = np.array(store.counts if facts.counts is None else facts.counts, np.float64)
+        self.unknown = int(counts[list(facts.specials.values())].sum())
+        counts[list(facts.specials.values())] = 0
+        if not counts.any():
+            raise DataError(
+                f"none of the {len(store.ids)} tokens is a word of the vocabulary",
+                "text that the tokenizer knows",
+                "train the tokenizer on this text, or lower tokenizer.min_count",
+            )
+        self.store, self.seed = store, seed
+        self.keep = keep_probability(counts, config.sample, config.subsample)
+        self.expected = float(self.keep @ counts)
+        self.total = int(counts.sum())
+        starts = np.asarray(store.sentence_starts, np.int64)
+        firsts = np.searchsorted(starts[:-1], np.arange(0, max(len(store.ids), 1), batch_tokens))
+        self.borders = np.unique(np.append(firsts, len(starts) - 1))  # chunk -> its first sentence
+        self._order: tuple[int, np.ndarray] = (-1, np.empty(0, np.int64))
+
+    def steps_in_epoch(self, epoch: int = 0) -> int:
+        """Chunks in an epoch, the same in each."""
+        return len(self.borders) - 1
+
+    def epoch_of(self, step: int) -> tuple[int, int]:
+        """(epoch, step within it), both from 0."""
+        return divmod(step, self.steps_in_epoch())
+
+    def tokens(self, step: int) -> int:
+        """Raw tokens of the text that `step` reads, dropped ones included."""
+        first, last = self._sentences(step)
+        return int(self.store.sentence_starts[last] - self.store.sentence_starts[first])
+
+    def batch(self, step: int, rank: int = 0, ranks: int = 1) -> Batch:
+        """The sentences of `step`, thinned out; of several ranks, the `rank`-th share of them."""
+        first, last = self._sentences(step)
+        starts = np.asarray(self.store.sentence_starts[first : last + 1], np.int64)
+        ids = np.asarray(self.store.ids[starts[0] : starts[-1]])
+        epoch, within = self.epoch_of(step)
+        draws = generator(self.seed, "windows", epoch, "sample", within).random(len(ids), dtype=np.float32)
+        kept = draws < self.keep[ids]
+        starts = np.concatenate([[0], np.cumsum(kept)])[starts - starts[0]]
+        words = ids[kept].astype(np.int32)
+        if ranks > 1:
+            share = np.searchsorted(starts, np.array([rank, rank + 1]) * len(words) / ranks)
+            starts = starts[share[0] : share[1] + 1]
+            words, starts = words[starts[0] : starts[-1]], starts - starts[0]
+        return {"words": words, "starts": starts}
+
+    def ledger(self) -> dict[str, int]:
+        """Tokens of one epoch: all = used + unknown + subsampled (the last as expected over draws)."""
+        used = round(self.expected)
+        return {"tokens": self.total + self.unknown, "used": used, "unknown": self.unknown, "subsampled": self.total - used}
+
+    def _sentences(self, step: int) -> tuple[int, int]:
+        epoch, within = self.epoch_of(step)
+        if self._order[0] != epoch:
+            self._order = (epoch, generator(self.seed, "windows", epoch).permutation(self.steps_in_epoch()))
+        chunk = self._order[1][within]
+        return int(self.borders[chunk]), int(self.borders[chunk + 1])
+
+
+def keep_probability(counts: np.ndarray, sample: float, rule: Literal["code", "paper"] = "code") -> np.ndarray:
+    """Probability (V) float32 with which an occurrence of each word stays; 0 where the count is 0.
+
+    With f the word's share of all counts and t = `sample`: sqrt(t/f) + t/f as in word2vec.c, or
+    sqrt(t/f) as printed in Mikolov 2013b, eq. 5; cut at 1.
+    """
+    seen = counts > 0
+    ratio = sample * counts.sum() / np.maximum(counts, 1)
+    keep = np.sqrt(ratio) + (ratio if rule == "code" else 0) if sample else np.ones(len(counts))
+    return np.where(seen, np.minimum(keep, 1), 0).astype(np.float32)
