@@ -9,7 +9,7 @@ TEST_ARGS ?=
 BENCH_ARGS ?=
 
 BIN := .venv/bin
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+PIP := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check -c constraints.txt
 
 .PHONY: help setup venv demo test lint bench clean
 
@@ -23,7 +23,7 @@ help:
 setup venv: .venv/installed
 
 .venv/bin/python:
-	@if [ -z "$(PYTHON)" ] || ! $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then \
+	@if [ -z "$(PYTHON)" ] || ! $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
 		echo "$(or $(PYTHON),python3) is missing or too old. Stemma needs Python 3.11 or newer. Install one, or name it: make PYTHON=/path/to/python3.12" >&2; \
 		exit 2; fi
 	@echo "making .venv with $$($(PYTHON) --version)"
@@ -32,7 +32,7 @@ setup venv: .venv/installed
 
 # torch stands alone and first, so that the build asked for is the build that stays.
 .venv/installed: .venv/bin/python pyproject.toml constraints.txt
-	@echo "installing PyTorch"
+	@echo "installing PyTorch (the largest part: minutes on a slow line)"
 	@$(PIP) $(TORCH_ARGS) torch
 	@echo "installing Stemma"
 	@$(PIP) -e ".[eval,report,dev]"

@@ -1,0 +1,103 @@
+"""Shows the facts of a training loop on stderr: a bar on a terminal, plain lines elsewhere."""
+
+import math
+import sys
+import time
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, TextIO
+
+if TYPE_CHECKING:
+    from stemma.training.loop import Fact
+
+EVERY_SECONDS = 5.0  # between two plain lines
+
+
+class Progress:
+    """Takes facts as a callback; a context, so that a bar is put away whatever happens."""
+
+    def __init__(self, stream: TextIO | None = None, every_seconds: float = EVERY_SECONDS) -> None:
+        self.stream = stream or sys.stderr
+        self.every_seconds = every_seconds
+        self.told_at = -math.inf
+        self.step = 0
+        self.bar: Any = None
+        self.task: Any = None
+
+    def __enter__(self) -> Self:
+        if self.stream.isatty():
+            self.bar = _bar(self.stream)
+            self.bar.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self.bar is not None:
+            self.bar.stop()
+
+    def __call__(self, fact: "Fact") -> None:
+        """Shows one fact."""
+        if fact.kind != "step":
+            self.say(event(fact))
+        elif self.bar is not None:
+            self._move(fact)
+        elif fact.step == fact.steps or time.monotonic() - self.told_at >= self.every_seconds:
+            self.told_at = time.monotonic()
+            self.say(f"step {fact.step:,} of {fact.steps:,} · {measures(fact)}")
+
+    def say(self, line: str) -> None:
+        """Prints one line, above the bar where there is one."""
+        if self.bar is not None:
+            self.bar.console.print(line, markup=False, highlight=False)
+        else:
+            print(line, file=self.stream, flush=True)
+
+    def _move(self, fact: "Fact") -> None:
+        if self.task is None or fact.step < self.step:  # another run has begun
+            if self.task is not None:
+                self.bar.remove_task(self.task)
+            self.task = self.bar.add_task("", total=fact.steps, told="")
+        self.step = fact.step
+        self.bar.update(self.task, completed=fact.step, total=fact.steps, told=measures(fact))
+
+
+def measures(fact: "Fact") -> str:
+    """Loss, speed and time left, those that are known."""
+    told = []
+    if math.isfinite(fact.loss):
+        told.append(f"loss {fact.loss:.3f}")
+    if fact.tokens_per_second:
+        told.append(f"{fact.tokens_per_second:,.0f} tokens/s")
+    if fact.step < fact.steps:
+        told.append(f"{duration(fact.seconds_left)} left")
+    return " · ".join(told)
+
+
+def event(fact: "Fact") -> str:
+    """One line for what is no step: a note, a held-out loss, a saved state."""
+    if fact.kind == "eval":
+        return f"held out at step {fact.step:,}: loss {fact.loss:.3f}" + (f" ({fact.message})" if fact.message else "")
+    if fact.kind == "save":
+        return fact.message or f"saved at step {fact.step:,}"
+    return fact.message
+
+
+def duration(seconds: float) -> str:
+    """A time for a reader.
+
+    >>> duration(4.2), duration(62), duration(7320)
+    ('4 s', '1 min 02 s', '2 h 02 min')
+    """
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def _bar(stream: TextIO) -> Any:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+    from rich.progress import Progress as Bar
+
+    columns = (BarColumn(bar_width=30), MofNCompleteColumn(), TextColumn("{task.fields[told]}"))
+    return Bar(*columns, console=Console(file=stream), transient=True)
