@@ -1,0 +1,1 @@
+"""Run folders to the formats that others read, and back."""

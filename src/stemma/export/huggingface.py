@@ -1,0 +1,127 @@
+"""Our GPT and BERT as transformers' `OpenAIGPTLMHeadModel` and `BertForPreTraining`, and back.
+
+Weights are mapped by one table a generation: our name, their names, and how the one becomes the
+others. Works on NumPy arrays and on tensors alike; imports neither transformers nor torch.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from stemma.errors import UsageError
+
+How = Literal["same", "transposed", "thirds"]  # `thirds`: our fused rows are their query, key and value
+
+
+@dataclass(frozen=True)
+class Name:
+    """A weight: our name, theirs, and how to get from ours to theirs."""
+
+    ours: str
+    theirs: tuple[str, ...]
+    how: How = "same"
+
+
+def names(generation: str, depth: int) -> list[Name]:
+    """The table of all weights of `gpt` or `bert` with `depth` blocks."""
+    if generation not in _FIXED:
+        raise UsageError(f"{generation} has no Hugging Face counterpart here", f"one of {', '.join(_FIXED)}", "choose one of these")
+    blocks = [
+        Name(f"blocks.{n}.{name.ours}", tuple(f"{_PREFIX[generation]}.{n}.{theirs}" for theirs in name.theirs), name.how)
+        for n in range(depth)
+        for name in _BLOCK[generation]
+    ]
+    return [*_FIXED[generation], *blocks]
+
+
+def to_huggingface(generation: str, depth: int, ours: Mapping[str, Any]) -> dict[str, Any]:
+    """Our tensors under transformers' names and in its layout; tied weights stand once."""
+    theirs: dict[str, Any] = {}
+    for name in names(generation, depth):
+        tensor = ours[name.ours]
+        if name.how == "thirds":
+            third = len(tensor) // 3
+            theirs |= {their: tensor[i * third : (i + 1) * third] for i, their in enumerate(name.theirs)}
+        else:
+            theirs[name.theirs[0]] = tensor.T if name.how == "transposed" else tensor
+    return theirs
+
+
+def from_huggingface(generation: str, depth: int, theirs: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """transformers' tensors (NumPy arrays, or tensors on the CPU) as our arrays."""
+    ours = {}
+    for name in names(generation, depth):
+        parts = [np.asarray(theirs[their]) for their in name.theirs]
+        whole = np.concatenate(parts) if name.how == "thirds" else parts[0]
+        ours[name.ours] = np.ascontiguousarray(whole.T if name.how == "transposed" else whole)
+    return ours
+
+
+def huggingface_config(generation: str, model: Any, vocab_size: int, specials: Mapping[str, int]) -> dict[str, Any]:
+    """The contents of transformers' config.json for our model config."""
+    if generation == "gpt":
+        return {
+            "model_type": "openai-gpt", "architectures": ["OpenAIGPTLMHeadModel"], "vocab_size": vocab_size,
+            "n_embd": model.width, "n_layer": model.depth, "n_head": model.heads, "n_positions": model.max_length,
+            "afn": "gelu", "layer_norm_epsilon": 1e-5, "initializer_range": 0.02,
+            "embd_pdrop": model.dropout, "attn_pdrop": model.dropout, "resid_pdrop": model.dropout,
+            "bos_token_id": specials.get("eos"), "eos_token_id": specials.get("eos"),
+        }  # fmt: skip
+    return {
+        "model_type": "bert", "architectures": ["BertForPreTraining"], "vocab_size": vocab_size,
+        "hidden_size": model.width, "num_hidden_layers": model.depth, "num_attention_heads": model.heads,
+        "intermediate_size": model.inner, "max_position_embeddings": model.max_length, "type_vocab_size": 2,
+        "hidden_act": "gelu" if model.activation == "gelu" else "gelu_new", "layer_norm_eps": 1e-12, "initializer_range": 0.02,
+        "hidden_dropout_prob": model.dropout, "attention_probs_dropout_prob": model.dropout, "pad_token_id": specials.get("pad", 0),
+    }  # fmt: skip
+
+
+_PREFIX = {"gpt": "transformer.h", "bert": "bert.encoder.layer"}
+
+
+def _both(ours: str, *theirs: str, how: How = "same") -> list[Name]:
+    """The weight and the bias of a layer; a bias is never transposed."""
+    return [
+        Name(f"{ours}.weight", tuple(f"{their}.weight" for their in theirs), how),
+        Name(f"{ours}.bias", tuple(f"{their}.bias" for their in theirs), "same" if how == "transposed" else how),
+    ]
+
+
+_FIXED = {
+    "gpt": [
+        Name("tokens.weight", ("transformer.tokens_embed.weight",)),
+        Name("positions.weight", ("transformer.positions_embed.weight",)),
+    ],
+    "bert": [
+        Name("tokens.weight", ("bert.embeddings.word_embeddings.weight",)),
+        Name("positions.weight", ("bert.embeddings.position_embeddings.weight",)),
+        Name("types.weight", ("bert.embeddings.token_type_embeddings.weight",)),
+        *_both("norm", "bert.embeddings.LayerNorm"),
+        *_both("pooler", "bert.pooler.dense"),
+        *_both("masked_head.dense", "cls.predictions.transform.dense"),
+        *_both("masked_head.norm", "cls.predictions.transform.LayerNorm"),
+        Name("masked_head.bias", ("cls.predictions.bias",)),
+        *_both("next_head", "cls.seq_relationship"),
+    ],
+}
+
+_BLOCK = {
+    "gpt": [  # their projections keep weights as (in, out)
+        *_both("attention.qkv", "attn.c_attn", how="transposed"),
+        *_both("attention.out", "attn.c_proj", how="transposed"),
+        *_both("attention_norm", "ln_1"),
+        *_both("feedforward.up", "mlp.c_fc", how="transposed"),
+        *_both("feedforward.down", "mlp.c_proj", how="transposed"),
+        *_both("feedforward_norm", "ln_2"),
+    ],
+    "bert": [
+        *_both("attention.qkv", *(f"attention.self.{part}" for part in ("query", "key", "value")), how="thirds"),
+        *_both("attention.out", "attention.output.dense"),
+        *_both("attention_norm", "attention.output.LayerNorm"),
+        *_both("feedforward.up", "intermediate.dense"),
+        *_both("feedforward.down", "output.dense"),
+        *_both("feedforward_norm", "output.LayerNorm"),
+    ],
+}
