@@ -1,0 +1,232 @@
+"""GPT against transformers' OpenAIGPTLMHeadModel on the same weights, and its properties."""
+
+import math
+
+import pytest
+import torch
+
+from stemma.errors import DataError, UsageError
+from stemma.export.huggingface import from_huggingface, huggingface_config, to_huggingface
+from stemma.layers.attention import block_mask
+from stemma.lineage.gpt import GPT, Config
+from stemma.objectives.batch import IGNORE
+from stemma.tokens.tokenizer import TokenFacts
+
+FACTS = TokenFacts(53, {"eos": 0, "bos": 0})
+B, T = 3, 7
+
+
+def network(attention="sdpa", seed=11, **settings):
+    torch.manual_seed(seed)
+    config = Config(**{"width": 20, "depth": 3, "heads": 4, "inner": 80, "max_length": 16, "attention": attention, **settings})
+    net = GPT(config, FACTS).eval()
+    with torch.no_grad():  # larger and uneven weights, so that a missing bias or a wrong transpose cannot pass
+        for parameter in net.parameters():
+            parameter.add_(torch.randn_like(parameter) * 0.15)
+    return net
+
+
+def rows():
+    torch.manual_seed(2)
+    ids = torch.randint(1, FACTS.vocab_size, (B, T))
+    return {"ids": ids, "labels": torch.cat([ids[:, 1:], torch.full((B, 1), IGNORE)], 1)}
+
+
+@pytest.fixture(params=["sdpa", "explicit"])
+def net(request):
+    return network(request.param)
+
+
+@pytest.fixture
+def reference(net):
+    from transformers import OpenAIGPTConfig, OpenAIGPTLMHeadModel
+
+    settings = huggingface_config("gpt", net.config, FACTS.vocab_size, FACTS.specials)
+    theirs = OpenAIGPTLMHeadModel(OpenAIGPTConfig(**settings)).eval()
+    state = {name: tensor.detach() for name, tensor in to_huggingface("gpt", net.config.depth, net.state_dict()).items()}
+    missing, unexpected = theirs.load_state_dict(state, strict=False)
+    assert set(missing) <= {"lm_head.weight"} and not unexpected
+    theirs.tie_weights()
+    return theirs
+
+
+def test_states_logits_and_loss_equal_transformers(net, reference):
+    batch = rows()
+    out = reference(batch["ids"], labels=batch["ids"], output_hidden_states=True)
+    ours = net.encode(batch)
+    assert len(ours) == net.config.depth + 1
+    for one, other in zip(ours, out.hidden_states, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-5, rtol=0)
+    torch.testing.assert_close(net.logits(ours[-1]), out.logits, atol=1e-5, rtol=0)
+    loss = net.loss(batch)
+    assert loss.count == B * (T - 1)
+    torch.testing.assert_close(loss.mean, out.loss, atol=1e-5, rtol=0)
+
+
+def test_gradients_equal_transformers(net, reference):
+    batch = rows()
+    net.loss(batch).mean.backward()
+    reference(batch["ids"], labels=batch["ids"]).loss.backward()
+    theirs = {name: parameter.grad for name, parameter in reference.named_parameters()}
+    ours = to_huggingface("gpt", net.config.depth, {name: parameter.grad for name, parameter in net.named_parameters()})
+    for name, gradient in ours.items():
+        torch.testing.assert_close(gradient, theirs[name], atol=1e-5, rtol=1e-4, msg=name)
+
+
+def test_weights_come_back_from_transformers(net, reference):
+    ours = from_huggingface("gpt", net.config.depth, {n: t.detach() for n, t in reference.state_dict().items()})
+    assert all((net.state_dict()[name].numpy() == array).all() for name, array in ours.items())
+    assert ours.keys() == net.state_dict().keys()
+
+
+def test_size_of_the_papers_network():
+    with torch.device("meta"):
+        net = GPT(Config(), TokenFacts(40_478, {"eos": 0}))
+    assert sum(p.numel() for p in net.parameters()) == 116_534_784
+
+
+def test_initial_weights():
+    torch.manual_seed(0)
+    net = GPT(Config(width=64, depth=2, heads=4, inner=256, max_length=64), TokenFacts(1000, {"eos": 0}))
+    for name, parameter in net.named_parameters():
+        if name.endswith("norm.weight"):
+            assert (parameter == 1).all()
+        elif name.endswith("bias"):
+            assert (parameter == 0).all()
+        else:
+            assert parameter.std().item() == pytest.approx(0.02, rel=0.05), name
+
+
+def test_a_later_token_moves_no_earlier_state(net):
+    x = net._embed(rows()["ids"], None).detach().requires_grad_()
+    y, mask = x, block_mask(None, causal=True)
+    for block in net.blocks:
+        y = block(y, mask)
+    for t in range(T):
+        (gradient,) = torch.autograd.grad(y[:, t].sum(), x, retain_graph=True)
+        assert (gradient[:, t + 1 :] == 0).all()
+        assert (gradient[:, : t + 1] != 0).any()
+
+
+LENGTHS = (5, 2, 4, 3)
+
+
+def packed_and_alone():
+    """The same four segments in two packed rows, and one a row with padding."""
+    torch.manual_seed(4)
+    pieces = [torch.randint(1, FACTS.vocab_size, (n,)) for n in LENGTHS]
+    shape = {"ids": 0, "positions": 0, "segments": 0, "labels": IGNORE}
+    packed = {name: torch.full((2, 8), fill) for name, fill in shape.items()}
+    alone = {name: torch.full((4, 8), fill) for name, fill in shape.items()}
+    for i, piece in enumerate(pieces):
+        row, start = divmod(i, 2)[0], sum(LENGTHS[i // 2 * 2 : i])
+        values = {"ids": piece, "positions": torch.arange(len(piece)), "labels": torch.cat([piece[1:], torch.tensor([0])])}
+        for name, value in values.items():
+            packed[name][row, start : start + len(piece)] = value
+            alone[name][i, : len(piece)] = value
+        packed["segments"][row, start : start + len(piece)] = 1 + i % 2
+        alone["segments"][i, : len(piece)] = 1
+    return packed, alone
+
+
+def test_packed_rows_equal_padded_ones(net):
+    results = []
+    for batch in packed_and_alone():
+        loss = net.loss(batch)
+        results.append((loss.mean, *torch.autograd.grad(loss.mean, list(net.parameters()))))
+        assert loss.count == sum(LENGTHS)
+    torch.testing.assert_close(results[0][0], results[1][0], atol=1e-6, rtol=0)
+    for one, other in zip(*results, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-6, rtol=1e-4)
+
+
+def test_batch_mates_and_padding_change_nothing(net):
+    batch = rows()
+    alone = net.encode({"ids": batch["ids"][:1]})[-1]
+    torch.testing.assert_close(net.encode({"ids": batch["ids"]})[-1][:1], alone, atol=1e-6, rtol=0)
+    padded = {
+        "ids": torch.cat([batch["ids"][:1], torch.zeros(1, 5, dtype=torch.long)], 1),
+        "segments": torch.tensor([[1] * T + [0] * 5]),
+    }
+    torch.testing.assert_close(net.encode(padded)[-1][:, :T], alone, atol=1e-6, rtol=0)
+
+
+def test_score_sums_to_the_loss_and_skips_starts_and_padding(net):
+    packed, _ = packed_and_alone()
+    nats = net.score(packed)
+    starts = packed["positions"] == 0
+    assert (nats[starts] == 0).all() and (nats[packed["segments"] == 0] == 0).all()
+    assert (nats[~starts & (packed["segments"] > 0)] > 0).all()
+    batch = rows()
+    torch.testing.assert_close(net.score(batch).sum() / (B * (T - 1)), net.loss(batch).mean, atol=1e-5, rtol=0)
+
+
+def test_probabilities_of_the_next_token_sum_to_one(net):
+    row = rows()["ids"][:1]
+    every = torch.cat([row.expand(FACTS.vocab_size, T), torch.arange(FACTS.vocab_size)[:, None]], 1)
+    assert net.score({"ids": every})[:, -1].neg().exp().sum().item() == pytest.approx(1, abs=1e-5)
+
+
+def test_frame():
+    net = network()
+    assert net.frame([5, 6]) == ([0, 5, 6], [0, 0, 0])
+    assert net.frame([5, 6], [7]) == ([0, 5, 6, 0, 7], [0] * 5)
+    assert net.frame([]) == ([0], [0])
+
+
+def test_cached_decoding_equals_full_passes(net):
+    prompt = [0, 4, 9]
+    new = net.generate(prompt, 10, temperature=0)
+    known = list(prompt)
+    for token in new:
+        known_best = net.logits(net.encode({"ids": torch.tensor([known])})[-1][0, -1]).argmax().item()
+        assert token == known_best
+        known.append(token)
+    assert new and max(new) < FACTS.vocab_size
+
+
+def test_generation_goes_past_max_length_and_follows_its_generator(net):
+    net.eos = -1  # so that nothing ends it
+    draw = [net.generate([0], 40, temperature=1.5, top_k=20, top_p=0.95, generator=torch.Generator().manual_seed(s)) for s in (1, 1, 2)]
+    assert draw[0] == draw[1] != draw[2]
+    assert [len(d) for d in draw] == [40, 40, 40] and net.max_length == 16
+    with pytest.raises(UsageError, match="mend the one out of range"):
+        net.generate([0], 1, top_p=0.0)
+
+
+def test_grow_keeps_old_rows_and_the_tie(net):
+    batch = rows()
+    before = net.logits(net.encode(batch)[-1])
+    torch.manual_seed(0)
+    net.grow(3)
+    after = net.logits(net.encode(batch)[-1])
+    assert net.vocab_size == FACTS.vocab_size + 3 == after.shape[-1]
+    torch.testing.assert_close(after[..., :-3], before)
+    batch["ids"][0, 0] = FACTS.vocab_size + 2
+    net.loss(batch).mean.backward()
+    assert net.tokens.weight.grad[-1].abs().sum() > 0
+
+
+def test_loss_starts_at_the_uniform_and_bfloat16_is_near():
+    torch.manual_seed(0)
+    net = GPT(Config(width=32, depth=2, heads=2, inner=64, max_length=16), FACTS).eval()
+    batch = rows()
+    exact = net.loss(batch).mean.item()
+    assert exact == pytest.approx(math.log(FACTS.vocab_size), rel=0.05)
+    for path in ("sdpa", "explicit"):
+        net = network(path)
+        exact = net.loss(batch).mean.item()
+        with torch.autocast("cpu", torch.bfloat16):
+            assert net.loss(batch).mean.item() == pytest.approx(exact, rel=0.02)
+
+
+def test_errors_name_the_mend():
+    with pytest.raises(UsageError, match="change one of the two"):
+        GPT(Config(width=10, heads=4), FACTS)
+    with pytest.raises(UsageError, match="set tokenizer.kind to bpe"):
+        GPT(Config(), TokenFacts(9, {"cls": 1}))
+    net = network()
+    with pytest.raises(UsageError, match="cut the text"):
+        net.encode({"ids": torch.zeros(1, 17, dtype=torch.long)})
+    with pytest.raises(DataError, match="leave such batches out"):
+        net.loss({"ids": torch.zeros(1, 3, dtype=torch.long), "labels": torch.full((1, 3), IGNORE)})
