@@ -1,0 +1,107 @@
+"""Corpus to token store: in parallel, the same bytes for any number of workers, going on after a kill.
+
+Documents are grouped into shards by their characters alone. A worker encodes a shard into one file beside the
+future store; finished shards are kept with a checksum and reused by the next attempt on the same text. Merging
+takes them in order, writes the store's files, syncs them, and renames the folder into place.
+"""
+
+import shutil
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future
+from pathlib import Path
+
+from stemma.config import to_plain
+from stemma.corpus.document import Document
+from stemma.errors import DataError
+from stemma.tokens.files import disk_budget, read_json, write_json
+from stemma.tokens.merge import merge
+from stemma.tokens.shards import Pool, Shard, encode_shard, shards
+from stemma.tokens.store import TokenStore, read_header
+from stemma.tokens.tokenizer import Config, Tokenizer, train
+
+TOKENIZER, LEARNT, STORE = "tokenizer.json", "learnt.json", "store"
+
+Documents = Callable[[], Iterable[Document]]
+
+
+def learn_and_build(documents: Documents, config: Config, out: Path, fingerprint: str, workers: int = 1) -> tuple[Tokenizer, TokenStore]:
+    """The tokenizer and the token store of a corpus in the folder `out`, made where they are missing or stale.
+
+    `documents()` starts the corpus anew; `fingerprint` says which corpus it is. What is there already for the
+    same corpus and config is opened, not made again, so that one store serves several objectives.
+    """
+    tokenizer = learn(documents, config, out, fingerprint)
+    return tokenizer, build_once(documents, tokenizer, out / STORE, fingerprint, workers)
+
+
+def learn(documents: Documents, config: Config, out: Path, fingerprint: str) -> Tokenizer:
+    """The tokenizer of a corpus in `out/tokenizer.json`, learnt where it is missing or stale."""
+    wanted = {"config": to_plain(config), "fingerprint": fingerprint}
+    if (out / TOKENIZER).is_file() and read_json(out / LEARNT) == wanted:
+        return Tokenizer.load(out / TOKENIZER)
+    (out / LEARNT).unlink(missing_ok=True)
+    tokenizer = train((sentence for document in documents() for sentence in document.sentences), config)
+    tokenizer.save(out / TOKENIZER)
+    write_json(out / LEARNT, wanted)
+    return tokenizer
+
+
+def build_once(documents: Documents, tokenizer: Tokenizer, out: Path, fingerprint: str, workers: int = 1) -> TokenStore:
+    """The store in `out`, built where it is missing, or was made of another corpus or by another tokenizer."""
+    if is_current(out, tokenizer, fingerprint):
+        return TokenStore.open(out)
+    return build(documents(), tokenizer, out, workers, fingerprint)
+
+
+def is_current(out: Path, tokenizer: Tokenizer, fingerprint: str) -> bool:
+    """True when a finished store of that corpus and tokenizer stands in `out`."""
+    try:
+        header = read_header(out)
+    except DataError:
+        return False
+    return header["tokenizer"] == tokenizer.fingerprint and header["fingerprint"] == fingerprint
+
+
+def build(documents: Iterable[Document], tokenizer: Tokenizer, out: Path | str, workers: int = 1, fingerprint: str = "") -> TokenStore:
+    """A new token store of the documents in the folder `out`; any old one there is replaced at the very end.
+
+    The bytes depend on documents and tokenizer only, never on `workers`. Raises BudgetError when the disk is
+    full; nothing is left then.
+    """
+    out = Path(out)
+    aside = out.with_name(f"{out.name}.part")
+    with disk_budget(out, clear=aside):
+        aside.mkdir(parents=True, exist_ok=True)
+        tokenizer.save(aside / TOKENIZER)
+        done = list(_encoded(shards(documents), tokenizer, aside, workers))
+        merge(done, tokenizer, aside, fingerprint)
+        _place(aside, out)
+    return TokenStore.open(out)
+
+
+def _encoded(texts: Iterator[Shard], tokenizer: Tokenizer, aside: Path, workers: int) -> Iterator[Path]:
+    """The shards' files in order; never more than two shards a worker in memory."""
+    if workers <= 1:
+        for shard in texts:
+            yield encode_shard(shard, tokenizer, aside)
+        return
+    waiting: deque[Future[Path]] = deque()
+    with Pool(workers, aside / TOKENIZER, aside) as pool:
+        for shard in texts:
+            waiting.append(pool.submit(shard))
+            if len(waiting) >= 2 * workers:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+def _place(aside: Path, out: Path) -> None:
+    for leftover in (aside / TOKENIZER, *aside.glob("shard-*")):  # of an earlier attempt on a longer text
+        leftover.unlink()
+    old = out.with_name(f"{out.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if out.exists():
+        out.rename(old)
+    aside.rename(out)
+    shutil.rmtree(old, ignore_errors=True)

@@ -1,0 +1,70 @@
+"""Characters as tokens: every code point one id, found by table; spaces are shown as ▁, so that decoding is exact."""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
+
+from stemma.tokens.sample import batches
+from stemma.tokens.settings import SPECIALS, Config
+
+SPACE = "▁"  # how token() shows a space; a ▁ in the text is therefore unknown
+UNKNOWN = "\ufffd"  # what an unknown character is decoded to
+_PLACES = 0x110000
+
+
+class Characters:
+    """Encodes and decodes by a list of characters; one that is not in the list is unknown."""
+
+    def __init__(self, config: Config, tokens: Sequence[str]) -> None:
+        self.config, self.tokens = config, list(tokens)
+        self._table = np.zeros(_PLACES, dtype=np.uint32)
+        specials = len(SPECIALS["char"])
+        characters = [" " if token == SPACE else token for token in self.tokens[specials:]]
+        self._table[[ord(c) for c in characters]] = np.arange(specials, len(self.tokens), dtype=np.uint32)
+        self._shown = [UNKNOWN, "", "", *characters]
+
+    def encode_batch(self, texts: Sequence[str]) -> list[np.ndarray]:
+        """The ids of each text."""
+        if self.config.lowercase:
+            texts = [text.lower() for text in texts]
+        ids = self._table[_codes("".join(texts))]
+        return np.split(ids, np.cumsum([len(text) for text in texts])[:-1]) if texts else []
+
+    def encode_offsets(self, text: str) -> tuple[np.ndarray, list[tuple[int, int]]]:
+        """The ids, and the (start, end) of each in the raw text."""
+        widths = [len(c.lower()) for c in text] if self.config.lowercase else [1] * len(text)
+        return self.encode_batch([text])[0], [(i, i + 1) for i, width in enumerate(widths) for _ in range(width)]
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """The characters as they stood; an unknown one is shown as U+FFFD."""
+        return "".join(self._shown[i] for i in ids)
+
+    def to_rust(self):
+        """The same as a `tokenizers.Tokenizer`."""
+        from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
+
+        rust = Tokenizer(models.WordLevel({token: i for i, token in enumerate(self.tokens)}, "<unk>"))
+        steps = [normalizers.Lowercase()] if self.config.lowercase else []
+        rust.normalizer = normalizers.Sequence([*steps, normalizers.Replace(SPACE, "\uffff"), normalizers.Replace(" ", SPACE)])
+        rust.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), "isolated")
+        rust.decoder = decoders.Sequence([decoders.Fuse(), decoders.Replace(SPACE, " ")])
+        return rust
+
+
+def learn(texts: Iterator[str], config: Config) -> Characters:
+    """The characters of the texts by count, ties by code point."""
+    counts = np.zeros(_PLACES, dtype=np.int64)
+    for batch in batches(texts):
+        text = "".join(batch)
+        codes = _codes(text.lower() if config.lowercase else text)
+        seen, times = np.unique(codes, return_counts=True)
+        counts[seen] += times
+    counts[ord(SPACE)] = 0
+    order = np.argsort(-counts, kind="stable")[: np.count_nonzero(counts >= config.min_count)]
+    specials = list(SPECIALS["char"].values())
+    room = config.vocab_size - len(specials) if config.vocab_size else None
+    return Characters(config, specials + [SPACE if code == 32 else chr(code) for code in order[:room]])
+
+
+def _codes(text: str) -> np.ndarray:
+    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)

@@ -1,0 +1,81 @@
+"""Shards to store: their arrays one after the other, in order, with borders made absolute and ids made narrow."""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from stemma.tokens.files import read_json, sync, sync_folder, write_json
+from stemma.tokens.store import FORMAT, HEADER, VERSION, layout
+from stemma.tokens.tokenizer import Tokenizer
+
+NARROW = 65_536  # ids below it fit uint16
+SUMMED = ("characters", "bytes_utf8", "tokens", "sentences", "empty_sentences", "empty_characters")
+
+
+class _Writer:
+    """A file of the store being written: its bytes go through the checksum."""
+
+    def __init__(self, path: Path, dtype: np.dtype) -> None:
+        self.path, self.dtype, self.bytes = path, dtype, 0
+        self._file = path.open("wb")
+        self._digest = hashlib.blake2b(digest_size=16)
+
+    def add(self, numbers: np.ndarray) -> None:
+        data = numbers.astype(self.dtype).tobytes()
+        self._file.write(data)
+        self._digest.update(data)
+        self.bytes += len(data)
+
+    def close(self) -> dict:
+        sync(self._file)
+        self._file.close()
+        return {"bytes": self.bytes, "blake2b": self._digest.hexdigest()}
+
+
+def merge(paths: Sequence[Path], tokenizer: Tokenizer, folder: Path, fingerprint: str) -> None:
+    """Writes the store's files into `folder` and its header last; each shard goes once it is copied."""
+    dtype = "uint16" if tokenizer.vocab_size < NARROW else "uint32"
+    files = {name: _Writer(folder / name, kind) for name, kind in layout(dtype).items()}
+    counts = np.zeros(tokenizer.vocab_size, dtype=np.int64)
+    sums = dict.fromkeys(SUMMED, 0)
+    documents: list[int] = []  # sentences of each
+    files["sentences.bin"].add(np.zeros(1, np.int64))
+    for path in paths:
+        facts = read_json(path.with_suffix(".json"))
+        ids, lengths = _read(path, facts)
+        files["ids.bin"].add(ids)
+        files["sentences.bin"].add(sums["tokens"] + np.cumsum(lengths))
+        counts += np.bincount(ids, minlength=len(counts))
+        if facts["continues"]:
+            documents[-1] += facts["documents"].pop(0)
+        documents += facts["documents"]
+        sums = {name: sums[name] + facts[name] for name in SUMMED}
+        path.with_suffix(".json").unlink()
+        path.unlink()
+    sentences = np.array([0, *filter(None, documents)], dtype=np.int64)
+    files["documents.bin"].add(np.cumsum(sentences))
+    files["counts.bin"].add(counts)
+    unknown = tokenizer.specials.get("unk")
+    header = {
+        "format": FORMAT,
+        "version": VERSION,
+        "dtype": dtype,
+        "kind": tokenizer.kind,
+        "vocab_size": tokenizer.vocab_size,
+        "documents": len(sentences) - 1,
+        "empty_documents": len(documents) - len(sentences) + 1,
+        "unknown": int(counts[unknown]) if unknown is not None else 0,
+        "tokenizer": tokenizer.fingerprint,
+        "fingerprint": fingerprint,
+        **sums,
+        "files": {name: file.close() for name, file in files.items()},
+    }
+    write_json(folder / HEADER, header)
+    sync_folder(folder)
+
+
+def _read(path: Path, facts: dict) -> tuple[np.ndarray, np.ndarray]:
+    with path.open("rb") as file:
+        return np.fromfile(file, "<u4", facts["tokens"]), np.fromfile(file, "<i8", facts["sentences"])

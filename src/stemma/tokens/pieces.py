@@ -1,0 +1,67 @@
+"""Pieces of words as tokens: WordPiece, byte-level BPE and unigram, run by the `tokenizers` library."""
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
+
+from stemma.tokens.chinese import spoken
+from stemma.tokens.settings import SPECIALS, Config, special_ids
+
+SPACE = "▁"  # what stands for a space in unigram pieces
+
+
+class Pieces:
+    """Encodes and decodes through one Rust tokenizer; specials written in the text are read as plain text."""
+
+    def __init__(self, config: Config, rust: Tokenizer) -> None:
+        self.config, self._rust = config, rust
+        rust.encode_special_tokens = True
+        vocab = rust.get_vocab(with_added_tokens=True)
+        self.tokens: list[str] = sorted(vocab, key=vocab.__getitem__)
+
+    def encode_batch(self, texts: Sequence[str]) -> list[np.ndarray]:
+        """The ids of each text."""
+        found = self._rust.encode_batch_fast(list(texts), add_special_tokens=False)
+        return [np.array(encoding.ids, dtype=np.uint32) for encoding in found]
+
+    def encode_offsets(self, text: str) -> tuple[np.ndarray, list[tuple[int, int]]]:
+        """The ids, and the (start, end) of each in the raw text."""
+        encoding = self._rust.encode(text, add_special_tokens=False)
+        return np.array(encoding.ids, dtype=np.uint32), encoding.offsets
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """The text in its normal form (see `Tokenizer.decode`)."""
+        if self.config.kind == "wordpiece":
+            return spoken(" ".join(self.tokens[i] for i in ids).replace(" ##", "").split(" "))
+        return self._rust.decode(list(ids), skip_special_tokens=False).removeprefix(" ")
+
+    def to_rust(self) -> Tokenizer:
+        """The Rust tokenizer itself."""
+        return self._rust
+
+
+def pipeline(config: Config, model: models.Model) -> Tokenizer:
+    """The kind's normaliser, splitting, decoder and frame around a model."""
+    rust = Tokenizer(model)
+    ids = special_ids(config.kind)
+    written = SPECIALS[config.kind]
+    if config.kind == "wordpiece":
+        rust.normalizer = normalizers.BertNormalizer(lowercase=config.lowercase)
+        rust.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+        rust.decoder = decoders.WordPiece(cleanup=False)
+        rust.post_processor = processors.TemplateProcessing(
+            single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", ids["cls"]), ("[SEP]", ids["sep"])]
+        )
+    elif config.kind == "bpe":
+        rust.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+        rust.decoder = decoders.ByteLevel()
+        rust.post_processor = processors.ByteLevel(trim_offsets=True)
+    else:
+        lower = [normalizers.Lowercase()] if config.lowercase else []
+        spaces = [normalizers.Replace(Regex(r"\s+"), " "), normalizers.Strip()]
+        rust.normalizer = normalizers.Sequence([normalizers.NFKC(), *lower, *spaces])
+        rust.pre_tokenizer = pre_tokenizers.Metaspace(replacement=SPACE, prepend_scheme="always")
+        rust.decoder = decoders.Metaspace(replacement=SPACE, prepend_scheme="always")
+    rust.add_special_tokens(list(dict.fromkeys(written.values())))
+    return rust

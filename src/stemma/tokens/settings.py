@@ -1,0 +1,63 @@
+"""The tokenizer's settings, the special tokens of each kind, and what a network needs to know of a tokenizer."""
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+
+from stemma.config import Natural, Positive, nearest
+from stemma.errors import UsageError
+
+Kind = Literal["word", "whitespace", "char", "wordpiece", "bpe", "unigram"]
+
+_KENLM = {"unk": "<unk>", "bos": "<s>", "eos": "</s>"}  # KenLM's ids: 0, 1, 2
+SPECIALS: dict[str, dict[str, str]] = {  # role -> how it is written; ids in order of first mention
+    "word": _KENLM,
+    "whitespace": _KENLM,
+    "char": _KENLM,
+    "wordpiece": {"pad": "[PAD]", "unk": "[UNK]", "cls": "[CLS]", "sep": "[SEP]", "mask": "[MASK]"},
+    "bpe": {"eos": "<|endoftext|>", "bos": "<|endoftext|>"},
+    "unigram": {"pad": "<pad>", "unk": "<unk>", "cls": "<cls>", "sep": "<sep>", "mask": "<mask>", "eos": "</s>", "bos": "<s>"},
+}
+
+LEAST = {"wordpiece": 32, "bpe": 257, "unigram": 32}  # vocab_size; bpe begins with all bytes
+
+
+@dataclass(frozen=True)
+class Config:
+    """How text is cut into tokens and how the vocabulary is learnt."""
+
+    kind: Kind = "wordpiece"
+    vocab_size: Natural = 8192  # tokens at most, specials included; 0: no limit (word, whitespace, char)
+    lowercase: bool = False  # word, char, wordpiece (which then drops accents too), unigram
+    min_count: Positive = 1  # a word (wordpiece, unigram: a character) seen less often is unknown
+    words: Literal["auto", "rjieba", "given"] = "auto"  # what cuts Chinese words (word): given = spaces in the text
+    train_characters: Natural = 50_000_000  # wordpiece, bpe, unigram learn from an even sample of at most this many; 0: all
+
+    def __post_init__(self) -> None:
+        """Refuses what the kind cannot honour."""
+        kind, size = self.kind, self.vocab_size
+        if kind not in get_args(Kind):
+            raise UsageError(f"tokenizer.kind = {kind!r}", "a kind of tokenizer", nearest(kind, get_args(Kind)))
+        if self.lowercase and kind in ("whitespace", "bpe"):
+            raise UsageError(f"tokenizer.lowercase = true with kind = {kind}", "text as it stands", "drop lowercase, or set kind = word")
+        if self.words != "auto" and kind != "word":
+            raise UsageError(f"tokenizer.words = {self.words} with kind = {kind}", "a kind made of words", "drop words, or set kind = word")
+        least = LEAST.get(kind, 4)
+        if size < least and (size > 0 or kind in LEAST):
+            raise UsageError(f"tokenizer.vocab_size = {size} with kind = {kind}", f"at least {least}", f"set vocab_size to {least} or more")
+
+
+@dataclass(frozen=True)
+class TokenFacts:
+    """What a network needs to know of a tokenizer: its size, its special ids, and how often each id was seen."""
+
+    vocab_size: int
+    specials: dict[str, int]
+    counts: np.ndarray | None = None
+
+
+def special_ids(kind: str) -> dict[str, int]:
+    """Role -> id: the specials are the first ids, one for each way of writing."""
+    written = list(dict.fromkeys(SPECIALS[kind].values()))
+    return {role: written.index(token) for role, token in SPECIALS[kind].items()}

@@ -1,0 +1,124 @@
+"""Shards: documents in groups of about two million characters, encoded by worker processes into one file each.
+
+A shard's file holds its ids (uint32) and its sentences' lengths (int64), and stands beside a small JSON with its
+facts and checksum, written last: a shard without it was not finished.
+"""
+
+import hashlib
+import os
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+
+from stemma.corpus.document import Document
+from stemma.tokens.files import read_json, write_json, write_whole
+from stemma.tokens.store import checksum
+from stemma.tokens.tokenizer import Tokenizer
+
+SHARD = 2_000_000  # characters: small enough for memory, large enough to drown the cost of a file
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Some documents' sentences, and their place in the corpus. A long document is spread over several shards."""
+
+    number: int
+    documents: list[tuple[str, ...]]
+    continues: bool  # the first document began in the shard before
+
+    def key(self, tokenizer: str) -> str:
+        """What the shard's ids depend on: its text and the tokenizer."""
+        digest = hashlib.blake2b(f"{tokenizer} {self.continues}".encode(), digest_size=16)
+        for sentences in self.documents:
+            digest.update("\n".join(sentences).encode("utf-8", "surrogatepass"))
+            digest.update(b"\0%d\0" % len(sentences))
+        return digest.hexdigest()
+
+
+def shards(documents: Iterable[Document], characters: int = SHARD) -> Iterator[Shard]:
+    """The documents in order, in shards of about so many characters."""
+    number, size, group, continues = 0, 0, [], False
+    for document in documents:
+        begun = 0
+        for i, sentence in enumerate(document.sentences):
+            size += len(sentence)
+            if size >= characters:
+                group.append(document.sentences[begun : i + 1])
+                yield Shard(number, group, continues)
+                number, size, group, begun = number + 1, 0, [], i + 1
+                continues = begun < len(document.sentences)
+        if begun == 0 or begun < len(document.sentences):
+            group.append(document.sentences[begun:])
+    if group:
+        yield Shard(number, group, continues)
+
+
+def encode_shard(shard: Shard, tokenizer: Tokenizer, folder: Path) -> Path:
+    """The file of the encoded shard in `folder`; one that an earlier attempt finished is kept."""
+    path = folder / f"shard-{shard.number:06d}.bin"
+    seal, key = path.with_suffix(".json"), shard.key(tokenizer.fingerprint)
+    old = read_json(seal)
+    if old and old["key"] == key and path.is_file() and checksum(path) == old["blake2b"]:
+        return path
+    seal.unlink(missing_ok=True)
+    ids, lengths, facts = _encoded(shard, tokenizer)
+    data = ids.tobytes() + lengths.tobytes()
+    write_whole(path, data)
+    write_json(seal, {"key": key, "blake2b": hashlib.blake2b(data, digest_size=16).hexdigest(), **facts})
+    return path
+
+
+def _encoded(shard: Shard, tokenizer: Tokenizer) -> tuple[np.ndarray, np.ndarray, dict]:
+    """The ids, the lengths of the sentences that have any, and what the header and the merge want to know."""
+    flat = [sentence for sentences in shard.documents for sentence in sentences]
+    rows = tokenizer.encode_batch(flat)
+    lengths = np.fromiter(map(len, rows), np.int64, len(rows))
+    owner = np.repeat(np.arange(len(shard.documents)), [len(sentences) for sentences in shard.documents])
+    joins = sum(max(len(sentences) - 1, 0) for sentences in shard.documents) + shard.continues  # the spaces of Document.text
+    facts = {
+        "characters": sum(map(len, flat)) + joins,
+        "bytes_utf8": sum(len(sentence.encode("utf-8", "surrogatepass")) for sentence in flat) + joins,
+        "empty_sentences": int((lengths == 0).sum()),
+        "empty_characters": sum(len(sentence) for sentence, n in zip(flat, lengths, strict=True) if n == 0),
+        "tokens": int(lengths.sum()),
+        "sentences": int((lengths > 0).sum()),
+        "documents": np.bincount(owner[lengths > 0], minlength=len(shard.documents)).tolist(),  # sentences of each
+        "continues": shard.continues,
+    }
+    ids = np.concatenate(rows) if rows else np.zeros(0)
+    return ids.astype("<u4"), lengths[lengths > 0].astype("<i8"), facts
+
+
+class Pool:
+    """Worker processes that encode shards, each with its own copy of the tokenizer."""
+
+    def __init__(self, workers: int, tokenizer: Path, folder: Path) -> None:
+        context = get_context("spawn")  # a fork of a process with threads can hang
+        self._pool = ProcessPoolExecutor(workers, context, initializer=_start, initargs=(str(tokenizer), str(folder)))
+
+    def submit(self, shard: Shard) -> Future:
+        """The future path of the encoded shard."""
+        return self._pool.submit(_work, shard)
+
+    def __enter__(self) -> "Pool":
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+
+_worker: tuple[Tokenizer, Path]
+
+
+def _start(tokenizer: str, folder: str) -> None:
+    global _worker  # one tokenizer a process: loading it for each shard would cost more than encoding
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"  # the processes are the parallelism
+    _worker = Tokenizer.load(tokenizer), Path(folder)
+
+
+def _work(shard: Shard) -> Path:
+    return encode_shard(shard, *_worker)

@@ -1,0 +1,126 @@
+"""The token store: the corpus as ids, memory-mapped, with sentence and document borders and checksums.
+
+A folder: `header.json` (written last), `ids.bin` (uint16 below 65,536 tokens, else uint32), `sentences.bin` and
+`documents.bin` (int64 borders), `counts.bin` (int64, one an id); little-endian throughout.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from stemma.errors import DataError
+
+FORMAT, VERSION = "stemma-token-store", 1
+HEADER = "header.json"
+MEND = "delete the folder; the same command makes it again from the corpus"
+
+
+@dataclass(frozen=True)
+class TokenStore:
+    """The ids of a corpus, without specials and without sentences that hold no token."""
+
+    path: Path
+    header: dict
+    ids: np.ndarray  # uint16 or uint32, flat
+    sentence_starts: np.ndarray  # int64 (sentences + 1): offsets into ids, the last is len(ids)
+    document_starts: np.ndarray  # int64 (documents + 1): indices of sentences
+    counts: np.ndarray  # int64 (vocab_size)
+
+    @property
+    def characters(self) -> int:
+        """Characters of the documents' text (sentences joined by single spaces)."""
+        return self.header["characters"]
+
+    @property
+    def bytes_utf8(self) -> int:
+        """The same in bytes of UTF-8."""
+        return self.header["bytes_utf8"]
+
+    @property
+    def vocab_size(self) -> int:
+        """The number of ids the tokenizer has."""
+        return self.header["vocab_size"]
+
+    @property
+    def unknown(self) -> int:
+        """Tokens that the vocabulary lacks."""
+        return self.header["unknown"]
+
+    @property
+    def sentences(self) -> int:
+        """The number of sentences."""
+        return len(self.sentence_starts) - 1
+
+    @property
+    def documents(self) -> int:
+        """The number of documents."""
+        return len(self.document_starts) - 1
+
+    def sentence(self, index: int) -> np.ndarray:
+        """The ids of one sentence (a view)."""
+        start, end = self.sentence_starts[index : index + 2]
+        return self.ids[start:end]
+
+    @classmethod
+    def open(cls, path: Path | str) -> "TokenStore":
+        """Maps the store of a folder; only sizes and borders are checked (`verify` reads all).
+
+        Raises DataError naming the file that is missing, cut short or not of this version.
+        """
+        path = Path(path)
+        header = read_header(path)
+        arrays = {name: _mapped(path / name, dtype, header) for name, dtype in layout(header["dtype"]).items()}
+        store = cls(path, header, *arrays.values())
+        _check_borders(store)
+        return store
+
+    def verify(self) -> None:
+        """Reads every byte and compares the checksums; raises DataError naming the damaged file."""
+        for name, facts in self.header["files"].items():
+            if checksum(self.path / name) != facts["blake2b"]:
+                raise DataError(f"{self.path / name}: damaged: its checksum is not the one in {HEADER}", "the file as it was written", MEND)
+
+
+def layout(dtype: str) -> dict[str, np.dtype]:
+    """File name -> type of its numbers, in the order of the store's arrays."""
+    eight = np.dtype("<i8")
+    return {"ids.bin": np.dtype(dtype).newbyteorder("<"), "sentences.bin": eight, "documents.bin": eight, "counts.bin": eight}
+
+
+def read_header(path: Path) -> dict:
+    """The header of a finished store."""
+    place = path / HEADER
+    try:
+        header = json.loads(place.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise DataError(f"{place}: missing", "a finished token store", MEND) from error
+    except (ValueError, OSError) as error:
+        raise DataError(f"{place}: damaged ({error})", "the header of a token store", MEND) from error
+    if not isinstance(header, dict) or header.get("format") != FORMAT or header.get("version") != VERSION:
+        raise DataError(f"{place}: not of this version", f"{FORMAT}, version {VERSION}", MEND)
+    return header
+
+
+def checksum(path: Path) -> str:
+    """BLAKE2b of the file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+
+
+def _mapped(path: Path, dtype: np.dtype, header: dict) -> np.ndarray:
+    expected = header["files"][path.name]["bytes"]
+    if not path.is_file():
+        raise DataError(f"{path}: missing", f"a file of {expected} bytes", MEND)
+    if path.stat().st_size != expected:
+        raise DataError(f"{path}: damaged: {path.stat().st_size} bytes long", f"{expected} bytes", MEND)
+    return np.memmap(path, dtype=dtype, mode="r") if expected else np.zeros(0, dtype)
+
+
+def _check_borders(store: TokenStore) -> None:
+    ends = ((store.sentence_starts, len(store.ids), "sentences.bin"), (store.document_starts, store.sentences, "documents.bin"))
+    for borders, end, name in ends:
+        if len(borders) == 0 or borders[0] != 0 or borders[-1] != end:
+            raise DataError(f"{store.path / name}: damaged: its borders do not fit", f"borders from 0 to {end}", MEND)

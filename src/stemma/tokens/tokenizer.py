@@ -1,0 +1,158 @@
+"""One tokenizer for every kind: text to ids and back, and one file that other programs open too.
+
+Kinds and their normal form, that is what `decode(encode(text))` gives back:
+
+- `word`: words and single symbols joined by spaces, none between Chinese words that a segmenter cut.
+- `whitespace`: the tokens between NUL, tab, line ends and spaces, joined by single spaces.
+- `char`: the text itself (but ▁, and what the vocabulary lacks, read as U+FFFD).
+- `wordpiece`: BERT's basic tokens joined by spaces, none between two Chinese characters.
+- `bpe`: the text itself, less one space at its start.
+- `unigram`: the NFKC text with white space collapsed to single spaces and stripped.
+
+All but the last three are lower-cased first where the config says so; what the vocabulary lacks becomes "unk".
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from stemma.config import to_plain
+from stemma.errors import DataError
+from stemma.tokens import characters, words
+from stemma.tokens.chinese import segmenter
+from stemma.tokens.files import write_whole
+from stemma.tokens.scripts import UNICODE_VERSION
+from stemma.tokens.settings import SPECIALS, Config, TokenFacts, special_ids
+
+__all__ = ["Config", "TokenFacts", "Tokenizer", "train"]
+
+VISIBLE = ("unk", "mask")  # specials that decoding shows
+
+
+class Tokenizer:
+    """Text to ids and back. Specials have the first ids; `specials` maps their roles (unk, cls, eos ...) to ids."""
+
+    def __init__(self, engine) -> None:
+        self._engine = engine
+        self.config: Config = engine.config
+        self.kind: str = engine.config.kind
+        self.specials = special_ids(self.kind)
+        self._tokens: list[str] = engine.tokens
+        self._index = {token: i for i, token in enumerate(self._tokens)}
+        self._hidden = {i for role, i in self.specials.items() if role not in VISIBLE}
+
+    @property
+    def vocab_size(self) -> int:
+        """The number of ids."""
+        return len(self._tokens)
+
+    def encode_batch(self, texts: Sequence[str]) -> list[np.ndarray]:
+        """The ids of each text, without specials: no text can forge one by writing its name."""
+        return self._engine.encode_batch(texts)
+
+    def encode(self, text: str) -> np.ndarray:
+        """The ids of one text."""
+        return self._engine.encode_batch([text])[0]
+
+    def encode_offsets(self, text: str) -> tuple[np.ndarray, list[tuple[int, int]]]:
+        """The ids of one text, and the (start, end) characters of the raw text that each stands for."""
+        return self._engine.encode_offsets(text)
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """The text of the ids in its kind's normal form; of the specials only "unk" and "mask" are shown."""
+        return self._engine.decode([int(i) for i in ids if int(i) not in self._hidden])
+
+    def token(self, index: int) -> str:
+        """How the token is written in the vocabulary."""
+        return self._tokens[index]
+
+    def id(self, token: str) -> int | None:
+        """The token's id, or None."""
+        return self._index.get(token)
+
+    @property
+    def tokens(self) -> list[str]:
+        """The vocabulary in the order of ids."""
+        return list(self._tokens)
+
+    def facts(self, counts: np.ndarray | None = None) -> TokenFacts:
+        """What a network needs to know."""
+        return TokenFacts(self.vocab_size, dict(self.specials), counts)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Changes whenever the tokenizer does."""
+        return hashlib.blake2b(self._json().encode(), digest_size=16).hexdigest()
+
+    def save(self, path: Path | str) -> None:
+        """Writes tokenizer.json, which `tokenizers` and transformers open; ours stands in it under model.stemma."""
+        write_whole(Path(path), self._json().encode())
+
+    @classmethod
+    def load(cls, path: Path | str) -> "Tokenizer":
+        """The tokenizer of a file written by `save`, or of another program's WordPiece, BPE or unigram file."""
+        path = Path(path)
+        try:
+            data = json.loads(path.read_text(encoding="utf-8"))
+            return cls(_engine(data))
+        except FileNotFoundError as error:
+            raise DataError(f"{path}: no such file", "a tokenizer.json", "check the path, or pre-train again") from error
+        except (ValueError, KeyError, TypeError) as error:
+            expected, mend = "a tokenizer.json that Stemma or `tokenizers` wrote", "copy the file again, or delete it to learn it anew"
+            raise DataError(f"{path}: {error}", expected, mend) from error
+
+    def _json(self) -> str:
+        data = json.loads(self._rust().to_str())
+        data["model"]["stemma"] = self._own()
+        return json.dumps(data, ensure_ascii=False)
+
+    def _rust(self):
+        rust = self._engine.to_rust()
+        if self.kind in ("word", "whitespace", "char"):
+            rust.add_special_tokens(list(dict.fromkeys(SPECIALS[self.kind].values())))
+        return rust
+
+    def _own(self) -> dict:
+        """What the library's format has no place for."""
+        own = {"config": to_plain(self.config), "unicode": UNICODE_VERSION}
+        if self.kind == "word":
+            own["segmenter"] = {"name": self._engine.words.name, "version": self._engine.words.version}
+        return own
+
+
+def train(texts: Iterator[str], config: Config) -> Tokenizer:
+    """A tokenizer of the texts: the same texts in the same order give the same file, byte for byte."""
+    if config.kind == "char":
+        return Tokenizer(characters.learn(iter(texts), config))
+    if config.kind in ("word", "whitespace"):
+        return Tokenizer(words.learn(iter(texts), config))
+    from stemma.tokens import learning  # the `tokenizers` library takes a tenth of a second: only where pieces are learnt
+
+    return Tokenizer(learning.learn(iter(texts), config))
+
+
+def _engine(data: dict):
+    own = data["model"].get("stemma") or _foreign(data)
+    config = Config(**own["config"])
+    if config.kind in ("word", "whitespace", "char"):
+        vocab = data["model"]["vocab"]
+        tokens = sorted(vocab, key=vocab.__getitem__)
+        if config.kind == "char":
+            return characters.Characters(config, tokens)
+        name = own.get("segmenter", {"name": "given"})["name"]
+        return words.Words(config, tokens, segmenter(name))
+    import tokenizers
+
+    from stemma.tokens.pieces import Pieces
+
+    return Pieces(config, tokenizers.Tokenizer.from_str(json.dumps(data)))
+
+
+def _foreign(data: dict) -> dict:
+    """The config that a tokenizer.json of another program stands for."""
+    kind = {"WordPiece": "wordpiece", "BPE": "bpe", "Unigram": "unigram"}[data["model"]["type"]]
+    return {"config": {"kind": kind, "vocab_size": max(len(data["model"]["vocab"]), 300)}}
