@@ -213,7 +213,7 @@ def test_loss_starts_at_the_uniform_and_bfloat16_is_near():
 def test_errors_name_the_mend():
     with pytest.raises(UsageError, match="change one of the two"):
         BERT(Config(width=10, heads=4), FACTS)
-    with pytest.raises(UsageError, match="set tokenizer.kind to wordpiece"):
+    with pytest.raises(UsageError, match=r"set tokenizer\.kind to wordpiece"):
         BERT(Config(), TokenFacts(9, {"eos": 1}))
     net = network()
     with pytest.raises(UsageError, match="cut the text"):

@@ -73,7 +73,7 @@ class MaskedHead(nn.Module):
         self.norm = nn.LayerNorm(config.width, eps=EPS)
         self.bias = nn.Parameter(torch.zeros(vocab_size))
 
-    def forward(self, x: Float[Tensor, "M D"]) -> Float[Tensor, "M D"]:
+    def forward(self, x: Float[Tensor, "*shape D"]) -> Float[Tensor, "*shape D"]:
         return self.norm(activate(self.dense(x), self.activation))
 
 
@@ -153,8 +153,8 @@ class BERT(nn.Module):
         first = hidden[:, 0] if cls is None else hidden.flatten(0, 1)[cls]
         return torch.tanh(self.pooler(first))
 
-    def logits(self, hidden: Float[Tensor, "M D"]) -> Float[Tensor, "M V"]:
-        """Scores of every token from the last layer's states."""
+    def logits(self, hidden: Float[Tensor, "*shape D"]) -> Float[Tensor, "*shape V"]:
+        """Scores of every token from states of the last layer."""
         return F.linear(self.masked_head(hidden), self.tokens.weight, self.masked_head.bias)
 
     @torch.no_grad()
