@@ -104,18 +104,28 @@ class RunFolder:
 
     @classmethod
     def create(cls, path: Path, config: Mapping[str, Any]) -> "RunFolder":
-        """A folder to train into: new with this config, or an earlier one whose config is the same."""
+        """A new folder with this config, committed. `config["identity"]` is what `resume` compares."""
         folder = cls(path)
         path.mkdir(parents=True, exist_ok=True)
-        if (path / "manifest.json").exists():
-            folder.manifest = _read_json(path / "manifest.json")
-            folder._refuse_other(config)
-        else:
-            strangers = [child.name for child in path.iterdir() if child.name not in _OURS]
-            if strangers and not (path / "config.json").exists():
-                raise RunError(f"{path} holds other files ({strangers[0]})", "an empty or a new folder", "choose another --out")
-            write_json(path / "config.json", config)
-            folder._commit(state=None, metrics_bytes=0, finished=False)
+        strangers = [child.name for child in path.iterdir() if child.name not in _OURS and not child.name.startswith(("tokenizer", "."))]
+        if strangers:
+            raise RunError(f"{path} holds other files ({strangers[0]})", "an empty or a new folder", "choose another --out")
+        write_json(path / "config.json", config)
+        folder._commit(state=None, metrics_bytes=0, finished=False)
+        return folder
+
+    @classmethod
+    def resume(cls, path: Path, identity: Mapping[str, Any]) -> "RunFolder | None":
+        """The folder begun earlier at `path`, or None; RunError when it was begun with another identity."""
+        if not (path / "manifest.json").exists():
+            return None
+        folder = cls.open(path)
+        for key, old, new in _differences("", folder.config["identity"], json.loads(json.dumps(identity))):
+            raise RunError(
+                f"{path} was begun with other settings: {key} was {old!r}, now {new!r}",
+                "the settings it was begun with, to go on",
+                "repeat the earlier command, or choose another --out",
+            )
         return folder
 
     @classmethod
@@ -253,18 +263,8 @@ class RunFolder:
         path = self.path / "metrics.jsonl"
         return path.stat().st_size if path.exists() else 0
 
-    def _refuse_other(self, config: Mapping[str, Any]) -> None:
-        differing = [key for key, old, new in _differences("", self.config, json.loads(json.dumps(config)))]
-        if differing:
-            key, old, new = next(_differences("", self.config, json.loads(json.dumps(config))))
-            raise RunError(
-                f"{self.path} was begun with other settings: {key} was {old!r}, now {new!r}",
-                "the settings it was begun with, to go on",
-                "repeat the earlier command, or choose another --out",
-            )
 
-
-_OURS = {".lock", "store", "manifest.json", "config.json", ".config.json.aside", ".manifest.json.aside"}
+_OURS = {"store", "config.json", "state", "metrics.jsonl"}  # what a run killed before its first commit may have left
 
 
 def _differences(path: str, old: Any, new: Any) -> Iterator[tuple[str, Any, Any]]:

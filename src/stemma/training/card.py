@@ -1,0 +1,57 @@
+"""The model card of a run folder: what it was trained on, how long, how good, and how to use it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def write_card(title: str, paper: str, config: Mapping[str, Any], done: Mapping[str, Any], ledger: Mapping[str, Any], abilities: tuple[str, ...]) -> str:
+    """The card as Markdown."""
+    identity, sections = config["identity"], config["sections"]
+    characters = ledger["characters"]
+    lines = [
+        f"# {identity['generation']}: {title}",
+        "",
+        f"Made by Stemma {config['stemma']}. The method: {paper}.",
+        "",
+        "## Trained on",
+        "",
+        f"{', '.join(identity['corpus'])}: {characters['documents']:,} documents, {characters['sentences']:,} sentences, "
+        f"{characters['characters_used']:,} of {characters['characters_in']:,} characters used; the others, itemised: {_items(characters['rejected'])}.",
+        f"Tokens: {_items(ledger['tokens'])}.",
+        "",
+        "## How long, how good",
+        "",
+        "| measure | value |",
+        "|---|---|",
+        *(f"| {name.replace('_', ' ')} | {_value(value)} |" for name, value in done.items() if value is not None and name not in ("kind", "message")),
+        "",
+        "## Settings",
+        "",
+        *(f"- **{name}**: {_items(values)}" for name, values in sections.items()),
+        "",
+        "## Use",
+        "",
+        "```python",
+        "import stemma",
+        'run = stemma.load("path/to/this/folder")',
+        *_USES.get(next((a for a in ("embed", "score") if a in abilities), ""), []),
+        "```",
+        "",
+        "It knows what its corpus knows, errors and slants included; nothing was filtered but what the ledger lists.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+_USES = {"embed": ['run.embed(["a sentence", "another"])  # one row each'], "score": ['run.score(["a sentence"])  # nats and tokens']}
+
+
+def _items(values: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name.replace('_', ' ')} {_value(value)}" for name, value in values.items()) or "none"
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, bool) or value is None:
+        return str(value)
+    if isinstance(value, int):
+        return f"{value:,}"
+    return f"{value:.5g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,104 @@
+"""The one loop: a generator of facts. It trains, and does no input or output."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+
+from stemma.objectives.batch import Batch, seed_for
+from stemma.training.learners import Learner, to_tensors
+from stemma.training.precision import autocast
+from stemma.training.ranks import Ranks
+from stemma.training.schedules import rate_at
+from stemma.training.settings import Fact, HandConfig
+
+
+class Objective(Protocol):
+    """Where batches come from; a batch is a pure function of the seed and the step."""
+
+    def batch(self, step: int, rank: int = 0, ranks: int = 1) -> Batch: ...
+    def steps_in_epoch(self, epoch: int) -> int: ...
+
+
+@dataclass
+class Progress:
+    """How far a run has come: all that a resumed loop needs beside the learner's arrays."""
+
+    step: int = 0
+    tokens: int = 0
+    seconds: float = 0.0
+
+
+def train(learner: Learner, objective: Objective, config: HandConfig, steps: int, progress: Progress, ranks: Ranks) -> Iterator[Fact]:
+    """Makes the updates `progress.step` .. `steps`, yielding a fact after each; moves `progress` along."""
+    warmup = round(config.warmup * steps)
+    while progress.step < steps:
+        began = time.perf_counter()
+        rate = rate_at(progress.step, steps, config.rate, config.schedule, warmup, config.floor)
+        micro = range(progress.step * config.accumulate, (progress.step + 1) * config.accumulate)
+        batches = [objective.batch(number, ranks.rank, ranks.count) for number in micro]
+        update = learner.step(batches, rate, seed_for(config.seed, "step", progress.step, ranks.rank))
+        took = time.perf_counter() - began
+        progress.step += 1
+        progress.tokens += ranks.count * sum(map(real_tokens, batches))
+        progress.seconds += took
+        speed = progress.tokens / progress.seconds
+        left = (steps - progress.step) * progress.seconds / progress.step
+        yield Fact("step", progress.step, steps, progress.tokens, update.loss, rate, progress.seconds, speed, left, update.parts)
+
+
+def steps_for(config: HandConfig, objective: Objective, seconds_per_step: float | None) -> int:
+    """How many updates the budget buys. A budget of seconds needs the measured seconds of one."""
+    if config.seconds:
+        assert seconds_per_step is not None
+        return max(1, int(config.seconds / seconds_per_step))
+    if config.steps:
+        return config.steps
+    first = objective.steps_in_epoch(0)
+    if config.tokens:
+        sample = range(0, first, max(1, first // 8))
+        a_step = config.accumulate * np.mean([real_tokens(objective.batch(step)) for step in sample])
+        return max(1, int(np.ceil(config.tokens / a_step)))
+    whole = sum(objective.steps_in_epoch(epoch) for epoch in range(int(config.epochs)))
+    part = (config.epochs % 1) * objective.steps_in_epoch(int(config.epochs)) if config.epochs % 1 else 0
+    return max(1, int((whole + part) / config.accumulate))
+
+
+def seconds_per_step(learner: Learner, objective: Objective, config: HandConfig, most_seconds: float) -> float:
+    """The median time of an update, measured on a learner that is thrown away afterwards."""
+    began, times = time.perf_counter(), []
+    for step in range(20):
+        start = time.perf_counter()
+        learner.step([objective.batch(step * config.accumulate + k) for k in range(config.accumulate)], config.rate * 1e-3, seed_for(config.seed, "timing", step))
+        times.append(time.perf_counter() - start)
+        if len(times) >= 4 and time.perf_counter() - began > most_seconds:
+            break
+    return float(np.median(times[2:]))
+
+
+def held_out_loss(network: torch.nn.Module, objective: Objective, most_tokens: int, precision: str) -> tuple[float, dict[str, float]]:
+    """Mean nats per prediction over the first batches of the held-out text, and the means of its parts."""
+    device = next(network.parameters()).device
+    network.eval()
+    sums: dict[str, float] = {}
+    counts: dict[str, int] = {}
+    tokens = 0
+    with torch.no_grad(), autocast(device, precision):
+        for step in range(objective.steps_in_epoch(0)):
+            batch = objective.batch(step)
+            loss = network.loss(to_tensors(batch, device))  # type: ignore[operator]
+            for name, (value, count) in {"": (float(loss.mean) * loss.count, loss.count), **loss.parts}.items():
+                sums[name], counts[name] = sums.get(name, 0.0) + float(value), counts.get(name, 0) + count
+            tokens += real_tokens(batch)
+            if tokens >= most_tokens:
+                break
+    means = {name: sums[name] / max(1, counts[name]) for name in sums}
+    return means.pop("", float("nan")), means
+
+
+def real_tokens(batch: Batch) -> int:
+    """Tokens of the batch that are text or its separators, not padding."""
+    return int((batch["segments"] > 0).sum()) if "segments" in batch else len(batch["words"])

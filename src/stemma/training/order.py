@@ -1,0 +1,104 @@
+"""The order of a run: what was asked for, with every setting checked before anything is begun."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from stemma import __version__
+from stemma.checkpoint import RunFolder
+from stemma.config import parse_settings, read_toml, resolve, to_plain
+from stemma.corpus import read as corpus_read
+from stemma.errors import UsageError
+from stemma.lineage.table import Generation, find
+from stemma.tokens import tokenizer as tokens_tokenizer
+from stemma.training.ingest import Ingested, Source, ingest
+from stemma.training.settings import BUDGETS, Config, CountConfig, Fact, HandConfig
+
+Report = Callable[[Fact], None]
+
+
+@dataclass(frozen=True)
+class Order:
+    """What was asked for: the generation, its text, and the resolved sections."""
+
+    row: Generation
+    source: Source
+    sections: Mapping[str, Any]
+
+    def identity(self) -> dict[str, Any]:
+        """What must be the same for a run to go on."""
+        return {
+            "generation": self.row.name,
+            "corpus": list(self.source.paths),
+            "dev": list(self.source.dev),
+            **self.source.identity(),
+            "asked": to_plain(self.sections),
+        }
+
+    def config(self, **settled: Any) -> dict[str, Any]:
+        """What stands in config.json; `settled` sections replace those asked for."""
+        return {"stemma": __version__, "identity": self.identity(), "sections": to_plain({**self.sections, **settled})}
+
+
+def make_order(
+    generation: str,
+    corpus: str | Path | Sequence[str | Path],
+    *,
+    preset: str,
+    config: str | Path | None,
+    settings: Sequence[str],
+    dev: str | Path | Sequence[str | Path],
+    workers: int,
+) -> Order:
+    """The order that the arguments of `pretrain` spell, with every setting checked."""
+    row = find(generation)
+    presets = row.presets()
+    if preset not in presets:
+        raise UsageError(f"{generation} has no preset {preset!r}", f"one of {', '.join(presets)}", "choose one of these")
+    asked = [(str(config), read_toml(Path(config)))] if config else []
+    asked.append(("--set", parse_settings(settings)))
+    base: dict[str, Any] = {**presets[preset], "tokenizer": {"kind": row.tokenizer, **presets[preset].get("tokenizer", {})}}
+    sections = {"corpus": corpus_read.Config, "tokenizer": tokens_tokenizer.Config, **row.sections(), "training": training_config(row)}
+    resolved = resolve(sections, (f"preset {preset}", _without_rival_budgets(base, asked)), *asked)
+    training = resolved["training"]
+    if row.learns == "descend":
+        given = [name for name in BUDGETS if getattr(training, name)]
+        if len(given) != 1:
+            raise UsageError(
+                f"training has {' and '.join(given) or 'no'} as its budget", "one of steps, epochs, tokens, seconds", "for example --set training.epochs=3"
+            )
+    source = Source(_paths(corpus), _paths(dev), resolved["corpus"], training.held_out, training.seed, workers)
+    return Order(row, source, resolved)
+
+
+def training_config(row: Generation) -> type:
+    """The class of the section `training` for the manner in which the generation learns."""
+    if row.learns == "count":
+        return CountConfig
+    return HandConfig if hasattr(row.load_network(), "descend") else Config
+
+
+def take_up(order: Order, path: Path, root: Path, report: Report) -> tuple[RunFolder | None, Ingested | None]:
+    """The folder of an earlier call, if any, and the ingested text, unless the run is finished."""
+    folder = RunFolder.resume(path, order.identity())
+    if folder and folder.finished:
+        return folder, None
+    path.mkdir(parents=True, exist_ok=True)
+    return folder, ingest(order.source, order.sections["tokenizer"], root, lambda text: report(Fact("note", 0, 0, message=text)))
+
+
+def _without_rival_budgets(base: dict[str, Any], asked: Sequence[tuple[str, Mapping[str, Any]]]) -> dict[str, Any]:
+    """The preset less its own budget when the user names another (`training.seconds` over `epochs`)."""
+    named = {key for _, tables in asked for key in (*tables, *_table(tables.get("training")))}
+    if not named & set(BUDGETS):
+        return base
+    return {**base, "training": {k: v for k, v in _table(base.get("training")).items() if k not in BUDGETS}}
+
+
+def _table(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _paths(given: str | Path | Sequence[str | Path]) -> tuple[str, ...]:
+    return (str(given),) if isinstance(given, (str, Path)) else tuple(map(str, given))
