@@ -28,6 +28,7 @@ class Ledger:
     rejected: Counter[str] = field(default_factory=Counter)  # reason -> characters
     documents: int = 0
     sentences: int = 0
+    notes: Counter[str] = field(default_factory=Counter)  # what was done to the text without dropping any of it -> times
 
     @property
     def balances(self) -> bool:
@@ -41,6 +42,7 @@ class Ledger:
         self.rejected.update(other.rejected)
         self.documents += other.documents
         self.sentences += other.sentences
+        self.notes.update(other.notes)
 
     def as_dict(self) -> dict:
         """The ledger as JSON-able values, with the balance stated."""
@@ -50,5 +52,6 @@ class Ledger:
             "rejected": dict(sorted(self.rejected.items())),
             "documents": self.documents,
             "sentences": self.sentences,
+            "notes": dict(sorted(self.notes.items())),
             "balances": self.balances,
         }

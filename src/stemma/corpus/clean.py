@@ -1,0 +1,50 @@
+"""Takes out of a text what no reader sees: NULs, byte order marks, control characters, bytes that did not decode.
+
+Every character taken out is counted under its reason. Bytes that are not in the stated encoding
+arrive here as lone surrogates U+DC00 + byte, put there by the error handler `ESCAPE`, which also
+turns them back, so that the bytes around a fault can be shown and guessed at.
+"""
+
+import codecs
+import re
+from collections import Counter
+
+ESCAPE = "stemma.escape"
+INVALID = "invalid bytes"
+FAULTY = re.compile("[\udc00-\udcff]")
+
+_REASONS = (
+    ("NUL", re.compile("\x00")),
+    ("byte order marks", re.compile("\ufeff")),
+    (INVALID, FAULTY),
+    ("lone surrogates", re.compile("[\ud800-\udbff\udd00-\udfff]")),
+    ("control characters", re.compile("[\x01-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\ufffe\uffff]")),
+)
+# Line breaks that are not a line end in a file: form feed, vertical tab, NEL, Unicode separators.
+# They become spaces, so that no later splitlines() can tear a sentence.
+_BREAKS = re.compile("[\x0b\x0c\x1c-\x1f\x85\u2028\u2029]")
+_ANY = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\ufeff\ud800-\udfff\ufffe\uffff]")
+
+
+def clean(text: str) -> tuple[str, Counter[str]]:
+    """The text without its invisible characters, and how many went for each reason."""
+    rejected: Counter[str] = Counter()
+    if not _ANY.search(text):
+        return text, rejected
+    for reason, pattern in _REASONS:
+        text, count = pattern.subn("", text)
+        if count:
+            rejected[reason] = count
+    return _BREAKS.sub(" ", text), rejected
+
+
+def _escape(error: UnicodeError) -> tuple[str | bytes, int]:
+    if isinstance(error, UnicodeDecodeError):
+        return "".join(chr(0xDC00 + byte) for byte in error.object[error.start : error.end]), error.end
+    if isinstance(error, UnicodeEncodeError):
+        faulty = error.object[error.start : error.end]
+        return bytes(ord(c) - 0xDC00 if FAULTY.match(c) else 0x3F for c in faulty), error.end
+    raise error
+
+
+codecs.register_error(ESCAPE, _escape)

@@ -1,0 +1,136 @@
+"""Turns bytes into text in the stated encoding, and for bytes that are not in it finds the one they may be in."""
+
+import codecs
+import encodings.aliases
+from collections.abc import Iterator
+from typing import IO
+
+from stemma.config import nearest
+from stemma.corpus.clean import ESCAPE, FAULTY
+from stemma.errors import DataError, UsageError
+
+CHUNK = 1 << 20  # bytes read at a time
+_BYTE_ORDER_MARKS = {
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+_CJK_MARKS = "，。、；：？！“”‘’《》（）…—「」『』·　"
+_WESTERN = "àâäáãåçéèêëíìîïñóòôöõúùûüýÿßøæœÀÂÄÁÃÅÇÉÈÊËÍÎÏÑÓÔÖÚÛÜØÆŒ’‘“”–—…£€©°«»½"
+_CONTROLS = bytes(set(range(32)) - set(b"\t\n\r\f\x1b"))
+
+
+def codec(name: str) -> str:
+    """The encoding's one spelling ("utf-8"). Raises UsageError for a name Python does not know."""
+    try:
+        info = codecs.lookup(name)
+        "".encode(name)  # refuses base64, rot13 and the like
+    except LookupError as error:
+        known = [alias.replace("_", "-") for alias in {*encodings.aliases.aliases, *encodings.aliases.aliases.values()}]
+        expected = "an encoding by name, such as utf-8, gb18030 or big5"
+        raise UsageError(f"encoding {name!r} is not known", expected, nearest(name, known)) from error
+    return info.name
+
+
+def texts(stream: IO[bytes], encoding: str, name: str) -> Iterator[str]:
+    """The stream decoded, about a megabyte at a time; a byte that is not in the encoding comes as U+DC00 + byte."""
+    decoder = codecs.getincrementaldecoder(encoding)(ESCAPE)
+    head = True
+    while data := stream.read(CHUNK):
+        if head:
+            _check_encoding(name, encoding, data[: 1 << 16])
+            head = False
+        if text := decoder.decode(data):
+            yield text
+    if text := decoder.decode(b"", final=True):
+        yield text
+
+
+def invalid_byte(where: str, encoding: str, line: str, at: int, sample: str) -> DataError:
+    """The error for the faulty character at `at` in `line`; `sample` is more of the text around it."""
+    byte = line[at].encode(encoding, ESCAPE)[-1] if FAULTY.match(line[at]) else 0
+    raw = sample.encode(encoding, ESCAPE)
+    shown = line[max(0, at - 20) : at].encode("utf-8", "replace").decode()
+    after = f" after {shown!r}" if shown.strip() else ""
+    label = "UTF-8" if encoding == "utf-8" else encoding
+    wrong = f"{where}: byte 0x{byte:02x} at column {at + 1}{after} is not {label}"
+    return DataError(wrong, f"text in {label}", _cure(raw, encoding, len(FAULTY.findall(sample)), sample))
+
+
+def _cure(raw: bytes, encoding: str, faults: int, sample: str) -> str:
+    likely = guess(raw, encoding)
+    by_hand = 'or set invalid = "reject" to leave such bytes out, counted'
+    if likely:
+        return f'Re-save it as UTF-8, or set encoding = "{likely}" (a guess that fits the bytes around); {by_hand}'
+    return f'Re-save it as UTF-8, or name its encoding (encoding = "gb18030", "big5", "cp1252"…); {by_hand}'
+
+
+def guess(raw: bytes, tried: str = "") -> str:
+    """The likeliest encoding of these bytes, "" when none fits: by how common the characters are that come out."""
+    best, best_score = "", 0.5
+    for name in ("utf-8", "gb18030", "big5", "euc_jp", "shift_jis", "euc_kr", "cp1252", "cp1251"):
+        if name == tried:
+            continue
+        score = _plausible(raw, name)
+        if score > best_score:
+            best, best_score = name, score
+    return best
+
+
+def _plausible(raw: bytes, name: str) -> float:
+    """0 to 1: the share of the non-ASCII characters that are everyday ones of that encoding's language."""
+    text = None
+    for trim in range(4):  # the sample may end inside a character
+        try:
+            text = raw[: len(raw) - trim].decode(name)
+            break
+        except UnicodeDecodeError:
+            continue
+    foreign = [c for c in text or "" if c > "\x7f"]
+    if text is None or not foreign:
+        return 0.0
+    return sum(_everyday(c, name) for c in foreign) / len(foreign) * (1.0 if name == "utf-8" else 0.98)
+
+
+def _everyday(c: str, name: str) -> bool:
+    if name == "utf-8":
+        return True
+    if name == "cp1252":
+        return c in _WESTERN
+    if name == "cp1251":
+        return "а" <= c.lower() <= "я"
+    if c in _CJK_MARKS:
+        return True
+    if name == "gb18030":
+        return 0xB0 <= _first_byte(c, "gb2312") <= 0xD7  # level 1 of GB 2312: the 3755 common characters
+    if name == "big5":
+        return 0xA4 <= _first_byte(c, "big5") <= 0xC6  # level 1 of Big5
+    if name == "euc_kr":
+        return "\uac00" <= c <= "\ud7a3"
+    return "\u3041" <= c <= "\u30fe" or 0xB0 <= _first_byte(c, "euc_jp") <= 0xCF  # kana; level 1 of JIS X 0208
+
+
+def _first_byte(c: str, name: str) -> int:
+    return (c.encode(name, "ignore") or b"\0")[0]
+
+
+def _check_encoding(name: str, encoding: str, head: bytes) -> None:
+    """Refuses UTF-16 read as something else, and what is no text at all."""
+    wide = encoding.replace("_", "-").startswith(("utf-16", "utf-32"))
+    if wide:
+        return
+    for mark, likely in _BYTE_ORDER_MARKS.items():
+        if head.startswith(mark):
+            wrong = f"{name}, line 1: the file starts with the byte order mark of {likely.upper()}"
+            raise DataError(wrong, f"text in {encoding}", f'set encoding = "{likely}", or re-save it as UTF-8')
+    zeros = head.count(0)
+    if zeros > len(head) // 4:
+        even = head[::2].count(0)
+        likely = "utf-16-be" if even > zeros * 0.9 else "utf-16-le" if even < zeros * 0.1 else ""
+        if likely:
+            raise DataError(f"{name}: every second byte is zero, as in UTF-16", f"text in {encoding}", f'set encoding = "{likely}"')
+    controls = len(head) - len(head.translate(None, _CONTROLS))
+    if controls > max(len(head) // 8, 4):
+        wrong = f"{name} is a binary file: {controls} of its first {len(head)} bytes are control codes"
+        raise DataError(wrong, "plain text or JSON lines", "leave it out, or export its text")

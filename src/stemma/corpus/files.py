@@ -1,0 +1,234 @@
+"""Finds the files of a corpus and opens them: files, directories, globs, `-` for standard input; gz, bz2, xz, zst.
+
+A compressed file is known by its first bytes, not by its name. Files come in one order on every
+machine: paths as given, what a glob or a directory holds sorted by name.
+"""
+
+import bz2
+import difflib
+import glob
+import gzip
+import io
+import lzma
+import sys
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, cast
+
+from stemma.errors import DataError, MissingExtra
+
+STDIN = "-"
+TEXT_SUFFIXES = (".txt", ".text", ".jsonl", ".ndjson")
+COMPRESSIONS = {b"\x1f\x8b": "gz", b"\xfd7zXZ\x00": "xz", b"BZh": "bz2", b"\x28\xb5\x2f\xfd": "zst"}
+_COMPRESSED_SUFFIXES = (".gz", ".xz", ".bz2", ".zst")
+_NOT_TEXT = {
+    b"%PDF": "a PDF; extract its text first (pdftotext)",
+    b"PK\x03\x04": "a zip archive (docx, xlsx, epub and zip look so); unpack it and give the text files",
+    b"PAR1": "a Parquet file; write its text column as JSON lines first",
+    b"\x89PNG": "a PNG picture",
+    b"\xff\xd8\xff": "a JPEG picture",
+    b"\x7fELF": "a program",
+    b"SQLite format 3": "an SQLite database; export its text as JSON lines first",
+    b"\xd0\xcf\x11\xe0": "an old Office file; save it as text",
+    b"7z\xbc\xaf": "a 7z archive; unpack it and give the text files",
+    b"\x93NUMPY": "a NumPy array",
+    b"\x80\x04\x95": "a pickle",
+}
+_DAMAGED = (EOFError, OSError, lzma.LZMAError, zlib.error)
+
+
+@dataclass(slots=True)
+class Found:
+    """The files of a corpus in reading order, and what was passed over."""
+
+    files: list[str] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)  # in a directory, not .txt or .jsonl
+    repeated: list[str] = field(default_factory=list)  # named twice: read once
+
+
+def find(paths: Sequence[str | Path]) -> Found:
+    """Every file that the paths name. Raises DataError for a path that names none."""
+    found = Found()
+    seen: set[Path] = set()
+    for path in [paths] if isinstance(paths, (str, Path)) else paths:
+        for file in _named(str(path), found):
+            key = Path(file).resolve()
+            if key in seen:
+                found.repeated.append(file)
+            else:
+                seen.add(key)
+                found.files.append(file)
+    if not found.files:
+        raise DataError("no input was named", "one or more files, directories, globs or -", "for example: stemma corpus check news.txt")
+    return found
+
+
+def text_suffix(name: str) -> str:
+    """`.jsonl` of `news.jsonl.gz`: the suffix that says what the text is."""
+    path = Path(name)
+    return (Path(path.stem) if path.suffix.lower() in _COMPRESSED_SUFFIXES else path).suffix.lower()
+
+
+@contextmanager
+def opened(name: str) -> Iterator[IO[bytes]]:
+    """The file's bytes, decompressed while they are read. Raises DataError for a damaged or non-text file."""
+    raw = _raw(name)
+    try:
+        head = raw.read(16)
+        _check_kind(name, head)
+        stream = io.BufferedReader(_Rejoined(head, raw)) if name == STDIN else raw
+        if name != STDIN:
+            raw.seek(0)
+        yield _decompressed(name, head, stream)
+    except DataError:
+        raise
+    except _DAMAGED as error:
+        compression = _compression(head)
+        wrong = f"{name}: {error or type(error).__name__}"
+        raise DataError(wrong, f"a whole {compression or 'readable'} file", "copy or compress it again; it may be cut short") from error
+    finally:
+        if name != STDIN:
+            raw.close()
+
+
+def _raw(name: str) -> IO[bytes]:
+    try:
+        return sys.stdin.buffer if name == STDIN else Path(name).open("rb")
+    except OSError as error:
+        raise DataError(f"{name}: {error.strerror}", "a file that can be read", "check the path and its permissions") from error
+
+
+def _named(path: str, found: Found) -> list[str]:
+    if path == STDIN:
+        return [STDIN]
+    place = Path(path).expanduser()
+    if place.is_dir():
+        return _inside(place, found)
+    if place.exists():
+        return [str(place)]
+    if glob.has_magic(path):
+        files = []
+        for match in sorted(glob.glob(str(place), recursive=True)):  # noqa: PTH207  (Path.glob cannot take a whole pattern)
+            files += _inside(Path(match), found, matched=True) if Path(match).is_dir() else [match]
+        if files:
+            return files
+        raise DataError(f"{path}: the pattern matches no file", "at least one file", "quote the pattern, and check the folder it stands in")
+    raise DataError(f"{path}: no such file", "a file, a directory, a glob or -", _similar(place))
+
+
+def _inside(folder: Path, found: Found, matched: bool = False) -> list[str]:
+    """The text files below a directory, sorted; hidden ones left out, others noted as skipped."""
+    files, skipped = [], []
+    for path in sorted(folder.rglob("*"), key=lambda p: p.relative_to(folder).parts):
+        if path.is_dir() or any(part.startswith(".") for part in path.relative_to(folder).parts):
+            continue
+        (files if _is_text_name(path) else skipped).append(str(path))
+    found.skipped.extend(skipped)
+    if not files and not matched:
+        kinds = ", ".join(sorted({Path(name).suffix or "no suffix" for name in skipped}))
+        held = f"{len(skipped)} other files ({kinds})" if skipped else "nothing"
+        expected = "files ending in .txt, .text, .jsonl or .ndjson, plain or .gz, .xz, .bz2, .zst"
+        wrong = f"{folder}: no text files in this directory, which holds {held}"
+        raise DataError(wrong, expected, "rename the text files, or name them one by one")
+    return files
+
+
+def _is_text_name(path: Path) -> bool:
+    # Wikipedia extractors write wiki_00, wiki_01...; README, LICENSE and the like are not corpus.
+    return text_suffix(path.name) in TEXT_SUFFIXES or (not path.suffix and not path.name.isupper())
+
+
+def _similar(path: Path) -> str:
+    beside = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
+    close = difflib.get_close_matches(path.name, beside, n=1, cutoff=0.6)
+    if close:
+        return f"did you mean {path.parent / close[0]}?"
+    return f"check the path (the directory {path.parent} {'exists' if path.parent.is_dir() else 'does not exist either'})"
+
+
+def _check_kind(name: str, head: bytes) -> None:
+    for magic, kind in _NOT_TEXT.items():
+        if head.startswith(magic):
+            raise DataError(f"{name} is {kind.partition(';')[0]}", "plain text or JSON lines", kind.partition("; ")[2] or "leave it out")
+
+
+def _compression(head: bytes) -> str:
+    return next((kind for magic, kind in COMPRESSIONS.items() if head.startswith(magic)), "")
+
+
+def _decompressed(name: str, head: bytes, stream: IO[bytes]) -> IO[bytes]:
+    kind = _compression(head)
+    if kind == "gz":
+        return cast(IO[bytes], gzip.GzipFile(fileobj=stream))
+    if kind == "xz":
+        return cast(IO[bytes], lzma.LZMAFile(stream))
+    if kind == "bz2":
+        return cast(IO[bytes], bz2.BZ2File(stream))
+    return _zstd(stream) if kind == "zst" else stream
+
+
+def _zstd(stream: IO[bytes]) -> IO[bytes]:
+    if sys.version_info >= (3, 14):
+        from compression import zstd
+
+        return zstd.ZstdFile(stream)
+    try:
+        import zstandard
+    except ImportError as error:
+        raise MissingExtra("zstandard", "zstd") from error
+    return _ZstdReader(stream, zstandard)
+
+
+class _ZstdReader(io.RawIOBase):
+    """Frames of zstandard one after the other; a file cut short is an error, and memory stays bounded."""
+
+    _FEED = 1 << 10  # bytes in a step; one can become 32 KiB of text
+
+    def __init__(self, stream: IO[bytes], zstandard) -> None:
+        self._stream = stream
+        self._library = zstandard
+        self._frame = None
+        self._unused = b""
+
+    def read(self, size: int = -1) -> bytes:
+        parts: list[bytes] = []
+        held = 0
+        while size < 0 or held < size:
+            data = self._unused or self._stream.read(self._FEED)
+            if not data:
+                if self._frame is not None:
+                    raise EOFError("compressed file ended before its end mark")
+                break
+            parts.append(self._step(data))
+            held += len(parts[-1])
+        return b"".join(parts)
+
+    def _step(self, data: bytes) -> bytes:
+        self._frame = self._frame or self._library.ZstdDecompressor().decompressobj()
+        try:
+            text = self._frame.decompress(data)
+        except self._library.ZstdError as error:
+            raise OSError(str(error)) from error
+        self._unused = self._frame.unused_data if self._frame.eof else b""
+        if self._frame.eof:
+            self._frame = None
+        return text
+
+
+class _Rejoined(io.RawIOBase):
+    """A stream that cannot be wound back, with the bytes already read put before it."""
+
+    def __init__(self, head: bytes, stream: IO[bytes]) -> None:
+        self._head, self._stream = head, stream
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer) -> int:
+        data = self._head[: len(buffer)] or self._stream.read1(len(buffer))
+        self._head = self._head[len(data) :] if self._head else b""
+        buffer[: len(data)] = data
+        return len(data)

@@ -1,0 +1,75 @@
+"""The formats of text, the settings of reading them, and recognising which one a file is in.
+
+`sentences`  one sentence a line, a blank line between documents
+`text`       one paragraph a line, split into sentences; a blank line between documents
+`wrapped`    paragraphs broken into lines at some width, a blank line between paragraphs; a file is a document
+`jsonl`      one JSON object a line, its `text` field one document
+"""
+
+import json
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal
+
+from stemma.config import Positive
+from stemma.corpus.clean import clean
+from stemma.corpus.files import text_suffix
+from stemma.corpus.sentences import is_unspaced, sentences
+
+
+@dataclass(frozen=True)
+class Config:
+    """How the text is read."""
+
+    format: Literal["auto", "sentences", "text", "wrapped", "jsonl"] = "auto"  # auto: recognised, file by file
+    encoding: str = "utf-8"  # any of Python's, by name: gb18030, big5, utf-16
+    field: str = "text"  # the field of a JSON line that holds its text
+    label: str = "label"  # the field of a JSON line that holds its label, where there is one
+    documents: Literal["auto", "blank", "line", "file"] = "auto"  # what ends a document: a blank line, a line end, the file
+    invalid: Literal["error", "reject"] = "error"  # bytes not in the encoding, bad JSON lines: stop, or leave out and count
+    max_sentence: Positive = 10_000  # characters; a longer one is cut and noted
+    max_document: Positive = 4_000_000  # characters; a longer one is handed on in parts and noted
+
+
+def border(config: Config, format: str) -> str:
+    """What ends a document: "blank", "line" or "file"."""
+    if config.documents != "auto":
+        return config.documents
+    return {"wrapped": "file", "jsonl": "line"}.get(format, "blank")
+
+
+def recognise(sample: str, name: str = "") -> str:
+    """The format of a text, from its first lines and the suffix of its name."""
+    sample = clean(sample)[0].replace("\r\n", "\n").replace("\r", "\n")
+    lines = [line.strip() for line in sample.split("\n")]
+    filled = [line for line in lines if line]
+    if text_suffix(name) in (".jsonl", ".ndjson", ".json") or (filled and _is_json_object(filled[0])):
+        return "jsonl"
+    if _is_wrapped(lines):
+        return "wrapped"
+    several = sum(len(sentences(line[:5000])) > 1 for line in filled[:2000])
+    return "text" if several > 0.2 * min(len(filled), 2000) else "sentences"
+
+
+def _is_json_object(line: str) -> bool:
+    if not line.startswith("{"):
+        return False
+    try:
+        return isinstance(json.loads(line), dict)
+    except ValueError:
+        return line.startswith('{"')
+
+
+def _is_wrapped(lines: list[str]) -> bool:
+    """True where nearly every line inside a paragraph is as full as the next line's first word allows."""
+    lengths = sorted(len(line) for line in lines if line)
+    width = lengths[int(0.98 * len(lengths))] if lengths else 0  # a title or a link may stick out
+    if not 20 <= width <= 200:
+        return False
+    inner = full = 0
+    for line, following in pairwise(lines):
+        if line and following:
+            inner += 1
+            word = 1 if is_unspaced(following[0]) else len(following.split(None, 1)[0]) + 1
+            full += len(line) + word > width - 6
+    return inner >= 3 and full > 0.7 * inner

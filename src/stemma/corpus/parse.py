@@ -1,0 +1,234 @@
+"""Turns a block of lines into sentences, and enters in the ledger what became of each of its characters."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+from stemma.config import nearest
+from stemma.corpus.clean import FAULTY, clean
+from stemma.corpus.document import Ledger
+from stemma.corpus.encoding import invalid_byte
+from stemma.corpus.formats import Config, border
+from stemma.corpus.sentences import is_unspaced, pieces, sentences
+from stemma.errors import DataError
+
+LINE_ENDS, BLANK, TRIMMED, BETWEEN = "line ends", "blank lines", "trimmed white space", "white space between sentences"
+MARKUP, BAD_RECORDS = "JSON markup and other fields", "JSON lines that cannot be read"
+_LISTED = 20  # problems listed from one block
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Some lines of one file, about a megabyte: what one worker parses at a time."""
+
+    source: str
+    line: int  # number of its first line, from 1
+    text: str
+    format: str
+    begins: bool = True  # at the start of a line (False: goes on inside an endless one)
+    ends: bool = True  # at the end of a line
+    last: bool = False  # of its file
+
+
+@dataclass(slots=True)
+class Segment:
+    """Sentences of one document that stand together in one block."""
+
+    line: int
+    sentences: list[str] = field(default_factory=list)
+    label: str = ""
+
+
+@dataclass(slots=True)
+class Parsed:
+    """A block's segments, with a document border between any two of them, and what became of its characters."""
+
+    source: str
+    format: str
+    last: bool
+    ledger: Ledger
+    segments: list[Segment]
+    problems: list[DataError] = field(default_factory=list)
+
+
+def parse(block: Block, config: Config) -> Parsed:
+    """The block's sentences. With config.invalid = "error" the first fault is raised as DataError with its line."""
+    parsed = Parsed(block.source, block.format, block.last, Ledger(characters_in=len(block.text)), [Segment(block.line)])
+    _Parser(block, config, parsed).run()
+    return parsed
+
+
+class _Parser:
+    """One block on its way into `parsed`."""
+
+    def __init__(self, block: Block, config: Config, parsed: Parsed) -> None:
+        self.block, self.config, self.parsed = block, config, parsed
+        self.ledger, self.rejected = parsed.ledger, parsed.ledger.rejected
+        self.border = border(config, block.format)
+        self.lines: list[str] = []
+        self.closed = True  # the last line has its line end
+
+    def run(self) -> None:
+        self._find_faults()
+        self.lines = self._clean_lines(self.block.text)
+        self.closed = len(self.lines) > 1 and not self.lines[-1]
+        if self.closed:
+            self.lines.pop()
+        if self.block.format == "jsonl":
+            self._records()
+        elif self.block.format == "wrapped":
+            self._paragraphs()
+        else:
+            self._sentences(split=self.block.format == "text")
+
+    def _sentences(self, split: bool) -> None:
+        final = self.block.line + len(self.lines) - 1
+        for number, line, blank in self._trimmed():
+            if line:
+                self._add(number, sentences(line) if split else [line], len(line))
+            whole = self.block.ends or number < final
+            if (blank and self.border == "blank") or (whole and self.border == "line"):
+                self.parsed.segments.append(Segment(number + 1))
+
+    def _paragraphs(self) -> None:
+        """Lines broken at some width: a blank line or an indent starts a new paragraph."""
+        paragraph: list[str] = []
+        first, indented = self.block.line, False
+        for number, line, blank in self._trimmed():
+            was_indented, indented = indented, self.lines[number - self.block.line][:1].isspace()
+            if paragraph and (blank or (indented and not was_indented)):
+                self._add_paragraph(paragraph, first)
+                paragraph = []
+            if line:
+                first = first if paragraph else number
+                paragraph.append(line)
+            if (blank and self.border == "blank") or self.border == "line":
+                self.parsed.segments.append(Segment(number + 1))
+        if paragraph:
+            self._add_paragraph(paragraph, first)
+
+    def _add_paragraph(self, lines: list[str], number: int) -> None:
+        """Joins the lines by a space where the script has spaces; such a line end is used text, not a reject."""
+        parts = [lines[0]]
+        for before, line in pairwise(lines):
+            if not ((is_unspaced(before[-1]) and is_unspaced(line[0])) or (before[-1] == "-" and before[-2:-1].isalpha())):
+                parts.append(" ")
+                self.rejected[LINE_ENDS] -= 1
+            parts.append(line)
+        text = "".join(parts)
+        self._add(number, sentences(text), len(text))
+
+    def _records(self) -> None:
+        for number, line, _ in self._trimmed():
+            if not line:
+                continue
+            try:
+                text, label = _record(line, f"{self.block.source}, line {number}", self.config)
+            except DataError as error:
+                self.rejected[BAD_RECORDS] += len(line)
+                self.ledger.notes[BAD_RECORDS] += 1
+                self._problem(error)
+                continue
+            self.rejected[MARKUP] += len(line) - len(text)
+            self.parsed.segments.append(Segment(number, label=label))
+            self._add_record(text, number)
+        self.parsed.segments.append(Segment(self.block.line + len(self.lines)))
+
+    def _add_record(self, text: str, number: int) -> None:
+        """A record's line ends are paragraph ends; its paragraphs are split into sentences."""
+        lines = self._clean_lines(text)
+        self.rejected[LINE_ENDS] += len(lines) - 1
+        for raw in lines:
+            line = raw.strip()
+            self.rejected[TRIMMED] += len(raw) - len(line)
+            if line:
+                self._add(number, sentences(line), len(line))
+        if not self.parsed.segments[-1].sentences:
+            self.ledger.notes["JSON lines with an empty text"] += 1
+
+    def _add(self, number: int, found: list[str], length: int) -> None:
+        """Enters the sentences of a stretch of `length` characters in the open segment and in the ledger."""
+        limit = self.config.max_sentence
+        if length > limit and (endless := sum(len(s) > limit for s in found)):
+            self.ledger.notes["sentences cut, being too long"] += endless
+            found = [piece for s in found for piece in pieces(s, limit)]
+        segment = self.parsed.segments[-1]
+        if not segment.sentences:
+            segment.line = number
+        segment.sentences.extend(found)
+        used = sum(map(len, found))
+        self.ledger.characters_used += used
+        self.rejected[BETWEEN] += length - used
+
+    def _clean_lines(self, text: str) -> list[str]:
+        text, rejected = clean(text)
+        self.rejected.update(rejected)
+        if "\r" in text:
+            self.rejected[LINE_ENDS] += text.count("\r\n")
+            text = text.replace("\r\n", "\n").replace("\r", "\n")
+        return text.split("\n")
+
+    def _trimmed(self) -> Iterator[tuple[int, str, bool]]:
+        """(number, line, blank) for each line; its surrounding white space and its line end go to the ledger."""
+        block, rejected, last = self.block, self.rejected, len(self.lines) - 1
+        for index, raw in enumerate(self.lines):
+            line = raw.strip()
+            part = (index == 0 and not block.begins) or (index == last and not block.ends)
+            blank = not line and not part
+            rejected[BLANK if blank else TRIMMED] += len(raw) - len(line)
+            rejected[BLANK if blank else LINE_ENDS] += index < last or self.closed
+            yield block.line + index, line, blank
+
+    def _find_faults(self) -> None:
+        """Reports the bytes that are not in the encoding."""
+        text = self.block.text
+        if text.isascii():
+            return
+        for count, match in enumerate(FAULTY.finditer(text)):
+            if count == _LISTED:
+                break
+            at = match.start()
+            start = text.rfind("\n", 0, at) + 1
+            number = self.block.line + text.count("\n", 0, at)
+            around = text[max(0, at - 4000) : at + 4000]
+            where = f"{self.block.source}, line {number}"
+            self._problem(invalid_byte(where, self.config.encoding, text[start : at + 1], at - start, around))
+
+    def _problem(self, error: DataError) -> None:
+        if self.config.invalid == "error":
+            raise error
+        if len(self.parsed.problems) < _LISTED:
+            self.parsed.problems.append(error)
+
+
+def _record(line: str, where: str, config: Config) -> tuple[str, str]:
+    """The text and the label of one JSON line."""
+    try:
+        record = json.loads(line, strict=False)
+    except (ValueError, RecursionError) as error:
+        told = f"{error.msg} at column {error.colno}" if isinstance(error, json.JSONDecodeError) else str(error)
+        cure = "Mend the line" if len(line) > 1 and line[0] == "{" else 'Write one object a line (jq -c ".[]" does it for an array)'
+        cure += ', or set invalid = "reject" to leave such lines out, counted'
+        raise DataError(f"{where}: not JSON: {told}", "one JSON object a line", cure) from error
+    if not isinstance(record, dict):
+        cure = f'write {{"{config.field}": …}}; jq -c ".[]" makes lines of an array'
+        raise DataError(f"{where}: the line holds a JSON {_kind(record)}", "one JSON object a line", cure)
+    if config.field not in record:
+        fields = ", ".join(map(repr, list(record)[:12])) or "none"
+        cure = _other_field(record, config.field)
+        raise DataError(f"{where}: no field {config.field!r}; the fields are {fields}", "the text in that field", cure)
+    text = record[config.field]
+    if not isinstance(text, str):
+        raise DataError(f"{where}: field {config.field!r} holds a JSON {_kind(text)}", "a string", "write the text as one JSON string")
+    label = record.get(config.label, "")
+    return text, "" if label is None or isinstance(label, (dict, list)) else str(label)
+
+
+def _other_field(record: dict, wanted: str) -> str:
+    longest = max((k for k, v in record.items() if isinstance(v, str)), key=lambda k: len(record[k]), default="")
+    return f'set field = "{longest}"' if longest else nearest(wanted, record) if record else "give each line its text"
+
+
+def _kind(value: object) -> str:
+    return {list: "array", dict: "object", str: "string", bool: "boolean", type(None): "null"}.get(type(value), "number")

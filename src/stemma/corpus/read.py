@@ -1,0 +1,180 @@
+"""Reads the user's text as a stream of documents; memory does not grow with the corpus, workers do not change the result."""
+
+import hashlib
+import json
+import shutil
+import signal
+import sys
+import warnings
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from functools import partial
+from itertools import chain, islice
+from multiprocessing import get_context
+from pathlib import Path
+
+from stemma.config import to_plain
+from stemma.corpus.blocks import blocks
+from stemma.corpus.document import Document, Ledger
+from stemma.corpus.files import STDIN, Found, find, text_suffix
+from stemma.corpus.formats import Config
+from stemma.corpus.parse import Block, Parsed, parse
+from stemma.errors import BudgetError, DataError
+
+__all__ = ["Config", "Joiner", "fingerprint", "no_text", "parsed_blocks", "read", "spool_stdin"]
+
+RULES = 1  # raised whenever the same text would be cut otherwise than before, so that stores made earlier are made anew
+_HASHED = 1 << 30  # bytes; a corpus up to this size is known by its content, a bigger one by sizes and times
+PARTS = "documents handed on in parts, being too long"
+
+
+def read(paths: Sequence[str | Path], config: Config, ledger: Ledger, workers: int = 1) -> Iterator[Document]:
+    """The documents of the files, in order; `ledger` is complete when the last one has been taken.
+
+    Raises DataError, naming file and line, for what cannot be read as the config says, and for a corpus without text.
+    """
+    found = find(paths)
+    ledger.notes.update({"files passed over, not .txt or .jsonl": len(found.skipped)} if found.skipped else {})
+    ledger.notes.update({"files named twice, read once": len(found.repeated)} if found.repeated else {})
+    before = ledger.documents
+    joiner = Joiner(config, ledger)
+    for parsed in parsed_blocks(found.files, config, workers):
+        if isinstance(parsed, DataError):
+            raise parsed
+        yield from joiner.documents(parsed)
+    if ledger.documents == before:
+        raise no_text(found, ledger)
+
+
+class Joiner:
+    """Joins the segments of consecutive blocks into documents, and counts them."""
+
+    def __init__(self, config: Config, ledger: Ledger) -> None:
+        self._limit, self._ledger = config.max_document, ledger
+        self._sentences: list[str] = []
+        self._size, self._line, self._label, self._in_parts = 0, 1, "", False
+
+    def documents(self, parsed: Parsed) -> Iterator[Document]:
+        """The documents that this block completes."""
+        self._ledger.add(parsed.ledger)
+        if parsed.last and not parsed.ledger.characters_in and not parsed.segments[0].line > 1:
+            self._ledger.notes["empty files"] += 1
+        for index, segment in enumerate(parsed.segments):
+            if index:
+                yield from self._close(parsed.source)
+            if not self._sentences:
+                self._line, self._label = segment.line, segment.label
+            self._sentences += segment.sentences
+            self._size += sum(map(len, segment.sentences))
+            while self._size > self._limit and len(self._sentences) > 1:
+                yield self._part(parsed.source)
+                self._line = segment.line
+        if parsed.last:
+            yield from self._close(parsed.source)
+
+    def _part(self, source: str) -> Document:
+        """The first sentences of a document that is too long to be held in memory whole."""
+        if not self._in_parts:
+            self._ledger.notes[PARTS] += 1
+        self._in_parts = True
+        size = count = 0
+        for sentence in self._sentences[:-1]:
+            if count and size + len(sentence) > self._limit:
+                break
+            size, count = size + len(sentence), count + 1
+        part, self._sentences = self._sentences[:count], self._sentences[count:]
+        self._size -= size
+        return self._document(part, source)
+
+    def _close(self, source: str) -> Iterator[Document]:
+        if self._sentences:
+            yield self._document(self._sentences, source)
+        self._sentences, self._size, self._in_parts = [], 0, False
+
+    def _document(self, sentences: list[str], source: str) -> Document:
+        self._ledger.documents += 1
+        self._ledger.sentences += len(sentences)
+        return Document(tuple(sentences), f"{source}:{self._line}", self._label)
+
+
+def parsed_blocks(files: Sequence[str], config: Config, workers: int = 1) -> Iterator[Parsed | DataError]:
+    """Every block of the files, parsed by `workers` processes and handed back in order, whatever their number."""
+    jobs = blocks(files, config)
+    function = partial(_parse, config=config)
+    first = list(islice(jobs, 2))
+    if workers <= 1 or len(first) < 2:
+        yield from map(function, first)
+        yield from map(function, jobs)
+        return
+    with _pool(workers) as pool:
+        waiting: deque[Future[Parsed | DataError]] = deque()
+        try:
+            for job in chain(first, jobs):
+                waiting.append(pool.submit(function, job))
+                if len(waiting) > 2 * workers:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        except BrokenProcessPool as error:
+            raise BudgetError("a reading process was killed", "enough memory for every worker", "use fewer workers") from error
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+def fingerprint(paths: Sequence[str | Path], config: Config) -> str:
+    """A short name for this input read this way: equal names mean equal documents.
+
+    Up to 1 GiB the files' bytes count, not their names or times; beyond that, names, sizes and modification times.
+    """
+    found = find(paths)
+    if STDIN in found.files:
+        raise DataError("standard input has no fingerprint: it can be read only once", "files", "keep it in a file first (spool_stdin)")
+    sizes = [Path(file).stat().st_size for file in found.files]
+    digest = hashlib.blake2b(json.dumps([RULES, to_plain(config), sizes], sort_keys=True).encode(), digest_size=16)
+    for file in found.files:
+        if sum(sizes) > _HASHED:
+            digest.update(f"{Path(file).resolve()}\0{Path(file).stat().st_mtime_ns}\0".encode("utf-8", "surrogateescape"))
+        else:
+            digest.update(text_suffix(file).encode("utf-8", "surrogateescape"))
+            with Path(file).open("rb") as stream:
+                while data := stream.read(1 << 20):
+                    digest.update(data)
+    return digest.hexdigest()
+
+
+def spool_stdin(folder: Path) -> Path:
+    """Keeps standard input as a file in `folder`, since a corpus is read more than once; gives back its path."""
+    folder.mkdir(parents=True, exist_ok=True)
+    aside = folder / "stdin.part"
+    with aside.open("wb") as file:
+        shutil.copyfileobj(sys.stdin.buffer, file, 1 << 20)
+    return aside.replace(folder / "stdin.txt")
+
+
+def no_text(found: Found, ledger: Ledger) -> DataError:
+    """The error for a corpus in which not one sentence was found."""
+    names = ", ".join(found.files[:3]) + (f" and {len(found.files) - 3} more" if len(found.files) > 3 else "")
+    held = ", ".join(f"{count:,} characters of {reason}" for reason, count in ledger.rejected.items() if count) or "no characters"
+    return DataError(f"{names}: no text in it; it holds {held}", "at least one sentence", "check that this is the file you mean")
+
+
+def _parse(job: Block | DataError, config: Config) -> Parsed | DataError:
+    return job if isinstance(job, DataError) else parse(job, config)
+
+
+def _pool(workers: int) -> ProcessPoolExecutor:
+    # Forked children start at once and need no `if __name__ == "__main__"` in the user's script; they run
+    # nothing but this room's code, so the threads that the parent may have do not matter to them.
+    context = get_context("fork" if sys.platform == "linux" else None)
+    pool = ProcessPoolExecutor(workers, context, initializer=_ignore_interrupts)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # "multi-threaded, use of fork()"
+        pool.submit(int).result()
+    return pool
+
+
+def _ignore_interrupts() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer

@@ -1,0 +1,92 @@
+"""Reads labelled examples: a TSV file with a header, `label text` or `label text_a text_b`, columns in any order."""
+
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+from stemma.corpus.clean import FAULTY, clean
+from stemma.corpus.encoding import codec, invalid_byte, texts
+from stemma.corpus.files import opened
+from stemma.errors import DataError
+
+_LABEL = ("label", "score")
+_TEXT = ("text", "text_a", "text1", "sentence", "sentence1")
+_TEXT_B = ("text_b", "text2", "sentence2")
+_HEADERS = "a header line `label<TAB>text` or `label<TAB>text_a<TAB>text_b`"
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One labelled text, or pair of texts, and where it stood."""
+
+    text: str
+    label: str
+    text_b: str = ""
+    source: str = ""  # "file:line"
+
+
+def read_examples(path: str | Path, encoding: str = "utf-8", min_labels: int = 2) -> list[Example]:
+    """The file's examples in order. Raises DataError with file, line and cure for whatever is not as the header says.
+
+    `min_labels` is how many different labels there must be: 2 to learn from, 1 to measure on.
+    """
+    lines = _lines(str(path), codec(encoding))
+    if not lines:
+        raise DataError(f"{path}: the file is empty", _HEADERS, "give it the header and one example a line")
+    columns, width = _columns(lines[0], str(path))
+    examples = []
+    for number, line in enumerate(lines[1:], start=2):
+        if line.strip():
+            examples.append(_example(line.split("\t"), columns, width, f"{path}:{number}"))
+    if not examples:
+        raise DataError(f"{path}: no example follows the header", "one example a line", "add the examples below line 1")
+    labels = {example.label for example in examples}
+    if len(labels) < min_labels:
+        wrong = f"{path}: all {len(examples)} examples have the label {labels.pop()!r}"
+        raise DataError(wrong, f"at least {min_labels} different labels", "check the label column, or shuffle and split the data again")
+    return examples
+
+
+def _lines(name: str, encoding: str) -> list[str]:
+    with opened(name) as stream:
+        text = "".join(texts(stream, encoding, name))
+    if not text.isascii() and (match := FAULTY.search(text)):
+        at, start = match.start(), text.rfind("\n", 0, match.start()) + 1
+        where = f"{name}, line {text.count(chr(10), 0, at) + 1}"
+        raise invalid_byte(where, encoding, text[start : at + 1], at - start, text[max(0, at - 4000) : at + 4000])
+    lines = clean(text)[0].replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    while lines and not lines[-1].strip():
+        lines.pop()
+    return lines
+
+
+def _columns(header: str, path: str) -> tuple[dict[str, int], int]:
+    """Where `label`, `text` and, for pairs, `text_b` stand, and the number of columns."""
+    names = [name.strip().lower() for name in header.split("\t")]
+    columns = {}
+    for column, known in (("label", _LABEL), ("text", _TEXT), ("text_b", _TEXT_B)):
+        at = [names.index(name) for name in known if name in names]
+        if at:
+            columns[column] = at[0]
+    if "label" not in columns or "text" not in columns:
+        shown = header if len(header) <= 80 else header[:77] + "..."
+        if "\t" not in header and "," in header:
+            raise DataError(f"{path}, line 1: {shown!r} has commas and no tab", _HEADERS, "save the table as tab-separated text (TSV)")
+        missing = " and ".join(repr(column) for column in ("label", "text") if column not in columns)
+        raise DataError(f"{path}, line 1: no column {missing} in {shown!r}", _HEADERS, "add that header as the first line, or rename the columns")
+    unused = [name for at, name in enumerate(names) if at not in columns.values()]
+    if unused:
+        warnings.warn(f"{path}: columns not used: {', '.join(unused)}", stacklevel=3)
+    return columns, len(names)
+
+
+def _example(cells: list[str], columns: dict[str, int], width: int, source: str) -> Example:
+    where = ", line ".join(source.rsplit(":", 1))
+    if len(cells) != width:
+        cure = "write a tab inside a text as a space" if len(cells) > width else "separate the cells by one tab each"
+        raise DataError(f"{where}: {len(cells)} cells", f"{width} cells, as in the header", cure)
+    found = {column: cells[at].strip() for column, at in columns.items()}
+    for column, cell in found.items():
+        if not cell:
+            raise DataError(f"{where}: the cell {column!r} is empty", "a value in every cell", "fill it in, or remove the line")
+    return Example(found["text"], found["label"], found.get("text_b", ""), source)
