@@ -1,0 +1,324 @@
+"""N-gram language model (Chen & Goodman 1998; KenLM's lmplz: Heafield et al. 2013). The root of the tree.
+
+P(w | h) for the n-1 words h before w, from counts alone: no vectors, no similarity between words, and nothing to
+train. What it adds: smoothing, so that what was never seen still has its share. The default is interpolated modified
+Kneser-Ney exactly as lmplz estimates it, to float rounding:
+
+    P(w | h) = (a(hw) - D(a(hw))) / sum_v a(hv) + gamma(h) P(w | h'),   h' = h without its first word
+
+with a the adjusted counts: of the highest order and of n-grams that start with <s> the raw counts, else in how many
+left contexts an n-gram occurs. The orders end in the uniform distribution over all types.
+
+Deviates: where the text is too small for the discounts' closed form, lmplz stops unless told `--discount_fallback`;
+here the fallback is on, and said in `notes`. Text that holds the tokenizer's unknown token does not stop either:
+n-grams with it are dropped, their mass goes to the back-off (lmplz does so under `--limit_vocab_file`). A tokenizer
+without an unknown token has a closed vocabulary: every token is a type, seen or not, and there is no <unk>.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import TYPE_CHECKING, Literal, Self
+
+import numpy as np
+
+from stemma.config import Natural, Positive, PositiveFloat
+from stemma.errors import DataError, UsageError
+from stemma.lineage import ngram_kernels as kernels
+from stemma.lineage.ngram_estimation import Estimation
+from stemma.lineage.ngram_kernels import ABSENT, END, START, UNKNOWN
+
+if TYPE_CHECKING:
+    from stemma.objectives.counts import NgramCounts
+    from stemma.tokens.tokenizer import TokenFacts
+
+Method = Literal["mkn", "kn", "abs", "katz", "add-k", "mle"]
+LN10 = math.log(10)
+
+
+@dataclass(frozen=True)
+class Config:
+    """Order and smoothing of an n-gram model."""
+
+    order: Positive = 3  # words in the longest n-gram
+    method: Method = "mkn"  # smoothing: modified Kneser-Ney, Kneser-Ney, absolute discounting, Katz, additive, none
+    prune: tuple[Natural, ...] = ()  # drop n-grams seen at most so often, an entry an order; the last one extends
+    discount_fallback: bool | tuple[float, float, float] = True  # discounts where the text is too small for the closed form
+    k: PositiveFloat = 1.0  # added to every count (add-k; 1 is Laplace's)
+    interpolate_unigrams: bool = True  # mix unigrams with the uniform distribution; off, <unk> takes all of their discount
+    precision: Literal["single", "double"] = "single"  # of the stored log probabilities; ARPA is single
+
+    def __post_init__(self) -> None:
+        prune = self.prune
+        if any(b < a for a, b in pairwise(prune)) or len(prune) > self.order:
+            raise UsageError(
+                f"prune = {list(prune)} at order {self.order}",
+                "at most one threshold an order, none lower than the one before",
+                "for example prune = [0, 0, 1]",
+            )
+        if any(prune) and self.method in ("add-k", "mle"):
+            wrong = f"prune = {list(prune)} with method = {self.method!r}"
+            raise UsageError(wrong, "a method that backs off to shorter n-grams", 'drop prune, or set method = "mkn"')
+
+    @property
+    def continued(self) -> bool:
+        """True for the methods whose lower orders count left contexts."""
+        return self.method in ("mkn", "kn")
+
+    def threshold(self, n: int) -> int:
+        """The highest raw count of order n that is pruned."""
+        return self.prune[min(n, len(self.prune)) - 1] if self.prune else 0
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What a text costs, event by event: a sentence's tokens, then its end. All flat; `starts` borders the sentences."""
+
+    log_probs: np.ndarray  # float64, natural logarithm
+    orders: np.ndarray  # uint8: words in the longest n-gram that matched, the event included
+    unknown: np.ndarray  # bool: the event is out of vocabulary
+    starts: np.ndarray  # int64 (sentences + 1)
+
+    @property
+    def nats(self) -> float:
+        """Minus the log probability of everything."""
+        return -float(self.log_probs.sum())
+
+    @property
+    def nats_of_known(self) -> float:
+        """Minus the log probability of what is in the vocabulary."""
+        return -float(self.log_probs[~self.unknown].sum())
+
+    @property
+    def events(self) -> int:
+        """Tokens and sentence ends."""
+        return len(self.log_probs)
+
+    @property
+    def unknowns(self) -> int:
+        """Events out of vocabulary."""
+        return int(self.unknown.sum())
+
+    @property
+    def sentences(self) -> np.ndarray:
+        """(sentences) log probability of each sentence, its end included, natural logarithm."""
+        return np.add.reduceat(np.append(self.log_probs, 0.0), self.starts[:-1])
+
+    def perplexity(self, unknown: bool = True) -> float:
+        """e to the mean nats an event, with or without the events out of vocabulary."""
+        events = self.events if unknown else self.events - self.unknowns
+        return math.exp((self.nats if unknown else self.nats_of_known) / events) if events else math.nan
+
+
+@dataclass
+class Ngram:
+    """A back-off model over sorted n-grams, read from memory or from a file alike.
+
+    Rows of `nodes` (n-grams of all orders but the highest; single words come first, a row's number being the word's id)
+    hold the last word, the row of the first successor, and the row of the n-gram without its first word. The n-grams
+    of the highest order, `leaves`, hold the last word and that same suffix.
+    """
+
+    config: Config
+    words: np.ndarray  # (tokens) uint32: word of a token
+    nodes: np.ndarray  # (rows + 1, 3) uint32
+    leaves: np.ndarray  # (rows of the highest order, 2) uint32
+    log10_probs: np.ndarray  # (all rows)
+    log10_backoffs: np.ndarray  # (rows of nodes)
+    sizes: np.ndarray  # (order) n-grams of each order; order 1 with <s>, and <unk>
+    discounts: np.ndarray  # (order, 7): D of the counts 0, 1, ...
+    uniform: np.ndarray  # (1): log10 of one type's share, NaN but for add-k
+    end: int  # token id that stands for a sentence's end in `probs`
+    unknown_token: int | None = None
+    notes: list[str] = field(default_factory=list)  # what was replaced while estimating, in plain words
+
+    ARRAYS = ("words", "nodes", "leaves", "log10_probs", "log10_backoffs", "sizes", "discounts", "uniform")
+
+    def __post_init__(self) -> None:
+        for name in self.ARRAYS:  # one kind of array, mapped or not, so that each kernel is compiled once
+            view = np.asarray(getattr(self, name)).view()
+            view.flags.writeable = False
+            setattr(self, name, view)
+
+    @classmethod
+    def from_counts(cls, config: Config, facts: "TokenFacts", counts: "NgramCounts") -> Self:
+        """Estimates the model; uses up `counts`."""
+        grams = counts.grams
+        estimation = Estimation(config, grams.columns, grams.counts, counts.vocabulary, counts.closed)
+        arrays = estimation.run()
+        words, moved = counts.words, arrays.pop("unigrams", None)
+        if moved is not None:
+            known = np.minimum(words, counts.vocabulary - 1)
+            words = np.where(words == ABSENT, ABSENT, np.where(moved[known + 1] > moved[known], moved[known], UNKNOWN)).astype(np.uint32)
+        share = -math.log10(estimation.types) if config.method == "add-k" else math.nan
+        model = cls.from_arrays(config, facts, {**arrays, "words": words, "uniform": np.array([share])})
+        model.notes = estimation.notes
+        if grams.skipped:
+            model.notes.append(f"{grams.skipped:,} special tokens inside sentences were left out")
+        return model
+
+    @classmethod
+    def from_arrays(cls, config: Config, facts: "TokenFacts", arrays: Mapping[str, np.ndarray]) -> Self:
+        """The model over `arrays` as they are, memory-mapped or not; nothing is rebuilt or copied."""
+        end = facts.specials.get("eos", facts.vocab_size)
+        return cls(config, *(arrays[name] for name in cls.ARRAYS), end, facts.specials.get("unk"))
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The model's parameters by name."""
+        return {name: getattr(self, name) for name in self.ARRAYS}
+
+    @property
+    def parameters(self) -> int:
+        """Probabilities and back-offs."""
+        return len(self.log10_probs) + len(self.log10_backoffs)
+
+    def facts(self) -> dict[str, int]:
+        """N-grams by order, as a report shows them."""
+        return {f"{n}-grams": int(size) for n, size in enumerate(self.sizes, 1)}
+
+    # Scoring
+
+    def score(self, sentences: Sequence[Sequence[int] | np.ndarray]) -> Scores:
+        """Each token's log probability after its sentence's beginning, and each sentence's end."""
+        starts = np.zeros(len(sentences) + 1, np.int64)
+        np.cumsum([len(ids) for ids in sentences], out=starts[1:])
+        flat = np.concatenate([np.asarray(ids, np.uint32) for ids in sentences]) if len(sentences) else np.empty(0, np.uint32)
+        return self.score_flat(flat, starts)
+
+    def score_flat(self, ids: np.ndarray, starts: np.ndarray, closing: bool = True) -> Scores:
+        """As `score`, for flat `ids` with the sentences' borders; without the sentences' ends unless `closing`."""
+        ids, starts = self._known(ids), np.asarray(starts, np.int64)
+        events = len(ids) + (len(starts) - 1 if closing else 0)
+        scores, orders, unknown = np.empty(events), np.empty(events, np.uint8), np.empty(events, np.bool_)
+        self._run(ids, starts, closing, scores, orders, unknown)
+        return Scores(scores * LN10, orders, unknown, starts + np.arange(len(starts)) if closing else starts)
+
+    def encode(self, batch: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+        """One layer, (B, T, 2) float32: log probability of each token given its left context, and matched order / order.
+
+        Reads `ids` and, where given, `segments`: each segment is a sentence of its own, 0 is padding (zeros come out).
+        """
+        ids = np.asarray(batch["ids"])
+        segments = np.asarray(batch["segments"]) if "segments" in batch else np.ones_like(ids)
+        real = segments > 0
+        fresh = np.ones(ids.shape, bool)
+        fresh[:, 1:] = segments[:, 1:] != segments[:, :-1]
+        starts = np.append(np.flatnonzero(fresh[real]), real.sum())
+        scored = self.score_flat(ids[real], starts, closing=False)
+        features = np.zeros((*ids.shape, 2), np.float32)
+        features[real, 0] = np.maximum(scored.log_probs, -100 * LN10)  # an unsmoothed model's -inf is no feature
+        features[real, 1] = scored.orders / self.config.order
+        return [features]
+
+    # The next word
+
+    def probs(self, context: Sequence[int], start: bool = True) -> np.ndarray:
+        """P(next token | context) over token ids, float64; the sentence's end stands at `end` (one past the ids if they have none).
+
+        `context` begins a sentence if `start`. Tokens unknown to the model have 0, their class's share is at the unknown token.
+        """
+        by_word = self._by_word(context, start)
+        probs = np.zeros(max(len(self.words), self.end + 1))
+        tokens = np.flatnonzero(self.words != ABSENT)
+        tokens = tokens[self.words[tokens] > END]
+        probs[tokens] = by_word[self.words[tokens]]
+        if self.unknown_token is not None:
+            probs[self.unknown_token] = by_word[UNKNOWN]
+        probs[self.end] = by_word[END]
+        return probs
+
+    def next_words(self, context: Sequence[int], k: int = 10, start: bool = True) -> list[tuple[int, float]]:
+        """The k likeliest next tokens with their probabilities; never the unknown token."""
+        probs = self.probs(context, start)
+        if self.unknown_token is not None:
+            probs[self.unknown_token] = 0
+        best = np.argsort(-probs, kind="stable")[:k]
+        return [(int(token), float(probs[token])) for token in best if probs[token] > 0]
+
+    def generate(
+        self, generator: np.random.Generator, prompt: Sequence[int] = (), max_tokens: int = 50, temperature: float = 1.0,
+        top_k: int = 0, top_p: float = 1.0,
+    ) -> list[int]:
+        """Tokens sampled after `prompt` until the sentence ends; never <s> nor unknown.
+
+        Temperature 0 takes the likeliest; `top_k` > 0 and `top_p` < 1 keep the likeliest tokens only.
+        """
+        tokens = list(prompt)
+        for _ in range(max_tokens):
+            probs = self.probs(tokens)
+            if self.unknown_token is not None:
+                probs[self.unknown_token] = 0
+            token = _draw(generator, probs, temperature, top_k, top_p)
+            if token == self.end:
+                break
+            tokens.append(token)
+        return tokens[len(prompt) :]
+
+    # Inside
+
+    def _known(self, ids: np.ndarray) -> np.ndarray:
+        ids = np.ascontiguousarray(ids, np.uint32)
+        if len(ids) and int(ids.max()) >= len(self.words):
+            raise DataError(f"token id {int(ids.max())}", f"ids below {len(self.words)}", "encode the text with the run's own tokenizer")
+        view = ids.view()
+        view.flags.writeable = False
+        return view
+
+    def _run(self, ids: np.ndarray, starts: np.ndarray, closing: bool, scores: np.ndarray, orders: np.ndarray, unknown: np.ndarray) -> None:
+        kernels.score_sentences(
+            self.nodes, self.leaves, self.log10_probs, self.log10_backoffs, self.config.order, float(self.uniform[0]), self.words,
+            ids, starts, int(closing), scores, orders, unknown,
+        )
+
+    def _by_word(self, context: Sequence[int], start: bool) -> np.ndarray:
+        """P(next word | context) over word ids, float64; what is never predicted has 0."""
+        most = self.config.order - 1
+        tokens = self._known(np.asarray(context, np.uint32))[len(context) - min(len(context), most) :]
+        history = [UNKNOWN if word == ABSENT else int(word) for word in self.words[tokens]]
+        if start and len(history) < most:
+            history.insert(0, START)
+        state, length = self._state(history)
+        probs = np.power(10.0, self.log10_probs[: self.sizes[0]].astype(np.float64))
+        probs[START] = 0
+        additive = not math.isnan(self.uniform[0])
+        if additive and history:
+            rest = self.log10_backoffs[state] if length == len(history) else self.uniform[0]
+            probs = np.where(probs > 0, 10.0**rest, 0)
+        chain = []
+        while length > 0 and not (additive and length < len(history)):
+            chain.append((state, length))
+            state, length = int(self.nodes[state, kernels.SUFFIX]), 0 if additive else length - 1
+        for state, length in reversed(chain):
+            rows = slice(int(self.nodes[state, kernels.SUCCESSORS]), int(self.nodes[state + 1, kernels.SUCCESSORS]))
+            below = len(self.nodes) - 1
+            words = self.leaves[rows.start - below : rows.stop - below, 0] if length == most else self.nodes[rows, 0]
+            if not additive:
+                probs *= 10.0 ** float(self.log10_backoffs[state])
+            probs[words] = np.power(10.0, self.log10_probs[rows].astype(np.float64))
+        return probs
+
+    def _state(self, history: Sequence[int]) -> tuple[int, int]:
+        """The row of the longest ending of `history` that is stored, and its length."""
+        state, length, first = 0, 0, min(1, self.config.order - 1)
+        for word in history:
+            if word in (START, END):
+                state, length = START, first
+            else:
+                _, _, state, length = kernels.step(
+                    self.nodes, self.leaves, self.log10_probs, self.log10_backoffs, self.config.order, state, length, word
+                )
+        return int(state), int(length)
+
+
+def _draw(generator: np.random.Generator, probs: np.ndarray, temperature: float, top_k: int, top_p: float) -> int:
+    """One index drawn from `probs`, sharpened by `temperature`, cut to its likeliest entries."""
+    if temperature == 0:
+        return int(probs.argmax())
+    order = np.argsort(-probs, kind="stable")
+    order = order[: np.count_nonzero(probs)]
+    order = order[:top_k] if top_k > 0 else order
+    share = (probs[order] / probs[order[0]]) ** (1 / temperature)
+    reached = np.cumsum(share / share.sum())
+    kept = min(int(np.searchsorted(reached, top_p)) + 1, len(order)) if top_p < 1 else len(order)
+    return int(order[np.searchsorted(reached[:kept], generator.random() * reached[kept - 1], side="right").clip(max=kept - 1)])
