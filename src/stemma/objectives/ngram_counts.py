@@ -10,7 +10,7 @@ import numpy as np
 from numba import njit
 
 UNKNOWN, START, END = 0, 1, 2  # KenLM's ids of <unk>, <s>, </s>
-ABSENT = np.uint32(0xFFFFFFFF)  # a token that is no word of the model: padding, mask, ...
+ABSENT = 0xFFFFFFFF  # a token that is no word of the model: padding, mask, ...
 
 
 @njit(cache=True, nogil=True)
@@ -36,7 +36,7 @@ def event_stream(ids, starts, words):
     for sentence in range(len(starts) - 1):
         for i in range(starts[sentence] - starts[0], starts[sentence + 1] - starts[0]):
             word = words[ids[i]]
-            if word in (START, END, ABSENT):
+            if word == START or word == END or word == ABSENT:  # noqa: SIM109 (Numba compiles no `in` over mixed integers)
                 skipped += 1
             else:
                 stream[filled] = word
