@@ -3,16 +3,9 @@
 import hashlib
 import json
 import shutil
-import signal
 import sys
-import warnings
-from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from functools import partial
-from itertools import chain, islice
-from multiprocessing import get_context
 from pathlib import Path
 
 from stemma.config import to_plain
@@ -21,7 +14,8 @@ from stemma.corpus.document import Document, Ledger
 from stemma.corpus.files import STDIN, Found, find, text_suffix
 from stemma.corpus.formats import Config
 from stemma.corpus.parse import Block, Parsed, parse
-from stemma.errors import BudgetError, DataError
+from stemma.corpus.workers import ordered_map
+from stemma.errors import DataError
 
 __all__ = ["Config", "Joiner", "fingerprint", "no_text", "parsed_blocks", "read", "spool_stdin"]
 
@@ -101,27 +95,7 @@ class Joiner:
 
 def parsed_blocks(files: Sequence[str], config: Config, workers: int = 1) -> Iterator[Parsed | DataError]:
     """Every block of the files, parsed by `workers` processes and handed back in order, whatever their number."""
-    jobs = blocks(files, config)
-    function = partial(_parse, config=config)
-    first = list(islice(jobs, 2))
-    if workers <= 1 or len(first) < 2:
-        yield from map(function, first)
-        yield from map(function, jobs)
-        return
-    with _pool(workers) as pool:
-        waiting: deque[Future[Parsed | DataError]] = deque()
-        try:
-            for job in chain(first, jobs):
-                waiting.append(pool.submit(function, job))
-                if len(waiting) > 2 * workers:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        except BrokenProcessPool as error:
-            raise BudgetError("a reading process was killed", "enough memory for every worker", "use fewer workers") from error
-        finally:
-            for future in waiting:
-                future.cancel()
+    return ordered_map(partial(_parse, config=config), blocks(files, config), workers)
 
 
 def fingerprint(paths: Sequence[str | Path], config: Config) -> str:
@@ -163,18 +137,3 @@ def no_text(found: Found, ledger: Ledger) -> DataError:
 
 def _parse(job: Block | DataError, config: Config) -> Parsed | DataError:
     return job if isinstance(job, DataError) else parse(job, config)
-
-
-def _pool(workers: int) -> ProcessPoolExecutor:
-    # Forked children start at once and need no `if __name__ == "__main__"` in the user's script; they run
-    # nothing but this room's code, so the threads that the parent may have do not matter to them.
-    context = get_context("fork" if sys.platform == "linux" else None)
-    pool = ProcessPoolExecutor(workers, context, initializer=_ignore_interrupts)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # "multi-threaded, use of fork()"
-        pool.submit(int).result()
-    return pool
-
-
-def _ignore_interrupts() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer

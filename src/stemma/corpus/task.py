@@ -73,7 +73,8 @@ def _columns(header: str, path: str) -> tuple[dict[str, int], int]:
         if "\t" not in header and "," in header:
             raise DataError(f"{path}, line 1: {shown!r} has commas and no tab", _HEADERS, "save the table as tab-separated text (TSV)")
         missing = " and ".join(repr(column) for column in ("label", "text") if column not in columns)
-        raise DataError(f"{path}, line 1: no column {missing} in {shown!r}", _HEADERS, "add that header as the first line, or rename the columns")
+        wrong = f"{path}, line 1: no column {missing} in {shown!r}"
+        raise DataError(wrong, _HEADERS, "add that header as the first line, or rename the columns")
     unused = [name for at, name in enumerate(names) if at not in columns.values()]
     if unused:
         warnings.warn(f"{path}: columns not used: {', '.join(unused)}", stacklevel=3)
