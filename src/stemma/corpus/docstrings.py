@@ -30,9 +30,11 @@ _OTHER_NAMES = {
     "networkx": ("nx",),
     "numpy": ("np",),
 }
-_NOT_OURS = frozenset(  # noqa: SIM905
-    "tests test testing _vendor vendor externals _external array_api_compat array_api_extra "
-    "site-packages dist-packages idlelib lib2to3 turtledemo ensurepip __pycache__".split()
+_NOT_OURS = frozenset(
+    {
+        *("tests", "test", "testing", "_vendor", "vendor", "externals", "_external", "array_api_compat", "array_api_extra"),
+        *("site-packages", "dist-packages", "idlelib", "lib2to3", "turtledemo", "ensurepip", "__pycache__"),
+    }
 )
 _QUOTED = re.compile(rb'"""(.*?)"""|\'\'\'(.*?)\'\'\'', re.DOTALL)
 _TOKEN = re.compile(r"\w+(?:[-'.]\w+)*|[^\w\s]")

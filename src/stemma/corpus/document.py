@@ -49,9 +49,9 @@ class Ledger:
         return {
             "characters_in": self.characters_in,
             "characters_used": self.characters_used,
-            "rejected": dict(sorted(self.rejected.items())),
+            "rejected": {reason: count for reason, count in sorted(self.rejected.items()) if count},
             "documents": self.documents,
             "sentences": self.sentences,
-            "notes": dict(sorted(self.notes.items())),
+            "notes": {note: count for note, count in sorted(self.notes.items()) if count},
             "balances": self.balances,
         }

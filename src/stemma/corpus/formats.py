@@ -62,14 +62,26 @@ def _is_json_object(line: str) -> bool:
 
 def _is_wrapped(lines: list[str]) -> bool:
     """True where nearly every line inside a paragraph is as full as the next line's first word allows."""
-    lengths = sorted(len(line) for line in lines if line)
-    width = lengths[int(0.98 * len(lengths))] if lengths else 0  # a title or a link may stick out
+    width = full_width(lines)
     if not 20 <= width <= 200:
         return False
     inner = full = 0
     for line, following in pairwise(lines):
         if line and following:
             inner += 1
-            word = 1 if is_unspaced(following[0]) else len(following.split(None, 1)[0]) + 1
-            full += len(line) + word > width - 6
+            full += len(line) + first_word(following) > width - 6
     return inner >= 3 and full > 0.7 * inner
+
+
+def full_width(lines: list[str]) -> int:
+    """The width that the lines are broken at: of a hundred, two may stick out (a title, a link)."""
+    lengths = sorted(len(line.strip()) for line in lines)
+    return lengths[int(0.98 * (len(lengths) - 1))] if lengths else 0
+
+
+def first_word(line: str) -> int:
+    """How many characters the line's first word would have added to the line before."""
+    line = line.lstrip()
+    if not line or is_unspaced(line[0]):
+        return len(line[:1])
+    return len(line.split(None, 1)[0]) + 1

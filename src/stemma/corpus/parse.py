@@ -9,12 +9,13 @@ from stemma.config import nearest
 from stemma.corpus.clean import FAULTY, clean
 from stemma.corpus.document import Ledger
 from stemma.corpus.encoding import invalid_byte
-from stemma.corpus.formats import Config, border
+from stemma.corpus.formats import Config, border, first_word, full_width
 from stemma.corpus.sentences import is_unspaced, pieces, sentences
 from stemma.errors import DataError
 
 LINE_ENDS, BLANK, TRIMMED, BETWEEN = "line ends", "blank lines", "trimmed white space", "white space between sentences"
 MARKUP, BAD_RECORDS = "JSON markup and other fields", "JSON lines that cannot be read"
+CUT = "sentences cut, being too long"  # a note: no character is lost by it
 _LISTED = 20  # problems listed from one block
 
 
@@ -92,12 +93,13 @@ class _Parser:
                 self.parsed.segments.append(Segment(number + 1))
 
     def _paragraphs(self) -> None:
-        """Lines broken at some width: a blank line or an indent starts a new paragraph."""
+        """Lines broken at some width: a blank line, an indent, or a line left short starts a new paragraph."""
         paragraph: list[str] = []
         first, indented = self.block.line, False
+        width = full_width(self.lines)
         for number, line, blank in self._trimmed():
             was_indented, indented = indented, self.lines[number - self.block.line][:1].isspace()
-            if paragraph and (blank or (indented and not was_indented)):
+            if paragraph and (blank or (indented and not was_indented) or len(paragraph[-1]) + first_word(line) < 0.8 * width):
                 self._add_paragraph(paragraph, first)
                 paragraph = []
             if line:
@@ -151,7 +153,7 @@ class _Parser:
         """Enters the sentences of a stretch of `length` characters in the open segment and in the ledger."""
         limit = self.config.max_sentence
         if length > limit and (endless := sum(len(s) > limit for s in found)):
-            self.ledger.notes["sentences cut, being too long"] += endless
+            self.ledger.notes[CUT] += endless
             found = [piece for s in found for piece in pieces(s, limit)]
         segment = self.parsed.segments[-1]
         if not segment.sentences:

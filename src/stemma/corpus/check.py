@@ -1,0 +1,178 @@
+"""`stemma corpus check`: what the corpus is, what would be rejected and why, and how to mend it; it never stops at a fault."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from zlib import crc32
+
+from stemma.corpus.blocks import blocks
+from stemma.corpus.clean import INVALID
+from stemma.corpus.document import Ledger
+from stemma.corpus.files import find
+from stemma.corpus.formats import Config, border
+from stemma.corpus.parse import BAD_RECORDS, CUT, Block, Parsed, parse
+from stemma.corpus.read import PARTS, Joiner, no_text
+from stemma.corpus.scripts import count_scripts
+from stemma.corpus.workers import ordered_map
+from stemma.errors import DataError
+
+_SAMPLED = 100_000  # sentences whose hashes are held at a time to look for repetition
+
+
+@dataclass(slots=True)
+class CorpusReport:
+    """What `check` found."""
+
+    files: list[dict] = field(default_factory=list)  # name, format, characters, documents end at
+    encoding: str = "utf-8"
+    ledger: Ledger = field(default_factory=Ledger)
+    scripts: Counter[str] = field(default_factory=Counter)
+    longest_line: int = 0  # characters
+    longest_line_at: str = ""
+    longest_sentence: int = 0  # characters
+    longest_document: int = 0  # characters
+    replacements: int = 0  # characters U+FFFD
+    repeated_sentences: float = 0.0  # share of the sentences that have stood before
+    problems: list[str] = field(default_factory=list)  # the first of them, each with file, line and cure
+    num_problems: int = 0
+    skipped: list[str] = field(default_factory=list)  # files of a directory that are not text
+    hints: list[str] = field(default_factory=list)
+
+    @property
+    def ok(self) -> bool:
+        """True when `read` would take the corpus as it is."""
+        return not self.num_problems and self.ledger.documents > 0
+
+    def as_dict(self) -> dict:
+        """The report as JSON-able values."""
+        return {
+            "ok": self.ok,
+            "files": self.files,
+            "encoding": self.encoding,
+            **self.ledger.as_dict(),
+            "characters_by_script": dict(self.scripts.most_common()),
+            "longest_line": {"characters": self.longest_line, "at": self.longest_line_at},
+            "longest_sentence": self.longest_sentence,
+            "longest_document": self.longest_document,
+            "replacement_characters": self.replacements,
+            "repeated_sentences": round(self.repeated_sentences, 4),
+            "problems": self.problems,
+            "num_problems": self.num_problems,
+            "skipped_files": self.skipped,
+            "hints": self.hints,
+        }
+
+
+def check(paths: Sequence[str | Path], config: Config | None = None, workers: int = 1, most_problems: int = 20) -> CorpusReport:
+    """Reads everything and reports it, faults included. Raises DataError only where the paths name no file."""
+    config = config or Config()
+    lenient = replace(config, invalid="reject")
+    found = find(paths)
+    report = CorpusReport(encoding=config.encoding, skipped=found.skipped)
+    joiner, repetition = Joiner(lenient, report.ledger), _Repetition()
+    for seen in ordered_map(partial(_examine, config=lenient), blocks(found.files, lenient), workers):
+        if isinstance(seen, DataError):
+            _add_problems(report, [seen], most_problems)
+            continue
+        _add_block(report, seen, config, most_problems)
+        for document in joiner.documents(seen.parsed):
+            report.longest_document = max(report.longest_document, len(document.text))
+            repetition.add(document.sentences)
+    report.repeated_sentences = repetition.share
+    if not report.ledger.documents and not report.num_problems:
+        _add_problems(report, [no_text(found, report.ledger)], most_problems)
+    report.num_problems = max(report.num_problems, _faults(report.ledger))
+    report.hints = _hints(report, config)
+    return report
+
+
+@dataclass(slots=True)
+class _Seen:
+    """A parsed block and what was measured in it."""
+
+    parsed: Parsed
+    scripts: Counter[str]
+    longest_line: tuple[int, int]  # characters, line number
+    longest_sentence: int
+    replacements: int  # U+FFFD
+
+
+def _examine(job: Block | DataError, config: Config) -> _Seen | DataError:
+    if isinstance(job, DataError):
+        return job
+    parsed = parse(job, config)
+    lines = job.text.split("\n")
+    longest = max(range(len(lines)), key=lambda at: len(lines[at]))
+    longest_sentence = max((len(sentence) for segment in parsed.segments for sentence in segment.sentences), default=0)
+    measured = (len(lines[longest]), job.line + longest)
+    return _Seen(parsed, count_scripts(job.text), measured, longest_sentence, job.text.count("\ufffd"))
+
+
+def _add_block(report: CorpusReport, seen: _Seen, config: Config, most: int) -> None:
+    parsed = seen.parsed
+    if not report.files or report.files[-1]["name"] != parsed.source:
+        ends = border(config, parsed.format)
+        report.files.append({"name": parsed.source, "format": parsed.format, "documents_end_at": ends, "characters": 0})
+    report.files[-1]["characters"] += parsed.ledger.characters_in
+    report.scripts.update(seen.scripts)
+    report.replacements += seen.replacements
+    report.longest_sentence = max(report.longest_sentence, seen.longest_sentence)
+    if seen.longest_line[0] > report.longest_line:
+        report.longest_line, report.longest_line_at = seen.longest_line[0], f"{parsed.source}, line {seen.longest_line[1]}"
+    _add_problems(report, parsed.problems, most)
+
+
+def _add_problems(report: CorpusReport, problems: Sequence[DataError], most: int) -> None:
+    report.num_problems += len(problems)
+    report.problems += [str(problem) for problem in problems[: max(0, most - len(report.problems))]]
+
+
+def _faults(ledger: Ledger) -> int:
+    return ledger.rejected[INVALID] + ledger.notes[BAD_RECORDS]
+
+
+def _hints(report: CorpusReport, config: Config) -> list[str]:
+    """What a careful person would want to know before training on this text."""
+    ledger, hints = report.ledger, []
+    formats = Counter(file["format"] for file in report.files)
+    if ledger.documents == len(report.files) and ledger.sentences > 200 and formats["sentences"] + formats["text"] == len(report.files):
+        hints.append('No blank line in any file: each file is one document. If each line is a document, set documents = "line".')
+    if len(formats) > 1 and config.format == "auto":
+        counted = ", ".join(f"{count} {name}" for name, count in formats.most_common())
+        hints.append(f"The files were taken for different formats ({counted}). If that is wrong, set format.")
+    if report.replacements:
+        hints.append(f"{report.replacements:,} replacement characters (U+FFFD): an earlier conversion damaged the text. Convert it anew.")
+    if report.repeated_sentences > 0.1:
+        hints.append(f"{report.repeated_sentences:.0%} of the sentences have stood before. Remove repeated text for a better model.")
+    if ledger.notes[CUT]:
+        hints.append(f"{ledger.notes[CUT]:,} sentences of more than {config.max_sentence:,} characters are cut; max_sentence sets the limit.")
+    if ledger.notes[PARTS]:
+        hints.append(f"{ledger.notes[PARTS]:,} documents of more than {config.max_document:,} characters are handed on in parts.")
+    if report.skipped:
+        shown = ", ".join(report.skipped[:3]) + (", …" if len(report.skipped) > 3 else "")
+        hints.append(f"Files passed over, not .txt or .jsonl: {len(report.skipped)} ({shown}). Name them one by one to read them.")
+    return hints
+
+
+class _Repetition:
+    """How many sentences have stood before, estimated from those whose hash falls in an ever smaller share, in bounded memory."""
+
+    def __init__(self) -> None:
+        self._counts: dict[int, int] = {}
+        self._step = 1
+
+    def add(self, sentences: Sequence[str]) -> None:
+        for sentence in sentences:
+            at = crc32(sentence.encode("utf-8", "surrogatepass"))
+            if at % self._step == 0:
+                self._counts[at] = self._counts.get(at, 0) + 1
+        while len(self._counts) > _SAMPLED:
+            self._step *= 2
+            self._counts = {at: count for at, count in self._counts.items() if at % self._step == 0}
+
+    @property
+    def share(self) -> float:
+        total = sum(self._counts.values())
+        return 1 - len(self._counts) / total if total else 0.0
