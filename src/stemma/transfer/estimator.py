@@ -1,0 +1,109 @@
+"""scikit-learn's manners on a run: fit, predict, predict_proba, transform; for pipelines, clones, cross-validation.
+
+scikit-learn is not imported here: an estimator is what behaves like one.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+
+from stemma.corpus.task import Example
+from stemma.errors import DataError, UsageError
+from stemma.lineage.run import Run
+from stemma.transfer.finetune import finetune
+from stemma.transfer.result import Classifier
+from stemma.transfer.settings import Config, Mode
+
+
+class StemmaClassifier:
+    """A text classifier on a pre-trained run (or the path of one).
+
+    `fit` takes texts, or pairs of texts, and labels of any kind; one seed is trained. After it:
+    `classes_`, and `result_`, the `Classifier` with its facts.
+    """
+
+    _estimator_type = "classifier"
+    _parameters = ("run", "mode", "config", "seed")
+
+    def __init__(self, run: Run | str | Path, mode: Mode = "finetune", config: Config | None = None, seed: int = 1) -> None:
+        self.run, self.mode, self.config, self.seed = run, mode, config, seed
+
+    def fit(self, X: Sequence[str] | Sequence[tuple[str, str]], y: Sequence[Any]) -> Self:
+        """Learns from texts `X` and their labels `y`; a part of them is held out to choose hyperparameters."""
+        texts, labels = list(X), np.asarray(y)
+        if len(texts) != len(labels):
+            raise DataError(f"{len(texts)} texts and {len(labels)} labels", "one label a text", "pass X and y of the same length")
+        self.classes_, numbers = np.unique(labels, return_inverse=True)
+        digits = len(str(len(self.classes_)))
+        pairs = zip(*_columns(texts), numbers, strict=True)
+        examples = [Example(a, f"{k:0{digits}d}", b) for a, b, k in pairs]
+        config = dataclasses.replace(self.config or Config(), seeds=(self.seed,))
+        run = self.run if not isinstance(self.run, (str, Path)) else Run.open(self.run)
+        self.result_: Classifier = finetune(run, train=examples, mode=self.mode, config=config)
+        return self
+
+    def predict(self, X: Sequence[str] | Sequence[tuple[str, str]]) -> np.ndarray:
+        """The label of each text, of the kind that `fit` was given."""
+        return self.classes_[self.predict_proba(X).argmax(1)]
+
+    def predict_proba(self, X: Sequence[str] | Sequence[tuple[str, str]]) -> np.ndarray:
+        """Probabilities (N K) in the order of `classes_`."""
+        return self._fitted().predict(*_columns(X))[1]
+
+    def transform(self, X: Sequence[str] | Sequence[tuple[str, str]]) -> np.ndarray:
+        """The vector of each text that the head reads (N F): features for another estimator."""
+        return self._fitted().vectors(*_columns(X))
+
+    def fit_transform(self, X: Sequence[str] | Sequence[tuple[str, str]], y: Sequence[Any]) -> np.ndarray:
+        """`fit`, then `transform` of the same texts."""
+        return self.fit(X, y).transform(X)
+
+    def score(self, X: Sequence[str] | Sequence[tuple[str, str]], y: Sequence[Any]) -> float:
+        """Accuracy."""
+        return float(np.mean(self.predict(X) == np.asarray(y)))
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """The arguments it was made with."""
+        return {name: getattr(self, name) for name in self._parameters}
+
+    def set_params(self, **params: Any) -> Self:
+        """Changes arguments; UsageError for an unknown one."""
+        for name, value in params.items():
+            if name not in self._parameters:
+                raise UsageError(f"StemmaClassifier has no parameter {name!r}", f"one of {', '.join(self._parameters)}", "mend its name")
+            setattr(self, name, value)
+        return self
+
+    def __sklearn_clone__(self) -> Self:
+        """An unfitted copy; the run is shared, never copied: fitting leaves it as it is."""
+        return type(self)(**self.get_params())
+
+    def __sklearn_tags__(self) -> Any:
+        from sklearn.utils import ClassifierTags, InputTags, Tags, TargetTags, TransformerTags
+
+        tags = {"target_tags": TargetTags(required=True), "classifier_tags": ClassifierTags(), "transformer_tags": TransformerTags()}
+        return Tags(estimator_type="classifier", regressor_tags=None, input_tags=InputTags(string=True, two_d_array=False), **tags)
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "result_")
+
+    def __repr__(self) -> str:
+        place = self.run if isinstance(self.run, (str, Path)) else self.run.row.name
+        return f"StemmaClassifier({str(place)!r}, mode={self.mode!r}, seed={self.seed})"
+
+    def _fitted(self) -> Classifier:
+        if not hasattr(self, "result_"):
+            raise UsageError("this StemmaClassifier has not been fitted", "fit(X, y) first", "call fit")
+        return self.result_
+
+
+def _pair(text: str | tuple[str, str]) -> tuple[str, str]:
+    return (text, "") if isinstance(text, str) else (text[0], text[1])
+
+
+def _columns(texts: Sequence[str] | Sequence[tuple[str, str]]) -> tuple[list[str], list[str]]:
+    pairs = [_pair(text) for text in texts]
+    return [a for a, _ in pairs], [b for _, b in pairs]

@@ -1,0 +1,92 @@
+"""Which tensors move and how fast: depth of each parameter, freezing, redrawing, layer-wise rates.
+
+A network's parameters are registered in the order of the flow: what stands before its first numbered
+block is depth 0 (embeddings), block i is depth i + 1, what comes after the last block (a pooler) and
+the head are depth L + 2, as in ELECTRA, which skips one step below the head.
+"""
+
+import re
+from collections.abc import Iterable
+
+from torch import nn
+
+from stemma.errors import UsageError
+
+_BLOCK = re.compile(r"(?:^|\.)(\d+)\.")
+
+
+def depths(backbone: nn.Module) -> tuple[dict[str, int], int]:
+    """Depth of each named parameter, and the number L of numbered blocks."""
+    names = [name for name, _ in backbone.named_parameters()]
+    blocks = [_block(name) for name in names]
+    layers = max((block for block in blocks if block is not None), default=-1) + 1
+    found: dict[str, int] = {}
+    begun = False
+    for name, block in zip(names, blocks, strict=True):
+        begun = begun or block is not None
+        found[name] = block + 1 if block is not None else (layers + 2 if begun else 0)
+    return found, layers
+
+
+def rate_scale(depth: int, layers: int, decay: float) -> float:
+    """What the rate of this depth is multiplied by: decay ** (L + 2 - depth) (ELECTRA, model/optimization.py)."""
+    return decay ** (layers + 2 - depth)
+
+
+def parameter_groups(model: nn.Module, backbone: nn.Module, layer_decay: float, weight_decay: float) -> list[dict]:
+    """AdamW groups {depth} x {decayed matrices, undecayed vectors} of the model's moving parameters.
+
+    Each holds its `scale` of the rate and, for the report, its `depth`. What is outside the backbone is the head.
+    """
+    found, layers = depths(backbone)
+    inside = {id(parameter): found[name] for name, parameter in backbone.named_parameters()}
+    cells: dict[tuple[int, bool], list[nn.Parameter]] = {}
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            cells.setdefault((inside.get(id(parameter), layers + 2), parameter.ndim > 1), []).append(parameter)
+    return [
+        {
+            "params": parameters,
+            "scale": rate_scale(depth, layers, layer_decay),
+            "weight_decay": weight_decay if matrix else 0.0,
+            "depth": depth,
+        }
+        for (depth, matrix), parameters in sorted(cells.items(), key=lambda cell: cell[0])
+    ]
+
+
+def freeze(backbone: nn.Module, moving: int | None) -> list[str]:
+    """Fixes all but the top `moving` blocks (0: everything; None: nothing) and names what it fixed.
+
+    What stands above the blocks moves with them.
+    """
+    found, layers = depths(backbone)
+    if moving is not None and moving > layers:
+        raise UsageError(f"transfer.moving = {moving}, but the network has {layers} layers", f"0 to {layers}", "lower transfer.moving")
+    frozen = []
+    for name, parameter in backbone.named_parameters():
+        fixed = moving is not None and (moving == 0 or found[name] <= layers - moving)
+        parameter.requires_grad_(not fixed)
+        frozen += [name] if fixed else []
+    return frozen
+
+
+def redraw(backbone: nn.Module, fresh: nn.Module, top: int) -> list[str]:
+    """Replaces the top `top` blocks, and what stands above them, by those of a newly drawn network."""
+    found, layers = depths(backbone)
+    if top > layers:
+        raise UsageError(f"transfer.redraw = {top}, but the network has {layers} layers", f"0 to {layers}", "lower transfer.redraw")
+    chosen = [name for name, depth in found.items() if top and depth > layers - top]
+    _copy(backbone, fresh, chosen)
+    return chosen
+
+
+def _copy(target: nn.Module, source: nn.Module, names: Iterable[str]) -> None:
+    ours, theirs = dict(target.named_parameters()), dict(source.named_parameters())
+    for name in names:
+        ours[name].data.copy_(theirs[name].data)
+
+
+def _block(name: str) -> int | None:
+    match = _BLOCK.search(name)
+    return int(match.group(1)) if match else None

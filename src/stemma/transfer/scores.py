@@ -1,0 +1,39 @@
+"""Accuracy, macro-F1 and the confusion table, each from gold and predicted class numbers.
+
+Axes: K classes.
+"""
+
+import numpy as np
+
+
+def confusion(gold: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
+    """Counts (K K): row the gold class, column the predicted one."""
+    cells = np.asarray(gold, dtype=np.int64) * classes + np.asarray(predicted, dtype=np.int64)
+    return np.bincount(cells, minlength=classes * classes).reshape(classes, classes)
+
+
+def accuracy_of(table: np.ndarray) -> np.ndarray:
+    """The share on the diagonal of tables (... K K)."""
+    return np.trace(table, axis1=-2, axis2=-1) / np.maximum(table.sum(axis=(-2, -1)), 1)
+
+
+def macro_f1_of(table: np.ndarray) -> np.ndarray:
+    """The plain mean of the classes' F1 of tables (... K K).
+
+    A class that is neither gold nor predicted does not count (as in scikit-learn, which
+    averages over the classes it sees).
+    """
+    hits = np.diagonal(table, axis1=-2, axis2=-1)
+    seen = table.sum(axis=-1) + table.sum(axis=-2)  # 2 hits + misses + false alarms
+    f1 = np.where(seen > 0, 2.0 * hits / np.maximum(seen, 1), 0.0)
+    return f1.sum(axis=-1) / np.maximum((seen > 0).sum(axis=-1), 1)
+
+
+def accuracy(gold: np.ndarray, predicted: np.ndarray) -> float:
+    """The share of right answers."""
+    return float(np.mean(np.asarray(gold) == np.asarray(predicted)))
+
+
+def macro_f1(gold: np.ndarray, predicted: np.ndarray, classes: int) -> float:
+    """The mean of the classes' F1."""
+    return float(macro_f1_of(confusion(gold, predicted, classes)))

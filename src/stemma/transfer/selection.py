@@ -1,0 +1,34 @@
+"""The part of the training examples on which hyperparameters are chosen.
+
+The dev file is for reporting only: choosing a learning rate on it would flatter whoever has most knobs.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from stemma.errors import DataError
+from stemma.objectives.batch import generator
+
+
+def hold_out(labels: Sequence[int] | np.ndarray, share: float, limit: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Indices (learning, selection) of a stratified split, both ascending.
+
+    Each class gives `share` of its examples (at most `limit` in all), at least one when it has
+    two, and always keeps one to learn from. Raises DataError when nothing could be held out.
+    """
+    labels = np.asarray(labels)
+    share = min(share, limit / max(len(labels), 1))
+    held: list[np.ndarray] = []
+    for label in np.unique(labels):
+        members = np.flatnonzero(labels == label)
+        count = min(max(round(share * len(members)), 1), len(members) - 1)
+        held.append(generator("selection", seed, int(label)).permutation(members)[:count])
+    selection = np.sort(np.concatenate(held)) if held else np.empty(0, dtype=np.int64)
+    if len(selection) == 0:
+        raise DataError(
+            f"{len(labels)} training examples leave none to choose hyperparameters on",
+            "two examples or more of at least one class",
+            "add labelled examples",
+        )
+    return np.setdiff1d(np.arange(len(labels)), selection), selection

@@ -1,0 +1,73 @@
+"""Tiny runs of the descending generations, and a task that a linear head can learn, half English and half Chinese."""
+
+import numpy as np
+import pytest
+import torch
+
+from stemma.corpus.task import Example
+from stemma.lineage.run import Run
+from stemma.lineage.table import find
+from stemma.tokens.tokenizer import Config as TokenizerConfig
+from stemma.tokens.tokenizer import train as train_tokenizer
+
+WORDS = {"neg": ["bad", "awful", "poor", "坏", "差", "糟"], "pos": ["good", "lovely", "fine", "好", "棒", "妙"]}
+FILLERS = ["the", "a", "film", "was", "it", "story", "of", "and", "but", "very", "的", "电影", "故事"]
+KINDS = {"bert": "wordpiece", "gpt": "bpe", "word2vec": "word"}
+
+
+def make_examples(count: int, seed: int) -> list[Example]:
+    """Fillers with one word that gives the label away."""
+    rng = np.random.default_rng(seed)
+    examples = []
+    for _ in range(count):
+        label = ("neg", "pos")[int(rng.random() < 0.45)]
+        words = [*rng.choice(FILLERS, rng.integers(1, 9)), rng.choice(WORDS[label])]
+        rng.shuffle(words)
+        examples.append(Example(" ".join(words), label))
+    return examples
+
+
+def make_run(name: str, dropout: float = 0.1) -> Run:
+    """A randomly drawn tiny run, its vocabulary learnt from the task's words."""
+    kind = KINDS[name]
+    size = {"min_count": 1} if kind == "word" else {}
+    tokenizer = train_tokenizer(iter(example.text for example in make_examples(300, 9)), TokenizerConfig(kind=kind, vocab_size=400, **size))
+    row = find(name)
+    config = row.sections()["model"]
+    sizes = (
+        {"width": 20} if name == "word2vec" else {"width": 24, "depth": 3, "heads": 2, "inner": 40, "max_length": 48, "dropout": dropout}
+    )
+    torch.manual_seed(7)
+    network = row.load_network()(config(**sizes), tokenizer.facts(np.ones(tokenizer.vocab_size, dtype=np.int64)))
+    return Run(None, row, tokenizer, network)
+
+
+@pytest.fixture(scope="session", params=["bert", "gpt", "word2vec"])
+def run(request):
+    return make_run(request.param)
+
+
+@pytest.fixture(scope="session")
+def bert():
+    return make_run("bert")
+
+
+@pytest.fixture(scope="session")
+def still_bert():
+    """BERT without dropout: what it learns depends on its batches alone."""
+    return make_run("bert", dropout=0.0)
+
+
+@pytest.fixture(scope="session")
+def gpt():
+    return make_run("gpt")
+
+
+@pytest.fixture(scope="session")
+def train_examples():
+    return make_examples(240, 1)
+
+
+@pytest.fixture(scope="session")
+def dev_examples():
+    return make_examples(120, 2)

@@ -1,0 +1,174 @@
+"""The whole of transfer on tiny runs: modes, selection, seeds, report, saving."""
+
+import hashlib
+
+import numpy as np
+import pytest
+import torch
+
+from stemma.corpus.task import Example
+from stemma.errors import DataError, RunError, UsageError
+from stemma.objectives.batch import IGNORE
+from stemma.training.learners import to_tensors
+from stemma.transfer.backbone import fresh
+from stemma.transfer.batches import collate, frame
+from stemma.transfer.descent import Descent
+from stemma.transfer.finetune import finetune, trial_values
+from stemma.transfer.heads import Classifying, framer
+from stemma.transfer.probe import Probe, layer_means
+from stemma.transfer.recipe import Lesson
+from stemma.transfer.result import Classifier
+from stemma.transfer.settings import Config
+
+FAST = Config(precision="fp32", seeds=(1, 2), budget=2, updates=0)
+
+
+def sums(network):
+    return {name: hashlib.sha256(tensor.cpu().numpy().tobytes()).hexdigest() for name, tensor in network.state_dict().items()}
+
+
+def test_frozen_leaves_every_tensor_bit_identical(run, train_examples, dev_examples):
+    before = sums(run.network)
+    result = finetune(run, train=train_examples, dev=dev_examples, mode="frozen", config=FAST)
+    assert sums(run.network) == before
+    facts = result.facts
+    assert facts["frozen"] == [name for name, _ in run.network.named_parameters()]
+    assert facts["parameters"]["trained"] < facts["parameters"]["total"]
+    assert facts["deterministic"] and len(facts["seeds"]) == 1
+    assert facts["accuracy"]["mean"] > 0.8
+
+
+@pytest.mark.parametrize("mode", ["finetune", "scratch"])
+def test_moving_modes_leave_the_run_as_it_was(run, train_examples, dev_examples, mode):
+    before = sums(run.network)
+    result = finetune(run, train=train_examples, dev=dev_examples, mode=mode, config=FAST)
+    assert sums(run.network) == before
+    facts = result.facts
+    assert [row["seed"] for row in facts["seeds"]] == [1, 2]
+    assert all(len(row["predictions"]) == len(dev_examples) for row in facts["seeds"])
+    assert facts["parameters"]["trained"] <= facts["parameters"]["total"]
+    assert bool(facts["loaded"]) == (mode == "finetune")
+    assert "masked_head.bias" not in facts["loaded"] or "masked_head.bias" in facts["unused"]
+
+
+def test_the_task_is_learnt_by_moving(train_examples, dev_examples, run):
+    """A word gives the label away: enough updates find it, whatever the generation."""
+    rates = (0.03,) if run.row.name == "word2vec" else (3e-3,)
+    result = finetune(run, train=train_examples, dev=dev_examples, config=Config(precision="fp32", seeds=(1,), grid=rates, updates=150))
+    assert result.facts["accuracy"]["mean"] > 0.9
+
+
+def test_the_same_seeds_give_the_same_predictions(bert, train_examples, dev_examples):
+    one, two = (finetune(bert, train=train_examples, dev=dev_examples, config=FAST).facts for _ in range(2))
+    assert [row["predictions"] for row in one["seeds"]] == [row["predictions"] for row in two["seeds"]]
+    assert one["trials"][0]["loss"] == two["trials"][0]["loss"]
+
+
+def test_cached_features_equal_uncached(run, train_examples):
+    """spec 00, property 6, and padding: features of the whole file equal those of each text alone."""
+    recipe = Probe(run, Config(mode="frozen", precision="fp32"))
+    data = recipe.prepare(train_examples[:30])
+    table = recipe.features(run.network, data)
+    assert recipe.features(run.network, data) is table
+    alone = [layer_means(run.network, recipe.prepare([example]), recipe._layers, "fp32", 0)[0] for example in train_examples[:30]]
+    torch.testing.assert_close(table, torch.stack(alone), atol=1e-5, rtol=1e-5)  # float32 sums in another order
+
+
+def test_partial_moving_changes_the_top_alone(bert, train_examples, dev_examples):
+    config = Config(precision="fp32", seeds=(1,), budget=1, updates=0, moving=1)
+    result = finetune(bert, train=train_examples, dev=dev_examples, config=config)
+    after = result._model.model.backbone.state_dict()
+    for name, tensor in bert.network.state_dict().items():
+        moved = not torch.equal(tensor, after[name])
+        assert moved == (name.startswith("blocks.2.") or name.startswith("pooler."))
+    assert "blocks.1.attention.qkv.weight" in result.facts["frozen"]
+
+
+def test_padding_and_batch_mates_change_no_score(run, dev_examples):
+    torch.manual_seed(0)
+    model = Classifying(fresh(run, 3), 2, 0.1).eval()
+    torch.nn.init.normal_(model.head.weight)
+    data = frame(framer(run.network), run.tokenizer, dev_examples[:12], 48)
+    with torch.inference_mode():
+        together = model(to_tensors(collate(data, range(12)), torch.device("cpu")))
+        alone = torch.cat([model(to_tensors(collate(data, [k]), torch.device("cpu"))) for k in range(12)])
+    torch.testing.assert_close(together, alone, atol=1e-5, rtol=1e-5)
+
+
+def test_the_auxiliary_loss_is_linear_in_its_weight(gpt, dev_examples):
+    """spec 09, property d: the gradient of the whole is that of the task plus half of the language model's."""
+    data = frame(framer(gpt.network), gpt.tokenizer, dev_examples[:5], 48)
+    batch = to_tensors(collate(data, range(5)) | {"labels": np.array([0, 1, 1, 0, 1])}, torch.device("cpu"))
+    grads, values = [], []
+    for weight in (0.0, 0.5, 1.0):
+        torch.manual_seed(0)
+        model = Classifying(fresh(gpt, 1), 2, 0.0, weight).eval()
+        loss = model.loss(batch)
+        loss.mean.backward()
+        grads.append(model.backbone.tokens.weight.grad.clone())
+        values.append(loss)
+    torch.testing.assert_close(grads[1], (grads[0] + grads[2]) / 2, atol=1e-6, rtol=1e-4)
+    plain = fresh(gpt, 1).eval()
+    torch.manual_seed(0)
+    model = Classifying(plain, 2, 0.0, 1.0).eval()
+    each = []
+    for k in range(5):
+        one = to_tensors(collate(data, [k]), torch.device("cpu"))
+        labels = torch.cat([one["ids"][:, 1:], torch.full((1, 1), IGNORE)], 1)
+        each.append(float(model.backbone.loss(one | {"labels": labels}).mean.detach()))
+    nats, count = values[2].parts["language"]
+    assert float(nats) / count == pytest.approx(np.mean(each), abs=1e-4)
+
+
+def test_micro_batches_add_up(still_bert, train_examples):
+    """A batch over the token budget is split, and the split step equals the whole one."""
+    labels = np.array([int(example.label == "pos") for example in train_examples])
+    found = []
+    for batch_tokens in (8192, 100):
+        config = Config(precision="fp32", batch_size=16, batch_tokens=batch_tokens, dropout=0.0, epochs=1, updates=3)
+        recipe = Descent(still_bert, config)
+        data = recipe.prepare(train_examples[:16])
+        model = recipe.fit(Lesson(data, labels[:16], 2), np.arange(16), 1e-3, 1)
+        found.append(model.probabilities(data))
+    np.testing.assert_allclose(found[0], found[1], atol=2e-3)  # Adam magnifies float32 rounding of tiny gradients
+
+
+@pytest.mark.parametrize("mode", ["frozen", "finetune"])
+def test_saved_and_opened_predicts_the_same(run, train_examples, dev_examples, tmp_path, mode):
+    result = finetune(run, train=train_examples, dev=dev_examples, mode=mode, config=FAST, out=tmp_path / "out")
+    texts = [*(example.text for example in dev_examples[:20]), "", "🙂", "好"]
+    labels, probabilities = result.predict(texts)
+    again = Classifier.load(tmp_path / "out")
+    assert again.labels == ("neg", "pos") and again.facts["chosen"] == result.facts["chosen"]
+    np.testing.assert_array_equal(again.predict(texts)[1], probabilities)
+    assert again.predict(texts)[0] == labels
+    np.testing.assert_allclose(probabilities.sum(1), 1, atol=1e-5)
+    assert "Compare with another mode" in (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
+
+
+def test_pairs_are_told_apart(bert):
+    """The label is whether both halves hold the same word: only a network that sees both can know."""
+    rng = np.random.default_rng(0)
+    examples = [Example("good", "same" if k else "other", ["bad", "good"][k]) for k in rng.integers(0, 2, 200)]
+    result = finetune(bert, train=examples, dev=examples[:50], config=Config(precision="fp32", seeds=(1,), grid=(3e-3,), updates=60))
+    assert result.facts["accuracy"]["mean"] == 1.0
+    assert result.predict(["good", "good"], ["bad", "good"])[0] == ["other", "same"]
+
+
+def test_trial_values_keep_the_ends():
+    assert trial_values((3, 1, 2), 5) == [1, 2, 3]
+    assert trial_values((1, 2, 3, 4, 5), 3) == [1, 3, 5]
+    assert trial_values((1, 2, 3), 1) == [2]
+
+
+def test_errors_say_how_to_mend(bert, train_examples, dev_examples, tmp_path):
+    with pytest.raises(UsageError, match="did you mean 'classify'"):
+        finetune(bert, train=train_examples, task="clasify")
+    with pytest.raises(DataError, match="add examples of another label"):
+        finetune(bert, train=[Example("a", "x"), Example("b", "x")])
+    with pytest.raises(DataError, match=r"dev\.tsv:3: the label 'maybe'.*mend the label"):
+        finetune(bert, train=train_examples, dev=[Example("a", "maybe", source="dev.tsv:3")])
+    with pytest.raises(UsageError, match=r"mend transfer\.layers"):
+        finetune(bert, train=train_examples, mode="frozen", config=Config(layers=(9,)))
+    with pytest.raises(RunError, match=r"set transfer\.grid to smaller"):
+        finetune(bert, train=train_examples, config=Config(grid=(1e30,), precision="fp32", updates=20, seeds=(1,)))

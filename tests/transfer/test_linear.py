@@ -1,0 +1,73 @@
+"""The logistic regression against scikit-learn's, dense and sparse, and its standardising."""
+
+import numpy as np
+import pytest
+import torch
+
+from stemma.transfer.linear import Dense, Sparse, fit, standardiser
+
+sklearn_linear = pytest.importorskip("sklearn.linear_model")
+
+
+def problem(classes, seed=0, n=157, width=11):
+    rng = np.random.default_rng(seed)
+    features = rng.normal(size=(n, width)) * rng.uniform(0.1, 5, width) + rng.normal(size=width)
+    labels = (features[:, :classes] / features[:, :classes].std(0) + rng.normal(size=(n, classes))).argmax(1)
+    return features, labels
+
+
+@pytest.mark.parametrize("classes", [2, 3, 5])
+@pytest.mark.parametrize("c", [0.01, 1.0, 30.0])
+def test_equals_scikit_learn(classes, c):
+    features, labels = problem(classes)
+    tensor = torch.as_tensor(features)
+    mean, scale = standardiser(tensor)
+    design = Dense(tensor, mean, scale)
+    ours = fit(design, labels, classes, c, steps=1000).probabilities(design)
+    theirs = sklearn_linear.LogisticRegression(C=c, tol=1e-10, max_iter=5000)
+    theirs.fit((features - features.mean(0)) / features.std(0), labels)
+    expected = theirs.predict_proba((features - features.mean(0)) / features.std(0))
+    np.testing.assert_allclose(ours, expected, atol=1e-4)  # both stop at a small gradient, not at zero
+
+
+def test_float16_cache_gives_the_float32_answer():
+    features, labels = problem(3, n=201)
+    halves = torch.as_tensor(features).half()
+    heads = []
+    for tensor in (halves, halves.float()):
+        design = Dense(tensor, *standardiser(tensor))
+        heads.append(fit(design, labels, 3, 0.1).probabilities(design))
+    np.testing.assert_allclose(heads[0], heads[1], atol=1e-5)
+
+
+def test_sparse_equals_dense():
+    rng = np.random.default_rng(4)
+    features = rng.poisson(0.3, size=(90, 17)).astype(np.float32)
+    labels = rng.integers(0, 3, 90)
+    labels[:3] = [0, 1, 2]
+    rows, columns = np.nonzero(features)
+    starts = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=90))])
+    sparse = Sparse(starts, columns, features[rows, columns], 17)
+    dense = Dense(torch.as_tensor(features), torch.zeros(17), torch.ones(17))
+    np.testing.assert_allclose(
+        fit(sparse, labels, 3, 1.0).probabilities(sparse), fit(dense, labels, 3, 1.0).probabilities(dense), atol=1e-4
+    )
+
+
+def test_a_constant_feature_is_harmless():
+    features, labels = problem(3)
+    features[:, 2] = 7.0
+    tensor = torch.as_tensor(features)
+    design = Dense(tensor, *standardiser(tensor))
+    probabilities = fit(design, labels, 3, 1.0).probabilities(design)
+    assert np.isfinite(probabilities).all()
+    np.testing.assert_allclose(probabilities.sum(1), 1, atol=1e-6)
+
+
+def test_a_warm_start_reaches_the_same_place():
+    features, labels = problem(4)
+    tensor = torch.as_tensor(features)
+    design = Dense(tensor, *standardiser(tensor))
+    first = fit(design, labels, 4, 0.1)
+    cold, warm = fit(design, labels, 4, 1.0, steps=1000), fit(design, labels, 4, 1.0, start=first, steps=1000)
+    np.testing.assert_allclose(cold.probabilities(design), warm.probabilities(design), atol=1e-5)
