@@ -1,8 +1,19 @@
 """The family tree of pre-trained language representations, alive.
 
 >>> import stemma
+>>> from pathlib import Path
 >>> [row.name for row in stemma.LINEAGE if row.ready]
 ['ngram', 'word2vec', 'gpt', 'bert']
+
+One corpus, one call a stage. A run is a folder; what it can do stands in the lineage.
+
+>>> _ = Path("corpus.txt").write_text("The cat sat on the mat.\\nThe dog sat on the log.\\n" * 50, encoding="utf-8")
+>>> run = stemma.pretrain("ngram", "corpus.txt", out="runs/ngram", preset="tiny")
+>>> likely, unlikely = run.score(["The cat sat on the log.", "Log the on sat cat the."])
+>>> likely.nats < unlikely.nats
+True
+>>> stemma.load("runs/ngram").row.title
+'n-gram language model, interpolated modified Kneser-Ney'
 
 Every name below is imported when it is first used, so that `import stemma` needs no torch.
 """
@@ -14,12 +25,36 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from stemma.errors import BudgetError, DataError, Interrupted, MissingExtra, RunError, StemmaError, UsageError
+    from stemma.lineage.run import Run
     from stemma.lineage.table import TABLE as LINEAGE
+    from stemma.transfer.estimator import StemmaClassifier
+    from stemma.transfer.result import Classifier
+    from stemma.transfer.surface import finetune, load, pretrain
 
-__all__ = ["LINEAGE", "BudgetError", "DataError", "Interrupted", "MissingExtra", "RunError", "StemmaError", "UsageError", "__version__"]
+__all__ = [
+    "LINEAGE",
+    "BudgetError",
+    "Classifier",
+    "DataError",
+    "Interrupted",
+    "MissingExtra",
+    "Run",
+    "RunError",
+    "StemmaClassifier",
+    "StemmaError",
+    "UsageError",
+    "__version__",
+    "finetune",
+    "load",
+    "pretrain",
+]
 
 _PLACES = {
     "LINEAGE": "stemma.lineage.table:TABLE",
+    "Classifier": "stemma.transfer.result:Classifier",
+    "Run": "stemma.lineage.run:Run",
+    "StemmaClassifier": "stemma.transfer.estimator:StemmaClassifier",
+    **{name: f"stemma.transfer.surface:{name}" for name in ("finetune", "load", "pretrain")},
     **{name: f"stemma.errors:{name}" for name in __all__ if name.endswith(("Error", "Interrupted", "MissingExtra"))},
 }
 

@@ -11,6 +11,10 @@ from typing import Any, Protocol
 class Printable(Protocol):
     """Anything a verb may give back."""
 
+    @property
+    def exit_code(self) -> int:
+        """What the command ends with once all is printed."""
+
     def pieces(self, as_json: bool) -> Iterator[str]:
         """The text to print, piece by piece, line ends included."""
 
@@ -21,6 +25,7 @@ class Answer:
 
     document: Any
     lines: Iterable[str]
+    exit_code: int = 0
 
     def pieces(self, as_json: bool) -> Iterator[str]:
         """The document, or its lines."""
@@ -35,6 +40,7 @@ class Rows:
     """A stream of results, printed as they come: JSON lines, or one JSON list with `--json`."""
 
     rows: Iterable[Mapping[str, Any]]
+    exit_code: int = 0
 
     def pieces(self, as_json: bool) -> Iterator[str]:
         """One row a line."""

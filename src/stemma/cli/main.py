@@ -21,11 +21,32 @@ from stemma.cli.answer import dumps
 from stemma.config import nearest
 from stemma.errors import BudgetError, Interrupted, RunError, StemmaError, UsageError
 
-VERBS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
+VERBS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (  # group -> (verb, module:Class, what it does)
     (
         "look",
         (
-            ("lineage", "stemma.cli.look:Lineage", "the family tree: parent, year, paper, abilities, presets"),
+            ("lineage", "stemma.cli.look:Lineage", "the family tree: year, paper, abilities, presets"),
+            ("corpus check", "stemma.cli.corpus:CorpusCheck", "what a corpus is, what would be rejected, and the cure"),
+            ("corpus docstrings", "stemma.cli.corpus:CorpusDocstrings", "writes the embedded default: docstrings of installed packages"),
+            ("show tokens", "stemma.cli.look:ShowTokens", "how a run cuts a text"),
+        ),
+    ),
+    (
+        "learn",
+        (
+            ("pretrain", "stemma.cli.learn:Pretrain", "a corpus into a run folder; again: goes on"),
+            ("finetune", "stemma.cli.learn:Finetune", "a run carried over to a task, frozen or fine-tuned"),
+        ),
+    ),
+    (
+        "use (text lines in, JSON lines out)",
+        (
+            ("predict", "stemma.cli.use:Predict", "the label of each text"),
+            ("embed", "stemma.cli.use:Embed", "one vector a text"),
+            ("nearest", "stemma.cli.use:Nearest", "the nearest words of a word"),
+            ("score", "stemma.cli.use:Score", "nats, perplexity, bits per character"),
+            ("generate", "stemma.cli.use:Generate", "text from a prompt"),
+            ("fill", "stemma.cli.use:Fill", "the likeliest tokens of each [MASK]"),
         ),
     ),
 )
@@ -47,9 +68,9 @@ def main(argv: Sequence[str]) -> int:
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")
     warnings.showwarning = _warn
     try:
-        _dispatch(list(argv))
+        code = _dispatch(list(argv))
         sys.stdout.flush()
-        return 0
+        return code
     except BrokenPipeError:  # the reader has seen enough, as in `stemma predict … | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 0
@@ -65,20 +86,23 @@ def main(argv: Sequence[str]) -> int:
         return _failed(told, as_json)
 
 
-def _dispatch(argv: list[str]) -> None:
+def _dispatch(argv: list[str]) -> int:
     if not argv or argv[0] in ("-h", "--help", "help"):
         print(overview(), end="")
-        return
+        return 0
     if argv[0] in ("-V", "--version"):
         print(dumps({"version": __version__}) if "--json" in argv else f"stemma {__version__}")
-        return
+        return 0
     name, rest = find_verb(argv)
     module, _, cls = TABLE[name][0].partition(":")
     verb = parse(getattr(importlib.import_module(module), cls), name, rest)
-    if verb is not None:
-        for piece in verb.run().pieces(verb.json):
-            sys.stdout.write(piece)
-            sys.stdout.flush()
+    if verb is None:
+        return 0
+    answer = verb.run()
+    for piece in answer.pieces(verb.json):
+        sys.stdout.write(piece)
+        sys.stdout.flush()
+    return answer.exit_code
 
 
 def overview() -> str:
@@ -86,7 +110,7 @@ def overview() -> str:
     lines = ["usage: stemma VERB …          stemma VERB --help shows its options and an example", ""]
     lines += ["The family tree of pre-trained language representations, alive: one corpus, one command a stage.", ""]
     for group, verbs in VERBS:
-        lines += [group, *(f"  {name:<15} {told}" for name, _, told in verbs), ""]
+        lines += [group, *(f"  {name:<18} {told}" for name, _, told in verbs), ""]
     lines += ["Every verb takes --json (one JSON document on stdout) and --debug (tracebacks)."]
     lines += ["Exit codes: 0 done, 1 failed, 2 usage, 3 bad input data, 4 out of disk or memory, 5 interrupted (run it again to go on)."]
     return "\n".join(lines) + "\n"

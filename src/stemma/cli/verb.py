@@ -1,6 +1,7 @@
 """What every verb shares: `--json`, `--debug`, and a `run` that gives something printable."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated
 
 from tyro.conf import FlagCreatePairsOff, Positional, UseAppendAction, arg
@@ -9,8 +10,14 @@ from stemma.cli.answer import Printable
 
 Flag = FlagCreatePairsOff[bool]
 Settings = Annotated[UseAppendAction[tuple[str, ...]], arg(name="set", metavar="A.B=C", help_behavior_hint="(may be repeated)")]
+Texts = Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="TEXT", help_behavior_hint="(may be repeated)")]
+RunPath = Annotated[Positional[str], arg(metavar="RUN")]
+Files = Annotated[Positional[tuple[str, ...]], arg(metavar="[FILE …]", help_behavior_hint="(optional)")]
+GenerationName = Annotated[Positional[str], arg(metavar="GENERATION")]
+Corpus = Annotated[Positional[tuple[str, ...]], arg(metavar="CORPUS …", help_behavior_hint="(required)")]
+TomlFile = Annotated[Path | None, arg(metavar="TOML", help_behavior_hint="(optional)")]
 
-__all__ = ["Flag", "Positional", "Settings", "Verb"]
+__all__ = ["Corpus", "Files", "Flag", "GenerationName", "Positional", "RunPath", "Settings", "Texts", "TomlFile", "Verb"]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,81 @@
+"""The verbs that look at text before anything is learnt from it: `corpus check`, `corpus docstrings`."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from stemma.cli.answer import Answer, Printable
+from stemma.cli.verb import Corpus, Settings, TomlFile, Verb
+from stemma.config import parse_settings, read_toml, resolve
+
+NOT_OK = 3  # the exit code of a corpus that would be refused
+
+
+@dataclass(frozen=True)
+class CorpusCheck(Verb):
+    """Says what a corpus is: format, documents, sentences, characters by script; what would be rejected, why, and the cure.
+
+    Ends with code 3 when the corpus would be refused as it is.
+
+    Example: stemma corpus check text/*.txt --set encoding=gb18030
+    """
+
+    corpus: Corpus  # files, folders or globs; - is standard input
+    config: TomlFile = None  # a TOML file of settings
+    settings: Settings = ()  # one setting of the section corpus, as encoding=gb18030
+    workers: int = 1  # processes that read
+
+    def run(self) -> Printable:
+        """The report, which never stops at a fault."""
+        from stemma.corpus.check import check
+        from stemma.corpus.formats import Config
+
+        sources = [(str(self.config), read_toml(self.config))] if self.config else []
+        config = resolve({"corpus": Config}, *sources, ("--set", parse_settings(self.settings)))["corpus"]
+        report = check(self.corpus, config, self.workers)
+        return Answer(report.as_dict(), _told(report), 0 if report.ok else NOT_OK)
+
+
+@dataclass(frozen=True)
+class CorpusDocstrings(Verb):
+    """Writes the embedded default: docstrings of installed Python packages, with a task (which package?) and a senses file.
+
+    Example: stemma corpus docstrings --out text --packages python numpy --limit-mb 1
+    """
+
+    out: Path  # the folder of train.jsonl, dev.jsonl, task_train.tsv, task_dev.tsv, senses.tsv
+    packages: tuple[str, ...] = ()  # installed packages; python is the standard library; none: those with most text
+    limit_mb: float = 7.0  # text of all packages together, in millions of characters
+    workers: int = 0  # processes that read; 0: one a core
+
+    def run(self) -> Printable:
+        """The paths of what was written."""
+        from stemma.corpus.docstrings import write_docstrings
+
+        written = write_docstrings(self.out, self.packages or None, self.limit_mb, self.workers or None)
+        paths = {name: getattr(written, name) for name in ("train", "dev", "task_train", "task_dev", "senses")}
+        lines = [f"{name:<11} {path}" for name, path in paths.items()]
+        return Answer({**paths, "packages": written.packages}, [f"packages    {', '.join(written.packages)}", *lines])
+
+
+def _told(report: Any) -> Iterator[str]:
+    ledger, encoding = report.ledger, report.encoding
+    for file in report.files[:20]:
+        ends = {"blank": "a blank line", "line": "each line", "file": "the file"}[file["documents_end_at"]]
+        yield f"{file['name']}: {file['format']}, {encoding}; {ends} ends a document; {file['characters']:,} characters"
+    if len(report.files) > 20:
+        yield f"… and {len(report.files) - 20:,} more files"
+    yield f"documents   {ledger.documents:,} (the longest {report.longest_document:,} characters)"
+    yield f"sentences   {ledger.sentences:,} (the longest {report.longest_sentence:,} characters)"
+    yield f"characters  {ledger.characters_in:,} in = {ledger.characters_used:,} used + {ledger.rejected.total():,} left out"
+    yield from (f"            {count:>12,}  {reason}" for reason, count in ledger.rejected.most_common() if count)
+    yield f"scripts     {', '.join(f'{name} {count:,}' for name, count in report.scripts.most_common())}"
+    if report.longest_line:
+        yield f"longest line {report.longest_line:,} characters ({report.longest_line_at})"
+    yield from (f"note        {count:,} {what}" for what, count in ledger.notes.items() if count)
+    yield from (f"hint        {hint}" for hint in report.hints)
+    yield from (f"problem     {problem}" for problem in report.problems)
+    if report.num_problems > len(report.problems):
+        yield f"            … and {report.num_problems - len(report.problems):,} more"
+    yield "this corpus can be read as it is" if report.ok else "this corpus would be refused as it is: mend the problems above"

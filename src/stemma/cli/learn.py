@@ -1,0 +1,113 @@
+"""The verbs that learn: `pretrain` and `finetune`. The same command again goes on where a killed one was."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stemma.cli.answer import Answer, Printable
+from stemma.cli.progress import Progress, duration
+from stemma.cli.verb import Corpus, Flag, GenerationName, RunPath, Settings, TomlFile, Verb
+
+if TYPE_CHECKING:
+    from stemma.checkpoint import RunFolder
+
+
+@dataclass(frozen=True)
+class Pretrain(Verb):
+    """Pre-trains a generation on a corpus: text to tokenizer to token store to a run folder.
+
+    Repeat the command to go on after a stop. Settings are those of the run folder's config.json.
+
+    Example: stemma pretrain bert corpus.txt --out runs/bert --preset tiny --set training.epochs=2
+    """
+
+    generation: GenerationName  # a name that stemma lineage prints
+    corpus: Corpus  # files, folders or globs; - is standard input
+    out: Path  # the run folder
+    preset: str = "small"  # tiny, small or base
+    config: TomlFile = None  # a TOML file of settings
+    settings: Settings = ()  # one setting, as model.width=64; wins over preset and file
+    dev: tuple[str, ...] = ()  # held-out text; without it a share of the corpus is held out
+    workers: int = 1  # processes that read; the result does not depend on it
+    dry_run: Flag = False  # tells sizes, memory, disk and expected time, and trains nothing
+
+    def run(self) -> Printable:
+        """Trains, or plans."""
+        from stemma.training.pretrain import pretrain
+
+        asked = {name: getattr(self, name) for name in ("out", "preset", "config", "settings", "dev", "workers")}
+        with Progress() as progress:
+            folder = pretrain(self.generation, _kept(self.corpus, self.out), progress=progress, **asked)
+        return _pretrained(folder) if os.environ.get("RANK", "0") == "0" else _Nothing()
+
+
+@dataclass(frozen=True)
+class Finetune(Verb):
+    """Carries a run over to a task, frozen or fine-tuned; the dev file is read for reporting alone.
+
+    Example: stemma finetune runs/bert --train train.tsv --dev dev.tsv --out runs/bert-films --frozen
+    """
+
+    run_folder: RunPath  # a folder made by stemma pretrain
+    train: Path  # a TSV file with the header label, text (or label, text_a, text_b)
+    out: Path  # the folder of the fine-tuned run
+    dev: Path | None = None  # a TSV file to measure on
+    task: str = "classify"  # the kind of task
+    frozen: Flag = False  # keeps the network as it is; only a linear head learns
+    config: TomlFile = None  # a TOML file of settings
+    settings: Settings = ()  # one setting, as transfer.epochs=5
+
+    def run(self) -> Printable:
+        """Learns the task and reports."""
+        from stemma.transfer.surface import finetune
+
+        asked = {name: getattr(self, name) for name in ("train", "dev", "task", "frozen", "config", "settings", "out")}
+        with Progress() as progress:
+            result = finetune(self.run_folder, progress=progress, **asked)
+        return Answer({"run": str(self.out), **result.facts}, _finetuned(str(self.out), result.facts))
+
+
+class _Nothing:
+    """What every rank but the first prints."""
+
+    exit_code = 0
+
+    def pieces(self, as_json: bool) -> Iterator[str]:
+        """Nothing."""
+        return iter(())
+
+
+def _kept(corpus: tuple[str, ...], out: Path) -> tuple[str, ...]:
+    """The corpus with standard input kept as a file, since it is read more than once."""
+    if "-" not in corpus:
+        return corpus
+    from stemma.corpus.read import spool_stdin
+
+    kept = str(spool_stdin(out / "store"))
+    return tuple(kept if path == "-" else path for path in corpus)
+
+
+def _pretrained(folder: "RunFolder") -> Answer:
+    done: dict[str, Any] = next((line for line in reversed(folder.metrics()) if line["kind"] == "done"), {})
+    told = {key: value for key, value in done.items() if key not in ("kind", "message") and value is not None}
+    document = {"run": str(folder.path), "generation": folder.config["identity"]["generation"], **told}
+    lines = [f"{folder.path}: ready", *(f"  {key.replace('_', ' ')}: {_shown(key, value)}" for key, value in told.items())]
+    return Answer(document, [*lines, f"  model card: {folder.path / 'README.md'}"])
+
+
+def _finetuned(out: str, facts: dict[str, Any]) -> Iterator[str]:
+    yield f"{out}: ready ({facts['generation']}, {facts['mode']}; {facts['head']})"
+    yield f"  chosen on held-out training examples: {facts['knob']} = {facts['chosen'][facts['knob']]:g}, of {len(facts['trials'])} tried"
+    for name in ("accuracy", "macro_f1"):
+        if name in facts:
+            mean, spread = facts[name]["mean"], facts[name]["std"]
+            yield f"  {name.replace('_', ' ')} on dev: {mean:.4f} ± {spread:.4f} over {len(facts['seeds'])} seed(s)"
+    yield f"  model card: {Path(out) / 'README.md'}"
+
+
+def _shown(key: str, value: Any) -> str:
+    if key == "seconds":
+        return duration(value)
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.4g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,181 @@
+"""The verbs that use a run: text lines in, JSON lines out."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import chain
+from math import exp
+from pathlib import Path
+from typing import Any
+
+from stemma.cli.answer import Printable, Rows
+from stemma.cli.texts import BATCH, batches, texts
+from stemma.cli.verb import Files, Positional, RunPath, Texts, Verb
+from stemma.errors import UsageError
+
+RowsOf = Callable[[list[str]], Iterator[dict[str, Any]]]
+
+
+@dataclass(frozen=True)
+class Predict(Verb):
+    """Labels each text with a fine-tuned run. A pair of texts stands on one line with a tab between.
+
+    Example: echo "a fine film" | stemma predict runs/bert-films
+    """
+
+    run_folder: RunPath  # a folder made by stemma finetune
+    files: Files = ()  # one text a line; - or none: standard input
+    text: Texts = ()  # a text of its own
+
+    def run(self) -> Printable:
+        """Label and probabilities, text by text."""
+        from stemma.transfer.result import Classifier
+
+        run = Classifier.load(self.run_folder)
+
+        def rows(lines: list[str]) -> Iterator[dict[str, Any]]:
+            first, _, second = zip(*(line.partition("\t") for line in lines), strict=True)
+            labels, probabilities = run.predict(first, second)
+            for line, label, row in zip(lines, labels, probabilities, strict=True):
+                yield {"text": line, "label": label, "probabilities": dict(zip(run.labels, row.tolist(), strict=True))}
+
+        return _streamed(rows, self.text, self.files)
+
+
+@dataclass(frozen=True)
+class Embed(Verb):
+    """Gives each text one vector: the mean of its tokens' states in a layer, or what a fine-tuned run's head reads.
+
+    Example: stemma embed runs/bert --text "the river bank" --layer -2
+    """
+
+    run_folder: RunPath  # a folder made by stemma pretrain
+    files: Files = ()  # one text a line; - or none: standard input
+    text: Texts = ()  # a text of its own
+    layer: int = -1  # 0: the embeddings, -1: the last layer
+
+    def run(self) -> Printable:
+        """One vector a text."""
+        from stemma.transfer.result import Classifier
+        from stemma.transfer.surface import load
+
+        run = load(self.run_folder)
+        if isinstance(run, Classifier) and self.layer != -1:
+            raise UsageError(f"--layer {self.layer}: {self.run_folder} is fine-tuned", "the vectors that its head reads", "drop --layer")
+
+        def rows(lines: list[str]) -> Iterator[dict[str, Any]]:
+            vectors = run.vectors(lines) if isinstance(run, Classifier) else run.embed(lines, layer=self.layer)
+            for line, vector in zip(lines, vectors, strict=True):
+                yield {"text": line, "vector": vector.tolist()}
+
+        return _streamed(rows, self.text, self.files)
+
+
+@dataclass(frozen=True)
+class Score(Verb):
+    """Tells how surprised a run is by each text: nats, perplexity a token, bits a character.
+
+    Example: stemma score runs/gpt --text "it was a dark and stormy night"
+    """
+
+    run_folder: RunPath  # a folder made by stemma pretrain
+    files: Files = ()  # one text a line; - or none: standard input
+    text: Texts = ()  # a text of its own
+
+    def run(self) -> Printable:
+        """One score a text."""
+        run = _opened(self.run_folder)
+
+        def rows(lines: list[str]) -> Iterator[dict[str, Any]]:
+            for line, score in zip(lines, run.score(lines), strict=True):
+                perplexity = exp(min(700.0, score.nats / max(1, score.tokens)))
+                told = {"characters": score.characters, "bits_per_character": score.bits_per_character, "unknown": score.unknown}
+                yield {"text": line, "nats": score.nats, "tokens": score.tokens, "perplexity": perplexity, **told}
+
+        return _streamed(rows, self.text, self.files)
+
+
+@dataclass(frozen=True)
+class Nearest(Verb):
+    """Finds the words whose vectors are nearest to a word's, by cosine.
+
+    Example: stemma nearest runs/word2vec river --k 5
+    """
+
+    run_folder: RunPath  # a folder made by stemma pretrain
+    words: Positional[tuple[str, ...]] = ()  # one or more; none: one a line from standard input
+    k: int = 10  # neighbours a word
+
+    def run(self) -> Printable:
+        """The neighbours of each word."""
+        run = _opened(self.run_folder)
+
+        def rows(words: list[str]) -> Iterator[dict[str, Any]]:
+            for word in words:
+                yield {"word": word, "nearest": [{"word": other, "cosine": cosine} for other, cosine in run.nearest(word, self.k)]}
+
+        return _streamed(rows, self.words, ())
+
+
+@dataclass(frozen=True)
+class Generate(Verb):
+    """Writes on from a prompt.
+
+    Example: stemma generate runs/gpt --text "The method" --length 30 --temperature 0.8
+    """
+
+    run_folder: RunPath  # a folder made by stemma pretrain
+    files: Files = ()  # one prompt a line; - for standard input; none: the empty prompt
+    text: Texts = ()  # a prompt of its own
+    length: int = 50  # tokens at most
+    temperature: float = 1.0  # 0 takes the likeliest token
+    top_k: int = 0  # draw from the k likeliest; 0: from all
+    top_p: float = 1.0  # draw from the likeliest that hold this share of the probability
+    seed: int = 0  # the same seed writes the same text
+
+    def run(self) -> Printable:
+        """One text a prompt."""
+        run = _opened(self.run_folder)
+        options: dict[str, Any] = {"length": self.length, "temperature": self.temperature, "top_k": self.top_k, "top_p": self.top_p}
+
+        def rows(prompts: list[str]) -> Iterator[dict[str, Any]]:
+            for prompt in prompts:
+                yield {"prompt": prompt, "text": run.generate(prompt, seed=self.seed, **options)}
+
+        return _streamed(rows, self.text or (() if self.files else ("",)), self.files, size=1)
+
+
+@dataclass(frozen=True)
+class Fill(Verb):
+    """Fills in each [MASK] of a text with the likeliest tokens.
+
+    Example: stemma fill runs/bert --text "The [MASK] of a tree." --k 3
+    """
+
+    run_folder: RunPath  # a folder made by stemma pretrain
+    files: Files = ()  # one text a line; - or none: standard input
+    text: Texts = ()  # a text of its own
+    k: int = 5  # tokens a mask
+
+    def run(self) -> Printable:
+        """The likeliest tokens of each mask."""
+        run = _opened(self.run_folder)
+
+        def rows(lines: list[str]) -> Iterator[dict[str, Any]]:
+            for line in lines:
+                masks = [[{"token": token, "probability": p} for token, p in best] for best in run.fill(line, self.k)]
+                yield {"text": line, "masks": masks}
+
+        return _streamed(rows, self.text, self.files)
+
+
+def _opened(path: str) -> Any:
+    from stemma.checkpoint import RunFolder
+    from stemma.lineage.run import Run
+
+    if "task" in RunFolder.open(Path(path)).config:
+        raise UsageError(f"{path} is fine-tuned on a task", "a folder made by stemma pretrain", "use stemma predict or embed on it")
+    return Run.open(path)
+
+
+def _streamed(rows: RowsOf, given: tuple[str, ...], files: tuple[str, ...], size: int = BATCH) -> Rows:
+    return Rows(chain.from_iterable(map(rows, batches(texts(given, files), size))))
