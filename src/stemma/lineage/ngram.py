@@ -31,7 +31,7 @@ from stemma.lineage.ngram_kernels import ABSENT, END, START, UNKNOWN
 
 if TYPE_CHECKING:
     from stemma.objectives.counts import NgramCounts
-    from stemma.tokens.tokenizer import TokenFacts
+    from stemma.tokens.settings import TokenFacts
 
 Method = Literal["mkn", "kn", "abs", "katz", "add-k", "mle"]
 LN10 = math.log(10)
@@ -144,8 +144,7 @@ class Ngram:
     @classmethod
     def from_counts(cls, config: Config, facts: "TokenFacts", counts: "NgramCounts") -> Self:
         """Estimates the model; uses up `counts`."""
-        grams = counts.grams
-        estimation = Estimation(config, grams.columns, grams.counts, counts.vocabulary, counts.closed)
+        estimation = Estimation(config, *counts.grams.hand_over(), counts.vocabulary, counts.closed)
         arrays = estimation.run()
         words, moved = counts.words, arrays.pop("unigrams", None)
         if moved is not None:
@@ -154,8 +153,8 @@ class Ngram:
         share = -math.log10(estimation.types) if config.method == "add-k" else math.nan
         model = cls.from_arrays(config, facts, {**arrays, "words": words, "uniform": np.array([share])})
         model.notes = estimation.notes
-        if grams.skipped:
-            model.notes.append(f"{grams.skipped:,} special tokens inside sentences were left out")
+        if counts.grams.skipped:
+            model.notes.append(f"{counts.grams.skipped:,} special tokens inside sentences were left out")
         return model
 
     @classmethod

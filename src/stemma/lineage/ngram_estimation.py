@@ -5,6 +5,7 @@ Axes: G distinct n-grams of the highest order, S n-grams of one order, R rows of
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,23 +13,26 @@ from stemma.errors import BudgetError, DataError
 from stemma.lineage import ngram_kernels as kernels
 from stemma.lineage.ngram_kernels import END, START, UNKNOWN
 
+if TYPE_CHECKING:
+    from stemma.lineage.ngram import Config
+
 FALLBACK = (0.5, 1.0, 1.5)  # lmplz --discount_fallback
 KATZ_LIMIT = 5  # counts above are not discounted (Katz 1987)
+_NONE = np.empty(0, np.uint32)
 
 
 @dataclass
 class Level:
-    """The n-grams of one order, in suffix order, and their way to context order."""
+    """The n-grams of one order, in suffix order, and their way to context order. Arrays are emptied once used up."""
 
     first: np.ndarray  # (S) first word
     tail: np.ndarray  # (S) suffix index, an order below, of the n-gram without its first word
-    last: np.ndarray  # (S) last word
-    context: np.ndarray  # (S) suffix index, an order below, of the n-gram without its last word
-    probabilities: np.ndarray  # (S) float64
-    kept: np.ndarray  # (S) False where pruned
     index: np.ndarray  # (S) context index of a suffix index
     at: np.ndarray  # (S) suffix index of a context index
-    borders: np.ndarray  # its n-grams by context: borders over the context indices of the order below
+    borders: np.ndarray  # borders the n-grams, in context order, by their contexts
+    kept: np.ndarray  # (S) False where pruned; empty if nothing is
+    stays: np.ndarray  # the same in context order
+    probabilities: np.ndarray  # (S) float64, in context order
 
 
 def discounts_of(method: str, counts_of_counts: Sequence[int] | np.ndarray, fallback: bool | Sequence[float]) -> tuple[np.ndarray, str]:
@@ -85,7 +89,7 @@ class Estimation:
     After `run`, `arrays` holds the model and `notes` what was replaced.
     """
 
-    def __init__(self, config, columns: np.ndarray, counts: np.ndarray, vocabulary: int, closed: bool) -> None:
+    def __init__(self, config: "Config", columns: np.ndarray, counts: np.ndarray, vocabulary: int, closed: bool) -> None:
         self.config, self.columns, self.counts, self.vocabulary, self.closed = config, columns, counts, vocabulary, closed
         self.order = len(columns)
         self.common = np.empty(len(counts), np.uint8)
@@ -109,11 +113,12 @@ class Estimation:
 
     def run(self) -> dict[str, np.ndarray]:
         """Estimates all orders; the arrays of the model."""
-        below, level = None, self._unigrams()
-        kept = [level.kept]
+        level = self._unigrams()
+        kept, reverse = [level.stays], level.at
         for n in range(2, self.order + 1):
-            below, level = level, self._level(n, level, below)
-            kept.append(level.kept[level.at])
+            below, level = level, self._level(n, level, reverse)
+            kept.append(level.stays)
+            reverse = below.at
         arrays = {
             "nodes": self.nodes,
             "leaves": self.leaves,
@@ -122,37 +127,36 @@ class Estimation:
             "sizes": self.sizes,
             "discounts": self.discounts,
         }
-        return arrays if all(k.all() for k in kept) else _without_pruned(arrays, np.concatenate(kept))
+        return _without_pruned(arrays, kept) if any(len(k) and not k.all() for k in kept) else arrays
 
     def _unigrams(self) -> Level:
         config, size, ends = self.config, self.vocabulary, self.columns[0]
-        raw = np.bincount(ends, weights=self.counts, minlength=size).astype(np.int64)
-        adjusted = np.bincount(ends[self.common < 2], minlength=size) if config.continued and self.order > 1 else raw.copy()
-        if self._drops_unknown:
+        raw = np.bincount(ends, weights=self.counts, minlength=size).astype(self.counts.dtype)
+        continued = config.continued and self.order > 1
+        adjusted = np.bincount(ends[self.common < 2], minlength=size).astype(raw.dtype) if continued else raw.copy()
+        self.drops_unknown = config.method not in ("mle", "add-k") and raw[UNKNOWN] > 0
+        if self.drops_unknown:
             adjusted[UNKNOWN] = 0
-        kept = raw > config.threshold(1)
-        kept[: END + 1] = True
-        if not config.threshold(1):
-            kept[:] = True  # a closed vocabulary's unseen tokens too
+        threshold = config.threshold(1)
+        kept = (raw > threshold) | (np.arange(size) <= END) if threshold else np.empty(0, bool)
         types = np.ones(size, bool)
         types[START] = False
         types[UNKNOWN] = not self.closed
-        if not self.closed:
+        if len(kept) and not self.closed:
             types &= kept
         self.types = int(types.sum())
         discounts = self._discounts(1, adjusted, int(raw[ends[-1]]), int(ends[-1]))
-        ids, root = np.arange(size, dtype=np.uint32), np.zeros(size, np.uint32)
-        level = Level(ids, ids, ids, root, np.empty(0), kept, ids, ids, np.array([0, size], np.uint32))
-        lower = self._below_unigrams(types, adjusted)
-        backoffs = self._smooth(level, np.where(kept, adjusted, 0), adjusted, discounts, lower, 1)
-        if config.method == "katz":
-            level.probabilities = np.where(adjusted > 0, level.probabilities, backoffs[0] * lower)
+        ids = np.arange(size, dtype=np.uint32)
+        level = Level(ids, ids, ids, ids, np.array([0, size], np.uint32), kept, kept, np.zeros(size))
+        self.log10_probs[:size] = self._below_unigrams(types, adjusted)
+        no_context = np.zeros_like(self.log10_backoffs[:1])  # there is nothing to back off to
+        self._smooth(level, adjusted, discounts, self.log10_probs[:size], no_context)
         level.probabilities[~types] = 0
-        level.kept = kept | self.closed
-        self.nodes[:size, kernels.WORD] = ids
-        with np.errstate(divide="ignore"):
-            self.log10_probs[:size] = np.minimum(np.log10(level.probabilities), 0)
+        self.log10_probs[:size][~types] = -np.inf
         self.log10_probs[START] = 0  # as lmplz writes it; <s> is never predicted
+        self.nodes[:size, kernels.WORD] = ids
+        if self.closed:
+            level.kept = level.stays = np.empty(0, bool)  # a rare token loses its count but stays a type
         return level
 
     def _below_unigrams(self, types: np.ndarray, adjusted: np.ndarray) -> np.ndarray:
@@ -161,74 +165,62 @@ class Estimation:
         share = types if self.config.interpolate_unigrams or not unseen.any() else unseen
         return share / share.sum()
 
-    def _level(self, n: int, below: Level, far_below: Level | None) -> Level:
-        """Order n from the one below and the one below that: n-grams, contexts, probabilities, place in the model."""
-        config, size = self.config, int(self.sizes[n - 1])
+    def _level(self, n: int, below: Level, reverse: np.ndarray) -> Level:
+        """Order n from the one below (`reverse`: `at` of the one below that): n-grams, contexts, place, probabilities."""
+        config, size, highest = self.config, int(self.sizes[n - 1]), n == self.order
         first, tail = np.empty(size, np.uint32), np.empty(size, np.uint32)
-        adjusted = np.empty(size, np.int64)
-        raw = np.empty(size if config.threshold(n) else 0, np.int64)
+        adjusted = np.empty(size, self.counts.dtype)
+        raw = np.empty(size if config.threshold(n) else 0, self.counts.dtype)
         last_raw = kernels.endings(self.columns, self.counts, self.common, n, config.continued, first, tail, raw, adjusted)
-        kept = below.kept[tail]
-        if self._drops_unknown and n == 2:
-            kept &= (first != UNKNOWN) & (tail != UNKNOWN)
-        elif self._drops_unknown:
-            kept &= first != UNKNOWN
-        if len(raw):
-            kept &= raw > config.threshold(n)
-        discounts = self._discounts(n, adjusted, last_raw if size and first[-1] != START else 0, -1)
-        context = first if far_below is None else self._contexts(first, tail, below, far_below)
-        last, index, at = (np.empty(size, np.uint32) for _ in range(3))
-        level = Level(first, tail, last, context, np.empty(0), kept, index, at, np.empty(0))
-        backoffs = self._smooth(level, adjusted, adjusted, discounts, below.probabilities, len(below.at))
-        self._place(n, level, below, backoffs)
+        if highest:
+            self.columns = self.counts = self.common = _NONE
+        discounts = self._discounts(n, adjusted, 0 if size and first[-1] == START else last_raw, -1)
+        kept = self._kept(n, first, tail, raw, below)
+        context = first if n == 2 else self._contexts(first, tail, below, reverse)
+        index, at, probabilities = (np.empty(0 if highest else size, kind) for kind in (np.uint32, np.uint32, np.float64))
+        borders, stays = kernels.borders_of(context, len(below.at)), np.empty(len(kept), bool)
+        level = Level(_NONE if highest else first, tail, index, at, borders, kept, stays, probabilities)
+        start, stop, base = int(self.offsets[n - 1]), int(self.offsets[n]), int(self.offsets[n - 2])
+        rows, suffix = (self.leaves, 1) if highest else (self.nodes[start:stop], kernels.SUFFIX)
+        log10_probs, counts = self.log10_probs[start:stop], np.empty_like(adjusted)
+        kernels.place_ngrams(
+            context, tail, adjusted, kept, (self.nodes, below.index, below.probabilities), base, borders, index, at, rows, suffix,
+            counts, stays, log10_probs,
+        )
+        del context, first, adjusted
+        below.index = below.probabilities = _NONE
+        self.nodes[base:start, kernels.SUCCESSORS] = np.uint32(start) + borders[:-1]
+        self._smooth(level, counts, discounts, log10_probs, self.log10_backoffs[base:start])
         return level
 
-    def _contexts(self, first: np.ndarray, tail: np.ndarray, below: Level, far_below: Level) -> np.ndarray:
+    def _kept(self, n: int, first: np.ndarray, tail: np.ndarray, raw: np.ndarray, below: Level) -> np.ndarray:
+        """What stays of order n: raw count above the threshold, no unknown word; never without its tail."""
+        if not (len(raw) or len(below.kept) or self.drops_unknown):
+            return np.empty(0, bool)
+        kept = below.kept[tail] if len(below.kept) else np.ones(len(tail), bool)
+        if self.drops_unknown:
+            kept &= first != UNKNOWN
+            if n == 2:
+                kept &= tail != UNKNOWN
+        if len(raw):
+            kept &= raw > self.config.threshold(n)
+        return kept
+
+    def _contexts(self, first: np.ndarray, tail: np.ndarray, below: Level, reverse: np.ndarray) -> np.ndarray:
         context = np.empty(len(first), np.uint32)
-        longer = kernels.borders_of(tail, len(below.at))
-        shorter = kernels.borders_of(below.tail, len(far_below.at))
-        kernels.find_contexts(context, first, longer, below.first, shorter, below.at, far_below.at, below.borders, self.vocabulary)
+        longer, shorter = kernels.borders_of(tail, len(below.at)), kernels.borders_of(below.tail, len(reverse))
+        kernels.find_contexts(
+            context, first, longer, below.first, below.index, below.at, shorter, reverse, below.borders, self.vocabulary
+        )
+        below.first = below.tail = _NONE
         return context
 
-    def _place(self, n: int, level: Level, below: Level, backoffs: np.ndarray) -> None:
-        """Writes an order's n-grams into the model in context order, and the back-offs of their contexts."""
-        start, stop, base = self.offsets[n - 1], self.offsets[n], self.offsets[n - 2]
-        level.borders = kernels.borders_of(below.index[level.context], len(below.at))
-        table, suffix = (self.leaves, 1) if n == self.order else (self.nodes, kernels.SUFFIX)
-        rows = slice(0, stop - start) if n == self.order else slice(start, stop)
-        kernels.place(
-            level.context, level.tail, level.probabilities, below.last, below.index, base, level.borders[:-1].copy(),
-            level.last, level.index, level.at, table[rows, kernels.WORD], table[rows, suffix], self.log10_probs[start:stop],
+    def _smooth(self, level: Level, counts: np.ndarray, discounts: np.ndarray, log10_probs: np.ndarray, log10_backoffs: np.ndarray) -> None:
+        added = self.config.k if self.config.method == "add-k" else 0.0
+        interpolated = self.config.method in ("mkn", "kn", "abs")
+        kernels.smooth(
+            level.borders, counts, level.stays, discounts, added, self.types, interpolated, level.probabilities, log10_probs, log10_backoffs
         )
-        self.nodes[base:start, kernels.SUCCESSORS] = np.uint32(start) + level.borders[:-1]
-        with np.errstate(divide="ignore"):
-            self.log10_backoffs[base:start] = np.log10(backoffs[below.at])
-
-    def _smooth(
-        self, level: Level, given: np.ndarray, adjusted: np.ndarray, discounts: np.ndarray, lower: np.ndarray, contexts: int
-    ) -> np.ndarray:
-        """Sets the level's probabilities; gives the weight of the lower order after each context (1 where nothing was seen)."""
-        method = self.config.method
-        sums = np.zeros((contexts, 3))
-        kernels.sum_contexts(level.context, level.tail, adjusted, level.kept, discounts, lower, sums)
-        totals, left, reached = sums[:, 0], sums[:, 1], sums[:, 2]
-        seen = totals > 0
-        added, weights, backoffs = 0.0, np.zeros(contexts), np.ones(contexts)
-        if method == "add-k":
-            added = self.config.k
-            totals[seen] += added * self.types
-            backoffs[seen] = added / totals[seen]
-        elif method in ("mle", "katz"):
-            spent = seen & (1 - reached < 1e-9)  # every type was seen here: there is nothing to back off to
-            totals[spent] -= left[spent]
-            left[spent] = 0
-            backoffs[seen] = left[seen] / totals[seen] / np.where(spent, 1, 1 - reached)[seen]
-        else:
-            backoffs[seen] = left[seen] / totals[seen]
-            weights = backoffs
-        level.probabilities = np.empty(len(given))
-        kernels.estimate(level.context, level.tail, given, discounts, added, totals, weights, lower, level.probabilities)
-        return backoffs
 
     def _discounts(self, n: int, adjusted: np.ndarray, last_raw: int, last: int) -> np.ndarray:
         """The discounts of order n, from how many n-grams have which adjusted count."""
@@ -250,21 +242,17 @@ class Estimation:
         self.discounts[n - 1] = table[np.minimum(np.arange(KATZ_LIMIT + 2), len(table) - 1)]
         return table
 
-    @property
-    def _drops_unknown(self) -> bool:
-        return self.config.method not in ("mle", "add-k")
 
-
-def _without_pruned(arrays: dict[str, np.ndarray], kept: np.ndarray) -> dict[str, np.ndarray]:
+def _without_pruned(arrays: dict[str, np.ndarray], kept_of: list[np.ndarray]) -> dict[str, np.ndarray]:
     """The model without its pruned n-grams; a row's new place is the number of rows kept before it."""
     nodes, leaves, sizes = arrays["nodes"], arrays["leaves"], arrays["sizes"]
+    kept = np.concatenate([k if len(k) else np.ones(size, bool) for k, size in zip(kept_of, sizes, strict=True)])
     below = len(nodes) - 1
     moved = np.concatenate([[0], np.cumsum(kept)]).astype(np.uint32)
-    inner = np.append(kept[:below], True)
     offsets = np.concatenate([[0], np.cumsum(sizes)])
     return {
         **arrays,
-        "nodes": moved[nodes[inner]],
+        "nodes": moved[nodes[np.append(kept[:below], True)]],
         "leaves": moved[leaves[kept[below:]]],
         "log10_probs": arrays["log10_probs"][kept],
         "log10_backoffs": arrays["log10_backoffs"][kept[:below]],

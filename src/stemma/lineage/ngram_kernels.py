@@ -81,13 +81,13 @@ def borders_of(keys, size):
 
 
 @njit(cache=True, nogil=True)
-def find_contexts(context, first, longer_tails, tail_first, shorter_tails, tail_at, shorter_at, successors, vocabulary):
-    """Fills `context` (S) with the suffix index of each n-gram's context, the n-gram without its last word, for n > 2.
+def find_contexts(context, first, longer_tails, tail_first, tail_index, tail_at, shorter_tails, shorter_at, successors, vocabulary):
+    """Fills `context` (S) with the context index of each n-gram's context, the n-gram without its last word, for n > 2.
 
     The tail t of an n-gram (v, t) has a context m of order n - 2, and the context sought is (v, m): among the n-grams
     whose tail is m, the one that starts with v. So for each m these are laid out by first word, once for all its t.
-    `longer_tails` borders the n-grams by tail t, `shorter_tails` the t by their own tails; `tail_at` and `shorter_at`
-    give suffix indices from context indices, and `successors` borders the t by context.
+    `longer_tails` borders the n-grams by tail t, `shorter_tails` the t by their own tails, `successors` the t by context;
+    `tail_at` and `shorter_at` give suffix indices from context indices, `tail_index` the reverse.
     """
     place = np.empty(vocabulary, np.uint32)
     for c in range(len(successors) - 1):
@@ -95,7 +95,7 @@ def find_contexts(context, first, longer_tails, tail_first, shorter_tails, tail_
             continue
         m = shorter_at[c]
         for s in range(shorter_tails[m], shorter_tails[m + 1]):
-            place[tail_first[s]] = s
+            place[tail_first[s]] = tail_index[s]
         for successor in range(successors[c], successors[c + 1]):
             t = tail_at[successor]
             for s in range(longer_tails[t], longer_tails[t + 1]):
@@ -103,51 +103,74 @@ def find_contexts(context, first, longer_tails, tail_first, shorter_tails, tail_
 
 
 @njit(cache=True, nogil=True)
-def sum_contexts(context, tail, adjusted, kept, discounts, lower, sums):
-    """Adds up per context, in `sums` (contexts, 3): its counts, what is taken off them, the lower-order mass of what is kept.
-
-    A kept n-gram gives its discount away, a pruned one its whole count.
-    """
-    most = len(discounts) - 1
-    for s in range(len(context)):
-        count = adjusted[s]
-        row = context[s]
-        sums[row, 0] += count
-        if not kept[s]:
-            sums[row, 1] += count
-        elif count > 0:
-            sums[row, 1] += discounts[min(count, most)]
-            sums[row, 2] += lower[tail[s]]
-
-
-@njit(cache=True, nogil=True)
-def estimate(context, tail, adjusted, discounts, added, totals, weights, lower, probabilities):
-    """Fills `probabilities` (S): (a - D(a) + added) / total of the context + weight of the context x lower order's."""
-    most = len(discounts) - 1
-    for s in range(len(context)):
-        count = adjusted[s]
-        c = context[s]
-        share = (count - discounts[min(count, most)] + added) / totals[c] if totals[c] > 0 else 0.0
-        probabilities[s] = share + weights[c] * lower[tail[s]]
-
-
-@njit(cache=True, nogil=True)
-def place(context, tail, probabilities, last_of_tail, index_below, base_below, top, last, index, at, words, suffixes, log10_probs):
+def place_ngrams(context, tail, adjusted, kept, below, base, borders, index, at, rows, suffix, counts, stays, log10_probs):
     """Deals the n-grams from suffix order into context order, in which the model keeps them.
 
-    `top` (contexts) starts as the first successor's place of each context; `index` and `at` become the two
-    permutations, `last` the last word by suffix index; the rest are the model's columns.
+    `below` = (its nodes, its context indices, its probabilities) are those of the order below, which starts at row
+    `base`; `borders` borders the n-grams by context. `index` and `at` (unless empty) become the two permutations,
+    the columns WORD and `suffix` of `rows` the n-grams themselves, `counts` their adjusted counts, `stays` (unless empty)
+    whether they are kept, and `log10_probs`, for the moment, the lower order's probability.
     """
+    nodes, index_below, probabilities = below
+    top = borders[:-1].copy()
     for s in range(len(context)):
-        pile = index_below[context[s]]
-        c = top[pile]
-        top[pile] += 1
-        index[s] = c
-        at[c] = s
-        last[s] = last_of_tail[tail[s]]
-        words[c] = last[s]
-        suffixes[c] = base_below + index_below[tail[s]]
-        log10_probs[c] = min(math.log10(probabilities[s]), 0.0) if probabilities[s] > 0 else -math.inf
+        c = top[context[s]]
+        top[context[s]] += 1
+        if len(index):
+            index[s] = c
+            at[c] = s
+        if len(stays):
+            stays[c] = kept[s]
+        tail_index = index_below[tail[s]]
+        rows[c, WORD] = nodes[base + tail_index, WORD]
+        rows[c, suffix] = base + tail_index
+        counts[c] = adjusted[s]
+        log10_probs[c] = probabilities[tail_index]
+
+
+@njit(cache=True, nogil=True)
+def smooth(borders, counts, kept, discounts, added, types, interpolated, probabilities, log10_probs, log10_backoffs):
+    """Works out the probabilities of an order's n-grams, context by context, and the back-off of each context.
+
+    What is taken off the counts of a context (the discounts of what is kept, all of what is pruned; an empty `kept` keeps
+    everything) goes to the lower order: added to every word's share if `interpolated`, else to the unseen words only.
+    `added` > 0 is additive smoothing over `types` types. `log10_probs` holds the lower order's probabilities at first;
+    `probabilities` (unless empty) gets the new ones for the order above.
+    """
+    most = len(discounts) - 1
+    for c in range(len(borders) - 1):
+        total, left, reached = 0.0, 0.0, 0.0
+        for row in range(borders[c], borders[c + 1]):
+            count = counts[row]
+            total += count
+            if len(kept) and not kept[row]:
+                left += count
+            elif count > 0:
+                left += discounts[min(count, most)]
+                reached += log10_probs[row]
+        if total == 0:
+            continue
+        if added > 0:
+            total += added * types
+            weight = added / total
+        elif interpolated:
+            weight = left / total
+        elif reached > 1 - 1e-6:  # every type was seen here: there is nothing to back off to
+            total -= left
+            weight = 0.0
+        else:
+            weight = left / total / (1 - reached)
+        log10_backoffs[c] = math.log10(weight) if weight > 0 else -math.inf
+        for row in range(borders[c], borders[c + 1]):
+            count = counts[row]
+            lower, share = log10_probs[row], 0.0
+            if added > 0 or (count > 0 and (len(kept) == 0 or kept[row])):
+                share = (count - discounts[min(count, most)] + added) / total
+            if added == 0 and (interpolated or count == 0):
+                share += weight * lower
+            if len(probabilities):
+                probabilities[row] = share
+            log10_probs[row] = min(math.log10(share), 0.0) if share > 0 else -math.inf
 
 
 @njit(cache=True, nogil=True)

@@ -17,7 +17,7 @@ from stemma.objectives.ngram_counts import ABSENT, END, START, UNKNOWN
 
 if TYPE_CHECKING:
     from stemma.tokens.store import TokenStore
-    from stemma.tokens.tokenizer import TokenFacts
+    from stemma.tokens.settings import TokenFacts
 
 SHARD_EVENTS = 1 << 31  # positions are 32-bit
 
@@ -29,13 +29,19 @@ class Config:
     memory: PositiveFloat = 4.0  # GiB that sorting may take
 
 
-@dataclass(frozen=True)
+@dataclass
 class Grams:
     """Distinct n-grams of the highest order, sorted, last word first: `columns` (order G) and `counts` (G)."""
 
     columns: np.ndarray  # uint32; columns[0] is the last word, columns[n] the n-th before it
-    counts: np.ndarray  # int64
+    counts: np.ndarray  # uint32, int64 for texts of 4 billion tokens and more
     skipped: int = 0  # special tokens inside sentences, left out
+
+    def hand_over(self) -> tuple[np.ndarray, np.ndarray]:
+        """The columns and the counts, which are not kept: they may be most of the memory in use."""
+        columns, counts = self.columns, self.counts
+        self.columns, self.counts = columns[:, :0].copy(), counts[:0].copy()
+        return columns, counts
 
 
 @dataclass(frozen=True)
@@ -60,13 +66,18 @@ class Counts:
         self.sentence_starts = np.asarray(store.sentence_starts)
         if len(self.sentence_starts) < 2:
             raise DataError("the token store has no sentence", "text to count", "check the corpus paths")
+        self.count_type = np.uint32 if self.events < 2**32 else np.int64
         self.closed = "unk" not in facts.specials
         self.words, self.vocabulary = number_words(store.ids, facts, self.closed)
 
+    @property
+    def events(self) -> int:
+        """Tokens and sentence ends in the store."""
+        return int(self.sentence_starts[-1] - self.sentence_starts[0]) + len(self.sentence_starts) - 1
+
     def shards(self, workers: int) -> list[tuple[int, int]]:
         """Ranges of sentences of about equal length: at least one a worker, none too big for the memory."""
-        starts = self.sentence_starts
-        events = int(starts[-1] - starts[0]) + len(starts) - 1
+        starts, events = self.sentence_starts, self.events
         bytes_per_event = 4 * 3 + 1 + 4 * self.order + 8
         room = min(self.config.memory * 2**30 / workers / bytes_per_event, SHARD_EVENTS)
         number = max(1, workers, -(-events // max(int(room), 1)))
@@ -81,7 +92,7 @@ class Counts:
         stream, skipped = kernels.event_stream(_plain(ids), starts, self.words)
         positions = kernels.sort_events(stream, self.order, self.vocabulary)
         fresh, distinct = kernels.mark_distinct(stream, positions, self.order)
-        columns, counts = np.empty((self.order, distinct), np.uint32), np.empty(distinct, np.int64)
+        columns, counts = np.empty((self.order, distinct), np.uint32), np.empty(distinct, self.count_type)
         kernels.gather_grams(stream, positions, fresh, columns, counts)
         return Grams(columns, counts, skipped)
 
@@ -119,6 +130,6 @@ def _plain(ids: np.ndarray) -> np.ndarray:
 
 def _merged(a: Grams, b: Grams) -> Grams:
     columns = np.empty((len(a.columns), len(a.counts) + len(b.counts)), np.uint32)
-    counts = np.empty(len(a.counts) + len(b.counts), np.int64)
+    counts = np.empty(len(a.counts) + len(b.counts), a.counts.dtype)
     length = kernels.merge_grams(a.columns, a.counts, b.columns, b.counts, columns, counts)
     return Grams(np.ascontiguousarray(columns[:, :length]), counts[:length], a.skipped + b.skipped)

@@ -13,7 +13,7 @@ from stemma.lineage.table import Generation
 
 if TYPE_CHECKING:
     from stemma.tokens.store import TokenStore
-    from stemma.tokens.tokenizer import TokenFacts
+    from stemma.tokens.settings import TokenFacts
 
 Report = Callable[[dict[str, Any]], None]
 
