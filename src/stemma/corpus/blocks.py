@@ -63,7 +63,7 @@ def _cut(text: str, format: str, name: str, line: int) -> int:
 
 
 def _cut_inside_line(text: str) -> int:
-    tail = len(text) - _LOOK_BACK
+    tail = max(0, len(text) - _LOOK_BACK)
     *_, end = (0, *(start for _, start in borders(text[tail:])))
     if end:
         return tail + end

@@ -143,11 +143,11 @@ def _hints(report: CorpusReport, config: Config) -> list[str]:
         counted = ", ".join(f"{count} {name}" for name, count in formats.most_common())
         hints.append(f"The files were taken for different formats ({counted}). If that is wrong, set format.")
     if report.replacements:
-        hints.append(f"{report.replacements:,} replacement characters (U+FFFD): an earlier conversion damaged the text. Convert it anew.")
+        hints.append(f"Replacement characters (U+FFFD): {report.replacements:,}; an earlier conversion damaged the text. Convert it anew.")
     if report.repeated_sentences > 0.1:
         hints.append(f"{report.repeated_sentences:.0%} of the sentences have stood before. Remove repeated text for a better model.")
     if ledger.notes[CUT]:
-        hints.append(f"{ledger.notes[CUT]:,} sentences of more than {config.max_sentence:,} characters are cut; max_sentence sets the limit.")
+        hints.append(f"{ledger.notes[CUT]:,} sentences of more than {config.max_sentence:,} characters (max_sentence) are cut.")
     if ledger.notes[PARTS]:
         hints.append(f"{ledger.notes[PARTS]:,} documents of more than {config.max_document:,} characters are handed on in parts.")
     if report.skipped:

@@ -2,11 +2,11 @@
 
 import codecs
 import encodings.aliases
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import IO
 
 from stemma.config import nearest
-from stemma.corpus.clean import ESCAPE, FAULTY
+from stemma.corpus.clean import ESCAPE
 from stemma.errors import DataError, UsageError
 
 CHUNK = 1 << 20  # bytes read at a time
@@ -37,29 +37,33 @@ def texts(stream: IO[bytes], encoding: str, name: str) -> Iterator[str]:
     """The stream decoded, about a megabyte at a time; a byte that is not in the encoding comes as U+DC00 + byte."""
     decoder = codecs.getincrementaldecoder(encoding)(ESCAPE)
     head = True
-    while data := stream.read(CHUNK):
-        if head:
-            _check_encoding(name, encoding, data[: 1 << 16])
-            head = False
-        if text := decoder.decode(data):
+    try:
+        while data := stream.read(CHUNK):
+            if head:
+                _check_encoding(name, encoding, data[: 1 << 16])
+                head = False
+            if text := decoder.decode(data):
+                yield text
+        if text := decoder.decode(b"", final=True):
             yield text
-    if text := decoder.decode(b"", final=True):
-        yield text
+    except UnicodeError as error:  # UTF-16 without its byte order mark
+        wrong = f"{name}, line 1: {error.args[0] if len(error.args) == 1 else error}"
+        raise DataError(wrong, f"text in {encoding}", f'set encoding = "{encoding}-le" or "{encoding}-be"') from error
 
 
 def invalid_byte(where: str, encoding: str, line: str, at: int, sample: str) -> DataError:
     """The error for the faulty character at `at` in `line`; `sample` is more of the text around it."""
-    byte = line[at].encode(encoding, ESCAPE)[-1] if FAULTY.match(line[at]) else 0
-    raw = sample.encode(encoding, ESCAPE)
+    byte = ord(line[at]) - 0xDC00
     shown = line[max(0, at - 20) : at].encode("utf-8", "replace").decode()
     after = f" after {shown!r}" if shown.strip() else ""
     label = "UTF-8" if encoding == "utf-8" else encoding
     wrong = f"{where}: byte 0x{byte:02x} at column {at + 1}{after} is not {label}"
-    return DataError(wrong, f"text in {label}", _cure(raw, encoding, len(FAULTY.findall(sample)), sample))
+    return DataError(wrong, f"text in {label}", _cure(sample, encoding))
 
 
-def _cure(raw: bytes, encoding: str, faults: int, sample: str) -> str:
-    likely = guess(raw, encoding)
+def _cure(sample: str, encoding: str) -> str:
+    wide = encoding.startswith(("utf-16", "utf-32"))  # whose encoders take no single bytes back
+    likely = "" if wide else guess(sample.encode(encoding, ESCAPE), encoding)
     by_hand = 'or set invalid = "reject" to leave such bytes out, counted'
     if likely:
         return f'Re-save it as UTF-8, or set encoding = "{likely}" (a guess that fits the bytes around); {by_hand}'
@@ -68,51 +72,48 @@ def _cure(raw: bytes, encoding: str, faults: int, sample: str) -> str:
 
 def guess(raw: bytes, tried: str = "") -> str:
     """The likeliest encoding of these bytes, "" when none fits: by how common the characters are that come out."""
-    best, best_score = "", 0.5
-    for name in ("utf-8", "gb18030", "big5", "euc_jp", "shift_jis", "euc_kr", "cp1252", "cp1251"):
-        if name == tried:
-            continue
-        score = _plausible(raw, name)
-        if score > best_score:
-            best, best_score = name, score
-    return best
+    scores = {name: _plausible(raw, name) for name in _EVERYDAY if name != tried}
+    likely = max(scores, key=lambda name: scores[name])
+    return likely if scores[likely] > 0.5 else ""
 
 
 def _plausible(raw: bytes, name: str) -> float:
-    """0 to 1: the share of the non-ASCII characters that are everyday ones of that encoding's language."""
-    text = None
+    """The share of the non-ASCII characters that are everyday ones of that encoding's language, the commonest counting more."""
     for trim in range(4):  # the sample may end inside a character
         try:
             text = raw[: len(raw) - trim].decode(name)
             break
         except UnicodeDecodeError:
             continue
-    foreign = [c for c in text or "" if c > "\x7f"]
-    if text is None or not foreign:
+    else:
         return 0.0
-    return sum(_everyday(c, name) for c in foreign) / len(foreign) * (1.0 if name == "utf-8" else 0.98)
-
-
-def _everyday(c: str, name: str) -> bool:
-    if name == "utf-8":
-        return True
-    if name == "cp1252":
-        return c in _WESTERN
-    if name == "cp1251":
-        return "а" <= c.lower() <= "я"
-    if c in _CJK_MARKS:
-        return True
-    if name == "gb18030":
-        return 0xB0 <= _first_byte(c, "gb2312") <= 0xD7  # level 1 of GB 2312: the 3755 common characters
-    if name == "big5":
-        return 0xA4 <= _first_byte(c, "big5") <= 0xC6  # level 1 of Big5
-    if name == "euc_kr":
-        return "\uac00" <= c <= "\ud7a3"
-    return "\u3041" <= c <= "\u30fe" or 0xB0 <= _first_byte(c, "euc_jp") <= 0xCF  # kana; level 1 of JIS X 0208
+    foreign = [c for c in text if c > "\x7f"]
+    if not foreign:
+        return 0.0
+    everyday, common = _EVERYDAY[name]
+    return (sum(everyday(c) for c in foreign) + 2 * sum(c in common for c in foreign)) / len(foreign)
 
 
 def _first_byte(c: str, name: str) -> int:
     return (c.encode(name, "ignore") or b"\0")[0]
+
+
+# For each encoding: whether a character is an everyday one in it, and its commonest letters or characters.
+_EVERYDAY: dict[str, tuple[Callable[[str], bool], str]] = {
+    "utf-8": (lambda c: True, ""),
+    # Level 1 of GB 2312 and of Big5 holds the 3755 and the 5401 characters in common use.
+    "gb18030": (lambda c: c in _CJK_MARKS or 0xB0 <= _first_byte(c, "gb2312") <= 0xD7, "的一是不了在人有我他这中大来上个国和也，。"),
+    "big5": (lambda c: c in _CJK_MARKS or 0xA4 <= _first_byte(c, "big5") <= 0xC6, "的一是不了在人有我他這中大來上個國和也，。"),
+    "euc_jp": (lambda c: c in _CJK_MARKS or _is_japanese(c), "のにをはがとでたしてい、。"),
+    "shift_jis": (lambda c: c in _CJK_MARKS or _is_japanese(c), "のにをはがとでたしてい、。"),
+    "euc_kr": (lambda c: "\uac00" <= c <= "\ud7a3", "이다의는에을가고하지를은사한로도기서인"),
+    "cp1252": (lambda c: c in _WESTERN, ""),
+    "cp1251": (lambda c: "а" <= c.lower() <= "я", ""),
+}
+
+
+def _is_japanese(c: str) -> bool:
+    return "\u3041" <= c <= "\u30fe" or 0xB0 <= _first_byte(c, "euc_jp") <= 0xCF  # kana; level 1 of JIS X 0208
 
 
 def _check_encoding(name: str, encoding: str, head: bytes) -> None:

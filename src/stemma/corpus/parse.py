@@ -99,7 +99,8 @@ class _Parser:
         width = full_width(self.lines)
         for number, line, blank in self._trimmed():
             was_indented, indented = indented, self.lines[number - self.block.line][:1].isspace()
-            if paragraph and (blank or (indented and not was_indented) or len(paragraph[-1]) + first_word(line) < 0.8 * width):
+            short = paragraph and len(paragraph[-1]) + first_word(line) < 0.8 * width and not paragraph[-1].endswith("-")
+            if paragraph and (blank or short or (indented and not was_indented)):
                 self._add_paragraph(paragraph, first)
                 paragraph = []
             if line:

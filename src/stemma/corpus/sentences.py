@@ -8,8 +8,8 @@ question followed by `said he`. Nothing but white space is lost between two sent
 import re
 from collections.abc import Iterator
 
-_WEST = re.compile(r"""([.!?]+)["')\]]*(\s+)(?=\S)""")
-_ALL = re.compile(r"""([.!?…。！？；｡।॥؟۔]+)["'”’»)\]」』）》〉】]*(?:\s[”」』])*(\s*)(?=\S)""")
+_WEST = re.compile(r"""([.!?]++)["')\]]*+(\s++)(?=\S)""")
+_ALL = re.compile(r"""([.!?…。！？；｡।॥؟۔]++)["'”’»)\]」』）》〉】]*+(?:\s[”」』])*+(\s*+)(?=\S)""")
 _EAST_MARKS = frozenset("。！？｡।॥؟۔")
 _HAN = re.compile("[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
 _CARRIES_ON = frozenset(",;:，、：；,.!?…。！？-—–~～")
