@@ -12,7 +12,8 @@ N, D, V = 13, 6, 29
 
 @pytest.fixture(params=[1, 100, 10**6], ids=["row by row", "chunks of three", "one chunk"])
 def chunks(request, monkeypatch):
-    monkeypatch.setattr(loss, "CHUNK_LOGITS", request.param)
+    monkeypatch.setattr(loss, "CHUNK", request.param)
+    monkeypatch.setattr(loss, "SOFTMAX", request.param // 2)
 
 
 def tensors(bias, dtype=torch.float64):

@@ -9,6 +9,7 @@ Deviates: the rate is moved (by 1e-5 in float32, by up to 0.002 in bfloat16) to 
 as the type can hold it, leave the expectation what it was; `F.dropout` keeps the rate and moves the mean.
 """
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -24,8 +25,9 @@ def keep_mask(shape: torch.Size | tuple[int, ...], rate: float, dtype: torch.dty
     size = torch.Size(shape).numel()
     scale = torch.tensor(1 / (1 - rate), dtype=dtype)
     dropped = round((1 - 1 / scale.item()) * LEVELS)
-    # From -2**63 on, so that all 64 bits are random: the default range leaves the top bit zero.
-    bits = torch.empty((size + 3) // 4, dtype=torch.int64).random_(-(2**63), None).view(torch.int16)[:size]
+    # NumPy's SFC64, seeded by one draw of torch's generator, is twice as fast as that generator itself.
+    seed = int(torch.randint(2**62, ()))
+    bits = torch.from_numpy(np.random.SFC64(seed).random_raw(size // 4 + 1)).view(torch.int16)[:size]
     keep = bits.ge_(dropped - LEVELS // 2)  # in place, so still int16: 0 or 1
     if dtype in (torch.bfloat16, torch.float16):  # 0 or the bits of the scale, without a conversion
         return keep.mul_(int(scale.view(torch.int16))).view(dtype).view(shape)

@@ -12,7 +12,10 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-CHUNK_LOGITS = 1 << 21  # logits held at a time: 256 predictions of 8,192 words, 4 MB in bfloat16
+from stemma.layers.precision import product_type
+
+CHUNK = 1 << 23  # logits held at a time, in the type of the products: 1,024 predictions of 8,192 words
+SOFTMAX = 1 << 18  # of these, how many are in float32 at once: few enough for a core's own cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +38,7 @@ def cross_entropy(
 
     Under autocast the products are in its type, the softmax in float32.
     """
-    return _CrossEntropy.apply(hidden, weight, bias, labels, _product_type(hidden))
+    return _CrossEntropy.apply(hidden, weight, bias, labels, product_type(hidden))
 
 
 @torch.no_grad()
@@ -43,12 +46,12 @@ def surprisal(
     hidden: Float[Tensor, "N D"], weight: Float[Tensor, "V D"], bias: Float[Tensor, " V"] | None, labels: Int[Tensor, " N"]
 ) -> Float[Tensor, " N"]:
     """-log softmax(hidden weight' + bias)[label] of each prediction, in nats; no gradient."""
-    dtype = _product_type(hidden)
-    weight = weight.to(dtype)
+    dtype = product_type(hidden)
+    table = weight.to(dtype)
     nats = torch.empty(len(labels), device=hidden.device)
-    for rows in _chunks(len(labels), len(weight)):
-        log_softmax = _logits(hidden[rows].to(dtype), weight, bias).log_softmax(-1)
-        nats[rows] = -log_softmax.gather(1, labels[rows, None]).squeeze(1)
+    for rows in _slices(len(labels), CHUNK // len(weight)):
+        logits = hidden[rows].to(dtype) @ table.t()
+        nats[rows] = _softmax(logits, bias, labels[rows], slopes=False)
     return nats
 
 
@@ -60,47 +63,49 @@ class _CrossEntropy(torch.autograd.Function):
         wanted = any(ctx.needs_input_grad)
         table = weight.to(dtype)
         total = torch.zeros((), device=hidden.device)
-        d_hidden = torch.empty_like(hidden) if wanted else None
-        d_weight = torch.zeros_like(weight) if wanted else None
-        d_bias = torch.zeros_like(bias) if wanted and bias is not None else None
-        for rows in _chunks(len(labels), len(weight)):
+        d_hidden, d_weight, d_bias = torch.empty_like(hidden), None, None
+        for rows in _slices(len(labels), CHUNK // len(weight)):
             states = hidden[rows].to(dtype)
-            logits = _logits(states, table, bias)
-            asked = labels[rows, None]
-            peak = logits.amax(-1, keepdim=True)
-            right = logits.gather(1, asked)
-            share = logits.sub_(peak).exp_()
-            mass = share.sum(-1, keepdim=True)
-            total += (mass.log() + peak - right).sum()
-            if not wanted:
-                continue
-            share.div_(mass)
-            share.scatter_add_(1, asked, torch.full_like(right, -1.0))  # d loss / d logits = softmax - one hot
-            if d_bias is not None:
-                d_bias += share.sum(0)
-            slope = share.to(dtype)
-            d_hidden[rows] = slope @ table
-            d_weight += slope.t() @ states
-        ctx.save_for_backward(d_hidden, d_weight, d_bias)
+            logits = states @ table.t()
+            total += _softmax(logits, bias, labels[rows], slopes=wanted).sum()
+            if wanted:
+                d_hidden[rows] = logits @ table  # `logits` now holds the loss's slopes by them
+                d_weight = _plus(d_weight, (logits.t() @ states).to(weight.dtype))
+                if bias is not None:
+                    ones = torch.ones(1, len(logits), dtype=dtype, device=hidden.device)
+                    d_bias = _plus(d_bias, (ones @ logits)[0].to(bias.dtype))
+        if wanted:
+            ctx.save_for_backward(d_hidden, d_weight, d_bias)
         return total
 
     @staticmethod
     @once_differentiable
     def backward(ctx, d_total):  # type: ignore[no-untyped-def]
-        gradients = [None if g is None else g * d_total for g in ctx.saved_tensors]
+        gradients = [None if g is None else g * d_total.to(g.dtype) for g in ctx.saved_tensors]
         return *gradients, None, None
 
 
-def _logits(states: Tensor, table: Tensor, bias: Tensor | None) -> Tensor:
-    logits = (states @ table.t()).float()
-    return logits if bias is None else logits.add_(bias)
+def _softmax(logits: Tensor, bias: Tensor | None, labels: Tensor, slopes: bool) -> Tensor:
+    """The nats of each label (n,); with `slopes`, `logits` (n, V) becomes softmax - one hot in place."""
+    nats = torch.empty(len(labels), device=logits.device)
+    for rows in _slices(len(labels), SOFTMAX // logits.shape[1]):
+        exact = logits[rows].float() if bias is None else logits[rows] + bias.float()
+        asked = labels[rows, None]
+        shares = exact.softmax(-1)
+        right = shares.gather(1, asked)
+        # Nearly out of float32's range, only logarithms still tell how small a share is.
+        logs = right.log() if right.min() > 1e-30 else exact.log_softmax(-1).gather(1, asked)
+        nats[rows] = -logs.squeeze(1)
+        if slopes:
+            shares.scatter_add_(1, asked, torch.full_like(right, -1.0))
+            logits[rows] = shares
+    return nats
 
 
-def _chunks(predictions: int, vocabulary: int) -> list[slice]:
-    size = max(1, CHUNK_LOGITS // vocabulary)
-    return [slice(first, min(first + size, predictions)) for first in range(0, predictions, size)]
+def _plus(sum_so_far: Tensor | None, more: Tensor) -> Tensor:
+    return more if sum_so_far is None else sum_so_far.add_(more)
 
 
-def _product_type(hidden: Tensor) -> torch.dtype:
-    kind = hidden.device.type
-    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else hidden.dtype
+def _slices(length: int, size: int) -> list[slice]:
+    size = max(1, size)
+    return [slice(first, min(first + size, length)) for first in range(0, length, size)]

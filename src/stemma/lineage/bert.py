@@ -25,6 +25,7 @@ from stemma.layers.attention import Mask, Path, SelfAttention, block_mask
 from stemma.layers.dropout import Dropout
 from stemma.layers.feedforward import FeedForward, activate
 from stemma.layers.loss import Loss, cross_entropy
+from stemma.layers.wanted import Wanted
 from stemma.objectives.batch import IGNORE
 from stemma.tokens.tokenizer import TokenFacts
 
@@ -59,7 +60,14 @@ class Block(nn.Module):
         self.dropout = Dropout(config.dropout)
 
     def forward(self, x: Float[Tensor, "B T D"], mask: Mask) -> Float[Tensor, "B T D"]:
-        x = self.attention_norm(x + self.dropout(self.attention(x, mask)))
+        return self._finish(x, self.attention(x, mask))
+
+    def at(self, wanted: Wanted, x: Float[Tensor, "B T D"], mask: Mask) -> Float[Tensor, "N D"]:
+        """What `forward` gives at the wanted positions, at their cost alone."""
+        return self._finish(wanted.states(x), self.attention.at(wanted, x, mask))
+
+    def _finish(self, x: Tensor, attended: Tensor) -> Tensor:
+        x = self.attention_norm(x + self.dropout(attended))
         return self.feedforward_norm(x + self.dropout(self.feedforward(x)))
 
 
@@ -131,11 +139,15 @@ class BERT(nn.Module):
         count = int(asked.sum())
         if not count:
             raise DataError("a batch asks for no prediction: all its labels are ignored", "one label or more", "leave such batches out")
-        hidden = self._last(batch)
-        total = cross_entropy(self.masked_head(hidden[asked]), self.tokens.weight, self.masked_head.bias, labels[asked])
+        cls = batch.get("cls")
+        wanted = Wanted(asked if cls is None else asked.flatten().index_fill(0, cls, True).view_as(asked))
+        states = self._last(batch, wanted)  # (N, D)
+        masked = wanted.pick(states, asked.flatten().nonzero().squeeze(1))
+        total = cross_entropy(self.masked_head(masked), self.tokens.weight, self.masked_head.bias, labels[asked])
         mean, parts = total / count, {"masked": (total.detach(), count)}
-        if "next" in batch:
-            pairs = F.cross_entropy(self.next_head(self.pooled(hidden, batch["cls"])).float(), batch["next"], reduction="sum")
+        if cls is not None:
+            first = torch.tanh(self.pooler(wanted.pick(states, cls)))
+            pairs = F.cross_entropy(self.next_head(first).float(), batch["next"], reduction="sum")
             mean = mean + pairs / len(batch["next"])
             parts["next"] = (pairs.detach(), len(batch["next"]))
         return Loss(mean, count, parts)
@@ -160,7 +172,7 @@ class BERT(nn.Module):
     @torch.no_grad()
     def fill(self, batch: Tensors) -> Float[Tensor, "M V"]:
         """Scores of every token at each [MASK] of `ids`, row by row."""
-        return self.logits(self._last(batch)[batch["ids"] == self.specials["mask"]])
+        return self.logits(self._last(batch, Wanted(batch["ids"] == self.specials["mask"])))
 
     def _embed(self, batch: Tensors) -> Tensor:
         """Token, position and type embeddings, summed and normalised, (B, T, D)."""
@@ -173,13 +185,13 @@ class BERT(nn.Module):
             types = torch.zeros_like(ids)
         return self.dropout(self.norm(self.tokens(ids) + self.positions(positions) + self.types(types)))
 
-    def _last(self, batch: Tensors) -> Tensor:
-        """The last block's output, (B, T, D), without keeping the others."""
+    def _last(self, batch: Tensors, wanted: Wanted) -> Tensor:
+        """The last block's states at the wanted positions, (N, D)."""
         mask = block_mask(batch.get("segments"))
         x = self._embed(batch)
-        for block in self.blocks:
+        for block in self.blocks[:-1]:
             x = block(x, mask)
-        return x
+        return self.blocks[-1].at(wanted, x, mask)
 
 
 def _initialise(module: nn.Module) -> None:
