@@ -3,6 +3,10 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("stemma", deadline=None, derandomize=True)  # the first example may compile a kernel
+settings.load_profile("stemma")
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 

@@ -1,6 +1,6 @@
 """A trained run, opened: its tokenizer, its network, and what its generation can do with text."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -110,11 +110,13 @@ class Run:
         to the next. Texts longer than the model's window are read in windows that overlap by half.
         """
         self._needs("score")
-        sentences = [sentence for document in documents for sentence in document]
-        encoded = iter(self.tokenizer.encode_batch(sentences))
+        encoded = iter(self.tokenizer.encode_batch([sentence for document in documents for sentence in document]))
         ids = [[next(encoded) for _ in document] for document in documents]
-        nats = self._sentence_nats(ids) if self.row.learns == "count" else self._document_nats(ids)
-        return [self._scored(document, tokens, surprise) for document, tokens, surprise in zip(documents, ids, nats, strict=True)]
+        read = self._by_sentences if self.row.learns == "count" else self._by_documents
+        return [
+            Score(float(nats.sum()), len(nats), len(" ".join(document)), int(unknown.sum()), float(nats[unknown].sum()))
+            for document, (nats, unknown) in zip(documents, read(ids), strict=True)
+        ]
 
     def generate(self, prompt: str = "", *, length: int = 50, temperature: float = 1.0, top_k: int = 0, top_p: float = 1.0, seed: int = 0) -> str:
         """`prompt` and up to `length` tokens after it; temperature 0 takes the likeliest."""
@@ -166,22 +168,21 @@ class Run:
         if most is not None and length > most:
             raise DataError(f"the text has {length} tokens", f"at most {most} (model.max_length)", "shorten it")
 
-    def _sentence_nats(self, documents: list[list[np.ndarray]]) -> list[np.ndarray]:
-        """Nats of every token and sentence end, document by document."""
-        surprise = iter(self.network.score([ids for document in documents for ids in document]))
-        return [np.concatenate([next(surprise) for _ in document] or [np.zeros(0)]) for document in documents]
+    def _by_sentences(self, documents: list[list[np.ndarray]]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """(nats, which are unknown) of every token and sentence end, document by document."""
+        scores = self.network.score([ids for document in documents for ids in document])
+        first = 0
+        for document in documents:
+            events = slice(scores.starts[first], scores.starts[first + len(document)])
+            yield -scores.log_probs[events], scores.unknown[events]
+            first += len(document)
 
-    def _document_nats(self, documents: list[list[np.ndarray]]) -> list[np.ndarray]:
-        """Nats of every token and of the document's end, the context carried across its sentences."""
-        end = [self.tokenizer.specials["eos"]]
-        return reading.surprises(self.network, [np.concatenate([*document, end]).astype(np.int64) for document in documents])
-
-    def _scored(self, document: Sequence[str], ids: list[np.ndarray], nats: np.ndarray) -> Score:
-        lacking = self.tokenizer.specials.get("unk")
-        ends = [1] if self.row.learns == "count" else [0]
-        flags = [np.append(tokens == lacking, False) if ends[0] else tokens == lacking for tokens in ids]
-        unknown = np.concatenate([*flags, np.zeros(len(nats) - sum(map(len, flags)), bool)])
-        return Score(float(nats.sum()), len(nats), len(" ".join(document)), int(unknown.sum()), float(nats[unknown].sum()))
+    def _by_documents(self, documents: list[list[np.ndarray]]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """(nats, which are unknown) of every token and of the document's end, the context carried across its sentences."""
+        end, lacking = [self.tokenizer.specials["eos"]], self.tokenizer.specials.get("unk")
+        flat = [np.concatenate([*document, end]).astype(np.int64) for document in documents]
+        for ids, nats in zip(flat, reading.surprises(self.network, flat), strict=True):
+            yield nats, ids == lacking
 
 
 def _network(row: Generation, model: Any, tokenizer: Tokenizer, arrays: dict[str, np.ndarray]) -> Any:

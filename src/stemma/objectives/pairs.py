@@ -144,9 +144,9 @@ class Pairs:
 
 
 def _cut_long(sentences: np.ndarray, documents: np.ndarray, room: int) -> tuple[np.ndarray, np.ndarray]:
-    """Sentence and document borders after cutting sentences longer than `room` into equal parts."""
+    """Sentence and document borders after cutting sentences longer than `room` into equal parts of half that."""
     lengths = np.diff(sentences)
-    parts = np.maximum(1, -(-lengths // room))
+    parts = np.where(lengths > room, -(-lengths // (room // 2)), 1)
     first = np.concatenate([[0], np.cumsum(parts)])  # new index of each old sentence
     of = np.repeat(np.arange(len(lengths)), parts)
     part = np.arange(len(of)) - first[of]

@@ -1,7 +1,6 @@
 """A descending run: from its order to its finished folder, saving on the way."""
 
 import dataclasses
-import resource
 import signal
 import threading
 import time
@@ -24,6 +23,7 @@ from stemma.training.ingest import Ingested
 from stemma.training.learners import Backprop, ByHand, Learner, NotFinite
 from stemma.training.loop import Progress, held_out_loss, seconds_per_step, steps_for, train
 from stemma.training.precision import choose_device, choose_precision
+from stemma.training.memory import peak_memory_mib
 from stemma.training.order import Order, Report, take_up
 from stemma.training.ranks import Ranks, join
 from stemma.training.settings import BUDGETS, Config, Fact, HandConfig
@@ -191,7 +191,7 @@ def _settle(order: Order, text: Ingested, objective: Any, ranks: Ranks) -> dict[
     if training.seconds:
         a_step = seconds_per_step(_learner(order, model, training, text, Ranks()), objective, training, training.seconds * 0.05)
     steps = int(ranks.agree(steps_for(training, objective, a_step)))
-    training = dataclasses.replace(training, **{name: 0 for name in BUDGETS} | {"steps": steps})
+    training = dataclasses.replace(training, **(dict.fromkeys(BUDGETS, 0) | {"steps": steps}))
     return {"model": model, "training": training}
 
 
@@ -232,11 +232,6 @@ def _finish(order: Order, folder: RunFolder, learner: Learner, objective: Any, t
     ledger = {"characters": text.ledger, "tokens": objective.ledger()}
     card = write_card(order.row.title, order.row.paper, folder.config, done, ledger, order.row.abilities)
     folder.finish(card, ledger)
-
-
-def peak_memory_mib() -> float:
-    """The most memory this process has held, in MiB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def _told(error: NotFinite, folder: RunFolder, progress: Progress) -> NotFinite:

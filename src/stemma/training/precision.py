@@ -33,11 +33,13 @@ def autocast(device: torch.device, precision: str) -> torch.autocast:
 
 
 def _product_seconds(dtype: torch.dtype) -> float:
-    """The fastest of a few 512 x 512 matrix products."""
-    a = torch.ones(512, 512, dtype=dtype)
-    times = []
-    for _ in range(6):
+    """The fastest of a few 512 x 512 matrix products on one thread, so that a busy machine decides alike."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    a, times = torch.ones(512, 512, dtype=dtype), []
+    for _ in range(12):
         start = time.perf_counter()
         a @ a
         times.append(time.perf_counter() - start)
+    torch.set_num_threads(threads)
     return min(times)

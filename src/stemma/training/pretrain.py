@@ -32,9 +32,9 @@ def pretrain(
     path, report = Path(out), progress or _silent
     root = Path(store) if store else path / "store"
     if order.row.learns == "count":
-        from stemma.training import count
+        from stemma.training import counting
 
-        return count.run(order, path, root, report)
+        return counting.run(order, path, root, report)
     from stemma.training import descend  # torch: not for generations that count
 
     with descend.session(order.sections["training"]) as run:
