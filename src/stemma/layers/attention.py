@@ -52,7 +52,7 @@ class Mask:
         if self.allowed is None:
             return self
         rows = wanted.columns[:, None, :, None].expand(-1, self.allowed.shape[1], -1, self.allowed.shape[3])
-        return Mask(self.allowed.gather(2, rows))
+        return Mask(self.allowed.gather(2, rows), None if self.live is None else self.live.gather(1, wanted.columns))
 
     def silence(self, x: Float[Tensor, "B T ..."]) -> Float[Tensor, "B T ..."]:
         """`x` with zeros at the queries that may attend to nothing."""
