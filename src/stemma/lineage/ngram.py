@@ -129,11 +129,12 @@ class Ngram:
     sizes: np.ndarray  # (order) n-grams of each order; order 1 with <s>, and <unk>
     discounts: np.ndarray  # (order, 7): D of the counts 0, 1, ...
     uniform: np.ndarray  # (1): log10 of one type's share, NaN but for add-k
+    implied: np.ndarray  # rows that no one counted: the missing prefixes and endings of a foreign model's n-grams
     end: int  # token id that stands for a sentence's end in `probs`
     unknown_token: int | None = None
     notes: list[str] = field(default_factory=list)  # what was replaced while estimating, in plain words
 
-    ARRAYS = ("words", "nodes", "leaves", "log10_probs", "log10_backoffs", "sizes", "discounts", "uniform")
+    ARRAYS = ("words", "nodes", "leaves", "log10_probs", "log10_backoffs", "sizes", "discounts", "uniform", "implied")
 
     def __post_init__(self) -> None:
         for name in self.ARRAYS:  # one kind of array, mapped or not, so that each kernel is compiled once
@@ -151,7 +152,7 @@ class Ngram:
             known = np.minimum(words, counts.vocabulary - 1)
             words = np.where(words == ABSENT, ABSENT, np.where(moved[known + 1] > moved[known], moved[known], UNKNOWN)).astype(np.uint32)
         share = -math.log10(estimation.types) if config.method == "add-k" else math.nan
-        model = cls.from_arrays(config, facts, {**arrays, "words": words, "uniform": np.array([share])})
+        model = cls.from_arrays(config, facts, {**arrays, "words": words, "uniform": np.array([share]), "implied": np.empty(0, np.uint32)})
         model.notes = estimation.notes
         if counts.grams.skipped:
             model.notes.append(f"{counts.grams.skipped:,} special tokens inside sentences were left out")

@@ -189,6 +189,19 @@ def find(table, low, high, word):
 
 
 @njit(cache=True, nogil=True)
+def locate(nodes, words, rows):
+    """Fills `rows` with the row of each n-gram of `words` (n-grams, n) among `nodes`; the row past the last where there is none."""
+    for g in range(len(words)):
+        row = np.int64(words[g, 0])
+        for n in range(1, words.shape[1]):
+            row = find(nodes, np.int64(nodes[row, SUCCESSORS]), np.int64(nodes[row + 1, SUCCESSORS]), words[g, n])
+            if row < 0:
+                row = len(nodes) - 1
+                break
+        rows[g] = row
+
+
+@njit(cache=True, nogil=True)
 def step(nodes, leaves, log10_probs, log10_backoffs, order, state, length, word):
     """Scores one word after the context `state` of `length` words: (log10 probability, matched order, next state, its length).
 

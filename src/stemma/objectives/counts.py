@@ -16,8 +16,8 @@ from stemma.objectives import ngram_counts as kernels
 from stemma.objectives.ngram_counts import ABSENT, END, START, UNKNOWN
 
 if TYPE_CHECKING:
-    from stemma.tokens.store import TokenStore
     from stemma.tokens.settings import TokenFacts
+    from stemma.tokens.store import TokenStore
 
 SHARD_EVENTS = 1 << 31  # positions are 32-bit
 

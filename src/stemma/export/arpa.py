@@ -1,0 +1,115 @@
+"""ARPA files, the common format of n-gram models: out of a model, and back into one.
+
+Written as KenLM's lmplz writes them: unigrams by word id, longer n-grams in suffix order, a back-off on every n-gram
+that could have one. Read as others write them too: spaces for tabs, missing back-offs, comments before `\\data\\`,
+`<UNK>` for `<unk>`, n-grams whose prefix or ending is missing, gz, bz2 and xz.
+"""
+
+import bz2
+import gzip
+import lzma
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stemma.errors import DataError
+from stemma.export import arpa_lines
+from stemma.export.arpa_parse import SPECIALS, parse_arpa
+from stemma.export.ngram_links import link_ngrams
+from stemma.lineage.ngram import Config, Ngram
+from stemma.lineage.ngram_kernels import ABSENT, END, SUCCESSORS, SUFFIX, UNKNOWN, WORD
+
+BLANKS = {byte: f"<0x{byte:02X}>" for byte in (0, 9, 10, 11, 12, 13, 32)}  # what parts words for KenLM
+LINES_AT_ONCE = 1 << 16
+SUFFIXES: dict[str, Any] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+
+
+@dataclass(frozen=True)
+class ArpaModel:
+    """A model read from an ARPA file, and the spelling of its tokens: <unk> 0, <s> 1, </s> 2, then as in the file."""
+
+    network: Ngram
+    tokens: list[str]
+
+
+def write_arpa(network: Ngram, tokens: Sequence[str], path: Path | str) -> None:
+    """Writes the model; `tokens[i]` spells token i. Compressed if the path ends in .gz, .bz2 or .xz."""
+    path = Path(path)
+    spelling, borders = _spelled(_names(network, tokens))
+    unlisted = network.implied if network.unknown_token is not None else np.append(network.implied, UNKNOWN)
+    offsets = _offsets(network)
+    sizes = np.diff(offsets) - np.histogram(unlisted, offsets)[0]
+    with SUFFIXES.get(path.suffix, open)(path, "wb") as file:
+        file.write(("\\data\\\n" + "".join(f"ngram {n}={size}\n" for n, size in enumerate(sizes, 1))).encode())
+        for n, (words, rows, first) in enumerate(_orders(network), 1):
+            file.write(f"\n\\{n}-grams:\n".encode())
+            rows = rows[~np.isin(rows + first, unlisted)] if len(unlisted) else rows
+            log10_probs = network.log10_probs[first : first + len(words)].astype(np.float32)
+            backoffs = network.log10_backoffs[first : first + len(words)] if n < network.config.order else np.empty(0)
+            for chunk in _lines(words, rows, log10_probs, backoffs.astype(np.float32), spelling, borders):
+                file.write(chunk)
+        file.write(b"\n\\end\\\n")
+
+
+def _names(network: Ngram, tokens: Sequence[str]) -> list[str]:
+    """The spelling of each word id. White space, which would part a word in two, is written <0x20> as SentencePiece does."""
+    names = [*SPECIALS, *[""] * (int(network.sizes[0]) - len(SPECIALS))]
+    for token in np.flatnonzero((network.words != ABSENT) & (network.words > END)):
+        name = tokens[token].translate(BLANKS)
+        names[network.words[token]] = f"<{name}>" if name in SPECIALS else name
+    name, times = Counter(names).most_common(1)[0]
+    if times > 1:
+        raise DataError(f"{times} tokens are written {name!r} in ARPA", "a spelling of its own for each", "rename all but one of them")
+    return names
+
+
+def _spelled(names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    raw = [name.encode("utf-8", "surrogateescape") for name in names]
+    return np.frombuffer(b"".join(raw), np.uint8), np.concatenate([[0], np.cumsum([len(name) for name in raw])])
+
+
+def _lines(
+    words: np.ndarray, rows: np.ndarray, log10_probs: np.ndarray, backoffs: np.ndarray, spelling: np.ndarray, borders: np.ndarray
+) -> Iterator[bytes]:
+    lengths = np.diff(borders)
+    words = np.ascontiguousarray(words)
+    for begin in range(0, len(rows), LINES_AT_ONCE):
+        chosen = rows[begin : begin + LINES_AT_ONCE]
+        room = int(lengths[words[chosen]].sum()) + len(chosen) * (2 * arpa_lines.NUMBER + words.shape[1] + 2)
+        out = np.empty(room, np.uint8)
+        yield out[: arpa_lines.put_lines(words, chosen, log10_probs, backoffs, spelling, borders, out)].tobytes()
+
+
+def _orders(network: Ngram) -> Iterator[tuple[np.ndarray, np.ndarray, int]]:
+    """For each order: the n-grams' words (context order), their rows in suffix order, and the model's row of the first."""
+    offsets, nodes, below = _offsets(network), network.nodes, len(network.nodes) - 1
+    words = np.arange(offsets[1], dtype=np.uint32)[:, None]
+    order = np.arange(offsets[1])
+    yield words, order, 0
+    for n in range(2, network.config.order + 1):
+        base, start, stop = (int(x) for x in offsets[n - 2 : n + 1])
+        table, suffix = (nodes[start:stop], SUFFIX) if stop <= below else (network.leaves, 1)
+        successors = np.diff(nodes[base : start + 1, SUCCESSORS].astype(np.int64))
+        words = np.column_stack([np.repeat(words, successors, axis=0), table[:, WORD]])
+        rank = np.empty(start - base, np.int64)
+        rank[order] = np.arange(start - base)
+        order = np.argsort(rank[table[:, suffix] - np.uint32(base)] * int(offsets[1]) + words[:, 0], kind="stable")
+        yield words, order, start
+
+
+def _offsets(network: Ngram) -> np.ndarray:
+    return np.concatenate([[0], np.cumsum(network.sizes)])
+
+
+def read_arpa(path: Path | str) -> ArpaModel:
+    """Reads a model, compressed or not. DataError names the line that is wrong."""
+    tokens, orders, knows_unknown = parse_arpa(Path(path))
+    arrays = link_ngrams(orders, len(tokens))
+    arrays["words"] = np.arange(len(tokens), dtype=np.uint32)
+    arrays["discounts"], arrays["uniform"] = np.zeros((len(orders), 7)), np.array([np.nan])
+    config = Config(order=len(orders))
+    return ArpaModel(Ngram(config, *(arrays[name] for name in Ngram.ARRAYS), END, UNKNOWN if knows_unknown else None), tokens)
