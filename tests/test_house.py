@@ -23,6 +23,7 @@ PARENTS = {  # the family tree: a generation may import these and their parents
     "xlnet": ("transformer",),
 }  # fmt: skip
 SHAPELESS = {"utils", "util", "common", "misc", "base", "helpers"}
+STANDARD = sys.stdlib_module_names | {"compression"}  # new in Python 3.14
 PACKAGE_OF = {"sklearn": "scikit-learn", "vl_convert": "vl-convert-python"}  # where the import's name is not the package's
 
 
@@ -123,7 +124,7 @@ def test_every_import_is_a_declared_dependency():
     lines = project["dependencies"] + [line for extra in project["optional-dependencies"].values() for line in extra]
     declared = {re.split(r"[<>=\[ ;]", line)[0] for line in lines}
     used = {top: name for name in MODULES for top in {other.split(".")[0] for other in imported(name)}}
-    foreign = {top: name for top, name in used.items() if top not in sys.stdlib_module_names and top != "stemma"}
+    foreign = {top: name for top, name in used.items() if top not in STANDARD and top != "stemma"}
     missing = {top: name for top, name in foreign.items() if PACKAGE_OF.get(top, top.replace("_", "-")) not in declared}
     assert missing == {}, "imported but neither in the dependencies nor in an extra of pyproject.toml"
 

@@ -1,0 +1,82 @@
+"""Runs every command of the README, in its order, in an empty folder; holds its tables against the code."""
+
+import os
+import re
+import shlex
+import stat
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from stemma.cli.main import LATER, TABLE
+from stemma.lineage.table import TABLE as LINEAGE
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```(\w+)( setup)?\n(.*?)^```$", README, flags=re.MULTILINE | re.DOTALL)
+RUNNABLE = [(kind, text) for kind, setup, text in BLOCKS if not setup]
+SETUP = [line.partition("#")[0].strip() for _, setup, text in BLOCKS if setup for line in text.splitlines()]
+
+
+@pytest.fixture(scope="module")
+def newcomer(tmp_path_factory):
+    """An empty folder, and an environment in which `stemma` is this checkout's."""
+    folder, commands = tmp_path_factory.mktemp("newcomer"), tmp_path_factory.mktemp("bin")
+    script = commands / "stemma"
+    script.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m stemma "$@"\n', encoding="utf-8")
+    script.chmod(script.stat().st_mode | stat.S_IXUSR)
+    path = os.pathsep.join((str(commands), os.environ["PATH"]))
+    return folder, {**os.environ, "PATH": path, "PYTHONPATH": str(ROOT / "src")}
+
+
+def test_every_block_says_what_it_is():
+    assert len(BLOCKS) == len(re.findall(r"^```\w", README, flags=re.MULTILINE))
+    assert {kind for kind, _, _ in BLOCKS} <= {"bash", "python", "text"}
+
+
+@pytest.mark.parametrize(("kind", "text"), RUNNABLE, ids=[text.splitlines()[0][:60] for _, text in RUNNABLE])
+def test_the_block_runs(newcomer, kind, text):
+    folder, environment = newcomer
+    command = {"bash": ["bash", "-euo", "pipefail", "-c", text], "python": [sys.executable, "-c", text]}[kind]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=280)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("command", [line for line in SETUP if line])
+def test_the_setup_command_means_something_here(command):
+    words = shlex.split(command)
+    if words[0] == "make":
+        assert subprocess.run(["make", "--dry-run", "PYTHON=python3", *words[1:]], cwd=ROOT, capture_output=True).returncode == 0
+    elif words[0] == ".venv/bin/pip":
+        extras = re.search(r"\[(.*)\]", words[-1])
+        declared = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+        assert (ROOT / words[words.index("-c") + 1]).is_file()
+        assert not extras or set(extras[1].split(",")) <= declared.keys()
+    elif words[0] == ".venv/bin/stemma":
+        assert words[1] in TABLE
+    else:
+        assert words[:3] == ["python3", "-m", "venv"]
+
+
+def test_every_verb_is_shown_once_at_least():
+    shown = " ".join(text for _, text in RUNNABLE) + " ".join(SETUP)
+    assert {name for name in TABLE if f"stemma {name} " not in shown and f"stemma {name}\n" not in shown} == set()
+
+
+def test_the_lineage_table_is_the_code_s():
+    for row in LINEAGE:
+        cells = (f"`{row.name}`", row.title, row.year, row.asks, ", ".join(row.abilities), "yes" if row.ready else "no")
+        assert f"| {' | '.join(map(str, cells))} |" in README
+
+
+def test_what_is_planned_is_named():
+    assert all(f"`{name}`" in README for name in LATER)
+
+
+@pytest.mark.parametrize("target", sorted(set(re.findall(r"\]\(([^):]+)\)", README))))
+def test_a_link_leads_somewhere(target):
+    assert (ROOT / target).is_file()
