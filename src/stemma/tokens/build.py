@@ -9,14 +9,15 @@ import shutil
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 from stemma.config import to_plain
 from stemma.corpus.document import Document
-from stemma.errors import DataError
+from stemma.errors import BudgetError, DataError
 from stemma.tokens.files import disk_budget, read_json, write_json
 from stemma.tokens.merge import merge
-from stemma.tokens.shards import Pool, Shard, encode_shard, shards
+from stemma.tokens.shards import SHARD, Pool, Shard, encode_shard, shards
 from stemma.tokens.store import TokenStore, read_header
 from stemma.tokens.tokenizer import Config, Tokenizer, train
 
@@ -63,18 +64,25 @@ def is_current(out: Path, tokenizer: Tokenizer, fingerprint: str) -> bool:
     return header["tokenizer"] == tokenizer.fingerprint and header["fingerprint"] == fingerprint
 
 
-def build(documents: Iterable[Document], tokenizer: Tokenizer, out: Path | str, workers: int = 1, fingerprint: str = "") -> TokenStore:
+def build(
+    documents: Iterable[Document],
+    tokenizer: Tokenizer,
+    out: Path | str,
+    workers: int = 1,
+    fingerprint: str = "",
+    shard_characters: int = SHARD,
+) -> TokenStore:
     """A new token store of the documents in the folder `out`; any old one there is replaced at the very end.
 
-    The bytes depend on documents and tokenizer only, never on `workers`. Raises BudgetError when the disk is
-    full; nothing is left then.
+    The bytes depend on documents and tokenizer only, never on `workers` or `shard_characters`. Raises BudgetError when the disk is
+    full; nothing is left then. After a kill the next call on the same text takes up the finished shards.
     """
     out = Path(out)
     aside = out.with_name(f"{out.name}.part")
     with disk_budget(out, clear=aside):
         aside.mkdir(parents=True, exist_ok=True)
         tokenizer.save(aside / TOKENIZER)
-        done = list(_encoded(shards(documents), tokenizer, aside, workers))
+        done = list(_encoded(shards(documents, shard_characters), tokenizer, aside, workers))
         merge(done, tokenizer, aside, fingerprint)
         _place(aside, out)
     return TokenStore.open(out)
@@ -88,12 +96,15 @@ def _encoded(texts: Iterator[Shard], tokenizer: Tokenizer, aside: Path, workers:
         return
     waiting: deque[Future[Path]] = deque()
     with Pool(workers, aside / TOKENIZER, aside) as pool:
-        for shard in texts:
-            waiting.append(pool.submit(shard))
-            if len(waiting) >= 2 * workers:
+        try:
+            for shard in texts:
+                waiting.append(pool.submit(shard))
+                if len(waiting) >= 2 * workers:
+                    yield waiting.popleft().result()
+            while waiting:
                 yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
+        except BrokenProcessPool as error:
+            raise BudgetError(f"one of {workers} worker processes was killed", "memory for all of them", "set workers lower") from error
 
 
 def _place(aside: Path, out: Path) -> None:

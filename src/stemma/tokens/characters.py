@@ -5,11 +5,11 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 
 from stemma.tokens.sample import batches
+from stemma.tokens.scripts import PLACES, codes_of
 from stemma.tokens.settings import SPECIALS, Config
 
 SPACE = "▁"  # how token() shows a space; a ▁ in the text is therefore unknown
 UNKNOWN = "\ufffd"  # what an unknown character is decoded to
-_PLACES = 0x110000
 
 
 class Characters:
@@ -17,23 +17,22 @@ class Characters:
 
     def __init__(self, config: Config, tokens: Sequence[str]) -> None:
         self.config, self.tokens = config, list(tokens)
-        self._table = np.zeros(_PLACES, dtype=np.uint32)
+        self._table = np.zeros(PLACES, dtype=np.uint32)
         specials = len(SPECIALS["char"])
         characters = [" " if token == SPACE else token for token in self.tokens[specials:]]
         self._table[[ord(c) for c in characters]] = np.arange(specials, len(self.tokens), dtype=np.uint32)
         self._shown = [UNKNOWN, "", "", *characters]
 
-    def encode_batch(self, texts: Sequence[str]) -> list[np.ndarray]:
-        """The ids of each text."""
+    def encode_flat(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        """The ids of all texts one after the other, and how many each text has."""
         if self.config.lowercase:
             texts = [text.lower() for text in texts]
-        ids = self._table[_codes("".join(texts))]
-        return np.split(ids, np.cumsum([len(text) for text in texts])[:-1]) if texts else []
+        return self._table[codes_of("".join(texts))], np.array([len(text) for text in texts], dtype=np.int64)
 
     def encode_offsets(self, text: str) -> tuple[np.ndarray, list[tuple[int, int]]]:
         """The ids, and the (start, end) of each in the raw text."""
         widths = [len(c.lower()) for c in text] if self.config.lowercase else [1] * len(text)
-        return self.encode_batch([text])[0], [(i, i + 1) for i, width in enumerate(widths) for _ in range(width)]
+        return self.encode_flat([text])[0], [(i, i + 1) for i, width in enumerate(widths) for _ in range(width)]
 
     def decode(self, ids: Iterable[int]) -> str:
         """The characters as they stood; an unknown one is shown as U+FFFD."""
@@ -53,10 +52,10 @@ class Characters:
 
 def learn(texts: Iterator[str], config: Config) -> Characters:
     """The characters of the texts by count, ties by code point."""
-    counts = np.zeros(_PLACES, dtype=np.int64)
+    counts = np.zeros(PLACES, dtype=np.int64)
     for batch in batches(texts):
         text = "".join(batch)
-        codes = _codes(text.lower() if config.lowercase else text)
+        codes = codes_of(text.lower() if config.lowercase else text)
         seen, times = np.unique(codes, return_counts=True)
         counts[seen] += times
     counts[ord(SPACE)] = 0
@@ -64,7 +63,3 @@ def learn(texts: Iterator[str], config: Config) -> Characters:
     specials = list(SPECIALS["char"].values())
     room = config.vocab_size - len(specials) if config.vocab_size else None
     return Characters(config, specials + [SPACE if code == 32 else chr(code) for code in order[:room]])
-
-
-def _codes(text: str) -> np.ndarray:
-    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)

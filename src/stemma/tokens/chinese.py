@@ -1,60 +1,77 @@
-"""Chinese words: runs of Chinese characters, the segmenter, and word spans with their places in the raw text.
+"""Chinese words: the segmenter, and word spans with their places in the raw text.
 
 A word here is the intersection of a segmenter's word and a run of one type (Chinese, or letters and digits):
-it never crosses punctuation, and the segmenter never cuts inside a run that is not Chinese (it would break
+it never crosses punctuation, and the segmenter never cuts inside a run that is not Chinese (rjieba would break
 "naïve" at the ï).
 """
 
-import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from itertools import pairwise
 
-from stemma.tokens.scripts import HAN, MARK, WORD, is_han
+import numpy as np
 
-HAN_RUN = re.compile(f"[{HAN}]+")
-_RUNS = re.compile(f"[{HAN}]+|[{WORD}][{WORD}{MARK}]*|\\S")
+from stemma.tokens.scripts import HAN, codes_of, inner_classes, is_han
+
 GIVEN_RUN = 2.5  # characters: below this mean length, runs of Chinese characters are words already
+ENOUGH_RUNS = 100  # to judge by
 
 
 @dataclass(frozen=True)
 class Segmenter:
-    """What cuts a run of Chinese characters into words, with the name and version that a run folder records."""
+    """What cuts text into words, with the name and version that a run folder records.
+
+    `cut` gives back the whole text in pieces, white space included; None: the words are given by spaces.
+    """
 
     name: str
-    version: str
-    cut: Callable[[str], list[str]]
+    version: str = ""
+    cut: Callable[[str], list[str]] | None = None
 
-    def spaced(self, text: str) -> str:
-        """The text with spaces around every Chinese word; everything else as it stands."""
-        return HAN_RUN.sub(lambda run: f" {' '.join(self.cut(run[0]))} ", text)
+    def cuts(self, text: str, codes: np.ndarray) -> np.ndarray:
+        """True where a Chinese word starts (and anywhere outside Chinese); empty where no word is to be cut."""
+        chinese = np.flatnonzero(inner_classes()[codes] == HAN) if self.cut else ()
+        if self.cut is None or len(chinese) == 0:
+            return np.zeros(0, dtype=bool)
+        ends = np.append(np.flatnonzero(codes == ord("\n")), len(codes))
+        starts = np.zeros(len(text) + 1, dtype=bool)
+        for line in np.unique(np.searchsorted(ends, chinese)).tolist():  # other lines are spared the segmenter
+            begin = ends[line - 1] + 1 if line else 0
+            widths = np.fromiter(map(len, self.cut(text[begin : ends[line]])), dtype=np.int64)
+            starts[begin + np.cumsum(widths)] = True
+        return starts[:-1]
+
+
+GIVEN = Segmenter("given")
 
 
 def segmenter(name: str) -> Segmenter:
-    """The segmenter of that name: `rjieba`, or `given` for text whose words are already spaced."""
+    """The segmenter of that name: `rjieba`, or `given` for text whose words are spaced already."""
     if name == "given":
-        return Segmenter("given", "", lambda run: [run])
-    import rjieba  # loads its dictionary (0.1 s): only where Chinese is cut
+        return GIVEN
+    import rjieba  # loads its dictionary: only where Chinese is cut
 
     return Segmenter("rjieba", version("rjieba"), rjieba.cut)
 
 
 def is_given(texts: Iterable[str]) -> bool:
     """True when the texts' Chinese words are spaced already: their runs are hardly longer than words."""
-    runs = [len(run) for text in texts for run in HAN_RUN.findall(text)]
-    return len(runs) >= 100 and sum(runs) / len(runs) < GIVEN_RUN
+    from stemma.tokens.scan import borders
+
+    codes = codes_of("\n".join(texts))
+    starts, ends = borders(codes, np.zeros(0, dtype=bool), inner_classes())
+    runs = (ends - starts)[inner_classes()[codes[starts]] == HAN]
+    return len(runs) >= ENOUGH_RUNS and float(runs.mean()) < GIVEN_RUN
 
 
 def word_spans(text: str, words: Segmenter) -> list[tuple[int, int]]:
     """The (start, end) of every word and of every other visible character of the raw text, in order."""
-    spans: list[tuple[int, int]] = []
-    for run in _RUNS.finditer(text):
-        start = run.start()
-        for word in words.cut(run[0]) if HAN_RUN.match(run[0]) else [run[0]]:
-            spans.append((start, start + len(word)))
-            start += len(word)
-    return spans
+    from stemma.tokens.scan import borders
+
+    codes = codes_of(text)
+    starts, ends = borders(codes, words.cuts(text, codes), inner_classes())
+    return list(zip(starts.tolist(), ends.tolist(), strict=True))
 
 
 def spoken(words: Sequence[str]) -> str:

@@ -9,10 +9,10 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 from stemma.errors import DataError
 from stemma.tokens.pieces import Pieces, pipeline
 from stemma.tokens.sample import batches, even_sample
+from stemma.tokens.scripts import PLACES, codes_of
 from stemma.tokens.settings import SPECIALS, Config
 
 CHARACTER_SHARE = 0.75  # of the vocabulary at most for single characters (a Chinese text has thousands)
-_PLACES = 0x110000
 
 
 def learn(texts: Iterator[str], config: Config) -> Pieces:
@@ -65,13 +65,13 @@ def _alphabet(normal: Sequence[str], config: Config, specials: int) -> tuple[lis
 
     The most frequent come first (ties by code point), while they take no more than their share of the vocabulary.
     """
-    counts = np.zeros(_PLACES, dtype=np.int64)
-    inside = np.zeros(_PLACES, dtype=bool)
+    counts = np.zeros(PLACES, dtype=np.int64)
+    inside = np.zeros(PLACES, dtype=bool)
     for text in normal:
-        codes = np.frombuffer(text.encode("utf-32-le"), dtype=np.uint32)
+        codes = codes_of(text)
         seen, times = np.unique(codes, return_counts=True)
         counts[seen] += times
-        breaks = np.zeros(_PLACES, dtype=bool)
+        breaks = np.zeros(PLACES, dtype=bool)
         breaks[[code for code in seen.tolist() if chr(code).isspace() or _is_punctuation(chr(code))]] = True
         word = ~breaks[codes]
         inside[codes[1:][word[1:] & word[:-1]]] = True

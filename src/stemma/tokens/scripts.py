@@ -1,9 +1,13 @@
-"""Character classes, as the insides of regular-expression brackets: Chinese, word characters, marks, symbols."""
+"""Character classes: what is a letter, a mark, Chinese, a symbol or a separator, as a table over all code points."""
 
-import sys
 import unicodedata
 from functools import lru_cache
 
+import numpy as np
+
+SEPARATOR, WORD, MARK, HAN, SYMBOL, APOSTROPHE = range(6)
+
+PLACES = 0x110000  # code points
 # Google BERT's blocks of Chinese characters (tokenization.py), and the ideographic zero of 二〇一九.
 HAN_BLOCKS = (
     (0x3007, 0x3007),
@@ -17,7 +21,40 @@ HAN_BLOCKS = (
     (0x2F800, 0x2FA1F),
 )
 JOINERS = (0x200C, 0x200D)  # keep Persian and Indic words, and emoji families, in one piece
-UNICODE_VERSION = unicodedata.unidata_version  # classes follow it: recorded with every tokenizer
+UNICODE_VERSION = unicodedata.unidata_version  # the classes follow it: recorded with every tokenizer
+
+_BY_CATEGORY = {"L": WORD, "N": WORD, "M": MARK, "P": SYMBOL, "S": SYMBOL, "Z": SEPARATOR, "C": SEPARATOR, "Cn": SYMBOL, "Co": SYMBOL}
+
+
+@lru_cache(maxsize=1)
+def word_classes() -> np.ndarray:
+    """The class of every code point for words that keep their inner apostrophes (don't)."""
+    classes = inner_classes().copy()
+    classes[[ord("'"), ord("’")]] = APOSTROPHE
+    return classes
+
+
+@lru_cache(maxsize=1)
+def inner_classes() -> np.ndarray:
+    """The class of every code point for words that no punctuation joins."""
+    classes = np.full(PLACES, SYMBOL, dtype=np.uint8)
+    for low, high in ((0, 0x33480), (0xE0000, 0xE01F0)):  # elsewhere nothing is assigned but private use
+        categories = [unicodedata.category(chr(code)) for code in range(low, high)]
+        classes[low:high] = [_BY_CATEGORY.get(category) or _BY_CATEGORY[category[0]] for category in categories]
+    classes[0xD800:0xE000] = SEPARATOR  # lone surrogates are no text
+    classes[ord("_")] = WORD
+    classes[list(JOINERS)] = MARK
+    for low, high in HAN_BLOCKS:
+        classes[low : high + 1] = HAN
+    return classes
+
+
+@lru_cache(maxsize=1)
+def token_classes() -> np.ndarray:
+    """All but KenLM's delimiters (lm/builder/corpus_count.cc) makes tokens; U+3000 is no delimiter."""
+    classes = np.full(PLACES, WORD, dtype=np.uint8)
+    classes[[0, 9, 10, 13, 32]] = SEPARATOR
+    return classes
 
 
 def is_han(character: str) -> bool:
@@ -26,39 +63,6 @@ def is_han(character: str) -> bool:
     return code >= 0x3007 and any(low <= code <= high for low, high in HAN_BLOCKS)
 
 
-def _brackets(blocks: list[tuple[int, int]]) -> str:
-    return "".join(f"\\U{low:08x}-\\U{high:08x}" if high > low else f"\\U{low:08x}" for low, high in blocks)
-
-
-@lru_cache(maxsize=1)
-def _blocks() -> dict[str, list[tuple[int, int]]]:
-    """Runs of code points by class: w word, m mark, s symbol; separators and controls are in none."""
-    blocks: dict[str, list[tuple[int, int]]] = {"w": [], "m": [], "s": []}
-    for low, high in ((0, 0x33480), (0xE0100, 0xE01F0)):  # what Unicode has assigned, private planes aside
-        for code in range(low, high):
-            kind = _kind(code)
-            if kind:
-                runs = blocks[kind]
-                if runs and runs[-1][1] == code - 1:
-                    runs[-1] = (runs[-1][0], code)
-                else:
-                    runs.append((code, code))
-    blocks["s"].append((0xF0000, sys.maxunicode))
-    return blocks
-
-
-def _kind(code: int) -> str:
-    category = unicodedata.category(chr(code))
-    if category[0] == "M" or code in JOINERS:
-        return "m"
-    if is_han(chr(code)):
-        return ""
-    if category[0] in "LN" or code == 0x5F:
-        return "w"
-    return "s" if category[0] in "PS" or category in ("Co", "Cn") else ""
-
-
-HAN = _brackets(list(HAN_BLOCKS))
-WORD = _brackets(_blocks()["w"])
-MARK = _brackets(_blocks()["m"])
-SYMBOL = _brackets(_blocks()["s"])
+def codes_of(text: str) -> np.ndarray:
+    """The text's code points."""
+    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)

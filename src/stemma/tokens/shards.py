@@ -1,4 +1,4 @@
-"""Shards: documents in groups of about two million characters, encoded by worker processes into one file each.
+"""Shards: documents in groups of about a million characters, encoded by worker processes into one file each.
 
 A shard's file holds its ids (uint32) and its sentences' lengths (int64), and stands beside a small JSON with its
 facts and checksum, written last: a shard without it was not finished.
@@ -6,8 +6,10 @@ facts and checksum, written last: a shard without it was not finished.
 
 import hashlib
 import os
+import sys
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
@@ -19,7 +21,7 @@ from stemma.tokens.files import read_json, write_json, write_whole
 from stemma.tokens.store import checksum
 from stemma.tokens.tokenizer import Tokenizer
 
-SHARD = 2_000_000  # characters: small enough for memory, large enough to drown the cost of a file
+SHARD = 1_000_000  # characters: small enough for memory, large enough to drown the cost of a file
 
 
 @dataclass(frozen=True)
@@ -75,8 +77,7 @@ def encode_shard(shard: Shard, tokenizer: Tokenizer, folder: Path) -> Path:
 def _encoded(shard: Shard, tokenizer: Tokenizer) -> tuple[np.ndarray, np.ndarray, dict]:
     """The ids, the lengths of the sentences that have any, and what the header and the merge want to know."""
     flat = [sentence for sentences in shard.documents for sentence in sentences]
-    rows = tokenizer.encode_batch(flat)
-    lengths = np.fromiter(map(len, rows), np.int64, len(rows))
+    ids, lengths = tokenizer.encode_flat(flat)
     owner = np.repeat(np.arange(len(shard.documents)), [len(sentences) for sentences in shard.documents])
     joins = sum(max(len(sentences) - 1, 0) for sentences in shard.documents) + shard.continues  # the spaces of Document.text
     facts = {
@@ -89,7 +90,6 @@ def _encoded(shard: Shard, tokenizer: Tokenizer) -> tuple[np.ndarray, np.ndarray
         "documents": np.bincount(owner[lengths > 0], minlength=len(shard.documents)).tolist(),  # sentences of each
         "continues": shard.continues,
     }
-    ids = np.concatenate(rows) if rows else np.zeros(0)
     return ids.astype("<u4"), lengths[lengths > 0].astype("<i8"), facts
 
 
@@ -102,13 +102,28 @@ class Pool:
 
     def submit(self, shard: Shard) -> Future:
         """The future path of the encoded shard."""
-        return self._pool.submit(_work, shard)
+        with _main_hidden():
+            return self._pool.submit(_work, shard)
 
     def __enter__(self) -> "Pool":
         return self
 
     def __exit__(self, *_) -> None:
         self._pool.shutdown(wait=True, cancel_futures=True)
+
+
+@contextmanager
+def _main_hidden() -> Iterator[None]:
+    """A spawned process runs the caller's script again to find its names; ours needs none of them. Hidden, a script
+    without `if __name__ == "__main__"` may build too."""
+    main = sys.modules["__main__"].__dict__
+    kept = {name: main[name] for name in ("__file__", "__spec__") if name in main}
+    main.pop("__file__", None)
+    main["__spec__"] = None
+    try:
+        yield
+    finally:
+        main.update(kept)
 
 
 _worker: tuple[Tokenizer, Path]

@@ -1,77 +1,56 @@
 """Words as tokens: split at white space alone (KenLM's manner) or also at punctuation, Chinese cut by a segmenter."""
 
-import re
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice
 
 import numpy as np
 
-from stemma.tokens.chinese import HAN_RUN, Segmenter, is_given, segmenter, spoken
-from stemma.tokens.scripts import HAN, HAN_BLOCKS, MARK, SYMBOL, WORD
+from stemma.tokens.chinese import GIVEN, Segmenter, is_given, segmenter, spoken
+from stemma.tokens.sample import batches
+from stemma.tokens.scripts import HAN_BLOCKS, codes_of, token_classes, word_classes
 from stemma.tokens.settings import SPECIALS, Config
 
-# A word keeps its inner apostrophes (don't); a symbol takes its marks and joiners along (❤️).
-WORDS = re.compile(
-    f"[{WORD}{MARK}]+(?:['’][{WORD}{MARK}]+)*|[{HAN}][{HAN}{MARK}]*|[{SYMBOL}](?:[{MARK}]+[{SYMBOL}]?)*"
-)
-_HAN = "[" + "".join(f"\\x{{{low:x}}}-\\x{{{high:x}}}" for low, high in HAN_BLOCKS) + "]"
-_WORD = rf"(?:(?!{_HAN})[\p{{L}}\p{{N}}_]|[\p{{M}}\x{{200C}}\x{{200D}}])+"
-JSON_WORDS = (  # the same in the syntax of tokenizer.json
-    rf"{_WORD}(?:['’]{_WORD})*|{_HAN}(?:{_HAN}|[\p{{M}}\x{{200C}}\x{{200D}}])*"
-    r"|[\p{P}\p{S}\p{Co}\p{Cn}](?:[\p{M}\x{200C}\x{200D}]+[\p{P}\p{S}\p{Co}\p{Cn}]?)*"
-)
-TOKENS = re.compile("[^\0\t\n\r ]+")  # KenLM's delimiters (lm/builder/corpus_count.cc); U+3000 is none
 SAMPLE = 1000  # texts that tell whether Chinese words are given
+_JSON_HAN = "[" + "".join(f"\\x{{{low:x}}}-\\x{{{high:x}}}" for low, high in HAN_BLOCKS) + "]"
+_JSON_MARK = r"[\p{M}\x{200C}\x{200D}]"
+_JSON_WORD = rf"(?:(?!{_JSON_HAN})[\p{{L}}\p{{N}}_]|{_JSON_MARK})+"
+_JSON_SYMBOL = r"(?!_)[\p{P}\p{S}\p{Co}\p{Cn}]"
+# The rules of `scan` in the syntax of tokenizer.json, for the programs that open it.
+JSON_WORDS = (
+    rf"{_JSON_WORD}(?:['’]{_JSON_WORD})*|{_JSON_HAN}(?:{_JSON_HAN}|{_JSON_MARK})*"
+    rf"|{_JSON_SYMBOL}(?:{_JSON_MARK}+(?:{_JSON_SYMBOL})?)*"
+)
+JSON_TOKENS = r"[^\x{0}\t\n\r ]+"
 
 
 class Words:
     """Encodes and decodes by a list of words; a word that is not in the list is unknown."""
 
     def __init__(self, config: Config, tokens: Sequence[str], words: Segmenter) -> None:
+        from stemma.tokens.scan import WordTable
+
         self.config, self.words, self.tokens = config, words, list(tokens)
-        specials = len(SPECIALS[config.kind])  # never looked up: text cannot forge a special
-        self._index = {token: i for i, token in enumerate(self.tokens) if i >= specials}
-        self._pattern = TOKENS if config.kind == "whitespace" else WORDS
+        self._specials = len(SPECIALS[config.kind])  # not in the table: text cannot forge a special
+        self._table = WordTable()
+        known = self.tokens[self._specials :]
+        ends = np.cumsum([len(token) for token in known], dtype=np.int64)
+        self._table.add(codes_of("".join(known)), np.concatenate(([0], ends[:-1])) if known else ends, ends)
 
-    def split(self, text: str) -> list[str]:
-        """The text's words in their normal form."""
-        if self.config.lowercase:
-            text = text.lower()
-        if self.config.kind == "word" and self.words.name != "given":
-            text = self.words.spaced(text)
-        return self._pattern.findall(text)
-
-    def encode_batch(self, texts: Sequence[str]) -> list[np.ndarray]:
-        """The ids of each text."""
-        get = self._index.get
-        return [np.array([get(word, 0) for word in self.split(text)], dtype=np.uint32) for text in texts]
+    def encode_flat(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        """The ids of all texts one after the other, and how many each text has."""
+        codes, starts, ends, begins = _cut(texts, self.config, self.words)
+        return self._ids(codes, starts, ends), np.diff(np.searchsorted(starts, begins))
 
     def encode_offsets(self, text: str) -> tuple[np.ndarray, list[tuple[int, int]]]:
         """The ids, and the (start, end) of each in the raw text."""
-        lowered = text.lower() if self.config.lowercase else text
-        spans = list(self._spans(lowered))
-        ids = np.array([self._index.get(lowered[start:end], 0) for start, end in spans], dtype=np.uint32)
-        return ids, spans if len(lowered) == len(text) else _raw_places(text, spans)
+        codes, starts, ends, _ = _cut([text], self.config, self.words)
+        spans = list(zip(starts.tolist(), ends.tolist(), strict=True))
+        return self._ids(codes, starts, ends), spans if len(codes) == len(text) else _raw_places(text, spans)
 
     def decode(self, ids: Iterable[int]) -> str:
-        """The words joined by spaces, but none between the words of a Chinese run that a segmenter cut."""
+        """The words joined by spaces, or as Chinese is written where a segmenter cut them."""
         words = [self.tokens[i] for i in ids]
-        if self.config.kind == "whitespace" or self.words.name == "given":
-            return " ".join(words)
-        return spoken(words)
-
-    def _spans(self, text: str) -> Iterator[tuple[int, int]]:
-        cut = self.config.kind == "word" and self.words.name != "given"
-        for match in self._pattern.finditer(text):
-            if not cut or not HAN_RUN.search(match[0]):
-                yield match.span()
-                continue
-            start = match.start()
-            for run in re.split(f"([{HAN}]+)", match[0]):
-                for word in self.words.cut(run) if HAN_RUN.match(run) else [run] * bool(run):
-                    yield start, start + len(word)
-                    start += len(word)
+        return " ".join(words) if self.words is GIVEN else spoken(words)
 
     def to_rust(self):
         """The same vocabulary as a `tokenizers.Tokenizer` (which cannot segment Chinese)."""
@@ -81,9 +60,27 @@ class Words:
         rust = Tokenizer(models.WordLevel({token: i for i, token in enumerate(self.tokens)}, unknown))
         if self.config.lowercase:
             rust.normalizer = normalizers.Lowercase()
-        pattern = r"[^\x{0}\t\n\r ]+" if self.config.kind == "whitespace" else JSON_WORDS
+        pattern = JSON_TOKENS if self.config.kind == "whitespace" else JSON_WORDS
         rust.pre_tokenizer = pre_tokenizers.Split(Regex(pattern), "removed", invert=True)
         return rust
+
+    def _ids(self, codes: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
+        found = self._table.find(codes, starts, ends)
+        return np.where(found < 0, 0, found + self._specials).astype(np.uint32)
+
+
+def _cut(texts: Sequence[str], config: Config, words: Segmenter) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Code points of all texts, the words' starts and ends in them, and where each text begins."""
+    from stemma.tokens.scan import borders  # Numba takes half a second: only where words are cut
+
+    if config.lowercase:
+        texts = [text.lower() for text in texts]
+    joined = "\n".join(texts)
+    codes = codes_of(joined)
+    classes = token_classes() if config.kind == "whitespace" else word_classes()
+    starts, ends = borders(codes, words.cuts(joined, codes), classes)
+    begins = np.cumsum([0, *(len(text) + 1 for text in texts)])
+    return codes, starts, ends, begins
 
 
 def _raw_places(text: str, spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
@@ -94,23 +91,24 @@ def _raw_places(text: str, spans: list[tuple[int, int]]) -> list[tuple[int, int]
 
 def learn(texts: Iterator[str], config: Config) -> Words:
     """The words of the texts: by count, ties by first appearance (`word`), or by first appearance (`whitespace`)."""
+    from stemma.tokens.scan import WordTable
+
     head = list(islice(texts, SAMPLE))
-    name = config.words
-    if config.kind == "whitespace" or (name == "auto" and is_given(head)):
-        name = "given"
-    cutter = Words(config, [], segmenter("rjieba" if name == "auto" else name))
-    counts: Counter[str] = Counter()  # keeps the order of first appearance
-    for text in chain(head, texts):
-        counts.update(cutter.split(text))
-    return Words(config, _kept(counts, config), cutter.words)
+    given = config.kind == "whitespace" or config.words == "given" or (config.words == "auto" and is_given(head))
+    words = GIVEN if given else segmenter("rjieba")
+    table = WordTable()
+    for batch in batches(chain(head, texts)):
+        table.add(*_cut(batch, config, words)[:3])
+    return Words(config, _kept(table, config), words)
 
 
-def _kept(counts: Counter[str], config: Config) -> list[str]:
+def _kept(table, config: Config) -> list[str]:
     specials = list(SPECIALS[config.kind].values())
-    room = config.vocab_size - len(specials) if config.vocab_size else None
-    words = [word for word, count in counts.items() if count >= config.min_count and word not in specials]
-    by_count = sorted(words, key=counts.__getitem__, reverse=True)[:room]  # sorted() is stable: ties by first appearance
+    order = np.argsort(-table.counts, kind="stable")[: np.count_nonzero(table.counts >= config.min_count)]
+    room = config.vocab_size - len(specials) if config.vocab_size else len(order)
+    order = order[: room + len(specials)]  # a few more, should the text write specials
+    known = dict(zip(order.tolist(), table.words(order), strict=True))
+    order = np.array([i for i in order.tolist() if known[i] not in specials][:room], dtype=np.int64)
     if config.kind == "whitespace":  # KenLM's own order of ids
-        frequent = set(by_count)
-        by_count = [word for word in words if word in frequent]
-    return specials + by_count
+        order = np.sort(order)
+    return specials + [known[i] for i in order.tolist()]
