@@ -22,7 +22,7 @@ def disk_budget(path: Path, clear: Path | None = None) -> Iterator[None]:
             shutil.rmtree(clear, ignore_errors=True)
         if not full or isinstance(error, BudgetError):
             raise
-        wrong, expected = f"{path}: {os.strerror(error.errno)}", "room for the tokens of the corpus"
+        wrong, expected = f"{path}: {error.strerror}", "room for the tokens of the corpus"
         raise BudgetError(wrong, expected, "free disk space, then run the same command again") from error
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 
 from stemma.errors import DataError
-from stemma.tokens.pieces import Pieces, pipeline
+from stemma.tokens.pieces import Pieces, pipeline, unigram_normaliser
 from stemma.tokens.sample import batches, even_sample
 from stemma.tokens.scripts import PLACES, codes_of
 from stemma.tokens.settings import SPECIALS, Config
@@ -91,8 +91,10 @@ def _is_punctuation(character: str) -> bool:
 
 
 def _unigram(sample: Sequence[str], config: Config) -> models.Model:
-    rust = pipeline(config, models.Unigram())
-    specials = list(SPECIALS["unigram"].values())
-    trainer = trainers.UnigramTrainer(vocab_size=config.vocab_size, special_tokens=specials, unk_token="<unk>", show_progress=False)
-    rust.train_from_iterator(sample, trainer)
-    return rust.model
+    from stemma.tokens.unigram import learn_pieces  # compiled code: only where it is used
+
+    specials = [(special, 0.0) for special in SPECIALS["unigram"].values()]
+    wanted = config.vocab_size - len(specials)
+    normalise = unigram_normaliser(config).normalize_str
+    pieces = learn_pieces(sample, normalise, wanted, int(CHARACTER_SHARE * wanted), config.min_count)
+    return models.Unigram(specials + pieces, unk_id=1)

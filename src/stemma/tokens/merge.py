@@ -44,6 +44,7 @@ def merge(paths: Sequence[Path], tokenizer: Tokenizer, folder: Path, fingerprint
     files["sentences.bin"].add(np.zeros(1, np.int64))
     for path in paths:
         facts = read_json(path.with_suffix(".json"))
+        assert facts is not None, path
         ids, lengths = _read(path, facts)
         files["ids.bin"].add(ids)
         files["sentences.bin"].add(sums["tokens"] + np.cumsum(lengths))

@@ -60,10 +60,16 @@ def pipeline(config: Config, model: models.Model) -> Tokenizer:
         rust.decoder = decoders.ByteLevel()
         rust.post_processor = processors.ByteLevel(trim_offsets=True)
     else:
-        lower = [normalizers.Lowercase()] if config.lowercase else []
-        spaces = [normalizers.Replace(Regex(r"\s+"), " "), normalizers.Strip()]
-        rust.normalizer = normalizers.Sequence([normalizers.NFKC(), *lower, *spaces])
-        rust.pre_tokenizer = pre_tokenizers.Metaspace(replacement=SPACE, prepend_scheme="always")
+        rust.normalizer = unigram_normaliser(config)
+        metaspace = pre_tokenizers.Metaspace(replacement=SPACE, prepend_scheme="always")
+        # A "<" alone: text that writes the name of a special must not become one.
+        rust.pre_tokenizer = pre_tokenizers.Sequence([metaspace, pre_tokenizers.Split("<", "isolated")])
         rust.decoder = decoders.Metaspace(replacement=SPACE, prepend_scheme="always")
     rust.add_special_tokens(list(dict.fromkeys(written.values())))
     return rust
+
+
+def unigram_normaliser(config: Config) -> normalizers.Normalizer:
+    """NFKC, lower-cased if the config says so, runs of white space as one space, none at the ends."""
+    lower = [normalizers.Lowercase()] if config.lowercase else []
+    return normalizers.Sequence([normalizers.NFKC(), *lower, normalizers.Replace(Regex(r"\s+"), " "), normalizers.Strip()])

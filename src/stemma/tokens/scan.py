@@ -79,6 +79,10 @@ class WordTable:
         """How often each word was added."""
         return self._counts[: self.size]
 
+    def text(self) -> tuple[np.ndarray, np.ndarray]:
+        """The code points of all words one after the other, and the place where each begins, with the end."""
+        return self._arena[: self._places[self.size]], self._places[: self.size + 1]
+
     def words(self, indices: np.ndarray) -> list[str]:
         """The words of these indices."""
         text = self._arena[: self._places[self.size]].tobytes().decode("utf-32-le", "surrogatepass")

@@ -117,7 +117,7 @@ def _main_hidden() -> Iterator[None]:
     """A spawned process runs the caller's script again to find its names; ours needs none of them. Hidden, a script
     without `if __name__ == "__main__"` may build too."""
     main = sys.modules["__main__"].__dict__
-    kept = {name: main[name] for name in ("__file__", "__spec__") if name in main}
+    kept = {name: main[name] for name in main if name in ("__file__", "__spec__")}
     main.pop("__file__", None)
     main["__spec__"] = None
     try:

@@ -1,0 +1,205 @@
+"""Every kind: round trips, offsets, files that other programs open, and refusals."""
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tokens_texts import CHINESE, ENGLISH, KINDS, ODD, TEXTS, config
+
+from stemma.errors import DataError, UsageError
+from stemma.tokens.tokenizer import Config, Tokenizer, train
+
+SPECIALS = {
+    "word": {"unk": 0, "bos": 1, "eos": 2},
+    "whitespace": {"unk": 0, "bos": 1, "eos": 2},
+    "char": {"unk": 0, "bos": 1, "eos": 2},
+    "wordpiece": {"pad": 0, "unk": 1, "cls": 2, "sep": 3, "mask": 4},
+    "bpe": {"eos": 0, "bos": 0},
+    "unigram": {"pad": 0, "unk": 1, "cls": 2, "sep": 3, "mask": 4, "eos": 5, "bos": 6},
+}
+any_text = st.one_of(
+    st.text(st.characters(exclude_categories=["Cs"]), max_size=40),
+    st.text("the mill 'don’t ran 语言模型预测，。2019 👨‍👩‍👧❤️\u3000\t", max_size=40),
+    st.sampled_from(ENGLISH + CHINESE + ODD),
+)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_specials_have_the_first_ids(tokenizers, kind):
+    tokenizer = tokenizers[kind]
+    assert tokenizer.specials == SPECIALS[kind]
+    assert tokenizer.facts().vocab_size == tokenizer.vocab_size == len(tokenizer.tokens)
+    assert all(tokenizer.id(tokenizer.token(i)) == i for i in range(tokenizer.vocab_size))
+    assert tokenizer.id("no such token") is None
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_text_cannot_forge_a_special(tokenizers, kind):
+    tokenizer = tokenizers[kind]
+    hidden = {i for role, i in tokenizer.specials.items() if role != "unk"}
+    written = [tokenizer.token(i) for i in sorted({*tokenizer.specials.values()})]
+    for text in (*written, " ".join(written), "the " + written[-1]):
+        assert hidden.isdisjoint(tokenizer.encode(text).tolist())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_saved_tokenizer_is_the_same(tokenizers, kind, tmp_path):
+    tokenizer = tokenizers[kind]
+    tokenizer.save(tmp_path / "tokenizer.json")
+    again = Tokenizer.load(tmp_path / "tokenizer.json")
+    assert (again.config, again.tokens, again.fingerprint) == (tokenizer.config, tokenizer.tokens, tokenizer.fingerprint)
+    for text in TEXTS[:10] + ODD:
+        np.testing.assert_array_equal(again.encode(text), tokenizer.encode(text))
+    again.save(tmp_path / "again.json")
+    assert (tmp_path / "again.json").read_bytes() == (tmp_path / "tokenizer.json").read_bytes()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_file_opens_in_the_tokenizers_library(tokenizers, kind, tmp_path):
+    from tokenizers import Tokenizer as Rust
+
+    tokenizers[kind].save(tmp_path / "tokenizer.json")
+    rust = Rust.from_file(str(tmp_path / "tokenizer.json"))
+    assert rust.get_vocab_size() == tokenizers[kind].vocab_size
+    for text in ENGLISH + (CHINESE if kind != "word" else []):  # that file format cannot segment Chinese
+        assert rust.encode(text, add_special_tokens=False).ids == tokenizers[kind].encode(text).tolist()
+
+
+def test_the_file_opens_in_transformers(tokenizers, tmp_path):
+    transformers = pytest.importorskip("transformers")
+    for kind in KINDS:
+        tokenizers[kind].save(tmp_path / "tokenizer.json")
+        theirs = transformers.PreTrainedTokenizerFast(tokenizer_file=str(tmp_path / "tokenizer.json"))
+        assert theirs(ENGLISH[0], add_special_tokens=False)["input_ids"] == tokenizers[kind].encode(ENGLISH[0]).tolist()
+
+
+def test_the_wordpiece_file_frames_like_bert(tokenizers, tmp_path):
+    from tokenizers import Tokenizer as Rust
+
+    tokenizers["wordpiece"].save(tmp_path / "tokenizer.json")
+    encoding = Rust.from_file(str(tmp_path / "tokenizer.json")).encode("the mill", "the cat")
+    assert encoding.tokens[0] == "[CLS]" and encoding.tokens.count("[SEP]") == 2 and encoding.type_ids[-1] == 1
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@settings(max_examples=60, deadline=None)
+@given(texts=st.lists(any_text, max_size=5))
+def test_a_batch_is_its_texts_and_offsets_are_in_order(tokenizers, kind, texts):
+    tokenizer = tokenizers[kind]
+    rows = tokenizer.encode_batch(texts)
+    assert len(rows) == len(texts)
+    for text, row in zip(texts, rows, strict=True):
+        ids, spans = tokenizer.encode_offsets(text)
+        np.testing.assert_array_equal(ids, row)
+        assert all(0 <= start <= end <= len(text) for start, end in spans)
+        assert spans == sorted(spans) and len(spans) == len(ids)
+
+
+@settings(max_examples=200, deadline=None)
+@given(text=any_text)
+def test_bpe_gives_the_text_back_less_one_space_at_its_start(tokenizers, text):
+    assert tokenizers["bpe"].decode(tokenizers["bpe"].encode(text)) == text.removeprefix(" ")
+
+
+@settings(max_examples=200, deadline=None)
+@given(text=any_text)
+def test_char_gives_the_text_back_but_for_unknown_characters(tokenizers, text):
+    tokenizer = tokenizers["char"]
+    known = {token: token for token in tokenizer.tokens[3:]} | {" ": " "}
+    known.pop("▁")
+    assert tokenizer.decode(tokenizer.encode(text)) == "".join(known.get(c, "\ufffd") for c in text)
+
+
+@settings(max_examples=200, deadline=None)
+@given(text=any_text)
+def test_whitespace_gives_the_tokens_back_between_single_spaces(tokenizers, text):
+    known = set(tokenizers["whitespace"].tokens[3:])
+    tokens = [t for t in text.translate(dict.fromkeys(b"\0\t\n\r", " ")).split(" ") if t]
+    assert tokenizers["whitespace"].decode(tokenizers["whitespace"].encode(text)) == " ".join(t if t in known else "<unk>" for t in tokens)
+
+
+@pytest.mark.parametrize("text", ENGLISH + CHINESE)
+def test_wordpiece_and_words_lose_only_spaces(tokenizers, text):
+    for kind in ("wordpiece", "word"):
+        back = tokenizers[kind].decode(tokenizers[kind].encode(text))
+        assert back.replace(" ", "") == text.replace(" ", "")
+        np.testing.assert_array_equal(tokenizers["wordpiece"].encode(back), tokenizers["wordpiece"].encode(text))
+
+
+@pytest.mark.parametrize("text", [*ENGLISH, *CHINESE, "  two   spaces "])
+def test_unigram_gives_the_text_back_with_single_spaces(tokenizers, text):
+    import unicodedata
+
+    expected = " ".join(unicodedata.normalize("NFKC", text).split())
+    assert tokenizers["unigram"].decode(tokenizers["unigram"].encode(text)) == expected
+
+
+def test_chinese_is_written_without_spaces(tokenizers):
+    text = "我们使用语言模型来预测下一个词的probability。"
+    for kind in ("word", "wordpiece"):
+        assert tokenizers[kind].decode(tokenizers[kind].encode(text)) == "我们使用语言模型来预测下一个词的 probability。"
+
+
+def test_offsets_refer_to_the_raw_text():
+    for kind in ("word", "wordpiece", "char"):
+        tokenizer = train(iter(["istanbul café"] * 3), config(kind, lowercase=True))
+        ids, spans = tokenizer.encode_offsets("İ CAFÉ")
+        assert "".join("İ CAFÉ"[start:end] for start, end in spans[-1:]) and spans[-1][1] == 6
+    ids, spans = train(iter(["the mill"]), config("word")).encode_offsets("the  mill, 语")
+    assert spans == [(0, 3), (5, 9), (9, 10), (11, 12)] and ids[0] and not ids[3]
+
+
+def test_the_mask_stays_visible_and_frames_do_not(tokenizers):
+    tokenizer = tokenizers["wordpiece"]
+    s = tokenizer.specials
+    ids = [s["cls"], *tokenizer.encode("the mill").tolist(), s["mask"], s["sep"], s["pad"], s["unk"]]
+    assert tokenizer.decode(ids) == "the mill [MASK] [UNK]"
+
+
+def test_lower_casing_drops_accents_in_wordpiece_only():
+    assert train(iter(["Été"] * 3), config("word", lowercase=True)).tokens[3:] == ["été"]
+    wordpiece = train(iter(["Été"] * 3), config("wordpiece", lowercase=True))
+    assert wordpiece.decode(wordpiece.encode("ÉTÉ")) == "ete"
+
+
+def test_a_file_of_another_program_loads(tmp_path):
+    from tokenizers import Tokenizer as Rust
+    from tokenizers import models
+
+    Rust(models.WordPiece({"[PAD]": 0, "[UNK]": 1, "[CLS]": 2, "[SEP]": 3, "[MASK]": 4, "a": 5}, unk_token="[UNK]")).save(str(tmp_path / "t.json"))
+    loaded = Tokenizer.load(tmp_path / "t.json")
+    assert loaded.kind == "wordpiece" and loaded.encode("a").tolist() == [5]
+
+
+@pytest.mark.parametrize(
+    ("settings", "mend"),
+    [
+        ({"kind": "words"}, "did you mean 'word'"),
+        ({"kind": "bpe", "lowercase": True}, "drop lowercase"),
+        ({"kind": "char", "words": "given"}, "set kind = word"),
+        ({"kind": "bpe", "vocab_size": 256}, "set vocab_size to 257"),
+        ({"kind": "wordpiece", "vocab_size": 0}, "set vocab_size to 32"),
+        ({"kind": "word", "vocab_size": 2}, "set vocab_size to 4"),
+    ],
+)
+def test_a_setting_that_the_kind_cannot_honour_is_refused(settings, mend):
+    with pytest.raises(UsageError, match=mend):
+        Config(**settings)
+
+
+@pytest.mark.parametrize("content", ["", "{}", "[]", '{"model": {"type": "Other", "vocab": {}}}', "\0"])
+def test_a_damaged_file_is_refused_by_name(tmp_path, content):
+    path = tmp_path / "tokenizer.json"
+    path.write_text(content, encoding="utf-8")
+    with pytest.raises(DataError, match=r"tokenizer\.json.*copy the file again"):
+        Tokenizer.load(path)
+    with pytest.raises(DataError, match="check the path"):
+        Tokenizer.load(tmp_path / "none.json")
+
+
+def test_the_config_and_the_segmenter_stand_in_the_file(tokenizers, tmp_path):
+    tokenizers["word"].save(tmp_path / "tokenizer.json")
+    own = json.loads((tmp_path / "tokenizer.json").read_text(encoding="utf-8"))["model"]["stemma"]
+    assert own["config"]["kind"] == "word" and own["segmenter"]["name"] == "rjieba" and own["segmenter"]["version"] and own["unicode"]
