@@ -1,5 +1,7 @@
 """Tiny runs of the descending generations, and a task that a linear head can learn, half English and half Chinese."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -9,10 +11,11 @@ from stemma.lineage.run import Run
 from stemma.lineage.table import find
 from stemma.tokens.tokenizer import Config as TokenizerConfig
 from stemma.tokens.tokenizer import train as train_tokenizer
+from stemma.training.count import count
 
 WORDS = {"neg": ["bad", "awful", "poor", "坏", "差", "糟"], "pos": ["good", "lovely", "fine", "好", "棒", "妙"]}
 FILLERS = ["the", "a", "film", "was", "it", "story", "of", "and", "but", "very", "的", "电影", "故事"]
-KINDS = {"bert": "wordpiece", "gpt": "bpe", "word2vec": "word"}
+KINDS = {"bert": "wordpiece", "gpt": "bpe", "word2vec": "word", "ngram": "word"}
 
 
 def make_examples(count: int, seed: int) -> list[Example]:
@@ -34,12 +37,29 @@ def make_run(name: str, dropout: float = 0.1) -> Run:
     tokenizer = train_tokenizer(iter(example.text for example in make_examples(300, 9)), TokenizerConfig(kind=kind, vocab_size=400, **size))
     row = find(name)
     config = row.sections()["model"]
+    if name == "ngram":
+        return Run(None, row, tokenizer, counted(row, tokenizer))
     sizes = (
         {"width": 20} if name == "word2vec" else {"width": 24, "depth": 3, "heads": 2, "inner": 40, "max_length": 48, "dropout": dropout}
     )
     torch.manual_seed(7)
     network = row.load_network()(config(**sizes), tokenizer.facts(np.ones(tokenizer.vocab_size, dtype=np.int64)))
     return Run(None, row, tokenizer, network)
+
+
+def counted(row, tokenizer):
+    """A trigram model of the task's kind of text."""
+    texts = tokenizer.encode_batch([example.text for example in make_examples(400, 8)])
+    starts = np.concatenate([[0], np.cumsum([len(ids) for ids in texts])])
+    ids = np.concatenate(texts).astype(np.uint32)
+    store = SimpleNamespace(ids=ids, sentence_starts=starts, counts=np.bincount(ids, minlength=tokenizer.vocab_size))
+    sections = row.sections()
+    return count(row, store, tokenizer.facts(store.counts), {"model": sections["model"](order=3), "objective": sections["objective"]()})
+
+
+@pytest.fixture(scope="session")
+def ngram():
+    return make_run("ngram")
 
 
 @pytest.fixture(scope="session", params=["bert", "gpt", "word2vec"])

@@ -35,7 +35,7 @@ def frame(network: Any, tokenizer: Any, examples: Sequence[Example], max_length:
     firsts = tokenizer.encode_batch([example.text for example in examples])
     seconds = iter(tokenizer.encode_batch([example.text_b for example in examples if example.text_b]))
     most = min(max_length, network.max_length or max_length)
-    room, room_of_pair = (max(most - len(network.frame(*empty)[0]), 1) for empty in (([],), ([], [])))
+    room, room_of_pair = max(most - len(network.frame([])[0]), 1), max(most - len(network.frame([], [])[0]), 1)
     ids, types, cut, tokens_cut = [], [], 0, 0
     for first, example in zip(firsts, examples, strict=True):
         second = next(seconds) if example.text_b else None

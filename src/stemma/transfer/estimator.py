@@ -17,6 +17,8 @@ from stemma.transfer.finetune import finetune
 from stemma.transfer.result import Classifier
 from stemma.transfer.settings import Config, Mode
 
+Texts = Sequence[str] | Sequence[tuple[str, str]]  # single texts, or pairs
+
 
 class StemmaClassifier:
     """A text classifier on a pre-trained run (or the path of one).
@@ -31,37 +33,38 @@ class StemmaClassifier:
     def __init__(self, run: Run | str | Path, mode: Mode = "finetune", config: Config | None = None, seed: int = 1) -> None:
         self.run, self.mode, self.config, self.seed = run, mode, config, seed
 
-    def fit(self, X: Sequence[str] | Sequence[tuple[str, str]], y: Sequence[Any]) -> Self:
+    def fit(self, X: Texts, y: Sequence[Any]) -> Self:
         """Learns from texts `X` and their labels `y`; a part of them is held out to choose hyperparameters."""
-        texts, labels = list(X), np.asarray(y)
-        if len(texts) != len(labels):
-            raise DataError(f"{len(texts)} texts and {len(labels)} labels", "one label a text", "pass X and y of the same length")
+        labels = np.asarray(y)
+        if len(X) != len(labels):
+            raise DataError(f"{len(X)} texts and {len(labels)} labels", "one label a text", "pass X and y of the same length")
         self.classes_, numbers = np.unique(labels, return_inverse=True)
         digits = len(str(len(self.classes_)))
-        pairs = zip(*_columns(texts), numbers, strict=True)
+        pairs = zip(*_columns(X), numbers, strict=True)
         examples = [Example(a, f"{k:0{digits}d}", b) for a, b, k in pairs]
         config = dataclasses.replace(self.config or Config(), seeds=(self.seed,))
         run = self.run if not isinstance(self.run, (str, Path)) else Run.open(self.run)
         self.result_: Classifier = finetune(run, train=examples, mode=self.mode, config=config)
         return self
 
-    def predict(self, X: Sequence[str] | Sequence[tuple[str, str]]) -> np.ndarray:
+    def predict(self, X: Texts) -> np.ndarray:
         """The label of each text, of the kind that `fit` was given."""
-        return self.classes_[self.predict_proba(X).argmax(1)]
+        probabilities = self.predict_proba(X)
+        return self.classes_[probabilities.argmax(1)]
 
-    def predict_proba(self, X: Sequence[str] | Sequence[tuple[str, str]]) -> np.ndarray:
+    def predict_proba(self, X: Texts) -> np.ndarray:
         """Probabilities (N K) in the order of `classes_`."""
         return self._fitted().predict(*_columns(X))[1]
 
-    def transform(self, X: Sequence[str] | Sequence[tuple[str, str]]) -> np.ndarray:
+    def transform(self, X: Texts) -> np.ndarray:
         """The vector of each text that the head reads (N F): features for another estimator."""
         return self._fitted().vectors(*_columns(X))
 
-    def fit_transform(self, X: Sequence[str] | Sequence[tuple[str, str]], y: Sequence[Any]) -> np.ndarray:
+    def fit_transform(self, X: Texts, y: Sequence[Any]) -> np.ndarray:
         """`fit`, then `transform` of the same texts."""
         return self.fit(X, y).transform(X)
 
-    def score(self, X: Sequence[str] | Sequence[tuple[str, str]], y: Sequence[Any]) -> float:
+    def score(self, X: Texts, y: Sequence[Any]) -> float:
         """Accuracy."""
         return float(np.mean(self.predict(X) == np.asarray(y)))
 
@@ -104,6 +107,6 @@ def _pair(text: str | tuple[str, str]) -> tuple[str, str]:
     return (text, "") if isinstance(text, str) else (text[0], text[1])
 
 
-def _columns(texts: Sequence[str] | Sequence[tuple[str, str]]) -> tuple[list[str], list[str]]:
+def _columns(texts: Texts) -> tuple[list[str], list[str]]:
     pairs = [_pair(text) for text in texts]
     return [a for a, _ in pairs], [b for _, b in pairs]

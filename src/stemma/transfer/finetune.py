@@ -64,6 +64,7 @@ def finetune(
         "generation": run.row.name,
         "head": recipe.head,
         "labels": list(names),
+        "pairs": any(example.text_b for example in examples),
         "examples": {"train": len(examples), "learning": len(learning), "selection": len(selection), "dev": len(judged)},
         "data": {"train": fingerprint(examples), "dev": fingerprint(judged) if judged else None},
         "cut": _cut(lesson.data),

@@ -11,7 +11,7 @@ from stemma import __version__
 from stemma.checkpoint import RunFolder
 from stemma.config import resolve, to_plain
 from stemma.corpus.task import Example
-from stemma.errors import RunError
+from stemma.errors import RunError, UsageError
 from stemma.lineage.run import Run
 from stemma.lineage.table import find
 from stemma.tokens.tokenizer import Tokenizer
@@ -78,6 +78,11 @@ class Classifier:
         return cls(run, facts["task"], settings, recipe, model, facts["labels"], facts)
 
     def _prepared(self, texts: Sequence[str], texts_b: Sequence[str] | None) -> Any:
+        if (texts_b is not None and any(texts_b)) != self.facts["pairs"] and len(texts):
+            wanted = "pairs of texts" if self.facts["pairs"] else "single texts"
+            raise UsageError(
+                f"this run learnt from {wanted}", "the same kind of input", "pass texts_b" if self.facts["pairs"] else "leave texts_b out"
+            )
         seconds = texts_b if texts_b is not None else [""] * len(texts)
         return self._recipe.prepare([Example(text=a, label="", text_b=b) for a, b in zip(texts, seconds, strict=True)])
 
