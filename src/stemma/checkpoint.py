@@ -54,7 +54,7 @@ def write_tensors(path: Path, tensors: Mapping[str, np.ndarray]) -> None:
 
     aside = path.with_name(f".{path.name}.aside")
     with _disk_full_told(path):
-        save_file({name: np.ascontiguousarray(array) for name, array in tensors.items()}, aside)
+        save_file({name: np.asarray(array, order="C") for name, array in tensors.items()}, aside)
         with aside.open("rb+") as file:
             os.fsync(file.fileno())
     os.replace(aside, path)
@@ -133,7 +133,9 @@ class RunFolder:
         """An existing run folder, its manifest read and the sizes of its files checked."""
         folder = cls(path)
         if not (path / "manifest.json").exists():
-            raise RunError(f"{path} is not a run folder: it has no manifest.json", "a folder made by stemma pretrain or finetune", "check the path")
+            raise RunError(
+                f"{path} is not a run folder: it has no manifest.json", "a folder made by stemma pretrain or finetune", "check the path"
+            )
         folder.manifest = _read_json(path / "manifest.json")
         if folder.manifest.get("format", 0) > FORMAT:
             raise RunError(f"{path} has run format {folder.manifest['format']}", f"format {FORMAT} or older", "update stemma")
@@ -141,14 +143,20 @@ class RunFolder:
             file = path / name
             if not file.exists() or file.stat().st_size != entry["bytes"]:
                 found = f"{file.stat().st_size} bytes" if file.exists() else "missing"
-                raise RunError(f"{file} is damaged: {found}", f"{entry['bytes']} bytes", "restore it from a copy, or run the same command again")
+                raise RunError(
+                    f"{file} is damaged: {found}", f"{entry['bytes']} bytes", "restore it from a copy, or run the same command again"
+                )
         return folder
 
     def verify(self) -> None:
         """Compares every file with its checksum; RunError names the first that differs."""
         for name, entry in self.manifest["files"].items():
             if checksum(self.path / name) != entry["blake2b"]:
-                raise RunError(f"{self.path / name} is damaged: its checksum differs", "the bytes that were written", "restore it from a copy, or train again")
+                raise RunError(
+                    f"{self.path / name} is damaged: its checksum differs",
+                    "the bytes that were written",
+                    "restore it from a copy, or train again",
+                )
 
     @property
     def config(self) -> dict[str, Any]:
@@ -169,7 +177,9 @@ class RunFolder:
         """The finished weights, memory-mapped and read-only."""
         if not self.finished:
             step = f" (saved at {self.manifest['state']})" if self.manifest.get("state") else ""
-            raise RunError(f"{self.path} is not finished{step}", "a finished run", "run the same pretrain command again: it goes on where it was")
+            raise RunError(
+                f"{self.path} is not finished{step}", "a finished run", "run the same pretrain command again: it goes on where it was"
+            )
         return map_tensors(self.path / "model.safetensors")
 
     def append_metrics(self, facts: list[dict[str, Any]]) -> None:
@@ -235,7 +245,9 @@ class RunFolder:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
-                raise RunError(f"{self.path} is in use by another process", "one writer a run folder", "wait for it, or choose another --out") from error
+                raise RunError(
+                    f"{self.path} is in use by another process", "one writer a run folder", "wait for it, or choose another --out"
+                ) from error
             yield
 
     def _commit(self, state: str | None, metrics_bytes: int, finished: bool) -> None:
@@ -302,5 +314,7 @@ def _disk_full_told(path: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             free = shutil.disk_usage(path.parent).free // 2**20
-            raise BudgetError(f"{path}: the disk is full ({free} MiB free)", "room for the run folder", "free some space and run the same command again") from error
+            raise BudgetError(
+                f"{path}: the disk is full ({free} MiB free)", "room for the run folder", "free some space and run the same command again"
+            ) from error
         raise

@@ -20,9 +20,15 @@ def load_weights(network: nn.Module, arrays: Mapping[str, np.ndarray]) -> None:
     for name, array in arrays.items():
         if name not in places or tuple(places[name].shape) != array.shape:
             there = tuple(places[name].shape) if name in places else "no such tensor"
-            raise RunError(f"the weights hold {name} {array.shape}, the network {there}", "weights of this network", "check that config.json belongs to them")
+            raise RunError(
+                f"the weights hold {name} {array.shape}, the network {there}",
+                "weights of this network",
+                "check that config.json belongs to them",
+            )
     if missing := places.keys() - arrays.keys():
-        raise RunError(f"the weights lack {', '.join(sorted(missing))}", "weights of this network", "check that config.json belongs to them")
+        raise RunError(
+            f"the weights lack {', '.join(sorted(missing))}", "weights of this network", "check that config.json belongs to them"
+        )
     with torch.no_grad():
         for name, array in arrays.items():
             places[name].copy_(torch.tensor(array))

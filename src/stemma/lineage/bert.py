@@ -45,7 +45,7 @@ class Config:
     max_length: Positive = 512  # positions that have an embedding
     dropout: Share = 0.1  # on embeddings, attention weights and both sub-layers' outputs
     activation: Literal["gelu", "gelu_tanh"] = "gelu"  # exact, as published checkpoints are read; or Google's code
-    attention: Literal["auto", "sdpa", "explicit"] = "auto"  # how attention is computed; auto: measured once, then recorded
+    attention: Literal["auto", "sdpa", "explicit"] = "auto"  # how attention is computed; auto: the faster one here, recorded
 
 
 class Block(nn.Module):

@@ -96,7 +96,9 @@ class Run:
         found: dict[int, dict[int, np.ndarray]] = {n: {} for n in range(len(texts))}
         for piece, states in reading.states(self.network, [ids for ids, _ in encoded], None):
             found[piece.text][piece.first] = states
-        joined = [np.concatenate([parts[first] for first in sorted(parts)], axis=1) if parts else np.zeros((1, 0, 1)) for parts in found.values()]
+        joined = [
+            np.concatenate([parts[first] for first in sorted(parts)], axis=1) if parts else np.zeros((1, 0, 1)) for parts in found.values()
+        ]
         return [Vectors(np.asarray(ids), spans, layers) for (ids, spans), layers in zip(encoded, joined, strict=True)]
 
     def score(self, texts: Sequence[str]) -> list[Score]:
@@ -118,7 +120,9 @@ class Run:
             for document, (nats, unknown) in zip(documents, read(ids), strict=True)
         ]
 
-    def generate(self, prompt: str = "", *, length: int = 50, temperature: float = 1.0, top_k: int = 0, top_p: float = 1.0, seed: int = 0) -> str:
+    def generate(
+        self, prompt: str = "", *, length: int = 50, temperature: float = 1.0, top_k: int = 0, top_p: float = 1.0, seed: int = 0
+    ) -> str:
         """`prompt` and up to `length` tokens after it; temperature 0 takes the likeliest."""
         self._needs("generate")
         ids = [int(i) for i in self.tokenizer.encode(prompt)] if prompt else []
@@ -156,12 +160,18 @@ class Run:
         if index is None and self.tokenizer.config.lowercase:
             index = self.tokenizer.id(word.lower())
         if index is None:
-            raise DataError(f"{word!r} is not in the vocabulary of {self.path}", "a word that the corpus has often enough", "try another form of it, or lower tokenizer.min_count")
+            raise DataError(
+                f"{word!r} is not in the vocabulary of {self.path}",
+                "a word that the corpus has often enough",
+                "try another form of it, or lower tokenizer.min_count",
+            )
         return [(self.tokenizer.token(i), cosine) for i, cosine in self.network.nearest(index, k)]
 
     def _needs(self, ability: Ability) -> None:
         if ability not in self.row.abilities:
-            raise UsageError(f"{self.row.name} cannot {ability}", f"a generation that can; it can {', '.join(self.row.abilities)}", "choose another run")
+            raise UsageError(
+                f"{self.row.name} cannot {ability}", f"a generation that can; it can {', '.join(self.row.abilities)}", "choose another run"
+            )
 
     def _fits(self, length: int) -> None:
         most = self.network.max_length

@@ -60,7 +60,7 @@ class Causal:
 
     def ledger(self) -> dict[str, int]:
         """What an epoch does with the store's tokens: all are asked for, once."""
-        return {"tokens": len(self._store.ids), "used": len(self._store.ids), "separators": len(self._borders) - 1}
+        return {"tokens": len(self._store.ids), "used": len(self._store.ids)}
 
     def batch(self, step: int, rank: int = 0, ranks: int = 1) -> Batch:
         """The rows of `step` that fall to `rank`; a pure function of the seed and the step."""

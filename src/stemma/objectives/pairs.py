@@ -56,7 +56,11 @@ class Pairs:
     def __init__(self, store: TokenStore, facts: TokenFacts, config: Config, *, seed: int, batch_tokens: int, max_length: int) -> None:
         missing = [name for name in ("cls", "sep", "mask") if name not in facts.specials]
         if missing:
-            raise UsageError(f"the tokenizer has no {missing[0]!r} token", "a tokenizer with cls, sep and mask", "set tokenizer.kind to wordpiece or unigram")
+            raise UsageError(
+                f"the tokenizer has no {missing[0]!r} token",
+                "a tokenizer with cls, sep and mask",
+                "set tokenizer.kind to wordpiece or unigram",
+            )
         if max_length < 8:
             raise UsageError(f"model.max_length = {max_length} is too short for a pair", "8 or more", "raise model.max_length")
         if len(store.ids) == 0:
@@ -85,7 +89,7 @@ class Pairs:
         np.add.at(change, plan.spans[:, [0, 2]].ravel(), 1)
         np.add.at(change, plan.spans[:, [1, 3]].ravel(), -1)
         shown = int((np.cumsum(change[:-1]) > 0).sum())
-        return {"tokens": len(self._store.ids), "used": shown, "cut_from_long_pairs": len(self._store.ids) - shown, "instances": len(plan.spans)}
+        return {"tokens": len(self._store.ids), "used": shown, "cut_from_long_pairs": len(self._store.ids) - shown}
 
     def batch(self, step: int, rank: int = 0, ranks: int = 1) -> Batch:
         """The rows of `step` that fall to `rank`; a pure function of the seed and the step."""

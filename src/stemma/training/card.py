@@ -4,7 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 
-def write_card(title: str, paper: str, config: Mapping[str, Any], done: Mapping[str, Any], ledger: Mapping[str, Any], abilities: tuple[str, ...]) -> str:
+def write_card(
+    title: str, paper: str, config: Mapping[str, Any], done: Mapping[str, Any], ledger: Mapping[str, Any], abilities: tuple[str, ...]
+) -> str:
     """The card as Markdown."""
     identity, sections = config["identity"], config["sections"]
     characters = ledger["characters"]
@@ -23,7 +25,11 @@ def write_card(title: str, paper: str, config: Mapping[str, Any], done: Mapping[
         "",
         "| measure | value |",
         "|---|---|",
-        *(f"| {name.replace('_', ' ')} | {_value(value)} |" for name, value in done.items() if value is not None and name not in ("kind", "message")),
+        *(
+            f"| {name.replace('_', ' ')} | {_value(value)} |"
+            for name, value in done.items()
+            if value is not None and name not in ("kind", "message")
+        ),
         "",
         "## Settings",
         "",

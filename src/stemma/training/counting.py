@@ -58,7 +58,10 @@ def _count(order: Order, folder: RunFolder, text: Ingested, report: Report) -> N
         **network.facts(),
     }
     folder.append_metrics([done])
-    ledger = {"characters": text.ledger, "tokens": {"tokens": len(text.train.ids), "used": len(store.ids), "beyond_budget": len(text.train.ids) - len(store.ids)}}
+    ledger = {
+        "characters": text.ledger,
+        "tokens": {"tokens": len(text.train.ids), "used": len(store.ids), "beyond_budget": len(text.train.ids) - len(store.ids)},
+    }
     folder.finish(write_card(order.row.title, order.row.paper, folder.config, done, ledger, order.row.abilities), ledger, network.arrays())
 
 
@@ -67,4 +70,6 @@ def _first_tokens(store: TokenStore, most: int) -> TokenStore:
     if not most or most >= len(store.ids):
         return store
     sentences = max(1, int(np.searchsorted(store.sentence_starts, most, side="right")) - 1)
-    return dataclasses.replace(store, ids=store.ids[: store.sentence_starts[sentences]], sentence_starts=store.sentence_starts[: sentences + 1])
+    return dataclasses.replace(
+        store, ids=store.ids[: store.sentence_starts[sentences]], sentence_starts=store.sentence_starts[: sentences + 1]
+    )

@@ -16,7 +16,7 @@ import torch
 
 from stemma.checkpoint import RunFolder, write_tensors
 from stemma.errors import Interrupted
-from stemma.layers.choose import attention_path
+from stemma.layers.attention import fitting_path
 from stemma.objectives.batch import seed_for
 from stemma.training.card import write_card
 from stemma.training.ingest import Ingested
@@ -75,7 +75,15 @@ def _descend(order: Order, folder: RunFolder, text: Ingested, report: Report, ra
     if saved:
         learner.restore(saved[0])
         progress = Progress(**saved[1])
-        report(Fact("note", progress.step, training.steps, progress.tokens, message=f"going on from step {progress.step:,} of {training.steps:,}"))
+        report(
+            Fact(
+                "note",
+                progress.step,
+                training.steps,
+                progress.tokens,
+                message=f"going on from step {progress.step:,} of {training.steps:,}",
+            )
+        )
     run = _Saving(folder, learner, training, progress, report, ranks)
     with folder.lock() if ranks.first else _unlocked(), _signals() as stop:
         marks = _evaluation_marks(training)
@@ -162,7 +170,12 @@ def _objective(order: Order, store: Any, text: Ingested) -> Any:
     length = getattr(order.sections["model"], "max_length", None)
     make = order.row.load_data()
     return make(
-        store, text.tokenizer.facts(text.train.counts), order.sections["objective"], seed=training.seed, batch_tokens=training.batch_tokens, max_length=length
+        store,
+        text.tokenizer.facts(text.train.counts),
+        order.sections["objective"],
+        seed=training.seed,
+        batch_tokens=training.batch_tokens,
+        max_length=length,
     )
 
 
@@ -182,10 +195,7 @@ def _settle(order: Order, text: Ingested, objective: Any, ranks: Ranks) -> dict[
         precision = choose_precision(training.precision, device)
         training = dataclasses.replace(training, device=device.type, precision=precision)
         if getattr(model, "attention", None) == "auto":
-            dtype = torch.bfloat16 if precision == "bf16" else torch.float32
-            causal = "generate" in order.row.abilities
-            path = attention_path(model.width, model.heads, model.max_length, dropout=model.dropout, causal=causal, device=device, dtype=dtype)
-            model = dataclasses.replace(model, attention=path)
+            model = dataclasses.replace(model, attention=fitting_path(device, model.max_length))
     training = dataclasses.replace(training, threads=training.threads or torch.get_num_threads())
     a_step = None
     if training.seconds:

@@ -47,7 +47,13 @@ class Backprop:
     """
 
     def __init__(
-        self, network: nn.Module, settings: Any, device: torch.device, precision: str, ranks: Ranks, groups: list[dict[str, Any]] | None = None
+        self,
+        network: nn.Module,
+        settings: Any,
+        device: torch.device,
+        precision: str,
+        ranks: Ranks,
+        groups: list[dict[str, Any]] | None = None,
     ) -> None:
         self.network = network.to(device)
         self._settings, self._device, self._precision = settings, device, precision

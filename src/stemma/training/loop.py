@@ -72,7 +72,11 @@ def seconds_per_step(learner: Learner, objective: Objective, config: HandConfig,
     began, times = time.perf_counter(), []
     for step in range(20):
         start = time.perf_counter()
-        learner.step([objective.batch(step * config.accumulate + k) for k in range(config.accumulate)], config.rate * 1e-3, seed_for(config.seed, "timing", step))
+        learner.step(
+            [objective.batch(step * config.accumulate + k) for k in range(config.accumulate)],
+            config.rate * 1e-3,
+            seed_for(config.seed, "timing", step),
+        )
         times.append(time.perf_counter() - start)
         if len(times) >= 4 and time.perf_counter() - began > most_seconds:
             break

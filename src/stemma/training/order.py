@@ -66,7 +66,9 @@ def make_order(
         given = [name for name in BUDGETS if getattr(training, name)]
         if len(given) != 1:
             raise UsageError(
-                f"training has {' and '.join(given) or 'no'} as its budget", "one of steps, epochs, tokens, seconds", "for example --set training.epochs=3"
+                f"training has {' and '.join(given) or 'no'} as its budget",
+                "one of steps, epochs, tokens, seconds",
+                "for example --set training.epochs=3",
             )
     source = Source(_paths(corpus), _paths(dev), resolved["corpus"], training.held_out, training.seed, workers)
     return Order(row, source, resolved)

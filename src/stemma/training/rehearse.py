@@ -1,0 +1,142 @@
+"""`--dry-run`: a few real steps on a sample of the text, from which the whole run is reckoned."""
+
+import json
+import statistics
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from math import ceil
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from stemma.checkpoint import RunFolder
+from stemma.config import to_plain
+from stemma.corpus.document import Ledger
+from stemma.corpus.files import find
+from stemma.corpus.read import read
+from stemma.tokens.tokenizer import Tokenizer
+from stemma.training.memory import peak_memory_mib
+from stemma.training.order import Order, make_order
+from stemma.training.pretrain import pretrain
+from stemma.training.settings import BUDGETS, Fact
+
+SAMPLE = 2_000_000  # characters: enough for a vocabulary of ordinary size, read in seconds
+STEPS = 8  # updates that are timed; the first half warms up
+COMPRESSED = {".gz": 3.0, ".xz": 4.0, ".zst": 3.3}  # how much longer text is than its file, roughly
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run would take. `exact` is True when the sample was the whole corpus."""
+
+    generation: str
+    exact: bool
+    sample_characters: int
+    corpus_characters: int
+    corpus_tokens: int
+    vocab_size: int  # learnt on the sample; the whole text may fill more of the asked size
+    parameters: int
+    steps: int  # 0: counts, without steps
+    tokens: int  # read in training, all passes together
+    reading_seconds: float  # tokenizer and token store
+    training_seconds: float
+    memory_mib: float  # peak
+    disk_mib: float  # run folder, token store and states included
+    settings: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class _Sample:
+    path: Path
+    characters: int
+    share: float  # of the corpus
+
+
+def rehearse(
+    generation: str, corpus: Sequence[str | Path], *, preset: str, config: Path | None, settings: Sequence[str], workers: int = 1
+) -> Plan:
+    """The plan of the run that `pretrain` would make with the same arguments. Everything is written aside and removed."""
+    order = make_order(generation, corpus, preset=preset, config=config, settings=settings, dev=(), workers=workers)
+    with TemporaryDirectory(prefix="stemma-") as folder:
+        sample = _take_sample(order, Path(folder) / "sample.txt")
+        facts: list[Fact] = []
+        began, before_mib = time.perf_counter(), peak_memory_mib()
+        asked: dict[str, Any] = {"preset": preset, "config": config, "settings": [*settings, *_for_a_sample(order)]}
+        run = pretrain(generation, sample.path, out=Path(folder) / "run", progress=facts.append, **asked)
+        return _reckoned(order, sample, run, facts, time.perf_counter() - began, before_mib)
+
+
+def _take_sample(order: Order, path: Path) -> _Sample:
+    ledger, characters, whole = Ledger(), 0, True
+    encoded = 0
+    with path.open("w", encoding="utf-8") as file:
+        for document in read(order.source.paths, order.source.corpus, ledger):
+            text = "\n".join(document.sentences)
+            file.write(f"{text}\n\n")
+            characters += len(text)
+            encoded += len(text.encode(order.source.corpus.encoding, "replace"))
+            if characters >= SAMPLE:
+                whole = False
+                break
+    if whole:
+        return _Sample(path, characters, 1.0)
+    used = ledger.characters_used / max(1, ledger.characters_in)
+    in_corpus = _text_bytes(order) / (encoded / characters) * used
+    return _Sample(path, characters, min(1.0, characters / max(1.0, in_corpus)))
+
+
+def _text_bytes(order: Order) -> float:
+    files = [Path(name) for name in find(order.source.paths).files]
+    return sum(file.stat().st_size * COMPRESSED.get(file.suffix.lower(), 1.0) for file in files)
+
+
+def _for_a_sample(order: Order) -> list[str]:
+    """Settings that read the sample as it was written, and make a few steps of it."""
+    settings = ['corpus.format="sentences"', 'corpus.encoding="utf-8"', 'corpus.documents="blank"']
+    if order.row.learns == "descend":
+        settings += [f"training.{name}={STEPS if name == 'steps' else 0}" for name in BUDGETS]
+    if hasattr(order.sections["training"], "evaluations"):
+        settings += ["training.evaluations=0"]
+    return settings
+
+
+def _reckoned(order: Order, sample: _Sample, run: RunFolder, facts: list[Fact], took: float, before_mib: float) -> Plan:
+    done = next(line for line in reversed(run.metrics()) if line["kind"] == "done")
+    ledger = json.loads((run.path / "ledger.json").read_text(encoding="utf-8"))
+    corpus_tokens = ledger["tokens"]["tokens"] / sample.share
+    store, folder = _mib(run.path / "store"), _mib(run.path)
+    if order.row.learns == "count":
+        tokens = min(corpus_tokens, order.sections["training"].tokens or corpus_tokens)
+        steps, seconds = 0, done["seconds"] * tokens / done["tokens"]
+        memory = before_mib + (done["peak_memory_mib"] - before_mib) / sample.share
+        disk = folder / sample.share
+    else:
+        a_step = _seconds_a_step(facts)
+        steps = _steps(order, done["tokens"] / done["steps"], corpus_tokens, a_step)
+        tokens, seconds = steps * done["tokens"] / done["steps"], steps * a_step
+        memory = done["peak_memory_mib"]
+        disk = store / sample.share + (folder - store) + _mib(run.path / "state")  # a new state stands beside the old one
+    return Plan(
+        order.row.name, sample.share == 1.0, sample.characters, round(sample.characters / sample.share), round(corpus_tokens),
+        Tokenizer.load(run.tokenizer_path).vocab_size, done["parameters"], steps, round(tokens),
+        max(0.0, took - done["seconds"]) / sample.share, seconds, memory, disk, to_plain(order.sections),
+    )  # fmt: skip
+
+
+def _seconds_a_step(facts: list[Fact]) -> float:
+    clock = [fact.seconds for fact in facts if fact.kind == "step"]
+    return statistics.median(after - before for before, after in pairwise(clock[len(clock) // 2 - 1 :]))
+
+
+def _steps(order: Order, tokens_a_step: float, corpus_tokens: float, seconds_a_step: float) -> int:
+    training = order.sections["training"]
+    if training.seconds:
+        return max(1, int(training.seconds / seconds_a_step))
+    return training.steps or max(1, ceil((training.tokens or training.epochs * corpus_tokens) / tokens_a_step))
+
+
+def _mib(path: Path) -> float:
+    files = path.rglob("*") if path.is_dir() else (path,)
+    return sum(file.stat().st_size for file in files if file.is_file()) / 2**20

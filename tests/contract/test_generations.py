@@ -1,0 +1,184 @@
+"""One contract for every row of the table that is ready: what each generation must do alike."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from stemma.checkpoint import RunFolder, map_tensors
+from stemma.errors import RunError, UsageError
+from stemma.lineage.run import Run
+from stemma.lineage.table import TABLE, Generation
+from stemma.training.order import training_config
+from stemma.training.pretrain import pretrain
+from stemma.training.settings import Fact, HandConfig
+
+READY = [row for row in TABLE if row.ready]
+rows = pytest.mark.parametrize("row", READY, ids=lambda row: row.name)
+
+ENGLISH = [
+    "the old sailor told the young sailor a story",
+    "a story of the sea is a story of rain",
+    "the cat of the old sailor sat in the rain",
+]
+CHINESE = ["老水手给年轻的水手讲了一个故事", "大海的故事就是雨的故事", "老水手的猫坐在雨里"]
+
+
+class Killed(BaseException):
+    """Stands for SIGKILL: nothing catches it, nothing is saved on its way out."""
+
+
+@pytest.fixture(scope="session")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Both languages, ten documents, a few hundred sentences."""
+    rng = np.random.default_rng(0)
+    documents = ["\n".join(rng.permutation((ENGLISH + CHINESE) * 3).tolist()) for _ in range(10)]
+    path = tmp_path_factory.mktemp("corpus") / "both.txt"
+    path.write_text("\n\n".join(documents) + "\n", encoding="utf-8")
+    return path
+
+
+def settings(row: Generation, steps: int = 12) -> list[str]:
+    """A few steps of a very small network, so that the whole suite takes seconds."""
+    small = {"wordpiece": "tokenizer.vocab_size=160", "bpe": "tokenizer.vocab_size=300", "word": "tokenizer.min_count=1"}[row.tokenizer]
+    if row.learns == "count":
+        return [small]
+    chosen = [small, f"training.steps={steps}", "training.threads=1", "training.save_seconds=1e-6", "training.batch_tokens=128"]
+    return chosen if training_config(row) is HandConfig else [*chosen, "training.precision=fp32"]
+
+
+def run(row: Generation, corpus: Path, out: Path, steps: int = 12, **options) -> RunFolder:
+    return pretrain(row.name, corpus, out=out, preset="tiny", settings=settings(row, steps), **options)
+
+
+@pytest.fixture(scope="session")
+def finished(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Run]:
+    """A finished run of every generation."""
+    home = tmp_path_factory.mktemp("runs")
+    return {row.name: Run.open(run(row, corpus, home / row.name, steps=40).path) for row in READY}
+
+
+def weights(path: Path) -> dict[str, np.ndarray]:
+    return map_tensors(path / "model.safetensors")
+
+
+def equal(a: dict[str, np.ndarray], b: dict[str, np.ndarray]) -> bool:
+    return a.keys() == b.keys() and all(a[name].tobytes() == b[name].tobytes() for name in a)
+
+
+@rows
+def test_loss_falls(row: Generation, finished: dict[str, Run]) -> None:
+    metrics = finished[row.name].folder.metrics()
+    if row.learns == "count":  # it has no path, only an end: better than knowing nothing but the vocabulary
+        assert metrics[-1]["held_out_loss"] < np.log(finished[row.name].tokenizer.vocab_size)
+        return
+    losses = [line["loss"] for line in metrics if line["kind"] == "step"]
+    assert np.mean(losses[-5:]) < 0.97 * np.mean(losses[:5])
+
+
+@rows
+def test_a_killed_run_goes_on_to_the_same_weights(row: Generation, corpus: Path, tmp_path: Path) -> None:
+    whole, killed = run(row, corpus, tmp_path / "whole"), tmp_path / "killed"
+
+    def kill(fact: Fact) -> None:
+        if fact.kind == "step" and fact.step == 1 + len(deaths) * 3:
+            deaths.append(fact.step)
+            raise Killed
+
+    deaths: list[int] = []
+    for _ in range(20):
+        try:
+            run(row, corpus, killed, progress=kill)
+            break
+        except Killed:
+            assert not RunFolder.open(killed).finished
+    assert len(deaths) >= 2
+    assert equal(weights(whole.path), weights(killed))
+    lines = [{**line, "seconds": 0} for folder in (whole, RunFolder.open(killed)) for line in folder.metrics() if line["kind"] == "step"]
+    assert lines[: len(lines) // 2] == lines[len(lines) // 2 :]
+
+
+@rows
+def test_the_same_seed_gives_the_same_run_and_another_does_not(row: Generation, corpus: Path, tmp_path: Path) -> None:
+    first, again = run(row, corpus, tmp_path / "a", steps=2), run(row, corpus, tmp_path / "b", steps=2)
+    assert equal(weights(first.path), weights(again.path))
+    if row.learns == "descend":
+        other = pretrain(row.name, corpus, out=tmp_path / "c", preset="tiny", settings=[*settings(row, 2), "training.seed=1"])
+        assert not equal(weights(first.path), weights(other.path))
+
+
+@rows
+def test_workers_do_not_change_the_run(row: Generation, corpus: Path, tmp_path: Path) -> None:
+    one, two = run(row, corpus, tmp_path / "a", steps=2), run(row, corpus, tmp_path / "b", steps=2, workers=2)
+    assert equal(weights(one.path), weights(two.path))
+
+
+@rows
+def test_a_finished_run_is_not_trained_again(row: Generation, finished: dict[str, Run], corpus: Path) -> None:
+    folder = finished[row.name].folder
+    before = (folder.path / "model.safetensors").stat().st_mtime_ns
+    facts: list[Fact] = []
+    run(row, corpus, folder.path, steps=40, progress=facts.append)
+    assert (folder.path / "model.safetensors").stat().st_mtime_ns == before
+    assert not [fact for fact in facts if fact.kind == "step"]
+    with pytest.raises(RunError, match="another --out"):
+        pretrain(row.name, corpus, out=folder.path, preset="small", settings=settings(row, 40))
+
+
+@rows
+def test_opening_gives_the_outputs_of_the_saved_weights(row: Generation, finished: dict[str, Run]) -> None:
+    again = Run.open(finished[row.name].path)
+    for text in (*ENGLISH, *CHINESE):
+        if "score" in row.abilities:
+            assert again.score([text]) == finished[row.name].score([text])
+        if "embed" in row.abilities:
+            assert np.array_equal(again.embed([text]), finished[row.name].embed([text]))
+
+
+@rows
+def test_batch_mates_and_padding_change_nothing(row: Generation, finished: dict[str, Run]) -> None:
+    texts = [*ENGLISH, *CHINESE, "rain", "雨", " ".join(ENGLISH * 9)]
+    if "embed" in row.abilities:
+        together, alone = finished[row.name].embed(texts), [finished[row.name].embed([text])[0] for text in texts]
+        assert np.allclose(together, alone, atol=1e-5)
+    if "score" in row.abilities:
+        together, single = finished[row.name].score(texts), [finished[row.name].score([text])[0] for text in texts]
+        assert np.allclose([s.nats for s in together], [s.nats for s in single], rtol=1e-5)
+
+
+@rows
+def test_texts_without_tokens_are_answered(row: Generation, finished: dict[str, Run]) -> None:
+    if "embed" in row.abilities:
+        assert np.isfinite(finished[row.name].embed(["", "🦭", "rain"])).all()
+        assert [len(vectors.ids) == vectors.layers.shape[1] for vectors in finished[row.name].vectors(["", "rain 雨"])] == [True, True]
+    if "score" in row.abilities:
+        scores = finished[row.name].score(["", "🦭"])
+        assert all(np.isfinite(score.nats) and score.nats > 0 for score in scores)
+
+
+@pytest.mark.parametrize("row", [row for row in READY if "score" in row.abilities], ids=lambda row: row.name)
+def test_a_text_costs_more_shuffled(row: Generation, finished: dict[str, Run]) -> None:
+    words = ENGLISH[0].split()
+    plain, shuffled = finished[row.name].score([" ".join(words), " ".join(reversed(words))])
+    assert plain.nats < shuffled.nats
+
+
+@rows
+def test_the_ledger_balances_and_the_card_tells(row: Generation, finished: dict[str, Run]) -> None:
+    ledger = json.loads((finished[row.name].path / "ledger.json").read_text(encoding="utf-8"))
+    assert ledger["characters"]["balances"]
+    whole, parts = ledger["tokens"].pop("tokens"), ledger["tokens"]
+    assert parts["used"] > 0 and whole == sum(parts.values())
+    card = (finished[row.name].path / "README.md").read_text(encoding="utf-8")
+    assert row.title in card and row.paper in card and "| seconds |" in card
+
+
+@rows
+def test_an_option_it_cannot_honour_is_refused(row: Generation, corpus: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="training"):
+        pretrain(row.name, corpus, out=tmp_path / "r", preset="tiny", settings=["training.wat=1"])
+    wrong = "training.rate=0.1" if row.learns == "count" else "model.order=3"
+    with pytest.raises(UsageError, match=wrong.split("=")[0]):
+        pretrain(row.name, corpus, out=tmp_path / "r", preset="tiny", settings=[wrong])
+    assert not (tmp_path / "r").exists()

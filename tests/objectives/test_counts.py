@@ -1,0 +1,80 @@
+"""Counting: the same bytes however the text is cut, and the plain counts of a dictionary."""
+
+from collections import Counter
+from itertools import pairwise
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stemma.objectives.counts import Config, Counts
+from stemma.tokens.settings import TokenFacts
+
+SPECIALS = {"unk": 0, "bos": 1, "eos": 2}
+CORPORA = st.lists(st.lists(st.integers(3, 7), max_size=6), min_size=1, max_size=15)
+
+
+def counts_of(sentences: list[list[int]], order: int, memory: float = 1.0) -> Counts:
+    flat = np.array([token for sentence in sentences for token in sentence], np.uint16)
+    store = SimpleNamespace(ids=flat, sentence_starts=np.cumsum([0, *(len(s) for s in sentences)]))
+    return Counts(Config(memory=memory), SimpleNamespace(order=order), store, TokenFacts(9, SPECIALS))
+
+
+def total(counts: Counts, shards: list[tuple[int, int]]):
+    return counts.merge([counts.partial(*shard) for shard in shards])
+
+
+@settings(max_examples=100, deadline=None)
+@given(CORPORA, st.integers(1, 5), st.lists(st.integers(0, 15), max_size=3))
+def test_counts_are_those_of_a_dictionary_however_the_text_is_cut(sentences, order, cuts):
+    counts = counts_of(sentences, order)
+    borders = sorted({0, len(sentences), *(min(cut, len(sentences)) for cut in cuts)})
+    cut = total(counts, list(pairwise(borders)))
+    whole = total(counts, [(0, len(sentences))])
+    assert cut.grams.columns.tobytes() == whole.grams.columns.tobytes()
+    assert cut.grams.counts.tobytes() == whole.grams.counts.tobytes()
+
+    padded = [[1] * (order - 1) + [int(counts.words[token]) for token in s] + [2] for s in sentences]
+    expected = Counter(tuple(s[i : i + order][::-1]) for s in padded for i in range(len(s) - order + 1))
+    found = {tuple(gram): int(count) for gram, count in zip(whole.grams.columns.T.tolist(), whole.grams.counts, strict=True)}
+    assert found == expected
+    assert list(found) == sorted(found)  # suffix order: last word first
+
+
+@pytest.mark.parametrize("workers", [1, 2, 4, 9])
+def test_shards_cover_the_text_once(workers):
+    rng = np.random.default_rng(0)
+    counts = counts_of([rng.integers(3, 8, n).tolist() for n in rng.integers(0, 30, 50)], 3)
+    shards = counts.shards(workers)
+    assert [first for first, _ in shards] == [0, *(last for _, last in shards[:-1])]
+    assert shards[-1][1] == 50
+    assert len(shards) == workers
+
+
+def test_little_memory_makes_more_shards():
+    sentences = [[3, 4, 5]] * 1000
+    assert len(counts_of(sentences, 3).shards(1)) == 1
+    assert len(counts_of(sentences, 3, memory=1e-4).shards(1)) > 1
+
+
+def test_words_are_numbered_as_they_come_and_the_unseen_are_unknown():
+    counts = counts_of([[7, 3], [7, 5]], 2)
+    assert [int(counts.words[token]) for token in (7, 3, 5)] == [3, 4, 5]
+    assert [int(counts.words[token]) for token in (0, 1, 2, 4, 8)] == [0, 1, 2, 0, 0]
+    assert counts.vocabulary == 6
+
+
+def test_without_an_unknown_token_the_unseen_are_words():
+    store = SimpleNamespace(ids=np.array([4, 2], np.uint16), sentence_starts=np.array([0, 2]))
+    counts = Counts(Config(), SimpleNamespace(order=2), store, TokenFacts(6, {"bos": 0, "eos": 0}))
+    assert counts.words.tolist() == [2, 5, 4, 6, 3, 7]  # token 0 ends sentences; 4 and 2 came first
+    assert (counts.vocabulary, counts.closed) == (8, True)
+
+
+def test_specials_in_the_text_are_skipped_and_counted():
+    counts = counts_of([[3, 1, 4], [2, 5]], 2)
+    whole = total(counts, [(0, 2)])
+    assert whole.grams.skipped == 2
+    assert int(whole.grams.counts.sum()) == 3 + 2

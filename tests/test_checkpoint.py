@@ -1,0 +1,158 @@
+"""The run folder: a kill at any file operation leaves the old state or the new one."""
+
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from stemma import checkpoint
+from stemma.checkpoint import RunFolder, map_tensors, write_json, write_tensors
+from stemma.errors import BudgetError, RunError
+
+CONFIG = {"identity": {"generation": "gpt", "asked": {"model": {"width": 64}}}, "sections": {}}
+
+# A saver that dies at its n-th file operation: what a power cut or SIGKILL at that moment leaves.
+SAVER = """
+import os, signal, sys
+import numpy as np
+from pathlib import Path
+from stemma import checkpoint
+from stemma.checkpoint import RunFolder
+
+folder, fatal = RunFolder.open(Path(sys.argv[1])), int(sys.argv[2])
+done = 0
+
+def counted(function):
+    def call(*arguments, **options):
+        global done
+        done += 1
+        if done == fatal:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return function(*arguments, **options)
+    return call
+
+for name in ("replace", "fsync", "link", "open", "truncate"):
+    setattr(os, name, counted(getattr(os, name)))
+for name in ("open", "mkdir", "unlink"):
+    setattr(Path, name, counted(getattr(Path, name)))
+checkpoint.shutil.rmtree = counted(checkpoint.shutil.rmtree)
+folder.append_metrics([{"kind": "step", "step": 2}])
+folder.save_state(2, {"model": {"w": np.full(5, 2.0)}, "optimiser": {"m": np.full(5, 2.0)}}, {"step": 2})
+folder.finish("card", {"used": 1})
+print(done)
+"""
+
+
+def begun(path: Path) -> RunFolder:
+    folder = RunFolder.create(path, CONFIG)
+    folder.append_metrics([{"kind": "step", "step": 1}])
+    folder.save_state(1, {"model": {"w": np.full(5, 1.0)}, "optimiser": {"m": np.full(5, 1.0)}}, {"step": 1})
+    return folder
+
+
+def killed_at(path: Path, fatal: int) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(SAVER), str(path), str(fatal)], capture_output=True, text=True, check=False
+    )
+
+
+def test_a_kill_at_every_file_operation_leaves_one_whole_state(tmp_path: Path) -> None:
+    begun(tmp_path / "whole")
+    operations = int(killed_at(tmp_path / "whole", 0).stdout)
+    assert operations > 40
+    seen = set()
+    for fatal in range(1, operations + 1, 3):
+        path = tmp_path / str(fatal)
+        begun(path)
+        assert killed_at(path, fatal).returncode == -9
+        folder = RunFolder.open(path)
+        arrays, facts = folder.load_state()
+        step = facts["step"]
+        assert (arrays["model"]["w"] == step).all() and (arrays["optimiser"]["m"] == step).all()
+        assert [line["step"] for line in folder.metrics()] == list(range(1, step + 1))
+        if folder.finished:
+            assert (folder.tensors()["w"] == 2.0).all()
+        seen.add((step, folder.finished))
+        folder.save_state(3, {"model": {"w": np.full(5, 3.0)}, "optimiser": {}}, {"step": 3})  # and it goes on
+        assert RunFolder.open(path).load_state()[1] == {"step": 3}
+    assert seen == {(1, False), (2, False), (2, True)}
+
+
+def test_what_was_written_is_what_is_mapped(tmp_path: Path) -> None:
+    tensors = {
+        "a": np.arange(6, dtype=np.float32).reshape(2, 3),
+        "b": np.array([], np.int64),
+        "c": np.array(7, np.uint16),
+        "d": np.array([True]),
+    }
+    write_tensors(tmp_path / "t.safetensors", tensors)
+    mapped = map_tensors(tmp_path / "t.safetensors")
+    assert mapped.keys() == tensors.keys()
+    assert all(
+        (mapped[name] == array).all() and mapped[name].dtype == array.dtype and mapped[name].shape == array.shape
+        for name, array in tensors.items()
+    )
+    assert not mapped["a"].flags.writeable
+
+
+def test_a_damaged_file_is_named(tmp_path: Path) -> None:
+    folder = begun(tmp_path)
+    weights = tmp_path / "state" / folder.manifest["state"] / "model.safetensors"
+    data = bytearray(weights.read_bytes())
+    data[-1] ^= 1
+    weights.write_bytes(data)
+    with pytest.raises(RunError, match=r"model\.safetensors is damaged.*train again"):
+        RunFolder.open(tmp_path).load_state()
+    weights.write_bytes(data[:-1])
+    with pytest.raises(RunError, match=r"model\.safetensors is damaged.*same command again"):
+        RunFolder.open(tmp_path)
+
+
+def test_other_settings_are_refused_by_name(tmp_path: Path) -> None:
+    begun(tmp_path)
+    other = {"generation": "gpt", "asked": {"model": {"width": 65}}}
+    with pytest.raises(RunError, match=r"asked\.model\.width was 64, now 65.*another --out"):
+        RunFolder.resume(tmp_path, other)
+    assert RunFolder.resume(tmp_path, CONFIG["identity"]) is not None
+    assert RunFolder.resume(tmp_path / "none", CONFIG["identity"]) is None
+
+
+def test_a_folder_with_other_files_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("years of work", encoding="utf-8")
+    with pytest.raises(RunError, match=r"thesis\.tex.*another --out"):
+        RunFolder.create(tmp_path, CONFIG)
+    assert [child.name for child in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_an_unfinished_run_says_how_to_go_on(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="goes on where it was"):
+        begun(tmp_path).tensors()
+
+
+def test_a_full_disk_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_json(tmp_path / "a.json", {"old": True})
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(checkpoint.os, "fsync", full)
+    with pytest.raises(BudgetError, match="free some space"):
+        write_json(tmp_path / "a.json", {"old": False})
+    assert "true" in (tmp_path / "a.json").read_text(encoding="utf-8")
+
+
+def test_two_writers_do_not_share_a_folder(tmp_path: Path) -> None:
+    folder = begun(tmp_path)
+    with folder.lock():
+        child = os.fork()
+        if not child:
+            try:
+                with RunFolder.open(tmp_path).lock():
+                    os._exit(0)
+            except RunError:
+                os._exit(7)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7

@@ -1,0 +1,144 @@
+"""The loop: schedules, budgets, accumulation, ranks, and what happens when a loss is not finite."""
+
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from stemma.checkpoint import RunFolder, map_tensors
+from stemma.errors import Interrupted, RunError, UsageError
+from stemma.training.pretrain import pretrain
+from stemma.training.schedules import rate_at
+from stemma.training.settings import Fact
+
+SENTENCES = [
+    "the old sailor told a story of the sea",
+    "rain fell on the quiet harbour all night",
+    "老水手讲了一个大海的故事",
+    "she read the letter twice and said nothing",
+]
+SMALL = [
+    "tokenizer.vocab_size=300",
+    "training.batch_tokens=128",
+    "training.threads=1",
+    "training.precision=fp32",
+    "model.width=32",
+    "model.depth=1",
+    "model.inner=64",
+]
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    rng = np.random.default_rng(0)
+    path = tmp_path_factory.mktemp("corpus") / "text.txt"
+    path.write_text("\n\n".join("\n".join(rng.permutation(SENTENCES * 4).tolist()) for _ in range(12)), encoding="utf-8")
+    return path
+
+
+def gpt(corpus: Path, out: Path, *settings: str, **options) -> RunFolder:
+    return pretrain("gpt", corpus, out=out, preset="tiny", settings=[*SMALL, *settings], **options)
+
+
+def weights(path: Path) -> dict[str, np.ndarray]:
+    return map_tensors(path / "model.safetensors")
+
+
+def test_rates_climb_and_fall() -> None:
+    rates = [rate_at(step, 100, 1.0, "linear", 10) for step in range(100)]
+    assert rates[0] == 0.1 and rates[9] == 1.0 and rates[10] == 1.0
+    assert rates[55] == pytest.approx(0.5) and rates[99] == pytest.approx(1 / 90)
+    assert rate_at(55, 100, 1.0, "cosine", 10) == pytest.approx(0.5)
+    assert rate_at(32, 100, 2.0, "cosine", 10) == pytest.approx(1 + math.cos(math.pi * 22 / 90))
+    assert rate_at(99, 100, 1.0, "linear", 0, floor=0.5) == pytest.approx(0.505)
+    assert rate_at(99, 100, 3.0, "constant", 0) == 3.0
+
+
+def test_budgets_exclude_each_other_and_override_the_preset(corpus: Path, tmp_path: Path) -> None:
+    assert gpt(corpus, tmp_path / "a", "training.steps=3").config["sections"]["training"]["steps"] == 3
+    by_tokens = gpt(corpus, tmp_path / "b", "training.tokens=1280").metrics()[-1]
+    assert 1100 < by_tokens["tokens"] < 1500
+    by_seconds = gpt(corpus, tmp_path / "c", "seconds=1")
+    assert by_seconds.config["sections"]["training"]["steps"] > 5 and by_seconds.config["sections"]["training"]["seconds"] == 0
+    with pytest.raises(UsageError, match="for example --set"):
+        gpt(corpus, tmp_path / "d", "training.steps=3", "training.epochs=1")
+
+
+def test_accumulated_micro_batches_equal_one_large_batch(corpus: Path, tmp_path: Path) -> None:
+    still = ["model.dropout=0", "training.steps=4", "objective.row_length=16"]
+    large = gpt(corpus, tmp_path / "large", *still, "training.batch_tokens=256")
+    small = gpt(corpus, tmp_path / "small", *still, "training.batch_tokens=128", "training.accumulate=2")
+    a, b = weights(large.path), weights(small.path)
+    assert all(np.allclose(a[name], b[name], atol=2e-5) for name in a)
+
+
+def test_two_ranks_learn_what_one_learns(corpus: Path, tmp_path: Path) -> None:
+    """Without dropout the same samples in the same order give the same weights, up to the order of sums."""
+    script = tmp_path / "train.py"
+    settings = [*SMALL, "model.dropout=0", "training.steps=6", "training.batch_tokens=256"]
+    script.write_text(
+        "from stemma.training.pretrain import pretrain\n"
+        f"pretrain('gpt', {str(corpus)!r}, out={str(tmp_path / 'two')!r}, preset='tiny', settings={settings!r})\n",
+        encoding="utf-8",
+    )
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", str(script)]
+    done = subprocess.run(launch, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=200, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    one = gpt(corpus, tmp_path / "one", "model.dropout=0", "training.steps=6", "training.batch_tokens=256")
+    a, b = weights(one.path), weights(tmp_path / "two")
+    assert all(np.allclose(a[name], b[name], atol=1e-4) for name in a)
+    assert RunFolder.open(tmp_path / "two").metrics()[-1]["tokens"] == one.metrics()[-1]["tokens"]
+
+
+def test_a_loss_that_is_not_finite_stops_at_its_step_with_the_batch_kept(corpus: Path, tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=r"Step \d+.*lower training\.rate") as raised:
+        gpt(corpus, tmp_path / "run", "training.steps=60", "training.rate=1e30", "training.clip=0", "training.warmup=0")
+    kept = next((tmp_path / "run" / "state").glob("not-finite-*.safetensors"))
+    assert str(kept) in str(raised.value)
+    assert map_tensors(kept)["ids"].shape[1] > 1
+
+
+def test_an_interrupt_saves_and_says_how_to_go_on(corpus: Path, tmp_path: Path) -> None:
+    def interrupt(fact: Fact) -> None:
+        if fact.kind == "step" and fact.step == 4:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(Interrupted, match="repeat the same command") as raised:
+        gpt(corpus, tmp_path / "run", "training.steps=9", progress=interrupt)
+    assert raised.value.exit_code == 5
+    facts: list[Fact] = []
+    gpt(corpus, tmp_path / "run", "training.steps=9", progress=facts.append)
+    whole = gpt(corpus, tmp_path / "whole", "training.steps=9")
+    assert [fact.step for fact in facts if fact.kind == "step"] == [5, 6, 7, 8, 9]
+    a, b = weights(tmp_path / "run"), weights(whole.path)
+    assert all(a[name].tobytes() == b[name].tobytes() for name in a)
+
+
+def test_a_run_killed_at_random_times_ends_with_the_same_weights(corpus: Path, tmp_path: Path) -> None:
+    script = tmp_path / "train.py"
+    settings = [*SMALL, "training.steps=150", "training.save_seconds=0.05"]
+    script.write_text(
+        "import sys\nfrom stemma.training.pretrain import pretrain\n"
+        f"pretrain('gpt', {str(corpus)!r}, out=sys.argv[1], preset='tiny', settings={settings!r})\n",
+        encoding="utf-8",
+    )
+    rng, killed, began = np.random.default_rng(0), 0, time.monotonic()
+    while True:
+        child = subprocess.Popen([sys.executable, str(script), str(tmp_path / "killed")], env={**os.environ, "OMP_NUM_THREADS": "1"})
+        try:
+            assert child.wait(timeout=2.5 + 2.5 * rng.random() + 4 * (killed > 3)) == 0
+            break
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
+            killed += 1
+        assert time.monotonic() - began < 200
+    whole = gpt(corpus, tmp_path / "whole", "training.steps=150", "training.save_seconds=0.05")
+    a, b = weights(tmp_path / "killed"), weights(whole.path)
+    assert killed and all(a[name].tobytes() == b[name].tobytes() for name in a)
