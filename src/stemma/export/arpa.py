@@ -58,7 +58,7 @@ def write_arpa(network: Ngram, tokens: Sequence[str], path: Path | str) -> None:
 def _names(network: Ngram, tokens: Sequence[str]) -> list[str]:
     """The spelling of each word id. White space, which would part a word in two, is written <0x20> as SentencePiece does."""
     names = [*SPECIALS, *[""] * (int(network.sizes[0]) - len(SPECIALS))]
-    for token in np.flatnonzero((network.words != ABSENT) & (network.words > END)):
+    for token in np.flatnonzero((network.words != ABSENT) & (network.words > END)).tolist():
         name = tokens[token].translate(BLANKS)
         names[network.words[token]] = f"<{name}>" if name in SPECIALS else name
     name, times = Counter(names).most_common(1)[0]
@@ -93,7 +93,8 @@ def _orders(network: Ngram) -> Iterator[tuple[np.ndarray, np.ndarray, int]]:
     for n in range(2, network.config.order + 1):
         base, start, stop = (int(x) for x in offsets[n - 2 : n + 1])
         table, suffix = (nodes[start:stop], SUFFIX) if stop <= below else (network.leaves, 1)
-        successors = np.diff(nodes[base : start + 1, SUCCESSORS].astype(np.int64))
+        borders = nodes[base : start + 1, SUCCESSORS].astype(np.int64)
+        successors = borders[1:] - borders[:-1]
         words = np.column_stack([np.repeat(words, successors, axis=0), table[:, WORD]])
         rank = np.empty(start - base, np.int64)
         rank[order] = np.arange(start - base)
@@ -108,8 +109,8 @@ def _offsets(network: Ngram) -> np.ndarray:
 def read_arpa(path: Path | str) -> ArpaModel:
     """Reads a model, compressed or not. DataError names the line that is wrong."""
     tokens, orders, knows_unknown = parse_arpa(Path(path))
-    arrays = link_ngrams(orders, len(tokens))
+    arrays = link_ngrams(Path(path).name, orders, len(tokens))
     arrays["words"] = np.arange(len(tokens), dtype=np.uint32)
     arrays["discounts"], arrays["uniform"] = np.zeros((len(orders), 7)), np.array([np.nan])
     config = Config(order=len(orders))
-    return ArpaModel(Ngram(config, *(arrays[name] for name in Ngram.ARRAYS), END, UNKNOWN if knows_unknown else None), tokens)
+    return ArpaModel(Ngram(config, arrays, END, UNKNOWN if knows_unknown else None), tokens)

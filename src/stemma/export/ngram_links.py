@@ -8,16 +8,16 @@ from stemma.lineage import ngram_kernels as kernels
 from stemma.lineage.ngram_kernels import SUCCESSORS, SUFFIX, WORD
 
 
-def link_ngrams(sections: list[Section], vocabulary: int) -> dict[str, np.ndarray]:
+def link_ngrams(name: str, sections: list[Section], vocabulary: int) -> dict[str, np.ndarray]:
     """The arrays `nodes`, `leaves`, `log10_probs`, `log10_backoffs`, `sizes` and `implied` of the n-grams in `sections`.
 
     A model walks from n-gram to n-gram, so the prefixes and endings that a foreign model leaves out are put in, with the
-    probability that backing off gives them: no score changes. `implied` lists their rows.
+    probability that backing off gives them: no score changes. `implied` lists their rows. Errors name the file `name`.
     """
     try:
-        return _Links(sections, vocabulary).arrays()
+        return _Links(name, sections, vocabulary).arrays()
     except _Missing:
-        return _Links(_closed(sections), vocabulary).arrays()
+        return _Links(name, _closed(sections), vocabulary).arrays()
 
 
 class _Missing(Exception):
@@ -25,8 +25,8 @@ class _Missing(Exception):
 
 
 class _Links:
-    def __init__(self, sections: list[Section], vocabulary: int) -> None:
-        self.sections = sections
+    def __init__(self, name: str, sections: list[Section], vocabulary: int) -> None:
+        self.name, self.sections = name, sections
         self.sizes = np.array([len(section.words) for section in sections])
         self.offsets = np.concatenate([[0], np.cumsum(self.sizes)])
         below = int(self.offsets[max(len(sections) - 1, 1)])
@@ -63,8 +63,8 @@ class _Links:
         order = np.lexsort((section.words[:, -1], contexts))
         words, contexts, suffixes = section.words[order], contexts[order], suffixes[order]
         if (same := (np.diff(contexts) == 0) & (np.diff(words[:, -1].astype(np.int64)) == 0)).any():
-            where = int(order[same.argmax()]) + 1
-            raise DataError(f"the {where}. of the {n}-grams stands there twice", "each n-gram once", "remove the repetition")
+            line = int(order[same.argmax() + 1]) + 1
+            raise DataError(f"{self.name}: line {line} of the {n}-grams repeats an earlier one", "each n-gram once", "remove the line")
         section = Section(words, section.log10_probs[order], section.log10_backoffs[order])
         self._put(n, section, start)
         table, suffix = (self.nodes[start:stop], SUFFIX) if n < len(self.sections) else (self.leaves, 1)

@@ -17,7 +17,7 @@ without an unknown token has a closed vocabulary: every token is a type, seen or
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Literal, Self
 
@@ -111,7 +111,6 @@ class Scores:
         return math.exp((self.nats if unknown else self.nats_of_known) / events) if events else math.nan
 
 
-@dataclass
 class Ngram:
     """A back-off model over sorted n-grams, read from memory or from a file alike.
 
@@ -120,27 +119,22 @@ class Ngram:
     of the highest order, `leaves`, hold the last word and that same suffix.
     """
 
-    config: Config
-    words: np.ndarray  # (tokens) uint32: word of a token
-    nodes: np.ndarray  # (rows + 1, 3) uint32
-    leaves: np.ndarray  # (rows of the highest order, 2) uint32
-    log10_probs: np.ndarray  # (all rows)
-    log10_backoffs: np.ndarray  # (rows of nodes)
-    sizes: np.ndarray  # (order) n-grams of each order; order 1 with <s>, and <unk>
-    discounts: np.ndarray  # (order, 7): D of the counts 0, 1, ...
-    uniform: np.ndarray  # (1): log10 of one type's share, NaN but for add-k
-    implied: np.ndarray  # rows that no one counted: the missing prefixes and endings of a foreign model's n-grams
-    end: int  # token id that stands for a sentence's end in `probs`
-    unknown_token: int | None = None
-    notes: list[str] = field(default_factory=list)  # what was replaced while estimating, in plain words
-
     ARRAYS = ("words", "nodes", "leaves", "log10_probs", "log10_backoffs", "sizes", "discounts", "uniform", "implied")
 
-    def __post_init__(self) -> None:
-        for name in self.ARRAYS:  # one kind of array, mapped or not, so that each kernel is compiled once
-            view = np.asarray(getattr(self, name)).view()
-            view.flags.writeable = False
-            setattr(self, name, view)
+    def __init__(self, config: Config, arrays: Mapping[str, np.ndarray], end: int, unknown_token: int | None) -> None:
+        self.config = config
+        self.words = _shared(arrays["words"])  # (tokens) uint32: word of a token
+        self.nodes = _shared(arrays["nodes"])  # (rows + 1, 3) uint32
+        self.leaves = _shared(arrays["leaves"])  # (rows of the highest order, 2) uint32
+        self.log10_probs = _shared(arrays["log10_probs"])  # (all rows)
+        self.log10_backoffs = _shared(arrays["log10_backoffs"])  # (rows of nodes)
+        self.sizes = _shared(arrays["sizes"])  # (order) n-grams of each order; order 1 with <s>, and <unk>
+        self.discounts = _shared(arrays["discounts"])  # (order, 7): D of the counts 0, 1, ...
+        self.uniform = _shared(arrays["uniform"])  # (1): log10 of one type's share, NaN but for add-k
+        self.implied = _shared(arrays["implied"])  # rows no one counted: prefixes and endings that a foreign model leaves out
+        self.end = end  # token id that stands for a sentence's end in `probs`
+        self.unknown_token = unknown_token  # None: the vocabulary is closed
+        self.notes: list[str] = []  # what was replaced while estimating, in plain words
 
     @classmethod
     def from_counts(cls, config: Config, facts: "TokenFacts", counts: "NgramCounts") -> Self:
@@ -162,7 +156,7 @@ class Ngram:
     def from_arrays(cls, config: Config, facts: "TokenFacts", arrays: Mapping[str, np.ndarray]) -> Self:
         """The model over `arrays` as they are, memory-mapped or not; nothing is rebuilt or copied."""
         end = facts.specials.get("eos", facts.vocab_size)
-        return cls(config, *(arrays[name] for name in cls.ARRAYS), end, facts.specials.get("unk"))
+        return cls(config, arrays, end, facts.specials.get("unk"))
 
     def arrays(self) -> dict[str, np.ndarray]:
         """The model's parameters by name."""
@@ -309,6 +303,13 @@ class Ngram:
                     self.nodes, self.leaves, self.log10_probs, self.log10_backoffs, self.config.order, state, length, word
                 )
         return int(state), int(length)
+
+
+def _shared(array: np.ndarray) -> np.ndarray:
+    """The array, not to be written: mapped from a file or not, it is of one kind, so that each kernel is compiled once."""
+    view = np.asarray(array).view()
+    view.flags.writeable = False
+    return view
 
 
 def _draw(generator: np.random.Generator, probs: np.ndarray, temperature: float, top_k: int, top_p: float) -> int:

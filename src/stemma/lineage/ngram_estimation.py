@@ -92,7 +92,7 @@ class Estimation:
     def __init__(self, config: "Config", columns: np.ndarray, counts: np.ndarray, vocabulary: int, closed: bool) -> None:
         self.config, self.columns, self.counts, self.vocabulary, self.closed = config, columns, counts, vocabulary, closed
         self.order = len(columns)
-        self.common = np.empty(len(counts), np.uint8)
+        self.common: np.ndarray = np.empty(len(counts), np.uint8)
         sizes = np.zeros(self.order, np.int64)
         kernels.common_endings(columns, self.common, sizes)
         sizes[0] = vocabulary

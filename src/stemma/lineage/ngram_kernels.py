@@ -148,7 +148,7 @@ def smooth(borders, counts, kept, discounts, added, types, interpolated, probabi
             elif count > 0:
                 left += discounts[min(count, most)]
                 reached += log10_probs[row]
-        if total == 0:
+        if total == 0 and added == 0:
             continue
         if added > 0:
             total += added * types
@@ -192,7 +192,7 @@ def find(table, low, high, word):
 def locate(nodes, words, rows):
     """Fills `rows` with the row of each n-gram of `words` (n-grams, n) among `nodes`; the row past the last where there is none."""
     for g in range(len(words)):
-        row = np.int64(words[g, 0])
+        row: int = np.int64(words[g, 0])
         for n in range(1, words.shape[1]):
             row = find(nodes, np.int64(nodes[row, SUCCESSORS]), np.int64(nodes[row + 1, SUCCESSORS]), words[g, n])
             if row < 0:
