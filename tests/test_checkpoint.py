@@ -35,9 +35,9 @@ def counted(function):
         return function(*arguments, **options)
     return call
 
-for name in ("replace", "fsync", "link", "open", "truncate"):
+for name in ("fsync", "link", "open", "truncate"):
     setattr(os, name, counted(getattr(os, name)))
-for name in ("open", "mkdir", "unlink"):
+for name in ("open", "mkdir", "unlink", "replace"):
     setattr(Path, name, counted(getattr(Path, name)))
 checkpoint.shutil.rmtree = counted(checkpoint.shutil.rmtree)
 folder.append_metrics([{"kind": "step", "step": 2}])

@@ -39,7 +39,7 @@ def write_bytes(path: Path, data: bytes) -> None:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
-    os.replace(aside, path)
+    aside.replace(path)
     sync_folder(path.parent)
 
 
@@ -57,7 +57,7 @@ def write_tensors(path: Path, tensors: Mapping[str, np.ndarray]) -> None:
         save_file({name: np.asarray(array, order="C") for name, array in tensors.items()}, aside)
         with aside.open("rb+") as file:
             os.fsync(file.fileno())
-    os.replace(aside, path)
+    aside.replace(path)
     sync_folder(path.parent)
 
 
@@ -209,7 +209,7 @@ class RunFolder:
         for group, tensors in arrays.items():
             write_tensors(aside / f"{group}.safetensors", tensors)
         write_json(aside / "facts.json", dict(facts))
-        os.replace(aside, place)
+        aside.replace(place)
         sync_folder(place.parent)
         self._commit(state=name, metrics_bytes=self._metrics_size(), finished=False)
         self._sweep()
@@ -296,7 +296,7 @@ def _link(source: Path, target: Path) -> None:
         shutil.copyfile(source, aside)
         with aside.open("rb+") as file:
             os.fsync(file.fileno())
-    os.replace(aside, target)
+    aside.replace(target)
     sync_folder(target.parent)
 
 

@@ -1,14 +1,15 @@
 """Causal rows: each token asked for once, with its true predecessor, inside its document."""
 
+import itertools
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from tests.objectives.conftest import made_store
 
 from stemma.errors import DataError
 from stemma.objectives.batch import IGNORE
 from stemma.objectives.causal import Causal, Config
-from tests.objectives.conftest import made_store
 
 FACTS = SimpleNamespace(vocab_size=1000, specials={"eos": 0})
 
@@ -30,7 +31,7 @@ def test_labels_follow_their_inputs() -> None:
     follows = set()
     for first, last in zip(store.document_starts[:-1], store.document_starts[1:], strict=True):
         document = [0, *store.ids[store.sentence_starts[first] : store.sentence_starts[last]].tolist(), 0]
-        follows |= set(zip(document[:-1], document[1:], strict=True))
+        follows |= set(itertools.pairwise(document))
     batch = data.batch(0)
     real = batch["segments"] > 0
     assert set(zip(batch["ids"][real].tolist(), batch["labels"][real].tolist(), strict=True)) <= follows

@@ -1,5 +1,7 @@
 """Packing: every piece once, no row too long, little room left over."""
 
+import itertools
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,7 +14,7 @@ def test_every_piece_stands_in_one_row_that_has_room(lengths: list[int], group: 
     sizes = np.array(lengths)
     pieces, starts = pack(sizes, 30, group, np.random.default_rng(0))
     assert sorted(pieces) == list(range(len(sizes)))
-    rows = [pieces[a:b] for a, b in zip(starts[:-1], starts[1:], strict=True)]
+    rows = [pieces[a:b] for a, b in itertools.pairwise(starts)]
     assert all(len(row) and sizes[row].sum() <= 30 for row in rows)
 
 

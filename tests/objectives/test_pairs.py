@@ -4,11 +4,11 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from tests.objectives.conftest import made_store
 
 from stemma.errors import UsageError
 from stemma.objectives.batch import IGNORE
 from stemma.objectives.pairs import Config, Pairs
-from tests.objectives.conftest import made_store
 
 FACTS = SimpleNamespace(vocab_size=1000, specials={"pad": 0, "unk": 1, "cls": 2, "sep": 3, "mask": 4})
 

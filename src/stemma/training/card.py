@@ -10,6 +10,7 @@ def write_card(
     """The card as Markdown."""
     identity, sections = config["identity"], config["sections"]
     characters = ledger["characters"]
+    used = f"{characters['characters_used']:,} of {characters['characters_in']:,} characters used"
     lines = [
         f"# {identity['generation']}: {title}",
         "",
@@ -17,8 +18,8 @@ def write_card(
         "",
         "## Trained on",
         "",
-        f"{', '.join(identity['corpus'])}: {characters['documents']:,} documents, {characters['sentences']:,} sentences, "
-        f"{characters['characters_used']:,} of {characters['characters_in']:,} characters used; the others, itemised: {_items(characters['rejected'])}.",
+        f"{', '.join(identity['corpus'])}: {characters['documents']:,} documents, {characters['sentences']:,} sentences,",
+        f"{used}; the others, itemised: {_items(characters['rejected'])}.",
         f"Tokens: {_items(ledger['tokens'])}.",
         "",
         "## How long, how good",

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from stemma.lineage.table import Generation
 
 if TYPE_CHECKING:
-    from stemma.tokens.store import TokenStore
     from stemma.tokens.settings import TokenFacts
+    from stemma.tokens.store import TokenStore
 
 Report = Callable[[dict[str, Any]], None]
 

@@ -22,9 +22,9 @@ from stemma.training.card import write_card
 from stemma.training.ingest import Ingested
 from stemma.training.learners import Backprop, ByHand, Learner, NotFinite
 from stemma.training.loop import Progress, held_out_loss, seconds_per_step, steps_for, train
-from stemma.training.precision import choose_device, choose_precision
 from stemma.training.memory import peak_memory_mib
 from stemma.training.order import Order, Report, take_up
+from stemma.training.precision import choose_device, choose_precision
 from stemma.training.ranks import Ranks, join
 from stemma.training.settings import BUDGETS, Config, Fact, HandConfig
 
