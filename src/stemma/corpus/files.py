@@ -179,32 +179,36 @@ def _zstd(stream: IO[bytes]) -> IO[bytes]:
         import zstandard
     except ImportError as error:
         raise MissingExtra("zstandard", "zstd") from error
-    return _ZstdReader(stream, zstandard)
+    return io.BufferedReader(_ZstdReader(stream, zstandard), 1 << 20)
 
 
 class _ZstdReader(io.RawIOBase):
     """Frames of zstandard one after the other; a file cut short is an error, and memory stays bounded."""
 
-    _FEED = 1 << 10  # bytes in a step; one can become 32 KiB of text
+    _FEED = 1 << 10  # bytes in a step; one can become 32 MiB of text
 
     def __init__(self, stream: IO[bytes], zstandard) -> None:
         self._stream = stream
         self._library = zstandard
         self._frame = None
         self._unused = b""
+        self._text, self._at = b"", 0
 
-    def read(self, size: int = -1) -> bytes:
-        parts: list[bytes] = []
-        held = 0
-        while size < 0 or held < size:
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer) -> int:
+        while self._at == len(self._text):
             data = self._unused or self._stream.read(self._FEED)
             if not data:
                 if self._frame is not None:
                     raise EOFError("compressed file ended before its end mark")
-                break
-            parts.append(self._step(data))
-            held += len(parts[-1])
-        return b"".join(parts)
+                return 0
+            self._text, self._at = self._step(data), 0
+        part = self._text[self._at : self._at + len(buffer)]
+        self._at += len(part)
+        buffer[: len(part)] = part
+        return len(part)
 
     def _step(self, data: bytes) -> bytes:
         self._frame = self._frame or self._library.ZstdDecompressor().decompressobj()

@@ -90,7 +90,12 @@ class _Parser:
                 self._add(number, sentences(line) if split else [line], len(line))
             whole = self.block.ends or number < final
             if (blank and self.border == "blank") or (whole and self.border == "line"):
-                self.parsed.segments.append(Segment(number + 1))
+                self._end_document(number)
+
+    def _end_document(self, number: int) -> None:
+        segments = self.parsed.segments
+        if segments[-1].sentences or len(segments) == 1:  # no border after a border
+            segments.append(Segment(number + 1))
 
     def _paragraphs(self) -> None:
         """Lines broken at some width: a blank line, an indent, or a line left short starts a new paragraph."""
@@ -107,7 +112,7 @@ class _Parser:
                 first = first if paragraph else number
                 paragraph.append(line)
             if (blank and self.border == "blank") or self.border == "line":
-                self.parsed.segments.append(Segment(number + 1))
+                self._end_document(number)
         if paragraph:
             self._add_paragraph(paragraph, first)
 

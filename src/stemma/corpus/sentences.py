@@ -77,14 +77,18 @@ def borders(text: str) -> Iterator[tuple[int, int]]:
 
 def pieces(sentence: str, limit: int) -> Iterator[str]:
     """An endless sentence cut at white space, else at a comma, else at `limit` characters."""
-    while len(sentence) > limit:
-        cut = max(sentence.rfind(" ", limit // 2, limit), sentence.rfind("\t", limit // 2, limit)) + 1
+    at = 0
+    while len(sentence) - at > limit:
+        low, high = at + limit // 2, at + limit
+        cut = max(sentence.rfind(" ", low, high), sentence.rfind("\t", low, high)) + 1
         if not cut:
-            cut = max(sentence.rfind(comma, limit // 2, limit) for comma in "，、；：,") + 1
-        yield sentence[: cut or limit].rstrip()
-        sentence = sentence[cut or limit :].lstrip()
-    if sentence:
-        yield sentence
+            cut = max(sentence.rfind(comma, low, high) for comma in "，、；：,") + 1
+        cut = cut or high
+        if piece := sentence[at:cut].strip():
+            yield piece
+        at = cut
+    if piece := sentence[at:].strip():
+        yield piece
 
 
 def _ends_western(text: str, start: int, first: int, mark: str, stop: int, after: int) -> bool:
