@@ -37,6 +37,12 @@ def chunk(length=N, seed=0, vocab_size=V):
     return {"words": draw.integers(3, vocab_size, length).astype(np.int32), "starts": np.array([0, *borders, length])}
 
 
+def draws(net, seed, first, count):
+    """The plain kernel's negatives number `first`, `first` + 1, ..."""
+    first += seed_for(seed, "negatives")
+    return [kernels.draw_word(np.uint64(kernels.mix(np.uint64(first + k))), *net._alias()) for k in range(count)]
+
+
 def reference_step(input, output, contexts, target, negatives, rate):
     """word2vec.c's step for one prediction in float64: `contexts` is one word (skip-gram) or a window (CBOW)."""
     x, error, loss = input[contexts].mean(0), np.zeros(input.shape[1]), 0.0
@@ -59,8 +65,7 @@ def reference(net, batch, rate, seed):
     for i in range(len(words)):
         near = [j for j in range(low[i], high[i] + 1) if j != i]
         for group in [[j] for j in near] if net.config.architecture == "skipgram" else [near] * bool(near):
-            first = seed_for(seed, "negatives") + count * net.config.negatives
-            negatives = [kernels.draw_word(np.uint64(kernels.mix(np.uint64(first + k))), *net._alias()) for k in range(net.config.negatives)]
+            negatives = draws(net, seed, count * net.config.negatives, net.config.negatives)
             loss += reference_step(input, output, words[group], words[i], negatives, rate)
             count += 1
     return input, output, loss, count
@@ -91,9 +96,8 @@ def test_the_kernels_descend_what_autograd_sees(architecture):
     batch = {"words": np.array([7, 4, 9], np.int32), "starts": np.array([0, 2, 3])}
     drawn = {"inputs": torch.tensor([[4], [7]]), "targets": torch.tensor([7, 4])}
     before, rate, seed = net.input.detach().clone(), 1e-3, 11
-    first = seed_for(seed, "negatives")
-    draws = [kernels.draw_word(np.uint64(kernels.mix(np.uint64(first + k))), *net._alias()) for k in range(2 * net.config.negatives)]
-    loss = net.loss({**drawn, "negatives": torch.tensor(draws).view(2, -1)})
+    negatives = torch.tensor(draws(net, seed, 0, 2 * net.config.negatives)).view(2, -1)
+    loss = net.loss({**drawn, "negatives": negatives})
     loss.mean.backward()
     got = net.descend(batch, rate, seed=seed)
     assert got.count == loss.count == 2 and float(got.mean) == pytest.approx(float(loss.mean.detach()), rel=1e-2)

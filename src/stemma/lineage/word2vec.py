@@ -68,7 +68,8 @@ class Word2Vec(nn.Module):
         self.register_buffer("counts", torch.from_numpy(counts))
         self.input = nn.Parameter((torch.rand(shape) - 0.5) / config.width * (self.counts > 0)[:, None])
         self.output = nn.Parameter(torch.zeros(shape))
-        self._tables: tuple[np.ndarray, np.ndarray] | None = None
+        self._tables: tuple[np.ndarray, np.ndarray] | None = None  # made at the first step, from the counts of that time
+        self._hottest_negative = 0.0
 
     def descend(self, batch: dict[str, Tensor], rate: float, seed: int, threads: int = 1) -> Loss:
         """One pass of the kernel over the chunk, in place; gives its exact mean loss a prediction.
@@ -77,13 +78,17 @@ class Word2Vec(nn.Module):
         depends on parameters, batch, rate and seed; on `threads` only when `racing`.
         """
         words, starts = (np.asarray(batch[name]) for name in ("words", "starts"))
-        rows = self.input.detach().numpy(), self.output.detach().numpy()
-        low, high = kernels.windows(starts, self.config.window, np.uint64(seed_for(seed, "radius")))
-        chunk = (*rows, words, low, high, *self._alias(), self.config.negatives, np.float32(rate), np.uint64(seed_for(seed, "negatives")))
-        if self.config.kernel == "plain" or self.config.architecture == "cbow":
-            total, count = kernels.PLAIN[self.config.architecture](*chunk)
+        config, tables = self.config, (self.input.detach().numpy(), self.output.detach().numpy())
+        alias = self._alias()
+        text = (words, *kernels.windows(starts, config.window, np.uint64(seed_for(seed, "radius"))))
+        rate, draws = np.float32(rate), np.uint64(seed_for(seed, "negatives"))
+        if config.kernel == "plain":
+            total, count = kernels.PLAIN[config.architecture](*tables, *text, *alias, config.negatives, rate, draws)
         else:
-            total, count = kernels.descend_blocks(self.config.architecture, chunk, self.config.window, threads, self.config.racing)
+            hottest = np.bincount(words, minlength=1).max() / max(len(words), 1)
+            cut = kernels.cut_rounds(rate, config.negatives, config.window, hottest, self._hottest_negative)
+            rest = (config.negatives, config.window, rate, draws, cut, threads, config.racing)
+            total, count = kernels.descend_blocks(config.architecture, tables, text, alias, *rest)
         mean = torch.tensor(total / max(count, 1))
         return Loss(mean, int(count), {self.config.architecture: (float(total), int(count))})
 
@@ -144,10 +149,13 @@ class Word2Vec(nn.Module):
     def _weights(self) -> Tensor:
         weights = self.counts.double() ** self.config.power * (self.counts > 0)
         if not weights.any():
-            raise DataError("word2vec knows no word counts", "the counts of the token store", "build the network with TokenFacts(counts=store.counts)")
+            mend = "build the network with TokenFacts(counts=store.counts)"
+            raise DataError("word2vec knows no word counts", "the counts of the token store", mend)
         return weights
 
     def _alias(self) -> tuple[np.ndarray, np.ndarray]:
         if self._tables is None:
-            self._tables = kernels.alias_tables(self._weights().numpy())
+            weights = self._weights()
+            self._tables = kernels.alias_tables(weights.numpy())
+            self._hottest_negative = float(weights.max() / weights.sum())
         return self._tables

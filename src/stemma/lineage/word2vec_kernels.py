@@ -15,15 +15,21 @@ Random draws are a function of (seed, place in the text) alone. Axes: V vocabula
 N tokens of the chunk, P pairs of a block, K negatives a pair.
 """
 
+import sys
 from collections.abc import Callable
+from threading import Thread
 
 import numba
 import numpy as np
+from numba import types
+from numba.extending import intrinsic
 
 BLOCK = 64  # tokens whose rows are updated together
 SHARED = 16  # negatives drawn once for a block: one AVX-512 register of float32 scores
 SLOTS = 4  # blocks computed from the same start; at most so many threads share a round
 LANES = 16  # buffer widths are multiples of this many float32, so that loops are whole registers
+HEAT = 4.0  # most steps of size 1 that a round may take on one row: see `cut_rounds`
+ROOM = 8  # rows past the end of a buffer that loops over two, four or eight rows may touch with weight 0
 
 _OPTIONS = {"nogil": True, "fastmath": True, "error_model": "numpy"}
 
@@ -36,10 +42,17 @@ def _jit(function: Callable) -> Callable:
         return numba.njit(**_OPTIONS)(function)
 
 
+def _inline(function: Callable) -> Callable:
+    """Compile into its callers: loops over d see the width as a constant, and a kernel is one piece of machine
+    code that calls nothing, so that its roundings cannot depend on what else the process has compiled.
+    """
+    return numba.njit(forceinline=True, **_OPTIONS)(function)
+
+
 # --- draws ---------------------------------------------------------------------------------------
 
 
-@_jit
+@_inline
 def mix(state):
     """SplitMix64's output for a counter `state` (Steele 2014): 64 well-mixed bits."""
     z = (np.uint64(state) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
@@ -48,13 +61,13 @@ def mix(state):
     return z ^ (z >> np.uint64(31))
 
 
-@_jit
+@_inline
 def below(bits, bound):
     """An integer in 0..bound-1 from the upper 32 of 64 random bits."""
     return np.int64(((bits >> np.uint64(32)) * np.uint64(bound)) >> np.uint64(32))
 
 
-@_jit
+@_inline
 def draw_word(bits, threshold, other):
     """A word drawn with Walker's alias method from the tables of `alias_tables`."""
     slot = below(bits, len(threshold))
@@ -90,7 +103,7 @@ def windows(starts, window, seed):
 # --- plain ---------------------------------------------------------------------------------------
 
 
-@_jit
+@_inline
 def descend_pair(x, output, target, negatives, rate, error):
     """One pair: adds the gradient with respect to x to `error`, updates output rows in turn, gives the loss."""
     loss = 0.0
@@ -153,10 +166,119 @@ def cbow_plain(input, output, words, low, high, threshold, other, negatives, rat
     return loss, centres
 
 
-# --- fast ----------------------------------------------------------------------------------------
+# --- fast: rows ----------------------------------------------------------------------------------
+# Buffers are flat, row after row of `width` floats, and a row is named by the place of its first float.
+# `lanes` is a tuple of length width / LANES: its type tells the compiler the width, so that the loops
+# over d become whole registers. Places are unsigned, as a sign would keep those loops scalar. Two rows
+# at a time: one would wait for loads.
 
 
-@_jit
+@_inline
+def gather(rows, words, width, into):
+    """Copies `rows[words[n]]` into row n of the buffer `into`."""
+    for n in range(len(words)):
+        row, copy = rows[words[n]], into[n * width :]
+        for d in range(len(row)):
+            copy[d] = row[d]
+
+
+@_inline
+def scatter(rows, words, width, deltas, me, threads):
+    """Adds row n of `deltas` to `rows[words[n]]`, for the rows that thread `me` of `threads` owns."""
+    for n in range(len(words)):
+        word = words[n]
+        if threads == 1 or word % threads == me:
+            row, delta = rows[word], deltas[n * width :]
+            for d in range(len(row)):
+                row[d] += delta[d]
+
+
+@_inline
+def score_2x4(lanes, ones, first, rows, start, scores, at, stride):
+    """Scores of two rows of `ones` with four of `rows`: scores[at..at+3], and of the second row `stride` further."""
+    width, p, r = np.uint64(LANES * len(lanes)), np.uint64(first), np.uint64(start)
+    q, r1, r2, r3 = p + width, r + width, r + width + width, r + width + width + width
+    s0 = s1 = s2 = s3 = t0 = t1 = t2 = t3 = np.float32(0)
+    for d in range(width):
+        s0 += ones[p + d] * rows[r + d]
+        s1 += ones[p + d] * rows[r1 + d]
+        s2 += ones[p + d] * rows[r2 + d]
+        s3 += ones[p + d] * rows[r3 + d]
+        t0 += ones[q + d] * rows[r + d]
+        t1 += ones[q + d] * rows[r1 + d]
+        t2 += ones[q + d] * rows[r2 + d]
+        t3 += ones[q + d] * rows[r3 + d]
+    scores[at], scores[at + 1], scores[at + 2], scores[at + 3] = s0, s1, s2, s3
+    scores[at + stride], scores[at + stride + 1], scores[at + stride + 2], scores[at + stride + 3] = t0, t1, t2, t3
+
+
+@_inline
+def score_row(lanes, a, b, first):
+    """Score of the rows of `a` and `b` at the same place."""
+    width, p, score = np.uint64(LANES * len(lanes)), np.uint64(first), np.float32(0)
+    for d in range(width):
+        score += a[p + d] * b[p + d]
+    return score
+
+
+@_inline
+def step_row(lanes, step, a, b, first, da, db):
+    """Adds step x b to `da` and sets `db` to step x a, at the same place in all four."""
+    width, p = np.uint64(LANES * len(lanes)), np.uint64(first)
+    for d in range(width):
+        da[p + d] += step * b[p + d]
+        db[p + d] = step * a[p + d]
+
+
+@_inline
+def add_4_to_2(lanes, s, at, stride, rows, start, into, first):
+    """Adds s[at..at+3] x four rows of `rows` to one row of `into`, and those `stride` further to the next."""
+    width, p, r = np.uint64(LANES * len(lanes)), np.uint64(first), np.uint64(start)
+    q, r1, r2, r3 = p + width, r + width, r + width + width, r + width + width + width
+    s0, s1, s2, s3 = s[at], s[at + 1], s[at + 2], s[at + 3]
+    t0, t1, t2, t3 = s[at + stride], s[at + stride + 1], s[at + stride + 2], s[at + stride + 3]
+    for d in range(width):
+        into[p + d] += s0 * rows[r + d] + s1 * rows[r1 + d] + s2 * rows[r2 + d] + s3 * rows[r3 + d]
+        into[q + d] += t0 * rows[r + d] + t1 * rows[r1 + d] + t2 * rows[r2 + d] + t3 * rows[r3 + d]
+
+
+@_inline
+def add_2_to_4(lanes, s, at, stride, rows, start, into, first):
+    """Adds to each of four rows of `into`: s[at + m] x one row of `rows` + s[at + stride + m] x the next."""
+    width, p, r = np.uint64(LANES * len(lanes)), np.uint64(first), np.uint64(start)
+    q, p1, p2, p3 = r + width, p + width, p + width + width, p + width + width + width
+    s0, s1, s2, s3 = s[at], s[at + 1], s[at + 2], s[at + 3]
+    t0, t1, t2, t3 = s[at + stride], s[at + stride + 1], s[at + stride + 2], s[at + stride + 3]
+    for d in range(width):
+        into[p + d] += s0 * rows[r + d] + t0 * rows[q + d]
+        into[p1 + d] += s1 * rows[r + d] + t1 * rows[q + d]
+        into[p2 + d] += s2 * rows[r + d] + t2 * rows[q + d]
+        into[p3 + d] += s3 * rows[r + d] + t3 * rows[q + d]
+
+
+@_inline
+def add_8_to_2(lanes, s, at, step, stride, rows, start, into, first):
+    """Adds s[at], s[at + step], ... x eight rows of `rows` to a row of `into`, and those `stride` further to the next."""
+    width, p, r = np.uint64(LANES * len(lanes)), np.uint64(first), np.uint64(start)
+    q, r1, r2, r3 = p + width, r + width, r + width + width, r + width + width + width
+    r4, r5, r6, r7 = r3 + width, r3 + width + width, r3 + width + width + width, r3 + width + width + width + width
+    s0, s1, s2, s3 = s[at], s[at + step], s[at + 2 * step], s[at + 3 * step]
+    s4, s5, s6, s7 = s[at + 4 * step], s[at + 5 * step], s[at + 6 * step], s[at + 7 * step]
+    at += stride
+    t0, t1, t2, t3 = s[at], s[at + step], s[at + 2 * step], s[at + 3 * step]
+    t4, t5, t6, t7 = s[at + 4 * step], s[at + 5 * step], s[at + 6 * step], s[at + 7 * step]
+    for d in range(width):
+        into[p + d] += (
+            s0 * rows[r + d] + s1 * rows[r1 + d] + s2 * rows[r2 + d] + s3 * rows[r3 + d]
+            + s4 * rows[r4 + d] + s5 * rows[r5 + d] + s6 * rows[r6 + d] + s7 * rows[r7 + d]
+        )  # fmt: skip
+        into[q + d] += (
+            t0 * rows[r + d] + t1 * rows[r1 + d] + t2 * rows[r2 + d] + t3 * rows[r3 + d]
+            + t4 * rows[r4 + d] + t5 * rows[r5 + d] + t6 * rows[r6 + d] + t7 * rows[r7 + d]
+        )  # fmt: skip
+
+
+@_inline
 def gradients(scores, sign, rate, weights, count):
     """Turns `scores` into step sizes in place and gives the weighted loss: sign +1 positives, -1 negatives.
 
@@ -190,186 +312,297 @@ def gradients(scores, sign, rate, weights, count):
     return loss
 
 
-@_jit
-def gather(rows, words, first, count, into):
-    """Copies `rows[words[first + n]]` into row n of a padded buffer."""
-    for n in range(count):
-        row, copy = rows[words[first + n]], into[n]
-        for d in range(len(row)):
-            copy[d] = row[d]
+# --- fast: one block -----------------------------------------------------------------------------
 
 
-@_jit
-def scatter(rows, words, first, count, deltas, me, threads):
-    """Adds row n of `deltas` to `rows[words[first + n]]`, for the rows that thread `me` of `threads` owns."""
-    for n in range(count):
-        word = words[first + n]
-        if threads == 1 or word % threads == me:
-            row, delta = rows[word], deltas[n]
-            for d in range(len(row)):
-                row[d] += delta[d]
+@_inline
+def lay_windows(low, high, start, stop, first, last, plan, real):
+    """Lays the windows of centres [start, stop) over inputs [first, last), two centres to a strip.
 
-
-@_jit
-def score_positives(lanes, low, high, first, last, start, stop, x, y, scores, real):
-    """Scores of the pairs (input in [first, last), centre in [start, stop)), centre by centre, in fours.
-
-    `real` is 1 for a pair and 0 for the centre itself and for what fills up a four. Gives their number.
+    plan[c] = (begin, end) of centre c's own window, then (begin, length) of the strip that covers both
+    and is a multiple of four inputs, all counted from `first`. `real` gets, strip after strip and centre
+    after centre, 1 where an input makes a pair. Gives the length of `real`.
     """
-    width, filled = LANES * len(lanes), 0
-    for i in range(start, stop):
-        yi, begin, end = y[i - start], max(low[i], first) - first, min(high[i] + 1, last) - first
-        for j in range(begin, end, 4):
-            x0, x1, x2, x3 = x[j], x[j + 1], x[j + 2], x[j + 3]
-            s0 = s1 = s2 = s3 = np.float32(0)
-            for d in range(width):
-                s0 += x0[d] * yi[d]
-                s1 += x1[d] * yi[d]
-                s2 += x2[d] * yi[d]
-                s3 += x3[d] * yi[d]
-            scores[filled], scores[filled + 1], scores[filled + 2], scores[filled + 3] = s0, s1, s2, s3
-            for m in range(4):
-                real[filled + m] = np.float32(j + m < end and j + m + first != i)
-            filled += 4
+    for c in range(stop - start):
+        begin, end = max(low[start + c] - first, 0), min(high[start + c] + 1, last) - first
+        plan[c, 0], plan[c, 1] = (begin, end) if begin < end else (last - first, 0)
+    plan[stop - start, 0], plan[stop - start, 1] = last - first, 0  # a centre without a window evens the number
+    filled = 0
+    for c in range(0, stop - start, 2):
+        begin, end = min(plan[c, 0], plan[c + 1, 0]), max(plan[c, 1], plan[c + 1, 1])
+        length = max(end - begin + 3, 0) // 4 * 4
+        plan[c, 2], plan[c, 3] = begin, length
+        for n in range(2):
+            real[filled : filled + length] = 0
+            for j in range(plan[c + n, 0], plan[c + n, 1]):
+                real[filled + j - begin] = j + first != start + c + n
+            filled += length
     return filled
 
 
-@_jit
-def spread_positives(lanes, low, high, first, last, start, stop, x, y, steps, dx, dy):
-    """Adds each pair's step times the other side's row to `dx` and `dy`, in the order of `score_positives`."""
-    width, filled = LANES * len(lanes), 0
-    for i in range(start, stop):
-        yi, di, begin, end = y[i - start], dy[i - start], max(low[i], first) - first, min(high[i] + 1, last) - first
-        for j in range(begin, end, 4):
-            x0, x1, x2, x3 = x[j], x[j + 1], x[j + 2], x[j + 3]
-            d0, d1, d2, d3 = dx[j], dx[j + 1], dx[j + 2], dx[j + 3]
-            s0, s1, s2, s3 = steps[filled], steps[filled + 1], steps[filled + 2], steps[filled + 3]
-            for d in range(width):
-                di[d] += s0 * x0[d] + s1 * x1[d] + s2 * x2[d] + s3 * x3[d]
-                d0[d] += s0 * yi[d]
-                d1[d] += s1 * yi[d]
-                d2[d] += s2 * yi[d]
-                d3[d] += s3 * yi[d]
-            filled += 4
+@_inline
+def descend_negatives(lanes, x, count, z, rate, weights, steps, dx, dz):
+    """Steps of `count` inputs against the SHARED negatives: *sets* dx and dz, gives the loss."""
+    width = LANES * len(lanes)
+    for j in range(0, count, 2):
+        for k in range(0, SHARED, 4):
+            score_2x4(lanes, x, j * width, z, k * width, steps, j * SHARED + k, SHARED)
+    steps[count * SHARED :] = 0
+    loss = gradients(steps, -1, rate, weights, count * SHARED)
+    dx[: count * width] = 0
+    dz[:] = 0
+    for j in range(0, count, 2):
+        for k in range(0, SHARED, 8):
+            add_8_to_2(lanes, steps, j * SHARED + k, 1, SHARED, z, k * width, dx, j * width)
+    for j in range(0, count, 8):
+        for k in range(0, SHARED, 2):
+            add_8_to_2(lanes, steps, j * SHARED + k, SHARED, 1, x, j * width, dz, k * width)
+    return loss
 
 
-@_jit
-def weigh_negatives(words, low, high, first, last, start, stop, drawn, share, weights):
-    """Weight of each (input, shared negative): share x the input's pairs whose target is another word. Gives the pairs."""
-    pairs = np.zeros(BLOCK, np.float32)
-    for i in range(start, stop):
-        for j in range(max(low[i], first), min(high[i] + 1, last)):
-            pairs[j - first] += np.float32(i != j)
-    for j in range(last - first):
-        for k in range(SHARED):
-            weights[j * SHARED + k] = share * pairs[j]
-    for i in range(start, stop):
+@_inline
+def skipgram_block(lanes, words, low, high, place, drawn, share, rate, space, dx, dy, dz):
+    """Steps of inputs [first, last) = x with the centres [start, stop) = y and the negatives z. Gives (loss, pairs)."""
+    x, y, z, _, _, scores, real, steps, weights, plan = space
+    first, last, start, stop = place
+    width = LANES * len(lanes)
+    filled = lay_windows(low, high, start, stop, first, last, plan, real)
+    at, pairs = 0, 0
+    weights[:] = 0
+    for c in range(stop - start):
         hits = 0
         for k in range(SHARED):
-            hits += drawn[k] == words[i]
-        if hits:
-            for k in range(SHARED):
-                if drawn[k] == words[i]:
-                    for j in range(max(low[i], first), min(high[i] + 1, last)):
-                        weights[(j - first) * SHARED + k] -= share * np.float32(i != j)
-    return pairs.sum()
-
-
-@_jit
-def score_negatives(lanes, x, z, count, scores):
-    """Scores (count x SHARED) of all inputs with all shared negatives."""
-    width = LANES * len(lanes)
-    for j in range(count):
-        xj = x[j]
-        for k in range(0, SHARED, 4):
-            z0, z1, z2, z3 = z[k], z[k + 1], z[k + 2], z[k + 3]
-            s0 = s1 = s2 = s3 = np.float32(0)
-            for d in range(width):
-                s0 += xj[d] * z0[d]
-                s1 += xj[d] * z1[d]
-                s2 += xj[d] * z2[d]
-                s3 += xj[d] * z3[d]
-            at = j * SHARED + k
-            scores[at], scores[at + 1], scores[at + 2], scores[at + 3] = s0, s1, s2, s3
-
-
-@_jit
-def spread_negatives(lanes, x, z, count, steps, dx, dz):
-    """Adds all steps (count x SHARED) times the other side's row to `dx` and `dz`."""
-    width = LANES * len(lanes)
-    for j in range(count):
-        s, dj = steps[j * SHARED :], dx[j]
-        for d in range(width):
-            dj[d] += (
-                s[0] * z[0, d] + s[1] * z[1, d] + s[2] * z[2, d] + s[3] * z[3, d]
-                + s[4] * z[4, d] + s[5] * z[5, d] + s[6] * z[6, d] + s[7] * z[7, d]
-                + s[8] * z[8, d] + s[9] * z[9, d] + s[10] * z[10, d] + s[11] * z[11, d]
-                + s[12] * z[12, d] + s[13] * z[13, d] + s[14] * z[14, d] + s[15] * z[15, d]
-            )  # fmt: skip
-    for j in range(0, count, 8):
-        for k in range(SHARED):
-            dk = dz[k]
-            s0, s1, s2, s3 = steps[j * SHARED + k], steps[(j + 1) * SHARED + k], steps[(j + 2) * SHARED + k], steps[(j + 3) * SHARED + k]
-            s4, s5, s6, s7 = steps[(j + 4) * SHARED + k], steps[(j + 5) * SHARED + k], steps[(j + 6) * SHARED + k], steps[(j + 7) * SHARED + k]
-            for d in range(width):
-                dk[d] += (
-                    s0 * x[j, d] + s1 * x[j + 1, d] + s2 * x[j + 2, d] + s3 * x[j + 3, d]
-                    + s4 * x[j + 4, d] + s5 * x[j + 5, d] + s6 * x[j + 6, d] + s7 * x[j + 7, d]
-                )  # fmt: skip
-
-
-@_jit
-def skipgram_block(lanes, input, output, words, low, high, threshold, other, negatives, window, rate, seed, from_block, to_block):
-    """Skip-gram over blocks [from_block, to_block) of the chunk, one round after the other. Gives (loss, pairs)."""
-    width, halo = LANES * len(lanes), BLOCK + 2 * window
-    x, y, z = np.zeros((BLOCK + 8, width), np.float32), np.zeros((halo, width), np.float32), np.zeros((SHARED, width), np.float32)
-    dx, dy, dz = np.zeros((BLOCK + 8, width), np.float32), np.zeros((halo, width), np.float32), np.zeros((SHARED, width), np.float32)
-    most = halo * (4 * (window // 2) + 8)
-    scores, real = np.zeros(most, np.float32), np.zeros(most, np.float32)
-    steps, weights = np.zeros((BLOCK + 8) * SHARED, np.float32), np.zeros((BLOCK + 8) * SHARED, np.float32)
-    drawn = np.zeros(SHARED, np.int32)
-    share = np.float32(negatives / SHARED)
-    rate = np.float32(rate)
-    loss, pairs = 0.0, 0.0
-    for block in range(from_block, to_block):
-        first, last = block * BLOCK, min((block + 1) * BLOCK, len(words))
-        start, stop = first, last
-        while start > 0 and first - start < window and high[start - 1] >= first:
-            start -= 1
-        start, stop = max(first - window, 0), min(last + window, len(words))
-        for k in range(SHARED):
-            drawn[k] = draw_word(mix(seed + np.uint64(block * SHARED + k)), threshold, other)
-        gather(input, words, first, last - first, x)
-        gather(output, words, start, stop - start, y)
-        gather(output, drawn, 0, SHARED, z)
-        dx[:] = 0
-        dy[:] = 0
-        dz[:] = 0
-        if last - first < BLOCK:
-            x[last - first :] = 0
-        filled = score_positives(lanes, low, high, first, last, start, stop, x, y, scores, real)
-        loss += gradients(scores, 1, rate, real, filled)
-        spread_positives(lanes, low, high, first, last, start, stop, x, y, scores, dx, dy)
-        pairs += weigh_negatives(words, low, high, first, last, start, stop, drawn, share, weights)
-        score_negatives(lanes, x, z, last - first, steps)
-        steps[(last - first) * SHARED :] = 0
-        loss += gradients(steps, -1, rate, weights, (last - first) * SHARED)
-        spread_negatives(lanes, x, z, last - first, steps, dx, dz)
-        scatter(input, words, first, last - first, dx, 0, 1)
-        scatter(output, words, start, stop - start, dy, 0, 1)
-        scatter(output, drawn, 0, SHARED, dz, 0, 1)
+            hits += drawn[k] == words[start + c]
+        for j in range(plan[c, 0], plan[c, 1]):
+            if j + first != start + c:
+                pairs += 1
+                for k in range(SHARED):
+                    weights[j * SHARED + k] += share
+                if hits:  # a negative that is the target itself is skipped
+                    for k in range(SHARED):
+                        weights[j * SHARED + k] -= share * (drawn[k] == words[start + c])
+    for c in range(0, stop - start, 2):
+        begin, length = plan[c, 2], plan[c, 3]
+        for j in range(0, length, 4):
+            score_2x4(lanes, y, c * width, x, (begin + j) * width, scores, at + j, length)
+        at += 2 * length
+    loss = gradients(scores, 1, rate, real, filled)
+    loss += descend_negatives(lanes, x, last - first, z, rate, weights, steps, dx, dz)
+    dy[:] = 0
+    at = 0
+    for c in range(0, stop - start, 2):
+        begin, length = plan[c, 2], plan[c, 3]
+        for j in range(0, length, 4):
+            add_4_to_2(lanes, scores, at + j, length, x, (begin + j) * width, dy, c * width)
+            add_2_to_4(lanes, scores, at + j, length, y, c * width, dx, (begin + j) * width)
+        at += 2 * length
     return loss, pairs
+
+
+@_inline
+def cbow_block(lanes, words, low, high, place, drawn, share, rate, space, dx, dy, dz):
+    """Steps of centres [first, last) = y, the words [start, stop) = x around them and the negatives z. Gives (loss, centres)."""
+    x, y, z, mean, error, scores, real, steps, weights, plan = space
+    first, last, start, stop = place
+    width, count = LANES * len(lanes), last - first
+    lay_windows(low, high, first, last, start, stop, plan, real)
+    at, centres = 0, 0
+    mean[:] = 0
+    for c in range(0, count, 2):  # means of the windows
+        begin, length = plan[c, 2], plan[c, 3]
+        for n in range(2):
+            size = np.float32(max(plan[c + n, 1] - plan[c + n, 0] - 1, 1))
+            for j in range(at + n * length, at + (n + 1) * length):
+                scores[j] = real[j] / size
+        for j in range(0, length, 4):
+            add_4_to_2(lanes, scores, at + j, length, x, (begin + j) * width, mean, c * width)
+        at += 2 * length
+    ones = scores[len(scores) // 2 :]
+    for c in range(count):
+        used = np.float32(plan[c, 1] - plan[c, 0] > 1)
+        scores[c], ones[c] = score_row(lanes, mean, y, c * width), used
+        centres += np.int64(used)
+        for k in range(SHARED):  # a negative that is the target itself is skipped
+            weights[c * SHARED + k] = share * used * (drawn[k] != words[first + c])
+    loss = gradients(scores, 1, rate, ones, count)
+    loss += descend_negatives(lanes, mean, count, z, rate, weights, steps, error, dz)
+    for c in range(count):
+        step_row(lanes, scores[c], mean, y, c * width, error, dy)
+    dx[:] = 0
+    at = 0
+    for c in range(0, count, 2):  # the error in full to each word of the window
+        begin, length = plan[c, 2], plan[c, 3]
+        for j in range(0, length, 4):
+            add_2_to_4(lanes, real, at + j, length, error, c * width, dx, (begin + j) * width)
+        at += 2 * length
+    return loss, centres
+
+
+# --- fast: rounds and threads --------------------------------------------------------------------
+
+
+@intrinsic
+def _add_atomically(typing, counter, value):
+    """counter[0] += value, seen by all threads at once; gives the new value."""
+
+    def generate(context, builder, signature, arguments):
+        array = context.make_array(signature.args[0])(context, builder, arguments[0])
+        old = builder.atomic_rmw("add", array.data, arguments[1], "seq_cst")
+        return builder.add(old, arguments[1])
+
+    return types.int64(counter, types.int64), generate
+
+
+_give_way = types.ExternalFunction("SwitchToThread" if sys.platform == "win32" else "sched_yield", types.int32())
+
+
+@_inline
+def wait(arrived, goal):
+    """Returns when `arrived` has been raised to `goal`, counting this thread in."""
+    spins = 0
+    reached = _add_atomically(arrived, 1)
+    while reached < goal:
+        spins += 1
+        if spins % 256 == 0:
+            _give_way()
+        reached = _add_atomically(arrived, 0)
+
+
+@_inline
+def make_space(lanes, window):
+    """Buffers of one thread: rows x, y, z, mean, error; scores, real, steps, weights; the plan of windows."""
+    width, rows = LANES * len(lanes), BLOCK + 2 * window + ROOM
+    pairs = rows * (2 * window + 8)
+    x, y, z = np.zeros(rows * width, np.float32), np.zeros(rows * width, np.float32), np.zeros(SHARED * width, np.float32)
+    mean, error = np.zeros(rows * width, np.float32), np.zeros(rows * width, np.float32)
+    scores, real = np.zeros(pairs, np.float32), np.zeros(pairs, np.float32)
+    steps, weights = np.zeros(rows * SHARED, np.float32), np.zeros(rows * SHARED, np.float32)
+    return x, y, z, mean, error, scores, real, steps, weights, np.zeros((rows, 4), np.int64)
+
+
+@_inline
+def open_block(width, tables, words, inputs, targets, drawn, alias, draws, space):
+    """Draws a block's negatives and gathers the rows of its inputs, targets and negatives."""
+    for k in range(SHARED):
+        drawn[k] = draw_word(mix(draws + np.uint64(k)), alias[0], alias[1])
+    gather(tables[0], words[inputs[0] : inputs[1]], width, space[0])
+    gather(tables[1], words[targets[0] : targets[1]], width, space[1])
+    gather(tables[1], drawn, width, space[2])
+
+
+@_inline
+def close_round(width, tables, words, size, me, threads, deltas, drawn, spans, arrived, goal):
+    """Waits for the round's blocks, then adds them up in the rows that thread `me` owns. Gives the next goal."""
+    part = (deltas.shape[1] - SHARED * width) // 2
+    if threads > 1:
+        wait(arrived, goal + threads)
+    for n in range(size):
+        delta, span = deltas[n], spans[n]
+        scatter(tables[0], words[span[0] : span[1]], width, delta[:part], me, threads)
+        scatter(tables[1], words[span[2] : span[3]], width, delta[part : 2 * part], me, threads)
+        scatter(tables[1], drawn[n], width, delta[2 * part :], me, threads)
+    if threads > 1:
+        wait(arrived, goal + 2 * threads)
+    return goal + 2 * threads
+
+
+@_jit
+def skipgram_rounds(lanes, tables, text, alias, negatives, window, rate, seed, cut, blocks, me, threads, shared):
+    """What thread `me` of `threads` does: its blocks of each round, then its rows of the tables.
+
+    `cut` = (tokens a block, blocks a round); `blocks` = (first, end). Losses and counts go to `shared`, block
+    by block, so that their sum has one order.
+    """
+    words, low, high = text
+    deltas, drawn, spans, losses, counts, arrived = shared
+    space, width, share = make_space(lanes, window), LANES * len(lanes), np.float32(negatives / SHARED)
+    part, goal = len(space[0]), 0
+    for base in range(blocks[0], blocks[1], cut[1]):
+        size = min(cut[1], blocks[1] - base)
+        for n in range(me, size, threads):
+            block, delta = base + n, deltas[n]
+            first, last = block * cut[0], min((block + 1) * cut[0], len(words))
+            start, stop = max(first - window, 0), min(last + window, len(words))
+            spans[n, 0], spans[n, 1], spans[n, 2], spans[n, 3] = first, last, start, stop
+            draws = seed + np.uint64(block * SHARED)
+            open_block(width, tables, words, spans[n, :2], spans[n, 2:], drawn[n], alias, draws, space)
+            dx, dy, dz = delta[:part], delta[part : 2 * part], delta[2 * part :]
+            place = (first, last, start, stop)
+            losses[block], counts[block] = skipgram_block(lanes, words, low, high, place, drawn[n], share, rate, space, dx, dy, dz)
+        goal = close_round(width, tables, words, size, me, threads, deltas, drawn, spans, arrived, goal)
+
+
+@_jit
+def cbow_rounds(lanes, tables, text, alias, negatives, window, rate, seed, cut, blocks, me, threads, shared):
+    """As `skipgram_rounds`; a block's targets are its own tokens, its inputs those and the ones around."""
+    words, low, high = text
+    deltas, drawn, spans, losses, counts, arrived = shared
+    space, width, share = make_space(lanes, window), LANES * len(lanes), np.float32(negatives / SHARED)
+    part, goal = len(space[0]), 0
+    for base in range(blocks[0], blocks[1], cut[1]):
+        size = min(cut[1], blocks[1] - base)
+        for n in range(me, size, threads):
+            block, delta = base + n, deltas[n]
+            first, last = block * cut[0], min((block + 1) * cut[0], len(words))
+            start, stop = max(first - window, 0), min(last + window, len(words))
+            spans[n, 0], spans[n, 1], spans[n, 2], spans[n, 3] = start, stop, first, last
+            draws = seed + np.uint64(block * SHARED)
+            open_block(width, tables, words, spans[n, :2], spans[n, 2:], drawn[n], alias, draws, space)
+            dx, dy, dz = delta[:part], delta[part : 2 * part], delta[2 * part :]
+            place = (first, last, start, stop)
+            losses[block], counts[block] = cbow_block(lanes, words, low, high, place, drawn[n], share, rate, space, dx, dy, dz)
+        goal = close_round(width, tables, words, size, me, threads, deltas, drawn, spans, arrived, goal)
 
 
 # --- the way in ----------------------------------------------------------------------------------
 
 PLAIN = {"skipgram": skipgram_plain, "cbow": cbow_plain}
-BLOCKS = {"skipgram": skipgram_block}
+ROUNDS = {"skipgram": skipgram_rounds, "cbow": cbow_rounds}
 
 
-def descend_blocks(architecture, chunk, window, threads, racing):
-    """Runs the fast kernel of `architecture` over all blocks of the chunk. Gives (loss, predictions)."""
-    input, output, words, low, high, threshold, other, negatives, rate, seed = chunk
-    blocks = -(-len(words) // BLOCK)
-    lanes = (0,) * -(-input.shape[1] // LANES)
-    return BLOCKS[architecture](lanes, input, output, words, low, high, threshold, other, negatives, window, rate, seed, 0, blocks)
+def cut_rounds(rate, negatives, window, hottest_word, hottest_negative):
+    """(tokens a block, blocks a round), small enough that a round's steps on one row don't overshoot.
+
+    The hottest rows (shares of the text and of the draws) get about `heat` steps a token; all of a round's
+    come from the same start. In natural text the full round is well inside; a vocabulary of fifty words isn't.
+    """
+    heat = rate * (window + 1) * max((1 + negatives) * hottest_word, negatives * hottest_negative)
+    tokens = int(min(max(HEAT / max(heat, 1e-9), 1), BLOCK * SLOTS))
+    return min(tokens, BLOCK), max(tokens // BLOCK, 1)
+
+
+def descend_blocks(architecture, tables, text, alias, negatives, window, rate, seed, cut, threads=1, racing=False):
+    """Runs the fast kernel over a chunk, in place. Gives (loss, predictions).
+
+    `tables` = (input, output), `text` = (words, low, high), `alias` = `alias_tables(...)`, `cut` = `cut_rounds(...)`.
+    Threads share each round and wait for each other; when `racing`, each has its own part of the chunk and none waits.
+    """
+    lanes = (0,) * -(-tables[0].shape[1] // LANES)
+    blocks = -(-len(text[0]) // cut[0])
+    losses, counts = np.zeros(blocks), np.zeros(blocks, np.int64)
+    threads = min(threads, max(blocks, 1) if racing else cut[1])
+    size = (2 * (BLOCK + 2 * window + ROOM) + SHARED) * LANES * len(lanes)
+
+    def space():
+        return np.zeros((cut[1], size), np.float32), np.zeros((cut[1], SHARED), np.int32), np.zeros((cut[1], 4), np.int64)
+
+    together, arrived = space(), np.zeros(1, np.int64)
+
+    def work(me, first, end, members):
+        shared = (*(space() if racing else together), losses, counts, arrived)
+        rounds = ROUNDS[architecture]
+        rounds(lanes, tables, text, alias, negatives, window, np.float32(rate), seed, cut, (first, end), me, members, shared)
+
+    if threads == 1:
+        work(0, 0, blocks, 1)
+        return losses.sum(), int(counts.sum())
+    work(0, 0, 0, 1)  # compiled before the threads start: none may fail while others wait
+    borders = np.linspace(0, blocks, threads + 1).astype(int).tolist()
+    parts = [(0, borders[n], borders[n + 1], 1) if racing else (n, 0, blocks, threads) for n in range(threads)]
+    others = [Thread(target=work, args=part) for part in parts[1:]]
+    for thread in others:
+        thread.start()
+    work(*parts[0])
+    for thread in others:
+        thread.join()
+    return losses.sum(), int(counts.sum())
