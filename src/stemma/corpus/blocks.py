@@ -29,7 +29,8 @@ def blocks(files: Sequence[str | Path], config: Config, size: int = BLOCK) -> It
 
 def _file_blocks(name: str, config: Config, encoding: str, size: int) -> Iterator[Block]:
     with opened(name) as stream:
-        line, begins, held, format = 1, True, "", config.format
+        line, begins, held = 1, True, ""
+        format: str = config.format
         for text in texts(stream, encoding, name):
             held += text
             if len(held) < size:

@@ -14,6 +14,7 @@ import sysconfig
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 
 from stemma.corpus.prose import prose
@@ -36,6 +37,7 @@ _NOT_OURS = frozenset(
         *("site-packages", "dist-packages", "idlelib", "lib2to3", "turtledemo", "ensurepip", "__pycache__"),
     }
 )
+_DOCUMENT = 8  # sentences
 _QUOTED = re.compile(rb'"""(.*?)"""|\'\'\'(.*?)\'\'\'', re.DOTALL)
 _TOKEN = re.compile(r"\w+(?:[-'.]\w+)*|[^\w\s]")
 
@@ -85,8 +87,8 @@ def write_docstrings(
     texts = (out / "train.jsonl", out / "dev.jsonl")
     corpus = DocstringCorpus(*texts, out / "task_train.tsv", out / "task_dev.tsv", out / "senses.tsv", tuple(chosen))
     out.mkdir(parents=True, exist_ok=True)
-    _write(corpus.train, map(_record, train))
-    _write(corpus.dev, map(_record, dev))
+    _write(corpus.train, _records(train))
+    _write(corpus.dev, _records(dev))
     _write(corpus.task_train, ["label\ttext", *_task(train, 1000, seed)])
     _write(corpus.task_dev, ["label\ttext", *_task(dev, 150, seed)])
     _write(corpus.senses, ["word\tindex\tsense\tsentence", *_senses(entries, 100, seed)])
@@ -201,9 +203,21 @@ def _dev_modules(entries: list[Entry], share: float, seed: int) -> set[tuple[str
     return chosen
 
 
-def _record(entry: Entry) -> str:
-    record = {"text": "\n".join(entry.sentences), "label": _label(entry.package), "module": entry.module}
-    return json.dumps(record, ensure_ascii=False)
+def _records(entries: Iterable[Entry]) -> Iterator[str]:
+    """JSON lines; neighbours in a module share a document until it has eight sentences, since many docstrings have but one."""
+    for (package, module), together in groupby(entries, key=lambda entry: (entry.package, entry.module)):
+        held: list[str] = []
+        for entry in together:
+            held += entry.sentences
+            if len(held) >= _DOCUMENT:
+                yield _record(package, module, held)
+                held = []
+        if held:
+            yield _record(package, module, held)
+
+
+def _record(package: str, module: str, sentences: list[str]) -> str:
+    return json.dumps({"text": "\n".join(sentences), "label": _label(package), "module": module}, ensure_ascii=False)
 
 
 def _task(entries: list[Entry], most: int, seed: int) -> list[str]:

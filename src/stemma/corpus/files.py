@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, Any, cast
 
 from stemma.errors import DataError, MissingExtra
 
@@ -97,6 +97,8 @@ def opened(name: str) -> Iterator[IO[bytes]]:
 def _raw(name: str) -> IO[bytes]:
     try:
         return sys.stdin.buffer if name == STDIN else Path(name).open("rb")
+    except FileNotFoundError as error:
+        raise DataError(f"{name}: no such file", "a file that can be read", _similar(Path(name))) from error
     except OSError as error:
         raise DataError(f"{name}: {error.strerror}", "a file that can be read", "check the path and its permissions") from error
 
@@ -121,7 +123,8 @@ def _named(path: str, found: Found) -> list[str]:
 
 def _inside(folder: Path, found: Found, matched: bool = False) -> list[str]:
     """The text files below a directory, sorted; hidden ones left out, others noted as skipped."""
-    files, skipped = [], []
+    files: list[str] = []
+    skipped: list[str] = []
     for path in sorted(folder.rglob("*"), key=lambda p: p.relative_to(folder).parts):
         if path.is_dir() or any(part.startswith(".") for part in path.relative_to(folder).parts):
             continue
@@ -190,7 +193,7 @@ class _ZstdReader(io.RawIOBase):
     def __init__(self, stream: IO[bytes], zstandard) -> None:
         self._stream = stream
         self._library = zstandard
-        self._frame = None
+        self._frame: Any = None
         self._unused = b""
         self._text, self._at = b"", 0
 
@@ -232,7 +235,7 @@ class _Rejoined(io.RawIOBase):
         return True
 
     def readinto(self, buffer) -> int:
-        data = self._head[: len(buffer)] or self._stream.read1(len(buffer))
+        data = self._head[: len(buffer)] or cast(io.BufferedReader, self._stream).read1(len(buffer))
         self._head = self._head[len(data) :] if self._head else b""
         buffer[: len(data)] = data
         return len(data)

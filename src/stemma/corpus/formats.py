@@ -16,6 +16,8 @@ from stemma.corpus.clean import clean
 from stemma.corpus.files import text_suffix
 from stemma.corpus.sentences import is_unspaced, sentences
 
+_FINAL = (".", "!", "?", "。", "！", "？", "”", '"', "…", ":", "：")
+
 
 @dataclass(frozen=True)
 class Config:
@@ -65,12 +67,13 @@ def _is_wrapped(lines: list[str]) -> bool:
     width = full_width(lines)
     if not 20 <= width <= 200:
         return False
-    inner = full = 0
+    inner = full = ended = 0
     for line, following in pairwise(lines):
         if line and following:
             inner += 1
             full += len(line) + first_word(following) > width - 6
-    return inner >= 3 and full > 0.7 * inner
+            ended += line.endswith(_FINAL)
+    return inner >= 3 and full > 0.7 * inner and ended < 0.6 * inner  # lines of verse or of a list end whole
 
 
 def full_width(lines: list[str]) -> int:

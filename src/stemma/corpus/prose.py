@@ -10,7 +10,6 @@ _UNDERLINE = re.compile(r"([-=~^*#\"'+])\1{2,}\s*$")
 _DIRECTIVE = re.compile(r"\.\. ?(?:\|[^|]*\| )?([\w-]+)::")
 _KEPT_DIRECTIVES = frozenset(("note", "warning", "tip", "important", "caution", "attention", "hint", "topic"))
 _DROPPED_SECTIONS = frozenset(("see also", "references", "reference", "methods", "attributes", "authors", "author", "routine listings"))
-_ENTRY = re.compile(r"\*{0,2}[\w.\[\]]+(?:, ?[\w.*\[\]]+)* ?:(?: |$)|\*{0,2}[\w.]+(?:, ?\*{0,2}[\w.]+)*$")
 _ENTRY_TYPED = re.compile(r"\*{0,2}[\w.]+(?:, \*{0,2}[\w.]+)* : ")
 _GOOGLE_ENTRY = re.compile(r"\*{0,2}[\w.]+ ?\([^()]*(?:\([^()]*\))?[^()]*\): ")
 _SPHINX_FIELD = re.compile(r":(?:param|arg|key|keyword|ivar|var|cvar|return|returns|raises|rtype|type|vartype|meta)\b[^:]*: ?")
@@ -90,12 +89,12 @@ def _plain_lines(lines: list[str]) -> Iterator[tuple[str, int]]:
             doctest = True
         if skipped_below is not None and text and indent <= skipped_below:
             skipped_below = None
-        gone = doctest or fenced or dropped or skipped_below is not None or text.startswith("```") or _is_furniture(text, following)
+        gone = doctest or fenced or dropped or skipped_below is not None or text.startswith("```")
         if not gone and (directive := _DIRECTIVE.match(text)):
             skipped_below = None if directive.group(1).lower() in _KEPT_DIRECTIVES else indent
-            gone = True
         elif not gone and text.endswith("::"):
             skipped_below, line = indent, line.rstrip()[:-1]
+        gone = gone or _is_furniture(text, following)
         yield ("", indent) if gone or not text else _stripped_entry(line, indent)
 
 
