@@ -22,7 +22,7 @@ class Model:
 
     def __post_init__(self) -> None:
         if self.width % 2:
-            raise UsageError(f"model.width = {self.width}", "an even width", "write an even number")
+            raise UsageError(f"model.width = {self.width} for a depth of {self.depth}", "an even width", "write an even number")
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ def test_a_whole_number_serves_where_a_real_one_is_asked():
         (["rate=0"], "training.rate = 0", "the default is 0.001"),
         (["tokenizer.field=5"], "tokenizer.field = 5", 'quote it: tokenizer.field = "5"'),
         (["training.steps=many"], "training.steps = 'many'", "mend training.steps"),
-        (["model.width=7"], "--set: model.width = 7", "write an even number"),
+        (["model.width=7"], "--set: model.width = 7 for", "write an even number"),
     ],
 )
 def test_a_mistake_is_named_with_its_mend(settings, wrong, mend):
@@ -131,6 +131,12 @@ def test_the_error_names_the_source_the_value_came_from():
         resolve(SECTIONS, ("preset tiny", preset), ("my.toml", file), ("--set", settings))
     assert caught.value.wrong == "my.toml: model.width = -1."
     assert "greater than 0" in caught.value.expected
+
+
+def test_a_check_across_keys_names_the_source_of_the_key_at_fault():
+    with pytest.raises(UsageError, match="write an even number") as caught:
+        resolve(SECTIONS, ("preset tiny", {"model": {"depth": 3}}), ("my.toml", {"model": {"width": 7}}))
+    assert caught.value.wrong == "my.toml: model.width = 7 for a depth of 3."
 
 
 def test_a_key_without_a_default_must_be_set():

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 from stemma.cli.answer import Answer, Printable
 from stemma.cli.progress import Progress, duration
 from stemma.cli.verb import Corpus, Flag, GenerationName, RunPath, Settings, TomlFile, Verb
+from stemma.errors import UsageError
 
 if TYPE_CHECKING:
     from stemma.checkpoint import RunFolder
+    from stemma.training.rehearse import Plan
 
 
 @dataclass(frozen=True)
@@ -35,12 +37,23 @@ class Pretrain(Verb):
 
     def run(self) -> Printable:
         """Trains, or plans."""
+        if self.dry_run:
+            return self._planned()
         from stemma.training.pretrain import pretrain
 
         asked = {name: getattr(self, name) for name in ("out", "preset", "config", "settings", "dev", "workers")}
         with Progress() as progress:
             folder = pretrain(self.generation, _kept(self.corpus, self.out), progress=progress, **asked)
         return _pretrained(folder) if os.environ.get("RANK", "0") == "0" else _Nothing()
+
+    def _planned(self) -> Printable:
+        from stemma.training.rehearse import rehearse
+
+        if "-" in self.corpus:
+            raise UsageError("--dry-run with standard input", "files, which can be read again", "keep the text in a file first")
+        asked = {name: getattr(self, name) for name in ("preset", "config", "settings", "workers")}
+        plan = rehearse(self.generation, self.corpus, **asked)
+        return Answer(plan, plan_lines(plan))
 
 
 @dataclass(frozen=True)
@@ -95,6 +108,20 @@ def _pretrained(folder: "RunFolder") -> Answer:
     document = {"run": str(folder.path), "generation": folder.config["identity"]["generation"], **told}
     lines = [f"{folder.path}: ready", *(f"  {key.replace('_', ' ')}: {_shown(key, value)}" for key, value in told.items())]
     return Answer(document, [*lines, f"  model card: {folder.path / 'README.md'}"])
+
+
+def plan_lines(plan: "Plan") -> Iterator[str]:
+    """The plan for a reader; what was reckoned from a part of the text is marked so."""
+    about = "" if plan.exact else "about "
+    yield f"{plan.generation}: a rehearsal on {plan.sample_characters:,} characters; nothing was kept"
+    yield f"  corpus      {about}{plan.corpus_characters:,} characters, {plan.corpus_tokens:,} tokens to learn from"
+    yield f"  vocabulary  {plan.vocab_size:,}{'' if plan.exact else ' on the sample'}"
+    yield f"  parameters  {plan.parameters:,}{'' if plan.exact else ' with that vocabulary'}"
+    steps = f"{plan.steps:,} steps, " if plan.steps else ""
+    yield f"  training    {steps}{plan.tokens:,} tokens in about {duration(plan.training_seconds)} on this machine as busy as it is now"
+    yield f"  reading     about {duration(plan.reading_seconds)} before that, tokenizer and token store included"
+    yield f"  memory      about {plan.memory_mib:,.0f} MiB at most"
+    yield f"  disk        about {plan.disk_mib:,.1f} MiB"
 
 
 def _finetuned(out: str, facts: dict[str, Any]) -> Iterator[str]:

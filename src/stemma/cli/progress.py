@@ -61,12 +61,12 @@ class Progress:
 
 def measures(fact: "Fact") -> str:
     """Loss, speed and time left, those that are known."""
-    told = []
+    told = [fact.message] if fact.message else []
     if math.isfinite(fact.loss):
         told.append(f"loss {fact.loss:.3f}")
     if fact.tokens_per_second:
         told.append(f"{fact.tokens_per_second:,.0f} tokens/s")
-    if fact.step < fact.steps:
+    if fact.step < fact.steps and fact.tokens_per_second:
         told.append(f"{duration(fact.seconds_left)} left")
     return " · ".join(told)
 

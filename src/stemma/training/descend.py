@@ -54,7 +54,7 @@ def run(order: Order, path: Path, root: Path, report: Report, ranks: Ranks) -> R
     if text is None:
         assert folder is not None
         return folder
-    objective = _objective(order, text.train, text)
+    objective = make_objective(order, text.train, text)
     if folder is None:
         settled = _settle(order, text, objective, ranks)
         if ranks.first:
@@ -67,8 +67,9 @@ def run(order: Order, path: Path, root: Path, report: Report, ranks: Ranks) -> R
 
 def _descend(order: Order, folder: RunFolder, text: Ingested, report: Report, ranks: Ranks) -> RunFolder:
     model, training = _settled(order, folder)
-    objective = _objective(order, text.train, text)
-    held_out = _objective(order, text.dev, text) if text.dev is not None and len(text.dev.ids) and isinstance(training, Config) else None
+    objective = make_objective(order, text.train, text)
+    judged = text.dev is not None and len(text.dev.ids) and isinstance(training, Config)
+    held_out = make_objective(order, text.dev, text) if judged else None
     learner = _learner(order, model, training, text, ranks)
     progress = Progress()
     saved = folder.load_state()
@@ -165,7 +166,8 @@ def _line(fact: Fact) -> dict[str, Any]:
     return plain
 
 
-def _objective(order: Order, store: Any, text: Ingested) -> Any:
+def make_objective(order: Order, store: Any, text: Ingested) -> Any:
+    """The objective that the order asks for, over a store of its text."""
     training = order.sections["training"]
     length = getattr(order.sections["model"], "max_length", None)
     make = order.row.load_data()

@@ -16,7 +16,9 @@ from stemma.config import to_plain
 from stemma.corpus.document import Ledger
 from stemma.corpus.files import find
 from stemma.corpus.read import read
+from stemma.tokens.store import TokenStore
 from stemma.tokens.tokenizer import Tokenizer
+from stemma.training.ingest import Ingested
 from stemma.training.memory import peak_memory_mib
 from stemma.training.order import Order, make_order
 from stemma.training.pretrain import pretrain
@@ -114,7 +116,7 @@ def _reckoned(order: Order, sample: _Sample, run: RunFolder, facts: list[Fact], 
         disk = folder / sample.share
     else:
         a_step = _seconds_a_step(facts)
-        steps = _steps(order, done["tokens"] / done["steps"], corpus_tokens, a_step)
+        steps = _steps(order, run, done["tokens"] / done["steps"], a_step, sample.share)
         tokens, seconds = steps * done["tokens"] / done["steps"], steps * a_step
         memory = done["peak_memory_mib"]
         disk = store / sample.share + (folder - store) + _mib(run.path / "state")  # a new state stands beside the old one
@@ -130,11 +132,20 @@ def _seconds_a_step(facts: list[Fact]) -> float:
     return statistics.median(after - before for before, after in pairwise(clock[len(clock) // 2 - 1 :]))
 
 
-def _steps(order: Order, tokens_a_step: float, corpus_tokens: float, seconds_a_step: float) -> int:
+def _steps(order: Order, run: RunFolder, tokens_a_step: float, seconds_a_step: float, share: float) -> int:
     training = order.sections["training"]
     if training.seconds:
         return max(1, int(training.seconds / seconds_a_step))
-    return training.steps or max(1, ceil((training.tokens or training.epochs * corpus_tokens) / tokens_a_step))
+    if training.epochs:
+        return max(1, round(training.epochs * _steps_in_epoch(order, run) / training.accumulate / share))
+    return training.steps or max(1, ceil(training.tokens / tokens_a_step))
+
+
+def _steps_in_epoch(order: Order, run: RunFolder) -> int:
+    from stemma.training.descend import make_objective  # torch: not for generations that count
+
+    store = TokenStore.open(next((run.path / "store").glob("*/store")))
+    return make_objective(order, store, Ingested(Tokenizer.load(run.tokenizer_path), store, None, {})).steps_in_epoch(0)
 
 
 def _mib(path: Path) -> float:
