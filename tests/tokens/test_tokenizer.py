@@ -168,7 +168,8 @@ def test_a_file_of_another_program_loads(tmp_path):
     from tokenizers import Tokenizer as Rust
     from tokenizers import models
 
-    Rust(models.WordPiece({"[PAD]": 0, "[UNK]": 1, "[CLS]": 2, "[SEP]": 3, "[MASK]": 4, "a": 5}, unk_token="[UNK]")).save(str(tmp_path / "t.json"))
+    vocab = {"[PAD]": 0, "[UNK]": 1, "[CLS]": 2, "[SEP]": 3, "[MASK]": 4, "a": 5}
+    Rust(models.WordPiece(vocab, unk_token="[UNK]")).save(str(tmp_path / "t.json"))
     loaded = Tokenizer.load(tmp_path / "t.json")
     assert loaded.kind == "wordpiece" and loaded.encode("a").tolist() == [5]
 

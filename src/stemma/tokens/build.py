@@ -14,11 +14,11 @@ from pathlib import Path
 
 from stemma.config import to_plain
 from stemma.corpus.document import Document
-from stemma.errors import BudgetError, DataError
-from stemma.tokens.files import disk_budget, read_json, write_json
+from stemma.errors import BudgetError, DataError, UsageError
+from stemma.tokens.files import disk_budget, read_json, sync_folder, write_json
 from stemma.tokens.merge import merge
 from stemma.tokens.shards import SHARD, Pool, Shard, encode_shard, shards
-from stemma.tokens.store import TokenStore, read_header
+from stemma.tokens.store import HEADER, TokenStore, layout, read_header
 from stemma.tokens.tokenizer import Config, Tokenizer, train
 
 TOKENIZER, LEARNT, STORE = "tokenizer.json", "learnt.json", "store"
@@ -78,6 +78,7 @@ def build(
     full; nothing is left then. After a kill the next call on the same text takes up the finished shards.
     """
     out = Path(out)
+    _check_free(out)
     aside = out.with_name(f"{out.name}.part")
     with disk_budget(out, clear=aside):
         aside.mkdir(parents=True, exist_ok=True)
@@ -107,6 +108,14 @@ def _encoded(texts: Iterator[Shard], tokenizer: Tokenizer, aside: Path, workers:
             raise BudgetError(f"one of {workers} worker processes was killed", "memory for all of them", "set workers lower") from error
 
 
+def _check_free(out: Path) -> None:
+    """Nothing but a store may be replaced by a store."""
+    others = [path.name for path in out.iterdir() if path.name not in (HEADER, *layout("u2"))] if out.is_dir() else []
+    if others or out.is_file():
+        told = f"{out} holds other files ({', '.join(others[:3])})" if others else f"{out} is a file"
+        raise UsageError(told, "a folder for the token store alone", "name a new folder")
+
+
 def _place(aside: Path, out: Path) -> None:
     for leftover in (aside / TOKENIZER, *aside.glob("shard-*")):  # of an earlier attempt on a longer text
         leftover.unlink()
@@ -115,4 +124,5 @@ def _place(aside: Path, out: Path) -> None:
     if out.exists():
         out.rename(old)
     aside.rename(out)
+    sync_folder(out.parent)
     shutil.rmtree(old, ignore_errors=True)

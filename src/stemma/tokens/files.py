@@ -26,24 +26,29 @@ def disk_budget(path: Path, clear: Path | None = None) -> Iterator[None]:
         raise BudgetError(wrong, expected, "free disk space, then run the same command again") from error
 
 
-def write_whole(path: Path, data: bytes) -> None:
-    """Writes the file so that a kill at any moment leaves the old one or the new one."""
+def write_whole(path: Path, data: bytes, synced: bool = True) -> None:
+    """Writes the file so that a kill at any moment leaves the old one or the new one.
+
+    Not `synced`, a power cut may damage it: for what a checksum guards and can be made again.
+    """
     aside = path.with_name(f"{path.name}.{os.getpid()}.part")
     with disk_budget(path):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with aside.open("wb") as file:
                 file.write(data)
-                sync(file)
+                if synced:
+                    sync(file)
             aside.replace(path)
-            sync_folder(path.parent)
+            if synced:
+                sync_folder(path.parent)
         finally:
             aside.unlink(missing_ok=True)
 
 
-def write_json(path: Path, value: dict) -> None:
+def write_json(path: Path, value: dict, synced: bool = True) -> None:
     """The value as a JSON file, there whole or not at all."""
-    write_whole(path, json.dumps(value, ensure_ascii=False, indent=1).encode())
+    write_whole(path, json.dumps(value, ensure_ascii=False, indent=1).encode(), synced)
 
 
 def read_json(path: Path) -> dict | None:

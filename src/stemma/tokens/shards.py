@@ -69,8 +69,8 @@ def encode_shard(shard: Shard, tokenizer: Tokenizer, folder: Path) -> Path:
     seal.unlink(missing_ok=True)
     ids, lengths, facts = _encoded(shard, tokenizer)
     data = ids.tobytes() + lengths.tobytes()
-    write_whole(path, data)
-    write_json(seal, {"key": key, "blake2b": hashlib.blake2b(data, digest_size=16).hexdigest(), **facts})
+    write_whole(path, data, synced=False)
+    write_json(seal, {"key": key, "blake2b": hashlib.blake2b(data, digest_size=16).hexdigest(), **facts}, synced=False)
     return path
 
 

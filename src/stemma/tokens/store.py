@@ -99,7 +99,8 @@ def read_header(path: Path) -> dict:
         raise DataError(f"{place}: missing", "a finished token store", MEND) from error
     except (ValueError, OSError) as error:
         raise DataError(f"{place}: damaged ({error})", "the header of a token store", MEND) from error
-    if not isinstance(header, dict) or header.get("format") != FORMAT or header.get("version") != VERSION:
+    known = isinstance(header, dict) and header.get("format") == FORMAT and header.get("version") == VERSION
+    if not known or not {"dtype", "tokenizer", "fingerprint"} <= header.keys() or header.get("files", {}).keys() != set(layout("u2")):
         raise DataError(f"{place}: not of this version", f"{FORMAT}, version {VERSION}", MEND)
     return header
 

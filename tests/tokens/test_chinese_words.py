@@ -1,0 +1,60 @@
+"""Chinese words with their places: what whole-word masking groups by."""
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tokens_texts import CHINESE, ENGLISH, ODD
+
+from stemma.tokens.chinese import Segmenter, segmenter, spoken, word_spans
+from stemma.tokens.scripts import HAN, SEPARATOR, codes_of, inner_classes
+
+MIXED = "使用语言模型来预测下一个词的probability。GPT-2 是2019年的，iPhone 12 naïve！"
+
+
+def spans_of(text: str, name: str = "rjieba") -> list[str]:
+    return [text[start:end] for start, end in word_spans(text, segmenter(name))]
+
+
+def test_a_word_is_a_segmenters_word_within_a_run_of_one_type():
+    assert " ".join(spans_of(MIXED)) == "使用 语言 模型 来 预测 下 一个 词 的 probability 。 GPT - 2 是 2019 年 的 ， iPhone 12 naïve ！"
+
+
+def test_given_words_are_the_runs():
+    assert spans_of("研究生命 的 起源。don't", "given") == ["研究生命", "的", "起源", "。", "don", "'", "t"]
+
+
+@given(text=st.one_of(st.sampled_from(CHINESE + ENGLISH + ODD), st.text("语言模型 ab1,。\n👩\u0301", max_size=30), st.text(max_size=30)))
+def test_spans_cover_every_visible_character_once(text):
+    spans = word_spans(text, segmenter("rjieba"))
+    assert spans == sorted(spans) and all(end <= start for (_, end), (start, _) in pairwise(spans))
+    covered = {i for start, end in spans for i in range(start, end)}
+    assert covered == {i for i, kind in enumerate(inner_classes()[codes_of(text)]) if kind != SEPARATOR}
+
+
+@pytest.mark.parametrize("text", [MIXED, *CHINESE])
+def test_spans_are_the_segmenters_words_or_finer(text):
+    import rjieba
+
+    theirs = {place for _, start, end in rjieba.tokenize(text) for place in (start, end)}
+    for start, end in word_spans(text, segmenter("rjieba")):
+        if inner_classes()[ord(text[start])] == HAN:
+            inside = {place for place in theirs if start < place < end}
+            assert not inside
+
+
+def test_any_callable_may_cut():
+    pairs = Segmenter("pairs", "1", lambda line: [line[i : i + 2] for i in range(0, len(line), 2)])
+    assert [MIXED[a:b] for a, b in word_spans(MIXED[:7], pairs)] == ["使用", "语言", "模型", "来"]
+
+
+def test_every_line_is_cut_on_its_own():
+    text = "\n".join(CHINESE + ENGLISH + CHINESE)
+    expected = [word for line in text.split("\n") for word in spans_of(line)]
+    assert spans_of(text) == expected
+
+
+def test_chinese_is_written_together_and_the_rest_apart():
+    assert spoken(["我们", "用", "GPT", "-", "2", "，", "ok", "“", "语言"]) == "我们用 GPT - 2，ok “ 语言"
+    assert spoken([]) == "" and spoken(["the", "mill"]) == "the mill" and spoken(["", "a"]) == " a"
