@@ -13,10 +13,12 @@ _ALL = re.compile(r"""([.!?…。！？；｡।॥؟۔]++)["'”’»)\]」』�
 _EAST_MARKS = frozenset("。！？｡।॥؟۔")
 _HAN = re.compile("[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
 _CARRIES_ON = frozenset(",;:，、：；,.!?…。！？-—–~～")
-_OPENERS = "\"'“‘(["
+_OPENERS = "\"'`“‘(["
+_QUOTES = "\"'`´“”‘’」』"
 _SPEECH = re.compile("[他她我你它咱](?:们|們)?[^，。！？；：“”\\s]{0,4}?[说說道问問喊叫答笑]")
 _ENUMERATOR = re.compile(r"[(\[]?(?:\d{1,3}(?:\.\d{1,3})*|[A-Za-z]|[ivxlcIVXLC]{1,6})[.)]")
-_WORD = re.compile(r"[\"'“‘(\[]*([A-Za-z]+)")
+_ROMAN = re.compile(r"[IVXLC]+\b")
+_WORD = re.compile(r"[\"'`“‘(\[]*([A-Za-z]+)")
 _LONG_CLAUSE = 50  # characters; a semicolon ends a Chinese sentence only when so many stand before it
 
 
@@ -65,6 +67,8 @@ def borders(text: str) -> Iterator[tuple[int, int]]:
     western = text.isascii()
     for match in (_WEST if western else _ALL).finditer(text):
         stop, after = match.span(2)
+        if after == len(text) - 1 and text[after] in _QUOTES:  # a closing quote that stands apart
+            continue
         first, mark = match.start(), match.group(1)
         if western or mark.isascii():
             ends = _ends_western(text, start, first, mark, stop, after)
@@ -116,7 +120,8 @@ def _ends_with_dot(text: str, start: int, first: int, stop: int, after: int) -> 
     if lower in _LEADING:
         return False
     if lower in _NUMBERED:
-        return not (text[after].isdigit() or text[after] in "([")
+        roman = lower != "no" and _ROMAN.match(text, after)
+        return not (roman or text[after].isdigit() or text[after] in "([")
     if lower in _TRAILING or _is_initials(word):
         return _next_word(text, after).lower() in _STARTERS
     return True
