@@ -252,7 +252,7 @@ def test_a_killed_build_goes_on(text):
         while process.poll() is None and len(list((text / "killed.part").glob("shard-*.json"))) < finished:
             time.sleep(0.01)
         process.send_signal(signal.SIGKILL)
-        process.wait()
+        process.communicate(timeout=30)  # ends when the last worker has closed its stdout: none is left waiting
     assert start(text, "killed", 6, workers=2, characters=100_000).wait() == 0
     assert contents(text / "killed") == expected
 
