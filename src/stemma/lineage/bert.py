@@ -144,7 +144,8 @@ class BERT(nn.Module):
         states = self._last(batch, wanted)  # (N, D)
         masked = wanted.pick(states, asked.flatten().nonzero().squeeze(1))
         total = cross_entropy(self.masked_head(masked), self.tokens.weight, self.masked_head.bias, labels[asked])
-        mean, parts = total / count, {"masked": (total.detach(), count)}
+        mean = total / count
+        parts: dict[str, tuple[Tensor | float, int]] = {"masked": (total.detach(), count)}
         if cls is not None:
             first = torch.tanh(self.pooler(wanted.pick(states, cls)))
             pairs = F.cross_entropy(self.next_head(first).float(), batch["next"], reduction="sum")
@@ -191,7 +192,8 @@ class BERT(nn.Module):
         x = self._embed(batch)
         for block in self.blocks[:-1]:
             x = block(x, mask)
-        return self.blocks[-1].at(wanted, x, mask)
+        last: Block = self.blocks[-1]  # type: ignore[assignment]
+        return last.at(wanted, x, mask)
 
 
 def _initialise(module: nn.Module) -> None:

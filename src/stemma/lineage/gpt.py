@@ -149,8 +149,8 @@ class GPT(nn.Module):
         forgotten: learned positions cannot slide.
         """
         self.eval()
-        window, new = list(ids[-self.max_length :]) or [self.eos], []
-        cache = Cache()
+        window, cache = list(ids[-self.max_length :]) or [self.eos], Cache()
+        new: list[int] = []
         while len(new) < length:
             if cache.length == self.max_length:
                 window, cache = window[-(self.max_length // 2) :], Cache()
