@@ -1,0 +1,238 @@
+"""The senses probe: does the vector of a word's occurrence tell which of its senses is meant?
+
+Every occurrence gets the mean vector of its tokens; its sense is that of the nearest average vector
+(cosine) of the training occurrences. A static vector is the same in every sentence: all senses are
+then equally near, and the commonest is named. Axes: N occurrences, L layers, D width.
+"""
+
+import random
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from stemma.errors import DataError
+from stemma.objectives.batch import generator, seed_for
+
+CHUNK = 64  # sentences whose token vectors are held at once
+RESAMPLES = 1000
+_HEADER = "a tab-separated file with the header word, index, sense, sentence"
+
+
+@dataclass(frozen=True)
+class Occurrence:
+    """One use of a word: `first` to `last` are its characters in the sentence."""
+
+    word: str
+    sense: str
+    sentence: str
+    first: int
+    last: int
+
+
+class Reader(Protocol):
+    """What is asked of a run: every token's states in every layer, with its place in the text."""
+
+    def vectors(self, texts: Sequence[str]) -> list[Any]: ...
+
+
+def read_senses(path: Path) -> list[Occurrence]:
+    """The occurrences of a file; DataError names the line that is wrong."""
+    try:
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror}", _HEADER, "check the path") from error
+    header = lines[0].rstrip("\r").split("\t")
+    missing = [name for name in ("word", "index", "sense", "sentence") if name not in header]
+    if missing:
+        raise DataError(f"{path}, line 1: no column {missing[0]!r}", _HEADER, "add the header as the first line, or rename the columns")
+    place = {name: header.index(name) for name in header}
+    return [_occurrence(line.rstrip("\r").split("\t"), place, f"{path}, line {n}") for n, line in enumerate(lines[1:], 2) if line.strip()]
+
+
+def split_half(occurrences: Sequence[Occurrence]) -> tuple[list[Occurrence], list[Occurrence]]:
+    """(train, test): half of each sense of each word, drawn by lot; equal sentences on one side only."""
+    groups: dict[tuple[str, str], dict[str, list[Occurrence]]] = defaultdict(lambda: defaultdict(list))
+    for occurrence in occurrences:
+        groups[occurrence.word, occurrence.sense][occurrence.sentence].append(occurrence)
+    train: list[Occurrence] = []
+    test: list[Occurrence] = []
+    for (word, sense), sentences in sorted(groups.items()):
+        texts = sorted(sentences)
+        random.Random(seed_for("senses", word, sense)).shuffle(texts)
+        for side, part in ((train, texts[: (len(texts) + 1) // 2]), (test, texts[(len(texts) + 1) // 2 :])):
+            side += [occurrence for text in part for occurrence in sentences[text]]
+    return train, test
+
+
+def thinned(occurrences: Sequence[Occurrence], most: int) -> list[Occurrence]:
+    """At most `most` occurrences of each word, drawn by lot, so that the senses keep their shares."""
+    by_word: dict[str, list[Occurrence]] = defaultdict(list)
+    for occurrence in occurrences:
+        by_word[occurrence.word].append(occurrence)
+    return [
+        found
+        for word, group in sorted(by_word.items())
+        for found in random.Random(seed_for("thin", word)).sample(group, min(most, len(group)))
+    ]
+
+
+def majority(train: Sequence[Occurrence], test: Sequence[Occurrence]) -> dict[str, float]:
+    """Accuracy, averaged over words, of always naming the commonest sense of the training part."""
+    commonest = {word: _by_frequency([o for o in train if o.word == word])[0] for word in {o.word for o in train}}
+    return _averaged({word: np.array([o.sense == commonest[word] for o in test if o.word == word]) for word in _words(train, test)})
+
+
+def probe(run: Reader, train: Sequence[Occurrence], test: Sequence[Occurrence], in_context: bool) -> dict[str, Any]:
+    """The probe's results for a run: `probes` for the tables and charts, and the accuracy of each layer.
+
+    A run in context is judged by the layer that does best on the training part, each half of it
+    named from the other; the test part is for reporting alone.
+    """
+    kept, asked, lost = _vectors(run, train, test)
+    words = _words(kept[0], asked[0])
+    first = "the word's static vector" if not in_context else "layer 0: the embedding, before any context"
+    probes = [_result("static", first, kept[1][:, 0], asked[1][:, 0], kept[0], asked[0], words) | {"short": "static vector", "shown": True}]
+    averages = _result(
+        "context-average", "mean of the sentence's vectors, the word's own left out", kept[2], asked[2], kept[0], asked[0], words
+    )
+    layers: list[dict[str, float]] = []
+    best = None
+    if in_context:
+        by_layer = [_result("in-context", "", kept[1][:, k], asked[1][:, k], kept[0], asked[0], words) for k in range(kept[1].shape[1])]
+        layers = [result["accuracy"] for result in by_layer]
+        best = _best_layer(kept[0], kept[1], words)
+        probes.append(
+            by_layer[best] | {"title": f"in context, layer {best} of {len(layers) - 1}", "short": "word in context", "shown": True}
+        )
+    probes.append(averages | {"short": "rest of the sentence", "shown": not in_context})
+    return {"probes": probes, "layers": layers, "best_layer": best, "without_vector": lost}
+
+
+def _occurrence(cells: list[str], place: dict[str, int], where: str) -> Occurrence:
+    if len(cells) != len(place):
+        raise DataError(f"{where}: {len(cells)} cells", f"{len(place)} cells, as in the header", "separate the cells by one tab each")
+    sentence, tokens = cells[place["sentence"]], cells[place["sentence"]].split(" ")
+    index = cells[place["index"]]
+    if not index.isdecimal() or int(index) >= len(tokens):
+        raise DataError(
+            f"{where}: the index {index!r} is not in a sentence of {len(tokens)} words", "the word's place, from 0", "mend the index"
+        )
+    first = sum(len(token) + 1 for token in tokens[: int(index)])
+    return Occurrence(cells[place["word"]], cells[place["sense"]], sentence, first, first + len(tokens[int(index)]))
+
+
+def _words(train: Sequence[Occurrence], test: Sequence[Occurrence]) -> list[str]:
+    """The words that can be judged: two senses or more to learn from, and something to ask."""
+    senses = defaultdict(set)
+    for occurrence in train:
+        senses[occurrence.word].add(occurrence.sense)
+    asked = {occurrence.word for occurrence in test}
+    return sorted(word for word, found in senses.items() if len(found) > 1 and word in asked)
+
+
+Read = tuple[list[Occurrence], np.ndarray, np.ndarray]  # occurrences, their vectors (N L D), the mean of the rest of the sentence (N D)
+
+
+def _vectors(run: Reader, train: Sequence[Occurrence], test: Sequence[Occurrence]) -> tuple[Read, Read, int]:
+    sides, lost = [], 0
+    for side in (train, test):
+        found, own, rest = [], [], []
+        for start in range(0, len(side), CHUNK):
+            part = side[start : start + CHUNK]
+            for occurrence, read in zip(part, run.vectors([o.sentence for o in part]), strict=True):
+                inside = np.array([first < occurrence.last and last > occurrence.first for first, last in read.spans], bool)
+                if not inside.any():
+                    lost += 1
+                    continue
+                found.append(occurrence)
+                own.append(read.layers[:, inside].mean(1))
+                others = read.layers[-1, ~inside]
+                rest.append(others.mean(0) if len(others) else np.zeros(read.layers.shape[2]))
+        sides.append((found, np.array(own, np.float32), np.array(rest, np.float32)))
+    if not sides[0][0] or not sides[1][0]:
+        raise DataError(
+            "no word of the senses file has a vector", "words that the run's vocabulary has", "use senses of words in the corpus"
+        )
+    return sides[0], sides[1], lost
+
+
+def _result(
+    kind: str, title: str, kept: np.ndarray, asked: np.ndarray, train: list[Occurrence], test: list[Occurrence], words: list[str]
+) -> dict[str, Any]:
+    right, within, across = {}, [], []
+    for word in words:
+        mine, theirs = _rows(train, word), _rows(test, word)
+        right[word] = _named(kept[mine], [train[k].sense for k in mine], asked[theirs]) == np.array([test[k].sense for k in theirs])
+        gap = _cosines(asked[theirs], [test[k].sense for k in theirs])
+        if gap is not None:
+            within.append(gap[0])
+            across.append(gap[1])
+    return {
+        "kind": kind,
+        "title": title,
+        "accuracy": _averaged(right),
+        "words": {word: float(hits.mean()) for word, hits in right.items()},
+        "within": float(np.mean(within)) if within else None,
+        "across": float(np.mean(across)) if across else None,
+    }
+
+
+def _rows(occurrences: Sequence[Occurrence], word: str) -> list[int]:
+    return [k for k, occurrence in enumerate(occurrences) if occurrence.word == word]
+
+
+def _named(kept: np.ndarray, senses: Sequence[str], asked: np.ndarray) -> np.ndarray:
+    """The sense (N) whose average vector is nearest; of equally near ones the commonest."""
+    names = _by_frequency_of(senses)
+    labels = np.array(senses)
+    centres = np.stack([_unit(kept[labels == name]).mean(0) for name in names])
+    near = np.round(_unit(asked) @ _unit(centres).T, 5)  # rounded, so that a static vector's senses are equally near
+    return np.array(names)[near.argmax(1)]
+
+
+def _best_layer(train: list[Occurrence], vectors: np.ndarray, words: list[str]) -> int:
+    """The layer that names the senses of the training part best, each half named from the other."""
+    scores = np.zeros(vectors.shape[1])
+    for word in words:
+        rows = np.array(_rows(train, word))
+        senses = np.array([train[k].sense for k in rows])
+        half = generator("layer", word).permutation(len(rows)) % 2 == 0
+        for layer in range(vectors.shape[1]):
+            for part in (half, ~half):
+                if part.any() and (~part).any():
+                    found = _named(vectors[rows[part], layer], list(senses[part]), vectors[rows[~part], layer])
+                    scores[layer] += float((found == senses[~part]).mean())
+    return int(scores.argmax())
+
+
+def _cosines(vectors: np.ndarray, senses: Sequence[str]) -> tuple[float, float] | None:
+    """Mean cosine of pairs of one sense, and of pairs of two; None where there is no such pair."""
+    near, labels = _unit(vectors) @ _unit(vectors).T, np.array(senses)
+    same, pairs = labels[:, None] == labels[None], ~np.eye(len(labels), dtype=bool)
+    if not (same & pairs).any() or same.all():
+        return None
+    return float(near[same & pairs].mean()), float(near[~same].mean())
+
+
+def _averaged(right: dict[str, np.ndarray]) -> dict[str, float]:
+    """The mean over words of the share right, with a 95 % interval that draws the occurrences of each word again."""
+    rng = generator("senses interval", len(right))
+    drawn = [rng.binomial(len(hits), hits.mean(), RESAMPLES) / len(hits) for hits in right.values()]
+    low, high = np.quantile(np.mean(drawn, axis=0), (0.025, 0.975))
+    return {"value": float(np.mean([hits.mean() for hits in right.values()])), "low": float(low), "high": float(high)}
+
+
+def _unit(vectors: np.ndarray) -> np.ndarray:
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-9)
+
+
+def _by_frequency(occurrences: Sequence[Occurrence]) -> list[str]:
+    return _by_frequency_of([occurrence.sense for occurrence in occurrences])
+
+
+def _by_frequency_of(senses: Sequence[str]) -> list[str]:
+    return [name for name, _ in sorted(Counter(senses).items(), key=lambda pair: (-pair[1], pair[0]))]

@@ -1,0 +1,164 @@
+"""A made-up comparison with realistic shapes: every number here is invented, to test the page, never to be quoted."""
+
+import copy
+
+import numpy as np
+
+
+def measure(value: float, half: float = 0.013) -> dict:
+    return {"value": value, "low": value - half, "high": value + half}
+
+
+GOLD = np.random.default_rng(1).integers(0, 7, 800)
+EASE = np.random.default_rng(0).random(800)
+
+
+def answers(accuracy: float, seed: int, seeds: int = 3) -> list[str]:
+    """The predictions of some seeds; hard examples are hard for all."""
+    noise = np.random.default_rng(seed).normal(0, 0.15, (seeds, 800))
+    right = EASE + noise < np.quantile(EASE, accuracy)
+    return [" ".join(map(str, row)) for row in np.where(right, GOLD, (GOLD + 1) % 7).tolist()]
+
+
+def share(predictions: list[str]) -> float:
+    return float(np.mean([np.array(row.split(), int) == GOLD for row in predictions]))
+
+
+def mode(accuracy: float, seconds: float, seed: int, head: str) -> dict:
+    predictions = answers(accuracy, seed)
+    value = share(predictions)
+    return {
+        "accuracy": measure(value), "macro_f1": measure(value - 0.012), "seconds": seconds, "cpu_seconds": seconds * 1.8, "peak_bytes": 612_000_000,
+        "trained_parameters": 66_000, "parameters": 5_400_000, "seeds": [value - 0.004, value, value + 0.004], "trials": 3, "settings": {"rate": 3e-4},
+        "head": head, "predictions": predictions, "deterministic": False, "cut": {"examples": 0, "tokens": 0},
+        "command": "stemma finetune runs/bert --task classify --train task/train.tsv --dev task/dev.tsv --out runs/bert-finetune",
+    }  # fmt: skip
+
+
+def curve(start: float, end: float, seconds: float) -> list[dict]:
+    return [
+        {
+            "step": 20 * i,
+            "tokens": 81920 * i,
+            "seconds": seconds * i / 30,
+            "loss": end + (start - end) * float(np.exp(-i / 7)) + 0.03 * float(np.sin(i * 1.7)),
+        }
+        for i in range(1, 31)
+    ]
+
+
+def pretrain(name: str, seconds: float, peak: int, size: int, parameters: int, points: list[dict]) -> dict:
+    return {
+        "seconds": seconds, "reading_seconds": 3.2, "cpu_seconds": seconds * 1.9, "peak_bytes": peak, "bytes": size, "parameters": parameters, "tokens": 2_450_000, "passes": 1.2,
+        "tokenizer": {"kind": "bpe", "vocab_size": 8192}, "curve": points, "loss_end": points[-1]["loss"] if points else None,
+        "command": f"stemma pretrain {name} corpus.jsonl --out runs/{name} --preset small --set training.budget_seconds=60",
+    }  # fmt: skip
+
+
+def probe(short: str, title: str, kind: str, accuracy: float, shown: bool = True) -> dict:
+    words = {
+        "kernel": accuracy + 0.03,
+        "tree": accuracy - 0.05,
+        "graph": accuracy + 0.01,
+        "degree": accuracy + 0.06,
+        "field": accuracy - 0.04,
+    }
+    return {
+        "short": short,
+        "title": title,
+        "kind": kind,
+        "accuracy": measure(accuracy, 0.03),
+        "shown": shown,
+        "within": 0.62,
+        "across": 0.55,
+        "words": {w: min(a, 1) for w, a in words.items()},
+    }
+
+
+def report() -> dict:
+    from stemma.evaluation.headline import headline
+    from stemma.lineage.table import find
+
+    rows = {name: find(name) for name in ("ngram", "word2vec", "gpt", "bert")}
+    facts = {
+        name: {
+            "name": name,
+            "title": r.title,
+            "year": r.year,
+            "paper": r.paper,
+            "learns": r.learns,
+            "asks": r.asks,
+            "abilities": list(r.abilities),
+            "status": "done",
+            "failures": [],
+        }
+        for name, r in rows.items()
+    }
+    generations = [
+        facts["ngram"] | {
+            "pretrain": pretrain("ngram", 4.2, 310_000_000, 41_000_000, 3_100_000, []),
+            "score": {"bits_per_character": measure(2.31, 0.03), "perplexity_per_token": 61.4, "perplexity_per_word": 402.0, "tokens": 58_000, "words": 34_000, "characters": 201_000, "oov": 0, "blocks": 96, "seconds": 0.4},
+            "modes": {"frozen": mode(0.774, 2.6, 1, "class-conditional counts")},
+            "skipped_modes": {"finetune": "counts are not tuned by descent", "scratch": "the same reason"},
+            "senses": {"probes": [], "why_not": "an n-gram model has no vectors"},
+        },
+        facts["word2vec"] | {
+            "pretrain": pretrain("word2vec", 21.0, 365_000_000, 6_500_000, 1_640_000, curve(4.1, 2.9, 21)),
+            "score": {"why_not": "word2vec gives vectors and no probability to a text"},
+            "modes": {"frozen": mode(0.806, 6.1, 2, "logistic regression on the mean vector"), "finetune": mode(0.842, 31, 3, "linear on the mean vector"), "scratch": mode(0.822, 29, 4, "linear on the mean vector")},
+            "senses": {"probes": [probe("static vector", "the word's static vector", "static", 0.46), probe("rest of the sentence", "mean of the sentence's static vectors", "context-average", 0.73)], "layers": []},
+        },
+        facts["gpt"] | {
+            "pretrain": pretrain("gpt", 61.0, 890_000_000, 21_600_000, 5_390_000, curve(8.4, 4.4, 61)),
+            "score": {"bits_per_character": measure(2.18, 0.03), "perplexity_per_token": 49.0, "perplexity_per_word": 318.0, "tokens": 57_000, "words": 34_000, "characters": 201_000, "oov": 0, "blocks": 96, "seconds": 3.9},
+            "modes": {"frozen": mode(0.771, 24, 5, "linear on the last state"), "finetune": mode(0.846, 96, 6, "linear on the last state"), "scratch": mode(0.79, 97, 7, "linear on the last state")},
+            "senses": {"probes": [probe("static vector", "layer 0, the token embedding", "static", 0.46), probe("word in context", "the best layer (3)", "in-context", 0.71)], "layers": [measure(a) for a in (0.46, 0.62, 0.68, 0.71, 0.66)], "best_layer": 3},
+        },
+        facts["bert"] | {
+            "pretrain": pretrain("bert", 60.4, 930_000_000, 22_100_000, 5_520_000, curve(9.1, 5.0, 60)),
+            "score": {"why_not": "BERT fills masked tokens and gives no probability to a whole text"},
+            "modes": {"frozen": mode(0.733, 22, 8, "linear on the pooled [CLS]"), "finetune": mode(0.871, 88, 9, "linear on the pooled [CLS]"), "scratch": mode(0.802, 89, 10, "linear on the pooled [CLS]")},
+            "senses": {"probes": [probe("static vector", "layer 0, the token embedding", "static", 0.46), probe("word in context", "the best layer (4)", "in-context", 0.79)], "layers": [measure(a) for a in (0.46, 0.66, 0.74, 0.78, 0.79)], "best_layer": 4},
+        },
+    ]  # fmt: skip
+    majority, tfidf = answers(0.19, 20, 1), answers(0.825, 21, 1)
+    made = {
+        "schema": 1, "made": {"stemma": "0.1.0", "commit": "made-up", "date": "2026-01-01 12:00 UTC"}, "title": "MADE-UP NUMBERS: 包文档 docstrings",
+        "corpus": {
+            "paths": ["made-up/docstrings.jsonl"], "documents": 12_345, "sentences": 98_000, "characters": 9_900_000,
+            "ledger": {"characters_in": 10_000_000, "characters_used": 9_900_000, "rejected": {"borders": 99_000, "control characters": 1_000}, "documents": 12_345, "sentences": 98_000, "balances": True},
+            "held_out": {"how": "1 % of the documents, chosen by their content (seed 0)", "documents": 96, "characters": 331_000, "scored": {"blocks": 104, "characters": 201_000}},
+        },
+        "task": {"kind": "classify", "train": "task/train.tsv", "dev": "task/dev.tsv", "labels": ["altair", "networkx", "numpy", "scipy", "sympy", "体育", "财经"], "train_examples": 3000, "dev_examples": 800, "gold": " ".join(map(str, GOLD))},
+        "budget": {"preset": "small", "tokens": 0, "seconds": 60.0, "seeds": [0, 1, 2], "modes": ["frozen", "finetune", "scratch"]},
+        "environment": {"cpu": "AMD EPYC 9000-made-up", "cores": 2, "memory_bytes": 25_000_000_000, "system": "Linux 6.0", "python": "3.12.3", "torch": "2.13.0", "threads": 2, "wall_seconds": 512.0},
+        "generations": generations,
+        "baselines": [
+            {"name": "majority", "short": "majority class", "title": "majority class", "accuracy": measure(share(majority), 0.02), "macro_f1": measure(0.046, 0.004), "seconds": 0.01, "predictions": majority},
+            {"name": "tfidf", "short": "TF-IDF + LR", "title": "TF-IDF + logistic regression", "accuracy": measure(share(tfidf)), "macro_f1": measure(0.812), "seconds": 1.9, "predictions": tfidf},
+        ],
+        "senses": {"words": 5, "senses": 12, "train": 600, "test": 610, "majority": measure(0.46, 0.02), "file": "task/senses.tsv", "how": "half of each sense for train, half for test"},
+        "notes": ["Perplexities per token are not comparable between tokenizers; bits per character are."],
+        "command": "stemma compare made-up/docstrings.jsonl --task classify --train task/train.tsv --dev task/dev.tsv --out out",
+    }  # fmt: skip
+    return made | {"headline": headline(made)}
+
+
+def with_failure(made: dict) -> dict:
+    """The same, with GPT failed while fine-tuning."""
+    from stemma.evaluation.headline import headline
+
+    made = copy.deepcopy(made)
+    gpt = made["generations"][2]
+    gpt["status"], gpt["failures"] = (
+        "failed",
+        [
+            {
+                "stage": "gpt.finetune",
+                "error": "RunError",
+                "message": "The loss was NaN at step 7. A number was expected. Lower training.rate.",
+            }
+        ],
+    )
+    del gpt["modes"]["finetune"]
+    return made | {"headline": headline(made)}
