@@ -27,7 +27,7 @@ from numba.extending import intrinsic
 BLOCK = 64  # tokens whose rows are updated together
 SHARED = 16  # negatives drawn once for a block: one AVX-512 register of float32 scores
 SLOTS = 4  # blocks computed from the same start; at most so many threads share a round
-LANES = 16  # buffer widths are multiples of this many float32, so that loops are whole registers
+LANES = 4  # buffer widths are multiples of this many float32; 16 would waste 12 % at width 100
 HEAT = 4.0  # most steps of size 1 that a round may take on one row: see `cut_rounds`
 ROOM = 8  # rows past the end of a buffer that loops over two, four or eight rows may touch with weight 0
 
@@ -169,28 +169,37 @@ def cbow_plain(input, output, words, low, high, threshold, other, negatives, rat
 # --- fast: rows ----------------------------------------------------------------------------------
 # Buffers are flat, row after row of `width` floats, and a row is named by the place of its first float.
 # `lanes` is a tuple of length width / LANES: its type tells the compiler the width, so that the loops
-# over d become whole registers. Places are unsigned, as a sign would keep those loops scalar. Two rows
-# at a time: one would wait for loads.
+# over d are unrolled into whole registers. Places are unsigned, as a sign would keep those loops scalar.
+# Two rows at a time: with one, the loops would wait for loads.
 
 
 @_inline
-def gather(rows, words, width, into):
+def gather(lanes, rows, words, into):
     """Copies `rows[words[n]]` into row n of the buffer `into`."""
+    width, size = np.uint64(LANES * len(lanes)), np.uint64(rows.shape[1])
     for n in range(len(words)):
-        row, copy = rows[words[n]], into[n * width :]
-        for d in range(len(row)):
-            copy[d] = row[d]
+        row, p = rows[words[n]], np.uint64(n) * width
+        if size == width:
+            for d in range(width):
+                into[p + d] = row[d]
+        else:
+            for d in range(size):
+                into[p + d] = row[d]
 
 
 @_inline
-def scatter(rows, words, width, deltas, me, threads):
+def scatter(lanes, rows, words, deltas, me, threads):
     """Adds row n of `deltas` to `rows[words[n]]`, for the rows that thread `me` of `threads` owns."""
+    width, size = np.uint64(LANES * len(lanes)), np.uint64(rows.shape[1])
     for n in range(len(words)):
-        word = words[n]
-        if threads == 1 or word % threads == me:
-            row, delta = rows[word], deltas[n * width :]
-            for d in range(len(row)):
-                row[d] += delta[d]
+        if threads == 1 or words[n] % threads == me:
+            row, p = rows[words[n]], np.uint64(n) * width
+            if size == width:
+                for d in range(width):
+                    row[d] += deltas[p + d]
+            else:
+                for d in range(size):
+                    row[d] += deltas[p + d]
 
 
 @_inline
@@ -327,15 +336,18 @@ def lay_windows(low, high, start, stop, first, last, plan, real):
         begin, end = max(low[start + c] - first, 0), min(high[start + c] + 1, last) - first
         plan[c, 0], plan[c, 1] = (begin, end) if begin < end else (last - first, 0)
     plan[stop - start, 0], plan[stop - start, 1] = last - first, 0  # a centre without a window evens the number
+    real[:] = 0
     filled = 0
     for c in range(0, stop - start, 2):
         begin, end = min(plan[c, 0], plan[c + 1, 0]), max(plan[c, 1], plan[c + 1, 1])
         length = max(end - begin + 3, 0) // 4 * 4
         plan[c, 2], plan[c, 3] = begin, length
         for n in range(2):
-            real[filled : filled + length] = 0
+            own = start + c + n - first
             for j in range(plan[c + n, 0], plan[c + n, 1]):
-                real[filled + j - begin] = j + first != start + c + n
+                real[filled + j - begin] = 1
+            if plan[c + n, 0] <= own < plan[c + n, 1]:
+                real[filled + own - begin] = 0
             filled += length
     return filled
 
@@ -361,26 +373,43 @@ def descend_negatives(lanes, x, count, z, rate, weights, steps, dx, dz):
 
 
 @_inline
+def weigh_negatives(targets, plan, count, shift, drawn, share, edges, weights):
+    """Weights of the shared negatives: `share` x an input's pairs whose target is another word. Gives all pairs.
+
+    Target c is the input c + `shift` of the block, if that is one of its `count`, and no pair with itself.
+    """
+    edges[:] = 0
+    for c in range(len(targets)):
+        if plan[c, 0] < plan[c, 1]:
+            edges[plan[c, 0]] += 1
+            edges[plan[c, 1]] -= 1
+    windows_open, pairs = 0, 0
+    for j in range(count):
+        windows_open += edges[j]
+        pairs += windows_open - 1
+        weight = share * np.float32(windows_open - 1)
+        for k in range(SHARED):
+            weights[j * SHARED + k] = weight
+    for c in range(len(targets)):
+        hits = np.int32(0)
+        for k in range(SHARED):
+            hits += np.int32(drawn[k] == targets[c])
+        if hits:  # a negative that is the target itself is skipped
+            for j in range(plan[c, 0], plan[c, 1]):
+                for k in range(SHARED):
+                    weights[j * SHARED + k] -= share * np.float32((drawn[k] == targets[c]) & (j != c + shift))
+    return pairs
+
+
+@_inline
 def skipgram_block(lanes, words, low, high, place, drawn, share, rate, space, dx, dy, dz):
     """Steps of inputs [first, last) = x with the centres [start, stop) = y and the negatives z. Gives (loss, pairs)."""
-    x, y, z, _, _, scores, real, steps, weights, plan = space
+    x, y, z, _, _, scores, real, steps, weights, edges, plan = space
     first, last, start, stop = place
     width = LANES * len(lanes)
     filled = lay_windows(low, high, start, stop, first, last, plan, real)
-    at, pairs = 0, 0
-    weights[:] = 0
-    for c in range(stop - start):
-        hits = 0
-        for k in range(SHARED):
-            hits += drawn[k] == words[start + c]
-        for j in range(plan[c, 0], plan[c, 1]):
-            if j + first != start + c:
-                pairs += 1
-                for k in range(SHARED):
-                    weights[j * SHARED + k] += share
-                if hits:  # a negative that is the target itself is skipped
-                    for k in range(SHARED):
-                        weights[j * SHARED + k] -= share * (drawn[k] == words[start + c])
+    pairs = weigh_negatives(words[start:stop], plan, last - first, start - first, drawn, share, edges, weights)
+    at = 0
     for c in range(0, stop - start, 2):
         begin, length = plan[c, 2], plan[c, 3]
         for j in range(0, length, 4):
@@ -402,7 +431,7 @@ def skipgram_block(lanes, words, low, high, place, drawn, share, rate, space, dx
 @_inline
 def cbow_block(lanes, words, low, high, place, drawn, share, rate, space, dx, dy, dz):
     """Steps of centres [first, last) = y, the words [start, stop) = x around them and the negatives z. Gives (loss, centres)."""
-    x, y, z, mean, error, scores, real, steps, weights, plan = space
+    x, y, z, mean, error, scores, real, steps, weights, _, plan = space
     first, last, start, stop = place
     width, count = LANES * len(lanes), last - first
     lay_windows(low, high, first, last, start, stop, plan, real)
@@ -470,37 +499,38 @@ def wait(arrived, goal):
 
 @_inline
 def make_space(lanes, window):
-    """Buffers of one thread: rows x, y, z, mean, error; scores, real, steps, weights; the plan of windows."""
+    """Buffers of one thread: rows x, y, z, mean, error; scores, real, steps, weights; edges and plan of windows."""
     width, rows = LANES * len(lanes), BLOCK + 2 * window + ROOM
     pairs = rows * (2 * window + 8)
     x, y, z = np.zeros(rows * width, np.float32), np.zeros(rows * width, np.float32), np.zeros(SHARED * width, np.float32)
     mean, error = np.zeros(rows * width, np.float32), np.zeros(rows * width, np.float32)
     scores, real = np.zeros(pairs, np.float32), np.zeros(pairs, np.float32)
     steps, weights = np.zeros(rows * SHARED, np.float32), np.zeros(rows * SHARED, np.float32)
-    return x, y, z, mean, error, scores, real, steps, weights, np.zeros((rows, 4), np.int64)
+    edges, plan = np.zeros(rows, np.int64), np.zeros((rows, 4), np.int64)
+    return x, y, z, mean, error, scores, real, steps, weights, edges, plan
 
 
 @_inline
-def open_block(width, tables, words, inputs, targets, drawn, alias, draws, space):
+def open_block(lanes, tables, words, inputs, targets, drawn, alias, draws, space):
     """Draws a block's negatives and gathers the rows of its inputs, targets and negatives."""
     for k in range(SHARED):
         drawn[k] = draw_word(mix(draws + np.uint64(k)), alias[0], alias[1])
-    gather(tables[0], words[inputs[0] : inputs[1]], width, space[0])
-    gather(tables[1], words[targets[0] : targets[1]], width, space[1])
-    gather(tables[1], drawn, width, space[2])
+    gather(lanes, tables[0], words[inputs[0] : inputs[1]], space[0])
+    gather(lanes, tables[1], words[targets[0] : targets[1]], space[1])
+    gather(lanes, tables[1], drawn, space[2])
 
 
 @_inline
-def close_round(width, tables, words, size, me, threads, deltas, drawn, spans, arrived, goal):
+def close_round(lanes, tables, words, size, me, threads, deltas, drawn, spans, arrived, goal):
     """Waits for the round's blocks, then adds them up in the rows that thread `me` owns. Gives the next goal."""
-    part = (deltas.shape[1] - SHARED * width) // 2
+    part = (deltas.shape[1] - SHARED * LANES * len(lanes)) // 2
     if threads > 1:
         wait(arrived, goal + threads)
     for n in range(size):
         delta, span = deltas[n], spans[n]
-        scatter(tables[0], words[span[0] : span[1]], width, delta[:part], me, threads)
-        scatter(tables[1], words[span[2] : span[3]], width, delta[part : 2 * part], me, threads)
-        scatter(tables[1], drawn[n], width, delta[2 * part :], me, threads)
+        scatter(lanes, tables[0], words[span[0] : span[1]], delta[:part], me, threads)
+        scatter(lanes, tables[1], words[span[2] : span[3]], delta[part : 2 * part], me, threads)
+        scatter(lanes, tables[1], drawn[n], delta[2 * part :], me, threads)
     if threads > 1:
         wait(arrived, goal + 2 * threads)
     return goal + 2 * threads
@@ -515,7 +545,7 @@ def skipgram_rounds(lanes, tables, text, alias, negatives, window, rate, seed, c
     """
     words, low, high = text
     deltas, drawn, spans, losses, counts, arrived = shared
-    space, width, share = make_space(lanes, window), LANES * len(lanes), np.float32(negatives / SHARED)
+    space, share = make_space(lanes, window), np.float32(negatives / SHARED)
     part, goal = len(space[0]), 0
     for base in range(blocks[0], blocks[1], cut[1]):
         size = min(cut[1], blocks[1] - base)
@@ -525,11 +555,11 @@ def skipgram_rounds(lanes, tables, text, alias, negatives, window, rate, seed, c
             start, stop = max(first - window, 0), min(last + window, len(words))
             spans[n, 0], spans[n, 1], spans[n, 2], spans[n, 3] = first, last, start, stop
             draws = seed + np.uint64(block * SHARED)
-            open_block(width, tables, words, spans[n, :2], spans[n, 2:], drawn[n], alias, draws, space)
+            open_block(lanes, tables, words, spans[n, :2], spans[n, 2:], drawn[n], alias, draws, space)
             dx, dy, dz = delta[:part], delta[part : 2 * part], delta[2 * part :]
             place = (first, last, start, stop)
             losses[block], counts[block] = skipgram_block(lanes, words, low, high, place, drawn[n], share, rate, space, dx, dy, dz)
-        goal = close_round(width, tables, words, size, me, threads, deltas, drawn, spans, arrived, goal)
+        goal = close_round(lanes, tables, words, size, me, threads, deltas, drawn, spans, arrived, goal)
 
 
 @_jit
@@ -537,7 +567,7 @@ def cbow_rounds(lanes, tables, text, alias, negatives, window, rate, seed, cut, 
     """As `skipgram_rounds`; a block's targets are its own tokens, its inputs those and the ones around."""
     words, low, high = text
     deltas, drawn, spans, losses, counts, arrived = shared
-    space, width, share = make_space(lanes, window), LANES * len(lanes), np.float32(negatives / SHARED)
+    space, share = make_space(lanes, window), np.float32(negatives / SHARED)
     part, goal = len(space[0]), 0
     for base in range(blocks[0], blocks[1], cut[1]):
         size = min(cut[1], blocks[1] - base)
@@ -547,11 +577,11 @@ def cbow_rounds(lanes, tables, text, alias, negatives, window, rate, seed, cut, 
             start, stop = max(first - window, 0), min(last + window, len(words))
             spans[n, 0], spans[n, 1], spans[n, 2], spans[n, 3] = start, stop, first, last
             draws = seed + np.uint64(block * SHARED)
-            open_block(width, tables, words, spans[n, :2], spans[n, 2:], drawn[n], alias, draws, space)
+            open_block(lanes, tables, words, spans[n, :2], spans[n, 2:], drawn[n], alias, draws, space)
             dx, dy, dz = delta[:part], delta[part : 2 * part], delta[2 * part :]
             place = (first, last, start, stop)
             losses[block], counts[block] = cbow_block(lanes, words, low, high, place, drawn[n], share, rate, space, dx, dy, dz)
-        goal = close_round(width, tables, words, size, me, threads, deltas, drawn, spans, arrived, goal)
+        goal = close_round(lanes, tables, words, size, me, threads, deltas, drawn, spans, arrived, goal)
 
 
 # --- the way in ----------------------------------------------------------------------------------

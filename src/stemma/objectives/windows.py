@@ -82,9 +82,9 @@ class Windows:
         ids = np.asarray(self.store.ids[starts[0] : starts[-1]])
         epoch, within = self.epoch_of(step)
         draws = generator(self.seed, "windows", epoch, "sample", within).random(len(ids), dtype=np.float32)
-        kept = draws < self.keep[ids]
-        starts = np.concatenate([[0], np.cumsum(kept)])[starts - starts[0]]
-        words = ids[kept].astype(np.int32)
+        kept = np.flatnonzero(draws < self.keep.take(ids))
+        starts = np.searchsorted(kept, starts - starts[0])
+        words = ids.take(kept).astype(np.int32)
         if ranks > 1:
             share = np.searchsorted(starts, np.array([rank, rank + 1]) * len(words) / ranks)
             starts = starts[share[0] : share[1] + 1]
