@@ -10,6 +10,7 @@ import pytest
 
 from stemma import config as settings_reader
 from stemma.errors import DataError, UsageError
+from stemma.lineage import ngram_kernels as kernels
 from stemma.lineage.ngram import Config, Ngram
 from stemma.objectives.counts import Config as CountsConfig
 from stemma.objectives.counts import Counts
@@ -154,8 +155,7 @@ class TestVocabularies:
         network = estimated(store, facts, order=3, precision="double")
         for context in ([], [3], [3, 4], [0], [4, 0]):
             assert network.probs(context).sum() == pytest.approx(1, abs=1e-9)
-        rows = np.concatenate([network.nodes[network.sizes[0] : -1, 0], network.leaves[:, 0]])
-        assert 0 not in rows  # no n-gram ends in <unk>
+        assert 0 not in network.last_words[network.sizes[0] :]  # no n-gram ends in <unk>
 
     def test_specials_inside_sentences_are_left_out_and_told(self):
         store, facts, _ = encoded(words_of("a </s> b\n<s> a b"))
@@ -235,6 +235,22 @@ class TestAnswers:
         np.testing.assert_allclose(features[0, 3:5, 0], network.score([[0, 3]]).log_probs[:2], rtol=1e-6)
         np.testing.assert_allclose(features[1, :, 1] * 3, network.score([ids[1]]).orders[:7], rtol=1e-6)
         assert not features[0, 5:].any()
+
+    @pytest.mark.parametrize("order", [1, 2, 3, 5])
+    @pytest.mark.parametrize("sentences", [1, 7, 300])
+    def test_lanes_score_as_the_plain_form(self, order, sentences):
+        network, ids = learnt(novel(np.random.default_rng(1), 70), order=order)
+        rng = np.random.default_rng(2)
+        text = [rng.integers(3, len(ids) + 1, n) % len(ids) for n in rng.integers(0, 12, sentences)]
+        scores = network.score(text)
+        starts = np.cumsum([0, *map(len, text)])
+        events = np.empty(scores.events, np.uint32)
+        kernels.events_of(network.words, np.concatenate(text).astype(np.uint32), starts, 1, events)
+        plain, orders = np.empty(len(events)), np.empty(len(events), np.uint8)
+        links = (network.last_words, network.successors, network.suffixes, network.log10_probs, network.log10_backoffs)
+        kernels.score_events(*links, order, math.nan, events, plain, orders)
+        np.testing.assert_allclose(scores.log_probs, plain * LOG10, rtol=1e-12)
+        np.testing.assert_array_equal(scores.orders, orders)
 
     def test_sentence_end_inside_ids_starts_a_sentence(self):
         network, _ = learnt(WORKED, order=3)

@@ -21,7 +21,7 @@ from stemma.export import arpa_lines
 from stemma.export.arpa_parse import SPECIALS, parse_arpa
 from stemma.export.ngram_links import link_ngrams
 from stemma.lineage.ngram import Config, Ngram
-from stemma.lineage.ngram_kernels import ABSENT, END, SUCCESSORS, SUFFIX, UNKNOWN, WORD
+from stemma.lineage.ngram_kernels import ABSENT, END, UNKNOWN
 
 BLANKS = {byte: f"<0x{byte:02X}>" for byte in (0, 9, 10, 11, 12, 13, 32)}  # what parts words for KenLM
 LINES_AT_ONCE = 1 << 16
@@ -86,19 +86,17 @@ def _lines(
 
 def _orders(network: Ngram) -> Iterator[tuple[np.ndarray, np.ndarray, int]]:
     """For each order: the n-grams' words (context order), their rows in suffix order, and the model's row of the first."""
-    offsets, nodes, below = _offsets(network), network.nodes, len(network.nodes) - 1
+    offsets = _offsets(network)
     words = np.arange(offsets[1], dtype=np.uint32)[:, None]
     order = np.arange(offsets[1])
     yield words, order, 0
     for n in range(2, network.config.order + 1):
         base, start, stop = (int(x) for x in offsets[n - 2 : n + 1])
-        table, suffix = (nodes[start:stop], SUFFIX) if stop <= below else (network.leaves, 1)
-        borders = nodes[base : start + 1, SUCCESSORS].astype(np.int64)
-        successors = borders[1:] - borders[:-1]
-        words = np.column_stack([np.repeat(words, successors, axis=0), table[:, WORD]])
+        borders = network.successors[base : start + 1].astype(np.int64)
+        words = np.column_stack([np.repeat(words, borders[1:] - borders[:-1], axis=0), network.last_words[start:stop]])
         rank = np.empty(start - base, np.int64)
         rank[order] = np.arange(start - base)
-        order = np.argsort(rank[table[:, suffix] - np.uint32(base)] * int(offsets[1]) + words[:, 0], kind="stable")
+        order = np.argsort(rank[network.suffixes[start:stop] - np.uint32(base)] * int(offsets[1]) + words[:, 0], kind="stable")
         yield words, order, start
 
 
@@ -109,7 +107,7 @@ def _offsets(network: Ngram) -> np.ndarray:
 def read_arpa(path: Path | str) -> ArpaModel:
     """Reads a model, compressed or not. DataError names the line that is wrong."""
     tokens, orders, knows_unknown = parse_arpa(Path(path))
-    arrays = link_ngrams(Path(path).name, orders, len(tokens))
+    arrays = link_ngrams(Path(path).name, orders)
     arrays["words"] = np.arange(len(tokens), dtype=np.uint32)
     arrays["discounts"], arrays["uniform"] = np.zeros((len(orders), 7)), np.array([np.nan])
     config = Config(order=len(orders))

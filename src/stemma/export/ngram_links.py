@@ -5,19 +5,18 @@ import numpy as np
 from stemma.errors import DataError
 from stemma.export.arpa_parse import Section
 from stemma.lineage import ngram_kernels as kernels
-from stemma.lineage.ngram_kernels import SUCCESSORS, SUFFIX, WORD
 
 
-def link_ngrams(name: str, sections: list[Section], vocabulary: int) -> dict[str, np.ndarray]:
-    """The arrays `nodes`, `leaves`, `log10_probs`, `log10_backoffs`, `sizes` and `implied` of the n-grams in `sections`.
+def link_ngrams(name: str, sections: list[Section]) -> dict[str, np.ndarray]:
+    """The arrays of the n-gram model that holds the n-grams of `sections`: its links, logarithms, `sizes` and `implied`.
 
     A model walks from n-gram to n-gram, so the prefixes and endings that a foreign model leaves out are put in, with the
     probability that backing off gives them: no score changes. `implied` lists their rows. Errors name the file `name`.
     """
     try:
-        return _Links(name, sections, vocabulary).arrays()
+        return _Links(name, sections).arrays()
     except _Missing:
-        return _Links(name, _closed(sections), vocabulary).arrays()
+        return _Links(name, _closed(sections)).arrays()
 
 
 class _Missing(Exception):
@@ -25,16 +24,15 @@ class _Missing(Exception):
 
 
 class _Links:
-    def __init__(self, name: str, sections: list[Section], vocabulary: int) -> None:
+    def __init__(self, name: str, sections: list[Section]) -> None:
         self.name, self.sections = name, sections
         self.sizes = np.array([len(section.words) for section in sections])
         self.offsets = np.concatenate([[0], np.cumsum(self.sizes)])
-        below = int(self.offsets[max(len(sections) - 1, 1)])
-        self.nodes = np.zeros((below + 1, 3), np.uint32)
-        self.nodes[:, SUCCESSORS] = self.offsets[-1]
-        self.nodes[:vocabulary, WORD] = np.arange(vocabulary)
-        self.leaves = np.zeros((int(self.offsets[-1]) - below, 2), np.uint32)
-        self.log10_probs = np.zeros(self.offsets[-1])
+        below, total = int(self.offsets[max(len(sections) - 1, 1)]), int(self.offsets[-1])
+        self.last_words = np.arange(total, dtype=np.uint32)
+        self.successors = np.full(below + 1, total, np.uint32)
+        self.suffixes = np.zeros(total, np.uint32)
+        self.log10_probs = np.zeros(total)
         self.log10_backoffs = np.zeros(below)
         self.implied: list[np.ndarray] = [np.empty(0, np.uint32)]
 
@@ -44,8 +42,9 @@ class _Links:
         for n, section in enumerate(self.sections[1:], 2):
             self._place(n, section)
         return {
-            "nodes": self.nodes,
-            "leaves": self.leaves,
+            "last_words": self.last_words,
+            "successors": self.successors,
+            "suffixes": self.suffixes,
             "log10_probs": self.log10_probs.astype(np.float32),
             "log10_backoffs": self.log10_backoffs.astype(np.float32),
             "sizes": self.sizes,
@@ -67,18 +66,17 @@ class _Links:
             raise DataError(f"{self.name}: line {line} of the {n}-grams repeats an earlier one", "each n-gram once", "remove the line")
         section = Section(words, section.log10_probs[order], section.log10_backoffs[order])
         self._put(n, section, start)
-        table, suffix = (self.nodes[start:stop], SUFFIX) if n < len(self.sections) else (self.leaves, 1)
-        table[:, WORD], table[:, suffix] = words[:, -1], suffixes
-        self.nodes[base:start, SUCCESSORS] = start + np.searchsorted(contexts, np.arange(base, start))
-        self.nodes[start, SUCCESSORS] = stop
+        self.last_words[start:stop], self.suffixes[start:stop] = words[:, -1], suffixes
+        self.successors[base:start] = start + np.searchsorted(contexts, np.arange(base, start))
+        self.successors[start] = stop
         rows = np.flatnonzero(np.isnan(section.log10_probs))
         self.log10_probs[start + rows] = self.log10_backoffs[contexts[rows]] + self.log10_probs[suffixes[rows]]
         self.implied.append((start + rows).astype(np.uint32))
 
     def _rows(self, words: np.ndarray) -> np.ndarray:
         rows = np.empty(len(words), np.int64)
-        kernels.locate(self.nodes, np.ascontiguousarray(words), rows)
-        if (rows == len(self.nodes) - 1).any():
+        kernels.locate(self.last_words, self.successors, np.ascontiguousarray(words), rows)
+        if (rows < 0).any():
             raise _Missing
         return rows
 

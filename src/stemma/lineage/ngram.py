@@ -114,20 +114,21 @@ class Scores:
 class Ngram:
     """A back-off model over sorted n-grams, read from memory or from a file alike.
 
-    Rows of `nodes` (n-grams of all orders but the highest; single words come first, a row's number being the word's id)
-    hold the last word, the row of the first successor, and the row of the n-gram without its first word. The n-grams
-    of the highest order, `leaves`, hold the last word and that same suffix.
+    Each n-gram is a row, order after order; single words come first, a row's number being the word's id. A row has its
+    last word, the row of its first successor (up to that of the next row), and the row of its suffix, the n-gram without
+    its first word. The highest order has no successors and no back-off.
     """
 
-    ARRAYS = ("words", "nodes", "leaves", "log10_probs", "log10_backoffs", "sizes", "discounts", "uniform", "implied")
+    ARRAYS = ("words", "last_words", "successors", "suffixes", "log10_probs", "log10_backoffs", "sizes", "discounts", "uniform", "implied")
 
     def __init__(self, config: Config, arrays: Mapping[str, np.ndarray], end: int, unknown_token: int | None) -> None:
         self.config = config
         self.words = _shared(arrays["words"])  # (tokens) uint32: word of a token
-        self.nodes = _shared(arrays["nodes"])  # (rows + 1, 3) uint32
-        self.leaves = _shared(arrays["leaves"])  # (rows of the highest order, 2) uint32
-        self.log10_probs = _shared(arrays["log10_probs"])  # (all rows)
-        self.log10_backoffs = _shared(arrays["log10_backoffs"])  # (rows of nodes)
+        self.last_words = _shared(arrays["last_words"])  # (rows) uint32
+        self.successors = _shared(arrays["successors"])  # (rows below the highest order, + 1) uint32
+        self.suffixes = _shared(arrays["suffixes"])  # (rows) uint32
+        self.log10_probs = _shared(arrays["log10_probs"])  # (rows)
+        self.log10_backoffs = _shared(arrays["log10_backoffs"])  # (rows below the highest order)
         self.sizes = _shared(arrays["sizes"])  # (order) n-grams of each order; order 1 with <s>, and <unk>
         self.discounts = _shared(arrays["discounts"])  # (order, 7): D of the counts 0, 1, ...
         self.uniform = _shared(arrays["uniform"])  # (1): log10 of one type's share, NaN but for add-k
@@ -183,9 +184,14 @@ class Ngram:
     def score_flat(self, ids: np.ndarray, starts: np.ndarray, closing: bool = True) -> Scores:
         """As `score`, for flat `ids` with the sentences' borders; without the sentences' ends unless `closing`."""
         ids, starts = self._known(ids), np.asarray(starts, np.int64)
-        events = len(ids) + (len(starts) - 1 if closing else 0)
-        scores, orders, unknown = np.empty(events), np.empty(events, np.uint8), np.empty(events, np.bool_)
-        self._run(ids, starts, closing, scores, orders, unknown)
+        events = np.empty(len(ids) + (len(starts) - 1 if closing else 0), np.uint32)
+        kernels.events_of(self.words, ids, starts, int(closing), events)
+        scores, orders = np.empty(len(events)), np.empty(len(events), np.uint8)
+        if math.isnan(self.uniform[0]):
+            kernels.score_in_lanes(*self._links, self.config.order, events, scores, orders)
+        else:
+            kernels.score_events(*self._links, self.config.order, float(self.uniform[0]), events, scores, orders)
+        unknown = (events & kernels.WORD) == UNKNOWN
         return Scores(scores * LN10, orders, unknown, starts + np.arange(len(starts)) if closing else starts)
 
     def encode(self, batch: Mapping[str, np.ndarray]) -> list[np.ndarray]:
@@ -259,11 +265,9 @@ class Ngram:
         view.flags.writeable = False
         return view
 
-    def _run(self, ids: np.ndarray, starts: np.ndarray, closing: bool, scores: np.ndarray, orders: np.ndarray, unknown: np.ndarray) -> None:
-        kernels.score_sentences(
-            self.nodes, self.leaves, self.log10_probs, self.log10_backoffs, self.config.order, float(self.uniform[0]), self.words,
-            ids, starts, int(closing), scores, orders, unknown,
-        )
+    @property
+    def _links(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        return self.last_words, self.successors, self.suffixes, self.log10_probs, self.log10_backoffs
 
     def _by_word(self, context: Sequence[int], start: bool) -> np.ndarray:
         """P(next word | context) over word ids, float64; what is never predicted has 0."""
@@ -281,15 +285,13 @@ class Ngram:
             probs = np.where(probs > 0, 10.0**rest, 0)
         chain = []
         while length > 0 and not (additive and length < len(history)):
-            chain.append((state, length))
-            state, length = int(self.nodes[state, kernels.SUFFIX]), 0 if additive else length - 1
-        for state, length in reversed(chain):
-            rows = slice(int(self.nodes[state, kernels.SUCCESSORS]), int(self.nodes[state + 1, kernels.SUCCESSORS]))
-            below = len(self.nodes) - 1
-            words = self.leaves[rows.start - below : rows.stop - below, 0] if length == most else self.nodes[rows, 0]
+            chain.append(state)
+            state, length = int(self.suffixes[state]), 0 if additive else length - 1
+        for state in reversed(chain):
+            rows = slice(int(self.successors[state]), int(self.successors[state + 1]))
             if not additive:
                 probs *= 10.0 ** float(self.log10_backoffs[state])
-            probs[words] = np.power(10.0, self.log10_probs[rows].astype(np.float64))
+            probs[self.last_words[rows]] = np.power(10.0, self.log10_probs[rows].astype(np.float64))
         return probs
 
     def _state(self, history: Sequence[int]) -> tuple[int, int]:
@@ -299,9 +301,7 @@ class Ngram:
             if word in (START, END):
                 state, length = START, first
             else:
-                _, _, state, length = kernels.step(
-                    self.nodes, self.leaves, self.log10_probs, self.log10_backoffs, self.config.order, state, length, word
-                )
+                _, _, state, length = kernels.step(*self._links, self.config.order, state, length, word)
         return int(state), int(length)
 
 

@@ -103,9 +103,9 @@ class Estimation:
         nodes = int(self.offsets[max(self.order - 1, 1)])
         total = int(self.offsets[-1])
         kind = np.float32 if config.precision == "single" else np.float64
-        self.nodes = np.zeros((nodes + 1, 3), np.uint32)
-        self.nodes[:, kernels.SUCCESSORS] = total
-        self.leaves = np.zeros((total - nodes, 2), np.uint32)
+        self.last_words = np.zeros(total, np.uint32)
+        self.successors = np.full(nodes + 1, total, np.uint32)
+        self.suffixes = np.zeros(total, np.uint32)
         self.log10_probs = np.zeros(total, kind)
         self.log10_backoffs = np.zeros(nodes, kind)
         self.discounts = np.zeros((self.order, KATZ_LIMIT + 2))
@@ -120,8 +120,9 @@ class Estimation:
             kept.append(level.stays)
             reverse = below.at
         arrays = {
-            "nodes": self.nodes,
-            "leaves": self.leaves,
+            "last_words": self.last_words,
+            "successors": self.successors,
+            "suffixes": self.suffixes,
             "log10_probs": self.log10_probs,
             "log10_backoffs": self.log10_backoffs,
             "sizes": self.sizes,
@@ -154,7 +155,7 @@ class Estimation:
         level.probabilities[~types] = 0
         self.log10_probs[:size][~types] = -np.inf
         self.log10_probs[START] = 0  # as lmplz writes it; <s> is never predicted
-        self.nodes[:size, kernels.WORD] = ids
+        self.last_words[:size] = ids
         if self.closed:
             level.kept = level.stays = np.empty(0, bool)  # a rare token loses its count but stays a type
         return level
@@ -181,15 +182,14 @@ class Estimation:
         borders, stays = kernels.borders_of(context, len(below.at)), np.empty(len(kept), bool)
         level = Level(_NONE if highest else first, tail, index, at, borders, kept, stays, probabilities)
         start, stop, base = int(self.offsets[n - 1]), int(self.offsets[n]), int(self.offsets[n - 2])
-        rows, suffix = (self.leaves, 1) if highest else (self.nodes[start:stop], kernels.SUFFIX)
         log10_probs, counts = self.log10_probs[start:stop], np.empty_like(adjusted)
         kernels.place_ngrams(
-            context, tail, adjusted, kept, (self.nodes, below.index, below.probabilities), base, borders, index, at, rows, suffix,
-            counts, stays, log10_probs,
+            context, tail, adjusted, kept, (self.last_words[base:start], below.index, below.probabilities), base, borders, index, at,
+            self.last_words[start:stop], self.suffixes[start:stop], counts, stays, log10_probs,
         )
         del context, first, adjusted
         below.index = below.probabilities = _NONE
-        self.nodes[base:start, kernels.SUCCESSORS] = np.uint32(start) + borders[:-1]
+        self.successors[base:start] = np.uint32(start) + borders[:-1]
         self._smooth(level, counts, discounts, log10_probs, self.log10_backoffs[base:start])
         return level
 
@@ -245,17 +245,17 @@ class Estimation:
 
 def _without_pruned(arrays: dict[str, np.ndarray], kept_of: list[np.ndarray]) -> dict[str, np.ndarray]:
     """The model without its pruned n-grams; a row's new place is the number of rows kept before it."""
-    nodes, leaves, sizes = arrays["nodes"], arrays["leaves"], arrays["sizes"]
+    sizes, nodes = arrays["sizes"], len(arrays["log10_backoffs"])
     kept = np.concatenate([k if len(k) else np.ones(size, bool) for k, size in zip(kept_of, sizes, strict=True)])
-    below = len(nodes) - 1
     moved = np.concatenate([[0], np.cumsum(kept)]).astype(np.uint32)
     offsets = np.concatenate([[0], np.cumsum(sizes)])
     return {
         **arrays,
-        "nodes": moved[nodes[np.append(kept[:below], True)]],
-        "leaves": moved[leaves[kept[below:]]],
+        "last_words": moved[arrays["last_words"][kept]],
+        "successors": moved[arrays["successors"][np.append(kept[:nodes], True)]],
+        "suffixes": moved[arrays["suffixes"][kept]],
         "log10_probs": arrays["log10_probs"][kept],
-        "log10_backoffs": arrays["log10_backoffs"][kept[:below]],
+        "log10_backoffs": arrays["log10_backoffs"][kept[:nodes]],
         "sizes": np.diff(moved[offsets].astype(np.int64)),
         "unigrams": moved[: sizes[0] + 1],
     }
