@@ -25,6 +25,8 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from stemma.errors import BudgetError, DataError, Interrupted, MissingExtra, RunError, StemmaError, UsageError
+    from stemma.evaluation.compare import compare
+    from stemma.evaluation.demo import demo
     from stemma.lineage.run import Run
     from stemma.lineage.table import TABLE as LINEAGE
     from stemma.transfer.estimator import StemmaClassifier
@@ -44,6 +46,8 @@ __all__ = [
     "StemmaError",
     "UsageError",
     "__version__",
+    "compare",
+    "demo",
     "finetune",
     "load",
     "pretrain",
@@ -51,6 +55,8 @@ __all__ = [
 
 _PLACES = {
     "LINEAGE": "stemma.lineage.table:TABLE",
+    "compare": "stemma.evaluation.compare:compare",
+    "demo": "stemma.evaluation.demo:demo",
     "Classifier": "stemma.transfer.result:Classifier",
     "Run": "stemma.lineage.run:Run",
     "StemmaClassifier": "stemma.transfer.estimator:StemmaClassifier",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from stemma.cli.answer import Answer, Printable
 from stemma.cli.progress import Progress, duration
-from stemma.cli.verb import Corpus, Flag, GenerationName, RunPath, Settings, TomlFile, Verb
+from stemma.cli.verb import Corpus, Flag, GenerationName, Repeated, RunPath, Settings, TomlFile, Verb
 from stemma.errors import UsageError
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class Pretrain(Verb):
     preset: str = "small"  # tiny, small or base
     config: TomlFile = None  # a TOML file of settings
     settings: Settings = ()  # one setting, as model.width=64; wins over preset and file
-    dev: tuple[str, ...] = ()  # held-out text; without it a share of the corpus is held out
+    dev: Repeated = ()  # held-out text; without it a share of the corpus is held out
     workers: int = 1  # processes that read; the result does not depend on it
     dry_run: Flag = False  # tells sizes, memory, disk and expected time, and trains nothing
 

@@ -39,6 +39,14 @@ VERBS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (  # group -> 
         ),
     ),
     (
+        "weigh",
+        (
+            ("compare", "stemma.cli.weigh:Compare", "the main job: generations side by side on one text and one task"),
+            ("demo", "stemma.cli.weigh:Demo", "compare, on text that is always there"),
+            ("evaluate", "stemma.cli.weigh:Evaluate", "the measures that fit a run, on your files"),
+        ),
+    ),
+    (
         "use (text lines in, JSON lines out)",
         (
             ("predict", "stemma.cli.use:Predict", "the label of each text"),

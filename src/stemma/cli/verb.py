@@ -11,13 +11,14 @@ from stemma.cli.answer import Printable
 Flag = FlagCreatePairsOff[bool]
 Settings = Annotated[UseAppendAction[tuple[str, ...]], arg(name="set", metavar="A.B=C", help_behavior_hint="(may be repeated)")]
 Texts = Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="TEXT", help_behavior_hint="(may be repeated)")]
+Repeated = Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="FILE", help_behavior_hint="(may be repeated)")]
 RunPath = Annotated[Positional[str], arg(metavar="RUN")]
 Files = Annotated[Positional[tuple[str, ...]], arg(metavar="[FILE …]", help_behavior_hint="(optional)")]
 GenerationName = Annotated[Positional[str], arg(metavar="GENERATION")]
 Corpus = Annotated[Positional[tuple[str, ...]], arg(metavar="CORPUS …", help_behavior_hint="(required)")]
 TomlFile = Annotated[Path | None, arg(metavar="TOML", help_behavior_hint="(optional)")]
 
-__all__ = ["Corpus", "Files", "Flag", "GenerationName", "Positional", "RunPath", "Settings", "Texts", "TomlFile", "Verb"]
+__all__ = ["Corpus", "Files", "Flag", "GenerationName", "Positional", "Repeated", "RunPath", "Settings", "Texts", "TomlFile", "Verb"]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -83,7 +83,8 @@ def launch(plan: Plan, generation: str, corpus_key: str, report: Report) -> int:
             for line in child.stdout:
                 report(Fact(**json.loads(line)))
         except KeyboardInterrupt:
-            child.wait()  # it got the same signal, and saves
+            child.terminate()  # a Ctrl-C reached it as well, a SIGTERM this process alone; either way it saves first
+            child.wait()
             return Interrupted.exit_code
         return child.wait()
 

@@ -1,0 +1,164 @@
+"""The verbs that weigh: `evaluate` one run, `compare` generations, `demo` the comparison on the embedded default."""
+
+import dataclasses
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from tyro.conf import arg
+
+from stemma.cli.answer import Answer, Printable
+from stemma.cli.progress import Progress
+from stemma.cli.verb import Corpus, Files, RunPath, Settings, TomlFile, Verb
+from stemma.config import read_toml, resolve
+from stemma.errors import UsageError
+
+SomeFiles = Annotated[tuple[str, ...], arg(metavar="FILE …", help_behavior_hint="(optional)")]
+
+
+@dataclass(frozen=True)
+class Evaluate(Verb):
+    """Measures a run with 95 % intervals: text gives bits per character, a labelled file the accuracy of a fine-tuned run.
+
+    Example: stemma evaluate runs/gpt dev.txt
+    """
+
+    run_folder: RunPath  # a run folder, pre-trained or fine-tuned
+    files: Files = ()  # text to predict, or a TSV of labelled examples for a fine-tuned run
+    similarity: SomeFiles = ()  # TSV of word pairs and people's scores, for word vectors
+    analogies: SomeFiles = ()  # TSV of section, a, b, c, d: a is to b as c is to d
+    senses: SomeFiles = ()  # TSV of word, index, sense, sentence
+
+    def run(self) -> Printable:
+        """The measures that were asked for."""
+        from stemma.evaluation.evaluate import evaluate_run, evaluate_task
+        from stemma.transfer.result import Classifier
+        from stemma.transfer.surface import load
+
+        run = load(self.run_folder)
+        asked = {"perplexity": self.files, "similarity": self.similarity, "analogies": self.analogies, "senses": self.senses}
+        files = {measure: paths for measure, paths in asked.items() if paths}
+        if not files:
+            raise UsageError("no file to measure on", "a text, a TSV of examples, --similarity, --analogies or --senses", "name one")
+        if not isinstance(run, Classifier):
+            found = evaluate_run(run, files)
+        elif list(files) == ["perplexity"] and len(self.files) == 1:
+            found = {"task": evaluate_task(run, self.files[0])}
+        else:
+            raise UsageError(f"{self.run_folder} is fine-tuned", "one TSV file of labelled examples", "name that alone")
+        return Answer({"run": self.run_folder, **found}, _measures(found))
+
+
+@dataclass(frozen=True)
+class Compare(Verb):
+    """The main job: pre-trains each generation on the same text under the same budget, transfers each, writes one report.
+
+    The same command again goes on where a killed one was.
+
+    Example: stemma compare corpus.txt --train train.tsv --dev dev.tsv --out comparison --budget-seconds 60
+    """
+
+    corpus: Corpus  # files, folders or globs
+    train: Path  # labelled examples: a TSV with the header label, text
+    dev: Path  # labelled examples for the figures alone
+    out: Path  # the folder of report.html, report.json and the run folders
+    task: str = "classify"  # the kind of task
+    generations: tuple[str, ...] = ("ngram", "word2vec", "gpt", "bert")  # names that stemma lineage prints
+    preset: str = "small"  # of every generation: tiny, small or base
+    budget_tokens: int = 0  # of pre-training, for each; 0: not this way
+    budget_seconds: float = 0  # of pre-training, for each; counting always reads the text once
+    modes: tuple[Literal["frozen", "finetune", "scratch"], ...] = ("frozen", "finetune", "scratch")  # scratch: without pre-training
+    seeds: int = 3  # fine-tuned models of each generation and mode
+    trials: int = 3  # values tried of a head's one knob
+    train_limit: int = 0  # labelled examples to learn from at most; 0: all
+    dev_text: SomeFiles = ()  # held-out text; none: a share of the corpus
+    held_out: float = 0.01  # that share
+    held_out_characters: int = 200_000  # of it scored at most
+    senses: str = ""  # a TSV of word, index, sense, sentence for the senses probe; none: no probe
+    senses_test: str = ""  # the part to judge by; none: half of each sense
+    senses_limit: int = 300  # occurrences of a word in either part at most
+    workers: int = 1  # processes that read the corpus
+    config: TomlFile = None  # a TOML file with a table [compare]; options win over it
+    settings: Settings = ()  # one setting for all, or for one, as bert.model.width=64 or transfer.epochs=2
+
+    def run(self) -> Printable:
+        """The comparison, or the rest of it."""
+        from stemma.evaluation.compare import compare
+
+        with Progress() as progress:
+            asked = {name: getattr(self, name) for name in ("train", "dev", "out", "task", "generations")}
+            report = compare(self.corpus, config=self._resolved(), progress=progress, **asked)
+        return _compared(self.out, report)
+
+    def _resolved(self) -> Any:
+        from stemma.evaluation.plan import Config
+
+        names = {field.name for field in dataclasses.fields(Config)}
+        given = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name in names and getattr(self, f.name) != f.default}
+        sources: list[tuple[str, Mapping[str, Any]]] = [(str(self.config), read_toml(self.config))] if self.config else []
+        return resolve({"compare": Config}, *sources, ("command line", {"compare": given}))["compare"]
+
+
+@dataclass(frozen=True)
+class Demo(Verb):
+    """Compares the generations on the embedded default: the docstrings of the installed Python packages.
+
+    Example: stemma demo --out demo
+    """
+
+    out: Path = Path("demo")  # the folder of report.html, report.json and the run folders
+    seconds: float = 40.0  # of pre-training for each generation
+
+    def run(self) -> Printable:
+        """The demonstration, or the rest of it."""
+        from stemma.evaluation.demo import demo
+
+        with Progress() as progress:
+            report = demo(self.out, seconds=self.seconds, progress=progress)
+        return _compared(self.out, report)
+
+
+def _compared(out: Path, report: dict[str, Any]) -> Answer:
+    from stemma.evaluation.compare import failed
+
+    error = failed(report)
+    if error is not None:
+        print(f"error: {error}", file=sys.stderr)
+    places = {"report": out / "report.html", "data": out / "report.json"}
+    states = {row["name"]: row["status"] for row in report["generations"]}
+    headline = report["headline"]
+    lines = [headline["title"], "", *(f"- {finding['text']}" for finding in headline["findings"]), "", f"report: {places['report']}"]
+    return Answer({**places, "headline": headline, "generations": states}, lines, error.exit_code if error else 0)
+
+
+def _measures(found: Mapping[str, Any], before: str = "") -> Iterator[str]:
+    """Nested measures as lines: an interval, and a row of figures, on one line each."""
+    for name, value in found.items():
+        label = f"{before}{name.replace('_', ' ')}"
+        if isinstance(value, Mapping) and all(isinstance(inner, (int, float, type(None))) for inner in value.values()):
+            yield f"{label}: {_figures(value)}"
+        elif isinstance(value, Mapping):
+            yield from _measures(value, f"{label}, ")
+        elif isinstance(value, (list, tuple)) and value and isinstance(value[0], Mapping):
+            yield from (f"{label}: {_figures(row)}" for row in value)
+        elif isinstance(value, (list, tuple)):
+            yield f"{label}: {len(value):,}" + (f" ({', '.join(map(str, value[:5]))}{', …' if len(value) > 5 else ''})" if value else "")
+        elif value is not None:
+            yield f"{label}: {_figure(value)}"
+
+
+def _figures(row: Mapping[str, Any]) -> str:
+    if {"value", "low", "high"} <= row.keys():
+        return _figure(row)
+    shown = {key: value for key, value in row.items() if not isinstance(value, Mapping) or "low" in value}
+    return ", ".join(f"{key.replace('_', ' ')} {_figure(value)}" for key, value in shown.items())
+
+
+def _figure(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return f"{value['value']:.4f} ({value['low']:.4f} to {value['high']:.4f})"
+    if isinstance(value, float):
+        return f"{value:.4f}"
+    return f"{value:,}" if isinstance(value, int) else str(value)

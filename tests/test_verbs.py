@@ -1,0 +1,260 @@
+"""The verbs at work on small runs: what they print, on which stream, and how they end."""
+
+import io
+import json
+import signal
+import subprocess
+import sys
+import warnings
+from dataclasses import fields
+
+import numpy as np
+import pytest
+
+import stemma
+from stemma.cli.main import main
+from stemma.cli.weigh import Compare
+from stemma.errors import DataError, UsageError
+from stemma.evaluation.plan import Config as CompareConfig
+
+ENGLISH = ["the cat sat on the mat .", "a dog ran home to the log .", "the cat ran and the dog sat .", "a mat is on the log ."]
+CHINESE = ["今天天气很好。", "我们去公园看花。", "公园里的花很好看。", "天气好我们就去。"]
+SIZES = ["model.width=20", "heads=2", "inner=24", "max_length=24", "vocab_size=300", "batch_tokens=128", "precision=fp32"]
+SETTINGS = {
+    "ngram": ["order=3"],
+    "word2vec": ["model.width=12", "min_count=1", "training.steps=60"],
+    "gpt": [*SIZES, "training.steps=3"],
+    "bert": [*SIZES, "training.steps=3"],
+}
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory):
+    """A folder with a corpus, a task, a run of each generation, and one fine-tuned run."""
+    folder = tmp_path_factory.mktemp("shop")
+    lines = [line for n in range(25) for line in (ENGLISH[n % 4], CHINESE[n % 4], "")]
+    (folder / "corpus.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    rows = [f"en\t{text}" for text in ENGLISH] + [f"zh\t{text}" for text in CHINESE]
+    (folder / "task.tsv").write_text("\n".join(["label\ttext", *rows * 5]) + "\n", encoding="utf-8")
+    for name, settings in SETTINGS.items():
+        sets = [word for setting in settings for word in ("--set", setting)]
+        assert main(["pretrain", name, str(folder / "corpus.txt"), "--out", str(folder / name), "--preset", "tiny", *sets]) == 0
+    options = ["--train", str(folder / "task.tsv"), "--dev", str(folder / "task.tsv"), "--frozen", "--set", "seeds=[1]"]
+    assert main(["finetune", str(folder / "word2vec"), *options, "--out", str(folder / "languages")]) == 0
+    return folder
+
+
+def rows(capsys, *argv):
+    """The JSON lines of a command that ends well."""
+    capsys.readouterr()
+    code = main([str(word) for word in argv])
+    out, err = capsys.readouterr()
+    assert code == 0, err
+    return [json.loads(line) for line in out.splitlines()]
+
+
+def failure(capsys, *argv):
+    """The exit code and the stderr of a command that fails, without traceback or output."""
+    capsys.readouterr()
+    code = main([str(word) for word in argv])
+    out, err = capsys.readouterr()
+    assert (code != 0, out) == (True, "")
+    assert "Traceback" not in err
+    return code, err
+
+
+def test_pretraining_again_gives_the_finished_run_as_json(shop, capsys):
+    sets = [word for setting in SETTINGS["bert"] for word in ("--set", setting)]
+    capsys.readouterr()
+    assert main(["pretrain", "bert", str(shop / "corpus.txt"), "--out", str(shop / "bert"), "--preset", "tiny", *sets, "--json"]) == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out)["steps"] == 3
+    assert "step" not in err
+
+
+def test_a_config_file_sets_what_settings_would(shop, capsys, tmp_path):
+    (tmp_path / "f.toml").write_text("order = 2\n[tokenizer]\nlowercase = true\n", encoding="utf-8")
+    assert main(["pretrain", "ngram", str(shop / "corpus.txt"), "--out", str(tmp_path / "r"), "--config", str(tmp_path / "f.toml")]) == 0
+    sections = stemma.load(tmp_path / "r").config
+    assert (sections["model"]["order"], sections["tokenizer"]["lowercase"]) == (2, True)
+
+
+def test_a_dry_run_plans_and_writes_nothing(shop, capsys, tmp_path):
+    capsys.readouterr()
+    argv = ["pretrain", "ngram", str(shop / "corpus.txt"), "--out", str(tmp_path / "never"), "--preset", "tiny", "--dry-run", "--json"]
+    assert main(argv) == 0
+    plan = json.loads(capsys.readouterr().out)
+    assert plan["exact"]
+    assert plan["corpus_tokens"] > 0
+    assert not (tmp_path / "never").exists()
+
+
+def test_standard_input_is_a_corpus(shop, capsys, tmp_path, monkeypatch):
+    text = (shop / "corpus.txt").read_bytes()
+    for _ in range(2):  # the second time it is the same run
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text), encoding="utf-8"))
+        assert main(["pretrain", "ngram", "-", "--out", str(tmp_path / "run"), "--preset", "tiny"]) == 0
+    assert stemma.load(tmp_path / "run").score(["the cat sat ."])[0].nats > 0
+
+
+def test_predict_labels_lines_from_anywhere(shop, capsys, monkeypatch, tmp_path):
+    (tmp_path / "lines.txt").write_bytes(b"\xef\xbb\xbfthe dog\r\n" + "天气很好\n".encode())
+    found = rows(capsys, "predict", shop / "languages", tmp_path / "lines.txt", "--text", "the cat")
+    assert [row["text"] for row in found] == ["the cat", "the dog", "天气很好"]
+    assert [row["label"] for row in found] == ["en", "en", "zh"]
+    assert all(sum(row["probabilities"].values()) == pytest.approx(1) for row in found)
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO("花\n".encode()), encoding="utf-8"))
+    assert rows(capsys, "predict", shop / "languages")[0]["label"] == "zh"
+
+
+@pytest.mark.parametrize("name", ["gpt", "bert", "word2vec", "languages"])
+def test_embed_gives_one_vector_a_text(shop, capsys, name):
+    found = rows(capsys, "embed", shop / name, "--text", "the cat", "--text", "", "--text", "🙂 花")
+    assert len(found) == 3
+    assert len({len(row["vector"]) for row in found}) == 1
+
+
+@pytest.mark.parametrize("name", ["ngram", "gpt"])
+def test_score_tells_the_likely_from_the_unlikely(shop, capsys, name):
+    found = rows(capsys, "score", shop / name, "--text", "the cat sat on the mat .", "--text", "花 mat the 天 on cat .")
+    assert {"nats", "tokens", "perplexity", "characters", "bits_per_character", "unknown"} <= found[0].keys()
+    assert name == "gpt" or found[0]["nats"] < found[1]["nats"]
+
+
+def test_generate_depends_on_its_seed_alone(shop, capsys):
+    once = rows(capsys, "generate", shop / "gpt", "--text", "the", "--length", "5", "--seed", "4")
+    assert once == rows(capsys, "generate", shop / "gpt", "--text", "the", "--length", "5", "--seed", "4")
+    assert rows(capsys, "generate", shop / "ngram", "--length", "3")[0]["prompt"] == ""
+
+
+def test_nearest_and_fill(shop, capsys):
+    assert len(rows(capsys, "nearest", shop / "word2vec", "cat", "花", "--k", "3")[1]["nearest"]) == 3
+    masks = rows(capsys, "fill", shop / "bert", "--text", "the [MASK] sat on the [MASK] .", "--k", "2")[0]["masks"]
+    assert [len(mask) for mask in masks] == [2, 2]
+
+
+def test_show_tokens_cuts_where_the_text_is_cut(shop, capsys):
+    capsys.readouterr()
+    text = "the cat 公园"
+    assert main(["show", "tokens", str(shop / "bert"), "--text", text, "--json"]) == 0
+    row = json.loads(capsys.readouterr().out)[0]
+    assert len(row["tokens"]) == len(row["ids"]) == len(row["spans"])
+    assert text[row["spans"][0][0] : row["spans"][0][1]] == "the"
+    assert main(["show", "tokens", str(shop / "bert" / "tokenizer.json"), "--text", text]) == 0
+    assert "│" in capsys.readouterr().out
+
+
+def test_corpus_check_ends_with_3_when_the_corpus_would_be_refused(shop, capsys, tmp_path):
+    capsys.readouterr()
+    (tmp_path / "bad.txt").write_bytes(b"caf\xe9\n")
+    assert main(["corpus", "check", str(tmp_path / "bad.txt")]) == 3
+    assert "line 1: byte 0xe9" in capsys.readouterr().out
+    assert main(["corpus", "check", str(tmp_path / "bad.txt"), "--set", "encoding=latin-1", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["balances"]
+
+
+def test_evaluate_measures_what_fits_the_run(shop, capsys, tmp_path):
+    capsys.readouterr()
+    assert main(["evaluate", str(shop / "gpt"), str(shop / "corpus.txt"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["perplexity"]["bits_per_character"]["value"] > 0
+    assert main(["evaluate", str(shop / "languages"), str(shop / "task.tsv")]) == 0
+    assert "task, accuracy: " in capsys.readouterr().out
+    (tmp_path / "pairs.tsv").write_text("a\tb\tscore\ncat\tdog\t5\nmat\tlog\t4\n花\t天气\t1\n", encoding="utf-8")
+    assert main(["evaluate", str(shop / "word2vec"), "--similarity", str(tmp_path / "pairs.tsv"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["similarity"]["used"] == 3
+
+
+@pytest.mark.parametrize(
+    ("argv", "code", "mend"),
+    [
+        (["pretrain", "brt", "corpus.txt", "--out", "x"], 2, "did you mean 'bert'"),
+        (["pretrain", "xlnet", "corpus.txt", "--out", "x"], 2, "choose one of these"),
+        (["pretrain", "bert", "corpus.txt"], 2, "stemma pretrain --help"),
+        (["pretrain", "bert", "corpus.txt", "--out", "x", "--preset", "huge"], 2, "choose one of these"),
+        (["pretrain", "bert", "corpus.txt", "--out", "x", "--set", "model.widht=3"], 2, "did you mean 'width'"),
+        (["pretrain", "bert", "corpus.txt", "--out", "x", "--sett", "model.width=3"], 2, "did you mean '--set'"),
+        (["pretrain", "bert", "none.txt", "--out", "x"], 3, "check the path"),
+        (["pretrain", "bert", "-", "--out", "x", "--dry-run"], 2, "keep the text in a file"),
+        (["finetune", "bert", "--train", "corpus.txt", "--out", "x"], 3, "TSV|header"),
+        (["finetune", "bert", "--train", "task.tsv", "--out", "x", "--task", "clasify"], 2, "did you mean 'classify'"),
+        (["predict", "bert", "--text", "x"], 1, "run stemma finetune on it first"),
+        (["fill", "languages", "--text", "x"], 2, "use stemma predict or embed"),
+        (["score", "bert", "--text", "x"], 2, "choose another run"),
+        (["score", "none", "--text", "x"], 1, "check the path"),
+        (["score", "gpt", "none.txt"], 1, "check the path"),
+        (["embed", "languages", "--text", "x", "--layer", "1"], 2, "drop --layer"),
+        (["fill", "bert", "--text", "no mask"], 2, "for example"),
+        (["nearest", "word2vec", "qwertz"], 3, "try another form"),
+        (["evaluate", "bert", "corpus.txt"], 2, "known: senses"),
+        (["evaluate", "bert"], 2, "name one"),
+        (["evaluate", "languages", "--senses", "task.tsv"], 2, "name that alone"),
+        (["compare", "corpus.txt", "--train", "task.tsv", "--dev", "task.tsv", "--out", "x", "--seeds", "0"], 2, "the default is 3"),
+        (["convert", "bert", "x", "--to", "onx"], 2, "known: arpa"),
+    ],
+    ids=lambda value: " ".join(value[:3]) if isinstance(value, list) else None,
+)
+def test_a_mistake_is_told_with_its_mend(shop, capsys, monkeypatch, argv, code, mend):
+    monkeypatch.chdir(shop)
+    got, err = failure(capsys, *argv)
+    assert got == code, err
+    assert any(part in err for part in mend.split("|")), err
+
+
+def test_ctrl_c_saves_and_the_same_command_goes_on(shop, tmp_path):
+    options = ["--preset", "tiny", *(word for setting in [*SIZES, "training.steps=150"] for word in ("--set", setting)), "--json"]
+    command = [sys.executable, "-m", "stemma", "pretrain", "bert", str(shop / "corpus.txt"), "--out", str(tmp_path / "run"), *options]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert any(line.startswith("step ") for line in process.stderr)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate()
+    assert process.returncode == 5, err
+    assert json.loads(out)["exit_code"] == 5
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "going on from step" in done.stderr
+    assert json.loads(done.stdout)["steps"] == 150
+
+
+def test_only_the_first_rank_prints(shop, capsys, monkeypatch):
+    capsys.readouterr()
+    monkeypatch.setenv("RANK", "1")
+    assert main(["pretrain", "ngram", str(shop / "corpus.txt"), "--out", str(shop / "ngram"), "--preset", "tiny", "--set", "order=3"]) == 0
+    assert capsys.readouterr().out == ""
+
+
+def test_warnings_go_to_stderr_in_a_line(shop, capsys, monkeypatch):
+    def warn(_):
+        warnings.warn("columns not used: id", stacklevel=1)
+        return 0
+
+    monkeypatch.setattr("stemma.cli.main._dispatch", warn)
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        main(["lineage"])
+    assert capsys.readouterr().err == "warning: columns not used: id\n"
+
+
+def test_compare_has_an_option_for_every_setting():
+    options = {field.name: field.default for field in fields(Compare)}
+    assert {field.name: field.default for field in fields(CompareConfig)}.items() <= options.items()
+
+
+def test_python_pretrains_opens_and_carries_over(shop, tmp_path):
+    run = stemma.pretrain("word2vec", shop / "corpus.txt", out=shop / "word2vec", preset="tiny", settings=SETTINGS["word2vec"])
+    assert isinstance(run, stemma.Run)
+    assert run.embed(["the cat", "花"]).shape == (2, 12)
+    model = stemma.finetune(run, train=shop / "task.tsv", frozen=True, settings=["seeds=[1]"], out=tmp_path / "task")
+    opened = stemma.load(tmp_path / "task")
+    assert isinstance(opened, stemma.Classifier)
+    np.testing.assert_allclose(opened.predict(["the dog", "天气"])[1], model.predict(["the dog", "天气"])[1], atol=1e-6)
+    with pytest.raises(UsageError, match="did you mean 'epochs'"):
+        stemma.finetune(run, train=shop / "task.tsv", settings=["transfer.epcohs=2"])
+    with pytest.raises(DataError, match="check"):
+        stemma.finetune(run, train=shop / "none.tsv")
+
+
+def test_every_name_of_the_package_can_be_had():
+    assert all(getattr(stemma, name) is not None for name in stemma.__all__)
+    assert set(dir(stemma)) == set(stemma.__all__)
+    with pytest.raises(AttributeError, match="it has LINEAGE"):
+        stemma.pretrian  # noqa: B018
