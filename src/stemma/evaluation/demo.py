@@ -9,25 +9,28 @@ from stemma.evaluation.plan import Config
 from stemma.training.order import Report
 from stemma.training.settings import Fact
 
-SECONDS = 40.0  # of pre-training for each generation, so that the whole ends within six minutes on two cores
+SECONDS = 30.0  # of pre-training for each generation, so that the comparison ends within six minutes on two cores
+_FILES = ("train.jsonl", "dev.jsonl", "task_train.tsv", "task_dev.tsv", "senses.tsv")
 
 
 def demo(out: str | Path, *, seconds: float = SECONDS, progress: Report | None = None) -> dict[str, Any]:
     """The report of the comparison on the embedded default, written to `out`; the same call again goes on."""
     place = Path(out) / "text"
-    if progress:
-        progress(Fact("note", 0, 0, message="reading the docstrings of the installed packages"))
-    found = write_docstrings(place)
+    if not all((place / name).exists() for name in _FILES):
+        if progress:
+            progress(Fact("note", 0, 0, message="reading the docstrings of the installed packages"))
+        write_docstrings(place)
+    text, held_out, train, dev, senses = (place / name for name in _FILES)
     config = Config(
         preset="tiny",
         budget_seconds=seconds,
         seeds=2,
         trials=2,
         train_limit=2000,
-        dev_text=(str(found.dev),),
-        senses=str(found.senses),
+        dev_text=(str(held_out),),
+        senses=str(senses),
         senses_limit=100,
         held_out_characters=100_000,
         workers=2,
     )
-    return compare(found.train, train=found.task_train, dev=found.task_dev, out=out, config=config, progress=progress)
+    return compare(text, train=train, dev=dev, out=out, config=config, progress=progress)
