@@ -12,7 +12,7 @@ import numpy as np
 from stemma.corpus.task import Example
 from stemma.objectives.batch import Batch
 
-WINDOW = 32  # batches sorted together: long enough to find like lengths, short enough to stay well shuffled
+WINDOW = 128  # batches sorted together: like lengths find each other, and batches still come in random order
 
 
 @dataclass(frozen=True, slots=True)

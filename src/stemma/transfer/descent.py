@@ -190,7 +190,7 @@ def rates_for(network: Any, pooling: str) -> tuple[float, ...]:
     """Peak learning rates to try. Small networks that saw our corpus alone want far more than the
     2e-5 .. 5e-5 of BERT-base; a table of static vectors more still."""
     if pooling == "mean":
-        return (1e-3, 3e-3, 1e-2)
+        return (3e-3, 1e-2, 3e-2)
     width = network.config.width
     if width <= 320:
         return (1e-4, 3e-4, 1e-3)

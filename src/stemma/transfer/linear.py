@@ -94,7 +94,7 @@ def standardiser(features: Tensor) -> tuple[Tensor, Tensor]:
     return mean.to(dtype), torch.where(scale > floor, scale, torch.ones_like(scale)).to(dtype)
 
 
-def fit(design: Design, labels: np.ndarray, classes: int, c: float, start: LinearHead | None = None, steps: int = 200) -> LinearHead:
+def fit(design: Design, labels: np.ndarray, classes: int, c: float, start: LinearHead | None = None, steps: int = 100) -> LinearHead:
     """The head that minimises the penalised loss; `start` warms it up with a neighbour's solution."""
     gold = torch.as_tensor(np.asarray(labels), dtype=torch.long)
     count, width = design.shape
@@ -103,7 +103,7 @@ def fit(design: Design, labels: np.ndarray, classes: int, c: float, start: Linea
     # Weights and loss in double, products in the features' precision: the line search needs the digits.
     weights = torch.zeros(width, classes, dtype=torch.float64) if start is None else start.weights.double().clone()
     biases = torch.zeros(classes, dtype=torch.float64) if start is None else start.biases.double().clone()
-    tight = 1e-8 if design.dtype == torch.float64 else 1e-6
+    tight = 1e-8 if design.dtype == torch.float64 else 1e-5
     optimiser = torch.optim.LBFGS(
         [weights, biases],
         max_iter=steps,
