@@ -45,43 +45,75 @@ def finetune(
     kind = find_task(task)
     examples, judged = _examples(train), _examples(dev) if dev is not None else []
     names = kind.label_names(examples)
-    labels, gold = kind.label_numbers(examples, names), kind.label_numbers(judged, names)
     recipe = kind.recipe(run, config)
-    lesson = Lesson(recipe.prepare(examples), labels, len(names))
-    judged_lesson = Lesson(recipe.prepare(judged), gold, len(names))
-    learning, selection = hold_out(labels, config.selection_share, config.selection_limit, config.seeds[0] if config.seeds else 0)
+    work = _Work(kind, recipe, config, examples, judged, names)
 
-    trials, best = _select(recipe, kind, lesson, (learning, selection), config, progress)
-    models = [best[1]]
-    if not recipe.deterministic:
-        models += [recipe.fit(lesson, learning, best[0], seed, progress) for seed in config.seeds[1:]]
-    rows = [_seed_facts(kind, model, lesson, selection, judged_lesson) for model in models]
-    rows = [{"seed": seed, **row} for seed, row in zip(config.seeds, rows, strict=False)]
-    chosen = max(range(len(models)), key=lambda k: (rows[k]["selection"]["accuracy"], -k))
+    trials, value, first = _select(work, progress)
+    rows, saved, model = _over_seeds(work, value, first, progress)
     facts = {
         "task": task,
         "mode": config.mode,
         "generation": run.row.name,
         "head": recipe.head,
-        "labels": list(names),
-        "pairs": any(example.text_b for example in examples),
-        "examples": {"train": len(examples), "learning": len(learning), "selection": len(selection), "dev": len(judged)},
-        "data": {"train": fingerprint(examples), "dev": fingerprint(judged) if judged else None},
-        "cut": _cut(lesson.data),
+        **work.facts(),
         "knob": recipe.knob,
         "trials": trials,
-        "chosen": {recipe.knob: best[0]},
+        "chosen": {recipe.knob: value},
         "deterministic": recipe.deterministic,
         "seeds": rows,
-        "saved_seed": rows[chosen]["seed"],
+        "saved_seed": saved,
         **_means(rows),
-        **{key: value for key, value in models[chosen].facts.items() if key not in ("seconds", "loss")},
+        **{key: value for key, value in model.facts.items() if key not in ("seconds", "loss")},
         "seconds": time.perf_counter() - began,
     }
-    result = Classifier(run, task, config, recipe, models[chosen], names, facts)
+    result = Classifier(run, task, config, recipe, model, names, facts)
     if out is not None:
         result.save(Path(out))
     return result
+
+
+class _Work:
+    """The task's examples, numbered and tokenised: the learning, the selection and the dev part."""
+
+    def __init__(
+        self, kind: Any, recipe: Recipe, config: Config, examples: list[Example], dev: list[Example], names: Sequence[str]
+    ) -> None:
+        self.kind, self.recipe, self.config, self.names = kind, recipe, config, names
+        self._examples, self._dev = examples, dev
+        labels = kind.label_numbers(examples, names)
+        self.learning, held = hold_out(labels, config.selection_share, config.selection_limit, config.seeds[0])
+        self.dev = self._lesson(dev)
+        self.train = Lesson(recipe.prepare(examples), labels, len(names))
+        self.selection = self._lesson([examples[row] for row in held])
+
+    def facts(self) -> dict[str, Any]:
+        """What the report says of the examples."""
+        sizes = {
+            "train": len(self._examples),
+            "learning": len(self.learning),
+            "selection": len(self.selection.labels),
+            "dev": len(self._dev),
+        }
+        data = self.train.data
+        return {
+            "labels": list(self.names),
+            "pairs": any(example.text_b for example in self._examples),
+            "examples": sizes,
+            "data": {"train": fingerprint(self._examples), "dev": fingerprint(self._dev) if self._dev else None},
+            "cut": {"examples": getattr(data, "cut", 0), "tokens": getattr(data, "tokens_cut", 0)},
+        }
+
+    def fit(self, value: float, seed: int, told: Told | None) -> Fitted:
+        """A model of the learning part."""
+        return self.recipe.fit(self.train, self.learning, value, seed, told)
+
+    def score(self, model: Fitted, lesson: Lesson) -> tuple[dict[str, float], np.ndarray]:
+        """The task's measures of the model on these examples, and what it answered."""
+        probabilities = model.probabilities(lesson.data)
+        return self.kind.score(lesson.labels, probabilities), self.kind.decode(probabilities)
+
+    def _lesson(self, examples: list[Example]) -> Lesson:
+        return Lesson(self.recipe.prepare(examples), self.kind.label_numbers(examples, self.names), len(self.names))
 
 
 def fingerprint(examples: Sequence[Example]) -> str:
@@ -101,39 +133,46 @@ def trial_values(grid: Sequence[float], budget: int) -> list[float]:
     return [values[round(place)] for place in places]
 
 
-def _select(
-    recipe: Recipe, kind: Any, lesson: Lesson, split: tuple[np.ndarray, np.ndarray], config: Config, told: Told | None
-) -> tuple[list[dict], tuple[float, Fitted]]:
+def _select(work: _Work, told: Told | None) -> tuple[list[dict], float, Fitted]:
     """Every trial's facts, and the value and model of the best; a trial that diverges is told and passed over."""
-    learning, selection = split
-    trials: list[dict] = []
+    knob, trials = work.recipe.knob, []
     best: tuple[tuple[float, float], float, Fitted] | None = None
-    for value in trial_values(config.grid or recipe.grid, config.budget):
+    for value in trial_values(work.config.grid or work.recipe.grid, work.config.budget):
         began = time.perf_counter()
         try:
-            model = recipe.fit(lesson, learning, value, config.seeds[0], told)
+            model = work.fit(value, work.config.seeds[0], told)
         except RunError as error:
-            trials.append({recipe.knob: value, "failed": str(error)})
+            trials.append({knob: value, "failed": str(error)})
             continue
-        found = kind.score(lesson.labels[selection], model.probabilities(lesson.data)[selection])
-        trials.append({recipe.knob: value, **found, "seconds": time.perf_counter() - began})
+        found, _ = work.score(model, work.selection)
+        trials.append({knob: value, **found, "seconds": time.perf_counter() - began})
         rank = (found["accuracy"], -found["loss"])
         if best is None or rank > best[0]:
             best = (rank, value, model)
     if best is None:
-        told_last = trials[-1]["failed"]
-        raise RunError(f"every trial failed: {told_last}", "a grid with a value that works", "set transfer.grid to smaller values")
-    return trials, best[1:]
+        raise RunError(
+            f"every trial failed: {trials[-1]['failed']}", "a grid with a value that works", "set transfer.grid to smaller values"
+        )
+    return trials, best[1], best[2]
 
 
-def _seed_facts(kind: Any, model: Fitted, lesson: Lesson, selection: np.ndarray, dev: Lesson) -> dict:
-    """What one model gave, on the selection part and on the dev file, prediction by prediction."""
-    held = kind.score(lesson.labels[selection], model.probabilities(lesson.data)[selection])
-    row = {"selection": held, "seconds": model.facts["seconds"]}
-    if not len(dev.labels):
-        return row
-    probabilities = model.probabilities(dev.data)
-    return row | {**kind.score(dev.labels, probabilities), "predictions": kind.decode(probabilities).tolist()}
+def _over_seeds(work: _Work, value: float, first: Fitted, told: Told | None) -> tuple[list[dict], int, Fitted]:
+    """What each seed gave, prediction by prediction; the seed that was best on the selection part, and its model."""
+    seeds = work.config.seeds[:1] if work.recipe.deterministic else work.config.seeds
+    rows: list[dict] = []
+    best: tuple[float, int, Fitted] | None = None
+    for seed in seeds:
+        model = first if not rows else work.fit(value, seed, told)
+        held, _ = work.score(model, work.selection)
+        row = {"seed": seed, "selection": held, "seconds": model.facts["seconds"]}
+        if len(work.dev.labels):
+            found, answers = work.score(model, work.dev)
+            row |= {**found, "predictions": answers.tolist()}
+        rows.append(row)
+        if best is None or held["accuracy"] > best[0]:
+            best = (held["accuracy"], seed, model)
+    assert best is not None
+    return rows, best[1], best[2]
 
 
 def _means(rows: list[dict]) -> dict[str, dict[str, float]]:
@@ -146,7 +185,3 @@ def _means(rows: list[dict]) -> dict[str, dict[str, float]]:
 
 def _examples(given: str | Path | Sequence[Example]) -> list[Example]:
     return read_examples(Path(given)) if isinstance(given, (str, Path)) else list(given)
-
-
-def _cut(data: Any) -> dict[str, int]:
-    return {"examples": getattr(data, "cut", 0), "tokens": getattr(data, "tokens_cut", 0)}

@@ -122,7 +122,7 @@ class Probe:
             if known is network and texts is framed:
                 return table
         table = layer_means(network, framed, self._layers, self._precision, self._pad, self._config.batch_tokens)
-        self._cached = [*self._cached[-1:], (network, framed, table)]  # at most two: the training and the dev texts
+        self._cached = [*self._cached[-2:], (network, framed, table)]  # at most three: learning, selection and dev texts
         return table
 
     def fit(self, lesson: Lesson, rows: np.ndarray, c: float, seed: int, told: Callable | None = None) -> Probed:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from annotated_types import Ge, Gt, Le
+from annotated_types import Ge, Gt, Le, MinLen
 
 from stemma.config import Natural, NonNegative, Positive, PositiveFloat, Share
 from stemma.training.settings import Precision
@@ -22,7 +22,7 @@ class Config:
     mode: Mode = "finetune"
     grid: tuple[PositiveFloat, ...] = ()  # values tried of the head's one knob (a rate, a C, a prior's weight); empty: the head's own
     budget: Positive = 3  # trials at most; a longer grid is thinned evenly: every generation has equally many
-    seeds: tuple[int, ...] = (1, 2, 3)  # of dropout, order and new tensors; the first one makes the trials
+    seeds: Annotated[tuple[int, ...], MinLen(1)] = (1, 2, 3)  # of dropout, order and new tensors; the first one makes the trials
     selection_share: Annotated[float, Gt(0), Le(0.5)] = 0.1  # of the training examples, held out to choose from the grid
     selection_limit: Positive = 1000  # examples held out at most
     epochs: Positive = 3  # passes over the learning part, or more:
