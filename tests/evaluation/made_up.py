@@ -28,11 +28,22 @@ def mode(accuracy: float, seconds: float, seed: int, head: str) -> dict:
     predictions = answers(accuracy, seed)
     value = share(predictions)
     return {
-        "accuracy": measure(value), "macro_f1": measure(value - 0.012), "seconds": seconds, "cpu_seconds": seconds * 1.8, "peak_bytes": 612_000_000,
-        "trained_parameters": 66_000, "parameters": 5_400_000, "seeds": [value - 0.004, value, value + 0.004], "trials": 3, "settings": {"rate": 3e-4},
-        "head": head, "predictions": predictions, "deterministic": False, "cut": {"examples": 0, "tokens": 0},
+        "accuracy": measure(value),
+        "macro_f1": measure(value - 0.012),
+        "seconds": seconds,
+        "cpu_seconds": seconds * 1.8,
+        "peak_bytes": 612_000_000,
+        "trained_parameters": 66_000,
+        "parameters": 5_400_000,
+        "seeds": [value - 0.004, value, value + 0.004],
+        "trials": 3,
+        "settings": {"rate": 3e-4},
+        "head": head,
+        "predictions": predictions,
+        "deterministic": False,
+        "cut": {"examples": 0, "tokens": 0},
         "command": "stemma finetune runs/bert --task classify --train task/train.tsv --dev task/dev.tsv --out runs/bert-finetune",
-    }  # fmt: skip
+    }
 
 
 def curve(start: float, end: float, seconds: float) -> list[dict]:
@@ -49,10 +60,19 @@ def curve(start: float, end: float, seconds: float) -> list[dict]:
 
 def pretrain(name: str, seconds: float, peak: int, size: int, parameters: int, points: list[dict]) -> dict:
     return {
-        "seconds": seconds, "reading_seconds": 3.2, "cpu_seconds": seconds * 1.9, "peak_bytes": peak, "bytes": size, "parameters": parameters, "tokens": 2_450_000, "passes": 1.2,
-        "tokenizer": {"kind": "bpe", "vocab_size": 8192}, "curve": points, "loss_end": points[-1]["loss"] if points else None,
+        "seconds": seconds,
+        "reading_seconds": 3.2,
+        "cpu_seconds": seconds * 1.9,
+        "peak_bytes": peak,
+        "bytes": size,
+        "parameters": parameters,
+        "tokens": 2_450_000,
+        "passes": 1.2,
+        "tokenizer": {"kind": "bpe", "vocab_size": 8192},
+        "curve": points,
+        "loss_end": points[-1]["loss"] if points else None,
         "command": f"stemma pretrain {name} corpus.jsonl --out runs/{name} --preset small --set training.budget_seconds=60",
-    }  # fmt: skip
+    }
 
 
 def probe(short: str, title: str, kind: str, accuracy: float, shown: bool = True) -> dict:
@@ -95,52 +115,166 @@ def report() -> dict:
         for name, r in rows.items()
     }
     generations = [
-        facts["ngram"] | {
+        facts["ngram"]
+        | {
             "pretrain": pretrain("ngram", 4.2, 310_000_000, 41_000_000, 3_100_000, []),
-            "score": {"bits_per_character": measure(2.31, 0.03), "perplexity_per_token": 61.4, "perplexity_per_word": 402.0, "tokens": 58_000, "words": 34_000, "characters": 201_000, "oov": 0, "blocks": 96, "seconds": 0.4},
+            "score": {
+                "bits_per_character": measure(2.31, 0.03),
+                "perplexity_per_token": 61.4,
+                "perplexity_per_word": 402.0,
+                "tokens": 58_000,
+                "words": 34_000,
+                "characters": 201_000,
+                "oov": 0,
+                "blocks": 96,
+                "seconds": 0.4,
+            },
             "modes": {"frozen": mode(0.774, 2.6, 1, "class-conditional counts")},
             "skipped_modes": {"finetune": "counts are not tuned by descent", "scratch": "the same reason"},
             "senses": {"probes": [], "why_not": "an n-gram model has no vectors"},
         },
-        facts["word2vec"] | {
+        facts["word2vec"]
+        | {
             "pretrain": pretrain("word2vec", 21.0, 365_000_000, 6_500_000, 1_640_000, curve(4.1, 2.9, 21)),
             "score": {"why_not": "word2vec gives vectors and no probability to a text"},
-            "modes": {"frozen": mode(0.806, 6.1, 2, "logistic regression on the mean vector"), "finetune": mode(0.842, 31, 3, "linear on the mean vector"), "scratch": mode(0.822, 29, 4, "linear on the mean vector")},
-            "senses": {"probes": [probe("static vector", "the word's static vector", "static", 0.46), probe("rest of the sentence", "mean of the sentence's static vectors", "context-average", 0.73)], "layers": []},
+            "modes": {
+                "frozen": mode(0.806, 6.1, 2, "logistic regression on the mean vector"),
+                "finetune": mode(0.842, 31, 3, "linear on the mean vector"),
+                "scratch": mode(0.822, 29, 4, "linear on the mean vector"),
+            },
+            "senses": {
+                "probes": [
+                    probe("static vector", "the word's static vector", "static", 0.46),
+                    probe("rest of the sentence", "mean of the sentence's static vectors", "context-average", 0.73),
+                ],
+                "layers": [],
+            },
         },
-        facts["gpt"] | {
+        facts["gpt"]
+        | {
             "pretrain": pretrain("gpt", 61.0, 890_000_000, 21_600_000, 5_390_000, curve(8.4, 4.4, 61)),
-            "score": {"bits_per_character": measure(2.18, 0.03), "perplexity_per_token": 49.0, "perplexity_per_word": 318.0, "tokens": 57_000, "words": 34_000, "characters": 201_000, "oov": 0, "blocks": 96, "seconds": 3.9},
-            "modes": {"frozen": mode(0.771, 24, 5, "linear on the last state"), "finetune": mode(0.846, 96, 6, "linear on the last state"), "scratch": mode(0.79, 97, 7, "linear on the last state")},
-            "senses": {"probes": [probe("static vector", "layer 0, the token embedding", "static", 0.46), probe("word in context", "the best layer (3)", "in-context", 0.71)], "layers": [measure(a) for a in (0.46, 0.62, 0.68, 0.71, 0.66)], "best_layer": 3},
+            "score": {
+                "bits_per_character": measure(2.18, 0.03),
+                "perplexity_per_token": 49.0,
+                "perplexity_per_word": 318.0,
+                "tokens": 57_000,
+                "words": 34_000,
+                "characters": 201_000,
+                "oov": 0,
+                "blocks": 96,
+                "seconds": 3.9,
+            },
+            "modes": {
+                "frozen": mode(0.771, 24, 5, "linear on the last state"),
+                "finetune": mode(0.846, 96, 6, "linear on the last state"),
+                "scratch": mode(0.79, 97, 7, "linear on the last state"),
+            },
+            "senses": {
+                "probes": [
+                    probe("static vector", "layer 0, the token embedding", "static", 0.46),
+                    probe("word in context", "the best layer (3)", "in-context", 0.71),
+                ],
+                "layers": [measure(a) for a in (0.46, 0.62, 0.68, 0.71, 0.66)],
+                "best_layer": 3,
+            },
         },
-        facts["bert"] | {
+        facts["bert"]
+        | {
             "pretrain": pretrain("bert", 60.4, 930_000_000, 22_100_000, 5_520_000, curve(9.1, 5.0, 60)),
             "score": {"why_not": "BERT fills masked tokens and gives no probability to a whole text"},
-            "modes": {"frozen": mode(0.733, 22, 8, "linear on the pooled [CLS]"), "finetune": mode(0.871, 88, 9, "linear on the pooled [CLS]"), "scratch": mode(0.802, 89, 10, "linear on the pooled [CLS]")},
-            "senses": {"probes": [probe("static vector", "layer 0, the token embedding", "static", 0.46), probe("word in context", "the best layer (4)", "in-context", 0.79)], "layers": [measure(a) for a in (0.46, 0.66, 0.74, 0.78, 0.79)], "best_layer": 4},
+            "modes": {
+                "frozen": mode(0.733, 22, 8, "linear on the pooled [CLS]"),
+                "finetune": mode(0.871, 88, 9, "linear on the pooled [CLS]"),
+                "scratch": mode(0.802, 89, 10, "linear on the pooled [CLS]"),
+            },
+            "senses": {
+                "probes": [
+                    probe("static vector", "layer 0, the token embedding", "static", 0.46),
+                    probe("word in context", "the best layer (4)", "in-context", 0.79),
+                ],
+                "layers": [measure(a) for a in (0.46, 0.66, 0.74, 0.78, 0.79)],
+                "best_layer": 4,
+            },
         },
-    ]  # fmt: skip
+    ]
     majority, tfidf = answers(0.19, 20, 1), answers(0.825, 21, 1)
     made = {
-        "schema": 1, "made": {"stemma": "0.1.0", "commit": "made-up", "date": "2026-01-01 12:00 UTC"}, "title": "MADE-UP NUMBERS: 包文档 docstrings",
+        "schema": 1,
+        "made": {"stemma": "0.1.0", "commit": "made-up", "date": "2026-01-01 12:00 UTC"},
+        "title": "MADE-UP NUMBERS: 包文档 docstrings",
         "corpus": {
-            "paths": ["made-up/docstrings.jsonl"], "documents": 12_345, "sentences": 98_000, "characters": 9_900_000,
-            "ledger": {"characters_in": 10_000_000, "characters_used": 9_900_000, "rejected": {"borders": 99_000, "control characters": 1_000}, "documents": 12_345, "sentences": 98_000, "balances": True},
-            "held_out": {"how": "1 % of the documents, chosen by their content (seed 0)", "documents": 96, "characters": 331_000, "scored": {"blocks": 104, "characters": 201_000}},
+            "paths": ["made-up/docstrings.jsonl"],
+            "documents": 12_345,
+            "sentences": 98_000,
+            "characters": 9_900_000,
+            "ledger": {
+                "characters_in": 10_000_000,
+                "characters_used": 9_900_000,
+                "rejected": {"borders": 99_000, "control characters": 1_000},
+                "documents": 12_345,
+                "sentences": 98_000,
+                "balances": True,
+            },
+            "held_out": {
+                "how": "1 % of the documents, chosen by their content (seed 0)",
+                "documents": 96,
+                "characters": 331_000,
+                "scored": {"blocks": 104, "characters": 201_000},
+            },
         },
-        "task": {"kind": "classify", "train": "task/train.tsv", "dev": "task/dev.tsv", "labels": ["altair", "networkx", "numpy", "scipy", "sympy", "体育", "财经"], "train_examples": 3000, "dev_examples": 800, "gold": " ".join(map(str, GOLD))},
+        "task": {
+            "kind": "classify",
+            "train": "task/train.tsv",
+            "dev": "task/dev.tsv",
+            "labels": ["altair", "networkx", "numpy", "scipy", "sympy", "体育", "财经"],
+            "train_examples": 3000,
+            "dev_examples": 800,
+            "gold": " ".join(map(str, GOLD)),
+        },
         "budget": {"preset": "small", "tokens": 0, "seconds": 60.0, "seeds": [0, 1, 2], "modes": ["frozen", "finetune", "scratch"]},
-        "environment": {"cpu": "AMD EPYC 9000-made-up", "cores": 2, "memory_bytes": 25_000_000_000, "system": "Linux 6.0", "python": "3.12.3", "torch": "2.13.0", "threads": 2, "wall_seconds": 512.0},
+        "environment": {
+            "cpu": "AMD EPYC 9000-made-up",
+            "cores": 2,
+            "memory_bytes": 25_000_000_000,
+            "system": "Linux 6.0",
+            "python": "3.12.3",
+            "torch": "2.13.0",
+            "threads": 2,
+            "wall_seconds": 512.0,
+        },
         "generations": generations,
         "baselines": [
-            {"name": "majority", "short": "majority class", "title": "majority class", "accuracy": measure(share(majority), 0.02), "macro_f1": measure(0.046, 0.004), "seconds": 0.01, "predictions": majority},
-            {"name": "tfidf", "short": "TF-IDF + LR", "title": "TF-IDF + logistic regression", "accuracy": measure(share(tfidf)), "macro_f1": measure(0.812), "seconds": 1.9, "predictions": tfidf},
+            {
+                "name": "majority",
+                "short": "majority class",
+                "title": "majority class",
+                "accuracy": measure(share(majority), 0.02),
+                "macro_f1": measure(0.046, 0.004),
+                "seconds": 0.01,
+                "predictions": majority,
+            },
+            {
+                "name": "tfidf",
+                "short": "TF-IDF + LR",
+                "title": "TF-IDF + logistic regression",
+                "accuracy": measure(share(tfidf)),
+                "macro_f1": measure(0.812),
+                "seconds": 1.9,
+                "predictions": tfidf,
+            },
         ],
-        "senses": {"words": 5, "senses": 12, "train": 600, "test": 610, "majority": measure(0.46, 0.02), "file": "task/senses.tsv", "how": "half of each sense for train, half for test"},
+        "senses": {
+            "words": 5,
+            "senses": 12,
+            "train": 600,
+            "test": 610,
+            "majority": measure(0.46, 0.02),
+            "file": "task/senses.tsv",
+            "how": "half of each sense for train, half for test",
+        },
         "notes": ["Perplexities per token are not comparable between tokenizers; bits per character are."],
         "command": "stemma compare made-up/docstrings.jsonl --task classify --train task/train.tsv --dev task/dev.tsv --out out",
-    }  # fmt: skip
+    }
     return made | {"headline": headline(made)}
 
 

@@ -124,11 +124,14 @@ def _title(first: Contender, ties: Sequence[Contender], report: dict) -> str:
     if ahead:
         best, other = (percent(c.accuracy["value"]) for c in (ahead[0], first))
         return f"On your text {ahead[0].title} beats every representation: {best} % of the answers right against {other} %"
+    level = [b.title for b in baselines(report) if difference(b, first).tie]
+    also = f"; plain {listed(level)} ties with it" if level else ""
     if len(ties) == 1:
         share = percent(first.accuracy["value"])
-        return f"On your text {title(first.name)} is the most accurate: {mode_title(first.mode)}, it gets {share} % of the answers right"
+        return f"On your text {title(first.name)} is the most accurate generation: {share} % right when {mode_title(first.mode)}{also}"
     cheapest = min(ties, key=lambda contender: contender.seconds)
-    return f"On your text {listed([title(tie.name) for tie in ties])} tie for first; {title(cheapest.name)} costs the least"
+    also = f"; so does plain {listed(level)}" if level else ""
+    return f"On your text {listed([title(tie.name) for tie in ties])} tie for first; {title(cheapest.name)} costs the least{also}"
 
 
 def _cost(ranked: Sequence[Contender]) -> list[dict]:
@@ -148,8 +151,10 @@ def _cost(ranked: Sequence[Contender]) -> list[dict]:
 
 
 def _ratio(ratio: float) -> str:
-    """`costs 12 times`, `costs about as much as` or `costs 0.4 times`; what comes next is the other one."""
-    return "costs about as much as" if 0.9 <= ratio <= 1.1 else f"costs {times(ratio)} times"
+    """`costs 12 times`, `costs about as much as` or `costs 40 % of`; what comes next is the other one."""
+    if 0.9 <= ratio <= 1.1:
+        return "costs about as much as"
+    return f"costs {times(ratio)} times" if ratio > 1 else f"costs {ratio * 100:.2g} % of"
 
 
 def _against_baselines(first: Contender, report: dict) -> list[dict]:
@@ -201,10 +206,11 @@ def _senses(report: dict) -> list[dict]:
     if not context or not static:
         return []
     (best, name), (still, other) = (max(pairs, key=lambda pair: pair[0]["accuracy"]["value"]) for pairs in (context, static))
-    tail = "." if best["accuracy"]["low"] > still["accuracy"]["high"] else "; the intervals overlap, so call it a tie."
+    ours, theirs = best["accuracy"], still["accuracy"]
+    tie = "; the intervals overlap, so call it a tie." if ours["low"] <= theirs["high"] and theirs["low"] <= ours["high"] else "."
     moving, fixed = (percent(probe["accuracy"]["value"]) for probe in (best, still))
     told = f"{title(name)}'s vectors in context tell the senses of a word apart in {moving} % of cases, "
-    told += f"one static vector a word ({title(other)}) in {fixed} %{tail}"
+    told += f"one static vector a word ({title(other)}) in {fixed} %{tie}"
     return _finding("One word, several senses", told)
 
 

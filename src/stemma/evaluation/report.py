@@ -242,8 +242,8 @@ def _senses(report: dict, draw: _Figures) -> str:
     lead = (
         f"{tables.figure(probe['words'])} words that have {tables.figure(probe['senses'])} senses between them, "
         f"{tables.figure(probe['train'], _whole)} occurrences to learn from and {tables.figure(probe['test'], _whole)} to judge by. "
-        "The sense of an occurrence is that of the nearest average vector. A static vector is the same in every sentence, "
-        "so by itself it can only ever name one sense."
+        "The sense of an occurrence is that of the nearest average vector; the senses of a word count equally, however common. "
+        "A static vector is the same in every sentence, so by itself it can only ever name one sense."
     )
     names = [g["name"] for g in report["generations"] if (g.get("senses") or {}).get("layers")]
     left = draw("senses", "Accuracy of the senses probe", "Static vectors against vectors in context.", _shape_keys(PROBE_SHAPES))

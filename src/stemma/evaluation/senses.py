@@ -2,7 +2,9 @@
 
 Every occurrence gets the mean vector of its tokens; its sense is that of the nearest average vector
 (cosine) of the training occurrences. A static vector is the same in every sentence: all senses are
-then equally near, and the commonest is named. Axes: N occurrences, L layers, D width.
+then equally near, and the commonest is named. Senses count equally, however common: a word's score is
+the mean over its senses of the share named right (balanced accuracy), so one sense for all gets 1/k
+of a word with k. Axes: N occurrences, L layers, D width.
 """
 
 import random
@@ -81,9 +83,13 @@ def thinned(occurrences: Sequence[Occurrence], most: int) -> list[Occurrence]:
 
 
 def majority(train: Sequence[Occurrence], test: Sequence[Occurrence]) -> dict[str, float]:
-    """Accuracy, averaged over words, of always naming the commonest sense of the training part."""
-    commonest = {word: _by_frequency([o for o in train if o.word == word])[0] for word in {o.word for o in train}}
-    return _averaged({word: np.array([o.sense == commonest[word] for o in test if o.word == word]) for word in _words(train, test)})
+    """The score of always naming the commonest sense of the training part."""
+    hits: Hits = {}
+    for word in _words(train, test):
+        commonest = _by_frequency([o.sense for o in train if o.word == word])[0]
+        senses = np.array([o.sense for o in test if o.word == word])
+        hits[word] = _by_sense(senses, senses == commonest)
+    return _averaged(hits)
 
 
 def probe(run: Reader, train: Sequence[Occurrence], test: Sequence[Occurrence], in_context: bool) -> dict[str, Any]:
@@ -134,6 +140,7 @@ def _words(train: Sequence[Occurrence], test: Sequence[Occurrence]) -> list[str]
     return sorted(word for word, found in senses.items() if len(found) > 1 and word in asked)
 
 
+Hits = dict[str, list[np.ndarray]]  # word -> for each of its senses which occurrences were named right
 Read = tuple[list[Occurrence], np.ndarray, np.ndarray]  # occurrences, their vectors (N L D), the mean of the rest of the sentence (N D)
 
 
@@ -163,11 +170,13 @@ def _vectors(run: Reader, train: Sequence[Occurrence], test: Sequence[Occurrence
 def _result(
     kind: str, title: str, kept: np.ndarray, asked: np.ndarray, train: list[Occurrence], test: list[Occurrence], words: list[str]
 ) -> dict[str, Any]:
-    right, within, across = {}, [], []
+    right: Hits = {}
+    within, across = [], []
     for word in words:
         mine, theirs = _rows(train, word), _rows(test, word)
-        right[word] = _named(kept[mine], [train[k].sense for k in mine], asked[theirs]) == np.array([test[k].sense for k in theirs])
-        gap = _cosines(asked[theirs], [test[k].sense for k in theirs])
+        senses = np.array([test[k].sense for k in theirs])
+        right[word] = _by_sense(senses, _named(kept[mine], [train[k].sense for k in mine], asked[theirs]) == senses)
+        gap = _cosines(asked[theirs], senses)
         if gap is not None:
             within.append(gap[0])
             across.append(gap[1])
@@ -175,7 +184,7 @@ def _result(
         "kind": kind,
         "title": title,
         "accuracy": _averaged(right),
-        "words": {word: float(hits.mean()) for word, hits in right.items()},
+        "words": {word: float(np.mean([part.mean() for part in parts])) for word, parts in right.items()},
         "within": float(np.mean(within)) if within else None,
         "across": float(np.mean(across)) if across else None,
     }
@@ -187,7 +196,7 @@ def _rows(occurrences: Sequence[Occurrence], word: str) -> list[int]:
 
 def _named(kept: np.ndarray, senses: Sequence[str], asked: np.ndarray) -> np.ndarray:
     """The sense (N) whose average vector is nearest; of equally near ones the commonest."""
-    names = _by_frequency_of(senses)
+    names = _by_frequency(senses)
     labels = np.array(senses)
     centres = np.stack([_unit(kept[labels == name]).mean(0) for name in names])
     near = np.round(_unit(asked) @ _unit(centres).T, 5)  # rounded, so that a static vector's senses are equally near
@@ -195,7 +204,7 @@ def _named(kept: np.ndarray, senses: Sequence[str], asked: np.ndarray) -> np.nda
 
 
 def _best_layer(train: list[Occurrence], vectors: np.ndarray, words: list[str]) -> int:
-    """The layer that names the senses of the training part best, each half named from the other."""
+    """The layer above the embeddings that names the senses of the training part best, each half named from the other."""
     scores = np.zeros(vectors.shape[1])
     for word in words:
         rows = np.array(_rows(train, word))
@@ -205,34 +214,35 @@ def _best_layer(train: list[Occurrence], vectors: np.ndarray, words: list[str]) 
             for part in (half, ~half):
                 if part.any() and (~part).any():
                     found = _named(vectors[rows[part], layer], list(senses[part]), vectors[rows[~part], layer])
-                    scores[layer] += float((found == senses[~part]).mean())
-    return int(scores.argmax())
+                    scores[layer] += np.mean([hits.mean() for hits in _by_sense(senses[~part], found == senses[~part])])
+    return 1 + int(scores[1:].argmax()) if len(scores) > 1 else 0
 
 
-def _cosines(vectors: np.ndarray, senses: Sequence[str]) -> tuple[float, float] | None:
+def _cosines(vectors: np.ndarray, labels: np.ndarray) -> tuple[float, float] | None:
     """Mean cosine of pairs of one sense, and of pairs of two; None where there is no such pair."""
-    near, labels = _unit(vectors) @ _unit(vectors).T, np.array(senses)
+    near = _unit(vectors) @ _unit(vectors).T
     same, pairs = labels[:, None] == labels[None], ~np.eye(len(labels), dtype=bool)
     if not (same & pairs).any() or same.all():
         return None
     return float(near[same & pairs].mean()), float(near[~same].mean())
 
 
-def _averaged(right: dict[str, np.ndarray]) -> dict[str, float]:
-    """The mean over words of the share right, with a 95 % interval that draws the occurrences of each word again."""
+def _by_sense(senses: np.ndarray, hits: np.ndarray) -> list[np.ndarray]:
+    return [hits[senses == sense] for sense in np.unique(senses)]
+
+
+def _averaged(right: Hits) -> dict[str, float]:
+    """The mean over words of the mean over senses, with a 95 % interval that draws each sense's occurrences again."""
     rng = generator("senses interval", len(right))
-    drawn = [rng.binomial(len(hits), hits.mean(), RESAMPLES) / len(hits) for hits in right.values()]
+    drawn = [np.mean([rng.binomial(len(part), part.mean(), RESAMPLES) / len(part) for part in parts], axis=0) for parts in right.values()]
     low, high = np.quantile(np.mean(drawn, axis=0), (0.025, 0.975))
-    return {"value": float(np.mean([hits.mean() for hits in right.values()])), "low": float(low), "high": float(high)}
+    value = np.mean([np.mean([part.mean() for part in parts]) for parts in right.values()])
+    return {"value": float(value), "low": float(low), "high": float(high)}
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:
     return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-9)
 
 
-def _by_frequency(occurrences: Sequence[Occurrence]) -> list[str]:
-    return _by_frequency_of([occurrence.sense for occurrence in occurrences])
-
-
-def _by_frequency_of(senses: Sequence[str]) -> list[str]:
+def _by_frequency(senses: Sequence[str]) -> list[str]:
     return [name for name, _ in sorted(Counter(senses).items(), key=lambda pair: (-pair[1], pair[0]))]

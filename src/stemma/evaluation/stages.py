@@ -135,7 +135,7 @@ class Stages:
     def score(self) -> Result:
         """Predicts the held-out text, where the generation can."""
         if "score" not in self.row.abilities:
-            return {"why_not": f"it learns {self.row.asks} and gives no probability to a whole text"}
+            return {"why_not": f"it asks the text for {self.row.asks}, and gives no probability to a whole one"}
         texts = json.loads((self.plan.root / "held-out.json").read_text(encoding="utf-8"))
         with Meter() as meter:
             found = perplexity(self.run(), texts)

@@ -22,9 +22,8 @@ def measure(value: dict | None, show: Callable[[float], str] = percent) -> str:
 
 def table(head: Sequence[str], rows: Sequence[str], label: str) -> str:
     """A table in its own box, which scrolls sideways when the window is narrow. Heads that start with `#` are of numbers."""
-    heads = "".join(
-        f'<th scope="col" class="number">{escape(h[1:])}</th>' if h.startswith("#") else f'<th scope="col">{escape(h)}</th>' for h in head
-    )
+    glued = [escape(h).replace("-", "\u2011").replace(", %", ",\u00a0%") for h in head]
+    heads = "".join(f'<th scope="col" class="number">{h[1:]}</th>' if h.startswith("#") else f'<th scope="col">{h}</th>' for h in glued)
     box = f'<div class="scroll" role="region" tabindex="0" aria-label="{escape(label)}">'
     return f"{box}<table><thead><tr>{heads}</tr></thead><tbody>\n{chr(10).join(rows)}\n</tbody></table></div>"
 
