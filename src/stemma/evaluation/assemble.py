@@ -155,9 +155,7 @@ def _notes(plan: Plan, sections: list[dict]) -> list[str]:
     cut = {
         section["name"]: mode["cut"]["examples"] for section in sections for mode in section["modes"].values() if mode["cut"]["examples"]
     }
-    return notes + [
-        f"{title(name)}: {examples:,} task examples were longer than its window and were cut." for name, examples in cut.items()
-    ]
+    return notes + [f"{title(name)}: task examples longer than its window, and cut: {examples:,}." for name, examples in cut.items()]
 
 
 def _command(plan: Plan) -> str:

@@ -200,9 +200,8 @@ def _bits(alt: Any, report: dict) -> Any:
     rows = [{"name": g["name"], "title": title(g["name"]), **g["score"]["bits_per_character"]} for g in scored]
     axis = alt.Axis(grid=False, labelFontWeight=600, labelFontSize=13)
     base = alt.Chart(alt.Data(values=rows)).encode(y=alt.Y("title:N", sort=[row["title"] for row in rows], title=None, axis=axis))
-    x = alt.X(
-        "value:Q", title="bits per character of held-out text (fewer is better)", scale=alt.Scale(padding=40), axis=alt.Axis(tickCount=6)
-    )
+    scale = alt.Scale(domain=[0, 1.15 * max(row["high"] for row in rows)], nice=False)
+    x = alt.X("value:Q", title="bits per character (fewer is better)", scale=scale, axis=alt.Axis(tickCount=6))
     tips = _tips(alt, "bits per character", ".3f")
     bars = base.mark_bar(height=16, cornerRadiusEnd=3).encode(x=x, color=_colours(alt, [row["name"] for row in rows]), tooltip=tips)
     whiskers = base.mark_rule(strokeWidth=2).encode(x="low:Q", x2="high:Q")

@@ -130,8 +130,8 @@ def _title(first: Contender, ties: Sequence[Contender], report: dict) -> str:
         share = percent(first.accuracy["value"])
         return f"On your text {title(first.name)} is the most accurate generation: {share} % right when {mode_title(first.mode)}{also}"
     cheapest = min(ties, key=lambda contender: contender.seconds)
-    also = f"; so does plain {listed(level)}" if level else ""
-    return f"On your text {listed([title(tie.name) for tie in ties])} tie for first; {title(cheapest.name)} costs the least{also}"
+    names = [*(title(tie.name) for tie in ties), *(f"plain {name}" for name in level)]
+    return f"On your text {listed(names)} tie for first; of the generations {title(cheapest.name)} costs the least"
 
 
 def _cost(ranked: Sequence[Contender]) -> list[dict]:
