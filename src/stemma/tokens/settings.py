@@ -32,7 +32,7 @@ class Config:
     lowercase: bool = False  # word, char, wordpiece (which then drops accents too), unigram
     min_count: Positive = 1  # a word (wordpiece, unigram: a character) seen less often is unknown
     words: Literal["auto", "rjieba", "given"] = "auto"  # what cuts Chinese words (word): given = spaces in the text
-    train_characters: Natural = 50_000_000  # wordpiece, bpe, unigram learn from an even sample of at most this many; 0: all
+    train_characters: Natural = 10_000_000  # wordpiece, bpe, unigram learn from an even sample of at most this many; 0: all
 
     def __post_init__(self) -> None:
         """Refuses what the kind cannot honour."""
