@@ -11,7 +11,6 @@ import json
 import lzma
 import re
 import statistics
-import sys
 import tempfile
 import time
 from collections import Counter
@@ -19,6 +18,7 @@ from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import torch
@@ -63,12 +63,12 @@ def part(corpus: SimpleNamespace, tokens: int) -> SimpleNamespace:
     return SimpleNamespace(**{**vars(corpus), "ids": corpus.ids[: starts[-1]], "sentence_starts": starts})
 
 
-def train_ours(corpus: SimpleNamespace, architecture: str, width: int, epochs: int, seed: int, threads: int = 1) -> np.ndarray:
+def train_ours(corpus: Any, architecture: Any, width: int, epochs: int, seed: int, threads: int = 1) -> np.ndarray:
     """Vectors (V D) by Stemma's own objective and kernel, driven as its training loop does."""
-    facts = SimpleNamespace(vocab_size=len(corpus.words), specials=SPECIALS, counts=corpus.counts)
+    facts: Any = SimpleNamespace(vocab_size=len(corpus.words), specials=SPECIALS, counts=corpus.counts)
     windows = Windows(corpus, facts, WindowsConfig(), seed=seed, batch_tokens=BATCH_TOKENS)
     torch.manual_seed(seed)
-    network = Word2Vec(Config(architecture, width=width), facts)
+    network: Any = Word2Vec(Config(architecture, width=width), facts)
     steps = windows.steps_in_epoch() * epochs
     for step in range(steps):
         rate = RATES[architecture] * max(1 - step / steps, 1e-4)
@@ -159,4 +159,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

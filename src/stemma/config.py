@@ -158,8 +158,8 @@ def _built(cls: type, section: str, values: dict[str, Any], origin: dict[tuple[s
 def _refused(cls: type, section: str, values: dict[str, Any], origin: dict[tuple[str, str], str], problem: Any) -> UsageError:
     cause = problem.get("ctx", {}).get("error")
     if isinstance(cause, StemmaError):  # a config's own check across several keys
-        told = [word for word in re.findall(r"\w+", cause.wrong) if word in values]  # the key it names first is the one at fault
-        named = origin[section, told[0]] if told else ""
+        keys = [word for word in re.findall(r"\w+", cause.wrong) if word in values]  # the one named first is at fault
+        named = origin[section, keys[0]] if keys else ""
         return UsageError(f"{named}: {cause.wrong}" if named else cause.wrong, cause.expected, cause.mend)
     key = str(problem["loc"][0]) if problem["loc"] else ""
     if problem["type"] == "missing":

@@ -154,7 +154,7 @@ def analogies(
         tallies[q.section] = tallies.get(q.section, Section()) + Section(0, len(found) == 4, 1)
         if len(found) == 4:
             known.append((q.section, found))
-    trained = unit.any(axis=1)
+    trained = np.any(unit, axis=1)
     for start in range(0, len(known), 256):
         asked = np.array([row for _, row in known[start : start + 256]])  # (Q 4)
         answers = _answers(unit, trained, asked[:, :3], method, eps)
@@ -166,7 +166,7 @@ def analogies(
 def neighbours(vectors: np.ndarray, query: int | np.ndarray, k: int = 10) -> list[tuple[int, float]]:
     """The `k` rows of highest cosine with a row (itself left out) or with a vector (D), rows of zeros never."""
     unit = _unit(vectors)
-    vector = unit[query] if np.ndim(query) == 0 else query / max(np.linalg.norm(query), 1e-12)
+    vector = unit[query] if np.ndim(query) == 0 else query / max(float(np.linalg.norm(query)), 1e-12)
     cosine = np.where(unit.any(axis=1), unit @ vector, -np.inf)
     if np.ndim(query) == 0:
         cosine[query] = -np.inf

@@ -58,6 +58,7 @@ class Word2Vec(nn.Module):
     """
 
     max_length: int | None = None  # any text fits
+    counts: Tensor  # (V,) of the corpus, specials zero
 
     def __init__(self, config: Config, tokens: "TokenFacts") -> None:
         super().__init__()
@@ -81,13 +82,13 @@ class Word2Vec(nn.Module):
         config, tables = self.config, (self.input.detach().numpy(), self.output.detach().numpy())
         alias = self._alias()
         text = (words, *kernels.windows(starts, config.window, np.uint64(seed_for(seed, "radius"))))
-        rate, draws = np.float32(rate), np.uint64(seed_for(seed, "negatives"))
+        draws = np.uint64(seed_for(seed, "negatives"))
         if config.kernel == "plain":
-            total, count = kernels.PLAIN[config.architecture](*tables, *text, *alias, config.negatives, rate, draws)
+            total, count = kernels.PLAIN[config.architecture](*tables, *text, *alias, config.negatives, np.float32(rate), draws)
         else:
             hottest = np.bincount(words, minlength=1).max() / max(len(words), 1)
-            cut = kernels.cut_rounds(rate, config.negatives, config.window, hottest, self._hottest_negative)
-            rest = (config.negatives, config.window, rate, draws, cut, threads, config.racing)
+            cut = kernels.cut_rounds(np.float32(rate), config.negatives, config.window, hottest, self._hottest_negative)
+            rest = (config.negatives, config.window, np.float32(rate), draws, cut, threads, config.racing)
             total, count = kernels.descend_blocks(config.architecture, tables, text, alias, *rest)
         mean = torch.tensor(total / max(count, 1))
         return Loss(mean, int(count), {self.config.architecture: (float(total), int(count))})

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -26,7 +26,7 @@ from stemma.training.memory import peak_memory_mib
 from stemma.training.order import Order, Report, take_up
 from stemma.training.precision import choose_device, choose_precision
 from stemma.training.ranks import Ranks, join
-from stemma.training.settings import BUDGETS, Config, Fact, HandConfig
+from stemma.training.settings import BUDGETS, Config, Device, Fact, HandConfig
 
 LOG_LINES = 200  # about how many lines of training loss a run's metrics.jsonl gets
 
@@ -195,7 +195,7 @@ def _settle(order: Order, text: Ingested, objective: Any, ranks: Ranks) -> dict[
     if isinstance(training, Config):
         device = choose_device(training.device, ranks.local)
         precision = choose_precision(training.precision, device)
-        training = dataclasses.replace(training, device=device.type, precision=precision)
+        training = dataclasses.replace(training, device=cast(Device, device.type), precision=precision)
         if getattr(model, "attention", None) == "auto":
             model = dataclasses.replace(model, attention=fitting_path(device, model.max_length))
     training = dataclasses.replace(training, threads=training.threads or torch.get_num_threads())

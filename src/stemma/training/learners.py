@@ -73,7 +73,9 @@ class Backprop:
         """One update from the micro-batches; each counts by its number of predictions."""
         torch.manual_seed(seed)
         self.network.train()
-        total, summed, sums, counts = 0, 0.0, {}, {}
+        total, summed = 0, 0.0
+        sums: dict[str, Any] = {}
+        counts: dict[str, int] = {}
         for batch in batches:
             with autocast(self._device, self._precision):
                 loss = self._loss(to_tensors(batch, self._device))
