@@ -118,7 +118,7 @@ class _Explicit(torch.autograd.Function):
     @staticmethod
     def forward(ctx, q, k, v, bias, dropout):  # type: ignore[no-untyped-def]
         ctx.scale = 1 / math.sqrt(q.shape[-1])
-        q, k, v = (q * ctx.scale).contiguous(), k.contiguous(), v.contiguous()
+        q, k, v = q.contiguous() * ctx.scale, k.contiguous(), v.contiguous()
         scores = q @ k.transpose(-2, -1)
         weights = torch.softmax(scores if bias is None else scores.add_(bias), -1)
         keep = keep_mask(weights.shape, dropout, weights.dtype, weights.device) if dropout else None
