@@ -27,7 +27,7 @@ from stemma.layers.feedforward import FeedForward, activate
 from stemma.layers.loss import Loss, cross_entropy
 from stemma.layers.wanted import Wanted
 from stemma.objectives.batch import IGNORE
-from stemma.tokens.tokenizer import TokenFacts
+from stemma.tokens.settings import TokenFacts
 
 Tensors = dict[str, Tensor]
 STD = 0.02  # of the truncated normal that all weights are drawn from, cut at two of these

@@ -28,7 +28,7 @@ from stemma.layers.feedforward import FeedForward
 from stemma.layers.loss import Loss, cross_entropy, surprisal
 from stemma.layers.sampling import sample
 from stemma.objectives.batch import IGNORE
-from stemma.tokens.tokenizer import TokenFacts
+from stemma.tokens.settings import TokenFacts
 
 Tensors = dict[str, Tensor]
 STD = 0.02  # of the normal that all weights are drawn from (section 4.1)
