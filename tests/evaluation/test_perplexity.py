@@ -43,6 +43,11 @@ def test_no_bits_where_a_token_was_unknown():
     assert found["perplexity_per_token_without_oov"] == pytest.approx(np.exp((found["nats"] - 8.0) / known))
 
 
+def test_no_perplexity_per_word_where_spaces_part_no_words():
+    found = perplexity(Uniform(1.0), [("这是一个没有空格的很长很长很长很长很长很长的中文句子，它接着又说了许多许多许多话。",)])
+    assert found["perplexity_per_word"] is None and found["bits_per_character"]["value"] > 0
+
+
 def test_the_interval_narrows_with_more_text():
     rng = np.random.default_rng(0)
 

@@ -93,6 +93,8 @@ def _check(plan: Plan) -> None:
     """Everything that can be wrong before the first minute is spent."""
     if plan.config.budget_tokens and plan.config.budget_seconds:
         raise UsageError("both a budget of tokens and one of seconds are given", "one of the two", "drop budget_tokens or budget_seconds")
+    if not plan.generations:
+        raise UsageError("no generation is named", "one or more", f"for example --generations {' '.join(GENERATIONS)}")
     for generation in plan.generations:
         if "transfer" not in find(generation).abilities:
             raise UsageError(

@@ -15,6 +15,7 @@ from stemma.errors import DataError
 from stemma.objectives.batch import generator
 
 BLOCK = 2000  # characters of a block: many blocks for the interval, each much longer than a model's window
+LONGEST_WORD = 15  # characters; where spaces stand further apart on average, they do not part words, as in Chinese
 RESAMPLES = 2000
 
 
@@ -68,7 +69,7 @@ def perplexity(run: Scorer, texts: Sequence[Sequence[str]]) -> dict[str, Any]:
         "bits_per_character": _bits(nats, characters) if not unknown.sum() else None,
         "perplexity_per_token": _exp(nats.sum() / tokens.sum()),
         "perplexity_per_token_without_oov": _exp((nats.sum() - unknown_nats.sum()) / known) if known else None,
-        "perplexity_per_word": _exp(nats.sum() / words) if not unknown.sum() else None,
+        "perplexity_per_word": _exp(nats.sum() / words) if not unknown.sum() and characters.sum() < LONGEST_WORD * words else None,
         "nats": float(nats.sum()),
         "tokens": int(tokens.sum()),
         "words": words,
