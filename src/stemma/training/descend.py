@@ -17,6 +17,7 @@ import torch
 from stemma.checkpoint import RunFolder, write_tensors
 from stemma.errors import Interrupted
 from stemma.layers.attention import fitting_path
+from stemma.layers.memory import keep_freed_memory
 from stemma.objectives.batch import seed_for
 from stemma.training.card import write_card
 from stemma.training.ingest import Ingested
@@ -34,6 +35,7 @@ LOG_LINES = 200  # about how many lines of training loss a run's metrics.jsonl g
 @contextmanager
 def session(training: HandConfig) -> Iterator[Callable[..., RunFolder]]:
     """The function that runs an order, inside the process group and with the threads asked for."""
+    keep_freed_memory()
     threads = torch.get_num_threads()
     torch.set_num_threads(training.threads or threads)
     try:
