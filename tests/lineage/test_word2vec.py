@@ -113,9 +113,10 @@ def test_planted_synonyms_become_neighbours(architecture):
     flat = np.concatenate(words).astype(np.int32)
     net = Word2Vec(Config(architecture, width=D, window=4), facts(np.bincount(flat, minlength=45)))
     batch = {"words": flat, "starts": np.arange(0, len(flat) + 1, 7)}
-    losses = [float(net.descend(batch, 0.05, seed=s).mean) for s in range(6)]
+    losses = [float(net.descend(batch, 0.02, seed=s).mean) for s in range(15)]
     assert losses[-1] < losses[0]
     assert dict(net.nearest(3, 44))[4] > 0.9
+    assert kernels.tokens_a_round(0.02, 5, 4, 0.03, net._hottest_negative) >= kernels.LEAST  # the block kernel did it
 
 
 def test_encode_looks_up_rows_and_lets_gradients_through():
@@ -140,3 +141,85 @@ def test_a_network_without_counts_says_what_to_give_it():
     net = Word2Vec(Config(width=D), SimpleNamespace(vocab_size=V, specials=SPECIALS, counts=None))
     with pytest.raises(DataError, match=r"TokenFacts\(counts=store.counts\)"):
         net.descend(chunk(), 0.1, seed=1)
+
+
+def change(kernel, architecture, seed, rate, batch, threads=1, **options):
+    """What one step adds to both tables, and its loss."""
+    net = network(architecture, scale=0.4, kernel=kernel, **options)
+    if kernel == "block":
+        assert kernels.tokens_a_round(rate, 5, 4, 0.3, 0.3) >= kernels.LEAST  # else the plain kernel would stand in
+    before = torch.cat([net.input.detach().clone(), net.output.detach().clone()])
+    loss = net.descend(batch, rate, seed=seed, threads=threads)
+    return (torch.cat([net.input.detach(), net.output.detach()]) - before).double() / rate, loss
+
+
+@BOTH
+def test_fast_equals_plain_in_expectation(architecture):
+    """Mean step of many seeds, at a rate too small for second-order terms; 200 tokens cross block edges and sentences."""
+    batch, seeds = chunk(200, vocab_size=9), 800  # few words: negatives often hit the target and must be skipped alike
+    plain, block = ([change(kernel, architecture, seed, 2e-5, batch) for seed in range(seeds)] for kernel in ("plain", "block"))
+    assert all(a.count == b.count for (_, a), (_, b) in zip(plain, block, strict=True))  # no pair is lost at a block's edge
+    losses = [np.array([float(loss.mean) for _, loss in runs]) for runs in (plain, block)]
+    assert abs(np.diff([x.mean() for x in losses])[0]) < 4 * np.hypot(*(x.std() for x in losses)) / seeds**0.5
+    steps = [torch.stack([step for step, _ in runs]) for runs in (plain, block)]
+    error = (steps[0].std(0) ** 2 + steps[1].std(0) ** 2).sum().sqrt() / seeds**0.5  # of the difference of two means
+    gap = torch.norm(steps[0].mean(0) - steps[1].mean(0))
+    assert gap < 2 * error and error < 0.05 * torch.norm(steps[0].mean(0))
+
+
+@BOTH
+def test_every_pair_is_counted_whatever_the_block(architecture):
+    net, batch = network(architecture), chunk(1001)
+    low, high = kernels.windows(batch["starts"], 4, np.uint64(seed_for(5, "radius")))
+    wanted = (high - low).sum() if architecture == "skipgram" else (high > low).sum()
+    assert net.descend(batch, 0.0, seed=5).count == wanted
+
+
+@BOTH
+def test_threads_change_nothing_unless_they_race(architecture):
+    batch = chunk(3000)
+    alone, together = (change("block", architecture, 3, 1e-3, batch, threads) for threads in (1, 3))
+    assert torch.equal(alone[0], together[0]) and float(alone[1].mean) == float(together[1].mean)
+    raced, loss = change("block", architecture, 3, 1e-3, batch, 2, racing=True)
+    assert loss.count == alone[1].count and torch.norm(raced - alone[0]) < 0.5 * torch.norm(alone[0])
+
+
+@BOTH
+def test_a_tiny_vocabulary_does_not_overshoot(architecture):
+    words = np.random.default_rng(0).integers(3, 6, 40_000).astype(np.int32)
+    net = Word2Vec(Config(architecture, width=D), facts(np.bincount(words, minlength=6)))
+    losses = [float(net.descend({"words": words, "starts": np.array([0, len(words)])}, 0.1, seed=s).mean) for s in range(8)]
+    assert max(losses) < 6 * np.log(2) + 0.01  # the loss of untrained vectors
+
+
+@BOTH
+def test_odd_chunks(architecture):
+    net = network(architecture)
+    for words, starts in (([], [0]), ([], [0, 0, 0]), ([5], [0, 1]), ([5, 6, 7], [0, 1, 2, 3])):
+        got = net.descend({"words": np.array(words, np.int32), "starts": np.array(starts)}, 0.1, seed=1)
+        assert got.count == 0 and float(got.mean) == 0
+    long = net.descend({"words": chunk(5000)["words"], "starts": np.array([0, 5000])}, 1e-3, seed=1)
+    assert long.count > 4990  # one sentence of 5000 words is not cut
+
+
+def test_windows_are_uniform_and_stay_in_their_sentence():
+    starts = np.array([0, 60_000, 60_003])
+    low, high = kernels.windows(starts, 5, np.uint64(9))
+    radius = (high - np.arange(60_003))[100:59_000]
+    assert np.abs(np.bincount(radius, minlength=6)[1:] / len(radius) - 0.2).max() < 0.01
+    assert low[60_000:].min() == 60_000 and high[:60_000].max() == 59_999 and high.max() == 60_002
+
+
+def test_negatives_follow_the_power_of_the_counts():
+    counts = np.array([0, 0, 0, 1000, 100, 10, 1, 0, 50])
+    net = Word2Vec(Config(width=D), facts(counts))
+    drawn = np.bincount([kernels.draw_word(np.uint64(kernels.mix(np.uint64(n))), *net._alias()) for n in range(60_000)], minlength=9)
+    wanted = counts**0.75 / (counts**0.75).sum() * 60_000
+    assert (drawn[counts == 0] == 0).all()
+    assert ((drawn - wanted)[counts > 0] ** 2 / wanted[counts > 0]).sum() < 18.5  # chi-square, 4 degrees of freedom, p = 0.001
+
+
+def test_the_rate_is_the_step():
+    batch = chunk(200)
+    small, large = (change("block", "skipgram", 2, rate, batch)[0] for rate in (1e-4, 1e-3))
+    assert torch.norm(small - large) < 0.05 * torch.norm(small)

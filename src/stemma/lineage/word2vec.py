@@ -76,19 +76,20 @@ class Word2Vec(nn.Module):
         """One pass of the kernel over the chunk, in place; gives its exact mean loss a prediction.
 
         `batch` holds `words` (N) and `starts` (S+1) on the CPU; `rate` is the learning rate. The result
-        depends on parameters, batch, rate and seed; on `threads` only when `racing`.
+        depends on parameters, batch, rate and seed; on `threads` only when `racing`. A vocabulary so small that
+        blocks would overshoot on its frequent words goes through the plain kernel.
         """
         words, starts = (np.asarray(batch[name]) for name in ("words", "starts"))
         config, tables = self.config, (self.input.detach().numpy(), self.output.detach().numpy())
         alias = self._alias()
         text = (words, *kernels.windows(starts, config.window, np.uint64(seed_for(seed, "radius"))))
         draws = np.uint64(seed_for(seed, "negatives"))
-        if config.kernel == "plain":
+        hottest = np.bincount(words, minlength=1).max() / max(len(words), 1)
+        tokens = kernels.tokens_a_round(rate, config.negatives, config.window, hottest, self._hottest_negative)
+        if config.kernel == "plain" or tokens < kernels.LEAST:
             total, count = kernels.PLAIN[config.architecture](*tables, *text, *alias, config.negatives, np.float32(rate), draws)
         else:
-            hottest = np.bincount(words, minlength=1).max() / max(len(words), 1)
-            cut = kernels.cut_rounds(np.float32(rate), config.negatives, config.window, hottest, self._hottest_negative)
-            rest = (config.negatives, config.window, np.float32(rate), draws, cut, threads, config.racing)
+            rest = (config.negatives, config.window, np.float32(rate), draws, tokens, threads, config.racing)
             total, count = kernels.descend_blocks(config.architecture, tables, text, alias, *rest)
         mean = torch.tensor(total / max(count, 1))
         return Loss(mean, int(count), {self.config.architecture: (float(total), int(count))})

@@ -8,8 +8,8 @@ drawn from unigram^power and those equal to the target skipped (word2vec.c):
 *Plain* updates after each pair. *Fast* takes BLOCK tokens at once: their rows are gathered into
 small contiguous buffers, all scores come from the values at the start of the round, SHARED negatives
 serve the whole block with weight pairs·K/SHARED (so that the expected gradient is the plain one), and
-rows are written once. A block owns the pairs of its inputs and reads the centres around its edges,
-so no pair is lost. SLOTS blocks make a round, whatever the number of threads: results don't depend on it.
+rows are written once. A block owns the pairs of its inputs and reads the centres around its edges, so no
+pair is lost. A round of up to BLOCK x SLOTS tokens is cut without regard to threads: results don't depend on them.
 
 Random draws are a function of (seed, place in the text) alone. Axes: V vocabulary, D width,
 N tokens of the chunk, P pairs of a block, K negatives a pair.
@@ -26,9 +26,9 @@ from numba.extending import intrinsic
 
 BLOCK = 64  # tokens whose rows are updated together
 SHARED = 16  # negatives drawn once for a block: one AVX-512 register of float32 scores
-SLOTS = 4  # blocks computed from the same start; at most so many threads share a round
+SLOTS = 4  # blocks of full length that may be computed from the same start
 LANES = 4  # buffer widths are multiples of this many float32; 16 would waste 12 % at width 100
-HEAT = 4.0  # most steps of size 1 that a round may take on one row: see `cut_rounds`
+HEAT = 2.0  # most steps of size 1 that a round may take on one row: see `tokens_a_round`
 ROOM = 8  # rows past the end of a buffer that loops over two, four or eight rows may touch with weight 0
 
 _OPTIONS = {"nogil": True, "fastmath": True, "error_model": "numpy"}
@@ -588,25 +588,28 @@ def cbow_rounds(lanes, tables, text, alias, negatives, window, rate, seed, cut, 
 
 PLAIN = {"skipgram": skipgram_plain, "cbow": cbow_plain}
 ROUNDS = {"skipgram": skipgram_rounds, "cbow": cbow_rounds}
+LENGTHS = {"skipgram": BLOCK, "cbow": 16}  # CBOW has a fifth of the negatives to share: longer blocks cost it 1 % of analogies
+LEAST = 32  # tokens a round below which blocks gain nothing over the plain kernel
 
 
-def cut_rounds(rate, negatives, window, hottest_word, hottest_negative):
-    """(tokens a block, blocks a round), small enough that a round's steps on one row don't overshoot.
+def tokens_a_round(rate, negatives, window, hottest_word, hottest_negative):
+    """Tokens that may be computed from the same start without overshooting on one row.
 
-    The hottest rows (shares of the text and of the draws) get about `heat` steps a token; all of a round's
-    come from the same start. In natural text the full round is well inside; a vocabulary of fifty words isn't.
+    The hottest rows (by their shares of the text and of the draws) get about `heat` steps a token. In natural text
+    a round holds hundreds; in a vocabulary of thirty words only a few, and full rounds end in NaN.
     """
     heat = rate * (window + 1) * max((1 + negatives) * hottest_word, negatives * hottest_negative)
-    tokens = int(min(max(HEAT / max(heat, 1e-9), 1), BLOCK * SLOTS))
-    return min(tokens, BLOCK), max(tokens // BLOCK, 1)
+    return int(min(max(HEAT / max(heat, 1e-9), 1), BLOCK * SLOTS))
 
 
-def descend_blocks(architecture, tables, text, alias, negatives, window, rate, seed, cut, threads=1, racing=False):
-    """Runs the fast kernel over a chunk, in place. Gives (loss, predictions).
+def descend_blocks(architecture, tables, text, alias, negatives, window, rate, seed, tokens, threads=1, racing=False):
+    """Runs the fast kernel over a chunk in rounds of at most `tokens`, in place. Gives (loss, predictions).
 
-    `tables` = (input, output), `text` = (words, low, high), `alias` = `alias_tables(...)`, `cut` = `cut_rounds(...)`.
-    Threads share each round and wait for each other; when `racing`, each has its own part of the chunk and none waits.
+    `tables` = (input, output), `text` = (words, low, high), `alias` = `alias_tables(...)`. Threads share each
+    round and wait for each other; when `racing`, each has its own part of the chunk and none waits.
     """
+    length = min(tokens, LENGTHS[architecture])
+    cut = (length, tokens // length)
     lanes = (0,) * -(-tables[0].shape[1] // LANES)
     blocks = -(-len(text[0]) // cut[0])
     losses, counts = np.zeros(blocks), np.zeros(blocks, np.int64)
