@@ -20,7 +20,7 @@ help:
 	@echo "make bench   measure against peers (BENCH_ARGS=--quick for ten minutes)"
 	@echo "make clean   remove .venv, caches and the demo's folder"
 
-setup venv: .venv/installed
+setup venv: .venv/installed-dev
 
 .venv/bin/python:
 	@if [ -z "$(PYTHON)" ] || ! $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
@@ -35,7 +35,12 @@ setup venv: .venv/installed
 	@echo "installing PyTorch (the largest part: minutes on a slow line)"
 	@$(PIP) $(TORCH_ARGS) torch
 	@echo "installing Stemma"
-	@$(PIP) -e ".[eval,report,dev]"
+	@$(PIP) -e ".[eval,report]"
+	@touch $@
+
+.venv/installed-dev: .venv/installed
+	@echo "installing what the tests need"
+	@$(PIP) -e ".[dev]"
 	@touch $@
 
 .venv/installed-bench: .venv/installed
@@ -47,10 +52,10 @@ demo: .venv/installed
 	@$(BIN)/stemma demo --out demo $(DEMO_ARGS)
 	@echo "report: $(CURDIR)/demo/report.html"
 
-test: .venv/installed
+test: .venv/installed-dev
 	@$(BIN)/python -m pytest $(TEST_ARGS)
 
-lint: .venv/installed
+lint: .venv/installed-dev
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 
