@@ -201,8 +201,14 @@ def _predicts(report: dict) -> list[dict]:
 
 
 def _senses(report: dict) -> list[dict]:
-    probes = [(p, g["name"]) for g in report["generations"] for p in (g.get("senses") or {}).get("probes", []) if p.get("shown")]
-    context, static = ([pair for pair in probes if pair[0]["kind"] == kind] for kind in ("in-context", "static"))
+    probed = [(g["senses"], g["name"]) for g in report["generations"] if g.get("senses")]
+    context, static = [], []
+    for senses, name in probed:
+        for probe in senses["probes"]:
+            if probe["kind"] == "in-context":
+                context.append((probe, name))
+            elif probe["kind"] == "static" and not senses["layers"]:  # truly static, not the lowest layer of a deep one
+                static.append((probe, name))
     if not context or not static:
         return []
     (best, name), (still, other) = (max(pairs, key=lambda pair: pair[0]["accuracy"]["value"]) for pairs in (context, static))

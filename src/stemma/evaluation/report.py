@@ -104,8 +104,12 @@ def _drawn(specs: dict[str, Spec]) -> dict[str, str]:
         import vl_convert
     except ImportError as error:
         raise MissingExtra("vl-convert-python", "report") from error
-    widths = {name: 320 if name.startswith("curve-") else STATIC_WIDTH if name in ("cost", "modes") else 520 for name in specs}
-    return {name: vl_convert.vegalite_to_svg({**spec, "width": widths[name]}) for name, spec in specs.items()}
+    widths = {name: 320 if name.startswith("curve-") else STATIC_WIDTH if name in ("cost", "modes", "bits") else 460 for name in specs}
+    padded = {"autosize": {"type": "pad"}}  # not fitted to a width: labels measured with other fonts would be cut
+    return {
+        name: vl_convert.vegalite_to_svg({**spec, "width": widths[name], "padding": 12, "config": {**spec["config"], **padded}})
+        for name, spec in specs.items()
+    }
 
 
 def _bundle() -> str:

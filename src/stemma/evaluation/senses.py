@@ -156,10 +156,10 @@ def _vectors(run: Reader, train: Sequence[Occurrence], test: Sequence[Occurrence
                     lost += 1
                     continue
                 found.append(occurrence)
-                own.append(read.layers[:, inside].mean(1))
+                own.append(read.layers[:, inside].astype(np.float64).mean(1))
                 others = read.layers[-1, ~inside]
                 rest.append(others.mean(0) if len(others) else np.zeros(read.layers.shape[2]))
-        sides.append((found, np.array(own, np.float32), np.array(rest, np.float32)))
+        sides.append((found, np.array(own, np.float64), np.array(rest, np.float64)))
     if not sides[0][0] or not sides[1][0]:
         raise DataError(
             "no word of the senses file has a vector", "words that the run's vocabulary has", "use senses of words in the corpus"
@@ -199,7 +199,7 @@ def _named(kept: np.ndarray, senses: Sequence[str], asked: np.ndarray) -> np.nda
     names = _by_frequency(senses)
     labels = np.array(senses)
     centres = np.stack([_unit(kept[labels == name]).mean(0) for name in names])
-    near = np.round(_unit(asked) @ _unit(centres).T, 5)  # rounded, so that a static vector's senses are equally near
+    near = np.round(_unit(asked) @ _unit(centres).T, 9)  # rounded, so that a static vector's senses are equally near
     return np.array(names)[near.argmax(1)]
 
 

@@ -175,7 +175,9 @@ def senses(report: dict) -> str:
         probe = generation.get("senses") or {}
         probes = probe.get("probes", [])
         for place, entry in enumerate(probes):
-            gap = figure(entry["within"] - entry["across"] if entry.get("within") is not None else None, lambda g: f"{g:.3f}")
+            gap = figure(
+                entry["within"] - entry["across"] if entry.get("within") is not None else None, lambda g: f"{round(g, 3) + 0.0:.3f}"
+            )
             inner = "inner" if place < len(probes) - 1 else ""
             name = name_cell(generation["name"], len(probes)) if place == 0 else ""
             cells = number_cell(measure(entry["accuracy"]), kind=inner) + number_cell(gap, kind=inner)
