@@ -29,7 +29,7 @@ def newcomer(tmp_path_factory):
     script.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m stemma "$@"\n', encoding="utf-8")
     script.chmod(script.stat().st_mode | stat.S_IXUSR)
     path = os.pathsep.join((str(commands), os.environ["PATH"]))
-    return folder, {**os.environ, "PATH": path, "PYTHONPATH": str(ROOT / "src")}
+    return folder, {**os.environ, "PATH": path, "PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1"}
 
 
 def test_every_block_says_what_it_is():
@@ -37,11 +37,12 @@ def test_every_block_says_what_it_is():
     assert {kind for kind, _, _ in BLOCKS} <= {"bash", "python", "text"}
 
 
+@pytest.mark.timeout(900)  # half a minute when nothing else runs
 @pytest.mark.parametrize(("kind", "text"), RUNNABLE, ids=[text.splitlines()[0][:60] for _, text in RUNNABLE])
 def test_the_block_runs(newcomer, kind, text):
     folder, environment = newcomer
     command = {"bash": ["bash", "-euo", "pipefail", "-c", text], "python": [sys.executable, "-c", text]}[kind]
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=280)
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=850)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Traceback" not in done.stderr
 
