@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from stemma.errors import DataError, UsageError
+from stemma.lineage import word2vec_blocks as blocks
 from stemma.lineage import word2vec_kernels as kernels
 from stemma.lineage.word2vec import Config, Word2Vec
 from stemma.objectives.batch import seed_for
@@ -116,7 +117,7 @@ def test_planted_synonyms_become_neighbours(architecture):
     losses = [float(net.descend(batch, 0.02, seed=s).mean) for s in range(15)]
     assert losses[-1] < losses[0]
     assert dict(net.nearest(3, 44))[4] > 0.9
-    assert kernels.tokens_a_round(0.02, 5, 4, 0.03, net._hottest_negative) >= kernels.LEAST  # the block kernel did it
+    assert blocks.tokens_a_round(0.02, 5, 4, 0.03, net._hottest_negative) >= blocks.LEAST  # the block kernel did it
 
 
 def test_encode_looks_up_rows_and_lets_gradients_through():
@@ -147,7 +148,7 @@ def change(kernel, architecture, seed, rate, batch, threads=1, **options):
     """What one step adds to both tables, and its loss."""
     net = network(architecture, scale=0.4, kernel=kernel, **options)
     if kernel == "block":
-        assert kernels.tokens_a_round(rate, 5, 4, 0.3, 0.3) >= kernels.LEAST  # else the plain kernel would stand in
+        assert blocks.tokens_a_round(rate, 5, 4, 0.3, 0.3) >= blocks.LEAST  # else the plain kernel would stand in
     before = torch.cat([net.input.detach().clone(), net.output.detach().clone()])
     loss = net.descend(batch, rate, seed=seed, threads=threads)
     return (torch.cat([net.input.detach(), net.output.detach()]) - before).double() / rate, loss

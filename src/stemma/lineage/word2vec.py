@@ -31,6 +31,7 @@ from torch import Tensor, nn
 from stemma.config import NonNegative, Positive
 from stemma.errors import DataError, UsageError
 from stemma.layers.loss import Loss
+from stemma.lineage import word2vec_blocks as blocks
 from stemma.lineage import word2vec_kernels as kernels
 from stemma.objectives.batch import seed_for
 
@@ -85,12 +86,12 @@ class Word2Vec(nn.Module):
         text = (words, *kernels.windows(starts, config.window, np.uint64(seed_for(seed, "radius"))))
         draws = np.uint64(seed_for(seed, "negatives"))
         hottest = np.bincount(words, minlength=1).max() / max(len(words), 1)
-        tokens = kernels.tokens_a_round(rate, config.negatives, config.window, hottest, self._hottest_negative)
-        if config.kernel == "plain" or tokens < kernels.LEAST:
+        tokens = blocks.tokens_a_round(rate, config.negatives, config.window, hottest, self._hottest_negative)
+        if config.kernel == "plain" or tokens < blocks.LEAST:
             total, count = kernels.PLAIN[config.architecture](*tables, *text, *alias, config.negatives, np.float32(rate), draws)
         else:
             rest = (config.negatives, config.window, np.float32(rate), draws, tokens, threads, config.racing)
-            total, count = kernels.descend_blocks(config.architecture, tables, text, alias, *rest)
+            total, count = blocks.descend_blocks(config.architecture, tables, text, alias, *rest)
         mean = torch.tensor(total / max(count, 1))
         return Loss(mean, int(count), {self.config.architecture: (float(total), int(count))})
 
