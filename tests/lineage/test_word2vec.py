@@ -185,6 +185,14 @@ def test_threads_change_nothing_unless_they_race(architecture):
     assert loss.count == alone[1].count and torch.norm(raced - alone[0]) < 0.5 * torch.norm(alone[0])
 
 
+def test_the_faster_number_of_threads_is_taken_and_the_other_tried_again():
+    pace, taken = blocks.Pace(), []
+    for turn in range(1, 200):
+        taken.append(pace.choose(4))
+        pace.record(taken[-1], 5.0 if taken[-1] == 4 and turn < 150 else 1.0 + (turn >= 150), 1000)
+    assert taken[:3] == [4, 4, 1] and set(taken[3:62]) == {1} and taken[63] == 4 and set(taken[64:127]) == {1}
+
+
 @BOTH
 def test_a_tiny_vocabulary_does_not_overshoot(architecture):
     words = np.random.default_rng(0).integers(3, 6, 40_000).astype(np.int32)

@@ -19,6 +19,7 @@ of 1e8 and 1e3 slots.
 B batch, T positions, D width, V vocabulary, P predictions, C words of a context, K negatives, N tokens, S sentences.
 """
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -72,13 +73,14 @@ class Word2Vec(nn.Module):
         self.output = nn.Parameter(torch.zeros(shape))
         self._tables: tuple[np.ndarray, np.ndarray] | None = None  # made at the first step, from the counts of that time
         self._hottest_negative = 0.0
+        self._pace = blocks.Pace()
 
     def descend(self, batch: dict[str, Tensor], rate: float, seed: int, threads: int = 1) -> Loss:
         """One pass of the kernel over the chunk, in place; gives its exact mean loss a prediction.
 
-        `batch` holds `words` (N) and `starts` (S+1) on the CPU; `rate` is the learning rate. The result
-        depends on parameters, batch, rate and seed; on `threads` only when `racing`. A vocabulary so small that
-        blocks would overshoot on its frequent words goes through the plain kernel.
+        `batch` holds `words` (N) and `starts` (S+1) on the CPU; `rate` is the learning rate; at most `threads`
+        are used. The result depends on parameters, batch, rate and seed, and on `threads` only when `racing`.
+        A vocabulary so small that blocks would overshoot on its frequent words goes through the plain kernel.
         """
         words, starts = (np.asarray(batch[name]) for name in ("words", "starts"))
         config, tables = self.config, (self.input.detach().numpy(), self.output.detach().numpy())
@@ -90,8 +92,10 @@ class Word2Vec(nn.Module):
         if config.kernel == "plain" or tokens < blocks.LEAST:
             total, count = kernels.PLAIN[config.architecture](*tables, *text, *alias, config.negatives, np.float32(rate), draws)
         else:
+            threads, start = threads if config.racing else self._pace.choose(threads), time.perf_counter()
             rest = (config.negatives, config.window, np.float32(rate), draws, tokens, threads, config.racing)
             total, count = blocks.descend_blocks(config.architecture, tables, text, alias, *rest)
+            self._pace.record(threads, time.perf_counter() - start, len(words))
         mean = torch.tensor(total / max(count, 1))
         return Loss(mean, int(count), {self.config.architecture: (float(total), int(count))})
 

@@ -462,6 +462,36 @@ def tokens_a_round(rate, negatives, window, hottest_word, hottest_negative):
     return int(min(max(HEAT / max(heat, 1e-9), 1), BLOCK * SLOTS))
 
 
+class Pace:
+    """Chooses between one thread and several by the clock; the vectors are the same either way.
+
+    Threads that share rounds wait for each other every few hundred tokens: on cores that other work
+    keeps busy, one alone may be several times faster.
+    """
+
+    AGAIN = 64  # chunks after which the slower way is tried anew
+
+    def __init__(self) -> None:
+        self.turn = 0
+        self.seconds: dict[int, float] = {}  # threads -> seconds a token when last tried
+
+    def choose(self, threads: int) -> int:
+        """The number of threads for the next chunk: `threads` or 1."""
+        self.turn += 1
+        if self.turn == 1:
+            return threads  # compiles or loads: not recorded
+        for way in (threads, 1):
+            if way not in self.seconds:
+                return way
+        fast, slow = sorted((threads, 1), key=self.seconds.__getitem__)
+        return slow if self.turn % self.AGAIN == 0 else fast
+
+    def record(self, threads: int, seconds: float, tokens: int) -> None:
+        """Remembers how long a chunk took."""
+        if self.turn > 1 and tokens:
+            self.seconds[threads] = seconds / tokens
+
+
 def descend_blocks(architecture, tables, text, alias, negatives, window, rate, seed, tokens, threads=1, racing=False):
     """Runs the fast kernel over a chunk in rounds of at most `tokens`, in place. Gives (loss, predictions).
 
