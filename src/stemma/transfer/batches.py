@@ -41,7 +41,7 @@ def frame(network: Any, tokenizer: Any, examples: Sequence[Example], max_length:
         second = next(seconds) if example.text_b else None
         kept, kept_second, lost = _fitted(first, second, room if second is None else room_of_pair)
         cut, tokens_cut = cut + (lost > 0), tokens_cut + lost
-        framed, kinds = network.frame(kept, kept_second)
+        framed, kinds = network.frame([int(i) for i in kept], None if kept_second is None else [int(i) for i in kept_second])
         ids.append(np.asarray(framed, dtype=np.int64))
         types.append(np.asarray(kinds, dtype=np.int64))
     return Framed(tuple(ids), tuple(types), cut, tokens_cut)
