@@ -64,7 +64,7 @@ def assemble(plan: Plan, corpus: dict[str, Any], simple: list[dict], codes: dict
             "seeds": list(range(1, plan.config.seeds + 1)),
             "modes": list(plan.config.modes),
         },
-        "environment": environment() | {"threads": _threads(), "wall_seconds": wall_seconds},
+        "environment": environment() | {"threads": plan.config.threads or _threads(), "wall_seconds": wall_seconds},
         "generations": sections,
         "baselines": simple,
         "senses": _senses(plan),

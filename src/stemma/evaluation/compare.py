@@ -73,11 +73,12 @@ def run_plan(plan: Plan, progress: Report, launch: Launch) -> dict[str, Any]:
 def launch(plan: Plan, generation: str, corpus_key: str, report: Report) -> int:
     """Runs a generation's stages in a process of their own, passing its facts on; its exit code."""
     home = str(Path(stemma.__file__).resolve().parents[1])
-    paths = os.pathsep.join([home, *filter(None, [os.environ.get("PYTHONPATH")])])
+    env = os.environ | {"PYTHONPATH": os.pathsep.join([home, *filter(None, [os.environ.get("PYTHONPATH")])])}
+    if plan.config.threads:
+        env["OMP_NUM_THREADS"] = str(plan.config.threads)
     words = [sys.executable, "-m", "stemma.evaluation.worker", str(plan.root), generation, corpus_key]
-    with subprocess.Popen(
-        words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8", env=os.environ | {"PYTHONPATH": paths}
-    ) as child:
+    pipe = subprocess.PIPE
+    with subprocess.Popen(words, stdin=pipe, stdout=pipe, text=True, encoding="utf-8", env=env) as child:
         assert child.stdout is not None
         try:
             for line in child.stdout:

@@ -10,8 +10,6 @@ from stemma.training.order import Report
 from stemma.training.settings import Fact
 
 SECONDS = 40.0  # of pre-training for each generation, so that the comparison ends within six minutes on two cores
-# Small steps, and rates at which networks with norms behind their blocks get off the plateau of word frequencies within them.
-_SETTINGS = ("gpt.training.batch_tokens=1024", "gpt.training.rate=7e-4", "bert.training.batch_tokens=1024", "bert.training.rate=1e-3")
 _FILES = ("train.jsonl", "dev.jsonl", "task_train.tsv", "task_dev.tsv", "senses.tsv")
 
 
@@ -34,6 +32,6 @@ def demo(out: str | Path, *, seconds: float = SECONDS, progress: Report | None =
         senses_limit=100,
         held_out_characters=100_000,
         workers=2,
-        settings=_SETTINGS,
+        threads=1,  # sizes this small gain little from two, and lose nearly all of it when anything else runs beside
     )
     return compare(text, train=train, dev=dev, out=out, config=config, progress=progress)

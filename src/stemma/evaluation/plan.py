@@ -34,6 +34,7 @@ class Config:
     senses_test: str = ""  # the part to judge by; empty: half of each sense
     senses_limit: Positive = 300  # occurrences of a word in either part at most
     workers: Positive = 1  # processes that read the corpus
+    threads: Natural = 0  # of computing; 0: as many as torch chooses. On a machine that others use too, fewer can be much faster
     settings: tuple[str, ...] = ()  # more, as `training.rate=1e-3`, `bert.model.width=64` or `transfer.epochs=2`
 
 
