@@ -175,7 +175,13 @@ def test_headline_admits_that_pretraining_did_not_pay():
     set_accuracy(report, "gpt", "scratch", 0.846, 6)
     set_accuracy(report, "bert", "scratch", 0.95, 60)
     told = next(f["text"] for f in headline(report)["findings"] if f["about"] == "Does pre-training pay?")
-    assert "ties with scratch for GPT" in told and "harms BERT" in told
+    assert "ties for GPT" in told and "harms BERT" in told
+
+
+def test_headline_holds_frozen_vectors_against_random_ones():
+    told = next(f["text"] for f in headline(made_up.report())["findings"] if f["about"] == "Does pre-training pay?")
+    random = told[told.index("Frozen, against the same network randomly drawn") :]
+    assert "pays for word2vec: 79.8 against 70.2 %" in random and "ties for GPT" in random and "BERT" not in random
 
 
 def test_a_failed_generation_is_told_as_a_failure():

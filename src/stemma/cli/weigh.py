@@ -69,7 +69,7 @@ class Compare(Verb):
     preset: str = "small"  # of every generation: tiny, small or base
     budget_tokens: int = 0  # of pre-training, for each; 0: not this way
     budget_seconds: float = 0  # of pre-training, for each; counting always reads the text once
-    modes: tuple[Literal["frozen", "finetune", "scratch"], ...] = ("frozen", "finetune", "scratch")  # scratch: without pre-training
+    modes: tuple[Literal["frozen", "random", "finetune", "scratch"], ...] = ("frozen", "random", "finetune", "scratch")  # and the controls
     seeds: int = 3  # fine-tuned models of each generation and mode
     trials: int = 3  # values tried of a head's one knob
     train_limit: int = 0  # labelled examples to learn from at most; 0: all

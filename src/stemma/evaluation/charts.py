@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from stemma.errors import MissingExtra
-from stemma.evaluation.wording import MODES, mode_title, title
+from stemma.evaluation.wording import CONTROLS, MODES, mode_title, title
 
 COLOURS = {  # mid-tones: at least 3:1 on white and on the dark page alike
     "ngram": "#8b7d6b",
@@ -28,7 +28,7 @@ COLOURS = {  # mid-tones: at least 3:1 on white and on the dark page alike
     "xlnet": "#d1495b",
 }
 BASELINE_COLOUR = "#7f8792"
-SHAPES = {"frozen": "square", "fine-tuned": "circle", "from scratch": "triangle-down"}
+SHAPES = {"frozen": "square", "random, frozen": "diamond", "fine-tuned": "circle", "from scratch": "triangle-down"}
 PROBE_SHAPES = {"static vector": "square", "word in context": "circle", "rest of the sentence": "triangle-down"}
 FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "PingFang SC", "Noto Sans CJK SC", "Microsoft YaHei", sans-serif'
 _AXIS = {
@@ -91,7 +91,7 @@ def _transfers(report: dict) -> list[dict]:
         for mode in MODES:
             result = generation.get("modes", {}).get(mode)
             if result:
-                spent = result["seconds"] + (0 if mode == "scratch" else generation["pretrain"]["seconds"])
+                spent = result["seconds"] + (0 if mode in CONTROLS.values() else generation["pretrain"]["seconds"])
                 rows.append(
                     {"name": generation["name"], "series": mode_title(mode), "seconds": max(spent, 0.01), **_percents(result["accuracy"])}
                 )
@@ -129,7 +129,7 @@ def _rules(report: dict) -> list[dict]:
 
 def _cost(alt: Any, report: dict) -> Any:
     """Quality against cost: accuracy over total seconds, on a log axis."""
-    rows = [row for row in _transfers(report) if row["series"] != mode_title("scratch")]
+    rows = [row for row in _transfers(report) if row["series"] not in [mode_title(mode) for mode in CONTROLS.values()]]
     if not rows:
         return None
     scale = alt.Scale(zero=False, padding=18)
@@ -173,7 +173,7 @@ def _dots(alt: Any, rows: list[dict], shapes: dict[str, str], x_title: str, rule
 
 
 def _modes(alt: Any, report: dict) -> Any:
-    """Frozen, fine-tuned and from scratch side by side."""
+    """Frozen and fine-tuned, each beside its control."""
     rows = _transfers(report)
     return _dots(alt, rows, SHAPES, "accuracy, %", _rules(report)) if rows else None
 

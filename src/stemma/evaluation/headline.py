@@ -11,7 +11,7 @@ from functools import lru_cache
 import numpy as np
 
 from stemma.evaluation import bootstrap
-from stemma.evaluation.wording import duration, half_width, listed, mode_title, percent, times, title
+from stemma.evaluation.wording import CONTROLS, duration, half_width, listed, mode_title, percent, times, title
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Contender:
     """One row of the comparison: who, how, how good, at what cost."""
 
     name: str
-    mode: str  # frozen, finetune, scratch; empty for a baseline
+    mode: str  # frozen, random, finetune, scratch; empty for a baseline
     accuracy: dict  # value, low, high
     seconds: float  # pre-training and transfer together
     predictions: tuple[str, ...] = ()  # of each seed the number of every example's label; empty when unknown
@@ -69,11 +69,11 @@ def _numbers(rows: tuple[str, ...]) -> np.ndarray:
 
 
 def contenders(report: dict) -> list[Contender]:
-    """Every generation and mode that has a result, the controls from scratch included."""
+    """Every generation and mode that has a result, the controls included."""
     found = []
     for generation in report["generations"]:
         for mode, result in generation.get("modes", {}).items():
-            before = 0.0 if mode == "scratch" else generation["pretrain"]["seconds"]
+            before = 0.0 if mode in CONTROLS.values() else generation["pretrain"]["seconds"]
             found.append(_contender(report, generation["name"], mode, result, before))
     return found
 
@@ -93,7 +93,7 @@ def best_of_each(report: dict) -> list[Contender]:
     """The better pre-trained mode of each generation, the best generation first."""
     best: dict[str, Contender] = {}
     for contender in contenders(report):
-        if contender.mode != "scratch" and (
+        if contender.mode not in CONTROLS.values() and (
             contender.name not in best or contender.accuracy["value"] > best[contender.name].accuracy["value"]
         ):
             best[contender.name] = contender
@@ -167,21 +167,23 @@ def _against_baselines(first: Contender, report: dict) -> list[dict]:
 
 
 def _pays(report: dict) -> list[dict]:
-    """Whether starting from pre-training beats the same network from scratch."""
-    told, rows = [], {(c.name, c.mode): c for c in contenders(report)}
-    for name in dict.fromkeys(name for name, _ in rows):
-        scratch, tuned = rows.get((name, "scratch")), rows.get((name, "finetune"))
-        if scratch and tuned:
-            gap = difference(tuned, scratch)
-            verdict = (
-                f"ties with scratch for {title(name)}"
-                if gap.tie
-                else f"pays for {title(name)}"
-                if gap.value > 0
-                else f"harms {title(name)}"
-            )
-            told.append(f"{verdict}: {percent(tuned.accuracy['value'])} against {percent(scratch.accuracy['value'])} % ({gap.points()})")
-    return _finding("Does pre-training pay?", f"Against the same network from scratch, pre-training {'; '.join(told)}.") if told else []
+    """Whether starting from pre-training beats its controls: the same network from scratch, and random but frozen."""
+    rows, told = {(c.name, c.mode): c for c in contenders(report)}, []
+    for mode, control in reversed(CONTROLS.items()):
+        names = [name for name, kind in rows if kind == control and (name, mode) in rows]
+        verdicts = [_verdict(rows[name, mode], rows[name, control]) for name in names]
+        if verdicts:
+            told.append(f"{_capital(_AGAINST[control])}, pre-training {'; '.join(verdicts)}.")
+    return _finding("Does pre-training pay?", *told)
+
+
+_AGAINST = {"scratch": "against the same network from scratch", "random": "frozen, against the same network randomly drawn"}
+
+
+def _verdict(ours: Contender, control: Contender) -> str:
+    gap, name = difference(ours, control), title(ours.name)
+    verdict = f"ties for {name}" if gap.tie else f"pays for {name}" if gap.value > 0 else f"harms {name}"
+    return f"{verdict}: {percent(ours.accuracy['value'])} against {percent(control.accuracy['value'])} % ({gap.points()})"
 
 
 def _predicts(report: dict) -> list[dict]:

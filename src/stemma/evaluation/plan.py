@@ -12,7 +12,7 @@ from annotated_types import Gt, Le
 from stemma import __version__
 from stemma.config import Natural, NonNegative, Positive, to_plain
 
-Mode = Literal["frozen", "finetune", "scratch"]
+Mode = Literal["frozen", "random", "finetune", "scratch"]
 GENERATIONS = ("ngram", "word2vec", "gpt", "bert")
 
 
@@ -23,7 +23,7 @@ class Config:
     preset: str = "small"  # of every generation
     budget_tokens: Natural = 0  # of pre-training, for each; 0: not this way
     budget_seconds: NonNegative = 0  # of pre-training, for each; counting always reads the text once
-    modes: tuple[Mode, ...] = ("frozen", "finetune", "scratch")  # scratch: the same network without pre-training, the control
+    modes: tuple[Mode, ...] = ("frozen", "random", "finetune", "scratch")  # random and scratch are the controls, without pre-training
     seeds: Positive = 3  # fine-tuned models of each generation and mode
     trials: Positive = 3  # values tried of a head's one knob
     train_limit: Natural = 0  # labelled examples to learn from at most, drawn by lot; 0: all

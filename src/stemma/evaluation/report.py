@@ -93,6 +93,7 @@ def _dot_keys(names: Iterable[str]) -> list[str]:
 def _shape_keys(shapes: Mapping[str, str]) -> list[str]:
     drawn = {
         "square": '<rect x="2" y="2" width="9" height="9"/>',
+        "diamond": '<path d="M6.5 0.5l6 6-6 6-6-6z"/>',
         "circle": '<circle cx="6.5" cy="6.5" r="5"/>',
         "triangle-down": '<path d="M1 2h11L6.5 12z"/>',
     }
@@ -183,7 +184,7 @@ def _sections(report: dict, draw: _Figures) -> list[tuple[str, str, str]]:
     return [
         ("summary", "At a glance", _summary(report)),
         ("cost", "Quality against cost", _cost(report, draw)),
-        ("pays", "Frozen, fine-tuned, from scratch", _modes(report, draw)),
+        ("pays", "Does pre-training pay?", _modes(report, draw)),
         ("text", "Predicting the text", _text(report, draw)),
         ("senses", "One word, several senses", _senses(report, draw)),
         ("learning", "Learning curves", _learning(report, draw)),
@@ -219,8 +220,8 @@ def _cost(report: dict, draw: _Figures) -> str:
 
 def _modes(report: dict, draw: _Figures) -> str:
     caption = (
-        "Frozen: the pre-trained layers stay as they are and only the head learns. Fine-tuned: everything moves. From scratch: "
-        "the same network without pre-training, the control. The gap between fine-tuned and from scratch is "
+        "Frozen: the pre-trained layers stay as they are and only the head learns. Fine-tuned: everything moves. Each has its control, "
+        "the same network without pre-training: randomly drawn and frozen, or learnt from scratch. The gap between the two is "
         "what pre-training on your text was worth."
     )
     used = [mode_title(mode) for mode in report["budget"]["modes"]]

@@ -23,6 +23,7 @@ from stemma.evaluation.bootstrap import interval
 from stemma.evaluation.environment import Meter
 from stemma.evaluation.perplexity import perplexity
 from stemma.evaluation.plan import Plan, content_of, key_of
+from stemma.evaluation.wording import CONTROLS
 from stemma.lineage.run import Run
 from stemma.lineage.table import find
 from stemma.objectives.batch import generator
@@ -79,7 +80,8 @@ class Stages:
     def names(self) -> list[str]:
         """The stages that this generation has."""
         probes = ["senses"] if self.plan.config.senses else []
-        return ["pretrain", "score", *self.plan.config.modes, *probes]
+        modes = [mode for mode in self.plan.config.modes if mode != "random" or self.row.learns != "count"]  # counts have nothing to draw
+        return ["pretrain", "score", *modes, *probes]
 
     def key(self, stage: str) -> str:
         """Of all that the stage's result depends on."""
@@ -149,7 +151,7 @@ class Stages:
         """Carries the run over to the task in one mode, and measures it on the dev file."""
         train, dev = task_examples(self.plan)
         config = resolve({"transfer": Transfer}, ("compare", parse_settings(self.plan.transfer(mode))))["transfer"]
-        out = self.plan.run_folder(self.name, mode) if mode != "scratch" else None
+        out = self.plan.run_folder(self.name, mode) if mode not in CONTROLS.values() else None
         if out and out.exists():
             shutil.rmtree(out)  # of a comparison killed while it was written
         with Meter() as meter:

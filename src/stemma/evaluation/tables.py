@@ -5,7 +5,7 @@ from html import escape
 
 from stemma.evaluation.charts import colour
 from stemma.evaluation.headline import baselines, best_of_each, contenders, difference
-from stemma.evaluation.wording import MODES, count, duration, half_width, mode_title, percent, size, title
+from stemma.evaluation.wording import CONTROLS, MODES, count, duration, half_width, mode_title, percent, size, title
 
 DASH = '<span class="none" title="not measured">–</span>'
 
@@ -81,7 +81,7 @@ def _summary_row(
     cells = name_cell(name, span) if place == 0 else ""
     if result:
         mark = marks.get((name, mode), "")
-        control = ' <span class="control">(control)</span>' if mode == "scratch" else ""
+        control = ' <span class="control">(control)</span>' if mode in CONTROLS.values() else ""
         shown = measure(result["accuracy"])
         quality = f'<span class="{"best" if mark else ""}">{shown}</span>{mark}{whisker(result["accuracy"], name)}'
         cells += f'<td class="{inner}">{mode_title(mode)}{control}</td>{number_cell(quality, kind=inner)}'
@@ -106,7 +106,8 @@ def _marks(report: dict) -> dict[tuple[str, str], str]:
     if not ranked:
         return {}
     first = ranked[0]
-    rivals = [c for c in contenders(report) if c.mode != "scratch" and c is not first and (c.name, c.mode) != (first.name, first.mode)]
+    pretrained = [c for c in contenders(report) if c.mode not in CONTROLS.values()]
+    rivals = [c for c in pretrained if (c.name, c.mode) != (first.name, first.mode)]
     marks = {(c.name, c.mode): '<span class="tag">tie</span>' for c in rivals if difference(first, c).tie}
     return marks | {(first.name, first.mode): f'<span class="tag">{"best" if not marks else "first"}</span>'}
 

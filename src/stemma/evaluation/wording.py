@@ -1,7 +1,8 @@
 """How the report words things: names of generations and modes, and numbers with their units."""
 
-MODES = ("frozen", "finetune", "scratch")
-_MODES = {"frozen": "frozen", "finetune": "fine-tuned", "scratch": "from scratch"}
+MODES = ("frozen", "random", "finetune", "scratch")
+CONTROLS = {"frozen": "random", "finetune": "scratch"}  # the same without pre-training
+_MODES = {"frozen": "frozen", "random": "random, frozen", "finetune": "fine-tuned", "scratch": "from scratch"}
 _TITLES = {
     "ngram": "n-gram",
     "nnlm": "NNLM",
