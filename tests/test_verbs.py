@@ -258,3 +258,11 @@ def test_every_name_of_the_package_can_be_had():
     assert set(dir(stemma)) == set(stemma.__all__)
     with pytest.raises(AttributeError, match="it has LINEAGE"):
         stemma.pretrian  # noqa: B018
+
+
+@pytest.mark.parametrize("name", ["ngram", "bert"])
+def test_a_text_that_cannot_be_read_leaves_nothing_behind(tmp_path, capsys, name):
+    (tmp_path / "bad.txt").write_bytes(b"a good line\n\xff\xfe a bad one\n")
+    code, told = failure(capsys, "pretrain", name, tmp_path / "bad.txt", "--out", tmp_path / "deep" / "run", "--preset", "tiny")
+    assert code != 0 and "bad.txt, line 2" in told
+    assert [path.name for path in tmp_path.iterdir()] == ["bad.txt"]

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -67,16 +68,30 @@ def ingest(source: Source, tokenizer: tokens_tokenizer.Config, root: Path, note:
     identity = {**source.identity(), "tokenizer": to_plain(tokenizer)}
     key = hashlib.blake2b(json.dumps(identity, sort_keys=True).encode(), digest_size=8).hexdigest()
     home = root / f"{tokenizer.kind}-{key}"
-    home.mkdir(parents=True, exist_ok=True)
-    ledger = home / "ledger.json"
-    if not ledger.exists():
-        note(f"reading {', '.join(source.paths)} into {tokenizer.kind} tokens")
-    reading = _Reading(source)
-    learned, train = learn_and_build(reading.train, tokenizer, home, key, source.workers)
-    dev = build_once(partial(source.documents, "dev", Ledger()), learned, home / "dev", key, source.workers) if source.has_dev else None
-    if not ledger.exists():
-        write_json(ledger, reading.ledger())
+    with _new_folders(home):
+        ledger = home / "ledger.json"
+        if not ledger.exists():
+            note(f"reading {', '.join(source.paths)} into {tokenizer.kind} tokens")
+        reading = _Reading(source)
+        learned, train = learn_and_build(reading.train, tokenizer, home, key, source.workers)
+        dev = build_once(partial(source.documents, "dev", Ledger()), learned, home / "dev", key, source.workers) if source.has_dev else None
+        if not ledger.exists():
+            write_json(ledger, reading.ledger())
     return Ingested(learned, train, dev, json.loads(ledger.read_text(encoding="utf-8")))
+
+
+@contextmanager
+def _new_folders(home: Path) -> Iterator[None]:
+    """Makes the folder and what leads to it; when reading fails, those that are still empty go again."""
+    made = [folder for folder in (home, *home.parents) if not folder.exists()]
+    home.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    except BaseException:
+        for folder in made:
+            with suppress(OSError):  # not empty: what was built is found again by the next call
+                folder.rmdir()
+        raise
 
 
 class _Reading:

@@ -86,7 +86,6 @@ def take_up(order: Order, path: Path, root: Path, report: Report) -> tuple[RunFo
     folder = RunFolder.resume(path, order.identity())
     if folder and folder.finished:
         return folder, None
-    path.mkdir(parents=True, exist_ok=True)
     return folder, ingest(order.source, order.sections["tokenizer"], root, lambda text: report(Fact("note", 0, 0, message=text)))
 
 
