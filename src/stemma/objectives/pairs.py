@@ -84,11 +84,7 @@ class Pairs:
     def ledger(self) -> dict[str, int]:
         """What the first epoch does with the store's tokens: how many it shows, and how many it misses
         because they were cut from over-long pairs (other epochs cut elsewhere)."""
-        plan = self._epochs.plan(0)
-        change = np.zeros(len(self._store.ids) + 1, np.int32)
-        np.add.at(change, plan.spans[:, [0, 2]].ravel(), 1)
-        np.add.at(change, plan.spans[:, [1, 3]].ravel(), -1)
-        shown = int((np.cumsum(change[:-1]) > 0).sum())
+        shown = int(_covered(self._epochs.plan(0).spans, len(self._store.ids)).sum())
         return {"tokens": len(self._store.ids), "used": shown, "cut_from_long_pairs": len(self._store.ids) - shown}
 
     def batch(self, step: int, rank: int = 0, ranks: int = 1) -> Batch:
@@ -173,6 +169,16 @@ def _next(state):  # type: ignore[no-untyped-def]
 def _below(state, n):  # type: ignore[no-untyped-def]
     """A whole number drawn evenly from 0..n-1."""
     return min(np.int64(_next(state) * n), n - 1)
+
+
+@njit(cache=True)
+def _covered(spans, tokens):  # type: ignore[no-untyped-def]
+    """Which tokens lie in one of the spans (I, 4), as A or as B: a byte each (one byte, for a corpus has many)."""
+    seen = np.zeros(tokens, np.bool_)
+    for i in range(len(spans)):
+        seen[spans[i, 0] : spans[i, 1]] = True
+        seen[spans[i, 2] : spans[i, 3]] = True
+    return seen
 
 
 @njit(cache=True)

@@ -228,6 +228,7 @@ def _evaluation_marks(training: HandConfig) -> set[int]:
 
 
 def _finish(order: Order, folder: RunFolder, learner: Learner, objective: Any, text: Ingested, progress: Progress) -> None:
+    ledger = {"characters": text.ledger, "tokens": objective.ledger()}
     metrics = folder.metrics()
     losses = [line["loss"] for line in metrics if line["kind"] == "step"]
     held_out = [line["loss"] for line in metrics if line["kind"] == "eval"]
@@ -243,7 +244,6 @@ def _finish(order: Order, folder: RunFolder, learner: Learner, objective: Any, t
         "peak_memory_mib": peak_memory_mib(),
     }
     folder.append_metrics([done])
-    ledger = {"characters": text.ledger, "tokens": objective.ledger()}
     card = write_card(order.row.title, order.row.paper, folder.config, done, ledger, order.row.abilities)
     folder.finish(card, ledger)
 
