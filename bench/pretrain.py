@@ -86,10 +86,10 @@ class Match:
         return made + [self._ours(precision, steps) for precision in ("fp32", "bf16")]
 
     def objective(self, store: Any) -> Any:
-        """Our batches; BERT without sentence pairs, as the peer has none."""
+        """Our batches; BERT without sentence pairs and at the paper's share of masks, as the peer has it."""
         settings, training = self.order.sections["objective"], self.order.sections["training"]
         if self.generation == "bert":
-            settings = dataclasses.replace(settings, pairs=False)
+            settings = dataclasses.replace(settings, pairs=False, mask_share=0.15)
         facts = self.text.tokenizer.facts(self.text.train.counts)
         length = self.order.sections["model"].max_length
         return self.order.row.load_data()(store, facts, settings, seed=training.seed, batch_tokens=training.batch_tokens, max_length=length)
@@ -269,7 +269,7 @@ def texts(options: argparse.Namespace, folder: Path) -> tuple[str, Any]:
 
 def prepare(generation: str, corpus: str, dev: Any, options: argparse.Namespace, folder: Path) -> Match:
     """Tokenizer and token stores."""
-    settings = [f"training.rate={options.rate}"] if options.rate else []
+    settings = ["training.batch_tokens=4096", *([f"training.rate={options.rate}"] if options.rate else [])]
     order = make_order(generation, corpus, preset="small", config=None, settings=settings, dev=dev, workers=1)
     text = ingest(order.source, order.sections["tokenizer"], folder / generation, tell)
     text.tokenizer.save(folder / generation / "tokenizer.json")
