@@ -5,6 +5,7 @@ import re
 import numpy as np
 import pytest
 import torch
+from tests.transfer.conftest import make_run
 
 from stemma.export.huggingface import huggingface_config, to_huggingface
 from stemma.objectives.batch import seed_for
@@ -13,7 +14,6 @@ from stemma.transfer.descent import Descent, TaskBatches
 from stemma.transfer.heads import Classifying
 from stemma.transfer.recipe import Lesson
 from stemma.transfer.settings import Config
-from tests.transfer.conftest import make_run
 
 RATE, DECAY, STEPS, LAYERS = 1e-3, 0.05, 5, 3
 
@@ -50,9 +50,8 @@ def depth_of(name):
 
 @pytest.mark.parametrize(("layer_decay", "moving"), [(1.0, -1), (0.8, -1), (0.8, 1)])
 def test_five_updates_equal_transformers(uneven_bert, train_examples, layer_decay, moving):
-    config = Config(
-        precision="fp32", dropout=0.0, batch_size=16, epochs=1, updates=STEPS, warmup=0.2, weight_decay=DECAY, layer_decay=layer_decay, moving=moving
-    )
+    still = {"precision": "fp32", "dropout": 0.0, "batch_size": 16, "epochs": 1, "updates": STEPS, "warmup": 1 / STEPS}
+    config = Config(**still, weight_decay=DECAY, layer_decay=layer_decay, moving=moving)
     recipe = Descent(uneven_bert, config)
     examples = train_examples[: 16 * STEPS]
     labels = np.array([int(example.label == "pos") for example in examples])

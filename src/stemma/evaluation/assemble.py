@@ -26,7 +26,7 @@ _ALWAYS = (
     "differences are judged on the same draws. One pre-training of each generation was run: its luck is not in the intervals.",
     "Time of pre-training is training alone; reading the text and cutting it into tokens is told apart, since generations with the "
     "same tokens share it; its CPU time stands with that of pre-training. "
-    "Peak memory is that of the whole process, Python and its libraries included.",
+    "Peak memory is that of the whole process, Python and its libraries included; helpers that only read the text are not in it.",
 )
 _NGRAM = (
     "The n-gram model counts the byte-level tokens of GPT: so nothing is out of its vocabulary and its bits per character can be compared."
