@@ -9,7 +9,7 @@ from stemma.cli.progress import Progress, duration, event, measures
 
 
 def fact(kind="step", step=1, steps=10, **more):
-    defaults = {"tokens": 0, "loss": 4.25, "rate": 0.0, "tokens_per_second": 12345.6, "seconds_left": 62.0, "message": ""}
+    defaults = {"tokens": 0, "loss": 4.25, "rate": 0.0, "tokens_per_second": 12345.6, "seconds_left": 62.0, "message": "", "of": ""}
     return SimpleNamespace(kind=kind, step=step, steps=steps, **{**defaults, **more})
 
 
@@ -57,3 +57,23 @@ def test_what_is_unknown_is_left_out():
     assert measures(fact(step=10, loss=float("nan"), tokens_per_second=0)) == ""
     assert event(fact("eval", loss=1.0, message="next sentence 0.5")) == "held out at step 1: loss 1.000 (next sentence 0.5)"
     assert duration(3599.6) == "1 h 00 min"
+
+
+def test_runs_at_once_are_told_apart():
+    log = StringIO()
+    with Progress(log, every_seconds=1000) as progress:
+        for step in (1, 2, 10):
+            for name in ("gpt", "bert"):
+                progress(fact(step=step, of=name))
+        progress(fact("note", message="frozen", of="gpt"))
+    assert [line.split(" ·")[0] for line in log.getvalue().splitlines()] == [
+        *("gpt: step 1 of 10", "bert: step 1 of 10", "gpt: step 10 of 10", "bert: step 10 of 10"),
+        "gpt: frozen",
+    ]
+    screen = Terminal()
+    with Progress(screen) as progress:
+        for name in ("gpt", "bert"):
+            progress(fact(step=1, of=name))
+        assert len(progress.bar.tasks) == 2
+        progress(fact(step=10, of="gpt"))
+        assert len(progress.bar.tasks) == 1

@@ -11,10 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from stemma.checkpoint import RunFolder
 from stemma.errors import Interrupted, UsageError
-from stemma.evaluation import compare as compare_room
 from stemma.evaluation.compare import compare, failed, run_plan
 from stemma.evaluation.environment import Meter, environment
+from stemma.evaluation.launch import Processes, run_all
 from stemma.evaluation.plan import Config, Plan, key_of
 from stemma.evaluation.stages import Stages, kept, run_stages, staged
 
@@ -79,6 +80,9 @@ class InProcess:
         except KeyboardInterrupt:
             return Interrupted.exit_code
         return 0
+
+    def stop(self):
+        """Nothing runs beside."""
 
 
 @pytest.fixture(scope="module")
@@ -166,7 +170,11 @@ def test_one_failure_stops_no_other_generation(files, tmp_path):
 
 def test_a_process_that_dies_is_told(files, tmp_path):
     plan = plan_for(files, tmp_path / "out", generations=("ngram",), modes=("frozen",))
-    report = run_plan(plan, lambda fact: None, lambda *_: -9)
+    class Killed(InProcess):
+        def __call__(self, *_):
+            return -9
+
+    report = run_plan(plan, lambda fact: None, Killed())
     assert "want of memory" in report["generations"][0]["failures"][0]["message"]
     assert report["headline"]["title"].startswith("No generation finished")
 
@@ -255,10 +263,30 @@ def test_the_meter_measures_a_block():
     assert environment()["cores"] >= 1 and environment()["torch"]
 
 
-def test_launch_hands_on_the_facts(files, tmp_path):
-    plan = plan_for(files, tmp_path / "out", generations=("ngram",), modes=("frozen",))
+def test_processes_hand_on_the_facts_of_generations_at_once(files, tmp_path):
+    plan = plan_for(files, tmp_path / "out", generations=("ngram", "gpt"), modes=("frozen",), parallel=2, threads=1)
     plan.save()
     (plan.root / "held-out.json").write_text('[["the cat purrs ."]]', encoding="utf-8")
     facts = []
-    assert compare_room.launch(plan, "ngram", "no such corpus", facts.append) == 0
-    assert any("ngram: pretrain" in fact.message for fact in facts)
+    assert run_all(plan, "no such corpus", facts.append, Processes()) == {"ngram": 0, "gpt": 0}
+    assert {(fact.of, fact.message) for fact in facts} >= {(name, stage) for name in ("ngram", "gpt") for stage in ("pretrain", "frozen")}
+    assert len(list((plan.root / "store").iterdir())) == 1  # both read the one store, built once
+
+
+def test_a_stopped_comparison_stops_its_processes(files, tmp_path):
+    plan = plan_for(files, tmp_path / "out", generations=("gpt", "bert", "ngram"), budget_tokens=50_000_000, parallel=2)
+    plan.save()
+    launch, moving = Processes(), set()
+
+    def stop_both(fact):
+        if fact.kind == "step":
+            moving.add(fact.of)
+        if len(moving) == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_all(plan, "no such corpus", stop_both, launch)
+    assert moving == {"gpt", "bert"} and not launch._children
+    for name in moving:  # each saved what it had, and ngram never began
+        assert RunFolder.open(plan.run_folder(name)).load_state() is not None
+    assert not plan.run_folder("ngram").exists()

@@ -18,10 +18,9 @@ class Progress:
     def __init__(self, stream: TextIO | None = None, every_seconds: float = EVERY_SECONDS) -> None:
         self.stream = stream or sys.stderr
         self.every_seconds = every_seconds
-        self.told_at = -math.inf
-        self.step = 0
+        self.told_at: dict[str, float] = {}  # when each of those that train was last told of
         self.bar: Any = None
-        self.task: Any = None
+        self.tasks: dict[str, tuple[Any, int]] = {}  # whose it is -> its line of the bar, its latest step
 
     def __enter__(self) -> Self:
         if self.stream.isatty():
@@ -35,13 +34,14 @@ class Progress:
 
     def __call__(self, fact: "Fact") -> None:
         """Shows one fact."""
+        whose = f"{fact.of}: " if fact.of else ""
         if fact.kind != "step":
-            self.say(event(fact))
+            self.say(whose + event(fact))
         elif self.bar is not None:
-            self._move(fact)
-        elif fact.step == fact.steps or time.monotonic() - self.told_at >= self.every_seconds:
-            self.told_at = time.monotonic()
-            self.say(f"step {fact.step:,} of {fact.steps:,} · {measures(fact)}")
+            self._move(fact, whose)
+        elif fact.step == fact.steps or time.monotonic() - self.told_at.get(fact.of, -math.inf) >= self.every_seconds:
+            self.told_at[fact.of] = time.monotonic()
+            self.say(f"{whose}step {fact.step:,} of {fact.steps:,} · {measures(fact)}")
 
     def say(self, line: str) -> None:
         """Prints one line, above the bar where there is one."""
@@ -50,13 +50,17 @@ class Progress:
         else:
             print(line, file=self.stream, flush=True)
 
-    def _move(self, fact: "Fact") -> None:
-        if self.task is None or fact.step < self.step:  # another run has begun
-            if self.task is not None:
-                self.bar.remove_task(self.task)
-            self.task = self.bar.add_task("", total=fact.steps, told="")
-        self.step = fact.step
-        self.bar.update(self.task, completed=fact.step, total=fact.steps, told=measures(fact))
+    def _move(self, fact: "Fact", whose: str) -> None:
+        task, step = self.tasks.get(fact.of, (None, 0))
+        if task is None or fact.step < step:  # another run has begun
+            if task is not None:
+                self.bar.remove_task(task)
+            task = self.bar.add_task("", total=fact.steps, told="")
+        self.bar.update(task, completed=fact.step, total=fact.steps, told=whose + measures(fact))
+        if whose and fact.step == fact.steps:  # with several at once, a finished line makes room
+            self.bar.remove_task(task)
+            task = None
+        self.tasks[fact.of] = (task, fact.step)
 
 
 def measures(fact: "Fact") -> str:

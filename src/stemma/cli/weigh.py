@@ -80,6 +80,7 @@ class Compare(Verb):
     senses_test: str = ""  # the part to judge by; none: half of each sense
     senses_limit: int = 300  # occurrences of a word in either part at most
     workers: int = 1  # processes that read the corpus
+    parallel: int = 1  # generations computed at once; with --threads 1, as many as there are cores
     threads: int = 0  # of computing; 0: as many as torch chooses
     config: TomlFile = None  # a TOML file with a table [compare]; options win over it
     settings: Settings = ()  # one setting for all, or for one, as bert.model.width=64 or transfer.epochs=2

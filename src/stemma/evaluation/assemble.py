@@ -150,6 +150,8 @@ def _notes(plan: Plan, sections: list[dict]) -> list[str]:
         notes.append(_SECONDS)
     if config.budget_tokens:
         notes.append(_TOKENS)
+    if config.parallel > 1:
+        notes.append(f"Up to {config.parallel} generations were computed at once, so each one's times are those of a machine it shared.")
     if config.train_limit:
         notes.append(f"Of the training examples {config.train_limit:,} at most were used, drawn by lot.")
     notes += [f"{title(section['name'])}: {note}" for section in sections for note in section["pretrain"].get("notes", [])]

@@ -2,22 +2,19 @@
 
 import json
 import math
-import os
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import stemma
 from stemma.checkpoint import write_json
 from stemma.corpus.document import Ledger
 from stemma.corpus.task import read_examples
-from stemma.errors import Interrupted, MissingExtra, RunError, UsageError
+from stemma.errors import MissingExtra, RunError, UsageError
 from stemma.evaluation import baselines
 from stemma.evaluation.assemble import assemble
 from stemma.evaluation.environment import Meter
+from stemma.evaluation.launch import Launch, Processes, run_all
 from stemma.evaluation.perplexity import blocks, spread
 from stemma.evaluation.plan import GENERATIONS, Config, Plan, content_of, key_of
 from stemma.evaluation.report import write
@@ -25,8 +22,6 @@ from stemma.evaluation.stages import judged, sense_examples, stage_path, staged,
 from stemma.lineage.table import find
 from stemma.training.order import Report, make_order
 from stemma.training.settings import Fact
-
-Launch = Callable[[Plan, str, str, Report], int]  # plan, generation, key of the corpus, report -> exit code
 
 
 def compare(
@@ -47,7 +42,7 @@ def compare(
     """
     paths = (str(corpus),) if isinstance(corpus, str | Path) else tuple(map(str, corpus))
     plan = Plan(paths, task, str(train), str(dev), str(out), tuple(generations), config or Config())
-    return run_plan(plan, progress or _silent, launch)
+    return run_plan(plan, progress or _silent, Processes())
 
 
 def run_plan(plan: Plan, progress: Report, launch: Launch) -> dict[str, Any]:
@@ -57,37 +52,11 @@ def run_plan(plan: Plan, progress: Report, launch: Launch) -> dict[str, Any]:
     plan.save()
     corpus = _ingest(plan, progress)
     simple = _baselines(plan, progress)
-    codes = {}
-    for generation in plan.generations:
-        codes[generation] = launch(plan, generation, corpus["key"], progress)
-        if codes[generation] == Interrupted.exit_code:
-            raise Interrupted(
-                f"the comparison was stopped at {generation}", "it to go on to its end", "repeat the same command: it goes on where it was"
-            )
+    codes = run_all(plan, corpus["key"], progress, launch)
     report = assemble(plan, corpus, simple, codes, _spent(plan, time.perf_counter() - began))
     write(report, plan.root)
     progress(Fact("note", 0, 0, message=f"report: {plan.root / 'report.html'}"))
     return report
-
-
-def launch(plan: Plan, generation: str, corpus_key: str, report: Report) -> int:
-    """Runs a generation's stages in a process of their own, passing its facts on; its exit code."""
-    home = str(Path(stemma.__file__).resolve().parents[1])
-    env = os.environ | {"PYTHONPATH": os.pathsep.join([home, *filter(None, [os.environ.get("PYTHONPATH")])])}
-    if plan.config.threads:
-        env["OMP_NUM_THREADS"] = str(plan.config.threads)
-    words = [sys.executable, "-m", "stemma.evaluation.worker", str(plan.root), generation, corpus_key]
-    pipe = subprocess.PIPE
-    with subprocess.Popen(words, stdin=pipe, stdout=pipe, text=True, encoding="utf-8", env=env) as child:
-        assert child.stdout is not None
-        try:
-            for line in child.stdout:
-                report(Fact(**json.loads(line)))
-        except KeyboardInterrupt:
-            child.terminate()  # a Ctrl-C reached it as well, a SIGTERM this process alone; either way it saves first
-            child.wait()
-            return Interrupted.exit_code
-        return child.wait()
 
 
 def _check(plan: Plan) -> None:

@@ -32,6 +32,7 @@ def demo(out: str | Path, *, seconds: float = SECONDS, progress: Report | None =
         senses_limit=100,
         held_out_characters=100_000,
         workers=2,
-        threads=1,  # sizes this small gain little from two, and lose nearly all of it when anything else runs beside
+        parallel=2,
+        threads=1,  # two networks on a core each learn more than one network on two cores
     )
     return compare(text, train=train, dev=dev, out=out, config=config, progress=progress)

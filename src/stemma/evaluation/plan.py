@@ -33,7 +33,8 @@ class Config:
     senses: str = ""  # TSV: word, index, sense, sentence; empty: no senses probe
     senses_test: str = ""  # the part to judge by; empty: half of each sense
     senses_limit: Positive = 300  # occurrences of a word in either part at most
-    workers: Positive = 1  # processes that read the corpus
+    workers: Positive = 1  # processes that read the corpus, for each generation
+    parallel: Positive = 1  # generations computed at once, each in a process of its own with `threads`
     threads: Natural = 0  # of computing; 0: as many as torch chooses. On a machine that others use too, fewer can be much faster
     settings: tuple[str, ...] = ()  # more, as `training.rate=1e-3`, `bert.model.width=64` or `transfer.epochs=2`
 

@@ -98,7 +98,7 @@ class Stages:
 
     def make(self, stage: str) -> Result:
         """The result of one stage, computed now."""
-        self.report(Fact("note", 0, 0, message=f"{self.name}: {stage}"))
+        self.report(Fact("note", 0, 0, message=stage))
         if stage in ("pretrain", "score", "senses"):
             return getattr(self, stage)()
         return self.transfer(stage)

@@ -33,7 +33,7 @@ def main(argv: Sequence[str]) -> int:
     try:
         for stage, how in run_stages(Stages(plan, generation, corpus_key, report), plan.root):
             if how != "made":
-                report(Fact("note", 0, 0, message=f"{generation}: {stage} {'was finished earlier' if how == 'kept' else 'failed'}"))
+                report(Fact("note", 0, 0, message=f"{stage} {'was finished earlier' if how == 'kept' else 'failed'}"))
     except (Interrupted, KeyboardInterrupt):
         return Interrupted.exit_code
     return 0

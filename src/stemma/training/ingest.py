@@ -1,5 +1,6 @@
 """Corpus -> tokenizer -> token stores: made once, found again by what they were made from."""
 
+import fcntl
 import hashlib
 import json
 from collections.abc import Callable, Iterator
@@ -68,7 +69,7 @@ def ingest(source: Source, tokenizer: tokens_tokenizer.Config, root: Path, note:
     identity = {**source.identity(), "tokenizer": to_plain(tokenizer)}
     key = hashlib.blake2b(json.dumps(identity, sort_keys=True).encode(), digest_size=8).hexdigest()
     home = root / f"{tokenizer.kind}-{key}"
-    with _new_folders(home):
+    with _new_folders(home), _alone(home / ".lock"):
         ledger = home / "ledger.json"
         if not ledger.exists():
             note(f"reading {', '.join(source.paths)} into {tokenizer.kind} tokens")
@@ -88,10 +89,19 @@ def _new_folders(home: Path) -> Iterator[None]:
     try:
         yield
     except BaseException:
+        (home / ".lock").unlink(missing_ok=True)
         for folder in made:
             with suppress(OSError):  # not empty: what was built is found again by the next call
                 folder.rmdir()
         raise
+
+
+@contextmanager
+def _alone(lock: Path) -> Iterator[None]:
+    """Waits while another process builds here: what it built is then found, not built again."""
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 class _Reading:

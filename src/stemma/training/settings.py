@@ -72,3 +72,4 @@ class Fact:
     seconds_left: float = 0.0
     parts: dict[str, float] = field(default_factory=dict)
     message: str = ""
+    of: str = ""  # whose it is, where several train at once
