@@ -119,7 +119,7 @@ class Stages:
         return {
             "seconds": done["seconds"],
             "reading_seconds": max(0.0, meter.costs["wall_seconds"] - done["seconds"]) if not resumed else None,
-            "cpu_seconds": meter.costs["cpu_seconds"] if not resumed else None,
+            "cpu_seconds": meter.costs["cpu_seconds"] if not resumed else done.get("cpu_seconds"),
             "peak_bytes": max(meter.costs["peak_bytes"], int(done["peak_memory_mib"] * 2**20) if resumed else 0),
             "bytes": (folder.path / "model.safetensors").stat().st_size,
             "parameters": done["parameters"],

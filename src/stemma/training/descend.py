@@ -237,6 +237,7 @@ def _finish(order: Order, folder: RunFolder, learner: Learner, objective: Any, t
         "steps": progress.step,
         "tokens": progress.tokens,
         "seconds": progress.seconds,
+        "cpu_seconds": progress.cpu_seconds,
         "tokens_per_second": progress.tokens / max(1e-9, progress.seconds),
         "loss": losses[-1],
         "held_out_loss": held_out[-1] if held_out else None,

@@ -30,13 +30,14 @@ class Progress:
     step: int = 0
     tokens: int = 0
     seconds: float = 0.0
+    cpu_seconds: float = 0.0  # of this process, all its threads
 
 
 def train(learner: Learner, objective: Objective, config: HandConfig, steps: int, progress: Progress, ranks: Ranks) -> Iterator[Fact]:
     """Makes the updates `progress.step` .. `steps`, yielding a fact after each; moves `progress` along."""
     warmup = round(config.warmup * steps)
     while progress.step < steps:
-        began = time.perf_counter()
+        began, cpu = time.perf_counter(), time.process_time()
         rate = rate_at(progress.step, steps, config.rate, config.schedule, warmup, config.floor)
         micro = range(progress.step * config.accumulate, (progress.step + 1) * config.accumulate)
         batches = [objective.batch(number, ranks.rank, ranks.count) for number in micro]
@@ -45,6 +46,7 @@ def train(learner: Learner, objective: Objective, config: HandConfig, steps: int
         progress.step += 1
         progress.tokens += ranks.count * sum(map(real_tokens, batches))
         progress.seconds += took
+        progress.cpu_seconds += time.process_time() - cpu
         speed = progress.tokens / progress.seconds
         left = (steps - progress.step) * progress.seconds / progress.step
         yield Fact("step", progress.step, steps, progress.tokens, update.loss, rate, progress.seconds, speed, left, update.parts)
