@@ -193,5 +193,5 @@ def rates_for(network: Any, pooling: str) -> tuple[float, ...]:
         return (3e-3, 1e-2, 3e-2)
     width = network.config.width
     if width <= 320:
-        return (1e-4, 2e-4, 5e-4)
+        return (2e-4, 5e-4, 1e-3)
     return (5e-5, 1e-4, 3e-4) if width <= 640 else (2e-5, 5e-5, 1e-4)
