@@ -11,7 +11,7 @@ class StemmaError(Exception):
 
     def __init__(self, wrong: str, expected: str, mend: str) -> None:
         self.wrong, self.expected, self.mend = (_sentence(part) for part in (wrong, expected, mend))
-        super().__init__(f"{self.wrong} {self.expected} {self.mend}")
+        super().__init__(f"{self.wrong} Expected: {self.expected} {self.mend}")
 
     def __reduce__(self):
         return type(self), (self.wrong, self.expected, self.mend)
@@ -51,7 +51,7 @@ class MissingExtra(StemmaError, ImportError):
     def __init__(self, library: str, extra: str) -> None:
         super().__init__(
             f"{library} is not installed",
-            f"this needs the extra `{extra}`",
+            f"the extra `{extra}`",
             f'pip install "stemma-nlp[{extra}]"',
         )
 

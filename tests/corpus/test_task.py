@@ -52,7 +52,7 @@ def test_encodings_and_compression(tmp_path: Path) -> None:
         ("1\tgood\n0\tbad\n", r"line 1: no column 'label' and 'text' in '1\\tgood'.*add that header"),
         ("label,text\n1,good\n", r"commas and no tab.*TSV"),
         ("label\tbody\n1\tgood\n", r"no column 'text'.*rename the columns"),
-        ("label\ttext\n1\tgood\n0\tbad\tworse\n", r"t.tsv, line 3: 3 cells\. 2 cells.*tab inside a text as a space"),
+        ("label\ttext\n1\tgood\n0\tbad\tworse\n", r"t.tsv, line 3: 3 cells\. Expected: 2 cells.*tab inside a text as a space"),
         ("label\ttext\n1\tgood\n0 bad\n", r"line 3: 1 cells.*one tab each"),
         ("label\ttext\n1\tgood\n\tbad\n", r"line 3: the cell 'label' is empty.*fill it in"),
         ("label\ttext\n1\tgood\n0\t \n", r"line 3: the cell 'text' is empty"),

@@ -189,19 +189,20 @@ class _Parser:
             yield block.line + index, line, blank
 
     def _find_faults(self) -> None:
-        """Reports the bytes that are not in the encoding."""
+        """Reports each line's first byte that is not in the encoding."""
         text = self.block.text
         if text.isascii():
             return
-        for count, match in enumerate(FAULTY.finditer(text)):
-            if count == _LISTED:
-                break
-            at = match.start()
-            start = text.rfind("\n", 0, at) + 1
+        told = 0
+        match = FAULTY.search(text)
+        while match and told < _LISTED:
+            at, told = match.start(), told + 1
+            start, end = text.rfind("\n", 0, at) + 1, text.find("\n", at)
             number = self.block.line + text.count("\n", 0, at)
             around = text[max(0, at - 4000) : at + 4000]
             where = f"{self.block.source}, line {number}"
             self._problem(invalid_byte(where, self.config.encoding, text[start : at + 1], at - start, around))
+            match = FAULTY.search(text, end) if end >= 0 else None
 
     def _problem(self, error: DataError) -> None:
         if self.config.invalid == "error":
