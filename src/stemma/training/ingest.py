@@ -100,7 +100,7 @@ def _new_folders(home: Path) -> Iterator[None]:
 def _alone(lock: Path) -> Iterator[None]:
     """Waits while another process builds here: what it built is then found, not built again."""
     with lock.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        fcntl.lockf(file, fcntl.LOCK_EX)  # of this process alone: a forked reader that outlives it holds nobody up
         yield
 
 
