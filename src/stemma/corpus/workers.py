@@ -1,14 +1,17 @@
 """Runs a function over a stream of jobs in several processes; results come back in the order of the jobs."""
 
+import os
 import signal
 import sys
+import threading
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from itertools import chain, islice
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
+from multiprocessing.connection import wait
 from typing import TypeVar
 
 from stemma.errors import BudgetError
@@ -42,12 +45,25 @@ def ordered_map(function: Callable[[Job], Result], jobs: Iterable[Job], workers:
 def _pool(workers: int) -> ProcessPoolExecutor:
     # Forked children start at once and need no `if __name__ == "__main__"` in the user's script; they run
     # nothing but reading code, so the threads that the parent may have do not matter to them.
-    pool = ProcessPoolExecutor(workers, get_context("fork" if sys.platform == "linux" else None), initializer=_ignore_interrupts)
+    pool = ProcessPoolExecutor(workers, get_context("fork" if sys.platform == "linux" else None), initializer=_start)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # "multi-threaded, use of fork()"
         pool.submit(int).result()
     return pool
 
 
-def _ignore_interrupts() -> None:
+def _start() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
+    end_with_parent()
+
+
+def end_with_parent() -> None:
+    """Ends this worker process when its parent is gone: one whose parent was killed would wait for work for ever."""
+    parent = parent_process()
+    assert parent is not None, "called in a worker process"
+
+    def watch() -> None:
+        wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()

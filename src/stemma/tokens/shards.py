@@ -7,18 +7,17 @@ facts and checksum, written last: a shard without it was not finished.
 import hashlib
 import os
 import sys
-import threading
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from multiprocessing import get_context, parent_process
-from multiprocessing.connection import wait
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 
 from stemma.corpus.document import Document
+from stemma.corpus.workers import end_with_parent
 from stemma.tokens.files import read_json, write_json, write_whole
 from stemma.tokens.store import checksum
 from stemma.tokens.tokenizer import Tokenizer
@@ -133,17 +132,9 @@ _worker: tuple[Tokenizer, Path]
 
 def _start(tokenizer: str, folder: str) -> None:
     global _worker  # one tokenizer a process: loading it for each shard would cost more than encoding
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_with_parent()
     os.environ["TOKENIZERS_PARALLELISM"] = "false"  # the processes are the parallelism
     _worker = Tokenizer.load(tokenizer), Path(folder)
-
-
-def _end_with_parent() -> None:
-    """A worker whose parent was killed would wait for work for ever."""
-    parent = parent_process()
-    if parent is not None:
-        wait([parent.sentinel])
-        os._exit(1)
 
 
 def _work(shard: Shard) -> Path:

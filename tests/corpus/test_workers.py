@@ -1,0 +1,40 @@
+"""Worker processes that read the corpus."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+SCRIPT = """
+import os, time
+from stemma.corpus.workers import ordered_map
+
+def work(job):
+    print(os.getpid(), flush=True)
+    time.sleep(0.2)
+
+list(ordered_map(work, range(10_000), 2))
+"""
+
+
+def gone(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    with open(f"/proc/{pid}/stat", encoding="ascii") as file:
+        return file.read().rsplit(")", 1)[1].split()[0] == "Z"  # ended, and nobody has asked for its exit code yet
+
+
+def test_readers_end_with_a_parent_that_is_killed():
+    with subprocess.Popen([sys.executable, "-c", SCRIPT], stdout=subprocess.PIPE, text=True) as process:
+        readers = set()
+        while len(readers) < 2:
+            readers.add(int(process.stdout.readline()))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        deadline = time.monotonic() + 30
+        while not all(map(gone, readers)):
+            assert time.monotonic() < deadline, "the readers outlive their parent"
+            time.sleep(0.05)
