@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 SCRIPT = """
 import os, time
@@ -23,8 +24,8 @@ def gone(pid):
         os.kill(pid, 0)
     except ProcessLookupError:
         return True
-    with open(f"/proc/{pid}/stat", encoding="ascii") as file:
-        return file.read().rsplit(")", 1)[1].split()[0] == "Z"  # ended, and nobody has asked for its exit code yet
+    state = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rsplit(")", 1)[1].split()[0]
+    return state == "Z"  # ended, and nobody has asked for its exit code yet
 
 
 def test_readers_end_with_a_parent_that_is_killed():
