@@ -43,7 +43,7 @@ from transformers_trainer import Stepwise, grouped, make_collator, make_model
 
 CPU = torch.device("cpu")
 ROUNDS = 7
-QUICK_SECONDS = 175  # of training, for each generation
+QUICK_SECONDS = 230  # of training, for each generation
 EVALUATED_TOKENS = 16_384
 
 

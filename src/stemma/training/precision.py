@@ -6,6 +6,7 @@ from typing import Literal
 import torch
 
 from stemma.errors import UsageError
+from stemma.layers.memory import forget_old_shapes
 from stemma.training.settings import Device, Precision
 
 
@@ -20,6 +21,7 @@ def choose_device(asked: Device, local: int = 0) -> torch.device:
 
 def choose_precision(asked: Precision, device: torch.device) -> Literal["fp32", "bf16"]:
     """fp32, or bf16 autocast where this machine multiplies faster in it (some CPUs are 20x slower)."""
+    forget_old_shapes()
     if asked != "auto":
         return asked
     if device.type == "cuda":
