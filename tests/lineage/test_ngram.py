@@ -96,11 +96,12 @@ def novel(rng: np.random.Generator, types: int, sentences: int = 400) -> list[li
 
 
 class TestSumsToOne:
-    @pytest.mark.parametrize("method", ["mkn", "kn", "abs", "katz", "add-k", "mle"])
-    @pytest.mark.parametrize("prune", [(), (0, 1, 2)])
+    @pytest.mark.parametrize(
+        ("method", "prune"),
+        [(method, ()) for method in ("mkn", "kn", "abs", "katz", "add-k", "mle")]
+        + [(method, (0, 1, 2)) for method in ("mkn", "kn", "abs", "katz")],  # the other two cannot prune
+    )
     def test_random_histories(self, method, prune):
-        if prune and method in ("add-k", "mle"):
-            pytest.skip("these methods cannot prune")
         rng = np.random.default_rng(7)
         network, ids = learnt(novel(rng, 90), order=4, method=method, prune=prune, precision="double")
         for _ in range(60):
