@@ -34,6 +34,7 @@ class Processes:
 
     def __init__(self) -> None:
         self._children: set[subprocess.Popen[str]] = set()
+        self._stopped = False
 
     def __call__(self, plan: Plan, generation: str, corpus_key: str, report: Report) -> int:
         """The exit code of the generation's process, whose facts are passed on."""
@@ -45,6 +46,8 @@ class Processes:
         pipe = subprocess.PIPE
         with subprocess.Popen(words, stdin=pipe, stdout=pipe, text=True, encoding="utf-8", env=env) as child:
             self._children.add(child)
+            if self._stopped:  # between this generation's turn and its process
+                child.terminate()
             assert child.stdout is not None
             for line in child.stdout:
                 report(Fact(**json.loads(line)))
@@ -54,6 +57,7 @@ class Processes:
 
     def stop(self) -> None:
         """A Ctrl-C reached the children as well, a SIGTERM the parent alone; either way they save first."""
+        self._stopped = True
         for child in list(self._children):
             child.terminate()
 
