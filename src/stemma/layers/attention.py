@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
+from stemma.layers.dense import Dense, dense
 from stemma.layers.dropout import keep_mask
 from stemma.layers.precision import product_type
 from stemma.layers.wanted import Wanted
@@ -140,6 +141,19 @@ class _Explicit(torch.autograd.Function):
         return (d_scores @ k).mul_(ctx.scale), d_scores.transpose(-2, -1) @ q, d_v, None, None
 
 
+class _Heads(torch.autograd.Function):
+    """(B, T, parts, H, K) as `parts` tensors (B, H, T, K), whose gradients are copied once into their common place."""
+
+    @staticmethod
+    def forward(ctx, x):  # type: ignore[no-untyped-def]
+        return tuple(part.transpose(1, 2) for part in x.unbind(2))
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, *d_parts):  # type: ignore[no-untyped-def]
+        return torch.stack([part.transpose(1, 2) for part in d_parts], 2)
+
+
 def attention_weights(q: Float[Tensor, "B H T K"], k: Float[Tensor, "B H S K"], mask: Mask) -> Float[Tensor, "B H T S"]:
     """softmax(q k' / sqrt(K)): rows sum to one over the allowed keys. For heat maps and for the explicit path."""
     scores = (q * (1 / math.sqrt(q.shape[-1]))) @ k.transpose(-2, -1)
@@ -172,8 +186,8 @@ class SelfAttention(nn.Module):
     def __init__(self, width: int, heads: int, dropout: float, path: Path = "sdpa") -> None:
         super().__init__()
         self.heads, self.dropout, self.path = heads, dropout, path
-        self.qkv = nn.Linear(width, 3 * width)  # rows: all queries, all keys, all values
-        self.out = nn.Linear(width, width)
+        self.qkv = Dense(width, 3 * width)  # rows: all queries, all keys, all values
+        self.out = Dense(width, width)
 
     def forward(self, x: Float[Tensor, "B T D"], mask: Mask, cache: Cache | None = None, layer: int = 0) -> Float[Tensor, "B T D"]:
         q, k, v = self._heads(self.qkv(x), 3)
@@ -184,15 +198,15 @@ class SelfAttention(nn.Module):
     def at(self, wanted: Wanted, x: Float[Tensor, "B T D"], mask: Mask) -> Float[Tensor, "N D"]:
         """What `forward` gives at the wanted positions, computed for these queries alone."""
         D = x.shape[-1]
-        (q,) = self._heads(F.linear(wanted.rows(x), self.qkv.weight[:D], self.qkv.bias[:D]), 1)
-        k, v = self._heads(F.linear(x, self.qkv.weight[D:], self.qkv.bias[D:]), 2)
+        (q,) = self._heads(dense(wanted.rows(x), self.qkv.weight[:D], self.qkv.bias[:D]), 1)
+        k, v = self._heads(dense(x, self.qkv.weight[D:], self.qkv.bias[D:]), 2)
         context = self._attend(q, k, v, mask.at(wanted)).flatten(2)  # (B, M, D)
         return self.out(context[wanted.real])
 
-    def _heads(self, x: Tensor, parts: int) -> Tensor:
+    def _heads(self, x: Tensor, parts: int) -> tuple[Tensor, ...]:
         """`parts` tensors (B, H, T, K) out of (B, T, parts D)."""
         B, T, D = x.shape
-        return x.view(B, T, parts, self.heads, D // parts // self.heads).permute(2, 0, 3, 1, 4)
+        return _Heads.apply(x.view(B, T, parts, self.heads, D // parts // self.heads))
 
     def _attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Mask) -> Tensor:
         return attend(q, k, v, mask, self.dropout if self.training else 0.0, self.path)

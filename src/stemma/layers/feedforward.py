@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
+from stemma.layers.dense import Dense
+
 Activation = Literal["gelu", "gelu_tanh"]
 
 SLOPE, CUBIC = 2 * math.sqrt(2 / math.pi), 0.044715  # 0.5 (1 + tanh(u)) = sigmoid(2 u), u = sqrt(2 / pi) (x + 0.044715 x^3)
@@ -61,8 +63,8 @@ class FeedForward(nn.Module):
     def __init__(self, width: int, inner: int, activation: Activation) -> None:
         super().__init__()
         self.activation = activation
-        self.up = nn.Linear(width, inner)
-        self.down = nn.Linear(inner, width)
+        self.up = Dense(width, inner)
+        self.down = Dense(inner, width)
 
     def forward(self, x: Float[Tensor, "*shape D"]) -> Float[Tensor, "*shape D"]:
         return self.down(activate(self.up(x), self.activation))

@@ -22,6 +22,7 @@ from torch.nn import functional as F
 from stemma.config import Positive, Share
 from stemma.errors import DataError, UsageError
 from stemma.layers.attention import Mask, Path, SelfAttention, block_mask
+from stemma.layers.dense import Dense
 from stemma.layers.dropout import Dropout
 from stemma.layers.feedforward import FeedForward, activate
 from stemma.layers.loss import Loss, cross_entropy
@@ -77,7 +78,7 @@ class MaskedHead(nn.Module):
     def __init__(self, config: Config, vocab_size: int) -> None:
         super().__init__()
         self.activation = config.activation
-        self.dense = nn.Linear(config.width, config.width)
+        self.dense = Dense(config.width, config.width)
         self.norm = nn.LayerNorm(config.width, eps=EPS)
         self.bias = nn.Parameter(torch.zeros(vocab_size))
 
