@@ -1,6 +1,8 @@
 """The whole of transfer on tiny runs: modes, selection, seeds, report, saving."""
 
+import dataclasses
 import hashlib
+import itertools
 
 import numpy as np
 import pytest
@@ -49,6 +51,23 @@ def test_moving_modes_leave_the_run_as_it_was(run, train_examples, dev_examples,
     assert facts["parameters"]["trained"] <= facts["parameters"]["total"]
     assert bool(facts["loaded"]) == (mode == "finetune")
     assert "masked_head.bias" not in facts["loaded"] or "masked_head.bias" in facts["unused"]
+
+
+def test_gradual_unfreezing_moves_one_more_layer_an_epoch(bert, train_examples):
+    """The head alone, then the top block, the next ones, and the embeddings last; never a tensor before its turn."""
+    before = sums(bert.network)
+    moved: list[set[str]] = []
+    for epochs in range(1, 6):
+        config = dataclasses.replace(FAST, seeds=(1,), budget=1, epochs=epochs, unfreeze=1.0, weight_decay=0.1)
+        result = finetune(bert, train=train_examples, config=config)
+        after = result._model.arrays()
+        network = {name: hashlib.sha256(array.tobytes()).hexdigest() for name, array in after.items() if not name.startswith("task.")}
+        moved.append({name for name, digest in network.items() if digest != before[name]})
+        assert not moved[-1] & set(result.facts["frozen"])
+    assert moved[0] == set()
+    assert {name.split(".")[1] for name in moved[1] if name.startswith("blocks.")} == {"2"} and "pooler.weight" in moved[1]
+    assert all(fewer < more for fewer, more in itertools.pairwise(moved))
+    assert "tokens.weight" not in moved[3] and "tokens.weight" in moved[4]
 
 
 def test_the_task_is_learnt_by_moving(train_examples, dev_examples, run):

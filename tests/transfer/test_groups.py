@@ -50,6 +50,12 @@ def test_freeze_leaves_the_top(bert):
         groups.freeze(network, 4)
 
 
+def test_unfreezing_goes_from_the_top_to_the_embeddings():
+    assert [groups.moving_after(e, 1, 3, None) for e in (0, 0.9, 1, 2, 3.5, 4, 9)] == [0, 0, 1, 2, 3, None, None]
+    assert [groups.moving_after(e, 0.5, 3, 2) for e in (0, 0.5, 1, 5)] == [0, 1, 2, 2]  # never more than may move
+    assert groups.moving_after(0, 0, 3, None) is None and groups.moving_after(0, 0, 3, 1) == 1
+
+
 def test_redraw_changes_the_named_tensors_alone(bert):
     network, other = fresh(bert, 1), fresh(bert, 2)
     before = {name: p.detach().clone() for name, p in network.named_parameters()}

@@ -139,9 +139,12 @@ class Descent:
         )
         split = groups.parameter_groups(model, model.backbone, config.layer_decay, config.weight_decay)
         learner = Backprop(model, loop, self._device, self._precision, Ranks(), split)
-        losses = []
+        losses, epoch = [], batches.steps_in_epoch(0) / batches.parts
+        transferred["frozen"] = self._freeze(model, 0.0)
         for fact in train(learner, batches, loop, steps, Progress(), Ranks()):
             losses.append(fact.loss)
+            if config.unfreeze:
+                transferred["frozen"] = self._freeze(model, fact.step / epoch)
             if told:
                 told(fact)
         facts = {
@@ -163,17 +166,28 @@ class Descent:
         return Moved(model.to(self._device), self._precision, self._pad, self._config.batch_tokens, facts)
 
     def _model(self, classes: int, seed: int) -> tuple[Classifying, dict[str, Any]]:
-        """The network to move, and which of its tensors were loaded, drawn anew, frozen."""
+        """The network to move, and which of its tensors were loaded and which drawn anew."""
         config, scratch = self._config, self._config.mode == "scratch"
         backbone = fresh(self._run, seed_for(seed, "network")) if scratch else copy.deepcopy(self._run.network)
         torch.manual_seed(seed_for(seed, "head"))
         new = groups.redraw(backbone, fresh(self._run, seed_for(seed, "network")), config.redraw) if config.redraw and not scratch else []
         model = Classifying(backbone, classes, config.dropout, config.auxiliary)
-        frozen = groups.freeze(model.backbone, None if config.moving < 0 or scratch else config.moving)
+        groups.freeze(model.backbone, self._most)
         names = [name for name, _ in model.backbone.named_parameters()]
         grown = ["3 rows of the token table"] if self._pooling == "classify token" else []
         loaded = [] if scratch else [name for name in names if name not in new]
-        return model, {"loaded": loaded, "new": (names if scratch else new) + grown + ["head.weight", "head.bias"], "frozen": frozen}
+        return model, {"loaded": loaded, "new": (names if scratch else new) + grown + ["head.weight", "head.bias"]}
+
+    @property
+    def _most(self) -> int | None:
+        """The top blocks that may move; None: everything."""
+        return None if self._config.moving < 0 or self._config.mode == "scratch" else self._config.moving
+
+    def _freeze(self, model: Classifying, epochs: float) -> list[str]:
+        """Fixes what does not move after so many epochs, and names it."""
+        every = 0.0 if self._config.mode == "scratch" else self._config.unfreeze
+        _, layers = groups.depths(model.backbone)
+        return groups.freeze(model.backbone, groups.moving_after(epochs, every, layers, self._most))
 
     def _counted(self, model: Classifying, batches: TaskBatches) -> dict[str, Any]:
         """Parameters that the loss reaches: pre-training heads that the task does not use count for nothing."""

@@ -1,4 +1,4 @@
-"""Which tensors move and how fast: depth of each parameter, freezing, redrawing, layer-wise rates.
+"""Which tensors move and how fast: depth of each parameter, freezing and its end, redrawing, layer-wise rates.
 
 A network's parameters are registered in the order of the flow: what stands before its first numbered
 block is depth 0 (embeddings), block i is depth i + 1, what comes after the last block (a pooler) and
@@ -69,6 +69,17 @@ def freeze(backbone: nn.Module, moving: int | None) -> list[str]:
         parameter.requires_grad_(not fixed)
         frozen += [name] if fixed else []
     return frozen
+
+
+def moving_after(epochs: float, every: float, layers: int, most: int | None) -> int | None:
+    """How many top blocks move after so many epochs of gradual unfreezing (Howard & Ruder 2018, section 3.3).
+
+    For `every` epochs the head alone; then one block more each time, the embeddings last. At most `most` blocks (None:
+    everything); `every` 0: all of these from the start.
+    """
+    most_steps = layers + 1 if most is None else most  # the embeddings are one step more
+    reached = min(most_steps, int(epochs / every)) if every else most_steps
+    return None if reached > layers else reached
 
 
 def redraw(backbone: nn.Module, fresh: nn.Module, top: int) -> list[str]:

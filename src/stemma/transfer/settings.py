@@ -37,6 +37,7 @@ class Config:
     auxiliary: NonNegative = 0.0  # weight of the language-model loss beside the task's (Radford 2018: 0.5)
     layer_decay: Annotated[float, Gt(0), Le(1)] = 1.0  # rate of a layer over that of the one above
     moving: int = -1  # top layers that move when fine-tuning; -1: all of them and the embeddings
+    unfreeze: NonNegative = 0.0  # epochs from one layer's start to the next, the head first (Howard & Ruder 2018); 0: all at once
     redraw: Natural = 0  # top layers drawn anew before fine-tuning (Zhang 2021: helps on few examples)
     layers: tuple[int, ...] = ()  # frozen: whose states are read, 0 = embeddings, -1 = last; empty: the last four
     order: Annotated[int, Ge(1), Le(5)] = 2  # n-grams of the task text, for counting generations
