@@ -1,4 +1,4 @@
-"""Similarity, analogies and neighbours against hand-made vectors and against scipy and gensim's rules."""
+"""Similarity and analogies against hand-made vectors and against scipy and gensim's rules."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stemma.errors import DataError
-from stemma.evaluation.similarity import Question, analogies, neighbours, read_analogies, read_pairs, similarity, spearman
+from stemma.evaluation.similarity import Question, analogies, read_analogies, read_pairs, similarity, spearman
 
 WORDS = ["<unk>", "king", "queen", "man", "woman", "北京", "上海", "apple"]
 FIND = {word: row for row, word in enumerate(WORDS)}.get
@@ -67,12 +67,6 @@ def test_answers_are_gensims(method):
         best = ask(positive=[names[b], names[c]], negative=[names[a]], topn=1)[0][0]
         question = [Question("s", names[a], names[b], names[c], best)]
         assert analogies(vectors, dict(zip(names, range(60), strict=True)).get, question, method).total.correct == 1
-
-
-def test_neighbours_leave_out_the_word_itself_and_rows_of_zeros():
-    assert WORDS[neighbours(VECTORS, 5, 2)[0][0]] == "上海"
-    assert {row for row, _ in neighbours(VECTORS, 5, 50)} == {1, 2, 3, 4, 6, 7}
-    assert neighbours(VECTORS, np.array([0.0, 0, 0, 1]), 1)[0][0] in (5, 6)
 
 
 def test_files_are_read_and_bad_lines_named(tmp_path, shared_data):

@@ -53,12 +53,12 @@ def _perplexity(run: Run, paths: Sequence[str]) -> dict[str, Any]:
 
 def _similarity(run: Run, paths: Sequence[str]) -> dict[str, Any]:
     pairs = [pair for path in paths for pair in read_pairs(path)]
-    found = similarity(_table(run), run.tokenizer.id, pairs).as_dict()
+    found = similarity(run.word_vectors(), run.tokenizer.id, pairs).as_dict()
     return {"rho": {"value": found.pop("rho"), "low": found.pop("low"), "high": found.pop("high")}, **found}
 
 
 def _analogies(run: Run, paths: Sequence[str]) -> dict[str, Any]:
-    return analogies(_table(run), run.tokenizer.id, [question for path in paths for question in read_analogies(path)]).as_dict()
+    return analogies(run.word_vectors(), run.tokenizer.id, [question for path in paths for question in read_analogies(path)]).as_dict()
 
 
 def _senses(run: Run, paths: Sequence[str]) -> dict[str, Any]:
@@ -68,11 +68,6 @@ def _senses(run: Run, paths: Sequence[str]) -> dict[str, Any]:
     layers = {f"layer {n}": accuracy for n, accuracy in enumerate(found["layers"])}
     counts = {"occurrences": len(test), "left_out": found["without_vector"]}
     return {"majority": senses.majority(train, test), "probes": probes, "layers": layers, **counts}
-
-
-def _table(run: Run) -> np.ndarray:
-    """The word vectors (V D)."""
-    return run.folder.tensors()["input"]
 
 
 _MEASURED = {"perplexity": _perplexity, "similarity": _similarity, "analogies": _analogies, "senses": _senses}

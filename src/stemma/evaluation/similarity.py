@@ -1,4 +1,4 @@
-"""What word vectors know by themselves: similarity judged by people, analogies, nearest neighbours.
+"""What word vectors know by themselves: similarity judged by people, analogies.
 
 Pure NumPy over a table of vectors and a `find` that gives a word's row, or None. A word that is not found
 as written is tried in lower case; pairs and questions with a word that has no vector are left out and told.
@@ -14,6 +14,7 @@ from typing import Literal
 import numpy as np
 
 from stemma.errors import DataError
+from stemma.layers.neighbours import unit_rows
 
 Find = Callable[[str], int | None]
 Pair = tuple[str, str, float]
@@ -104,7 +105,7 @@ def similarity(vectors: np.ndarray, find: Find, pairs: Sequence[Pair], resamples
 
     Raises DataError when fewer than three pairs have both vectors: a correlation would say nothing.
     """
-    unit, rows = _unit(vectors), _finder(vectors, find)
+    unit, rows = unit_rows(vectors), _finder(vectors, find)
     found = [(rows(a), rows(b), score) for a, b, score in pairs]
     missing = sorted({word for (a, b, _), (i, j, _) in zip(pairs, found, strict=True) for word, row in ((a, i), (b, j)) if row is None})
     known = [(i, j, score) for i, j, score in found if i is not None and j is not None]
@@ -146,7 +147,7 @@ def analogies(
     The words a, b, c are never answers. `restrict` keeps the first rows only (the most frequent words).
     """
     vectors = vectors[:restrict]
-    unit, rows = _unit(vectors), _finder(vectors, find)
+    unit, rows = unit_rows(vectors), _finder(vectors, find)
     tallies: dict[str, Section] = {}
     known: list[tuple[str, tuple[int, ...]]] = []
     for q in questions:
@@ -163,17 +164,6 @@ def analogies(
     return Analogies(method, tallies)
 
 
-def neighbours(vectors: np.ndarray, query: int | np.ndarray, k: int = 10) -> list[tuple[int, float]]:
-    """The `k` rows of highest cosine with a row (itself left out) or with a vector (D), rows of zeros never."""
-    unit = _unit(vectors)
-    vector = unit[query] if np.ndim(query) == 0 else query / max(float(np.linalg.norm(query)), 1e-12)
-    cosine = np.where(unit.any(axis=1), unit @ vector, -np.inf)
-    if np.ndim(query) == 0:
-        cosine[query] = -np.inf
-    order = np.argsort(-cosine, kind="stable")[:k]
-    return [(int(row), float(cosine[row])) for row in order if np.isfinite(cosine[row])]
-
-
 def _answers(unit: np.ndarray, trained: np.ndarray, asked: np.ndarray, method: str, eps: float) -> np.ndarray:
     a, b, c = (unit[asked[:, n]] for n in range(3))
     if method == "mul":
@@ -184,11 +174,6 @@ def _answers(unit: np.ndarray, trained: np.ndarray, asked: np.ndarray, method: s
     scores[:, ~trained] = -np.inf
     np.put_along_axis(scores, asked, -np.inf, axis=1)
     return scores.argmax(axis=1)
-
-
-def _unit(vectors: np.ndarray) -> np.ndarray:
-    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return (vectors / np.where(norms > 0, norms, 1)).astype(np.float32)
 
 
 def _finder(vectors: np.ndarray, find: Find) -> Find:

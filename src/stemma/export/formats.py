@@ -37,7 +37,7 @@ def _arpa(run: Run, path: Path) -> list[Path]:
 
 def _word_vectors(run: Run, path: Path) -> list[Path]:
     """word2vec's text format, which gensim and many others read; words that were never trained are left out."""
-    vectors = run.folder.tensors()["input"]
+    vectors = run.word_vectors()
     trained = np.flatnonzero(np.any(vectors, axis=1))
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".aside.{path.name}")

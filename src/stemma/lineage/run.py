@@ -11,6 +11,7 @@ import numpy as np
 from stemma.checkpoint import RunFolder
 from stemma.config import resolve
 from stemma.errors import DataError, UsageError
+from stemma.layers.neighbours import neighbours, unit_rows
 from stemma.lineage import reading
 from stemma.lineage.table import Ability, Generation, find
 from stemma.tokens.tokenizer import Tokenizer
@@ -165,7 +166,16 @@ class Run:
                 "a word that the corpus has often enough",
                 "try another form of it, or lower tokenizer.min_count",
             )
-        return [(self.tokenizer.token(i), cosine) for i, cosine in self.network.nearest(index, k)]
+        return [(self.tokenizer.token(i), cosine) for i, cosine in neighbours(self._unit_vectors, index, k)]
+
+    def word_vectors(self) -> np.ndarray:
+        """One vector a word of the vocabulary, in the order of ids (V D); zeros for words that were never trained."""
+        self._needs("nearest")
+        return self.network.word_vectors()
+
+    @cached_property
+    def _unit_vectors(self) -> np.ndarray:
+        return unit_rows(self.word_vectors())
 
     def _needs(self, ability: Ability) -> None:
         if ability not in self.row.abilities:

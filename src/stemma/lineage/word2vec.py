@@ -30,7 +30,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from stemma.config import NonNegative, Positive
-from stemma.errors import DataError, UsageError
+from stemma.errors import DataError
 from stemma.layers.loss import Loss
 from stemma.lineage import word2vec_blocks as blocks
 from stemma.lineage import word2vec_kernels as kernels
@@ -140,18 +140,9 @@ class Word2Vec(nn.Module):
         """Ids and types of a text or a pair; no special is added."""
         return [*ids, *(other or ())], [0] * len(ids) + [1] * len(other or ())
 
-    def nearest(self, query: int | Tensor, k: int = 10) -> list[tuple[int, float]]:
-        """The `k` words of highest cosine with a word's id, itself left out, or with a vector (D)."""
-        rows = self.input.detach()
-        trained = rows.norm(dim=1) > 0
-        if isinstance(query, int) and not (0 <= query < len(rows) and trained[query]):
-            raise UsageError(f"word {query} has no vector", "a word seen in training", "ask for another word")
-        vector = rows[query] if isinstance(query, int) else query
-        cosine = F.cosine_similarity(rows, vector[None], dim=1).masked_fill(~trained, -torch.inf)
-        if isinstance(query, int):
-            cosine[query] = -torch.inf
-        best = cosine.topk(min(k, int(torch.isfinite(cosine).sum())))
-        return list(zip(best.indices.tolist(), best.values.tolist(), strict=True))
+    def word_vectors(self) -> np.ndarray:
+        """The vectors (V D) that words are compared by."""
+        return self.input.detach().cpu().numpy()
 
     def _weights(self) -> Tensor:
         weights = self.counts.double() ** self.config.power * (self.counts > 0)
