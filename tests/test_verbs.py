@@ -22,6 +22,7 @@ CHINESE = ["今天天气很好。", "我们去公园看花。", "公园里的花
 SIZES = ["model.width=20", "heads=2", "inner=24", "max_length=24", "vocab_size=300", "batch_tokens=128", "precision=fp32"]
 SETTINGS = {
     "ngram": ["order=3"],
+    "nnlm": ["model.width=12", "model.inner=16", "min_count=1", "training.steps=60", "batch_tokens=128", "precision=fp32"],
     "word2vec": ["model.width=12", "min_count=1", "training.steps=60"],
     "gpt": [*SIZES, "training.steps=3"],
     "bert": [*SIZES, "training.steps=3"],
@@ -107,14 +108,14 @@ def test_predict_labels_lines_from_anywhere(shop, capsys, monkeypatch, tmp_path)
     assert rows(capsys, "predict", shop / "languages")[0]["label"] == "zh"
 
 
-@pytest.mark.parametrize("name", ["gpt", "bert", "word2vec", "languages"])
+@pytest.mark.parametrize("name", ["gpt", "bert", "nnlm", "word2vec", "languages"])
 def test_embed_gives_one_vector_a_text(shop, capsys, name):
     found = rows(capsys, "embed", shop / name, "--text", "the cat", "--text", "", "--text", "🙂 花")
     assert len(found) == 3
     assert len({len(row["vector"]) for row in found}) == 1
 
 
-@pytest.mark.parametrize("name", ["ngram", "gpt"])
+@pytest.mark.parametrize("name", ["ngram", "nnlm", "gpt"])
 def test_score_tells_the_likely_from_the_unlikely(shop, capsys, name):
     found = rows(capsys, "score", shop / name, "--text", "the cat sat on the mat .", "--text", "花 mat the 天 on cat .")
     assert {"nats", "tokens", "perplexity", "characters", "bits_per_character", "unknown"} <= found[0].keys()
@@ -125,9 +126,12 @@ def test_generate_depends_on_its_seed_alone(shop, capsys):
     once = rows(capsys, "generate", shop / "gpt", "--text", "the", "--length", "5", "--seed", "4")
     assert once == rows(capsys, "generate", shop / "gpt", "--text", "the", "--length", "5", "--seed", "4")
     assert rows(capsys, "generate", shop / "ngram", "--length", "3")[0]["prompt"] == ""
+    assert "<" not in rows(capsys, "generate", shop / "nnlm", "--text", "the", "--length", "30", "--seed", "4")[0]["text"]
 
 
 def test_nearest_and_fill(shop, capsys):
+    found = rows(capsys, "nearest", shop / "nnlm", "cat", "--k", "50")[0]["nearest"]
+    assert not {"cat", "<unk>", "<s>", "</s>"} & {row["word"] for row in found}
     assert len(rows(capsys, "nearest", shop / "word2vec", "cat", "花", "--k", "3")[1]["nearest"]) == 3
     masks = rows(capsys, "fill", shop / "bert", "--text", "the [MASK] sat on the [MASK] .", "--k", "2")[0]["masks"]
     assert [len(mask) for mask in masks] == [2, 2]

@@ -109,13 +109,15 @@ class Run:
     def score_documents(self, documents: Sequence[Sequence[str]]) -> list[Score]:
         """The surprise at each document, given as its sentences.
 
-        A counting model reads sentence by sentence; the others carry the context on from one sentence
-        to the next. Texts longer than the model's window are read in windows that overlap by half.
+        Counting models and NNLM read sentence by sentence, as they learn; the others carry the context on from one
+        sentence to the next. Texts longer than the model's window are read in windows that overlap by half.
         """
         self._needs("score")
         encoded = iter(self.tokenizer.encode_batch([sentence for document in documents for sentence in document]))
         ids = [[next(encoded) for _ in document] for document in documents]
-        read = self._by_sentences if self.row.learns == "count" else self._by_documents
+        read = self._by_counts if self.row.learns == "count" else self._by_documents
+        if getattr(self.network, "by_sentence", False):
+            read = self._by_sentences
         return [
             Score(float(nats.sum()), len(nats), len(" ".join(document)), int(unknown.sum()), float(nats[unknown].sum()))
             for document, (nats, unknown) in zip(documents, read(ids), strict=True)
@@ -188,7 +190,7 @@ class Run:
         if most is not None and length > most:
             raise DataError(f"the text has {length} tokens", f"at most {most} (model.max_length)", "shorten it")
 
-    def _by_sentences(self, documents: list[list[np.ndarray]]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    def _by_counts(self, documents: list[list[np.ndarray]]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """(nats, which are unknown) of every token and sentence end, document by document."""
         scores = self.network.score([ids for document in documents for ids in document])
         first = 0
@@ -197,11 +199,22 @@ class Run:
             yield -scores.log_probs[events], scores.unknown[events]
             first += len(document)
 
+    def _by_sentences(self, documents: list[list[np.ndarray]]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """The same by a network that begins anew with each sentence."""
+        told = self._surprises([ids for document in documents for ids in document])
+        for document in documents:
+            nats, unknown = zip(*(next(told) for _ in document), strict=True)
+            yield np.concatenate(nats), np.concatenate(unknown)
+
     def _by_documents(self, documents: list[list[np.ndarray]]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """(nats, which are unknown) of every token and of the document's end, the context carried across its sentences."""
+        yield from self._surprises([np.concatenate(document) for document in documents])
+
+    def _surprises(self, texts: list[np.ndarray]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """(nats, which are unknown) of every token of each text and of its end."""
         end, lacking = [self.tokenizer.specials["eos"]], self.tokenizer.specials.get("unk")
-        flat = [np.concatenate([*document, end]).astype(np.int64) for document in documents]
-        for ids, nats in zip(flat, reading.surprises(self.network, flat), strict=True):
+        ended = [np.concatenate([ids, end]).astype(np.int64) for ids in texts]
+        for ids, nats in zip(ended, reading.surprises(self.network, ended), strict=True):
             yield nats, ids == lacking
 
 

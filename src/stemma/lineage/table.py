@@ -80,6 +80,8 @@ TABLE: tuple[Generation, ...] = (
         "the next word from n-1",
         ("score", "generate", "nearest", "embed", "transfer"),
         "word",
+        "stemma.lineage.nnlm:NNLM",
+        "stemma.objectives.previous:Previous",
     ),
     Generation(
         "word2vec",

@@ -1,0 +1,209 @@
+# ruff: noqa: F722 (axis names stand in annotations)
+"""NNLM: the neural probabilistic language model (Bengio, Ducharme, Vincent & Jauvin 2003). Parent: the n-gram model (`ngram`).
+
+What it added: a vector for each word, learnt together with the probabilities, so that what was seen of one word
+tells of those like it. What it gave up: a table look-up; every prediction weighs the whole vocabulary, and still
+sees no further back than n - 1 words. With C(w) a word's vector (section 2):
+
+    x = [C(w_t-1); C(w_t-2); ...; C(w_t-n+1)],    y = b + W x + U tanh(d + H x),    P(w_t) = softmax(y)
+
+The nearest word comes first in x, and before a sentence's start there is `<s>`, n - 1 times. Predicted are the words,
+the unknown token and `</s>`, never `<s>`. Our names: `words` is C, `hidden` is H and d, `output` is [W U] and b.
+The whole has V (1 + n m + h) + h (1 + (n - 1) m) free parameters, V (n - 1) m fewer without `direct`.
+
+Deviates: AdamW on batches of sentences, where the paper descends example by example; its weight decay is decoupled
+and shrinks all of C, H, U and W at each step, rows that the batch does not touch included. Deviates: `output` may be
+`sampled` or `hierarchical`, which came later; the first trains an approximation and scores by the whole softmax, the
+second is another exact model. The biases begin at the words' frequencies and W, U at 0: the first guess is the
+unigram model.
+
+B batch, T positions, C words of context, M width of a vector, X numbers that feed the output, N predictions, V vocabulary.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from stemma.config import Natural, NonNegative, Positive
+from stemma.errors import DataError
+from stemma.layers.hierarchical import Paths, log_probabilities, path_surprisal
+from stemma.layers.loss import Loss, cross_entropy, surprisal
+from stemma.layers.sampled import Proposal, sampled_cross_entropy
+from stemma.layers.sampling import sample
+from stemma.objectives.previous import sentence_marks
+from stemma.tokens.settings import TokenFacts
+
+Tensors = dict[str, Tensor]
+SENTENCE_TOKENS = 20  # the counts of a corpus leave its sentence ends out: taken as one in so many words, to begin with
+
+
+@dataclass(frozen=True)
+class Config:
+    """Defaults are the paper's for the AP News corpus (n = 6); presets/nnlm.toml has sizes for a CPU in minutes."""
+
+    context: Positive = 5  # words that are read, the paper's n - 1
+    width: Positive = 100  # numbers in a word's vector, the paper's m
+    inner: Natural = 60  # hidden units, the paper's h; 0: none
+    direct: bool = True  # connections from the vectors straight to the output, the paper's W
+    output: Literal["full", "sampled", "hierarchical"] = "full"  # the softmax: whole, sampled in training, or along a Huffman tree
+    negatives: Positive = 1024  # sampled: words drawn a step, shared by its predictions
+    power: NonNegative = 0.75  # sampled: words are drawn ~ count^power
+
+
+class NNLM(nn.Module):
+    """The feed-forward language model."""
+
+    max_length: int | None = None  # any text fits
+    by_sentence = True  # text is scored sentence by sentence, as it is learnt
+    counts: Tensor  # (V) of the corpus
+
+    def __init__(self, config: Config, tokens: TokenFacts) -> None:
+        super().__init__()
+        self.config = config
+        self.start, self.end = sentence_marks(tokens.specials)
+        self.unknown = tokens.specials.get("unk")
+        self.specials = sorted(set(tokens.specials.values()))
+        self.unpredicted = [index for index in self.specials if index not in (self.end, self.unknown)]
+        counts = np.zeros(tokens.vocab_size) if tokens.counts is None else tokens.counts
+        self.register_buffer("counts", torch.from_numpy(np.array(counts, np.int64)))
+        read = config.context * config.width
+        self.words = nn.Embedding(tokens.vocab_size, config.width)
+        self.hidden = nn.Linear(read, config.inner) if config.inner else None
+        scores = tokens.vocab_size if config.output != "hierarchical" else tokens.vocab_size - len(self.unpredicted) - 1
+        self.output = nn.Linear(read * config.direct + config.inner, scores)
+        self._initialise()
+
+    def frame(self, ids: Sequence[int], other: Sequence[int] | None = None) -> tuple[list[int], list[int]]:
+        """(`<s> ids` or `<s> ids <s> other`, types)."""
+        framed = [self.start, *ids] if other is None else [self.start, *ids, self.start, *other]
+        return framed, [0] * (len(ids) + 1) + [1] * (len(framed) - len(ids) - 1)
+
+    def loss(self, batch: Tensors) -> Loss:
+        """The mean of -log P(label_t | the words up to t) over the batch; in training, of what `output` makes of it.
+
+        Reads `ids`, `segments`, `labels` (B T); each segment is a sentence, 0 is padding.
+        """
+        asked = batch["segments"] > 0
+        labels = batch["labels"][asked]
+        if not len(labels):
+            raise DataError("a batch asks for no prediction: all of it is padding", "one token or more", "leave such batches out")
+        features = self._features(self._contexts(batch["ids"], batch["segments"])[asked])
+        if self.config.output == "hierarchical":
+            total = path_surprisal(features, self.output.weight, self.output.bias, labels, self._paths).sum()
+        elif self.config.output == "sampled" and self.training:
+            size = self.config.negatives
+            total = sampled_cross_entropy(features, self.output.weight, self.output.bias, labels, self._proposal, size)
+        else:
+            total = cross_entropy(features, self.output.weight, self._bias(), labels)
+        return Loss(total / len(labels), len(labels), {"tokens": (total.detach(), len(labels))})
+
+    @torch.no_grad()
+    def score(self, batch: Tensors) -> Float[Tensor, "B T"]:
+        """Nats of each token given those to its left in its segment; 0 at padding and at a segment's first token."""
+        ids = batch["ids"]
+        segments = batch.get("segments", torch.ones_like(ids))
+        follows = (segments[:, 1:] == segments[:, :-1]) & (segments[:, 1:] > 0)
+        features = self._features(self._contexts(ids, segments)[:, :-1][follows])
+        asked = ids[:, 1:][follows]
+        nats = torch.zeros(ids.shape, device=ids.device)
+        if self.config.output == "hierarchical":
+            nats[:, 1:][follows] = path_surprisal(features, self.output.weight, self.output.bias, asked, self._paths)
+        else:
+            nats[:, 1:][follows] = surprisal(features, self.output.weight, self._bias(), asked)
+        return nats
+
+    def encode(self, batch: Tensors) -> list[Float[Tensor, "B T M"]]:
+        """Layer 0 alone: the vectors of `ids` (B T)."""
+        return [self.words(batch["ids"])]
+
+    def word_vectors(self) -> np.ndarray:
+        """The vectors (V M) that words are compared by; zeros for the specials and for words that never occur."""
+        seen = self.counts > 0
+        seen[self.specials] = False
+        return (self.words.weight.detach() * seen[:, None]).cpu().numpy()
+
+    @torch.no_grad()
+    def log_probs(self, context: Sequence[int]) -> Float[Tensor, " V"]:
+        """log P of every token after these ids, of which the last `context` are read; -inf for what is never predicted."""
+        last = [self.start] * self.config.context + list(context)
+        features = self._features(torch.tensor([last[: -self.config.context - 1 : -1]], device=self.counts.device))
+        if self.config.output == "hierarchical":
+            return log_probabilities(features[0], self.output.weight, self.output.bias, self._paths)
+        return F.linear(features[0], self.output.weight, self._bias()).log_softmax(-1)
+
+    def generate(
+        self,
+        ids: Sequence[int],
+        length: int,
+        *,
+        temperature: float = 1.0,
+        top_k: int = 0,
+        top_p: float = 1.0,
+        generator: torch.Generator | None = None,
+    ) -> list[int]:
+        """Up to `length` new tokens after the framed prompt `ids`, until the sentence ends; never the unknown token.
+
+        `temperature` 0 takes the likeliest.
+        """
+        read, new = list(ids), list[int]()
+        while len(new) < length:
+            chances = self.log_probs(read)
+            if self.unknown is not None:
+                chances[self.unknown] = -torch.inf
+            token = sample(chances, temperature, top_k, top_p, generator)
+            if token == self.end:
+                break
+            read.append(token)
+            new.append(token)
+        return new
+
+    def _contexts(self, ids: Int[Tensor, "B T"], segments: Int[Tensor, "B T"]) -> Int[Tensor, "B T C"]:
+        """The ids at each position and before it in its segment, the nearest first; <s> before the segment's start."""
+        size = self.config.context
+        before = ids.new_full((len(ids), size - 1), self.start)
+        windows = torch.cat([before, ids], 1).unfold(1, size, 1)  # (B T C), the nearest last
+        own = torch.cat([torch.zeros_like(before), segments], 1).unfold(1, size, 1) == segments[:, :, None]
+        return windows.masked_fill(~own, self.start).flip(-1)
+
+    def _features(self, contexts: Int[Tensor, "N C"]) -> Float[Tensor, "N X"]:
+        """What the output layer reads: the vectors if `direct`, then the hidden units if there are any."""
+        x = self.words(contexts).flatten(1)  # (N C*M)
+        direct = [x] if self.config.direct else []
+        inner = [torch.tanh(self.hidden(x))] if self.hidden is not None else []
+        return torch.cat([*direct, *inner], 1) if direct or inner else x[:, :0]
+
+    def _bias(self) -> Float[Tensor, " V"]:
+        return self.output.bias.index_fill(0, torch.tensor(self.unpredicted, device=self.counts.device), -torch.inf)
+
+    def _frequencies(self) -> Int[Tensor, " V"]:
+        """How often each token is predicted in the corpus, at least once; 0 for what never is."""
+        frequencies = self.counts.clamp(min=1)
+        frequencies[self.end] = max(1, int(self.counts.sum()) // SENTENCE_TOKENS)
+        frequencies[self.unpredicted] = 0
+        return frequencies
+
+    @cached_property
+    def _proposal(self) -> Proposal:
+        return Proposal(self._frequencies().float(), self.config.power)
+
+    @cached_property
+    def _paths(self) -> Paths:
+        return Paths(self._frequencies())
+
+    def _initialise(self) -> None:
+        """Vectors N(0, 0.1), the output at the words' frequencies alone."""
+        nn.init.normal_(self.words.weight, std=0.1)
+        nn.init.zeros_(self.output.weight)
+        frequencies = self._frequencies()
+        with torch.no_grad():
+            if self.config.output == "hierarchical":
+                self.output.bias.copy_(Paths(frequencies).log_odds(frequencies))
+            else:
+                self.output.bias.copy_((frequencies.clamp(min=1) / frequencies.sum()).log())
