@@ -7,7 +7,9 @@ import torch.nn.functional as F
 
 from stemma.errors import DataError, UsageError
 from stemma.lineage.nnlm import NNLM, Config
+from stemma.lineage.run import Run
 from stemma.tokens.settings import TokenFacts
+from stemma.training.pretrain import pretrain
 
 SPECIALS = {"unk": 0, "bos": 1, "eos": 2}
 V, C, M, H = 11, 3, 4, 5
@@ -209,3 +211,19 @@ def test_errors_name_the_mend() -> None:
         NNLM(Config(), TokenFacts(V, {"eos": 0, "bos": 0}))
     with pytest.raises(DataError, match="leave such batches out"):
         network().loss({name: torch.zeros(1, 3, dtype=torch.long) for name in ("ids", "segments", "labels")})
+
+
+def test_a_run_reads_sentence_by_sentence_as_the_ngram_model_does(tmp_path) -> None:
+    corpus = tmp_path / "both.txt"
+    corpus.write_text("the cat sat on the mat\nthe dog ran home\n春眠不觉晓\n\n" * 40, encoding="utf-8")
+    words = ['tokenizer.kind="word"', "tokenizer.vocab_size=0", "tokenizer.min_count=1"]
+    runs = {
+        "nnlm": Run.open(pretrain("nnlm", corpus, out=tmp_path / "nnlm", preset="tiny", settings=[*words, "training.steps=30"]).path),
+        "ngram": Run.open(pretrain("ngram", corpus, out=tmp_path / "ngram", preset="tiny", settings=words).path),
+    }
+    first, second = "the dog sat on the log", "春眠不觉晓"
+    for run in runs.values():
+        whole, parts = run.score_documents([[first, second], [""]]), run.score([first, second, ""])
+        assert whole[0].nats == pytest.approx(parts[0].nats + parts[1].nats, rel=1e-5) and whole[1] == parts[2]
+    told = [[(s.tokens, s.unknown, s.characters) for s in run.score([first, second, ""])] for run in runs.values()]
+    assert told[0] == told[1] and told[0][0][:2] == (7, 1)  # "log" is unknown to both, and the sentence's end is asked for

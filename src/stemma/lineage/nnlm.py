@@ -33,6 +33,7 @@ from torch import Tensor, nn
 
 from stemma.config import Natural, NonNegative, Positive
 from stemma.errors import DataError
+from stemma.layers.dense import Dense
 from stemma.layers.hierarchical import Paths, log_probabilities, path_surprisal
 from stemma.layers.loss import Loss, cross_entropy, surprisal
 from stemma.layers.sampled import Proposal, sampled_cross_entropy
@@ -75,7 +76,7 @@ class NNLM(nn.Module):
         self.register_buffer("counts", torch.from_numpy(np.array(counts, np.int64)))
         read = config.context * config.width
         self.words = nn.Embedding(tokens.vocab_size, config.width)
-        self.hidden = nn.Linear(read, config.inner) if config.inner else None
+        self.hidden = Dense(read, config.inner) if config.inner else None
         scores = tokens.vocab_size if config.output != "hierarchical" else tokens.vocab_size - len(self.unpredicted) - 1
         self.output = nn.Linear(read * config.direct + config.inner, scores)
         self._initialise()
