@@ -53,7 +53,7 @@ def paper(net: NNLM) -> dict[str, np.ndarray]:
 
 
 def nats(weights: dict[str, np.ndarray], direct: bool) -> np.ndarray:
-    """-log P of each label by Bengio 2003, section 2.2, in float64; the softmax leaves out <s>."""
+    """-log P of each label by the formula of Bengio 2003, section 2, in float64; the softmax leaves out <s>."""
     found = []
     for context, label in zip(CONTEXTS, LABELS, strict=True):
         x = np.concatenate([weights["C"][word] for word in context])
