@@ -9,7 +9,10 @@ from stemma.errors import DataError, UsageError
 from stemma.lineage.nnlm import NNLM, Config
 from stemma.lineage.run import Run
 from stemma.tokens.settings import TokenFacts
+from stemma.training.learners import Backprop
 from stemma.training.pretrain import pretrain
+from stemma.training.ranks import Ranks
+from stemma.training.settings import Config as TrainingConfig
 
 SPECIALS = {"unk": 0, "bos": 1, "eos": 2}
 V, C, M, H = 11, 3, 4, 5
@@ -204,6 +207,18 @@ def test_bfloat16_is_near() -> None:
         exact = net.loss(batch()).mean.item()
         with torch.autocast("cpu", torch.bfloat16):
             assert net.loss(batch()).mean.item() == pytest.approx(exact, rel=0.03)
+
+
+def test_weight_decay_shrinks_all_matrices_and_no_bias() -> None:
+    """`Deviates`: decoupled, so rows that the batch does not touch shrink as well."""
+    net = network(output="hierarchical")
+    row, biases = net.words.weight[6].detach().clone(), net.output.bias.detach().clone()
+    learner = Backprop(net, TrainingConfig(weight_decay=0.1), torch.device("cpu"), "fp32", Ranks())
+    one = {"ids": np.array([[1]]), "segments": np.array([[1]]), "labels": np.array([[4]])}
+    learner.step([one], rate=0.01, seed=0)
+    torch.testing.assert_close(net.words.weight[6].detach(), row * (1 - 0.01 * 0.1))
+    off_path = (net.output.bias.detach() == biases).sum().item()
+    assert 0 < off_path < len(biases)
 
 
 def test_errors_name_the_mend() -> None:

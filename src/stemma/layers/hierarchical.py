@@ -1,7 +1,7 @@
 # ruff: noqa: F722 (axis names stand in annotations)
 """Hierarchical softmax: a word's probability is the product of the turns on its path through a Huffman tree.
 
-P(word) = prod sigma(-+ (v_node·h + c_node)), minus where the path turns to the second child: it sums to one over the
+P(word) = prod sigma(±(v_node·h + c_node)), minus where the path turns to the second child: it sums to one over the
 words whatever the weights, and asks about log2 V nodes instead of V words (Morin & Bengio 2005).
 
 Axes: N predictions, D width, V vocabulary, I inner nodes, P decisions of all predictions.
