@@ -35,7 +35,7 @@ _ROOT_FILES = ("config.json", "model.safetensors", "ledger.json", "README.md")
 def write_bytes(path: Path, data: bytes) -> None:
     """Writes the file aside, fsyncs it and renames it into place."""
     aside = path.with_name(f".{path.name}.aside")
-    with _disk_full_told(path), aside.open("wb") as file:
+    with disk_full_told(path), aside.open("wb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
@@ -53,7 +53,7 @@ def write_tensors(path: Path, tensors: Mapping[str, np.ndarray]) -> None:
     from safetensors.numpy import save_file
 
     aside = path.with_name(f".{path.name}.aside")
-    with _disk_full_told(path):
+    with disk_full_told(path):
         save_file({name: np.asarray(array, order="C") for name, array in tensors.items()}, aside)
         with aside.open("rb+") as file:
             os.fsync(file.fileno())
@@ -184,7 +184,7 @@ class RunFolder:
 
     def append_metrics(self, facts: list[dict[str, Any]]) -> None:
         """Adds facts to metrics.jsonl; they count once the next save commits them."""
-        with _disk_full_told(self.path), (self.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
+        with disk_full_told(self.path), (self.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
             file.writelines(json.dumps(fact, ensure_ascii=False) + "\n" for fact in facts)
             file.flush()
             os.fsync(file.fileno())
@@ -308,13 +308,14 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _disk_full_told(path: Path) -> Iterator[None]:
+def disk_full_told(path: Path) -> Iterator[None]:
+    """Turns "no space left" while `path` is written into a BudgetError that says so."""
     try:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             free = shutil.disk_usage(path.parent).free // 2**20
             raise BudgetError(
-                f"{path}: the disk is full ({free} MiB free)", "room for the run folder", "free some space and run the same command again"
+                f"{path}: the disk is full ({free} MiB free)", "room for the file", "free some space and run the same command again"
             ) from error
         raise

@@ -91,22 +91,30 @@ class TestKenlm:
         lines = [" ".join(rng.choice([*tokens[3:], "elsewhere"], n)) for n in rng.integers(0, 9, 60)]
         np.testing.assert_allclose(log10_scores(network, tokens, lines), [model.score(line) for line in lines], atol=1e-4)
 
-    @pytest.mark.parametrize("name", ["test.arpa", "test_nounk.arpa", "toy0.arpa", "toy1.arpa"])
-    def test_foreign_models_score_alike(self, shared_data, name):
+    @pytest.mark.parametrize("name", ["test.arpa", "test_nounk.arpa", "toy0.arpa", "toy1.arpa", *(model for _, model, _, _ in GOLDEN)])
+    def test_foreign_models_score_alike(self, shared_data, tmp_path, name):
         kenlm = pytest.importorskip("kenlm")
-        path = shared_data / "fixtures" / "kenlm" / name
-        read, model = read_arpa(path), kenlm.Model(str(path))
+        path, plain = shared_data / "fixtures" / "kenlm" / name, tmp_path / "plain.arpa"
+        plain.write_text(contents(path), encoding="utf-8")
+        read, model = read_arpa(path), kenlm.Model(str(plain))
+        ids = {token: i for i, token in enumerate(read.tokens)}
         rng = np.random.default_rng(0)
         for length in rng.integers(0, 8, 60):
             line = " ".join(rng.choice([*read.tokens[3:], "elsewhere"], length))
-            ids = [read.tokens.index(word) if word in read.tokens else 0 for word in line.split()]
-            scores = read.network.score([ids])
+            scores = read.network.score([[ids.get(word, 0) for word in line.split(" ") if word]])
             full = list(model.full_scores(line))
             np.testing.assert_allclose(scores.log_probs / math.log(10), [p for p, _, _ in full], atol=1e-4)
             assert scores.orders.tolist() == [n for _, n, _ in full]
 
 
 class TestRoundTrip:
+    def test_lmplz_s_own_files_come_back_byte_by_byte(self, shared_data, tmp_path):
+        for _, model, _, _ in GOLDEN:
+            path = shared_data / "fixtures" / "kenlm" / model
+            read = read_arpa(path)
+            write_arpa(read.network, read.tokens, tmp_path / "ours.arpa")
+            assert contents(tmp_path / "ours.arpa").strip() == contents(path).strip()
+
     @pytest.mark.parametrize("text", [ENGLISH, CHINESE], ids=["en", "zh"])
     @pytest.mark.parametrize("options", [{"order": 1}, *MODELS, {"order": 3, "method": "mle"}], ids=str)
     @pytest.mark.parametrize("suffix", ["", ".gz", ".bz2", ".xz"])
@@ -135,7 +143,7 @@ class TestRoundTrip:
         assert contents(tmp_path / "again.arpa") == text
 
     def test_numbers_are_shortest_decimals_of_float32(self):
-        from stemma.export.arpa_lines import put_number
+        from stemma.export.decimals import put_number
 
         rng = np.random.default_rng(0)
         values = [0.0, -0.1, -1.0, -99.0, -1e-7, 0.30103, -0.30103, *(-rng.exponential(2, 500)), *(-(10.0 ** -rng.uniform(0, 7, 200)))]
@@ -164,11 +172,38 @@ class TestForeignHabits:
         GOOD.replace("<unk>\t0", "<UNK>").replace("</s>\t0", "</s>"),
         GOOD.replace("0\t<s>", "-99\t<s>"),
         GOOD.replace("<s> a\n", "<s> a\t0\n"),
-    ], ids=["spaces", "CRLF", "preamble", "UNK and no back-offs", "-99", "back-off of 0 at the top"])  # fmt: skip
+        GOOD.replace("-0.1\t", "-1.0E-01   ").replace("-0.2\ta", "\n\n-.2\t a"),
+        GOOD.replace("-0.1\t", "-0.1000000000000000055511151231257827\t"),
+        GOOD.removesuffix("\n"),
+    ], ids=["spaces", "CRLF", "preamble", "UNK, no back-offs", "-99", "back-off 0", "exponents", "digits", "no line end"])  # fmt: skip
     def test_read_like_the_plain_file(self, tmp_path, text):
         read = self.read(tmp_path, text)
         assert read.tokens == ["<unk>", "<s>", "</s>", "a"]
         np.testing.assert_allclose(read.network.score([[3], [0]]).log_probs / math.log(10), [-0.1, -0.2, -1.3, -0.5], atol=1e-6)
+
+    @pytest.mark.parametrize("block", [1, 30, 100])
+    def test_blocks_of_any_size_are_read_alike(self, tmp_path, monkeypatch, block):
+        network, tokens = learnt(ENGLISH, order=3)
+        write_arpa(network, tokens, tmp_path / "one.arpa")
+        monkeypatch.setattr("stemma.export.streams.BLOCK", block)
+        read = read_arpa(tmp_path / "one.arpa")
+        write_arpa(read.network, read.tokens, tmp_path / "two.arpa")
+        assert contents(tmp_path / "two.arpa") == contents(tmp_path / "one.arpa")
+
+    def test_other_spellings_of_the_unknown_word(self, tmp_path):
+        text = GOOD.replace("<unk>", "<UNK>").replace("a </s>", "<unk> </s>")
+        assert self.read(tmp_path, text).network.score([[0]]).log_probs[-1] == pytest.approx(-0.2 * math.log(10))
+
+    def test_a_model_without_the_unknown_word_is_written_without_it(self, tmp_path):
+        text = GOOD.replace("ngram 1=4", "ngram 1=3").replace("-1\t<unk>\t0\n", "")
+        read = self.read(tmp_path, text)
+        assert read.network.score([[0]]).log_probs[0] == pytest.approx((-100 - 0.3) * math.log(10))
+        write_arpa(read.network, read.tokens, tmp_path / "y.arpa")
+        assert table(contents(tmp_path / "y.arpa")) == table(text)
+
+    def test_a_probability_of_zero(self, tmp_path):
+        read = self.read(tmp_path, GOOD.replace("-0.2\ta </s>", "-inf\ta </s>"))
+        assert read.network.score([[3]]).log_probs[-1] == -math.inf
 
     def test_missing_endings_and_prefixes_are_put_in(self, tmp_path):
         longer = "-0.7\tb\t-0.1\n\\2-grams:\n-0.1\t<s> a\t-0.4\n\\3-grams:\n-0.05\ta b a\n\\end\\\n"
@@ -184,6 +219,9 @@ class TestForeignHabits:
     @pytest.mark.parametrize(("text", "told"), [
         (GOOD.replace("-0.2\ta </s>", "0.2\ta </s>"), "line 13: 0.2 is no log10 probability"),
         (GOOD.replace("<s> a\n", "<s> a\t-0.5\n"), "line 12: a back-off of -0.5 on the highest order"),
+        (GOOD.replace("-0.2\ta </s>", "nan\ta </s>"), "line 13: nan is no log10 probability"),
+        (GOOD.replace("a </s>", "a </s> x"), "line 13: .*decimal numbers"),
+        (GOOD.replace("a </s>", "a"), "line 13: .*2 words"),
         (GOOD.replace("a </s>", "z </s>"), "line 13: the word 'z' is no unigram"),
         (GOOD.replace("ngram 2=2", "ngram 2=3"), "3 words|2 words|line 15"),
         (GOOD.replace("ngram 1=4", "ngram 1=3"), "line 9: .* after as many n-grams as the header states"),

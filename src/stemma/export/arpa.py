@@ -5,27 +5,22 @@ that could have one. Read as others write them too: spaces for tabs, missing bac
 `<UNK>` for `<unk>`, n-grams whose prefix or ending is missing, gz, bz2 and xz.
 """
 
-import bz2
-import gzip
-import lzma
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from stemma.errors import DataError
 from stemma.export import arpa_lines
 from stemma.export.arpa_parse import SPECIALS, parse_arpa
-from stemma.export.ngram_links import link_ngrams
+from stemma.export.decimals import NUMBER
+from stemma.export.ngram_links import link_ngrams, sort_keys
+from stemma.export.spelling import joined, spelled
+from stemma.export.streams import writing
 from stemma.lineage.ngram import Config, Ngram
 from stemma.lineage.ngram_kernels import ABSENT, END, UNKNOWN
 
-BLANKS = {byte: f"<0x{byte:02X}>" for byte in (0, 9, 10, 11, 12, 13, 32)}  # what parts words for KenLM
 LINES_AT_ONCE = 1 << 16
-SUFFIXES: dict[str, Any] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 
 
 @dataclass(frozen=True)
@@ -38,12 +33,11 @@ class ArpaModel:
 
 def write_arpa(network: Ngram, tokens: Sequence[str], path: Path | str) -> None:
     """Writes the model; `tokens[i]` spells token i. Compressed if the path ends in .gz, .bz2 or .xz."""
-    path = Path(path)
-    spelling, borders = _spelled(_names(network, tokens))
-    unlisted = network.implied if network.unknown_token is not None else np.append(network.implied, UNKNOWN)
+    spelling, borders = joined(_names(network, tokens))
+    unlisted = network.implied if network.unknown_token is not None else np.union1d(network.implied, [UNKNOWN])
     offsets = _offsets(network)
     sizes = np.diff(offsets) - np.histogram(unlisted, offsets)[0]
-    with SUFFIXES.get(path.suffix, open)(path, "wb") as file:
+    with writing(Path(path)) as file:
         file.write(("\\data\\\n" + "".join(f"ngram {n}={size}\n" for n, size in enumerate(sizes, 1))).encode())
         for n, (words, rows, first) in enumerate(_orders(network), 1):
             file.write(f"\n\\{n}-grams:\n".encode())
@@ -55,48 +49,40 @@ def write_arpa(network: Ngram, tokens: Sequence[str], path: Path | str) -> None:
         file.write(b"\n\\end\\\n")
 
 
-def _names(network: Ngram, tokens: Sequence[str]) -> list[str]:
-    """The spelling of each word id. White space, which would part a word in two, is written <0x20> as SentencePiece does."""
+def _names(network: Ngram, tokens: Sequence[str]) -> list[bytes]:
+    """The spelling of each word id."""
     names = [*SPECIALS, *[""] * (int(network.sizes[0]) - len(SPECIALS))]
     for token in np.flatnonzero((network.words != ABSENT) & (network.words > END)).tolist():
-        name = tokens[token].translate(BLANKS)
-        names[network.words[token]] = f"<{name}>" if name in SPECIALS else name
-    name, times = Counter(names).most_common(1)[0]
-    if times > 1:
-        raise DataError(f"{times} tokens are written {name!r} in ARPA", "a spelling of its own for each", "rename all but one of them")
-    return names
-
-
-def _spelled(names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    raw = [name.encode("utf-8", "surrogateescape") for name in names]
-    return np.frombuffer(b"".join(raw), np.uint8), np.concatenate([[0], np.cumsum([len(name) for name in raw])])
+        names[network.words[token]] = f"<{tokens[token]}>" if tokens[token] in SPECIALS else tokens[token]
+    return spelled(names, "ARPA")
 
 
 def _lines(
     words: np.ndarray, rows: np.ndarray, log10_probs: np.ndarray, backoffs: np.ndarray, spelling: np.ndarray, borders: np.ndarray
-) -> Iterator[bytes]:
+) -> Iterator[memoryview]:
     lengths = np.diff(borders)
-    words = np.ascontiguousarray(words)
     for begin in range(0, len(rows), LINES_AT_ONCE):
         chosen = rows[begin : begin + LINES_AT_ONCE]
-        room = int(lengths[words[chosen]].sum()) + len(chosen) * (2 * arpa_lines.NUMBER + words.shape[1] + 2)
-        out = np.empty(room, np.uint8)
-        yield out[: arpa_lines.put_lines(words, chosen, log10_probs, backoffs, spelling, borders, out)].tobytes()
+        ngrams = words[chosen]
+        out = np.empty(int(lengths[ngrams].sum()) + len(chosen) * (2 * NUMBER + words.shape[1] + 2), np.uint8)
+        size = arpa_lines.put_lines(ngrams, log10_probs[chosen], backoffs[chosen] if len(backoffs) else backoffs, spelling, borders, out)
+        yield out[:size].data
 
 
 def _orders(network: Ngram) -> Iterator[tuple[np.ndarray, np.ndarray, int]]:
     """For each order: the n-grams' words (context order), their rows in suffix order, and the model's row of the first."""
     offsets = _offsets(network)
     words = np.arange(offsets[1], dtype=np.uint32)[:, None]
-    order = np.arange(offsets[1])
+    order = np.arange(offsets[1], dtype=np.uint32)
     yield words, order, 0
     for n in range(2, network.config.order + 1):
         base, start, stop = (int(x) for x in offsets[n - 2 : n + 1])
         borders = network.successors[base : start + 1].astype(np.int64)
         words = np.column_stack([np.repeat(words, borders[1:] - borders[:-1], axis=0), network.last_words[start:stop]])
-        rank = np.empty(start - base, np.int64)
-        rank[order] = np.arange(start - base)
-        order = np.argsort(rank[network.suffixes[start:stop] - np.uint32(base)] * int(offsets[1]) + words[:, 0], kind="stable")
+        rank = np.empty(start - base, np.uint32)
+        rank[order] = np.arange(start - base, dtype=np.uint32)
+        suffixes = network.suffixes[start:stop] - np.uint32(base)
+        order, _ = sort_keys(rank[suffixes], start - base)  # of one suffix, the first words rise already
         yield words, order, start
 
 
@@ -109,6 +95,8 @@ def read_arpa(path: Path | str) -> ArpaModel:
     tokens, orders, knows_unknown = parse_arpa(Path(path))
     arrays = link_ngrams(Path(path).name, orders)
     arrays["words"] = np.arange(len(tokens), dtype=np.uint32)
+    if not knows_unknown:
+        arrays["implied"] = np.append(arrays["implied"], np.uint32(UNKNOWN))
     arrays["discounts"], arrays["uniform"] = np.zeros((len(orders), 7)), np.array([np.nan])
     config = Config(order=len(orders))
     return ArpaModel(Ngram(config, arrays, END, UNKNOWN if knows_unknown else None), tokens)

@@ -1,6 +1,6 @@
-"""N-grams as the bytes of ARPA lines: the inner loop of writing, and nothing else.
+"""N-grams as the bytes of ARPA lines, and back: the inner loops of writing and reading, and nothing else.
 
-Numbers are the shortest decimals that give the same float32 when read, as lmplz writes them.
+`spelling` holds the bytes of all words one after the other, `borders` where each begins, with the end.
 """
 
 import math
@@ -8,49 +8,22 @@ import math
 import numpy as np
 from numba import njit
 
-TAB, NEWLINE, SPACE, MINUS, POINT, ZERO = 9, 10, 32, 45, 46, 48
-NUMBER = 40  # bytes that one number takes at most
-MOST_DECIMALS = 22  # 10**22 is the largest power of ten that float64 holds exactly
+from stemma.export.decimals import get_number, put_number
+
+TAB, NEWLINE, RETURN, SPACE = 9, 10, 13, 32
+OFFSET, PRIME = np.uint64(0xCBF29CE484222325), np.uint64(0x100000001B3)  # FNV-1a, 64 bits
+NEVER = np.float32(-99)  # how the logarithm of 0 is written, as is the custom
 
 
 @njit(cache=True, nogil=True)
-def put_number(value, out, at):
-    """Writes a float32 in its shortest decimal form; -99 for minus infinity, as is the custom. Gives the next place."""
-    if math.isinf(value):
-        value = np.float32(-99)
-    if value < 0:
-        out[at] = MINUS
-        at += 1
-    size = abs(np.float64(value))
-    whole, scale, decimals = np.int64(round(size)), 1.0, 0
-    while np.float32(whole / scale) != np.float32(size) and decimals < MOST_DECIMALS:
-        decimals += 1
-        scale *= 10.0
-        whole = np.int64(round(size * scale))
-    digits = np.empty(NUMBER, np.uint8)
-    count = 0
-    while whole > 0 or count <= decimals:
-        digits[count] = ZERO + whole % 10
-        whole //= 10
-        count += 1
-    for place in range(count - 1, -1, -1):
-        out[at] = digits[place]
-        at += 1
-        if place == decimals and decimals > 0:
-            out[at] = POINT
-            at += 1
-    return at
+def put_lines(words, log10_probs, log10_backoffs, spelling, borders, out):
+    """Writes the n-grams `words` (n-grams, n), one a line, into `out`; gives how many bytes that took.
 
-
-@njit(cache=True, nogil=True)
-def put_lines(words, rows, log10_probs, log10_backoffs, spelling, borders, out):
-    """Writes the n-grams `rows` of `words` (n-grams, n), one a line, into `out`; gives how many bytes that took.
-
-    The back-off column is written if `log10_backoffs` is not empty. `borders` borders the words' bytes in `spelling`.
+    The back-off column is written if `log10_backoffs` is not empty.
     """
     at = 0
-    for row in rows:
-        at = put_number(log10_probs[row], out, at)
+    for row in range(len(words)):
+        at = put_number(NEVER if math.isinf(log10_probs[row]) else log10_probs[row], out, at)
         for n in range(words.shape[1]):
             out[at] = SPACE if n else TAB
             at += 1
@@ -59,7 +32,92 @@ def put_lines(words, rows, log10_probs, log10_backoffs, spelling, borders, out):
                 at += 1
         if len(log10_backoffs):
             out[at] = TAB
-            at = put_number(log10_backoffs[row], out, at + 1)
+            at = put_number(NEVER if math.isinf(log10_backoffs[row]) else log10_backoffs[row], out, at + 1)
         out[at] = NEWLINE
         at += 1
     return at
+
+
+@njit(cache=True, nogil=True)
+def seats_of(spelling, borders):
+    """A hash table of the words, which must differ: their places plus one, 0 where a slot is free."""
+    size = 8
+    while size < 2 * len(borders):
+        size *= 2
+    slots = np.zeros(size, np.uint32)
+    for word in range(len(borders) - 1):
+        begin, end = borders[word], borders[word + 1]
+        hashed = OFFSET
+        for place in range(begin, end):
+            hashed = (hashed ^ np.uint64(spelling[place])) * PRIME
+        slots[_seat(spelling, begin, end, hashed, slots, spelling, borders)] = word + 1
+    return slots
+
+
+@njit(cache=True, nogil=True)
+def _seat(text, begin, end, hashed, slots, spelling, borders):
+    """The slot of the word text[begin:end], or the free one where it belongs."""
+    mask = np.uint64(len(slots) - 1)
+    slot = (hashed ^ (hashed >> np.uint64(32))) & mask
+    while slots[slot] > 0:
+        first = borders[slots[slot] - 1]
+        if borders[slots[slot]] - first == end - begin:
+            place = begin
+            while place < end and spelling[first + place - begin] == text[place]:
+                place += 1
+            if place == end:
+                break
+        slot = (slot + np.uint64(1)) & mask
+    return slot
+
+
+@njit(cache=True, nogil=True)
+def get_ngrams(text, at, slots, spelling, borders, ids, words, log10_probs, log10_backoffs):
+    """Reads lines of `text` from `at` on: the `ids` of the words of each n-gram (n-grams, n), its probability and its back-off.
+
+    An empty `log10_backoffs` is the highest order's, which has none. Stops when the arrays are full, at the end of the
+    text, or before the first line that is not plainly an n-gram of known words; gives the number read and the place then.
+    """
+    count, order, highest = 0, words.shape[1], len(log10_backoffs) == 0
+    while at < len(text) and count < len(words):
+        number, end, plain = get_number(text, _word_at(text, at), len(text))
+        if not plain or number > 0:
+            break
+        log10_probs[count] = number
+        known = True
+        for n in range(order):
+            start, end, hashed = _field(text, end)
+            word = slots[_seat(text, start, end, hashed, slots, spelling, borders)] if end > start else 0
+            known = known and word > 0
+            words[count, n] = ids[word - 1] if word > 0 else 0
+        end, number = _word_at(text, end), 0.0
+        if end < len(text) and text[end] > SPACE:
+            number, end, plain = get_number(text, end, len(text))
+            end = _word_at(text, end)
+        ended = end == len(text) or text[end] == NEWLINE
+        if not known or not plain or not ended or (highest and number != 0):
+            break
+        if not highest:
+            log10_backoffs[count] = number
+        count += 1
+        at = min(end + 1, len(text))
+    return count, at
+
+
+@njit(cache=True, nogil=True)
+def _word_at(text, at):
+    """The place of the next byte on the line that is no blank."""
+    while at < len(text) and (text[at] == SPACE or text[at] == TAB or text[at] == RETURN):
+        at += 1
+    return at
+
+
+@njit(cache=True, nogil=True)
+def _field(text, at):
+    """The next field of the line, up to a blank or another control character, and its hash; an empty one at the line's end."""
+    begin = at = _word_at(text, at)
+    hashed = OFFSET
+    while at < len(text) and text[at] > SPACE:
+        hashed = (hashed ^ np.uint64(text[at])) * PRIME
+        at += 1
+    return begin, at, hashed

@@ -1,76 +1,70 @@
 """The lines of an ARPA file as arrays: n-grams over word ids, probabilities, back-offs."""
 
-import bz2
-import gzip
-import lzma
 import math
 from collections.abc import Iterator
-from itertools import islice
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from stemma.errors import DataError, UsageError
+from stemma.errors import DataError
+from stemma.export import arpa_lines
+from stemma.export.spelling import joined
+from stemma.export.streams import REMAKE, blocks, reading
 
 SPECIALS = ("<unk>", "<s>", "</s>")
 UNKNOWNS = (b"<unk>", b"<UNK>", b"<Unk>")
 NO_UNKNOWN = -100.0  # log10 P(<unk>) of a model without <unk> (KenLM lm/config.cc)
-OPENERS: dict[bytes, Any] = {b"\x1f\x8b": gzip.open, b"BZ": bz2.open, b"\xfd7": lzma.open}
-REMAKE = "make the file again, or take an undamaged copy"
 
 
 class Section(NamedTuple):
     """The n-grams of one order as they stand in the file."""
 
     words: np.ndarray  # (n-grams, n) uint32
-    log10_probs: np.ndarray  # float64
-    log10_backoffs: np.ndarray  # float64
+    log10_probs: np.ndarray  # float32
+    log10_backoffs: np.ndarray  # float32; empty for the highest order
 
 
 def parse_arpa(path: Path) -> tuple[list[str], list[Section], bool]:
     """The words in the order of their ids (<unk>, <s>, </s>, then as they come), the sections, whether <unk> was among them."""
-    try:
-        with path.open("rb") as file:
-            magic = file.read(2)
-    except FileNotFoundError as error:
-        raise UsageError(f"{path}: no such file", "an ARPA file", "check the path") from error
-    with OPENERS.get(magic, open)(path, "rb") as file:
-        reader = _Reader(path.name, file)
-        try:
-            sizes = reader.header()
-            sections = [reader.unigrams(sizes[0], len(sizes) == 1)]
-            sections += [reader.section(n, size, n == len(sizes)) for n, size in enumerate(sizes[1:], 2)]
-            reader.finish()
-        except (EOFError, OSError, lzma.LZMAError) as error:
-            raise DataError(f"{path.name}: {error}", "a whole compressed file", REMAKE) from error
+    with reading(path, "an ARPA file") as file:
+        reader = _Reader(path.name, blocks(file))
+        sizes = reader.header()
+        sections = [reader.unigrams(sizes[0], len(sizes) == 1)]
+        sections += [reader.section(n, size, n == len(sizes)) for n, size in enumerate(sizes[1:], 2)]
+        reader.finish()
     return reader.tokens, sections, reader.knows_unknown
 
 
 class _Reader:
     """Reads an ARPA file section by section, and knows the line it is at."""
 
-    def __init__(self, name: str, file: IO[bytes]) -> None:
+    def __init__(self, name: str, texts: Iterator[bytes]) -> None:
         self.name, self.line = name, 0
-        self.lines = self._counted(file)
+        self.texts, self.text, self.at = texts, b"", 0
         self.ids: dict[bytes, int] = {}
         self.tokens: list[str] = []
         self.knows_unknown = True
 
-    def _counted(self, file: IO[bytes]) -> Iterator[bytes]:
-        """The lines that hold something, without white space at their ends."""
-        for self.line, line in enumerate(file, 1):
-            if stripped := line.strip():
-                yield stripped
+    def _more(self) -> bool:
+        """Goes on to the next block where this one is used up; False at the end of the file."""
+        if self.at >= len(self.text):
+            self.text, self.at = next(self.texts, b""), 0
+        return bool(self.text)
 
     def wrong(self, what: str, expected: str, mend: str = REMAKE) -> DataError:
         return DataError(f"{self.name}, line {self.line}: {what}", expected, mend)
 
     def _next(self, expected: str) -> bytes:
-        line = next(self.lines, None)
-        if line is None:
-            raise self.wrong("the file ends here", expected)
-        return line
+        """The next line that holds something, without white space at its ends."""
+        while self._more():
+            end = self.text.find(b"\n", self.at)
+            end = len(self.text) if end < 0 else end
+            line = self.text[self.at : end].strip()
+            self.line, self.at = self.line + 1, end + 1
+            if line:
+                return line
+        raise self.wrong("the file ends here", expected)
 
     def header(self) -> list[int]:
         """How many n-grams of each order the file says it has; leaves `line` at the heading of the unigrams."""
@@ -106,26 +100,37 @@ class _Reader:
         self.knows_unknown = UNKNOWNS[0] in found
         found.setdefault(UNKNOWNS[0], (NO_UNKNOWN, 0.0))
         order = dict.fromkeys([*(special.encode() for special in SPECIALS), *found])
-        self.ids = {word: place for place, word in enumerate(order)}
+        self.ids = {word: place for place, word in enumerate(order)} | dict.fromkeys(UNKNOWNS, 0)
         self.tokens = [word.decode("utf-8", "surrogateescape") for word in order]
-        values = np.array([found[word] for word in order])
+        values = np.array([found[word] for word in order]).astype(np.float32)
         return Section(np.arange(len(order), dtype=np.uint32)[:, None], values[:, 0], values[:, 1])
 
     def section(self, n: int, size: int, highest: bool) -> Section:
         """The n-grams of order n > 1, as they come."""
         self._is_heading(self._next(f"the heading \\{n}-grams:"), n)
-        words, values = np.empty((size, n), np.uint32), np.empty((size, 2))
-        ids, row = self.ids, -1
-        for row, line in enumerate(islice(self.lines, size)):
-            log10_prob, spelled, log10_backoff = self._fields(line, n, highest)
-            try:
-                words[row] = [ids[UNKNOWNS[0] if word in UNKNOWNS else word] for word in spelled]
-            except KeyError as error:
-                raise self.wrong(f"the word {_shown(error.args[0])} is no unigram", "words that the 1-grams list") from error
-            values[row] = log10_prob, log10_backoff
-        if row + 1 < size:
-            raise self.wrong("the file ends here", f"{size:,} {n}-grams")
-        return Section(words, values[:, 0], values[:, 1])
+        words, probs = np.empty((size, n), np.uint32), np.empty(size, np.float32)
+        backoffs = np.empty(0 if highest else size, np.float32)
+        spelling, borders = joined(list(self.ids))
+        table = (arpa_lines.seats_of(spelling, borders), spelling, borders, np.array(list(self.ids.values()), np.uint32))
+        row = 0
+        while row < size:
+            if self._more():
+                text = np.frombuffer(self.text, np.uint8)
+                count, self.at = arpa_lines.get_ngrams(text, self.at, *table, words[row:], probs[row:], backoffs[row:])
+                row, self.line = row + count, self.line + count
+                if row == size or self.at >= len(self.text):
+                    continue
+            words[row], probs[row], backoffs[row : row + 1] = self._ngram(self._next(f"{size:,} {n}-grams"), n, highest)
+            row += 1
+        return Section(words, probs, backoffs)
+
+    def _ngram(self, line: bytes, n: int, highest: bool) -> tuple[list[int], float, float]:
+        """A line that the kernel left: its numbers are unusual, or it is wrong."""
+        log10_prob, spelled, log10_backoff = self._fields(line, n, highest)
+        for word in spelled:
+            if word not in self.ids:
+                raise self.wrong(f"the word {_shown(word)} is no unigram", "words that the 1-grams list")
+        return [self.ids[word] for word in spelled], log10_prob, log10_backoff
 
     def finish(self) -> None:
         """Checks that the file ends where it should."""

@@ -1,6 +1,7 @@
 """Lists of n-grams, in whatever order -> the arrays of an n-gram model."""
 
 import numpy as np
+from numba import njit
 
 from stemma.errors import DataError
 from stemma.export.arpa_parse import Section
@@ -32,50 +33,48 @@ class _Links:
         self.last_words = np.arange(total, dtype=np.uint32)
         self.successors = np.full(below + 1, total, np.uint32)
         self.suffixes = np.zeros(total, np.uint32)
-        self.log10_probs = np.zeros(total)
-        self.log10_backoffs = np.zeros(below)
+        self.log10_probs = np.zeros(total, np.float32)
+        self.log10_backoffs = np.zeros(below, np.float32)
         self.implied: list[np.ndarray] = [np.empty(0, np.uint32)]
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Places order after order."""
-        self._put(1, self.sections[0], 0)
+        unigrams = slice(int(self.sizes[0]))
+        self.log10_probs[unigrams], self.log10_backoffs[unigrams] = self.sections[0].log10_probs, self.sections[0].log10_backoffs
         for n, section in enumerate(self.sections[1:], 2):
             self._place(n, section)
         return {
             "last_words": self.last_words,
             "successors": self.successors,
             "suffixes": self.suffixes,
-            "log10_probs": self.log10_probs.astype(np.float32),
-            "log10_backoffs": self.log10_backoffs.astype(np.float32),
+            "log10_probs": self.log10_probs,
+            "log10_backoffs": self.log10_backoffs,
             "sizes": self.sizes,
             "implied": np.concatenate(self.implied),
         }
 
-    def _put(self, n: int, section: Section, start: int) -> None:
-        self.log10_probs[start : start + len(section.words)] = section.log10_probs
-        if n < len(self.sections) or n == 1:
-            self.log10_backoffs[start : start + len(section.words)] = section.log10_backoffs
-
     def _place(self, n: int, section: Section) -> None:
         base, start, stop = (int(x) for x in self.offsets[n - 2 : n + 1])
-        contexts, suffixes = self._rows(section.words[:, :-1]), self._rows(section.words[:, 1:])
-        order = np.lexsort((section.words[:, -1], contexts))
-        words, contexts, suffixes = section.words[order], contexts[order], suffixes[order]
-        if (same := (np.diff(contexts) == 0) & (np.diff(words[:, -1].astype(np.int64)) == 0)).any():
-            line = int(order[same.argmax() + 1]) + 1
-            raise DataError(f"{self.name}: line {line} of the {n}-grams repeats an earlier one", "each n-gram once", "remove the line")
-        section = Section(words, section.log10_probs[order], section.log10_backoffs[order])
-        self._put(n, section, start)
-        self.last_words[start:stop], self.suffixes[start:stop] = words[:, -1], suffixes
-        self.successors[base:start] = start + np.searchsorted(contexts, np.arange(base, start))
-        self.successors[start] = stop
-        rows = np.flatnonzero(np.isnan(section.log10_probs))
-        self.log10_probs[start + rows] = self.log10_backoffs[contexts[rows]] + self.log10_probs[suffixes[rows]]
-        self.implied.append((start + rows).astype(np.uint32))
+        contexts, suffixes = self._rows(section.words, 0), self._rows(section.words, 1)
+        by_word, _ = sort_keys(section.words[:, -1], int(self.sizes[0]))
+        by_context, ends = sort_keys(contexts[by_word] - base, start - base)
+        order = by_word[by_context]
+        self.successors[base], self.successors[base + 1 : start + 1] = start, start + ends
+        rows = slice(start, stop)
+        backoffs = self.log10_backoffs[rows] if n < len(self.sections) else section.log10_backoffs
+        repeated = deal(order, contexts, suffixes, section, self.last_words[rows], self.suffixes[rows], self.log10_probs[rows], backoffs)
+        if repeated >= 0:
+            raise DataError(
+                f"{self.name}: line {repeated + 1} of the {n}-grams repeats an earlier one", "each n-gram once", "remove the line"
+            )
+        new = np.flatnonzero(np.isnan(self.log10_probs[rows]))
+        below = self.log10_backoffs[contexts[order[new]]].astype(np.float64)
+        self.log10_probs[start + new] = below + self.log10_probs[suffixes[order[new]]]
+        self.implied.append((start + new).astype(np.uint32))
 
-    def _rows(self, words: np.ndarray) -> np.ndarray:
+    def _rows(self, words: np.ndarray, first: int) -> np.ndarray:
         rows = np.empty(len(words), np.int64)
-        kernels.locate(self.last_words, self.successors, np.ascontiguousarray(words), rows)
+        locate(self.last_words, self.successors, words, first, rows)
         if (rows < 0).any():
             raise _Missing
         return rows
@@ -90,8 +89,70 @@ def _closed(sections: list[Section]) -> list[Section]:
         held = {row.tobytes() for row in np.ascontiguousarray(section.words)}
         new = np.array([row for row in wanted if row.tobytes() not in held], np.uint32).reshape(-1, n)
         nothing = np.full(len(new), np.nan)
-        closed.insert(0, Section(
-            np.concatenate([section.words, new]), np.concatenate([section.log10_probs, nothing]),
-            np.concatenate([section.log10_backoffs, np.zeros(len(new))]),
-        ))
+        closed.insert(
+            0,
+            Section(
+                np.concatenate([section.words, new]),
+                np.concatenate([section.log10_probs, nothing]),
+                np.concatenate([section.log10_backoffs, np.zeros(len(new))]),
+            ),
+        )
     return closed
+
+
+@njit(cache=True, nogil=True)
+def locate(last_words, successors, words, first, rows):
+    """Fills `rows` with the row of each n-gram's words from `first` on, all but the one too many; -1 where there is none.
+
+    What an n-gram shares with the one before it is not sought again: lists are sorted, one way or the other.
+    """
+    count = words.shape[1] - 1
+    found = np.full(count, -1, np.int64)
+    for g in range(len(words)):
+        n = 0
+        if g > 0:
+            while n < count and words[g, first + n] == words[g - 1, first + n]:
+                n += 1
+        while n < count:
+            row = np.int64(words[g, first])
+            if n > 0:
+                row = found[n - 1]
+                if row >= 0:
+                    row = np.int64(kernels.find(last_words, np.int64(successors[row]), np.int64(successors[row + 1]), words[g, first + n]))
+            found[n] = row
+            n += 1
+        rows[g] = found[count - 1]
+
+
+@njit(cache=True, nogil=True)
+def sort_keys(keys, size):
+    """The order (uint32) that sorts `keys`, all below `size`, equal ones as they stand, and where the run of each key ends."""
+    ends = np.zeros(size + 1, np.int64)
+    for key in keys:
+        ends[key + 1] += 1
+    for key in range(size):
+        ends[key + 1] += ends[key]
+    order = np.empty(len(keys), np.uint32)
+    for row in range(len(keys)):
+        order[ends[keys[row]]] = row
+        ends[keys[row]] += 1
+    return order, ends[:size]
+
+
+@njit(cache=True, nogil=True)
+def deal(order, contexts, suffixes, section, last_words, dealt_suffixes, log10_probs, log10_backoffs):
+    """Fills the last four with the rows of the section in `order`, the back-offs only if the section has some.
+
+    Gives the row of an n-gram that stands there twice, or -1.
+    """
+    words, probs, backoffs = section
+    last = words.shape[1] - 1
+    for place in range(len(order)):
+        row = order[place]
+        last_words[place], dealt_suffixes[place] = words[row, last], suffixes[row]
+        log10_probs[place] = probs[row]
+        if len(backoffs):
+            log10_backoffs[place] = backoffs[row]
+        if place and contexts[order[place - 1]] == contexts[row] and last_words[place - 1] == last_words[place]:
+            return np.int64(row)
+    return -1

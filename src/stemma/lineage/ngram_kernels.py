@@ -187,17 +187,6 @@ def find(last_words, low, high, word):
 
 
 @njit(cache=True, nogil=True)
-def locate(last_words, successors, words, rows):
-    """Fills `rows` with the row of each n-gram of `words` (n-grams, n); -1 where the model has none."""
-    for g in range(len(words)):
-        row = np.int64(words[g, 0])
-        for n in range(1, words.shape[1]):
-            if row >= 0:
-                row = np.int64(find(last_words, np.int64(successors[row]), np.int64(successors[row + 1]), words[g, n]))
-        rows[g] = row
-
-
-@njit(cache=True, nogil=True)
 def step(last_words, successors, suffixes, log10_probs, log10_backoffs, order, state, length, word):
     """Scores one word after the context `state` of `length` words: (log10 probability, matched order, next state, its length).
 
