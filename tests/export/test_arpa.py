@@ -10,9 +10,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from stemma.cli.main import main
 from stemma.errors import DataError, UsageError
 from stemma.export.arpa import read_arpa, write_arpa
+from stemma.export.formats import convert
 from stemma.lineage.ngram import Config, Ngram
+from stemma.lineage.run import Run
 from stemma.objectives.counts import Config as CountsConfig
 from stemma.objectives.counts import Counts
 from stemma.tokens.settings import TokenFacts
@@ -105,6 +108,38 @@ class TestKenlm:
             full = list(model.full_scores(line))
             np.testing.assert_allclose(scores.log_probs / math.log(10), [p for p, _, _ in full], atol=1e-4)
             assert scores.orders.tolist() == [n for _, n, _ in full]
+
+
+class TestRun:
+    """An ARPA file as a run folder."""
+
+    @pytest.mark.parametrize("name", ["test.arpa", "test_nounk.arpa", "golden-tiny-o3-fallback.arpa", "golden-zh-o3.arpa.xz"])
+    def test_scores_and_comes_back_as_it_was(self, shared_data, tmp_path, name):
+        kenlm = pytest.importorskip("kenlm")
+        path, plain = shared_data / "fixtures" / "kenlm" / name, tmp_path / "plain.arpa"
+        plain.write_text(contents(path), encoding="utf-8")
+        convert(path, tmp_path / "run", "run")
+        run, model = Run.open(tmp_path / "run"), kenlm.Model(str(plain))
+        rng = np.random.default_rng(0)
+        for length in rng.integers(0, 8, 30):
+            line = " ".join(rng.choice([*run.tokenizer.tokens[3:], "elsewhere"], length))
+            assert run.score([line])[0].nats == pytest.approx(-model.score(line) * math.log(10), abs=1e-3)
+        convert(tmp_path / "run", tmp_path / "back.arpa", "arpa")
+        write_arpa(read_arpa(path).network, read_arpa(path).tokens, tmp_path / "direct.arpa")
+        assert contents(tmp_path / "back.arpa") == contents(tmp_path / "direct.arpa")
+        assert table(contents(tmp_path / "back.arpa")).keys() == table(contents(path)).keys()
+
+    def test_the_verb_and_the_card(self, tmp_path, capsys):
+        (tmp_path / "x.arpa").write_text(GOOD, encoding="utf-8")
+        assert main(["convert", str(tmp_path / "x.arpa"), str(tmp_path / "run"), "--to", "run"]) == 0
+        assert capsys.readouterr().out == f"{tmp_path / 'run'}\n"
+        assert "- 2-grams: 2" in (tmp_path / "run" / "README.md").read_text(encoding="utf-8")
+
+    def test_words_that_are_not_utf_8_are_told(self, tmp_path):
+        (tmp_path / "x.arpa").write_bytes(GOOD.replace("\ta", "\té").replace(" a", " é").encode("latin-1"))
+        with pytest.raises(DataError, match=r"the word '\\\\xe9' is not UTF-8.*convert the file"):
+            convert(tmp_path / "x.arpa", tmp_path / "run", "run")
+        assert not (tmp_path / "run").exists()
 
 
 class TestRoundTrip:

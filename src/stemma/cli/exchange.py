@@ -1,4 +1,4 @@
-"""The verb that hands a run to other programs: `convert`."""
+"""The verb that hands a run to other programs, and takes theirs: `convert`."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,23 +7,28 @@ from typing import Annotated
 from tyro.conf import arg
 
 from stemma.cli.answer import Answer, Printable
-from stemma.cli.verb import Positional, RunPath, Verb
+from stemma.cli.verb import Flag, Positional, Verb
 
 
 @dataclass(frozen=True)
 class Convert(Verb):
-    """Writes a run in another program's format: arpa (ngram), word2vec text (word2vec), huggingface folder (gpt, bert).
+    """Writes a run in another program's format, or another program's file as a run (--to run).
 
-    Example: stemma convert runs/bert bert-hf --to huggingface
+    Out: arpa (ngram); word2vec, word2vec-binary, glove (whatever has word vectors); huggingface folder (gpt, bert).
+    In: ARPA, word2vec text and binary, fastText .vec and .bin, GloVe text; what a file is, is read from it.
+    Files may be gz, bz2 or xz (fastText's .bin may not).
+
+    Example: stemma convert runs/word2vec vectors.txt.gz --to word2vec
     """
 
-    run_folder: RunPath  # a folder made by stemma pretrain
+    source: Annotated[Positional[Path], arg(metavar="SOURCE")]  # a run folder; with --to run another program's file
     target: Annotated[Positional[Path], arg(metavar="TARGET")]  # the file or folder to write
-    to: str  # arpa, word2vec or huggingface
+    to: str  # arpa, word2vec, word2vec-binary, glove, huggingface; run
+    skip_bad: Flag = False  # --to run: leaves out, and counts, words that are not UTF-8 or have numbers that are not finite
 
     def run(self) -> Printable:
         """The files written."""
         from stemma.export.formats import convert
 
-        files = convert(self.run_folder, self.target, self.to)
+        files = convert(self.source, self.target, self.to, self.skip_bad)
         return Answer({"format": self.to, "files": files}, map(str, files))

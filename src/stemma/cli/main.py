@@ -55,7 +55,7 @@ VERBS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (  # group -> 
             ("score", "stemma.cli.use:Score", "nats, perplexity, bits per character"),
             ("generate", "stemma.cli.use:Generate", "text from a prompt"),
             ("fill", "stemma.cli.use:Fill", "the likeliest tokens of each [MASK]"),
-            ("convert", "stemma.cli.exchange:Convert", "a run as ARPA, word vectors or a Hugging Face folder"),
+            ("convert", "stemma.cli.exchange:Convert", "a run as ARPA, word vectors or a Hugging Face folder; their files as runs"),
         ),
     ),
 )

@@ -1,9 +1,11 @@
-"""`stemma convert`: a run in the formats that other programs read; one literal table of them."""
+"""`stemma convert`: a run in the formats that other programs read, by one literal table of them; and their files as runs."""
 
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -11,41 +13,58 @@ from stemma.checkpoint import write_bytes, write_json
 from stemma.config import nearest
 from stemma.errors import UsageError
 from stemma.lineage.run import Run
+from stemma.lineage.table import Generation
+
+if TYPE_CHECKING:
+    from stemma.export.vectors_out import Form
 
 
-def convert(source: str | Path, target: str | Path, to: str) -> list[Path]:
-    """Writes the run of `source` as `to` at `target` and gives back the files; UsageError where the run cannot be that."""
+@dataclass(frozen=True)
+class Format:
+    """What a run can be written as."""
+
+    asks: str  # for a run of what kind
+    fits: Callable[[Generation], bool]
+    write: Callable[[Run, Path], list[Path]]
+
+
+def convert(source: str | Path, target: str | Path, to: str, skip_bad: bool = False) -> list[Path]:
+    """Writes the run of `source` as `to` at `target`, or (`run`) the file `source` as a run folder; gives back what was written.
+
+    UsageError where the run cannot be that; `skip_bad` is for files of word vectors alone (see `stemma.export.runs`).
+    """
+    source, target = Path(source), Path(target)
+    if to == RUN:
+        from stemma.export.runs import to_run
+
+        return [to_run(source, target, skip_bad)]
     if to not in FORMATS:
-        raise UsageError(f"there is no format {to!r}", f"one of {', '.join(FORMATS)}", nearest(to, FORMATS))
-    generations, write = FORMATS[to]
-    run = Run.open(source)
-    if run.row.name not in generations:
-        others = " or ".join(name for name, (able, _) in FORMATS.items() if run.row.name in able) or "nothing yet"
+        known = (*FORMATS, RUN)
+        raise UsageError(f"there is no format {to!r}", f"one of {', '.join(known)}", nearest(to, known))
+    if skip_bad:
+        raise UsageError(f"--skip-bad with --to {to}", f"--to {RUN}: it leaves words of a file out", "drop --skip-bad")
+    if source.is_file():
+        raise UsageError(f"{source} is a file", "a run folder", f"make it one first: stemma convert {source} RUN --to {RUN}")
+    run, form = Run.open(source), FORMATS[to]
+    if not form.fits(run.row):
+        others = " or ".join(name for name, other in FORMATS.items() if other.fits(run.row)) or "nothing yet"
         wrong = f"{source} is a run of {run.row.name}, which cannot be written as {to}"
-        raise UsageError(wrong, f"a run of {' or '.join(generations)}", f"{run.row.name} can be written as {others}")
-    return write(run, Path(target))
+        raise UsageError(wrong, f"a run {form.asks}", f"{run.row.name} can be written as {others}")
+    return form.write(run, target)
 
 
 def _arpa(run: Run, path: Path) -> list[Path]:
     from stemma.export.arpa import write_arpa
 
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".aside.{path.name}")
-    write_arpa(run.network, run.tokenizer.tokens, aside)
-    return [aside.replace(path)]
+    write_arpa(run.network, run.tokenizer.tokens, path)
+    return [path]
 
 
-def _word_vectors(run: Run, path: Path) -> list[Path]:
-    """word2vec's text format, which gensim and many others read; words that were never trained are left out."""
-    vectors = run.word_vectors()
-    trained = np.flatnonzero(np.any(vectors, axis=1))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".aside.{path.name}")
-    with aside.open("w", encoding="utf-8", newline="\n") as file:
-        file.write(f"{len(trained)} {vectors.shape[1]}\n")
-        for row in trained.tolist():
-            file.write(f"{run.tokenizer.token(row)} {' '.join(f'{x:.6g}' for x in vectors[row].tolist())}\n")
-    return [aside.replace(path)]
+def _vectors(run: Run, path: Path, form: "Form") -> list[Path]:
+    from stemma.export.vectors_out import write_vectors
+
+    write_vectors(run, path, form)
+    return [path]
 
 
 def _huggingface(run: Run, folder: Path) -> list[Path]:
@@ -96,8 +115,19 @@ def _frame(run: Run) -> dict[str, Any]:
     }
 
 
-FORMATS: dict[str, tuple[tuple[str, ...], Callable[[Run, Path], list[Path]]]] = {  # name -> (generations, writer)
-    "arpa": (("ngram",), _arpa),
-    "word2vec": (("word2vec",), _word_vectors),
-    "huggingface": (("gpt", "bert"), _huggingface),
+def _is(*names: str) -> Callable[[Generation], bool]:
+    return lambda row: row.name in names
+
+
+def _has_words(row: Generation) -> bool:
+    return "nearest" in row.abilities
+
+
+RUN = "run"
+FORMATS: dict[str, Format] = {
+    "arpa": Format("of ngram", _is("ngram"), _arpa),
+    "word2vec": Format("with word vectors", _has_words, partial(_vectors, form="word2vec")),
+    "word2vec-binary": Format("with word vectors", _has_words, partial(_vectors, form="word2vec-binary")),
+    "glove": Format("with word vectors", _has_words, partial(_vectors, form="glove")),
+    "huggingface": Format("of gpt or bert", _is("gpt", "bert"), _huggingface),
 }
