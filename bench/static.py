@@ -24,8 +24,10 @@ import numpy as np
 import torch
 from gensim.models import Word2Vec as Peer
 
-from stemma.evaluation.similarity import analogies, read_analogies, read_pairs, similarity
+from stemma.evaluation.similarity import analogies, similarity
+from stemma.evaluation.word_files import read_analogies, read_pairs
 from stemma.lineage.word2vec import Config, Word2Vec
+from stemma.lineage.word_vectors import WordVectors
 from stemma.objectives.windows import Config as WindowsConfig
 from stemma.objectives.windows import Windows
 
@@ -123,11 +125,11 @@ def measure_quality(corpus: SimpleNamespace, tests: Path, architecture: str, wid
     found: dict[str, dict[str, list[float]]] = {}
     for seed in range(1, seeds + 1):
         for side, train in (("ours", train_ours), ("gensim", train_gensim)):
-            vectors = train(corpus, architecture, width, epochs, seed)
+            words = WordVectors(corpus.words, train(corpus, architecture, width, epochs, seed), specials=range(3))
             told = found.setdefault(side, {})
             for name, judged in pairs.items():
-                told.setdefault(name, []).append(100 * similarity(vectors, corpus.place.get, judged, resamples=20).rho)
-            told.setdefault("analogies", []).append(100 * analogies(vectors, corpus.place.get, questions).total.accuracy)
+                told.setdefault(name, []).append(100 * similarity(words, judged, resamples=20).rho)
+            told.setdefault("analogies", []).append(100 * (analogies(words, questions).total.accuracy("add") or 0))
     return {side: {name: statistics.mean(values) for name, values in told.items()} for side, told in found.items()}
 
 

@@ -133,6 +133,11 @@ def test_nearest_and_fill(shop, capsys):
     found = rows(capsys, "nearest", shop / "nnlm", "cat", "--k", "50")[0]["nearest"]
     assert not {"cat", "<unk>", "<s>", "</s>"} & {row["word"] for row in found}
     assert len(rows(capsys, "nearest", shop / "word2vec", "cat", "花", "--k", "3")[1]["nearest"]) == 3
+    for words in (["cat - dog + mat"], ["cat", "-", "dog", "+", "mat"]):
+        (row,) = rows(capsys, "nearest", shop / "word2vec", *words, "--k", "2")
+        assert row["word"] == "cat - dog + mat" and len(row["nearest"]) == 2
+    (odd,) = rows(capsys, "nearest", shop / "word2vec", "--outlier", "cat", "dog", "天气", "unicorn")
+    assert odd["outlier"] in odd["cosines"] and odd["missing"] == ["unicorn"]
     masks = rows(capsys, "fill", shop / "bert", "--text", "the [MASK] sat on the [MASK] .", "--k", "2")[0]["masks"]
     assert [len(mask) for mask in masks] == [2, 2]
 
@@ -165,7 +170,21 @@ def test_evaluate_measures_what_fits_the_run(shop, capsys, tmp_path):
     assert "task, accuracy: " in capsys.readouterr().out
     (tmp_path / "pairs.tsv").write_text("a\tb\tscore\ncat\tdog\t5\nmat\tlog\t4\n花\t天气\t1\n", encoding="utf-8")
     assert main(["evaluate", str(shop / "word2vec"), "--similarity", str(tmp_path / "pairs.tsv"), "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["similarity"]["used"] == 3
+    assert json.loads(capsys.readouterr().out)["similarity"][0]["used"] == 3
+
+
+def test_evaluate_prints_words_for_a_reader(shop, capsys, tmp_path):
+    (tmp_path / "pairs.csv").write_text("Word 1,Word 2,Human (mean)\ncat,dog,5\nmat,log,4\n花,天气,1\ncat,unicorn,1\n", encoding="utf-8")
+    (tmp_path / "questions.txt").write_text(": pets\ncat dog mat log\n: none\ncat dog unicorn horn\n", encoding="utf-8")
+    (tmp_path / "group.txt").write_text("cat\ndog\n\n天气\nunicorn\n", encoding="utf-8")
+    words = ["--similarity", "pairs.csv", "--analogies", "questions.txt", "--outliers", "group.txt", "--restrict", "30"]
+    capsys.readouterr()
+    assert main(["evaluate", str(shop / "word2vec"), *(str(tmp_path / w) if "." in w else w for w in words)]) == 0
+    out = capsys.readouterr().out
+    assert "3 of 4 pairs" in out and "without a vector: unicorn" in out and "1 of 2 groups" in out
+    table = [line.split() for line in out.splitlines()]
+    assert ["3CosAdd", "3CosMul", "covered"] in table and ["none", "–", "–", "0", "of", "1"] in table
+    assert next(row for row in table if row[:1] == ["total"])[-3:] == ["1", "of", "2"]
 
 
 @pytest.mark.parametrize(
@@ -189,6 +208,12 @@ def test_evaluate_measures_what_fits_the_run(shop, capsys, tmp_path):
         (["embed", "languages", "--text", "x", "--layer", "1"], 2, "drop --layer"),
         (["fill", "bert", "--text", "no mask"], 2, "for example"),
         (["nearest", "word2vec", "qwertz"], 3, "try another form"),
+        (["nearest", "word2vec", "the cat"], 2, "king - man + woman"),
+        (["nearest", "word2vec", "cat", "--k", "0"], 2, "the default is 10"),
+        (["nearest", "word2vec", "--outlier", "cat", "dgo", "xx"], 3, "did you mean 'dog'"),
+        (["nearest", "gpt", "cat"], 2, "choose another run"),
+        (["evaluate", "word2vec", "--similarity", "task.tsv"], 3, "put the score behind the words"),
+        (["evaluate", "gpt", "corpus.txt", "--restrict", "5"], 2, "drop --restrict"),
         (["evaluate", "bert", "corpus.txt"], 2, "known: senses"),
         (["evaluate", "bert"], 2, "name one"),
         (["evaluate", "languages", "--senses", "task.tsv"], 2, "name that alone"),

@@ -170,6 +170,7 @@ def test_one_failure_stops_no_other_generation(files, tmp_path):
 
 def test_a_process_that_dies_is_told(files, tmp_path):
     plan = plan_for(files, tmp_path / "out", generations=("ngram",), modes=("frozen",))
+
     class Killed(InProcess):
         def __call__(self, *_):
             return -9

@@ -9,7 +9,7 @@ from typing import Any
 
 from stemma.cli.answer import Printable, Rows
 from stemma.cli.texts import BATCH, batches, texts
-from stemma.cli.verb import Files, Positional, RunPath, Texts, Verb
+from stemma.cli.verb import Files, Flag, Positional, RunPath, Texts, Verb
 from stemma.errors import UsageError
 
 RowsOf = Callable[[list[str]], Iterator[dict[str, Any]]]
@@ -96,24 +96,34 @@ class Score(Verb):
 
 @dataclass(frozen=True)
 class Nearest(Verb):
-    """Finds the words whose vectors are nearest to a word's, by cosine.
+    """Finds the words of highest cosine with a word, or with a sum of words; or, of several words, the odd one.
 
-    Example: stemma nearest runs/word2vec river --k 5
+    Example: stemma nearest runs/word2vec river "king - man + woman" --k 5
     """
 
     run_folder: RunPath  # a folder made by stemma pretrain
-    words: Positional[tuple[str, ...]] = ()  # one or more; none: one a line from standard input
+    words: Positional[tuple[str, ...]] = ()  # one or more, or sums of words; none: one a line from standard input
     k: int = 10  # neighbours a word
+    outlier: Flag = False  # names the word that fits the others least; from standard input, one group of words a line
 
     def run(self) -> Printable:
-        """The neighbours of each word."""
+        """The neighbours of each word, or the odd one of them."""
+        if self.k < 1:
+            raise UsageError(f"--k {self.k}", "one neighbour or more", "the default is 10")
         run = _opened(self.run_folder)
 
-        def rows(words: list[str]) -> Iterator[dict[str, Any]]:
-            for word in words:
+        def nearest(asked: list[str]) -> Iterator[dict[str, Any]]:
+            for word in asked:
                 yield {"word": word, "nearest": [{"word": other, "cosine": cosine} for other, cosine in run.nearest(word, self.k)]}
 
-        return _streamed(rows, self.words, ())
+        def outliers(groups: list[str]) -> Iterator[dict[str, Any]]:
+            for group in groups:
+                found = run.outlier(group.split())
+                yield {"words": group.split(), "outlier": found.word, "cosines": found.cosines, "missing": found.missing}
+
+        together = self.outlier or {"+", "-"} & set(self.words)  # one group of words, or one sum, written without quotes
+        given = (" ".join(self.words),) if self.words and together else self.words
+        return _streamed(outliers if self.outlier else nearest, given, ())
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 import dataclasses
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from tyro.conf import arg
 
 from stemma.cli.answer import Answer, Printable
+from stemma.cli.measures import measures
 from stemma.cli.progress import Progress
 from stemma.cli.verb import Corpus, Files, RunPath, Settings, TomlFile, Verb
 from stemma.config import read_toml, resolve
@@ -27,8 +28,10 @@ class Evaluate(Verb):
 
     run_folder: RunPath  # a run folder, pre-trained or fine-tuned
     files: Files = ()  # text to predict, or a TSV of labelled examples for a fine-tuned run
-    similarity: SomeFiles = ()  # TSV of word pairs and people's scores, for word vectors
-    analogies: SomeFiles = ()  # TSV of section, a, b, c, d: a is to b as c is to d
+    similarity: SomeFiles = ()  # word pairs and people's scores, for word vectors: WordSim, SimLex, MEN and the like as they are, or a TSV
+    analogies: SomeFiles = ()  # a is to b as c is to d: questions-words.txt, CA8, or a TSV of section, a, b, c, d
+    restrict: int = 0  # answers to analogies are sought among that many of the most frequent words; 0: all
+    outliers: SomeFiles = ()  # words that belong together, an empty line, words that do not; a group a file
     senses: SomeFiles = ()  # TSV of word, index, sense, sentence
 
     def run(self) -> Printable:
@@ -38,17 +41,21 @@ class Evaluate(Verb):
         from stemma.transfer.surface import load
 
         run = load(self.run_folder)
-        asked = {"perplexity": self.files, "similarity": self.similarity, "analogies": self.analogies, "senses": self.senses}
+        asked = {"perplexity": self.files, **{name: getattr(self, name) for name in ("similarity", "analogies", "outliers", "senses")}}
         files = {measure: paths for measure, paths in asked.items() if paths}
         if not files:
-            raise UsageError("no file to measure on", "a text, a TSV of examples, --similarity, --analogies or --senses", "name one")
+            expected = "a text, a TSV of examples, --similarity, --analogies, --outliers or --senses"
+            raise UsageError("no file to measure on", expected, "name one")
+        if self.restrict < 0 or (self.restrict and not self.analogies):
+            expected = "a number of words, for --analogies"
+            raise UsageError(f"--restrict {self.restrict}", expected, "name an analogies file, or drop --restrict")
         if not isinstance(run, Classifier):
-            found = evaluate_run(run, files)
+            found = evaluate_run(run, files, self.restrict)
         elif list(files) == ["perplexity"] and len(self.files) == 1:
             found = {"task": evaluate_task(run, self.files[0])}
         else:
             raise UsageError(f"{self.run_folder} is fine-tuned", "one TSV file of labelled examples", "name that alone")
-        return Answer({"run": self.run_folder, **found}, _measures(found))
+        return Answer({"run": self.run_folder, **found}, measures(found))
 
 
 @dataclass(frozen=True)
@@ -133,34 +140,3 @@ def _compared(out: Path, report: dict[str, Any]) -> Answer:
     headline = report["headline"]
     lines = [headline["title"], "", *(f"- {finding['text']}" for finding in headline["findings"]), "", f"report: {places['report']}"]
     return Answer({**places, "headline": headline, "generations": states}, lines, error.exit_code if error else 0)
-
-
-def _measures(found: Mapping[str, Any], before: str = "") -> Iterator[str]:
-    """Nested measures as lines: an interval, and a row of figures, on one line each."""
-    for name, value in found.items():
-        label = f"{before}{name.replace('_', ' ')}"
-        if isinstance(value, Mapping) and all(isinstance(inner, (int, float, type(None))) for inner in value.values()):
-            yield f"{label}: {_figures(value)}"
-        elif isinstance(value, Mapping):
-            yield from _measures(value, f"{label}, ")
-        elif isinstance(value, (list, tuple)) and value and isinstance(value[0], Mapping):
-            yield from (f"{label}: {_figures(row)}" for row in value)
-        elif isinstance(value, (list, tuple)):
-            yield f"{label}: {len(value):,}" + (f" ({', '.join(map(str, value[:5]))}{', …' if len(value) > 5 else ''})" if value else "")
-        elif value is not None:
-            yield f"{label}: {_figure(value)}"
-
-
-def _figures(row: Mapping[str, Any]) -> str:
-    if {"value", "low", "high"} <= row.keys():
-        return _figure(row)
-    shown = {key: value for key, value in row.items() if not isinstance(value, Mapping) or "low" in value}
-    return ", ".join(f"{key.replace('_', ' ')} {_figure(value)}" for key, value in shown.items())
-
-
-def _figure(value: Any) -> str:
-    if isinstance(value, Mapping):
-        return f"{value['value']:.4f} ({value['low']:.4f} to {value['high']:.4f})"
-    if isinstance(value, float):
-        return f"{value:.4f}"
-    return f"{value:,}" if isinstance(value, int) else str(value)

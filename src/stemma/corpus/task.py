@@ -30,7 +30,7 @@ def read_examples(path: str | Path, encoding: str = "utf-8", min_labels: int = 2
 
     `min_labels` is how many different labels there must be: 2 to learn from, 1 to measure on.
     """
-    lines = _lines(str(path), codec(encoding))
+    lines = read_lines(str(path), codec(encoding))
     if not lines:
         raise DataError(f"{path}: the file is empty", _HEADERS, "give it the header and one example a line")
     columns, width = _columns(lines[0], str(path))
@@ -47,7 +47,8 @@ def read_examples(path: str | Path, encoding: str = "utf-8", min_labels: int = 2
     return examples
 
 
-def _lines(name: str, encoding: str) -> list[str]:
+def read_lines(name: str, encoding: str = "utf-8") -> list[str]:
+    """The lines of a small file of examples, cleaned, without the empty ones at its end; DataError names a byte that is not text."""
     with opened(name) as stream:
         text = "".join(texts(stream, encoding, name))
     if not text.isascii() and (match := FAULTY.search(text)):

@@ -1,6 +1,7 @@
 """`stemma evaluate`: the measures that fit a run, on the user's own files."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,21 +15,32 @@ from stemma.errors import UsageError
 from stemma.evaluation import bootstrap, senses
 from stemma.evaluation.metrics import per_class
 from stemma.evaluation.perplexity import blocks, perplexity
-from stemma.evaluation.similarity import analogies, read_analogies, read_pairs, similarity
+from stemma.evaluation.similarity import analogies, odd_words, similarity
+from stemma.evaluation.word_files import read_analogies, read_group, read_pairs
 from stemma.lineage.run import Run
 
-MEASURES = {"perplexity": "score", "similarity": "nearest", "analogies": "nearest", "senses": "embed"}  # -> the ability it asks for
+MEASURES = {  # -> the ability it asks for
+    "perplexity": "score",
+    "similarity": "nearest",
+    "analogies": "nearest",
+    "outliers": "nearest",
+    "senses": "embed",
+}
 
 
-def evaluate_run(run: Run, files: Mapping[str, Sequence[str]]) -> dict[str, Any]:
-    """The measures of a pre-trained run: of each name in `files`, what it says on those files."""
+def evaluate_run(run: Run, files: Mapping[str, Sequence[str]], restrict: int = 0) -> dict[str, Any]:
+    """The measures of a pre-trained run: of each name in `files`, what it says on those files.
+
+    `restrict` keeps that many of the most frequent words as answers to analogies, 0 all.
+    """
     for measure in files:
         needed = MEASURES[measure]
         if needed not in run.row.abilities:
             fitting = [name for name, ability in MEASURES.items() if ability in run.row.abilities]
             wrong = f"{measure} asks for the ability {needed}, which {run.row.name} lacks"
             raise UsageError(wrong, f"of {run.row.name}: {', '.join(fitting)}", nearest(measure, fitting))
-    return {measure: _MEASURED[measure](run, paths) for measure, paths in files.items()}
+    measured = _MEASURED | {"analogies": partial(_analogies, restrict=restrict)}
+    return {measure: measured[measure](run, paths) for measure, paths in files.items()}
 
 
 def evaluate_task(run: Any, path: str | Path) -> dict[str, Any]:
@@ -51,14 +63,16 @@ def _perplexity(run: Run, paths: Sequence[str]) -> dict[str, Any]:
     return perplexity(run, blocks(corpus_read.read(paths, corpus_read.Config(**run.config.get("corpus", {})), Ledger())))
 
 
-def _similarity(run: Run, paths: Sequence[str]) -> dict[str, Any]:
-    pairs = [pair for path in paths for pair in read_pairs(path)]
-    found = similarity(run.word_vectors(), run.tokenizer.id, pairs).as_dict()
-    return {"rho": {"value": found.pop("rho"), "low": found.pop("low"), "high": found.pop("high")}, **found}
+def _similarity(run: Run, paths: Sequence[str]) -> list[dict[str, Any]]:
+    return [{"file": path, **similarity(run.words, read_pairs(path)).as_dict()} for path in paths]
 
 
-def _analogies(run: Run, paths: Sequence[str]) -> dict[str, Any]:
-    return analogies(run.word_vectors(), run.tokenizer.id, [question for path in paths for question in read_analogies(path)]).as_dict()
+def _analogies(run: Run, paths: Sequence[str], restrict: int) -> list[dict[str, Any]]:
+    return [{"file": path, **analogies(run.words, read_analogies(path), restrict).as_dict()} for path in paths]
+
+
+def _outliers(run: Run, paths: Sequence[str]) -> dict[str, Any]:
+    return odd_words(run.words, map(read_group, paths)).as_dict()
 
 
 def _senses(run: Run, paths: Sequence[str]) -> dict[str, Any]:
@@ -70,4 +84,9 @@ def _senses(run: Run, paths: Sequence[str]) -> dict[str, Any]:
     return {"majority": senses.majority(train, test), "probes": probes, "layers": layers, **counts}
 
 
-_MEASURED = {"perplexity": _perplexity, "similarity": _similarity, "analogies": _analogies, "senses": _senses}
+_MEASURED: dict[str, Callable[[Run, Sequence[str]], Any]] = {
+    "perplexity": _perplexity,
+    "similarity": _similarity,
+    "outliers": _outliers,
+    "senses": _senses,
+}

@@ -1,34 +1,22 @@
-"""What word vectors know by themselves: similarity judged by people, analogies.
+"""What word vectors know by themselves: similarity as people judge it, analogies, odd words.
 
-Pure NumPy over a table of vectors and a `find` that gives a word's row, or None. A word that is not found
-as written is tried in lower case; pairs and questions with a word that has no vector are left out and told.
+Pairs, questions and groups with a word that has no vector are left out and told.
 
-V vocabulary, D width, P pairs, Q questions.
+V vocabulary, D width, P pairs, Q questions, U different words of some questions.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
 from stemma.errors import DataError
-from stemma.layers.neighbours import unit_rows
+from stemma.evaluation.word_files import Group, Pair, Question
+from stemma.lineage.word_vectors import WordVectors
 
-Find = Callable[[str], int | None]
-Pair = tuple[str, str, float]
-
-
-@dataclass(frozen=True)
-class Question:
-    """`a` is to `b` as `c` is to `d`."""
-
-    section: str
-    a: str
-    b: str
-    c: str
-    d: str
+METHODS = {"add": "3CosAdd", "mul": "3CosMul"}
+EPS = 1e-3  # of 3CosMul's quotient (Levy & Goldberg 2014, section 4)
+_CHUNK = 256  # questions answered at once
 
 
 @dataclass(frozen=True)
@@ -44,69 +32,72 @@ class Similarity:
 
     def as_dict(self) -> dict:
         """Plain values for a report."""
-        return asdict(self)
+        counted = {"pairs": self.pairs, "used": self.used, "missing": list(self.missing)}
+        return {"rho": {"value": self.rho, "low": self.low, "high": self.high}, **counted}
 
 
 @dataclass(frozen=True)
 class Section:
-    """Answers to the questions of one section."""
+    """Answers to the questions of one section: `add` and `mul` are right answers by each method."""
 
-    correct: int = 0
-    covered: int = 0  # all four words have a vector
     asked: int = 0
+    covered: int = 0  # all four words have a vector
+    add: int = 0
+    mul: int = 0
+
+    def accuracy(self, method: str) -> float | None:
+        """Share of right answers among the covered questions; None when none is covered."""
+        return getattr(self, method) / self.covered if self.covered else None
 
     @property
-    def accuracy(self) -> float:
-        """Share of right answers among the covered questions; NaN when none is covered."""
-        return self.correct / self.covered if self.covered else float("nan")
+    def coverage(self) -> float:
+        """Share of the questions whose four words have vectors."""
+        return self.covered / self.asked if self.asked else 0.0
 
     def __add__(self, other: "Section") -> "Section":
-        return Section(self.correct + other.correct, self.covered + other.covered, self.asked + other.asked)
+        return Section(*(getattr(self, name) + getattr(other, name) for name in ("asked", "covered", "add", "mul")))
 
 
 @dataclass(frozen=True)
 class Analogies:
     """Answers by section, in the file's order."""
 
-    method: str
     sections: dict[str, Section] = field(default_factory=dict)
 
     @property
     def total(self) -> Section:
-        """All sections together."""
+        """All sections together, each question counting once."""
         return sum(self.sections.values(), Section())
 
     def as_dict(self) -> dict:
-        """Plain values for a report, accuracy and coverage included."""
-        rows = {**self.sections, "total": self.total}
-        told = {name: {**asdict(s), "accuracy": s.accuracy if s.covered else None} for name, s in rows.items()}
-        return {"method": self.method, "sections": told}
+        """Plain values for a report."""
+        return {"sections": {name: _told(section) for name, section in self.sections.items()}, "total": _told(self.total)}
 
 
-def read_pairs(path: Path | str) -> list[Pair]:
-    """(word, word, score) of a TSV with a header line."""
-    rows = _rows(Path(path), 3, "word1, word2, score")
-    pairs = []
-    for number, (first, second, score) in rows:
-        try:
-            pairs.append((first, second, float(score)))
-        except ValueError as error:
-            raise DataError(f"{path}, line {number}: score {score!r}", "a number in the third column", "mend the line") from error
-    return pairs
+@dataclass(frozen=True)
+class OddWords:
+    """How often the odd word of a group is found (Camacho-Collados & Navigli 2016).
+
+    `position` is their outlier position percentage: 1 where the odd word always fits least, 0 where always best.
+    """
+
+    found: int
+    position: float | None
+    asked: int
+    covered: int  # the odd word has a vector, and at least two of the group
+    missing: tuple[str, ...]
+
+    def as_dict(self) -> dict:
+        """Plain values for a report."""
+        return {"accuracy": self.found / self.covered if self.covered else None, **asdict(self)}
 
 
-def read_analogies(path: Path | str) -> list[Question]:
-    """Questions of a TSV with a header line: section, a, b, c, d."""
-    return [Question(*cells) for _, cells in _rows(Path(path), 5, "section, a, b, c, d")]
-
-
-def similarity(vectors: np.ndarray, find: Find, pairs: Sequence[Pair], resamples: int = 1000, seed: int = 0) -> Similarity:
-    """Rank correlation of the cosines of `vectors` (V D) with the scores of `pairs`.
+def similarity(words: WordVectors, pairs: Sequence[Pair], resamples: int = 1000, seed: int = 0) -> Similarity:
+    """Rank correlation of the words' cosines with the scores of `pairs`.
 
     Raises DataError when fewer than three pairs have both vectors: a correlation would say nothing.
     """
-    unit, rows = unit_rows(vectors), _finder(vectors, find)
-    found = [(rows(a), rows(b), score) for a, b, score in pairs]
+    found = [(words.row(a), words.row(b), score) for a, b, score in pairs]
     missing = sorted({word for (a, b, _), (i, j, _) in zip(pairs, found, strict=True) for word, row in ((a, i), (b, j)) if row is None})
     known = [(i, j, score) for i, j, score in found if i is not None and j is not None]
     if len(known) < 3:
@@ -116,7 +107,7 @@ def similarity(vectors: np.ndarray, find: Find, pairs: Sequence[Pair], resamples
             "use pairs in the language of the corpus, or train on more text",
         )
     left, right, scores = (np.array(column) for column in zip(*known, strict=True))
-    cosines = np.einsum("pd,pd->p", unit[left], unit[right])
+    cosines = np.einsum("pd,pd->p", words.unit[left], words.unit[right])
     drawn = np.random.default_rng(seed).integers(0, len(scores), (resamples, len(scores)))
     low, high = np.nanquantile([spearman(cosines[d], scores[d]) for d in drawn], [0.025, 0.975])
     return Similarity(spearman(cosines, scores), float(low), float(high), len(pairs), len(known), tuple(missing))
@@ -133,76 +124,63 @@ def spearman(x: np.ndarray, y: np.ndarray) -> float:
     return float(x @ y / scale) if scale else float("nan")
 
 
-def analogies(
-    vectors: np.ndarray,
-    find: Find,
-    questions: Iterable[Question],
-    method: Literal["add", "mul"] = "add",
-    restrict: int | None = None,
-    eps: float = 1e-3,
-) -> Analogies:
-    """Answers each question by 3CosAdd or 3CosMul (Levy & Goldberg 2014) over unit vectors (V D).
+def analogies(words: WordVectors, questions: Iterable[Question], restrict: int = 0) -> Analogies:
+    """Answers each question by 3CosAdd and by 3CosMul (Levy & Goldberg 2014).
 
     add: cos(x,b) - cos(x,a) + cos(x,c); mul: cos(x,b)·cos(x,c) / (cos(x,a) + eps) with cosines moved to 0..1.
-    The words a, b, c are never answers. `restrict` keeps the first rows only (the most frequent words).
+    The words a, b, c are never answers. `restrict` keeps that many of the most frequent words, 0 all.
     """
-    vectors = vectors[:restrict]
-    unit, rows = unit_rows(vectors), _finder(vectors, find)
+    kept = words.by_frequency[:restrict] if restrict else words.by_frequency
+    place = {int(row): k for k, row in enumerate(kept)}
+    unit = words.unit[kept]
     tallies: dict[str, Section] = {}
-    known: list[tuple[str, tuple[int, ...]]] = []
+    known: list[tuple[str, list[int]]] = []
     for q in questions:
-        found = tuple(row for row in map(rows, (q.a, q.b, q.c, q.d)) if row is not None)
-        tallies[q.section] = tallies.get(q.section, Section()) + Section(0, len(found) == 4, 1)
+        found = [place[row] for word in (q.a, q.b, q.c, q.d) if (row := words.row(word)) in place]
+        tallies[q.section] = tallies.get(q.section, Section()) + Section(1, len(found) == 4)
         if len(found) == 4:
             known.append((q.section, found))
-    trained = np.any(unit, axis=1)
-    for start in range(0, len(known), 256):
-        asked = np.array([row for _, row in known[start : start + 256]])  # (Q 4)
-        answers = _answers(unit, trained, asked[:, :3], method, eps)
-        for (section, _), right in zip(known[start : start + 256], answers == asked[:, 3], strict=True):
-            tallies[section] += Section(int(right))
-    return Analogies(method, tallies)
+    for start in range(0, len(known), _CHUNK):
+        asked = np.array([rows for _, rows in known[start : start + _CHUNK]])  # (Q 4)
+        right = _right(unit, asked)
+        for (section, _), (add, mul) in zip(known[start : start + _CHUNK], right.tolist(), strict=True):
+            tallies[section] += Section(0, 0, add, mul)
+    return Analogies(tallies)
 
 
-def _answers(unit: np.ndarray, trained: np.ndarray, asked: np.ndarray, method: str, eps: float) -> np.ndarray:
-    a, b, c = (unit[asked[:, n]] for n in range(3))
-    if method == "mul":
-        to_a, to_b, to_c = ((side @ unit.T + 1) / 2 for side in (a, b, c))
-        scores = to_b * to_c / (to_a + eps)
-    else:
-        scores = (b - a + c) @ unit.T  # (Q V)
-    scores[:, ~trained] = -np.inf
-    np.put_along_axis(scores, asked, -np.inf, axis=1)
-    return scores.argmax(axis=1)
+def odd_words(words: WordVectors, groups: Iterable[Group]) -> OddWords:
+    """Puts each odd word of each group among the group's words and asks which fits the others least."""
+    positions, asked, missing = [], 0, set()
+    for group in groups:
+        asked += len(group.odd)
+        missing |= {word for word in (*group.words, *group.odd) if words.row(word) is None}
+        known = [word for word in group.words if words.row(word) is not None]
+        for odd in group.odd:
+            if len(known) >= 2 and words.row(odd) is not None and odd not in known:
+                cosines = words.outlier([*known, odd]).cosines
+                positions.append(sum(cosines[word] > cosines[odd] for word in known) / len(known))
+    mean = float(np.mean(positions)) if positions else None
+    return OddWords(sum(p == 1 for p in positions), mean, asked, len(positions), tuple(sorted(missing)))
 
 
-def _finder(vectors: np.ndarray, find: Find) -> Find:
-    trained = np.any(vectors, axis=1)
+def _right(unit: np.ndarray, asked: np.ndarray) -> np.ndarray:
+    """Which answers to `asked` (Q 4) are right (Q 2), by either method; each different word meets the vocabulary once."""
+    rows, at = np.unique(asked[:, :3], return_inverse=True)
+    cosines = unit[rows] @ unit.T  # (U V)
+    right = np.empty((len(asked), 2), bool)
+    for n, (a, b, c) in enumerate(at.reshape(-1, 3)):
+        to_a, to_b, to_c = cosines[a], cosines[b], cosines[c]
+        for m, scores in enumerate((to_b - to_a + to_c, (to_b + 1) * (to_c + 1) / (to_a + 1 + 2 * EPS))):  # twice the mul, halves spared
+            scores[asked[n, :3]] = -np.inf
+            right[n, m] = scores.argmax() == asked[n, 3]
+    return right
 
-    def row_of(word: str) -> int | None:
-        for form in (word, word.lower()):
-            row = find(form)
-            if row is not None and row < len(trained) and trained[row]:
-                return row
-        return None
 
-    return row_of
+def _told(section: Section) -> dict:
+    shares = {f"{method}_accuracy": section.accuracy(method) for method in METHODS}
+    return {**asdict(section), **shares, "coverage": section.coverage}
 
 
 def _ranks(values: np.ndarray) -> np.ndarray:
     _, place, count = np.unique(values, return_inverse=True, return_counts=True)
     return (np.cumsum(count) - (count + 1) / 2)[place]
-
-
-def _rows(path: Path, columns: int, names: str) -> list[tuple[int, list[str]]]:
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except FileNotFoundError as error:
-        raise DataError(f"{path}: no such file", f"a TSV with the columns {names}", "check the path") from error
-    rows = [(number, line.split("\t")) for number, line in enumerate(lines, 1) if line.strip() and number > 1]
-    for number, cells in rows:
-        if len(cells) != columns:
-            raise DataError(f"{path}, line {number}: {len(cells)} columns", f"{columns}: {names}", "separate them with tabs")
-    if not rows:
-        raise DataError(f"{path}: no line after the header", f"a TSV with the columns {names}", "check the file")
-    return rows

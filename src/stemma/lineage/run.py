@@ -11,9 +11,9 @@ import numpy as np
 from stemma.checkpoint import RunFolder
 from stemma.config import resolve
 from stemma.errors import DataError, UsageError
-from stemma.layers.neighbours import neighbours, unit_rows
 from stemma.lineage import reading
 from stemma.lineage.table import Ability, Generation, find
+from stemma.lineage.word_vectors import Outlier, WordVectors
 from stemma.tokens.tokenizer import Tokenizer
 
 
@@ -156,19 +156,13 @@ class Run:
         pairs = zip(best.indices.tolist(), best.values.tolist(), strict=True)
         return [[(self.tokenizer.token(i), p) for i, p in zip(ids, values, strict=True)] for ids, values in pairs]
 
-    def nearest(self, word: str, k: int = 10) -> list[tuple[str, float]]:
-        """The `k` words whose vectors have the highest cosine with the word's."""
-        self._needs("nearest")
-        index = self.tokenizer.id(word)
-        if index is None and self.tokenizer.config.lowercase:
-            index = self.tokenizer.id(word.lower())
-        if index is None:
-            raise DataError(
-                f"{word!r} is not in the vocabulary of {self.path}",
-                "a word that the corpus has often enough",
-                "try another form of it, or lower tokenizer.min_count",
-            )
-        return [(self.tokenizer.token(i), cosine) for i, cosine in neighbours(self._unit_vectors, index, k)]
+    def nearest(self, asked: str, k: int = 10) -> list[tuple[str, float]]:
+        """The `k` words of highest cosine with a word's vector, or with a sum of them such as `king - man + woman`."""
+        return self.words.nearest(asked, k)
+
+    def outlier(self, words: Sequence[str]) -> Outlier:
+        """The word that fits the others least, by its mean cosine with them."""
+        return self.words.outlier(words)
 
     def word_vectors(self) -> np.ndarray:
         """One vector a word of the vocabulary, in the order of ids (V D); zeros for words that were never trained."""
@@ -176,8 +170,10 @@ class Run:
         return self.network.word_vectors()
 
     @cached_property
-    def _unit_vectors(self) -> np.ndarray:
-        return unit_rows(self.word_vectors())
+    def words(self) -> WordVectors:
+        """The word vectors, to be asked by word; specials, which no text can write, are not among them."""
+        vectors, counts = self.word_vectors(), self.folder.tensors().get("counts")
+        return WordVectors(self.tokenizer.tokens, vectors, counts, specials=tuple(self.tokenizer.specials.values()))
 
     def _needs(self, ability: Ability) -> None:
         if ability not in self.row.abilities:
