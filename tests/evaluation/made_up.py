@@ -95,6 +95,40 @@ def probe(short: str, title: str, kind: str, accuracy: float, shown: bool = True
     }
 
 
+def judged(rho: float) -> dict:
+    """What files say of a generation's word vectors."""
+    section = {
+        "asked": 506,
+        "covered": 306,
+        "add": 144,
+        "mul": 127,
+        "add_accuracy": 144 / 306,
+        "mul_accuracy": 127 / 306,
+        "coverage": 306 / 506,
+    }
+    none = {"asked": 20, "covered": 0, "add": 0, "mul": 0, "add_accuracy": None, "mul_accuracy": None, "coverage": 0.0}
+    total = {**section, "asked": 526, "coverage": 306 / 526}
+    missing = ["Arafat", "FBI", "OPEC", "Maradona", "Freud", "Harvard", "CD"]
+    return {
+        "similarity": [
+            {"file": "words/wordsim353.tsv", "rho": measure(rho, 0.1), "pairs": 353, "used": 265, "missing": missing},
+            {"file": "words/wordsim240.tsv", "why_not": "only 0 of 240 pairs have vectors for both words."},
+        ],
+        "analogies": [{"file": "words/questions-words.txt", "sections": {"family": section, "城市": none}, "total": total}],
+        "seconds": 2.0,
+        "cpu_seconds": 2.0,
+    }
+
+
+def maps(*names: str) -> dict:
+    """Word maps of some generations."""
+    words = ["kernel", "tree", "graph", "degree", "field", "包", "文档"]
+    places = np.random.default_rng(7).normal(size=(len(names), len(words), 2)).round(4)
+    near = {word: {name: [["array", 0.61], ["index", 0.5]] for name in names} for word in words[:3]}
+    drawn = dict(zip(names, places.tolist(), strict=True))
+    return {"words": words, "asked": False, "missing": [], "maps": drawn, "method": "t-SNE", "neighbours": near}
+
+
 def report() -> dict:
     from stemma.evaluation.headline import headline
     from stemma.lineage.table import find
@@ -142,6 +176,7 @@ def report() -> dict:
                 "finetune": mode(0.842, 31, 3, "linear on the mean vector"),
                 "scratch": mode(0.822, 29, 4, "linear on the mean vector"),
             },
+            "words": judged(0.41),
             "senses": {
                 "probes": [
                     probe("static vector", "the word's static vector", "static", 0.46),
@@ -279,6 +314,7 @@ def report() -> dict:
             "file": "task/senses.tsv",
             "how": "half of each sense for train, half for test",
         },
+        "words": maps("word2vec"),
         "notes": ["Perplexities per token are not comparable between tokenizers; bits per character are."],
         "command": "stemma compare made-up/docstrings.jsonl --task classify --train task/train.tsv --dev task/dev.tsv --out out",
     }

@@ -89,6 +89,62 @@ def test_tables_are_readable_without_scripts(page, report):
     assert page.tags.count("table") >= 6 and page.tags.count("svg") > 10
 
 
+def with_glove(report):
+    """The same with a second generation that has word vectors, better than the first, and a loss of its own unit."""
+    other = {**next(g for g in report["generations"] if g["name"] == "word2vec"), "name": "glove", "words": made_up.judged(0.45)}
+    return {**report, "generations": [*report["generations"], other], "words": made_up.maps("word2vec", "glove")}
+
+
+def test_word_maps_stand_side_by_side_without_scripts(report):
+    two = with_glove(report)
+    text = render({**two, "headline": headline(two)})
+    page = Page(text)
+    assert text.count('class="map"') == 2 and text.count(">包</text>") == 2
+    assert "The 7 most frequent words that tell of a subject, in every generation with word vectors, placed by t-SNE" in page.text
+    assert "array, index" in page.text and "Each map is turned to match the first." in page.text
+    alone = Page(render(report)).text
+    assert "Words and their neighbours" in alone and "turned to match" not in alone
+    fallback = Page(render({**report, "words": {**report["words"], "method": "PCA", "asked": True, "missing": ["unicorn"]}})).text
+    assert "The words you named, placed by PCA" in fallback and 'pip install "stemma-nlp[eval]"' in fallback
+    assert "Without a vector in one of them: unicorn." in fallback
+    few = Page(render({**report, "words": {**report["words"], "maps": {}}})).text
+    assert "Too few of the words have a vector for a map." in few
+    assert "Words and their neighbours" not in Page(render({**report, "words": None})).text
+
+
+def test_word_tests_are_tables_with_what_is_missing_named(report):
+    text = Page(render(report)).text
+    assert "0.410 ± 0.100" in text and "265 of 353" in text and "Arafat, FBI, OPEC, Maradona, Freud and 2 more" in text
+    assert "only 0 of 240 pairs" in text and "questions-words.txt" in text and "306 of 526" in text and "城市" in text
+    assert "47.1" in text and "41.5" in text
+
+
+def test_the_headline_tells_whose_word_vectors_agree_best_with_people(report):
+    assert not any(f["about"] == "Word vectors" for f in headline(report)["findings"])
+    told = next(f["text"] for f in headline(with_glove(report))["findings"] if f["about"] == "Word vectors")
+    assert told.startswith("GloVe's word vectors agree best with people's judgement of wordsim353.tsv, at rho 0.45 against 0.41 (word2vec)")
+    assert told.endswith("call it a tie.")
+
+
+def test_a_loss_curve_has_its_own_unit(report):
+    specs = charts(with_glove(report))
+    assert "loss, nats" in json.dumps(specs["curve-word2vec"]) and "loss, weighted squared error" in json.dumps(specs["curve-glove"])
+
+
+def test_a_word_model_with_unknown_words_has_no_bits_and_the_page_says_why(report):
+    word2vec = next(g for g in report["generations"] if g["name"] == "word2vec")
+    score = {
+        "bits_per_character": None,
+        "perplexity_per_token": 201.5,
+        "perplexity_per_word": None,
+        "perplexity_per_token_without_oov": 180.2,
+    }
+    nnlm = {**word2vec, "name": "nnlm", "score": {**score, "tokens": 40_000, "oov": 512, "seconds": 2.0}}
+    text = Page(render({**report, "generations": [*report["generations"], nnlm], "words": made_up.maps("word2vec", "nnlm")})).text
+    assert "201.5" in text and "512" in text and "its spelling was never paid for" in text
+    assert "its spelling was never paid for" not in Page(render(report)).text
+
+
 def test_every_generation_of_the_lineage_has_its_own_colour():
     assert {row.name for row in TABLE} == set(COLOURS) and len(set(COLOURS.values())) == len(COLOURS)
 

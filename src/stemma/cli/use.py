@@ -104,17 +104,20 @@ class Nearest(Verb):
     run_folder: RunPath  # a folder made by stemma pretrain
     words: Positional[tuple[str, ...]] = ()  # one or more, or sums of words; none: one a line from standard input
     k: int = 10  # neighbours a word
+    restrict: int = 0  # neighbours are sought among that many of the most frequent words; 0: all
     outlier: Flag = False  # names the word that fits the others least; from standard input, one group of words a line
 
     def run(self) -> Printable:
         """The neighbours of each word, or the odd one of them."""
-        if self.k < 1:
-            raise UsageError(f"--k {self.k}", "one neighbour or more", "the default is 10")
+        for option, value, least in (("k", self.k, 1), ("restrict", self.restrict, 0)):
+            if value < least:
+                raise UsageError(f"--{option} {value}", f"{least} or more", f"the default is {getattr(type(self), option)}")
         run = _opened(self.run_folder)
 
         def nearest(asked: list[str]) -> Iterator[dict[str, Any]]:
             for word in asked:
-                yield {"word": word, "nearest": [{"word": other, "cosine": cosine} for other, cosine in run.nearest(word, self.k)]}
+                found = run.nearest(word, self.k, self.restrict)
+                yield {"word": word, "nearest": [{"word": other, "cosine": cosine} for other, cosine in found]}
 
         def outliers(groups: list[str]) -> Iterator[dict[str, Any]]:
             for group in groups:

@@ -17,6 +17,7 @@ from stemma.config import read_toml, resolve
 from stemma.errors import UsageError
 
 SomeFiles = Annotated[tuple[str, ...], arg(metavar="FILE …", help_behavior_hint="(optional)")]
+SomeWords = Annotated[tuple[str, ...], arg(metavar="WORD …", help_behavior_hint="(optional)")]
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,10 @@ class Compare(Verb):
     senses: str = ""  # a TSV of word, index, sense, sentence for the senses probe; none: no probe
     senses_test: str = ""  # the part to judge by; none: half of each sense
     senses_limit: int = 300  # occurrences of a word in either part at most
+    similarity: SomeFiles = ()  # word pairs and people's scores, for the generations with word vectors: WordSim and the like, or a TSV
+    analogies: SomeFiles = ()  # a is to b as c is to d, for them: questions-words.txt, CA8, or a TSV of section, a, b, c, d
+    restrict: int = 0  # answers to analogies are sought among that many of the most frequent words; 0: all
+    words: SomeWords = ()  # drawn on the word maps; none: the most frequent content words
     workers: int = 1  # processes that read the corpus
     parallel: int = 1  # generations computed at once; with --threads 1, as many as there are cores
     threads: int = 0  # of computing; 0: as many as torch chooses

@@ -38,7 +38,9 @@ _SECONDS = (
 _TOKENS = "The tokens of a budget are each generation's own, and a word is more text than a piece of one: see the passes over the text."
 
 
-def assemble(plan: Plan, corpus: dict[str, Any], simple: list[dict], codes: dict[str, int], wall_seconds: float) -> dict[str, Any]:
+def assemble(
+    plan: Plan, corpus: dict[str, Any], simple: list[dict], maps: dict[str, Any] | None, codes: dict[str, int], wall_seconds: float
+) -> dict[str, Any]:
     """The report's dictionary from the stages' results."""
     train, dev = task_examples(plan)
     labels = sorted({example.label for example in train})
@@ -69,6 +71,7 @@ def assemble(plan: Plan, corpus: dict[str, Any], simple: list[dict], codes: dict
         "generations": sections,
         "baselines": simple,
         "senses": _senses(plan),
+        "words": maps,
         "notes": _notes(plan, sections),
         "command": _command(plan),
     }
@@ -104,6 +107,7 @@ def _generation(plan: Plan, name: str, corpus_key: str, code: int) -> dict[str, 
         "pretrain": results.get("pretrain", {}),
         "score": results.get("score"),
         "modes": {mode: results[mode] for mode in plan.config.modes if mode in results},
+        "words": results.get("words"),
         "senses": results.get("senses"),
     }
 

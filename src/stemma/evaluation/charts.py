@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from stemma.errors import MissingExtra
-from stemma.evaluation.wording import CONTROLS, MODES, mode_title, title
+from stemma.evaluation.wording import CONTROLS, MODES, loss_unit, mode_title, title
 
 COLOURS = {  # mid-tones: at least 3:1 on white and on the dark page alike
     "ngram": "#8b7d6b",
@@ -232,7 +232,7 @@ def _layers(alt: Any, report: dict) -> Any:
 def _curve(alt: Any, generation: dict) -> Any:
     """One generation's training loss over its own seconds."""
     x = alt.X("seconds:Q", title="seconds", axis=alt.Axis(tickCount=4, grid=False))
-    y = alt.Y("loss:Q", title="loss, nats", scale=alt.Scale(zero=False, padding=8), axis=alt.Axis(tickCount=4))
+    y = alt.Y("loss:Q", title=f"loss, {loss_unit(generation['name'])}", scale=alt.Scale(zero=False, padding=8), axis=alt.Axis(tickCount=4))
     tips = [alt.Tooltip("seconds:Q", format=".1f"), alt.Tooltip("step:Q"), alt.Tooltip("loss:Q", format=".3f")]
     chart = alt.Chart(alt.Data(values=generation["pretrain"]["curve"]))
     return chart.mark_line(strokeWidth=2.2, color=colour(generation["name"])).encode(x=x, y=y, tooltip=tips).properties(height=150)

@@ -18,7 +18,9 @@ from stemma.evaluation.launch import Launch, Processes, run_all
 from stemma.evaluation.perplexity import blocks, spread
 from stemma.evaluation.plan import GENERATIONS, Config, Plan, content_of, key_of
 from stemma.evaluation.report import write
-from stemma.evaluation.stages import judged, sense_examples, stage_path, staged, task_examples
+from stemma.evaluation.stages import Stages, judged, kept, sense_examples, stage_path, staged, task_examples
+from stemma.evaluation.word_files import read_analogies, read_pairs
+from stemma.evaluation.word_map import word_maps
 from stemma.lineage.table import find
 from stemma.training.order import Report, make_order
 from stemma.training.settings import Fact
@@ -53,7 +55,8 @@ def run_plan(plan: Plan, progress: Report, launch: Launch) -> dict[str, Any]:
     corpus = _ingest(plan, progress)
     simple = _baselines(plan, progress)
     codes = run_all(plan, corpus["key"], progress, launch)
-    report = assemble(plan, corpus, simple, codes, _spent(plan, time.perf_counter() - began))
+    maps = _word_maps(plan, corpus["key"], progress)
+    report = assemble(plan, corpus, simple, maps, codes, _spent(plan, time.perf_counter() - began))
     write(report, plan.root)
     progress(Fact("note", 0, 0, message=f"report: {plan.root / 'report.html'}"))
     return report
@@ -81,6 +84,10 @@ def _check(plan: Plan) -> None:
             )
     if plan.config.senses:
         sense_examples(plan)
+    for path in plan.config.similarity:
+        read_pairs(path)
+    for path in plan.config.analogies:
+        read_analogies(path)
     for generation in plan.generations:
         make_order(generation, plan.corpus, **_asked(plan, generation))
 
@@ -147,6 +154,20 @@ def _baselines(plan: Plan, progress: Report) -> list[dict[str, Any]]:
         return {"rows": found}
 
     return staged(plan.root, "baselines", key, make)["rows"]
+
+
+def _word_maps(plan: Plan, corpus_key: str, progress: Report) -> dict[str, Any] | None:
+    """The same words in the space of every generation that has word vectors and finished; None where there is none."""
+    able = [Stages(plan, name, corpus_key, progress) for name in plan.generations if "nearest" in find(name).abilities]
+    done = [stages for stages in able if kept(plan.root, f"{stages.name}.pretrain", stages.key("pretrain"))]
+    if not done:
+        return None
+
+    def make() -> dict[str, Any]:
+        progress(Fact("note", 0, 0, message="the word maps"))
+        return word_maps({stages.name: stages.run().words for stages in done}, plan.config.words)
+
+    return staged(plan.root, "word-maps", key_of("word maps", [stages.base for stages in done], plan.config.words), make)
 
 
 def _spent(plan: Plan, seconds: float) -> float:

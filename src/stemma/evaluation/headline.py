@@ -7,6 +7,7 @@ Two classifiers were asked the same questions, so their difference is judged on 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 
@@ -107,7 +108,15 @@ def headline(report: dict) -> dict:
         return {"title": "No generation finished, so there is nothing to compare yet", "findings": _failures(report)}
     first = ranked[0]
     ties = [first, *(other for other in ranked[1:] if difference(first, other).tie)]
-    parts = (_cost(ranked), _against_baselines(first, report), _pays(report), _predicts(report), _senses(report), _failures(report))
+    parts = (
+        _cost(ranked),
+        _against_baselines(first, report),
+        _pays(report),
+        _predicts(report),
+        _similarity(report),
+        _senses(report),
+        _failures(report),
+    )
     return {"title": _title(first, ties, report), "findings": [finding for part in parts for finding in part]}
 
 
@@ -200,6 +209,20 @@ def _predicts(report: dict) -> list[dict]:
         "Predicting the text",
         f"{title(name)} predicts the held-out text best, at {best['value']:.2f} bits per character against {against}{tail}",
     )
+
+
+def _similarity(report: dict) -> list[dict]:
+    """Whose word vectors agree best with people, on the first file of scored pairs."""
+    files = [(g["words"]["similarity"][0], g["name"]) for g in report["generations"] if (g.get("words") or {}).get("similarity")]
+    judged = sorted(((found["rho"], name) for found, name in files if "rho" in found), key=lambda pair: -pair[0]["value"])
+    if len(judged) < 2:
+        return []
+    (best, name), *others = judged
+    against = listed([f"{rho['value']:.2f} ({title(other)})" for rho, other in others])
+    tail = "." if all(rho["high"] < best["low"] for rho, _ in others) else "; the intervals overlap, so call it a tie."
+    file = Path(files[0][0]["file"]).name
+    told = f"{title(name)}'s word vectors agree best with people's judgement of {file}, at rho {best['value']:.2f} against {against}{tail}"
+    return _finding("Word vectors", told)
 
 
 def _senses(report: dict) -> list[dict]:

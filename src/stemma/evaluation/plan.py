@@ -33,6 +33,10 @@ class Config:
     senses: str = ""  # TSV: word, index, sense, sentence; empty: no senses probe
     senses_test: str = ""  # the part to judge by; empty: half of each sense
     senses_limit: Positive = 300  # occurrences of a word in either part at most
+    similarity: tuple[str, ...] = ()  # files of word pairs with people's scores, for the generations with word vectors
+    analogies: tuple[str, ...] = ()  # files of analogies for them
+    restrict: Natural = 0  # answers to analogies are sought among that many of the most frequent words; 0: all
+    words: tuple[str, ...] = ()  # drawn on the word maps; empty: the most frequent content words
     workers: Positive = 1  # processes that read the corpus, for each generation
     parallel: Positive = 1  # generations computed at once, each in a process of its own with `threads`
     threads: Natural = 0  # of computing; 0: as many as torch chooses. On a machine that others use too, fewer can be much faster

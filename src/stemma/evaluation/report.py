@@ -15,6 +15,7 @@ from string import Template
 from stemma.errors import MissingExtra
 from stemma.evaluation import tables
 from stemma.evaluation.charts import PROBE_SHAPES, SHAPES, Spec, charts, colour
+from stemma.evaluation.word_section import words
 from stemma.evaluation.wording import count, duration, listed, mode_title, size, title
 
 SCHEMA = 1
@@ -186,6 +187,7 @@ def _sections(report: dict, draw: _Figures) -> list[tuple[str, str, str]]:
         ("cost", "Quality against cost", _cost(report, draw)),
         ("pays", "Does pre-training pay?", _modes(report, draw)),
         ("text", "Predicting the text", _text(report, draw)),
+        ("words", "Words and their neighbours", words(report)),
         ("senses", "One word, several senses", _senses(report, draw)),
         ("learning", "Learning curves", _learning(report, draw)),
         ("lineage", "What was compared", "" + tables.lineage(report)),
@@ -237,6 +239,8 @@ def _text(report: dict, draw: _Figures) -> str:
         f"{tables.figure(scored['blocks'], _whole)} blocks of whole sentences. Bits per character do not depend on "
         "how a generation cuts its tokens; perplexities per token do, and are not comparable between rows."
     )
+    if any((g.get("score") or {}).get("oov") for g in report["generations"]):
+        lead += " Where a word was out of the vocabulary (OOV), its spelling was never paid for, so there are no bits per character."
     return f'<p class="lead">{lead}</p>' + draw("bits", "Bits per character by generation") + tables.predictions(report)
 
 
@@ -271,7 +275,8 @@ def _learning(report: dict, draw: _Figures) -> str:
     counted = [title(g["name"]) for g in report["generations"] if g["learns"] == "count"]
     tail = f" {listed(counted)} counts and has no curve." if counted else ""
     lead = (
-        "Training loss over time. Each generation asks something else of the text, so the heights are not comparable; the shapes are: "
+        "Training loss over time. Each generation asks something else of the text, so the heights are not comparable, "
+        "even where the units are alike; the shapes are: "
         f"a curve that still falls at its end would use a bigger budget.{tail}"
     )
     return f'<p class="lead">{escape(lead)}</p><div class="curves">{"".join(boxes)}</div>'

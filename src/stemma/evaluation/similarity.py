@@ -106,6 +106,8 @@ def similarity(words: WordVectors, pairs: Sequence[Pair], resamples: int = 1000,
             "at least three pairs of known words",
             "use pairs in the language of the corpus, or train on more text",
         )
+    if len({score for *_, score in known}) == 1:
+        raise DataError(f"all {len(known)} pairs of known words have the same score", "scores to rank by", "check the score column")
     left, right, scores = (np.array(column) for column in zip(*known, strict=True))
     cosines = np.einsum("pd,pd->p", words.unit[left], words.unit[right])
     drawn = np.random.default_rng(seed).integers(0, len(scores), (resamples, len(scores)))
@@ -130,7 +132,7 @@ def analogies(words: WordVectors, questions: Iterable[Question], restrict: int =
     add: cos(x,b) - cos(x,a) + cos(x,c); mul: cos(x,b)·cos(x,c) / (cos(x,a) + eps) with cosines moved to 0..1.
     The words a, b, c are never answers. `restrict` keeps that many of the most frequent words, 0 all.
     """
-    kept = words.by_frequency[:restrict] if restrict else words.by_frequency
+    kept = words.frequent(restrict)
     place = {int(row): k for k, row in enumerate(kept)}
     unit = words.unit[kept]
     tallies: dict[str, Section] = {}

@@ -17,12 +17,14 @@ import numpy as np
 from stemma.checkpoint import RunFolder, write_json
 from stemma.config import parse_settings, resolve
 from stemma.corpus.task import Example, read_examples
-from stemma.errors import Interrupted
+from stemma.errors import DataError, Interrupted
 from stemma.evaluation import senses
 from stemma.evaluation.bootstrap import interval
 from stemma.evaluation.environment import Meter
 from stemma.evaluation.perplexity import perplexity
 from stemma.evaluation.plan import Plan, content_of, key_of
+from stemma.evaluation.similarity import analogies, similarity
+from stemma.evaluation.word_files import read_analogies, read_pairs
 from stemma.evaluation.wording import CONTROLS
 from stemma.lineage.run import Run
 from stemma.lineage.table import find
@@ -79,8 +81,10 @@ class Stages:
 
     def names(self) -> list[str]:
         """The stages that this generation has."""
-        probes = ["senses"] if self.plan.config.senses else []
-        modes = [mode for mode in self.plan.config.modes if mode != "random" or self.row.learns != "count"]  # counts have nothing to draw
+        config = self.plan.config
+        words = ["words"] if "nearest" in self.row.abilities and (config.similarity or config.analogies) else []
+        probes = [*words, *(["senses"] if config.senses else [])]
+        modes = [mode for mode in config.modes if mode != "random" or self.row.learns != "count"]  # counts have nothing to draw
         return ["pretrain", "score", *modes, *probes]
 
     def key(self, stage: str) -> str:
@@ -92,6 +96,8 @@ class Stages:
             return key_of(stage, self.base, content_of([str(self.plan.root / "held-out.json")]))
         if stage == "senses":
             return key_of(stage, self.base, content_of([path for path in (config.senses, config.senses_test) if path]), config.senses_limit)
+        if stage == "words":
+            return key_of(stage, self.base, content_of(config.similarity), content_of(config.analogies), config.restrict)
         return key_of(
             stage, self.base, self.plan.task, content_of([self.plan.train, self.plan.dev]), config.train_limit, self.plan.transfer(stage)
         )
@@ -99,7 +105,7 @@ class Stages:
     def make(self, stage: str) -> Result:
         """The result of one stage, computed now."""
         self.report(Fact("note", 0, 0, message=stage))
-        if stage in ("pretrain", "score", "senses"):
+        if stage in ("pretrain", "score", "words", "senses"):
             return getattr(self, stage)()
         return self.transfer(stage)
 
@@ -171,6 +177,21 @@ class Stages:
             "examples": facts["examples"],
             "cut": facts["cut"],
             "command": self._finetune_command(mode),
+        }
+
+    def words(self) -> Result:
+        """Holds the word vectors against people's scores and against analogies, file by file."""
+        config = self.plan.config
+        with Meter() as meter:
+            judged = [_judged(self.run(), path) for path in config.similarity]
+            answered = [
+                {"file": path, **analogies(self.run().words, read_analogies(path), config.restrict).as_dict()} for path in config.analogies
+            ]
+        return {
+            "similarity": judged,
+            "analogies": answered,
+            "seconds": meter.costs["wall_seconds"],
+            "cpu_seconds": meter.costs["cpu_seconds"],
         }
 
     def senses(self) -> Result:
@@ -256,6 +277,14 @@ def judged(facts: Mapping[str, Any], dev: list[Example]) -> Result:
         for metric in ("accuracy", "macro_f1")  # type: ignore[arg-type]
     }
     return found | {"predictions": [" ".join(map(str, row)) for row in predictions.tolist()]}
+
+
+def _judged(run: Run, path: str) -> Result:
+    """The similarity of a file's pairs, or why there is none: a corpus may lack the words of one file and have another's."""
+    try:
+        return {"file": path, **similarity(run.words, read_pairs(path)).as_dict()}
+    except DataError as error:
+        return {"file": path, "why_not": str(error)}
 
 
 def _curve(metrics: list[dict[str, Any]]) -> list[dict[str, float]]:

@@ -18,6 +18,7 @@ _TITLES = {
     "tinybert": "TinyBERT",
     "xlnet": "XLNet",
 }
+_LOSS_UNITS = {"glove": "weighted squared error"}  # of a training loss; nats a prediction for all others
 
 
 def title(name: str) -> str:
@@ -28,6 +29,11 @@ def title(name: str) -> str:
 def mode_title(mode: str) -> str:
     """A mode of transfer in words: `finetune` -> `fine-tuned`."""
     return _MODES.get(mode, mode)
+
+
+def loss_unit(name: str) -> str:
+    """What a generation's training loss is counted in."""
+    return _LOSS_UNITS.get(name, "nats")
 
 
 def percent(share: float) -> str:

@@ -156,9 +156,12 @@ class Run:
         pairs = zip(best.indices.tolist(), best.values.tolist(), strict=True)
         return [[(self.tokenizer.token(i), p) for i, p in zip(ids, values, strict=True)] for ids, values in pairs]
 
-    def nearest(self, asked: str, k: int = 10) -> list[tuple[str, float]]:
-        """The `k` words of highest cosine with a word's vector, or with a sum of them such as `king - man + woman`."""
-        return self.words.nearest(asked, k)
+    def nearest(self, asked: str, k: int = 10, restrict: int = 0) -> list[tuple[str, float]]:
+        """The `k` words of highest cosine with a word's vector, or with a sum of them such as `king - man + woman`.
+
+        `restrict` seeks them among that many of the most frequent words, 0 among all.
+        """
+        return self.words.nearest(asked, k, restrict)
 
     def outlier(self, words: Sequence[str]) -> Outlier:
         """The word that fits the others least, by its mean cosine with them."""

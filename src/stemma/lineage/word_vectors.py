@@ -50,18 +50,24 @@ class WordVectors:
                 return row
         return None
 
-    def nearest(self, asked: str, k: int = 10) -> list[tuple[str, float]]:
+    def nearest(self, asked: str, k: int = 10, restrict: int = 0) -> list[tuple[str, float]]:
         """The `k` words of highest cosine with a word, or with a sum of words such as `king - man + woman`, less those named.
 
-        Raises DataError for a word that has no vector, UsageError for a sum that makes no sense.
+        `restrict` seeks them among that many of the most frequent words, 0 among all. Raises DataError for a word that
+        has no vector, UsageError for a sum that makes no sense.
         """
         terms = [(sign, self._known(word)) for sign, word in parse(asked)]
         named = {row for _, row in terms}
         total = np.sum([sign * self.unit[row] for sign, row in terms], axis=0)
         if not total.any():
             raise UsageError(f"{asked!r}: the words cancel out", "a sum that is not zero", "name each word once")
-        found = neighbours(self.unit, total, k + len(named))
+        rows = self.frequent(restrict)
+        found = ((rows[place], cosine) for place, cosine in neighbours(self.unit[rows], total, k + len(named)))
         return [(self.tokens[row], cosine) for row, cosine in found if row not in named][:k]
+
+    def frequent(self, most: int) -> np.ndarray:
+        """The rows of the `most` most frequent words that have a vector; of all when that is 0."""
+        return self.by_frequency[:most] if most else self.by_frequency
 
     def outlier(self, words: Sequence[str]) -> Outlier:
         """The word of lowest mean cosine with the others (Camacho-Collados & Navigli 2016), words without a vector left out.
