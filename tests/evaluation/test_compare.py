@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from stemma.checkpoint import RunFolder
-from stemma.errors import Interrupted, UsageError
+from stemma.errors import DataError, Interrupted, UsageError
 from stemma.evaluation.compare import compare, failed, run_plan
 from stemma.evaluation.environment import Meter, environment
 from stemma.evaluation.launch import Processes, run_all
@@ -45,6 +45,10 @@ def files(tmp_path_factory):
     senses = [
         f"day\t{len(deed.split()) + 3}\t{animal}\tthe {animal} {deed} on day {n} ." for n in range(8) for animal, deed in ANIMALS.items()
     ]
+    pairs = ["cat,dog,7", "warm,mat,5", "cat,gate,1.5", "鱼,鸟,6", "cat,unicorn,3"]
+    (home / "pairs.csv").write_text("\n".join(["Word 1,Word 2,Human (mean)", *pairs]) + "\n", encoding="utf-8")
+    (home / "questions.txt").write_text(": deeds\ncat purrs dog barks\n: none\ncat purrs unicorn horn\n", encoding="utf-8")
+    (home / "foreign.tsv").write_text("Katze\tHund\t5\nTor\tMatte\t2\n", encoding="utf-8")
     (home / "senses.tsv").write_text("\n".join(["word\tindex\tsense\tsentence", *senses]) + "\n", encoding="utf-8")
     return home
 
@@ -89,7 +93,8 @@ class InProcess:
 def finished(files, tmp_path_factory):
     """A comparison that was broken off half way, and went on."""
     out = tmp_path_factory.mktemp("out")
-    plan = plan_for(files, out, senses=str(files / "senses.tsv"))
+    judged = {"similarity": (str(files / "pairs.csv"), str(files / "foreign.tsv")), "analogies": (str(files / "questions.txt"),)}
+    plan = plan_for(files, out, senses=str(files / "senses.tsv"), **judged)
     first, second = InProcess(break_off="word2vec.frozen"), InProcess()
     with pytest.raises(Interrupted, match="goes on where it was"):
         run_plan(plan, lambda fact: None, first)
@@ -108,7 +113,7 @@ def test_a_broken_off_comparison_makes_no_stage_twice(finished):
         "word2vec.pretrain",
         "word2vec.score",
     ]
-    assert second.made == ["word2vec.frozen", "word2vec.finetune", "word2vec.senses"]
+    assert second.made == ["word2vec.frozen", "word2vec.finetune", "word2vec.words", "word2vec.senses"]
     third = InProcess()
     assert run_plan(finished[0], lambda fact: None, third)["headline"] == finished[3]["headline"] and third.made == []
 
@@ -137,6 +142,37 @@ def test_the_report_has_every_number_of_its_stages(finished):
     assert report["senses"]["words"] == 1 and ngram["senses"]["why_not"]
     page = (plan.root / "report.html").read_text(encoding="utf-8")
     assert report["headline"]["title"].split()[-1] in page and "鱼" in page
+
+
+def test_word_vectors_are_judged_and_drawn(finished):
+    plan, _, _, report = finished
+    ngram, vectors = report["generations"]
+    assert ngram["words"] is None and "words" not in Stages(plan, "ngram", "corpus", lambda fact: None).names()
+    known, foreign = vectors["words"]["similarity"]
+    assert (known["used"], known["pairs"], known["missing"]) == (4, 5, ["unicorn"]) and -1 <= known["rho"]["value"] <= 1
+    assert "train on more text" in foreign["why_not"]
+    (answers,) = vectors["words"]["analogies"]
+    assert (answers["total"]["asked"], answers["total"]["covered"]) == (2, 1) and list(answers["sections"]) == ["deeds", "none"]
+    assert "barks" in report["words"]["words"] and len(report["words"]["maps"]["word2vec"]) == len(report["words"]["words"])
+    page = (plan.root / "report.html").read_text(encoding="utf-8")
+    assert 'class="map"' in page and ">barks</text>" in page and "pairs.csv" in page
+
+
+def test_words_may_be_named_and_their_maps_are_made_anew(finished):
+    plan, *_ = finished
+    named = dataclasses.replace(plan, config=dataclasses.replace(plan.config, words=("cat", "dog", "barks", "gate", "mat", "unicorn")))
+    again = InProcess()
+    report = run_plan(named, lambda fact: None, again)
+    assert again.made == [] and report["words"]["words"] == ["cat", "dog", "barks", "gate", "mat"]
+    assert report["words"]["missing"] == ["unicorn"] and "--words cat dog barks gate mat unicorn" in report["command"]
+    run_plan(plan, lambda fact: None, again)
+
+
+def test_a_word_file_that_cannot_be_read_is_told_before_anything_is_made(files, tmp_path):
+    plan = plan_for(files, tmp_path / "out", similarity=(str(files / "questions.txt"),))
+    with pytest.raises(DataError, match="put the score behind the words"):
+        run_plan(plan, lambda fact: None, InProcess())
+    assert not (tmp_path / "out").exists()
 
 
 def test_commands_of_the_report_are_commands(finished):
