@@ -123,7 +123,12 @@ def test_the_headline_tells_whose_word_vectors_agree_best_with_people(report):
     assert not any(f["about"] == "Word vectors" for f in headline(report)["findings"])
     told = next(f["text"] for f in headline(with_glove(report))["findings"] if f["about"] == "Word vectors")
     assert told.startswith("GloVe's word vectors agree best with people's judgement of wordsim353.tsv, at rho 0.45 against 0.41 (word2vec)")
-    assert told.endswith("call it a tie.")
+    assert told.endswith("(word2vec); the intervals overlap, so call it a tie.")
+    other = with_glove(report)
+    found = other["generations"][-1]["words"]
+    found["similarity"][0] |= {"used": 99, "rho": made_up.measure(0.9, 0.02)}
+    told = next(f["text"] for f in headline(other)["findings"] if f["about"] == "Word vectors")
+    assert told.endswith("(word2vec), each on the pairs it has vectors for.")
 
 
 def test_a_loss_curve_has_its_own_unit(report):

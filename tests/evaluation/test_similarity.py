@@ -58,6 +58,7 @@ def test_restricting_the_vocabulary_lowers_coverage():
     assert analogies(frequent, question, restrict=4).total.covered == 1
 
 
+@pytest.mark.filterwarnings("ignore:Call to deprecated")
 @pytest.mark.parametrize("method", ["add", "mul"])
 def test_answers_are_gensims(method):
     gensim = pytest.importorskip("gensim.models")

@@ -214,14 +214,17 @@ def _predicts(report: dict) -> list[dict]:
 def _similarity(report: dict) -> list[dict]:
     """Whose word vectors agree best with people, on the first file of scored pairs."""
     files = [(g["words"]["similarity"][0], g["name"]) for g in report["generations"] if (g.get("words") or {}).get("similarity")]
-    judged = sorted(((found["rho"], name) for found, name in files if "rho" in found), key=lambda pair: -pair[0]["value"])
+    known = [(found, name) for found, name in files if "rho" in found]
+    judged = sorted(((found["rho"], name) for found, name in known), key=lambda pair: -pair[0]["value"])
     if len(judged) < 2:
         return []
     (best, name), *others = judged
     against = listed([f"{rho['value']:.2f} ({title(other)})" for rho, other in others])
     tail = "." if all(rho["high"] < best["low"] for rho, _ in others) else "; the intervals overlap, so call it a tie."
     file = Path(files[0][0]["file"]).name
-    told = f"{title(name)}'s word vectors agree best with people's judgement of {file}, at rho {best['value']:.2f} against {against}{tail}"
+    pairs = "" if len({found["used"] for found, _ in known}) == 1 else ", each on the pairs it has vectors for"
+    told = f"{title(name)}'s word vectors agree best with people's judgement of {file}, at rho {best['value']:.2f} against {against}"
+    told += pairs + tail
     return _finding("Word vectors", told)
 
 

@@ -92,7 +92,8 @@ def _similarity(judged: Sequence[dict]) -> str:
     if not rows:
         return ""
     lead = (
-        "Rank correlation (Spearman's rho) of the words' cosines with people's scores; pairs with a word that has no vector are left out."
+        "Rank correlation (Spearman's rho) of the words' cosines with people's scores. Pairs with a word that has no vector are left out: "
+        "where generations know different words, each is judged on its own pairs."
     )
     head = ["Representation", "File", "#Rho", "#Pairs", "Words without a vector"]
     return f'<h3>Similarity as people see it</h3><p class="lead">{lead}</p>{tables.table(head, rows, "Word similarity")}'
