@@ -96,3 +96,14 @@ def test_frequency_is_the_counts_where_they_are_known():
     by_counts = WordVectors(TOKENS, VECTORS, counts, specials=(0,)).by_frequency
     assert [TOKENS[row] for row in by_counts[:4]] == ["上海", "queen", "apple", "woman"]
     assert [TOKENS[row] for row in WORDS.by_frequency[:2]] == ["king", "queen"] and len(by_counts) == 9
+
+
+def test_a_word_never_seen_may_be_composed():
+    made = {"kingly": np.array([5.0, 5, 0, 0]), "womanly": np.array([0.2, 0, 1, 0.1])}
+    words = WordVectors(TOKENS, VECTORS, specials=(0,), compose=made.get)
+    assert words.nearest("kingly", 1) == [("king", pytest.approx(1))]
+    assert words.nearest("kingly - man + womanly", 1)[0][0] == "queen"
+    assert words.outlier(["北京", "上海", "kingly"]).word == "kingly"
+    assert words.row("kingly") is None  # files are judged by the vocabulary's own words
+    with pytest.raises(DataError, match="not in the vocabulary"):
+        words.nearest("qqq")

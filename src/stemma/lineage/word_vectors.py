@@ -5,7 +5,7 @@ V vocabulary, D width, W words asked about.
 
 import difflib
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,13 +29,20 @@ class Outlier:
 class WordVectors:
     """The vectors of a vocabulary. A word that is not found as written is tried in lower case."""
 
-    def __init__(self, tokens: Sequence[str], vectors: np.ndarray, counts: np.ndarray | None = None, specials: Sequence[int] = ()) -> None:
+    def __init__(
+        self,
+        tokens: Sequence[str],
+        vectors: np.ndarray,
+        counts: np.ndarray | None = None,
+        specials: Sequence[int] = (),
+        compose: Callable[[str], np.ndarray | None] | None = None,
+    ) -> None:
         """Takes `vectors` (V D), zeros for words that were never trained, and how often the corpus has each word (V).
 
         Without counts the vocabulary is taken to be in the order of frequency, as word tokenizers learn it. The rows
-        in `specials` are no words.
+        in `specials` are no words. `compose` may make a vector (D) of a word that has none, of its n-grams say.
         """
-        self.tokens, self.unit = tokens, unit_rows(vectors)
+        self.tokens, self.unit, self._compose = tokens, unit_rows(vectors), compose
         self.unit[list(specials)] = 0
         self._rows = {token: row for row, token in enumerate(tokens)}
         self._trained: np.ndarray = np.any(self.unit, axis=1)
@@ -56,13 +63,14 @@ class WordVectors:
         `restrict` seeks them among that many of the most frequent words, 0 among all. Raises DataError for a word that
         has no vector, UsageError for a sum that makes no sense.
         """
-        terms = [(sign, self._known(word)) for sign, word in parse(asked)]
-        named = {row for _, row in terms}
-        total = np.sum([sign * self.unit[row] for sign, row in terms], axis=0)
+        terms = parse(asked)
+        named = {self.row(word) for _, word in terms}
+        total = np.sum([sign * self._known(word) for sign, word in terms], axis=0)
         if not total.any():
             raise UsageError(f"{asked!r}: the words cancel out", "a sum that is not zero", "name each word once")
-        rows = self.frequent(restrict)
-        found = ((rows[place], cosine) for place, cosine in neighbours(self.unit[rows], total, k + len(named)))
+        rows = self.frequent(restrict) if restrict else np.arange(len(self.unit))
+        table = self.unit[rows] if restrict else self.unit  # not copied for every question
+        found = ((int(rows[place]), cosine) for place, cosine in neighbours(table, total, k + len(named)))
         return [(self.tokens[row], cosine) for row, cosine in found if row not in named][:k]
 
     def frequent(self, most: int) -> np.ndarray:
@@ -74,23 +82,31 @@ class WordVectors:
 
         gensim's `doesnt_match` names the same one. Raises DataError when fewer than three words have a vector.
         """
-        rows = {word: row for word in words if (row := self.row(word)) is not None}
-        missing = tuple(word for word in dict.fromkeys(words) if word not in rows)
-        if len(rows) < 3:
-            told = f"only {len(rows)} of {len(set(words))} words have a vector; {', '.join(map(repr, missing)) or 'none'} without one"
+        known = {word: vector for word in words if (vector := self.vector(word)) is not None}
+        missing = tuple(word for word in dict.fromkeys(words) if word not in known)
+        if len(known) < 3:
+            told = f"only {len(known)} of {len(set(words))} words have a vector; {', '.join(map(repr, missing)) or 'none'} without one"
             raise DataError(told, "at least three known words, of which one can be odd", self._spellings(missing) or "name more words")
         if missing:
             warnings.warn(f"left out, since the vocabulary has no vector of them: {', '.join(missing)}", stacklevel=2)
-        unit = self.unit[list(rows.values())]  # (W D)
-        mean = ((unit @ unit.T).sum(1) - 1) / (len(rows) - 1)
-        return Outlier(list(rows)[int(mean.argmin())], dict(zip(rows, mean.tolist(), strict=True)), missing)
+        unit = np.stack(list(known.values()))  # (W D)
+        mean = ((unit @ unit.T).sum(1) - 1) / (len(known) - 1)
+        return Outlier(list(known)[int(mean.argmin())], dict(zip(known, mean.tolist(), strict=True)), missing)
 
-    def _known(self, word: str) -> int:
+    def vector(self, word: str) -> np.ndarray | None:
+        """The word's vector (D) at length 1, its own or a composed one; None when it has neither."""
         row = self.row(word)
-        if row is None:
+        if row is not None:
+            return self.unit[row]
+        made = self._compose(word) if self._compose else None
+        return None if made is None else unit_rows(made[None])[0]
+
+    def _known(self, word: str) -> np.ndarray:
+        vector = self.vector(word)
+        if vector is None:
             mend = self._spellings([word]) or "try another form of it, or lower tokenizer.min_count"
             raise DataError(f"{word!r} is not in the vocabulary, or has no vector", "a word that the corpus has often enough", mend)
-        return row
+        return vector
 
     def _spellings(self, words: Sequence[str]) -> str:
         """`did you mean 'river' or 'rivers'?` for words that the vocabulary lacks, nothing where nothing is near."""
