@@ -41,7 +41,7 @@ def main() -> None:
     orders = {f"ngram {order}": ("ngram", [f"model.order={order}"]) for order in (3, 5)}
     outputs = {f"nnlm {output}": ("nnlm", [*one_thread, f'model.output="{output}"']) for output in ("full", "sampled", "hierarchical")}
     text = list(corpus_read.read([asked.dev], corpus_read.Config(), Ledger()))
-    counted = None
+    counted = np.empty(0)  # of the highest order, which comes before the networks
     for name, (generation, settings) in {**orders, **outputs}.items():
         out, store = asked.out / name.replace(" ", "-"), asked.out / "store"
         run = Run.open(pretrain(generation, asked.corpus, out=out, settings=[*words, *settings], dev=asked.dev, store=store).path)
@@ -49,7 +49,7 @@ def main() -> None:
         sentences = run.tokenizer.encode_batch([sentence for document in text for sentence in document.sentences][: asked.sentences])
         found = nats(run, sentences)
         counted = found if generation == "ngram" else counted
-        mixed = -np.logaddexp(-found, -counted) + np.log(2)
+        mixed = np.log(2) - np.logaddexp(-found, -counted)
         speed = done["tokens"] / done.get("cpu_seconds", done["seconds"])
         told = f"perplexity {np.exp(found.mean()):.1f}, mixed {np.exp(mixed.mean()):.1f} over {len(found):,} words"
         print(f"{name:18} {speed:>10,.0f} words/s  {done['tokens']:>12,} read  {told}", flush=True)
