@@ -7,6 +7,7 @@
         ledger.json        what became of every character of the corpus
         README.md          the model card
         state/step-N/      what resume needs: weights, optimiser, counters
+        state/prepared/    what an objective made of the whole text, for as long as the training lasts
         manifest.json      sizes and checksums of all of these: written last, it *is* the commit
 
 Everything is written aside, fsynced and renamed; the manifest comes after what it names, so a kill at
@@ -173,6 +174,11 @@ class RunFolder:
         """Where the tokenizer stands."""
         return self.path / "tokenizer.json"
 
+    @property
+    def prepared_path(self) -> Path:
+        """Where an objective keeps what it makes of the whole text before the first step; it goes when training ends."""
+        return self.path / "state" / "prepared"
+
     def tensors(self) -> dict[str, np.ndarray]:
         """The finished weights, memory-mapped and read-only."""
         if not self.finished:
@@ -235,6 +241,7 @@ class RunFolder:
             _link(self.path / "state" / self.manifest["state"] / "model.safetensors", model)
         write_json(self.path / "ledger.json", ledger)
         write_bytes(self.path / "README.md", card.encode())
+        shutil.rmtree(self.prepared_path, ignore_errors=True)  # before the commit: a finished run is never looked at again
         self._commit(state=self.manifest.get("state"), metrics_bytes=self._metrics_size(), finished=True)
         self._sweep()
 
@@ -267,7 +274,7 @@ class RunFolder:
 
     def _sweep(self) -> None:
         """Removes states that the manifest no longer names."""
-        for child in (self.path / "state").glob("*"):
+        for child in (self.path / "state").glob("*step-*"):
             if child.name != self.manifest["state"]:
                 shutil.rmtree(child, ignore_errors=True)
 

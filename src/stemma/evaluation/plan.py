@@ -66,6 +66,8 @@ class Plan:
 
     def pretraining(self, generation: str) -> list[str]:
         """The settings of `stemma pretrain` for this generation, the budget included."""
+        from stemma.lineage.table import find
+
         config = self.config
         settings = [f"training.held_out={config.held_out}"] if not config.dev_text else []
         if generation == "ngram":
@@ -74,7 +76,8 @@ class Plan:
         elif config.budget_seconds:
             settings += [f"training.seconds={config.budget_seconds}"]
         elif config.budget_tokens:
-            settings += [f"training.tokens={config.budget_tokens}"]
+            reads_once = hasattr(find(generation).load_data(), "prepare")  # and then makes the iterations of its preset
+            settings += [f"{'objective' if reads_once else 'training'}.tokens={config.budget_tokens}"]
         return settings + self._own(generation)
 
     def transfer(self, mode: str) -> list[str]:

@@ -106,6 +106,8 @@ TABLE: tuple[Generation, ...] = (
         "co-occurrence",
         ("nearest", "embed", "transfer"),
         "word",
+        "stemma.lineage.glove:GloVe",
+        "stemma.objectives.cooccurrence:Cooccurrence",
     ),
     Generation(
         "lstm",

@@ -58,7 +58,7 @@ def run(order: Order, path: Path, root: Path, report: Report, ranks: Ranks) -> R
         return folder
     objective = make_objective(order, text.train, text)
     if folder is None:
-        settled = _settle(order, text, objective, ranks)
+        settled = _settle(order, text, objective, path, report, ranks)
         if ranks.first:
             text.tokenizer.save(path / "tokenizer.json")
             RunFolder.create(path, order.config(**settled))
@@ -88,6 +88,11 @@ def _descend(order: Order, folder: RunFolder, text: Ingested, report: Report, ra
             )
         )
     run = _Saving(folder, learner, training, progress, report, ranks)
+    if progress.step < training.steps:
+        with folder.lock() if ranks.first else _unlocked():
+            spent = _prepare(objective, folder, training.threads, report)
+        if not saved:
+            progress.tokens, progress.seconds, progress.cpu_seconds = spent.tokens, spent.seconds, spent.cpu_seconds
     with folder.lock() if ranks.first else _unlocked(), _signals() as stop:
         marks = _evaluation_marks(training)
         try:
@@ -110,6 +115,16 @@ def _descend(order: Order, folder: RunFolder, text: Ingested, report: Report, ra
             _finish(order, folder, learner, objective, text, progress)
         ranks.wait()
     return RunFolder.open(folder.path)
+
+
+def _prepare(objective: Any, folder: RunFolder, threads: int, report: Report) -> Progress:
+    """What working up the whole text takes, or took in an earlier call; nothing for objectives that read it step by step."""
+    if not hasattr(objective, "prepare"):
+        return Progress()
+    spent = objective.prepare(folder.prepared_path, threads, lambda message: report(Fact("note", 0, 0, message=message)))
+    told = f"read {spent.tokens:,} tokens in {spent.seconds:.1f} s; {spent.bytes / 2**20:,.0f} MiB on disk until training ends"
+    report(Fact("note", 0, 0, spent.tokens, seconds=spent.seconds, parts={"prepared_bytes": float(spent.bytes)}, message=told))
+    return Progress(0, spent.tokens, spent.seconds, spent.cpu_seconds)
 
 
 class _Saving:
@@ -191,7 +206,7 @@ def _learner(order: Order, model: Any, training: HandConfig, text: Ingested, ran
     return Backprop(network, training, choose_device(training.device, ranks.local), training.precision, ranks)
 
 
-def _settle(order: Order, text: Ingested, objective: Any, ranks: Ranks) -> dict[str, Any]:
+def _settle(order: Order, text: Ingested, objective: Any, path: Path, report: Report, ranks: Ranks) -> dict[str, Any]:
     """The sections `model` and `training` with every `auto` and budget settled by measuring once."""
     model, training = order.sections["model"], order.sections["training"]
     if isinstance(training, Config):
@@ -201,10 +216,11 @@ def _settle(order: Order, text: Ingested, objective: Any, ranks: Ranks) -> dict[
         if getattr(model, "attention", None) == "auto":
             model = dataclasses.replace(model, attention=fitting_path(device, model.max_length))
     training = dataclasses.replace(training, threads=training.threads or torch.get_num_threads())
-    a_step = None
+    a_step, spent = None, 0.0
     if training.seconds:
+        spent = _prepare(objective, RunFolder(path), training.threads, report).seconds
         a_step = seconds_per_step(_learner(order, model, training, text, Ranks()), objective, training, training.seconds * 0.05)
-    steps = int(ranks.agree(steps_for(training, objective, a_step)))
+    steps = int(ranks.agree(steps_for(training, objective, a_step, spent)))
     training = dataclasses.replace(training, **(dict.fromkeys(BUDGETS, 0) | {"steps": steps}))
     return {"model": model, "training": training}
 

@@ -122,7 +122,10 @@ class Backprop:
 
 
 class ByHand:
-    """For networks that write their own gradients and update in place."""
+    """For networks that write their own gradients and update in place.
+
+    One that keeps sums of its own beside the weights (AdaGrad's) tells them by `optimiser_state` and takes them up by `restore_optimiser`.
+    """
 
     def __init__(self, network: nn.Module, threads: int, ranks: Ranks) -> None:
         if ranks.count > 1:
@@ -140,12 +143,15 @@ class ByHand:
         return Step(summed / max(1, total), total)
 
     def state(self) -> Arrays:
-        """The weights: there is nothing else."""
-        return {"model": weights(self.network)}
+        """The weights, and what the network keeps beside them."""
+        sums = {"optimiser": self.network.optimiser_state()} if hasattr(self.network, "optimiser_state") else {}  # type: ignore[operator]
+        return {"model": weights(self.network), **sums}
 
     def restore(self, arrays: Mapping[str, Mapping[str, np.ndarray]]) -> None:
         """Takes up a state that `state` gave."""
         load_weights(self.network, arrays["model"])
+        if "optimiser" in arrays:
+            self.network.restore_optimiser(arrays["optimiser"])  # type: ignore[operator]
 
 
 class NotFinite(RunError):

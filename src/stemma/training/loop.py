@@ -17,7 +17,11 @@ from stemma.training.settings import Fact, HandConfig
 
 
 class Objective(Protocol):
-    """Where batches come from; a batch is a pure function of the seed and the step."""
+    """Where batches come from; a batch is a pure function of the seed and the step.
+
+    One that works up the whole text first has also `prepare(folder, threads, note)`, called before the first batch. What it gives
+    back tells the `tokens` read, `seconds`, `cpu_seconds` and `bytes` on disk; its steps then read what it made, and no text.
+    """
 
     def batch(self, step: int, rank: int = 0, ranks: int = 1) -> Batch: ...
     def steps_in_epoch(self, epoch: int) -> int: ...
@@ -30,7 +34,7 @@ class Progress:
     step: int = 0
     tokens: int = 0
     seconds: float = 0.0
-    cpu_seconds: float = 0.0  # of this process, all its threads
+    cpu_seconds: float = 0.0  # of this process, all its threads; preparation is in all three
 
 
 def train(learner: Learner, objective: Objective, config: HandConfig, steps: int, progress: Progress, ranks: Ranks) -> Iterator[Fact]:
@@ -52,11 +56,11 @@ def train(learner: Learner, objective: Objective, config: HandConfig, steps: int
         yield Fact("step", progress.step, steps, progress.tokens, update.loss, rate, progress.seconds, speed, left, update.parts)
 
 
-def steps_for(config: HandConfig, objective: Objective, seconds_per_step: float | None) -> int:
-    """How many updates the budget buys. A budget of seconds needs the measured seconds of one."""
+def steps_for(config: HandConfig, objective: Objective, seconds_per_step: float | None, spent: float = 0.0) -> int:
+    """How many updates the budget buys. A budget of seconds needs the measured seconds of one, and what preparation has `spent`."""
     if config.seconds:
         assert seconds_per_step is not None
-        return max(1, int(config.seconds / seconds_per_step))
+        return max(1, int((config.seconds - spent) / seconds_per_step))
     if config.steps:
         return config.steps
     first = objective.steps_in_epoch(0)
@@ -106,5 +110,5 @@ def held_out_loss(network: torch.nn.Module, objective: Objective, most_tokens: i
 
 
 def real_tokens(batch: Batch) -> int:
-    """Tokens of the batch that are text or its separators, not padding."""
-    return int((batch["segments"] > 0).sum()) if "segments" in batch else len(batch["words"])
+    """Tokens of the batch that are text or its separators, not padding; none where the text was read in preparation."""
+    return int((batch["segments"] > 0).sum()) if "segments" in batch else len(batch.get("words", ()))

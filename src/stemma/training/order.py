@@ -70,6 +70,12 @@ def make_order(
                 "one of steps, epochs, tokens, seconds",
                 "for example --set training.epochs=3",
             )
+        if training.tokens and hasattr(row.load_data(), "prepare"):
+            raise UsageError(
+                f"training.tokens = {training.tokens}: {generation} reads the text once, before its first step",
+                "steps, epochs or seconds of training",
+                "set training.epochs; how much of the text is read is objective.tokens",
+            )
     source = Source(_paths(corpus), _paths(dev), resolved["corpus"], training.held_out, training.seed, workers)
     return Order(row, source, resolved)
 

@@ -115,16 +115,33 @@ def _reckoned(order: Order, sample: _Sample, run: RunFolder, facts: list[Fact], 
         memory = before_mib + (done["peak_memory_mib"] - before_mib) / sample.share
         disk = folder / sample.share
     else:
-        a_step = _seconds_a_step(facts)
-        steps = _steps(order, run, done["tokens"] / done["steps"], a_step, sample.share)
-        tokens, seconds = steps * done["tokens"] / done["steps"], steps * a_step
+        prepared = next((fact for fact in facts if "prepared_bytes" in fact.parts), None)
+        if prepared:
+            steps, tokens, seconds, kept = _after_preparation(order, prepared, _seconds_a_step(facts), corpus_tokens)
+        else:
+            a_step, kept = _seconds_a_step(facts), 0.0
+            steps = _steps(order, run, done["tokens"] / done["steps"], a_step, sample.share)
+            tokens, seconds = steps * done["tokens"] / done["steps"], steps * a_step
         memory = done["peak_memory_mib"]
-        disk = store / sample.share + (folder - store) + _mib(run.path / "state")  # a new state stands beside the old one
+        disk = store / sample.share + (folder - store) + _mib(run.path / "state") + kept  # a new state stands beside the old one
     return Plan(
         order.row.name, sample.share == 1.0, sample.characters, round(sample.characters / sample.share), round(corpus_tokens),
         Tokenizer.load(run.tokenizer_path).vocab_size, done["parameters"], steps, round(tokens),
         max(0.0, took - done["seconds"]) / sample.share, seconds, memory, disk, to_plain(order.sections),
     )  # fmt: skip
+
+
+def _after_preparation(order: Order, prepared: Fact, a_step: float, corpus_tokens: float) -> tuple[int, float, float, float]:
+    """(steps, tokens, seconds, MiB on disk) where the text is read once and steps go over what became of it.
+
+    All grow with the text at most: what co-occurs was often seen before.
+    """
+    tokens = min(corpus_tokens, getattr(order.sections["objective"], "tokens", 0) or corpus_tokens)
+    grown, training = tokens / prepared.tokens, order.sections["training"]
+    reading, a_step = prepared.seconds * grown, a_step * grown
+    steps = int((training.seconds - reading) / a_step) if training.seconds else training.steps or int(training.epochs)
+    steps = max(1, steps)
+    return steps, tokens, reading + steps * a_step, prepared.parts["prepared_bytes"] * grown / 2**20
 
 
 def _seconds_a_step(facts: list[Fact]) -> float:
