@@ -24,6 +24,7 @@ SETTINGS = {
     "ngram": ["order=3"],
     "nnlm": ["model.width=12", "model.inner=16", "min_count=1", "training.steps=60", "batch_tokens=128", "precision=fp32"],
     "word2vec": ["model.width=12", "min_count=1", "training.steps=60"],
+    "glove": ["model.width=12", "min_count=1", "training.steps=10"],
     "gpt": [*SIZES, "training.steps=3"],
     "bert": [*SIZES, "training.steps=3"],
 }
@@ -108,7 +109,7 @@ def test_predict_labels_lines_from_anywhere(shop, capsys, monkeypatch, tmp_path)
     assert rows(capsys, "predict", shop / "languages")[0]["label"] == "zh"
 
 
-@pytest.mark.parametrize("name", ["gpt", "bert", "nnlm", "word2vec", "languages"])
+@pytest.mark.parametrize("name", ["gpt", "bert", "nnlm", "word2vec", "glove", "languages"])
 def test_embed_gives_one_vector_a_text(shop, capsys, name):
     found = rows(capsys, "embed", shop / name, "--text", "the cat", "--text", "", "--text", "🙂 花")
     assert len(found) == 3

@@ -289,6 +289,8 @@ def test_settings_go_to_whom_they_name(files, tmp_path):
     )
     assert plan.pretraining("gpt") == ["training.held_out=0.1", "training.seconds=9.0", "model.width=64", "training.rate=1e-3"]
     assert "model.width=64" not in plan.pretraining("bert") and plan.transfer("frozen")[-1] == "transfer.epochs=2"
+    counting = plan_for(files, tmp_path / "out", settings=(), budget_tokens=500)
+    assert "objective.tokens=500" in counting.pretraining("glove") and "training.tokens=500" in counting.pretraining("word2vec")
     assert 'tokenizer.kind="bpe"' in plan.pretraining("ngram") and not any("seconds" in s for s in plan.pretraining("ngram"))
 
 

@@ -171,6 +171,11 @@ def test_a_planted_table_is_recovered(tmp_path, kernel):
     assert np.abs(score.detach().numpy() - np.log(planted)).max() < 0.05
 
 
+def test_a_network_without_counts_draws_every_word_but_the_specials():
+    net = network(SimpleNamespace(vocab_size=V, specials=SPECIALS, counts=None))
+    assert not net.word_vectors()[:3].any() and net.word_vectors()[3:].any(1).all()
+
+
 def test_words_alone_have_no_vector_and_vectors_are_sums(tmp_path):
     draw = np.random.default_rng(0)
     words = draw.integers(3, V - 1, 40).astype(np.uint16)

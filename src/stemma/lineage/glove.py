@@ -64,8 +64,8 @@ class GloVe(nn.Module):
     def __init__(self, config: Config, tokens: "TokenFacts") -> None:
         super().__init__()
         self.config = config
-        counts = np.zeros(tokens.vocab_size, np.int64) if tokens.counts is None else np.array(tokens.counts, np.int64)
-        counts[list(tokens.specials.values())] = 0
+        counts = np.ones(tokens.vocab_size, np.int64) if tokens.counts is None else np.array(tokens.counts, np.int64)
+        counts[list(tokens.specials.values())] = 0  # without counts, all other words are taken for known
         real = torch.float64 if config.kernel == "exact" else torch.float32
         known = torch.from_numpy(counts > 0)[:, None].to(real)
 
