@@ -9,7 +9,7 @@ For a pair with word row w, context row c, their biases and x = X_ij, with f(x) 
 Sums s begin at 1 and divide *before* the gradient of the step is added to them.
 
 `exact` visits records in a given order in float64. `descend_tiles` visits the tiles of `objectives.cooccurrence`,
-whose rows stay in the cache: twenty times faster. No two tiles of a round share a row, so threads may divide a round
+whose rows stay in the cache: sixteen times faster. No two tiles of a round share a row, so threads may divide a round
 between them and the result does not depend on how.
 
 V vocabulary, D width, P pairs, G tiles.

@@ -65,7 +65,7 @@ class Fact:
     step: int  # updates made
     steps: int  # updates in all
     tokens: int = 0  # real tokens read so far
-    loss: float = float("nan")  # nats per prediction
+    loss: float = float("nan")  # nats per prediction, unless the generation says otherwise (a squared error)
     rate: float = 0.0
     seconds: float = 0.0  # of training so far, earlier sessions of the run included
     tokens_per_second: float = 0.0
