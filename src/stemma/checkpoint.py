@@ -19,6 +19,7 @@ import errno
 import fcntl
 import hashlib
 import json
+import mmap
 import os
 import shutil
 from collections.abc import Iterator, Mapping
@@ -49,23 +50,40 @@ def write_json(path: Path, value: Any) -> None:
     write_bytes(path, (json.dumps(value, ensure_ascii=False, indent=2) + "\n").encode())
 
 
-def write_tensors(path: Path, tensors: Mapping[str, np.ndarray]) -> None:
-    """Writes a safetensors file atomically. Arrays are stored as they are, row-major."""
-    from safetensors.numpy import save_file
+_KINDS = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "<i1"}
+_KINDS |= {"U64": "<u8", "U32": "<u4", "U16": "<u2", "U8": "<u1", "BOOL": "?"}
+_CHUNK = 1 << 24  # bytes written at a time
 
+
+def write_tensors(path: Path, tensors: Mapping[str, np.ndarray]) -> None:
+    """Writes a safetensors file atomically. Arrays are stored as they are, row-major; mapped ones need no memory."""
+    kinds = {np.dtype(kind): name for name, kind in _KINDS.items()}
+    arrays = {name: np.asarray(array, order="C") for name, array in tensors.items()}
+    header, end = {}, 0
+    names = sorted(arrays, key=lambda name: (-arrays[name].itemsize, name))  # wide numbers first: all are aligned
+    for name in names:
+        array = arrays[name]
+        kind = kinds[array.dtype.newbyteorder("<")]
+        header[name] = {"dtype": kind, "shape": list(array.shape), "data_offsets": [end, end + array.nbytes]}
+        end += array.nbytes
+    told = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    told += b" " * (-len(told) % 8)
     aside = path.with_name(f".{path.name}.aside")
-    with disk_full_told(path):
-        save_file({name: np.asarray(array, order="C") for name, array in tensors.items()}, aside)
-        with aside.open("rb+") as file:
-            os.fsync(file.fileno())
+    with disk_full_told(path), aside.open("wb") as file:
+        file.write(len(told).to_bytes(8, "little") + told)
+        for name in names:
+            data = arrays[name].reshape(-1).view(np.uint8)
+            for begin in range(0, len(data), _CHUNK):
+                file.write(data[begin : begin + _CHUNK].data)
+                leave_pages(tensors[name])
+        file.flush()
+        os.fsync(file.fileno())
     aside.replace(path)
     sync_folder(path.parent)
 
 
 def map_tensors(path: Path) -> dict[str, np.ndarray]:
     """The arrays of a safetensors file, memory-mapped and read-only: opening costs nothing."""
-    kinds = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "<i1"}
-    kinds |= {"U64": "<u8", "U32": "<u4", "U16": "<u2", "U8": "<u1", "BOOL": "?"}
     try:
         with path.open("rb") as file:
             length = int.from_bytes(file.read(8), "little")
@@ -75,10 +93,21 @@ def map_tensors(path: Path) -> dict[str, np.ndarray]:
         for name, entry in header.items():
             if name != "__metadata__":
                 first, last = entry["data_offsets"]
-                tensors[name] = flat[first:last].view(kinds[entry["dtype"]]).reshape(entry["shape"])
+                tensors[name] = flat[first:last].view(_KINDS[entry["dtype"]]).reshape(entry["shape"])
         return tensors
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RunError(f"{path} cannot be read ({error})", "a safetensors file", "restore it from a copy, or train again") from error
+
+
+def leave_pages(*arrays: np.ndarray) -> None:
+    """Takes the pages of arrays that are mapped from files out of this process's memory; they come back when read again."""
+    for array in arrays:
+        base: Any = array
+        while base is not None and not isinstance(base, np.memmap):
+            base = getattr(base, "base", None)
+        if base is not None and base.mode != "c":  # "c": what was written is in memory alone
+            mapping: Any = base
+            mapping._mmap.madvise(mmap.MADV_DONTNEED)
 
 
 def checksum(path: Path) -> str:
