@@ -18,6 +18,7 @@ from stemma.lineage.ngram import Config, Ngram
 from stemma.lineage.run import Run
 from stemma.objectives.counts import Config as CountsConfig
 from stemma.objectives.counts import Counts
+from stemma.objectives.spool import Room
 from stemma.tokens.settings import TokenFacts
 
 GOLDEN = [  # text, lmplz's model of it, order, --prune
@@ -39,7 +40,7 @@ def learnt(text: str, **options) -> tuple[Ngram, list[str]]:
     flat = np.array([token for sentence in sentences for token in sentence], np.uint32)
     store = SimpleNamespace(ids=flat, sentence_starts=np.cumsum([0, *map(len, sentences)]))
     config, facts = Config(**options), TokenFacts(len(ids), {"unk": 0, "bos": 1, "eos": 2})
-    counts = Counts(CountsConfig(), config, store, facts)
+    counts = Counts(CountsConfig(), config, store, facts, Room(2**30))
     return Ngram.from_counts(config, facts, counts.merge([counts.partial(*shard) for shard in counts.shards(1)])), list(ids)
 
 
@@ -165,7 +166,7 @@ class TestRoundTrip:
     def test_closed_vocabulary_has_no_unknown(self, tmp_path):
         store = SimpleNamespace(ids=np.array([1, 2, 1, 3], np.uint16), sentence_starts=np.array([0, 4]))
         config, facts = Config(order=2), TokenFacts(5, {"bos": 0, "eos": 0})
-        counts = Counts(CountsConfig(), config, store, facts)
+        counts = Counts(CountsConfig(), config, store, facts, Room(2**30))
         network = Ngram.from_counts(config, facts, counts.merge([counts.partial(0, 1)]))
         write_arpa(network, ["<|endoftext|>", "Ġthe", "Ġ", "a b", "unseen"], tmp_path / "closed.arpa")
         text = contents(tmp_path / "closed.arpa")

@@ -14,6 +14,7 @@ from stemma.lineage import ngram_kernels as kernels
 from stemma.lineage.ngram import Config, Ngram
 from stemma.objectives.counts import Config as CountsConfig
 from stemma.objectives.counts import Counts
+from stemma.objectives.spool import Room
 from stemma.tokens.settings import TokenFacts
 
 # The sheet's worked example: its figures are those of the real lmplz.
@@ -37,7 +38,7 @@ def encoded(sentences: list[list[str]]) -> tuple[SimpleNamespace, TokenFacts, di
 
 def estimated(store: SimpleNamespace, facts: TokenFacts, **options) -> Ngram:
     config = Config(**options)
-    counts = Counts(CountsConfig(), config, store, facts)
+    counts = Counts(CountsConfig(), config, store, facts, Room(2**30))
     return Ngram.from_counts(config, facts, counts.merge([counts.partial(*shard) for shard in counts.shards(1)]))
 
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from stemma.lineage.ngram import Config, Ngram
 from stemma.objectives.counts import Config as CountsConfig
 from stemma.objectives.counts import Counts
+from stemma.objectives.spool import Room
 from stemma.tokens.settings import TokenFacts
 
 UNK, BOS, EOS = "<unk>", "<s>", "</s>"
@@ -124,7 +125,7 @@ def learnt(sentences: list[list[str]], **options) -> tuple[Ngram, dict[str, int]
     flat = [ids.setdefault(word, len(ids)) for sentence in sentences for word in sentence]
     store = SimpleNamespace(ids=np.array(flat, np.uint16), sentence_starts=np.cumsum([0, *(len(s) for s in sentences)]))
     config, facts = Config(**options), TokenFacts(len(ids), {"unk": 0, "bos": 1, "eos": 2})
-    counts = Counts(CountsConfig(), config, store, facts)
+    counts = Counts(CountsConfig(), config, store, facts, Room(2**30))
     return Ngram.from_counts(config, facts, counts.merge([counts.partial(*shard) for shard in counts.shards(1)])), ids
 
 

@@ -10,35 +10,37 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stemma.objectives.counts import Config, Counts
+from stemma.objectives.ngram_counts import add_count, count_of, merge_rows
+from stemma.objectives.spool import Room
 from stemma.tokens.settings import TokenFacts
 
 SPECIALS = {"unk": 0, "bos": 1, "eos": 2}
 CORPORA = st.lists(st.lists(st.integers(3, 7), max_size=6), min_size=1, max_size=15)
 
 
-def counts_of(sentences: list[list[int]], order: int, memory: float = 1.0) -> Counts:
+def counts_of(sentences: list[list[int]], order: int, memory: int = 2**24) -> Counts:
     flat = np.array([token for sentence in sentences for token in sentence], np.uint16)
     store = SimpleNamespace(ids=flat, sentence_starts=np.cumsum([0, *(len(s) for s in sentences)]))
-    return Counts(Config(memory=memory), SimpleNamespace(order=order), store, TokenFacts(9, SPECIALS))
+    return Counts(Config(), SimpleNamespace(order=order), store, TokenFacts(9, SPECIALS), Room(memory))
 
 
-def total(counts: Counts, shards: list[tuple[int, int]]):
-    return counts.merge([counts.partial(*shard) for shard in shards])
+def total(counts: Counts, shards: list[tuple[int, int]]) -> np.ndarray:
+    """All rows."""
+    return np.concatenate([rows.copy() for rows in counts.merge([counts.partial(*shard) for shard in shards]).blocks()])
 
 
 @settings(max_examples=100, deadline=None)
-@given(CORPORA, st.integers(1, 5), st.lists(st.integers(0, 15), max_size=3))
-def test_counts_are_those_of_a_dictionary_however_the_text_is_cut(sentences, order, cuts):
-    counts = counts_of(sentences, order)
+@given(CORPORA, st.integers(1, 5), st.lists(st.integers(0, 15), max_size=3), st.sampled_from([2**24, 2**15]))
+def test_counts_are_those_of_a_dictionary_however_the_text_is_cut(sentences, order, cuts, memory):
     borders = sorted({0, len(sentences), *(min(cut, len(sentences)) for cut in cuts)})
-    cut = total(counts, list(pairwise(borders)))
+    cut = total(counts_of(sentences, order, memory), list(pairwise(borders)))
+    counts = counts_of(sentences, order)
     whole = total(counts, [(0, len(sentences))])
-    assert cut.grams.columns.tobytes() == whole.grams.columns.tobytes()
-    assert cut.grams.counts.tobytes() == whole.grams.counts.tobytes()
+    assert cut.tobytes() == whole.tobytes()
 
     padded = [[1] * (order - 1) + [int(counts.words[token]) for token in s] + [2] for s in sentences]
     expected = Counter(tuple(s[i : i + order][::-1]) for s in padded for i in range(len(s) - order + 1))
-    found = {tuple(gram): int(count) for gram, count in zip(whole.grams.columns.T.tolist(), whole.grams.counts, strict=True)}
+    found = {tuple(row[:order]): row[order] for row in whole.tolist()}
     assert found == expected
     assert list(found) == sorted(found)  # suffix order: last word first
 
@@ -56,7 +58,7 @@ def test_shards_cover_the_text_once(workers):
 def test_little_memory_makes_more_shards():
     sentences = [[3, 4, 5]] * 1000
     assert len(counts_of(sentences, 3).shards(1)) == 1
-    assert len(counts_of(sentences, 3, memory=1e-4).shards(1)) > 1
+    assert len(counts_of(sentences, 3, memory=2**15).shards(1)) > 1
 
 
 def test_words_are_numbered_as_they_come_and_the_unseen_are_unknown():
@@ -68,13 +70,44 @@ def test_words_are_numbered_as_they_come_and_the_unseen_are_unknown():
 
 def test_without_an_unknown_token_the_unseen_are_words():
     store = SimpleNamespace(ids=np.array([4, 2], np.uint16), sentence_starts=np.array([0, 2]))
-    counts = Counts(Config(), SimpleNamespace(order=2), store, TokenFacts(6, {"bos": 0, "eos": 0}))
+    counts = Counts(Config(), SimpleNamespace(order=2), store, TokenFacts(6, {"bos": 0, "eos": 0}), Room(2**20))
     assert counts.words.tolist() == [2, 5, 4, 6, 3, 7]  # token 0 ends sentences; 4 and 2 came first
     assert (counts.vocabulary, counts.closed) == (8, True)
 
 
 def test_specials_in_the_text_are_skipped_and_counted():
     counts = counts_of([[3, 1, 4], [2, 5]], 2)
-    whole = total(counts, [(0, 2)])
-    assert whole.grams.skipped == 2
-    assert int(whole.grams.counts.sum()) == 3 + 2
+    assert counts.merge([counts.partial(0, 1), counts.partial(1, 2)]).skipped == 2
+    assert total(counts, [(0, 2)])[:, 2].sum() == 3 + 2
+
+
+def test_counts_beyond_32_bits_take_two_columns():
+    row = np.array([7, 5, 0, 0], np.uint32)
+    for count in (2**32 - 1, 1, 2**33 + 5):
+        add_count(row, 2, count)
+    assert count_of(row, 2) == 2**32 + 2**33 + 5
+    blocks = np.array([[[3, 3, 1, 0], row], [row, [8, 1, 2, 0]]], np.uint32)
+    rows = np.zeros((4, 4), np.uint32)
+    filled, state = merge_rows(blocks, np.array([0, 0]), np.array([2, 2]), 2, rows, 0)
+    assert (filled, state) == (2, 0)  # the first run is used up: its next block is wanted
+    assert count_of(rows[1], 2) == count_of(row, 2)
+
+
+def test_a_spool_gives_back_what_it_got_from_memory_and_disk(tmp_path):
+    records = np.arange(100, dtype=np.int64)
+    with Room(400, tmp_path / "aside") as room:
+        spool = room.spool(records.dtype)
+        for begin in range(0, 100, 7):
+            spool.append(records[begin : begin + 7])
+        assert len(spool) == 100
+        assert room.spilled > 0
+        assert room.held <= 400
+        parts = [spool.read(9)]
+        while len(parts[-1]):
+            parts.append(spool.read(9))
+        assert np.concatenate(parts).tolist() == records.tolist()
+        assert list((tmp_path / "aside").iterdir()) == []
+        mapped = room.array(1000, np.uint32)
+        mapped[:] = 3
+        assert isinstance(mapped, np.memmap)
+    assert not (tmp_path / "aside").exists()

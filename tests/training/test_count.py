@@ -1,41 +1,150 @@
-"""The driver of counting generations: the same network for any number of workers, and facts on the way."""
+"""The driver of counting generations: the same network for any number of workers and any memory, and facts on the way."""
 
+import lzma
 from itertools import pairwise
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from stemma.checkpoint import map_tensors
+from stemma.errors import BudgetError, DataError
 from stemma.lineage.table import TABLE, find
+from stemma.objectives.spool import Room
 from stemma.tokens.settings import TokenFacts
-from stemma.training.count import count
+from stemma.training.count import count, counting_room
+from stemma.training.memory import memory_mib
+from stemma.training.pretrain import pretrain
 
 FACTS = TokenFacts(40, {"unk": 0, "bos": 1, "eos": 2})
+AMPLE = 2**26
+METHODS = ["mkn", "kn", "abs", "katz", "add-k", "mle"]
+GOLDEN = [("golden-en.txt.xz", 5, ()), ("golden-en.txt.xz", 3, (0, 0, 1)), ("golden-zh.txt.xz", 3, ()), ("golden-tiny.txt", 3, ())]
+
+
+def made(lengths: np.ndarray, seed: int = 0, types: int = 36) -> SimpleNamespace:
+    """A token store of sentences of these lengths, its words drawn as in a language: few are frequent, many are rare."""
+    rng = np.random.default_rng(seed)
+    starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    return SimpleNamespace(ids=(3 + np.minimum(rng.zipf(1.5, starts[-1]), types)).astype(np.uint16), sentence_starts=starts)
 
 
 @pytest.fixture(scope="module")
 def store() -> SimpleNamespace:
-    rng = np.random.default_rng(0)
-    starts = np.concatenate([[0], np.cumsum(rng.integers(0, 13, 300))])
-    return SimpleNamespace(ids=(3 + np.minimum(rng.zipf(1.5, starts[-1]), 36)).astype(np.uint16), sentence_starts=starts)
+    return made(np.random.default_rng(0).integers(0, 13, 300))
 
 
-def sections(memory: float = 1.0) -> dict:
+def sections(**model) -> dict:
     row = find("ngram").sections()
-    return {"model": row["model"](order=4, prune=(0, 0, 1)), "objective": row["objective"](memory=memory)}
+    return {"model": row["model"](**{"order": 4, "prune": (0, 0, 1), **model}), "objective": row["objective"]()}
 
 
-@pytest.mark.parametrize("workers", [2, 4])
-def test_workers_and_memory_change_no_byte(store, workers):
-    one = count(find("ngram"), store, FACTS, sections(), workers=1)
-    many = count(find("ngram"), store, FACTS, sections(memory=1e-5), workers=workers)
-    for name, array in one.arrays().items():
-        assert array.tobytes() == many.arrays()[name].tobytes(), name
+def counted(store, memory: int, config: dict, workers: int = 1, facts: TokenFacts = FACTS) -> tuple[dict[str, bytes], int]:
+    """The bytes of the arrays, and how many bytes went to disk on the way."""
+    with Room(memory) as room:
+        network = count(find("ngram"), store, facts, config, room, workers=workers)
+        return {name: array.tobytes() for name, array in network.arrays().items()}, room.spilled
+
+
+@pytest.mark.parametrize("memory", [AMPLE, 2**15])
+@pytest.mark.parametrize("workers", [1, 2, 4])
+def test_workers_and_memory_change_no_byte(store, workers, memory):
+    expected, none = counted(store, AMPLE, sections())
+    found, spilled = counted(store, memory, sections(), workers)
+    assert none == 0
+    assert (spilled > 0) == (memory < AMPLE)
+    assert found == expected
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(st.integers(0, 9), min_size=1, max_size=40), st.integers(0, 99), st.integers(1, 5), st.sampled_from(METHODS),
+    st.booleans(), st.booleans(), st.integers(14, 60),
+)  # fmt: skip
+def test_any_text_in_hardly_any_memory(lengths, seed, order, method, pruned, unknown, kib):
+    """Every method, pruned where it can be, with unknown words or without a token for them: whatever goes to disk comes back."""
+    store = made(np.array(lengths), seed, types=9)
+    if unknown:
+        store.ids[::5] = 0
+    config = sections(order=order, method=method, prune=(0, 1)[:order] if pruned and method not in ("add-k", "mle") else ())
+    facts = TokenFacts(13, {"bos": 1, "eos": 2} if seed % 2 else FACTS.specials)
+    expected, _ = counted(store, AMPLE, config, facts=facts)
+    found, _ = counted(store, kib * 2**10, config, workers=1 + seed % 3, facts=facts)
+    assert found == expected
+
+
+@pytest.mark.parametrize(("name", "order", "prune"), GOLDEN, ids=str)
+def test_golden_corpora_in_little_memory(shared_data, name, order, prune):
+    path = shared_data / "fixtures" / "kenlm" / name
+    text = (lzma.decompress(path.read_bytes()) if name.endswith(".xz") else path.read_bytes()).decode("utf-8")
+    ids: dict[str, int] = {"<unk>": 0, "<s>": 1, "</s>": 2}
+    sentences = [[ids.setdefault(word, len(ids)) for word in line.split()] for line in text.splitlines()]
+    flat = np.array([i for sentence in sentences for i in sentence], np.uint32)
+    store = SimpleNamespace(ids=flat, sentence_starts=np.cumsum([0, *map(len, sentences)]))
+    facts, config = TokenFacts(len(ids), FACTS.specials), sections(order=order, prune=prune)
+    expected, _ = counted(store, AMPLE, config, facts=facts)
+    little = 2 * 160 * len(ids) + 2**15
+    found, spilled = counted(store, little, config, workers=2, facts=facts)
+    assert found == expected
+    assert spilled > little or len(flat) < 100
+
+
+def test_too_little_memory_is_told_with_what_is_needed(store):
+    with pytest.raises(BudgetError, match=r"(?s)left for counting.*at least.*allow more memory with --memory"):
+        counted(store, 2**10, sections())
+
+
+def test_the_limit_is_that_of_the_whole_process(tmp_path):
+    with pytest.raises(BudgetError, match=r"(?s)hold .* MiB already.*for example --memory"), counting_room(1e-3, 9, tmp_path / "aside"):
+        raise AssertionError("there is no room")
+    with counting_room(memory_mib() / 2**10 + 0.5, 9, tmp_path / "aside") as room:
+        assert 2**28 < room.memory < 2**29
+    with counting_room(0, 9, tmp_path / "aside") as room:
+        assert 2**29 < room.memory <= 2**30
+
+
+def test_a_full_disk_is_told_before_it_is_full(store, monkeypatch):
+    import shutil
+
+    usage = shutil.disk_usage("/")
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=2**26 + 100))
+    with pytest.raises(BudgetError, match=r"(?s)disk is full.*free some space, or allow more memory"):
+        counted(store, 2**15, sections())
+
+
+class TestRunFolder:
+    @pytest.fixture
+    def corpus(self, tmp_path) -> Path:
+        rng = np.random.default_rng(3)
+        path = tmp_path / "text.txt"
+        path.write_text("".join(" ".join(f"w{min(i, 99)}" for i in rng.zipf(1.4, 12)) + "\n" for _ in range(4000)), encoding="utf-8")
+        return path
+
+    def test_what_was_left_on_disk_goes_and_what_is_given_stays(self, corpus, tmp_path):
+        out = tmp_path / "run"
+        with pytest.raises(BudgetError):
+            pretrain("ngram", corpus, out=out, settings=["objective.memory=0.001"])
+        (out / ".counting").mkdir()
+        (out / ".counting" / "spool-3").write_bytes(b"left by a killed process")
+        run = pretrain("ngram", corpus, out=out, settings=["objective.memory=6"])  # another limit is no other run
+        assert run.finished
+        assert not (out / ".counting").exists()
+        other = pretrain("ngram", corpus, out=tmp_path / "other", workers=2)
+        a, b = (map_tensors(folder.path / "model.safetensors") for folder in (run, other))
+        assert {name: array.tobytes() for name, array in a.items()} == {name: array.tobytes() for name, array in b.items()}
+
+    def test_an_error_leaves_nothing_on_disk(self, corpus, tmp_path):
+        with pytest.raises(DataError, match="discount_fallback"):
+            pretrain("ngram", corpus, out=tmp_path / "run", settings=["model.discount_fallback=false", "model.order=5"])
+        assert not (tmp_path / "run" / ".counting").exists()
 
 
 def test_facts_come_as_the_work_goes(store):
     facts: list[dict] = []
-    network = count(find("ngram"), store, FACTS, sections(), workers=3, report=facts.append)
+    network = count(find("ngram"), store, FACTS, sections(), Room(AMPLE), workers=3, report=facts.append)
     assert [fact["stage"] for fact in facts] == ["count"] * 4 + ["merge", "estimate", "done"]
     assert facts[-1]["tokens"] == len(store.ids)
     assert facts[-1]["4-grams"] == network.facts()["4-grams"] > 0

@@ -66,6 +66,11 @@ class Config:
         """True for the methods whose lower orders count left contexts."""
         return self.method in ("mkn", "kn")
 
+    @property
+    def drops_unknown(self) -> bool:
+        """True for the methods that leave n-grams with the unknown word to the back-off."""
+        return self.method not in ("mle", "add-k")
+
     def threshold(self, n: int) -> int:
         """The highest raw count of order n that is pruned."""
         return self.prune[min(n, len(self.prune)) - 1] if self.prune else 0
@@ -140,7 +145,7 @@ class Ngram:
     @classmethod
     def from_counts(cls, config: Config, facts: "TokenFacts", counts: "NgramCounts") -> Self:
         """Estimates the model; uses up `counts`."""
-        estimation = Estimation(config, *counts.grams.hand_over(), counts.vocabulary, counts.closed)
+        estimation = Estimation(config, counts)
         arrays = estimation.run()
         words, moved = counts.words, arrays.pop("unigrams", None)
         if moved is not None:
@@ -149,8 +154,8 @@ class Ngram:
         share = -math.log10(estimation.types) if config.method == "add-k" else math.nan
         model = cls.from_arrays(config, facts, {**arrays, "words": words, "uniform": np.array([share]), "implied": np.empty(0, np.uint32)})
         model.notes = estimation.notes
-        if counts.grams.skipped:
-            model.notes.append(f"{counts.grams.skipped:,} special tokens inside sentences were left out")
+        if counts.skipped:
+            model.notes.append(f"{counts.skipped:,} special tokens inside sentences were left out")
         return model
 
     @classmethod

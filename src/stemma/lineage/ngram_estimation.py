@@ -1,38 +1,34 @@
 """Estimates an n-gram model from sorted counts, order by order, as lmplz does (Heafield et al. 2013; spec lm/builder).
 
-Axes: G distinct n-grams of the highest order, S n-grams of one order, R rows of discounts (counts 0, 1, 2, ...).
+One pass over the n-grams of the highest order lists those of all orders. Then, from order 2 on, the n-grams meet their
+tails (the n-grams of the order below that they end with), are sorted into context order, and get their probabilities; the
+next order's tails are what comes out. Everything passes by in blocks and buckets; what waits is set aside in spools, on
+disk where memory is short. Axes: S n-grams of one order, V words, N the highest order.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from stemma.checkpoint import leave_pages
 from stemma.errors import BudgetError, DataError
-from stemma.lineage import ngram_kernels as kernels
+from stemma.lineage import ngram_estimation_kernels as kernels
 from stemma.lineage.ngram_kernels import END, START, UNKNOWN
+from stemma.objectives.counts import too_little
+from stemma.objectives.spool import Spool
 
 if TYPE_CHECKING:
     from stemma.lineage.ngram import Config
+    from stemma.objectives.counts import NgramCounts
 
 FALLBACK = (0.5, 1.0, 1.5)  # lmplz --discount_fallback
 KATZ_LIMIT = 5  # counts above are not discounted (Katz 1987)
-_NONE = np.empty(0, np.uint32)
-
-
-@dataclass
-class Level:
-    """The n-grams of one order, in suffix order, and their way to context order. Arrays are emptied once used up."""
-
-    first: np.ndarray  # (S) first word
-    tail: np.ndarray  # (S) suffix index, an order below, of the n-gram without its first word
-    index: np.ndarray  # (S) context index of a suffix index
-    at: np.ndarray  # (S) suffix index of a context index
-    borders: np.ndarray  # borders the n-grams, in context order, by their contexts
-    kept: np.ndarray  # (S) False where pruned; empty if nothing is
-    stays: np.ndarray  # the same in context order
-    probabilities: np.ndarray  # (S) float64, in context order
+MOST_WORDS = 1 << 30  # two bits of a word are flags
+BUCKET = 1 << 17  # records sorted at once, more or less: they fit the processor's cache
+BLOCK = 1 << 18  # records that go from hand to hand at most
+RECORD_BYTES, WORD_BYTES = 200, 128  # that working on a record takes, and on a word of the vocabulary
 
 
 def discounts_of(method: str, counts_of_counts: Sequence[int] | np.ndarray, fallback: bool | Sequence[float]) -> tuple[np.ndarray, str]:
@@ -82,43 +78,65 @@ def _missing(n: list[int], most: int) -> str:
     return f"no n-gram has the adjusted count {k}"
 
 
+class Listing:
+    """The n-grams of all orders in suffix order, with raw counts read off and adjusted counts kept."""
+
+    def __init__(self, config: "Config", counts: "NgramCounts", dtype: np.dtype, block: int) -> None:
+        order, vocabulary = counts.order, counts.vocabulary
+        self.raw, self.contexts = np.zeros(vocabulary, np.int64), np.zeros(vocabulary, np.int64)  # of each word
+        self.sizes, self.kept = np.zeros(order + 1, np.int64), np.zeros(order + 1, np.int64)  # n-grams by order
+        self.statistics = np.zeros((order + 1, KATZ_LIMIT + 3), np.int64)  # n-grams by order and adjusted count
+        self.firsts = np.zeros((order + 1, vocabulary), np.uint32)  # n-grams by order and first word
+        self.spools = [counts.room.spool(dtype) for _ in range(order + 1)]
+        self.last = np.full(order, 0xFFFFFFFF, np.uint32)  # the last row of the highest order
+        self.opened = np.zeros(order + 1, kernels.OPEN)  # in the end the last n-gram of each order
+        thresholds = np.array([config.threshold(max(n, 1)) for n in range(order + 1)])
+        listed, filled = np.empty((order + 1, block + 1), dtype), np.zeros(order + 1, np.int64)
+        kept = (self.opened, thresholds, listed, filled, self.sizes, self.kept, self.statistics, self.firsts)
+        methods = (order, config.continued, config.drops_unknown)
+        for rows in counts.blocks():
+            for begin in range(0, len(rows), block):
+                kernels.adjust(rows[begin : begin + block], self.last, *methods, self.raw, self.contexts, *kept)
+                self._set_aside(listed, filled)
+        for n in range(2, order + 1):
+            if self.opened["raw"][n]:
+                kernels.put(n, *kept)
+        self._set_aside(listed, filled)
+
+    def _set_aside(self, listed: np.ndarray, filled: np.ndarray) -> None:
+        for n in range(2, len(filled)):
+            self.spools[n].append(listed[n, : filled[n]])
+        filled[:] = 0
+
+
 class Estimation:
-    """One model in the making: `columns` (orders G) and `counts` (G) as counted, last word first, sorted.
+    """One model in the making. After `run`, `notes` tells what was replaced and `types` how many words can come next."""
 
-    `vocabulary` is the number of word ids, <unk>, <s> and </s> included; `closed` says that <unk> is no type.
-    After `run`, `arrays` holds the model and `notes` what was replaced.
-    """
-
-    def __init__(self, config: "Config", columns: np.ndarray, counts: np.ndarray, vocabulary: int, closed: bool) -> None:
-        self.config, self.columns, self.counts, self.vocabulary, self.closed = config, columns, counts, vocabulary, closed
-        self.order = len(columns)
-        self.common: np.ndarray = np.empty(len(counts), np.uint8)
-        sizes = np.zeros(self.order, np.int64)
-        kernels.common_endings(columns, self.common, sizes)
-        sizes[0] = vocabulary
-        self.sizes = sizes
-        self.offsets = np.concatenate([[0], np.cumsum(sizes)])
-        if self.offsets[-1] >= 2**32:
-            raise BudgetError(f"{self.offsets[-1]:,} n-grams", "fewer than 4,294,967,296 in one model", "lower order, or set prune")
-        nodes = int(self.offsets[max(self.order - 1, 1)])
-        total = int(self.offsets[-1])
-        kind = np.float32 if config.precision == "single" else np.float64
-        self.last_words = np.zeros(total, np.uint32)
-        self.successors = np.full(nodes + 1, total, np.uint32)
-        self.suffixes = np.zeros(total, np.uint32)
-        self.log10_probs = np.zeros(total, kind)
-        self.log10_backoffs = np.zeros(nodes, kind)
-        self.discounts = np.zeros((self.order, KATZ_LIMIT + 2))
+    def __init__(self, config: "Config", counts: "NgramCounts") -> None:
+        self.config, self.order, self.vocabulary, self.closed = config, counts.order, counts.vocabulary, counts.closed
+        self.room, self.wide = counts.room, counts.width > counts.order + 1
+        if self.vocabulary >= MOST_WORDS:
+            raise BudgetError(f"{self.vocabulary:,} words", f"fewer than {MOST_WORDS:,}", "set tokenizer.min_count or vocab_size")
+        if self.room.working < (least := WORD_BYTES * self.vocabulary + RECORD_BYTES):
+            raise too_little(self.room, 2 * least)
+        self.bucket = (self.room.working - WORD_BYTES * self.vocabulary) // RECORD_BYTES
+        self.block = min(BLOCK, self.bucket)
+        self.stride = min(BUCKET, self.bucket)
         self.notes: list[str] = []
+        self.discounts = np.zeros((self.order, KATZ_LIMIT + 2))
+        self.listing = Listing(config, counts, _listed(self.wide), self.block)
 
     def run(self) -> dict[str, np.ndarray]:
         """Estimates all orders; the arrays of the model."""
-        level = self._unigrams()
-        kept, reverse = [level.stays], level.at
+        stays = self._staying_words()
+        self.sizes = np.array([stays.sum(), *self.listing.kept[2:]])
+        self.drops = not stays.all() or bool((self.listing.kept != self.listing.sizes).any())
+        self.tail, self.record, self.context = record_types(self.config.precision, self.wide, self.drops)
+        self._make_arrays()
+        states, tails = self._unigrams(stays)
         for n in range(2, self.order + 1):
-            below, level = level, self._level(n, level, reverse)
-            kept.append(level.stays)
-            reverse = below.at
+            states, tails = self._level(n, states, tails)
+        self.successors[-1] = len(self.last_words)
         arrays = {
             "last_words": self.last_words,
             "successors": self.successors,
@@ -128,37 +146,60 @@ class Estimation:
             "sizes": self.sizes,
             "discounts": self.discounts,
         }
-        return _without_pruned(arrays, kept) if any(len(k) and not k.all() for k in kept) else arrays
+        return arrays if stays.all() else {**arrays, "unigrams": np.concatenate([[0], np.cumsum(stays)]).astype(np.uint32)}
 
-    def _unigrams(self) -> Level:
-        config, size, ends = self.config, self.vocabulary, self.columns[0]
-        raw = np.bincount(ends, weights=self.counts, minlength=size).astype(self.counts.dtype)
-        continued = config.continued and self.order > 1
-        adjusted = np.bincount(ends[self.common < 2], minlength=size).astype(raw.dtype) if continued else raw.copy()
-        self.drops_unknown = config.method not in ("mle", "add-k") and raw[UNKNOWN] > 0
-        if self.drops_unknown:
+    def _make_arrays(self) -> None:
+        """Room for the model: an n-gram is a row, order after order."""
+        self.offsets = np.concatenate([[0], np.cumsum(self.sizes)])
+        total, nodes = int(self.offsets[-1]), int(self.offsets[max(self.order - 1, 1)])
+        if total >= 2**32:
+            raise BudgetError(f"{total:,} n-grams", "fewer than 4,294,967,296 in one model", "lower order, or set prune")
+        kind = self.context["log10_backoff"].type
+        self.last_words = self.room.array(total, np.uint32)
+        self.successors = self.room.array(nodes + 1, np.uint32)
+        self.suffixes = self.room.array(total, np.uint32)
+        self.log10_probs = self.room.array(total, kind)
+        self.log10_backoffs = self.room.array(nodes, kind)
+
+    def _staying_words(self) -> np.ndarray:
+        """(V) True for the words of the model. In a closed vocabulary a rare word loses its count but stays a type."""
+        threshold = self.config.threshold(1)
+        if self.closed or not threshold:
+            return np.ones(self.vocabulary, bool)
+        return (self.listing.raw > threshold) | (np.arange(self.vocabulary) <= END)
+
+    def _unigrams(self, stays: np.ndarray) -> tuple[Spool, Iterator[np.ndarray]]:
+        """Puts the single words into the model. Gives their states, and those that were seen as the tails of pairs."""
+        config, raw, size = self.config, self.listing.raw, self.vocabulary
+        adjusted = (self.listing.contexts if config.continued and self.order > 1 else raw).astype(self.record["count"])
+        if config.drops_unknown:
             adjusted[UNKNOWN] = 0
-        threshold = config.threshold(1)
-        kept = (raw > threshold) | (np.arange(size) <= END) if threshold else np.empty(0, bool)
-        types = np.ones(size, bool)
-        types[START] = False
-        types[UNKNOWN] = not self.closed
-        if len(kept) and not self.closed:
-            types &= kept
+        types = stays.copy()
+        types[START], types[UNKNOWN] = False, not self.closed
         self.types = int(types.sum())
-        discounts = self._discounts(1, adjusted, int(raw[ends[-1]]), int(ends[-1]))
-        ids = np.arange(size, dtype=np.uint32)
-        level = Level(ids, ids, ids, ids, np.array([0, size], np.uint32), kept, kept, np.zeros(size))
-        self.log10_probs[:size] = self._below_unigrams(types, adjusted)
-        no_context = np.zeros_like(self.log10_backoffs[:1])  # there is nothing to back off to
-        self._smooth(level, adjusted, discounts, self.log10_probs[:size], no_context)
-        level.probabilities[~types] = 0
-        self.log10_probs[:size][~types] = -np.inf
-        self.log10_probs[START] = 0  # as lmplz writes it; <s> is never predicted
-        self.last_words[:size] = ids
-        if self.closed:
-            level.kept = level.stays = np.empty(0, bool)  # a rare token loses its count but stays a type
-        return level
+        last = self.listing.last[0]
+        statistics = np.bincount(np.minimum(adjusted, KATZ_LIMIT + 2), minlength=KATZ_LIMIT + 3)
+        discounts = self._discounts(1, statistics, int(adjusted[last]), int(raw[last]))
+        counted = (raw > config.threshold(1)) | (np.arange(size) <= END) if config.threshold(1) else np.empty(0, bool)
+        log10_probs, probabilities = self._below_unigrams(types, adjusted).astype(self.log10_probs.dtype), np.zeros(size)
+        no_context = np.zeros(1, self.log10_backoffs.dtype)  # there is nothing to back off to
+        self._smooth(np.array([0, size]), adjusted, counted, discounts, probabilities, log10_probs, no_context)
+        probabilities[~types], log10_probs[~types] = 0, -np.inf
+        log10_probs[START] = 0  # as lmplz writes it; <s> is never predicted
+        rows = np.cumsum(stays) - 1
+        number = int(self.sizes[0])
+        self.last_words[:number], self.suffixes[:number] = np.arange(number), 0
+        self.log10_probs[:number] = log10_probs[stays]
+        if self.order == 1:
+            self.successors[:], self.log10_backoffs[:] = number, 0
+        goes_on = (raw > 0) | (np.arange(size) == START)
+        goes_on[END] = False
+        states = self.room.spool(np.dtype(np.uint8))
+        states.append(np.where(stays, kernels.KEPT, 0) | np.where(goes_on, 0, kernels.ENDS))
+        seen = np.flatnonzero(raw)
+        tails = np.zeros(len(seen), self.tail)
+        tails["rank"], tails["row"], tails["last"], tails["lower"] = seen, rows[seen], rows[seen], probabilities[seen]
+        return states, iter([tails])
 
     def _below_unigrams(self, types: np.ndarray, adjusted: np.ndarray) -> np.ndarray:
         """The distribution that unigrams are smoothed with: uniform over all types, or over those never seen."""
@@ -166,68 +207,67 @@ class Estimation:
         share = types if self.config.interpolate_unigrams or not unseen.any() else unseen
         return share / share.sum()
 
-    def _level(self, n: int, below: Level, reverse: np.ndarray) -> Level:
-        """Order n from the one below (`reverse`: `at` of the one below that): n-grams, contexts, place, probabilities."""
-        config, size, highest = self.config, int(self.sizes[n - 1]), n == self.order
-        first, tail = np.empty(size, np.uint32), np.empty(size, np.uint32)
-        adjusted = np.empty(size, self.counts.dtype)
-        raw = np.empty(size if config.threshold(n) else 0, self.counts.dtype)
-        last_raw = kernels.endings(self.columns, self.counts, self.common, n, config.continued, first, tail, raw, adjusted)
-        if highest:
-            self.columns = self.counts = self.common = _NONE
-        discounts = self._discounts(n, adjusted, 0 if size and first[-1] == START else last_raw, -1)
-        kept = self._kept(n, first, tail, raw, below)
-        context = first if n == 2 else self._contexts(first, tail, below, reverse)
-        index, at, probabilities = (np.empty(0 if highest else size, kind) for kind in (np.uint32, np.uint32, np.float64))
-        borders, stays = kernels.borders_of(context, len(below.at)), np.empty(len(kept), bool)
-        level = Level(_NONE if highest else first, tail, index, at, borders, kept, stays, probabilities)
-        start, stop, base = int(self.offsets[n - 1]), int(self.offsets[n]), int(self.offsets[n - 2])
-        log10_probs, counts = self.log10_probs[start:stop], np.empty_like(adjusted)
-        kernels.place_ngrams(
-            context, tail, adjusted, kept, (self.last_words[base:start], below.index, below.probabilities), base, borders, index, at,
-            self.last_words[start:stop], self.suffixes[start:stop], counts, stays, log10_probs,
-        )
-        del context, first, adjusted
-        below.index = below.probabilities = _NONE
-        self.successors[base:start] = np.uint32(start) + borders[:-1]
-        self._smooth(level, counts, discounts, log10_probs, self.log10_backoffs[base:start])
-        return level
+    def _level(self, n: int, states_below: Spool, tails: Iterator[np.ndarray]) -> tuple[Spool, Iterator[np.ndarray]]:
+        """Puts order n into the model, and the links of the order below. Gives the states of order n and the next tails."""
+        listing, order_below = self.listing, len(states_below)
+        last = listing.opened[n]
+        last_raw = 0 if listing.last[n - 1] == START else int(last["raw"])
+        discounts = self._discounts(n, listing.statistics[n], int(last["adjusted"]), last_raw)
+        starts, strides = np.zeros(self.vocabulary, np.int64), np.zeros(self.vocabulary, np.int64)
+        buckets = kernels.divide(listing.firsts[n], self.stride, self.bucket, order_below, starts, strides)
+        spools = [self.room.spool(self.record) for _ in range(buckets)]
+        places = self._meet_tails(n, tails, spools, starts, strides)
+        goes_on = np.zeros(buckets, bool)  # True where the next bucket may hold more of the last context
+        for word in np.flatnonzero(strides <= order_below):
+            goes_on[starts[word] : starts[word] + -(-order_below // strides[word]) - 1] = True
+        smoothed = _Smoothed(self, n, places if n < self.order else 0)
+        records = np.empty(0, self.record)
+        for spool, unfinished in zip(spools, goes_on, strict=True):
+            found = spool.read_all()
+            records = _joined(records, found) if len(records) else found
+            records = smoothed.add(records, discounts, unfinished)
+            leave_pages(self.last_words, self.suffixes, self.log10_probs)
+        self._link(n, states_below, smoothed.contexts)
+        return smoothed.states, smoothed.tails_in_place()
 
-    def _kept(self, n: int, first: np.ndarray, tail: np.ndarray, raw: np.ndarray, below: Level) -> np.ndarray:
-        """What stays of order n: raw count above the threshold, no unknown word; never without its tail."""
-        if not (len(raw) or len(below.kept) or self.drops_unknown):
-            return np.empty(0, bool)
-        kept = below.kept[tail] if len(below.kept) else np.ones(len(tail), bool)
-        if self.drops_unknown:
-            kept &= first != UNKNOWN
-            if n == 2:
-                kept &= tail != UNKNOWN
-        if len(raw):
-            kept &= raw > self.config.threshold(n)
-        return kept
+    def _meet_tails(
+        self, n: int, tails: Iterator[np.ndarray], spools: Sequence[Spool], starts: np.ndarray, strides: np.ndarray
+    ) -> int:
+        """Sets the records of order n aside by bucket; gives how many of them are tails of the next order."""
+        place, at, block = 0, -1, np.empty(0, self.tail)
+        records, ends = np.empty(self.block, self.record), np.zeros(len(spools), np.int64)
+        tail_of = np.empty(self.block, np.int64)
+        while len(listed := self.listing.spools[n].read(self.block)):
+            done = 0
+            while done < len(listed):
+                done, place, at = kernels.meet_tails(listed, done, place, block, at, starts, strides, tail_of, records, ends)
+                _deal(records, ends, spools)
+                if done < len(listed):
+                    block, at = next(tails), -1
+        return place
 
-    def _contexts(self, first: np.ndarray, tail: np.ndarray, below: Level, reverse: np.ndarray) -> np.ndarray:
-        context = np.empty(len(first), np.uint32)
-        longer, shorter = kernels.borders_of(tail, len(below.at)), kernels.borders_of(below.tail, len(reverse))
-        kernels.find_contexts(
-            context, first, longer, below.first, below.index, below.at, shorter, reverse, below.borders, self.vocabulary
-        )
-        below.first = below.tail = _NONE
-        return context
+    def _link(self, n: int, states: Spool, contexts: Spool) -> None:
+        row, first = int(self.offsets[n - 2]), int(self.offsets[n - 1])
+        unseen = -math.log10(self.types) if self.config.method == "add-k" else 0.0
+        while len(block := states.read(self.block)):
+            found = contexts.read(int(((block & kernels.ENDS) == 0).sum()))
+            row, first = kernels.link(block, found, unseen, row, first, self.successors, self.log10_backoffs)
+            leave_pages(self.successors, self.log10_backoffs)
 
-    def _smooth(self, level: Level, counts: np.ndarray, discounts: np.ndarray, log10_probs: np.ndarray, log10_backoffs: np.ndarray) -> None:
+    def _smooth(self, borders: np.ndarray, *arrays: np.ndarray) -> None:
+        counts, kept, discounts, probabilities, log10_probs, log10_backoffs = arrays
         added = self.config.k if self.config.method == "add-k" else 0.0
         interpolated = self.config.method in ("mkn", "kn", "abs")
         kernels.smooth(
-            level.borders, counts, level.stays, discounts, added, self.types, interpolated, level.probabilities, log10_probs, log10_backoffs
+            borders, counts, kept, discounts, added, self.types, interpolated, probabilities, log10_probs, log10_backoffs
         )
 
-    def _discounts(self, n: int, adjusted: np.ndarray, last_raw: int, last: int) -> np.ndarray:
-        """The discounts of order n, from how many n-grams have which adjusted count."""
-        counts_of_counts = np.bincount(np.minimum(adjusted, KATZ_LIMIT + 2), minlength=KATZ_LIMIT + 3)
+    def _discounts(self, n: int, statistics: np.ndarray, last_adjusted: int, last_raw: int) -> np.ndarray:
+        """The discounts of order n, from how many n-grams have which adjusted count (`statistics`)."""
+        counts_of_counts = statistics.copy()
         if self.config.method == "mkn" and n < self.order and last_raw:
             # lmplz's quirk: the last n-gram in suffix order enters these statistics with its raw count
-            counts_of_counts[min(int(adjusted[last]), KATZ_LIMIT + 2)] -= 1
+            counts_of_counts[min(last_adjusted, KATZ_LIMIT + 2)] -= 1
             counts_of_counts[min(last_raw, KATZ_LIMIT + 2)] += 1
         table, reason = discounts_of(self.config.method, counts_of_counts, self.config.discount_fallback)
         if reason and self.config.discount_fallback is False:
@@ -243,19 +283,100 @@ class Estimation:
         return table
 
 
-def _without_pruned(arrays: dict[str, np.ndarray], kept_of: list[np.ndarray]) -> dict[str, np.ndarray]:
-    """The model without its pruned n-grams; a row's new place is the number of rows kept before it."""
-    sizes, nodes = arrays["sizes"], len(arrays["log10_backoffs"])
-    kept = np.concatenate([k if len(k) else np.ones(size, bool) for k, size in zip(kept_of, sizes, strict=True)])
-    moved = np.concatenate([[0], np.cumsum(kept)]).astype(np.uint32)
-    offsets = np.concatenate([[0], np.cumsum(sizes)])
-    return {
-        **arrays,
-        "last_words": moved[arrays["last_words"][kept]],
-        "successors": moved[arrays["successors"][np.append(kept[:nodes], True)]],
-        "suffixes": moved[arrays["suffixes"][kept]],
-        "log10_probs": arrays["log10_probs"][kept],
-        "log10_backoffs": arrays["log10_backoffs"][kept[:nodes]],
-        "sizes": np.diff(moved[offsets].astype(np.int64)),
-        "unigrams": moved[: sizes[0] + 1],
-    }
+class _Smoothed:
+    """An order's n-grams as they leave, bucket by bucket in context order: to the model, and as the tails of the next order."""
+
+    def __init__(self, model: Estimation, n: int, places: int) -> None:
+        """`places` is how many tails the next order has."""
+        self.model, self.highest = model, n == model.order
+        self.states, self.contexts = model.room.spool(np.dtype(np.uint8)), model.room.spool(model.context)
+        self.tails = [model.room.spool(model.tail) for _ in range(-(-places // model.stride))]
+        self.base, self.start = int(model.offsets[n - 2]), int(model.offsets[n - 1])
+        self.row, self.rank, self.context = self.start, 0, 0
+
+    def add(self, records: np.ndarray, discounts: np.ndarray, unfinished: bool) -> np.ndarray:
+        """Smooths a bucket. If it is `unfinished`, its last context is given back: more of it may be in the next one."""
+        model, records = self.model, kernels.sort_records(records)
+        counts, lower = np.empty(len(records), model.record["count"]), np.empty(len(records), model.log10_probs.dtype)
+        stays = np.empty(len(records) if model.drops else 0, np.bool_)
+        borders = np.empty(len(records) + 1, np.int64)
+        contexts = kernels.spread(records, counts, stays, lower, borders)
+        rest = records[:0]
+        if unfinished and contexts:
+            contexts -= 1
+            rest = records[borders[contexts] :]
+        borders, size = borders[: contexts + 1], int(borders[contexts])
+        probabilities, log10_backoffs = np.empty(size), np.zeros(contexts, lower.dtype)
+        model._smooth(borders, counts[:size], stays[:size], discounts, probabilities, lower, log10_backoffs)
+        self._write(records, borders, probabilities, lower)
+        found = np.empty(contexts, model.context)
+        found["successors"] = np.add.reduceat(stays[:size], borders[:-1], dtype=np.int64) if len(stays) and size else np.diff(borders)
+        found["log10_backoff"] = log10_backoffs
+        self.contexts.append(found)
+        self.context += contexts
+        return rest
+
+    def _write(self, records: np.ndarray, borders: np.ndarray, probabilities: np.ndarray, log10_probs: np.ndarray) -> None:
+        model, states, row = self.model, np.empty(len(probabilities), np.uint8), self.row
+        self.row = kernels.write_rows(
+            records, log10_probs, self.base, row, model.last_words, model.suffixes, model.log10_probs, states
+        )
+        if not self.highest:
+            self.states.append(states)
+            tails, ends = np.empty(len(states), model.tail), np.zeros(len(self.tails), np.int64)
+            kernels.make_tails(
+                records, probabilities, states, borders, self.rank, row - self.start, self.context, model.stride, tails, ends
+            )
+            _deal(tails, ends, self.tails)
+        self.rank += len(states)
+
+    def tails_in_place(self) -> Iterator[np.ndarray]:
+        """The tails of the next order, in suffix order."""
+        for number, spool in enumerate(self.tails):
+            tails = spool.read_all()
+            sorted_tails = np.empty_like(tails)
+            kernels.in_place(tails, number * self.model.stride, sorted_tails)
+            yield sorted_tails
+
+
+def _deal(records: np.ndarray, ends: np.ndarray, spools: Sequence[Spool]) -> None:
+    """Sets aside each bucket's part of the records; `ends` says where it ends."""
+    begins = np.concatenate([[0], ends[:-1]])
+    for bucket in np.flatnonzero(ends > begins).tolist():
+        spools[bucket].append(records[begins[bucket] : ends[bucket]])
+
+
+def _joined(records: np.ndarray, more: np.ndarray) -> np.ndarray:
+    """One after the other. By their bytes: NumPy would part fields that share theirs."""
+    return np.frombuffer(np.concatenate([records.view(np.uint8), more.view(np.uint8)]), more.dtype)
+
+
+def _listed(wide: bool) -> np.dtype:
+    return np.dtype([("first", "<u4"), ("count", "<i8" if wide else "<u4")])
+
+
+def record_types(precision: str, wide: bool, drops: bool) -> tuple[np.dtype, np.dtype, np.dtype]:
+    """How tails, records and contexts are laid out; `wide` where a count may not fit 32 bits.
+
+    Where nothing is dropped, an n-gram's row and its rank are one number: the two fields share their bytes.
+    """
+    probability, count = "<f4" if precision == "single" else "<f8", "<i8" if wide else "<u4"
+    tail = {"rank": "<u4", "row": "<u4", "parent": "<u4", "last": "<u4", "place": "<u4", "lower": probability}
+    record = {"first": "<u4", "tail": "<u4", **{name: tail[name] for name in list(tail)[1:]}, "count": count}
+    return (
+        _packed(tail, "" if drops else "rank"),
+        _packed(record, "" if drops else "tail"),
+        np.dtype([("successors", "<u4"), ("log10_backoff", probability)]),
+    )
+
+
+def _packed(fields: Mapping[str, str], row_is: str) -> np.dtype:
+    offsets: dict[str, int] = {}
+    offset = 0
+    for name, kind in fields.items():
+        if name == "row" and row_is:
+            offsets[name] = offsets[row_is]
+        else:
+            offsets[name] = offset
+            offset += np.dtype(kind).itemsize
+    return np.dtype({"names": list(fields), "formats": list(fields.values()), "offsets": list(offsets.values()), "itemsize": offset})

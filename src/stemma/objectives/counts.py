@@ -1,57 +1,119 @@
 """Counts: the objective of the n-gram model. Text asks nothing more than how often each n-gram occurs.
 
-Any range of sentences gives a partial count; partial counts merge to the same bytes however the text was cut.
+Any range of sentences gives a sorted run of n-grams; runs merge to the same bytes however the text was cut, and whether
+they were kept in memory or on disk.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from stemma.config import PositiveFloat
-from stemma.errors import DataError
+from stemma.checkpoint import leave_pages
+from stemma.config import NonNegative
+from stemma.errors import BudgetError, DataError
 from stemma.objectives import ngram_counts as kernels
 from stemma.objectives.ngram_counts import ABSENT, END, START, UNKNOWN
+from stemma.objectives.spool import Room, Spool
 
 if TYPE_CHECKING:
     from stemma.tokens.settings import TokenFacts
     from stemma.tokens.store import TokenStore
 
 SHARD_EVENTS = 1 << 31  # positions are 32-bit
+SORTING = 16  # bytes that sorting an event takes: ids, stream, positions twice
+KEPT = 8  # bytes that a sorted event keeps: stream and positions
+BLOCK = 1 << 18  # rows that go from hand to hand at most
+LEAST_BLOCK = 1 << 4
+SENTENCES = 1 << 16  # read at a time
 
 
 @dataclass(frozen=True)
 class Config:
     """How the counting is done; its result does not depend on it."""
 
-    memory: PositiveFloat = 4.0  # GiB that sorting may take
+    memory: NonNegative = 0.0  # GiB that the process may hold, the rest goes to disk; 0: one more than it holds before counting
 
 
-@dataclass
-class Grams:
-    """Distinct n-grams of the highest order, sorted, last word first: `columns` (order G) and `counts` (G)."""
+class Run(Protocol):
+    """Distinct n-grams of the highest order, sorted, each with its count; read once."""
 
-    columns: np.ndarray  # uint32; columns[0] is the last word, columns[n] the n-th before it
-    counts: np.ndarray  # uint32, int64 for texts of 4 billion tokens and more
-    skipped: int = 0  # special tokens inside sentences, left out
+    def read(self, count: int) -> np.ndarray:
+        """The next `count` rows, fewer at the end."""
 
-    def hand_over(self) -> tuple[np.ndarray, np.ndarray]:
-        """The columns and the counts, which are not kept: they may be most of the memory in use."""
-        columns, counts = self.columns, self.counts
-        self.columns, self.counts = columns[:, :0].copy(), counts[:0].copy()
-        return columns, counts
+
+class TextRun:
+    """A run that is still text: the events and the sorted positions that the n-grams end at."""
+
+    def __init__(self, room: Room, kept: int, stream: np.ndarray, positions: np.ndarray, order: int, width: int) -> None:
+        """`kept` bytes of the room are given back once all is read."""
+        self._room, self._kept, self._stream, self._positions, self._order, self._width = room, kept, stream, positions, order, width
+        self._done = 0
+
+    def read(self, count: int) -> np.ndarray:
+        """The next `count` rows, fewer at the end."""
+        rows = np.empty((count, self._width), np.uint32)
+        filled, self._done = kernels.gather_rows(self._stream, self._positions, self._done, self._order, rows)
+        if not filled:
+            self._room.release(self._kept)
+            self._kept = self._done = 0
+            self._stream = self._positions = np.empty(0, np.uint32)
+        return rows[:filled]
+
+
+@dataclass(frozen=True)
+class Partial:
+    """The n-grams of a range of sentences."""
+
+    run: Run
+    skipped: int  # special tokens inside sentences, left out
 
 
 @dataclass(frozen=True)
 class NgramCounts:
     """All that estimation needs: n-grams over word ids, and which word a token is."""
 
-    grams: Grams
+    runs: Sequence[Run]
+    order: int
+    width: int  # columns of a row: the words, then one or two of the count
     words: np.ndarray  # (tokens) uint32: word id of a token id; ABSENT where a token is no word
     vocabulary: int  # word ids, <unk> 0, <s> 1 and </s> 2 included
     closed: bool  # the tokenizer knows no unknown token
+    skipped: int  # special tokens inside sentences, left out
+    room: Room
+
+    def blocks(self) -> Iterator[np.ndarray]:
+        """All n-grams as one sorted list, in blocks of rows; once."""
+        most = self.room.working // (4 * self.width * 4 * (len(self.runs) + 1))
+        if most < LEAST_BLOCK:
+            raise too_little(self.room, 4 * self.width * 4 * (len(self.runs) + 1) * LEAST_BLOCK * 2)
+        size = min(most, BLOCK)
+        if len(self.runs) > 1:
+            yield from self._merged(size)
+            return
+        while len(rows := self.runs[0].read(size)):
+            yield rows
+
+    def _merged(self, size: int) -> Iterator[np.ndarray]:
+        blocks = np.empty((len(self.runs), size, self.width), np.uint32)
+        at, stop = np.zeros(len(self.runs), np.int64), np.zeros(len(self.runs), np.int64)
+        rows, filled = np.empty((size, self.width), np.uint32), 0
+        wanting = list(range(len(self.runs)))
+        while True:
+            for run in wanting:
+                block = self.runs[run].read(size)
+                blocks[run, : len(block)] = block
+                at[run], stop[run] = 0, len(block)
+            filled, state = kernels.merge_rows(blocks, at, stop, self.order, rows, filled)
+            wanting = [state] if state >= 0 else []
+            if state == -1:  # the last row may yet meet its equal
+                yield rows[: filled - 1]
+                rows[0], filled = rows[filled - 1], 1
+            elif state == -2:
+                yield rows[:filled]
+                return
 
 
 class Counts:
@@ -61,12 +123,12 @@ class Counts:
     tokenizer has an unknown token; else it is a type like any other, last in number.
     """
 
-    def __init__(self, config: Config, model: Any, store: "TokenStore", facts: "TokenFacts") -> None:
-        self.config, self.order, self.store = config, model.order, store
+    def __init__(self, config: Config, model: Any, store: "TokenStore", facts: "TokenFacts", room: Room) -> None:
+        self.order, self.store, self.room = model.order, store, room
         self.sentence_starts = np.asarray(store.sentence_starts)
         if len(self.sentence_starts) < 2:
             raise DataError("the token store has no sentence", "text to count", "check the corpus paths")
-        self.count_type = np.uint32 if self.events < 2**32 else np.int64
+        self.width = self.order + (1 if self.events < 2**32 else 2)
         self.closed = "unk" not in facts.specials
         self.words, self.vocabulary = number_words(store.ids, facts, self.closed)
 
@@ -78,30 +140,43 @@ class Counts:
     def shards(self, workers: int) -> list[tuple[int, int]]:
         """Ranges of sentences of about equal length: at least one a worker, none too big for the memory."""
         starts, events = self.sentence_starts, self.events
-        bytes_per_event = 4 * 3 + 1 + 4 * self.order + 8
-        room = min(self.config.memory * 2**30 / workers / bytes_per_event, SHARD_EVENTS)
-        number = max(1, workers, -(-events // max(int(room), 1)))
+        piles = 12 * self.vocabulary  # of a sort
+        room = min((self.room.working / workers - piles) / SORTING, SHARD_EVENTS)
+        number = max(1, workers, -(-events // max(int(room), LEAST_BLOCK)))
         edges = np.searchsorted(starts + np.arange(len(starts)), np.linspace(0, events, number + 1)[1:-1] + starts[0])
         borders = np.unique(np.concatenate([[0], edges, [len(starts) - 1]]))
         return [(int(first), int(last)) for first, last in pairwise(borders)]
 
-    def partial(self, first: int, last: int) -> Grams:
+    def partial(self, first: int, last: int) -> Partial:
         """The distinct n-grams of the sentences `first` up to `last`. Holds no lock: threads count side by side."""
-        starts = np.ascontiguousarray(self.sentence_starts[first : last + 1], np.int64)
-        ids = np.asarray(self.store.ids[starts[0] : starts[-1]])
-        stream, skipped = kernels.event_stream(_plain(ids), starts, self.words)
+        stream, skipped = self._events(first, last)
         positions = kernels.sort_events(stream, self.order, self.vocabulary)
-        fresh, distinct = kernels.mark_distinct(stream, positions, self.order)
-        columns, counts = np.empty((self.order, distinct), np.uint32), np.empty(distinct, self.count_type)
-        kernels.gather_grams(stream, positions, fresh, columns, counts)
-        return Grams(columns, counts, skipped)
+        kept = KEPT * len(stream) if self.room.keeps(KEPT * len(stream)) else 0
+        run: Run = TextRun(self.room, kept, stream, positions, self.order, self.width)
+        return Partial(run if kept else self._spilled(run), skipped)
 
-    def merge(self, partials: Sequence[Grams]) -> NgramCounts:
-        """The partial counts as one, two by two."""
-        parts = list(partials)
-        while len(parts) > 1:
-            parts = [_merged(*parts[i : i + 2]) if i + 1 < len(parts) else parts[i] for i in range(0, len(parts), 2)]
-        return NgramCounts(parts[0], self.words, self.vocabulary, self.closed)
+    def merge(self, partials: Sequence[Partial]) -> NgramCounts:
+        """The partial counts as one."""
+        runs, skipped = [partial.run for partial in partials], sum(partial.skipped for partial in partials)
+        return NgramCounts(runs, self.order, self.width, self.words, self.vocabulary, self.closed, skipped, self.room)
+
+    def _events(self, first: int, last: int) -> tuple[np.ndarray, int]:
+        starts = np.ascontiguousarray(self.sentence_starts[first : last + 1], np.int64)
+        stream = np.empty(int(starts[-1] - starts[0]) + len(starts) - 1, np.uint32)
+        filled = skipped = 0
+        for begin in range(0, len(starts) - 1, SENTENCES):
+            part = starts[begin : begin + SENTENCES + 1]
+            filled, left_out = kernels.event_stream(_plain(self.store.ids[part[0] : part[-1]]), part, self.words, stream, filled)
+            skipped += left_out
+            leave_pages(self.store.ids)
+        return stream[:filled], skipped
+
+    def _spilled(self, run: Run) -> Spool:
+        spool = self.room.spool(np.dtype((np.uint32, (self.width,))))
+        size = max(LEAST_BLOCK, min(BLOCK, self.room.working // (16 * self.width)))
+        while len(rows := run.read(size)):
+            spool.append(rows)
+        return spool
 
 
 def number_words(ids: np.ndarray, facts: "TokenFacts", closed: bool) -> tuple[np.ndarray, int]:
@@ -111,7 +186,10 @@ def number_words(ids: np.ndarray, facts: "TokenFacts", closed: bool) -> tuple[np
     for name, word in (("pad", ABSENT), ("cls", ABSENT), ("sep", ABSENT), ("mask", ABSENT), ("unk", UNKNOWN), ("bos", START), ("eos", END)):
         if name in facts.specials:
             words[facts.specials[name]] = word
-    vocabulary = kernels.first_appearances(_plain(np.asarray(ids)), free, words, END + 1)
+    vocabulary = END + 1
+    for begin in range(0, len(ids), BLOCK):
+        vocabulary = kernels.first_appearances(_plain(ids[begin : begin + BLOCK]), free, words, vocabulary)
+        leave_pages(ids)
     unseen = words == free
     if closed:
         words[unseen] = np.arange(vocabulary, vocabulary + unseen.sum())
@@ -121,15 +199,17 @@ def number_words(ids: np.ndarray, facts: "TokenFacts", closed: bool) -> tuple[np
     return words, int(vocabulary)
 
 
+def too_little(room: Room, least: int) -> BudgetError:
+    """What to say when the memory is less than any way of counting takes."""
+    return BudgetError(
+        f"{room.memory / 2**20:,.1f} MiB are left for counting",
+        f"at least {least / 2**20:,.1f} MiB",
+        "allow more memory with --memory, or a smaller vocabulary with tokenizer.vocab_size",
+    )
+
+
 def _plain(ids: np.ndarray) -> np.ndarray:
     """The ids as one kind of array, so that each kernel is compiled once: a copy unless they are uint32 already."""
     plain = np.ascontiguousarray(ids, np.uint32).view()
     plain.flags.writeable = False
     return plain
-
-
-def _merged(a: Grams, b: Grams) -> Grams:
-    columns = np.empty((len(a.columns), len(a.counts) + len(b.counts)), np.uint32)
-    counts = np.empty(len(a.counts) + len(b.counts), a.counts.dtype)
-    length = kernels.merge_grams(a.columns, a.counts, b.columns, b.counts, columns, counts)
-    return Grams(np.ascontiguousarray(columns[:, :length]), counts[:length], a.skipped + b.skipped)

@@ -1,9 +1,9 @@
 """Counting kernels: a flat stream of word ids -> its distinct n-grams, sorted, with their counts.
 
-An n-gram is held last word first: `columns[0]` is its last word, `columns[1]` the one before, and so
-on; beyond the start of its sentence every word is `<s>`. Sorted by `columns[0]`, then `columns[1]`, ...
-("suffix order"), all n-grams with a common ending stand together, so that one list of the highest
-order holds the counts of all lower ones. Axes: E events (words and sentence ends), G distinct n-grams.
+An n-gram is a row of numbers, last word first: column 0 is its last word, column 1 the one before, and so on; beyond the
+start of its sentence every word is `<s>`. Behind the words stands how often it occurred, in one column or, low half first,
+in two. Sorted by column 0, then column 1, ... ("suffix order"), all n-grams with a common ending stand together, so that
+one list of the highest order holds the counts of all lower ones. Axes: E events (words and sentence ends), R rows.
 """
 
 import numpy as np
@@ -11,6 +11,7 @@ from numba import njit
 
 UNKNOWN, START, END = 0, 1, 2  # KenLM's ids of <unk>, <s>, </s>
 ABSENT = 0xFFFFFFFF  # a token that is no word of the model: padding, mask, ...
+LOW = 0xFFFFFFFF  # the low half of a count
 
 
 @njit(cache=True, nogil=True)
@@ -25,13 +26,12 @@ def first_appearances(ids, absent_from, words, next_word):
 
 
 @njit(cache=True, nogil=True)
-def event_stream(ids, starts, words):
-    """The words of the sentences `starts` borders, each sentence closed by END; and how many ids were left out.
+def event_stream(ids, starts, words, stream, filled):
+    """Puts the words of the sentences that `starts` borders into `stream` from place `filled` on, each sentence closed by END.
 
-    Specials inside a sentence (START, END, ABSENT) are no words: they are skipped, as lmplz's --skip_symbols does.
+    Gives the place after the last, and how many ids were left out: specials inside a sentence (START, END, ABSENT) are no
+    words, they are skipped, as lmplz's --skip_symbols does. `ids` begins with the first sentence's.
     """
-    stream = np.empty(len(ids) + len(starts) - 1, np.uint32)
-    filled = 0
     skipped = 0
     for sentence in range(len(starts) - 1):
         for i in range(starts[sentence] - starts[0], starts[sentence + 1] - starts[0]):
@@ -43,7 +43,7 @@ def event_stream(ids, starts, words):
                 filled += 1
         stream[filled] = END
         filled += 1
-    return stream[:filled], skipped
+    return filled, skipped
 
 
 @njit(cache=True, nogil=True)
@@ -76,71 +76,102 @@ def sort_events(stream, order, vocabulary):
 
 
 @njit(cache=True, nogil=True)
-def mark_distinct(stream, positions, order):
-    """True where the n-gram of `order` words at a sorted position differs from the one before it, and how many do."""
-    events = len(positions)
-    fresh = np.ones(events, np.bool_)
-    distinct = min(events, 1)
-    for k in range(1, events):
-        i, j = np.int64(positions[k]), np.int64(positions[k - 1])
-        same = stream[i] == stream[j]
-        n = 1
-        while same and n < order:
-            i, j = i - 1, j - 1  # -1 is the ring's last event, as it should be
-            same = stream[i] == stream[j]
-            if stream[i] == END:
-                break  # both sentences start here: <s> as far as one looks
-            n += 1
-        fresh[k] = not same
-        distinct += not same
-    return fresh, distinct
+def add_count(row, order, count):
+    """Adds to the count that stands behind the n-gram's words."""
+    total = count + row[order]
+    row[order] = np.uint32(total & LOW)
+    if len(row) > order + 1:
+        row[order + 1] += np.uint32(total >> 32)
 
 
 @njit(cache=True, nogil=True)
-def gather_grams(stream, positions, fresh, columns, counts):
-    """Writes the distinct n-grams into `columns` (order G) and how often each occurred into `counts` (G)."""
-    order = len(columns)
-    g = -1
-    for k in range(len(positions)):
-        if fresh[k]:
-            g += 1
-            counts[g] = 0
-            i = np.int64(positions[k])
-            columns[0, g] = stream[i]
-            started = False
-            for n in range(1, order):
-                i -= 1
-                started = started or stream[i] == END
-                columns[n, g] = START if started else stream[i]
-        counts[g] += 1
+def count_of(row, order):
+    """How often the n-gram occurred."""
+    count = np.int64(row[order])
+    return count | np.int64(row[order + 1]) << 32 if len(row) > order + 1 else count
 
 
 @njit(cache=True, nogil=True)
-def merge_grams(columns_a, counts_a, columns_b, counts_b, columns, counts):
-    """Merges two sorted lists of n-grams, adding the counts of equal ones; gives the length of the result."""
-    order = len(columns)
-    a, b, g = 0, 0, 0
-    while a < len(counts_a) or b < len(counts_b):
-        side = 0  # -1: a stands first, 1: b does, 0: they are equal
-        if b == len(counts_b):
-            side = -1
-        elif a == len(counts_a):
-            side = 1
+def gather_rows(stream, positions, begin, order, rows):
+    """Writes the distinct n-grams that end at the sorted positions from `begin` on into `rows`, while there is room.
+
+    Gives the number of rows, and the first position that was not counted.
+    """
+    filled = 0
+    for k in range(begin, len(positions)):
+        i = np.int64(positions[k])
+        place = min(filled, len(rows) - 1)
+        same = filled > 0
+        started = False
+        if filled == len(rows):  # no room for a new one: compare with the last alone
+            for n in range(order):
+                started = started or (n > 0 and stream[i - n] == END)
+                if rows[place, n] != (START if started else stream[i - n]):
+                    return filled, k
         else:
             for n in range(order):
-                if columns_a[n, a] != columns_b[n, b]:
-                    side = -1 if columns_a[n, a] < columns_b[n, b] else 1
-                    break
-        if side <= 0:
-            for n in range(order):
-                columns[n, g] = columns_a[n, a]
-            counts[g] = counts_a[a] + (counts_b[b] if side == 0 else 0)
-            a += 1
-            b += side == 0
+                started = started or (n > 0 and stream[i - n] == END)  # -1 is the ring's last event, as it should be
+                word = START if started else stream[i - n]
+                same = same and rows[place - 1, n] == word
+                rows[place, n] = word
+            if not same:
+                for n in range(order, rows.shape[1]):
+                    rows[place, n] = 0
+                filled += 1
+        add_count(rows[filled - 1], order, 1)
+    return filled, len(positions)
+
+
+@njit(cache=True, nogil=True)
+def precedes(a, b, order):
+    """-1, 0 or 1: the n-gram `a` stands before `b`, is the same, or stands after it."""
+    for n in range(order):
+        if a[n] != b[n]:
+            return -1 if a[n] < b[n] else 1
+    return 0
+
+
+@njit(cache=True, nogil=True)
+def sift(heap, size, place, blocks, at, order):
+    """Moves the run at `place` of a binary heap down to where it belongs: the run with the first n-gram is on top."""
+    run = heap[place]
+    while 2 * place + 1 < size:
+        child = 2 * place + 1
+        if child + 1 < size and precedes(blocks[heap[child + 1], at[heap[child + 1]]], blocks[heap[child], at[heap[child]]], order) < 0:
+            child += 1
+        if precedes(blocks[heap[child], at[heap[child]]], blocks[run, at[run]], order) >= 0:
+            break
+        heap[place] = heap[child]
+        place = child
+    heap[place] = run
+
+
+@njit(cache=True, nogil=True)
+def merge_rows(blocks, at, stop, order, rows, filled):
+    """Merges sorted runs into `rows`, adding the counts of equal n-grams, until a block is used up or the rows are full.
+
+    Of run r, `blocks[r]` holds rows `at[r]` to `stop[r]`, none once it has ended. `filled` rows are there at the start.
+    Gives the number of rows and the run that needs its next block; -1 where the rows are full, -2 where all runs ended.
+    """
+    heap, size = np.empty(len(at), np.int64), 0
+    for run in range(len(at)):
+        if at[run] < stop[run]:
+            heap[size] = run
+            size += 1
+    for place in range(size // 2 - 1, -1, -1):
+        sift(heap, size, place, blocks, at, order)
+    while size > 0:
+        run = heap[0]
+        row = blocks[run, at[run]]
+        if filled > 0 and precedes(row, rows[filled - 1], order) == 0:
+            add_count(rows[filled - 1], order, count_of(row, order))
+        elif filled == len(rows):
+            return filled, -1
         else:
-            for n in range(order):
-                columns[n, g] = columns_b[n, b]
-            counts[g] = counts_b[b]
-            b += 1
-        g += 1
-    return g
+            rows[filled] = row
+            filled += 1
+        at[run] += 1
+        if at[run] == stop[run]:
+            return filled, run
+        sift(heap, size, 0, blocks, at, order)
+    return filled, -2

@@ -1,10 +1,21 @@
 """How much memory this process has held."""
 
+import os
 import resource
 import sys
+from pathlib import Path
 
 
 def peak_memory_mib() -> float:
     """The most memory this process has held at once, in MiB."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # KiB, on macOS bytes
     return peak / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+def memory_mib() -> float:
+    """The memory that this process holds now, in MiB; where the system does not tell, the most it has held."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    except OSError:  # not Linux
+        return peak_memory_mib()
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20

@@ -27,13 +27,15 @@ class Order:
     sections: Mapping[str, Any]
 
     def identity(self) -> dict[str, Any]:
-        """What must be the same for a run to go on."""
+        """What must be the same for a run to go on: all that its result depends on."""
+        asked = to_plain(self.sections)
+        asked["objective"].pop("memory", None)
         return {
             "generation": self.row.name,
             "corpus": list(self.source.paths),
             "dev": list(self.source.dev),
             **self.source.identity(),
-            "asked": to_plain(self.sections),
+            "asked": asked,
         }
 
     def config(self, **settled: Any) -> dict[str, Any]:

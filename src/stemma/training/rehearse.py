@@ -18,6 +18,7 @@ from stemma.corpus.files import find
 from stemma.corpus.read import read
 from stemma.tokens.store import TokenStore
 from stemma.tokens.tokenizer import Tokenizer
+from stemma.training.count import UNASKED_MIB
 from stemma.training.ingest import Ingested
 from stemma.training.memory import peak_memory_mib
 from stemma.training.order import Order, make_order
@@ -112,7 +113,8 @@ def _reckoned(order: Order, sample: _Sample, run: RunFolder, facts: list[Fact], 
     if order.row.learns == "count":
         tokens = min(corpus_tokens, order.sections["training"].tokens or corpus_tokens)
         steps, seconds = 0, done["seconds"] * tokens / done["tokens"]
-        memory = before_mib + (done["peak_memory_mib"] - before_mib) / sample.share
+        limit = order.sections["objective"].memory * 2**10 or before_mib + UNASKED_MIB
+        memory = min(before_mib + (done["peak_memory_mib"] - before_mib) / sample.share, limit)
         disk = folder / sample.share
     else:
         prepared = next((fact for fact in facts if "prepared_bytes" in fact.parts), None)
