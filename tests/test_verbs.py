@@ -198,6 +198,8 @@ def test_evaluate_prints_words_for_a_reader(shop, capsys, tmp_path):
         (["pretrain", "bert", "corpus.txt", "--out", "x", "--set", "model.widht=3"], 2, "did you mean 'width'"),
         (["pretrain", "bert", "corpus.txt", "--out", "x", "--sett", "model.width=3"], 2, "did you mean '--set'"),
         (["pretrain", "bert", "none.txt", "--out", "x"], 3, "check the path"),
+        (["pretrain", "bert", "corpus.txt", "--out", "x", "--memory", "2"], 2, "drop --memory"),
+        (["pretrain", "ngram", "corpus.txt", "--out", "x", "--memory", "0.001"], 4, "for example --memory"),
         (["pretrain", "bert", "-", "--out", "x", "--dry-run"], 2, "keep the text in a file"),
         (["finetune", "bert", "--train", "corpus.txt", "--out", "x"], 3, "TSV|header"),
         (["finetune", "bert", "--train", "task.tsv", "--out", "x", "--task", "clasify"], 2, "did you mean 'classify'"),

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +10,7 @@ from stemma.cli.answer import Answer, Printable
 from stemma.cli.progress import Progress, duration
 from stemma.cli.verb import Corpus, Flag, GenerationName, Repeated, RunPath, Settings, TomlFile, Verb
 from stemma.errors import UsageError
+from stemma.lineage.table import find
 
 if TYPE_CHECKING:
     from stemma.checkpoint import RunFolder
@@ -33,6 +34,7 @@ class Pretrain(Verb):
     settings: Settings = ()  # one setting, as model.width=64; wins over preset and file
     dev: Repeated = ()  # held-out text; without it a share of the corpus is held out
     workers: int = 1  # processes that read; the result does not depend on it
+    memory: float | None = None  # GiB that a generation which counts may hold; the rest goes to disk
     dry_run: Flag = False  # tells sizes, memory, disk and expected time, and trains nothing
 
     def run(self) -> Printable:
@@ -41,9 +43,9 @@ class Pretrain(Verb):
             return self._planned()
         from stemma.training.pretrain import pretrain
 
-        asked = {name: getattr(self, name) for name in ("out", "preset", "config", "settings", "dev", "workers")}
+        asked = {name: getattr(self, name) for name in ("out", "preset", "config", "dev", "workers")}
         with Progress() as progress:
-            folder = pretrain(self.generation, _kept(self.corpus, self.out), progress=progress, **asked)
+            folder = pretrain(self.generation, _kept(self.corpus, self.out), settings=self._asked(), progress=progress, **asked)
         return _pretrained(folder) if os.environ.get("RANK", "0") == "0" else _Nothing()
 
     def _planned(self) -> Printable:
@@ -51,9 +53,16 @@ class Pretrain(Verb):
 
         if "-" in self.corpus:
             raise UsageError("--dry-run with standard input", "files, which can be read again", "keep the text in a file first")
-        asked = {name: getattr(self, name) for name in ("preset", "config", "settings", "workers")}
-        plan = rehearse(self.generation, self.corpus, **asked)
+        asked = {name: getattr(self, name) for name in ("preset", "config", "workers")}
+        plan = rehearse(self.generation, self.corpus, settings=self._asked(), **asked)
         return Answer(plan, plan_lines(plan))
+
+    def _asked(self) -> tuple[str, ...]:
+        if self.memory is None:
+            return self.settings
+        if "memory" not in {field.name for field in fields(find(self.generation).sections()["objective"])}:
+            raise UsageError(f"--memory with {self.generation}", "a generation that counts, such as ngram", "drop --memory")
+        return (*self.settings, f"objective.memory={self.memory!r}")
 
 
 @dataclass(frozen=True)
