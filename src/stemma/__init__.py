@@ -21,9 +21,8 @@ Every name below is imported when it is first used, so that `import stemma` need
 import importlib
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
-
 if TYPE_CHECKING:
+    from stemma.config import VERSION as __version__
     from stemma.errors import BudgetError, DataError, Interrupted, MissingExtra, RunError, StemmaError, UsageError
     from stemma.evaluation.compare import compare
     from stemma.evaluation.demo import demo
@@ -54,6 +53,7 @@ __all__ = [
 ]
 
 _PLACES = {
+    "__version__": "stemma.config:VERSION",
     "LINEAGE": "stemma.lineage.table:TABLE",
     "compare": "stemma.evaluation.compare:compare",
     "demo": "stemma.evaluation.demo:demo",

@@ -18,6 +18,8 @@ from annotated_types import Ge, Gt, Le
 
 from stemma.errors import StemmaError, UsageError
 
+VERSION = "0.1.0"  # of the package; every run folder says which one wrote it
+
 Positive = Annotated[int, Gt(0)]
 Natural = Annotated[int, Ge(0)]
 PositiveFloat = Annotated[float, Gt(0)]

@@ -16,9 +16,8 @@ from io import StringIO
 from types import FrameType
 from typing import Any, NoReturn
 
-from stemma import __version__
 from stemma.cli.answer import dumps
-from stemma.config import nearest
+from stemma.config import VERSION, nearest
 from stemma.errors import BudgetError, Interrupted, RunError, StemmaError, UsageError
 
 VERBS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (  # group -> (verb, module:Class, what it does)
@@ -100,7 +99,7 @@ def _dispatch(argv: list[str]) -> int:
         print(overview(), end="")
         return 0
     if argv[0] in ("-V", "--version"):
-        print(dumps({"version": __version__}) if "--json" in argv else f"stemma {__version__}")
+        print(dumps({"version": VERSION}) if "--json" in argv else f"stemma {VERSION}")
         return 0
     name, rest = find_verb(argv)
     module, _, cls = TABLE[name][0].partition(":")

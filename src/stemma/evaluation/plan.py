@@ -9,8 +9,7 @@ from typing import Annotated, Any, Literal
 
 from annotated_types import Gt, Le
 
-from stemma import __version__
-from stemma.config import Natural, NonNegative, Positive, to_plain
+from stemma.config import VERSION, Natural, NonNegative, Positive, to_plain
 
 Mode = Literal["frozen", "random", "finetune", "scratch"]
 GENERATIONS = ("ngram", "word2vec", "gpt", "bert")
@@ -121,7 +120,7 @@ class Plan:
 
 def key_of(*parts: Any) -> str:
     """A short digest of what a stage depends on, the version of Stemma included."""
-    text = json.dumps([__version__, *parts], sort_keys=True, ensure_ascii=False)
+    text = json.dumps([VERSION, *parts], sort_keys=True, ensure_ascii=False)
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
 
 

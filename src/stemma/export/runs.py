@@ -16,9 +16,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from stemma import __version__
 from stemma.checkpoint import RunFolder, checksum, sync_folder
-from stemma.config import to_plain
+from stemma.config import VERSION, to_plain
 from stemma.errors import DataError, UsageError
 from stemma.export import vectors_in
 from stemma.export.arpa import read_arpa
@@ -264,7 +263,7 @@ def _finish(
     tensors: dict[str, np.ndarray], ledger: dict[str, Any], card: str,
 ) -> None:  # fmt: skip
     identity = {"generation": generation, "corpus": [], "converted": {"file": source.name, "format": kind, "blake2b": checksum(source)}}
-    run = RunFolder.create(folder, {"stemma": __version__, "identity": identity, "sections": sections})
+    run = RunFolder.create(folder, {"stemma": VERSION, "identity": identity, "sections": sections})
     tokenizer.save(run.tokenizer_path)
     run.append_metrics([{"kind": "done", "parameters": sum(int(array.size) for array in tensors.values())}])
     run.finish(card, ledger, tensors)
@@ -274,7 +273,7 @@ def _card(generation: str, source: Path, kind: Kind, sections: dict[str, Any], t
     lines = [
         f"# {generation}: {source.name}",
         "",
-        f"Converted by Stemma {__version__} from `{source.name}`, {TITLES[kind]}; not trained here.",
+        f"Converted by Stemma {VERSION} from `{source.name}`, {TITLES[kind]}; not trained here.",
         f"Here it is a run of {generation}: {find(generation).title}. What text it learnt from, only its makers can tell.",
         "",
         *told,

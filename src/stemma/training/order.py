@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stemma import __version__
 from stemma.checkpoint import RunFolder
-from stemma.config import parse_settings, read_toml, resolve, to_plain
+from stemma.config import VERSION, parse_settings, read_toml, resolve, to_plain
 from stemma.corpus import read as corpus_read
 from stemma.errors import UsageError
 from stemma.lineage.table import Generation, find
@@ -40,7 +39,7 @@ class Order:
 
     def config(self, **settled: Any) -> dict[str, Any]:
         """What stands in config.json; `settled` sections replace those asked for."""
-        return {"stemma": __version__, "identity": self.identity(), "sections": to_plain({**self.sections, **settled})}
+        return {"stemma": VERSION, "identity": self.identity(), "sections": to_plain({**self.sections, **settled})}
 
 
 def make_order(

@@ -7,9 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from stemma import __version__
 from stemma.checkpoint import RunFolder
-from stemma.config import resolve, to_plain
+from stemma.config import VERSION, resolve, to_plain
 from stemma.corpus.task import Example
 from stemma.errors import RunError, UsageError
 from stemma.lineage.run import Run
@@ -47,7 +46,7 @@ class Classifier:
             "transfer": to_plain(self.config),
         }
         identity = {"generation": self.run.row.name, "task": self.task, "mode": self.config.mode, "data": self.facts["data"]}
-        folder = RunFolder.create(path, {"stemma": __version__, "identity": identity, "sections": sections, "task": self.facts})
+        folder = RunFolder.create(path, {"stemma": VERSION, "identity": identity, "sections": sections, "task": self.facts})
         self.run.tokenizer.save(folder.tokenizer_path)
         folder.append_metrics([{"kind": "trial", **trial} for trial in self.facts["trials"]])
         folder.append_metrics([{"kind": "seed", **{k: v for k, v in row.items() if k != "predictions"}} for row in self.facts["seeds"]])
