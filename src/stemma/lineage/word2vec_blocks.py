@@ -7,7 +7,7 @@ around its edges, so no pair is lost. A round of up to BLOCK x SLOTS tokens is c
 threads: results don't depend on them.
 
 N tokens of the chunk, D width, P pairs of a block, K negatives a pair. Numba keeps machine code by this file's
-date alone: after a change to `word2vec_kernels`, touch this file too.
+date alone: after a change to `word2vec_kernels` or `word2vec_registers`, touch this file too.
 """
 
 import sys
@@ -18,30 +18,29 @@ from numba import types
 from numba.extending import intrinsic
 
 from stemma.lineage.word2vec_kernels import compiled, draw_word, inlined, mix
+from stemma.lineage.word2vec_registers import FLOATS, LANES, aligned, combine_2, combine_4, combine_8, pitch, prefetch, score_2x4, turn
 
 BLOCK = 64  # tokens whose rows are updated together
 SHARED = 16  # negatives drawn once for a block: one AVX-512 register of float32 scores
 SLOTS = 4  # blocks of full length that may be computed from the same start
-LANES = 4  # buffer widths are multiples of this many float32; 16 would waste 12 % at width 100
 HEAT = 2.0  # most steps of size 1 that a round may take on one row: see `tokens_a_round`
+ONE = (0,) * (LANES // FLOATS)  # `lanes` of rows of one register
 ROOM = 8  # rows past the end of a buffer that loops over two, four or eight rows may touch with weight 0
 
 
 # --- fast: rows ----------------------------------------------------------------------------------
-# Buffers are flat, row after row of `width` floats, and a row is named by the place of its first float.
-# `lanes` is a tuple of length width / LANES: its type tells the compiler the width, so that the loops
-# over d are unrolled into whole registers. Places are unsigned, as a sign would keep those loops scalar.
-# Two rows at a time: with one, the loops would wait for loads.
+# Buffers and `lanes` are those of `word2vec_registers`. Places are unsigned in loops over d, which a sign would
+# keep scalar.
 
 
 @inlined
 def gather(lanes, rows, words, into):
     """Copies `rows[words[n]]` into row n of the buffer `into`."""
-    width, size = np.uint64(LANES * len(lanes)), np.uint64(rows.shape[1])
+    width, whole, size = pitch(lanes), np.uint64(FLOATS * len(lanes)), np.uint64(rows.shape[1])
     for n in range(len(words)):
         row, p = rows[words[n]], np.uint64(n) * width
-        if size == width:
-            for d in range(width):
+        if size == whole:
+            for d in range(whole):
                 into[p + d] = row[d]
         else:
             for d in range(size):
@@ -51,12 +50,12 @@ def gather(lanes, rows, words, into):
 @inlined
 def scatter(lanes, rows, words, deltas, me, threads):
     """Adds row n of `deltas` to `rows[words[n]]`, for the rows that thread `me` of `threads` owns."""
-    width, size = np.uint64(LANES * len(lanes)), np.uint64(rows.shape[1])
+    width, whole, size = pitch(lanes), np.uint64(FLOATS * len(lanes)), np.uint64(rows.shape[1])
     for n in range(len(words)):
         if threads == 1 or words[n] % threads == me:
             row, p = rows[words[n]], np.uint64(n) * width
-            if size == width:
-                for d in range(width):
+            if size == whole:
+                for d in range(whole):
                     row[d] += deltas[p + d]
             else:
                 for d in range(size):
@@ -64,29 +63,11 @@ def scatter(lanes, rows, words, deltas, me, threads):
 
 
 @inlined
-def score_2x4(lanes, ones, first, rows, start, scores, at, stride):
-    """Scores of two rows of `ones` with four of `rows`: scores[at..at+3], and of the second row `stride` further."""
-    width, p, r = np.uint64(LANES * len(lanes)), np.uint64(first), np.uint64(start)
-    q, r1, r2, r3 = p + width, r + width, r + width + width, r + width + width + width
-    s0 = s1 = s2 = s3 = t0 = t1 = t2 = t3 = np.float32(0)
+def average_and_score(lanes, a, share, b, first):
+    """Scales a row of `a` by `share`, then gives its score with the row of `b` at the same place."""
+    width, p, score = pitch(lanes), np.uint64(first), np.float32(0)
     for d in range(width):
-        s0 += ones[p + d] * rows[r + d]
-        s1 += ones[p + d] * rows[r1 + d]
-        s2 += ones[p + d] * rows[r2 + d]
-        s3 += ones[p + d] * rows[r3 + d]
-        t0 += ones[q + d] * rows[r + d]
-        t1 += ones[q + d] * rows[r1 + d]
-        t2 += ones[q + d] * rows[r2 + d]
-        t3 += ones[q + d] * rows[r3 + d]
-    scores[at], scores[at + 1], scores[at + 2], scores[at + 3] = s0, s1, s2, s3
-    scores[at + stride], scores[at + stride + 1], scores[at + stride + 2], scores[at + stride + 3] = t0, t1, t2, t3
-
-
-@inlined
-def score_row(lanes, a, b, first):
-    """Score of the rows of `a` and `b` at the same place."""
-    width, p, score = np.uint64(LANES * len(lanes)), np.uint64(first), np.float32(0)
-    for d in range(width):
+        a[p + d] *= share
         score += a[p + d] * b[p + d]
     return score
 
@@ -94,58 +75,10 @@ def score_row(lanes, a, b, first):
 @inlined
 def step_row(lanes, step, a, b, first, da, db):
     """Adds step x b to `da` and sets `db` to step x a, at the same place in all four."""
-    width, p = np.uint64(LANES * len(lanes)), np.uint64(first)
+    width, p = pitch(lanes), np.uint64(first)
     for d in range(width):
         da[p + d] += step * b[p + d]
         db[p + d] = step * a[p + d]
-
-
-@inlined
-def add_4_to_2(lanes, s, at, stride, rows, start, into, first):
-    """Adds s[at..at+3] x four rows of `rows` to one row of `into`, and those `stride` further to the next."""
-    width, p, r = np.uint64(LANES * len(lanes)), np.uint64(first), np.uint64(start)
-    q, r1, r2, r3 = p + width, r + width, r + width + width, r + width + width + width
-    s0, s1, s2, s3 = s[at], s[at + 1], s[at + 2], s[at + 3]
-    t0, t1, t2, t3 = s[at + stride], s[at + stride + 1], s[at + stride + 2], s[at + stride + 3]
-    for d in range(width):
-        into[p + d] += s0 * rows[r + d] + s1 * rows[r1 + d] + s2 * rows[r2 + d] + s3 * rows[r3 + d]
-        into[q + d] += t0 * rows[r + d] + t1 * rows[r1 + d] + t2 * rows[r2 + d] + t3 * rows[r3 + d]
-
-
-@inlined
-def add_2_to_4(lanes, s, at, stride, rows, start, into, first):
-    """Adds to each of four rows of `into`: s[at + m] x one row of `rows` + s[at + stride + m] x the next."""
-    width, p, r = np.uint64(LANES * len(lanes)), np.uint64(first), np.uint64(start)
-    q, p1, p2, p3 = r + width, p + width, p + width + width, p + width + width + width
-    s0, s1, s2, s3 = s[at], s[at + 1], s[at + 2], s[at + 3]
-    t0, t1, t2, t3 = s[at + stride], s[at + stride + 1], s[at + stride + 2], s[at + stride + 3]
-    for d in range(width):
-        into[p + d] += s0 * rows[r + d] + t0 * rows[q + d]
-        into[p1 + d] += s1 * rows[r + d] + t1 * rows[q + d]
-        into[p2 + d] += s2 * rows[r + d] + t2 * rows[q + d]
-        into[p3 + d] += s3 * rows[r + d] + t3 * rows[q + d]
-
-
-@inlined
-def add_8_to_2(lanes, s, at, step, stride, rows, start, into, first):
-    """Adds s[at], s[at + step], ... x eight rows of `rows` to a row of `into`, and those `stride` further to the next."""
-    width, p, r = np.uint64(LANES * len(lanes)), np.uint64(first), np.uint64(start)
-    q, r1, r2, r3 = p + width, r + width, r + width + width, r + width + width + width
-    r4, r5, r6, r7 = r3 + width, r3 + width + width, r3 + width + width + width, r3 + width + width + width + width
-    s0, s1, s2, s3 = s[at], s[at + step], s[at + 2 * step], s[at + 3 * step]
-    s4, s5, s6, s7 = s[at + 4 * step], s[at + 5 * step], s[at + 6 * step], s[at + 7 * step]
-    at += stride
-    t0, t1, t2, t3 = s[at], s[at + step], s[at + 2 * step], s[at + 3 * step]
-    t4, t5, t6, t7 = s[at + 4 * step], s[at + 5 * step], s[at + 6 * step], s[at + 7 * step]
-    for d in range(width):
-        into[p + d] += (
-            s0 * rows[r + d] + s1 * rows[r1 + d] + s2 * rows[r2 + d] + s3 * rows[r3 + d]
-            + s4 * rows[r4 + d] + s5 * rows[r5 + d] + s6 * rows[r6 + d] + s7 * rows[r7 + d]
-        )  # fmt: skip
-        into[q + d] += (
-            t0 * rows[r + d] + t1 * rows[r1 + d] + t2 * rows[r2 + d] + t3 * rows[r3 + d]
-            + t4 * rows[r4 + d] + t5 * rows[r5 + d] + t6 * rows[r6 + d] + t7 * rows[r7 + d]
-        )  # fmt: skip
 
 
 @inlined
@@ -182,54 +115,73 @@ def gradients(scores, sign, rate, weights, count):
     return loss
 
 
+@inlined
+def foresee(rows, words):
+    """Asks for the rows of `words`, which the next block will gather."""
+    size = np.uint64(rows.shape[1])
+    for n in range(len(words)):
+        start = np.uint64(words[n]) * size
+        for d in range(np.uint64(0), size, np.uint64(LANES)):
+            prefetch(rows, start + d)
+
+
 # --- fast: one block -----------------------------------------------------------------------------
+# Centre c and input j of a block meet in the band at c * band + (j - own) + window + 1, where `own` is the place
+# of the centre's own token among the inputs: a centre's inputs lie side by side, an input's centres band - 1 apart.
 
 
 @inlined
-def lay_windows(low, high, start, stop, first, last, plan, real):
+def band_of(window):
+    """Places in the band for a centre: its window, a neighbour's, what rounding strips up to four may touch; whole registers."""
+    return (2 * window + 6 + LANES - 1) // LANES * LANES
+
+
+@inlined
+def lay_windows(low, high, start, stop, first, last, window, plan, real):
     """Lays the windows of centres [start, stop) over inputs [first, last), two centres to a strip.
 
-    plan[c] = (begin, end) of centre c's own window, then (begin, length) of the strip that covers both
-    and is a multiple of four inputs, all counted from `first`. `real` gets, strip after strip and centre
-    after centre, 1 where an input makes a pair. Gives the length of `real`.
+    plan[c] = (begin, end) of centre c's own window, then (begin, length) of the strip that covers both and is a
+    multiple of four inputs, all counted from `first`. The band `real` gets 1 where an input makes a pair, else 0.
     """
-    for c in range(stop - start):
-        begin, end = max(low[start + c] - first, 0), min(high[start + c] + 1, last) - first
-        plan[c, 0], plan[c, 1] = (begin, end) if begin < end else (last - first, 0)
-    plan[stop - start, 0], plan[stop - start, 1] = last - first, 0  # a centre without a window evens the number
-    real[:] = 0
-    filled = 0
-    for c in range(0, stop - start, 2):
+    centres, band = stop - start, band_of(window)
+    for c in range(centres + 1):  # one more, without a window, evens the number
+        begin, end = last - first, 0
+        if c < centres:
+            left, right = max(low[start + c] - first, 0), min(high[start + c] + 1, last) - first
+            begin, end = (left, right) if left < right else (begin, end)
+        plan[c, 0], plan[c, 1] = begin, end
+        side = start + c - first - window - 1  # the input at the band's first place
+        for part in range(0, band, LANES):
+            for j in range(part, part + LANES):
+                real[c * band + j] = np.float32((j >= begin - side) & (j < end - side) & (j != window + 1))
+    for c in range(0, centres, 2):
         begin, end = min(plan[c, 0], plan[c + 1, 0]), max(plan[c, 1], plan[c + 1, 1])
-        length = max(end - begin + 3, 0) // 4 * 4
-        plan[c, 2], plan[c, 3] = begin, length
-        for n in range(2):
-            own = start + c + n - first
-            for j in range(plan[c + n, 0], plan[c + n, 1]):
-                real[filled + j - begin] = 1
-            if plan[c + n, 0] <= own < plan[c + n, 1]:
-                real[filled + own - begin] = 0
-            filled += length
-    return filled
+        plan[c, 2], plan[c, 3] = begin, max(end - begin + 3, 0) // 4 * 4
 
 
 @inlined
-def descend_negatives(lanes, x, count, z, rate, weights, steps, dx, dz):
+def reach(low, high, start, stop, place, window):
+    """(First, past the last) of the centres [start, stop) with a window over the tokens `place` and `place` + 1."""
+    near, past = place, place
+    for c in range(max(place - window, start), min(place, stop)):
+        near = min(near, c if high[c] >= place else place)
+    for c in range(max(place, start), min(place + window + 2, stop)):
+        past = max(past, c + 1 if low[c] <= place + 1 else place)
+    return max(near, start), max(past, near, start)
+
+
+@inlined
+def descend_negatives(lanes, x, count, z, turned, rate, weights, steps, dx, dz):
     """Steps of `count` inputs against the SHARED negatives: *sets* dx and dz, gives the loss."""
-    width = LANES * len(lanes)
-    for j in range(0, count, 2):
-        for k in range(0, SHARED, 4):
-            score_2x4(lanes, x, j * width, z, k * width, steps, j * SHARED + k, SHARED)
-    steps[count * SHARED :] = 0
-    loss = gradients(steps, -1, rate, weights, count * SHARED)
-    dx[: count * width] = 0
-    dz[:] = 0
-    for j in range(0, count, 2):
-        for k in range(0, SHARED, 8):
-            add_8_to_2(lanes, steps, j * SHARED + k, 1, SHARED, z, k * width, dx, j * width)
+    width = np.int64(pitch(lanes))
+    turn(lanes, z, turned)
     for j in range(0, count, 8):
-        for k in range(0, SHARED, 2):
-            add_8_to_2(lanes, steps, j * SHARED + k, SHARED, 1, x, j * width, dz, k * width)
+        combine_8(ONE, x, j * width, width, 1, FLOATS * len(lanes), turned, 0, steps, j * SHARED, False)
+    loss = gradients(steps, -1, rate, weights, count * SHARED)
+    for j in range(0, count, 4):
+        combine_4(lanes, steps, j * SHARED, SHARED, 1, SHARED, z, 0, dx, j * width, False)
+    for k in range(0, SHARED, 8):
+        combine_8(lanes, steps, k, 1, SHARED, count, x, 0, dz, k * width, False)
     return loss
 
 
@@ -263,68 +215,55 @@ def weigh_negatives(targets, plan, count, shift, drawn, share, edges, weights):
 
 
 @inlined
-def skipgram_block(lanes, words, low, high, place, drawn, share, rate, space, dx, dy, dz):
+def skipgram_block(lanes, words, low, high, window, place, drawn, share, rate, space, dx, dy, dz):
     """Steps of inputs [first, last) = x with the centres [start, stop) = y and the negatives z. Gives (loss, pairs)."""
-    x, y, z, _, _, scores, real, steps, weights, edges, plan = space
+    x, y, z, _, _, scores, real, steps, weights, turned, edges, plan = space
     first, last, start, stop = place
-    width = LANES * len(lanes)
-    filled = lay_windows(low, high, start, stop, first, last, plan, real)
+    width, band, shift = np.int64(pitch(lanes)), band_of(window), first - start + window + 1
+    lay_windows(low, high, start, stop, first, last, window, plan, real)
     pairs = weigh_negatives(words[start:stop], plan, last - first, start - first, drawn, share, edges, weights)
-    at = 0
+    for c in range(0, stop - start, 2):
+        at = c * (band - 1) + shift
+        for j in range(plan[c, 2], plan[c, 2] + plan[c, 3], 4):
+            score_2x4(lanes, y, c * width, x, j * width, scores, at + j, band - 1)
+    loss = gradients(scores, 1, rate, real, (stop - start + 1) * band)
+    loss += descend_negatives(lanes, x, last - first, z, turned, rate, weights, steps, dx, dz)
     for c in range(0, stop - start, 2):
         begin, length = plan[c, 2], plan[c, 3]
-        for j in range(0, length, 4):
-            score_2x4(lanes, y, c * width, x, (begin + j) * width, scores, at + j, length)
-        at += 2 * length
-    loss = gradients(scores, 1, rate, real, filled)
-    loss += descend_negatives(lanes, x, last - first, z, rate, weights, steps, dx, dz)
-    dy[:] = 0
-    at = 0
-    for c in range(0, stop - start, 2):
-        begin, length = plan[c, 2], plan[c, 3]
-        for j in range(0, length, 4):
-            add_4_to_2(lanes, scores, at + j, length, x, (begin + j) * width, dy, c * width)
-            add_2_to_4(lanes, scores, at + j, length, y, c * width, dx, (begin + j) * width)
-        at += 2 * length
+        combine_2(lanes, scores, c * (band - 1) + shift + begin, band - 1, 1, length, x, begin * width, dy, c * width, False)
+    for j in range(0, last - first, 2):
+        near, past = reach(low, high, start, stop, first + j, window)
+        at = (near - start) * (band - 1) + shift + j
+        combine_2(lanes, scores, at, 1, band - 1, past - near, y, (near - start) * width, dx, j * width, True)
     return loss, pairs
 
 
 @inlined
-def cbow_block(lanes, words, low, high, place, drawn, share, rate, space, dx, dy, dz):
+def cbow_block(lanes, words, low, high, window, place, drawn, share, rate, space, dx, dy, dz):
     """Steps of centres [first, last) = y, the words [start, stop) = x around them and the negatives z. Gives (loss, centres)."""
-    x, y, z, mean, error, scores, real, steps, weights, _, plan = space
+    x, y, z, mean, error, scores, real, steps, weights, turned, _, plan = space
     first, last, start, stop = place
-    width, count = LANES * len(lanes), last - first
-    lay_windows(low, high, first, last, start, stop, plan, real)
-    at, centres = 0, 0
-    mean[:] = 0
-    for c in range(0, count, 2):  # means of the windows
+    width, band, shift, count = np.int64(pitch(lanes)), band_of(window), start - first + window + 1, last - first
+    lay_windows(low, high, first, last, start, stop, window, plan, real)
+    for c in range(0, count, 2):  # sums of the windows
         begin, length = plan[c, 2], plan[c, 3]
-        for n in range(2):
-            size = np.float32(max(plan[c + n, 1] - plan[c + n, 0] - 1, 1))
-            for j in range(at + n * length, at + (n + 1) * length):
-                scores[j] = real[j] / size
-        for j in range(0, length, 4):
-            add_4_to_2(lanes, scores, at + j, length, x, (begin + j) * width, mean, c * width)
-        at += 2 * length
-    ones = scores[len(scores) // 2 :]
+        combine_2(lanes, real, c * (band - 1) + shift + begin, band - 1, 1, length, x, begin * width, mean, c * width, False)
+    centres, ones = 0, scores[len(scores) // 2 :]
     for c in range(count):
-        used = np.float32(plan[c, 1] - plan[c, 0] > 1)
-        scores[c], ones[c] = score_row(lanes, mean, y, c * width), used
+        size = max(plan[c, 1] - plan[c, 0] - 1, 0)
+        used = np.float32(size > 0)
+        scores[c], ones[c] = average_and_score(lanes, mean, np.float32(1) / np.float32(max(size, 1)), y, c * width), used
         centres += np.int64(used)
         for k in range(SHARED):  # a negative that is the target itself is skipped
             weights[c * SHARED + k] = share * used * (drawn[k] != words[first + c])
     loss = gradients(scores, 1, rate, ones, count)
-    loss += descend_negatives(lanes, mean, count, z, rate, weights, steps, error, dz)
+    loss += descend_negatives(lanes, mean, count, z, turned, rate, weights, steps, error, dz)
     for c in range(count):
         step_row(lanes, scores[c], mean, y, c * width, error, dy)
-    dx[:] = 0
-    at = 0
-    for c in range(0, count, 2):  # the error in full to each word of the window
-        begin, length = plan[c, 2], plan[c, 3]
-        for j in range(0, length, 4):
-            add_2_to_4(lanes, real, at + j, length, error, c * width, dx, (begin + j) * width)
-        at += 2 * length
+    for j in range(0, stop - start, 2):  # the error in full to each word of the window
+        near, past = reach(low, high, first, last, start + j, window)
+        at = (near - first) * (band - 1) + shift + j
+        combine_2(lanes, real, at, 1, band - 1, past - near, error, (near - first) * width, dx, j * width, False)
     return loss, centres
 
 
@@ -360,31 +299,35 @@ def wait(arrived, goal):
 
 @inlined
 def make_space(lanes, window):
-    """Buffers of one thread: rows x, y, z, mean, error; scores, real, steps, weights; edges and plan of windows."""
-    width, rows = LANES * len(lanes), BLOCK + 2 * window + ROOM
-    pairs = rows * (2 * window + 8)
-    x, y, z = np.zeros(rows * width, np.float32), np.zeros(rows * width, np.float32), np.zeros(SHARED * width, np.float32)
-    mean, error = np.zeros(rows * width, np.float32), np.zeros(rows * width, np.float32)
-    scores, real = np.zeros(pairs, np.float32), np.zeros(pairs, np.float32)
-    steps, weights = np.zeros(rows * SHARED, np.float32), np.zeros(rows * SHARED, np.float32)
-    edges, plan = np.zeros(rows, np.int64), np.zeros((rows, 4), np.int64)
-    return x, y, z, mean, error, scores, real, steps, weights, edges, plan
+    """Buffers of one thread: rows x, y, z, mean, error; scores, real, steps, weights, turned; edges and plan of windows."""
+    width, rows = np.int64(pitch(lanes)), BLOCK + 2 * window + ROOM
+    pairs = rows * band_of(window)
+    x, y, z = aligned(rows * width), aligned(rows * width), aligned(SHARED * width)
+    mean, error, scores, real = aligned(rows * width), aligned(rows * width), aligned(pairs), aligned(pairs)
+    steps, weights = aligned(rows * SHARED), aligned(rows * SHARED)
+    turned, edges, plan = aligned(SHARED * width), np.zeros(rows, np.int64), np.zeros((rows, 4), np.int64)
+    return x, y, z, mean, error, scores, real, steps, weights, turned, edges, plan
 
 
 @inlined
-def open_block(lanes, tables, words, inputs, targets, drawn, alias, draws, space):
-    """Draws a block's negatives and gathers the rows of its inputs, targets and negatives."""
+def open_block(lanes, tables, words, inputs, targets, ahead, drawn, alias, draws, space):
+    """Draws a block's negatives and gathers the rows of its inputs, targets and negatives.
+
+    Asks for the rows of the block `ahead` tokens further, which this thread will probably need next.
+    """
     for k in range(SHARED):
         drawn[k] = draw_word(mix(draws + np.uint64(k)), alias[0], alias[1])
     gather(lanes, tables[0], words[inputs[0] : inputs[1]], space[0])
     gather(lanes, tables[1], words[targets[0] : targets[1]], space[1])
     gather(lanes, tables[1], drawn, space[2])
+    foresee(tables[0], words[inputs[0] + ahead : inputs[1] + ahead])
+    foresee(tables[1], words[targets[0] + ahead : targets[1] + ahead])
 
 
 @inlined
 def close_round(lanes, tables, words, size, me, threads, deltas, drawn, spans, arrived, goal):
     """Waits for the round's blocks, then adds them up in the rows that thread `me` owns. Gives the next goal."""
-    part = (deltas.shape[1] - SHARED * LANES * len(lanes)) // 2
+    part = (deltas.shape[1] - SHARED * np.int64(pitch(lanes))) // 2
     if threads > 1:
         wait(arrived, goal + threads)
     for n in range(size):
@@ -416,10 +359,10 @@ def skipgram_rounds(lanes, tables, text, alias, negatives, window, rate, seed, c
             start, stop = max(first - window, 0), min(last + window, len(words))
             spans[n, 0], spans[n, 1], spans[n, 2], spans[n, 3] = first, last, start, stop
             draws = seed + np.uint64(block * SHARED)
-            open_block(lanes, tables, words, spans[n, :2], spans[n, 2:], drawn[n], alias, draws, space)
+            open_block(lanes, tables, words, spans[n, :2], spans[n, 2:], threads * cut[0], drawn[n], alias, draws, space)
             dx, dy, dz = delta[:part], delta[part : 2 * part], delta[2 * part :]
             place = (first, last, start, stop)
-            losses[block], counts[block] = skipgram_block(lanes, words, low, high, place, drawn[n], share, rate, space, dx, dy, dz)
+            losses[block], counts[block] = skipgram_block(lanes, words, low, high, window, place, drawn[n], share, rate, space, dx, dy, dz)
         goal = close_round(lanes, tables, words, size, me, threads, deltas, drawn, spans, arrived, goal)
 
 
@@ -438,10 +381,10 @@ def cbow_rounds(lanes, tables, text, alias, negatives, window, rate, seed, cut, 
             start, stop = max(first - window, 0), min(last + window, len(words))
             spans[n, 0], spans[n, 1], spans[n, 2], spans[n, 3] = start, stop, first, last
             draws = seed + np.uint64(block * SHARED)
-            open_block(lanes, tables, words, spans[n, :2], spans[n, 2:], drawn[n], alias, draws, space)
+            open_block(lanes, tables, words, spans[n, :2], spans[n, 2:], threads * cut[0], drawn[n], alias, draws, space)
             dx, dy, dz = delta[:part], delta[part : 2 * part], delta[2 * part :]
             place = (first, last, start, stop)
-            losses[block], counts[block] = cbow_block(lanes, words, low, high, place, drawn[n], share, rate, space, dx, dy, dz)
+            losses[block], counts[block] = cbow_block(lanes, words, low, high, window, place, drawn[n], share, rate, space, dx, dy, dz)
         goal = close_round(lanes, tables, words, size, me, threads, deltas, drawn, spans, arrived, goal)
 
 
@@ -500,14 +443,15 @@ def descend_blocks(architecture, tables, text, alias, negatives, window, rate, s
     """
     length = min(tokens, LENGTHS[architecture])
     cut = (length, tokens // length)
-    lanes = (0,) * -(-tables[0].shape[1] // LANES)
+    lanes = (0,) * -(-tables[0].shape[1] // FLOATS)
     blocks = -(-len(text[0]) // cut[0])
     losses, counts = np.zeros(blocks), np.zeros(blocks, np.int64)
     threads = min(threads, max(blocks, 1) if racing else cut[1])
-    size = (2 * (BLOCK + 2 * window + ROOM) + SHARED) * LANES * len(lanes)
+    size = (2 * (BLOCK + 2 * window + ROOM) + SHARED) * -(-tables[0].shape[1] // LANES) * LANES
 
     def space():
-        return np.zeros((cut[1], size), np.float32), np.zeros((cut[1], SHARED), np.int32), np.zeros((cut[1], 4), np.int64)
+        deltas = aligned.py_func(cut[1] * size).reshape(cut[1], size)
+        return deltas, np.zeros((cut[1], SHARED), np.int32), np.zeros((cut[1], 4), np.int64)
 
     together, arrived = space(), np.zeros(1, np.int64)
 
