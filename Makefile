@@ -17,7 +17,7 @@ help:
 	@echo "make demo    install, compare the generations on the embedded default, say where the report is"
 	@echo "make test    install and run the tests (TEST_ARGS=\"-k ngram\" chooses some)"
 	@echo "make lint    ruff and mypy"
-	@echo "make bench   measure against peers (BENCH_ARGS=--quick for ten minutes)"
+	@echo "make bench   measure against peers (BENCH_ARGS=--quick for twenty minutes)"
 	@echo "make clean   remove .venv, caches and the demo's folder"
 
 setup venv: .venv/installed-dev
@@ -61,6 +61,7 @@ lint: .venv/installed-dev
 
 bench: .venv/installed-bench
 	@$(BIN)/python bench/pretrain.py $(BENCH_ARGS)
+	@$(BIN)/python bench/static.py $(BENCH_ARGS)
 
 clean:
 	@rm -rf .venv demo build dist src/*.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
