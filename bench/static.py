@@ -35,12 +35,14 @@ def main() -> None:
         result["seconds"][name] = round(time.perf_counter() - start)
         for row, told in result[name].items():
             label = f"{name}: {row}" + (f" ({told['unit']})" if "unit" in told else "")
-            print(f"{label:54}{number(told['ours']):>14}{number(told['peer']):>14}{told['ratio']:8.2f}", flush=True)
+            print(f"{label:54}{number(told['ours']):>14}{number(told['peer']):>14}{number(told['ratio']):>8}", flush=True)
     print(json.dumps(result))
 
 
-def number(value: float) -> str:
-    """Thousands with commas, smaller ones with three figures."""
+def number(value: float | None) -> str:
+    """Thousands with commas, smaller ones with three figures; a dash for a ratio to nothing."""
+    if value is None:
+        return "-"
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 

@@ -222,5 +222,11 @@ def measure_quality(corpus: SimpleNamespace, tests: Path, names: tuple, architec
     rows = {}
     for name in (*pairs, *questions):
         own, peer = (statistics.mean(found[name, side]) for side in ("ours", "peer"))
-        rows[f"{architecture} {width}d, {name}"] = {"ours": own, "peer": peer, "ratio": own / peer, "unit": "percent", "seeds": seeds}
+        rows[f"{architecture} {width}d, {name}"] = {
+            "ours": own,
+            "peer": peer,
+            "ratio": own / peer if peer else None,
+            "unit": "percent",
+            "seeds": seeds,
+        }
     return rows
