@@ -24,8 +24,10 @@ import numpy as np
 import torch
 from gensim.models import Word2Vec as Peer
 
-from stemma.evaluation.similarity import analogies, read_analogies, read_pairs, similarity
+from stemma.evaluation.similarity import analogies, similarity
+from stemma.evaluation.word_files import read_analogies, read_pairs
 from stemma.lineage.word2vec import Config, Word2Vec
+from stemma.lineage.word_vectors import WordVectors
 from stemma.objectives.windows import Config as WindowsConfig
 from stemma.objectives.windows import Windows
 from stemma.tokens.chinese import segmenter, word_spans
@@ -214,11 +216,11 @@ def measure_quality(corpus: SimpleNamespace, tests: Path, names: tuple, architec
     found: dict[tuple[str, str], list[float]] = {}
     for seed in range(1, seeds + 1) if pairs or questions else ():
         for side, train in (("ours", train_ours), ("peer", train_gensim)):
-            vectors = train(corpus, architecture, width, 3, seed)
+            words = WordVectors(corpus.words, train(corpus, architecture, width, 3, seed), specials=range(3))
             for name, judged in pairs.items():
-                found.setdefault((name, side), []).append(100 * similarity(vectors, corpus.place.get, judged, resamples=20).rho)
+                found.setdefault((name, side), []).append(100 * similarity(words, judged, resamples=20).rho)
             for name, asked in questions.items():
-                found.setdefault((name, side), []).append(100 * analogies(vectors, corpus.place.get, asked).total.accuracy)
+                found.setdefault((name, side), []).append(100 * (analogies(words, asked).total.accuracy("add") or 0))
     rows = {}
     for name in (*pairs, *questions):
         own, peer = (statistics.mean(found[name, side]) for side in ("ours", "peer"))
