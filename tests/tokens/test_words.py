@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 from tokens_texts import CHINESE, ENGLISH, ODD
 
 from stemma.tokens.sample import batches, even_sample
-from stemma.tokens.scan import WordTable, borders
-from stemma.tokens.scripts import codes_of, word_classes
-from stemma.tokens.tokenizer import Config, train
+from stemma.tokens.chinese import segmenter
+from stemma.tokens.scan import borders
+from stemma.tokens.scripts import PLACES, bytes_of, codes_of, lower_codes, token_classes, word_classes
+from stemma.tokens.tokenizer import Config, Tokenizer, train
+from stemma.tokens.word_table import WordTable
 
 RULES = re.compile("[wm]+(?:a[wm]+)*|h[hm]*|[sa](?:m+[sa]?)*")  # over one letter a character: its class
 LETTERS = np.array(list("-wmhsa"))
@@ -78,20 +80,102 @@ def test_whitespace_has_the_ids_of_kenlm():
     assert train(iter(["b a c a", "c"]), Config(kind="whitespace", vocab_size=5)).tokens[3:] == ["a", "c"]
 
 
+MIXED = st.one_of(
+    st.text(max_size=60),
+    st.text("ab_1é'’ ,.❤\ufe0f\u200d👩语言\u0301\u3000\n\0\t\r\ud800", max_size=40),
+    st.text("İΣσΟK\u212aẞÉÀⱥȺ 语\n", max_size=20),
+    st.sampled_from(ODD + CHINESE + ENGLISH),
+)
+
+
+def plainly(texts: list[str], config: Config, words=segmenter("given")) -> list[list[str]]:
+    """The words of each text by the plain form of the rules, over the code points of that text alone."""
+    found = []
+    for text in texts:
+        text = text.lower() if config.lowercase else text
+        codes = codes_of(text)
+        classes = token_classes() if config.kind == "whitespace" else word_classes()
+        starts, ends = borders(codes, words.cuts(text, codes), classes)
+        found.append([text[start:end] for start, end in zip(starts.tolist(), ends.tolist(), strict=True)])
+    return found
+
+
+@settings(max_examples=400, deadline=None)
+@given(
+    texts=st.lists(MIXED, max_size=6),
+    held_out=st.lists(MIXED, max_size=4),
+    config=st.sampled_from(
+        [
+            Config("word", 0, words="given"),
+            Config("word", 0, lowercase=True, words="given"),
+            Config("word", 0, words="rjieba"),
+            Config("word", 0, lowercase=True, words="rjieba"),
+            Config("whitespace", 0),
+        ]
+    ),
+)
+def test_bytes_give_the_words_of_the_plain_form(texts, held_out, config):
+    words = segmenter(config.words if config.kind == "word" else "given")
+    counts = Counter(word for text in plainly(texts, config, words) for word in text if word not in ("<unk>", "<s>", "</s>"))
+    order = list(counts) if config.kind == "whitespace" else [word for word, _ in counts.most_common()]
+    tokenizer = train(iter(texts), config)
+    assert tokenizer.tokens == ["<unk>", "<s>", "</s>", *order]
+    for part in (texts, held_out):
+        ids, lengths = tokenizer.encode_flat(part)
+        expected = [[order.index(word) + 3 if word in counts else 0 for word in text] for text in plainly(part, config, words)]
+        assert lengths.tolist() == [len(text) for text in expected]
+        assert ids.tolist() == [index for text in expected for index in text]
+
+
+def test_lower_case_is_pythons_own():
+    lower = lower_codes()
+    for code in range(PLACES):
+        assert lower[code] in (0, ord(chr(code).lower()[0])), hex(code)
+        assert lower[code] or code == 0 or len(chr(code).lower()) > 1 or chr(code) == "Σ" or chr(code).lower() != chr(code)
+    assert lower[ord("É")] == ord("é") and lower[ord("Σ")] == lower[ord("İ")] == lower[0x212A] == 0
+
+
 def test_the_table_counts_like_a_counter():
     draw = random.Random(3)
     words = ["".join(draw.choices("abc语言", k=draw.randint(1, 12))) for _ in range(60_000)]
-    expected, table = Counter(words), WordTable()
+    expected, table, spaces = Counter(words), WordTable(), np.where(np.arange(PLACES) == 32, 0, 1).astype(np.uint8)
     for part in (words[:7], words[7:31_000], words[31_000:], ["x" * 70_000]):
-        codes = codes_of(" ".join(part))
-        starts, ends = borders(codes, np.zeros(0, dtype=bool), np.where(np.arange(0x110000) == 32, 0, 1).astype(np.uint8))
-        table.add(codes, starts, ends)
-        assert (table.find(codes, starts, ends) >= 0).all()
+        data = bytes_of(" ".join(part))
+        numbers, lengths = table.count_texts(data, np.array([len(data)]), spaces, np.zeros(0, dtype=bool))
+        assert lengths.tolist() == [len(part)]
+        assert table.words(numbers.astype(np.int64) - 1) == part
+        assert (table.number_texts(data, np.array([len(data)]), spaces, np.zeros(0, dtype=bool))[0] == numbers).all()
     found = table.words(np.arange(table.size))
     assert found[-1] == "x" * 70_000 and found[:-1] == list(expected)
     assert table.counts.tolist() == [*expected.values(), 1]
-    unseen = codes_of("abca zz")
-    assert table.find(unseen, np.array([5]), np.array([7])).tolist() == [-1]
+    unseen = bytes_of("abca zz")
+    assert table.find(unseen, np.array([0, 5]), np.array([1, 7])).tolist() == [found.index("a"), -1]
+
+
+def test_words_that_share_their_first_bytes_or_end_in_nul_are_told_apart():
+    words = [b"a", b"a\0", b"a\0\0", b"12345678", b"123456789", b"1234567", b"12345678\0", b"x" * 300, b"x" * 299 + b"y", b"x" * 301]
+    data, ends, table = np.frombuffer(b"".join(words), np.uint8), np.cumsum([0, *map(len, words)]), WordTable()
+    assert table.add(data, ends[:-1], ends[1:], np.arange(10, 20)).tolist() == list(range(10))
+    assert table.counts.tolist() == list(range(10, 20))
+    assert table.find(data, ends[:-1], ends[1:]).tolist() == list(range(10))
+
+
+def test_words_of_one_hash_are_told_apart():
+    """Every word is seated in a table whose hashes are all the same."""
+    words = [f"{i:012d}".encode() for i in range(200)]
+    data, ends, table = np.frombuffer(b"".join(words), np.uint8), np.arange(201) * 12, WordTable()
+    from stemma.tokens import word_table
+
+    slots, hashes, places, arena, _ = table._state
+    for word in range(200):
+        first, _ = word_table._hash(data, ends[word], ends[word + 1])
+        slot = word_table._seat(data, ends[word], ends[word + 1], first, np.uint64(7), slots, places, arena)
+        assert slots[slot, 1] == 0
+        word_table._seal(data, ends[word], ends[word + 1], first, np.uint64(7), slot, word, slots, hashes, places, arena)
+    for word in range(200):
+        first, _ = word_table._hash(data, ends[word], ends[word + 1])
+        slot = word_table._seat(data, ends[word], ends[word + 1], first, np.uint64(7), slots, places, arena)
+        assert int(slots[slot, 1]) & 0xFFFFFFFF == word + 1
 
 
 def test_characters_stand_by_count_then_code_point():

@@ -52,7 +52,10 @@ def segmenter(name: str) -> Segmenter:
         return GIVEN
     import rjieba  # loads its dictionary: only where Chinese is cut
 
-    return Segmenter("rjieba", version("rjieba"), rjieba.cut)
+    def cut(text: str) -> list[str]:
+        return rjieba.cut(text.encode("utf-8", "replace").decode())  # it refuses lone surrogates
+
+    return Segmenter("rjieba", version("rjieba"), cut)
 
 
 def is_given(texts: Iterable[str]) -> bool:

@@ -57,6 +57,17 @@ def token_classes() -> np.ndarray:
     return classes
 
 
+@lru_cache(maxsize=1)
+def lower_codes() -> np.ndarray:
+    """Each code point in lower case; 0 where its own bytes do not say which: İ, the Kelvin sign, Σ, ẞ …"""
+    lower = np.arange(PLACES, dtype=np.uint32)
+    for code in range(0x20000):  # no letter beyond has two cases
+        small = chr(code).lower()
+        fits = len(small) == 1 and len(small.encode("utf-8", "surrogatepass")) == len(chr(code).encode("utf-8", "surrogatepass"))
+        lower[code] = ord(small) if fits and code != ord("Σ") else 0
+    return lower
+
+
 def is_han(character: str) -> bool:
     """True for a Chinese character as BERT counts them, and for 〇."""
     code = ord(character)
@@ -66,3 +77,8 @@ def is_han(character: str) -> bool:
 def codes_of(text: str) -> np.ndarray:
     """The text's code points."""
     return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
+
+
+def bytes_of(text: str) -> np.ndarray:
+    """The text in UTF-8."""
+    return np.frombuffer(text.encode("utf-8", "surrogatepass"), dtype=np.uint8)

@@ -14,8 +14,9 @@ import numpy as np
 
 from stemma.tokens.lattice import Edges, expected_counts, replacement_cost
 from stemma.tokens.sample import batches
-from stemma.tokens.scan import WordTable, borders
-from stemma.tokens.scripts import codes_of, inner_classes
+from stemma.tokens.scan import borders
+from stemma.tokens.scripts import bytes_of, codes_of, inner_classes
+from stemma.tokens.word_table import WordTable
 
 LONGEST = 16  # characters in a piece (SentencePiece's default)
 CANDIDATES = 10  # for each piece wanted, at the start
@@ -68,11 +69,16 @@ def _words(sample: Sequence[str], normalise: Callable[[str], str]) -> tuple[np.n
     where each begins, and their counts."""
     table = WordTable()
     for batch in batches(sample):
-        codes = codes_of(" " + normalise("\n".join(batch)))
-        starts, ends = borders(codes, np.zeros(0, dtype=bool), inner_classes())
-        spaced = codes[starts - 1] == ord(" ")
-        table.add(np.where(codes == ord(" "), np.uint32(SPACE), codes), starts - spaced, ends)
-    return *table.text(), table.counts
+        text = " " + normalise("\n".join(batch))
+        starts, ends = borders(codes_of(text), np.zeros(0, dtype=bool), inner_classes())
+        codes = codes_of(text.replace(" ", "▁"))
+        starts = starts - (codes[starts - 1] == SPACE)
+        data = bytes_of(text.replace(" ", "▁"))
+        places = np.append(np.flatnonzero(data & 0xC0 != 0x80), len(data))  # of the characters
+        table.add(data, places[starts], places[ends])
+    data, places = table.bytes()
+    first = np.append(0, np.cumsum(data & 0xC0 != 0x80))  # characters before each byte
+    return codes_of(data.tobytes().decode("utf-8", "surrogatepass")), first[places], table.counts
 
 
 def _candidates(text: np.ndarray, places: np.ndarray, counts: np.ndarray, characters: int, min_count: int, most: int) -> Candidates:

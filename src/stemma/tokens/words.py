@@ -7,7 +7,7 @@ import numpy as np
 
 from stemma.tokens.chinese import GIVEN, Segmenter, is_given, segmenter, spoken
 from stemma.tokens.sample import batches
-from stemma.tokens.scripts import HAN_BLOCKS, codes_of, token_classes, word_classes
+from stemma.tokens.scripts import HAN_BLOCKS, bytes_of, codes_of, lower_codes, token_classes, word_classes
 from stemma.tokens.settings import SPECIALS, Config
 
 SAMPLE = 1000  # texts that tell whether Chinese words are given
@@ -27,25 +27,29 @@ class Words:
     """Encodes and decodes by a list of words; a word that is not in the list is unknown."""
 
     def __init__(self, config: Config, tokens: Sequence[str], words: Segmenter) -> None:
-        from stemma.tokens.scan import WordTable
+        from stemma.tokens.word_table import WordTable
 
         self.config, self.words, self.tokens = config, words, list(tokens)
         self._specials = len(SPECIALS[config.kind])  # not in the table: text cannot forge a special
         self._table = WordTable()
-        known = self.tokens[self._specials :]
-        ends = np.cumsum([len(token) for token in known], dtype=np.int64)
-        self._table.add(codes_of("".join(known)), np.concatenate(([0], ends[:-1])) if known else ends, ends)
+        known = [token.encode("utf-8", "surrogatepass") for token in self.tokens[self._specials :]]
+        ends = np.cumsum([0, *map(len, known)], dtype=np.int64)
+        self._table.add(np.frombuffer(b"".join(known), np.uint8), ends[:-1], ends[1:])
 
     def encode_flat(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         """The ids of all texts one after the other, and how many each text has."""
-        codes, starts, ends, begins = _cut(texts, self.config, self.words)
-        return self._ids(codes, starts, ends), np.diff(np.searchsorted(starts, begins))
+        numbers, lengths = self._table.number_texts(*_bytes(texts, self.config, self.words))
+        return np.where(numbers > 0, numbers + np.uint32(self._specials - 1), np.uint32(0)), lengths
 
     def encode_offsets(self, text: str) -> tuple[np.ndarray, list[tuple[int, int]]]:
         """The ids, and the (start, end) of each in the raw text."""
-        codes, starts, ends, _ = _cut([text], self.config, self.words)
+        from stemma.tokens.scan import borders
+
+        lowered = text.lower() if self.config.lowercase else text
+        codes = codes_of(lowered)
+        starts, ends = borders(codes, self.words.cuts(lowered, codes), _classes(self.config))
         spans = list(zip(starts.tolist(), ends.tolist(), strict=True))
-        return self._ids(codes, starts, ends), spans if len(codes) == len(text) else _raw_places(text, spans)
+        return self.encode_flat([text])[0], spans if len(lowered) == len(text) else _raw_places(text, spans)
 
     def decode(self, ids: Iterable[int]) -> str:
         """The words joined by spaces, or as Chinese is written where a segmenter cut them."""
@@ -64,23 +68,42 @@ class Words:
         rust.pre_tokenizer = pre_tokenizers.Split(Regex(pattern), "removed", invert=True)
         return rust
 
-    def _ids(self, codes: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
-        found = self._table.find(codes, starts, ends)
-        return np.where(found < 0, 0, found + self._specials).astype(np.uint32)
+
+def _classes(config: Config) -> np.ndarray:
+    return token_classes() if config.kind == "whitespace" else word_classes()
 
 
-def _cut(texts: Sequence[str], config: Config, words: Segmenter) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Code points of all texts, the words' starts and ends in them, and where each text begins."""
-    from stemma.tokens.scan import borders  # Numba takes half a second: only where words are cut
-
-    if config.lowercase:
-        texts = [text.lower() for text in texts]
+def _bytes(texts: Sequence[str], config: Config, words: Segmenter) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """What a `WordTable` asks for: the texts in UTF-8, where each ends, the classes, and where the segmenter cuts."""
     joined = "\n".join(texts)
-    codes = codes_of(joined)
-    classes = token_classes() if config.kind == "whitespace" else word_classes()
-    starts, ends = borders(codes, words.cuts(joined, codes), classes)
-    begins = np.cumsum([0, *(len(text) + 1 for text in texts)])
-    return codes, starts, ends, begins
+    data = _lowered(joined) if config.lowercase else bytes_of(joined)
+    stops = np.append(np.flatnonzero(data == ord("\n")), len(data))
+    if len(stops) != len(texts):  # line ends inside the texts
+        sizes = [len((text.lower() if config.lowercase else text).encode("utf-8", "surrogatepass")) for text in texts]
+        stops = np.cumsum(np.add(sizes, 1)) - 1
+    return data, stops, _classes(config), _cuts(data, words)
+
+
+def _lowered(text: str) -> np.ndarray:
+    """The text in lower case, in UTF-8."""
+    from stemma.tokens.word_table import lower
+
+    data = bytes_of(text)
+    lowered = np.empty_like(data)
+    return lowered if lower(data, lower_codes(), lowered) else bytes_of(text.lower())
+
+
+def _cuts(data: np.ndarray, words: Segmenter) -> np.ndarray:
+    """For each byte, whether the segmenter starts a word there; empty where it has nothing to cut."""
+    if words is GIVEN or not (data >= 0xE3).any():  # in UTF-8 every Chinese character begins with such a byte
+        return np.zeros(0, dtype=bool)
+    text = data.tobytes().decode("utf-8", "surrogatepass")
+    found = words.cuts(text, codes_of(text))
+    if len(found) == 0:
+        return found
+    cuts = np.zeros(len(data), dtype=bool)
+    cuts[np.flatnonzero(data & 0xC0 != 0x80)[found]] = True
+    return cuts
 
 
 def _raw_places(text: str, spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
@@ -91,14 +114,14 @@ def _raw_places(text: str, spans: list[tuple[int, int]]) -> list[tuple[int, int]
 
 def learn(texts: Iterator[str], config: Config) -> Words:
     """The words of the texts: by count, ties by first appearance (`word`), or by first appearance (`whitespace`)."""
-    from stemma.tokens.scan import WordTable
+    from stemma.tokens.word_table import WordTable  # Numba takes half a second: only where words are cut
 
     head = list(islice(texts, SAMPLE))
     given = config.kind == "whitespace" or config.words == "given" or (config.words == "auto" and is_given(head))
     words = GIVEN if given else segmenter("rjieba")
     table = WordTable()
     for batch in batches(chain(head, texts)):
-        table.add(*_cut(batch, config, words)[:3])
+        table.count_texts(*_bytes(batch, config, words))
     return Words(config, _kept(table, config), words)
 
 
