@@ -240,8 +240,11 @@ class TestAnswers:
 
     @pytest.mark.parametrize("order", [1, 2, 3, 5])
     @pytest.mark.parametrize("sentences", [1, 7, 300])
-    def test_lanes_score_as_the_plain_form(self, order, sentences):
-        network, ids = learnt(novel(np.random.default_rng(1), 70), order=order)
+    @pytest.mark.parametrize("prune", [(), (0, 1)])
+    def test_blocks_score_as_the_plain_form(self, order, sentences, prune):
+        if len(prune) > order:
+            prune = (0,)
+        network, ids = learnt(novel(np.random.default_rng(1), 70, 1500), order=order, prune=prune)
         rng = np.random.default_rng(2)
         text = [rng.integers(3, len(ids) + 1, n) % len(ids) for n in rng.integers(0, 12, sentences)]
         scores = network.score(text)

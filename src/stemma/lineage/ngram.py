@@ -18,6 +18,7 @@ without an unknown token has a closed vocabulary: every token is a type, seen or
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING, Literal, Self
 
@@ -26,6 +27,7 @@ import numpy as np
 from stemma.config import Natural, Positive, PositiveFloat
 from stemma.errors import DataError, UsageError
 from stemma.lineage import ngram_kernels as kernels
+from stemma.lineage import ngram_scoring as scoring
 from stemma.lineage.ngram_estimation import Estimation
 from stemma.lineage.ngram_kernels import ABSENT, END, START, UNKNOWN
 
@@ -193,7 +195,8 @@ class Ngram:
         kernels.events_of(self.words, ids, starts, int(closing), events)
         scores, orders = np.empty(len(events)), np.empty(len(events), np.uint8)
         if math.isnan(self.uniform[0]):
-            kernels.score_in_lanes(*self._links, self.config.order, events, scores, orders)
+            tables = self.last_words, self.successors, self.log10_probs, self.log10_backoffs
+            scoring.score_in_blocks(tables, self.config.order, *self._signposts, events, scores, orders)
         else:
             kernels.score_events(*self._links, self.config.order, float(self.uniform[0]), events, scores, orders)
         unknown = (events & kernels.WORD) == UNKNOWN
@@ -273,6 +276,10 @@ class Ngram:
     @property
     def _links(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         return self.last_words, self.successors, self.suffixes, self.log10_probs, self.log10_backoffs
+
+    @cached_property
+    def _signposts(self) -> tuple[np.ndarray, np.ndarray]:
+        return scoring.put_signposts(self.last_words, self.successors, int(self.sizes[0]) if self.config.order > 1 else 0)
 
     def _by_word(self, context: Sequence[int], start: bool) -> np.ndarray:
         """P(next word | context) over word ids, float64; what is never predicted has 0."""

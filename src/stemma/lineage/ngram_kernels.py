@@ -11,8 +11,6 @@ from numba import njit
 UNKNOWN, START, END = 0, 1, 2  # KenLM's ids of <unk>, <s>, </s>
 ABSENT = 0xFFFFFFFF  # what `words` holds for a token that is no word of the model
 BEGIN, WORD = np.uint32(0x80000000), np.uint32(0x7FFFFFFF)  # an event is a word, flagged where it begins a sentence
-NONE, ONE = np.uintp(0), np.uintp(1)
-LANES = 32  # sentences scored side by side
 
 
 @njit(cache=True, nogil=True)
@@ -63,7 +61,7 @@ def events_of(words, ids, starts, closing, events):
 
 @njit(cache=True, nogil=True)
 def score_events(last_words, successors, suffixes, log10_probs, log10_backoffs, order, uniform, events, scores, orders):
-    """Scores the events one by one: the plain form of `score_in_lanes`, and the one for additive smoothing.
+    """Scores the events one by one: the plain form of `ngram_scoring`, and the one for additive smoothing.
 
     `uniform` is NaN, or log10 of one type's share where a model knows nothing of a history (additive smoothing: only
     whole histories count, there are no lower orders).
@@ -80,72 +78,3 @@ def score_events(last_words, successors, suffixes, log10_probs, log10_backoffs, 
             score = log10_backoffs[state] if length == wanted else uniform
         scores[e], orders[e] = score, matched
         state, length, wanted = after, longer, min(wanted + 1, order - 1)
-
-
-@njit(cache=True, nogil=True)
-def score_in_lanes(last_words, successors, suffixes, log10_probs, log10_backoffs, order, events, scores, orders):
-    """Scores the events, many sentences side by side: while one lane waits for memory, the others go on.
-
-    Every round looks up one n-gram a lane, by a search that all lanes take step by step together. Indices are unsigned
-    because Numba then leaves out its test for negative ones, a quarter of the time.
-    """
-    at, stop = np.empty(LANES, np.uintp), np.empty(LANES, np.uintp)
-    state, length, score = np.full(LANES, START, np.uintp), np.full(LANES, min(1, order - 1), np.int64), np.zeros(LANES)
-    low, count, word = np.empty(LANES, np.uintp), np.empty(LANES, np.uintp), np.empty(LANES, np.uint32)
-    lanes = share_out(events, at, stop)
-    while lanes > 0:
-        widest = NONE
-        for lane in range(lanes):
-            g = np.uintp(lane)
-            word[g] = events[at[g]] & WORD
-            first = np.uintp(successors[state[g]])
-            number = np.uintp(successors[state[g] + ONE]) - first
-            count[g] = number if length[g] > 0 else NONE
-            low[g] = first if count[g] > NONE else NONE  # where there is nothing to find, the search must read somewhere
-            widest = max(widest, count[g])
-        while widest > ONE:
-            for lane in range(lanes):
-                g = np.uintp(lane)
-                half = count[g] >> ONE
-                middle = low[g] + half
-                low[g] = middle if last_words[middle] <= word[g] else low[g]
-                count[g] = count[g] - half
-            widest = widest - (widest >> ONE)
-        for lane in range(lanes - 1, -1, -1):
-            g = np.uintp(lane)
-            row, held = low[g], length[g]
-            if held > 0 and (count[g] == NONE or last_words[row] != word[g]):
-                score[g] += log10_backoffs[state[g]]
-                state[g] = suffixes[state[g]]
-                held = length[g] = held - 1
-                if held > 0:
-                    continue
-            if held == 0:
-                row = np.uintp(word[g])
-            scores[at[g]] = score[g] + log10_probs[row]
-            orders[at[g]] = held + 1
-            score[g] = 0.0
-            state[g] = np.uintp(suffixes[row]) if 0 < held == order - 1 else row
-            length[g] = min(held + 1, order - 1)
-            at[g] += ONE
-            if at[g] == stop[g]:
-                lanes -= 1
-                last = np.uintp(lanes)
-                at[g], stop[g], state[g], length[g], score[g] = at[last], stop[last], state[last], length[last], score[last]
-            elif events[at[g]] >= BEGIN:
-                state[g], length[g] = np.uintp(START), min(1, order - 1)
-
-
-@njit(cache=True, nogil=True)
-def share_out(events, first, stop):
-    """Shares the events out to lanes in equal parts that begin with a sentence; gives the number of lanes."""
-    lanes, begin = 0, 0
-    for g in range(len(first)):
-        end = max(begin, (g + 1) * len(events) // len(first))
-        while end < len(events) and events[end] < BEGIN:
-            end += 1
-        if end > begin:
-            first[lanes], stop[lanes] = begin, end
-            lanes += 1
-        begin = end
-    return lanes

@@ -8,12 +8,14 @@ the hash only says where to look. Shapes: S slots, a power of two; W words.
 import numba
 import numpy as np
 
+from stemma.tokens.memory import eight_bytes, prefetch
 from stemma.tokens.scripts import APOSTROPHE, HAN, MARK, SEPARATOR, SYMBOL, WORD
 
 _PRIME = np.uint64(0x9E3779B97F4A7C15)  # 2^64 / golden ratio: multiplicative hashing (Knuth, vol. 3, 6.4)
 _HIGH, _LOW = np.uint64(0xFFFFFFF000000000), np.uint64(0xFFFFFFFF)
-_32, _8, _1 = np.uint64(32), np.uint64(8), np.uint64(1)
+_ALL, _32, _1 = np.uint64(0xFFFFFFFFFFFFFFFF), np.uint64(32), np.uint64(1)
 SHORT = 8  # bytes: words up to this length are held in their slot
+AHEAD = 64  # words whose slots are fetched from memory at once
 
 
 class WordTable:
@@ -107,38 +109,46 @@ def scan(data, stops, classes, cuts, learning, at, filled, numbers, lengths, siz
     Gives (where it stopped, how many `numbers` are filled, the table's size, and 0, or the bytes of the word for which
     the table has no room: to be called again from there with a bigger one).
     """
-    text, stop = 0, len(data)
-    while text < len(stops) and stops[text] <= at:
-        text += 1
-    while at < stop:
-        code, i = _decode(data, at)
-        kind = classes[code]
-        if kind == SEPARATOR:
+    starts, ends = np.empty(AHEAD, np.int64), np.empty(AHEAD, np.int64)
+    firsts, hashed = np.empty(AHEAD, np.uint64), np.empty(AHEAD, np.uint64)
+    text = np.searchsorted(stops, at, side="right")
+    mask = np.uint64(len(slots) - 1)
+    while at < len(data):
+        words = 0
+        while words < AHEAD and at < len(data):
+            code, i = _decode(data, at)
+            kind = classes[code]
+            if kind == SEPARATOR:
+                at = i
+                continue
+            if kind == WORD or kind == MARK:
+                i = _end_of_word(data, i, classes)
+            elif kind == HAN:
+                i = _end_of_chinese(data, i, classes, cuts)
+            else:
+                i = _end_of_symbol(data, i, classes)
+            starts[words], ends[words] = at, i
+            firsts[words], hashed[words] = _hash(data, at, i)
+            prefetch(slots, np.uintp(hashed[words] & mask) * np.uintp(2))
+            words += 1
             at = i
-            continue
-        if kind == WORD or kind == MARK:
-            i = _end_of_word(data, i, classes)
-        elif kind == HAN:
-            i = _end_of_chinese(data, i, classes, cuts)
-        else:
-            i = _end_of_symbol(data, i, classes)
-        first, h = _hash(data, at, i)
-        slot = _seat(data, at, i, first, h, slots, places, arena)
-        number = slots[slot, 1] & _LOW
-        if learning:
-            if number == 0:
-                if 2 * size >= len(slots) or places[size] + i - at > len(arena):
-                    return at, filled, size, i - at
-                _seal(data, at, i, first, h, slot, size, slots, hashes, places, arena)
-                size += 1
-                number = np.uint64(size)
-            counts[number - _1] += 1
-        numbers[filled] = number
-        filled += 1
-        while stops[text] <= at:
-            text += 1
-        lengths[text] += 1
-        at = i
+        for word in range(words):
+            start, end, first, h = starts[word], ends[word], firsts[word], hashed[word]
+            slot = _seat(data, start, end, first, h, slots, places, arena)
+            number = slots[slot, 1] & _LOW
+            if learning:
+                if number == 0:
+                    if 2 * size >= len(slots) or places[size] + end - start > len(arena):
+                        return start, filled, size, end - start
+                    _seal(data, start, end, first, h, slot, size, slots, hashes, places, arena)
+                    size += 1
+                    number = np.uint64(size)
+                counts[number - _1] += 1
+            numbers[filled] = number
+            filled += 1
+            while stops[text] <= start:
+                text += 1
+            lengths[text] += 1
     return at, filled, size, 0
 
 
@@ -221,21 +231,27 @@ def _end_of_symbol(data, i, classes):
 
 @numba.njit(cache=True, nogil=True)
 def _hash(data, start, stop):
-    """The word's first 8 bytes as a number, and its hash."""
-    first, chunk, shift, h = np.uint64(0), np.uint64(0), np.uint64(0), np.uint64(stop - start)
-    for i in range(start, stop):
-        chunk |= np.uint64(data[i]) << shift
-        shift += _8
-        if shift == np.uint64(64):
-            if i == start + SHORT - 1:
-                first = chunk
-            h = (h ^ chunk) * _PRIME
-            h ^= h >> _32
-            chunk = shift = np.uint64(0)
-    if stop - start < SHORT:
-        first = chunk
-    h = (h ^ chunk) * _PRIME
+    """The word's first 8 bytes as a number, shorter words filled up with zeros, and its hash."""
+    first = chunk = _chunk(data, start, stop)
+    h = (np.uint64(stop - start) ^ chunk) * _PRIME
+    i = start + SHORT
+    while i < stop:
+        h = (h ^ (h >> _32) ^ _chunk(data, i, stop)) * _PRIME
+        i += SHORT
     return first, h ^ (h >> _32)
+
+
+@numba.njit(cache=True, nogil=True, inline="always")
+def _chunk(data, start, stop):
+    """The 8 bytes from `start` on, those from `stop` on as zeros."""
+    over = start + SHORT - stop
+    if start + SHORT <= len(data):
+        chunk = eight_bytes(data, np.uintp(start))
+        return chunk & (_ALL >> np.uint64(8 * over)) if over > 0 else chunk
+    chunk = np.uint64(0)
+    for i in range(start, stop):
+        chunk |= np.uint64(data[i]) << np.uint64(8 * (i - start))
+    return chunk
 
 
 @numba.njit(cache=True, nogil=True)
