@@ -3,12 +3,12 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import chain
-from math import exp
+from math import exp, log
 from pathlib import Path
 from typing import Any
 
 from stemma.cli.answer import Printable, Rows
-from stemma.cli.texts import BATCH, batches, texts
+from stemma.cli.texts import BATCH, COUNTED, batches, texts
 from stemma.cli.verb import Files, Flag, Positional, RunPath, Texts, Verb
 from stemma.errors import UsageError
 
@@ -72,7 +72,7 @@ class Embed(Verb):
 
 @dataclass(frozen=True)
 class Score(Verb):
-    """Tells how surprised a run is by each text: nats, perplexity a token, bits a character.
+    """Tells how surprised a run is by each text: its probability, perplexity with and without unknown tokens, bits a character.
 
     Example: stemma score runs/gpt --text "it was a dark and stormy night"
     """
@@ -80,6 +80,7 @@ class Score(Verb):
     run_folder: RunPath  # a folder made by stemma pretrain
     files: Files = ()  # one text a line; - or none: standard input
     text: Texts = ()  # a text of its own
+    tokens: Flag = False  # shows also what each token cost, and the n-gram that matched
 
     def run(self) -> Printable:
         """One score a text."""
@@ -87,11 +88,10 @@ class Score(Verb):
 
         def rows(lines: list[str]) -> Iterator[dict[str, Any]]:
             for line, score in zip(lines, run.score(lines), strict=True):
-                perplexity = exp(min(700.0, score.nats / max(1, score.tokens)))
-                told = {"characters": score.characters, "bits_per_character": score.bits_per_character, "unknown": score.unknown}
-                yield {"text": line, "nats": score.nats, "tokens": score.tokens, "perplexity": perplexity, **told}
+                by_token = {"by_token": [_token_row(token) for token in run.score_tokens(line)]} if self.tokens else {}
+                yield {"text": line, **_score_row(score), **by_token}
 
-        return _streamed(rows, self.text, self.files)
+        return _streamed(rows, self.text, self.files, COUNTED if run.row.learns == "count" else BATCH)
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ class Nearest(Verb):
 
 @dataclass(frozen=True)
 class Generate(Verb):
-    """Writes on from a prompt.
+    """Writes on from a prompt, or tells the likeliest next tokens.
 
     Example: stemma generate runs/gpt --text "The method" --length 30 --temperature 0.8
     """
@@ -144,15 +144,20 @@ class Generate(Verb):
     top_k: int = 0  # draw from the k likeliest; 0: from all
     top_p: float = 1.0  # draw from the likeliest that hold this share of the probability
     seed: int = 0  # the same seed writes the same text
+    next: int = 0  # tells so many likeliest next tokens with their probabilities and writes nothing; 0: writes
 
     def run(self) -> Printable:
-        """One text a prompt."""
+        """One text a prompt, or the next tokens."""
         run = _opened(self.run_folder)
         options: dict[str, Any] = {"length": self.length, "temperature": self.temperature, "top_k": self.top_k, "top_p": self.top_p}
 
         def rows(prompts: list[str]) -> Iterator[dict[str, Any]]:
             for prompt in prompts:
-                yield {"prompt": prompt, "text": run.generate(prompt, seed=self.seed, **options)}
+                if self.next:
+                    likeliest = [{"token": token, "probability": p} for token, p in run.next_words(prompt, self.next)]
+                    yield {"prompt": prompt, "next": likeliest}
+                else:
+                    yield {"prompt": prompt, "text": run.generate(prompt, seed=self.seed, **options)}
 
         return _streamed(rows, self.text or (() if self.files else ("",)), self.files, size=1)
 
@@ -179,6 +184,26 @@ class Fill(Verb):
                 yield {"text": line, "masks": masks}
 
         return _streamed(rows, self.text, self.files)
+
+
+def _score_row(score: Any) -> dict[str, Any]:
+    """The fields of one text's score. Perplexities are a prediction's; a text's end is one."""
+    return {
+        "log10": score.log10,
+        "nats": score.nats,
+        "probability": exp(-score.nats),
+        "tokens": score.tokens,
+        "unknown": score.unknown,
+        "perplexity": score.perplexity(),
+        "perplexity_without_unknown": score.perplexity(unknown=False),
+        "characters": score.characters,
+        "bits_per_character": score.bits_per_character,
+    }
+
+
+def _token_row(token: Any) -> dict[str, Any]:
+    row = {"token": token.token, "log10": -token.nats / log(10), "unknown": token.unknown}
+    return {**row, "order": token.order} if token.order else row
 
 
 def _opened(path: str) -> Any:

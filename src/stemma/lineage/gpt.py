@@ -161,6 +161,13 @@ class GPT(nn.Module):
             new.append(token)
         return new
 
+    def next_words(self, ids: Sequence[int], k: int) -> list[tuple[int, float]]:
+        """The `k` likeliest tokens after the framed prompt `ids`, with their probabilities."""
+        self.eval()
+        logits = self._step(list(ids[-self.max_length :]) or [self.eos], Cache())
+        best = torch.softmax(logits.float(), -1).topk(min(k, logits.shape[-1]))
+        return list(zip(best.indices.tolist(), best.values.tolist(), strict=True))
+
     def grow(self, extra: int) -> None:
         """Adds `extra` rows N(0, 0.02) to the token table, which stays tied to the head."""
         old = self.tokens.weight

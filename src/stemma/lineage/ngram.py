@@ -200,7 +200,8 @@ class Ngram:
         else:
             kernels.score_events(*self._links, self.config.order, float(self.uniform[0]), events, scores, orders)
         unknown = (events & kernels.WORD) == UNKNOWN
-        return Scores(scores * LN10, orders, unknown, starts + np.arange(len(starts)) if closing else starts)
+        scores *= LN10
+        return Scores(scores, orders, unknown, starts + np.arange(len(starts)) if closing else starts)
 
     def encode(self, batch: Mapping[str, np.ndarray]) -> list[np.ndarray]:
         """One layer, (B, T, 2) float32: log probability of each token given its left context, and matched order / order.

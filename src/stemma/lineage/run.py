@@ -1,10 +1,12 @@
 """A trained run, opened: its tokenizer, its network, and what its generation can do with text."""
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain, pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,9 +18,11 @@ from stemma.lineage.table import Ability, Generation, find
 from stemma.lineage.word_vectors import Outlier, WordVectors
 from stemma.tokens.tokenizer import Tokenizer
 
+LN2, LN10 = math.log(2), math.log(10)
+MOST_NATS = 500  # a prediction: beyond, a perplexity says nothing
 
-@dataclass(frozen=True)
-class Score:
+
+class Score(NamedTuple):
     """How surprised a run is by a text: `nats` over `tokens` predictions, its end included."""
 
     nats: float
@@ -28,9 +32,29 @@ class Score:
     unknown_nats: float  # the part of `nats` that they cost
 
     @property
+    def log10(self) -> float:
+        """log10 of the text's probability."""
+        return -self.nats / LN10
+
+    @property
     def bits_per_character(self) -> float | None:
         """Comparable across tokenizers; None where a token was unknown, since its spelling was never paid for."""
-        return None if self.unknown or not self.characters else float(self.nats / np.log(2) / self.characters)
+        return None if self.unknown or not self.characters else self.nats / LN2 / self.characters
+
+    def perplexity(self, unknown: bool = True) -> float | None:
+        """e to the mean nats of a prediction, with or without the unknown tokens; None where none is left, or beyond any use."""
+        tokens, nats = (self.tokens, self.nats) if unknown else (self.tokens - self.unknown, self.nats - self.unknown_nats)
+        return math.exp(nats / tokens) if tokens and nats < MOST_NATS * tokens else None
+
+
+@dataclass(frozen=True)
+class TokenScore:
+    """What one token of a text cost."""
+
+    token: str
+    nats: float
+    unknown: bool  # the vocabulary lacks it
+    order: int  # tokens in the longest n-gram that matched, itself included; 0 where nothing is counted
 
 
 @dataclass(frozen=True)
@@ -104,7 +128,7 @@ class Run:
 
     def score(self, texts: Sequence[str]) -> list[Score]:
         """The surprise at each text, from its start to its end."""
-        return self.score_documents([[text] for text in texts])
+        return self._scored(texts, np.arange(len(texts) + 1), list(map(len, texts)))
 
     def score_documents(self, documents: Sequence[Sequence[str]]) -> list[Score]:
         """The surprise at each document, given as its sentences.
@@ -112,16 +136,21 @@ class Run:
         Counting models and NNLM read sentence by sentence, as they learn; the others carry the context on from one
         sentence to the next. Texts longer than the model's window are read in windows that overlap by half.
         """
+        parts = np.cumsum([0, *map(len, documents)])
+        return self._scored(list(chain.from_iterable(documents)), parts, [len(" ".join(document)) for document in documents])
+
+    def score_tokens(self, text: str) -> list[TokenScore]:
+        """The surprise at each token of the text, and at its end."""
         self._needs("score")
-        encoded = iter(self.tokenizer.encode_batch([sentence for document in documents for sentence in document]))
-        ids = [[next(encoded) for _ in document] for document in documents]
-        read = self._by_counts if self.row.learns == "count" else self._by_documents
-        if getattr(self.network, "by_sentence", False):
-            read = self._by_sentences
-        return [
-            Score(float(nats.sum()), len(nats), len(" ".join(document)), int(unknown.sum()), float(nats[unknown].sum()))
-            for document, (nats, unknown) in zip(documents, read(ids), strict=True)
-        ]
+        ids = self.tokenizer.encode(text)
+        names = [*map(self.tokenizer.token, ids.tolist()), self.tokenizer.token(self.tokenizer.specials["eos"])]
+        if self.row.learns == "count":
+            scores = self.network.score([ids])
+            columns = -scores.log_probs, scores.unknown, scores.orders
+        else:
+            nats, unknown, _ = self._by_reading(ids, np.array([0, len(ids)]), np.array([0, 1]))
+            columns = nats, unknown, np.zeros(len(nats), np.int64)
+        return list(map(TokenScore, names, *(column.tolist() for column in columns)))
 
     def generate(
         self, prompt: str = "", *, length: int = 50, temperature: float = 1.0, top_k: int = 0, top_p: float = 1.0, seed: int = 0
@@ -138,6 +167,20 @@ class Run:
             framed, _ = self.network.frame(ids)
             new = self.network.generate(framed, length, generator=torch.Generator().manual_seed(seed), **options)
         return self.tokenizer.decode([*ids, *new])
+
+    def next_words(self, text: str, k: int = 10) -> list[tuple[str, float]]:
+        """The `k` likeliest tokens after the text, which begins a sentence, with their probabilities.
+
+        The text's end may be one of them; the unknown token is not, though it has its share of the probability.
+        """
+        self._needs("generate")
+        if k < 1:
+            raise UsageError(f"k = {k}", "1 token or more", "ask for at least one")
+        if not hasattr(self.network, "next_words"):
+            raise UsageError(f"{self.row.name} tells no next tokens in this version", "a generation that does, as ngram or gpt", "choose another run")
+        ids = [int(i) for i in self.tokenizer.encode(text)]
+        framed = ids if self.row.learns == "count" else self.network.frame(ids)[0]
+        return [(self.tokenizer.token(token), p) for token, p in self.network.next_words(framed, k)]
 
     def fill(self, text: str, k: int = 5) -> list[list[tuple[str, float]]]:
         """For each `[MASK]` in the text, the `k` likeliest tokens with their probabilities."""
@@ -189,32 +232,41 @@ class Run:
         if most is not None and length > most:
             raise DataError(f"the text has {length} tokens", f"at most {most} (model.max_length)", "shorten it")
 
-    def _by_counts(self, documents: list[list[np.ndarray]]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """(nats, which are unknown) of every token and sentence end, document by document."""
-        scores = self.network.score([ids for document in documents for ids in document])
-        first = 0
-        for document in documents:
-            events = slice(scores.starts[first], scores.starts[first + len(document)])
-            yield -scores.log_probs[events], scores.unknown[events]
-            first += len(document)
+    def _scored(self, sentences: Sequence[str], parts: np.ndarray, characters: list[int]) -> list[Score]:
+        """One score for each part: the sentences between two borders of `parts`."""
+        self._needs("score")
+        ids, lengths = self.tokenizer.encode_flat(sentences)
+        starts = np.zeros(len(lengths) + 1, np.int64)
+        np.cumsum(lengths, out=starts[1:])
+        read = self._by_counts if self.row.learns == "count" else self._by_reading
+        nats, unknown, borders = read(ids, starts, parts)
+        lost = np.where(unknown, nats, 0.0)
+        columns = _sums(nats, borders), np.diff(borders).tolist(), characters, _sums(unknown, borders), _sums(lost, borders)
+        return list(map(Score._make, zip(*columns, strict=True)))
 
-    def _by_sentences(self, documents: list[list[np.ndarray]]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """The same by a network that begins anew with each sentence."""
-        told = self._surprises([ids for document in documents for ids in document])
-        for document in documents:
-            nats, unknown = zip(*(next(told) for _ in document), strict=True)
-            yield np.concatenate(nats), np.concatenate(unknown)
+    def _by_counts(self, ids: np.ndarray, starts: np.ndarray, parts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Nats of every token and sentence end, which of them are unknown, and the borders of the parts among them."""
+        scores = self.network.score_flat(ids, starts)
+        return np.negative(scores.log_probs, out=scores.log_probs), scores.unknown, scores.starts[parts]
 
-    def _by_documents(self, documents: list[list[np.ndarray]]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """(nats, which are unknown) of every token and of the document's end, the context carried across its sentences."""
-        yield from self._surprises([np.concatenate(document) for document in documents])
+    def _by_reading(self, ids: np.ndarray, starts: np.ndarray, parts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The same of every token and of the end of each text read: a sentence, or a whole part where context is carried on."""
+        end, lacking = self.tokenizer.specials["eos"], self.tokenizer.specials.get("unk", -1)
+        by_sentence = getattr(self.network, "by_sentence", False)
+        texts = [np.append(ids[first:last], end).astype(np.int64) for first, last in pairwise(starts if by_sentence else starts[parts])]
+        nats = [np.zeros(0), *reading.surprises(self.network, texts)]
+        unknown = np.concatenate([np.zeros(0, np.int64), *texts]) == lacking
+        borders = np.cumsum([0, *map(len, texts)])
+        return np.concatenate(nats), unknown, borders[parts] if by_sentence else borders
 
-    def _surprises(self, texts: list[np.ndarray]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """(nats, which are unknown) of every token of each text and of its end."""
-        end, lacking = [self.tokenizer.specials["eos"]], self.tokenizer.specials.get("unk")
-        ended = [np.concatenate([ids, end]).astype(np.int64) for ids in texts]
-        for ids, nats in zip(ended, reading.surprises(self.network, ended), strict=True):
-            yield nats, ids == lacking
+
+def _sums(values: np.ndarray, borders: np.ndarray) -> list:
+    """The sum of the values between each two borders."""
+    if len(values) == 0:
+        return [0] * (len(borders) - 1)
+    sums = np.add.reduceat(values, np.minimum(borders[:-1], len(values) - 1), dtype=np.int64 if values.dtype == bool else None)
+    sums[borders[1:] == borders[:-1]] = 0  # reduceat gives the next value there
+    return sums.tolist()
 
 
 def _network(row: Generation, model: Any, tokenizer: Tokenizer, arrays: dict[str, np.ndarray]) -> Any:
