@@ -161,6 +161,7 @@ class GPT(nn.Module):
             new.append(token)
         return new
 
+    @torch.no_grad()
     def next_words(self, ids: Sequence[int], k: int) -> list[tuple[int, float]]:
         """The `k` likeliest tokens after the framed prompt `ids`, with their probabilities."""
         self.eval()

@@ -12,7 +12,8 @@ left contexts an n-gram occurs. The orders end in the uniform distribution over 
 Deviates: where the text is too small for the discounts' closed form, lmplz stops unless told `--discount_fallback`;
 here the fallback is on, and said in `notes`. Text that holds the tokenizer's unknown token does not stop either:
 n-grams with it are dropped, their mass goes to the back-off (lmplz does so under `--limit_vocab_file`). A tokenizer
-without an unknown token has a closed vocabulary: every token is a type, seen or not, and there is no <unk>.
+without an unknown token has a closed vocabulary: every token is a type, seen or not, and there is no <unk>. An empty
+line is a sentence of no words for lmplz; here it parts documents and is counted as a rejected character, not as a sentence.
 """
 
 import math

@@ -60,6 +60,8 @@ def make_order(
     asked = [(str(config), read_toml(Path(config)))] if config else []
     asked.append(("--set", parse_settings(settings)))
     base: dict[str, Any] = {**presets[preset], "tokenizer": {"kind": row.tokenizer, **presets[preset].get("tokenizer", {})}}
+    if _kind(base, asked) == "whitespace":
+        base = _spaced(base, row)
     sections = {"corpus": corpus_read.Config, "tokenizer": tokens_tokenizer.Config, **row.sections(), "training": training_config(row)}
     resolved = resolve(sections, (f"preset {preset}", _without_rival_budgets(base, asked)), *asked)
     training = resolved["training"]
@@ -94,6 +96,26 @@ def take_up(order: Order, path: Path, root: Path, report: Report) -> tuple[RunFo
     if folder and folder.finished:
         return folder, None
     return folder, ingest(order.source, order.sections["tokenizer"], root, lambda text: report(Fact("note", 0, 0, message=text)))
+
+
+def _kind(base: Mapping[str, Any], asked: Sequence[tuple[str, Mapping[str, Any]]]) -> Any:
+    """The tokenizer's kind that will win: `tokenizer = "char"`, `tokenizer.kind = "char"` or `kind = "char"`."""
+    kind = base["tokenizer"]["kind"]
+    for _, tables in asked:
+        named = tables.get("tokenizer", tables)
+        kind = named.get("kind", kind) if isinstance(named, Mapping) else named
+    return kind
+
+
+def _spaced(base: dict[str, Any], row: Generation) -> dict[str, Any]:
+    """The preset for text whose tokens are spaced, read as lmplz reads it: a line is a sentence, and every letter stands.
+
+    A model of counts learns from all of it, unless a held-out share is asked for.
+    """
+    tables = {"corpus": {"format": "sentences"}, "tokenizer": {"lowercase": False}}
+    if row.learns == "count":
+        tables["training"] = {"held_out": 0.0}
+    return {**base, **{name: {**_table(base.get(name)), **table} for name, table in tables.items()}}
 
 
 def _without_rival_budgets(base: dict[str, Any], asked: Sequence[tuple[str, Mapping[str, Any]]]) -> dict[str, Any]:
