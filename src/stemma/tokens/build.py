@@ -82,7 +82,8 @@ def build(
     aside = out.with_name(f"{out.name}.part")
     with disk_budget(out, clear=aside):
         aside.mkdir(parents=True, exist_ok=True)
-        tokenizer.save(aside / TOKENIZER)
+        if workers > 1:
+            tokenizer.save(aside / TOKENIZER)
         done = list(_encoded(shards(documents, shard_characters), tokenizer, aside, workers))
         merge(done, tokenizer, aside, fingerprint)
         _place(aside, out)
@@ -118,7 +119,7 @@ def _check_free(out: Path) -> None:
 
 def _place(aside: Path, out: Path) -> None:
     for leftover in (aside / TOKENIZER, *aside.glob("shard-*")):  # of an earlier attempt on a longer text
-        leftover.unlink()
+        leftover.unlink(missing_ok=True)
     old = out.with_name(f"{out.name}.old")
     shutil.rmtree(old, ignore_errors=True)
     if out.exists():

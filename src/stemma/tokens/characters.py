@@ -39,10 +39,11 @@ class Characters:
         return "".join(self._shown[i] for i in ids)
 
     def to_rust(self):
-        """The same as a `tokenizers.Tokenizer`."""
+        """The same rules as a `tokenizers.Tokenizer`, with the specials alone as its vocabulary."""
         from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
 
-        rust = Tokenizer(models.WordLevel({token: i for i, token in enumerate(self.tokens)}, "<unk>"))
+        specials = SPECIALS["char"].values()
+        rust = Tokenizer(models.WordLevel({token: i for i, token in enumerate(specials)}, "<unk>"))
         steps = [normalizers.Lowercase()] if self.config.lowercase else []
         rust.normalizer = normalizers.Sequence([*steps, normalizers.Replace(SPACE, "\uffff"), normalizers.Replace(" ", SPACE)])
         rust.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), "isolated")

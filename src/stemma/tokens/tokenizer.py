@@ -31,6 +31,7 @@ from stemma.tokens.settings import SPECIALS, Config, TokenFacts, special_ids
 __all__ = ["Config", "TokenFacts", "Tokenizer", "train"]
 
 VISIBLE = ("unk", "mask")  # specials that decoding shows
+LISTED = ("word", "whitespace", "char")  # kinds that are a list of tokens, which we look up ourselves
 
 
 class Tokenizer:
@@ -93,11 +94,11 @@ class Tokenizer:
     @cached_property
     def fingerprint(self) -> str:
         """Changes whenever the tokenizer does."""
-        return hashlib.blake2b(self._json().encode(), digest_size=16).hexdigest()
+        return hashlib.blake2b(self._json.encode(), digest_size=16).hexdigest()
 
     def save(self, path: Path | str) -> None:
         """Writes tokenizer.json, which `tokenizers` and transformers open; ours stands in it under model.stemma."""
-        write_whole(Path(path), self._json().encode())
+        write_whole(Path(path), self._json.encode())
 
     @classmethod
     def load(cls, path: Path | str) -> "Tokenizer":
@@ -112,16 +113,16 @@ class Tokenizer:
             expected, mend = "a tokenizer.json that Stemma or `tokenizers` wrote", "copy the file again, or delete it to learn it anew"
             raise DataError(f"{path}: {error}", expected, mend) from error
 
+    @cached_property
     def _json(self) -> str:
-        data = json.loads(self._rust().to_str())
+        rust = self._engine.to_rust()
+        if self.kind in LISTED:
+            rust.add_special_tokens(list(dict.fromkeys(SPECIALS[self.kind].values())))
+        data = json.loads(rust.to_str())
+        if self.kind in LISTED:
+            data["model"]["vocab"] = {token: i for i, token in enumerate(self._tokens)}
         data["model"]["stemma"] = self._own()
         return json.dumps(data, ensure_ascii=False)
-
-    def _rust(self):
-        rust = self._engine.to_rust()
-        if self.kind in ("word", "whitespace", "char"):
-            rust.add_special_tokens(list(dict.fromkeys(SPECIALS[self.kind].values())))
-        return rust
 
     def _own(self) -> dict:
         """What the library's format has no place for."""
@@ -145,7 +146,7 @@ def train(texts: Iterator[str], config: Config) -> Tokenizer:
 def _engine(data: dict):
     own = data["model"].get("stemma") or _foreign(data)
     config = Config(**own["config"])
-    if config.kind in ("word", "whitespace", "char"):
+    if config.kind in LISTED:
         vocab = data["model"]["vocab"]
         tokens = sorted(vocab, key=vocab.__getitem__)
         if config.kind == "char":

@@ -57,11 +57,11 @@ class Words:
         return " ".join(words) if self.words is GIVEN else spoken(words)
 
     def to_rust(self):
-        """The same vocabulary as a `tokenizers.Tokenizer` (which cannot segment Chinese)."""
+        """The same rules as a `tokenizers.Tokenizer` (which cannot segment Chinese), with the specials alone as its vocabulary."""
         from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers
 
-        unknown = SPECIALS[self.config.kind]["unk"]
-        rust = Tokenizer(models.WordLevel({token: i for i, token in enumerate(self.tokens)}, unknown))
+        specials = self.tokens[: self._specials]
+        rust = Tokenizer(models.WordLevel({token: i for i, token in enumerate(specials)}, SPECIALS[self.config.kind]["unk"]))
         if self.config.lowercase:
             rust.normalizer = normalizers.Lowercase()
         pattern = JSON_TOKENS if self.config.kind == "whitespace" else JSON_WORDS
