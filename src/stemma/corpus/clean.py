@@ -25,17 +25,31 @@ _REASONS = (
 _BREAKS = re.compile("[\x0b\x0c\x1c-\x1f\x85\u2028\u2029]")
 _ANY = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\ufeff\ud800-\udfff\ufffe\uffff]")
 
+_LOW = bytes(code for code in range(128) if _ANY.match(chr(code)))
+_MARKS = "\u2028\u2029\ufeff\ufffe\uffff"  # the only ones beyond U+009F, whose bytes begin with 0xC2
+
 
 def clean(text: str) -> tuple[str, Counter[str]]:
     """The text without its invisible characters, and how many went for each reason."""
     rejected: Counter[str] = Counter()
-    if not _ANY.search(text):
+    if _is_clean(text) or not _ANY.search(text):
         return text, rejected
     for reason, pattern in _REASONS:
         text, count = pattern.subn("", text)
         if count:
             rejected[reason] = count
     return _BREAKS.sub(" ", text), rejected
+
+
+def _is_clean(text: str) -> bool:
+    """True where a look at bytes, several times as fast as `_ANY`, finds nothing to take out; False where there may be."""
+    try:
+        data = text.encode()
+    except UnicodeEncodeError:  # surrogates
+        return False
+    if len(data.translate(None, _LOW)) < len(data):
+        return False
+    return text.isascii() or not (b"\xc2" in data or any(mark in text for mark in _MARKS))
 
 
 def _escape(error: UnicodeError) -> tuple[str | bytes, int]:

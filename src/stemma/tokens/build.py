@@ -10,6 +10,8 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from itertools import chain, islice
 from pathlib import Path
 
 from stemma.config import to_plain
@@ -20,6 +22,7 @@ from stemma.tokens.merge import merge
 from stemma.tokens.shards import SHARD, Pool, Shard, encode_shard, shards
 from stemma.tokens.store import HEADER, TokenStore, layout, read_header
 from stemma.tokens.tokenizer import Config, Tokenizer, train
+from stemma.tokens.words import SAMPLE, Learner
 
 TOKENIZER, LEARNT, STORE = "tokenizer.json", "learnt.json", "store"
 
@@ -32,20 +35,46 @@ def learn_and_build(documents: Documents, config: Config, out: Path, fingerprint
     `documents()` starts the corpus anew; `fingerprint` says which corpus it is. What is there already for the
     same corpus and config is opened, not made again, so that one store serves several objectives.
     """
+    if config.kind in ("word", "whitespace") and workers <= 1 and not _is_learnt(config, out, fingerprint):
+        return _learn_while_building(documents, config, out, fingerprint)
     tokenizer = learn(documents, config, out, fingerprint)
     return tokenizer, build_once(documents, tokenizer, out / STORE, fingerprint, workers)
 
 
 def learn(documents: Documents, config: Config, out: Path, fingerprint: str) -> Tokenizer:
     """The tokenizer of a corpus in `out/tokenizer.json`, learnt where it is missing or stale."""
-    wanted = {"config": to_plain(config), "fingerprint": fingerprint}
-    if (out / TOKENIZER).is_file() and read_json(out / LEARNT) == wanted:
+    if _is_learnt(config, out, fingerprint):
         return Tokenizer.load(out / TOKENIZER)
-    (out / LEARNT).unlink(missing_ok=True)
     tokenizer = train((sentence for document in documents() for sentence in document.sentences), config)
+    return _kept(tokenizer, out, fingerprint)
+
+
+def _is_learnt(config: Config, out: Path, fingerprint: str) -> bool:
+    return (out / TOKENIZER).is_file() and read_json(out / LEARNT) == {"config": to_plain(config), "fingerprint": fingerprint}
+
+
+def _kept(tokenizer: Tokenizer, out: Path, fingerprint: str) -> Tokenizer:
+    """The tokenizer, written to `out` with what it was learnt from."""
+    (out / LEARNT).unlink(missing_ok=True)
     tokenizer.save(out / TOKENIZER)
-    write_json(out / LEARNT, wanted)
+    write_json(out / LEARNT, {"config": to_plain(tokenizer.config), "fingerprint": fingerprint})
     return tokenizer
+
+
+def _learn_while_building(documents: Documents, config: Config, out: Path, fingerprint: str) -> tuple[Tokenizer, TokenStore]:
+    """The same tokenizer and store from one reading: words are numbered as they come, and get their ids in the end."""
+    stream = iter(documents())
+    head: list[Document] = []
+    while sum(len(document.sentences) for document in head) < SAMPLE and (more := list(islice(stream, 1))):
+        head += more
+    learner = Learner([sentence for document in head for sentence in document.sentences][:SAMPLE], config)
+    store = out / STORE
+    with _aside(store) as aside:
+        done = [encode_shard(shard, learner, aside) for shard in shards(chain(head, stream))]
+        engine, ids = learner.finish()
+        tokenizer = _kept(Tokenizer(engine), out, fingerprint)
+        merge(done, tokenizer, aside, fingerprint, ids)
+    return tokenizer, TokenStore.open(store)
 
 
 def build_once(documents: Documents, tokenizer: Tokenizer, out: Path, fingerprint: str, workers: int = 1) -> TokenStore:
@@ -77,17 +106,23 @@ def build(
     The bytes depend on documents and tokenizer only, never on `workers` or `shard_characters`. Raises BudgetError when the disk is
     full; nothing is left then. After a kill the next call on the same text takes up the finished shards.
     """
-    out = Path(out)
-    _check_free(out)
-    aside = out.with_name(f"{out.name}.part")
-    with disk_budget(out, clear=aside):
-        aside.mkdir(parents=True, exist_ok=True)
+    with _aside(Path(out)) as aside:
         if workers > 1:
             tokenizer.save(aside / TOKENIZER)
         done = list(_encoded(shards(documents, shard_characters), tokenizer, aside, workers))
         merge(done, tokenizer, aside, fingerprint)
-        _place(aside, out)
     return TokenStore.open(out)
+
+
+@contextmanager
+def _aside(out: Path) -> Iterator[Path]:
+    """A folder beside the store `out` that takes its place when all has gone well."""
+    _check_free(out)
+    aside = out.with_name(f"{out.name}.part")
+    with disk_budget(out, clear=aside):
+        aside.mkdir(parents=True, exist_ok=True)
+        yield aside
+        _place(aside, out)
 
 
 def _encoded(texts: Iterator[Shard], tokenizer: Tokenizer, aside: Path, workers: int) -> Iterator[Path]:

@@ -34,8 +34,11 @@ class _Writer:
         return {"bytes": self.bytes, "blake2b": self._digest.hexdigest()}
 
 
-def merge(paths: Sequence[Path], tokenizer: Tokenizer, folder: Path, fingerprint: str) -> None:
-    """Writes the store's files into `folder` and its header last; each shard goes once it is copied."""
+def merge(paths: Sequence[Path], tokenizer: Tokenizer, folder: Path, fingerprint: str, renumbered: np.ndarray | None = None) -> None:
+    """Writes the store's files into `folder` and its header last; each shard goes once it is copied.
+
+    With `renumbered` the shards hold numbers that stand for the ids `renumbered[number]`.
+    """
     dtype = "uint16" if tokenizer.vocab_size < NARROW else "uint32"
     files = {name: _Writer(folder / name, kind) for name, kind in layout(dtype).items()}
     counts = np.zeros(tokenizer.vocab_size, dtype=np.int64)
@@ -46,6 +49,7 @@ def merge(paths: Sequence[Path], tokenizer: Tokenizer, folder: Path, fingerprint
         facts = read_json(path.with_suffix(".json"))
         assert facts is not None, path
         ids, lengths = _read(path, facts)
+        ids = ids if renumbered is None else renumbered[ids]
         files["ids.bin"].add(ids)
         files["sentences.bin"].add(sums["tokens"] + np.cumsum(lengths))
         counts += np.bincount(ids, minlength=len(counts))

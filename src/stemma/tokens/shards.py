@@ -7,12 +7,13 @@ facts and checksum, written last: a shard without it was not finished.
 import hashlib
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -60,7 +61,16 @@ def shards(documents: Iterable[Document], characters: int = SHARD) -> Iterator[S
         yield Shard(number, group, continues)
 
 
-def encode_shard(shard: Shard, tokenizer: Tokenizer, folder: Path) -> Path:
+class Encoder(Protocol):
+    """What numbers the tokens of texts: a tokenizer, or a learner of one."""
+
+    @property
+    def fingerprint(self) -> str: ...
+
+    def encode_flat(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]: ...
+
+
+def encode_shard(shard: Shard, tokenizer: Encoder, folder: Path) -> Path:
     """The file of the encoded shard in `folder`; one that an earlier attempt finished is kept."""
     path = folder / f"shard-{shard.number:06d}.bin"
     seal, key = path.with_suffix(".json"), shard.key(tokenizer.fingerprint)
@@ -75,7 +85,7 @@ def encode_shard(shard: Shard, tokenizer: Tokenizer, folder: Path) -> Path:
     return path
 
 
-def _encoded(shard: Shard, tokenizer: Tokenizer) -> tuple[np.ndarray, np.ndarray, dict]:
+def _encoded(shard: Shard, tokenizer: Encoder) -> tuple[np.ndarray, np.ndarray, dict]:
     """The ids, the lengths of the sentences that have any, and what the header and the merge want to know."""
     flat = [sentence for sentences in shard.documents for sentence in sentences]
     ids, lengths = tokenizer.encode_flat(flat)
@@ -83,7 +93,7 @@ def _encoded(shard: Shard, tokenizer: Tokenizer) -> tuple[np.ndarray, np.ndarray
     joins = sum(max(len(sentences) - 1, 0) for sentences in shard.documents) + shard.continues  # the spaces of Document.text
     facts = {
         "characters": sum(map(len, flat)) + joins,
-        "bytes_utf8": sum(len(sentence.encode("utf-8", "surrogatepass")) for sentence in flat) + joins,
+        "bytes_utf8": len("".join(flat).encode("utf-8", "surrogatepass")) + joins,
         "empty_sentences": int((lengths == 0).sum()),
         "empty_characters": sum(len(sentence) for sentence, n in zip(flat, lengths, strict=True) if n == 0),
         "tokens": int(lengths.sum()),

@@ -1,7 +1,9 @@
 """Words as tokens: split at white space alone (KenLM's manner) or also at punctuation, Chinese cut by a segmenter."""
 
+import secrets
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -9,6 +11,9 @@ from stemma.tokens.chinese import GIVEN, Segmenter, is_given, segmenter, spoken
 from stemma.tokens.sample import batches
 from stemma.tokens.scripts import HAN_BLOCKS, bytes_of, codes_of, lower_codes, token_classes, word_classes
 from stemma.tokens.settings import SPECIALS, Config
+
+if TYPE_CHECKING:
+    from stemma.tokens.word_table import WordTable
 
 SAMPLE = 1000  # texts that tell whether Chinese words are given
 _JSON_HAN = "[" + "".join(f"\\x{{{low:x}}}-\\x{{{high:x}}}" for low, high in HAN_BLOCKS) + "]"
@@ -112,20 +117,42 @@ def _raw_places(text: str, spans: list[tuple[int, int]]) -> list[tuple[int, int]
     return [(places[start], places[end - 1] + 1) for start, end in spans]
 
 
+class Learner:
+    """Counts the words of texts and numbers them by first appearance; ids are known once all texts have been seen."""
+
+    def __init__(self, head: Sequence[str], config: Config) -> None:
+        """`head` are the first texts (they are not counted): they tell whether Chinese words are given."""
+        from stemma.tokens.word_table import WordTable  # Numba takes half a second: only where words are cut
+
+        given = config.kind == "whitespace" or config.words == "given" or (config.words == "auto" and is_given(head))
+        self._config, self._words = config, GIVEN if given else segmenter("rjieba")
+        self._table = WordTable()
+        self.fingerprint = secrets.token_hex(16)  # numbers mean nothing to another learner
+
+    def encode_flat(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        """The numbers of all words one after the other, and how many each text has. Counts them."""
+        numbers, lengths = self._table.count_texts(*_bytes(texts, self._config, self._words))
+        return numbers - np.uint32(1), lengths
+
+    def finish(self) -> tuple[Words, np.ndarray]:
+        """The words by count, ties by first appearance (`word`), or by first appearance (`whitespace`); and each number's id."""
+        tokens, order = _kept(self._table, self._config)
+        ids = np.zeros(self._table.size, dtype=np.uint32)
+        ids[order] = np.arange(len(tokens) - len(order), len(tokens))
+        return Words(self._config, tokens, self._words), ids
+
+
 def learn(texts: Iterator[str], config: Config) -> Words:
-    """The words of the texts: by count, ties by first appearance (`word`), or by first appearance (`whitespace`)."""
-    from stemma.tokens.word_table import WordTable  # Numba takes half a second: only where words are cut
-
+    """The words of the texts."""
     head = list(islice(texts, SAMPLE))
-    given = config.kind == "whitespace" or config.words == "given" or (config.words == "auto" and is_given(head))
-    words = GIVEN if given else segmenter("rjieba")
-    table = WordTable()
+    learner = Learner(head, config)
     for batch in batches(chain(head, texts)):
-        table.count_texts(*_bytes(batch, config, words))
-    return Words(config, _kept(table, config), words)
+        learner.encode_flat(batch)
+    return learner.finish()[0]
 
 
-def _kept(table, config: Config) -> list[str]:
+def _kept(table: "WordTable", config: Config) -> tuple[list[str], np.ndarray]:
+    """The tokens, specials first, and the numbers in the table of those after the specials."""
     specials = list(SPECIALS[config.kind].values())
     order = np.argsort(-table.counts, kind="stable")[: np.count_nonzero(table.counts >= config.min_count)]
     room = config.vocab_size - len(specials) if config.vocab_size else len(order)
@@ -134,4 +161,4 @@ def _kept(table, config: Config) -> list[str]:
     order = np.array([i for i in order.tolist() if known[i] not in specials][:room], dtype=np.int64)
     if config.kind == "whitespace":  # KenLM's own order of ids
         order = np.sort(order)
-    return specials + [known[i] for i in order.tolist()]
+    return specials + [known[i] for i in order.tolist()], order
