@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 
 from stemma.corpus import read as reading
 from stemma.corpus.blocks import blocks
-from stemma.corpus.clean import clean
+from stemma.corpus.clean import _ANY, _is_clean, clean
 from stemma.corpus.document import Document, Ledger
 from stemma.corpus.encoding import texts
 from stemma.corpus.formats import Config
+from stemma.corpus.parse import Block, _Parser, parse
 from stemma.corpus.read import fingerprint, read, spool_stdin
 from stemma.errors import DataError, UsageError
 
@@ -401,3 +402,26 @@ def test_the_ledger_balances_for_any_json(tmp_path: Path, lines: list) -> None:
         assert "no text" in str(error)
         return
     assert ledger.balances and ledger.documents == len(documents)
+
+
+@given(
+    lines=st.lists(st.sampled_from(["a b.", " c  ", "", "\t", "语 言", "x" * 30, "\u3000", "d\r"]), max_size=12),
+    end=st.sampled_from(["", "\n"]),
+    documents=st.sampled_from(["auto", "file", "blank"]),
+)
+def test_whole_lines_are_read_as_lines_one_by_one(lines, end, documents):
+    text = "\n".join(lines) + end
+    config = Config(format="sentences", documents=documents, max_sentence=20 if "x" * 30 in lines else 10_000)
+    block = Block("f", 7, text, "sentences", last=True)
+    at_once = parse(block, config)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_Parser, "_whole_lines", lambda self: False)
+        one_by_one = parse(block, config)
+    assert at_once.ledger.as_dict() == one_by_one.ledger.as_dict()
+    assert at_once.segments == one_by_one.segments
+
+
+@given(st.text("ab \n\t\0\x07\x7f\x85\x9f\xa0é“\u2028\ufeff\uffff\ud800语", max_size=12))
+def test_clean_text_is_known_by_its_bytes(text):
+    assert _is_clean(text) <= (not _ANY.search(text))
+    assert _is_clean(text) or _ANY.search(text)

@@ -26,7 +26,8 @@ _BREAKS = re.compile("[\x0b\x0c\x1c-\x1f\x85\u2028\u2029]")
 _ANY = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\ufeff\ud800-\udfff\ufffe\uffff]")
 
 _LOW = bytes(code for code in range(128) if _ANY.match(chr(code)))
-_MARKS = "\u2028\u2029\ufeff\ufffe\uffff"  # the only ones beyond U+009F, whose bytes begin with 0xC2
+_C1 = re.compile(b"\xc2[\x80-\x9f]")  # U+0080 to U+009F
+_MARKS = "\u2028\u2029\ufeff\ufffe\uffff"
 
 
 def clean(text: str) -> tuple[str, Counter[str]]:
@@ -49,7 +50,7 @@ def _is_clean(text: str) -> bool:
         return False
     if len(data.translate(None, _LOW)) < len(data):
         return False
-    return text.isascii() or not (b"\xc2" in data or any(mark in text for mark in _MARKS))
+    return text.isascii() or not (_C1.search(data) or any(mark in text for mark in _MARKS))
 
 
 def _escape(error: UnicodeError) -> tuple[str | bytes, int]:

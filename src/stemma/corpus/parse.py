@@ -84,6 +84,8 @@ class _Parser:
             self._sentences(split=self.block.format == "text")
 
     def _sentences(self, split: bool) -> None:
+        if not split and self.block.begins and self.block.ends and self.border != "line" and self._whole_lines():
+            return
         final = self.block.line + len(self.lines) - 1
         for number, line, blank in self._trimmed():
             if line:
@@ -91,6 +93,30 @@ class _Parser:
             whole = self.block.ends or number < final
             if (blank and self.border == "blank") or (whole and self.border == "line"):
                 self._end_document(number)
+
+    def _whole_lines(self) -> bool:
+        """As `_sentences` for lines that are sentences, whole paragraphs of them at once; False where one is too long."""
+        raw, lines, first = self.lines, [line.strip() for line in self.lines], self.block.line
+        sizes = [len(line) for line in lines]
+        if max(sizes) > self.config.max_sentence:
+            return False
+        blanks = [index for index, size in enumerate(sizes) if not size]
+        begin = 0
+        for end in (*blanks, len(lines)):
+            if end > begin:
+                segment = self.parsed.segments[-1]
+                segment.line = segment.line if segment.sentences else first + begin
+                segment.sentences += lines[begin:end]
+            if end < len(lines) and self.border == "blank":
+                self._end_document(first + end)
+            begin = end + 1
+        used, empty = sum(sizes), sum(len(raw[index]) for index in blanks)
+        line_ends = len(lines) - 1 + self.closed
+        blank_ends = len(blanks) - (not self.closed and not lines[-1])
+        self.ledger.characters_used += used
+        trimmed = sum(map(len, raw)) - used - empty
+        self.rejected.update({TRIMMED: trimmed, BLANK: empty + blank_ends, LINE_ENDS: line_ends - blank_ends, BETWEEN: 0})
+        return True
 
     def _end_document(self, number: int) -> None:
         segments = self.parsed.segments

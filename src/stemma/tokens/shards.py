@@ -62,10 +62,10 @@ def shards(documents: Iterable[Document], characters: int = SHARD) -> Iterator[S
 
 
 class Encoder(Protocol):
-    """What numbers the tokens of texts: a tokenizer, or a learner of one."""
+    """What numbers the tokens of texts: a tokenizer, or a learner of one, whose numbers no later attempt can use."""
 
     @property
-    def fingerprint(self) -> str: ...
+    def fingerprint(self) -> str | None: ...
 
     def encode_flat(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]: ...
 
@@ -73,8 +73,8 @@ class Encoder(Protocol):
 def encode_shard(shard: Shard, tokenizer: Encoder, folder: Path) -> Path:
     """The file of the encoded shard in `folder`; one that an earlier attempt finished is kept."""
     path = folder / f"shard-{shard.number:06d}.bin"
-    seal, key = path.with_suffix(".json"), shard.key(tokenizer.fingerprint)
-    old = read_json(seal)
+    seal, key = path.with_suffix(".json"), shard.key(tokenizer.fingerprint) if tokenizer.fingerprint else None
+    old = read_json(seal) if key else None
     if old and old["key"] == key and path.is_file() and checksum(path) == old["blake2b"]:
         return path
     seal.unlink(missing_ok=True)

@@ -43,8 +43,11 @@ class Tokenizer:
         self.kind: str = engine.config.kind
         self.specials = special_ids(self.kind)
         self._tokens: list[str] = engine.tokens
-        self._index = {token: i for i, token in enumerate(self._tokens)}
         self._hidden = {i for role, i in self.specials.items() if role not in VISIBLE}
+
+    @cached_property
+    def _index(self) -> dict[str, int]:
+        return {token: i for i, token in enumerate(self._tokens)}
 
     @property
     def vocab_size(self) -> int:
@@ -120,7 +123,7 @@ class Tokenizer:
             rust.add_special_tokens(list(dict.fromkeys(SPECIALS[self.kind].values())))
         data = json.loads(rust.to_str())
         if self.kind in LISTED:
-            data["model"]["vocab"] = {token: i for i, token in enumerate(self._tokens)}
+            data["model"]["vocab"] = self._index
         data["model"]["stemma"] = self._own()
         return json.dumps(data, ensure_ascii=False)
 

@@ -41,9 +41,10 @@ class WordTable:
 
     def words(self, numbers: np.ndarray) -> list[str]:
         """The words of these numbers."""
-        text = self._arena[: self._places[self.size]].tobytes()
-        spans = zip(self._places[numbers].tolist(), self._places[numbers + 1].tolist(), strict=True)
-        return [text[start:end].decode("utf-8", "surrogatepass") for start, end in spans]
+        data, places = self.bytes()
+        text = data.tobytes().decode("utf-8", "surrogatepass")
+        begins = np.append(0, np.cumsum(data & 0xC0 != 0x80))[places]  # in characters
+        return [text[start:end] for start, end in zip(begins[numbers].tolist(), begins[numbers + 1].tolist(), strict=True)]
 
     def add(self, data: np.ndarray, starts: np.ndarray, ends: np.ndarray, times: np.ndarray | None = None) -> np.ndarray:
         """Counts words, slices of `data`, once or so many `times` each; new ones go to the end. Gives their numbers."""

@@ -1,6 +1,5 @@
 """Words as tokens: split at white space alone (KenLM's manner) or also at punctuation, Chinese cut by a segmenter."""
 
-import secrets
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice
 from typing import TYPE_CHECKING
@@ -127,7 +126,7 @@ class Learner:
         given = config.kind == "whitespace" or config.words == "given" or (config.words == "auto" and is_given(head))
         self._config, self._words = config, GIVEN if given else segmenter("rjieba")
         self._table = WordTable()
-        self.fingerprint = secrets.token_hex(16)  # numbers mean nothing to another learner
+        self.fingerprint = None  # its numbers mean nothing to another learner
 
     def encode_flat(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         """The numbers of all words one after the other, and how many each text has. Counts them."""
