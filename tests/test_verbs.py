@@ -123,6 +123,42 @@ def test_score_tells_the_likely_from_the_unlikely(shop, capsys, name):
     assert name == "gpt" or found[0]["nats"] < found[1]["nats"]
 
 
+def test_score_tells_a_text_and_its_tokens(shop, capsys):
+    found = rows(capsys, "score", shop / "ngram", "--text", "the cat ran", "--text", "the zzz", "--text", "", "--tokens")
+    run = stemma.load(shop / "ngram")
+    for row, text in zip(found, ["the cat ran", "the zzz", ""], strict=True):
+        log10 = [token["log10"] for token in row["by_token"]]
+        assert row["log10"] == pytest.approx(sum(log10)) == pytest.approx(-row["nats"] / np.log(10))
+        assert row["probability"] == pytest.approx(10 ** sum(log10))
+        assert row["tokens"] == len(log10) == len(text.split()) + 1
+        assert row["perplexity"] == pytest.approx(10 ** (-sum(log10) / len(log10)))
+        known = [token["log10"] for token in row["by_token"] if not token["unknown"]]
+        assert row["perplexity_without_unknown"] == pytest.approx(10 ** (-sum(known) / len(known)))
+        assert row["unknown"] == len(log10) - len(known)
+    assert [token["token"] for token in found[1]["by_token"]] == ["the", "<unk>", "</s>"]
+    assert [token["order"] for token in found[0]["by_token"]] == [2, 3, 3, 1]
+    assert run.score(["the zzz"])[0].bits_per_character is None
+    assert [set(token) for token in rows(capsys, "score", shop / "gpt", "--text", "cat", "--tokens")[0]["by_token"][:1]] == [
+        {"token", "log10", "unknown"}
+    ]
+
+
+@pytest.mark.parametrize("name", ["ngram", "gpt"])
+@pytest.mark.parametrize("prompt", ["the cat", "公园", ""])
+def test_next_words_are_the_likeliest(shop, capsys, name, prompt):
+    (row,) = rows(capsys, "generate", shop / name, "--text", prompt, "--next", "4")
+    run = stemma.load(shop / name)
+    told = [(token["token"], token["probability"]) for token in row["next"]]
+    assert (row["prompt"], told) == (prompt, run.next_words(prompt, 4))
+    assert len(told) == 4 and [p for _, p in told] == sorted((p for _, p in told), reverse=True)
+    whole = run.next_words(prompt, 10_000)
+    assert sum(p for _, p in whole) == pytest.approx(1, abs=0.02 if name == "ngram" else 1e-4)  # the unknown word has a share
+    if name == "ngram" and prompt == "the cat":
+        assert told[0][0] == "ran"
+    with pytest.raises(UsageError, match="ask for at least one"):
+        run.next_words(prompt, 0)
+
+
 def test_generate_depends_on_its_seed_alone(shop, capsys):
     once = rows(capsys, "generate", shop / "gpt", "--text", "the", "--length", "5", "--seed", "4")
     assert once == rows(capsys, "generate", shop / "gpt", "--text", "the", "--length", "5", "--seed", "4")

@@ -26,7 +26,8 @@ HELD_OUT = {  # what the kenlm package gives for lmplz's model on golden-en-held
 def read_golden(path: Path) -> dict[tuple[str, ...], tuple[float, float]]:
     """N-gram -> log10 probability and back-off (0 where none is written), read in the plainest way."""
     rows = {}
-    with lzma.open(path, "rt", encoding="utf-8", newline="\n") if path.suffix == ".xz" else path.open(encoding="utf-8", newline="\n") as file:
+    opened = lzma.open if path.suffix == ".xz" else open
+    with opened(path, "rt", encoding="utf-8", newline="\n") as file:
         for line in file:
             cells = line.rstrip("\n").split("\t")
             if len(cells) > 1:

@@ -10,11 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokens_texts import CHINESE, ENGLISH, ODD
 
+from stemma.tokens import word_table
+from stemma.tokens.chinese import GIVEN, segmenter
 from stemma.tokens.sample import batches, even_sample
-from stemma.tokens.chinese import segmenter
 from stemma.tokens.scan import borders
 from stemma.tokens.scripts import PLACES, bytes_of, codes_of, lower_codes, token_classes, word_classes
-from stemma.tokens.tokenizer import Config, Tokenizer, train
+from stemma.tokens.tokenizer import Config, train
 from stemma.tokens.word_table import WordTable
 
 RULES = re.compile("[wm]+(?:a[wm]+)*|h[hm]*|[sa](?:m+[sa]?)*")  # over one letter a character: its class
@@ -88,7 +89,7 @@ MIXED = st.one_of(
 )
 
 
-def plainly(texts: list[str], config: Config, words=segmenter("given")) -> list[list[str]]:
+def plainly(texts: list[str], config: Config, words=GIVEN) -> list[list[str]]:
     """The words of each text by the plain form of the rules, over the code points of that text alone."""
     found = []
     for text in texts:
@@ -164,8 +165,6 @@ def test_words_of_one_hash_are_told_apart():
     """Every word is seated in a table whose hashes are all the same."""
     words = [f"{i:012d}".encode() for i in range(200)]
     data, ends, table = np.frombuffer(b"".join(words), np.uint8), np.arange(201) * 12, WordTable()
-    from stemma.tokens import word_table
-
     slots, hashes, places, arena, _ = table._state
     for word in range(200):
         first, _ = word_table._hash(data, ends[word], ends[word + 1])

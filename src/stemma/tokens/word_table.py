@@ -122,7 +122,7 @@ def scan(data, stops, classes, cuts, learning, at, filled, numbers, lengths, siz
             if kind == SEPARATOR:
                 at = i
                 continue
-            if kind == WORD or kind == MARK:
+            if kind in (WORD, MARK):
                 i = _end_of_word(data, i, classes)
             elif kind == HAN:
                 i = _end_of_chinese(data, i, classes, cuts)
@@ -222,7 +222,7 @@ def _end_of_symbol(data, i, classes):
         kind = classes[code]
         if kind == MARK:
             joined = True
-        elif joined and (kind == SYMBOL or kind == APOSTROPHE):
+        elif joined and kind in (SYMBOL, APOSTROPHE):
             joined = False
         else:
             return i

@@ -112,7 +112,7 @@ def _spaced(base: dict[str, Any], row: Generation) -> dict[str, Any]:
 
     A model of counts learns from all of it, unless a held-out share is asked for.
     """
-    tables = {"corpus": {"format": "sentences"}, "tokenizer": {"lowercase": False}}
+    tables: dict[str, dict[str, Any]] = {"corpus": {"format": "sentences"}, "tokenizer": {"lowercase": False}}
     if row.learns == "count":
         tables["training"] = {"held_out": 0.0}
     return {**base, **{name: {**_table(base.get(name)), **table} for name, table in tables.items()}}
