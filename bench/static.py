@@ -1,6 +1,6 @@
 """Counting and static vectors side by side with their peers: one command, one table, one JSON line.
 
-    python bench/static.py [CORPUS] [--only word2vec] [--quick]
+    python bench/static.py [CORPUS] [--only PART] [--quick]
 
 Each part (`static_*.py`) takes the same plain text (.xz too), lets Stemma and its peer work in turns, and gives rows of
 speed and of quality; a ratio of speeds is the median of the rounds' ratios. The last line printed is JSON. `--quick`
@@ -12,9 +12,13 @@ import json
 import time
 from pathlib import Path
 
+import static_glove
+import static_ngram
+import static_scoring
 import static_word2vec
+import static_words
 
-PARTS = {"word2vec": static_word2vec}
+PARTS = {"words": static_words, "word2vec": static_word2vec, "glove": static_glove, "ngram": static_ngram, "scoring": static_scoring}
 CORPUS = Path(__file__).resolve().parents[2] / "shared" / "data" / "text-en-novels" / "train.txt.xz"
 
 
@@ -36,6 +40,8 @@ def main() -> None:
         for row, told in result[name].items():
             label = f"{name}: {row}" + (f" ({told['unit']})" if "unit" in told else "")
             print(f"{label:54}{number(told['ours']):>14}{number(told['peer']):>14}{number(told['ratio']):>8}", flush=True)
+            if "note" in told:
+                print(f"  {told['note']}")
     print(json.dumps(result))
 
 

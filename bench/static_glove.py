@@ -1,15 +1,10 @@
-"""GloVe side by side with Stanford's C programs: counting, an iteration, the whole, and the peak memory under a limit.
+"""GloVe beside Stanford's C programs: counting, an iteration, the whole, and the peak memory under a limit.
 
-    python bench/static_glove.py [CORPUS] [--quick]
-
-The corpus (plain text, .xz too) is cut once and written as text, a sentence a line, for both. `vocab_count`, `cooccur`, `shuffle` and
-`glove` are timed when they stand on the PATH; else ours stands beside the figures published for them, marked so, and beside our
-own plain form of the C program (`kernel = "exact"`, float64, entry by entry in random order). Prints one JSON line last.
+The corpus is cut once and written as text, a sentence a line, for both. `vocab_count`, `cooccur`, `shuffle` and `glove` are
+timed when they stand on the PATH; else what is known of them stands in a note, and ours stands beside our own plain form of
+the C program alone (`kernel = "exact"`, float64, entry by entry in random order).
 """
 
-import argparse
-import json
-import lzma
 import re
 import resource
 import shutil
@@ -19,7 +14,6 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
 from multiprocessing import get_context
 from pathlib import Path
 from types import SimpleNamespace
@@ -31,27 +25,13 @@ import torch
 from stemma.lineage.glove import Config, GloVe
 from stemma.objectives.cooccurrence import Config as Counting
 from stemma.objectives.cooccurrence import Cooccurrence
+from texts import sentences
 
-CORPUS = Path(__file__).resolve().parents[2] / "shared" / "data" / "text-en-novels" / "train.txt.xz"
 SPECIALS = {"unk": 0, "bos": 1, "eos": 2}
 PROGRAMS = ("vocab_count", "cooccur", "shuffle", "glove")
-PUBLISHED = {  # one core of an AMD EPYC, nobody beside; 100d, window 10
-    "measured_here": False,
-    "tokens": 19_000_000,
-    "cooccur_seconds": 14.2,
-    "shuffle_seconds": 9.8,
-    "iteration_seconds": 55.0,
-}
+PUBLISHED = "the C programs on such a machine, not measured here: 24 s to count and shuffle 19 M words, 55 s an iteration"
+ITERATIONS = 15
 LIMITS = (0.1, 0.5, 2.0)  # GiB
-
-
-def sentences(path: Path) -> Iterator[list[str]]:
-    """Lower-case words of each sentence."""
-    with lzma.open(path, "rt", encoding="utf-8") if path.suffix == ".xz" else path.open(encoding="utf-8") as lines:
-        for line in lines:
-            for sentence in re.split(r"(?<=[.!?])\s+", line.lower()):
-                if words := re.findall(r"[a-z]+(?:'[a-z]+)?", sentence):
-                    yield words
 
 
 def encode(path: Path, most: int, min_count: int = 5) -> SimpleNamespace:
@@ -84,16 +64,15 @@ def train(corpus: Any, kernel: Any, iterations: int, folder: Path, memory: float
     facts: Any = SimpleNamespace(vocab_size=len(corpus.counts), specials=SPECIALS, counts=corpus.counts)
     shutil.rmtree(folder, ignore_errors=True)
     counts = Cooccurrence(corpus, facts, Counting(window=10, memory=memory), seed=0)
-    preparation, counting = clocked(counts.prepare, folder, 1, lambda _: None)
+    _, counting = clocked(counts.prepare, folder, 1, lambda _: None)
     torch.manual_seed(0)
     network = GloVe(Config(width=100, x_max=10.0, kernel=kernel), facts)
     told = [clocked(network.descend, counts.batch(step), 0.05, step) for step in range(iterations)]
     return {
-        "counting_seconds": counting,
-        "iteration_seconds": statistics.median(seconds for _, seconds in told),
+        "counting": counting,
+        "iteration": statistics.median(seconds for _, seconds in told),
         "cost": float(told[-1][0].mean),
         "entries": told[-1][0].count,
-        "mib_on_disk": preparation.bytes / 2**20,
     }
 
 
@@ -121,7 +100,7 @@ def peaks(corpus: SimpleNamespace, folder: Path) -> dict[str, dict[str, float]]:
         worker.start()
         before, after, seconds = ours.recv()
         worker.join()
-        found[f"{limit} GiB"] = {"before_mib": before, "peak_mib": after, "counting_seconds": seconds}
+        found[f"{limit} GiB"] = row(after, None, "MiB") | {"before_mib": before, "counting_seconds": seconds}
     return found
 
 
@@ -143,18 +122,11 @@ def programs(corpus: SimpleNamespace, iterations: int, folder: Path) -> dict[str
     counting = seconds("cooccur -vocab-file vocab -window-size 10 -memory 4 -verbose 0 < text > pairs")
     shuffling = seconds("shuffle -memory 4 -verbose 0 < pairs > shuffled")
     one, more = (seconds(f"glove {options} -iter {n} -verbose 0") for n in (1, 1 + iterations))
-    return {
-        "measured_here": True,
-        "tokens": len(corpus.ids),
-        "vocab_count_seconds": vocabulary,
-        "cooccur_seconds": counting,
-        "shuffle_seconds": shuffling,
-        "iteration_seconds": (more - one) / iterations,
-    }
+    return {"counting": vocabulary + counting + shuffling, "iteration": (more - one) / iterations}
 
 
-def measure(corpus: Path, quick: bool) -> dict[str, Any]:
-    """Ours, the C programs (or the figures published for them), our plain form of them, and the peaks of memory."""
+def measure(corpus: Path, quick: bool) -> dict[str, dict[str, Any]]:
+    """Rows of CPU seconds: counting, an iteration, the whole; of the final cost; of peak memory under limits."""
     torch.set_num_threads(1)
     encoded = encode(corpus, 2_000_000 if quick else sys.maxsize)
     with tempfile.TemporaryDirectory() as place:
@@ -162,35 +134,21 @@ def measure(corpus: Path, quick: bool) -> dict[str, Any]:
         train(encode(corpus, 2_000), "tiles", 1, folder / "warm")  # compile or load the kernels outside the clock
         train(encode(corpus, 2_000), "exact", 1, folder / "warm")
         ours = train(encoded, "tiles", 5, folder / "ours")
-        plain = train(encoded, "exact", 2 if quick else 5, folder / "plain")
-        peer = programs(encoded, 2, folder) or PUBLISHED
+        plain = train(encoded, "exact", 5, folder / "plain")
+        peer = programs(encoded, 2, folder)
         memory = peaks(encoded, folder)
-    result = {"tokens": len(encoded.ids), "window": 10, "width": 100, "ours": ours, "plain": plain, "stanford": peer, "memory": memory}
-    result["iteration_ratio_to_plain"] = plain["iteration_seconds"] / ours["iteration_seconds"]
-    if peer["measured_here"]:
-        theirs = peer["cooccur_seconds"] + peer["shuffle_seconds"] + 15 * peer["iteration_seconds"]
-        result["end_to_end_ratio"] = theirs / (ours["counting_seconds"] + 15 * ours["iteration_seconds"])
-    return result
+    whole = {name: told["counting"] + ITERATIONS * told["iteration"] for name, told in (("ours", ours), ("peer", peer)) if told}
+    text = f"{len(encoded.ids):,} words, window 10, 100d, {ours['entries']:,} entries of X"
+    rows = {
+        "counting": row(ours["counting"], peer["counting"] if peer else None, note=text),
+        "an iteration": row(ours["iteration"], peer["iteration"] if peer else None, note="" if peer else PUBLISHED),
+        f"text to vectors, {ITERATIONS} iterations": row(whole["ours"], whole.get("peer")),
+        "an iteration, our plain form of glove.c": row(ours["iteration"], plain["iteration"]),
+        "cost after 5 iterations, our plain form": row(ours["cost"], plain["cost"], unit="a record"),
+    }
+    return rows | {f"peak memory under {limit}": told for limit, told in memory.items()}
 
 
-def main() -> None:
-    """Measures and prints a short table, then one JSON line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("corpus", nargs="?", type=Path, default=CORPUS)
-    parser.add_argument("--quick", action="store_true", help="the first 2 million words")
-    options = parser.parse_args()
-    found = measure(options.corpus, options.quick)
-    peer = found["stanford"]
-    told = "measured here" if peer["measured_here"] else f"published for such a machine, {peer['tokens']:,} words, not measured here"
-    print(f"{found['tokens']:,} words, {found['ours']['entries']:,} entries of X; CPU seconds on one thread")
-    print(f"{'':34}{'counting':>10}{'iteration':>11}")
-    print(f"{'stemma':34}{found['ours']['counting_seconds']:10.2f}{found['ours']['iteration_seconds']:11.2f}")
-    print(f"{'plain form of glove.c':34}{'':10}{found['plain']['iteration_seconds']:11.2f}")
-    print(f"{'C programs':34}{peer['cooccur_seconds'] + peer['shuffle_seconds']:10.2f}{peer['iteration_seconds']:11.2f}  ({told})")
-    for limit, row in found["memory"].items():
-        print(f"limit {limit:8} peak {row['peak_mib']:,.0f} MiB, {row['before_mib']:,.0f} of them before counting")
-    print(json.dumps({"bench": "static_glove", "quick": options.quick, **found}))
-
-
-if __name__ == "__main__":
-    main()
+def row(ours: float, peer: float | None, unit: str = "CPU s", note: str = "") -> dict[str, Any]:
+    """A row; what the peer takes over what we take is its ratio."""
+    return {"ours": ours, "peer": peer, "ratio": peer / ours if peer else None, "unit": unit, **({"note": note} if note else {})}

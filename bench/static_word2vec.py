@@ -5,11 +5,7 @@ and `words-zh` beside the corpus's own; Chinese is measured when the folders `te
 there too, and not in quick runs.
 """
 
-import lzma
-import re
-import resource
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -24,6 +20,7 @@ import numpy as np
 import torch
 from gensim.models import Word2Vec as Peer
 
+from processes import cost
 from stemma.evaluation.similarity import analogies, similarity
 from stemma.evaluation.word_files import read_analogies, read_pairs
 from stemma.lineage.word2vec import Config, Word2Vec
@@ -32,6 +29,7 @@ from stemma.objectives.windows import Config as WindowsConfig
 from stemma.objectives.windows import Windows
 from stemma.tokens.chinese import segmenter, word_spans
 from stemma.tokens.scripts import is_han
+from texts import lines_of, plain, sentences
 
 SPECIALS = {"unk": 0, "bos": 1, "eos": 2}
 RATES = {"skipgram": 0.025, "cbow": 0.05}
@@ -71,20 +69,6 @@ def measure(corpus: Path, quick: bool) -> dict:
 
 
 # --- text ----------------------------------------------------------------------------------------
-
-
-def lines_of(path: Path) -> Iterator[str]:
-    """Lines of a plain text, .xz too."""
-    with lzma.open(path, "rt", encoding="utf-8") if path.suffix == ".xz" else path.open(encoding="utf-8") as lines:
-        yield from lines
-
-
-def sentences(path: Path) -> Iterator[list[str]]:
-    """Lower-case words of each English sentence."""
-    for line in lines_of(path):
-        for sentence in re.split(r"(?<=[.!?])\s+", line.lower()):
-            if words := re.findall(r"[a-z]+(?:'[a-z]+)?", sentence):
-                yield words
 
 
 def chinese_sentences(path: Path) -> Iterator[list[str]]:
@@ -176,31 +160,18 @@ def measure_speed(corpus: SimpleNamespace, architecture: str, width: int, rounds
 
 def measure_start(corpus: Path, folder: Path, rounds: int) -> dict:
     """CPU seconds from a small text to saved vectors, five epochs, with everything that has to be loaded; kernels are on disk."""
-    text, size = folder / "small.txt", 0
-    with text.open("w", encoding="utf-8") as out:
-        for line in lines_of(corpus):
-            out.write(line)
-            size += len(line)
-            if size > SMALL_BYTES:
-                break
+    text = plain(corpus, folder / "small.txt", SMALL_BYTES)
 
     def ours(turn: int) -> float:
         settings = ["--preset", "small", "--set", "training.epochs=5"]
-        return cpu_of([sys.executable, "-m", "stemma", "pretrain", "word2vec", str(text), "--out", str(folder / f"run{turn}"), *settings])
+        command = [sys.executable, "-m", "stemma", "pretrain", "word2vec", str(text), "--out", str(folder / f"run{turn}"), *settings]
+        return cost(command).cpu_seconds
 
     ours(-1)  # compiles where nothing is on disk yet
     peer = [sys.executable, "-c", GENSIM_FROM_THE_SHELL, str(text), str(folder / "peer.model")]
-    pairs = [(ours(turn), cpu_of(peer)) for turn in range(rounds)]
+    pairs = [(ours(turn), cost(peer).cpu_seconds) for turn in range(rounds)]
     own, other = (statistics.median(column) for column in zip(*pairs, strict=True))
     return {"ours": own, "peer": other, "ratio": statistics.median(b / a for a, b in pairs), "unit": "CPU s", "rounds": rounds}
-
-
-def cpu_of(command: list[str]) -> float:
-    """CPU seconds of a command and its children."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run(command, check=True, capture_output=True)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 # --- quality -------------------------------------------------------------------------------------
