@@ -95,7 +95,12 @@ def test_a_killed_run_goes_on_to_the_same_weights(row: Generation, corpus: Path,
             assert not RunFolder.open(killed).finished
     assert len(deaths) >= 2
     assert equal(weights(whole.path), weights(killed))
-    lines = [{**line, "seconds": 0} for folder in (whole, RunFolder.open(killed)) for line in folder.metrics() if line["kind"] == "step"]
+    lines = [
+        {**line, "seconds": 0}
+        for folder in (whole, RunFolder.open(killed))
+        for line in folder.metrics()
+        if line["kind"] in ("step", "epoch")
+    ]
     assert lines[: len(lines) // 2] == lines[len(lines) // 2 :]
 
 

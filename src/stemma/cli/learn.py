@@ -146,4 +146,6 @@ def _finetuned(out: str, facts: dict[str, Any]) -> Iterator[str]:
 def _shown(key: str, value: Any) -> str:
     if key == "seconds":
         return duration(value)
+    if isinstance(value, list):
+        return " · ".join(_shown("", item) for item in (value if len(value) <= 10 else [*value[:5], "…", *value[-5:]]))
     return f"{value:,}" if isinstance(value, int) else f"{value:,.4g}" if isinstance(value, float) else str(value)

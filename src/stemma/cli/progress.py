@@ -35,11 +35,14 @@ class Progress:
     def __call__(self, fact: "Fact") -> None:
         """Shows one fact."""
         whose = f"{fact.of}: " if fact.of else ""
+        hurried = time.monotonic() - self.told_at.get(fact.of, -math.inf) < self.every_seconds
+        if fact.kind == "epoch" and hurried and fact.step < fact.steps:
+            return  # a small text ends an epoch many times a second
         if fact.kind != "step":
             self.say(whose + event(fact))
         elif self.bar is not None:
             self._move(fact, whose)
-        elif fact.step == fact.steps or time.monotonic() - self.told_at.get(fact.of, -math.inf) >= self.every_seconds:
+        elif fact.step == fact.steps or not hurried:
             self.told_at[fact.of] = time.monotonic()
             self.say(f"{whose}step {fact.step:,} of {fact.steps:,} · {measures(fact)}")
 
@@ -76,7 +79,9 @@ def measures(fact: "Fact") -> str:
 
 
 def event(fact: "Fact") -> str:
-    """One line for what is no step: a note, a held-out loss, a saved state."""
+    """One line for what is no step: a note, an epoch's loss, a held-out loss, a saved state."""
+    if fact.kind == "epoch":
+        return f"epoch {fact.epoch:.4g}: mean loss {fact.loss:.4f} over {fact.count:,} predictions"
     if fact.kind == "eval":
         return f"held out at step {fact.step:,}: loss {fact.loss:.3f}" + (f" ({fact.message})" if fact.message else "")
     if fact.kind == "save":

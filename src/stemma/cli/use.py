@@ -117,7 +117,8 @@ class Nearest(Verb):
         def nearest(asked: list[str]) -> Iterator[dict[str, Any]]:
             for word in asked:
                 found = run.nearest(word, self.k, self.restrict)
-                yield {"word": word, "nearest": [{"word": other, "cosine": cosine} for other, cosine in found]}
+                composed = {"composed": True} if run.composes(word) else {}  # a word never seen, made of its n-grams
+                yield {"word": word, **composed, "nearest": [{"word": other, "cosine": cosine} for other, cosine in found]}
 
         def outliers(groups: list[str]) -> Iterator[dict[str, Any]]:
             for group in groups:

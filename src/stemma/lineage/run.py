@@ -108,7 +108,7 @@ class Run:
         self._needs("embed")
         sums: dict[int, np.ndarray] = {}
         counts = np.zeros(len(texts), np.int64)
-        for piece, states in reading.states(self.network, self.tokenizer.encode_batch(texts), layer):
+        for piece, states in self._states(texts, layer):
             sums[piece.text] = sums.get(piece.text, 0.0) + states[0].sum(0)
             counts[piece.text] += len(piece.ids)
         width = next(iter(sums.values())).shape[0] if sums else 1
@@ -119,7 +119,7 @@ class Run:
         self._needs("embed")
         encoded = [self.tokenizer.encode_offsets(text) for text in texts]
         found: dict[int, dict[int, np.ndarray]] = {n: {} for n in range(len(texts))}
-        for piece, states in reading.states(self.network, [ids for ids, _ in encoded], None):
+        for piece, states in self._states(texts, None):
             found[piece.text][piece.first] = states
         joined = [
             np.concatenate([parts[first] for first in sorted(parts)], axis=1) if parts else np.zeros((1, 0, 1)) for parts in found.values()
@@ -220,7 +220,33 @@ class Run:
     def words(self) -> WordVectors:
         """The word vectors, to be asked by word; specials, which no text can write, are not among them."""
         vectors, counts = self.word_vectors(), self.folder.tensors().get("counts")
-        return WordVectors(self.tokenizer.tokens, vectors, counts, specials=tuple(self.tokenizer.specials.values()))
+        compose = self._composed if getattr(self.network, "composes", False) else None
+        return WordVectors(self.tokenizer.tokens, vectors, counts, specials=tuple(self.tokenizer.specials.values()), compose=compose)
+
+    def composes(self, word: str) -> bool:
+        """True when the word was never seen and its vector would be composed of its character n-grams."""
+        return getattr(self.network, "composes", False) and self._id(word) is None
+
+    def _id(self, word: str) -> int | None:
+        index = self.tokenizer.id(word)
+        return self.tokenizer.id(word.lower()) if index is None and self.tokenizer.config.lowercase else index
+
+    def _composed(self, word: str) -> np.ndarray | None:
+        return self.network.compose(word.lower() if self.tokenizer.config.lowercase else word)
+
+    def _states(self, texts: Sequence[str], layer: int | None) -> Iterator[tuple[reading.Piece, np.ndarray]]:
+        """The states of the texts' pieces; words never seen get composed vectors where the network has them."""
+        if not getattr(self.network, "composes", False):
+            yield from reading.states(self.network, self.tokenizer.encode_batch(texts), layer)
+            return
+        encoded = [self.tokenizer.encode_offsets(text) for text in texts]
+        for piece, states in reading.states(self.network, [ids for ids, _ in encoded], layer):
+            for place in np.flatnonzero(piece.ids == self.tokenizer.specials.get("unk")).tolist():
+                start, end = encoded[piece.text][1][piece.first + place]
+                vector = self._composed(texts[piece.text][start:end])
+                if vector is not None:
+                    states[:, place] = vector
+            yield piece, states
 
     def _needs(self, ability: Ability) -> None:
         if ability not in self.row.abilities:

@@ -9,20 +9,24 @@ With x an input row, y an output row and y_n the K negatives drawn from unigram^
     loss = -log s(x·y) - sum_n log s(-x·y_n)
 
 Skip-gram: x is a word of the window, y the centre. CBOW: x is the mean of the window, y the centre.
+Hierarchical softmax asks instead, or as well, for the turns on the target's path through a Huffman tree
+(`word2vec_tree`). With subwords a word's vector is the mean of its own row and of its n-grams' (`word2vec_subwords`).
 
 Deviates: skip-gram's input is the *context* word and its target the centre, as in word2vec.c; the paper
 has it the other way round, which is the same set of pairs. Deviates: CBOW's error is added in full to
 each word of the window, as in word2vec.c and gensim; the gradient of the mean would divide it.
 Deviates: draws come from alias tables and the logistic function is exact, where word2vec.c has tables
-of 1e8 and 1e3 slots.
+of 1e8 and 1e3 slots. Deviates: with subwords, negatives are drawn as without them (fastText: count^0.5), and
+n-grams that no word of the vocabulary has get no vector.
 
-B batch, T positions, D width, V vocabulary, P predictions, C words of a context, K negatives, N tokens, S sentences.
+B batch, T positions, D width, V vocabulary, P predictions, C words of a context, K negatives, N tokens, S sentences, L nodes of a path,
+G rows of a word.
 """
 
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -30,10 +34,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from stemma.config import NonNegative, Positive
-from stemma.errors import DataError
+from stemma.errors import DataError, UsageError
+from stemma.layers.huffman import HuffmanTree, huffman
 from stemma.layers.loss import Loss
 from stemma.lineage import word2vec_blocks as blocks
 from stemma.lineage import word2vec_kernels as kernels
+from stemma.lineage import word2vec_subwords as grams
+from stemma.lineage.word2vec_tree import descend_tree
 from stemma.objectives.batch import seed_for
 
 if TYPE_CHECKING:
@@ -47,16 +54,31 @@ class Config:
     architecture: Literal["skipgram", "cbow"] = "skipgram"
     width: Positive = 100  # D, floats a vector
     window: Positive = 5  # words on each side at most; the radius is uniform in 1..window
+    output: Literal["negative", "hierarchical", "both"] = "negative"  # negative sampling, a tree's turns, or the sum of the two losses
     negatives: Positive = 5  # K draws a prediction
     power: NonNegative = 0.75  # negatives ~ count^power (Mikolov 2013b, section 2.2)
     kernel: Literal["block", "plain"] = "block"  # plain: one pair after the other, as published; slower
     racing: bool = False  # threads write without waiting for each other (Hogwild): faster, not reproducible
+    subwords: bool = False  # words are composed of their character n-grams too (fastText): unseen words get vectors
+    shortest: Positive = 3  # characters of an n-gram, < and > at the word's ends included
+    longest: Positive = 6
+    buckets: Positive = 2_000_000  # rows that the n-grams share by their hash; each takes 4 x width bytes
+
+    def __post_init__(self) -> None:
+        """Refuses what does not go together."""
+        if self.subwords and self.output != "negative":
+            raise UsageError(f"output = {self.output} with subwords", "negative sampling with subwords", "drop one of the two")
+        if self.racing and (self.subwords or self.output != "negative"):
+            raise UsageError("racing with a tree or subwords", "one thread: only negative sampling of whole words races", "drop racing")
+        if self.longest < self.shortest:
+            raise UsageError(f"longest = {self.longest} is below shortest = {self.shortest}", "the two in order", "raise model.longest")
 
 
 class Word2Vec(nn.Module):
-    """Word vectors in `input` (V D); the targets' vectors in `output` (V D).
+    """Word vectors in `input` (V D); the targets' vectors in `output` (V D), the tree's inner nodes' in `nodes` (V D).
 
-    Rows of words that never occur (specials, and words without a count) are zero and stay so.
+    Rows of words that never occur (specials, and words without a count) are zero and stay so. With subwords, what is
+    learnt stands in `subwords` (V + buckets, D), and `input` is composed of it.
     """
 
     max_length: int | None = None  # any text fits
@@ -70,8 +92,14 @@ class Word2Vec(nn.Module):
         counts[list(self.specials)] = 0
         self.register_buffer("counts", torch.from_numpy(counts))
         self.input = nn.Parameter(_table((torch.rand(shape) - 0.5) / config.width * (self.counts > 0)[:, None]))
-        self.output = nn.Parameter(_table(torch.zeros(shape)))
+        if config.output != "hierarchical":
+            self.output = nn.Parameter(_table(torch.zeros(shape)))
+        if config.output != "negative":
+            self.nodes = nn.Parameter(_table(torch.zeros(shape)))
+        if config.subwords:
+            self._spell(tokens)
         self._tables: tuple[np.ndarray, np.ndarray] | None = None  # made at the first step, from the counts of that time
+        self._tree: HuffmanTree | None = None  # likewise
         self._hottest_negative = 0.0
         self._pace = blocks.Pace()
 
@@ -83,33 +111,81 @@ class Word2Vec(nn.Module):
         A vocabulary so small that blocks would overshoot on its frequent words goes through the plain kernel.
         """
         words, starts = (np.asarray(batch[name]) for name in ("words", "starts"))
-        config, tables = self.config, (self.input.detach().numpy(), self.output.detach().numpy())
-        alias = self._alias()
+        config = self.config
         text = (words, *kernels.windows(starts, config.window, np.uint64(seed_for(seed, "radius"))))
         draws = np.uint64(seed_for(seed, "negatives"))
+        if config.subwords:
+            total, count = self._descend_subwords(text, rate, draws)
+        elif config.output != "negative":
+            total, count = self._descend_tree(text, rate, draws)
+        else:
+            total, count = self._descend_words(text, rate, draws, threads)
+        mean = torch.tensor(total / max(count, 1), dtype=torch.float64)
+        return Loss(mean, int(count), {self.config.architecture: (float(total), int(count))})
+
+    def _descend_words(self, text: tuple[np.ndarray, ...], rate: float, draws: np.uint64, threads: int) -> tuple[float, int]:
+        config, tables = self.config, (self.input.detach().numpy(), self.output.detach().numpy())
+        words, alias = text[0], self._alias()
         hottest = np.bincount(words, minlength=1).max() / max(len(words), 1)
         tokens = blocks.tokens_a_round(rate, config.negatives, config.window, hottest, self._hottest_negative)
         if config.kernel == "plain" or tokens < blocks.LEAST:
-            total, count = kernels.PLAIN[config.architecture](*tables, *text, *alias, config.negatives, np.float32(rate), draws)
-        else:
-            threads, start = threads if config.racing else self._pace.choose(threads), time.perf_counter()
-            rest = (config.negatives, config.window, np.float32(rate), draws, tokens, threads, config.racing)
-            total, count = blocks.descend_blocks(config.architecture, tables, text, alias, *rest)
-            self._pace.record(threads, time.perf_counter() - start, len(words))
-        mean = torch.tensor(total / max(count, 1))
-        return Loss(mean, int(count), {self.config.architecture: (float(total), int(count))})
+            return kernels.PLAIN[config.architecture](*tables, *text, *alias, config.negatives, np.float32(rate), draws)
+        threads, start = threads if config.racing else self._pace.choose(threads), time.perf_counter()
+        rest = (config.negatives, config.window, np.float32(rate), draws, tokens, threads, config.racing)
+        total, count = blocks.descend_blocks(config.architecture, tables, text, alias, *rest)
+        self._pace.record(threads, time.perf_counter() - start, len(words))
+        return total, count
+
+    def _descend_tree(self, text: tuple[np.ndarray, ...], rate: float, draws: np.uint64) -> tuple[float, int]:
+        config, tree = self.config, self._huffman()
+        both = config.output == "both"
+        tables = tuple(table.detach().numpy() for table in (self.input, self.output if both else self.nodes, self.nodes))
+        paths = (tree.starts, tree.nodes, tree.bits)
+        negatives = config.negatives if both else 0
+        return descend_tree(config.architecture, config.kernel, tables, text, paths, self._alias(), negatives, rate, draws)
+
+    def _descend_subwords(self, text: tuple[np.ndarray, ...], rate: float, draws: np.uint64) -> tuple[float, int]:
+        config, tables = self.config, (self.subwords.detach().numpy(), self.output.detach().numpy())
+        run, plain = grams.KERNELS[config.architecture], config.kernel == "plain"
+        self._composed = False
+        return run(*tables, text, self._grams, self._alias(), config.negatives, np.float32(rate), draws, plain)
 
     def loss(self, batch: dict[str, Tensor]) -> Loss:
         """The same objective, differentiable, on `inputs`, `targets`, `negatives` of the batch or on fresh draws."""
         drawn = batch if "targets" in batch else self.draw(batch)
         inputs, targets, negatives = drawn["inputs"], drawn["targets"], drawn["negatives"]
-        real = (inputs >= 0)[:, :, None]  # (P C 1)
-        x = (self.input[inputs.clamp(min=0)] * real).sum(1) / real.sum(1)  # (P D)
-        positive = (x * self.output[targets]).sum(-1)  # (P)
-        negative = torch.einsum("pd,pkd->pk", x, self.output[negatives])  # (P K)
-        skipped = negatives == targets[:, None]
-        total = F.softplus(-positive).sum() + F.softplus(negative).masked_fill(skipped, 0).sum()
+        x = self._composed_inputs(inputs) if self.config.subwords else self._mean_inputs(inputs)  # (P D)
+        total = x.new_zeros(())
+        if self.config.output != "hierarchical":
+            positive = (x * self.output[targets]).sum(-1)  # (P)
+            negative = torch.einsum("pd,pkd->pk", x, self.output[negatives])  # (P K)
+            skipped = negatives == targets[:, None]
+            total = total + F.softplus(-positive).sum() + F.softplus(negative).masked_fill(skipped, 0).sum()
+        if self.config.output != "negative":
+            owner, nodes, signs = self._turns(targets)
+            total = total + F.softplus(-signs * (x[owner] * self.nodes[nodes]).sum(-1)).sum()
         return Loss(total / max(len(targets), 1), len(targets))
+
+    def _mean_inputs(self, inputs: Tensor) -> Tensor:
+        real = (inputs >= 0)[:, :, None]  # (P C 1)
+        return (self.input[inputs.clamp(min=0)] * real).sum(1) / real.sum(1)
+
+    def _composed_inputs(self, inputs: Tensor) -> Tensor:
+        """The mean (P D) of all rows of each prediction's words."""
+        starts, rows = self._grams
+        groups = [[word for word in group if word >= 0] for group in inputs.tolist()]
+        bags = [np.concatenate([rows[starts[word] : starts[word + 1]] for word in group]) for group in groups]
+        offsets = np.cumsum([0, *map(len, bags)])[:-1]
+        return F.embedding_bag(torch.from_numpy(np.concatenate([*bags, rows[:0]])).long(), self.subwords, torch.from_numpy(offsets))
+
+    def _turns(self, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """All nodes (sum of L) on the targets' paths: whose they are, their rows, and +1 or -1 for the turn."""
+        tree = self._huffman()
+        ids = targets.numpy()
+        owner = np.repeat(np.arange(len(ids)), tree.lengths[ids])
+        places = np.concatenate([np.arange(tree.starts[i], tree.starts[i + 1]) for i in ids] or [np.zeros(0, np.int64)])
+        nodes, signs = tree.nodes[places].astype(np.int64), 1 - 2 * tree.bits[places].astype(np.float32)
+        return torch.from_numpy(owner), torch.from_numpy(nodes), torch.from_numpy(signs)
 
     def draw(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         """Predictions of a chunk from torch's generator: `inputs` (P C), -1 where empty; `targets` (P); `negatives` (P K)."""
@@ -134,6 +210,7 @@ class Word2Vec(nn.Module):
 
     def encode(self, batch: dict[str, Tensor]) -> list[Tensor]:
         """Layer 0 alone: the vectors (B T D) of `ids` (B T)."""
+        self._compose()
         return [F.embedding(batch["ids"], self.input)]
 
     def frame(self, ids: Sequence[int], other: Sequence[int] | None = None) -> tuple[list[int], list[int]]:
@@ -142,7 +219,47 @@ class Word2Vec(nn.Module):
 
     def word_vectors(self) -> np.ndarray:
         """The vectors (V D) that words are compared by."""
+        self._compose()
         return self.input.detach().cpu().numpy()
+
+    @property
+    def composes(self) -> bool:
+        """True where `compose` gives vectors to words never seen."""
+        return self.config.subwords
+
+    def compose(self, word: str) -> np.ndarray | None:
+        """The vector (D) of a word never seen, from the n-grams it shares with words that were; None where it shares none."""
+        config = self.config
+        _, hashes = grams.ngram_rows([word], config.shortest, config.longest, config.buckets)
+        rows = self.subwords.detach()[len(self.counts) + torch.from_numpy(hashes).long()].numpy()
+        return rows.mean(0) if rows.any() else None
+
+    def state_dict(self, *args: Any, **options: Any) -> dict[str, Any]:
+        """As torch's; with subwords, the words' vectors are composed first."""
+        self._compose()
+        return super().state_dict(*args, **options)
+
+    def _spell(self, tokens: "TokenFacts") -> None:
+        """Makes the table of words and n-grams, zero where nothing will be learnt; fastText draws from twice word2vec's range."""
+        config, trained = self.config, self.counts.numpy() > 0
+        self._grams = grams.word_rows(*grams.ngram_rows(tokens.tokens, config.shortest, config.longest, config.buckets), trained)
+        table = torch.zeros(len(trained) + config.buckets, config.width)
+        used = torch.from_numpy(np.unique(self._grams[1])).long()
+        table[used] = (torch.rand(len(used), config.width) - 0.5) * 2 / config.width
+        self.subwords = nn.Parameter(table)
+        self._composed = False
+
+    def _compose(self) -> None:
+        """Brings `input` up to what the n-grams have learnt since."""
+        if self.config.subwords and not self._composed:
+            grams.compose_all(self.subwords.detach().numpy(), *self._grams, self.input.detach().numpy())
+            self._composed = True
+
+    def _huffman(self) -> HuffmanTree:
+        if self._tree is None:
+            self._weights()  # tells of missing counts
+            self._tree = huffman(self.counts.numpy())
+        return self._tree
 
     def _weights(self) -> Tensor:
         weights = self.counts.double() ** self.config.power * (self.counts > 0)

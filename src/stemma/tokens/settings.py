@@ -1,5 +1,6 @@
 """The tokenizer's settings, the special tokens of each kind, and what a network needs to know of a tokenizer."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -50,11 +51,12 @@ class Config:
 
 @dataclass(frozen=True)
 class TokenFacts:
-    """What a network needs to know of a tokenizer: its size, its special ids, and how often each id was seen."""
+    """What a network needs to know of a tokenizer: its size, its special ids, how often each id was seen, how it is written."""
 
     vocab_size: int
     specials: dict[str, int]
     counts: np.ndarray | None = None
+    tokens: Sequence[str] = ()
 
 
 def special_ids(kind: str) -> dict[str, int]:

@@ -92,7 +92,7 @@ class Tokenizer:
 
     def facts(self, counts: np.ndarray | None = None) -> TokenFacts:
         """What a network needs to know."""
-        return TokenFacts(self.vocab_size, dict(self.specials), counts)
+        return TokenFacts(self.vocab_size, dict(self.specials), counts, self._tokens)
 
     @cached_property
     def fingerprint(self) -> str:

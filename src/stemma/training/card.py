@@ -61,4 +61,6 @@ def _value(value: Any) -> str:
         return str(value)
     if isinstance(value, int):
         return f"{value:,}"
+    if isinstance(value, list):
+        return " · ".join(map(_value, value if len(value) <= 10 else [*value[:5], "…", *value[-5:]]))
     return f"{value:.5g}" if isinstance(value, float) else str(value)

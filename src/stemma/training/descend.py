@@ -87,7 +87,7 @@ def _descend(order: Order, folder: RunFolder, text: Ingested, report: Report, ra
                 message=f"going on from step {progress.step:,} of {training.steps:,}",
             )
         )
-    run = _Saving(folder, learner, training, progress, report, ranks)
+    run = _Saving(folder, learner, objective, training, progress, report, ranks)
     if progress.step < training.steps:
         with folder.lock() if ranks.first else _unlocked():
             spent = _prepare(objective, folder, training.threads, report)
@@ -130,8 +130,11 @@ def _prepare(objective: Any, folder: RunFolder, threads: int, report: Report) ->
 class _Saving:
     """Takes the loop's facts: reports them, writes metrics, and saves when it is time."""
 
-    def __init__(self, folder: RunFolder, learner: Learner, training: HandConfig, progress: Progress, report: Report, ranks: Ranks) -> None:
-        self._folder, self._learner, self._training, self._progress = folder, learner, training, progress
+    def __init__(
+        self, folder: RunFolder, learner: Learner, objective: Any, training: HandConfig, progress: Progress, report: Report, ranks: Ranks
+    ) -> None:
+        self._folder, self._learner, self._objective = folder, learner, objective
+        self._training, self._progress = training, progress
         self._report, self._first = report, ranks.first
         self._every = max(1, training.steps // LOG_LINES)
         self._window: list[Fact] = []
@@ -142,6 +145,7 @@ class _Saving:
         """One step's fact. States are saved where a line of the log ends, so that resumed logs are equal too."""
         self._report(fact)
         self._window.append(fact)
+        self._end_epoch()
         if fact.step % self._every == 0 or fact.step == fact.steps:
             self._end_line()
             if time.monotonic() - self._saved >= self._training.save_seconds:
@@ -167,6 +171,20 @@ class _Saving:
         self._lines = []
         self._saved = time.monotonic()
 
+    def _end_epoch(self) -> None:
+        """Where an epoch has ended, or the run in the midst of one: the exact mean loss of all its predictions."""
+        progress, micro = self._progress, self._training.accumulate
+        (epoch, within), before = (self._objective.epoch_of(step * micro) for step in (progress.step, progress.step - 1))
+        if epoch == before[0] and progress.step < self._training.steps:
+            return
+        part = within / self._objective.steps_in_epoch(epoch) if epoch == before[0] else 0.0
+        mean, count = progress.epoch_nats / max(1, progress.epoch_count), progress.epoch_count
+        told = {"seconds": progress.seconds, "count": count, "epoch": epoch + part}
+        fact = Fact("epoch", progress.step, self._training.steps, progress.tokens, mean, **told)
+        self._report(fact)
+        self._lines.append(_line(fact))
+        progress.epoch_nats, progress.epoch_count = 0.0, 0
+
     def _end_line(self) -> None:
         if self._window:
             last = self._window[-1]
@@ -178,7 +196,7 @@ class _Saving:
 
 def _line(fact: Fact) -> dict[str, Any]:
     plain = asdict(fact)
-    for name in ("steps", "seconds_left", "message", "tokens_per_second"):
+    for name in ("steps", "seconds_left", "message", "tokens_per_second", *(() if fact.kind == "epoch" else ("count", "epoch"))):
         del plain[name]
     return plain
 
@@ -256,6 +274,7 @@ def _finish(order: Order, folder: RunFolder, learner: Learner, objective: Any, t
         "cpu_seconds": progress.cpu_seconds,
         "tokens_per_second": progress.tokens / max(1e-9, progress.seconds),
         "loss": losses[-1],
+        "epoch_losses": [line["loss"] for line in metrics if line["kind"] == "epoch"],
         "held_out_loss": held_out[-1] if held_out else None,
         "parameters": sum(p.numel() for p in learner.network.parameters()),
         "peak_memory_mib": peak_memory_mib(),

@@ -35,6 +35,8 @@ class Progress:
     tokens: int = 0
     seconds: float = 0.0
     cpu_seconds: float = 0.0  # of this process, all its threads; preparation is in all three
+    epoch_nats: float = 0.0  # the epoch's losses, added up over all its predictions so far
+    epoch_count: int = 0  # those predictions
 
 
 def train(learner: Learner, objective: Objective, config: HandConfig, steps: int, progress: Progress, ranks: Ranks) -> Iterator[Fact]:
@@ -53,7 +55,11 @@ def train(learner: Learner, objective: Objective, config: HandConfig, steps: int
         progress.cpu_seconds += time.process_time() - cpu
         speed = progress.tokens / progress.seconds
         left = (steps - progress.step) * progress.seconds / progress.step
-        yield Fact("step", progress.step, steps, progress.tokens, update.loss, rate, progress.seconds, speed, left, update.parts)
+        progress.epoch_nats += update.loss * update.count
+        progress.epoch_count += update.count
+        seen = {"loss": update.loss, "parts": update.parts, "count": update.count}
+        pace = {"seconds": progress.seconds, "tokens_per_second": speed, "seconds_left": left}
+        yield Fact("step", progress.step, steps, progress.tokens, rate=rate, **seen, **pace)
 
 
 def steps_for(config: HandConfig, objective: Objective, seconds_per_step: float | None, spent: float = 0.0) -> int:

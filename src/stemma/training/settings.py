@@ -61,7 +61,7 @@ BUDGETS = ("steps", "epochs", "tokens", "seconds")
 class Fact:
     """Something that happened in training."""
 
-    kind: Literal["step", "eval", "save", "note"]
+    kind: Literal["step", "epoch", "eval", "save", "note"]
     step: int  # updates made
     steps: int  # updates in all
     tokens: int = 0  # real tokens read so far
@@ -73,3 +73,5 @@ class Fact:
     parts: dict[str, float] = field(default_factory=dict)
     message: str = ""
     of: str = ""  # whose it is, where several train at once
+    count: int = 0  # predictions that `loss` is the mean of
+    epoch: float = 0.0  # passes over the text so far; a whole number where an epoch has ended
