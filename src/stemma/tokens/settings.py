@@ -33,6 +33,9 @@ class Config:
     lowercase: bool = False  # word, char, wordpiece (which then drops accents too), unigram
     min_count: Positive = 1  # a word (wordpiece, unigram: a character) seen less often is unknown
     words: Literal["auto", "rjieba", "given"] = "auto"  # what cuts Chinese words (word): given = spaces in the text
+    phrases: Natural = 0  # passes that join words which belong together, new_york (word, whitespace)
+    phrase_score: Literal["ratio", "npmi"] = "ratio"  # word2phrase's, or normalised pointwise mutual information
+    phrase_threshold: float = 100.0  # of the last pass; a ratio's is twice as high in the pass before. npmi: below 1
     train_characters: Natural = 10_000_000  # wordpiece, bpe, unigram learn from an even sample of at most this many; 0: all
 
     def __post_init__(self) -> None:
@@ -44,6 +47,13 @@ class Config:
             raise UsageError(f"tokenizer.lowercase = true with kind = {kind}", "text as it stands", "drop lowercase, or set kind = word")
         if self.words != "auto" and kind != "word":
             raise UsageError(f"tokenizer.words = {self.words} with kind = {kind}", "a kind made of words", "drop words, or set kind = word")
+        if self.phrases and kind not in ("word", "whitespace"):
+            raise UsageError(
+                f"tokenizer.phrases = {self.phrases} with kind = {kind}", "a kind made of words", "drop phrases, or set kind = word"
+            )
+        if self.phrases and self.phrase_score == "npmi" and not -1 <= self.phrase_threshold < 1:
+            wrong = f"tokenizer.phrase_threshold = {self.phrase_threshold:g} with phrase_score = npmi"
+            raise UsageError(wrong, "a value from -1 to 1", "set phrase_threshold = 0.5, for example")
         least = LEAST.get(kind, 4)
         if size < least and (size > 0 or kind in LEAST):
             raise UsageError(f"tokenizer.vocab_size = {size} with kind = {kind}", f"at least {least}", f"set vocab_size to {least} or more")

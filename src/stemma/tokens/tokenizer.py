@@ -2,7 +2,7 @@
 
 Kinds and their normal form, that is what `decode(encode(text))` gives back:
 
-- `word`: words and single symbols joined by spaces, none between Chinese words that a segmenter cut.
+- `word`: words and single symbols joined by spaces, none between Chinese words that a segmenter cut (phrases taken apart).
 - `whitespace`: the tokens between NUL, tab, line ends and spaces, joined by single spaces.
 - `char`: the text itself (but ▁, and what the vocabulary lacks, read as U+FFFD).
 - `wordpiece`: BERT's basic tokens joined by spaces, none between two Chinese characters.
@@ -22,7 +22,7 @@ import numpy as np
 
 from stemma.config import to_plain
 from stemma.errors import DataError
-from stemma.tokens import characters, words
+from stemma.tokens import characters, phrases, words
 from stemma.tokens.chinese import segmenter
 from stemma.tokens.files import write_whole
 from stemma.tokens.scripts import UNICODE_VERSION
@@ -132,6 +132,8 @@ class Tokenizer:
         own = {"config": to_plain(self.config), "unicode": UNICODE_VERSION}
         if self.kind == "word":
             own["segmenter"] = {"name": self._engine.words.name, "version": self._engine.words.version}
+        if self.config.phrases:
+            own["phrases"] = self._engine.as_json()
         return own
 
 
@@ -140,7 +142,7 @@ def train(texts: Iterator[str], config: Config) -> Tokenizer:
     if config.kind == "char":
         return Tokenizer(characters.learn(iter(texts), config))
     if config.kind in ("word", "whitespace"):
-        return Tokenizer(words.learn(iter(texts), config))
+        return Tokenizer((phrases if config.phrases else words).learn(iter(texts), config))
     from stemma.tokens import learning  # the `tokenizers` library takes a tenth of a second: only where pieces are learnt
 
     return Tokenizer(learning.learn(iter(texts), config))
@@ -155,6 +157,8 @@ def _engine(data: dict):
         if config.kind == "char":
             return characters.Characters(config, tokens)
         name = own.get("segmenter", {"name": "given"})["name"]
+        if config.phrases:
+            return phrases.from_json(config, tokens, segmenter(name), own["phrases"])
         return words.Words(config, tokens, segmenter(name))
     import tokenizers
 
