@@ -1,6 +1,7 @@
 """Phrases: word2phrase's scores and passes against its own loops in Python; nothing is lost by joining."""
 
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -32,12 +33,12 @@ def reference(lines: list[str], thresholds: list[float], discount: int) -> list[
     texts = [line.split() for line in lines]
     for threshold in thresholds:
         ones = Counter(word for text in texts for word in text)
-        twos = Counter(pair for text in texts for pair in zip(text, text[1:], strict=False))
+        twos = Counter(pair for text in texts for pair in pairwise(text))
         total = sum(ones.values())
         joined = []
         for text in texts:
             out, free = text[:1], True
-            for before, word in zip(text, text[1:], strict=False):
+            for before, word in pairwise(text):
                 able = free and min(ones[before], ones[word]) >= discount and "." not in (before, word)
                 score = (twos[before, word] - discount) / ones[before] / ones[word] * total if able else 0
                 free = score <= threshold
@@ -107,7 +108,7 @@ def test_npmi_finds_the_towns_and_no_chance_pairs() -> None:
     learnt = train(iter(corpus()), config(phrase_score="npmi", phrase_threshold=0.6))
     joined = {token for token in learnt.tokens if "_" in token}
     assert {"new_york_times", "los_angeles", "老_水手"} <= joined and not any("w" in token[0] for token in joined)
-    with pytest.raises(UsageError, match="phrase_threshold = 0.5"):
+    with pytest.raises(UsageError, match="set phrase_threshold"):
         config(phrase_score="npmi")
     with pytest.raises(UsageError, match="drop phrases"):
         Config(kind="bpe", phrases=1)
