@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from stemma.cli.answer import Answer, Printable
 from stemma.cli.progress import Progress, duration
-from stemma.cli.verb import Corpus, Flag, GenerationName, Repeated, RunPath, Settings, TomlFile, Verb
+from stemma.cli.verb import Corpus, EarlierRun, Flag, GenerationName, Repeated, RunPath, Settings, TomlFile, Verb
 from stemma.errors import UsageError
 from stemma.lineage.table import find
 
@@ -29,12 +29,13 @@ class Pretrain(Verb):
     generation: GenerationName  # a name that stemma lineage prints
     corpus: Corpus  # files, folders or globs; - is standard input
     out: Path  # the run folder
-    preset: str = "small"  # tiny, small or base
+    preset: str | None = None  # tiny, small or base; small if none is named
     config: TomlFile = None  # a TOML file of settings
     settings: Settings = ()  # one setting, as model.width=64; wins over preset and file
     dev: Repeated = ()  # held-out text; without it a share of the corpus is held out
     workers: int = 1  # processes that read; the result does not depend on it
     memory: float | None = None  # GiB that a generation which counts may hold; the rest goes to disk
+    continue_from: EarlierRun = None  # a finished run: its words keep their vectors, those of the new text are added (word2vec)
     dry_run: Flag = False  # tells sizes, memory, disk and expected time, and trains nothing
 
     def run(self) -> Printable:
@@ -43,7 +44,7 @@ class Pretrain(Verb):
             return self._planned()
         from stemma.training.pretrain import pretrain
 
-        asked = {name: getattr(self, name) for name in ("out", "preset", "config", "dev", "workers")}
+        asked = {name: getattr(self, name) for name in ("out", "preset", "config", "dev", "workers", "continue_from")}
         with Progress() as progress:
             folder = pretrain(self.generation, _kept(self.corpus, self.out), settings=self._asked(), progress=progress, **asked)
         return _pretrained(folder) if os.environ.get("RANK", "0") == "0" else _Nothing()
@@ -53,7 +54,7 @@ class Pretrain(Verb):
 
         if "-" in self.corpus:
             raise UsageError("--dry-run with standard input", "files, which can be read again", "keep the text in a file first")
-        asked = {name: getattr(self, name) for name in ("preset", "config", "workers")}
+        asked = {name: getattr(self, name) for name in ("preset", "config", "workers", "continue_from")}
         plan = rehearse(self.generation, self.corpus, settings=self._asked(), **asked)
         return Answer(plan, plan_lines(plan))
 

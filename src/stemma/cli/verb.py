@@ -17,8 +17,22 @@ Files = Annotated[Positional[tuple[str, ...]], arg(metavar="[FILE …]", help_be
 GenerationName = Annotated[Positional[str], arg(metavar="GENERATION")]
 Corpus = Annotated[Positional[tuple[str, ...]], arg(metavar="CORPUS …", help_behavior_hint="(required)")]
 TomlFile = Annotated[Path | None, arg(metavar="TOML", help_behavior_hint="(optional)")]
+EarlierRun = Annotated[Path | None, arg(metavar="RUN", help_behavior_hint="(optional)")]
 
-__all__ = ["Corpus", "Files", "Flag", "GenerationName", "Positional", "Repeated", "RunPath", "Settings", "Texts", "TomlFile", "Verb"]
+__all__ = [
+    "Corpus",
+    "EarlierRun",
+    "Files",
+    "Flag",
+    "GenerationName",
+    "Positional",
+    "Repeated",
+    "RunPath",
+    "Settings",
+    "Texts",
+    "TomlFile",
+    "Verb",
+]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,7 +24,7 @@ G rows of a word.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -82,6 +82,7 @@ class Word2Vec(nn.Module):
     """
 
     max_length: int | None = None  # any text fits
+    shaped_by = ("width", "output", "subwords", "shortest", "longest", "buckets")  # settings that a run going on from another keeps
     counts: Tensor  # (V,) of the corpus, specials zero
 
     def __init__(self, config: Config, tokens: "TokenFacts") -> None:
@@ -102,6 +103,26 @@ class Word2Vec(nn.Module):
         self._tree: HuffmanTree | None = None  # likewise
         self._hottest_negative = 0.0
         self._pace = blocks.Pace()
+
+    def take_over(self, arrays: Mapping[str, np.ndarray], tokens: "TokenFacts") -> None:
+        """Goes on from an earlier run's tables, whose words have the first ids here too.
+
+        They keep their vectors, and counts are summed; words that it lacked stay as they were drawn. The tree is built
+        anew from the summed counts, and its nodes, which mean other words now, begin at zero.
+        """
+        old = len(arrays["counts"])
+        self.counts[:old] += torch.tensor(arrays["counts"])
+        if self.config.subwords:
+            self._spell(tokens)
+        with torch.no_grad():
+            for name in ("input", "output"):
+                if name in arrays:
+                    getattr(self, name)[:old] = torch.tensor(arrays[name])
+            if self.config.subwords:
+                self.subwords[:old] = torch.tensor(arrays["subwords"][:old])
+                buckets, learnt = self.subwords[len(self.counts) :], torch.tensor(arrays["subwords"][old:])
+                seen = learnt.any(1)
+                buckets[seen] = learnt[seen]
 
     def descend(self, batch: dict[str, Tensor], rate: float, seed: int, threads: int = 1) -> Loss:
         """One pass of the kernel over the chunk, in place; gives its exact mean loss a prediction.
@@ -234,7 +255,7 @@ class Word2Vec(nn.Module):
         rows = self.subwords.detach()[len(self.counts) + torch.from_numpy(hashes).long()].numpy()
         return rows.mean(0) if rows.any() else None
 
-    def state_dict(self, *args: Any, **options: Any) -> dict[str, Any]:
+    def state_dict(self, *args: Any, **options: Any) -> dict[str, Any]:  # type: ignore[override]
         """As torch's; with subwords, the words' vectors are composed first."""
         self._compose()
         return super().state_dict(*args, **options)

@@ -21,7 +21,7 @@ from stemma.tokens.files import disk_budget, read_json, sync_folder, write_json
 from stemma.tokens.merge import merge
 from stemma.tokens.shards import SHARD, Pool, Shard, encode_shard, shards
 from stemma.tokens.store import HEADER, TokenStore, layout, read_header
-from stemma.tokens.tokenizer import Config, Tokenizer, train
+from stemma.tokens.tokenizer import Config, Tokenizer, grow, train
 from stemma.tokens.words import SAMPLE, Learner
 
 TOKENIZER, LEARNT, STORE = "tokenizer.json", "learnt.json", "store"
@@ -29,35 +29,40 @@ TOKENIZER, LEARNT, STORE = "tokenizer.json", "learnt.json", "store"
 Documents = Callable[[], Iterable[Document]]
 
 
-def learn_and_build(documents: Documents, config: Config, out: Path, fingerprint: str, workers: int = 1) -> tuple[Tokenizer, TokenStore]:
+def learn_and_build(
+    documents: Documents, config: Config, out: Path, fingerprint: str, workers: int = 1, earlier: Tokenizer | None = None
+) -> tuple[Tokenizer, TokenStore]:
     """The tokenizer and the token store of a corpus in the folder `out`, made where they are missing or stale.
 
     `documents()` starts the corpus anew; `fingerprint` says which corpus it is. What is there already for the
-    same corpus and config is opened, not made again, so that one store serves several objectives.
+    same corpus and config is opened, not made again, so that one store serves several objectives. An `earlier`
+    tokenizer is grown by the corpus; `fingerprint` must then tell of it too.
     """
-    if config.kind in ("word", "whitespace") and workers <= 1 and not _is_learnt(config, out, fingerprint):
+    numbered = config.kind in ("word", "whitespace") and not config.phrases and earlier is None
+    if numbered and workers <= 1 and not _is_learnt(config, out, fingerprint):
         return _learn_while_building(documents, config, out, fingerprint)
-    tokenizer = learn(documents, config, out, fingerprint)
+    tokenizer = learn(documents, config, out, fingerprint, earlier)
     return tokenizer, build_once(documents, tokenizer, out / STORE, fingerprint, workers)
 
 
-def learn(documents: Documents, config: Config, out: Path, fingerprint: str) -> Tokenizer:
+def learn(documents: Documents, config: Config, out: Path, fingerprint: str, earlier: Tokenizer | None = None) -> Tokenizer:
     """The tokenizer of a corpus in `out/tokenizer.json`, learnt where it is missing or stale."""
     if _is_learnt(config, out, fingerprint):
         return Tokenizer.load(out / TOKENIZER)
-    tokenizer = train((sentence for document in documents() for sentence in document.sentences), config)
-    return _kept(tokenizer, out, fingerprint)
+    texts = (sentence for document in documents() for sentence in document.sentences)
+    tokenizer = grow(earlier, texts, config) if earlier else train(texts, config)
+    return _kept(tokenizer, config, out, fingerprint)
 
 
 def _is_learnt(config: Config, out: Path, fingerprint: str) -> bool:
     return (out / TOKENIZER).is_file() and read_json(out / LEARNT) == {"config": to_plain(config), "fingerprint": fingerprint}
 
 
-def _kept(tokenizer: Tokenizer, out: Path, fingerprint: str) -> Tokenizer:
+def _kept(tokenizer: Tokenizer, config: Config, out: Path, fingerprint: str) -> Tokenizer:
     """The tokenizer, written to `out` with what it was learnt from."""
     (out / LEARNT).unlink(missing_ok=True)
     tokenizer.save(out / TOKENIZER)
-    write_json(out / LEARNT, {"config": to_plain(tokenizer.config), "fingerprint": fingerprint})
+    write_json(out / LEARNT, {"config": to_plain(config), "fingerprint": fingerprint})
     return tokenizer
 
 
@@ -72,7 +77,7 @@ def _learn_while_building(documents: Documents, config: Config, out: Path, finge
     with _aside(store) as aside:
         done = [encode_shard(shard, learner, aside) for shard in shards(chain(head, stream))]
         engine, ids = learner.finish()
-        tokenizer = _kept(Tokenizer(engine), out, fingerprint)
+        tokenizer = _kept(Tokenizer(engine), config, out, fingerprint)
         merge(done, tokenizer, aside, fingerprint, ids)
     return tokenizer, TokenStore.open(store)
 

@@ -14,7 +14,7 @@ A *unit* is a word or a phrase. U units; words come first, then phrases in the o
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from itertools import chain
+from itertools import chain, zip_longest
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -24,7 +24,7 @@ from stemma.tokens import words
 from stemma.tokens.chinese import Segmenter
 from stemma.tokens.sample import batches
 from stemma.tokens.settings import SPECIALS, Config
-from stemma.tokens.words import Words
+from stemma.tokens.words import Words, room_for_more
 
 ROOM = 1 << 24  # pairs held at a time while they are counted; more are counted in several readings
 CHUNK = 1 << 20  # units read at a time
@@ -54,6 +54,22 @@ class Phrases:
         for unit in range(len(base.tokens), len(names)):
             whole.append(whole[parts[unit][0]] + whole[parts[unit][1]])
         self._words = {known[name]: whole[unit] for unit, name in enumerate(names) if name in known}
+
+    def grown(self, newer: "Phrases") -> "Phrases":
+        """These words and phrases with their ids, then those of `newer` that are not among them; the pairs of both are joined."""
+        base = Words(self.base.config, list(dict.fromkeys([*self.base.tokens, *newer.base.tokens])), self.words)
+        number = {name: unit for unit, name in enumerate(base.tokens)}
+        joins: Joins = []
+        for old, new in zip_longest(_named(self), _named(newer), fillvalue=[]):
+            joins.append([])
+            for pair in dict.fromkeys([*old, *new]):
+                name = "_".join(pair)
+                if name not in number:
+                    joins[-1].append((number[pair[0]], number[pair[1]]))
+                    number[name] = len(number)
+        known = set(self.tokens)
+        more = [token for token in newer.tokens if token not in known]
+        return Phrases(self.config, [*self.tokens, *more[: room_for_more(self.config, len(self.tokens))]], base, joins)
 
     def encode_flat(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         """The ids of all texts one after the other, and how many each text has."""
@@ -238,6 +254,12 @@ def _spelt(tokens: Sequence[str], joins: Joins) -> tuple[list[str], dict[int, tu
         parts[len(names)] = (first, second)
         names.append(f"{names[first]}_{names[second]}")
     return names, parts
+
+
+def _named(phrases: Phrases) -> list[list[tuple[str, str]]]:
+    """Each pass's pairs as they are written."""
+    names, _ = _spelt(phrases.base.tokens, phrases.joins)
+    return [[(names[first], names[second]) for first, second in found] for found in phrases.joins]
 
 
 def _spooled(texts: Iterable[str], path: Path) -> Iterator[str]:

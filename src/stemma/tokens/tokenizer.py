@@ -15,20 +15,21 @@ All but the last three are lower-cased first where the config says so; what the 
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
 from stemma.config import to_plain
-from stemma.errors import DataError
+from stemma.errors import DataError, UsageError
 from stemma.tokens import characters, phrases, words
 from stemma.tokens.chinese import segmenter
 from stemma.tokens.files import write_whole
 from stemma.tokens.scripts import UNICODE_VERSION
 from stemma.tokens.settings import SPECIALS, Config, TokenFacts, special_ids
 
-__all__ = ["Config", "TokenFacts", "Tokenizer", "train"]
+__all__ = ["Config", "TokenFacts", "Tokenizer", "grow", "train"]
 
 VISIBLE = ("unk", "mask")  # specials that decoding shows
 LISTED = ("word", "whitespace", "char")  # kinds that are a list of tokens, which we look up ourselves
@@ -135,6 +136,21 @@ class Tokenizer:
         if self.config.phrases:
             own["phrases"] = self._engine.as_json()
         return own
+
+
+def grow(earlier: Tokenizer, texts: Iterator[str], config: Config) -> Tokenizer:
+    """The earlier tokenizer with what the texts add: its tokens keep their ids, new words (and phrases) come after them.
+
+    Only words can be added; pieces and characters stay as they are. Both must cut text alike: UsageError otherwise.
+    """
+    for key in ("kind", "lowercase", "words", "phrases"):
+        was, now = getattr(earlier.config, key), getattr(config, key)
+        if was != now:
+            raise UsageError(f"tokenizer.{key} = {now}, but {was} in the run to go on from", "the same in both", f"drop tokenizer.{key}")
+    if config.kind not in ("word", "whitespace"):
+        return earlier
+    same_cut = replace(config, words=earlier._engine.words.name) if config.kind == "word" else config
+    return Tokenizer(earlier._engine.grown(train(texts, same_cut)._engine))
 
 
 def train(texts: Iterator[str], config: Config) -> Tokenizer:

@@ -40,6 +40,12 @@ class Words:
         ends = np.cumsum([0, *map(len, known)], dtype=np.int64)
         self._table.add(np.frombuffer(b"".join(known), np.uint8), ends[:-1], ends[1:])
 
+    def grown(self, newer: "Words") -> "Words":
+        """These words with their ids, then those of `newer` that are not among them, as many as the config has room for."""
+        old = set(self.tokens)
+        new = [token for token in newer.tokens if token not in old]
+        return Words(self.config, [*self.tokens, *new[: room_for_more(self.config, len(self.tokens))]], self.words)
+
     def encode_flat(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         """The ids of all texts one after the other, and how many each text has."""
         numbers, lengths = self._table.number_texts(*_bytes(texts, self.config, self.words))
@@ -139,6 +145,11 @@ class Learner:
         ids = np.zeros(self._table.size, dtype=np.uint32)
         ids[order] = np.arange(len(tokens) - len(order), len(tokens))
         return Words(self._config, tokens, self._words), ids
+
+
+def room_for_more(config: Config, tokens: int) -> int | None:
+    """How many tokens may still be added; None: any number."""
+    return max(0, config.vocab_size - tokens) if config.vocab_size else None
 
 
 def learn(texts: Iterator[str], config: Config) -> Words:

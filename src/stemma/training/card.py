@@ -21,6 +21,7 @@ def write_card(
         f"{', '.join(identity['corpus'])}: {characters['documents']:,} documents, {characters['sentences']:,} sentences,",
         f"{used}; the others, itemised: {_items(characters['rejected'])}.",
         f"Tokens: {_items(ledger['tokens'])}.",
+        *_continued(identity),
         "",
         "## How long, how good",
         "",
@@ -50,6 +51,13 @@ def write_card(
 
 
 _USES = {"embed": ['run.embed(["a sentence", "another"])  # one row each'], "score": ['run.score(["a sentence"])  # nats and tokens']}
+
+
+def _continued(identity: Mapping[str, Any]) -> list[str]:
+    if "continued" not in identity:
+        return []
+    told = f"Continued from the run {identity['continued']['run']}: its words kept their ids and began with its vectors; words that it"
+    return ["", f"{told} lacked were added, and its counts and those of this text are summed."]
 
 
 def _items(values: Mapping[str, Any]) -> str:

@@ -19,6 +19,7 @@ from stemma.errors import Interrupted
 from stemma.layers.attention import fitting_path
 from stemma.layers.memory import keep_freed_memory
 from stemma.objectives.batch import seed_for
+from stemma.tokens.tokenizer import Tokenizer
 from stemma.training.card import write_card
 from stemma.training.ingest import Ingested
 from stemma.training.learners import Backprop, ByHand, Learner, NotFinite
@@ -179,8 +180,8 @@ class _Saving:
             return
         part = within / self._objective.steps_in_epoch(epoch) if epoch == before[0] else 0.0
         mean, count = progress.epoch_nats / max(1, progress.epoch_count), progress.epoch_count
-        told = {"seconds": progress.seconds, "count": count, "epoch": epoch + part}
-        fact = Fact("epoch", progress.step, self._training.steps, progress.tokens, mean, **told)
+        place = (progress.step, self._training.steps, progress.tokens)
+        fact = Fact("epoch", *place, mean, seconds=progress.seconds, count=count, epoch=epoch + part)
         self._report(fact)
         self._lines.append(_line(fact))
         progress.epoch_nats, progress.epoch_count = 0.0, 0
@@ -218,7 +219,10 @@ def make_objective(order: Order, store: Any, text: Ingested) -> Any:
 
 def _learner(order: Order, model: Any, training: HandConfig, text: Ingested, ranks: Ranks) -> Learner:
     torch.manual_seed(seed_for(training.seed, "init"))
-    network = order.row.load_network()(model, text.tokenizer.facts(text.train.counts))
+    facts = text.tokenizer.facts(text.train.counts)
+    network = order.row.load_network()(model, facts)
+    if order.earlier:
+        network.take_over(order.earlier.tensors(), facts)
     if not isinstance(training, Config):
         return ByHand(network, training.threads or torch.get_num_threads(), ranks)
     return Backprop(network, training, choose_device(training.device, ranks.local), training.precision, ranks)
@@ -278,6 +282,7 @@ def _finish(order: Order, folder: RunFolder, learner: Learner, objective: Any, t
         "held_out_loss": held_out[-1] if held_out else None,
         "parameters": sum(p.numel() for p in learner.network.parameters()),
         "peak_memory_mib": peak_memory_mib(),
+        "tokens_added": text.tokenizer.vocab_size - Tokenizer.load(order.earlier.tokenizer_path).vocab_size if order.earlier else None,
     }
     folder.append_metrics([done])
     card = write_card(order.row.title, order.row.paper, folder.config, done, ledger, order.row.abilities)

@@ -64,9 +64,11 @@ class Ingested:
     ledger: dict[str, Any]
 
 
-def ingest(source: Source, tokenizer: tokens_tokenizer.Config, root: Path, note: Callable[[str], None]) -> Ingested:
-    """The tokenizer and the stores of the source under `root`, made now or found from an earlier run."""
-    identity = {**source.identity(), "tokenizer": to_plain(tokenizer)}
+def ingest(
+    source: Source, tokenizer: tokens_tokenizer.Config, root: Path, note: Callable[[str], None], earlier: Tokenizer | None = None
+) -> Ingested:
+    """The tokenizer and the stores of the source under `root`, made now or found from an earlier run; `earlier` is grown by it."""
+    identity = {**source.identity(), "tokenizer": to_plain(tokenizer), **({"earlier": earlier.fingerprint} if earlier else {})}
     key = hashlib.blake2b(json.dumps(identity, sort_keys=True).encode(), digest_size=8).hexdigest()
     home = root / f"{tokenizer.kind}-{key}"
     with _new_folders(home), _alone(home / ".lock"):
@@ -74,7 +76,7 @@ def ingest(source: Source, tokenizer: tokens_tokenizer.Config, root: Path, note:
         if not ledger.exists():
             note(f"reading {', '.join(source.paths)} into {tokenizer.kind} tokens")
         reading = _Reading(source)
-        learned, train = learn_and_build(reading.train, tokenizer, home, key, source.workers)
+        learned, train = learn_and_build(reading.train, tokenizer, home, key, source.workers, earlier)
         dev = build_once(partial(source.documents, "dev", Ledger()), learned, home / "dev", key, source.workers) if source.has_dev else None
         if not ledger.exists():
             write_json(ledger, reading.ledger())

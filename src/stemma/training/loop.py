@@ -57,9 +57,8 @@ def train(learner: Learner, objective: Objective, config: HandConfig, steps: int
         left = (steps - progress.step) * progress.seconds / progress.step
         progress.epoch_nats += update.loss * update.count
         progress.epoch_count += update.count
-        seen = {"loss": update.loss, "parts": update.parts, "count": update.count}
-        pace = {"seconds": progress.seconds, "tokens_per_second": speed, "seconds_left": left}
-        yield Fact("step", progress.step, steps, progress.tokens, rate=rate, **seen, **pace)
+        pace = (progress.seconds, speed, left)
+        yield Fact("step", progress.step, steps, progress.tokens, update.loss, rate, *pace, update.parts, count=update.count)
 
 
 def steps_for(config: HandConfig, objective: Objective, seconds_per_step: float | None, spent: float = 0.0) -> int:

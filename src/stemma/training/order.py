@@ -11,6 +11,7 @@ from stemma.corpus import read as corpus_read
 from stemma.errors import UsageError
 from stemma.lineage.table import Generation, find
 from stemma.tokens import tokenizer as tokens_tokenizer
+from stemma.tokens.tokenizer import Tokenizer
 from stemma.training.ingest import Ingested, Source, ingest
 from stemma.training.settings import BUDGETS, Config, CountConfig, Fact, HandConfig
 
@@ -24,6 +25,7 @@ class Order:
     row: Generation
     source: Source
     sections: Mapping[str, Any]
+    earlier: RunFolder | None = None  # the finished run that this one goes on from
 
     def identity(self) -> dict[str, Any]:
         """What must be the same for a run to go on: all that its result depends on."""
@@ -35,6 +37,11 @@ class Order:
             "dev": list(self.source.dev),
             **self.source.identity(),
             "asked": asked,
+            **(
+                {"continued": {"run": str(self.earlier.path), **self.earlier.manifest["files"]["model.safetensors"]}}
+                if self.earlier
+                else {}
+            ),
         }
 
     def config(self, **settled: Any) -> dict[str, Any]:
@@ -46,24 +53,25 @@ def make_order(
     generation: str,
     corpus: str | Path | Sequence[str | Path],
     *,
-    preset: str,
+    preset: str | None,
     config: str | Path | None,
     settings: Sequence[str],
     dev: str | Path | Sequence[str | Path],
     workers: int,
+    continue_from: str | Path | None = None,
 ) -> Order:
     """The order that the arguments of `pretrain` spell, with every setting checked."""
     row = find(generation)
-    presets = row.presets()
-    if preset not in presets:
-        raise UsageError(f"{generation} has no preset {preset!r}", f"one of {', '.join(presets)}", "choose one of these")
+    earlier = _earlier(row, Path(continue_from), preset) if continue_from else None
     asked = [(str(config), read_toml(Path(config)))] if config else []
     asked.append(("--set", parse_settings(settings)))
-    base: dict[str, Any] = {**presets[preset], "tokenizer": {"kind": row.tokenizer, **presets[preset].get("tokenizer", {})}}
-    if _kind(base, asked) == "whitespace":
+    where, base = (f"run {earlier.path}", earlier.config["identity"]["asked"]) if earlier else _preset(row, preset or "small")
+    if not earlier and _kind(base, asked) == "whitespace":
         base = _spaced(base, row)
     sections = {"corpus": corpus_read.Config, "tokenizer": tokens_tokenizer.Config, **row.sections(), "training": training_config(row)}
-    resolved = resolve(sections, (f"preset {preset}", _without_rival_budgets(base, asked)), *asked)
+    resolved = resolve(sections, (where, _without_rival_budgets(base, asked)), *asked)
+    if earlier:
+        _check_same_shape(row, earlier, resolved["model"])
     training = resolved["training"]
     if row.learns == "descend":
         given = [name for name in BUDGETS if getattr(training, name)]
@@ -80,7 +88,7 @@ def make_order(
                 "set training.epochs; how much of the text is read is objective.tokens",
             )
     source = Source(_paths(corpus), _paths(dev), resolved["corpus"], training.held_out, training.seed, workers)
-    return Order(row, source, resolved)
+    return Order(row, source, resolved, earlier)
 
 
 def training_config(row: Generation) -> type:
@@ -95,7 +103,38 @@ def take_up(order: Order, path: Path, root: Path, report: Report) -> tuple[RunFo
     folder = RunFolder.resume(path, order.identity())
     if folder and folder.finished:
         return folder, None
-    return folder, ingest(order.source, order.sections["tokenizer"], root, lambda text: report(Fact("note", 0, 0, message=text)))
+    earlier = Tokenizer.load(order.earlier.tokenizer_path) if order.earlier else None
+    return folder, ingest(order.source, order.sections["tokenizer"], root, lambda text: report(Fact("note", 0, 0, message=text)), earlier)
+
+
+def _preset(row: Generation, name: str) -> tuple[str, dict[str, Any]]:
+    presets = row.presets()
+    if name not in presets:
+        raise UsageError(f"{row.name} has no preset {name!r}", f"one of {', '.join(presets)}", "choose one of these")
+    return f"preset {name}", {**presets[name], "tokenizer": {"kind": row.tokenizer, **presets[name].get("tokenizer", {})}}
+
+
+def _earlier(row: Generation, path: Path, preset: str | None) -> RunFolder:
+    """The finished run to go on from; only networks with `take_over` can, and its settings are the preset."""
+    if preset:
+        raise UsageError(f"preset {preset} with a run to go on from", "that run's own settings, and --set for others", "drop the preset")
+    if row.learns == "count" or not hasattr(row.load_network(), "take_over"):
+        raise UsageError(f"{row.name} cannot go on from a finished run on new text", "a generation that can", "pre-train on both texts")
+    folder = RunFolder.open(path)
+    name = folder.config["identity"]["generation"]
+    if name != row.name or not folder.finished:
+        wrong = f"{path} is a run of {name}" if name != row.name else f"{path} is not finished"
+        raise UsageError(wrong, f"a finished run of {row.name}", "name another run, or finish that one first")
+    return folder
+
+
+def _check_same_shape(row: Generation, earlier: RunFolder, model: Any) -> None:
+    """What was learnt must fit: the network names the settings that may not change."""
+    before, after = earlier.config["sections"]["model"], to_plain(model)
+    for key in row.load_network().shaped_by:
+        if before[key] != after[key]:
+            wrong = f"model.{key} = {after[key]}, but {before[key]} in {earlier.path}"
+            raise UsageError(wrong, "the same, so that its vectors fit", f"drop model.{key}")
 
 
 def _kind(base: Mapping[str, Any], asked: Sequence[tuple[str, Mapping[str, Any]]]) -> Any:

@@ -58,16 +58,24 @@ class _Sample:
 
 
 def rehearse(
-    generation: str, corpus: Sequence[str | Path], *, preset: str, config: Path | None, settings: Sequence[str], workers: int = 1
+    generation: str,
+    corpus: Sequence[str | Path],
+    *,
+    preset: str | None,
+    config: Path | None,
+    settings: Sequence[str],
+    workers: int = 1,
+    continue_from: Path | None = None,
 ) -> Plan:
     """The plan of the run that `pretrain` would make with the same arguments. Everything is written aside and removed."""
-    order = make_order(generation, corpus, preset=preset, config=config, settings=settings, dev=(), workers=workers)
+    from_run: dict[str, Any] = {"preset": preset, "config": config, "continue_from": continue_from}
+    order = make_order(generation, corpus, settings=settings, dev=(), workers=workers, **from_run)
     with TemporaryDirectory(prefix="stemma-") as folder:
         sample = _take_sample(order, Path(folder) / "sample.txt")
         facts: list[Fact] = []
         began, before_mib = time.perf_counter(), peak_memory_mib()
-        asked: dict[str, Any] = {"preset": preset, "config": config, "settings": [*settings, *_for_a_sample(order)]}
-        run = pretrain(generation, sample.path, out=Path(folder) / "run", progress=facts.append, **asked)
+        asked = [*settings, *_for_a_sample(order)]
+        run = pretrain(generation, sample.path, out=Path(folder) / "run", settings=asked, progress=facts.append, **from_run)
         return _reckoned(order, sample, run, facts, time.perf_counter() - began, before_mib)
 
 

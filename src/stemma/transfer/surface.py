@@ -20,21 +20,23 @@ def pretrain(
     corpus: str | Path | Sequence[str | Path],
     *,
     out: str | Path,
-    preset: str = "small",
+    preset: str | None = None,
     config: str | Path | None = None,
     settings: Sequence[str] = (),
     dev: str | Path | Sequence[str | Path] = (),
     workers: int = 1,
+    continue_from: str | Path | None = None,
     progress: Report | None = None,
 ) -> Run:
     """The run of `generation` pre-trained on `corpus`, in the folder `out`, ready for use.
 
     The same call again goes on where a killed one was. `config` is a TOML file and `settings` are
     `section.key=value` texts; both win over the preset, the settings over the file. `dev` is held-out
-    text; without it a share of the corpus is held out.
+    text; without it a share of the corpus is held out. The preset is `small` unless another is named, or the settings of
+    the finished run to `continue_from`, whose words keep their vectors (word2vec).
     """
-    asked: dict[str, Any] = {"preset": preset, "config": config, "settings": settings, "dev": dev, "workers": workers, "progress": progress}
-    return Run.open(_pretrain(generation, corpus, out=out, **asked).path)
+    asked: dict[str, Any] = {"preset": preset, "config": config, "settings": settings, "dev": dev, "workers": workers}
+    return Run.open(_pretrain(generation, corpus, out=out, continue_from=continue_from, progress=progress, **asked).path)
 
 
 def load(path: str | Path) -> Run | Classifier:

@@ -1,0 +1,110 @@
+"""Going on from a finished run on new text: old words keep ids and vectors, new ones come after them."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from stemma.checkpoint import RunFolder, map_tensors
+from stemma.errors import RunError, UsageError
+from stemma.lineage.run import Run
+from stemma.training.pretrain import pretrain
+from stemma.training.rehearse import rehearse
+
+SMALL = ["corpus.format=sentences", "tokenizer.min_count=2", "training.threads=1", "training.epochs=2", "training.held_out=0"]
+OLD = ["The old sailor sat in the rain", "a story of the sea is a story of New York"] * 30
+NEW = ["The old whale swam in the sea", "老水手 坐 在 雨 里", "a whale of New York once"] * 20 + ["unique"]
+
+
+@pytest.fixture
+def texts(tmp_path: Path) -> tuple[Path, Path]:
+    paths = tmp_path / "old.txt", tmp_path / "new.txt"
+    for path, lines in zip(paths, (OLD, NEW), strict=True):
+        path.write_text("\n".join(lines), encoding="utf-8")
+    return paths
+
+
+def weights(folder: RunFolder) -> dict[str, np.ndarray]:
+    return map_tensors(folder.path / "model.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("more", "wanted"),
+    [
+        ([], {"whale", "swam", "once", "水手"}),
+        (["model.architecture=cbow", "model.output=both"], {"whale"}),
+        (["model.subwords=true", "model.buckets=3000"], {"whale"}),
+        (["tokenizer.phrases=1", "tokenizer.phrase_threshold=5"], {"a_whale"}),
+    ],
+)
+def test_old_words_keep_ids_and_vectors_and_new_ones_are_added(
+    texts: tuple[Path, Path], tmp_path: Path, more: list[str], wanted: set[str]
+) -> None:
+    old, new = texts
+    first = pretrain("word2vec", old, out=tmp_path / "first", preset="tiny", settings=[*SMALL, *more])
+    still = ["training.rate=1e-30"]  # so small that nothing moves: what stands there is what was taken over
+    second = pretrain("word2vec", new, out=tmp_path / "second", settings=still, continue_from=first.path)
+    before, after = Run.open(first.path), Run.open(second.path)
+    known = before.tokenizer.vocab_size
+    assert after.tokenizer.tokens[:known] == before.tokenizer.tokens
+    added = set(after.tokenizer.tokens[known:])
+    assert wanted <= added and "unique" not in added and not added & set(before.tokenizer.tokens)
+    a, b = weights(first), weights(second)
+    for name in a.keys() & {"input", "output", "subwords"}:
+        np.testing.assert_allclose(b[name][:known], a[name][:known], atol=1e-7)
+    assert b["input"][[after.tokenizer.id(word) for word in wanted]].any(1).all()
+    own = np.bincount(np.concatenate(after.tokenizer.encode_batch(NEW)), minlength=after.tokenizer.vocab_size)
+    own[:3] = 0
+    own[:known] += a["counts"]
+    assert np.array_equal(b["counts"], own)
+    if "subwords" in a:
+        trained = a["subwords"][known:].any(1)
+        np.testing.assert_allclose(b["subwords"][len(b["counts"]) :][trained], a["subwords"][known:][trained], atol=1e-7)
+    told = after.config["model"], after.config["tokenizer"]
+    assert told == (before.config["model"], before.config["tokenizer"])  # the earlier run's settings, not a preset's
+    card = (second.path / "README.md").read_text(encoding="utf-8")
+    assert f"Continued from the run {first.path}" in card and f"| tokens added | {len(added)} |" in card
+
+
+def test_it_learns_from_the_new_text_and_a_killed_one_goes_on(texts: tuple[Path, Path], tmp_path: Path) -> None:
+    old, new = texts
+    first = pretrain("word2vec", old, out=tmp_path / "first", preset="tiny", settings=SMALL)
+    settings = ["training.save_seconds=1e-6", "training.batch_tokens=60"]
+    whole = pretrain("word2vec", new, out=tmp_path / "whole", settings=settings, continue_from=first.path)
+
+    class Killed(BaseException):
+        pass
+
+    def kill(fact) -> None:
+        if fact.kind == "step" and fact.step == 3:
+            raise Killed
+
+    with pytest.raises(Killed):
+        pretrain("word2vec", new, out=tmp_path / "killed", settings=settings, continue_from=first.path, progress=kill)
+    again = pretrain("word2vec", new, out=tmp_path / "killed", settings=settings, continue_from=first.path)
+    assert all(np.array_equal(weights(whole)[name], weights(again)[name]) for name in weights(whole))
+    sailor, whale = (Run.open(whole.path).tokenizer.id(word) for word in ("sailor", "whale"))
+    assert not np.array_equal(weights(whole)["output"][whale], 0 * weights(whole)["output"][whale])
+    assert np.array_equal(weights(whole)["input"][sailor], weights(first)["input"][sailor])  # the new text has no sailor
+    with pytest.raises(RunError, match="another --out"):  # another run to go on from is another run
+        pretrain("word2vec", new, out=tmp_path / "killed", settings=settings, continue_from=whole.path)
+    plan = rehearse("word2vec", [new], preset=None, config=None, settings=(), continue_from=first.path)
+    assert plan.vocab_size == Run.open(whole.path).tokenizer.vocab_size
+
+
+def test_what_cannot_go_on_is_told(texts: tuple[Path, Path], tmp_path: Path) -> None:
+    old, new = texts
+    first = pretrain("word2vec", old, out=tmp_path / "first", preset="tiny", settings=SMALL)
+    counted = pretrain("ngram", old, out=tmp_path / "ngram", preset="tiny")
+    refused = [
+        ("gpt", first.path, {}, "gpt cannot go on"),
+        ("ngram", counted.path, {}, "ngram cannot go on"),
+        ("word2vec", counted.path, {}, "is a run of ngram"),
+        ("word2vec", first.path, {"preset": "tiny"}, "drop the preset"),
+        ("word2vec", first.path, {"settings": ["model.width=50"]}, "drop model.width"),
+        ("word2vec", first.path, {"settings": ["tokenizer.lowercase=false"]}, "drop tokenizer.lowercase"),
+    ]
+    for generation, run, options, told in refused:
+        with pytest.raises(UsageError, match=told):
+            pretrain(generation, new, out=tmp_path / "second", continue_from=run, **options)
+    assert not (tmp_path / "second").exists()
