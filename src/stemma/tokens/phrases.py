@@ -17,6 +17,7 @@ from dataclasses import replace
 from itertools import chain, zip_longest
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import cast
 
 import numpy as np
 
@@ -59,8 +60,8 @@ class Phrases:
         """These words and phrases with their ids, then those of `newer` that are not among them; the pairs of both are joined."""
         base = Words(self.base.config, list(dict.fromkeys([*self.base.tokens, *newer.base.tokens])), self.words)
         number = {name: unit for unit, name in enumerate(base.tokens)}
-        joins: Joins = []
-        for old, new in zip_longest(_named(self), _named(newer), fillvalue=[]):
+        joins, none = cast(Joins, []), cast(list[tuple[str, str]], [])
+        for old, new in zip_longest(_named(self), _named(newer), fillvalue=none):
             joins.append([])
             for pair in dict.fromkeys([*old, *new]):
                 name = "_".join(pair)
