@@ -125,12 +125,15 @@ def _earlier(row: Generation, path: Path, preset: str | None) -> RunFolder:
     if name != row.name or not folder.finished:
         wrong = f"{path} is a run of {name}" if name != row.name else f"{path} is not finished"
         raise UsageError(wrong, f"a finished run of {row.name}", "name another run, or finish that one first")
+    if "asked" not in folder.config["identity"]:
+        raise UsageError(f"{path} was made from a file of vectors", "a run made by stemma pretrain", "pre-train on both texts")
     return folder
 
 
 def _check_same_shape(row: Generation, earlier: RunFolder, model: Any) -> None:
     """What was learnt must fit: the network names the settings that may not change."""
-    before, after = earlier.config["sections"]["model"], to_plain(model)
+    told = (str(earlier.path), {"model": earlier.config["sections"]["model"]})  # of an older version, perhaps: defaults fill it
+    before, after = to_plain(resolve({"model": type(model)}, told)["model"]), to_plain(model)
     for key in row.load_network().shaped_by:
         if before[key] != after[key]:
             wrong = f"model.{key} = {after[key]}, but {before[key]} in {earlier.path}"
