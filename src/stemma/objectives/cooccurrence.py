@@ -123,6 +123,10 @@ class Cooccurrence:
         """One: an iteration over all of X."""
         return 1
 
+    def epoch_of(self, step: int) -> tuple[int, int]:
+        """(epoch, step within it), both from 0."""
+        return step, 0
+
     def batch(self, step: int, rank: int = 0, ranks: int = 1) -> Batch:
         """All of X, whatever the step."""
         assert self._batch is not None, "prepare comes first"
