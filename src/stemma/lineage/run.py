@@ -1,7 +1,7 @@
 """A trained run, opened: its tokenizer, its network, and what its generation can do with text."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain, pairwise
