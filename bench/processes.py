@@ -18,7 +18,10 @@ class Cost:
 
 
 def cost(command: Sequence[str], out: IO | None = None) -> Cost:
-    """Runs the command on one thread, its output to `out`; one that fails ends the measuring with what it said."""
+    """Runs the command on one thread, its output to `out`; one that fails ends the measuring with what it said.
+
+    Its peak of memory begins with what this process holds: measure memory from a small one.
+    """
     with tempfile.TemporaryFile() as told:
         process = Popen(command, stdout=out or told, stderr=told, env={**os.environ, "OMP_NUM_THREADS": "1"})
         _, status, usage = os.wait4(process.pid, 0)

@@ -5,7 +5,6 @@ timed when they stand on the PATH; else what is known of them stands in a note, 
 the C program alone (`kernel = "exact"`, float64, entry by entry in random order).
 """
 
-import re
 import resource
 import shutil
 import statistics
@@ -25,6 +24,7 @@ import torch
 from stemma.lineage.glove import Config, GloVe
 from stemma.objectives.cooccurrence import Config as Counting
 from stemma.objectives.cooccurrence import Cooccurrence
+from stemma.training.memory import peak_memory_mib
 from texts import sentences
 
 SPECIALS = {"unk": 0, "bos": 1, "eos": 2}
@@ -76,18 +76,12 @@ def train(corpus: Any, kernel: Any, iterations: int, folder: Path, memory: float
     }
 
 
-def peak_mib() -> float:
-    """The most memory this process has held; the figure of getrusage would begin with its parent's."""
-    status = Path("/proc/self/status").read_text(encoding="utf-8")
-    return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) / 2**10  # type: ignore[index]
-
-
 def peak_under(corpus: Any, memory: float, folder: Path, answer: Any) -> None:
     """Sends the most memory (MiB) this process held before counting and after it."""
     facts: Any = SimpleNamespace(vocab_size=len(corpus.counts), specials=SPECIALS, counts=corpus.counts)
-    before = peak_mib()
+    before = peak_memory_mib()
     preparation = Cooccurrence(corpus, facts, Counting(window=10, memory=memory), seed=0).prepare(folder, 1, lambda _: None)
-    answer.send((before, peak_mib(), preparation.cpu_seconds))
+    answer.send((before, peak_memory_mib(), preparation.cpu_seconds))
 
 
 def peaks(corpus: SimpleNamespace, folder: Path) -> dict[str, dict[str, float]]:

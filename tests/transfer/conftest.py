@@ -9,6 +9,7 @@ import torch
 from stemma.corpus.task import Example
 from stemma.lineage.run import Run
 from stemma.lineage.table import find
+from stemma.objectives.spool import Room
 from stemma.tokens.tokenizer import Config as TokenizerConfig
 from stemma.tokens.tokenizer import train as train_tokenizer
 from stemma.training.count import count
@@ -54,7 +55,8 @@ def counted(row, tokenizer):
     ids = np.concatenate(texts).astype(np.uint32)
     store = SimpleNamespace(ids=ids, sentence_starts=starts, counts=np.bincount(ids, minlength=tokenizer.vocab_size))
     sections = row.sections()
-    return count(row, store, tokenizer.facts(store.counts), {"model": sections["model"](order=3), "objective": sections["objective"]()})
+    config = {"model": sections["model"](order=3), "objective": sections["objective"]()}
+    return count(row, store, tokenizer.facts(store.counts), config, Room(2**30))
 
 
 @pytest.fixture(scope="session")

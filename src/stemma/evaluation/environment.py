@@ -3,15 +3,14 @@
 import contextlib
 import os
 import platform
-import resource
 import subprocess
-import sys
 import time
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Self
 
 import stemma
+from stemma.training.memory import peak_memory_mib
 
 
 def environment() -> dict[str, Any]:
@@ -59,7 +58,7 @@ class Meter:
         self.costs = {
             "wall_seconds": time.perf_counter() - self._wall,
             "cpu_seconds": _cpu_seconds() - self._cpu,
-            "peak_bytes": _peak_bytes(),
+            "peak_bytes": int(peak_memory_mib() * 2**20),
         }
 
 
@@ -71,15 +70,6 @@ def _cpu_seconds() -> float:
 def _forget_peak() -> None:
     with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # 5: the peak starts anew (proc(5))
-
-
-def _peak_bytes() -> int:
-    try:
-        status = Path("/proc/self/status").read_text(encoding="ascii")
-        return next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM:"))
-    except (OSError, StopIteration):
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # KiB, on macOS bytes
-        return peak if sys.platform == "darwin" else peak * 1024
 
 
 def _cpu() -> str:
