@@ -50,9 +50,10 @@ def segmenter(name: str) -> Segmenter:
     """The segmenter of that name: `rjieba`, or `given` for text whose words are spaced already."""
     if name == "given":
         return GIVEN
-    import rjieba  # loads its dictionary: only where Chinese is cut
 
     def cut(text: str) -> list[str]:
+        import rjieba  # loads its dictionary: only where Chinese is cut
+
         return rjieba.cut(text.encode("utf-8", "replace").decode())  # it refuses lone surrogates
 
     return Segmenter("rjieba", version("rjieba"), cut)

@@ -63,6 +63,8 @@ def lower_codes() -> np.ndarray:
     lower = np.arange(PLACES, dtype=np.uint32)
     for code in range(0x20000):  # no letter beyond has two cases
         small = chr(code).lower()
+        if small == chr(code):
+            continue
         fits = len(small) == 1 and len(small.encode("utf-8", "surrogatepass")) == len(chr(code).encode("utf-8", "surrogatepass"))
         lower[code] = ord(small) if fits and code != ord("Σ") else 0
     return lower
