@@ -73,7 +73,7 @@ class Compare(Verb):
     dev: Path  # labelled examples for the figures alone
     out: Path  # the folder of report.html, report.json and the run folders
     task: str = "classify"  # the kind of task
-    generations: tuple[str, ...] = ("ngram", "word2vec", "gpt", "bert")  # names that stemma lineage prints
+    generations: tuple[str, ...] = ()  # names that stemma lineage prints; none: all that are ready
     preset: str = "small"  # of every generation: tiny, small or base
     budget_tokens: int = 0  # of pre-training, for each; 0: not this way
     budget_seconds: float = 0  # of pre-training, for each; counting always reads the text once
@@ -100,9 +100,11 @@ class Compare(Verb):
     def run(self) -> Printable:
         """The comparison, or the rest of it."""
         from stemma.evaluation.compare import compare
+        from stemma.evaluation.plan import GENERATIONS
 
         with Progress() as progress:
-            asked = {name: getattr(self, name) for name in ("train", "dev", "out", "task", "generations")}
+            asked = {name: getattr(self, name) for name in ("train", "dev", "out", "task")}
+            asked["generations"] = self.generations or GENERATIONS
             report = compare(self.corpus, config=self._resolved(), progress=progress, **asked)
         return _compared(self.out, report)
 
@@ -123,7 +125,7 @@ class Demo(Verb):
     """
 
     out: Path = Path("demo")  # the folder of report.html, report.json and the run folders
-    seconds: float = 80.0  # of pre-training for each generation
+    seconds: float = 45.0  # of pre-training for each generation
 
     def run(self) -> Printable:
         """The demonstration, or the rest of it."""

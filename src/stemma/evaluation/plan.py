@@ -10,9 +10,10 @@ from typing import Annotated, Any, Literal
 from annotated_types import Gt, Le
 
 from stemma.config import VERSION, Natural, NonNegative, Positive, to_plain
+from stemma.lineage.table import TABLE
 
 Mode = Literal["frozen", "random", "finetune", "scratch"]
-GENERATIONS = ("ngram", "word2vec", "gpt", "bert")
+GENERATIONS = tuple(row.name for row in TABLE if row.ready and "transfer" in row.abilities)  # what is compared unless named
 
 
 @dataclass(frozen=True)
