@@ -18,7 +18,8 @@ from numba import types
 from numba.extending import intrinsic
 
 from stemma.lineage.word2vec_kernels import compiled, draw_word, inlined, mix
-from stemma.lineage.word2vec_registers import FLOATS, LANES, aligned, combine_2, combine_4, combine_8, pitch, prefetch, score_2x4, turn
+from stemma.lineage.word2vec_registers import FLOATS, LANES, aligned, combine_2, combine_4, combine_8, pitch, score_2x4, turn
+from stemma.tokens.memory import prefetch
 
 BLOCK = 64  # tokens whose rows are updated together
 SHARED = 16  # negatives drawn once for a block: one AVX-512 register of float32 scores

@@ -155,19 +155,3 @@ def turn(typing, lanes, rows, into):
         return context.get_dummy_value()
 
     return types.none(lanes, rows, into), generate
-
-
-@intrinsic
-def prefetch(typing, array, place):
-    """Asks for the cache line of array[place], without waiting for it."""
-
-    def generate(context, builder, signature, arguments):
-        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
-        address = builder.bitcast(builder.gep(data, [arguments[1]]), ir.IntType(8).as_pointer())
-        number = ir.IntType(32)
-        kind = ir.FunctionType(ir.VoidType(), [address.type, number, number, number])
-        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")
-        builder.call(function, [address, number(0), number(2), number(1)])
-        return context.get_dummy_value()
-
-    return types.none(array, types.uint64), generate
