@@ -38,7 +38,7 @@ from stemma.objectives.batch import Batch, generator
 from stemma.objectives.cooccurrence import entries
 
 if TYPE_CHECKING:
-    from stemma.tokens.tokenizer import TokenFacts
+    from stemma.tokens.settings import TokenFacts
 
 
 @dataclass(frozen=True)

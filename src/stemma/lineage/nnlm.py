@@ -165,6 +165,14 @@ class NNLM(nn.Module):
             new.append(token)
         return new
 
+    def next_words(self, ids: Sequence[int], k: int) -> list[tuple[int, float]]:
+        """The `k` likeliest tokens after the framed prompt `ids`, with their probabilities; never the unknown token."""
+        chances = self.log_probs(ids).exp()
+        if self.unknown is not None:
+            chances[self.unknown] = 0
+        best = chances.topk(min(k, int((chances > 0).sum())))
+        return list(zip(best.indices.tolist(), best.values.tolist(), strict=True))
+
     def _contexts(self, ids: Int[Tensor, "B T"], segments: Int[Tensor, "B T"]) -> Int[Tensor, "B T C"]:
         """The ids at each position and before it in its segment, the nearest first; <s> before the segment's start."""
         size = self.config.context

@@ -176,9 +176,6 @@ class Run:
         self._needs("generate")
         if k < 1:
             raise UsageError(f"k = {k}", "1 token or more", "ask for at least one")
-        if not hasattr(self.network, "next_words"):
-            wrong = f"{self.row.name} tells no next tokens in this version"
-            raise UsageError(wrong, "a generation that does, as ngram or gpt", "choose another run")
         ids = [int(i) for i in self.tokenizer.encode(text)]
         framed = ids if self.row.learns == "count" else self.network.frame(ids)[0]
         return [(self.tokenizer.token(token), p) for token, p in self.network.next_words(framed, k)]

@@ -44,7 +44,7 @@ from stemma.lineage.word2vec_tree import descend_tree
 from stemma.objectives.batch import seed_for
 
 if TYPE_CHECKING:
-    from stemma.tokens.tokenizer import TokenFacts
+    from stemma.tokens.settings import TokenFacts
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from stemma.config import Positive
 from stemma.errors import DataError
 from stemma.objectives.batch import IGNORE, Batch, generator
 from stemma.objectives.epochs import Epochs
+from stemma.tokens.settings import TokenFacts
 from stemma.tokens.store import TokenStore
-from stemma.tokens.tokenizer import TokenFacts
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,8 @@ from stemma.objectives.batch import Batch, generator, seed_for
 from stemma.objectives.epochs import Epochs
 from stemma.objectives.masked import Masking, mask_tokens
 from stemma.objectives.packing import pack
+from stemma.tokens.settings import TokenFacts
 from stemma.tokens.store import TokenStore
-from stemma.tokens.tokenizer import TokenFacts
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,8 @@ from stemma.errors import DataError, UsageError
 from stemma.objectives.batch import Batch, generator
 
 if TYPE_CHECKING:
+    from stemma.tokens.settings import TokenFacts
     from stemma.tokens.store import TokenStore
-    from stemma.tokens.tokenizer import TokenFacts
 
 
 @dataclass(frozen=True)
