@@ -93,21 +93,43 @@ def test_counts_beyond_32_bits_take_two_columns():
     assert count_of(rows[1], 2) == count_of(row, 2)
 
 
-def test_a_spool_gives_back_what_it_got_from_memory_and_disk(tmp_path):
-    records = np.arange(100, dtype=np.int64)
-    with Room(400, tmp_path / "aside") as room:
-        spool = room.spool(records.dtype)
-        for begin in range(0, 100, 7):
+@pytest.mark.parametrize("memory", [1, 8_000, 100_000])
+def test_spools_give_back_what_they_got_from_memory_and_disk(tmp_path, memory):
+    records, others = np.arange(3000, dtype=np.int64), np.arange(5000).astype(np.uint8)
+    with Room(memory, tmp_path / "aside") as room:
+        spool, other = room.spool(records.dtype), room.spool(others.dtype)
+        for begin in range(0, 3000, 7):
             spool.append(records[begin : begin + 7])
-        assert len(spool) == 100
-        assert room.spilled > 0
-        assert room.held <= 400
+            other.append(others[begin : begin + 7])
+        other.append(others[3003:])
+        assert (len(spool), len(other)) == (3000, 5000)
+        assert bool(room.spilled) == (memory < 50_000)
+        assert room.held <= max(memory // 2, 2 * 512)  # a page a spool is the least
         parts = [spool.read(9)]
         while len(parts[-1]):
             parts.append(spool.read(9))
+            if len(parts) == 100:
+                assert other.read_all().tolist() == others.tolist()
+                held = room.held
         assert np.concatenate(parts).tolist() == records.tolist()
-        assert list((tmp_path / "aside").iterdir()) == []
-        mapped = room.array(1000, np.uint32)
+        assert room.held == held  # what was read is free for others, and is not bought again
+        again = room.spool(records.dtype)
+        again.append(records[: held // 8])
+        assert room.held == held
+        assert again.read_all().tolist() == records[: held // 8].tolist()
+        if room.spilled:
+            assert list((tmp_path / "aside").iterdir()) == []
+        mapped = room.array(100_000, np.uint32)
         mapped[:] = 3
         assert isinstance(mapped, np.memmap)
     assert not (tmp_path / "aside").exists()
+
+
+def test_an_array_leaves_memory_to_what_is_set_aside():
+    with Room(10_000) as room:
+        assert not isinstance(room.array(1000, np.uint32), np.memmap)
+        assert room.held == 4000
+        assert isinstance(room.array(100, np.uint32, spare=1000), np.memmap)
+        room.works_with(1000)  # the work at hand needs less: there is more to set aside
+        assert not isinstance(room.array(100, np.uint32, spare=1000), np.memmap)
+        assert room.held == 4400

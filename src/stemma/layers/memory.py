@@ -5,19 +5,20 @@ import os
 import sys
 
 _MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1  # of <malloc.h>
-_ABOVE_ALL_TENSORS = 1 << 30
+ABOVE_ALL_TENSORS = 1 << 30
 
 
-def keep_freed_memory() -> bool:
-    """Lets this process keep what it frees, instead of giving it back; True where the C library can be told so.
+def keep_freed_memory(most: int = ABOVE_ALL_TENSORS) -> bool:
+    """Lets this process keep freed blocks of up to `most` bytes, and give larger ones back; True where the C library can be told so.
 
-    glibc gives blocks over 32 MB, and the top of its heap, back to the system at once. A training step frees
-    and asks for the same blocks again and again, and each page of them faults: 4 % of BERT small's time.
+    Left alone, glibc gives blocks over 32 MB, and the top of its heap, back to the system at once. A training step frees
+    and asks for the same blocks again and again, and each page of them faults: 4 % of BERT small's time. Where memory is
+    counted instead, 32 MB is too much: what was such a block remains, as a gap that nothing else fits.
     """
     if not sys.platform.startswith("linux"):
         return False
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # not in musl
-    return bool(mallopt and mallopt(_MMAP_THRESHOLD, _ABOVE_ALL_TENSORS) and mallopt(_TRIM_THRESHOLD, 2 * _ABOVE_ALL_TENSORS - 1))
+    return bool(mallopt and mallopt(_MMAP_THRESHOLD, most) and mallopt(_TRIM_THRESHOLD, 2 * most - 1))
 
 
 def forget_old_shapes() -> None:

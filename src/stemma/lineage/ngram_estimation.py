@@ -117,6 +117,7 @@ class Estimation:
         self.room, self.wide = counts.room, counts.width > counts.order + 1
         if self.vocabulary >= MOST_WORDS:
             raise BudgetError(f"{self.vocabulary:,} words", f"fewer than {MOST_WORDS:,}", "set tokenizer.min_count or vocab_size")
+        self.room.works_with(WORD_BYTES * self.vocabulary + RECORD_BYTES * 2 * BLOCK)
         if self.room.working < (least := WORD_BYTES * self.vocabulary + RECORD_BYTES):
             raise too_little(self.room, 2 * least)
         self.bucket = (self.room.working - WORD_BYTES * self.vocabulary) // RECORD_BYTES
@@ -155,11 +156,12 @@ class Estimation:
         if total >= 2**32:
             raise BudgetError(f"{total:,} n-grams", "fewer than 4,294,967,296 in one model", "lower order, or set prune")
         kind = self.context["log10_backoff"].type
-        self.last_words = self.room.array(total, np.uint32)
-        self.successors = self.room.array(nodes + 1, np.uint32)
-        self.suffixes = self.room.array(total, np.uint32)
-        self.log10_probs = self.room.array(total, kind)
-        self.log10_backoffs = self.room.array(nodes, kind)
+        coming = int(self.sizes.max()) * self.record.itemsize  # for spools, which are written and read; the model is written once
+        self.last_words = self.room.array(total, np.uint32, coming)
+        self.successors = self.room.array(nodes + 1, np.uint32, coming)
+        self.suffixes = self.room.array(total, np.uint32, coming)
+        self.log10_probs = self.room.array(total, kind, coming)
+        self.log10_backoffs = self.room.array(nodes, kind, coming)
 
     def _staying_words(self) -> np.ndarray:
         """(V) True for the words of the model. In a closed vocabulary a rare word loses its count but stays a type."""

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stemma.errors import BudgetError
+from stemma.layers.memory import keep_freed_memory
 from stemma.lineage.table import Generation
 from stemma.objectives.spool import Room
 from stemma.training.memory import memory_mib
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from stemma.tokens.store import TokenStore
 
 USED = 0.9  # of the memory that is left: the rest is what allocating and freeing leaves lying about
+KEPT = 1 << 23  # bytes of the largest block that is not given back when it is freed
 
 UNASKED_MIB, UNASKED_WORD_BYTES = 1024, 512  # the room for counting where no limit is given
 
@@ -34,6 +36,7 @@ def counting_room(memory: float, vocab_size: int, folder: Path) -> Iterator[Room
     What does not fit goes to `folder`, which is gone in the end; what a killed process left there goes first. BudgetError
     if there is no room at all.
     """
+    keep_freed_memory(KEPT)
     held = memory_mib()
     left = memory * 2**10 - held if memory else max(UNASKED_MIB, UNASKED_WORD_BYTES * vocab_size / 2**20)
     if left <= 0:
