@@ -30,7 +30,7 @@ import numpy as np
 
 from stemma.errors import BudgetError, RunError
 
-FORMAT = 1
+FORMAT = 2
 _ROOT_FILES = ("config.json", "model.safetensors", "ledger.json", "README.md")
 
 
@@ -111,9 +111,9 @@ def leave_pages(*arrays: np.ndarray) -> None:
 
 
 def checksum(path: Path) -> str:
-    """The file's BLAKE2b digest (16 bytes, hexadecimal)."""
+    """The file's SHA-256 digest, hexadecimal, as `sha256sum` prints it."""
     with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def sync_folder(path: Path) -> None:
@@ -167,8 +167,9 @@ class RunFolder:
                 f"{path} is not a run folder: it has no manifest.json", "a folder made by stemma pretrain or finetune", "check the path"
             )
         folder.manifest = _read_json(path / "manifest.json")
-        if folder.manifest.get("format", 0) > FORMAT:
-            raise RunError(f"{path} has run format {folder.manifest['format']}", f"format {FORMAT} or older", "update stemma")
+        if (found := folder.manifest.get("format", 0)) != FORMAT:
+            cure = "update stemma" if found > FORMAT else "make it anew, or open it with the version that made it"
+            raise RunError(f"{path} has run format {found}", f"format {FORMAT}", cure)
         for name, entry in folder.manifest["files"].items():
             file = path / name
             if not file.exists() or file.stat().st_size != entry["bytes"]:
@@ -181,7 +182,7 @@ class RunFolder:
     def verify(self) -> None:
         """Compares every file with its checksum; RunError names the first that differs."""
         for name, entry in self.manifest["files"].items():
-            if checksum(self.path / name) != entry["blake2b"]:
+            if checksum(self.path / name) != entry["sha256"]:
                 raise RunError(
                     f"{self.path / name} is damaged: its checksum differs",
                     "the bytes that were written",
@@ -296,7 +297,7 @@ class RunFolder:
         for name in names:
             file = self.path / name
             reuse = name.startswith("state/") and name in known
-            files[name] = known[name] if reuse else {"bytes": file.stat().st_size, "blake2b": checksum(file)}
+            files[name] = known[name] if reuse else {"bytes": file.stat().st_size, "sha256": checksum(file)}
         manifest = {"format": FORMAT, "finished": finished, "state": state, "metrics_bytes": metrics_bytes, "files": files}
         write_json(self.path / "manifest.json", manifest)
         self.manifest = manifest

@@ -262,7 +262,7 @@ def _finish(
     folder: Path, generation: str, source: Path, kind: Kind, sections: dict[str, Any], tokenizer: Tokenizer,
     tensors: dict[str, np.ndarray], ledger: dict[str, Any], card: str,
 ) -> None:  # fmt: skip
-    identity = {"generation": generation, "corpus": [], "converted": {"file": source.name, "format": kind, "blake2b": checksum(source)}}
+    identity = {"generation": generation, "corpus": [], "converted": {"file": source.name, "format": kind, "sha256": checksum(source)}}
     run = RunFolder.create(folder, {"stemma": VERSION, "identity": identity, "sections": sections})
     tokenizer.save(run.tokenizer_path)
     run.append_metrics([{"kind": "done", "parameters": sum(int(array.size) for array in tensors.values())}])

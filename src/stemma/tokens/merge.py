@@ -20,7 +20,7 @@ class _Writer:
     def __init__(self, path: Path, dtype: np.dtype) -> None:
         self.path, self.dtype, self.bytes = path, dtype, 0
         self._file = path.open("wb")
-        self._digest = hashlib.blake2b(digest_size=16)
+        self._digest = hashlib.sha256()
 
     def add(self, numbers: np.ndarray) -> None:
         data = numbers.astype(self.dtype).tobytes()
@@ -31,7 +31,7 @@ class _Writer:
     def close(self) -> dict:
         sync(self._file)
         self._file.close()
-        return {"bytes": self.bytes, "blake2b": self._digest.hexdigest()}
+        return {"bytes": self.bytes, "sha256": self._digest.hexdigest()}
 
 
 def merge(paths: Sequence[Path], tokenizer: Tokenizer, folder: Path, fingerprint: str, renumbered: np.ndarray | None = None) -> None:

@@ -75,13 +75,13 @@ def encode_shard(shard: Shard, tokenizer: Encoder, folder: Path) -> Path:
     path = folder / f"shard-{shard.number:06d}.bin"
     seal, key = path.with_suffix(".json"), shard.key(tokenizer.fingerprint) if tokenizer.fingerprint else None
     old = read_json(seal) if key else None
-    if old and old["key"] == key and path.is_file() and checksum(path) == old["blake2b"]:
+    if old and old["key"] == key and path.is_file() and checksum(path) == old["sha256"]:
         return path
     seal.unlink(missing_ok=True)
     ids, lengths, facts = _encoded(shard, tokenizer)
     data = ids.tobytes() + lengths.tobytes()
     write_whole(path, data, synced=False)
-    write_json(seal, {"key": key, "blake2b": hashlib.blake2b(data, digest_size=16).hexdigest(), **facts}, synced=False)
+    write_json(seal, {"key": key, "sha256": hashlib.sha256(data).hexdigest(), **facts}, synced=False)
     return path
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from stemma.errors import DataError
 
-FORMAT, VERSION = "stemma-token-store", 1
+FORMAT, VERSION = "stemma-token-store", 2
 HEADER = "header.json"
 MEND = "delete the folder; the same command makes it again from the corpus"
 
@@ -80,7 +80,7 @@ class TokenStore:
     def verify(self) -> None:
         """Reads every byte and compares the checksums; raises DataError naming the damaged file."""
         for name, facts in self.header["files"].items():
-            if checksum(self.path / name) != facts["blake2b"]:
+            if checksum(self.path / name) != facts["sha256"]:
                 raise DataError(f"{self.path / name}: damaged: its checksum is not the one in {HEADER}", "the file as it was written", MEND)
 
 
@@ -106,9 +106,9 @@ def read_header(path: Path) -> dict:
 
 
 def checksum(path: Path) -> str:
-    """BLAKE2b of the file's bytes."""
+    """SHA-256 of the file's bytes, hexadecimal."""
     with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _mapped(path: Path, dtype: np.dtype, header: dict) -> np.ndarray:
