@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 from stemma.config import nearest
-from stemma.corpus.clean import FAULTY, clean
+from stemma.corpus.clean import FAULTY, clean, has_faults
 from stemma.corpus.document import Ledger
 from stemma.corpus.encoding import invalid_byte
 from stemma.corpus.formats import Config, border, first_word, full_width
@@ -217,7 +217,7 @@ class _Parser:
     def _find_faults(self) -> None:
         """Reports each line's first byte that is not in the encoding."""
         text = self.block.text
-        if text.isascii():
+        if not has_faults(text):
             return
         told = 0
         match = FAULTY.search(text)
