@@ -56,22 +56,21 @@ def adjust(
     order that is not listed yet (none if its raw count is 0).
     """
     for r in range(len(rows)):
-        row = rows[r]
-        count = count_of(row, order)
+        count = count_of(rows[r], order)
         common = 0
-        while common < order and row[common] == before[common]:
+        while common < order and rows[r, common] == before[common]:
             common += 1
-        raw[row[0]] += count
+        raw[rows[r, 0]] += count
         if common < 2:
-            contexts[row[0]] += 1
-        unknown = row[0] == UNKNOWN
+            contexts[rows[r, 0]] += 1
+        unknown = rows[r, 0] == UNKNOWN
         for n in range(2, order + 1):
             gram = opened[n]
-            if common < n - 1 and (n <= 3 or row[n - 3] != START):
+            if common < n - 1 and (n <= 3 or rows[r, n - 3] != START):
                 gram.fresh = True
-            if n > 2 and row[n - 2] == START:
+            if n > 2 and rows[r, n - 2] == START:
                 break  # <s> would stand at its second place or later: no n-gram, nor is a longer one
-            word = row[n - 1]
+            word = rows[r, n - 1]
             unknown = unknown or word == UNKNOWN
             if common < n:
                 if gram.raw > 0:
@@ -83,7 +82,8 @@ def adjust(
                 gram.adjusted += count
             elif common <= n:
                 gram.adjusted += 1
-        before[:] = row[:order]
+        for n in range(order):
+            before[n] = rows[r, n]
 
 
 @njit(cache=True, nogil=True)

@@ -39,28 +39,31 @@ def gather(lanes, rows, words, into):
     """Copies `rows[words[n]]` into row n of the buffer `into`."""
     width, whole, size = pitch(lanes), np.uint64(FLOATS * len(lanes)), np.uint64(rows.shape[1])
     for n in range(len(words)):
-        row, p = rows[words[n]], np.uint64(n) * width
+        word, p = np.uint64(words[n]), np.uint64(n) * width
         if size == whole:
             for d in range(whole):
-                into[p + d] = row[d]
+                into[p + d] = rows[word, d]
         else:
             for d in range(size):
-                into[p + d] = row[d]
+                into[p + d] = rows[word, d]
 
 
 @inlined
 def scatter(lanes, rows, words, deltas, me, threads):
-    """Adds row n of `deltas` to `rows[words[n]]`, for the rows that thread `me` of `threads` owns."""
+    """Adds row n of `deltas` to `rows[words[n]]`, for the rows that thread `me` of `threads` owns.
+
+    No `row = rows[word]`: Numba would count that reference, in one place of memory for all threads, and they would wait for it.
+    """
     width, whole, size = pitch(lanes), np.uint64(FLOATS * len(lanes)), np.uint64(rows.shape[1])
     for n in range(len(words)):
-        if threads == 1 or words[n] % threads == me:
-            row, p = rows[words[n]], np.uint64(n) * width
+        word, p = np.uint64(words[n]), np.uint64(n) * width
+        if threads == 1 or np.uint32(words[n]) % np.uint32(threads) == np.uint32(me):
             if size == whole:
                 for d in range(whole):
-                    row[d] += deltas[p + d]
+                    rows[word, d] += deltas[p + d]
             else:
                 for d in range(size):
-                    row[d] += deltas[p + d]
+                    rows[word, d] += deltas[p + d]
 
 
 @inlined
@@ -283,6 +286,17 @@ def _add_atomically(typing, counter, value):
     return types.int64(counter, types.int64), generate
 
 
+@intrinsic
+def _look_up(typing, counter):
+    """counter[0] as other threads have left it."""
+
+    def generate(context, builder, signature, arguments):
+        array = context.make_array(signature.args[0])(context, builder, arguments[0])
+        return builder.load_atomic(array.data, "acquire", 8)
+
+    return types.int64(counter), generate
+
+
 _give_way = types.ExternalFunction("SwitchToThread" if sys.platform == "win32" else "sched_yield", types.int32())
 
 
@@ -293,9 +307,9 @@ def wait(arrived, goal):
     reached = _add_atomically(arrived, 1)
     while reached < goal:
         spins += 1
-        if spins % 256 == 0:
+        if spins % 1024 == 0:
             _give_way()
-        reached = _add_atomically(arrived, 0)
+        reached = _look_up(arrived)
 
 
 @inlined
