@@ -66,6 +66,15 @@ def test_the_order_depends_on_seed_and_step_only():
     assert any(not np.array_equal(ours.batch(s)["words"], other.batch(s)["words"]) for s in range(5))
 
 
+def test_chunks_come_in_the_texts_own_order_on_request():
+    text = [[3 + i % 17, 3 + (5 * i) % 17, 4] for i in range(60)]
+    windows = windows_of(text, config=Config(sample=0, order="text"))
+    steps = windows.steps_in_epoch()
+    assert steps > 10
+    for epoch in range(2):
+        assert [s for step in range(steps) for s in sentences_in(windows.batch(epoch * steps + step))] == text
+
+
 def test_keep_probability_is_the_codes_rule_and_the_papers_on_request():
     counts = np.array([0, 1000, 100, 1])
     share = counts / counts.sum()

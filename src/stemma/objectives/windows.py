@@ -1,7 +1,7 @@
 """Windows: chunks of whole sentences for the static generations, sub-sampled, unknown words left out.
 
 A step is one chunk of about `batch_tokens` raw tokens. Chunks keep the order of the text inside and
-are visited in an order drawn anew for each epoch. Frequent words are dropped *before* windows are
+are visited in an order drawn anew for each epoch, or in the text's own. Frequent words are dropped *before* windows are
 formed, so windows reach further (Mikolov 2013b, section 2.3). Sentences of any length stay whole.
 
 V vocabulary, S sentences, N kept tokens.
@@ -27,6 +27,7 @@ class Config:
 
     sample: NonNegative = 1e-3  # t: words more frequent than this share of the text are thinned out; 0 keeps all
     subsample: Literal["code", "paper"] = "code"  # keep with sqrt(t/f) + t/f (word2vec.c), or sqrt(t/f) (Mikolov 2013b, eq. 5)
+    order: Literal["random", "text"] = "random"  # of the chunks; text: from first to last in each epoch, as word2vec.c reads
 
 
 class Windows:
@@ -53,7 +54,7 @@ class Windows:
                 "text that the tokenizer knows",
                 "train the tokenizer on this text, or lower tokenizer.min_count",
             )
-        self.store, self.seed = store, seed
+        self.store, self.seed, self.shuffled = store, seed, config.order == "random"
         self.keep = keep_probability(counts, config.sample, config.subsample)
         self.expected = float(self.keep @ counts)
         self.total = int(counts.sum())
@@ -99,7 +100,8 @@ class Windows:
     def _sentences(self, step: int) -> tuple[int, int]:
         epoch, within = self.epoch_of(step)
         if self._order[0] != epoch:
-            self._order = (epoch, generator(self.seed, "windows", epoch).permutation(self.steps_in_epoch()))
+            chunks = self.steps_in_epoch()
+            self._order = (epoch, generator(self.seed, "windows", epoch).permutation(chunks) if self.shuffled else np.arange(chunks))
         chunk = self._order[1][within]
         return int(self.borders[chunk]), int(self.borders[chunk + 1])
 
