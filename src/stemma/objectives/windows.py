@@ -56,7 +56,7 @@ class Windows:
             )
         self.store, self.seed, self.shuffled = store, seed, config.order == "random"
         self.keep = keep_probability(counts, config.sample, config.subsample)
-        self.expected = float(self.keep @ counts)
+        self.expected = float((self.keep * counts).sum())  # not @: the threads of a BLAS would spin on for a while
         self.total = int(counts.sum())
         starts = np.asarray(store.sentence_starts, np.int64)
         firsts = np.searchsorted(starts[:-1], np.arange(0, max(len(store.ids), 1), batch_tokens))
