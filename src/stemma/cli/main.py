@@ -5,6 +5,7 @@ Nothing heavy is imported before the verb is known, so that `stemma --help` star
 
 import contextlib
 import errno
+import gc
 import importlib
 import os
 import re
@@ -58,6 +59,7 @@ VERBS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (  # group -> 
         ),
     ),
 )
+RARELY = (50_000, 20, 20)  # objects between two searches for garbage: importing PyTorch makes a million that stay, a tenth of a short run
 LATER = ("distill", "translate", "attend", "serve", "show masks")  # in the plan, not in this version
 TABLE = {name: (place, told) for _, verbs in VERBS for name, place, told in verbs}
 
@@ -65,6 +67,7 @@ TABLE = {name: (place, told) for _, verbs in VERBS for name, place, told in verb
 def entry() -> NoReturn:
     """The console script: runs the verb and leaves with its exit code."""
     signal.signal(signal.SIGTERM, _terminated)
+    gc.set_threshold(*RARELY)
     sys.exit(main(sys.argv[1:]))
 
 
