@@ -34,7 +34,13 @@ from texts import lines_of, plain, sentences
 SPECIALS = {"unk": 0, "bos": 1, "eos": 2}
 RATES = {"skipgram": 0.025, "cbow": 0.05}
 BATCH_TOKENS = 100_000
-SPEEDS = (("skipgram", 100, 1), ("skipgram", 300, 1), ("cbow", 100, 1), ("skipgram", 100, 2))  # architecture, width, threads
+SPEEDS = (  # architecture, width, threads, racing
+    ("skipgram", 100, 1, False),
+    ("skipgram", 300, 1, False),
+    ("cbow", 100, 1, False),
+    ("skipgram", 100, 2, False),
+    ("skipgram", 100, 2, True),
+)
 ENGLISH = (("wordsim353", "simlex999", "men3000"), ("analogy-google",))
 CHINESE = (("wordsim240", "wordsim297"), ("analogy-ca8-morphological", "analogy-ca8-semantic"))
 SMALL_BYTES = 1_000_000
@@ -55,8 +61,9 @@ def measure(corpus: Path, quick: bool) -> dict:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         small, judged = on_disk(part(whole, tokens), folder), on_disk(part(whole, text), folder)
-        for architecture, width, threads in SPEEDS:
-            rows[f"{architecture} {width}d, threads: {threads}"] = measure_speed(small, architecture, width, rounds, threads)
+        for architecture, width, threads, racing in SPEEDS:
+            label = f"{architecture} {width}d, threads: {threads}{', racing' if racing else ''}"
+            rows[label] = measure_speed(small, architecture, width, rounds, threads, racing)
         rows["1 MB of text from the shell, second start"] = measure_start(corpus, folder, 3 if quick else 5)
         for architecture in RATES:
             rows |= measure_quality(judged, corpus.parents[1] / "words-en", ENGLISH, architecture, 100, seeds)
@@ -111,12 +118,12 @@ def on_disk(corpus: SimpleNamespace, folder: Path) -> SimpleNamespace:
 # --- both sides ----------------------------------------------------------------------------------
 
 
-def train_ours(corpus: Any, architecture: Any, width: int, epochs: int, seed: int, threads: int = 1) -> np.ndarray:
+def train_ours(corpus: Any, architecture: Any, width: int, epochs: int, seed: int, threads: int = 1, racing: bool = False) -> np.ndarray:
     """Vectors (V D) by Stemma's own objective and kernel, driven as its training loop does."""
     facts: Any = SimpleNamespace(vocab_size=len(corpus.words), specials=SPECIALS, counts=corpus.counts)
     windows = Windows(corpus, facts, WindowsConfig(), seed=seed, batch_tokens=BATCH_TOKENS)
     torch.manual_seed(seed)
-    network: Any = Word2Vec(Config(architecture, width=width), facts)
+    network: Any = Word2Vec(Config(architecture, width=width, racing=racing), facts)
     steps = windows.steps_in_epoch() * epochs
     for step in range(steps):
         rate = RATES[architecture] * max(1 - step / steps, 1e-4)
@@ -145,13 +152,13 @@ def clocked(train: Callable, *args) -> tuple[float, float]:
     return time.process_time() - cpu, time.perf_counter() - wall
 
 
-def measure_speed(corpus: SimpleNamespace, architecture: str, width: int, rounds: int, threads: int) -> dict:
+def measure_speed(corpus: SimpleNamespace, architecture: str, width: int, rounds: int, threads: int, racing: bool) -> dict:
     """Words a second of both, alternating; several threads are judged by the wall clock, one by CPU time."""
-    train_ours(part(corpus, 1000), architecture, width, 1, 0, threads)  # compile or load the kernels outside the clock
+    train_ours(part(corpus, 1000), architecture, width, 1, 0, threads, racing)  # compile or load the kernels outside the clock
     clock = 0 if threads == 1 else 1
     pairs = []
     for seed in range(rounds):
-        ours = clocked(train_ours, corpus, architecture, width, 1, seed, threads)[clock]
+        ours = clocked(train_ours, corpus, architecture, width, 1, seed, threads, racing)[clock]
         pairs.append((ours, clocked(train_gensim, corpus, architecture, width, 1, seed, threads)[clock]))
     ours, peers = (statistics.median(column) for column in zip(*pairs, strict=True))
     ratio = statistics.median(peer / own for own, peer in pairs)
