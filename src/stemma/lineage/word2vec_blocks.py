@@ -456,8 +456,9 @@ def descend_blocks(architecture, tables, text, alias, negatives, window, rate, s
     `tables` = (input, output), `text` = (words, low, high), `alias` = `alias_tables(...)`. Threads share each
     round and wait for each other; when `racing`, each has its own part of the chunk and none waits.
     """
-    length = min(tokens, LENGTHS[architecture])
-    cut = (length, tokens // length)
+    slots = tokens // min(tokens, LENGTHS[architecture])
+    slots += slots % 2 if slots > 1 else 0  # an even number: two threads have as much to do
+    cut = (min(tokens // slots, LENGTHS[architecture]), slots)
     lanes = (0,) * -(-tables[0].shape[1] // FLOATS)
     blocks = -(-len(text[0]) // cut[0])
     losses, counts = np.zeros(blocks), np.zeros(blocks, np.int64)
