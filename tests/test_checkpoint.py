@@ -112,6 +112,14 @@ def test_a_damaged_file_is_named(tmp_path: Path) -> None:
         RunFolder.open(tmp_path)
 
 
+@pytest.mark.parametrize(("change", "cure"), [(-1, "make it anew"), (1, "update stemma")])
+def test_a_folder_of_another_format_is_refused(tmp_path: Path, change: int, cure: str) -> None:
+    folder = begun(tmp_path)
+    write_json(tmp_path / "manifest.json", {**folder.manifest, "format": checkpoint.FORMAT + change})
+    with pytest.raises(RunError, match=f"has run format {checkpoint.FORMAT + change}.*{cure}"):
+        RunFolder.open(tmp_path)
+
+
 def test_other_settings_are_refused_by_name(tmp_path: Path) -> None:
     begun(tmp_path)
     other = {"generation": "gpt", "asked": {"model": {"width": 65}}}

@@ -17,7 +17,6 @@ any moment leaves the old state or the new one. No pickles: safetensors and JSON
 import contextlib
 import errno
 import fcntl
-import hashlib
 import json
 import mmap
 import os
@@ -29,6 +28,7 @@ from typing import Any
 import numpy as np
 
 from stemma.errors import BudgetError, RunError
+from stemma.tokens.files import checksum, sync_folder
 
 FORMAT = 2
 _ROOT_FILES = ("config.json", "model.safetensors", "ledger.json", "README.md")
@@ -108,21 +108,6 @@ def leave_pages(*arrays: np.ndarray) -> None:
         if base is not None and base.mode != "c":  # "c": what was written is in memory alone
             mapping: Any = base
             mapping._mmap.madvise(mmap.MADV_DONTNEED)
-
-
-def checksum(path: Path) -> str:
-    """The file's SHA-256 digest, hexadecimal, as `sha256sum` prints it."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def sync_folder(path: Path) -> None:
-    """Makes renames inside the folder durable."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 class RunFolder:

@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from stemma.checkpoint import RunFolder, checksum, sync_folder
+from stemma.checkpoint import RunFolder
 from stemma.config import VERSION, to_plain
 from stemma.errors import DataError, UsageError
 from stemma.export import vectors_in
@@ -26,6 +26,7 @@ from stemma.export.streams import reading
 from stemma.export.vectors_in import Chunk
 from stemma.lineage.table import find
 from stemma.tokens.chinese import GIVEN, segmenter
+from stemma.tokens.files import checksum, sync_folder
 from stemma.tokens.settings import SPECIALS
 from stemma.tokens.settings import Config as TokenConfig
 from stemma.tokens.tokenizer import Tokenizer

@@ -11,8 +11,9 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
-from stemma.checkpoint import disk_full_told, sync_folder
+from stemma.checkpoint import disk_full_told
 from stemma.errors import DataError, UsageError
+from stemma.tokens.files import sync_folder
 
 REMAKE = "make the file again, or take an undamaged copy"
 READERS: dict[bytes, Any] = {b"\x1f\x8b": gzip.open, b"BZ": bz2.open, b"\xfd7": lzma.open}

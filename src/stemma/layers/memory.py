@@ -5,10 +5,10 @@ import os
 import sys
 
 _MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1  # of <malloc.h>
-ABOVE_ALL_TENSORS = 1 << 30
+_ABOVE_ALL_TENSORS = 1 << 30
 
 
-def keep_freed_memory(most: int = ABOVE_ALL_TENSORS) -> bool:
+def keep_freed_memory(most: int = _ABOVE_ALL_TENSORS) -> bool:
     """Lets this process keep freed blocks of up to `most` bytes, and give larger ones back; True where the C library can be told so.
 
     Left alone, glibc gives blocks over 32 MB, and the top of its heap, back to the system at once. A training step frees

@@ -1,6 +1,7 @@
 """Files that are there whole or not at all: written aside, synced, renamed; a full disk told as such."""
 
 import errno
+import hashlib
 import json
 import os
 import shutil
@@ -57,6 +58,12 @@ def read_json(path: Path) -> dict | None:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
+
+
+def checksum(path: Path) -> str:
+    """The file's SHA-256 digest, hexadecimal, as `sha256sum` prints it."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def sync(file) -> None:

@@ -19,8 +19,7 @@ import numpy as np
 
 from stemma.corpus.document import Document
 from stemma.corpus.workers import end_with_parent
-from stemma.tokens.files import read_json, write_json, write_whole
-from stemma.tokens.store import checksum
+from stemma.tokens.files import checksum, read_json, write_json, write_whole
 from stemma.tokens.tokenizer import Tokenizer
 
 SHARD = 1_000_000  # characters: small enough for memory, large enough to drown the cost of a file
@@ -75,7 +74,7 @@ def encode_shard(shard: Shard, tokenizer: Encoder, folder: Path) -> Path:
     path = folder / f"shard-{shard.number:06d}.bin"
     seal, key = path.with_suffix(".json"), shard.key(tokenizer.fingerprint) if tokenizer.fingerprint else None
     old = read_json(seal) if key else None
-    if old and old["key"] == key and path.is_file() and checksum(path) == old["sha256"]:
+    if old and old["key"] == key and path.is_file() and checksum(path) == old.get("sha256"):
         return path
     seal.unlink(missing_ok=True)
     ids, lengths, facts = _encoded(shard, tokenizer)

@@ -4,7 +4,6 @@ A folder: `header.json` (written last), `ids.bin` (uint16 below 65,536 tokens, e
 `documents.bin` (int64 borders), `counts.bin` (int64, one an id); little-endian throughout.
 """
 
-import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from stemma.errors import DataError
+from stemma.tokens.files import checksum
 
 FORMAT, VERSION = "stemma-token-store", 2
 HEADER = "header.json"
@@ -103,12 +103,6 @@ def read_header(path: Path) -> dict:
     if not known or not {"dtype", "tokenizer", "fingerprint"} <= header.keys() or header.get("files", {}).keys() != set(layout("u2")):
         raise DataError(f"{place}: not of this version", f"{FORMAT}, version {VERSION}", MEND)
     return header
-
-
-def checksum(path: Path) -> str:
-    """SHA-256 of the file's bytes, hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _mapped(path: Path, dtype: np.dtype, header: dict) -> np.ndarray:
