@@ -2,6 +2,7 @@
 
 from types import SimpleNamespace
 
+import numba
 import numpy as np
 import pytest
 import torch
@@ -237,3 +238,18 @@ def test_the_rate_is_the_step():
     batch = chunk(200)
     small, large = (change("block", "skipgram", 2, rate, batch)[0] for rate in (1e-4, 1e-3))
     assert torch.norm(small - large) < 0.05 * torch.norm(small)
+
+
+def test_rows_are_reached_without_counting_references():
+    """A count is one place in memory: threads that move rows would wait for each other at every one of them."""
+
+    @numba.njit(nogil=True)
+    def move(lanes, rows, words, buffer):
+        blocks.gather(lanes, rows, words, buffer)
+        blocks.scatter(lanes, rows, words, buffer, 0, 2)
+
+    rows, words = np.ones((6, 20), np.float32), np.array([4, 1, 4], np.int32)
+    buffer = np.zeros(3 * 32, np.float32)
+    move((0,) * (20 // 4), rows, words, buffer)
+    assert rows[:, 0].tolist() == [1, 1, 1, 1, 3, 1]  # row 1 belongs to the other thread
+    assert "call void @NRT_incref" not in move.inspect_llvm(move.signatures[0])
