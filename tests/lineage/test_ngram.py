@@ -3,6 +3,7 @@
 import math
 import subprocess
 import sys
+from collections.abc import Sequence
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 from stemma import config as settings_reader
 from stemma.errors import DataError, UsageError
 from stemma.lineage import ngram_kernels as kernels
-from stemma.lineage.ngram import Config, Ngram
+from stemma.lineage.ngram import Config, Ngram, Scores
 from stemma.objectives.counts import Config as CountsConfig
 from stemma.objectives.counts import Counts
 from stemma.objectives.spool import Room
@@ -45,6 +46,19 @@ def estimated(store: SimpleNamespace, facts: TokenFacts, **options) -> Ngram:
 def learnt(text: str | list[list[str]], **options) -> tuple[Ngram, dict[str, int]]:
     store, facts, ids = encoded(words_of(text) if isinstance(text, str) else text)
     return estimated(store, facts, **options), ids
+
+
+def scored_as_the_plain_form(network: Ngram, text: Sequence[Sequence[int]]) -> Scores:
+    """The scores of the fast form, after they were compared with those of `score_events`."""
+    scores = network.score(text)
+    events = np.empty(scores.events, np.uint32)
+    kernels.events_of(network.words, np.concatenate(text).astype(np.uint32), np.cumsum([0, *map(len, text)]), 1, events)
+    plain, orders = np.empty(len(events)), np.empty(len(events), np.uint8)
+    links = (network.last_words, network.successors, network.suffixes, network.log10_probs, network.log10_backoffs)
+    kernels.score_events(*links, network.config.order, math.nan, events, plain, orders)
+    np.testing.assert_allclose(scores.log_probs, plain * LOG10, rtol=1e-12)
+    np.testing.assert_array_equal(scores.orders, orders)
+    return scores
 
 
 def log10_scores(network: Ngram, ids: dict[str, int], sentence: str) -> np.ndarray:
@@ -246,16 +260,22 @@ class TestAnswers:
             prune = (0,)
         network, ids = learnt(novel(np.random.default_rng(1), 70, 1500), order=order, prune=prune)
         rng = np.random.default_rng(2)
-        text = [rng.integers(3, len(ids) + 1, n) % len(ids) for n in rng.integers(0, 12, sentences)]
-        scores = network.score(text)
-        starts = np.cumsum([0, *map(len, text)])
-        events = np.empty(scores.events, np.uint32)
-        kernels.events_of(network.words, np.concatenate(text).astype(np.uint32), starts, 1, events)
-        plain, orders = np.empty(len(events)), np.empty(len(events), np.uint8)
-        links = (network.last_words, network.successors, network.suffixes, network.log10_probs, network.log10_backoffs)
-        kernels.score_events(*links, order, math.nan, events, plain, orders)
-        np.testing.assert_allclose(scores.log_probs, plain * LOG10, rtol=1e-12)
-        np.testing.assert_array_equal(scores.orders, orders)
+        scored_as_the_plain_form(network, [rng.integers(3, len(ids) + 1, n) % len(ids) for n in rng.integers(0, 12, sentences)])
+
+    def test_blocks_find_words_far_from_where_they_are_guessed(self):
+        # After "a b" stand only the words that are rare elsewhere: their places tell the wrong thing about it.
+        rng = np.random.default_rng(3)
+        frequent, rare = [[f"f{i}" for i in range(100)], [f"r{i}" for i in range(400)]]
+        text = [*([word] * 3 for word in frequent), *([*rng.choice(frequent, 9)] for _ in range(500)), *(["a", "b", word] for word in rare)]
+        for words in (text, [*reversed(text)]):  # the rare words have the greatest ids, then the smallest
+            network, ids = learnt(words, order=3)
+            after = [[ids["a"], ids["b"], word] for word in range(len(ids))]
+            assert (scored_as_the_plain_form(network, after).orders == 3).sum() >= len(rare)
+
+    @pytest.mark.parametrize("text", ["a", "a b", "a b c d e f", "a a a a"])
+    def test_blocks_need_no_sixteen_rows(self, text):
+        network, ids = learnt(text, order=3)
+        scored_as_the_plain_form(network, [list(range(len(ids))), [ids["a"]] * 3, []])
 
     def test_sentence_end_inside_ids_starts_a_sentence(self):
         network, _ = learnt(WORKED, order=3)

@@ -1,4 +1,4 @@
-"""How kernels read memory where Numba has no word for it: fetching ahead, and eight bytes at once from anywhere."""
+"""How kernels read memory where Numba has no word for it: fetching ahead, and many bytes or numbers at once."""
 
 from llvmlite import ir
 from numba import types
@@ -31,3 +31,21 @@ def eight_bytes(typingctx, data, place):
         return builder.load(address, align=1)
 
     return types.uint64(data, types.uintp), write
+
+
+@intrinsic
+def count_below(typingctx, numbers, place, room, limit):
+    """`count_below(numbers, place, room, limit)`: how many of the first `room` of 16 uint32 from `place` on are below
+    `limit`. All 16 are read."""
+
+    def write(context, builder, signature, arguments):
+        items = context.make_array(signature.args[0])(context, builder, arguments[0])
+        number, sixteen, wide = ir.IntType(32), ir.VectorType(ir.IntType(32), 16), ir.IntType(64)
+        address = builder.bitcast(builder.gep(items.data, [arguments[1]]), sixteen.as_pointer())
+        limits = builder.insert_element(ir.Constant(sixteen, ir.Undefined), arguments[3], number(0))
+        limits = builder.shuffle_vector(limits, ir.Constant(sixteen, ir.Undefined), ir.Constant(sixteen, [0] * 16))
+        below = builder.icmp_unsigned("<", builder.load(address, align=4), limits)
+        first = builder.sub(builder.shl(wide(1), arguments[2]), wide(1))  # a bit for each of the first `room`
+        return builder.ctpop(builder.and_(builder.zext(builder.bitcast(below, ir.IntType(16)), wide), first))
+
+    return types.uintp(numbers, types.uintp, types.uintp, types.uint32), write
