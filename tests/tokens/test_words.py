@@ -128,6 +128,20 @@ def test_bytes_give_the_words_of_the_plain_form(texts, held_out, config):
         assert ids.tolist() == [index for text in expected for index in text]
 
 
+@pytest.mark.parametrize("kind", ["word", "whitespace"])
+def test_a_long_word_ends_where_the_plain_form_ends_it(kind):
+    # Letters are looked at sixteen at once: every character stands before, at and after such a border, and at the text's end.
+    lengths = (1, 7, 8, 15, 16, 17, 31, 32, 33, 48)
+    others = [*map(chr, range(128)), "é", "’", "语", "\u0301", "\u200d"]
+    texts = [f"{'aZ0b' * 12}"[:n] + other + "x" * (n % 20) for n in lengths for other in others]
+    config = Config(kind, 0, words="given") if kind == "word" else Config(kind, 0)
+    expected = plainly(texts, config)
+    tokenizer = train(iter(texts), config)
+    ids, lengths = tokenizer.encode_flat(texts)
+    assert lengths.tolist() == [len(words) for words in expected]
+    assert [tokenizer.token(i) for i in ids] == [word for words in expected for word in words]
+
+
 def test_lower_case_is_pythons_own():
     lower = lower_codes()
     for code in range(PLACES):

@@ -49,3 +49,27 @@ def count_below(typingctx, numbers, place, room, limit):
         return builder.ctpop(builder.and_(builder.zext(builder.bitcast(below, ir.IntType(16)), wide), first))
 
     return types.uintp(numbers, types.uintp, types.uintp, types.uint32), write
+
+
+@intrinsic
+def letters_from(typingctx, data, place):
+    """`letters_from(data, place)`: how many of the 16 bytes from `place` on are ASCII letters or digits, up to the first
+    that is not. All 16 are read."""
+
+    def write(context, builder, signature, arguments):
+        items = context.make_array(signature.args[0])(context, builder, arguments[0])
+        byte, sixteen, bits = ir.IntType(8), ir.VectorType(ir.IntType(8), 16), ir.IntType(32)
+        address = builder.bitcast(builder.gep(items.data, [arguments[1]]), sixteen.as_pointer())
+        found = builder.load(address, align=1)
+
+        def all_are(value):
+            return ir.Constant(sixteen, [byte(value)] * 16)
+
+        small = builder.or_(found, all_are(0x20))
+        letter = builder.icmp_unsigned("<", builder.sub(small, all_are(ord("a"))), all_are(26))
+        digit = builder.icmp_unsigned("<", builder.sub(found, all_are(ord("0"))), all_are(10))
+        others = builder.not_(builder.bitcast(builder.or_(letter, digit), ir.IntType(16)))
+        others = builder.or_(builder.zext(others, bits), bits(1 << 16))
+        return builder.zext(builder.cttz(others, ir.IntType(1)(1)), ir.IntType(64))
+
+    return types.intp(data, types.uintp), write

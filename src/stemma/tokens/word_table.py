@@ -8,12 +8,13 @@ the hash only says where to look. Shapes: S slots, a power of two; W words.
 import numba
 import numpy as np
 
-from stemma.tokens.memory import eight_bytes, prefetch
+from stemma.tokens.memory import eight_bytes, letters_from, prefetch
 from stemma.tokens.scripts import APOSTROPHE, HAN, MARK, SEPARATOR, SYMBOL, WORD
 
 _PRIME = np.uint64(0x9E3779B97F4A7C15)  # 2^64 / golden ratio: multiplicative hashing (Knuth, vol. 3, 6.4)
 _HIGH, _LOW = np.uint64(0xFFFFFFF000000000), np.uint64(0xFFFFFFFF)
 _ALL, _32, _1 = np.uint64(0xFFFFFFFFFFFFFFFF), np.uint64(32), np.uint64(1)
+WIDE = 16  # bytes looked at together
 SHORT = 8  # bytes: words up to this length are held in their slot
 AHEAD = 64  # words whose slots are fetched from memory at once
 
@@ -192,6 +193,11 @@ def _decode(data, i):
 @numba.njit(cache=True, nogil=True)
 def _end_of_word(data, i, classes):
     while i < len(data):
+        if i + WIDE <= len(data):
+            letters = letters_from(data, np.uintp(i))
+            i += letters
+            if letters == WIDE:
+                continue
         code, after = _decode(data, i)
         kind = classes[code]
         if kind == APOSTROPHE and after < len(data):
@@ -248,7 +254,7 @@ def _chunk(data, start, stop):
     over = start + SHORT - stop
     if start + SHORT <= len(data):
         chunk = eight_bytes(data, np.uintp(start))
-        return chunk & (_ALL >> np.uint64(8 * over)) if over > 0 else chunk
+        return chunk & (_ALL >> np.uint64(8 * max(over, 0)))
     chunk = np.uint64(0)
     for i in range(start, stop):
         chunk |= np.uint64(data[i]) << np.uint64(8 * (i - start))
