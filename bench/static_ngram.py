@@ -69,7 +69,7 @@ def _ours(text: Path, run: Path) -> Cost:
 
 def _kenlm(text: Path, folder: Path) -> Cost:
     arpa = folder / "model.arpa"
-    options = ["-o", str(ORDER), "-S", f"{MEMORY_GIB}G", "-T", str(folder), "--discount_fallback"]
+    options = ["-o", str(ORDER), "-S", f"{round(MEMORY_GIB * 1024)}M", "-T", str(folder), "--discount_fallback", "--skip_symbols"]
     parts = [
         cost(["lmplz", *options, "--text", str(text), "--arpa", str(arpa)]),
         cost(["build_binary", "-T", str(folder), str(arpa), str(folder / "model.bin")]),

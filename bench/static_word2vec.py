@@ -1,10 +1,12 @@
 """word2vec beside gensim: words a second, the time of a small corpus from the shell, and what the vectors know.
 
+The original C program is timed too where `word2vec` stands on the PATH.
 The corpus is cut by one small tokenizer and encoded once for both. Word tests are taken from the folders `words-en`
 and `words-zh` beside the corpus's own; Chinese is measured when the folders `text-zh-tech` and `text-zh-histories` are
 there too, and not in quick runs.
 """
 
+import shutil
 import statistics
 import sys
 import tempfile
@@ -64,6 +66,9 @@ def measure(corpus: Path, quick: bool) -> dict:
         for architecture, width, threads, racing in SPEEDS:
             label = f"{architecture} {width}d, threads: {threads}{', racing' if racing else ''}"
             rows[label] = measure_speed(small, architecture, width, rounds, threads, racing)
+        if shutil.which("word2vec"):
+            for architecture in RATES:
+                rows[f"{architecture} 100d, threads: 1, peer: the C program"] = measure_program(small, architecture, 3, folder)
         rows["1 MB of text from the shell, second start"] = measure_start(corpus, folder, 3 if quick else 5)
         for architecture in RATES:
             rows |= measure_quality(judged, corpus.parents[1] / "words-en", ENGLISH, architecture, 100, seeds)
@@ -160,6 +165,22 @@ def measure_speed(corpus: SimpleNamespace, architecture: str, width: int, rounds
     for seed in range(rounds):
         ours = clocked(train_ours, corpus, architecture, width, 1, seed, threads, racing)[clock]
         pairs.append((ours, clocked(train_gensim, corpus, architecture, width, 1, seed, threads)[clock]))
+    ours, peers = (statistics.median(column) for column in zip(*pairs, strict=True))
+    ratio = statistics.median(peer / own for own, peer in pairs)
+    return {"ours": len(corpus.ids) / ours, "peer": len(corpus.ids) / peers, "ratio": ratio, "unit": "words/s", "rounds": rounds}
+
+
+def measure_program(corpus: SimpleNamespace, architecture: str, rounds: int, folder: Path) -> dict:
+    """Words a second beside the C program, whose second epoch counts, alternating: it reads the vocabulary before the first."""
+    train_ours(part(corpus, 1000), architecture, 100, 1, 0)
+    same = {"size": 100, "window": 5, "negative": 5, "hs": 0, "sample": 1e-3, "min-count": 1, "threads": 1, "alpha": RATES[architecture]}
+    files = {"train": corpus.file, "output": folder / "vectors.bin", "binary": 1, "debug": 0, "cbow": int(architecture == "cbow")}
+    command = ["word2vec", *(part for name, value in (same | files).items() for part in (f"-{name}", str(value)))]
+    pairs = []
+    for seed in range(rounds):
+        ours = clocked(train_ours, corpus, architecture, 100, 1, seed)[0]
+        one, two = (cost([*command, "-iter", str(epochs)]).cpu_seconds for epochs in (1, 2))
+        pairs.append((ours, two - one))
     ours, peers = (statistics.median(column) for column in zip(*pairs, strict=True))
     ratio = statistics.median(peer / own for own, peer in pairs)
     return {"ours": len(corpus.ids) / ours, "peer": len(corpus.ids) / peers, "ratio": ratio, "unit": "words/s", "rounds": rounds}
