@@ -1,8 +1,9 @@
 """GloVe beside Stanford's C programs: counting, an iteration, the whole, and the peak memory under a limit.
 
-The corpus is cut once and written as text, a sentence a line, for both. `vocab_count`, `cooccur`, `shuffle` and `glove` are
-timed when they stand on the PATH; else what is known of them stands in a note, and ours stands beside our own plain form of
-the C program alone (`kernel = "exact"`, float64, entry by entry in random order).
+The corpus is cut once and written as text, a sentence a line, for both. The whole is a command for us, from that text
+to saved vectors with all that has to be loaded, and the four programs for them. `vocab_count`, `cooccur`, `shuffle` and
+`glove` are timed when they stand on the PATH; else what is known of them stands in a note, and ours stands beside our
+own plain form of the C program alone (`kernel = "exact"`, float64, entry by entry in random order).
 """
 
 import resource
@@ -21,6 +22,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from processes import cost
 from stemma.lineage.glove import Config, GloVe
 from stemma.objectives.cooccurrence import Config as Counting
 from stemma.objectives.cooccurrence import Cooccurrence
@@ -98,12 +100,10 @@ def peaks(corpus: SimpleNamespace, folder: Path) -> dict[str, dict[str, float]]:
     return found
 
 
-def programs(corpus: SimpleNamespace, iterations: int, folder: Path) -> dict[str, Any] | None:
-    """CPU seconds of the C programs on the same text, or None when one of them is not on the PATH."""
+def programs(iterations: int, folder: Path) -> dict[str, Any] | None:
+    """CPU seconds of the C programs on `folder`/text, or None when one of them is not on the PATH."""
     if not all(map(shutil.which, PROGRAMS)):
         return None
-    text = "\n".join(" ".join(sentence) for sentence in corpus.text) + "\n"
-    (folder / "text").write_text(text, encoding="utf-8")
 
     def seconds(command: str) -> float:
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -116,7 +116,15 @@ def programs(corpus: SimpleNamespace, iterations: int, folder: Path) -> dict[str
     counting = seconds("cooccur -vocab-file vocab -window-size 10 -memory 4 -verbose 0 < text > pairs")
     shuffling = seconds("shuffle -memory 4 -verbose 0 < pairs > shuffled")
     one, more = (seconds(f"glove {options} -iter {n} -verbose 0") for n in (1, 1 + iterations))
-    return {"counting": vocabulary + counting + shuffling, "iteration": (more - one) / iterations}
+    prepared, iteration = vocabulary + counting + shuffling, (more - one) / iterations
+    return {"counting": prepared, "iteration": iteration, "whole": prepared + one + (ITERATIONS - 1) * iteration}
+
+
+def command(folder: Path) -> float:
+    """CPU seconds from `folder`/text to saved vectors, from the shell."""
+    settings = ["--preset", "small", "--threads", "1", "--set", f"training.epochs={ITERATIONS}", "--memory", "4"]
+    verb = [sys.executable, "-m", "stemma", "pretrain", "glove"]
+    return cost([*verb, str(folder / "text"), "--out", str(folder / "run"), *settings]).cpu_seconds
 
 
 def measure(corpus: Path, quick: bool) -> dict[str, dict[str, Any]]:
@@ -129,14 +137,14 @@ def measure(corpus: Path, quick: bool) -> dict[str, dict[str, Any]]:
         train(encode(corpus, 2_000), "exact", 1, folder / "warm")
         ours = train(encoded, "tiles", 5, folder / "ours")
         plain = train(encoded, "exact", 5, folder / "plain")
-        peer = programs(encoded, 2, folder)
+        (folder / "text").write_text("\n".join(map(" ".join, encoded.text)) + "\n", encoding="utf-8")
+        whole, peer = command(folder), programs(2, folder)
         memory = peaks(encoded, folder)
-    whole = {name: told["counting"] + ITERATIONS * told["iteration"] for name, told in (("ours", ours), ("peer", peer)) if told}
     text = f"{len(encoded.ids):,} words, window 10, 100d, {ours['entries']:,} entries of X"
     rows = {
         "counting": row(ours["counting"], peer["counting"] if peer else None, note=text),
         "an iteration": row(ours["iteration"], peer["iteration"] if peer else None, note="" if peer else PUBLISHED),
-        f"text to vectors, {ITERATIONS} iterations": row(whole["ours"], whole.get("peer")),
+        f"text to vectors, {ITERATIONS} iterations": row(whole, peer["whole"] if peer else None),
         "an iteration, our plain form of glove.c": row(ours["iteration"], plain["iteration"]),
         "cost after 5 iterations, our plain form": row(ours["cost"], plain["cost"], unit="a record"),
     }
