@@ -122,7 +122,7 @@ def programs(iterations: int, folder: Path) -> dict[str, Any] | None:
 
 def command(folder: Path) -> float:
     """CPU seconds from `folder`/text to saved vectors, from the shell."""
-    settings = ["--preset", "small", "--threads", "1", "--set", f"training.epochs={ITERATIONS}", "--memory", "4"]
+    settings = ["--preset", "small", "--set", f"training.epochs={ITERATIONS}", "--memory", "4"]
     verb = [sys.executable, "-m", "stemma", "pretrain", "glove"]
     return cost([*verb, str(folder / "text"), "--out", str(folder / "run"), *settings]).cpu_seconds
 

@@ -176,8 +176,9 @@ def measure_program(corpus: SimpleNamespace, architecture: str, rounds: int, fol
     vocabulary, line, vectors = folder / "vocabulary", folder / "line.txt", folder / "vectors.bin"
     line.write_text(corpus.file.read_text(encoding="utf-8").partition("\n")[0] + "\n", encoding="utf-8")
     cost(["word2vec", "-train", str(corpus.file), "-save-vocab", str(vocabulary), "-min-count", "1"])
-    same = {"size": 100, "window": 5, "negative": 5, "hs": 0, "sample": 1e-3, "min-count": 1, "threads": 1, "alpha": RATES[architecture]}
-    same |= {"cbow": int(architecture == "cbow"), "iter": 1, "binary": 1, "debug": 0, "read-vocab": vocabulary, "output": vectors}
+    same: dict[str, Any] = {"size": 100, "window": 5, "negative": 5, "hs": 0, "sample": 1e-3, "min-count": 1, "threads": 1}
+    same |= {"alpha": RATES[architecture], "cbow": int(architecture == "cbow"), "iter": 1}
+    same |= {"read-vocab": vocabulary, "output": vectors, "binary": 1, "debug": 0}
     options = [part for name, value in same.items() for part in (f"-{name}", str(value))]
     pairs = []
     for seed in range(rounds):

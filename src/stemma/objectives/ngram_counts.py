@@ -9,9 +9,12 @@ one list of the highest order holds the counts of all lower ones. Axes: E events
 import numpy as np
 from numba import njit
 
+from stemma.tokens.memory import prefetch
+
 UNKNOWN, START, END = 0, 1, 2  # KenLM's ids of <unk>, <s>, </s>
 ABSENT = 0xFFFFFFFF  # a token that is no word of the model: padding, mask, ...
 LOW = 0xFFFFFFFF  # the low half of a count
+NEAR, FAR = np.uintp(16), np.uintp(64)  # events ahead of the present one for which memory is asked
 
 
 @njit(cache=True, nogil=True)
@@ -54,25 +57,33 @@ def sort_events(stream, order, vocabulary):
     sorted by their last n + 1: a counting sort an order, whatever the order. The stream is read as a ring: before its
     first word stands the END of its last sentence, which is what a sentence's start looks like from the right.
     """
-    events = len(stream)
-    piles = np.zeros(vocabulary + 1, np.int64)
+    events = np.uintp(len(stream))
+    piles = np.zeros(vocabulary + 1, np.uint32)
     for i in range(events):
-        piles[stream[i] + 1] += 1
+        piles[stream[i] + 1] += np.uint32(1)
     for word in range(vocabulary):
         piles[word + 1] += piles[word]
-    positions = np.arange(events).astype(np.uint32)
-    dealt = np.empty(events, np.uint32)
+    positions = np.arange(np.int64(events)).astype(np.uint32)
+    dealt = np.empty(np.int64(events), np.uint32)
     for n in range(order):
-        top = piles[:-1].copy()
+        top, ahead = piles[:-1].copy(), np.uintp(n > 0)
         for k in range(events):
-            i = positions[k] + 1 if n else positions[k]
-            if i == events:
-                i = 0
-            word = stream[i]
-            dealt[top[word]] = i
-            top[word] += 1
+            if k + FAR < events:
+                prefetch(stream, np.uintp(positions[k + FAR]) + ahead)
+            if k + NEAR < events:
+                near = stream[_in_ring(np.uintp(positions[k + NEAR]) + ahead, events)]
+                prefetch(dealt, np.uintp(top[np.uintp(near)]))
+            i = _in_ring(np.uintp(positions[k]) + ahead, events)
+            word = np.uintp(stream[i])
+            dealt[np.uintp(top[word])] = np.uint32(i)
+            top[word] += np.uint32(1)
         positions, dealt = dealt, positions
     return positions
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _in_ring(i, events):
+    return np.uintp(0) if i == events else i
 
 
 @njit(cache=True, nogil=True)
@@ -99,6 +110,8 @@ def gather_rows(stream, positions, begin, order, rows):
     """
     filled = 0
     for k in range(begin, len(positions)):
+        if k + FAR < len(positions):
+            prefetch(stream, np.uintp(positions[k + FAR]))
         i = np.int64(positions[k])
         place = min(filled, len(rows) - 1)
         same = filled > 0
