@@ -185,18 +185,24 @@ def test_every_pair_is_counted_whatever_the_block(architecture):
 @BOTH
 def test_threads_change_nothing_unless_they_race(architecture):
     batch = chunk(3000)
-    alone, together = (change("block", architecture, 3, 1e-3, batch, threads) for threads in (1, 3))
-    assert torch.equal(alone[0], together[0]) and float(alone[1].mean) == float(together[1].mean)
+    alone = change("block", architecture, 3, 1e-3, batch, 1)
+    for threads in (2, 3, 4):
+        together = change("block", architecture, 3, 1e-3, batch, threads)
+        assert torch.equal(alone[0], together[0]) and float(alone[1].mean) == float(together[1].mean)
     raced, loss = change("block", architecture, 3, 1e-3, batch, 2, racing=True)
     assert loss.count == alone[1].count and torch.norm(raced - alone[0]) < 0.5 * torch.norm(alone[0])
 
 
 def test_the_faster_number_of_threads_is_taken_and_the_other_tried_again():
     pace, taken = blocks.Pace(), []
-    for turn in range(1, 200):
-        taken.append(pace.choose(4))
-        pace.record(taken[-1], 5.0 if taken[-1] == 4 and turn < 150 else 1.0 + (turn >= 150), 1000)
-    assert taken[:3] == [4, 4, 1] and set(taken[3:62]) == {1} and taken[63] == 4 and set(taken[64:127]) == {1}
+    for turn in range(100):
+        taken.append(pace.plan(4, 80))
+        for threads, rounds in taken[-1]:
+            pace.record(threads, rounds * (5.0 if threads == 4 and turn < 60 else 2.0), rounds)
+    assert taken[0] == [(1, 10), (4, 70)]  # both are tried at once
+    assert taken[1:16] == [[(1, 80)]] * 15 and taken[16] == [(4, 10), (1, 70)] and taken[17] == [(1, 80)]
+    assert taken[64] == [(4, 10), (1, 70)] and taken[65:80] == [[(4, 80)]] * 15  # as fast now: several are taken
+    assert blocks.Pace().plan(1, 80) == [(1, 80)] and blocks.Pace().plan(4, 3) == [(4, 3)]
 
 
 @BOTH

@@ -23,7 +23,6 @@ B batch, T positions, D width, V vocabulary, P predictions, C words of a context
 G rows of a word.
 """
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -152,11 +151,8 @@ class Word2Vec(nn.Module):
         tokens = blocks.tokens_a_round(rate, config.negatives, config.window, hottest, self._hottest_negative)
         if config.kernel == "plain" or tokens < blocks.LEAST:
             return kernels.PLAIN[config.architecture](*tables, *text, *alias, config.negatives, np.float32(rate), draws)
-        threads, start = threads if config.racing else self._pace.choose(threads), time.perf_counter()
-        rest = (config.negatives, config.window, np.float32(rate), draws, tokens, threads, config.racing)
-        total, count = blocks.descend_blocks(config.architecture, tables, text, alias, *rest)
-        self._pace.record(threads, time.perf_counter() - start, len(words))
-        return total, count
+        rest = (config.negatives, config.window, np.float32(rate), draws, tokens, threads, None if config.racing else self._pace)
+        return blocks.descend_blocks(config.architecture, tables, text, alias, *rest)
 
     def _descend_tree(self, text: tuple[np.ndarray, ...], rate: float, draws: np.uint64) -> tuple[float, int]:
         config, tree = self.config, self._huffman()

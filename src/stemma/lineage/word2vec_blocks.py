@@ -10,11 +10,16 @@ N tokens of the chunk, D width, P pairs of a block, K negatives a pair. Numba ke
 date alone: after a change to `word2vec_kernels` or `word2vec_registers`, touch this file too.
 """
 
+import platform
 import sys
+import time
+from itertools import pairwise
 from threading import Thread
 
 import numpy as np
+from llvmlite import ir
 from numba import types
+from numba.core import cgutils
 from numba.extending import intrinsic
 
 from stemma.lineage.word2vec_kernels import compiled, draw_word, inlined, mix
@@ -297,6 +302,19 @@ def _look_up(typing, counter):
     return types.int64(counter), generate
 
 
+@intrinsic
+def _pause(typing):
+    """Tells the processor that this thread only waits, so that one that shares its core gets on faster."""
+
+    def generate(context, builder, signature, arguments):
+        if platform.machine().lower() in ("x86_64", "amd64"):
+            kind = ir.FunctionType(ir.VoidType(), [])
+            builder.call(cgutils.get_or_insert_function(builder.module, kind, "llvm.x86.sse2.pause"), [])
+        return context.get_dummy_value()
+
+    return types.void(), generate
+
+
 _give_way = types.ExternalFunction("SwitchToThread" if sys.platform == "win32" else "sched_yield", types.int32())
 
 
@@ -307,6 +325,7 @@ def wait(arrived, goal):
     reached = _add_atomically(arrived, 1)
     while reached < goal:
         spins += 1
+        _pause()
         if spins % 1024 == 0:
             _give_way()
         reached = _look_up(arrived)
@@ -341,18 +360,32 @@ def open_block(lanes, tables, words, inputs, targets, ahead, drawn, alias, draws
 
 @inlined
 def close_round(lanes, tables, words, size, me, threads, deltas, drawn, spans, arrived, goal):
-    """Waits for the round's blocks, then adds them up in the rows that thread `me` owns. Gives the next goal."""
+    """Waits for the round's blocks, then adds them to the tables. Gives the next goal.
+
+    The input table takes the even blocks first, the output table the odd ones. So two threads write the blocks they have
+    computed, each to one table and then to the other, and seldom read what lies in the other's cache; of more threads,
+    those of a side share its rows. The order in which a row takes its blocks is the same for any number of threads.
+    """
     part = (deltas.shape[1] - SHARED * np.int64(pitch(lanes))) // 2
+    for phase in range(2):
+        if threads > 1:
+            goal += threads
+            wait(arrived, goal)
+        for side in range(2):
+            if threads > 1 and me % 2 != side:
+                continue
+            mine, members = (me // 2, (threads - side + 1) // 2) if threads > 1 else (0, 1)
+            for n in range(side, size, 2):
+                delta, span = deltas[n], spans[n]
+                if side == phase:
+                    scatter(lanes, tables[0], words[span[0] : span[1]], delta[:part], mine, members)
+                else:
+                    scatter(lanes, tables[1], words[span[2] : span[3]], delta[part : 2 * part], mine, members)
+                    scatter(lanes, tables[1], drawn[n], delta[2 * part :], mine, members)
     if threads > 1:
-        wait(arrived, goal + threads)
-    for n in range(size):
-        delta, span = deltas[n], spans[n]
-        scatter(lanes, tables[0], words[span[0] : span[1]], delta[:part], me, threads)
-        scatter(lanes, tables[1], words[span[2] : span[3]], delta[part : 2 * part], me, threads)
-        scatter(lanes, tables[1], drawn[n], delta[2 * part :], me, threads)
-    if threads > 1:
-        wait(arrived, goal + 2 * threads)
-    return goal + 2 * threads
+        goal += threads
+        wait(arrived, goal)
+    return goal
 
 
 @compiled
@@ -427,34 +460,30 @@ class Pace:
     keeps busy, one alone may be several times faster.
     """
 
-    AGAIN = 64  # chunks after which the slower way is tried anew
+    AGAIN, SHARE = 16, 8  # every so many chunks the slower way is tried on such a part of one
 
     def __init__(self) -> None:
         self.turn = 0
-        self.seconds: dict[int, float] = {}  # threads -> seconds a token when last tried
+        self.seconds: dict[int, float] = {}  # threads -> seconds a round when last tried
 
-    def choose(self, threads: int) -> int:
-        """The number of threads for the next chunk: `threads` or 1."""
+    def plan(self, threads: int, rounds: int) -> list[tuple[int, int]]:
+        """(Threads, rounds) of the parts of a chunk, one after the other."""
+        fast, slow = sorted((threads, 1), key=lambda way: self.seconds.get(way, 0.0))
+        trial = rounds // self.SHARE if threads > 1 and self.turn % self.AGAIN == 0 else 0
         self.turn += 1
-        if self.turn == 1:
-            return threads  # compiles or loads: not recorded
-        for way in (threads, 1):
-            if way not in self.seconds:
-                return way
-        fast, slow = sorted((threads, 1), key=self.seconds.__getitem__)
-        return slow if self.turn % self.AGAIN == 0 else fast
+        return [(way, part) for way, part in ((slow, trial), (fast, rounds - trial)) if part]
 
-    def record(self, threads: int, seconds: float, tokens: int) -> None:
-        """Remembers how long a chunk took."""
-        if self.turn > 1 and tokens:
-            self.seconds[threads] = seconds / tokens
+    def record(self, threads: int, seconds: float, rounds: int) -> None:
+        """Remembers how long a part took."""
+        self.seconds[threads] = seconds / rounds
 
 
-def descend_blocks(architecture, tables, text, alias, negatives, window, rate, seed, tokens, threads=1, racing=False):
+def descend_blocks(architecture, tables, text, alias, negatives, window, rate, seed, tokens, threads=1, pace=None):
     """Runs the fast kernel over a chunk in rounds of at most `tokens`, in place. Gives (loss, predictions).
 
     `tables` = (input, output), `text` = (words, low, high), `alias` = `alias_tables(...)`. Threads share each
-    round and wait for each other; when `racing`, each has its own part of the chunk and none waits.
+    round and wait for each other, as far as `pace` finds that worth it; without one they race: each has its own
+    part of the chunk and none waits.
     """
     slots = tokens // min(tokens, LENGTHS[architecture])
     slots += slots % 2 if slots > 1 else 0  # an even number: two threads have as much to do
@@ -462,30 +491,38 @@ def descend_blocks(architecture, tables, text, alias, negatives, window, rate, s
     lanes = (0,) * -(-tables[0].shape[1] // FLOATS)
     blocks = -(-len(text[0]) // cut[0])
     losses, counts = np.zeros(blocks), np.zeros(blocks, np.int64)
-    threads = min(threads, max(blocks, 1) if racing else cut[1])
+    threads = min(threads, cut[1] if pace else max(blocks, 1))
     size = (2 * (BLOCK + 2 * window + ROOM) + SHARED) * -(-tables[0].shape[1] // LANES) * LANES
 
     def space():
         deltas = aligned.py_func(cut[1] * size).reshape(cut[1], size)
         return deltas, np.zeros((cut[1], SHARED), np.int32), np.zeros((cut[1], 4), np.int64)
 
-    together, arrived = space(), np.zeros(1, np.int64)
+    def run(parts, spaces):
+        arrived = np.zeros(1, np.int64)
 
-    def work(me, first, end, members):
-        shared = (*(space() if racing else together), losses, counts, arrived)
-        rounds = ROUNDS[architecture]
-        rounds(lanes, tables, text, alias, negatives, window, np.float32(rate), seed, cut, (first, end), me, members, shared)
+        def work(space, first, end, me, members):
+            rest = (seed, cut, (first, end), me, members, (*space, losses, counts, arrived))
+            ROUNDS[architecture](lanes, tables, text, alias, negatives, window, np.float32(rate), *rest)
 
-    if threads == 1:
-        work(0, 0, blocks, 1)
+        jobs = [(space, *part) for space, part in zip(spaces, parts, strict=True)]
+        others = [Thread(target=work, args=job) for job in jobs[1:]]
+        for thread in others:
+            thread.start()
+        work(*jobs[0])
+        for thread in others:
+            thread.join()
+
+    together = space()
+    run([(0, 0, 0, 1)], [together])  # compiled before threads start: none may fail while others wait
+    if pace is None:
+        borders = np.linspace(0, blocks, threads + 1).astype(int).tolist()
+        run([(*part, 0, 1) for part in pairwise(borders)], [together, *(space() for _ in range(threads - 1))])
         return losses.sum(), int(counts.sum())
-    work(0, 0, 0, 1)  # compiled before the threads start: none may fail while others wait
-    borders = np.linspace(0, blocks, threads + 1).astype(int).tolist()
-    parts = [(0, borders[n], borders[n + 1], 1) if racing else (n, 0, blocks, threads) for n in range(threads)]
-    others = [Thread(target=work, args=part) for part in parts[1:]]
-    for thread in others:
-        thread.start()
-    work(*parts[0])
-    for thread in others:
-        thread.join()
+    first = 0
+    for members, rounds in pace.plan(threads, -(-blocks // cut[1])):
+        end, began = min(first + rounds * cut[1], blocks), time.perf_counter()
+        run([(first, end, me, members) for me in range(members)], [together] * members)
+        pace.record(members, time.perf_counter() - began, rounds)
+        first = end
     return losses.sum(), int(counts.sum())
