@@ -68,7 +68,7 @@ def measure(corpus: Path, quick: bool) -> dict:
             rows[label] = measure_speed(small, architecture, width, rounds, threads, racing)
         if shutil.which("word2vec"):
             for architecture in RATES:
-                rows[f"{architecture} 100d, threads: 1, peer: the C program"] = measure_program(small, architecture, 3, folder)
+                rows[f"{architecture} 100d, the C program"] = measure_program(small, architecture, 3, folder)
         rows["1 MB of text from the shell, second start"] = measure_start(corpus, folder, 3 if quick else 5)
         for architecture in RATES:
             rows |= measure_quality(judged, corpus.parents[1] / "words-en", ENGLISH, architecture, 100, seeds)
