@@ -1,5 +1,6 @@
 """The driver of counting generations: the same network for any number of workers and any memory, and facts on the way."""
 
+import json
 import lzma
 from itertools import pairwise
 from pathlib import Path
@@ -135,6 +136,17 @@ class TestRunFolder:
         other = pretrain("ngram", corpus, out=tmp_path / "other", workers=2)
         a, b = (map_tensors(folder.path / "model.safetensors") for folder in (run, other))
         assert {name: array.tobytes() for name, array in a.items()} == {name: array.tobytes() for name, array in b.items()}
+
+    def test_a_spaced_line_is_one_sentence_however_long(self, tmp_path):
+        (tmp_path / "lines.txt").write_text("word " * 60_000 + "end\nanother line\n", encoding="utf-8")
+        told = {}
+        for name, more in (("whole", ()), ("cut", ("corpus.max_sentence=10000",))):
+            run = pretrain("ngram", tmp_path / "lines.txt", out=tmp_path / name, settings=["tokenizer=whitespace", *more])
+            told[name] = json.loads((run.path / "ledger.json").read_text(encoding="utf-8"))["characters"]
+        assert told["whole"]["sentences"] == 2
+        assert not told["whole"]["notes"]
+        assert told["cut"]["sentences"] > 30
+        assert told["cut"]["notes"] == {"sentences cut, being too long": 1}
 
     def test_an_error_leaves_nothing_on_disk(self, corpus, tmp_path):
         with pytest.raises(DataError, match="discount_fallback"):

@@ -14,6 +14,8 @@ here the fallback is on, and said in `notes`. Text that holds the tokenizer's un
 n-grams with it are dropped, their mass goes to the back-off (lmplz does so under `--limit_vocab_file`). A tokenizer
 without an unknown token has a closed vocabulary: every token is a type, seen or not, and there is no <unk>. An empty
 line is a sentence of no words for lmplz; here it parts documents and is counted as a rejected character, not as a sentence.
+White space of any script at a line's ends (U+3000, U+00A0) and control characters are taken off and counted before words
+are cut; for lmplz, which knows ASCII's white space alone, they are parts of words.
 """
 
 import math

@@ -150,11 +150,15 @@ def _kind(base: Mapping[str, Any], asked: Sequence[tuple[str, Mapping[str, Any]]
 
 
 def _spaced(base: dict[str, Any], row: Generation) -> dict[str, Any]:
-    """The preset for text whose tokens are spaced, read as lmplz reads it: a line is a sentence, and every letter stands.
+    """The preset for text whose tokens are spaced, read as lmplz reads it: a line of up to a million characters is a
+    sentence, and every letter stands.
 
     A model of counts learns from all of it, unless a held-out share is asked for.
     """
-    tables: dict[str, dict[str, Any]] = {"corpus": {"format": "sentences"}, "tokenizer": {"lowercase": False}}
+    tables: dict[str, dict[str, Any]] = {
+        "corpus": {"format": "sentences", "max_sentence": 1_000_000},
+        "tokenizer": {"lowercase": False},
+    }
     if row.learns == "count":
         tables["training"] = {"held_out": 0.0}
     return {**base, **{name: {**_table(base.get(name)), **table} for name, table in tables.items()}}
