@@ -1,8 +1,9 @@
 """From raw text to a model that answers: our order-5 n-gram beside KenLM's lmplz and build_binary.
 
 Each side is a process of its own, measured in CPU seconds, and ours in all it does: reading, vocabulary, token store,
-counting, estimating, writing, starting Python. Both take a line for a sentence and its words as parted by spaces. KenLM's
-programs come in no package; without them on the PATH what is known of them stands in the row's note.
+counting, estimating, writing, starting Python. Both take a line for a sentence and its words as parted by spaces, and
+neither counts a `<unk>`, `<s>` or `</s>` that the text writes. KenLM's programs come in no package; without them on the
+PATH what is known of them stands in the row's note.
 """
 
 import json

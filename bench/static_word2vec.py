@@ -157,6 +157,13 @@ def clocked(train: Callable, *args) -> tuple[float, float]:
     return time.process_time() - cpu, time.perf_counter() - wall
 
 
+def speeds(corpus: SimpleNamespace, pairs: list[tuple[float, float]]) -> dict:
+    """The row of rounds of (our seconds, the peer's) over the corpus."""
+    words, (ours, peers) = len(corpus.ids), (statistics.median(column) for column in zip(*pairs, strict=True))
+    ratio = statistics.median(peer / own for own, peer in pairs)
+    return {"ours": words / ours, "peer": words / peers, "ratio": ratio, "unit": "words/s", "rounds": len(pairs)}
+
+
 def measure_speed(corpus: SimpleNamespace, architecture: str, width: int, rounds: int, threads: int, racing: bool) -> dict:
     """Words a second of both, alternating; several threads are judged by the wall clock, one by CPU time."""
     train_ours(part(corpus, 1000), architecture, width, 1, 0, threads, racing)  # compile or load the kernels outside the clock
@@ -165,9 +172,7 @@ def measure_speed(corpus: SimpleNamespace, architecture: str, width: int, rounds
     for seed in range(rounds):
         ours = clocked(train_ours, corpus, architecture, width, 1, seed, threads, racing)[clock]
         pairs.append((ours, clocked(train_gensim, corpus, architecture, width, 1, seed, threads)[clock]))
-    ours, peers = (statistics.median(column) for column in zip(*pairs, strict=True))
-    ratio = statistics.median(peer / own for own, peer in pairs)
-    return {"ours": len(corpus.ids) / ours, "peer": len(corpus.ids) / peers, "ratio": ratio, "unit": "words/s", "rounds": rounds}
+    return speeds(corpus, pairs)
 
 
 def measure_program(corpus: SimpleNamespace, architecture: str, rounds: int, folder: Path) -> dict:
@@ -185,9 +190,7 @@ def measure_program(corpus: SimpleNamespace, architecture: str, rounds: int, fol
         ours = clocked(train_ours, corpus, architecture, 100, 1, seed)[0]
         whole, start = (cost(["word2vec", "-train", str(file), *options]).cpu_seconds for file in (corpus.file, line))
         pairs.append((ours, whole - start))
-    ours, peers = (statistics.median(column) for column in zip(*pairs, strict=True))
-    ratio = statistics.median(peer / own for own, peer in pairs)
-    return {"ours": len(corpus.ids) / ours, "peer": len(corpus.ids) / peers, "ratio": ratio, "unit": "words/s", "rounds": rounds}
+    return speeds(corpus, pairs)
 
 
 def measure_start(corpus: Path, folder: Path, rounds: int) -> dict:
