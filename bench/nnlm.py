@@ -13,8 +13,8 @@ import numpy as np
 
 from stemma.corpus import read as corpus_read
 from stemma.corpus.document import Ledger
-from stemma.lineage import reading
-from stemma.lineage.run import Run
+from stemma.runs import reading
+from stemma.runs.run import Run
 from stemma.training.pretrain import pretrain
 
 

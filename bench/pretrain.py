@@ -31,8 +31,8 @@ import transformers
 from torch.nn import functional as F
 
 from stemma.corpus.docstrings import write_docstrings
+from stemma.layers.allocator import keep_freed_memory
 from stemma.layers.attention import fitting_path
-from stemma.layers.memory import keep_freed_memory
 from stemma.objectives.batch import IGNORE, seed_for
 from stemma.training.ingest import Ingested, ingest
 from stemma.training.learners import Backprop, to_tensors

@@ -26,7 +26,7 @@ from processes import cost
 from stemma.lineage.glove import Config, GloVe
 from stemma.objectives.cooccurrence import Config as Counting
 from stemma.objectives.cooccurrence import Cooccurrence
-from stemma.training.memory import peak_memory_mib
+from stemma.training.peak import peak_memory_mib
 from texts import sentences
 
 SPECIALS = {"unk": 0, "bos": 1, "eos": 2}

@@ -26,7 +26,7 @@ PUBLISHED = "KenLM on such a machine, not measured here: 71.4 s and 1,200 MiB fo
 OPENING = """
 import json, sys, time
 import stemma
-from stemma.training.memory import peak_memory_mib
+from stemma.training.peak import peak_memory_mib
 began = time.perf_counter()
 run = stemma.load(sys.argv[1])
 run.score(["the first text to be scored"])

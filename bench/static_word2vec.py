@@ -23,12 +23,12 @@ import torch
 from gensim.models import Word2Vec as Peer
 
 from processes import cost
-from stemma.evaluation.similarity import analogies, similarity
-from stemma.evaluation.word_files import read_analogies, read_pairs
+from stemma.evaluation.measures.similarity import analogies, similarity
+from stemma.evaluation.measures.word_files import read_analogies, read_pairs
 from stemma.lineage.word2vec import Config, Word2Vec
-from stemma.lineage.word_vectors import WordVectors
 from stemma.objectives.windows import Config as WindowsConfig
 from stemma.objectives.windows import Windows
+from stemma.runs.word_vectors import WordVectors
 from stemma.tokens.chinese import segmenter, word_spans
 from stemma.tokens.scripts import is_han
 from texts import lines_of, plain, sentences

@@ -15,7 +15,7 @@ import stemma
 from stemma.cli.main import main
 from stemma.cli.weigh import Compare
 from stemma.errors import DataError, UsageError
-from stemma.evaluation.plan import Config as CompareConfig
+from stemma.evaluation.comparison.plan import Config as CompareConfig
 
 ENGLISH = ["the cat sat on the mat .", "a dog ran home to the log .", "the cat ran and the dog sat .", "a mat is on the log ."]
 CHINESE = ["今天天气很好。", "我们去公园看花。", "公园里的花很好看。", "天气好我们就去。"]

@@ -22,15 +22,15 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from stemma.api import finetune, load, pretrain
     from stemma.config import VERSION as __version__
     from stemma.errors import BudgetError, DataError, Interrupted, MissingExtra, RunError, StemmaError, UsageError
-    from stemma.evaluation.compare import compare
-    from stemma.evaluation.demo import demo
-    from stemma.lineage.run import Run
+    from stemma.evaluation.comparison.compare import compare
+    from stemma.evaluation.comparison.demo import demo
     from stemma.lineage.table import TABLE as LINEAGE
+    from stemma.runs.run import Run
     from stemma.transfer.estimator import StemmaClassifier
     from stemma.transfer.result import Classifier
-    from stemma.transfer.surface import finetune, load, pretrain
 
 __all__ = [
     "LINEAGE",
@@ -55,12 +55,12 @@ __all__ = [
 _PLACES = {
     "__version__": "stemma.config:VERSION",
     "LINEAGE": "stemma.lineage.table:TABLE",
-    "compare": "stemma.evaluation.compare:compare",
-    "demo": "stemma.evaluation.demo:demo",
+    "compare": "stemma.evaluation.comparison.compare:compare",
+    "demo": "stemma.evaluation.comparison.demo:demo",
     "Classifier": "stemma.transfer.result:Classifier",
-    "Run": "stemma.lineage.run:Run",
+    "Run": "stemma.runs.run:Run",
     "StemmaClassifier": "stemma.transfer.estimator:StemmaClassifier",
-    **{name: f"stemma.transfer.surface:{name}" for name in ("finetune", "load", "pretrain")},
+    **{name: f"stemma.api:{name}" for name in ("finetune", "load", "pretrain")},
     **{name: f"stemma.errors:{name}" for name in __all__ if name.endswith(("Error", "Interrupted", "MissingExtra"))},
 }
 

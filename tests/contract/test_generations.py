@@ -8,8 +8,8 @@ import pytest
 
 from stemma.checkpoint import RunFolder, map_tensors
 from stemma.errors import RunError, UsageError
-from stemma.lineage.run import Run
 from stemma.lineage.table import TABLE, Generation
+from stemma.runs.run import Run
 from stemma.training.order import training_config
 from stemma.training.pretrain import pretrain
 from stemma.training.settings import Fact, HandConfig

@@ -47,9 +47,7 @@ MIXED = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("marked", "space"), [*((marked, " ") for marked in ENGLISH + MIXED), *((marked, "") for marked in CHINESE)]
-)
+@pytest.mark.parametrize(("marked", "space"), [*((marked, " ") for marked in ENGLISH + MIXED), *((marked, "") for marked in CHINESE)])
 def test_splits_where_a_reader_would(marked: str, space: str) -> None:
     wanted = marked.split(" | ")
     assert sentences(space.join(wanted)) == wanted

@@ -130,7 +130,7 @@ def maps(*names: str) -> dict:
 
 
 def report() -> dict:
-    from stemma.evaluation.headline import headline
+    from stemma.evaluation.report.headline import headline
     from stemma.lineage.table import find
 
     rows = {name: find(name) for name in ("ngram", "word2vec", "gpt", "bert")}
@@ -323,7 +323,7 @@ def report() -> dict:
 
 def with_failure(made: dict) -> dict:
     """The same, with GPT failed while fine-tuning."""
-    from stemma.evaluation.headline import headline
+    from stemma.evaluation.report.headline import headline
 
     made = copy.deepcopy(made)
     gpt = made["generations"][2]

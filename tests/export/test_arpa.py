@@ -15,10 +15,10 @@ from stemma.errors import DataError, UsageError
 from stemma.export.arpa import read_arpa, write_arpa
 from stemma.export.formats import convert
 from stemma.lineage.ngram import Config, Ngram
-from stemma.lineage.run import Run
 from stemma.objectives.counts import Config as CountsConfig
 from stemma.objectives.counts import Counts
 from stemma.objectives.spool import Room
+from stemma.runs.run import Run
 from stemma.tokens.settings import TokenFacts
 
 GOLDEN = [  # text, lmplz's model of it, order, --prune
@@ -179,7 +179,7 @@ class TestRoundTrip:
         assert contents(tmp_path / "again.arpa") == text
 
     def test_numbers_are_shortest_decimals_of_float32(self):
-        from stemma.export.decimals import put_number
+        from stemma.kernels.decimals import put_number
 
         rng = np.random.default_rng(0)
         values = [0.0, -0.1, -1.0, -99.0, -1e-7, 0.30103, -0.30103, *(-rng.exponential(2, 500)), *(-(10.0 ** -rng.uniform(0, 7, 200)))]

@@ -10,7 +10,7 @@ import pytest
 from stemma.errors import DataError
 from stemma.export.fasttext import open_fasttext
 from stemma.export.formats import convert
-from stemma.lineage.run import Run
+from stemma.runs.run import Run
 
 WORDS = [("</s>", 9), ("猫", 5), ("cat", 4), ("naïve", 2), ("🙂x", 1)]
 ARGUMENTS = {"dim": 3, "ws": 5, "epoch": 1, "min_count": 1, "neg": 5, "word_ngrams": 1, "loss": 2, "model": 2, "bucket": 17, "minn": 1}

@@ -6,7 +6,7 @@ import pytest
 from stemma.cli.main import main
 from stemma.errors import UsageError
 from stemma.export.formats import convert
-from stemma.lineage.run import Run
+from stemma.runs.run import Run
 from stemma.training.pretrain import pretrain
 
 ENGLISH = ["the cat sat on the mat", "a dog and a cat ran home", "the dog sat on a log"]

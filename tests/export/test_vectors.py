@@ -12,7 +12,7 @@ import pytest
 from stemma.cli.main import main
 from stemma.errors import DataError, UsageError
 from stemma.export.formats import convert
-from stemma.lineage.run import Run
+from stemma.runs.run import Run
 
 WORDS = ["the", "猫", "don't", "naïve", "🙂", "New", "东西", "co-op"]
 WIDTH = 7

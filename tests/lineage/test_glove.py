@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from stemma.lineage import glove_kernels as kernels
+from stemma.kernels import glove as kernels
 from stemma.lineage.glove import Config, GloVe
 from stemma.objectives.cooccurrence import Config as Counting
 from stemma.objectives.cooccurrence import Cooccurrence, entries

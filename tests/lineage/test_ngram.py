@@ -11,7 +11,7 @@ import pytest
 
 from stemma import config as settings_reader
 from stemma.errors import DataError, UsageError
-from stemma.lineage import ngram_kernels as kernels
+from stemma.kernels import ngram_plain as kernels
 from stemma.lineage.ngram import Config, Ngram, Scores
 from stemma.objectives.counts import Config as CountsConfig
 from stemma.objectives.counts import Counts

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 
 from stemma.errors import DataError, UsageError
 from stemma.lineage.nnlm import NNLM, Config
-from stemma.lineage.run import Run
+from stemma.runs.run import Run
 from stemma.tokens.settings import TokenFacts
 from stemma.training.learners import Backprop
 from stemma.training.pretrain import pretrain

@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from stemma.errors import DataError, UsageError
-from stemma.layers.neighbours import neighbours, unit_rows
-from stemma.lineage import word2vec_blocks as blocks
-from stemma.lineage import word2vec_kernels as kernels
+from stemma.kernels import word2vec_blocks as blocks
+from stemma.kernels import word2vec_pairs as kernels
 from stemma.lineage.word2vec import Config, Word2Vec
 from stemma.objectives.batch import seed_for
+from stemma.runs.neighbours import neighbours, unit_rows
 
 SPECIALS = {"unk": 0, "bos": 1, "eos": 2}
 V, D, N = 23, 20, 150

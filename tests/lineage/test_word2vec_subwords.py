@@ -9,11 +9,11 @@ import torch
 
 from stemma.cli.main import main
 from stemma.errors import DataError
-from stemma.lineage import word2vec_kernels as kernels
-from stemma.lineage import word2vec_subwords as grams
-from stemma.lineage.run import Run
+from stemma.kernels import word2vec_pairs as kernels
+from stemma.kernels import word2vec_subwords as grams
 from stemma.lineage.word2vec import Config, Word2Vec
 from stemma.objectives.batch import seed_for
+from stemma.runs.run import Run
 from stemma.training.pretrain import pretrain
 
 WORDS = ["<unk>", "<s>", "</s>", *["sail", "sailor", "sailing", "rain", "rainy", "水手", "老水手", "大海", "a", "naïve", "🦭", "the"]]

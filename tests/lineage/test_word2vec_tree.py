@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from stemma.errors import UsageError
-from stemma.layers.neighbours import neighbours, unit_rows
-from stemma.lineage import word2vec_kernels as kernels
+from stemma.kernels import word2vec_pairs as kernels
 from stemma.lineage.word2vec import Config, Word2Vec
 from stemma.objectives.batch import seed_for
+from stemma.runs.neighbours import neighbours, unit_rows
 
 V, D, K = 23, 22, 5
 BOTH = pytest.mark.parametrize("architecture", ["skipgram", "cbow"])

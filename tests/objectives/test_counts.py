@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from stemma.kernels.ngram_counts import add_count, count_of, merge_rows
 from stemma.objectives.counts import Config, Counts
-from stemma.objectives.ngram_counts import add_count, count_of, merge_rows
 from stemma.objectives.spool import Room
 from stemma.tokens.settings import TokenFacts
 

@@ -10,13 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokens_texts import CHINESE, ENGLISH, ODD
 
-from stemma.tokens import word_table
+from stemma.kernels import word_table
+from stemma.kernels.word_scan import borders
+from stemma.kernels.word_table import WordTable
 from stemma.tokens.chinese import GIVEN, segmenter
 from stemma.tokens.sample import batches, even_sample
-from stemma.tokens.scan import borders
 from stemma.tokens.scripts import PLACES, bytes_of, codes_of, lower_codes, token_classes, word_classes
 from stemma.tokens.tokenizer import Config, train
-from stemma.tokens.word_table import WordTable
 
 RULES = re.compile("[wm]+(?:a[wm]+)*|h[hm]*|[sa](?:m+[sa]?)*")  # over one letter a character: its class
 LETTERS = np.array(list("-wmhsa"))

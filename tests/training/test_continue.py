@@ -7,7 +7,7 @@ import pytest
 
 from stemma.checkpoint import RunFolder, map_tensors
 from stemma.errors import RunError, UsageError
-from stemma.lineage.run import Run
+from stemma.runs.run import Run
 from stemma.training.pretrain import pretrain
 from stemma.training.rehearse import rehearse
 

@@ -17,7 +17,7 @@ from stemma.lineage.table import TABLE, find
 from stemma.objectives.spool import Room
 from stemma.tokens.settings import TokenFacts
 from stemma.training.count import count, counting_room
-from stemma.training.memory import memory_mib
+from stemma.training.peak import memory_mib
 from stemma.training.pretrain import pretrain
 
 FACTS = TokenFacts(40, {"unk": 0, "bos": 1, "eos": 2})

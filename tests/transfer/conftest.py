@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from stemma.corpus.task import Example
-from stemma.lineage.run import Run
 from stemma.lineage.table import find
 from stemma.objectives.spool import Room
+from stemma.runs.run import Run
 from stemma.tokens.tokenizer import Config as TokenizerConfig
 from stemma.tokens.tokenizer import train as train_tokenizer
 from stemma.training.count import count

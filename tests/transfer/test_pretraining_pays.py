@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from stemma.corpus.task import Example
-from stemma.lineage.run import Run
+from stemma.runs.run import Run
 from stemma.training.pretrain import pretrain
 from stemma.transfer.finetune import finetune
 from stemma.transfer.settings import Config

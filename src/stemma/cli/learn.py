@@ -84,7 +84,7 @@ class Finetune(Verb):
 
     def run(self) -> Printable:
         """Learns the task and reports."""
-        from stemma.transfer.surface import finetune
+        from stemma.api import finetune
 
         asked = {name: getattr(self, name) for name in ("train", "dev", "task", "frozen", "config", "settings", "out")}
         with Progress() as progress:

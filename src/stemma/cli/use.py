@@ -55,8 +55,8 @@ class Embed(Verb):
 
     def run(self) -> Printable:
         """One vector a text."""
+        from stemma.api import load
         from stemma.transfer.result import Classifier
-        from stemma.transfer.surface import load
 
         run = load(self.run_folder)
         if isinstance(run, Classifier) and self.layer != -1:
@@ -209,7 +209,7 @@ def _token_row(token: Any) -> dict[str, Any]:
 
 def _opened(path: str) -> Any:
     from stemma.checkpoint import RunFolder
-    from stemma.lineage.run import Run
+    from stemma.runs.run import Run
 
     if "task" in RunFolder.open(Path(path)).config:
         raise UsageError(f"{path} is fine-tuned on a task", "a folder made by stemma pretrain", "use stemma predict or embed on it")

@@ -37,9 +37,9 @@ class Evaluate(Verb):
 
     def run(self) -> Printable:
         """The measures that were asked for."""
-        from stemma.evaluation.evaluate import evaluate_run, evaluate_task
+        from stemma.api import load
+        from stemma.evaluation.measures.evaluate import evaluate_run, evaluate_task
         from stemma.transfer.result import Classifier
-        from stemma.transfer.surface import load
 
         run = load(self.run_folder)
         asked = {"perplexity": self.files, **{name: getattr(self, name) for name in ("similarity", "analogies", "outliers", "senses")}}
@@ -99,8 +99,8 @@ class Compare(Verb):
 
     def run(self) -> Printable:
         """The comparison, or the rest of it."""
-        from stemma.evaluation.compare import compare
-        from stemma.evaluation.plan import GENERATIONS
+        from stemma.evaluation.comparison.compare import compare
+        from stemma.evaluation.comparison.plan import GENERATIONS
 
         with Progress() as progress:
             asked = {name: getattr(self, name) for name in ("train", "dev", "out", "task")}
@@ -109,7 +109,7 @@ class Compare(Verb):
         return _compared(self.out, report)
 
     def _resolved(self) -> Any:
-        from stemma.evaluation.plan import Config
+        from stemma.evaluation.comparison.plan import Config
 
         names = {field.name for field in dataclasses.fields(Config)}
         given = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name in names and getattr(self, f.name) != f.default}
@@ -129,7 +129,7 @@ class Demo(Verb):
 
     def run(self) -> Printable:
         """The demonstration, or the rest of it."""
-        from stemma.evaluation.demo import demo
+        from stemma.evaluation.comparison.demo import demo
 
         with Progress() as progress:
             report = demo(self.out, seconds=self.seconds, progress=progress)
@@ -137,7 +137,7 @@ class Demo(Verb):
 
 
 def _compared(out: Path, report: dict[str, Any]) -> Answer:
-    from stemma.evaluation.compare import failed
+    from stemma.evaluation.comparison.compare import failed
 
     error = failed(report)
     if error is not None:

@@ -11,14 +11,14 @@ from pathlib import Path
 
 import numpy as np
 
-from stemma.export import arpa_lines
 from stemma.export.arpa_parse import SPECIALS, parse_arpa
-from stemma.export.decimals import NUMBER
 from stemma.export.ngram_links import link_ngrams, sort_keys
 from stemma.export.spelling import joined, spelled
 from stemma.export.streams import writing
+from stemma.kernels import arpa_lines
+from stemma.kernels.decimals import NUMBER
+from stemma.kernels.numbers import ABSENT, END, UNKNOWN
 from stemma.lineage.ngram import Config, Ngram
-from stemma.lineage.ngram_kernels import ABSENT, END, UNKNOWN
 
 LINES_AT_ONCE = 1 << 16
 

@@ -8,9 +8,9 @@ from typing import NamedTuple
 import numpy as np
 
 from stemma.errors import DataError
-from stemma.export import arpa_lines
 from stemma.export.spelling import joined
 from stemma.export.streams import REMAKE, blocks, reading
+from stemma.kernels import arpa_lines
 
 SPECIALS = ("<unk>", "<s>", "</s>")
 UNKNOWNS = (b"<unk>", b"<UNK>", b"<Unk>")

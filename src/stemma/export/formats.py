@@ -12,8 +12,8 @@ import numpy as np
 from stemma.checkpoint import write_bytes, write_json
 from stemma.config import nearest
 from stemma.errors import UsageError
-from stemma.lineage.run import Run
 from stemma.lineage.table import Generation
+from stemma.runs.run import Run
 
 if TYPE_CHECKING:
     from stemma.export.vectors_out import Form

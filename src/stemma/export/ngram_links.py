@@ -5,7 +5,7 @@ from numba import njit
 
 from stemma.errors import DataError
 from stemma.export.arpa_parse import Section
-from stemma.lineage import ngram_kernels as kernels
+from stemma.kernels import ngram_plain as kernels
 
 
 def link_ngrams(name: str, sections: list[Section]) -> dict[str, np.ndarray]:

@@ -13,8 +13,8 @@ from typing import IO
 import numpy as np
 
 from stemma.errors import DataError
-from stemma.export import vector_lines
 from stemma.export.streams import BLOCK, REMAKE, blocks
+from stemma.kernels import vector_lines
 
 HEADER = re.compile(rb"[ \t]*(\d+)[ \t]+(\d+)[ \t]*\r?\n")
 LONGEST_WORD = 1 << 16  # bytes; more without a space is no binary file of words

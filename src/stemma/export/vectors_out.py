@@ -11,11 +11,11 @@ from typing import Literal
 import numpy as np
 
 from stemma.errors import DataError
-from stemma.export import vector_lines
-from stemma.export.decimals import NUMBER
 from stemma.export.spelling import joined, spelled
 from stemma.export.streams import writing
-from stemma.lineage.run import Run
+from stemma.kernels import vector_lines
+from stemma.kernels.decimals import NUMBER
+from stemma.runs.run import Run
 
 Form = Literal["word2vec", "word2vec-binary", "glove"]  # glove: as word2vec's text, without its first line
 NUMBERS_AT_ONCE = 1 << 20

@@ -32,8 +32,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from stemma.config import Positive, PositiveFloat
+from stemma.kernels import glove as kernels
 from stemma.layers.loss import Loss
-from stemma.lineage import glove_kernels as kernels
 from stemma.objectives.batch import Batch, generator
 from stemma.objectives.cooccurrence import entries
 

@@ -29,10 +29,10 @@ import numpy as np
 
 from stemma.config import Natural, Positive, PositiveFloat
 from stemma.errors import DataError, UsageError
-from stemma.lineage import ngram_kernels as kernels
-from stemma.lineage import ngram_scoring as scoring
-from stemma.lineage.ngram_estimation import Estimation
-from stemma.lineage.ngram_kernels import ABSENT, END, START, UNKNOWN
+from stemma.kernels import ngram_plain as kernels
+from stemma.kernels import ngram_scoring as scoring
+from stemma.kernels.numbers import ABSENT, END, START, UNKNOWN, WORD_BITS
+from stemma.objectives.kneser_ney import Estimation
 
 if TYPE_CHECKING:
     from stemma.objectives.counts import NgramCounts
@@ -202,7 +202,7 @@ class Ngram:
             scoring.score_in_blocks(tables, self.config.order, self._signposts, events, scores, orders)
         else:
             kernels.score_events(*self._links, self.config.order, float(self.uniform[0]), events, scores, orders)
-        unknown = (events & kernels.WORD) == UNKNOWN
+        unknown = (events & WORD_BITS) == UNKNOWN
         scores *= LN10
         return Scores(scores, orders, unknown, starts + np.arange(len(starts)) if closing else starts)
 
@@ -249,8 +249,13 @@ class Ngram:
         return [(int(token), float(probs[token])) for token in best if probs[token] > 0]
 
     def generate(
-        self, generator: np.random.Generator, prompt: Sequence[int] = (), max_tokens: int = 50, temperature: float = 1.0,
-        top_k: int = 0, top_p: float = 1.0,
+        self,
+        generator: np.random.Generator,
+        prompt: Sequence[int] = (),
+        max_tokens: int = 50,
+        temperature: float = 1.0,
+        top_k: int = 0,
+        top_p: float = 1.0,
     ) -> list[int]:
         """Tokens sampled after `prompt` until the sentence ends; never <s> nor unknown.
 

@@ -34,12 +34,12 @@ from torch import Tensor, nn
 
 from stemma.config import NonNegative, Positive
 from stemma.errors import DataError, UsageError
+from stemma.kernels import word2vec_blocks as blocks
+from stemma.kernels import word2vec_pairs as kernels
+from stemma.kernels import word2vec_subwords as grams
+from stemma.kernels.word2vec_tree import descend_tree
 from stemma.layers.huffman import HuffmanTree, huffman
 from stemma.layers.loss import Loss
-from stemma.lineage import word2vec_blocks as blocks
-from stemma.lineage import word2vec_kernels as kernels
-from stemma.lineage import word2vec_subwords as grams
-from stemma.lineage.word2vec_tree import descend_tree
 from stemma.objectives.batch import seed_for
 
 if TYPE_CHECKING:

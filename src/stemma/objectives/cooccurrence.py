@@ -26,9 +26,9 @@ import numpy as np
 from stemma.checkpoint import map_tensors, write_json
 from stemma.config import Natural, Positive, PositiveFloat
 from stemma.errors import DataError, UsageError
+from stemma.kernels.cooccurrence import BLOCK_BITS
 from stemma.objectives.batch import Batch
 from stemma.objectives.cooccurrence_count import FILES, INDEX, Text, count, room_for
-from stemma.objectives.cooccurrence_kernels import BLOCK_BITS
 from stemma.tokens.files import checksum, disk_budget, read_json
 
 if TYPE_CHECKING:

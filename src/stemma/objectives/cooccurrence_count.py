@@ -16,7 +16,7 @@ import numpy as np
 
 from stemma.checkpoint import write_tensors
 from stemma.errors import BudgetError, DataError
-from stemma.objectives import cooccurrence_kernels as kernels
+from stemma.kernels import cooccurrence as kernels
 
 CORNER = 10_000  # words whose pairs are added up in memory at most: beyond, its cells are no longer in the cache
 CHUNK = 1 << 17  # tokens counted at a time, at most

@@ -14,8 +14,8 @@ import numpy as np
 from stemma.checkpoint import leave_pages
 from stemma.config import NonNegative
 from stemma.errors import BudgetError, DataError
-from stemma.objectives import ngram_counts as kernels
-from stemma.objectives.ngram_counts import ABSENT, END, START, UNKNOWN
+from stemma.kernels import ngram_counts as kernels
+from stemma.kernels.numbers import ABSENT, END, START, UNKNOWN
 from stemma.objectives.spool import Room, Spool
 
 if TYPE_CHECKING:

@@ -61,7 +61,7 @@ def segmenter(name: str) -> Segmenter:
 
 def is_given(texts: Iterable[str]) -> bool:
     """True when the texts' Chinese words are spaced already: their runs are hardly longer than words."""
-    from stemma.tokens.scan import borders
+    from stemma.kernels.word_scan import borders
 
     codes = codes_of("\n".join(texts))
     starts, ends = borders(codes, np.zeros(0, dtype=bool), inner_classes())
@@ -71,7 +71,7 @@ def is_given(texts: Iterable[str]) -> bool:
 
 def word_spans(text: str, words: Segmenter) -> list[tuple[int, int]]:
     """The (start, end) of every word and of every other visible character of the raw text, in order."""
-    from stemma.tokens.scan import borders
+    from stemma.kernels.word_scan import borders
 
     codes = codes_of(text)
     starts, ends = borders(codes, words.cuts(text, codes), inner_classes())

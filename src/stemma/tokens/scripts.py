@@ -5,7 +5,7 @@ from functools import lru_cache
 
 import numpy as np
 
-SEPARATOR, WORD, MARK, HAN, SYMBOL, APOSTROPHE = range(6)
+from stemma.kernels.numbers import APOSTROPHE, HAN, MARK, SEPARATOR, SYMBOL, WORD
 
 PLACES = 0x110000  # code points
 # Google BERT's blocks of Chinese characters (tokenization.py), and the ideographic zero of 二〇一九.

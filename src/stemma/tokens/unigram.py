@@ -12,11 +12,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stemma.tokens.lattice import Edges, expected_counts, replacement_cost
+from stemma.kernels.lattice import Edges, expected_counts, replacement_cost
+from stemma.kernels.word_scan import borders
+from stemma.kernels.word_table import WordTable
 from stemma.tokens.sample import batches
-from stemma.tokens.scan import borders
 from stemma.tokens.scripts import bytes_of, codes_of, inner_classes
-from stemma.tokens.word_table import WordTable
 
 LONGEST = 16  # characters in a piece (SentencePiece's default)
 CANDIDATES = 10  # for each piece wanted, at the start

@@ -12,7 +12,7 @@ from stemma.tokens.scripts import HAN_BLOCKS, bytes_of, codes_of, lower_codes, t
 from stemma.tokens.settings import SPECIALS, Config
 
 if TYPE_CHECKING:
-    from stemma.tokens.word_table import WordTable
+    from stemma.kernels.word_table import WordTable
 
 SAMPLE = 1000  # texts that tell whether Chinese words are given
 _JSON_HAN = "[" + "".join(f"\\x{{{low:x}}}-\\x{{{high:x}}}" for low, high in HAN_BLOCKS) + "]"
@@ -31,7 +31,7 @@ class Words:
     """Encodes and decodes by a list of words; a word that is not in the list is unknown."""
 
     def __init__(self, config: Config, tokens: Sequence[str], words: Segmenter) -> None:
-        from stemma.tokens.word_table import WordTable
+        from stemma.kernels.word_table import WordTable
 
         self.config, self.words, self.tokens = config, words, list(tokens)
         self._specials = len(SPECIALS[config.kind])  # not in the table: text cannot forge a special
@@ -53,7 +53,7 @@ class Words:
 
     def encode_offsets(self, text: str) -> tuple[np.ndarray, list[tuple[int, int]]]:
         """The ids, and the (start, end) of each in the raw text."""
-        from stemma.tokens.scan import borders
+        from stemma.kernels.word_scan import borders
 
         lowered = text.lower() if self.config.lowercase else text
         codes = codes_of(lowered)
@@ -96,7 +96,7 @@ def _bytes(texts: Sequence[str], config: Config, words: Segmenter) -> tuple[np.n
 
 def _lowered(text: str) -> np.ndarray:
     """The text in lower case, in UTF-8."""
-    from stemma.tokens.word_table import lower
+    from stemma.kernels.word_table import lower
 
     data = bytes_of(text)
     lowered = np.empty_like(data)
@@ -127,7 +127,7 @@ class Learner:
 
     def __init__(self, head: Sequence[str], config: Config) -> None:
         """`head` are the first texts (they are not counted): they tell whether Chinese words are given."""
-        from stemma.tokens.word_table import WordTable  # Numba takes half a second: only where words are cut
+        from stemma.kernels.word_table import WordTable  # Numba takes half a second: only where words are cut
 
         given = config.kind == "whitespace" or config.words == "given" or (config.words == "auto" and is_given(head))
         self._config, self._words = config, GIVEN if given else segmenter("rjieba")

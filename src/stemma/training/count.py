@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stemma.errors import BudgetError
-from stemma.layers.memory import keep_freed_memory
+from stemma.layers.allocator import keep_freed_memory
 from stemma.lineage.table import Generation
 from stemma.objectives.spool import Room
-from stemma.training.memory import memory_mib
+from stemma.training.peak import memory_mib
 
 if TYPE_CHECKING:
     from stemma.tokens.settings import TokenFacts

@@ -12,8 +12,8 @@ from stemma.tokens.store import TokenStore
 from stemma.training.card import write_card
 from stemma.training.count import count, counting_room
 from stemma.training.ingest import Ingested
-from stemma.training.memory import peak_memory_mib
 from stemma.training.order import Order, Report, take_up
+from stemma.training.peak import peak_memory_mib
 from stemma.training.settings import Fact
 
 SCRATCH = ".counting"  # in the run folder: what does not fit in memory
@@ -49,9 +49,7 @@ def _count(order: Order, folder: RunFolder, text: Ingested, report: Report) -> N
         _finish(order, folder, text, store, network, began, report)
 
 
-def _finish(
-    order: Order, folder: RunFolder, text: Ingested, store: TokenStore, network: Any, began: float, report: Report
-) -> None:
+def _finish(order: Order, folder: RunFolder, text: Ingested, store: TokenStore, network: Any, began: float, report: Report) -> None:
     for note in network.notes:
         report(Fact("note", len(STAGES), len(STAGES), message=note))
     seconds = time.perf_counter() - began

@@ -16,16 +16,16 @@ import torch
 
 from stemma.checkpoint import RunFolder, write_tensors
 from stemma.errors import Interrupted
+from stemma.layers.allocator import keep_freed_memory
 from stemma.layers.attention import fitting_path
-from stemma.layers.memory import keep_freed_memory
 from stemma.objectives.batch import seed_for
 from stemma.tokens.tokenizer import Tokenizer
 from stemma.training.card import write_card
 from stemma.training.ingest import Ingested
 from stemma.training.learners import Backprop, ByHand, Learner, NotFinite
 from stemma.training.loop import Progress, held_out_loss, seconds_per_step, steps_for, train
-from stemma.training.memory import peak_memory_mib
 from stemma.training.order import Order, Report, take_up
+from stemma.training.peak import peak_memory_mib
 from stemma.training.precision import choose_device, choose_precision
 from stemma.training.ranks import Ranks, join
 from stemma.training.settings import BUDGETS, Config, Device, Fact, HandConfig

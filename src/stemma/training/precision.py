@@ -6,7 +6,7 @@ from typing import Literal
 import torch
 
 from stemma.errors import UsageError
-from stemma.layers.memory import forget_old_shapes
+from stemma.layers.allocator import forget_old_shapes
 from stemma.training.settings import Device, Precision
 
 

@@ -20,8 +20,8 @@ from stemma.tokens.store import TokenStore
 from stemma.tokens.tokenizer import Tokenizer
 from stemma.training.count import UNASKED_MIB
 from stemma.training.ingest import Ingested
-from stemma.training.memory import peak_memory_mib
 from stemma.training.order import Order, make_order
+from stemma.training.peak import peak_memory_mib
 from stemma.training.pretrain import pretrain
 from stemma.training.settings import BUDGETS, Fact
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from stemma.corpus.task import Example
 from stemma.errors import DataError, UsageError
-from stemma.lineage.run import Run
+from stemma.runs.run import Run
 from stemma.transfer.finetune import finetune
 from stemma.transfer.result import Classifier
 from stemma.transfer.settings import Config, Mode

@@ -11,8 +11,8 @@ from stemma.checkpoint import RunFolder
 from stemma.config import VERSION, resolve, to_plain
 from stemma.corpus.task import Example
 from stemma.errors import RunError, UsageError
-from stemma.lineage.run import Run
 from stemma.lineage.table import find
+from stemma.runs.run import Run
 from stemma.tokens.tokenizer import Tokenizer
 from stemma.transfer.recipe import Fitted, Recipe
 from stemma.transfer.settings import Config

@@ -1,0 +1,1 @@
+"""The main job: what is compared, stage by stage, process by process."""

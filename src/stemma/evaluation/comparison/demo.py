@@ -1,0 +1,38 @@
+"""The demonstration: the comparison on the embedded default, the docstrings of the installed packages."""
+
+from pathlib import Path
+from typing import Any
+
+from stemma.corpus.docstrings import write_docstrings
+from stemma.evaluation.comparison.compare import compare
+from stemma.evaluation.comparison.plan import Config
+from stemma.training.order import Report
+from stemma.training.settings import Fact
+
+SECONDS = 45.0  # of pre-training for each generation, so that the comparison ends within six minutes on two cores
+_FILES = ("train.jsonl", "dev.jsonl", "task_train.tsv", "task_dev.tsv", "senses.tsv")
+
+
+def demo(out: str | Path, *, seconds: float = SECONDS, progress: Report | None = None) -> dict[str, Any]:
+    """The report of the comparison on the embedded default, written to `out`; the same call again goes on."""
+    place = Path(out) / "text"
+    if not all((place / name).exists() for name in _FILES):
+        if progress:
+            progress(Fact("note", 0, 0, message="reading the docstrings of the installed packages"))
+        write_docstrings(place)
+    text, held_out, train, dev, senses = (place / name for name in _FILES)
+    config = Config(
+        preset="tiny",
+        budget_seconds=seconds,
+        seeds=2,
+        trials=2,
+        train_limit=2000,
+        dev_text=(str(held_out),),
+        senses=str(senses),
+        senses_limit=100,
+        held_out_characters=100_000,
+        workers=2,
+        parallel=2,
+        threads=1,  # two networks on a core each learn more than one network on two cores
+    )
+    return compare(text, train=train, dev=dev, out=out, config=config, progress=progress)

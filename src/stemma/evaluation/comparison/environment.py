@@ -1,0 +1,87 @@
+"""What a number was made on and what it cost: the machine's facts, and a meter of time and memory."""
+
+import contextlib
+import os
+import platform
+import subprocess
+import time
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Self
+
+import stemma
+from stemma.training.peak import peak_memory_mib
+
+
+def environment() -> dict[str, Any]:
+    """The machine and the software, as JSON-able values."""
+    return {
+        "cpu": _cpu(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else None,
+        "system": f"{platform.system()} {platform.release()}",
+        "python": platform.python_version(),
+        "torch": _version("torch"),
+        "numpy": _version("numpy"),
+    }
+
+
+def commit() -> str | None:
+    """The commit of the checkout this package runs from, `+` behind it when files were changed; None for an installed one."""
+    root = Path(stemma.__file__).resolve().parents[2]
+    if not (root / ".git").exists():
+        return None
+    try:
+        head = _asked_git(root, "rev-parse", "--short", "HEAD")
+        changed = _asked_git(root, "status", "--porcelain", "--untracked-files=no")
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return head + ("+" if changed else "")
+
+
+def _asked_git(root: Path, *words: str) -> str:
+    return subprocess.run(["git", *words], cwd=root, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
+
+
+class Meter:
+    """Measures a block of code: wall and CPU seconds (child processes included), and this process's peak memory.
+
+    The peak is of the block alone where the system can start it anew (Linux), else of the process so far.
+    """
+
+    def __enter__(self) -> Self:
+        _forget_peak()
+        self._wall, self._cpu = time.perf_counter(), _cpu_seconds()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.costs = {
+            "wall_seconds": time.perf_counter() - self._wall,
+            "cpu_seconds": _cpu_seconds() - self._cpu,
+            "peak_bytes": int(peak_memory_mib() * 2**20),
+        }
+
+
+def _cpu_seconds() -> float:
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
+
+
+def _forget_peak() -> None:
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # 5: the peak starts anew (proc(5))
+
+
+def _cpu() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

@@ -1,0 +1,54 @@
+"""One generation's stages in a process of its own, so that its peak memory is its own.
+
+`python -m stemma.evaluation.comparison.worker OUT GENERATION CORPUS_KEY` reads OUT/plan.json, keeps each stage's
+result under OUT/stages, and writes its facts to stdout, one JSON document a line.
+"""
+
+import json
+import os
+import sys
+import threading
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from stemma.errors import Interrupted
+from stemma.evaluation.comparison.plan import Plan
+from stemma.evaluation.comparison.stages import Stages, run_stages
+from stemma.training.settings import Fact
+
+
+def main(argv: Sequence[str]) -> int:
+    """Runs the stages; 0 also when a stage failed, since its file tells so."""
+    out, generation, corpus_key = argv
+    facts = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # whatever a library prints must not stand among the facts
+    _end_with_parent()
+
+    def report(fact: Fact) -> None:
+        facts.write(json.dumps(asdict(fact)) + "\n")
+        facts.flush()
+
+    plan = Plan.load(Path(out))
+    try:
+        for stage, how in run_stages(Stages(plan, generation, corpus_key, report), plan.root):
+            if how != "made":
+                report(Fact("note", 0, 0, message=f"{stage} {'was finished earlier' if how == 'kept' else 'failed'}"))
+    except (Interrupted, KeyboardInterrupt):
+        return Interrupted.exit_code
+    return 0
+
+
+def _end_with_parent() -> None:
+    """Ends this process when the comparison is killed: its standard input then reaches its end."""
+
+    def wait() -> None:
+        while os.read(0, 1):  # not through sys.stdin: its lock would be held in every forked reader of the corpus
+            pass
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

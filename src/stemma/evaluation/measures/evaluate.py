@@ -1,0 +1,92 @@
+"""`stemma evaluate`: the measures that fit a run, on the user's own files."""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stemma.config import nearest
+from stemma.corpus import read as corpus_read
+from stemma.corpus.document import Ledger
+from stemma.corpus.task import read_examples
+from stemma.errors import UsageError
+from stemma.evaluation.measures import bootstrap, senses
+from stemma.evaluation.measures.metrics import per_class
+from stemma.evaluation.measures.perplexity import blocks, perplexity
+from stemma.evaluation.measures.similarity import analogies, odd_words, similarity
+from stemma.evaluation.measures.word_files import read_analogies, read_group, read_pairs
+from stemma.runs.run import Run
+
+MEASURES = {  # -> the ability it asks for
+    "perplexity": "score",
+    "similarity": "nearest",
+    "analogies": "nearest",
+    "outliers": "nearest",
+    "senses": "embed",
+}
+
+
+def evaluate_run(run: Run, files: Mapping[str, Sequence[str]], restrict: int = 0) -> dict[str, Any]:
+    """The measures of a pre-trained run: of each name in `files`, what it says on those files.
+
+    `restrict` keeps that many of the most frequent words as answers to analogies, 0 all.
+    """
+    for measure in files:
+        needed = MEASURES[measure]
+        if needed not in run.row.abilities:
+            fitting = [name for name, ability in MEASURES.items() if ability in run.row.abilities]
+            wrong = f"{measure} asks for the ability {needed}, which {run.row.name} lacks"
+            raise UsageError(wrong, f"of {run.row.name}: {', '.join(fitting)}", nearest(measure, fitting))
+    measured = _MEASURED | {"analogies": partial(_analogies, restrict=restrict)}
+    return {measure: measured[measure](run, paths) for measure, paths in files.items()}
+
+
+def evaluate_task(run: Any, path: str | Path) -> dict[str, Any]:
+    """Accuracy and macro-F1, with 95 % intervals, of a fine-tuned run on a task file, and class by class."""
+    examples = read_examples(Path(path), min_labels=1)
+    place = {label: k for k, label in enumerate(run.labels)}
+    for example in examples:
+        if example.label not in place:
+            where = ", line ".join(example.source.rsplit(":", 1))
+            wrong = f"{where}: the run knows no label {example.label!r}"
+            raise UsageError(wrong, f"one of {', '.join(place)}", nearest(example.label, place))
+    predicted, _ = run.predict([example.text for example in examples], [example.text_b for example in examples])
+    gold, answers = (np.array([place[label] for label in labels]) for labels in ([e.label for e in examples], predicted))
+    accuracy = bootstrap.interval(gold, answers, len(place), "accuracy").as_dict()
+    macro_f1 = bootstrap.interval(gold, answers, len(place), "macro_f1").as_dict()
+    return {"examples": len(examples), "accuracy": accuracy, "macro_f1": macro_f1, "classes": per_class(gold, answers, run.labels)}
+
+
+def _perplexity(run: Run, paths: Sequence[str]) -> dict[str, Any]:
+    return perplexity(run, blocks(corpus_read.read(paths, corpus_read.Config(**run.config.get("corpus", {})), Ledger())))
+
+
+def _similarity(run: Run, paths: Sequence[str]) -> list[dict[str, Any]]:
+    return [{"file": path, **similarity(run.words, read_pairs(path)).as_dict()} for path in paths]
+
+
+def _analogies(run: Run, paths: Sequence[str], restrict: int) -> list[dict[str, Any]]:
+    return [{"file": path, **analogies(run.words, read_analogies(path), restrict).as_dict()} for path in paths]
+
+
+def _outliers(run: Run, paths: Sequence[str]) -> dict[str, Any]:
+    return odd_words(run.words, map(read_group, paths)).as_dict()
+
+
+def _senses(run: Run, paths: Sequence[str]) -> dict[str, Any]:
+    train, test = senses.split_half([occurrence for path in paths for occurrence in senses.read_senses(Path(path))])
+    found = senses.probe(run, train, test, in_context="nearest" not in run.row.abilities)
+    probes = {result["title"]: result["accuracy"] for result in found["probes"]}
+    layers = {f"layer {n}": accuracy for n, accuracy in enumerate(found["layers"])}
+    counts = {"occurrences": len(test), "left_out": found["without_vector"]}
+    return {"majority": senses.majority(train, test), "probes": probes, "layers": layers, **counts}
+
+
+_MEASURED: dict[str, Callable[[Run, Sequence[str]], Any]] = {
+    "perplexity": _perplexity,
+    "similarity": _similarity,
+    "outliers": _outliers,
+    "senses": _senses,
+}

@@ -1,0 +1,1 @@
+"""The page of a comparison: headline, tables, charts, words."""

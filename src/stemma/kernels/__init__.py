@@ -1,0 +1,1 @@
+"""Compiled code (Numba): no torch, no files; one file an idea."""

@@ -1,0 +1,216 @@
+"""Subword n-grams for word2vec (Bojanowski, Grave, Joulin & Mikolov 2017, fastText): vectors for words never seen.
+
+A word's vector is the mean of its own row and of its character n-grams' rows; those of `<where>` of three
+characters are `<wh`, `whe`, `her`, `ere`, `re>`. N-grams share `buckets` rows by their hash. One table holds the
+V words' rows and, after them, the buckets'.
+
+Skip-gram: the centre's rows predict each word of the window. CBOW: the mean of all rows of the window's words
+predicts the centre. As in fastText the gradient is added in full to each row.
+
+Fast: a centre's pairs (skip-gram) or a block's means (CBOW) are computed from the rows at its start, so that a word's
+n-grams are read and written once and not pair by pair. Plain: as published.
+
+V vocabulary, D width, N tokens of the chunk, K negatives a pair, G rows of a word, M scores of a centre. Numba keeps
+machine code by this file's date alone: after a change to the kernels imported here, touch this file too.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from stemma.kernels.word2vec_blocks import gradients
+from stemma.kernels.word2vec_pairs import compiled, draw_word, inlined, mix
+
+BLOCK = 32  # centres of CBOW computed from the same rows
+
+
+# --- n-grams -------------------------------------------------------------------------------------
+
+
+def ngram_rows(words: Sequence[str], shortest: int, longest: int, buckets: int) -> tuple[np.ndarray, np.ndarray]:
+    """(starts, hashes) of the words' n-grams of `shortest`..`longest` characters, the hashes below `buckets`.
+
+    Those of word w are hashes[starts[w] : starts[w + 1]].
+    """
+    coded = [f"<{word}>".encode("utf-8", "surrogatepass") for word in words]
+    ends = np.cumsum([0, *map(len, coded)])
+    return _hashed(np.frombuffer(b"".join(coded), np.uint8), ends, shortest, longest, buckets)
+
+
+@inlined
+def _mixed_in(h, byte):
+    """A step of 32-bit FNV-1a. fastText extends the byte's sign first: bytes from 0x80 on also flip the upper 24 bits."""
+    return np.uint32((h ^ np.uint32(np.int8(byte))) * np.uint32(16777619))
+
+
+@compiled
+def _hashed(text, ends, shortest, longest, buckets):
+    """The hash of each n-gram's bytes, in fastText's order; < and > alone are no n-grams."""
+    most = (longest - shortest + 1) * len(text)
+    hashes, starts, n = np.empty(most, np.int32), np.zeros(len(ends), np.int64), 0
+    for w in range(len(ends) - 1):
+        first, end = ends[w], ends[w + 1]
+        for i in range(first, end):
+            if text[i] & 0xC0 == 0x80:  # inside a character
+                continue
+            h, j, characters = np.uint32(2166136261), i, 0
+            while j < end and characters < longest:
+                h, j = _mixed_in(h, text[j]), j + 1
+                while j < end and text[j] & 0xC0 == 0x80:
+                    h, j = _mixed_in(h, text[j]), j + 1
+                characters += 1
+                if characters >= shortest and not (characters == 1 and (i == first or j == end)):
+                    hashes[n] = np.int32(h % np.uint32(buckets))
+                    n += 1
+        starts[w + 1] = n
+    return starts, hashes[:n].copy()
+
+
+def word_rows(starts: np.ndarray, hashes: np.ndarray, trained: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(starts (V+1), rows) in the one table: each trained word's own row, then those of its n-grams; none for other words."""
+    vocab_size = len(trained)
+    lengths = (np.diff(starts) + 1) * trained
+    begins = np.concatenate(([0], np.cumsum(lengths)))
+    rows = np.empty(begins[-1], np.int32)
+    own = np.zeros(len(rows), bool)
+    own[begins[:-1][trained]] = True
+    rows[own] = np.flatnonzero(trained)
+    rows[~own] = vocab_size + hashes[np.repeat(trained, np.diff(starts))]
+    return begins, rows
+
+
+# --- rows ----------------------------------------------------------------------------------------
+# Loops over d are unsigned, as a sign would keep them scalar.
+
+
+@inlined
+def add_rows(table, rows, x):
+    """Adds the rows (G) of the table to x (D)."""
+    for g in range(len(rows)):
+        row = table[rows[g]]
+        for d in range(np.uint64(len(x))):
+            x[d] += row[d]
+
+
+@inlined
+def move_rows(table, rows, error):
+    """Adds `error` (D) to each of the rows."""
+    for g in range(len(rows)):
+        row = table[rows[g]]
+        for d in range(np.uint64(len(error))):
+            row[d] += error[d]
+
+
+@inlined
+def compose(table, rows, x):
+    """Sets x (D) to the mean of the rows."""
+    x[:] = 0
+    add_rows(table, rows, x)
+    x /= np.float32(len(rows))
+
+
+@inlined
+def ask(place, target, negatives, alias, draws, asked, real):
+    """Writes a pair's target to asked[place] and its negatives behind; `real` is 0 for one that is the target itself."""
+    asked[place], real[place] = target, 1
+    for k in range(negatives):
+        word = draw_word(mix(draws + np.uint64(k)), alias[0], alias[1])
+        asked[place + 1 + k], real[place + 1 + k] = word, np.float32(word != target)
+
+
+@inlined
+def descend_asked(x, output, asked, real, pairs, negatives, rate, scores, error):
+    """Steps of x with the words asked, `pairs` targets with their negatives; sets `error` to x's gradient. Gives the loss."""
+    size = np.uint64(len(x))
+    each = 1 + negatives
+    for m in range(pairs * each):
+        y, score = output[asked[m]], np.float32(0)
+        for d in range(size):
+            score += x[d] * y[d]
+        scores[m] = score if m % each == 0 else -score
+    loss = gradients(scores, 1, rate, real, pairs * each)
+    error[:] = 0
+    for m in range(pairs * each):
+        y, step = output[asked[m]], scores[m] if m % each == 0 else -scores[m]
+        for d in range(size):
+            error[d] += step * y[d]
+            y[d] += step * x[d]
+    return loss
+
+
+# --- kernels -------------------------------------------------------------------------------------
+
+
+@compiled
+def skipgram_subwords(table, output, text, grams, alias, negatives, rate, seed, plain):
+    """Skip-gram: each centre's n-grams predict the words of its window. Gives (loss, pairs).
+
+    `text` = (words, low, high), `grams` = (starts, rows) of `word_rows`.
+    """
+    (words, low, high), (starts, rows) = text, grams
+    each, size = 1 + negatives, table.shape[1]
+    most = each * max(1, (high - low).max() if len(words) else 1)
+    asked, real, scores = np.empty(most, np.int64), np.empty(most, np.float32), np.empty(most, np.float32)
+    x, error = np.empty(size, np.float32), np.empty(size, np.float32)
+    loss, pairs = 0.0, 0
+    for i in range(len(words)):
+        own = rows[starts[words[i]] : starts[words[i] + 1]]
+        waiting = 0
+        for j in range(low[i], high[i] + 1):
+            if j != i:
+                ask(waiting * each, words[j], negatives, alias, seed + np.uint64(pairs * negatives), asked, real)
+                waiting, pairs = waiting + 1, pairs + 1
+            if waiting and (plain or j == high[i]):
+                compose(table, own, x)
+                loss += descend_asked(x, output, asked, real, waiting, negatives, rate, scores, error)
+                move_rows(table, own, error)
+                waiting = 0
+    return loss, pairs
+
+
+@compiled
+def cbow_subwords(table, output, text, grams, alias, negatives, rate, seed, plain):
+    """CBOW: the mean of all rows of the window's words predicts the centre. Gives (loss, centres). As `skipgram_subwords`."""
+    (words, low, high), (starts, rows) = text, grams
+    each, size, block = 1 + negatives, table.shape[1], 1 if plain else BLOCK
+    reach = max((high - low).max(), 1) if len(words) else 1
+    asked, real, scores = np.empty(each, np.int64), np.empty(each, np.float32), np.empty(each, np.float32)
+    sums, moves = np.empty((block + 2 * reach, size), np.float32), np.empty((block + 2 * reach, size), np.float32)
+    x, error = np.empty(size, np.float32), np.empty(size, np.float32)
+    loss, centres = 0.0, 0
+    for first in range(0, len(words), block):
+        last = min(first + block, len(words))
+        start, stop = low[first:last].min(), high[first:last].max() + 1
+        sums[: stop - start], moves[: stop - start] = 0, 0
+        for j in range(start, stop):
+            add_rows(table, rows[starts[words[j]] : starts[words[j] + 1]], sums[j - start])
+        for i in range(first, last):
+            if high[i] == low[i]:
+                continue
+            x[:] = 0
+            count = 0
+            for j in range(low[i], high[i] + 1):
+                if j != i:
+                    x += sums[j - start]
+                    count += starts[words[j] + 1] - starts[words[j]]
+            x /= np.float32(count)
+            ask(0, words[i], negatives, alias, seed + np.uint64(centres * negatives), asked, real)
+            loss += descend_asked(x, output, asked, real, 1, negatives, rate, scores, error)
+            for j in range(low[i], high[i] + 1):
+                if j != i:
+                    moves[j - start] += error
+            centres += 1
+        for j in range(start, stop):
+            move_rows(table, rows[starts[words[j]] : starts[words[j] + 1]], moves[j - start])
+    return loss, centres
+
+
+@compiled
+def compose_all(table, starts, rows, vectors):
+    """Sets each word's vector (V D) to the mean of its rows; words without rows are left."""
+    for w in range(len(starts) - 1):
+        if starts[w] < starts[w + 1]:
+            compose(table, rows[starts[w] : starts[w + 1]], vectors[w])
+
+
+KERNELS = {"skipgram": skipgram_subwords, "cbow": cbow_subwords}

@@ -1,0 +1,306 @@
+"""A trained run, opened: its tokenizer, its network, and what its generation can do with text."""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+from itertools import chain, pairwise
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from stemma.checkpoint import RunFolder
+from stemma.config import resolve
+from stemma.errors import DataError, UsageError
+from stemma.lineage.table import Ability, Generation, find
+from stemma.runs import reading
+from stemma.runs.word_vectors import Outlier, WordVectors
+from stemma.tokens.tokenizer import Tokenizer
+
+LN2, LN10 = math.log(2), math.log(10)
+MOST_NATS = 500  # a prediction: beyond, a perplexity says nothing
+
+
+class Score(NamedTuple):
+    """How surprised a run is by a text: `nats` over `tokens` predictions, its end included."""
+
+    nats: float
+    tokens: int
+    characters: int
+    unknown: int  # tokens that the vocabulary lacks: their spelling is not in `nats`
+    unknown_nats: float  # the part of `nats` that they cost
+
+    @property
+    def log10(self) -> float:
+        """log10 of the text's probability."""
+        return -self.nats / LN10
+
+    @property
+    def bits_per_character(self) -> float | None:
+        """Comparable across tokenizers; None where a token was unknown, since its spelling was never paid for."""
+        return None if self.unknown or not self.characters else self.nats / LN2 / self.characters
+
+    def perplexity(self, unknown: bool = True) -> float | None:
+        """e to the mean nats of a prediction, with or without the unknown tokens; None where none is left, or beyond any use."""
+        tokens, nats = (self.tokens, self.nats) if unknown else (self.tokens - self.unknown, self.nats - self.unknown_nats)
+        return math.exp(nats / tokens) if tokens and nats < MOST_NATS * tokens else None
+
+
+@dataclass(frozen=True)
+class TokenScore:
+    """What one token of a text cost."""
+
+    token: str
+    nats: float
+    unknown: bool  # the vocabulary lacks it
+    order: int  # tokens in the longest n-gram that matched, itself included; 0 where nothing is counted
+
+
+@dataclass(frozen=True)
+class Vectors:
+    """The states of one text's tokens: `layers` (L+1 T D), and the characters each token stands for."""
+
+    ids: np.ndarray
+    spans: list[tuple[int, int]]
+    layers: np.ndarray
+
+
+class Run:
+    """A finished run folder in use."""
+
+    def __init__(self, folder: RunFolder, row: Generation, tokenizer: Tokenizer, network: Any) -> None:
+        self.folder, self.row, self.tokenizer, self.network = folder, row, tokenizer, network
+
+    @classmethod
+    def open(cls, path: str | Path) -> "Run":
+        """The run of a finished folder, on the CPU, ready for use."""
+        folder = RunFolder.open(Path(path))
+        config = folder.config
+        row = find(config["identity"]["generation"])
+        tokenizer = Tokenizer.load(folder.tokenizer_path)
+        model = resolve({"model": row.sections()["model"]}, (str(folder.path), {"model": config["sections"]["model"]}))["model"]
+        arrays = folder.tensors()
+        if row.learns == "count":
+            return cls(folder, row, tokenizer, row.load_network().from_arrays(model, tokenizer.facts(), arrays))
+        return cls(folder, row, tokenizer, _network(row, model, tokenizer, arrays))
+
+    @property
+    def path(self) -> Path:
+        """Where the run stands."""
+        return self.folder.path
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The resolved sections."""
+        return self.folder.config["sections"]
+
+    @cached_property
+    def parameters(self) -> int:
+        """Numbers that were learnt (for a counting generation: stored)."""
+        return sum(int(array.size) for array in self.folder.tensors().values())
+
+    def embed(self, texts: Sequence[str], layer: int = -1) -> np.ndarray:
+        """One vector a text (N D): the mean of its tokens' states in `layer` (0: embeddings, -1: the last).
+
+        A text without tokens gets zeros.
+        """
+        self._needs("embed")
+        sums: dict[int, np.ndarray] = {}
+        counts = np.zeros(len(texts), np.int64)
+        for piece, states in self._states(texts, layer):
+            sums[piece.text] = sums.get(piece.text, 0.0) + states[0].sum(0)
+            counts[piece.text] += len(piece.ids)
+        width = next(iter(sums.values())).shape[0] if sums else 1
+        return np.stack([sums.get(n, np.zeros(width)) / max(1, counts[n]) for n in range(len(texts))]).astype(np.float32)
+
+    def vectors(self, texts: Sequence[str]) -> list[Vectors]:
+        """Every token's states in every layer, with its place in the text."""
+        self._needs("embed")
+        encoded = [self.tokenizer.encode_offsets(text) for text in texts]
+        found: dict[int, dict[int, np.ndarray]] = {n: {} for n in range(len(texts))}
+        for piece, states in self._states(texts, None):
+            found[piece.text][piece.first] = states
+        joined = [
+            np.concatenate([parts[first] for first in sorted(parts)], axis=1) if parts else np.zeros((1, 0, 1)) for parts in found.values()
+        ]
+        return [Vectors(np.asarray(ids), spans, layers) for (ids, spans), layers in zip(encoded, joined, strict=True)]
+
+    def score(self, texts: Sequence[str]) -> list[Score]:
+        """The surprise at each text, from its start to its end."""
+        return self._scored(texts, np.arange(len(texts) + 1), list(map(len, texts)))
+
+    def score_documents(self, documents: Sequence[Sequence[str]]) -> list[Score]:
+        """The surprise at each document, given as its sentences.
+
+        Counting models and NNLM read sentence by sentence, as they learn; the others carry the context on from one
+        sentence to the next. Texts longer than the model's window are read in windows that overlap by half.
+        """
+        parts = np.cumsum([0, *map(len, documents)])
+        return self._scored(list(chain.from_iterable(documents)), parts, [len(" ".join(document)) for document in documents])
+
+    def score_tokens(self, text: str) -> list[TokenScore]:
+        """The surprise at each token of the text, and at its end."""
+        self._needs("score")
+        ids = self.tokenizer.encode(text)
+        names = [*map(self.tokenizer.token, ids.tolist()), self.tokenizer.token(self.tokenizer.specials["eos"])]
+        if self.row.learns == "count":
+            scores = self.network.score([ids])
+            columns = -scores.log_probs, scores.unknown, scores.orders
+        else:
+            nats, unknown, _ = self._by_reading(ids, np.array([0, len(ids)]), np.array([0, 1]))
+            columns = nats, unknown, np.zeros(len(nats), np.int64)
+        return list(map(TokenScore, names, *(column.tolist() for column in columns)))
+
+    def generate(
+        self, prompt: str = "", *, length: int = 50, temperature: float = 1.0, top_k: int = 0, top_p: float = 1.0, seed: int = 0
+    ) -> str:
+        """`prompt` and up to `length` tokens after it; temperature 0 takes the likeliest."""
+        self._needs("generate")
+        ids = [int(i) for i in self.tokenizer.encode(prompt)] if prompt else []
+        options = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
+        if self.row.learns == "count":
+            new = self.network.generate(np.random.default_rng(seed), ids, length, **options)
+        else:
+            import torch
+
+            framed, _ = self.network.frame(ids)
+            new = self.network.generate(framed, length, generator=torch.Generator().manual_seed(seed), **options)
+        return self.tokenizer.decode([*ids, *new])
+
+    def next_words(self, text: str, k: int = 10) -> list[tuple[str, float]]:
+        """The `k` likeliest tokens after the text, which begins a sentence, with their probabilities.
+
+        The text's end may be one of them; the unknown token is not, though it has its share of the probability.
+        """
+        self._needs("generate")
+        if k < 1:
+            raise UsageError(f"k = {k}", "1 token or more", "ask for at least one")
+        ids = [int(i) for i in self.tokenizer.encode(text)]
+        framed = ids if self.row.learns == "count" else self.network.frame(ids)[0]
+        return [(self.tokenizer.token(token), p) for token, p in self.network.next_words(framed, k)]
+
+    def fill(self, text: str, k: int = 5) -> list[list[tuple[str, float]]]:
+        """For each `[MASK]` in the text, the `k` likeliest tokens with their probabilities."""
+        self._needs("fill")
+        import torch
+
+        parts = text.split("[MASK]")
+        if len(parts) == 1:
+            raise UsageError("the text has no [MASK]", "a [MASK] where a token is asked for", 'for example "the [MASK] sat down"')
+        mask = self.tokenizer.specials["mask"]
+        ids = [int(i) for part in self.tokenizer.encode_batch(parts) for i in (mask, *part)][1:]
+        framed, types = self.network.frame(ids)
+        self._fits(len(framed))
+        logits = self.network.fill({"ids": torch.tensor([framed]), "types": torch.tensor([types])})
+        best = torch.softmax(logits.float(), -1).topk(min(k, logits.shape[-1]))
+        pairs = zip(best.indices.tolist(), best.values.tolist(), strict=True)
+        return [[(self.tokenizer.token(i), p) for i, p in zip(ids, values, strict=True)] for ids, values in pairs]
+
+    def nearest(self, asked: str, k: int = 10, restrict: int = 0) -> list[tuple[str, float]]:
+        """The `k` words of highest cosine with a word's vector, or with a sum of them such as `king - man + woman`.
+
+        `restrict` seeks them among that many of the most frequent words, 0 among all.
+        """
+        return self.words.nearest(asked, k, restrict)
+
+    def outlier(self, words: Sequence[str]) -> Outlier:
+        """The word that fits the others least, by its mean cosine with them."""
+        return self.words.outlier(words)
+
+    def word_vectors(self) -> np.ndarray:
+        """One vector a word of the vocabulary, in the order of ids (V D); zeros for words that were never trained."""
+        self._needs("nearest")
+        return self.network.word_vectors()
+
+    @cached_property
+    def words(self) -> WordVectors:
+        """The word vectors, to be asked by word; specials, which no text can write, are not among them."""
+        vectors, counts = self.word_vectors(), self.folder.tensors().get("counts")
+        compose = self._composed if getattr(self.network, "composes", False) else None
+        return WordVectors(self.tokenizer.tokens, vectors, counts, specials=tuple(self.tokenizer.specials.values()), compose=compose)
+
+    def composes(self, word: str) -> bool:
+        """True when the word was never seen and its vector would be composed of its character n-grams."""
+        return getattr(self.network, "composes", False) and self._id(word) is None
+
+    def _id(self, word: str) -> int | None:
+        index = self.tokenizer.id(word)
+        return self.tokenizer.id(word.lower()) if index is None and self.tokenizer.config.lowercase else index
+
+    def _composed(self, word: str) -> np.ndarray | None:
+        return self.network.compose(word.lower() if self.tokenizer.config.lowercase else word)
+
+    def _states(self, texts: Sequence[str], layer: int | None) -> Iterator[tuple[reading.Piece, np.ndarray]]:
+        """The states of the texts' pieces; words never seen get composed vectors where the network has them."""
+        if not getattr(self.network, "composes", False):
+            yield from reading.states(self.network, self.tokenizer.encode_batch(texts), layer)
+            return
+        encoded = [self.tokenizer.encode_offsets(text) for text in texts]
+        for piece, states in reading.states(self.network, [ids for ids, _ in encoded], layer):
+            for place in np.flatnonzero(piece.ids == self.tokenizer.specials.get("unk")).tolist():
+                start, end = encoded[piece.text][1][piece.first + place]
+                vector = self._composed(texts[piece.text][start:end])
+                if vector is not None:
+                    states[:, place] = vector
+            yield piece, states
+
+    def _needs(self, ability: Ability) -> None:
+        if ability not in self.row.abilities:
+            raise UsageError(
+                f"{self.row.name} cannot {ability}", f"a generation that can; it can {', '.join(self.row.abilities)}", "choose another run"
+            )
+
+    def _fits(self, length: int) -> None:
+        most = self.network.max_length
+        if most is not None and length > most:
+            raise DataError(f"the text has {length} tokens", f"at most {most} (model.max_length)", "shorten it")
+
+    def _scored(self, sentences: Sequence[str], parts: np.ndarray, characters: list[int]) -> list[Score]:
+        """One score for each part: the sentences between two borders of `parts`."""
+        self._needs("score")
+        ids, lengths = self.tokenizer.encode_flat(sentences)
+        starts = np.zeros(len(lengths) + 1, np.int64)
+        np.cumsum(lengths, out=starts[1:])
+        read = self._by_counts if self.row.learns == "count" else self._by_reading
+        nats, unknown, borders = read(ids, starts, parts)
+        places = np.flatnonzero(unknown)
+        owners, number = np.searchsorted(borders, places, side="right") - 1, len(borders) - 1
+        lost, unknowns = np.bincount(owners, nats[places], number).tolist(), np.bincount(owners, minlength=number).tolist()
+        columns = _sums(nats, borders), np.diff(borders).tolist(), characters, unknowns, lost
+        return list(map(partial(tuple.__new__, Score), zip(*columns, strict=True)))  # Score._make, without a call of Python's
+
+    def _by_counts(self, ids: np.ndarray, starts: np.ndarray, parts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Nats of every token and sentence end, which of them are unknown, and the borders of the parts among them."""
+        scores = self.network.score_flat(ids, starts)
+        return np.negative(scores.log_probs, out=scores.log_probs), scores.unknown, scores.starts[parts]
+
+    def _by_reading(self, ids: np.ndarray, starts: np.ndarray, parts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The same of every token and of the end of each text read: a sentence, or a whole part where context is carried on."""
+        end, lacking = self.tokenizer.specials["eos"], self.tokenizer.specials.get("unk", -1)
+        by_sentence = getattr(self.network, "by_sentence", False)
+        texts = [np.append(ids[first:last], end).astype(np.int64) for first, last in pairwise(starts if by_sentence else starts[parts])]
+        nats = [np.zeros(0), *reading.surprises(self.network, texts)]
+        unknown = np.concatenate([np.zeros(0, np.int64), *texts]) == lacking
+        borders = np.cumsum([0, *map(len, texts)])
+        return np.concatenate(nats), unknown, borders[parts] if by_sentence else borders
+
+
+def _sums(values: np.ndarray, borders: np.ndarray) -> list:
+    """The sum of the values between each two borders."""
+    if len(values) == 0:
+        return [0] * (len(borders) - 1)
+    sums = np.add.reduceat(values, np.minimum(borders[:-1], len(values) - 1))
+    sums[borders[1:] == borders[:-1]] = 0  # reduceat gives the next value there
+    return sums.tolist()
+
+
+def _network(row: Generation, model: Any, tokenizer: Tokenizer, arrays: dict[str, np.ndarray]) -> Any:
+    import torch
+
+    from stemma.layers.weights import load_weights
+
+    with torch.random.fork_rng(devices=[]):
+        network = row.load_network()(model, tokenizer.facts())
+    load_weights(network, arrays)
+    return network.eval()

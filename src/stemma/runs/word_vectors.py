@@ -1,0 +1,135 @@
+"""Questions to a table of word vectors, asked in words: what is near, what completes an analogy, which word is the odd one.
+
+V vocabulary, D width, W words asked about.
+"""
+
+import difflib
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from stemma.errors import DataError, UsageError
+from stemma.runs.neighbours import neighbours, unit_rows
+
+_SPELLINGS = 200_000  # words compared with a misspelt one, from the most frequent down: half a second
+_SIGNS = {"+": 1, "-": -1, "−": -1}
+
+
+@dataclass(frozen=True)
+class Outlier:
+    """The word that fits the others least, each word's mean cosine with the others, and the words without a vector."""
+
+    word: str
+    cosines: dict[str, float]
+    missing: tuple[str, ...]
+
+
+class WordVectors:
+    """The vectors of a vocabulary. A word that is not found as written is tried in lower case."""
+
+    def __init__(
+        self,
+        tokens: Sequence[str],
+        vectors: np.ndarray,
+        counts: np.ndarray | None = None,
+        specials: Sequence[int] = (),
+        compose: Callable[[str], np.ndarray | None] | None = None,
+    ) -> None:
+        """Takes `vectors` (V D), zeros for words that were never trained, and how often the corpus has each word (V).
+
+        Without counts the vocabulary is taken to be in the order of frequency, as word tokenizers learn it. The rows
+        in `specials` are no words. `compose` may make a vector (D) of a word that has none, of its n-grams say.
+        """
+        self.tokens, self.unit, self._compose = tokens, unit_rows(vectors), compose
+        self.unit[list(specials)] = 0
+        self._rows = {token: row for row, token in enumerate(tokens)}
+        self._trained: np.ndarray = np.any(self.unit, axis=1)
+        order = np.arange(len(tokens)) if counts is None else np.argsort(-counts, kind="stable")
+        self.by_frequency = order[self._trained[order]]  # rows that have a vector, the most frequent word first
+
+    def row(self, word: str) -> int | None:
+        """The word's row; None when it has no vector."""
+        for form in (word, word.lower()):
+            row = self._rows.get(form)
+            if row is not None and self._trained[row]:
+                return row
+        return None
+
+    def nearest(self, asked: str, k: int = 10, restrict: int = 0) -> list[tuple[str, float]]:
+        """The `k` words of highest cosine with a word, or with a sum of words such as `king - man + woman`, less those named.
+
+        `restrict` seeks them among that many of the most frequent words, 0 among all. Raises DataError for a word that
+        has no vector, UsageError for a sum that makes no sense.
+        """
+        terms = parse(asked)
+        named = {self.row(word) for _, word in terms}
+        total = np.sum([sign * self._known(word) for sign, word in terms], axis=0)
+        if not total.any():
+            raise UsageError(f"{asked!r}: the words cancel out", "a sum that is not zero", "name each word once")
+        rows = self.frequent(restrict) if restrict else np.arange(len(self.unit))
+        table = self.unit[rows] if restrict else self.unit  # not copied for every question
+        found = ((int(rows[place]), cosine) for place, cosine in neighbours(table, total, k + len(named)))
+        return [(self.tokens[row], cosine) for row, cosine in found if row not in named][:k]
+
+    def frequent(self, most: int) -> np.ndarray:
+        """The rows of the `most` most frequent words that have a vector; of all when that is 0."""
+        return self.by_frequency[:most] if most else self.by_frequency
+
+    def outlier(self, words: Sequence[str]) -> Outlier:
+        """The word of lowest mean cosine with the others (Camacho-Collados & Navigli 2016), words without a vector left out.
+
+        gensim's `doesnt_match` names the same one. Raises DataError when fewer than three words have a vector.
+        """
+        known = {word: vector for word in words if (vector := self.vector(word)) is not None}
+        missing = tuple(word for word in dict.fromkeys(words) if word not in known)
+        if len(known) < 3:
+            told = f"only {len(known)} of {len(set(words))} words have a vector; {', '.join(map(repr, missing)) or 'none'} without one"
+            raise DataError(told, "at least three known words, of which one can be odd", self._spellings(missing) or "name more words")
+        if missing:
+            warnings.warn(f"left out, since the vocabulary has no vector of them: {', '.join(missing)}", stacklevel=2)
+        unit = np.stack(list(known.values()))  # (W D)
+        mean = ((unit @ unit.T).sum(1) - 1) / (len(known) - 1)
+        return Outlier(list(known)[int(mean.argmin())], dict(zip(known, mean.tolist(), strict=True)), missing)
+
+    def vector(self, word: str) -> np.ndarray | None:
+        """The word's vector (D) at length 1, its own or a composed one; None when it has neither."""
+        row = self.row(word)
+        if row is not None:
+            return self.unit[row]
+        made = self._compose(word) if self._compose else None
+        return None if made is None else unit_rows(made[None])[0]
+
+    def _known(self, word: str) -> np.ndarray:
+        vector = self.vector(word)
+        if vector is None:
+            mend = self._spellings([word]) or "try another form of it, or lower tokenizer.min_count"
+            raise DataError(f"{word!r} is not in the vocabulary, or has no vector", "a word that the corpus has often enough", mend)
+        return vector
+
+    def _spellings(self, words: Sequence[str]) -> str:
+        """`did you mean 'river' or 'rivers'?` for words that the vocabulary lacks, nothing where nothing is near."""
+        frequent = [self.tokens[row] for row in self.by_frequency[:_SPELLINGS]]
+        near: list[str] = []
+        for word in words:
+            alike = [known for known in frequent if abs(len(known) - len(word)) <= 2]
+            near += difflib.get_close_matches(word.lower(), alike, n=3, cutoff=0.6)
+        return f"did you mean {' or '.join(map(repr, dict.fromkeys(near)))}?" if near else ""
+
+
+def parse(asked: str) -> list[tuple[int, str]]:
+    """The signed words of a sum, blanks round its signs; a single word stands for itself, be it `-` or `well-known`.
+
+    >>> parse("king - man + woman")
+    [(1, 'king'), (-1, 'man'), (1, 'woman')]
+    """
+    parts = asked.split()
+    if len(parts) == 1:
+        return [(1, parts[0])]
+    if parts and parts[0] not in _SIGNS:
+        parts = ["+", *parts]
+    signs, words = parts[::2], parts[1::2]
+    if len(signs) != len(words) or not words or any(sign not in _SIGNS for sign in signs):
+        raise UsageError(f"{asked!r} is not a word or a sum of words", "words with + or - between", 'for example "king - man + woman"')
+    return [(_SIGNS[sign], word) for sign, word in zip(signs, words, strict=True)]

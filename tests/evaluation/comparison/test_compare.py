@@ -1,0 +1,332 @@
+"""The comparison: goes on where it was killed, tells a failure as one, and its stages know what they were made from."""
+
+import dataclasses
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from stemma.checkpoint import RunFolder
+from stemma.errors import DataError, Interrupted, UsageError
+from stemma.evaluation.comparison.compare import compare, failed, run_plan
+from stemma.evaluation.comparison.environment import Meter, environment
+from stemma.evaluation.comparison.launch import Processes, run_all
+from stemma.evaluation.comparison.plan import Config, Plan, key_of
+from stemma.evaluation.comparison.stages import Stages, kept, run_stages, staged
+
+ANIMALS = {"cat": "purrs on the warm mat", "dog": "barks at the gate", "鱼": "在 水里 游泳", "鸟": "在 天上 飞"}
+SMALL = (
+    "tokenizer.vocab_size=300",
+    "word2vec.tokenizer.vocab_size=0",
+    "word2vec.tokenizer.min_count=1",
+    "transfer.updates=20",
+    "transfer.epochs=1",
+    "word2vec.training.threads=1",
+)
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """A text, a task and a senses file, small and in both languages."""
+    home = tmp_path_factory.mktemp("text")
+    rng = np.random.default_rng(0)
+    lines = [f"the {animal} {deed} on day {n} ." for n in range(150) for animal, deed in ANIMALS.items()]
+    (home / "corpus.txt").write_text(
+        "\n".join(line + ("\n" if n % 5 == 4 else "") for n, line in enumerate(lines)) + "\n", encoding="utf-8"
+    )
+    for name, count in (("train", 60), ("dev", 30)):
+        rows = [f"{animal}\tit {ANIMALS[animal]} on day {n}" for n in range(count) for animal in [list(ANIMALS)[rng.integers(4)]]]
+        (home / f"{name}.tsv").write_text("\n".join(["label\ttext", *rows]) + "\n", encoding="utf-8")
+    senses = [
+        f"day\t{len(deed.split()) + 3}\t{animal}\tthe {animal} {deed} on day {n} ." for n in range(8) for animal, deed in ANIMALS.items()
+    ]
+    pairs = ["cat,dog,7", "warm,mat,5", "cat,gate,1.5", "鱼,鸟,6", "cat,unicorn,3"]
+    (home / "pairs.csv").write_text("\n".join(["Word 1,Word 2,Human (mean)", *pairs]) + "\n", encoding="utf-8")
+    (home / "questions.txt").write_text(": deeds\ncat purrs dog barks\n: none\ncat purrs unicorn horn\n", encoding="utf-8")
+    (home / "foreign.tsv").write_text("Katze\tHund\t5\nTor\tMatte\t2\n", encoding="utf-8")
+    (home / "senses.tsv").write_text("\n".join(["word\tindex\tsense\tsentence", *senses]) + "\n", encoding="utf-8")
+    return home
+
+
+def plan_for(files: Path, out: Path, **changes) -> Plan:
+    config = Config(preset="tiny", seeds=1, trials=1, held_out=0.1, modes=("frozen", "finetune"), settings=SMALL, budget_tokens=3000)
+    config = dataclasses.replace(config, **{k: v for k, v in changes.items() if k != "generations"})
+    generations = changes.get("generations", ("ngram", "word2vec"))
+    return Plan((str(files / "corpus.txt"),), "classify", str(files / "train.tsv"), str(files / "dev.tsv"), str(out), generations, config)
+
+
+class InProcess:
+    """Runs the stages in this process; counts what was made, and can break off or break a stage."""
+
+    def __init__(self, break_off: str = "", broken: str = "") -> None:
+        self.made, self.break_off, self.broken = [], break_off, broken
+
+    def __call__(self, plan, generation, corpus_key, report):
+        outer = self
+
+        class Watched(Stages):
+            def make(self, stage):
+                name = f"{generation}.{stage}"
+                if name == outer.break_off:
+                    raise KeyboardInterrupt
+                if name == outer.broken:
+                    raise UsageError("it broke", "it to hold", "glue it")
+                outer.made.append(name)
+                return super().make(stage)
+
+        try:
+            list(run_stages(Watched(plan, generation, corpus_key, report), plan.root))
+        except KeyboardInterrupt:
+            return Interrupted.exit_code
+        return 0
+
+    def stop(self):
+        """Nothing runs beside."""
+
+
+@pytest.fixture(scope="module")
+def finished(files, tmp_path_factory):
+    """A comparison that was broken off half way, and went on."""
+    out = tmp_path_factory.mktemp("out")
+    judged = {"similarity": (str(files / "pairs.csv"), str(files / "foreign.tsv")), "analogies": (str(files / "questions.txt"),)}
+    plan = plan_for(files, out, senses=str(files / "senses.tsv"), **judged)
+    first, second = InProcess(break_off="word2vec.frozen"), InProcess()
+    with pytest.raises(Interrupted, match="goes on where it was"):
+        run_plan(plan, lambda fact: None, first)
+    assert not (out / "report.json").exists()
+    return plan, first, second, run_plan(plan, lambda fact: None, second)
+
+
+def test_a_broken_off_comparison_makes_no_stage_twice(finished):
+    _, first, second, _ = finished
+    assert first.made == [
+        "ngram.pretrain",
+        "ngram.score",
+        "ngram.frozen",
+        "ngram.finetune",
+        "ngram.senses",
+        "word2vec.pretrain",
+        "word2vec.score",
+    ]
+    assert second.made == ["word2vec.frozen", "word2vec.finetune", "word2vec.words", "word2vec.senses"]
+    third = InProcess()
+    assert run_plan(finished[0], lambda fact: None, third)["headline"] == finished[3]["headline"] and third.made == []
+
+
+def test_the_report_has_every_number_of_its_stages(finished):
+    plan, _, _, report = finished
+    written = json.loads((plan.root / "report.json").read_text(encoding="utf-8"))
+    assert all(written[part] == json.loads(json.dumps(report[part])) for part in report if part not in ("made", "environment"))
+    ngram, vectors = report["generations"]
+    assert ngram["status"] == vectors["status"] == "done" and failed(report) is None
+    assert 0 < ngram["score"]["bits_per_character"]["value"] < 8 and ngram["score"]["oov"] == 0
+    assert ngram["pretrain"]["tokenizer"]["kind"] == "bpe"
+    assert "no probability to a whole one" in vectors["score"]["why_not"]
+    for generation in report["generations"]:
+        assert (
+            generation["pretrain"]["parameters"] > 0
+            and generation["pretrain"]["bytes"] > 0
+            and generation["pretrain"]["peak_bytes"] > 10**7
+        )
+        for result in generation["modes"].values():
+            assert result["accuracy"]["low"] <= result["accuracy"]["value"] <= result["accuracy"]["high"]
+            assert len(result["predictions"][0].split()) == report["task"]["dev_examples"]
+    assert vectors["modes"]["frozen"]["accuracy"]["value"] > 0.8
+    assert [row["name"] for row in report["baselines"]] == ["majority", "tfidf"]
+    assert report["corpus"]["ledger"]["balances"] and report["corpus"]["held_out"]["documents"] > 0
+    assert report["senses"]["words"] == 1 and ngram["senses"]["why_not"]
+    page = (plan.root / "report.html").read_text(encoding="utf-8")
+    assert report["headline"]["title"].split()[-1] in page and "鱼" in page
+
+
+def test_word_vectors_are_judged_and_drawn(finished):
+    plan, _, _, report = finished
+    ngram, vectors = report["generations"]
+    assert ngram["words"] is None and "words" not in Stages(plan, "ngram", "corpus", lambda fact: None).names()
+    known, foreign = vectors["words"]["similarity"]
+    assert (known["used"], known["pairs"], known["missing"]) == (4, 5, ["unicorn"]) and -1 <= known["rho"]["value"] <= 1
+    assert "train on more text" in foreign["why_not"]
+    (answers,) = vectors["words"]["analogies"]
+    assert (answers["total"]["asked"], answers["total"]["covered"]) == (2, 1) and list(answers["sections"]) == ["deeds", "none"]
+    assert "barks" in report["words"]["words"] and len(report["words"]["maps"]["word2vec"]) == len(report["words"]["words"])
+    page = (plan.root / "report.html").read_text(encoding="utf-8")
+    assert 'class="map"' in page and ">barks</text>" in page and "pairs.csv" in page
+
+
+def test_words_may_be_named_and_their_maps_are_made_anew(finished):
+    plan, *_ = finished
+    named = dataclasses.replace(plan, config=dataclasses.replace(plan.config, words=("cat", "dog", "barks", "gate", "mat", "unicorn")))
+    again = InProcess()
+    report = run_plan(named, lambda fact: None, again)
+    assert again.made == [] and report["words"]["words"] == ["cat", "dog", "barks", "gate", "mat"]
+    assert report["words"]["missing"] == ["unicorn"] and "--words cat dog barks gate mat unicorn" in report["command"]
+    run_plan(plan, lambda fact: None, again)
+
+
+def test_a_word_file_that_cannot_be_read_is_told_before_anything_is_made(files, tmp_path):
+    plan = plan_for(files, tmp_path / "out", similarity=(str(files / "questions.txt"),))
+    with pytest.raises(DataError, match="put the score behind the words"):
+        run_plan(plan, lambda fact: None, InProcess())
+    assert not (tmp_path / "out").exists()
+
+
+def test_commands_of_the_report_are_commands(finished):
+    plan, _, _, report = finished
+    commands = [report["command"], *(g["pretrain"]["command"] for g in report["generations"])]
+    commands += [m["command"] for g in report["generations"] for m in g["modes"].values()]
+    assert all(command.startswith("stemma ") and str(plan.root) in command for command in commands)
+    assert "--set training.steps=" in report["generations"][1]["pretrain"]["command"]
+
+
+def test_a_changed_setting_makes_only_what_depends_on_it(finished):
+    plan, *_ = finished
+    changed = dataclasses.replace(plan, config=dataclasses.replace(plan.config, seeds=2))
+    before, after = (Stages(p, "word2vec", "corpus", lambda fact: None) for p in (plan, changed))
+    assert [stage for stage in before.names() if before.key(stage) != after.key(stage)] == ["frozen", "finetune"]
+    other = Stages(plan, "word2vec", "another corpus", lambda fact: None)
+    assert all(other.key(stage) != before.key(stage) for stage in before.names())
+
+
+def test_one_failure_stops_no_other_generation(files, tmp_path):
+    plan = plan_for(files, tmp_path / "out", modes=("frozen",))
+    report = run_plan(plan, lambda fact: None, InProcess(broken="ngram.score"))
+    ngram, vectors = report["generations"]
+    assert ngram["status"] == "failed" and vectors["status"] == "done"
+    assert ngram["failures"] == [{"stage": "ngram.score", "error": "UsageError", "message": "it broke. Expected: it to hold. glue it."}]
+    assert "frozen" in ngram["modes"] and "ngram" in str(failed(report))
+    assert "glue it." in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    mended = InProcess()
+    assert failed(run_plan(plan, lambda fact: None, mended)) is None and mended.made == ["ngram.score"]
+
+
+def test_a_process_that_dies_is_told(files, tmp_path):
+    plan = plan_for(files, tmp_path / "out", generations=("ngram",), modes=("frozen",))
+
+    class Killed(InProcess):
+        def __call__(self, *_):
+            return -9
+
+    report = run_plan(plan, lambda fact: None, Killed())
+    assert "want of memory" in report["generations"][0]["failures"][0]["message"]
+    assert report["headline"]["title"].startswith("No generation finished")
+
+
+def test_killed_in_its_own_process_it_goes_on(files, tmp_path):
+    """The real thing: a process a generation, SIGKILL to the parent, and the same call again."""
+    out = tmp_path / "out"
+    plan = plan_for(files, out, generations=("ngram",), modes=("frozen",))
+    code = (
+        "import sys\nfrom stemma.evaluation.comparison.compare import compare\n"
+        "from stemma.evaluation.comparison.plan import Plan\nfrom pathlib import Path\n"
+        "plan = Plan.load(Path(sys.argv[1]))\n"
+        "compare(plan.corpus, train=plan.train, dev=plan.dev, out=plan.out, generations=plan.generations, config=plan.config)"
+    )
+    plan.save()
+    child = subprocess.Popen([sys.executable, "-c", code, str(out)])
+    for _ in range(1200):
+        if (out / "stages" / "ngram.pretrain.json").exists() or child.poll() is not None:
+            break
+        time.sleep(0.05)  # until the first stage stands: what is killed afterwards varies
+    child.send_signal(signal.SIGKILL)
+    child.wait()
+    stamp = (out / "stages" / "ngram.pretrain.json").stat().st_mtime_ns
+    report = compare(plan.corpus, train=plan.train, dev=plan.dev, out=out, generations=("ngram",), config=plan.config)
+    assert failed(report) is None and report["generations"][0]["modes"]["frozen"]["accuracy"]["value"] > 0.5
+    assert (out / "stages" / "ngram.pretrain.json").stat().st_mtime_ns == stamp
+
+
+def test_stages_are_kept_by_their_key(tmp_path):
+    made = []
+
+    def make():
+        made.append(1)
+        return {"value": 3}
+
+    for _ in range(2):
+        assert staged(tmp_path, "a.stage", key_of("x"), make) == {"value": 3}
+    assert len(made) == 1 and kept(tmp_path, "a.stage", key_of("y")) is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "cure"),
+    [
+        ({"budget_seconds": 5.0}, "drop budget_tokens"),
+        ({"settings": ("training.nothing=1",)}, "training.nothing"),
+        ({"preset": "huge"}, "choose one of these"),
+    ],
+)
+def test_what_is_wrong_is_told_before_anything_is_made(files, tmp_path, changes, cure):
+    plan = plan_for(files, tmp_path / "out", **changes)
+    with pytest.raises(UsageError, match=cure):
+        run_plan(plan, lambda fact: None, InProcess())
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_dev_label_that_cannot_be_learnt_is_told(files, tmp_path):
+    (tmp_path / "dev.tsv").write_text("label\ttext\nunicorn\tit shines\ncat\tit purrs\n", encoding="utf-8")
+    plan = dataclasses.replace(plan_for(files, tmp_path / "out"), dev=str(tmp_path / "dev.tsv"))
+    with pytest.raises(UsageError, match=r"line 2: the label 'unicorn' .* add training examples of it"):
+        run_plan(plan, lambda fact: None, InProcess())
+
+
+def test_the_plan_is_read_back_as_it_was_written(files, tmp_path):
+    plan = plan_for(files, tmp_path / "out")
+    plan.save()
+    assert Plan.load(plan.root) == plan
+
+
+def test_settings_go_to_whom_they_name(files, tmp_path):
+    plan = plan_for(
+        files,
+        tmp_path / "out",
+        settings=("gpt.model.width=64", "training.rate=1e-3", "transfer.epochs=2"),
+        budget_tokens=0,
+        budget_seconds=9.0,
+    )
+    assert plan.pretraining("gpt") == ["training.held_out=0.1", "training.seconds=9.0", "model.width=64", "training.rate=1e-3"]
+    assert "model.width=64" not in plan.pretraining("bert") and plan.transfer("frozen")[-1] == "transfer.epochs=2"
+    counting = plan_for(files, tmp_path / "out", settings=(), budget_tokens=500)
+    assert "objective.tokens=500" in counting.pretraining("glove") and "training.tokens=500" in counting.pretraining("word2vec")
+    assert 'tokenizer.kind="bpe"' in plan.pretraining("ngram") and not any("seconds" in s for s in plan.pretraining("ngram"))
+
+
+def test_the_meter_measures_a_block():
+    with Meter() as meter:
+        held = np.ones(30_000_000)
+        held += 1
+    assert meter.costs["peak_bytes"] > held.nbytes and 0 < meter.costs["wall_seconds"] < 60 and meter.costs["cpu_seconds"] > 0
+    assert environment()["cores"] >= 1 and environment()["torch"]
+
+
+def test_processes_hand_on_the_facts_of_generations_at_once(files, tmp_path):
+    plan = plan_for(files, tmp_path / "out", generations=("ngram", "gpt"), modes=("frozen",), parallel=2, threads=1)
+    plan.save()
+    (plan.root / "held-out.json").write_text('[["the cat purrs ."]]', encoding="utf-8")
+    facts = []
+    assert run_all(plan, "no such corpus", facts.append, Processes()) == {"ngram": 0, "gpt": 0}
+    assert {(fact.of, fact.message) for fact in facts} >= {(name, stage) for name in ("ngram", "gpt") for stage in ("pretrain", "frozen")}
+    assert len(list((plan.root / "store").iterdir())) == 1  # both read the one store, built once
+
+
+def test_a_stopped_comparison_stops_its_processes(files, tmp_path):
+    plan = plan_for(files, tmp_path / "out", generations=("gpt", "bert", "ngram"), budget_tokens=50_000_000, parallel=2)
+    plan.save()
+    launch, moving = Processes(), set()
+
+    def stop_both(fact):
+        if fact.kind == "step":
+            moving.add(fact.of)
+        if len(moving) == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_all(plan, "no such corpus", stop_both, launch)
+    assert moving == {"gpt", "bert"} and not launch._children
+    for name in moving:  # each saved what it had, and ngram never began
+        assert RunFolder.open(plan.run_folder(name)).load_state() is not None
+    assert not plan.run_folder("ngram").exists()

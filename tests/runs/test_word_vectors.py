@@ -1,0 +1,109 @@
+"""Questions in words: neighbours, sums and odd words, held against gensim's; what is missing is told with what is near."""
+
+import numpy as np
+import pytest
+
+from stemma.errors import DataError, UsageError
+from stemma.runs.word_vectors import WordVectors, parse
+
+TOKENS = ["<unk>", "king", "queen", "man", "woman", "北京", "上海", "apple", "never", "well-known", "-"]
+ROWS = [[1, 1, 0, 0], [1, 0, 1, 0], [0.2, 1, 0, 0.1], [0.2, 0, 1, 0.1], [0, 0.2, 0.2, 2], [0, 0.3, 0.1, 2], [0.1, 0.5, 0.5, 0.3]]
+VECTORS = np.array([[9, 9, 9, 9], *ROWS, [0, 0, 0, 0], [1, 0, 0, 0], [0, 0, 0, 1]], np.float32)
+WORDS = WordVectors(TOKENS, VECTORS, specials=(0,))
+
+
+@pytest.fixture(scope="module")
+def drawn():
+    """Sixty random vectors, ours and gensim's."""
+    gensim = pytest.importorskip("gensim.models")
+    draw = np.random.default_rng(0)
+    names, vectors = [f"w{n}" for n in range(60)], draw.normal(size=(60, 7)).astype(np.float32)
+    keyed = gensim.KeyedVectors(7)
+    keyed.add_vectors(names, vectors)
+    return draw, names, WordVectors(names, vectors), keyed
+
+
+def test_sums_have_gensims_neighbours(drawn):
+    draw, names, words, keyed = drawn
+    for _ in range(30):
+        a, b, c = draw.choice(names, 3, replace=False)
+        theirs = keyed.most_similar(positive=[b, c], negative=[a], topn=5)
+        ours = words.nearest(f"{b} - {a} + {c}", 5)
+        assert [word for word, _ in ours] == [word for word, _ in theirs]
+        np.testing.assert_allclose([x for _, x in ours], [x for _, x in theirs], atol=1e-5)
+        assert [word for word, _ in words.nearest(a, 60)] == [word for word, _ in keyed.most_similar(a, topn=60)]
+
+
+@pytest.mark.filterwarnings("ignore:left out")
+def test_the_odd_word_is_gensims(drawn):
+    draw, names, words, keyed = drawn
+    for size in (3, 4, 9):
+        for _ in range(20):
+            asked = [str(name) for name in draw.choice(names, size, replace=False)]
+            found = words.outlier([*asked, "no such word"])
+            assert found.word == keyed.doesnt_match(asked) and found.missing == ("no such word",)
+            others = [name for name in asked if name != found.word]
+            assert found.cosines[found.word] == pytest.approx(float(np.mean([keyed.similarity(found.word, o) for o in others])), abs=1e-5)
+
+
+def test_the_odd_word_is_found_and_what_is_left_out_is_told():
+    with pytest.warns(UserWarning, match=r"left out.*London"):
+        found = WORDS.outlier(["北京", "London", "上海", "queen"])
+    assert found.word == "queen" and found.missing == ("London",)
+    with pytest.raises(DataError, match=r"only 2 of 3 words.*'quen' without one.*did you mean 'queen'"):
+        WORDS.outlier(["quen", "man", "woman"])
+
+
+def test_case_is_given_up_before_the_word_is():
+    assert WORDS.row("King") == 1 and WORDS.row("<unk>") is None and WORDS.row("never") is None
+    assert WORDS.nearest("KING", 1) == WORDS.nearest("king", 1)
+    assert WORDS.nearest("king - man + woman", 1)[0][0] == "queen"
+    assert {word for word, _ in WORDS.nearest("-", 50)} == set(TOKENS) - {"<unk>", "never", "-"}
+
+
+@pytest.mark.parametrize(
+    ("asked", "terms"),
+    [
+        ("well-known", [(1, "well-known")]),
+        ("-", [(1, "-")]),
+        ("北京 + 上海", [(1, "北京"), (1, "上海")]),
+        ("- a − b", [(-1, "a"), (-1, "b")]),
+    ],
+)
+def test_a_sum_has_blanks_round_its_signs(asked, terms):
+    assert parse(asked) == terms
+
+
+@pytest.mark.parametrize("asked", ["", "king man", "king -", "king - - man", "+ king man"])
+def test_what_is_no_sum_is_refused(asked):
+    with pytest.raises(UsageError, match="king - man \\+ woman"):
+        parse(asked)
+
+
+@pytest.mark.parametrize(("asked", "cure"), [("womann", "did you mean 'woman'"), ("上海市", "'上海'"), ("zzzz", "try another form")])
+def test_an_unknown_word_is_told_with_what_is_near(asked, cure):
+    with pytest.raises(DataError, match=cure):
+        WORDS.nearest(asked)
+
+
+def test_words_that_cancel_out_have_no_neighbours():
+    with pytest.raises(UsageError, match="cancel out"):
+        WORDS.nearest("king - king")
+
+
+def test_frequency_is_the_counts_where_they_are_known():
+    counts = np.array([99, 1, 5, 2, 3, 0, 7, 5, 4, 0, 0])
+    by_counts = WordVectors(TOKENS, VECTORS, counts, specials=(0,)).by_frequency
+    assert [TOKENS[row] for row in by_counts[:4]] == ["上海", "queen", "apple", "woman"]
+    assert [TOKENS[row] for row in WORDS.by_frequency[:2]] == ["king", "queen"] and len(by_counts) == 9
+
+
+def test_a_word_never_seen_may_be_composed():
+    made = {"kingly": np.array([5.0, 5, 0, 0]), "womanly": np.array([0.2, 0, 1, 0.1])}
+    words = WordVectors(TOKENS, VECTORS, specials=(0,), compose=made.get)
+    assert words.nearest("kingly", 1) == [("king", pytest.approx(1))]
+    assert words.nearest("kingly - man + womanly", 1)[0][0] == "queen"
+    assert words.outlier(["北京", "上海", "kingly"]).word == "kingly"
+    assert words.row("kingly") is None  # files are judged by the vocabulary's own words
+    with pytest.raises(DataError, match="not in the vocabulary"):
+        words.nearest("qqq")
