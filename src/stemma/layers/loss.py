@@ -18,6 +18,9 @@ CHUNK = 1 << 23  # logits held at a time, in the type of the products: 1,024 pre
 SOFTMAX = 1 << 18  # of these, how many are in float32 at once: few enough for a core's own cache
 
 
+Carried = dict[str, torch.Tensor]  # recurrent memory, segment memory: named tensors without a graph
+
+
 @dataclass(frozen=True, slots=True)
 class Loss:
     """`mean` nats per prediction (a scalar tensor, with its graph), over `count` predictions.
@@ -29,6 +32,7 @@ class Loss:
     mean: torch.Tensor
     count: int
     parts: dict[str, tuple[torch.Tensor | float, int]] = field(default_factory=dict)
+    carried: Carried | None = None  # what the next batch goes on from, cut from the graph
 
 
 def cross_entropy(

@@ -25,8 +25,9 @@ from stemma.layers.attention import Mask, Path, SelfAttention, block_mask
 from stemma.layers.dense import Dense
 from stemma.layers.dropout import Dropout
 from stemma.layers.feedforward import FeedForward, activate
-from stemma.layers.loss import Loss, cross_entropy
+from stemma.layers.loss import Carried, Loss, cross_entropy
 from stemma.layers.wanted import Wanted
+from stemma.lineage.network import Layer, layer
 from stemma.objectives.batch import IGNORE
 from stemma.tokens.settings import TokenFacts
 
@@ -89,6 +90,8 @@ class MaskedHead(nn.Module):
 class BERT(nn.Module):
     """The bidirectional encoder with its two pre-training heads."""
 
+    task_tokens = 0
+
     def __init__(self, config: Config, tokens: TokenFacts) -> None:
         super().__init__()
         if config.width % config.heads:
@@ -117,6 +120,11 @@ class BERT(nn.Module):
         return self.config.max_length
 
     @property
+    def width(self) -> int:
+        """Numbers in a state."""
+        return self.config.width
+
+    @property
     def vocab_size(self) -> int:
         """Rows of the token table."""
         return self.tokens.num_embeddings
@@ -129,7 +137,7 @@ class BERT(nn.Module):
             return first, [0] * len(first)
         return [*first, *other, sep], [0] * len(first) + [1] * (len(other) + 1)
 
-    def loss(self, batch: Tensors) -> Loss:
+    def loss(self, batch: Tensors, carried: Carried | None = None) -> Loss:
         """The mean over masked positions of -log P(label), plus, where pairs are given, the mean over pairs.
 
         Reads `ids`, `labels` (B T), if present `positions`, `segments`, `types` (B T), and for pairs
@@ -166,6 +174,20 @@ class BERT(nn.Module):
         """tanh of a dense layer on the state of [CLS]: each row's first position, or the flat positions `cls`."""
         first = hidden[:, 0] if cls is None else hidden.flatten(0, 1)[cls]
         return torch.tanh(self.pooler(first))
+
+    def summary(self, states: list[Float[Tensor, "B T D"]], batch: Tensors) -> Float[Tensor, "B D"]:
+        """The pooled state of [CLS] (section 4.1)."""
+        return self.pooled(states[-1])
+
+    def layers(self) -> list[Layer]:
+        """The embeddings, the blocks, then the pooler and the pre-training heads."""
+        blocks = [layer(self, f"block {n + 1}", f"blocks.{n}") for n in range(len(self.blocks))]
+        bottom = layer(self, "embeddings", "tokens", "positions", "types", "norm")
+        return [bottom, *blocks, layer(self, "top", "pooler", "masked_head", "next_head")]
+
+    def task_input(self) -> "BERT":
+        """Itself: [CLS] and [SEP] are there from the start."""
+        return self
 
     def logits(self, hidden: Float[Tensor, "*shape D"]) -> Float[Tensor, "*shape V"]:
         """Scores of every token from states of the last layer."""

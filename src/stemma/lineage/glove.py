@@ -33,7 +33,9 @@ from torch import Tensor, nn
 
 from stemma.config import Positive, PositiveFloat
 from stemma.kernels import glove as kernels
-from stemma.layers.loss import Loss
+from stemma.layers.loss import Carried, Loss
+from stemma.layers.pooling import mean_state
+from stemma.lineage.network import Layer, layer
 from stemma.objectives.batch import Batch, generator
 from stemma.objectives.cooccurrence import entries
 
@@ -60,6 +62,8 @@ class GloVe(nn.Module):
     """
 
     max_length: int | None = None  # any text fits
+    task_tokens = 0
+    composes = False
 
     def __init__(self, config: Config, tokens: "TokenFacts") -> None:
         super().__init__()
@@ -76,6 +80,16 @@ class GloVe(nn.Module):
         self.word_biases, self.context_biases = (nn.Parameter(drawn(1).detach()[:, 0].clone()) for _ in range(2))
         self._sums: dict[str, np.ndarray] = {}  # of squared steps (AdaGrad), by parameter; from the first step on
 
+    @property
+    def width(self) -> int:
+        """Numbers in a vector."""
+        return self.config.width
+
+    @property
+    def vocab_size(self) -> int:
+        """Rows of the word table."""
+        return len(self.words)
+
     def descend(self, batch: Batch, rate: float, seed: int, threads: int = 1) -> Loss:
         """One iteration over X, in place; gives the mean cost of an entry as it was when visited.
 
@@ -89,7 +103,7 @@ class GloVe(nn.Module):
         cost, count = visit(batch, rate, seed, threads)
         return Loss(torch.tensor(cost / count), count, {"cost": (cost, count)})
 
-    def loss(self, batch: dict[str, Tensor]) -> Loss:
+    def loss(self, batch: dict[str, Tensor], carried: Carried | None = None) -> Loss:
         """The same objective, differentiable: the mean cost of an entry of X."""
         rows, columns, values = (torch.from_numpy(array) for array in entries({name: np.asarray(array) for name, array in batch.items()}))
         config = self.config
@@ -105,9 +119,24 @@ class GloVe(nn.Module):
         """Ids and types of a text or a pair; no special is added."""
         return [*ids, *(other or ())], [0] * len(ids) + [1] * len(other or ())
 
+    def summary(self, states: list[Tensor], batch: dict[str, Tensor]) -> Tensor:
+        """The mean (B D) of the words' vectors (fastText; Joulin 2017)."""
+        return mean_state(states[-1], batch["segments"])
+
+    def layers(self) -> list[Layer]:
+        """The vectors and their biases."""
+        return [layer(self, "embeddings", "words", "contexts", "word_biases", "context_biases"), layer(self, "top")]
+
+    def task_input(self) -> "GloVe":
+        """Itself: no special is added."""
+        return self
+
     def word_vectors(self) -> np.ndarray:
         """The vectors w + w~ (V D) that words are compared by."""
         return (self.words + self.contexts).detach().cpu().numpy()
+
+    def compose(self, word: str) -> None:
+        """None: a word that was never seen has no vector."""
 
     def optimiser_state(self) -> dict[str, np.ndarray]:
         """AdaGrad's sums of squared steps, by parameter: what a resumed run needs beside the weights."""

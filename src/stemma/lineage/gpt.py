@@ -25,12 +25,15 @@ from stemma.errors import DataError, UsageError
 from stemma.layers.attention import Cache, Mask, Path, SelfAttention, block_mask
 from stemma.layers.dropout import Dropout
 from stemma.layers.feedforward import FeedForward
-from stemma.layers.loss import Loss, cross_entropy, surprisal
+from stemma.layers.loss import Carried, Loss, cross_entropy, surprisal
+from stemma.layers.pooling import last_state
 from stemma.layers.sampling import sample
+from stemma.lineage.network import Layer, layer
 from stemma.objectives.batch import IGNORE
 from stemma.tokens.settings import TokenFacts
 
 Tensors = dict[str, Tensor]
+TASK_TOKENS = 3  # start, delimiter, classify
 STD = 0.02  # of the normal that all weights are drawn from (section 4.1)
 
 
@@ -63,8 +66,23 @@ class Block(nn.Module):
         return self.feedforward_norm(x + self.dropout(self.feedforward(x)))
 
 
+class InputTransformation:
+    """Frames a task's text with the three tokens that fine-tuning adds after the `vocab_size` known ones (section 3.3)."""
+
+    def __init__(self, vocab_size: int, max_length: int) -> None:
+        self.start, self.delimiter, self.classify = (vocab_size + k for k in range(TASK_TOKENS))
+        self.max_length = max_length
+
+    def frame(self, ids: Sequence[int], other: Sequence[int] | None = None) -> tuple[list[int], list[int]]:
+        """`start ids classify`, or `start ids delimiter other classify`, with types 0."""
+        middle = [*ids] if other is None else [*ids, self.delimiter, *other]
+        return [self.start, *middle, self.classify], [0] * (len(middle) + 2)
+
+
 class GPT(nn.Module):
     """The one-way Transformer language model."""
+
+    task_tokens = TASK_TOKENS
 
     def __init__(self, config: Config, tokens: TokenFacts) -> None:
         super().__init__()
@@ -87,6 +105,16 @@ class GPT(nn.Module):
         return self.config.max_length
 
     @property
+    def width(self) -> int:
+        """Numbers in a state."""
+        return self.config.width
+
+    @property
+    def end(self) -> int:
+        """The separator, which ends a text."""
+        return self.eos
+
+    @property
     def vocab_size(self) -> int:
         """Rows of the token table, those that `grow` added included."""
         return self.tokens.num_embeddings
@@ -96,7 +124,7 @@ class GPT(nn.Module):
         framed = [self.eos, *ids] if other is None else [self.eos, *ids, self.eos, *other]
         return framed, [0] * len(framed)
 
-    def loss(self, batch: Tensors) -> Loss:
+    def loss(self, batch: Tensors, carried: Carried | None = None) -> Loss:
         """The mean of -log P(label_t | ids up to t) over the labels that are not IGNORE.
 
         Reads `ids`, `labels` (B T), and if present `positions`, `segments` (B T).
@@ -169,6 +197,19 @@ class GPT(nn.Module):
         best = torch.softmax(logits.float(), -1).topk(min(k, logits.shape[-1]))
         return list(zip(best.indices.tolist(), best.values.tolist(), strict=True))
 
+    def summary(self, states: list[Float[Tensor, "B T D"]], batch: Tensors) -> Float[Tensor, "B D"]:
+        """The last layer's state at the last token."""
+        return last_state(states[-1], batch["segments"])
+
+    def layers(self) -> list[Layer]:
+        """The embeddings, the blocks; nothing stands above them, for the head is the token table."""
+        blocks = [layer(self, f"block {n + 1}", f"blocks.{n}") for n in range(len(self.blocks))]
+        return [layer(self, "embeddings", "tokens", "positions"), *blocks, layer(self, "top")]
+
+    def task_input(self) -> InputTransformation:
+        """What frames a task's texts: its tokens come after those known now."""
+        return InputTransformation(self.vocab_size, self.max_length)
+
     def grow(self, extra: int) -> None:
         """Adds `extra` rows N(0, 0.02) to the token table, which stays tied to the head."""
         old = self.tokens.weight
@@ -195,8 +236,8 @@ class GPT(nn.Module):
         """Logits (V,) of the token after `ids`, which follow what the cache has read."""
         x = self._embed(torch.tensor([ids], device=self.tokens.weight.device), None, cache.length)
         mask = Mask(None, None, causal=len(ids) > 1)
-        for layer, block in enumerate(self.blocks):
-            x = block(x, mask, cache, layer)
+        for place, block in enumerate(self.blocks):
+            x = block(x, mask, cache, place)
         return self.logits(x[0, -1])
 
 

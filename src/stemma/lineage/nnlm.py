@@ -35,9 +35,11 @@ from stemma.config import Natural, NonNegative, Positive
 from stemma.errors import DataError
 from stemma.layers.dense import Dense
 from stemma.layers.hierarchical import Paths, log_probabilities, path_surprisal
-from stemma.layers.loss import Loss, cross_entropy, surprisal
+from stemma.layers.loss import Carried, Loss, cross_entropy, surprisal
+from stemma.layers.pooling import mean_state
 from stemma.layers.sampled import Proposal, sampled_cross_entropy
 from stemma.layers.sampling import sample
+from stemma.lineage.network import Layer, layer
 from stemma.objectives.previous import sentence_marks
 from stemma.tokens.settings import TokenFacts
 
@@ -62,7 +64,8 @@ class NNLM(nn.Module):
     """The feed-forward language model."""
 
     max_length: int | None = None  # any text fits
-    by_sentence = True  # text is scored sentence by sentence, as it is learnt
+    task_tokens = 0
+    composes = False
     counts: Tensor  # (V) of the corpus
 
     def __init__(self, config: Config, tokens: TokenFacts) -> None:
@@ -81,12 +84,22 @@ class NNLM(nn.Module):
         self.output = nn.Linear(read * config.direct + config.inner, scores)
         self._initialise()
 
+    @property
+    def width(self) -> int:
+        """Numbers in a vector."""
+        return self.config.width
+
+    @property
+    def vocab_size(self) -> int:
+        """Rows of the word table."""
+        return self.words.num_embeddings
+
     def frame(self, ids: Sequence[int], other: Sequence[int] | None = None) -> tuple[list[int], list[int]]:
         """(`<s> ids` or `<s> ids <s> other`, types)."""
         framed = [self.start, *ids] if other is None else [self.start, *ids, self.start, *other]
         return framed, [0] * (len(ids) + 1) + [1] * (len(framed) - len(ids) - 1)
 
-    def loss(self, batch: Tensors) -> Loss:
+    def loss(self, batch: Tensors, carried: Carried | None = None) -> Loss:
         """The mean of -log P(label_t | the words up to t) over the batch; in training, of what `output` makes of it.
 
         Reads `ids`, `segments`, `labels` (B T); each segment is a sentence, 0 is padding.
@@ -123,6 +136,21 @@ class NNLM(nn.Module):
     def encode(self, batch: Tensors) -> list[Float[Tensor, "B T M"]]:
         """Layer 0 alone: the vectors of `ids` (B T)."""
         return [self.words(batch["ids"])]
+
+    def summary(self, states: list[Float[Tensor, "B T M"]], batch: Tensors) -> Float[Tensor, "B M"]:
+        """The mean of the words' vectors."""
+        return mean_state(states[-1], batch["segments"])
+
+    def layers(self) -> list[Layer]:
+        """The vectors, then the hidden and the output layer."""
+        return [layer(self, "embeddings", "words"), layer(self, "top", "hidden", "output")]
+
+    def task_input(self) -> "NNLM":
+        """Itself: <s> is there from the start."""
+        return self
+
+    def compose(self, word: str) -> None:
+        """None: a word that was never seen has no vector."""
 
     def word_vectors(self) -> np.ndarray:
         """The vectors (V M) that words are compared by; zeros for the specials and for words that never occur."""

@@ -39,7 +39,9 @@ from stemma.kernels import word2vec_pairs as kernels
 from stemma.kernels import word2vec_subwords as grams
 from stemma.kernels.word2vec_tree import descend_tree
 from stemma.layers.huffman import HuffmanTree, huffman
-from stemma.layers.loss import Loss
+from stemma.layers.loss import Carried, Loss
+from stemma.layers.pooling import mean_state
+from stemma.lineage.network import Layer, layer
 from stemma.objectives.batch import seed_for
 
 if TYPE_CHECKING:
@@ -81,6 +83,7 @@ class Word2Vec(nn.Module):
     """
 
     max_length: int | None = None  # any text fits
+    task_tokens = 0
     shaped_by = ("width", "output", "subwords", "shortest", "longest", "buckets")  # settings that a run going on from another keeps
     counts: Tensor  # (V,) of the corpus, specials zero
 
@@ -103,6 +106,16 @@ class Word2Vec(nn.Module):
         self._tree: HuffmanTree | None = None  # likewise
         self._hottest_negative = 0.0
         self._pace = blocks.Pace()
+
+    @property
+    def width(self) -> int:
+        """Numbers in a vector."""
+        return self.config.width
+
+    @property
+    def vocab_size(self) -> int:
+        """Rows of the word table."""
+        return len(self.input)
 
     def take_over(self, arrays: Mapping[str, np.ndarray], tokens: "TokenFacts") -> None:
         """Goes on from an earlier run's tables, whose words have the first ids here too.
@@ -168,7 +181,7 @@ class Word2Vec(nn.Module):
         self._composed = False
         return run(*tables, text, self._grams, self._alias(), config.negatives, np.float32(rate), draws, plain)
 
-    def loss(self, batch: dict[str, Tensor]) -> Loss:
+    def loss(self, batch: dict[str, Tensor], carried: Carried | None = None) -> Loss:
         """The same objective, differentiable, on `inputs`, `targets`, `negatives` of the batch or on fresh draws."""
         drawn = batch if "targets" in batch else self.draw(batch)
         inputs, targets, negatives = drawn["inputs"], drawn["targets"], drawn["negatives"]
@@ -235,10 +248,29 @@ class Word2Vec(nn.Module):
         """Ids and types of a text or a pair; no special is added."""
         return [*ids, *(other or ())], [0] * len(ids) + [1] * len(other or ())
 
+    def summary(self, states: list[Tensor], batch: dict[str, Tensor]) -> Tensor:
+        """The mean (B D) of the words' vectors (fastText; Joulin 2017)."""
+        return mean_state(states[-1], batch["segments"])
+
+    def layers(self) -> list[Layer]:
+        """The vectors; targets and nodes, which no task reads."""
+        return [layer(self, "embeddings", "input", "output", "nodes", "subwords"), layer(self, "top")]
+
+    def task_input(self) -> "Word2Vec":
+        """Itself: no special is added."""
+        return self
+
     def word_vectors(self) -> np.ndarray:
         """The vectors (V D) that words are compared by."""
         self._compose()
         return self.input.detach().cpu().numpy()
+
+    def optimiser_state(self) -> dict[str, np.ndarray]:
+        """Nothing: plain gradient descent remembers nothing."""
+        return {}
+
+    def restore_optimiser(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """Nothing to take up."""
 
     @property
     def composes(self) -> bool:
@@ -248,6 +280,8 @@ class Word2Vec(nn.Module):
     def compose(self, word: str) -> np.ndarray | None:
         """The vector (D) of a word never seen, from the n-grams it shares with words that were; None where it shares none."""
         config = self.config
+        if not config.subwords:
+            return None
         _, hashes = grams.ngram_rows([word], config.shortest, config.longest, config.buckets)
         rows = self.subwords.detach()[len(self.counts) + torch.from_numpy(hashes).long()].numpy()
         return rows.mean(0) if rows.any() else None

@@ -58,6 +58,10 @@ class Causal:
         """(epoch, step within it)."""
         return self._epochs.locate(step)
 
+    def real_tokens(self, batch: Batch) -> int:
+        """Tokens of the batch and their separators, padding never."""
+        return int((batch["segments"] > 0).sum())
+
     def ledger(self) -> dict[str, int]:
         """What an epoch does with the store's tokens: all are asked for, once."""
         return {"tokens": len(self._store.ids), "used": len(self._store.ids)}

@@ -29,6 +29,7 @@ from stemma.errors import DataError, UsageError
 from stemma.kernels.cooccurrence import BLOCK_BITS
 from stemma.objectives.batch import Batch
 from stemma.objectives.cooccurrence_count import FILES, INDEX, Text, count, room_for
+from stemma.objectives.objective import Preparation
 from stemma.tokens.files import checksum, disk_budget, read_json
 
 if TYPE_CHECKING:
@@ -65,16 +66,6 @@ class Config:
     def unit(self) -> int:
         """Sums are divided by it."""
         return lcm(*range(1, self.window + 1)) if self.distance_weighting else 1
-
-
-@dataclass(frozen=True)
-class Preparation:
-    """What counting took, when it was done."""
-
-    tokens: int  # of the text, read once
-    seconds: float
-    cpu_seconds: float
-    bytes: int  # of X on disk, for as long as training lasts
 
 
 class Cooccurrence:
@@ -131,6 +122,10 @@ class Cooccurrence:
         """All of X, whatever the step."""
         assert self._batch is not None, "prepare comes first"
         return self._batch
+
+    def real_tokens(self, batch: Batch) -> int:
+        """None: the text was read in preparation."""
+        return 0
 
     def ledger(self) -> dict[str, int]:
         """Tokens of the text: all = used + unknown + beyond the limit."""

@@ -81,6 +81,10 @@ class Pairs:
         """(epoch, step within it)."""
         return self._epochs.locate(step)
 
+    def real_tokens(self, batch: Batch) -> int:
+        """Tokens of the batch and their separators, padding never."""
+        return int((batch["segments"] > 0).sum())
+
     def ledger(self) -> dict[str, int]:
         """What the first epoch does with the store's tokens: how many it shows, and how many it misses
         because they were cut from over-long pairs (other epochs cut elsewhere)."""

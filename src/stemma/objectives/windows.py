@@ -92,6 +92,10 @@ class Windows:
             words, starts = words[starts[0] : starts[-1]], starts - starts[0]
         return {"words": words, "starts": starts}
 
+    def real_tokens(self, batch: Batch) -> int:
+        """The words of the batch."""
+        return len(batch["words"])
+
     def ledger(self) -> dict[str, int]:
         """Tokens of one epoch: all = used + unknown + subsampled (the last as expected over draws)."""
         used = round(self.expected)

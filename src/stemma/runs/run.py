@@ -217,12 +217,12 @@ class Run:
     def words(self) -> WordVectors:
         """The word vectors, to be asked by word; specials, which no text can write, are not among them."""
         vectors, counts = self.word_vectors(), self.folder.tensors().get("counts")
-        compose = self._composed if getattr(self.network, "composes", False) else None
+        compose = self._composed if self.network.composes else None
         return WordVectors(self.tokenizer.tokens, vectors, counts, specials=tuple(self.tokenizer.specials.values()), compose=compose)
 
     def composes(self, word: str) -> bool:
         """True when the word was never seen and its vector would be composed of its character n-grams."""
-        return getattr(self.network, "composes", False) and self._id(word) is None
+        return self.network.composes and self._id(word) is None
 
     def _id(self, word: str) -> int | None:
         index = self.tokenizer.id(word)
@@ -233,7 +233,7 @@ class Run:
 
     def _states(self, texts: Sequence[str], layer: int | None) -> Iterator[tuple[reading.Piece, np.ndarray]]:
         """The states of the texts' pieces; words never seen get composed vectors where the network has them."""
-        if not getattr(self.network, "composes", False):
+        if "nearest" not in self.row.abilities or not self.network.composes:
             yield from reading.states(self.network, self.tokenizer.encode_batch(texts), layer)
             return
         encoded = [self.tokenizer.encode_offsets(text) for text in texts]
@@ -278,7 +278,7 @@ class Run:
     def _by_reading(self, ids: np.ndarray, starts: np.ndarray, parts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The same of every token and of the end of each text read: a sentence, or a whole part where context is carried on."""
         end, lacking = self.tokenizer.specials["eos"], self.tokenizer.specials.get("unk", -1)
-        by_sentence = getattr(self.network, "by_sentence", False)
+        by_sentence = self.row.scores_by == "sentence"
         texts = [np.append(ids[first:last], end).astype(np.int64) for first, last in pairwise(starts if by_sentence else starts[parts])]
         nats = [np.zeros(0), *reading.surprises(self.network, texts)]
         unknown = np.concatenate([np.zeros(0, np.int64), *texts]) == lacking

@@ -1,0 +1,18 @@
+# ruff: noqa: F722 (axis names stand in annotations)
+"""From the states of a text's tokens to one vector. Axes: B batch, T positions, D width."""
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+
+def mean_state(hidden: Float[Tensor, "B T D"], segments: Int[Tensor, "B T"]) -> Float[Tensor, "B D"]:
+    """The mean over real tokens; zeros for a text without any."""
+    real = (segments > 0).to(hidden.dtype)[..., None]
+    return (hidden * real).sum(1) / real.sum(1).clamp(min=1)
+
+
+def last_state(hidden: Float[Tensor, "B T D"], segments: Int[Tensor, "B T"]) -> Float[Tensor, "B D"]:
+    """The state at the last real token (the first position of a text without any)."""
+    last = ((segments > 0).sum(1) - 1).clamp(min=0)
+    return hidden[torch.arange(len(hidden), device=hidden.device), last]

@@ -1,0 +1,183 @@
+# ruff: noqa: F722 (axis names stand in annotations)
+"""What other rooms may ask of a generation's network: one Protocol for each ability, written down and never guessed.
+
+A row of the table names the abilities; a test holds them equal to the methods that stand here. Networks that learn by
+backpropagation are `Network`s; static vectors write their own gradients (`DescendsByHand`); counts are `Counted`.
+
+Axes: B batch, T positions, D width, V vocabulary, M masked positions, L layers.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self
+
+if TYPE_CHECKING:
+    import numpy as np
+    from jaxtyping import Float, Int
+    from torch import Tensor, nn
+
+    from stemma.layers.loss import Carried, Loss
+    from stemma.objectives.batch import Batch
+    from stemma.tokens.settings import TokenFacts
+
+    Tensors = Mapping[str, Tensor]
+
+
+class Layer(NamedTuple):
+    """Parameters that are frozen, drawn anew, loaded or given a rate together, by their names in the network."""
+
+    name: str  # "embeddings", "block 1", ..., "top"
+    parameters: "dict[str, nn.Parameter]"
+
+
+def layer(network: "nn.Module", name: str, *parts: str) -> Layer:
+    """The layer of the network's parameters whose names are `parts` or stand under them."""
+    chosen = {key: value for key, value in network.named_parameters() if any(f"{key}.".startswith(f"{part}.") for part in parts)}
+    return Layer(name, chosen)
+
+
+class Frames(Protocol):
+    """Whatever knows the special tokens that stand round a text."""
+
+    @property
+    def max_length(self) -> int | None:
+        """Positions at most; None: any text fits."""
+
+    def frame(self, ids: Sequence[int], other: Sequence[int] | None = None) -> tuple[list[int], list[int]]:
+        """(ids with the generation's specials, types) of a text or a pair; types tell the second text's tokens by 1."""
+
+
+class Encoder(Frames, Protocol):
+    """Every generation that has states: what transfer stands on."""
+
+    @property
+    def width(self) -> int:
+        """D, numbers in a state."""
+
+    @property
+    def vocab_size(self) -> int:
+        """V, rows of the token table."""
+
+    def encode(self, batch: "Tensors") -> "list[Float[Tensor, 'B T D']]":
+        """The states of each layer, the embeddings first. Reads `ids`, and if present `segments`, `positions`, `types` (B T)."""
+
+    @property
+    def task_tokens(self) -> int:
+        """New tokens that fine-tuning puts round a text; 0 for generations whose specials are there from the start."""
+
+    def task_input(self) -> Frames:
+        """What frames a task's texts while the network moves: itself, or an input transformation with the new tokens."""
+
+    def summary(self, states: "list[Float[Tensor, 'B T D']]", batch: "Tensors") -> "Float[Tensor, 'B D']":
+        """One vector a text, in the paper's way: the pooled token, the last token, the mean."""
+
+    def layers(self) -> list[Layer]:
+        """All parameters, each in one layer, from the bottom up: the embeddings first, what stands above the blocks last."""
+
+
+class Network(Encoder, Protocol):
+    """A network that learns by backpropagation."""
+
+    def loss(self, batch: "Tensors", carried: "Carried | None" = None) -> "Loss":
+        """The mean loss of the batch's predictions. `carried` is what the batch before left (`Loss.carried`), None at the start."""
+
+
+class DescendsByHand(Encoder, Protocol):
+    """A network that writes its own gradients and updates itself in place."""
+
+    def descend(self, batch: "Batch", rate: float, seed: int, threads: int = 1) -> "Loss":
+        """One pass over the batch, in place; its exact loss before or while it moved."""
+
+    def optimiser_state(self) -> "dict[str, np.ndarray]":
+        """What a resumed run needs beside the weights; empty where that is nothing."""
+
+    def restore_optimiser(self, arrays: "Mapping[str, np.ndarray]") -> None:
+        """Takes up what `optimiser_state` gave."""
+
+
+class Scores(Protocol):
+    """Gives a text its probability (ability `score`)."""
+
+    def score(self, batch: "Tensors") -> "Float[Tensor, 'B T']":
+        """Nats of each token given those to its left in its segment; 0 at padding and at a segment's first token."""
+
+
+class Memory(Protocol):
+    """What a network keeps of the tokens it has read, row by row."""
+
+    def rows(self, chosen: "Sequence[int]") -> "Memory":
+        """The memory of these rows alone, in this order; a row may stand several times (beams)."""
+
+
+class Generates(Protocol):
+    """Tells what may come next (ability `generate`); all choosing is done in `runs.decoding`."""
+
+    def advance(self, prompts: Sequence[Sequence[int]], memory: Any = None) -> tuple[Any, Any]:
+        """(scores (B V) of each row's next token, the memory after it), having read these ids after what `memory` holds.
+
+        Rows may differ in length; scores are logits or log-probabilities, -inf for what never comes next.
+        """
+
+    @property
+    def end(self) -> int:
+        """The token that ends a text."""
+
+
+class Fills(Protocol):
+    """Tells what stands at masks (ability `fill`)."""
+
+    def fill(self, batch: "Tensors") -> "Float[Tensor, 'M V']":
+        """Scores of the tokens at each mask of the batch, row by row."""
+
+
+class HasWordVectors(Protocol):
+    """Has one vector a word, the same in every context (ability `nearest`)."""
+
+    def word_vectors(self) -> "np.ndarray":
+        """The vectors (V D) that words are compared by; zeros for words that were never trained."""
+
+    @property
+    def composes(self) -> bool:
+        """True where `compose` gives vectors to words that were never seen."""
+
+    def compose(self, word: str) -> "np.ndarray | None":
+        """The vector (D) of a word that was never seen; None where the network cannot compose one."""
+
+
+class Grows(Protocol):
+    """Takes new tokens for a task's input (Radford 2018, section 3.3); every network whose `task_tokens` are not 0 does."""
+
+    def grow(self, extra: int) -> None:
+        """Adds rows to the token table."""
+
+    def logits(self, states: "Float[Tensor, '*shape D']") -> "Float[Tensor, '*shape V']":
+        """Scores of the next token."""
+
+
+class TakesOver(Protocol):
+    """Goes on from an earlier run on new text (`--continue-from`)."""
+
+    shaped_by: tuple[str, ...]  # settings of the model that must stay as they were
+
+    def take_over(self, arrays: "Mapping[str, np.ndarray]", tokens: "TokenFacts") -> None:
+        """Begins with an earlier run's tables, whose words have the first ids here too."""
+
+
+class Counted(Protocol):
+    """A model of counts."""
+
+    notes: list[str]  # what was replaced while estimating, in plain words
+    from_counts: "Callable[..., Self]"
+    from_arrays: "Callable[..., Self]"
+
+    @property
+    def parameters(self) -> int:
+        """Numbers that are stored."""
+
+    def arrays(self) -> "dict[str, np.ndarray]":
+        """The parameters by name."""
+
+    def facts(self) -> dict[str, int]:
+        """What a report says of the model."""
+
+    def score_flat(self, ids: "Int[np.ndarray, ' N']", starts: "np.ndarray", closing: bool = True) -> Any:
+        """What each token of flat `ids` costs, sentence by sentence, and each sentence's end if `closing`."""
