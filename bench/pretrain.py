@@ -38,7 +38,7 @@ from stemma.training.ingest import Ingested, ingest
 from stemma.training.learners import Backprop, to_tensors
 from stemma.training.loop import Progress, train
 from stemma.training.ranks import Ranks
-from stemma.training.request import Request, job_of
+from stemma.training.request import Job, Request, job_of
 from transformers_trainer import Stepwise, grouped, make_collator, make_model
 
 CPU = torch.device("cpu")
