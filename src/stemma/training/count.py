@@ -24,7 +24,7 @@ from stemma.tokens.store import TokenStore
 from stemma.training.card import write_card
 from stemma.training.ingest import Ingested
 from stemma.training.peak import memory_mib, peak_memory_mib
-from stemma.training.request import Job, Report, take_up
+from stemma.training.request import Job, Report, Updates, take_up
 from stemma.training.settings import Fact
 
 if TYPE_CHECKING:
@@ -40,19 +40,18 @@ KEPT = 1 << 23  # bytes of the largest block that is not given back when it is f
 UNASKED_MIB, UNASKED_WORD_BYTES = 1024, 512  # the room for counting where no limit is given
 
 
-def run(job: Job, path: Path, root: Path, report: Report) -> RunFolder:
-    """The finished folder of the job."""
+@contextmanager
+def counting(job: Job, path: Path, root: Path, report: Report) -> Iterator[Updates]:
+    """Counts and finishes the folder; there are no updates to make afterwards."""
     folder, text = take_up(job, path, root, report)
-    if text is None:
-        assert folder is not None
-        return folder
-    if folder is None:
-        text.tokenizer.save(path / "tokenizer.json")
-        folder = RunFolder.create(path, job.config())
-    with folder.lock():
-        folder.load_state()
-        _count(job, folder, text, report)
-    return RunFolder.open(path)
+    if text is not None:
+        if folder is None:
+            text.tokenizer.save(path / "tokenizer.json")
+            folder = RunFolder.create(path, job.config())
+        with folder.lock():
+            folder.load_state()
+            _count(job, folder, text, report)
+    yield (), report
 
 
 def _count(job: Job, folder: RunFolder, text: Ingested, report: Report) -> None:

@@ -6,7 +6,6 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -28,40 +27,37 @@ from stemma.training.peak import peak_memory_mib
 from stemma.training.precision import choose_device, choose_precision
 from stemma.training.ranks import Ranks, join
 from stemma.training.recorder import Recorder
-from stemma.training.request import Job, Report, take_up
+from stemma.training.request import Job, Report, Updates, take_up
 from stemma.training.settings import BUDGETS, Config, Device, Fact, HandConfig
 
 
 @contextmanager
-def session(training: HandConfig) -> Iterator[Callable[..., RunFolder]]:
-    """The function that runs a job, inside the process group and with the threads asked for."""
+def descending(job: Job, path: Path, root: Path, report: Report) -> Iterator[Updates]:
+    """The updates that are left of the job, inside the process group and with the threads asked for; then the finished folder."""
     keep_freed_memory()
     threads = torch.get_num_threads()
-    torch.set_num_threads(training.threads or threads)
+    torch.set_num_threads(job.sections["training"].threads or threads)
     try:
         with join() as ranks:
-            yield partial(run, ranks=ranks)
+            yield from _updates(job, path, root, report if ranks.first else _nothing, ranks)
+            ranks.wait()
     finally:
         torch.set_num_threads(threads)
 
 
-def run(job: Job, path: Path, root: Path, report: Report, ranks: Ranks) -> RunFolder:
-    """The finished folder of the job; the first rank alone writes and reports."""
-    report = report if ranks.first else _nothing
+def _updates(job: Job, path: Path, root: Path, report: Report, ranks: Ranks) -> Iterator[Updates]:
+    """The first rank alone writes and reports."""
     folder, text = _read(job, path, root, report, ranks)
     if text is None:
-        assert folder is not None
-        return folder
+        yield (), report
+        return
     objective = objective_of(job, text.train, text)
     folder = folder or _begun(job, text, objective, path, report, ranks)
     with folder.lock() if ranks.first else nullcontext():
         descent = _taken_up(job, folder, text, objective, report, ranks)
-        _train(job, descent, text, report, ranks)
-        ranks.wait()
+        yield from _recorded(job, descent, text, report, ranks)
         if ranks.first:
             _finish(job, descent, text)
-    ranks.wait()
-    return RunFolder.open(path)
 
 
 @dataclass(frozen=True)
@@ -141,21 +137,24 @@ def _prepare(job: Job, objective: Objective, folder: RunFolder, threads: int, re
     return spent
 
 
-def _train(job: Job, descent: _Descent, text: Ingested, report: Report, ranks: Ranks) -> None:
-    """The updates that are left, recorded, judged at the marks, and saved at the end or when a signal stops them."""
+def _recorded(job: Job, descent: _Descent, text: Ingested, report: Report, ranks: Ranks) -> Iterator[Updates]:
+    """The updates that are left; each is recorded, judged at the marks, and the last one saved, or that at which a signal stops them."""
     folder, learner, training, progress = descent.folder, descent.learner, descent.training, descent.progress
     recorder = Recorder(folder, learner, descent.objective, training, progress, report, ranks)
     judge = _judge(job, text, training, learner) if ranks.first else None
     marks = _marks(training)
+
+    def take(fact: Fact) -> None:
+        recorder.take(fact)
+        if judge and fact.step in marks:
+            recorder.judge(*judge())
+        if ranks.agree(stop.is_set()) and fact.step < training.steps:
+            recorder.save()
+            raise _stopped(folder, fact)
+
     with _signals() as stop:
         try:
-            for fact in train(learner, descent.objective, training, training.steps, progress, ranks):
-                recorder.take(fact)
-                if judge and fact.step in marks:
-                    recorder.judge(*judge())
-                if ranks.agree(stop.is_set()) and fact.step < training.steps:
-                    recorder.save()
-                    raise _stopped(folder, fact)
+            yield train(learner, descent.objective, training, training.steps, progress, ranks), take
         except NotFinite as error:
             raise _told(error, folder, progress) from error
     recorder.save()

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from stemma.checkpoint import RunFolder
-from stemma.training.request import Job, Report, Request, job_of
-from stemma.training.settings import Fact, HandConfig
+from stemma.training.request import Drive, Report, Request, job_of
+from stemma.training.settings import Fact
 
 
 def pretrain(request: Request, *, out: str | Path, store: str | Path | None = None, progress: Report | None = None) -> RunFolder:
@@ -13,20 +13,27 @@ def pretrain(request: Request, *, out: str | Path, store: str | Path | None = No
     The same call again goes on where a killed one was, to the same weights bit for bit; a finished run
     is returned as it is. Token stores are kept under `store` (default: inside the run folder).
     """
-    job, path, report = job_of(request), Path(out), progress or _silent
-    return _drive(job, path, Path(store) if store else path / "store", report)
+    job, path = job_of(request), Path(out)
+    drive = _DRIVES[job.row.learns]()
+    with drive(job, path, Path(store) if store else path / "store", progress or _silent) as (updates, take):
+        for update in updates:
+            take(update)
+    return RunFolder.open(path)
 
 
-def _drive(job: Job, path: Path, root: Path, report: Report) -> RunFolder:
-    training = job.sections["training"]
-    if isinstance(training, HandConfig):
-        from stemma.training import descend  # torch: not for generations that count
+def _counting() -> Drive:
+    from stemma.training.count import counting
 
-        with descend.session(training) as run:
-            return run(job, path, root, report)
-    from stemma.training import count
+    return counting
 
-    return count.run(job, path, root, report)
+
+def _descending() -> Drive:
+    from stemma.training.descend import descending  # torch: not for generations that count
+
+    return descending
+
+
+_DRIVES = {"count": _counting, "descend": _descending}
 
 
 def _silent(_: Fact) -> None:

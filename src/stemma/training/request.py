@@ -1,6 +1,7 @@
 """A request to pre-train, and the job it becomes: every setting checked before anything is begun."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -115,6 +116,10 @@ def job_of(request: Request) -> Job:
             )
     source = Source(request.corpus, request.dev, resolved["corpus"], training.held_out, training.seed, request.workers)
     return Job(row, source, resolved, earlier)
+
+
+Updates = tuple[Iterable[Fact], Report]  # a fact for each update as it is made, and what is to be called with each
+Drive = Callable[[Job, Path, Path, Report], AbstractContextManager[Updates]]  # (job, run folder, folder of token stores, report)
 
 
 def take_up(job: Job, path: Path, root: Path, report: Report) -> tuple[RunFolder | None, Ingested | None]:
