@@ -23,7 +23,7 @@ from stemma.tokens.tokenizer import Tokenizer
 from stemma.training.card import write_card
 from stemma.training.ingest import Ingested
 from stemma.training.learners import Backprop, ByHand, Learner, NotFinite
-from stemma.training.loop import Progress, held_out_loss, seconds_per_step, steps_for, train
+from stemma.training.loop import Reached, held_out_loss, seconds_per_step, steps_for, train
 from stemma.training.order import Order, Report, take_up
 from stemma.training.peak import peak_memory_mib
 from stemma.training.precision import choose_device, choose_precision
@@ -74,11 +74,11 @@ def _descend(order: Order, folder: RunFolder, text: Ingested, report: Report, ra
     judged = text.dev is not None and len(text.dev.ids) and isinstance(training, Config)
     held_out = make_objective(order, text.dev, text) if judged else None
     learner = _learner(order, model, training, text, ranks)
-    progress = Progress()
+    progress = Reached()
     saved = folder.load_state()
     if saved:
         learner.restore(saved[0])
-        progress = Progress(**saved[1])
+        progress = Reached(**saved[1])
         report(
             Fact(
                 "note",
@@ -118,21 +118,21 @@ def _descend(order: Order, folder: RunFolder, text: Ingested, report: Report, ra
     return RunFolder.open(folder.path)
 
 
-def _prepare(objective: Any, folder: RunFolder, threads: int, report: Report) -> Progress:
+def _prepare(objective: Any, folder: RunFolder, threads: int, report: Report) -> Reached:
     """What working up the whole text takes, or took in an earlier call; nothing for objectives that read it step by step."""
     if not hasattr(objective, "prepare"):
-        return Progress()
+        return Reached()
     spent = objective.prepare(folder.prepared_path, threads, lambda message: report(Fact("note", 0, 0, message=message)))
     told = f"read {spent.tokens:,} tokens in {spent.seconds:.1f} s; {spent.bytes / 2**20:,.0f} MiB on disk until training ends"
     report(Fact("note", 0, 0, spent.tokens, seconds=spent.seconds, parts={"prepared_bytes": float(spent.bytes)}, message=told))
-    return Progress(0, spent.tokens, spent.seconds, spent.cpu_seconds)
+    return Reached(0, spent.tokens, spent.seconds, spent.cpu_seconds)
 
 
 class _Saving:
     """Takes the loop's facts: reports them, writes metrics, and saves when it is time."""
 
     def __init__(
-        self, folder: RunFolder, learner: Learner, objective: Any, training: HandConfig, progress: Progress, report: Report, ranks: Ranks
+        self, folder: RunFolder, learner: Learner, objective: Any, training: HandConfig, progress: Reached, report: Report, ranks: Ranks
     ) -> None:
         self._folder, self._learner, self._objective = folder, learner, objective
         self._training, self._progress = training, progress
@@ -265,7 +265,7 @@ def _evaluation_marks(training: HandConfig) -> set[int]:
     return {max(1, round(training.steps * (k + 1) / training.evaluations)) for k in range(training.evaluations)}
 
 
-def _finish(order: Order, folder: RunFolder, learner: Learner, objective: Any, text: Ingested, progress: Progress) -> None:
+def _finish(order: Order, folder: RunFolder, learner: Learner, objective: Any, text: Ingested, progress: Reached) -> None:
     ledger = {"characters": text.ledger, "tokens": objective.ledger()}
     metrics = folder.metrics()
     losses = [line["loss"] for line in metrics if line["kind"] == "step"]
@@ -289,7 +289,7 @@ def _finish(order: Order, folder: RunFolder, learner: Learner, objective: Any, t
     folder.finish(card, ledger)
 
 
-def _told(error: NotFinite, folder: RunFolder, progress: Progress) -> NotFinite:
+def _told(error: NotFinite, folder: RunFolder, progress: Reached) -> NotFinite:
     place = folder.path / "state" / f"not-finite-step-{progress.step}.safetensors"
     place.parent.mkdir(exist_ok=True)
     write_tensors(place, error.batch)
