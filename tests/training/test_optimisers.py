@@ -197,7 +197,7 @@ def test_a_step_of_muon_is_as_long_as_adamws_would_be() -> None:
 def test_muon_refuses_a_network_without_blocks() -> None:
     network = drawn()
     network.layers = lambda: Cell.layers(network)[::2]  # type: ignore[method-assign]
-    with pytest.raises(UsageError, match="set training.optimiser to adamw"):
+    with pytest.raises(UsageError, match=r"set training\.optimiser to adamw"):
         Optimiser(network, Config(optimiser="muon"))
 
 
