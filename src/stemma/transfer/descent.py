@@ -13,7 +13,7 @@ import torch
 from stemma.corpus.task import Example
 from stemma.objectives.batch import Batch, generator, seed_for
 from stemma.training.learners import Backprop, load_weights, to_tensors, weights
-from stemma.training.loop import Progress, train
+from stemma.training.loop import Reached, train
 from stemma.training.precision import autocast, choose_precision
 from stemma.training.ranks import Ranks
 from stemma.training.settings import Config as LoopConfig
@@ -50,6 +50,19 @@ class TaskBatches:
         """Micro-batches of an epoch."""
         full, rest = divmod(len(self._rows), self._size)
         return full + (rest > 0)
+
+    def epoch_of(self, step: int) -> tuple[int, int]:
+        """(epoch, micro-batch within it)."""
+        return divmod(step, self.steps_in_epoch(0))
+
+    def real_tokens(self, batch: Batch) -> int:
+        """Tokens of the batch, padding never."""
+        return int((batch["segments"] > 0).sum())
+
+    def ledger(self) -> dict[str, int]:
+        """What an epoch does with the examples' tokens: it reads them all."""
+        tokens = int(self._lengths[self._rows].sum())
+        return {"tokens": tokens, "used": tokens}
 
     def epoch(self, epoch: int) -> list[np.ndarray]:
         """Rows of each micro-batch of an epoch."""
@@ -141,7 +154,7 @@ class Descent:
         learner = Backprop(model, loop, self._device, self._precision, Ranks(), split)
         losses, epoch = [], batches.steps_in_epoch(0) / batches.parts
         transferred["frozen"] = self._freeze(model, 0.0)
-        for fact in train(learner, batches, loop, steps, Progress(), Ranks()):
+        for fact in train(learner, batches, loop, steps, Reached(), Ranks()):
             losses.append(fact.loss)
             if config.unfreeze:
                 transferred["frozen"] = self._freeze(model, fact.step / epoch)

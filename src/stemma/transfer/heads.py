@@ -17,7 +17,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from stemma.layers.dropout import Dropout
-from stemma.layers.loss import Loss
+from stemma.layers.loss import Carried, Loss
 from stemma.objectives.batch import IGNORE
 
 Tensors = dict[str, Tensor]
@@ -97,7 +97,7 @@ class Classifying(nn.Module):
         """Scores of the classes."""
         return self.head(self.states(batch)).float()
 
-    def loss(self, batch: Tensors) -> Loss:
+    def loss(self, batch: Tensors, carried: Carried | None = None) -> Loss:
         """Mean cross-entropy of `labels` (B,) in nats, plus `auxiliary` times the language-model loss."""
         hidden = self.backbone.encode(batch)[-1]  # type: ignore[operator]
         scores = self.head(self.dropout(self._pool(hidden, batch))).float()
