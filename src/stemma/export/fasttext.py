@@ -11,11 +11,11 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from numba import njit
 
 from stemma.errors import DataError
 from stemma.export.streams import REMAKE
 from stemma.export.vectors_in import Chunk, place
+from stemma.kernels.compiling import compiled
 
 MAGIC = (793712314).to_bytes(4, "little")
 VERSIONS = (11, 12)
@@ -114,7 +114,7 @@ class _Fields:
             raise DataError(f"{self.name} ends within its dictionary", "a whole fastText model", REMAKE)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def average_subwords(text, borders, alone, minn, maxn, buckets, ngram_rows, vectors):
     """Turns each word's own row in `vectors` (W D) into the mean with the rows of its n-grams of minn..maxn characters.
 
@@ -148,7 +148,7 @@ def average_subwords(text, borders, alone, minn, maxn, buckets, ngram_rows, vect
             vectors[w, d] /= np.float32(count)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _mixed(hashed, byte):
     """FNV-1a's step, the byte taken as signed and widened to 32 bits, as fastText does: it matters beyond ASCII."""
     signed = np.uint32(byte) | (np.uint32(0xFFFFFF00) if byte >= 0x80 else np.uint32(0))

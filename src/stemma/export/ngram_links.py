@@ -1,11 +1,11 @@
 """Lists of n-grams, in whatever order -> the arrays of an n-gram model."""
 
 import numpy as np
-from numba import njit
 
 from stemma.errors import DataError
 from stemma.export.arpa_parse import Section
 from stemma.kernels import ngram_plain as kernels
+from stemma.kernels.compiling import compiled
 
 
 def link_ngrams(name: str, sections: list[Section]) -> dict[str, np.ndarray]:
@@ -100,7 +100,7 @@ def _closed(sections: list[Section]) -> list[Section]:
     return closed
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def locate(last_words, successors, words, first, rows):
     """Fills `rows` with the row of each n-gram's words from `first` on, all but the one too many; -1 where there is none.
 
@@ -124,7 +124,7 @@ def locate(last_words, successors, words, first, rows):
         rows[g] = found[count - 1]
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def sort_keys(keys, size):
     """The order (uint32) that sorts `keys`, all below `size`, equal ones as they stand, and where the run of each key ends."""
     ends = np.zeros(size + 1, np.int64)
@@ -139,7 +139,7 @@ def sort_keys(keys, size):
     return order, ends[:size]
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def deal(order, contexts, suffixes, section, last_words, dealt_suffixes, log10_probs, log10_backoffs):
     """Fills the last four with the rows of the section in `order`, the back-offs only if the section has some.
 

@@ -14,8 +14,8 @@ Axes: R rows of the highest order, S n-grams of one order, B buckets.
 import math
 
 import numpy as np
-from numba import njit
 
+from stemma.kernels.compiling import compiled
 from stemma.kernels.ngram_counts import count_of
 from stemma.kernels.numbers import END, START, UNKNOWN
 
@@ -27,7 +27,7 @@ DIGIT, DIGITS = np.uint64(11), 1 << 11  # bits that one pass of a sort looks at
 OPEN = np.dtype([("raw", "<i8"), ("adjusted", "<i8"), ("first", "<u4"), ("known", "?"), ("fresh", "?")])  # an n-gram being read
 
 
-@njit(cache=True, nogil=True, inline="always")  # a call with so many arrays would cost more than its work
+@compiled(inline="always")  # a call with so many arrays would cost more than its work
 def put(n, opened, thresholds, listed, filled, sizes, kept, statistics, firsts):
     """Lists the n-gram of order n that is open: no more rows with this ending will come."""
     gram = opened[n]
@@ -43,7 +43,7 @@ def put(n, opened, thresholds, listed, filled, sizes, kept, statistics, firsts):
     firsts[n, gram.first & WORD] += 1
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def adjust(
     rows, before, order, continued, drops_unknown, raw, contexts, opened, thresholds, listed, filled, sizes, kept, statistics, firsts
 ):
@@ -86,7 +86,7 @@ def adjust(
             before[n] = rows[r, n]
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def divide(counts, wanted, most, tails, starts, strides):
     """Divides the records of an order into buckets of about `wanted`, and of at most `most`; gives how many there are.
 
@@ -109,7 +109,7 @@ def divide(counts, wanted, most, tails, starts, strides):
     return buckets
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def meet_tails(listed, done, place, tails, at, starts, strides, tail_of, records, ends):
     """Joins listed n-grams, from `done` on, with their tails: `records` get them bucket by bucket, `ends` where each ends.
 
@@ -145,7 +145,7 @@ def meet_tails(listed, done, place, tails, at, starts, strides, tail_of, records
     return done, place, at
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def sort_records(records):
     """The records by first word, then by tail: a radix sort of their places, a digit a pass."""
     size = len(records)
@@ -183,7 +183,7 @@ def sort_records(records):
     return in_order
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def spread(records, counts, stays, log10_probs, borders):
     """Lays the sorted records out as `smooth` wants them; gives the number of contexts. `stays` may be empty: all do."""
     contexts = 0
@@ -203,7 +203,7 @@ def spread(records, counts, stays, log10_probs, borders):
     return contexts
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def smooth(borders, counts, kept, discounts, added, types, interpolated, probabilities, log10_probs, log10_backoffs):
     """Works out the probabilities of an order's n-grams, context by context, and the back-off of each context.
 
@@ -248,7 +248,7 @@ def smooth(borders, counts, kept, discounts, added, types, interpolated, probabi
             log10_probs[row] = min(math.log10(share), 0.0) if share > 0 else -math.inf
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def write_rows(records, log10_probs, base, row, last_words, suffixes, rows_probs, states):
     """Writes the records that stay to the model, from `row` on, and gives the row after the last.
 
@@ -265,7 +265,7 @@ def write_rows(records, log10_probs, base, row, last_words, suffixes, rows_probs
     return row
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def make_tails(records, probabilities, states, borders, rank, row, context, stride, tails, ends):
     """Makes the tails of the next order from the records, and puts them into buckets of `stride` places; `ends` ends these.
 
@@ -292,14 +292,14 @@ def make_tails(records, probabilities, states, borders, rank, row, context, stri
     return begin
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def in_place(tails, low, sorted_tails):
     """Puts the tails of a bucket, whose places begin with `low`, where they belong."""
     for i in range(len(tails)):
         sorted_tails[tails[i].place - low] = tails[i]
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def link(states, contexts, unseen, row, first, successors, log10_backoffs):
     """Gives the n-grams of an order, in context order, their successors, whose next row is `first`, and their back-offs.
 

@@ -12,8 +12,8 @@ Indices are unsigned because Numba then leaves out its test for negative ones. A
 """
 
 import numpy as np
-from numba import njit
 
+from stemma.kernels.compiling import compiled
 from stemma.kernels.fetching import count_below, prefetch
 from stemma.kernels.numbers import BEGIN, START, WORD_BITS
 
@@ -26,7 +26,7 @@ NOWHERE = np.uint32(0xFFFFFFFF)
 ZERO, ONE, TWO = np.uintp(0), np.uintp(1), np.uintp(2)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def put_signposts(last_words, successors, vocabulary):
     """Where to look among the successors of a word: (places (V), signs (V, 2), posts).
 
@@ -65,7 +65,7 @@ def put_signposts(last_words, successors, vocabulary):
     return places, signs, posts
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def score_in_blocks(tables, order, signposts, events, scores, orders):
     """Fills `scores` (E) with log10 probabilities and `orders` (E) with the words in the longest n-gram that matched.
 
@@ -95,7 +95,7 @@ def score_in_blocks(tables, order, signposts, events, scores, orders):
             scores[start + e], orders[start + e] = sums[e] + tables[2][best[e]], matched[e]
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _seek_bigrams(tables, signposts, words, begins, size, ending, sought):
     """Lists where every event of the block is to be sought after the word before it; gives how many there are."""
     last_words, _, log10_probs, log10_backoffs = tables
@@ -122,7 +122,7 @@ def _seek_bigrams(tables, signposts, words, begins, size, ending, sought):
     return size
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _look_up(last_words, words, number, sought, outside):
     """Puts in each window's place the row of the first successor that is not smaller than the word sought."""
     events, _, lows, highs, spots = sought
@@ -150,7 +150,7 @@ def _look_up(last_words, words, number, sought, outside):
         spots[k] = low
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _take(tables, words, number, sought, n, ended, best, matched, sums, found):
     """Takes the n-grams that are there; the others back off. Lists in `found` first the n-gram that ended the block
     before, if any, then those of this block; gives how many there are."""
@@ -176,7 +176,7 @@ def _take(tables, words, number, sought, n, ended, best, matched, sums, found):
     return hits
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _seek_longer(tables, places, words, begins, size, hits, found, n, ending, matched, sums, sought):
     """Lists where the events after the n-grams found are to be sought; those whose own n-gram was not found back off."""
     last_words, successors, _, log10_backoffs = tables

@@ -22,8 +22,9 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from stemma.kernels.compiling import compiled, inlined
 from stemma.kernels.fetching import prefetch
-from stemma.kernels.word2vec_pairs import compiled, draw_word, inlined, mix
+from stemma.kernels.word2vec_pairs import draw_word, mix
 from stemma.kernels.word2vec_registers import FLOATS, LANES, aligned, combine_2, combine_4, combine_8, pitch, score_2x4, turn
 
 BLOCK = 64  # tokens whose rows are updated together
@@ -388,7 +389,7 @@ def close_round(lanes, tables, words, size, me, threads, deltas, drawn, spans, a
     return goal
 
 
-@compiled
+@compiled(fastmath=True, error_model="numpy")
 def skipgram_rounds(lanes, tables, text, alias, negatives, window, rate, seed, cut, blocks, me, threads, shared):
     """What thread `me` of `threads` does: its blocks of each round, then its rows of the tables.
 
@@ -414,7 +415,7 @@ def skipgram_rounds(lanes, tables, text, alias, negatives, window, rate, seed, c
         goal = close_round(lanes, tables, words, size, me, threads, deltas, drawn, spans, arrived, goal)
 
 
-@compiled
+@compiled(fastmath=True, error_model="numpy")
 def cbow_rounds(lanes, tables, text, alias, negatives, window, rate, seed, cut, blocks, me, threads, shared):
     """As `skipgram_rounds`; a block's targets are its own tokens, its inputs those and the ones around."""
     words, low, high = text

@@ -11,28 +11,9 @@ objective ten times faster. Random draws are a function of (seed, place in the t
 V vocabulary, D width, N tokens of the chunk, K negatives a pair.
 """
 
-from collections.abc import Callable
-
-import numba
 import numpy as np
 
-_OPTIONS = {"nogil": True, "fastmath": True, "error_model": "numpy"}
-
-
-def compiled(function: Callable) -> Callable:
-    """Compile to native code, kept on disk where Numba finds a writable place."""
-    try:
-        return numba.njit(cache=True, **_OPTIONS)(function)
-    except RuntimeError:  # "no locator available": read-only install and no cache folder
-        return numba.njit(**_OPTIONS)(function)
-
-
-def inlined(function: Callable) -> Callable:
-    """Compile into its callers: loops over d see the width as a constant, and a kernel is one piece of machine
-    code that calls nothing, so that its roundings cannot depend on what else the process has compiled.
-    """
-    return numba.njit(forceinline=True, **_OPTIONS)(function)
-
+from stemma.kernels.compiling import compiled, inlined
 
 # --- draws ---------------------------------------------------------------------------------------
 
@@ -59,7 +40,7 @@ def draw_word(bits, threshold, other):
     return slot if (bits & np.uint64(0xFFFFFFFF)) < threshold[slot] else np.int64(other[slot])
 
 
-@compiled
+@compiled(fastmath=True, error_model="numpy")
 def alias_tables(weights):
     """Walker's alias tables (V,) of unnormalised `weights`: slot -> threshold of 2^32, other word."""
     share = weights * (len(weights) / weights.sum())
@@ -74,7 +55,7 @@ def alias_tables(weights):
     return threshold, other
 
 
-@compiled
+@compiled(fastmath=True, error_model="numpy")
 def windows(starts, window, seed):
     """First and last place (N,) inside the window of each centre: radius uniform in 1..window, cut at sentences."""
     low, high = np.empty(starts[-1], np.int32), np.empty(starts[-1], np.int32)
@@ -109,7 +90,7 @@ def descend_pair(x, output, target, negatives, rate, error):
     return loss
 
 
-@compiled
+@compiled(fastmath=True, error_model="numpy")
 def skipgram_plain(input, output, words, low, high, threshold, other, negatives, rate, seed):
     """Skip-gram, pair by pair: each word in the window predicts the centre. Gives (loss, pairs)."""
     drawn, error = np.empty(negatives, np.int64), np.empty(input.shape[1], input.dtype)
@@ -127,7 +108,7 @@ def skipgram_plain(input, output, words, low, high, threshold, other, negatives,
     return loss, pairs
 
 
-@compiled
+@compiled(fastmath=True, error_model="numpy")
 def cbow_plain(input, output, words, low, high, threshold, other, negatives, rate, seed):
     """CBOW, centre by centre: the mean of the window predicts the centre. Gives (loss, centres)."""
     drawn, error, mean = np.empty(negatives, np.int64), np.empty(input.shape[1], input.dtype), np.empty(input.shape[1], input.dtype)

@@ -18,8 +18,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from stemma.kernels.compiling import compiled, inlined
 from stemma.kernels.word2vec_blocks import gradients
-from stemma.kernels.word2vec_pairs import compiled, draw_word, inlined, mix
+from stemma.kernels.word2vec_pairs import draw_word, mix
 
 BLOCK = 32  # centres of CBOW computed from the same rows
 
@@ -43,7 +44,7 @@ def _mixed_in(h, byte):
     return np.uint32((h ^ np.uint32(np.int8(byte))) * np.uint32(16777619))
 
 
-@compiled
+@compiled(fastmath=True, error_model="numpy")
 def _hashed(text, ends, shortest, longest, buckets):
     """The hash of each n-gram's bytes, in fastText's order; < and > alone are no n-grams."""
     most = (longest - shortest + 1) * len(text)
@@ -141,7 +142,7 @@ def descend_asked(x, output, asked, real, pairs, negatives, rate, scores, error)
 # --- kernels -------------------------------------------------------------------------------------
 
 
-@compiled
+@compiled(fastmath=True, error_model="numpy")
 def skipgram_subwords(table, output, text, grams, alias, negatives, rate, seed, plain):
     """Skip-gram: each centre's n-grams predict the words of its window. Gives (loss, pairs).
 
@@ -168,7 +169,7 @@ def skipgram_subwords(table, output, text, grams, alias, negatives, rate, seed, 
     return loss, pairs
 
 
-@compiled
+@compiled(fastmath=True, error_model="numpy")
 def cbow_subwords(table, output, text, grams, alias, negatives, rate, seed, plain):
     """CBOW: the mean of all rows of the window's words predicts the centre. Gives (loss, centres). As `skipgram_subwords`."""
     (words, low, high), (starts, rows) = text, grams
@@ -205,7 +206,7 @@ def cbow_subwords(table, output, text, grams, alias, negatives, rate, seed, plai
     return loss, centres
 
 
-@compiled
+@compiled(fastmath=True, error_model="numpy")
 def compose_all(table, starts, rows, vectors):
     """Sets each word's vector (V D) to the mean of its rows; words without rows are left."""
     for w in range(len(starts) - 1):

@@ -5,7 +5,8 @@ and still a random order. Attention does not cross from one piece of a row to an
 """
 
 import numpy as np
-from numba import njit
+
+from stemma.kernels.compiling import compiled
 
 WINDOW = 4096  # pieces that are packed together; larger packs tighter, smaller mixes better
 
@@ -45,7 +46,7 @@ def _like_lengths_together(used: np.ndarray, group: int, rng: np.random.Generato
     return place
 
 
-@njit(cache=True)
+@compiled
 def _best_fit(pieces, lengths, row_length, rows, row_of):  # type: ignore[no-untyped-def]
     """Puts each piece into the fullest open row that has room; returns the number of rows so far."""
     # A row is known by its free room: heads[room] is a linked list of the rows with that room.

@@ -12,10 +12,10 @@ away; masks are drawn anew each epoch unless `dynamic` is off.
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 
 from stemma.config import Natural, Positive, Share
 from stemma.errors import DataError, UsageError
+from stemma.kernels.compiling import compiled
 from stemma.objectives.batch import Batch, generator, seed_for
 from stemma.objectives.epochs import Epochs
 from stemma.objectives.masked import Masking, mask_tokens
@@ -158,7 +158,7 @@ def _cut_long(sentences: np.ndarray, documents: np.ndarray, room: int) -> tuple[
     return np.append(starts, sentences[-1]), first[documents]
 
 
-@njit(cache=True)
+@compiled
 def _next(state):  # type: ignore[no-untyped-def]
     """SplitMix64: a draw in [0, 1) from a one-element state that it moves."""
     state[0] += np.uint64(0x9E3779B97F4A7C15)
@@ -169,13 +169,13 @@ def _next(state):  # type: ignore[no-untyped-def]
     return np.float64(z >> np.uint64(11)) * (1.0 / 9007199254740992.0)
 
 
-@njit(cache=True)
+@compiled
 def _below(state, n):  # type: ignore[no-untyped-def]
     """A whole number drawn evenly from 0..n-1."""
     return min(np.int64(_next(state) * n), n - 1)
 
 
-@njit(cache=True)
+@compiled
 def _covered(spans, tokens):  # type: ignore[no-untyped-def]
     """Which tokens lie in one of the spans (I, 4), as A or as B: a byte each (one byte, for a corpus has many)."""
     seen = np.zeros(tokens, np.bool_)
@@ -185,7 +185,7 @@ def _covered(spans, tokens):  # type: ignore[no-untyped-def]
     return seen
 
 
-@njit(cache=True)
+@compiled
 def _pairs(sentences, documents, order, room, short_share, seed):  # type: ignore[no-untyped-def]
     """One pass over all documents: (spans (I, 4), random (I,))."""
     state = np.array([seed], np.uint64)
@@ -235,7 +235,7 @@ def _pairs(sentences, documents, order, room, short_share, seed):  # type: ignor
     return spans[:count], random[:count]
 
 
-@njit(cache=True)
+@compiled
 def _singles(sentences, documents, order, room, short_share, seed):  # type: ignore[no-untyped-def]
     """Every document cut into segments of `room` tokens, the first cut at a drawn place; nothing is dropped."""
     state = np.array([seed], np.uint64)
