@@ -10,6 +10,7 @@ import torch
 from stemma.errors import DataError, UsageError
 from stemma.kernels import word2vec_blocks as blocks
 from stemma.kernels import word2vec_pairs as kernels
+from stemma.kernels.draws import draw_word, mix
 from stemma.lineage.word2vec import Config, Word2Vec
 from stemma.objectives.batch import seed_for
 from stemma.runs.neighbours import neighbours, unit_rows
@@ -47,7 +48,7 @@ def chunk(length=N, seed=0, vocab_size=V):
 def draws(net, seed, first, count):
     """The plain kernel's negatives number `first`, `first` + 1, ..."""
     first += seed_for(seed, "negatives")
-    return [kernels.draw_word(np.uint64(kernels.mix(np.uint64(first + k))), *net._alias()) for k in range(count)]
+    return [draw_word(np.uint64(mix(np.uint64(first + k))), *net._alias()) for k in range(count)]
 
 
 def reference_step(input, output, contexts, target, negatives, rate):
@@ -234,7 +235,7 @@ def test_windows_are_uniform_and_stay_in_their_sentence():
 def test_negatives_follow_the_power_of_the_counts():
     counts = np.array([0, 0, 0, 1000, 100, 10, 1, 0, 50])
     net = Word2Vec(Config(width=D), facts(counts))
-    drawn = np.bincount([kernels.draw_word(np.uint64(kernels.mix(np.uint64(n))), *net._alias()) for n in range(60_000)], minlength=9)
+    drawn = np.bincount([draw_word(np.uint64(mix(np.uint64(n))), *net._alias()) for n in range(60_000)], minlength=9)
     wanted = counts**0.75 / (counts**0.75).sum() * 60_000
     assert (drawn[counts == 0] == 0).all()
     assert ((drawn - wanted)[counts > 0] ** 2 / wanted[counts > 0]).sum() < 18.5  # chi-square, 4 degrees of freedom, p = 0.001

@@ -11,6 +11,7 @@ from stemma.cli.main import main
 from stemma.errors import DataError
 from stemma.kernels import word2vec_pairs as kernels
 from stemma.kernels import word2vec_subwords as grams
+from stemma.kernels.draws import draw_word, mix
 from stemma.lineage.word2vec import Config, Word2Vec
 from stemma.objectives.batch import seed_for
 from stemma.runs.run import Run
@@ -73,7 +74,7 @@ def reference(net, batch, rate, seed):
         for group, target in asks:
             used = np.concatenate([rows[starts[words[j]] : starts[words[j] + 1]] for j in group])
             x, error = table[used].mean(0), np.zeros(D)
-            draws = [kernels.draw_word(np.uint64(kernels.mix(np.uint64(first + count * K + k))), *net._alias()) for k in range(K)]
+            draws = [draw_word(np.uint64(mix(np.uint64(first + count * K + k))), *net._alias()) for k in range(K)]
             for label, word in [(1, target)] + [(0, n) for n in draws if n != target]:
                 probability = 1 / (1 + np.exp(-x @ output[word]))
                 loss -= np.log(probability if label else 1 - probability)
@@ -102,7 +103,7 @@ def test_the_kernels_descend_what_autograd_sees(architecture):
         net, rate, seed = network(architecture, kernel=kernel), 1e-3, 11
         before = {name: table.detach().clone() for name, table in net.named_parameters()}
         first = seed_for(seed, "negatives")
-        drawn = [kernels.draw_word(np.uint64(kernels.mix(np.uint64(first + k))), *net._alias()) for k in range(2 * K)]
+        drawn = [draw_word(np.uint64(mix(np.uint64(first + k))), *net._alias()) for k in range(2 * K)]
         inputs, targets = ([[7], [4]], [4, 7]) if architecture == "skipgram" else ([[4], [7]], [7, 4])
         loss = net.loss({"inputs": torch.tensor(inputs), "targets": torch.tensor(targets), "negatives": torch.tensor(drawn).view(2, -1)})
         loss.mean.backward()

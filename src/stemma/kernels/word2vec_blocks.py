@@ -23,8 +23,8 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from stemma.kernels.compiling import compiled, inlined
+from stemma.kernels.draws import draw_word, mix
 from stemma.kernels.fetching import prefetch
-from stemma.kernels.word2vec_pairs import draw_word, mix
 from stemma.kernels.word2vec_registers import FLOATS, LANES, aligned, combine_2, combine_4, combine_8, pitch, score_2x4, turn
 
 BLOCK = 64  # tokens whose rows are updated together

@@ -1,4 +1,4 @@
-"""word2vec's plain kernels, pair by pair as published, and the draws that all its kernels share.
+"""word2vec's plain kernels, pair by pair as published, and the windows that all its kernels share.
 
 For every centre c and every word in its window, with K negatives drawn from unigram^power and those equal
 to the target skipped (word2vec.c):
@@ -14,45 +14,7 @@ V vocabulary, D width, N tokens of the chunk, K negatives a pair.
 import numpy as np
 
 from stemma.kernels.compiling import compiled, inlined
-
-# --- draws ---------------------------------------------------------------------------------------
-
-
-@inlined
-def mix(state):
-    """SplitMix64's output for a counter `state` (Steele 2014): 64 well-mixed bits."""
-    z = (np.uint64(state) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
-    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return z ^ (z >> np.uint64(31))
-
-
-@inlined
-def below(bits, bound):
-    """An integer in 0..bound-1 from the upper 32 of 64 random bits."""
-    return np.int64(((bits >> np.uint64(32)) * np.uint64(bound)) >> np.uint64(32))
-
-
-@inlined
-def draw_word(bits, threshold, other):
-    """A word drawn with Walker's alias method from the tables of `alias_tables`."""
-    slot = below(bits, len(threshold))
-    return slot if (bits & np.uint64(0xFFFFFFFF)) < threshold[slot] else np.int64(other[slot])
-
-
-@compiled(fastmath=True, error_model="numpy")
-def alias_tables(weights):
-    """Walker's alias tables (V,) of unnormalised `weights`: slot -> threshold of 2^32, other word."""
-    share = weights * (len(weights) / weights.sum())
-    threshold, other = np.full(len(weights), 0xFFFFFFFF, np.uint32), np.arange(len(weights)).astype(np.int32)
-    small, large = list(np.nonzero(share < 1)[0]), list(np.nonzero(share >= 1)[0])
-    while len(small) and len(large):
-        low, high = small.pop(), large[-1]
-        threshold[low], other[low] = np.uint32(min(share[low] * 4294967296.0, 4294967295.0)), high
-        share[high] -= 1 - share[low]
-        if share[high] < 1:
-            small.append(large.pop())
-    return threshold, other
+from stemma.kernels.draws import below, draw_word, mix
 
 
 @compiled(fastmath=True, error_model="numpy")
@@ -64,9 +26,6 @@ def windows(starts, window, seed):
             radius = 1 + below(mix(seed ^ np.uint64(i)), window)
             low[i], high[i] = max(i - radius, starts[s]), min(i + radius, starts[s + 1] - 1)
     return low, high
-
-
-# --- plain ---------------------------------------------------------------------------------------
 
 
 @inlined

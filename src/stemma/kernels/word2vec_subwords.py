@@ -19,8 +19,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from stemma.kernels.compiling import compiled, inlined
+from stemma.kernels.draws import draw_word, mix
 from stemma.kernels.word2vec_blocks import gradients
-from stemma.kernels.word2vec_pairs import draw_word, mix
 
 BLOCK = 32  # centres of CBOW computed from the same rows
 

@@ -37,6 +37,7 @@ from stemma.errors import DataError, UsageError
 from stemma.kernels import word2vec_blocks as blocks
 from stemma.kernels import word2vec_pairs as kernels
 from stemma.kernels import word2vec_subwords as grams
+from stemma.kernels.draws import alias_tables
 from stemma.kernels.word2vec_tree import descend_tree
 from stemma.layers.huffman import HuffmanTree, huffman
 from stemma.layers.loss import Carried, Loss
@@ -323,7 +324,7 @@ class Word2Vec(nn.Module):
     def _alias(self) -> tuple[np.ndarray, np.ndarray]:
         if self._tables is None:
             weights = self._weights()
-            self._tables = kernels.alias_tables(weights.numpy())
+            self._tables = alias_tables(weights.numpy())
             self._hottest_negative = float(weights.max() / weights.sum())
         return self._tables
 
