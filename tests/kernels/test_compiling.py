@@ -60,6 +60,13 @@ def test_an_inlined_function_leaves_no_call_behind():
     assert not re.search("call.*doubled", caller.inspect_asm(caller.signatures[0]))
 
 
+def files_with(pattern):
+    return [path for path in SOURCE.rglob("*.py") if re.search(pattern, path.read_text(encoding="utf-8"), re.MULTILINE)]
+
+
 def test_machine_code_is_asked_for_in_one_place_alone():
-    asking = {path.name for path in SOURCE.rglob("*.py") if "njit" in path.read_text(encoding="utf-8")}
-    assert asking == {"compiling.py"}
+    assert [path.name for path in files_with("njit")] == ["compiling.py"]
+
+
+def test_numba_is_known_to_kernels_alone():
+    assert {path.parent.name for path in files_with("^ *(import|from) (numba|llvmlite)")} == {"kernels"}

@@ -37,6 +37,7 @@ from stemma.errors import DataError, UsageError
 from stemma.kernels import word2vec_blocks as blocks
 from stemma.kernels import word2vec_pairs as kernels
 from stemma.kernels import word2vec_subwords as grams
+from stemma.kernels.character_ngrams import hashed_ngrams, word_rows
 from stemma.kernels.draws import alias_tables
 from stemma.kernels.word2vec_tree import descend_tree
 from stemma.layers.huffman import HuffmanTree, huffman
@@ -283,7 +284,7 @@ class Word2Vec(nn.Module):
         config = self.config
         if not config.subwords:
             return None
-        _, hashes = grams.ngram_rows([word], config.shortest, config.longest, config.buckets)
+        _, hashes = self._ngrams([word])
         rows = self.subwords.detach()[len(self.counts) + torch.from_numpy(hashes).long()].numpy()
         return rows.mean(0) if rows.any() else None
 
@@ -295,12 +296,18 @@ class Word2Vec(nn.Module):
     def _spell(self, tokens: "TokenFacts") -> None:
         """Makes the table of words and n-grams, zero where nothing will be learnt; fastText draws from twice word2vec's range."""
         config, trained = self.config, self.counts.numpy() > 0
-        self._grams = grams.word_rows(*grams.ngram_rows(tokens.tokens, config.shortest, config.longest, config.buckets), trained)
+        self._grams = word_rows(*self._ngrams(tokens.tokens), trained)
         table = torch.zeros(len(trained) + config.buckets, config.width)
         used = torch.from_numpy(np.unique(self._grams[1])).long()
         table[used] = (torch.rand(len(used), config.width) - 0.5) * 2 / config.width
         self.subwords = nn.Parameter(table)
         self._composed = False
+
+    def _ngrams(self, words: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        """(starts, hashes) of the words' character n-grams."""
+        config = self.config
+        coded = [word.encode("utf-8", "surrogatepass") for word in words]
+        return hashed_ngrams(coded, config.shortest, config.longest, config.buckets)
 
     def _compose(self) -> None:
         """Brings `input` up to what the n-grams have learnt since."""
