@@ -8,7 +8,7 @@ disk where memory is short. Axes: S n-grams of one order, V words, N the highest
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -20,7 +20,6 @@ from stemma.objectives.counts import too_little
 from stemma.objectives.spool import Spool
 
 if TYPE_CHECKING:
-    from stemma.lineage.ngram import Config
     from stemma.objectives.counts import NgramCounts
 
 FALLBACK = (0.5, 1.0, 1.5)  # lmplz --discount_fallback
@@ -29,6 +28,41 @@ MOST_WORDS = 1 << 30  # two bits of a word are flags
 BUCKET = 1 << 17  # records sorted at once, more or less: they fit the processor's cache
 BLOCK = 1 << 18  # records that go from hand to hand at most
 RECORD_BYTES, WORD_BYTES = 200, 128  # that working on a record takes, and on a word of the vocabulary
+
+
+class Smoothing(Protocol):
+    """What estimation asks of a model's settings."""
+
+    @property
+    def method(self) -> str:
+        """mkn, kn, abs, katz, add-k or mle."""
+
+    @property
+    def discount_fallback(self) -> bool | tuple[float, float, float]:
+        """Discounts where the text is too small for the closed form; True for lmplz's, False to refuse such a text."""
+
+    @property
+    def k(self) -> float:
+        """Added to every count (add-k)."""
+
+    @property
+    def interpolate_unigrams(self) -> bool:
+        """True where single words are mixed with the uniform distribution."""
+
+    @property
+    def precision(self) -> str:
+        """Of the log probabilities: single or double."""
+
+    @property
+    def continued(self) -> bool:
+        """True where lower orders count left contexts."""
+
+    @property
+    def drops_unknown(self) -> bool:
+        """True where n-grams with the unknown word are left to the back-off."""
+
+    def threshold(self, n: int) -> int:
+        """The highest raw count of order n that is pruned."""
 
 
 def discounts_of(method: str, counts_of_counts: Sequence[int] | np.ndarray, fallback: bool | Sequence[float]) -> tuple[np.ndarray, str]:
@@ -81,7 +115,7 @@ def _missing(n: list[int], most: int) -> str:
 class Listing:
     """The n-grams of all orders in suffix order, with raw counts read off and adjusted counts kept."""
 
-    def __init__(self, config: "Config", counts: "NgramCounts", dtype: np.dtype, block: int) -> None:
+    def __init__(self, config: Smoothing, counts: "NgramCounts", dtype: np.dtype, block: int) -> None:
         order, vocabulary = counts.order, counts.vocabulary
         self.raw, self.contexts = np.zeros(vocabulary, np.int64), np.zeros(vocabulary, np.int64)  # of each word
         self.sizes, self.kept = np.zeros(order + 1, np.int64), np.zeros(order + 1, np.int64)  # n-grams by order
@@ -112,7 +146,7 @@ class Listing:
 class Estimation:
     """One model in the making. After `run`, `notes` tells what was replaced and `types` how many words can come next."""
 
-    def __init__(self, config: "Config", counts: "NgramCounts") -> None:
+    def __init__(self, config: Smoothing, counts: "NgramCounts") -> None:
         self.config, self.order, self.vocabulary, self.closed = config, counts.order, counts.vocabulary, counts.closed
         self.room, self.wide = counts.room, counts.width > counts.order + 1
         if self.vocabulary >= MOST_WORDS:
