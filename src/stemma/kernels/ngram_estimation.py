@@ -12,6 +12,7 @@ Axes: R rows of the highest order, S n-grams of one order, B buckets.
 """
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 
@@ -22,47 +23,70 @@ from stemma.kernels.numbers import END, START, UNKNOWN
 NEW, DROPPED, WORD = np.uint32(1 << 31), np.uint32(1 << 30), np.uint32((1 << 30) - 1)
 KEPT, ENDS = np.uint8(1), np.uint8(2)
 DIGIT, DIGITS = np.uint64(11), 1 << 11  # bits that one pass of a sort looks at
-
-
 OPEN = np.dtype([("raw", "<i8"), ("adjusted", "<i8"), ("first", "<u4"), ("known", "?"), ("fresh", "?")])  # an n-gram being read
 
 
+class Rules(NamedTuple):
+    """What becomes of the counts of an n-gram model up to `order` words."""
+
+    order: int
+    continued: bool  # lower orders count the different words to the left
+    drops_unknown: bool  # n-grams with an unknown word are dropped
+    thresholds: np.ndarray  # (order + 1) the highest raw count of each order that is dropped
+
+
+class Lists(NamedTuple):
+    """The n-grams of each order, listed in suffix order as rows of the highest order go by; `order` + 1 of each thing."""
+
+    opened: np.ndarray  # of OPEN: the n-gram that is not listed yet; none if its raw count is 0
+    entries: np.ndarray  # (order + 1, block) first word and adjusted count of what is listed
+    filled: np.ndarray  # entries in use
+    sizes: np.ndarray  # n-grams
+    kept: np.ndarray  # n-grams that are not dropped
+    statistics: np.ndarray  # (order + 1, counts) n-grams by adjusted count
+    firsts: np.ndarray  # (order + 1, V) n-grams by first word
+
+
+class Words(NamedTuple):
+    """What the rows say of single words."""
+
+    raw: np.ndarray  # (V) how often each occurred
+    contexts: np.ndarray  # (V) different words to its left
+
+
 @compiled(inline="always")  # a call with so many arrays would cost more than its work
-def put(n, opened, thresholds, listed, filled, sizes, kept, statistics, firsts):
+def put(n, thresholds, lists):
     """Lists the n-gram of order n that is open: no more rows with this ending will come."""
-    gram = opened[n]
-    entry = listed[n, filled[n]]
-    filled[n] += 1
+    gram = lists.opened[n]
+    entry = lists.entries[n, lists.filled[n]]
+    lists.filled[n] += 1
     entry.first, entry.count = gram.first, gram.adjusted
     if gram.raw <= thresholds[n] or not gram.known:
         entry.first |= DROPPED
     else:
-        kept[n] += 1
-    sizes[n] += 1
-    statistics[n, min(gram.adjusted, statistics.shape[1] - 1)] += 1
-    firsts[n, gram.first & WORD] += 1
+        lists.kept[n] += 1
+    lists.sizes[n] += 1
+    lists.statistics[n, min(gram.adjusted, lists.statistics.shape[1] - 1)] += 1
+    lists.firsts[n, gram.first & WORD] += 1
 
 
 @compiled
-def adjust(
-    rows, before, order, continued, drops_unknown, raw, contexts, opened, thresholds, listed, filled, sizes, kept, statistics, firsts
-):
+def adjust(rows, before, rules, words, lists):
     """Reads rows of the highest order and lists the n-grams of the orders 2 to `order`, each when its last row has gone by.
 
     The adjusted count is the raw one at the highest order, for n-grams that start with <s>, or unless `continued`; else
-    the number of different words to the left. Dropped are n-grams whose raw count is at most the order's threshold, and
-    if `drops_unknown` those with an unknown word. NEW marks the first n-gram with its tail. `raw` and `contexts` count
-    single words and their left contexts. Between two calls `before` keeps the last row, and `opened` the n-gram of each
-    order that is not listed yet (none if its raw count is 0).
+    the number of different words to the left. NEW marks the first n-gram with its tail. Between two calls `before` keeps the
+    last row.
     """
+    order, opened = rules.order, lists.opened
     for r in range(len(rows)):
         count = count_of(rows[r], order)
         common = 0
         while common < order and rows[r, common] == before[common]:
             common += 1
-        raw[rows[r, 0]] += count
+        words.raw[rows[r, 0]] += count
         if common < 2:
-            contexts[rows[r, 0]] += 1
+            words.contexts[rows[r, 0]] += 1
         unknown = rows[r, 0] == UNKNOWN
         for n in range(2, order + 1):
             gram = opened[n]
@@ -74,11 +98,11 @@ def adjust(
             unknown = unknown or word == UNKNOWN
             if common < n:
                 if gram.raw > 0:
-                    put(n, opened, thresholds, listed, filled, sizes, kept, statistics, firsts)
+                    put(n, rules.thresholds, lists)
                 gram.first = word | NEW if gram.fresh else word
-                gram.raw, gram.adjusted, gram.known, gram.fresh = 0, 0, not (drops_unknown and unknown), False
+                gram.raw, gram.adjusted, gram.known, gram.fresh = 0, 0, not (rules.drops_unknown and unknown), False
             gram.raw += count
-            if n == order or not continued or word == START:
+            if n == order or not rules.continued or word == START:
                 gram.adjusted += count
             elif common <= n:
                 gram.adjusted += 1
