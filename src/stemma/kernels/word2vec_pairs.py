@@ -5,16 +5,26 @@ to the target skipped (word2vec.c):
 
     -log s(x·y) - sum over negatives of log s(-x·y_n)
 
-The rows of a pair are updated before the next pair is looked at. `word2vec_blocks` descends the same
+The rows of a pair are updated before the next pair is looked at. `word2vec_rounds` descends the same
 objective ten times faster. Random draws are a function of (seed, place in the text) alone.
 
 V vocabulary, D width, N tokens of the chunk, K negatives a pair.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 
 from stemma.kernels.compiling import compiled, inlined
 from stemma.kernels.draws import below, draw_word, mix
+
+
+class Text(NamedTuple):
+    """The words of a chunk (N), and the first and last place inside the window of each."""
+
+    words: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
 
 
 @compiled(fastmath=True, error_model="numpy")

@@ -18,7 +18,7 @@ import numpy as np
 
 from stemma.kernels.compiling import compiled, inlined
 from stemma.kernels.draws import draw_word, mix
-from stemma.kernels.word2vec_blocks import gradients
+from stemma.kernels.word2vec_rows import gradients
 
 BLOCK = 32  # centres of CBOW computed from the same rows
 

@@ -16,9 +16,9 @@ import numpy as np
 
 from stemma.kernels.compiling import compiled, inlined
 from stemma.kernels.draws import draw_word, mix
-from stemma.kernels.word2vec_blocks import gather, gradients, scatter
 from stemma.kernels.word2vec_pairs import descend_pair
 from stemma.kernels.word2vec_registers import FLOATS, aligned, combine_2, combine_4, pitch, score_2x4
+from stemma.kernels.word2vec_rows import gather, gradients, scatter
 
 MOST = 64  # nodes of a path; word2vec.c stops at 40, which takes a text of 300 million words
 

@@ -34,11 +34,12 @@ from torch import Tensor, nn
 
 from stemma.config import NonNegative, Positive
 from stemma.errors import DataError, UsageError
-from stemma.kernels import word2vec_blocks as blocks
 from stemma.kernels import word2vec_pairs as kernels
+from stemma.kernels import word2vec_rounds as rounds
 from stemma.kernels import word2vec_subwords as grams
 from stemma.kernels.character_ngrams import hashed_ngrams, word_rows
 from stemma.kernels.draws import alias_tables
+from stemma.kernels.word2vec_blocks import Setting
 from stemma.kernels.word2vec_tree import descend_tree
 from stemma.layers.huffman import HuffmanTree, huffman
 from stemma.layers.loss import Carried, Loss
@@ -107,7 +108,7 @@ class Word2Vec(nn.Module):
         self._tables: tuple[np.ndarray, np.ndarray] | None = None  # made at the first step, from the counts of that time
         self._tree: HuffmanTree | None = None  # likewise
         self._hottest_negative = 0.0
-        self._pace = blocks.Pace()
+        self._pace = rounds.Pace()
 
     @property
     def width(self) -> int:
@@ -148,7 +149,7 @@ class Word2Vec(nn.Module):
         """
         words, starts = (np.asarray(batch[name]) for name in ("words", "starts"))
         config = self.config
-        text = (words, *kernels.windows(starts, config.window, np.uint64(seed_for(seed, "radius"))))
+        text = kernels.Text(words, *kernels.windows(starts, config.window, np.uint64(seed_for(seed, "radius"))))
         draws = np.uint64(seed_for(seed, "negatives"))
         if config.subwords:
             total, count = self._descend_subwords(text, rate, draws)
@@ -159,17 +160,17 @@ class Word2Vec(nn.Module):
         mean = torch.tensor(total / max(count, 1), dtype=torch.float64)
         return Loss(mean, int(count), {self.config.architecture: (float(total), int(count))})
 
-    def _descend_words(self, text: tuple[np.ndarray, ...], rate: float, draws: np.uint64, threads: int) -> tuple[float, int]:
+    def _descend_words(self, text: kernels.Text, rate: float, draws: np.uint64, threads: int) -> tuple[float, int]:
         config, tables = self.config, (self.input.detach().numpy(), self.output.detach().numpy())
-        words, alias = text[0], self._alias()
+        words, alias = text.words, self._alias()
         hottest = np.bincount(words, minlength=1).max() / max(len(words), 1)
-        tokens = blocks.tokens_a_round(rate, config.negatives, config.window, hottest, self._hottest_negative)
-        if config.kernel == "plain" or tokens < blocks.LEAST:
+        tokens = rounds.tokens_a_round(rate, config.negatives, config.window, hottest, self._hottest_negative)
+        if config.kernel == "plain" or tokens < rounds.LEAST:
             return kernels.PLAIN[config.architecture](*tables, *text, *alias, config.negatives, np.float32(rate), draws)
-        rest = (config.negatives, config.window, np.float32(rate), draws, tokens, threads, None if config.racing else self._pace)
-        return blocks.descend_blocks(config.architecture, tables, text, alias, *rest)
+        setting, pace = Setting(config.negatives, config.window, np.float32(rate), draws), None if config.racing else self._pace
+        return rounds.descend_chunk(config.architecture, tables, text, alias, setting, tokens, threads, pace)
 
-    def _descend_tree(self, text: tuple[np.ndarray, ...], rate: float, draws: np.uint64) -> tuple[float, int]:
+    def _descend_tree(self, text: kernels.Text, rate: float, draws: np.uint64) -> tuple[float, int]:
         config, tree = self.config, self._huffman()
         both = config.output == "both"
         tables = tuple(table.detach().numpy() for table in (self.input, self.output if both else self.nodes, self.nodes))
@@ -177,7 +178,7 @@ class Word2Vec(nn.Module):
         negatives = config.negatives if both else 0
         return descend_tree(config.architecture, config.kernel, tables, text, paths, self._alias(), negatives, rate, draws)
 
-    def _descend_subwords(self, text: tuple[np.ndarray, ...], rate: float, draws: np.uint64) -> tuple[float, int]:
+    def _descend_subwords(self, text: kernels.Text, rate: float, draws: np.uint64) -> tuple[float, int]:
         config, tables = self.config, (self.subwords.detach().numpy(), self.output.detach().numpy())
         run, plain = grams.KERNELS[config.architecture], config.kernel == "plain"
         self._composed = False
