@@ -164,7 +164,10 @@ def change(kernel, architecture, seed, rate, batch, threads=1, **options):
 
 @BOTH
 def test_fast_equals_plain_in_expectation(architecture):
-    """Mean step of many seeds, at a rate too small for second-order terms; 200 tokens cross block edges and sentences."""
+    """Mean step of many seeds, at a rate too small for second-order terms; 200 tokens cross block edges and sentences.
+
+    Blocks share their negatives and their start (`Deviates`).
+    """
     batch, seeds = chunk(200, vocab_size=9), 800  # few words: negatives often hit the target and must be skipped alike
     plain, block = ([change(kernel, architecture, seed, 2e-5, batch) for seed in range(seeds)] for kernel in ("plain", "block"))
     assert all(a.count == b.count for (_, a), (_, b) in zip(plain, block, strict=True))  # no pair is lost at a block's edge

@@ -18,6 +18,9 @@ each word of the window, as in word2vec.c and gensim; the gradient of the mean w
 Deviates: draws come from alias tables and the logistic function is exact, where word2vec.c has tables
 of 1e8 and 1e3 slots. Deviates: with subwords, negatives are drawn as without them (fastText: count^0.5), and
 n-grams that no word of the vocabulary has get no vector.
+Deviates: `kernel = "block"` computes rounds of up to 256 tokens from the same start, and draws 16 negatives once for a block
+of up to 64 tokens (CBOW: 16), each weighted by K / 16 for every prediction it serves: the published gradient in expectation.
+`kernel = "plain"` does as published.
 
 B batch, T positions, D width, V vocabulary, P predictions, C words of a context, K negatives, N tokens, S sentences, L nodes of a path,
 G rows of a word.
