@@ -200,7 +200,7 @@ class Ngram:
         kernels.events_of(self.words, ids, starts, int(closing), events)
         scores, orders = np.empty(len(events)), np.empty(len(events), np.uint8)
         if math.isnan(self.uniform[0]):
-            tables = self.last_words, self.successors, self.log10_probs, self.log10_backoffs
+            tables = scoring.Tables(self.last_words, self.successors, self.log10_probs, self.log10_backoffs)
             scoring.score_in_blocks(tables, self.config.order, self._signposts, events, scores, orders)
         else:
             kernels.score_events(*self._links, self.config.order, float(self.uniform[0]), events, scores, orders)
@@ -270,7 +270,7 @@ class Ngram:
         return self.last_words, self.successors, self.suffixes, self.log10_probs, self.log10_backoffs
 
     @cached_property
-    def _signposts(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _signposts(self) -> scoring.Signposts:
         return scoring.put_signposts(self.last_words, self.successors, int(self.sizes[0]) if self.config.order > 1 else 0)
 
     def _by_word(self, context: Sequence[int], start: bool) -> np.ndarray:
