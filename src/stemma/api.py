@@ -8,8 +8,8 @@ from stemma.config import parse_settings, read_toml, resolve
 from stemma.runs.fitted import FittedRun, load
 from stemma.runs.run import Run
 from stemma.tasks.table import make_task, task_config
-from stemma.training.order import Report
 from stemma.training.pretrain import pretrain as _pretrain
+from stemma.training.request import Report, Request
 from stemma.transfer.finetune import finetune as _finetune
 from stemma.transfer.settings import Config
 
@@ -37,7 +37,8 @@ def pretrain(
     the finished run to `continue_from`, whose words keep their vectors (word2vec).
     """
     asked: dict[str, Any] = {"preset": preset, "config": config, "settings": settings, "dev": dev, "workers": workers}
-    return Run.open(_pretrain(generation, corpus, out=out, continue_from=continue_from, progress=progress, **asked).path)
+    request = Request.of(generation, corpus, continue_from=continue_from, **asked)
+    return Run.open(_pretrain(request, out=out, progress=progress).path)
 
 
 def finetune(
