@@ -200,7 +200,7 @@ class Stages:
             return {"why_not": "it has no vectors", "probes": [], "layers": []}
         train, test = sense_examples(self.plan)
         with Meter() as meter:
-            found = senses.probe(self.run(), train, test, in_context="nearest" not in self.row.abilities)
+            found = senses.probe(self.run(), train, test, in_context=self.row.in_context)
         return found | {"seconds": meter.costs["wall_seconds"], "cpu_seconds": meter.costs["cpu_seconds"]}
 
     def run(self) -> Run:

@@ -77,7 +77,7 @@ def _outliers(run: Run, paths: Sequence[str]) -> dict[str, Any]:
 
 def _senses(run: Run, paths: Sequence[str]) -> dict[str, Any]:
     train, test = senses.split_half([occurrence for path in paths for occurrence in senses.read_senses(Path(path))])
-    found = senses.probe(run, train, test, in_context="nearest" not in run.row.abilities)
+    found = senses.probe(run, train, test, in_context=run.row.in_context)
     probes = {result["title"]: result["accuracy"] for result in found["probes"]}
     layers = {f"layer {n}": accuracy for n, accuracy in enumerate(found["layers"])}
     counts = {"occurrences": len(test), "left_out": found["without_vector"]}
