@@ -70,8 +70,8 @@ def interval_of_rows(
     statistic: Callable[[np.ndarray, np.ndarray], float], x: np.ndarray, y: np.ndarray, resamples: int = 1000, seed: int = 0
 ) -> Interval:
     """The interval of a statistic of two columns (N), such as a correlation, taken anew from the rows of each resample."""
-    counts = np.ones(len(x), np.int64)
-    draws = _draws(counts, np.zeros(len(x), np.int64), resamples, seed)
+    each = np.ones(len(x), np.int64)
+    draws = _draws(generator("bootstrap", seed), each, np.zeros_like(each), resamples)
     picks = (np.repeat(np.arange(len(x)), weights) for chunk in draws for weights in chunk)
     return _percentiles(statistic(x, y), np.array([statistic(x[pick], y[pick]) for pick in picks]))
 
@@ -81,18 +81,18 @@ def _resampled(
 ) -> tuple[list[float], list[np.ndarray]]:
     """Of each system its measure on all examples, and on the same resamples of them (R), both as means over its seeds."""
     examples = _checked(systems)
-    rows = [np.unique(terms, axis=0, return_inverse=True) for system in systems for terms in system]  # S of (D C), (N)
+    rng = generator("bootstrap", seed)
+    rows = [_alike(terms) for system in systems for terms in system]  # S of (D C), (N)
     classes = np.zeros(examples, np.int64) if strata is None else strata
-    alike = np.stack([classes, *(which.reshape(-1) for _, which in rows)])  # (1+S N): examples of equal columns are alike
-    kinds, counts = np.unique(alike, axis=1, return_counts=True)
-    values = _measured(_draws(counts, kinds[0], resamples, seed), [row[kind] for (row, _), kind in zip(rows, kinds[1:], strict=True)], measure)
-    rng = generator("bootstrap", "seeds", seed)
+    kinds, counts = np.unique(np.stack([classes, *(which for _, which in rows)]), axis=1, return_counts=True)  # (1+S D)
+    draws = _draws(rng, counts, kinds[0], resamples)
+    values = _measured(draws, [row[kind] for (row, _), kind in zip(rows, kinds[1:], strict=True)], measure)
     whole, drawn, at = [], [], 0
     for system in systems:
         seeds = len(system)
         chosen = rng.integers(seeds, size=(seeds, resamples))
         drawn.append(np.take_along_axis(values[at : at + seeds], chosen, axis=0).mean(0))
-        whole.append(float(np.mean(measure(system.sum(1)))))
+        whole.append(float(np.mean(measure(system.sum(1, dtype=np.float64)))))
         at += seeds
     return whole, drawn
 
@@ -105,9 +105,14 @@ def _checked(systems: Sequence[np.ndarray]) -> int:
     return sizes.pop()
 
 
-def _draws(counts: np.ndarray, classes: np.ndarray, resamples: int, seed: int) -> Iterator[np.ndarray]:
+def _alike(terms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The different rows of terms (N C), the largest first, and which of them each example has (N)."""
+    rows, which = np.unique(terms, axis=0, return_inverse=True)
+    return rows[::-1], len(rows) - 1 - which.reshape(-1)
+
+
+def _draws(rng: np.random.Generator, counts: np.ndarray, classes: np.ndarray, resamples: int) -> Iterator[np.ndarray]:
     """How often each kind of example (D), of which there are `counts`, is drawn in some resamples at a time (r D), class by class."""
-    rng = generator("bootstrap", seed)
     members = [np.flatnonzero(classes == k) for k in np.unique(classes)]
     step = max(1, _HELD // len(counts))
     for start in range(0, resamples, step):

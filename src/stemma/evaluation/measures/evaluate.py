@@ -12,12 +12,13 @@ from stemma.corpus import read as corpus_read
 from stemma.corpus.document import Ledger
 from stemma.corpus.task import read_examples
 from stemma.errors import UsageError
-from stemma.evaluation.measures import bootstrap, senses
-from stemma.evaluation.measures.metrics import per_class
+from stemma.evaluation.measures import senses
+from stemma.evaluation.measures.judge import Judge
 from stemma.evaluation.measures.perplexity import blocks, perplexity
 from stemma.evaluation.measures.similarity import analogies, odd_words, similarity
 from stemma.evaluation.measures.word_files import read_analogies, read_group, read_pairs
 from stemma.runs.run import Run
+from stemma.tasks.table import make_task
 
 MEASURES = {  # -> the ability it asks for
     "perplexity": "score",
@@ -44,7 +45,7 @@ def evaluate_run(run: Run, files: Mapping[str, Sequence[str]], restrict: int = 0
 
 
 def evaluate_task(run: Any, path: str | Path) -> dict[str, Any]:
-    """Accuracy and macro-F1, with 95 % intervals, of a fine-tuned run on a task file, and class by class."""
+    """The task's metrics, with 95 % intervals, of a fine-tuned run on a task file, and class by class."""
     examples = read_examples(Path(path), min_labels=1)
     place = {label: k for k, label in enumerate(run.labels)}
     for example in examples:
@@ -54,9 +55,9 @@ def evaluate_task(run: Any, path: str | Path) -> dict[str, Any]:
             raise UsageError(wrong, f"one of {', '.join(place)}", nearest(example.label, place))
     predicted, _ = run.predict([example.text for example in examples], [example.text_b for example in examples])
     gold, answers = (np.array([place[label] for label in labels]) for labels in ([e.label for e in examples], predicted))
-    accuracy = bootstrap.interval(gold, answers, len(place), "accuracy").as_dict()
-    macro_f1 = bootstrap.interval(gold, answers, len(place), "macro_f1").as_dict()
-    return {"examples": len(examples), "accuracy": accuracy, "macro_f1": macro_f1, "classes": per_class(gold, answers, run.labels)}
+    task, targets = make_task(run.task), {"labels": run.labels, "several": False, "pairs": run.facts["pairs"]}
+    measures = {name: found.as_dict() for name, found in Judge(task, targets, gold).intervals([answers]).items()}
+    return {"examples": len(examples), **measures, "classes": task.breakdown(gold, answers, targets)}
 
 
 def _perplexity(run: Run, paths: Sequence[str]) -> dict[str, Any]:

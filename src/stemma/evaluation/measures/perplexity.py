@@ -75,9 +75,10 @@ def perplexity(run: Scorer, texts: Sequence[Sequence[str]]) -> dict[str, Any]:
         "characters": int(characters.sum()),
         "oov": int(unknown.sum()),
         "blocks": len(texts),
+        "why_not_bits": f"{int(unknown.sum()):,} tokens are not in its vocabulary, and their spelling was never predicted"
+        if unknown.sum()
+        else None,
     }
-    if unknown.sum():
-        found["why_not_bits"] = f"{int(unknown.sum()):,} tokens are not in its vocabulary, and their spelling was never predicted"
     return found
 
 
