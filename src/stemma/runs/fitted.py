@@ -15,12 +15,12 @@ from stemma.lineage.table import find
 from stemma.runs.assignment import Answers, Assignment
 from stemma.runs.opening import unmoved
 from stemma.runs.run import Run
-from stemma.runs.settings import InUse, Way
+from stemma.runs.settings import InUse
 from stemma.tasks.table import make_task, task_config
 from stemma.tokens.tokenizer import Tokenizer
 
 _LINEAR, _NETWORK, _MOVED = "stemma.runs.fixed:Probed", "stemma.runs.fixed:Networked", "stemma.runs.moved:Moved"
-FITTED: dict[str, dict[Way, str]] = {  # how the generation learns, and the way it was carried over -> "module:Class" with `restore`
+FITTED: dict[str, dict[str, str]] = {  # how the generation learns, and the way it was carried over -> "module:Class" with `restore`
     "descend": {
         "frozen": _LINEAR,
         "frozen-network": _NETWORK,

@@ -10,7 +10,7 @@ from stemma.errors import UsageError
 
 Mode = Literal["frozen", "finetune", "scratch", "random"]
 Way = Literal["frozen", "frozen-network", "random", "random-network", "finetune", "scratch"]
-WAYS: dict[Way, tuple[str, str]] = {  # to carry a run over: its mode and head; what moves has the paper's own small head
+WAYS: dict[str, tuple[str, str]] = {  # to carry a run over: its mode and head; what moves has the paper's own small head
     "frozen": ("frozen", "linear"),
     "frozen-network": ("frozen", "network"),
     "random": ("random", "linear"),
@@ -37,7 +37,7 @@ class InUse:
     precision: Literal["auto", "fp32", "bf16"] = "auto"  # of descending; auto: bf16 where this machine is faster in it
 
     @property
-    def way(self) -> Way:
+    def way(self) -> str:
         """Mode and head by one name; UsageError where the mode has no such head."""
         for way, asked in WAYS.items():
             if asked == (self.mode, self.head):

@@ -9,13 +9,12 @@ import numpy as np
 
 from stemma.errors import UsageError
 from stemma.runs.assignment import Answers, Assignment
-from stemma.runs.settings import Way
 from stemma.tasks.task import Text
 from stemma.transfer.settings import Config
 
 _LINEAR, _NETWORK = "stemma.transfer.features:LinearOnFeatures", "stemma.transfer.features:NetworkOnFeatures"
 _DESCENT = "stemma.transfer.moving:Descent"
-RECIPES: dict[str, dict[Way, str]] = {  # how the generation learns, and the way it is carried over -> "module:Class"
+RECIPES: dict[str, dict[str, str]] = {  # how the generation learns, and the way it is carried over -> "module:Class"
     "descend": {
         "frozen": _LINEAR,
         "frozen-network": _NETWORK,
