@@ -224,7 +224,7 @@ def measure_quality(corpus: SimpleNamespace, tests: Path, names: tuple, architec
         for side, train in (("ours", train_ours), ("peer", train_gensim)):
             words = WordVectors(corpus.words, train(corpus, architecture, width, 3, seed), specials=range(3))
             for name, judged in pairs.items():
-                found.setdefault((name, side), []).append(100 * similarity(words, judged, resamples=20).rho)
+                found.setdefault((name, side), []).append(100 * similarity(words, judged).rho.value)
             for name, asked in questions.items():
                 found.setdefault((name, side), []).append(100 * (analogies(words, asked).total.accuracy("add") or 0))
     rows = {}

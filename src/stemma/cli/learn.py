@@ -83,7 +83,7 @@ class Finetune(Verb):
     out: Path  # the folder of the fine-tuned run
     dev: Path | None = None  # a TSV file to measure on
     task: str = "classify"  # the kind of task
-    frozen: Flag = False  # keeps the network as it is; only a linear head learns
+    frozen: Flag = False  # keeps the network as it is; only a head learns, linear unless transfer.head=network
     config: TomlFile = None  # a TOML file of settings
     settings: Settings = ()  # one setting, as transfer.epochs=5
 
@@ -140,12 +140,11 @@ def plan_lines(plan: "Plan") -> Iterator[str]:
 
 
 def _finetuned(out: str, facts: dict[str, Any]) -> Iterator[str]:
+    from stemma.transfer.saving import measured
+
     yield f"{out}: ready ({facts['generation']}, {facts['mode']}; {facts['head']})"
     yield f"  chosen on held-out training examples: {facts['knob']} = {facts['chosen'][facts['knob']]:g}, of {len(facts['trials'])} tried"
-    for name in ("accuracy", "macro_f1"):
-        if name in facts:
-            mean, spread = facts[name]["mean"], facts[name]["std"]
-            yield f"  {name.replace('_', ' ')} on dev: {mean:.4f} ± {spread:.4f} over {len(facts['seeds'])} seed(s)"
+    yield from (f"  {line}" for line in measured(facts))
     yield f"  model card: {Path(out) / 'README.md'}"
 
 

@@ -28,7 +28,7 @@ from stemma.training.request import Job, Report, Updates, take_up
 from stemma.training.settings import Fact
 
 if TYPE_CHECKING:
-    from stemma.lineage.network import Counted
+    from stemma.lineage.table import Counted
     from stemma.tokens.settings import TokenFacts
 
 SCRATCH = ".counting"  # in the run folder: what does not fit in memory

@@ -15,8 +15,8 @@ from torch import nn
 
 from stemma.errors import RunError, UsageError
 from stemma.layers.loss import Carried, Loss
-from stemma.layers.weights import load_weights, weights
-from stemma.lineage.network import DescendsByHand, Network
+from stemma.layers.weights import load_weights, to_tensors, weights
+from stemma.lineage.table import DescendsByHand, Network
 from stemma.objectives.batch import Batch
 from stemma.training.optimisers import Group, Optimiser
 from stemma.training.precision import autocast
@@ -226,8 +226,3 @@ def _tensors(arrays: Mapping[str, np.ndarray], device: torch.device) -> Carried:
         name.removesuffix(":bfloat16"): tensor.view(torch.bfloat16) if name.endswith(":bfloat16") else tensor
         for name, tensor in found.items()
     }
-
-
-def to_tensors(batch: Batch, device: torch.device) -> dict[str, torch.Tensor]:
-    """The batch's arrays as tensors on the device."""
-    return {name: torch.from_numpy(array).to(device, non_blocking=True) for name, array in batch.items()}

@@ -8,7 +8,7 @@ from typing import cast
 import numpy as np
 import torch
 
-from stemma.lineage.network import Network
+from stemma.lineage.table import Network
 from stemma.objectives.batch import seed_for
 from stemma.objectives.objective import Objective
 from stemma.training.learners import Learner, to_tensors

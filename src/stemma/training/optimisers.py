@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from stemma.errors import UsageError
-from stemma.lineage.network import Encoder
+from stemma.lineage.table import Encoder
 from stemma.training.settings import Config, OptimiserName
 
 Group = dict[str, Any]  # `params`, `weight_decay`, and where wanted `scale`

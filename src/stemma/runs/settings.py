@@ -1,0 +1,45 @@
+"""What of the section `transfer` must be known again to use what it made."""
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from annotated_types import Ge, Le
+
+from stemma.config import Positive
+from stemma.errors import UsageError
+
+Mode = Literal["frozen", "finetune", "scratch", "random"]
+Way = Literal["frozen", "frozen-network", "random", "random-network", "finetune", "scratch"]
+WAYS: dict[str, tuple[str, str]] = {  # to carry a run over: its mode and head; what moves has the paper's own small head
+    "frozen": ("frozen", "linear"),
+    "frozen-network": ("frozen", "network"),
+    "random": ("random", "linear"),
+    "random-network": ("random", "network"),
+    "finetune": ("finetune", "linear"),
+    "scratch": ("scratch", "linear"),
+}
+
+
+@dataclass(frozen=True)
+class InUse:
+    """How a run stands to its task, and how texts are read.
+
+    `frozen`: the network is fixed, a head learns on its states. `finetune`: everything moves. `scratch`: as `finetune`, from a
+    newly drawn network. `random`: as `frozen`, from a newly drawn one.
+    """
+
+    mode: Mode = "finetune"
+    head: Literal["linear", "network"] = "linear"  # frozen: a linear model, or one small network of the same size for every generation
+    batch_tokens: Positive = 8192  # positions computed at once; longer batches are split and their gradients added
+    max_length: Positive = 128  # tokens of an example, specials included; the rest is cut and counted
+    layers: tuple[int, ...] = ()  # linear head: whose states are read, 0 = embeddings, -1 = last; empty: the last four
+    order: Annotated[int, Ge(1), Le(5)] = 2  # n-grams of the task text, for counting generations
+    precision: Literal["auto", "fp32", "bf16"] = "auto"  # of descending; auto: bf16 where this machine is faster in it
+
+    @property
+    def way(self) -> str:
+        """Mode and head by one name; UsageError where the mode has no such head."""
+        for way, asked in WAYS.items():
+            if asked == (self.mode, self.head):
+                return way
+        raise UsageError(f"transfer.head = {self.head!r} with transfer.mode = {self.mode!r}", "linear", "drop transfer.head")
