@@ -36,7 +36,7 @@ from stemma.layers.attention import fitting_path
 from stemma.objectives.batch import IGNORE, seed_for
 from stemma.training.ingest import Ingested, ingest
 from stemma.training.learners import Backprop, to_tensors
-from stemma.training.loop import Progress, train
+from stemma.training.loop import Reached, train
 from stemma.training.ranks import Ranks
 from stemma.training.request import Job, Request, job_of
 from transformers_trainer import Stepwise, grouped, make_collator, make_model
@@ -101,7 +101,7 @@ class Match:
         torch.manual_seed(seed_for(training.seed, "init"))
         network = self.job.row.load_network()(dataclasses.replace(model, attention=path), self.text.tokenizer.facts())
         learner = Backprop(network, training, CPU, precision, Ranks())
-        progress = Progress()
+        progress = Reached()
 
         def made() -> Iterator[int]:
             before = 0

@@ -166,6 +166,29 @@ def test_generate_depends_on_its_seed_alone(shop, capsys):
     assert "<" not in rows(capsys, "generate", shop / "nnlm", "--text", "the", "--length", "30", "--seed", "4")[0]["text"]
 
 
+@pytest.mark.parametrize("name", ["ngram", "nnlm", "gpt"])
+def test_generate_writes_the_same_alone_and_among_others(shop, capsys, name, tmp_path):
+    (tmp_path / "prompts.txt").write_text("the cat\n\n公园\nthe dog ran home to the\n", encoding="utf-8")
+    options = ["--length", "8", "--seed", "3", "--samples", "2", "--repetition-penalty", "1.2"]
+    found = rows(capsys, "generate", shop / name, tmp_path / "prompts.txt", *options)
+    assert [(row["prompt"], row["sample"]) for row in found] == [
+        (p, n) for p in ("the cat", "", "公园", "the dog ran home to the") for n in (0, 1)
+    ]
+    assert found[4:6] == rows(capsys, "generate", shop / name, "--text", "公园", *options)
+
+
+def test_generate_searches_and_stops(shop, capsys):
+    asked = ["generate", shop / "ngram", "--text", "the cat", "--length", "6"]
+    best = rows(capsys, *asked, "--beams", "4", "--samples", "3")
+    assert [row["sample"] for row in best] == [0, 1, 2] and len({row["text"] for row in best}) == 3
+    (whole,) = rows(capsys, *asked, "--temperature", "0")
+    (cut,) = rows(capsys, *asked, "--temperature", "0", "--stop", whole["text"].split()[3], "--stop", "never")
+    assert cut["text"] == whole["text"][: whole["text"].index(whole["text"].split()[3], len("the cat"))]
+    for wrong in (["--temperature", "-1"], ["--beams", "2", "--top-k", "3"], ["--length", "-1"], ["--stop", ""], ["--samples", "0"]):
+        code, err = failure(capsys, *asked, *wrong)
+        assert code == 2 and "expected" in err
+
+
 def test_nearest_and_fill(shop, capsys):
     found = rows(capsys, "nearest", shop / "nnlm", "cat", "--k", "50")[0]["nearest"]
     assert not {"cat", "<unk>", "<s>", "</s>"} & {row["word"] for row in found}

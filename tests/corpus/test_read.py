@@ -415,7 +415,7 @@ def test_whole_lines_are_read_as_lines_one_by_one(lines, end, documents):
     block = Block("f", 7, text, "sentences", last=True)
     at_once = parse(block, config)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_Parser, "_whole_lines", lambda self: False)
+        patch.setattr(_Parser, "_whole_lines", lambda self: self._line_by_line(split=False))
         one_by_one = parse(block, config)
     assert at_once.ledger.as_dict() == one_by_one.ledger.as_dict()
     assert at_once.segments == one_by_one.segments

@@ -174,24 +174,61 @@ def test_frame():
     assert net.frame([]) == ([0], [0])
 
 
-def test_cached_decoding_equals_full_passes(net):
+def log_probs(net, ids):
+    """Of the token after `ids`, in one pass."""
+    return net.logits(net.encode({"ids": torch.tensor([ids])})[-1][0, -1]).log_softmax(-1).detach()
+
+
+def test_rows_that_read_on_give_what_a_full_pass_gives(net):
+    texts, memory = [[0], [0, 4, 9, 12, 3, 8, 1], [0, 7]], None
+    unread = texts
+    for more in ([[5], [6], [7, 8, 9]], [[1, 2, 3, 4], [2], [3]], [[9], [9], [9]]):
+        scores, memory = net.advance(unread, memory)
+        for row, text in enumerate(texts):
+            torch.testing.assert_close(scores[row], log_probs(net, text), atol=1e-5, rtol=0)
+        texts, unread = [[*text, *new] for text, new in zip(texts, more, strict=True)], more
+    order = [2, 0, 0, 1]
+    scores, _ = net.advance([unread[row] for row in order], memory.rows(order))
+    for row, origin in enumerate(order):
+        torch.testing.assert_close(scores[row], log_probs(net, texts[origin]), atol=1e-5, rtol=0)
+
+
+def test_the_older_half_of_a_full_window_is_forgotten_row_by_row(net):
+    """max_length is 16: the row that starts with 14 tokens is full after two, long before its neighbour."""
+    torch.manual_seed(5)
+    windows, memory, unread = [[0] * 14, [0, 3], list(range(20))], None, [[0] * 14, [0, 3], list(range(20))]
+    windows[2] = windows[2][-16:]  # of a longer prompt the end is read
+    cuts = [0, 0, 0]
+    for _ in range(30):
+        scores, memory = net.advance(unread, memory)
+        for row, window in enumerate(windows):
+            torch.testing.assert_close(scores[row], log_probs(net, window), atol=2e-5, rtol=0)
+        unread = torch.randint(1, FACTS.vocab_size, (3, 1)).tolist()
+        for row, (new,) in enumerate(unread):
+            if len(windows[row]) == 16:
+                windows[row], cuts[row] = windows[row][-7:], cuts[row] + 1
+            windows[row].append(new)
+    assert cuts == [4, 2, 4]
+
+
+def test_batch_mates_do_not_change_what_comes_next(net):
+    texts = [[0, *range(1, 1 + n % 13)] for n in range(64)]
+    together, _ = net.advance(texts)
+    for size in (1, 8):
+        parts = [net.advance(texts[first : first + size])[0] for first in range(0, 64, size)]
+        torch.testing.assert_close(torch.cat(parts), together, atol=1e-5, rtol=0)
+
+
+def test_greedy_text_equals_that_of_transformers(net, reference):
     prompt = [0, 4, 9]
-    new = net.generate(prompt, 10, temperature=0)
-    known = list(prompt)
-    for token in new:
-        known_best = net.logits(net.encode({"ids": torch.tensor([known])})[-1][0, -1]).argmax().item()
-        assert token == known_best
-        known.append(token)
-    assert new and max(new) < FACTS.vocab_size
-
-
-def test_generation_goes_past_max_length_and_follows_its_generator(net):
-    net.eos = -1  # so that nothing ends it
-    draw = [net.generate([0], 40, temperature=1.5, top_k=20, top_p=0.95, generator=torch.Generator().manual_seed(s)) for s in (1, 1, 2)]
-    assert draw[0] == draw[1] != draw[2]
-    assert [len(d) for d in draw] == [40, 40, 40] and net.max_length == 16
-    with pytest.raises(UsageError, match="mend the one out of range"):
-        net.generate([0], 1, top_p=0.0)
+    asked = {"attention_mask": torch.ones(1, 3, dtype=torch.long), "do_sample": False, "use_cache": False}
+    theirs = reference.generate(torch.tensor([prompt]), max_new_tokens=10, eos_token_id=None, pad_token_id=0, **asked)[0, 3:]
+    scores, memory = net.advance([prompt])
+    new = [int(scores.argmax())]
+    while len(new) < 10:
+        scores, memory = net.advance([new[-1:]], memory)
+        new.append(int(scores.argmax()))
+    assert new == theirs.tolist()
 
 
 def test_grow_keeps_old_rows_and_the_tie(net):

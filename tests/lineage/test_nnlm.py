@@ -73,7 +73,7 @@ def test_probabilities_and_gradients_are_the_papers(direct: bool) -> None:
     net = network(direct=direct).double()
     weights = paper(net)
     expected = nats(weights, direct)
-    alone = [-net.log_probs(context[::-1])[label].item() for context, label in zip(CONTEXTS, LABELS, strict=True)]
+    alone = [-net.log_probs([context[::-1]])[0, label].item() for context, label in zip(CONTEXTS, LABELS, strict=True)]
     np.testing.assert_allclose(alone, expected, atol=1e-10)
 
     loss = net.loss(batch())
@@ -108,10 +108,10 @@ def test_the_whole_softmax_is_torchs_cross_entropy() -> None:
 def test_probabilities_sum_to_one_and_score_is_their_logarithm(output: str, direct: bool) -> None:
     net = network(output=output, direct=direct)
     for context in ([], [4], [9, 8, 7, 6]):
-        chances = net.log_probs([1, *context]).exp()
+        chances = net.log_probs([[1, *context]])[0].exp()
         assert chances.sum().item() == pytest.approx(1, abs=1e-6) and chances[1] == 0 and (chances[[0, 2]] > 0).all()
     nats = net.score({"ids": torch.tensor([[1, 4, 3, 2]])})[0]
-    alone = [-net.log_probs(before)[after].item() for before, after in (([1], 4), ([1, 4], 3), ([1, 4, 3], 2))]
+    alone = [-net.log_probs([before])[0, after].item() for before, after in (([1], 4), ([1, 4], 3), ([1, 4, 3], 2))]
     np.testing.assert_allclose(nats[1:].tolist(), alone, atol=1e-5)
     assert nats[0] == 0
 
@@ -154,13 +154,13 @@ def test_it_begins_as_the_unigram_model(output: str) -> None:
     frequencies = np.maximum(COUNTS, 1).astype(float)
     frequencies[2], frequencies[1] = COUNTS.sum() // 20, 0
     for context in ([], [3, 4, 5]):
-        np.testing.assert_allclose(net.log_probs(context).exp().detach(), frequencies / frequencies.sum(), rtol=1e-5)
+        np.testing.assert_allclose(net.log_probs([context])[0].exp(), frequencies / frequencies.sum(), rtol=1e-5)
 
 
 @EXACT
 def test_without_hidden_units_and_direct_connections_the_context_does_not_matter(output: str) -> None:
     net = network(context=1, inner=0, direct=False, output=output)
-    torch.testing.assert_close(net.log_probs([4]), net.log_probs([9]))
+    torch.testing.assert_close(*net.log_probs([[4], [9]]))
     assert net.score({"ids": torch.tensor([[1, 4, 4, 4]])})[0, 1:].unique().numel() == 1
 
 
@@ -173,24 +173,26 @@ def test_permuting_the_vocabulary_permutes_the_probabilities(direct: bool) -> No
             after[order] = before
         moved.output.bias[order] = net.output.bias
     context = [4, 10, 7]
-    torch.testing.assert_close(moved.log_probs(order[context].tolist())[order], net.log_probs(context))
+    torch.testing.assert_close(moved.log_probs([order[context].tolist()])[0, order], net.log_probs([context])[0])
 
 
 def test_only_the_last_words_count_and_their_order_does() -> None:
     net = network()
-    torch.testing.assert_close(net.log_probs([5, 6, 3, 4, 7]), net.log_probs([9, 3, 4, 7]))
-    assert not torch.allclose(net.log_probs([3, 4, 7]), net.log_probs([4, 3, 7]))
+    torch.testing.assert_close(*net.log_probs([[5, 6, 3, 4, 7], [9, 3, 4, 7]]))
+    assert not torch.allclose(*net.log_probs([[3, 4, 7], [4, 3, 7]]))
 
 
 @OUTPUTS
-def test_generation_follows_its_generator_and_never_writes_specials(output: str) -> None:
+def test_reading_on_gives_what_reading_at_once_gives(output: str) -> None:
     net = network(output=output)
-    draw = [net.generate([1], 30, temperature=2.0, generator=torch.Generator().manual_seed(s)) for s in (1, 1, 2)]
-    assert draw[0] == draw[1] != draw[2] and not {0, 1, 2} & {token for text in draw for token in text}
-    likeliest = net.generate([1, 4], 1, temperature=0)
-    chances = net.log_probs([1, 4])
-    chances[0] = -torch.inf
-    assert likeliest == ([int(chances.argmax())] if int(chances.argmax()) != 2 else [])
+    texts = [[1], [1, 4, 9, 3, 7], [1, 6, 6]]
+    at_once, memory = net.advance(texts)
+    expected = net.log_probs(texts)
+    expected[:, 0] = -torch.inf  # the unknown word
+    torch.testing.assert_close(at_once, expected)
+    on, _ = net.advance([[5, 8], [10], [4]], memory.rows([2, 0, 2]))
+    torch.testing.assert_close(on, net.advance([[1, 6, 6, 5, 8], [1, 10], [1, 6, 6, 4]])[0])
+    assert (on[:, [0, 1]] == -torch.inf).all() and (on.exp().sum(1) < 1).all() and not on.isnan().any()
 
 
 def test_word_vectors_are_those_of_words_that_occur() -> None:

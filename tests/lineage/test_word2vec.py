@@ -8,8 +8,10 @@ import pytest
 import torch
 
 from stemma.errors import DataError, UsageError
-from stemma.kernels import word2vec_blocks as blocks
 from stemma.kernels import word2vec_pairs as kernels
+from stemma.kernels import word2vec_rounds as fast
+from stemma.kernels.draws import draw_word, mix
+from stemma.kernels.word2vec_rows import gather, scatter
 from stemma.lineage.word2vec import Config, Word2Vec
 from stemma.objectives.batch import seed_for
 from stemma.runs.neighbours import neighbours, unit_rows
@@ -47,7 +49,7 @@ def chunk(length=N, seed=0, vocab_size=V):
 def draws(net, seed, first, count):
     """The plain kernel's negatives number `first`, `first` + 1, ..."""
     first += seed_for(seed, "negatives")
-    return [kernels.draw_word(np.uint64(kernels.mix(np.uint64(first + k))), *net._alias()) for k in range(count)]
+    return [draw_word(np.uint64(mix(np.uint64(first + k))), *net._alias()) for k in range(count)]
 
 
 def reference_step(input, output, contexts, target, negatives, rate):
@@ -123,7 +125,7 @@ def test_planted_synonyms_become_neighbours(architecture):
     losses = [float(net.descend(batch, 0.02, seed=s).mean) for s in range(15)]
     assert losses[-1] < losses[0]
     assert dict(nearest(net, 3, 44))[4] > 0.9
-    assert blocks.tokens_a_round(0.02, 5, 4, 0.03, net._hottest_negative) >= blocks.LEAST  # the block kernel did it
+    assert fast.tokens_a_round(0.02, 5, 4, 0.03, net._hottest_negative) >= fast.LEAST  # the block kernel did it
 
 
 def test_encode_looks_up_rows_and_lets_gradients_through():
@@ -154,7 +156,7 @@ def change(kernel, architecture, seed, rate, batch, threads=1, **options):
     """What one step adds to both tables, and its loss."""
     net = network(architecture, scale=0.4, kernel=kernel, **options)
     if kernel == "block":
-        assert blocks.tokens_a_round(rate, 5, 4, 0.3, 0.3) >= blocks.LEAST  # else the plain kernel would stand in
+        assert fast.tokens_a_round(rate, 5, 4, 0.3, 0.3) >= fast.LEAST  # else the plain kernel would stand in
     before = torch.cat([net.input.detach().clone(), net.output.detach().clone()])
     loss = net.descend(batch, rate, seed=seed, threads=threads)
     return (torch.cat([net.input.detach(), net.output.detach()]) - before).double() / rate, loss
@@ -162,7 +164,10 @@ def change(kernel, architecture, seed, rate, batch, threads=1, **options):
 
 @BOTH
 def test_fast_equals_plain_in_expectation(architecture):
-    """Mean step of many seeds, at a rate too small for second-order terms; 200 tokens cross block edges and sentences."""
+    """Mean step of many seeds, at a rate too small for second-order terms; 200 tokens cross block edges and sentences.
+
+    Blocks share their negatives and their start (`Deviates`).
+    """
     batch, seeds = chunk(200, vocab_size=9), 800  # few words: negatives often hit the target and must be skipped alike
     plain, block = ([change(kernel, architecture, seed, 2e-5, batch) for seed in range(seeds)] for kernel in ("plain", "block"))
     assert all(a.count == b.count for (_, a), (_, b) in zip(plain, block, strict=True))  # no pair is lost at a block's edge
@@ -194,7 +199,7 @@ def test_threads_change_nothing_unless_they_race(architecture):
 
 
 def test_the_faster_number_of_threads_is_taken_and_the_other_tried_again():
-    pace, taken = blocks.Pace(), []
+    pace, taken = fast.Pace(), []
     for turn in range(100):
         taken.append(pace.plan(4, 80))
         for threads, rounds in taken[-1]:
@@ -202,7 +207,7 @@ def test_the_faster_number_of_threads_is_taken_and_the_other_tried_again():
     assert taken[0] == [(1, 10), (4, 70)]  # both are tried at once
     assert taken[1:16] == [[(1, 80)]] * 15 and taken[16] == [(4, 10), (1, 70)] and taken[17] == [(1, 80)]
     assert taken[64] == [(4, 10), (1, 70)] and taken[65:80] == [[(4, 80)]] * 15  # as fast now: several are taken
-    assert blocks.Pace().plan(1, 80) == [(1, 80)] and blocks.Pace().plan(4, 3) == [(4, 3)]
+    assert fast.Pace().plan(1, 80) == [(1, 80)] and fast.Pace().plan(4, 3) == [(4, 3)]
 
 
 @BOTH
@@ -234,7 +239,7 @@ def test_windows_are_uniform_and_stay_in_their_sentence():
 def test_negatives_follow_the_power_of_the_counts():
     counts = np.array([0, 0, 0, 1000, 100, 10, 1, 0, 50])
     net = Word2Vec(Config(width=D), facts(counts))
-    drawn = np.bincount([kernels.draw_word(np.uint64(kernels.mix(np.uint64(n))), *net._alias()) for n in range(60_000)], minlength=9)
+    drawn = np.bincount([draw_word(np.uint64(mix(np.uint64(n))), *net._alias()) for n in range(60_000)], minlength=9)
     wanted = counts**0.75 / (counts**0.75).sum() * 60_000
     assert (drawn[counts == 0] == 0).all()
     assert ((drawn - wanted)[counts > 0] ** 2 / wanted[counts > 0]).sum() < 18.5  # chi-square, 4 degrees of freedom, p = 0.001
@@ -251,8 +256,8 @@ def test_rows_are_reached_without_counting_references():
 
     @numba.njit(nogil=True)
     def move(lanes, rows, words, buffer):
-        blocks.gather(lanes, rows, words, buffer)
-        blocks.scatter(lanes, rows, words, buffer, 0, 2)
+        gather(lanes, rows, words, buffer)
+        scatter(lanes, rows, words, buffer, 0, 2)
 
     rows, words = np.ones((6, 20), np.float32), np.array([4, 1, 4], np.int32)
     buffer = np.zeros(3 * 32, np.float32)

@@ -1,4 +1,4 @@
-"""word2vec's subwords: fastText's hash, the kernels against NumPy and autograd, vectors of words never seen."""
+"""word2vec's subwords: the kernels against NumPy and autograd, vectors of words never seen."""
 
 import json
 from types import SimpleNamespace
@@ -10,7 +10,8 @@ import torch
 from stemma.cli.main import main
 from stemma.errors import DataError
 from stemma.kernels import word2vec_pairs as kernels
-from stemma.kernels import word2vec_subwords as grams
+from stemma.kernels.character_ngrams import hashed_ngrams
+from stemma.kernels.draws import draw_word, mix
 from stemma.lineage.word2vec import Config, Word2Vec
 from stemma.objectives.batch import seed_for
 from stemma.runs.run import Run
@@ -38,30 +39,6 @@ def chunk(length=120, seed=0):
     return {"words": draw.integers(3, V, length).astype(np.int32), "starts": np.array([0, *borders, length])}
 
 
-def fnv(text: bytes) -> int:
-    """fastText's hash as its paper's code has it: 32-bit FNV-1a over sign-extended bytes."""
-    h = 2166136261
-    for byte in text:
-        h = ((h ^ (byte | 0xFFFFFF00 if byte > 127 else byte)) * 16777619) & 0xFFFFFFFF
-    return h
-
-
-def spelled(word: str, shortest: int, longest: int) -> list[str]:
-    text = f"<{word}>"
-    found = [text[i : i + n] for i in range(len(text)) for n in range(shortest, longest + 1) if i + n <= len(text)]
-    return [gram for gram in found if gram not in ("<", ">")]
-
-
-@pytest.mark.parametrize("lengths", [(3, 6), (1, 4), (2, 2), (9, 12)])
-def test_ngrams_and_their_hashes_are_fasttexts(lengths):
-    starts, hashes = grams.ngram_rows(WORDS[3:], *lengths, 2_000_000)
-    for n, word in enumerate(WORDS[3:]):
-        wanted = [fnv(gram.encode()) % 2_000_000 for gram in spelled(word, *lengths)]
-        assert hashes[starts[n] : starts[n + 1]].tolist() == wanted
-    golden = grams.ngram_rows(["the", "水手"], 3, 6, 2_000_000)[1].tolist()  # gensim 4.4's ft_ngram_hashes
-    assert golden == [1151151, 409726, 1648960, 861980, 60934, 816280, 124187, 357951, 1909189]
-
-
 def reference(net, batch, rate, seed):
     """The whole chunk in float64, pair by pair as fastText does it, with the kernels' own draws."""
     table, output = (p.detach().numpy().astype(np.float64) for p in (net.subwords, net.output))
@@ -74,7 +51,7 @@ def reference(net, batch, rate, seed):
         for group, target in asks:
             used = np.concatenate([rows[starts[words[j]] : starts[words[j] + 1]] for j in group])
             x, error = table[used].mean(0), np.zeros(D)
-            draws = [kernels.draw_word(np.uint64(kernels.mix(np.uint64(first + count * K + k))), *net._alias()) for k in range(K)]
+            draws = [draw_word(np.uint64(mix(np.uint64(first + count * K + k))), *net._alias()) for k in range(K)]
             for label, word in [(1, target)] + [(0, n) for n in draws if n != target]:
                 probability = 1 / (1 + np.exp(-x @ output[word]))
                 loss -= np.log(probability if label else 1 - probability)
@@ -103,7 +80,7 @@ def test_the_kernels_descend_what_autograd_sees(architecture):
         net, rate, seed = network(architecture, kernel=kernel), 1e-3, 11
         before = {name: table.detach().clone() for name, table in net.named_parameters()}
         first = seed_for(seed, "negatives")
-        drawn = [kernels.draw_word(np.uint64(kernels.mix(np.uint64(first + k))), *net._alias()) for k in range(2 * K)]
+        drawn = [draw_word(np.uint64(mix(np.uint64(first + k))), *net._alias()) for k in range(2 * K)]
         inputs, targets = ([[7], [4]], [4, 7]) if architecture == "skipgram" else ([[4], [7]], [7, 4])
         loss = net.loss({"inputs": torch.tensor(inputs), "targets": torch.tensor(targets), "negatives": torch.tensor(drawn).view(2, -1)})
         loss.mean.backward()
@@ -143,7 +120,7 @@ def test_vectors_are_composed_of_what_was_learnt():
         wanted = net.subwords.detach()[own].mean(0) if len(own) else torch.zeros(D)
         assert torch.allclose(vectors[word], wanted, atol=1e-6) and (word >= 3) == bool(len(own))
     assert torch.equal(net.encode({"ids": torch.tensor([[4]])})[0][0, 0], vectors[4])
-    rows = [V + fnv(gram.encode()) % BUCKETS for gram in spelled("sailo", 3, 6)]
+    rows = V + hashed_ngrams([b"sailo"], 3, 6, BUCKETS)[1]
     assert np.allclose(net.compose("sailo"), net.subwords.detach()[rows].mean(0))
 
 

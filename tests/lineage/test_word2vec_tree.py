@@ -8,6 +8,7 @@ import torch
 
 from stemma.errors import UsageError
 from stemma.kernels import word2vec_pairs as kernels
+from stemma.kernels.draws import draw_word, mix
 from stemma.lineage.word2vec import Config, Word2Vec
 from stemma.objectives.batch import seed_for
 from stemma.runs.neighbours import neighbours, unit_rows
@@ -75,7 +76,7 @@ def test_the_kernels_descend_what_autograd_sees(architecture, output):
         net, rate, seed = network(architecture, output, kernel=kernel), 1e-3, 11
         before = {name: table.detach().clone() for name, table in net.named_parameters()}
         first = seed_for(seed, "negatives")
-        drawn = [kernels.draw_word(np.uint64(kernels.mix(np.uint64(first + k))), *net._alias()) for k in range(2 * K)]
+        drawn = [draw_word(np.uint64(mix(np.uint64(first + k))), *net._alias()) for k in range(2 * K)]
         asked = {"inputs": torch.tensor([[4], [7]]), "targets": torch.tensor([7, 4]), "negatives": torch.tensor(drawn).view(2, -1)}
         loss = net.loss(asked)
         loss.mean.backward()

@@ -45,7 +45,6 @@ def test_an_epoch_is_every_sentence_once_without_its_unknown_words(text, batch_t
     found = [s for step in range(steps) for rank in range(ranks) for s in sentences_in(windows.batch(epoch * steps + step, rank, ranks))]
     wanted = [[t for t in s if t > 2] for s in text]
     assert sorted(s for s in found if s) == sorted(s for s in wanted if s)
-    assert sum(windows.tokens(epoch * steps + step) for step in range(steps)) == sum(map(len, text))
 
 
 def test_a_sentence_longer_than_a_step_stays_whole():

@@ -79,8 +79,8 @@ def test_any_text_in_hardly_any_memory(lengths, seed, order, method, pruned, unk
 
 
 @pytest.mark.parametrize(("name", "order", "prune"), GOLDEN, ids=str)
-def test_golden_corpora_in_little_memory(shared_data, name, order, prune):
-    path = shared_data / "fixtures" / "kenlm" / name
+def test_golden_corpora_in_little_memory(kenlm_models, name, order, prune):
+    path = kenlm_models / name
     text = (lzma.decompress(path.read_bytes()) if name.endswith(".xz") else path.read_bytes()).decode("utf-8")
     ids: dict[str, int] = {"<unk>": 0, "<s>": 1, "</s>": 2}
     sentences = [[ids.setdefault(word, len(ids)) for word in line.split()] for line in text.splitlines()]

@@ -1,6 +1,5 @@
-"""The loop: schedules, budgets, accumulation, ranks, and what happens when a loss is not finite."""
+"""The loop: budgets, accumulation, ranks, and what happens when a loss is not finite."""
 
-import math
 import os
 import signal
 import subprocess
@@ -14,7 +13,6 @@ from stemma.checkpoint import RunFolder, map_tensors
 from stemma.errors import Interrupted, RunError, UsageError
 from stemma.training.pretrain import pretrain
 from stemma.training.request import Request
-from stemma.training.schedules import rate_at
 from stemma.training.settings import Fact
 
 SENTENCES = [
@@ -48,16 +46,6 @@ def gpt(corpus: Path, out: Path, *settings: str, **options) -> RunFolder:
 
 def weights(path: Path) -> dict[str, np.ndarray]:
     return map_tensors(path / "model.safetensors")
-
-
-def test_rates_climb_and_fall() -> None:
-    rates = [rate_at(step, 100, 1.0, "linear", 10) for step in range(100)]
-    assert rates[0] == 0.1 and rates[9] == 1.0 and rates[10] == 1.0
-    assert rates[55] == pytest.approx(0.5) and rates[99] == pytest.approx(1 / 90)
-    assert rate_at(55, 100, 1.0, "cosine", 10) == pytest.approx(0.5)
-    assert rate_at(32, 100, 2.0, "cosine", 10) == pytest.approx(1 + math.cos(math.pi * 22 / 90))
-    assert rate_at(99, 100, 1.0, "linear", 0, floor=0.5) == pytest.approx(0.505)
-    assert rate_at(99, 100, 3.0, "constant", 0) == 3.0
 
 
 def test_budgets_exclude_each_other_and_override_the_preset(corpus: Path, tmp_path: Path) -> None:

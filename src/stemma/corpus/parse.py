@@ -67,15 +67,17 @@ class _Parser:
         self.block, self.config, self.parsed = block, config, parsed
         self.ledger, self.rejected = parsed.ledger, parsed.ledger.rejected
         self.border = border(config, block.format)
-        self.lines: list[str] = []
-        self.closed = True  # the last line has its line end
+        self.lines: list[str] = []  # as they stand
+        self.trimmed: list[str] = []  # without the white space around them
+        self.blanks: list[int] = []  # which of them are blank
 
     def run(self) -> None:
         self._find_faults()
         self.lines = self._clean_lines(self.block.text)
-        self.closed = len(self.lines) > 1 and not self.lines[-1]
-        if self.closed:
+        closed = len(self.lines) > 1 and not self.lines[-1]  # the last line has its line end
+        if closed:
             self.lines.pop()
+        self._trim(closed)
         if self.block.format == "jsonl":
             self._records()
         elif self.block.format == "wrapped":
@@ -84,39 +86,29 @@ class _Parser:
             self._sentences(split=self.block.format == "text")
 
     def _sentences(self, split: bool) -> None:
-        if not split and self.block.begins and self.block.ends and self.border != "line" and self._whole_lines():
-            return
+        if not split and self.block.begins and self.block.ends and self.border != "line":
+            self._whole_lines()
+        else:
+            self._line_by_line(split)
+
+    def _line_by_line(self, split: bool) -> None:
         final = self.block.line + len(self.lines) - 1
-        for number, line, blank in self._trimmed():
+        for number, line, blank in self._numbered():
             if line:
                 self._add(number, sentences(line) if split else [line], len(line))
             whole = self.block.ends or number < final
             if (blank and self.border == "blank") or (whole and self.border == "line"):
                 self._end_document(number)
 
-    def _whole_lines(self) -> bool:
-        """As `_sentences` for lines that are sentences, whole paragraphs of them at once; False where one is too long."""
-        raw, lines, first = self.lines, [line.strip() for line in self.lines], self.block.line
-        sizes = [len(line) for line in lines]
-        if max(sizes) > self.config.max_sentence:
-            return False
-        blanks = [index for index, size in enumerate(sizes) if not size]
-        begin = 0
-        for end in (*blanks, len(lines)):
-            if end > begin:
-                segment = self.parsed.segments[-1]
-                segment.line = segment.line if segment.sentences else first + begin
-                segment.sentences += lines[begin:end]
-            if end < len(lines) and self.border == "blank":
+    def _whole_lines(self) -> None:
+        """As `_line_by_line` for lines that are sentences, whole paragraphs of them at once."""
+        begin, first = 0, self.block.line
+        for end in (*self.blanks, len(self.trimmed)):
+            if lines := self.trimmed[begin:end]:
+                self._add(first + begin, lines, sum(map(len, lines)))
+            if end < len(self.trimmed) and self.border == "blank":
                 self._end_document(first + end)
             begin = end + 1
-        used, empty = sum(sizes), sum(len(raw[index]) for index in blanks)
-        line_ends = len(lines) - 1 + self.closed
-        blank_ends = len(blanks) - (not self.closed and not lines[-1])
-        self.ledger.characters_used += used
-        trimmed = sum(map(len, raw)) - used - empty
-        self.rejected.update({TRIMMED: trimmed, BLANK: empty + blank_ends, LINE_ENDS: line_ends - blank_ends, BETWEEN: 0})
-        return True
 
     def _end_document(self, number: int) -> None:
         segments = self.parsed.segments
@@ -128,7 +120,7 @@ class _Parser:
         paragraph: list[str] = []
         first, indented = self.block.line, False
         width = full_width(self.lines)
-        for number, line, blank in self._trimmed():
+        for number, line, blank in self._numbered():
             was_indented, indented = indented, self.lines[number - self.block.line][:1].isspace()
             short = paragraph and len(paragraph[-1]) + first_word(line) < 0.8 * width and not paragraph[-1].endswith("-")
             if paragraph and (blank or short or (indented and not was_indented)):
@@ -154,7 +146,7 @@ class _Parser:
         self._add(number, sentences(text), len(text))
 
     def _records(self) -> None:
-        for number, line, _ in self._trimmed():
+        for number, line, _ in self._numbered():
             if not line:
                 continue
             try:
@@ -203,16 +195,21 @@ class _Parser:
             text = text.replace("\r\n", "\n").replace("\r", "\n")
         return text.split("\n")
 
-    def _trimmed(self) -> Iterator[tuple[int, str, bool]]:
-        """(number, line, blank) for each line; its surrounding white space and its line end go to the ledger."""
-        block, rejected, last = self.block, self.rejected, len(self.lines) - 1
-        for index, raw in enumerate(self.lines):
-            line = raw.strip()
-            part = (index == 0 and not block.begins) or (index == last and not block.ends)
-            blank = not line and not part
-            rejected[BLANK if blank else TRIMMED] += len(raw) - len(line)
-            rejected[BLANK if blank else LINE_ENDS] += index < last or self.closed
-            yield block.line + index, line, blank
+    def _trim(self, closed: bool) -> None:
+        """Takes the white space around each line off: it goes to the ledger with the line ends. A part of a line is never blank."""
+        self.trimmed, last = [line.strip() for line in self.lines], len(self.lines) - 1
+        parts = {index for index, whole in ((0, self.block.begins), (last, self.block.ends)) if not whole}
+        self.blanks = [index for index, line in enumerate(self.trimmed) if not line and index not in parts]
+        white = sum(map(len, self.lines)) - sum(map(len, self.trimmed))
+        blank = sum(len(self.lines[index]) for index in self.blanks)
+        blank_ends = len(self.blanks) - (not closed and last in self.blanks[-1:])
+        self.rejected.update({TRIMMED: white - blank, BLANK: blank + blank_ends, LINE_ENDS: last + closed - blank_ends})
+
+    def _numbered(self) -> Iterator[tuple[int, str, bool]]:
+        """(number, trimmed line, blank) for each line."""
+        blanks = set(self.blanks)
+        for index, line in enumerate(self.trimmed):
+            yield self.block.line + index, line, index in blanks
 
     def _find_faults(self) -> None:
         """Reports each line's first byte that is not in the encoding."""

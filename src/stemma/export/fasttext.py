@@ -11,11 +11,11 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from numba import njit
 
 from stemma.errors import DataError
 from stemma.export.streams import REMAKE
 from stemma.export.vectors_in import Chunk, place
+from stemma.kernels.character_ngrams import average_rows, hashed_ngrams
 
 MAGIC = (793712314).to_bytes(4, "little")
 VERSIONS = (11, 12)
@@ -27,8 +27,6 @@ ENTRY = struct.Struct("<qb")  # after a word: its count, and its kind
 WORD = 0  # the kind that is no label
 SENTENCE_END = b"</s>"  # has no n-grams
 WORDS_AT_ONCE = 1 << 14
-OFFSET, PRIME = np.uint32(2166136261), np.uint32(16777619)  # FNV-1a
-BEGIN, END = ord("<"), ord(">")
 
 
 @dataclass(frozen=True)
@@ -47,11 +45,11 @@ class FastText:
         """All words with their vectors, in the file's order."""
         for first in range(0, len(self.words), WORDS_AT_ONCE):
             words = self.words[first : first + WORDS_AT_ONCE]
-            borders = np.concatenate([[0], np.cumsum([len(word) for word in words])]).astype(np.int64)
             vectors = np.array(self.rows[first : first + len(words)])
-            text = np.frombuffer(b"".join(words), np.uint8)
-            alone = np.array([word == SENTENCE_END for word in words])
-            average_subwords(text, borders, alone, self.minn, self.maxn, self.buckets, self.rows[len(self.words) :], vectors)
+            if self.buckets:
+                average_rows(*hashed_ngrams(words, self.minn, self.maxn, self.buckets), self.rows[len(self.words) :], vectors)
+                alone = [row for row, word in enumerate(words) if word == SENTENCE_END]
+                vectors[alone] = self.rows[first : first + len(words)][alone]
             yield Chunk(words, vectors, partial(place, f"{self.name}, word", first + 1))
 
 
@@ -112,44 +110,3 @@ class _Fields:
     def _has(self, size: int) -> None:
         if size > len(self.data):
             raise DataError(f"{self.name} ends within its dictionary", "a whole fastText model", REMAKE)
-
-
-@njit(cache=True, nogil=True)
-def average_subwords(text, borders, alone, minn, maxn, buckets, ngram_rows, vectors):
-    """Turns each word's own row in `vectors` (W D) into the mean with the rows of its n-grams of minn..maxn characters.
-
-    The word is `text[borders[w] : borders[w + 1]]`; those flagged `alone` have no n-grams. `ngram_rows` is (buckets, D).
-    """
-    framed = np.empty(2 + np.max(np.diff(borders)) if len(borders) > 1 else 2, np.uint8)
-    for w in range(len(vectors)):
-        if alone[w] or buckets == 0:
-            continue
-        size = borders[w + 1] - borders[w] + 2
-        framed[0], framed[size - 1] = BEGIN, END
-        framed[1 : size - 1] = text[borders[w] : borders[w + 1]]
-        count = 1
-        for begin in range(size):
-            if framed[begin] & 0xC0 == 0x80:  # within a character
-                continue
-            place, n, hashed = begin, 1, OFFSET
-            while place < size and n <= maxn:
-                hashed = _mixed(hashed, framed[place])
-                place += 1
-                while place < size and framed[place] & 0xC0 == 0x80:
-                    hashed = _mixed(hashed, framed[place])
-                    place += 1
-                if n >= minn and not (n == 1 and (begin == 0 or place == size)):
-                    row = np.int64(hashed) % buckets
-                    for d in range(vectors.shape[1]):
-                        vectors[w, d] += ngram_rows[row, d]
-                    count += 1
-                n += 1
-        for d in range(vectors.shape[1]):
-            vectors[w, d] /= np.float32(count)
-
-
-@njit(cache=True, nogil=True)
-def _mixed(hashed, byte):
-    """FNV-1a's step, the byte taken as signed and widened to 32 bits, as fastText does: it matters beyond ASCII."""
-    signed = np.uint32(byte) | (np.uint32(0xFFFFFF00) if byte >= 0x80 else np.uint32(0))
-    return np.uint32((hashed ^ signed) * PRIME)

@@ -6,8 +6,8 @@
 import math
 
 import numpy as np
-from numba import njit
 
+from stemma.kernels.compiling import compiled
 from stemma.kernels.decimals import get_number, put_number
 
 TAB, NEWLINE, RETURN, SPACE = 9, 10, 13, 32
@@ -15,7 +15,7 @@ OFFSET, PRIME = np.uint64(0xCBF29CE484222325), np.uint64(0x100000001B3)  # FNV-1
 NEVER = np.float32(-99)  # how the logarithm of 0 is written, as is the custom
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def put_lines(words, log10_probs, log10_backoffs, spelling, borders, out):
     """Writes the n-grams `words` (n-grams, n), one a line, into `out`; gives how many bytes that took.
 
@@ -38,7 +38,7 @@ def put_lines(words, log10_probs, log10_backoffs, spelling, borders, out):
     return at
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def seats_of(spelling, borders):
     """A hash table of the words, which must differ: their places plus one, 0 where a slot is free."""
     size = 8
@@ -54,7 +54,7 @@ def seats_of(spelling, borders):
     return slots
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _seat(text, begin, end, hashed, slots, spelling, borders):
     """The slot of the word text[begin:end], or the free one where it belongs."""
     mask = np.uint64(len(slots) - 1)
@@ -71,7 +71,7 @@ def _seat(text, begin, end, hashed, slots, spelling, borders):
     return slot
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def get_ngrams(text, at, slots, spelling, borders, ids, words, log10_probs, log10_backoffs):
     """Reads lines of `text` from `at` on: the `ids` of the words of each n-gram (n-grams, n), its probability and its back-off.
 
@@ -104,7 +104,7 @@ def get_ngrams(text, at, slots, spelling, borders, ids, words, log10_probs, log1
     return count, at
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _word_at(text, at):
     """The place of the next byte on the line that is no blank."""
     while at < len(text) and (text[at] == SPACE or text[at] == TAB or text[at] == RETURN):
@@ -112,7 +112,7 @@ def _word_at(text, at):
     return at
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _field(text, at):
     """The next field of the line, up to a blank or another control character, and its hash; an empty one at the line's end."""
     begin = at = _word_at(text, at)

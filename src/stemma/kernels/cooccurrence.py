@@ -10,18 +10,17 @@ written: round after round, tile after tile. The second block is (round - first 
 N tokens, V words by rank (0 is the most frequent), C words of the corner.
 """
 
-import numba
 import numpy as np
+
+from stemma.kernels.compiling import compiled
 
 PLACE_BITS = 16  # of a word's place in its block: blocks have at most 65,536 words
 BLOCK_BITS = 12  # of a block, and of a round: at most 4,096
 DISTANCE_BITS = 5  # beside the key, while pairs wait to be sorted
 ROUND_SHIFT = BLOCK_BITS + 2 * PLACE_BITS  # of a key: what is left is its round
 
-_OPTIONS = {"cache": True, "nogil": True, "error_model": "numpy"}
 
-
-@numba.njit(**_OPTIONS)
+@compiled(error_model="numpy")
 def ranks_of(ids, starts, rank_of_id, ranks, borders, filled):
     """The ranks of the words among `ids`, specials (rank -1) left out, and the sentence borders among them.
 
@@ -38,7 +37,7 @@ def ranks_of(ids, starts, rank_of_id, ranks, borders, filled):
     return filled
 
 
-@numba.njit(inline="always")
+@compiled(inline="always")
 def key_of(first, second, blocks, symmetric):
     """The key of two ranks; a symmetric pair is put so that the smaller (block, place) comes first."""
     a, b = np.uint64(first % blocks), np.uint64(second % blocks)
@@ -52,7 +51,7 @@ def key_of(first, second, blocks, symmetric):
     return (((key << np.uint64(PLACE_BITS)) | m) << np.uint64(PLACE_BITS)) | n
 
 
-@numba.njit(**_OPTIONS)
+@compiled(error_model="numpy")
 def count_pairs(ranks, borders, known, shares, blocks, symmetric, corner, table, waiting, filled, paired):
     """Adds the pairs of the sentences `borders` to the corner's `table`, and those outside it to `waiting`.
 
@@ -84,7 +83,7 @@ def count_pairs(ranks, borders, known, shares, blocks, symmetric, corner, table,
     return filled
 
 
-@numba.njit(**_OPTIONS)
+@compiled(error_model="numpy")
 def sum_equal(waiting, shares, sums):
     """Sums the sorted pairs of `waiting`: their keys are left at its start, their weights in `sums`; gives how many differ."""
     last, filled = np.uint64(0), 0
@@ -99,7 +98,7 @@ def sum_equal(waiting, shares, sums):
     return filled
 
 
-@numba.njit(**_OPTIONS)
+@compiled(error_model="numpy")
 def corner_pairs(turn, first_block, last_block, table, corner, blocks, symmetric, keys, sums):
     """The pairs of the corner in round `turn` whose first block is `first_block` up to `last_block`, sorted by key.
 
@@ -123,7 +122,7 @@ def corner_pairs(turn, first_block, last_block, table, corner, blocks, symmetric
     return filled
 
 
-@numba.njit(**_OPTIONS)
+@compiled(error_model="numpy")
 def merge_sums(keys_a, sums_a, keys_b, sums_b, keys, sums):
     """Two sorted lists of pairs as one, the weights of equal keys added; gives its length."""
     a, b, filled = 0, 0, 0

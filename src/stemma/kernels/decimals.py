@@ -7,7 +7,8 @@ that Python's own `float` gives; what is not plain digits, or too near the middl
 import math
 
 import numpy as np
-from numba import njit
+
+from stemma.kernels.compiling import compiled
 
 BLANK, PLUS, MINUS, POINT, ZERO, NINE, UPPER_E, LOWER_E = 32, 43, 45, 46, 48, 57, 69, 101  # BLANK: or any control character
 NUMBER = 40  # bytes that one number takes at most
@@ -19,7 +20,7 @@ PLAIN = np.int64(1) << np.int64(53)  # integers up to this are exact in float64
 SLACK = 2.0**-50  # more than the relative error of an inexact reading
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def put_number(value, out, at):
     """Writes a finite float32 in its shortest decimal form. Gives the next place."""
     if value < 0:
@@ -33,7 +34,7 @@ def put_number(value, out, at):
     return _put_digits(np.uint64(np.rint(size * TENS[decimals])), decimals, out, at)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _decimals(size, single):
     """The fewest decimals, one at least, that give `single` back: sought from seven significant digits on, down or up."""
     decimals, leading = 7, size
@@ -46,13 +47,13 @@ def _decimals(size, single):
     return decimals
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _gives(single, size, decimals):
     scale = TENS[decimals]
     return np.float32(np.rint(size * scale) / scale) == single
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _put_digits(whole, decimals, out, at):
     """Writes `whole` / 10**`decimals`, `whole` a uint64, with one digit before the point at least."""
     count = decimals + 1
@@ -71,7 +72,7 @@ def _put_digits(whole, decimals, out, at):
     return last
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _put_scientific(size, out, at):
     exponent = math.floor(math.log10(size))
     whole = np.uint64(np.rint(size * 10.0 ** (8 - exponent)))
@@ -87,7 +88,7 @@ def _put_scientific(size, out, at):
     return at + 4
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def get_number(text, at, end):
     """The number that begins at text[at] and ends at a blank or at `end`: its value, the place behind it, and True.
 
@@ -126,7 +127,7 @@ def get_number(text, at, end):
     return (-size if negative else size), at, True
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _get_exponent(text, at, end):
     """The exponent that begins at text[at] and the place behind it; where there is none, 0 and a place that is no blank."""
     if text[at] != LOWER_E and text[at] != UPPER_E:

@@ -15,30 +15,17 @@ between them and the result does not depend on how.
 V vocabulary, D width, P pairs, G tiles.
 """
 
-from collections.abc import Callable
-
-import numba
 import numpy as np
 
+from stemma.kernels.compiling import compiled, inlined
+
 LANES = 16  # rows are padded to multiples of this many float32: one AVX-512 register
-
-
-def compiled(**options: bool) -> Callable:
-    """Compile to native code, kept on disk where Numba finds a writable place."""
-
-    def decorate(function: Callable) -> Callable:
-        try:
-            return numba.njit(cache=True, nogil=True, error_model="numpy", **options)(function)
-        except RuntimeError:  # "no locator available": read-only install and no cache folder
-            return numba.njit(nogil=True, error_model="numpy", **options)(function)
-
-    return decorate
 
 
 # --- exact ---------------------------------------------------------------------------------------
 
 
-@compiled()
+@compiled(error_model="numpy")
 def exact(weights, sums, entries, order, rates):
     """Visits the entries `order` of X one after the other, as glove.c with one thread; gives their summed cost.
 
@@ -86,11 +73,6 @@ def exact(weights, sums, entries, order, rates):
 # over d become whole registers. Places are unsigned, as a sign would keep those loops scalar.
 
 
-def inlined(function: Callable) -> Callable:
-    """Compile into its callers, so that loops over d see the width as a constant."""
-    return numba.njit(forceinline=True, nogil=True, fastmath=True, error_model="numpy")(function)
-
-
 @inlined
 def score(lanes, w, c):
     """The score w·c + biases of one pair of rows."""
@@ -133,7 +115,7 @@ def update(lanes, w, c, step, eta, bias_eta, clip):
     c[s] = s_c + u * u
 
 
-@compiled(fastmath=True)
+@compiled(fastmath=True, error_model="numpy")
 def descend_tiles(lanes, table, ids, places, tiles, pairs, both, rates, told, me, threads):
     """Visits thread `me`'s share of the tiles of a round, in place; `told` (G 2) gets each tile's summed cost and entries.
 

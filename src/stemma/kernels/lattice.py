@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 
-import numba
 import numpy as np
+
+from stemma.kernels.compiling import compiled
 
 UNKNOWN = 10.0  # nats below the worst piece: what a character without a piece costs (SentencePiece's constant)
 
@@ -34,14 +35,14 @@ def replacement_cost(edges: Edges, place: np.ndarray, length: np.ndarray, score:
     return _cost(edges.start, edges.length, edges.piece, place, length, score, score.min() - UNKNOWN)
 
 
-@numba.njit(cache=True)
+@compiled
 def _log_add(a, b):
     if a < b:
         a, b = b, a
     return a if b == -np.inf else a + np.log1p(np.exp(b - a))
 
 
-@numba.njit(cache=True)
+@compiled
 def _expected(start, length, piece, places, counts, score, unknown):
     expected = np.zeros(len(score))
     longest = np.max(np.diff(places))
@@ -72,7 +73,7 @@ def _expected(start, length, piece, places, counts, score, unknown):
     return expected
 
 
-@numba.njit(cache=True)
+@compiled
 def _cost(start, length, piece, place, sizes, score, unknown):
     cost = np.empty(len(place))
     best = np.empty(256)

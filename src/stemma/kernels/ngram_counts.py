@@ -7,8 +7,8 @@ one list of the highest order holds the counts of all lower ones. Axes: E events
 """
 
 import numpy as np
-from numba import njit
 
+from stemma.kernels.compiling import compiled
 from stemma.kernels.fetching import prefetch
 from stemma.kernels.numbers import ABSENT, END, START
 
@@ -16,7 +16,7 @@ LOW = 0xFFFFFFFF  # the low half of a count
 NEAR, FAR = np.uintp(16), np.uintp(64)  # events ahead of the present one for which memory is asked
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def first_appearances(ids, absent_from, words, next_word):
     """Gives each token of `ids` that has no word yet (`words[id] == absent_from`) the next free one."""
     for i in range(len(ids)):
@@ -27,7 +27,7 @@ def first_appearances(ids, absent_from, words, next_word):
     return next_word
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def event_stream(ids, starts, words, stream, filled):
     """Puts the words of the sentences that `starts` borders into `stream` from place `filled` on, each sentence closed by END.
 
@@ -48,7 +48,7 @@ def event_stream(ids, starts, words, stream, filled):
     return filled, skipped
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def sort_events(stream, order, vocabulary):
     """The positions of `stream` in suffix order of the n-grams that end there.
 
@@ -80,12 +80,12 @@ def sort_events(stream, order, vocabulary):
     return positions
 
 
-@njit(cache=True, nogil=True, inline="always")
+@compiled(inline="always")
 def _in_ring(i, events):
     return np.uintp(0) if i == events else i
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def add_count(row, order, count):
     """Adds to the count that stands behind the n-gram's words."""
     total = count + row[order]
@@ -94,14 +94,14 @@ def add_count(row, order, count):
         row[order + 1] += np.uint32(total >> 32)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def count_of(row, order):
     """How often the n-gram occurred."""
     count = np.int64(row[order])
     return count | np.int64(row[order + 1]) << 32 if len(row) > order + 1 else count
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def gather_rows(stream, positions, begin, order, rows):
     """Writes the distinct n-grams that end at the sorted positions from `begin` on into `rows`, while there is room.
 
@@ -134,7 +134,7 @@ def gather_rows(stream, positions, begin, order, rows):
     return filled, len(positions)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def precedes(a, b, order):
     """-1, 0 or 1: the n-gram `a` stands before `b`, is the same, or stands after it."""
     for n in range(order):
@@ -143,7 +143,7 @@ def precedes(a, b, order):
     return 0
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def sift(heap, size, place, blocks, at, order):
     """Moves the run at `place` of a binary heap down to where it belongs: the run with the first n-gram is on top."""
     run = heap[place]
@@ -158,7 +158,7 @@ def sift(heap, size, place, blocks, at, order):
     heap[place] = run
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def merge_rows(blocks, at, stop, order, rows, filled):
     """Merges sorted runs into `rows`, adding the counts of equal n-grams, until a block is used up or the rows are full.
 

@@ -12,57 +12,81 @@ Axes: R rows of the highest order, S n-grams of one order, B buckets.
 """
 
 import math
+from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
+from stemma.kernels.compiling import compiled
 from stemma.kernels.ngram_counts import count_of
 from stemma.kernels.numbers import END, START, UNKNOWN
 
 NEW, DROPPED, WORD = np.uint32(1 << 31), np.uint32(1 << 30), np.uint32((1 << 30) - 1)
 KEPT, ENDS = np.uint8(1), np.uint8(2)
 DIGIT, DIGITS = np.uint64(11), 1 << 11  # bits that one pass of a sort looks at
-
-
 OPEN = np.dtype([("raw", "<i8"), ("adjusted", "<i8"), ("first", "<u4"), ("known", "?"), ("fresh", "?")])  # an n-gram being read
 
 
-@njit(cache=True, nogil=True, inline="always")  # a call with so many arrays would cost more than its work
-def put(n, opened, thresholds, listed, filled, sizes, kept, statistics, firsts):
+class Rules(NamedTuple):
+    """What becomes of the counts of an n-gram model up to `order` words."""
+
+    order: int
+    continued: bool  # lower orders count the different words to the left
+    drops_unknown: bool  # n-grams with an unknown word are dropped
+    thresholds: np.ndarray  # (order + 1) the highest raw count of each order that is dropped
+
+
+class Lists(NamedTuple):
+    """The n-grams of each order, listed in suffix order as rows of the highest order go by; `order` + 1 of each thing."""
+
+    opened: np.ndarray  # of OPEN: the n-gram that is not listed yet; none if its raw count is 0
+    entries: np.ndarray  # (order + 1, block) first word and adjusted count of what is listed
+    filled: np.ndarray  # entries in use
+    sizes: np.ndarray  # n-grams
+    kept: np.ndarray  # n-grams that are not dropped
+    statistics: np.ndarray  # (order + 1, counts) n-grams by adjusted count
+    firsts: np.ndarray  # (order + 1, V) n-grams by first word
+
+
+class Words(NamedTuple):
+    """What the rows say of single words."""
+
+    raw: np.ndarray  # (V) how often each occurred
+    contexts: np.ndarray  # (V) different words to its left
+
+
+@compiled(inline="always")  # a call with so many arrays would cost more than its work
+def put(n, thresholds, lists):
     """Lists the n-gram of order n that is open: no more rows with this ending will come."""
-    gram = opened[n]
-    entry = listed[n, filled[n]]
-    filled[n] += 1
+    gram = lists.opened[n]
+    entry = lists.entries[n, lists.filled[n]]
+    lists.filled[n] += 1
     entry.first, entry.count = gram.first, gram.adjusted
     if gram.raw <= thresholds[n] or not gram.known:
         entry.first |= DROPPED
     else:
-        kept[n] += 1
-    sizes[n] += 1
-    statistics[n, min(gram.adjusted, statistics.shape[1] - 1)] += 1
-    firsts[n, gram.first & WORD] += 1
+        lists.kept[n] += 1
+    lists.sizes[n] += 1
+    lists.statistics[n, min(gram.adjusted, lists.statistics.shape[1] - 1)] += 1
+    lists.firsts[n, gram.first & WORD] += 1
 
 
-@njit(cache=True, nogil=True)
-def adjust(
-    rows, before, order, continued, drops_unknown, raw, contexts, opened, thresholds, listed, filled, sizes, kept, statistics, firsts
-):
+@compiled
+def adjust(rows, before, rules, words, lists):
     """Reads rows of the highest order and lists the n-grams of the orders 2 to `order`, each when its last row has gone by.
 
     The adjusted count is the raw one at the highest order, for n-grams that start with <s>, or unless `continued`; else
-    the number of different words to the left. Dropped are n-grams whose raw count is at most the order's threshold, and
-    if `drops_unknown` those with an unknown word. NEW marks the first n-gram with its tail. `raw` and `contexts` count
-    single words and their left contexts. Between two calls `before` keeps the last row, and `opened` the n-gram of each
-    order that is not listed yet (none if its raw count is 0).
+    the number of different words to the left. NEW marks the first n-gram with its tail. Between two calls `before` keeps the
+    last row.
     """
+    order, opened = rules.order, lists.opened
     for r in range(len(rows)):
         count = count_of(rows[r], order)
         common = 0
         while common < order and rows[r, common] == before[common]:
             common += 1
-        raw[rows[r, 0]] += count
+        words.raw[rows[r, 0]] += count
         if common < 2:
-            contexts[rows[r, 0]] += 1
+            words.contexts[rows[r, 0]] += 1
         unknown = rows[r, 0] == UNKNOWN
         for n in range(2, order + 1):
             gram = opened[n]
@@ -74,11 +98,11 @@ def adjust(
             unknown = unknown or word == UNKNOWN
             if common < n:
                 if gram.raw > 0:
-                    put(n, opened, thresholds, listed, filled, sizes, kept, statistics, firsts)
+                    put(n, rules.thresholds, lists)
                 gram.first = word | NEW if gram.fresh else word
-                gram.raw, gram.adjusted, gram.known, gram.fresh = 0, 0, not (drops_unknown and unknown), False
+                gram.raw, gram.adjusted, gram.known, gram.fresh = 0, 0, not (rules.drops_unknown and unknown), False
             gram.raw += count
-            if n == order or not continued or word == START:
+            if n == order or not rules.continued or word == START:
                 gram.adjusted += count
             elif common <= n:
                 gram.adjusted += 1
@@ -86,7 +110,7 @@ def adjust(
             before[n] = rows[r, n]
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def divide(counts, wanted, most, tails, starts, strides):
     """Divides the records of an order into buckets of about `wanted`, and of at most `most`; gives how many there are.
 
@@ -109,7 +133,7 @@ def divide(counts, wanted, most, tails, starts, strides):
     return buckets
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def meet_tails(listed, done, place, tails, at, starts, strides, tail_of, records, ends):
     """Joins listed n-grams, from `done` on, with their tails: `records` get them bucket by bucket, `ends` where each ends.
 
@@ -145,7 +169,7 @@ def meet_tails(listed, done, place, tails, at, starts, strides, tail_of, records
     return done, place, at
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def sort_records(records):
     """The records by first word, then by tail: a radix sort of their places, a digit a pass."""
     size = len(records)
@@ -183,7 +207,7 @@ def sort_records(records):
     return in_order
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def spread(records, counts, stays, log10_probs, borders):
     """Lays the sorted records out as `smooth` wants them; gives the number of contexts. `stays` may be empty: all do."""
     contexts = 0
@@ -203,7 +227,7 @@ def spread(records, counts, stays, log10_probs, borders):
     return contexts
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def smooth(borders, counts, kept, discounts, added, types, interpolated, probabilities, log10_probs, log10_backoffs):
     """Works out the probabilities of an order's n-grams, context by context, and the back-off of each context.
 
@@ -248,7 +272,7 @@ def smooth(borders, counts, kept, discounts, added, types, interpolated, probabi
             log10_probs[row] = min(math.log10(share), 0.0) if share > 0 else -math.inf
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def write_rows(records, log10_probs, base, row, last_words, suffixes, rows_probs, states):
     """Writes the records that stay to the model, from `row` on, and gives the row after the last.
 
@@ -265,7 +289,7 @@ def write_rows(records, log10_probs, base, row, last_words, suffixes, rows_probs
     return row
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def make_tails(records, probabilities, states, borders, rank, row, context, stride, tails, ends):
     """Makes the tails of the next order from the records, and puts them into buckets of `stride` places; `ends` ends these.
 
@@ -292,14 +316,14 @@ def make_tails(records, probabilities, states, borders, rank, row, context, stri
     return begin
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def in_place(tails, low, sorted_tails):
     """Puts the tails of a bucket, whose places begin with `low`, where they belong."""
     for i in range(len(tails)):
         sorted_tails[tails[i].place - low] = tails[i]
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def link(states, contexts, unseen, row, first, successors, log10_backoffs):
     """Gives the n-grams of an order, in context order, their successors, whose next row is `first`, and their back-offs.
 

@@ -6,12 +6,12 @@ N-grams stand in *context* order: by first word, second, ...; the successors of 
 import math
 
 import numpy as np
-from numba import njit
 
+from stemma.kernels.compiling import compiled
 from stemma.kernels.numbers import ABSENT, BEGIN, END, START, UNKNOWN, WORD_BITS
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def find(last_words, low, high, word):
     """The row from `low` up to `high` whose last word is `word`, or -1. Successors of a context are sorted by word."""
     count = high - low
@@ -22,7 +22,7 @@ def find(last_words, low, high, word):
     return low if count == 1 and last_words[low] == word else -1
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def step(last_words, successors, suffixes, log10_probs, log10_backoffs, order, state, length, word):
     """Scores one word after the context `state` of `length` words: (log10 probability, matched order, next state, its length).
 
@@ -40,7 +40,7 @@ def step(last_words, successors, suffixes, log10_probs, log10_backoffs, order, s
     return score + log10_probs[word], 1, np.int64(word), min(1, order - 1)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def events_of(words, ids, starts, closing, events):
     """Fills `events` with the words of the sentences' tokens, and of their ends if `closing`; BEGIN marks a sentence's first.
 
@@ -57,7 +57,7 @@ def events_of(words, ids, starts, closing, events):
             e += 1
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def score_events(last_words, successors, suffixes, log10_probs, log10_backoffs, order, uniform, events, scores, orders):
     """Scores the events one by one: the plain form of `ngram_scoring`, and the one for additive smoothing.
 

@@ -1,4 +1,4 @@
-"""Scoring many sentences at once: the n-gram model's fast form, held equal to `score_events` of `ngram_kernels`.
+"""Scoring many sentences at once: the n-gram model's fast form, held equal to `score_events` of `ngram_plain`.
 
 Events are scored in blocks, and a block order by order: first all its bigrams are looked up, then the trigrams, and so
 on. An n-gram is sought among the successors of the (n-1)-gram that ends at the event before, and only where the
@@ -11,9 +11,11 @@ outside of them it is searched for. What is likely to go either way is written w
 Indices are unsigned because Numba then leaves out its test for negative ones. Axes: E events, B events of a block, V words.
 """
 
-import numpy as np
-from numba import njit
+from typing import NamedTuple
 
+import numpy as np
+
+from stemma.kernels.compiling import compiled
 from stemma.kernels.fetching import count_below, prefetch
 from stemma.kernels.numbers import BEGIN, START, WORD_BITS
 
@@ -26,9 +28,53 @@ NOWHERE = np.uint32(0xFFFFFFFF)
 ZERO, ONE, TWO = np.uintp(0), np.uintp(1), np.uintp(2)
 
 
-@njit(cache=True, nogil=True)
+class Tables(NamedTuple):
+    """The rows of an n-gram model that scoring reads: see `lineage.ngram`."""
+
+    last_words: np.ndarray
+    successors: np.ndarray
+    log10_probs: np.ndarray
+    log10_backoffs: np.ndarray
+
+
+class Signposts(NamedTuple):
+    """Where to look among the successors of a word: see `put_signposts`."""
+
+    places: np.ndarray  # (V) uint32
+    signs: np.ndarray  # (V, 2) uint32
+    posts: np.ndarray  # uint32
+
+
+class Block(NamedTuple):
+    """The events of a block (B), and what is known of them so far."""
+
+    words: np.ndarray
+    begins: np.ndarray  # True where a sentence begins
+    matched: np.ndarray  # words of the longest n-gram found
+    best: np.ndarray  # its row
+    sums: np.ndarray  # back-offs on the way to it
+
+
+class Sought(NamedTuple):
+    """What is looked up next, side by side (B)."""
+
+    events: np.ndarray  # whose word
+    contexts: np.ndarray  # after which row
+    lows: np.ndarray  # among the rows from here ...
+    highs: np.ndarray  # ... up to here
+    spots: np.ndarray  # in a window from here: about the guess; then the row where the word should stand
+
+
+class Found(NamedTuple):
+    """N-grams found (B + 1), the one that ended the block before first."""
+
+    followers: np.ndarray  # the event after each
+    rows: np.ndarray
+
+
+@compiled
 def put_signposts(last_words, successors, vocabulary):
-    """Where to look among the successors of a word: (places (V), signs (V, 2), posts).
+    """Where to look among the successors of a word.
 
     `places[word]` is the share of all bigrams that end in a smaller word, in 2^-31. The places are cut into equal ranges
     of 2^shift, a word of many successors has a post for each: `posts[first + (place >> shift)]` is the row from which on
@@ -62,22 +108,24 @@ def put_signposts(last_words, successors, vocabulary):
                     posts[post] = row
                     post += 1
             posts[post : first + (1 << (PLACES - shift)) + 1] = successors[word + 1]
-    return places, signs, posts
+    return Signposts(places, signs, posts)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def score_in_blocks(tables, order, signposts, events, scores, orders):
-    """Fills `scores` (E) with log10 probabilities and `orders` (E) with the words in the longest n-gram that matched.
-
-    `tables` are the model's last words, successors, log10 probabilities and log10 back-offs.
-    """
+    """Fills `scores` (E) with log10 probabilities and `orders` (E) with the words in the longest n-gram that matched."""
     words, begins, matched = np.empty(BLOCK, np.uint32), np.empty(BLOCK, np.bool_), np.empty(BLOCK, np.uint8)
-    best, sums = np.empty(BLOCK, np.uintp), np.empty(BLOCK, np.float64)  # the longest match's row; back-offs on the way to it
-    # What is sought: which event's word, after which row, among the rows from low to high, in a window about the guess.
-    at = np.empty(BLOCK, np.uintp), np.empty(BLOCK, np.uintp)
-    among = np.empty(BLOCK, np.uintp), np.empty(BLOCK, np.uintp), np.empty(BLOCK, np.uintp)
-    sought, outside = (*at, *among), np.empty(BLOCK, np.uintp)
-    found = np.empty(BLOCK + 1, np.uintp), np.empty(BLOCK + 1, np.uintp)  # the event that follows, row
+    best, sums = np.empty(BLOCK, np.uintp), np.empty(BLOCK, np.float64)
+    block = Block(words, begins, matched, best, sums)
+    sought = Sought(
+        np.empty(BLOCK, np.uintp),
+        np.empty(BLOCK, np.uintp),
+        np.empty(BLOCK, np.uintp),
+        np.empty(BLOCK, np.uintp),
+        np.empty(BLOCK, np.uintp),
+    )
+    outside = np.empty(BLOCK, np.uintp)
+    found = Found(np.empty(BLOCK + 1, np.uintp), np.empty(BLOCK + 1, np.uintp))
     ending = np.full(order + 1, NOWHERE, np.uint32)  # [n]: the n-gram that ended the block before
     for start in range(0, len(events), BLOCK):
         size = np.uintp(min(BLOCK, len(events) - start))
@@ -85,21 +133,22 @@ def score_in_blocks(tables, order, signposts, events, scores, orders):
             event = events[start + e]
             words[e], begins[e], matched[e] = event & WORD_BITS, event >= BEGIN, 1
             best[e], sums[e] = event & WORD_BITS, 0.0
-        number = _seek_bigrams(tables, signposts, words, begins, size, ending, sought) if order > 1 else ZERO
+        number = _seek_bigrams(tables, signposts, block, size, ending, sought) if order > 1 else ZERO
         for n in range(2, order + 1):
-            _look_up(tables[0], words, number, sought, outside)
-            hits = _take(tables, words, number, sought, n, ending[n], best, matched, sums, found)
+            _look_up(tables.last_words, words, number, sought, outside)
+            hits = _take(tables, block, number, sought, n, ending[n], found)
             if n < order:
-                number = _seek_longer(tables, signposts[0], words, begins, size, hits, found, n, ending, matched, sums, sought)
+                number = _seek_longer(tables, signposts.places, block, size, hits, found, n, ending, sought)
         for e in range(size):
-            scores[start + e], orders[start + e] = sums[e] + tables[2][best[e]], matched[e]
+            scores[start + e], orders[start + e] = sums[e] + tables.log10_probs[best[e]], matched[e]
 
 
-@njit(cache=True, nogil=True)
-def _seek_bigrams(tables, signposts, words, begins, size, ending, sought):
+@compiled
+def _seek_bigrams(tables, signposts, block, size, ending, sought):
     """Lists where every event of the block is to be sought after the word before it; gives how many there are."""
     last_words, _, log10_probs, log10_backoffs = tables
     places, signs, posts = signposts
+    words, begins = block.words, block.begins
     events, contexts, lows, highs, spots = sought
     before = ending[1]
     for e in range(size):
@@ -122,7 +171,7 @@ def _seek_bigrams(tables, signposts, words, begins, size, ending, sought):
     return size
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _look_up(last_words, words, number, sought, outside):
     """Puts in each window's place the row of the first successor that is not smaller than the word sought."""
     events, _, lows, highs, spots = sought
@@ -150,11 +199,12 @@ def _look_up(last_words, words, number, sought, outside):
         spots[k] = low
 
 
-@njit(cache=True, nogil=True)
-def _take(tables, words, number, sought, n, ended, best, matched, sums, found):
+@compiled
+def _take(tables, block, number, sought, n, ended, found):
     """Takes the n-grams that are there; the others back off. Lists in `found` first the n-gram that ended the block
     before, if any, then those of this block; gives how many there are."""
     last_words, successors, log10_probs, log10_backoffs = tables
+    words, _, matched, best, sums = block
     events, contexts, _, highs, spots = sought
     followers, rows = found
     last = np.uintp(len(last_words)) - ONE
@@ -176,10 +226,11 @@ def _take(tables, words, number, sought, n, ended, best, matched, sums, found):
     return hits
 
 
-@njit(cache=True, nogil=True)
-def _seek_longer(tables, places, words, begins, size, hits, found, n, ending, matched, sums, sought):
+@compiled
+def _seek_longer(tables, places, block, size, hits, found, n, ending, sought):
     """Lists where the events after the n-grams found are to be sought; those whose own n-gram was not found back off."""
     last_words, successors, _, log10_backoffs = tables
+    words, begins, matched, _, sums = block
     events, contexts, lows, highs, spots = sought
     followers, rows = found
     number = ZERO

@@ -6,14 +6,14 @@ W words, D width. `spelling` holds the bytes of all words one after the other, `
 import math
 
 import numpy as np
-from numba import njit
 
+from stemma.kernels.compiling import compiled
 from stemma.kernels.decimals import get_number, put_number
 
 TAB, NEWLINE, RETURN, SPACE = 9, 10, 13, 32
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def put_lines(spelling, borders, vectors, out):
     """Writes each word and its numbers (W D), parted by single spaces, as a line of `out`; gives how many bytes that took."""
     at = 0
@@ -29,7 +29,7 @@ def put_lines(spelling, borders, vectors, out):
     return at
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def put_records(spelling, borders, numbers, out):
     """Writes each word, a space, its bytes of `numbers` (W 4D), and a line end, as word2vec.c does; gives how many bytes that took."""
     at = 0
@@ -47,7 +47,7 @@ def put_records(spelling, borders, numbers, out):
     return at
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def get_lines(text, at, starts, ends, vectors):
     """Reads the lines of `text` from `at` on: where each word stands, and its numbers (W D), counted from the right.
 
@@ -84,7 +84,7 @@ def get_lines(text, at, starts, ends, vectors):
     return count, at
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def get_records(data, at, starts, ends, numbers):
     """Reads whole records of `data` from `at` on: where each word stands, and the bytes of its numbers (W 4D).
 

@@ -1,80 +1,33 @@
-"""word2vec's plain kernels, pair by pair as published, and the draws that all its kernels share.
+"""word2vec's plain kernels, pair by pair as published, and the windows that all its kernels share.
 
 For every centre c and every word in its window, with K negatives drawn from unigram^power and those equal
 to the target skipped (word2vec.c):
 
     -log s(x·y) - sum over negatives of log s(-x·y_n)
 
-The rows of a pair are updated before the next pair is looked at. `word2vec_blocks` descends the same
+The rows of a pair are updated before the next pair is looked at. `word2vec_rounds` descends the same
 objective ten times faster. Random draws are a function of (seed, place in the text) alone.
 
 V vocabulary, D width, N tokens of the chunk, K negatives a pair.
 """
 
-from collections.abc import Callable
+from typing import NamedTuple
 
-import numba
 import numpy as np
 
-_OPTIONS = {"nogil": True, "fastmath": True, "error_model": "numpy"}
+from stemma.kernels.compiling import compiled, inlined
+from stemma.kernels.draws import below, draw_word, mix
 
 
-def compiled(function: Callable) -> Callable:
-    """Compile to native code, kept on disk where Numba finds a writable place."""
-    try:
-        return numba.njit(cache=True, **_OPTIONS)(function)
-    except RuntimeError:  # "no locator available": read-only install and no cache folder
-        return numba.njit(**_OPTIONS)(function)
+class Text(NamedTuple):
+    """The words of a chunk (N), and the first and last place inside the window of each."""
+
+    words: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
 
 
-def inlined(function: Callable) -> Callable:
-    """Compile into its callers: loops over d see the width as a constant, and a kernel is one piece of machine
-    code that calls nothing, so that its roundings cannot depend on what else the process has compiled.
-    """
-    return numba.njit(forceinline=True, **_OPTIONS)(function)
-
-
-# --- draws ---------------------------------------------------------------------------------------
-
-
-@inlined
-def mix(state):
-    """SplitMix64's output for a counter `state` (Steele 2014): 64 well-mixed bits."""
-    z = (np.uint64(state) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
-    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return z ^ (z >> np.uint64(31))
-
-
-@inlined
-def below(bits, bound):
-    """An integer in 0..bound-1 from the upper 32 of 64 random bits."""
-    return np.int64(((bits >> np.uint64(32)) * np.uint64(bound)) >> np.uint64(32))
-
-
-@inlined
-def draw_word(bits, threshold, other):
-    """A word drawn with Walker's alias method from the tables of `alias_tables`."""
-    slot = below(bits, len(threshold))
-    return slot if (bits & np.uint64(0xFFFFFFFF)) < threshold[slot] else np.int64(other[slot])
-
-
-@compiled
-def alias_tables(weights):
-    """Walker's alias tables (V,) of unnormalised `weights`: slot -> threshold of 2^32, other word."""
-    share = weights * (len(weights) / weights.sum())
-    threshold, other = np.full(len(weights), 0xFFFFFFFF, np.uint32), np.arange(len(weights)).astype(np.int32)
-    small, large = list(np.nonzero(share < 1)[0]), list(np.nonzero(share >= 1)[0])
-    while len(small) and len(large):
-        low, high = small.pop(), large[-1]
-        threshold[low], other[low] = np.uint32(min(share[low] * 4294967296.0, 4294967295.0)), high
-        share[high] -= 1 - share[low]
-        if share[high] < 1:
-            small.append(large.pop())
-    return threshold, other
-
-
-@compiled
+@compiled(fastmath=True, error_model="numpy")
 def windows(starts, window, seed):
     """First and last place (N,) inside the window of each centre: radius uniform in 1..window, cut at sentences."""
     low, high = np.empty(starts[-1], np.int32), np.empty(starts[-1], np.int32)
@@ -83,9 +36,6 @@ def windows(starts, window, seed):
             radius = 1 + below(mix(seed ^ np.uint64(i)), window)
             low[i], high[i] = max(i - radius, starts[s]), min(i + radius, starts[s + 1] - 1)
     return low, high
-
-
-# --- plain ---------------------------------------------------------------------------------------
 
 
 @inlined
@@ -109,7 +59,7 @@ def descend_pair(x, output, target, negatives, rate, error):
     return loss
 
 
-@compiled
+@compiled(fastmath=True, error_model="numpy")
 def skipgram_plain(input, output, words, low, high, threshold, other, negatives, rate, seed):
     """Skip-gram, pair by pair: each word in the window predicts the centre. Gives (loss, pairs)."""
     drawn, error = np.empty(negatives, np.int64), np.empty(input.shape[1], input.dtype)
@@ -127,7 +77,7 @@ def skipgram_plain(input, output, words, low, high, threshold, other, negatives,
     return loss, pairs
 
 
-@compiled
+@compiled(fastmath=True, error_model="numpy")
 def cbow_plain(input, output, words, low, high, threshold, other, negatives, rate, seed):
     """CBOW, centre by centre: the mean of the window predicts the centre. Gives (loss, centres)."""
     drawn, error, mean = np.empty(negatives, np.int64), np.empty(input.shape[1], input.dtype), np.empty(input.shape[1], input.dtype)

@@ -16,7 +16,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from stemma.kernels.word2vec_pairs import inlined
+from stemma.kernels.compiling import inlined
 
 LANES = 16  # float32 in a register of AVX-512; rows of the buffers are whole registers
 FLOATS = 4  # the width that kernels are compiled for is a multiple of this many

@@ -14,69 +14,13 @@ V vocabulary, D width, N tokens of the chunk, K negatives a pair, G rows of a wo
 machine code by this file's date alone: after a change to the kernels imported here, touch this file too.
 """
 
-from collections.abc import Sequence
-
 import numpy as np
 
-from stemma.kernels.word2vec_blocks import gradients
-from stemma.kernels.word2vec_pairs import compiled, draw_word, inlined, mix
+from stemma.kernels.compiling import compiled, inlined
+from stemma.kernels.draws import draw_word, mix
+from stemma.kernels.word2vec_rows import gradients
 
 BLOCK = 32  # centres of CBOW computed from the same rows
-
-
-# --- n-grams -------------------------------------------------------------------------------------
-
-
-def ngram_rows(words: Sequence[str], shortest: int, longest: int, buckets: int) -> tuple[np.ndarray, np.ndarray]:
-    """(starts, hashes) of the words' n-grams of `shortest`..`longest` characters, the hashes below `buckets`.
-
-    Those of word w are hashes[starts[w] : starts[w + 1]].
-    """
-    coded = [f"<{word}>".encode("utf-8", "surrogatepass") for word in words]
-    ends = np.cumsum([0, *map(len, coded)])
-    return _hashed(np.frombuffer(b"".join(coded), np.uint8), ends, shortest, longest, buckets)
-
-
-@inlined
-def _mixed_in(h, byte):
-    """A step of 32-bit FNV-1a. fastText extends the byte's sign first: bytes from 0x80 on also flip the upper 24 bits."""
-    return np.uint32((h ^ np.uint32(np.int8(byte))) * np.uint32(16777619))
-
-
-@compiled
-def _hashed(text, ends, shortest, longest, buckets):
-    """The hash of each n-gram's bytes, in fastText's order; < and > alone are no n-grams."""
-    most = (longest - shortest + 1) * len(text)
-    hashes, starts, n = np.empty(most, np.int32), np.zeros(len(ends), np.int64), 0
-    for w in range(len(ends) - 1):
-        first, end = ends[w], ends[w + 1]
-        for i in range(first, end):
-            if text[i] & 0xC0 == 0x80:  # inside a character
-                continue
-            h, j, characters = np.uint32(2166136261), i, 0
-            while j < end and characters < longest:
-                h, j = _mixed_in(h, text[j]), j + 1
-                while j < end and text[j] & 0xC0 == 0x80:
-                    h, j = _mixed_in(h, text[j]), j + 1
-                characters += 1
-                if characters >= shortest and not (characters == 1 and (i == first or j == end)):
-                    hashes[n] = np.int32(h % np.uint32(buckets))
-                    n += 1
-        starts[w + 1] = n
-    return starts, hashes[:n].copy()
-
-
-def word_rows(starts: np.ndarray, hashes: np.ndarray, trained: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(starts (V+1), rows) in the one table: each trained word's own row, then those of its n-grams; none for other words."""
-    vocab_size = len(trained)
-    lengths = (np.diff(starts) + 1) * trained
-    begins = np.concatenate(([0], np.cumsum(lengths)))
-    rows = np.empty(begins[-1], np.int32)
-    own = np.zeros(len(rows), bool)
-    own[begins[:-1][trained]] = True
-    rows[own] = np.flatnonzero(trained)
-    rows[~own] = vocab_size + hashes[np.repeat(trained, np.diff(starts))]
-    return begins, rows
 
 
 # --- rows ----------------------------------------------------------------------------------------
@@ -141,7 +85,7 @@ def descend_asked(x, output, asked, real, pairs, negatives, rate, scores, error)
 # --- kernels -------------------------------------------------------------------------------------
 
 
-@compiled
+@compiled(fastmath=True, error_model="numpy")
 def skipgram_subwords(table, output, text, grams, alias, negatives, rate, seed, plain):
     """Skip-gram: each centre's n-grams predict the words of its window. Gives (loss, pairs).
 
@@ -168,7 +112,7 @@ def skipgram_subwords(table, output, text, grams, alias, negatives, rate, seed, 
     return loss, pairs
 
 
-@compiled
+@compiled(fastmath=True, error_model="numpy")
 def cbow_subwords(table, output, text, grams, alias, negatives, rate, seed, plain):
     """CBOW: the mean of all rows of the window's words predicts the centre. Gives (loss, centres). As `skipgram_subwords`."""
     (words, low, high), (starts, rows) = text, grams
@@ -205,7 +149,7 @@ def cbow_subwords(table, output, text, grams, alias, negatives, rate, seed, plai
     return loss, centres
 
 
-@compiled
+@compiled(fastmath=True, error_model="numpy")
 def compose_all(table, starts, rows, vectors):
     """Sets each word's vector (V D) to the mean of its rows; words without rows are left."""
     for w in range(len(starts) - 1):

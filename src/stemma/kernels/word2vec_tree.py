@@ -14,9 +14,11 @@ code by this file's date alone: after a change to the kernels imported here, tou
 
 import numpy as np
 
-from stemma.kernels.word2vec_blocks import gather, gradients, scatter
-from stemma.kernels.word2vec_pairs import compiled, descend_pair, draw_word, inlined, mix
+from stemma.kernels.compiling import compiled, inlined
+from stemma.kernels.draws import draw_word, mix
+from stemma.kernels.word2vec_pairs import descend_pair
 from stemma.kernels.word2vec_registers import FLOATS, aligned, combine_2, combine_4, pitch, score_2x4
+from stemma.kernels.word2vec_rows import gather, gradients, scatter
 
 MOST = 64  # nodes of a path; word2vec.c stops at 40, which takes a text of 300 million words
 
@@ -57,7 +59,7 @@ def descend_target(x, tables, target, paths, alias, drawn, draws, rate, error):
     return loss
 
 
-@compiled
+@compiled(fastmath=True, error_model="numpy")
 def skipgram_plain(lanes, tables, text, paths, alias, negatives, rate, seed):
     """Skip-gram, pair by pair: each word in the window predicts the centre. Gives (loss, pairs).
 
@@ -77,7 +79,7 @@ def skipgram_plain(lanes, tables, text, paths, alias, negatives, rate, seed):
     return loss, pairs
 
 
-@compiled
+@compiled(fastmath=True, error_model="numpy")
 def cbow_plain(lanes, tables, text, paths, alias, negatives, rate, seed):
     """CBOW, centre by centre: the mean of the window predicts the centre. Gives (loss, centres). As `skipgram_plain`."""
     words, low, high = text
@@ -131,7 +133,7 @@ def descend_window(lanes, x, count, z, length, steps, real, rate, dx, dz):
     return loss
 
 
-@compiled
+@compiled(fastmath=True, error_model="numpy")
 def skipgram_windows(lanes, tables, text, paths, alias, negatives, rate, seed):
     """Skip-gram, window by window; as `skipgram_plain` in expectation. `lanes` are those of `word2vec_registers`."""
     (words, low, high), (starts, path, bits) = text, paths

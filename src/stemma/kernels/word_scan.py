@@ -7,13 +7,13 @@
 - a symbol with the marks and joiners that follow it, ❤️ or a family of emoji: `[SA]([M]+[SA]?)*`.
 """
 
-import numba
 import numpy as np
 
+from stemma.kernels.compiling import compiled
 from stemma.kernels.numbers import APOSTROPHE, HAN, MARK, SEPARATOR, WORD
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def borders(codes: np.ndarray, cuts: np.ndarray, classes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Where the words start and end. `cuts` is true where the segmenter starts a word, or empty."""
     starts = np.empty(len(codes), np.int64)
@@ -38,7 +38,7 @@ def borders(codes: np.ndarray, cuts: np.ndarray, classes: np.ndarray) -> tuple[n
     return starts[:n].copy(), ends[:n].copy()
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _end_of_word(codes, i, classes):
     while i < len(codes):
         kind = classes[codes[i]]
@@ -51,7 +51,7 @@ def _end_of_word(codes, i, classes):
     return i
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _end_of_symbol(codes, i, classes):
     while i < len(codes) and classes[codes[i]] == MARK:
         i += 1

@@ -5,9 +5,9 @@ code points; `WordTable.add` and `find` take words whose places are known. A wor
 the hash only says where to look. Shapes: S slots, a power of two; W words.
 """
 
-import numba
 import numpy as np
 
+from stemma.kernels.compiling import compiled
 from stemma.kernels.fetching import eight_bytes, letters_from, prefetch
 from stemma.kernels.numbers import APOSTROPHE, HAN, MARK, SEPARATOR, SYMBOL, WORD
 
@@ -104,7 +104,7 @@ def _longer(array: np.ndarray, size: int) -> np.ndarray:
     return longer
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def scan(data, stops, classes, cuts, learning, at, filled, numbers, lengths, size, slots, hashes, places, arena, counts):
     """Numbers the words of texts from the byte `at` on, as number + 1; `learning` adds those that are new, and counts all.
 
@@ -154,7 +154,7 @@ def scan(data, stops, classes, cuts, learning, at, filled, numbers, lengths, siz
     return at, filled, size, 0
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def lower(data, table, lowered):
     """Fills `lowered` with the text in lower case; False where a letter takes other bytes than its own: see `lower_codes`."""
     i = 0
@@ -176,7 +176,7 @@ def lower(data, table, lowered):
     return True
 
 
-@numba.njit(cache=True, nogil=True, inline="always")
+@compiled(inline="always")
 def _decode(data, i):
     """The code point of the UTF-8 sequence at `i`, and where the next one begins."""
     byte = np.int64(data[i])
@@ -190,7 +190,7 @@ def _decode(data, i):
     return high | np.int64(data[i + 2] & 0x3F) << 6 | np.int64(data[i + 3] & 0x3F), i + 4
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _end_of_word(data, i, classes):
     while i < len(data):
         if i + WIDE <= len(data):
@@ -209,7 +209,7 @@ def _end_of_word(data, i, classes):
     return i
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _end_of_chinese(data, i, classes, cuts):
     while i < len(data):
         code, after = _decode(data, i)
@@ -220,7 +220,7 @@ def _end_of_chinese(data, i, classes, cuts):
     return i
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _end_of_symbol(data, i, classes):
     joined = False  # a mark or joiner stands before: one more symbol may follow
     while i < len(data):
@@ -236,7 +236,7 @@ def _end_of_symbol(data, i, classes):
     return i
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _hash(data, start, stop):
     """The word's first 8 bytes as a number, shorter words filled up with zeros, and its hash."""
     first = chunk = _chunk(data, start, stop)
@@ -248,7 +248,7 @@ def _hash(data, start, stop):
     return first, h ^ (h >> _32)
 
 
-@numba.njit(cache=True, nogil=True, inline="always")
+@compiled(inline="always")
 def _chunk(data, start, stop):
     """The 8 bytes from `start` on, those from `stop` on as zeros."""
     over = start + SHORT - stop
@@ -261,13 +261,13 @@ def _chunk(data, start, stop):
     return chunk
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _tag(start, stop, h):
     """The upper half of a slot's second number: 28 bits of the hash, and the length, 9 and more being one."""
     return (h & _HIGH) | (np.uint64(min(stop - start, SHORT + 1)) << _32)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _seat(data, start, stop, first, h, slots, places, arena):
     """The slot that holds the word, or the free one where it belongs."""
     mask, tag = np.uint64(len(slots) - 1), _tag(start, stop, h)
@@ -289,7 +289,7 @@ def _seat(data, start, stop, first, h, slots, places, arena):
         slot = (slot + _1) & mask
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _seal(data, start, stop, first, h, slot, word, slots, hashes, places, arena):
     """Puts the word into the free slot, as number `word`."""
     slots[slot, 0] = first
@@ -299,7 +299,7 @@ def _seal(data, start, stop, first, h, slot, word, slots, hashes, places, arena)
     places[word + 1] = places[word] + stop - start
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _add(data, starts, ends, times, numbers, done, size, slots, hashes, places, arena, counts):
     for k in range(done, len(starts)):
         first, h = _hash(data, starts[k], ends[k])
@@ -316,7 +316,7 @@ def _add(data, starts, ends, times, numbers, done, size, slots, hashes, places, 
     return len(starts), size
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _find(data, starts, ends, numbers, slots, places, arena):
     for k in range(len(starts)):
         first, h = _hash(data, starts[k], ends[k])
@@ -324,7 +324,7 @@ def _find(data, starts, ends, numbers, slots, places, arena):
         numbers[k] = np.int64(slots[slot, 1] & _LOW) - 1
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _reseat(old, slots, hashes):
     mask = np.uint64(len(slots) - 1)
     for place in range(len(old)):

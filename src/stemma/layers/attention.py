@@ -8,6 +8,7 @@ place beside `attend`, with the same shapes.
 """
 
 import math
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -37,25 +38,24 @@ def fitting_path(device: torch.device, length: int) -> Path:
 class Mask:
     """Who may attend to whom; made once for a batch and read by every layer.
 
-    `allowed` (None: everyone, or under `causal` everyone before) · `live`: queries that may attend to
-    something (None: all of them).
+    `allowed` (None: everyone, or under `causal` everyone before, the last query standing at the last key) ·
+    `live`: queries that may attend to something (None: all of them).
     """
 
     def __init__(self, allowed: Bool[Tensor, "#B #H T S"] | None, live: Bool[Tensor, "#B T"] | None = None, causal: bool = False) -> None:
         self.allowed, self.live, self.causal = allowed, live, causal
-        self._biases: dict[tuple[torch.dtype, int], Tensor] = {}
+        self._biases: dict[tuple[torch.dtype, int, int], Tensor] = {}
 
     def bias(self, dtype: torch.dtype, queries: int, keys: int, device: torch.device) -> Tensor | None:
         """0 where attention is allowed and the type's lowest number elsewhere, to be added to scores."""
         if self.allowed is None and not self.causal:
             return None
-        if (dtype, keys) not in self._biases:
-            allowed = self.allowed
-            if allowed is None:
-                allowed = torch.ones(queries, keys, dtype=torch.bool, device=device).tril(keys - queries)[None, None]
+        place = dtype, queries, keys
+        if place not in self._biases:
+            allowed = _past(queries, keys, device) if self.allowed is None else self.allowed
             bias = torch.zeros(allowed.shape, dtype=dtype, device=device)
-            self._biases[dtype, keys] = bias.masked_fill_(~allowed, torch.finfo(dtype).min)
-        return self._biases[dtype, keys]
+            self._biases[place] = bias.masked_fill_(~allowed, torch.finfo(dtype).min)
+        return self._biases[place]
 
     def at(self, wanted: Wanted) -> "Mask":
         """The mask of the wanted queries alone, (B, 1, M, S)."""
@@ -84,11 +84,9 @@ def block_mask(segments: Int[Tensor, "B T"] | None, causal: bool = False) -> Mas
     return Mask(allowed, None if bool(live.all()) else live)
 
 
-def key_mask(allowed: Bool[Tensor, "#B #H T S"]) -> Mask:
-    """The mask of any `allowed` (B or 1, H or 1, T, S), where some query may be allowed nothing."""
-    some = allowed.any(-1, keepdim=True)
-    live = some.any(1).squeeze(-1)  # (B, T): a query that has keys in any head
-    return Mask(allowed | ~some, live)
+def _past(queries: int, keys: int, device: torch.device) -> Bool[Tensor, "1 1 T S"]:
+    """Each query's own key and those before it; the queries are the last of the positions."""
+    return torch.ones(queries, keys, dtype=torch.bool, device=device).tril(keys - queries)[None, None]
 
 
 def attend(
@@ -101,7 +99,10 @@ def attend(
 ) -> Float[Tensor, "B T H K"]:
     """softmax(q k' / sqrt(K)) v for every head; `dropout` falls on the weights, as in the paper."""
     if path == "sdpa":
-        out = F.scaled_dot_product_attention(q, k, v, mask.allowed, dropout, is_causal=mask.causal)
+        allowed, causal = mask.allowed, mask.causal
+        if causal and q.shape[2] < k.shape[2]:  # torch's own causal mask sets the first query at the first key
+            allowed, causal = _past(q.shape[2], k.shape[2], q.device), False
+        out = F.scaled_dot_product_attention(q, k, v, allowed, dropout, is_causal=causal)
     else:
         dtype = product_type(q)
         bias = mask.bias(dtype, q.shape[2], k.shape[2], q.device)
@@ -154,30 +155,69 @@ class _Heads(torch.autograd.Function):
         return torch.stack([part.transpose(1, 2) for part in d_parts], 2)
 
 
-def attention_weights(q: Float[Tensor, "B H T K"], k: Float[Tensor, "B H S K"], mask: Mask) -> Float[Tensor, "B H T S"]:
-    """softmax(q k' / sqrt(K)): rows sum to one over the allowed keys. For heat maps and for the explicit path."""
-    scores = (q * (1 / math.sqrt(q.shape[-1]))) @ k.transpose(-2, -1)
-    bias = mask.bias(scores.dtype, q.shape[-2], k.shape[-2], q.device)
-    return torch.softmax(scores if bias is None else scores + bias, -1)
-
-
 class Cache:
-    """Keys and values of the positions read so far, per layer, so that a new position costs O(T)."""
+    """Keys and values of the positions read so far, per layer, so that a new position costs O(T).
 
-    def __init__(self) -> None:
-        self.kept: dict[int, tuple[Tensor, Tensor]] = {}
+    The place of a position in its row is its place here, so rows of unequal length have nothing but unwritten places
+    at their ends, which no query reaches. First `place` tells how much each row reads, then every layer may `extend`.
+    """
+
+    SPARE = 2  # places made for each one needed: every key is copied about once while rows grow
+
+    def __init__(self, rows: int) -> None:
+        self.lengths = [0] * rows  # positions read so far, row by row
+        self._kept: list[tuple[Tensor, Tensor]] = []  # keys, values of each layer, (B H places K)
+
+    def rows(self, chosen: Sequence[int]) -> "Cache":
+        """A copy of these rows, in this order; a row may stand several times."""
+        copy = Cache(0)
+        copy.lengths = [self.lengths[row] for row in chosen]
+        copy._kept = [(keys[list(chosen)], values[list(chosen)]) for keys, values in self._kept]
+        return copy
+
+    def place(self, counts: Sequence[int], chosen: Sequence[int], device: torch.device) -> tuple[Int[Tensor, "B T"], Mask]:
+        """(positions, mask) of the next `counts` tokens of the `chosen` rows, padded at their ends to the longest."""
+        starts = [self.lengths[row] for row in chosen]
+        self._new, self._end = max(counts), max(map(sum, zip(starts, counts, strict=True)))
+        self._chosen = None if len(chosen) == len(self.lengths) else torch.tensor(chosen, device=device)
+        for row, start, count in zip(chosen, starts, counts, strict=True):
+            self.lengths[row] = start + count
+        columns = torch.arange(self._new, device=device)
+        positions = torch.tensor(starts, device=device)[:, None] + columns  # (B T)
+        if self._chosen is None and len(set(starts)) == 1 and len(set(counts)) == 1:
+            self._written = None
+            return positions, Mask(None, None, causal=self._new > 1)
+        real = columns < torch.tensor(counts, device=device)[:, None]  # (B T)
+        self._written = real, torch.tensor(chosen, device=device)[:, None].expand_as(real)[real], positions[real]
+        return positions, Mask((torch.arange(self._end, device=device) <= positions[:, :, None])[:, None])
 
     def extend(self, layer: int, k: Float[Tensor, "B H T K"], v: Float[Tensor, "B H T K"]) -> tuple[Tensor, Tensor]:
-        """All keys and values of `layer`, the new ones last."""
-        if layer in self.kept:
-            k, v = torch.cat([self.kept[layer][0], k], 2), torch.cat([self.kept[layer][1], v], 2)
-        self.kept[layer] = k, v
-        return k, v
+        """All keys and values of the chosen rows in `layer`, (B H S K), after the new ones took their places."""
+        if layer == len(self._kept):
+            self._kept.append((self._room(k), self._room(v)))
+        if self._kept[layer][0].shape[2] < self._end:
+            self._kept[layer] = self._moved(self._kept[layer][0]), self._moved(self._kept[layer][1])
+        keys, values = self._kept[layer]
+        self._write(keys, k)
+        self._write(values, v)
+        keys, values = keys[:, :, : self._end], values[:, :, : self._end]
+        return (keys, values) if self._chosen is None else (keys[self._chosen], values[self._chosen])
 
-    @property
-    def length(self) -> int:
-        """Positions read so far."""
-        return self.kept[0][0].shape[2] if self.kept else 0
+    def _room(self, like: Tensor) -> Tensor:
+        """Zeros, for a weight of 0 times what memory happens to hold may be NaN."""
+        return like.new_zeros(len(self.lengths), like.shape[1], self.SPARE * self._end, like.shape[3])
+
+    def _moved(self, kept: Tensor) -> Tensor:
+        room = self._room(kept)
+        room[:, :, : kept.shape[2]] = kept
+        return room
+
+    def _write(self, kept: Tensor, new: Tensor) -> None:
+        if self._written is None:
+            kept[:, :, self._end - self._new : self._end] = new
+        else:
+            real, rows, places = self._written
+            kept[rows, :, places] = new.transpose(1, 2)[real]
 
 
 class SelfAttention(nn.Module):

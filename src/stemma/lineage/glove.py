@@ -4,10 +4,11 @@ What it added: the text is read once, into a table X of how near each two words 
 vectors are fitted to log X by least squares; afterwards the text's length no longer matters. What it gave up: the
 text as a stream; X must be counted, kept and visited again and again.
 
-With w a word's vector, w~ a context word's, b their biases, and f(x) = min(1, (x / x_max)^alpha) (eqs. 8 and 9):
+With w a word's vector, w~ a context word's, b their biases, and f(x) = min(1, (x / x_max)^alpha) (eq. 9):
 
     J = sum over X_ij > 0 of f(X_ij) (w_i·w~_j + b_i + b~_j - log X_ij)^2 / 2
 
+Eq. 8 has no 1/2; this J is glove.c's, whose gradient has no 2, and its minimum is the same.
 The vector of a word is w + w~ (section 4.2). Descent is AdaGrad as in Stanford's glove.c of today: gradients are
 clipped, and biases move without the rate; `bias_eta` sets the rate of the first release.
 

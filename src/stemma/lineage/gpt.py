@@ -27,7 +27,6 @@ from stemma.layers.dropout import Dropout
 from stemma.layers.feedforward import FeedForward
 from stemma.layers.loss import Carried, Loss, cross_entropy, surprisal
 from stemma.layers.pooling import last_state
-from stemma.layers.sampling import sample
 from stemma.lineage.network import Layer, layer
 from stemma.objectives.batch import IGNORE
 from stemma.tokens.settings import TokenFacts
@@ -77,6 +76,27 @@ class InputTransformation:
         """`start ids classify`, or `start ids delimiter other classify`, with types 0."""
         middle = [*ids] if other is None else [*ids, self.delimiter, *other]
         return [self.start, *middle, self.classify], [0] * (len(middle) + 2)
+
+
+class Past:
+    """What the network keeps of each row: the ids in its window, their keys and values."""
+
+    def __init__(self, windows: list[list[int]], cache: Cache) -> None:
+        self.windows, self.cache = windows, cache
+
+    def rows(self, chosen: Sequence[int]) -> "Past":
+        """A copy of these rows, in this order; a row may stand several times."""
+        return Past([list(self.windows[row]) for row in chosen], self.cache.rows(chosen))
+
+    def take(self, prompts: Sequence[Sequence[int]], most: int) -> list[list[int]]:
+        """Puts the prompts into the windows and gives what is to be read: the prompts, or whole windows that were cut to fit `most`."""
+        unread = [list(map(int, ids)) for ids in prompts]
+        for row, (window, new) in enumerate(zip(self.windows, unread, strict=True)):
+            window.extend(new)
+            if len(window) > most:
+                unread[row] = self.windows[row] = window[-max(most // 2, min(len(new), most)) :]
+                self.cache.lengths[row] = 0
+        return unread
 
 
 class GPT(nn.Module):
@@ -166,41 +186,21 @@ class GPT(nn.Module):
         return nn.functional.linear(hidden, self.tokens.weight)
 
     @torch.no_grad()
-    def generate(
-        self,
-        ids: Sequence[int],
-        length: int,
-        *,
-        temperature: float = 1.0,
-        top_k: int = 0,
-        top_p: float = 1.0,
-        generator: torch.Generator | None = None,
-    ) -> list[int]:
-        """Up to `length` new tokens after the framed prompt `ids`; stops after the separator, which is left out.
+    def advance(self, prompts: Sequence[Sequence[int]], memory: "Past | None" = None) -> tuple[Float[Tensor, "B V"], "Past"]:
+        """(log-probabilities of each row's next token, the memory after it); a row reads one token or more.
 
-        `temperature` 0 takes the likeliest. When `max_length` is reached, the older half of the window is
-        forgotten: learned positions cannot slide.
+        When `max_length` would be passed, a row forgets the older half of its window: learned positions cannot slide.
         """
-        self.eval()
-        window, cache = list(ids[-self.max_length :]) or [self.eos], Cache()
-        new: list[int] = []
-        while len(new) < length:
-            if cache.length == self.max_length:
-                window, cache = window[-(self.max_length // 2) :], Cache()
-            token = sample(self._step(window[cache.length :], cache), temperature, top_k, top_p, generator)
-            if token == self.eos:
-                break
-            window.append(token)
-            new.append(token)
-        return new
-
-    @torch.no_grad()
-    def next_words(self, ids: Sequence[int], k: int) -> list[tuple[int, float]]:
-        """The `k` likeliest tokens after the framed prompt `ids`, with their probabilities."""
-        self.eval()
-        logits = self._step(list(ids[-self.max_length :]) or [self.eos], Cache())
-        best = torch.softmax(logits.float(), -1).topk(min(k, logits.shape[-1]))
-        return list(zip(best.indices.tolist(), best.values.tolist(), strict=True))
+        past = Past([[] for _ in prompts], Cache(len(prompts))) if memory is None else memory
+        unread = past.take(prompts, self.max_length)
+        one = [row for row, ids in enumerate(unread) if len(ids) == 1]
+        more = [row for row, ids in enumerate(unread) if len(ids) > 1]
+        if not one or not more:
+            return self._next(one or more, unread, past.cache), past
+        scores = torch.empty(len(prompts), self.vocab_size, device=self.tokens.weight.device)
+        for rows in (one, more):  # apart, so that a row which reads its whole window again holds up no other
+            scores[rows] = self._next(rows, [unread[row] for row in rows], past.cache)
+        return scores, past
 
     def summary(self, states: list[Float[Tensor, "B T D"]], batch: Tensors) -> Float[Tensor, "B D"]:
         """The last layer's state at the last token."""
@@ -221,12 +221,12 @@ class GPT(nn.Module):
         rows = torch.empty(extra, old.shape[1], dtype=old.dtype, device=old.device).normal_(std=STD)
         self.tokens = nn.Embedding.from_pretrained(torch.cat([old.detach(), rows]), freeze=not old.requires_grad)
 
-    def _embed(self, ids: Tensor, positions: Tensor | None, first: int = 0) -> Tensor:
+    def _embed(self, ids: Tensor, positions: Tensor | None) -> Tensor:
         """Token plus position embeddings, (B, T, D)."""
-        if ids.shape[1] + first > self.max_length and positions is None:
+        if ids.shape[1] > self.max_length and positions is None:
             raise UsageError(f"{ids.shape[1]} positions", f"{self.max_length} at most (model.max_length)", "cut the text into pieces")
         if positions is None:
-            positions = torch.arange(first, first + ids.shape[1], device=ids.device)
+            positions = torch.arange(ids.shape[1], device=ids.device)
         return self.dropout(self.tokens(ids) + self.positions(positions))
 
     def _last(self, batch: Tensors) -> Tensor:
@@ -237,13 +237,17 @@ class GPT(nn.Module):
             x = block(x, mask)
         return x
 
-    def _step(self, ids: list[int], cache: Cache) -> Tensor:
-        """Logits (V,) of the token after `ids`, which follow what the cache has read."""
-        x = self._embed(torch.tensor([ids], device=self.tokens.weight.device), None, cache.length)
-        mask = Mask(None, None, causal=len(ids) > 1)
-        for place, block in enumerate(self.blocks):
-            x = block(x, mask, cache, place)
-        return self.logits(x[0, -1])
+    def _next(self, rows: list[int], unread: list[list[int]], cache: Cache) -> Float[Tensor, "B V"]:
+        """Log-probabilities of the token after `unread`, which follows what the cache holds of these rows."""
+        counts = [len(ids) for ids in unread]
+        device = self.tokens.weight.device
+        ids = torch.tensor([[*row, *[self.eos] * (max(counts) - len(row))] for row in unread], device=device)  # (B T)
+        positions, mask = cache.place(counts, rows, device)
+        x = self._embed(ids, positions.clamp(max=self.max_length - 1))  # padding may stand beyond
+        for number, block in enumerate(self.blocks):
+            x = block(x, mask, cache, number)
+        last = torch.stack([x[row, count - 1] for row, count in enumerate(counts)])  # (B D)
+        return self.logits(last).float().log_softmax(-1)
 
 
 def _initialise(module: nn.Module) -> None:

@@ -109,17 +109,37 @@ class Scores(Protocol):
 class Memory(Protocol):
     """What a network keeps of the tokens it has read, row by row."""
 
-    def rows(self, chosen: "Sequence[int]") -> "Memory":
-        """The memory of these rows alone, in this order; a row may stand several times (beams)."""
+    def rows(self, chosen: Sequence[int]) -> Self:
+        """A copy of these rows alone, in this order; a row may stand several times (beams)."""
 
 
-class Generates(Protocol):
+class Recent:
+    """The `Memory` of a network that looks a fixed number of tokens back: each row's last ids."""
+
+    def __init__(self, last: list[list[int]]) -> None:
+        self.last = last
+
+    def rows(self, chosen: Sequence[int]) -> "Recent":
+        """These rows, in this order."""
+        return Recent([self.last[row] for row in chosen])
+
+    @classmethod
+    def after(cls, prompts: Sequence[Sequence[int]], memory: "Recent | None", size: int) -> "Recent":
+        """What is kept, `size` ids at most, once the prompts were read after what `memory` holds."""
+        before = [[]] * len(prompts) if memory is None else memory.last
+        joined = [[*old, *map(int, new)] for old, new in zip(before, prompts, strict=True)]
+        return cls([ids[max(0, len(ids) - size) :] for ids in joined])
+
+
+class Generates(Frames, Protocol):
     """Tells what may come next (ability `generate`); all choosing is done in `runs.decoding`."""
 
     def advance(self, prompts: Sequence[Sequence[int]], memory: Any = None) -> tuple[Any, Any]:
-        """(scores (B V) of each row's next token, the memory after it), having read these ids after what `memory` holds.
+        """(log-probabilities (B V) of each row's next token, the memory after it), having read these ids after what `memory` holds.
 
-        Rows may differ in length; scores are logits or log-probabilities, -inf for what never comes next.
+        Rows may differ in length; a row's result depends on nothing in the others. A text's first ids are framed. Scores are
+        natural logarithms in memory that NumPy can read, -inf for what never comes next, so that a row may sum to less than
+        one. `memory` is used up: only the one given back goes on.
         """
 
     @property

@@ -32,6 +32,7 @@ from stemma.errors import DataError, UsageError
 from stemma.kernels import ngram_plain as kernels
 from stemma.kernels import ngram_scoring as scoring
 from stemma.kernels.numbers import ABSENT, END, START, UNKNOWN, WORD_BITS
+from stemma.lineage.network import Recent
 from stemma.objectives.kneser_ney import Estimation
 
 if TYPE_CHECKING:
@@ -129,6 +130,7 @@ class Ngram:
     its first word. The highest order has no successors and no back-off.
     """
 
+    max_length: int | None = None  # any text fits
     ARRAYS = ("words", "last_words", "successors", "suffixes", "log10_probs", "log10_backoffs", "sizes", "discounts", "uniform", "implied")
 
     def __init__(self, config: Config, arrays: Mapping[str, np.ndarray], end: int, unknown_token: int | None) -> None:
@@ -198,7 +200,7 @@ class Ngram:
         kernels.events_of(self.words, ids, starts, int(closing), events)
         scores, orders = np.empty(len(events)), np.empty(len(events), np.uint8)
         if math.isnan(self.uniform[0]):
-            tables = self.last_words, self.successors, self.log10_probs, self.log10_backoffs
+            tables = scoring.Tables(self.last_words, self.successors, self.log10_probs, self.log10_backoffs)
             scoring.score_in_blocks(tables, self.config.order, self._signposts, events, scores, orders)
         else:
             kernels.score_events(*self._links, self.config.order, float(self.uniform[0]), events, scores, orders)
@@ -240,37 +242,18 @@ class Ngram:
         probs[self.end] = by_word[END]
         return probs
 
-    def next_words(self, context: Sequence[int], k: int = 10, start: bool = True) -> list[tuple[int, float]]:
-        """The k likeliest next tokens with their probabilities; never the unknown token."""
-        probs = self.probs(context, start)
+    def frame(self, ids: Sequence[int], other: Sequence[int] | None = None) -> tuple[list[int], list[int]]:
+        """(ids as they are, types): a sentence's start is no token here, every history that is short begins one."""
+        return [*ids, *(other or ())], [0] * len(ids) + [1] * len(other or ())
+
+    def advance(self, prompts: Sequence[Sequence[int]], memory: Recent | None = None) -> tuple[np.ndarray, Recent]:
+        """(log-probabilities (B V) of each row's next token, the memory after it); never the unknown token, which has its share."""
+        recent = Recent.after(prompts, memory, self.config.order - 1)
+        probs = np.stack([self.probs(ids) for ids in recent.last])
         if self.unknown_token is not None:
-            probs[self.unknown_token] = 0
-        best = np.argsort(-probs, kind="stable")[:k]
-        return [(int(token), float(probs[token])) for token in best if probs[token] > 0]
-
-    def generate(
-        self,
-        generator: np.random.Generator,
-        prompt: Sequence[int] = (),
-        max_tokens: int = 50,
-        temperature: float = 1.0,
-        top_k: int = 0,
-        top_p: float = 1.0,
-    ) -> list[int]:
-        """Tokens sampled after `prompt` until the sentence ends; never <s> nor unknown.
-
-        Temperature 0 takes the likeliest; `top_k` > 0 and `top_p` < 1 keep the likeliest tokens only.
-        """
-        tokens = list(prompt)
-        for _ in range(max_tokens):
-            probs = self.probs(tokens)
-            if self.unknown_token is not None:
-                probs[self.unknown_token] = 0
-            token = _draw(generator, probs, temperature, top_k, top_p)
-            if token == self.end:
-                break
-            tokens.append(token)
-        return tokens[len(prompt) :]
+            probs[:, self.unknown_token] = 0
+        with np.errstate(divide="ignore"):
+            return np.log(probs), recent
 
     # Inside
 
@@ -287,7 +270,7 @@ class Ngram:
         return self.last_words, self.successors, self.suffixes, self.log10_probs, self.log10_backoffs
 
     @cached_property
-    def _signposts(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _signposts(self) -> scoring.Signposts:
         return scoring.put_signposts(self.last_words, self.successors, int(self.sizes[0]) if self.config.order > 1 else 0)
 
     def _by_word(self, context: Sequence[int], start: bool) -> np.ndarray:
@@ -331,16 +314,3 @@ def _shared(array: np.ndarray) -> np.ndarray:
     view = np.asarray(array).view()
     view.flags.writeable = False
     return view
-
-
-def _draw(generator: np.random.Generator, probs: np.ndarray, temperature: float, top_k: int, top_p: float) -> int:
-    """One index drawn from `probs`, sharpened by `temperature`, cut to its likeliest entries."""
-    if temperature == 0:
-        return int(probs.argmax())
-    order = np.argsort(-probs, kind="stable")
-    order = order[: np.count_nonzero(probs)]
-    order = order[:top_k] if top_k > 0 else order
-    share = (probs[order] / probs[order[0]]) ** (1 / temperature)
-    reached = np.cumsum(share / share.sum())
-    kept = min(int(np.searchsorted(reached, top_p)) + 1, len(order)) if top_p < 1 else len(order)
-    return int(order[np.searchsorted(reached[:kept], generator.random() * reached[kept - 1], side="right").clip(max=kept - 1)])

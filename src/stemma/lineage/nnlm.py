@@ -38,8 +38,7 @@ from stemma.layers.hierarchical import Paths, log_probabilities, path_surprisal
 from stemma.layers.loss import Carried, Loss, cross_entropy, surprisal
 from stemma.layers.pooling import mean_state
 from stemma.layers.sampled import Proposal, sampled_cross_entropy
-from stemma.layers.sampling import sample
-from stemma.lineage.network import Layer, layer
+from stemma.lineage.network import Layer, Recent, layer
 from stemma.objectives.previous import sentence_marks
 from stemma.tokens.settings import TokenFacts
 
@@ -165,47 +164,22 @@ class NNLM(nn.Module):
         return (self.words.weight.detach() * seen[:, None]).cpu().numpy()
 
     @torch.no_grad()
-    def log_probs(self, context: Sequence[int]) -> Float[Tensor, " V"]:
-        """log P of every token after these ids, of which the last `context` are read; -inf for what is never predicted."""
-        last = [self.start] * self.config.context + list(context)
-        features = self._features(torch.tensor([last[: -self.config.context - 1 : -1]], device=self.counts.device))
+    def log_probs(self, contexts: Sequence[Sequence[int]]) -> Float[Tensor, "B V"]:
+        """log P of every token after each row's ids, of which the last `context` are read; -inf for what is never predicted."""
+        size = self.config.context
+        nearest_first = [([self.start] * size + list(ids))[: -size - 1 : -1] for ids in contexts]
+        features = self._features(torch.tensor(nearest_first, device=self.counts.device))
         if self.config.output == "hierarchical":
-            return log_probabilities(features[0], self.output.weight, self.output.bias, self._paths)
-        return F.linear(features[0], self.output.weight, self._bias()).log_softmax(-1)
+            return torch.stack([log_probabilities(row, self.output.weight, self.output.bias, self._paths) for row in features])
+        return F.linear(features, self.output.weight, self._bias()).log_softmax(-1)
 
-    def generate(
-        self,
-        ids: Sequence[int],
-        length: int,
-        *,
-        temperature: float = 1.0,
-        top_k: int = 0,
-        top_p: float = 1.0,
-        generator: torch.Generator | None = None,
-    ) -> list[int]:
-        """Up to `length` new tokens after the framed prompt `ids`, until the sentence ends; never the unknown token.
-
-        `temperature` 0 takes the likeliest.
-        """
-        read, new = list(ids), list[int]()
-        while len(new) < length:
-            chances = self.log_probs(read)
-            if self.unknown is not None:
-                chances[self.unknown] = -torch.inf
-            token = sample(chances, temperature, top_k, top_p, generator)
-            if token == self.end:
-                break
-            read.append(token)
-            new.append(token)
-        return new
-
-    def next_words(self, ids: Sequence[int], k: int) -> list[tuple[int, float]]:
-        """The `k` likeliest tokens after the framed prompt `ids`, with their probabilities; never the unknown token."""
-        chances = self.log_probs(ids).exp()
+    def advance(self, prompts: Sequence[Sequence[int]], memory: Recent | None = None) -> tuple[Float[Tensor, "B V"], Recent]:
+        """(log-probabilities of each row's next word, the memory after it); never the unknown token, which has its share."""
+        recent = Recent.after(prompts, memory, self.config.context)
+        scores = self.log_probs(recent.last)
         if self.unknown is not None:
-            chances[self.unknown] = 0
-        best = chances.topk(min(k, int((chances > 0).sum())))
-        return list(zip(best.indices.tolist(), best.values.tolist(), strict=True))
+            scores[:, self.unknown] = -torch.inf
+        return scores, recent
 
     def _contexts(self, ids: Int[Tensor, "B T"], segments: Int[Tensor, "B T"]) -> Int[Tensor, "B T C"]:
         """The ids at each position and before it in its segment, the nearest first; <s> before the segment's start."""

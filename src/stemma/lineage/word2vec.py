@@ -18,6 +18,9 @@ each word of the window, as in word2vec.c and gensim; the gradient of the mean w
 Deviates: draws come from alias tables and the logistic function is exact, where word2vec.c has tables
 of 1e8 and 1e3 slots. Deviates: with subwords, negatives are drawn as without them (fastText: count^0.5), and
 n-grams that no word of the vocabulary has get no vector.
+Deviates: `kernel = "block"` computes rounds of up to 256 tokens from the same start, and draws 16 negatives once for a block
+of up to 64 tokens (CBOW: 16), each weighted by K / 16 for every prediction it serves: the published gradient in expectation.
+`kernel = "plain"` does as published.
 
 B batch, T positions, D width, V vocabulary, P predictions, C words of a context, K negatives, N tokens, S sentences, L nodes of a path,
 G rows of a word.
@@ -34,9 +37,12 @@ from torch import Tensor, nn
 
 from stemma.config import NonNegative, Positive
 from stemma.errors import DataError, UsageError
-from stemma.kernels import word2vec_blocks as blocks
 from stemma.kernels import word2vec_pairs as kernels
+from stemma.kernels import word2vec_rounds as rounds
 from stemma.kernels import word2vec_subwords as grams
+from stemma.kernels.character_ngrams import hashed_ngrams, word_rows
+from stemma.kernels.draws import alias_tables
+from stemma.kernels.word2vec_blocks import Setting
 from stemma.kernels.word2vec_tree import descend_tree
 from stemma.layers.huffman import HuffmanTree, huffman
 from stemma.layers.loss import Carried, Loss
@@ -106,7 +112,7 @@ class Word2Vec(nn.Module):
         self._tables: tuple[np.ndarray, np.ndarray] | None = None  # made at the first step, from the counts of that time
         self._tree: HuffmanTree | None = None  # likewise
         self._hottest_negative = 0.0
-        self._pace = blocks.Pace()
+        self._pace = rounds.Pace()
 
     @property
     def width(self) -> int:
@@ -147,7 +153,7 @@ class Word2Vec(nn.Module):
         """
         words, starts = (np.asarray(batch[name]) for name in ("words", "starts"))
         config = self.config
-        text = (words, *kernels.windows(starts, config.window, np.uint64(seed_for(seed, "radius"))))
+        text = kernels.Text(words, *kernels.windows(starts, config.window, np.uint64(seed_for(seed, "radius"))))
         draws = np.uint64(seed_for(seed, "negatives"))
         if config.subwords:
             total, count = self._descend_subwords(text, rate, draws)
@@ -158,17 +164,17 @@ class Word2Vec(nn.Module):
         mean = torch.tensor(total / max(count, 1), dtype=torch.float64)
         return Loss(mean, int(count), {self.config.architecture: (float(total), int(count))})
 
-    def _descend_words(self, text: tuple[np.ndarray, ...], rate: float, draws: np.uint64, threads: int) -> tuple[float, int]:
+    def _descend_words(self, text: kernels.Text, rate: float, draws: np.uint64, threads: int) -> tuple[float, int]:
         config, tables = self.config, (self.input.detach().numpy(), self.output.detach().numpy())
-        words, alias = text[0], self._alias()
+        words, alias = text.words, self._alias()
         hottest = np.bincount(words, minlength=1).max() / max(len(words), 1)
-        tokens = blocks.tokens_a_round(rate, config.negatives, config.window, hottest, self._hottest_negative)
-        if config.kernel == "plain" or tokens < blocks.LEAST:
+        tokens = rounds.tokens_a_round(rate, config.negatives, config.window, hottest, self._hottest_negative)
+        if config.kernel == "plain" or tokens < rounds.LEAST:
             return kernels.PLAIN[config.architecture](*tables, *text, *alias, config.negatives, np.float32(rate), draws)
-        rest = (config.negatives, config.window, np.float32(rate), draws, tokens, threads, None if config.racing else self._pace)
-        return blocks.descend_blocks(config.architecture, tables, text, alias, *rest)
+        setting, pace = Setting(config.negatives, config.window, np.float32(rate), draws), None if config.racing else self._pace
+        return rounds.descend_chunk(config.architecture, tables, text, alias, setting, tokens, threads, pace)
 
-    def _descend_tree(self, text: tuple[np.ndarray, ...], rate: float, draws: np.uint64) -> tuple[float, int]:
+    def _descend_tree(self, text: kernels.Text, rate: float, draws: np.uint64) -> tuple[float, int]:
         config, tree = self.config, self._huffman()
         both = config.output == "both"
         tables = tuple(table.detach().numpy() for table in (self.input, self.output if both else self.nodes, self.nodes))
@@ -176,7 +182,7 @@ class Word2Vec(nn.Module):
         negatives = config.negatives if both else 0
         return descend_tree(config.architecture, config.kernel, tables, text, paths, self._alias(), negatives, rate, draws)
 
-    def _descend_subwords(self, text: tuple[np.ndarray, ...], rate: float, draws: np.uint64) -> tuple[float, int]:
+    def _descend_subwords(self, text: kernels.Text, rate: float, draws: np.uint64) -> tuple[float, int]:
         config, tables = self.config, (self.subwords.detach().numpy(), self.output.detach().numpy())
         run, plain = grams.KERNELS[config.architecture], config.kernel == "plain"
         self._composed = False
@@ -283,7 +289,7 @@ class Word2Vec(nn.Module):
         config = self.config
         if not config.subwords:
             return None
-        _, hashes = grams.ngram_rows([word], config.shortest, config.longest, config.buckets)
+        _, hashes = self._ngrams([word])
         rows = self.subwords.detach()[len(self.counts) + torch.from_numpy(hashes).long()].numpy()
         return rows.mean(0) if rows.any() else None
 
@@ -295,12 +301,18 @@ class Word2Vec(nn.Module):
     def _spell(self, tokens: "TokenFacts") -> None:
         """Makes the table of words and n-grams, zero where nothing will be learnt; fastText draws from twice word2vec's range."""
         config, trained = self.config, self.counts.numpy() > 0
-        self._grams = grams.word_rows(*grams.ngram_rows(tokens.tokens, config.shortest, config.longest, config.buckets), trained)
+        self._grams = word_rows(*self._ngrams(tokens.tokens), trained)
         table = torch.zeros(len(trained) + config.buckets, config.width)
         used = torch.from_numpy(np.unique(self._grams[1])).long()
         table[used] = (torch.rand(len(used), config.width) - 0.5) * 2 / config.width
         self.subwords = nn.Parameter(table)
         self._composed = False
+
+    def _ngrams(self, words: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        """(starts, hashes) of the words' character n-grams."""
+        config = self.config
+        coded = [word.encode("utf-8", "surrogatepass") for word in words]
+        return hashed_ngrams(coded, config.shortest, config.longest, config.buckets)
 
     def _compose(self) -> None:
         """Brings `input` up to what the n-grams have learnt since."""
@@ -324,7 +336,7 @@ class Word2Vec(nn.Module):
     def _alias(self) -> tuple[np.ndarray, np.ndarray]:
         if self._tables is None:
             weights = self._weights()
-            self._tables = kernels.alias_tables(weights.numpy())
+            self._tables = alias_tables(weights.numpy())
             self._hottest_negative = float(weights.max() / weights.sum())
         return self._tables
 

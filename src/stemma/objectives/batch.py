@@ -1,10 +1,20 @@
 """The batch: named arrays that an objective makes and a generation's `loss` reads.
 
-Names in use, with B rows and T positions:
+Names in use. Of rows of text, with B rows, T positions and I instances of sentence pairs:
 `ids` (B T) int64 · `positions` (B T) place within its segment · `segments` (B T) 0 padding, 1.. the
 segment of its row that a token belongs to: attention never crosses from one to another ·
 `types` (B T) sentence A or B · `labels` (B T) with IGNORE where nothing is asked ·
-`words` (N) flat ids and `starts` (S+1) their sentence borders, for the static generations.
+`begins` (B) True where a row's carried state starts anew ·
+`cls` (I) the place of each instance's first token among the B T, row after row · `next` (I) 1 where B does not follow A.
+
+Of flat text, for word2vec, with N words and S sentences:
+`words` (N) int32 ids · `starts` (S+1) the sentences' borders among them.
+
+Of the table X of co-occurrences, for GloVe, with P pairs of words, G tiles and R rounds:
+`rows`, `columns` (P) uint16 a word's place in its block · `values` (P) float64 X_ij · `tiles` (G+1) borders among the pairs ·
+`blocks` (G 2) the blocks that a tile's rows and columns stand for · `rounds` (R+1) borders among the tiles ·
+`members` (blocks, places) int32 the id at each place of a block, -1 where there is none · `lone` ids of the words without a pair ·
+`symmetric` (1) True where a pair stands for both of its orders.
 """
 
 import hashlib

@@ -8,7 +8,7 @@ disk where memory is short. Axes: S n-grams of one order, V words, N the highest
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -20,7 +20,6 @@ from stemma.objectives.counts import too_little
 from stemma.objectives.spool import Spool
 
 if TYPE_CHECKING:
-    from stemma.lineage.ngram import Config
     from stemma.objectives.counts import NgramCounts
 
 FALLBACK = (0.5, 1.0, 1.5)  # lmplz --discount_fallback
@@ -29,6 +28,41 @@ MOST_WORDS = 1 << 30  # two bits of a word are flags
 BUCKET = 1 << 17  # records sorted at once, more or less: they fit the processor's cache
 BLOCK = 1 << 18  # records that go from hand to hand at most
 RECORD_BYTES, WORD_BYTES = 200, 128  # that working on a record takes, and on a word of the vocabulary
+
+
+class Smoothing(Protocol):
+    """What estimation asks of a model's settings."""
+
+    @property
+    def method(self) -> str:
+        """mkn, kn, abs, katz, add-k or mle."""
+
+    @property
+    def discount_fallback(self) -> bool | tuple[float, float, float]:
+        """Discounts where the text is too small for the closed form; True for lmplz's, False to refuse such a text."""
+
+    @property
+    def k(self) -> float:
+        """Added to every count (add-k)."""
+
+    @property
+    def interpolate_unigrams(self) -> bool:
+        """True where single words are mixed with the uniform distribution."""
+
+    @property
+    def precision(self) -> str:
+        """Of the log probabilities: single or double."""
+
+    @property
+    def continued(self) -> bool:
+        """True where lower orders count left contexts."""
+
+    @property
+    def drops_unknown(self) -> bool:
+        """True where n-grams with the unknown word are left to the back-off."""
+
+    def threshold(self, n: int) -> int:
+        """The highest raw count of order n that is pruned."""
 
 
 def discounts_of(method: str, counts_of_counts: Sequence[int] | np.ndarray, fallback: bool | Sequence[float]) -> tuple[np.ndarray, str]:
@@ -81,38 +115,42 @@ def _missing(n: list[int], most: int) -> str:
 class Listing:
     """The n-grams of all orders in suffix order, with raw counts read off and adjusted counts kept."""
 
-    def __init__(self, config: "Config", counts: "NgramCounts", dtype: np.dtype, block: int) -> None:
+    def __init__(self, config: Smoothing, counts: "NgramCounts", dtype: np.dtype, block: int) -> None:
         order, vocabulary = counts.order, counts.vocabulary
-        self.raw, self.contexts = np.zeros(vocabulary, np.int64), np.zeros(vocabulary, np.int64)  # of each word
-        self.sizes, self.kept = np.zeros(order + 1, np.int64), np.zeros(order + 1, np.int64)  # n-grams by order
-        self.statistics = np.zeros((order + 1, KATZ_LIMIT + 3), np.int64)  # n-grams by order and adjusted count
-        self.firsts = np.zeros((order + 1, vocabulary), np.uint32)  # n-grams by order and first word
+        thresholds = np.array([config.threshold(max(n, 1)) for n in range(order + 1)])
+        rules = kernels.Rules(order, config.continued, config.drops_unknown, thresholds)
+        self.words = kernels.Words(np.zeros(vocabulary, np.int64), np.zeros(vocabulary, np.int64))
+        self.lists = kernels.Lists(
+            opened=np.zeros(order + 1, kernels.OPEN),  # in the end the last n-gram of each order
+            entries=np.empty((order + 1, block + 1), dtype),
+            filled=np.zeros(order + 1, np.int64),
+            sizes=np.zeros(order + 1, np.int64),
+            kept=np.zeros(order + 1, np.int64),
+            statistics=np.zeros((order + 1, KATZ_LIMIT + 3), np.int64),
+            firsts=np.zeros((order + 1, vocabulary), np.uint32),
+        )
         self.spools = [counts.room.spool(dtype) for _ in range(order + 1)]
         self.last = np.full(order, 0xFFFFFFFF, np.uint32)  # the last row of the highest order
-        self.opened = np.zeros(order + 1, kernels.OPEN)  # in the end the last n-gram of each order
-        thresholds = np.array([config.threshold(max(n, 1)) for n in range(order + 1)])
-        listed, filled = np.empty((order + 1, block + 1), dtype), np.zeros(order + 1, np.int64)
-        kept = (self.opened, thresholds, listed, filled, self.sizes, self.kept, self.statistics, self.firsts)
-        methods = (order, config.continued, config.drops_unknown)
         for rows in counts.blocks():
             for begin in range(0, len(rows), block):
-                kernels.adjust(rows[begin : begin + block], self.last, *methods, self.raw, self.contexts, *kept)
-                self._set_aside(listed, filled)
+                kernels.adjust(rows[begin : begin + block], self.last, rules, self.words, self.lists)
+                self._set_aside()
         for n in range(2, order + 1):
-            if self.opened["raw"][n]:
-                kernels.put(n, *kept)
-        self._set_aside(listed, filled)
+            if self.lists.opened["raw"][n]:
+                kernels.put(n, thresholds, self.lists)
+        self._set_aside()
+        self.lists = self.lists._replace(entries=np.empty((order + 1, 0), dtype))  # they have all been set aside
 
-    def _set_aside(self, listed: np.ndarray, filled: np.ndarray) -> None:
-        for n in range(2, len(filled)):
-            self.spools[n].append(listed[n, : filled[n]])
-        filled[:] = 0
+    def _set_aside(self) -> None:
+        for n in range(2, len(self.lists.filled)):
+            self.spools[n].append(self.lists.entries[n, : self.lists.filled[n]])
+        self.lists.filled[:] = 0
 
 
 class Estimation:
     """One model in the making. After `run`, `notes` tells what was replaced and `types` how many words can come next."""
 
-    def __init__(self, config: "Config", counts: "NgramCounts") -> None:
+    def __init__(self, config: Smoothing, counts: "NgramCounts") -> None:
         self.config, self.order, self.vocabulary, self.closed = config, counts.order, counts.vocabulary, counts.closed
         self.room, self.wide = counts.room, counts.width > counts.order + 1
         if self.vocabulary >= MOST_WORDS:
@@ -130,8 +168,8 @@ class Estimation:
     def run(self) -> dict[str, np.ndarray]:
         """Estimates all orders; the arrays of the model."""
         stays = self._staying_words()
-        self.sizes = np.array([stays.sum(), *self.listing.kept[2:]])
-        self.drops = not stays.all() or bool((self.listing.kept != self.listing.sizes).any())
+        self.sizes = np.array([stays.sum(), *self.listing.lists.kept[2:]])
+        self.drops = not stays.all() or bool((self.listing.lists.kept != self.listing.lists.sizes).any())
         self.tail, self.record, self.context = record_types(self.config.precision, self.wide, self.drops)
         self._make_arrays()
         states, tails = self._unigrams(stays)
@@ -168,12 +206,12 @@ class Estimation:
         threshold = self.config.threshold(1)
         if self.closed or not threshold:
             return np.ones(self.vocabulary, bool)
-        return (self.listing.raw > threshold) | (np.arange(self.vocabulary) <= END)
+        return (self.listing.words.raw > threshold) | (np.arange(self.vocabulary) <= END)
 
     def _unigrams(self, stays: np.ndarray) -> tuple[Spool, Iterator[np.ndarray]]:
         """Puts the single words into the model. Gives their states, and those that were seen as the tails of pairs."""
-        config, raw, size = self.config, self.listing.raw, self.vocabulary
-        adjusted = (self.listing.contexts if config.continued and self.order > 1 else raw).astype(self.record["count"])
+        config, raw, size = self.config, self.listing.words.raw, self.vocabulary
+        adjusted = (self.listing.words.contexts if config.continued and self.order > 1 else raw).astype(self.record["count"])
         if config.drops_unknown:
             adjusted[UNKNOWN] = 0
         types = stays.copy()
@@ -212,11 +250,11 @@ class Estimation:
     def _level(self, n: int, states_below: Spool, tails: Iterator[np.ndarray]) -> tuple[Spool, Iterator[np.ndarray]]:
         """Puts order n into the model, and the links of the order below. Gives the states of order n and the next tails."""
         listing, order_below = self.listing, len(states_below)
-        last = listing.opened[n]
+        last = listing.lists.opened[n]
         last_raw = 0 if listing.last[n - 1] == START else int(last["raw"])
-        discounts = self._discounts(n, listing.statistics[n], int(last["adjusted"]), last_raw)
+        discounts = self._discounts(n, listing.lists.statistics[n], int(last["adjusted"]), last_raw)
         starts, strides = np.zeros(self.vocabulary, np.int64), np.zeros(self.vocabulary, np.int64)
-        buckets = kernels.divide(listing.firsts[n], self.stride, self.bucket, order_below, starts, strides)
+        buckets = kernels.divide(listing.lists.firsts[n], self.stride, self.bucket, order_below, starts, strides)
         spools = [self.room.spool(self.record) for _ in range(buckets)]
         places = self._meet_tails(n, tails, spools, starts, strides)
         goes_on = np.zeros(buckets, bool)  # True where the next bucket may hold more of the last context

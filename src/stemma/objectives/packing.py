@@ -5,7 +5,8 @@ and still a random order. Attention does not cross from one piece of a row to an
 """
 
 import numpy as np
-from numba import njit
+
+from stemma.kernels.best_fit import best_fit
 
 WINDOW = 4096  # pieces that are packed together; larger packs tighter, smaller mixes better
 
@@ -23,7 +24,7 @@ def pack(lengths: np.ndarray, row_length: int, group: int, rng: np.random.Genera
     for first in range(0, len(order), WINDOW):
         window = order[first : first + WINDOW]
         longest_first = window[np.argsort(-lengths[window], kind="stable")]
-        rows = _best_fit(longest_first, lengths, row_length, rows, row_of)
+        rows = best_fit(longest_first, lengths, row_length, rows, row_of)
     place = _like_lengths_together(np.bincount(row_of, lengths, minlength=rows), group, rng)
     placed = place[row_of]
     pieces = np.argsort(placed, kind="stable")
@@ -43,27 +44,3 @@ def _like_lengths_together(used: np.ndarray, group: int, rng: np.random.Generato
     place = np.empty(len(order), np.int64)
     place[order] = np.arange(len(order))
     return place
-
-
-@njit(cache=True)
-def _best_fit(pieces, lengths, row_length, rows, row_of):  # type: ignore[no-untyped-def]
-    """Puts each piece into the fullest open row that has room; returns the number of rows so far."""
-    # A row is known by its free room: heads[room] is a linked list of the rows with that room.
-    heads = np.full(row_length + 1, -1, np.int64)
-    following = np.full(len(pieces), -1, np.int64)
-    opened = 0
-    for piece in pieces:
-        length = lengths[piece]
-        room = length
-        while room <= row_length and heads[room] < 0:
-            room += 1
-        if room > row_length:
-            row, room = opened, row_length
-            opened += 1
-        else:
-            row = heads[room]
-            heads[room] = following[row]
-        row_of[piece] = rows + row
-        following[row] = heads[room - length]
-        heads[room - length] = row
-    return rows + opened

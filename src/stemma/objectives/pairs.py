@@ -12,10 +12,10 @@ away; masks are drawn anew each epoch unless `dynamic` is off.
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 
 from stemma.config import Natural, Positive, Share
 from stemma.errors import DataError, UsageError
+from stemma.kernels import sentence_pairs as kernels
 from stemma.objectives.batch import Batch, generator, seed_for
 from stemma.objectives.epochs import Epochs
 from stemma.objectives.masked import Masking, mask_tokens
@@ -88,7 +88,7 @@ class Pairs:
     def ledger(self) -> dict[str, int]:
         """What the first epoch does with the store's tokens: how many it shows, and how many it misses
         because they were cut from over-long pairs (other epochs cut elsewhere)."""
-        shown = int(_covered(self._epochs.plan(0).spans, len(self._store.ids)).sum())
+        shown = int(kernels.covered(self._epochs.plan(0).spans, len(self._store.ids)).sum())
         return {"tokens": len(self._store.ids), "used": shown, "cut_from_long_pairs": len(self._store.ids) - shown}
 
     def batch(self, step: int, rank: int = 0, ranks: int = 1) -> Batch:
@@ -139,7 +139,7 @@ class Pairs:
         rng = generator(self._seed, "pairs", version)
         room = self._length - self._specials
         order = rng.permutation(len(self._documents) - 1)
-        gather = _pairs if self._config.pairs else _singles
+        gather = kernels.gather_pairs if self._config.pairs else kernels.gather_singles
         seed = np.uint64(seed_for(self._seed, "instances", version))
         spans, random = gather(self._sentences, self._documents, order, room, self._config.short_share, seed)
         lengths = spans[:, 1] - spans[:, 0] + spans[:, 3] - spans[:, 2] + self._specials
@@ -156,95 +156,3 @@ def _cut_long(sentences: np.ndarray, documents: np.ndarray, room: int) -> tuple[
     part = np.arange(len(of)) - first[of]
     starts = sentences[of] + part * lengths[of] // parts[of]
     return np.append(starts, sentences[-1]), first[documents]
-
-
-@njit(cache=True)
-def _next(state):  # type: ignore[no-untyped-def]
-    """SplitMix64: a draw in [0, 1) from a one-element state that it moves."""
-    state[0] += np.uint64(0x9E3779B97F4A7C15)
-    z = state[0]
-    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    z = z ^ (z >> np.uint64(31))
-    return np.float64(z >> np.uint64(11)) * (1.0 / 9007199254740992.0)
-
-
-@njit(cache=True)
-def _below(state, n):  # type: ignore[no-untyped-def]
-    """A whole number drawn evenly from 0..n-1."""
-    return min(np.int64(_next(state) * n), n - 1)
-
-
-@njit(cache=True)
-def _covered(spans, tokens):  # type: ignore[no-untyped-def]
-    """Which tokens lie in one of the spans (I, 4), as A or as B: a byte each (one byte, for a corpus has many)."""
-    seen = np.zeros(tokens, np.bool_)
-    for i in range(len(spans)):
-        seen[spans[i, 0] : spans[i, 1]] = True
-        seen[spans[i, 2] : spans[i, 3]] = True
-    return seen
-
-
-@njit(cache=True)
-def _pairs(sentences, documents, order, room, short_share, seed):  # type: ignore[no-untyped-def]
-    """One pass over all documents: (spans (I, 4), random (I,))."""
-    state = np.array([seed], np.uint64)
-    most = len(sentences)
-    spans, random, count = np.empty((most, 4), np.int64), np.empty(most, np.int64), 0
-    for document in order:
-        first, last = documents[document], documents[document + 1]
-        target = room
-        if _next(state) < short_share:
-            target = 2 + _below(state, room - 1)
-        i = first
-        while i < last:
-            chunk = i  # sentences i..end-1
-            end = i + 1
-            while end < last and sentences[end] - sentences[chunk] < target:
-                end += 1
-            border = end if end - chunk == 1 else chunk + 1 + _below(state, end - chunk - 1)
-            a_from, a_to = sentences[chunk], sentences[border]
-            is_random = end - chunk == 1 or _next(state) < 0.5
-            if is_random:
-                other = document
-                for _ in range(10):
-                    other = _below(state, len(documents) - 1)
-                    if other != document:
-                        break
-                b_first, b_last = documents[other], documents[other + 1]
-                if b_first == b_last:  # an empty document has nothing to lend
-                    b_first, b_last = first, last
-                start = b_first + _below(state, b_last - b_first)
-                stop = start + 1
-                while stop < b_last and sentences[stop] - sentences[start] < target - (a_to - a_from):
-                    stop += 1
-                b_from, b_to = sentences[start], sentences[stop]
-                i = border  # the displaced sentences are used again
-            else:
-                b_from, b_to = sentences[border], sentences[end]
-                i = end
-            while a_to - a_from + b_to - b_from > room:
-                front = _next(state) < 0.5
-                if a_to - a_from > b_to - b_from:
-                    a_from, a_to = (a_from + 1, a_to) if front else (a_from, a_to - 1)
-                else:
-                    b_from, b_to = (b_from + 1, b_to) if front else (b_from, b_to - 1)
-            spans[count, 0], spans[count, 1], spans[count, 2], spans[count, 3] = a_from, a_to, b_from, b_to
-            random[count] = is_random
-            count += 1
-    return spans[:count], random[:count]
-
-
-@njit(cache=True)
-def _singles(sentences, documents, order, room, short_share, seed):  # type: ignore[no-untyped-def]
-    """Every document cut into segments of `room` tokens, the first cut at a drawn place; nothing is dropped."""
-    state = np.array([seed], np.uint64)
-    most = (sentences[-1] - sentences[0]) // room + 2 * len(documents)
-    spans, count = np.zeros((most, 4), np.int64), 0
-    for document in order:
-        at, last = sentences[documents[document]], sentences[documents[document + 1]]
-        size = room if last - at <= room else 1 + _below(state, room)
-        while at < last:
-            spans[count, 0], spans[count, 1] = at, min(at + size, last)
-            at, size, count = spans[count, 1], room, count + 1
-    return spans[:count], np.zeros(count, np.int64)

@@ -71,11 +71,6 @@ class Windows:
         """(epoch, step within it), both from 0."""
         return divmod(step, self.steps_in_epoch())
 
-    def tokens(self, step: int) -> int:
-        """Raw tokens of the text that `step` reads, dropped ones included."""
-        first, last = self._sentences(step)
-        return int(self.store.sentence_starts[last] - self.store.sentence_starts[first])
-
     def batch(self, step: int, rank: int = 0, ranks: int = 1) -> Batch:
         """The sentences of `step`, thinned out; of several ranks, the `rank`-th share of them."""
         first, last = self._sentences(step)

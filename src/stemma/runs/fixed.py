@@ -16,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from stemma.errors import UsageError
-from stemma.layers.loss import Loss
+from stemma.layers.loss import Carried, Loss
 from stemma.layers.pooling import mean_state
 from stemma.layers.precision import autocast, choose_precision
 from stemma.layers.weights import load_weights, to_tensors, weights
@@ -220,7 +220,7 @@ class HeadOnStates(nn.Module):
         self.register_buffer("mean", mean)
         self.register_buffer("scale", scale)
 
-    def loss(self, batch: Tensors) -> Loss:
+    def loss(self, batch: Tensors, carried: Carried | None = None) -> Loss:
         """The head's loss."""
         return self.head.loss(self.standardised(batch), batch)
 

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from stemma.layers.loss import Loss
+from stemma.layers.loss import Carried, Loss
 from stemma.layers.precision import autocast, choose_precision
 from stemma.layers.weights import load_weights, to_tensors, weights
 from stemma.lineage.network import Frames
@@ -49,7 +49,7 @@ class HeadedNetwork(nn.Module):
         """The task's answer to each text."""
         return self.head.answer(self.read(batch)[0], batch)
 
-    def loss(self, batch: Tensors) -> Loss:
+    def loss(self, batch: Tensors, carried: Carried | None = None) -> Loss:
         """The head's loss in nats, plus `auxiliary` times the language-model loss."""
         read, last = self.read(batch)
         task = self.head.loss(read, batch)

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-_STEP = np.uint64(0x9E3779B97F4A7C15)  # the golden ratio in 64 bits (Steele 2014, "splittable" generators)
+from stemma.kernels.draws import STEP, scrambled
+
 _START = np.uint64(1)  # stands before a text's first token; ids begin at 2
 
 
@@ -50,8 +51,5 @@ def find(keys: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _mixed(x: np.ndarray) -> np.ndarray:
-    """A bijection of 64 bits, each input bit moving about half of the output bits (splitmix64)."""
-    x = x + _STEP
-    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return x ^ (x >> np.uint64(31))
+    """A bijection of 64 bits, as `scrambled` without its fixed point 0."""
+    return scrambled(x + STEP)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from itertools import chain
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, overload
 
 import numpy as np
 
@@ -14,12 +14,14 @@ from stemma.checkpoint import RunFolder
 from stemma.config import resolve
 from stemma.errors import DataError, UsageError
 from stemma.lineage.table import Ability, Generation, find
-from stemma.runs import reading
+from stemma.runs import decoding, reading
+from stemma.runs.decoding import Decoding, Written
 from stemma.runs.opening import network_of
 from stemma.runs.word_vectors import Outlier, WordVectors
 from stemma.tokens.tokenizer import Tokenizer
 
 LN2, LN10 = math.log(2), math.log(10)
+SAMPLING = Decoding()
 MOST_NATS = 500  # a prediction: beyond, a perplexity says nothing
 
 
@@ -146,21 +148,29 @@ class Run:
         read = self._surprises(ids, np.array([0, len(ids)]), np.array([0, 1]))
         return list(map(TokenScore, names, read.nats.tolist(), read.unknown.tolist(), read.orders.tolist()))
 
+    @overload
+    def generate(self, prompts: str = "", *, length: int = 50, options: Decoding = ..., seed: int = 0) -> str: ...
+    @overload
+    def generate(self, prompts: list[str] | tuple[str, ...], *, length: int = 50, options: Decoding = ..., seed: int = 0) -> list[str]: ...
     def generate(
-        self, prompt: str = "", *, length: int = 50, temperature: float = 1.0, top_k: int = 0, top_p: float = 1.0, seed: int = 0
-    ) -> str:
-        """`prompt` and up to `length` tokens after it; temperature 0 takes the likeliest."""
-        self._needs("generate")
-        ids = [int(i) for i in self.tokenizer.encode(prompt)] if prompt else []
-        options = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
-        if self.row.learns == "count":
-            new = self.network.generate(np.random.default_rng(seed), ids, length, **options)
-        else:
-            import torch
+        self, prompts: str | list[str] | tuple[str, ...] = "", *, length: int = 50, options: Decoding = SAMPLING, seed: int = 0
+    ) -> str | list[str]:
+        """The prompt and up to `length` tokens after it; of several prompts, several texts, each as if it were alone."""
+        several = [prompts] if isinstance(prompts, str) else prompts
+        texts = [best.text for best, *_ in self.write(several, length=length, options=options, seed=seed)]
+        return texts[0] if isinstance(prompts, str) else texts
 
-            framed, _ = self.network.frame(ids)
-            new = self.network.generate(framed, length, generator=torch.Generator().manual_seed(seed), **options)
-        return self.tokenizer.decode([*ids, *new])
+    def write(
+        self, prompts: Sequence[str], *, length: int = 50, options: Decoding = SAMPLING, seed: int = 0, samples: int = 1
+    ) -> list[list[Written]]:
+        """For each prompt `samples` texts with their probabilities: independent draws, or the best of a beam search."""
+        self._needs("generate")
+        return decoding.write(self.network, self.tokenizer, prompts, length, options, seed, samples)
+
+    def stream(self, prompt: str = "", *, length: int = 50, options: Decoding = SAMPLING, seed: int = 0) -> Iterator[str]:
+        """What `generate` writes after the prompt, piece by piece as it comes."""
+        self._needs("generate")
+        return decoding.stream(self.network, self.tokenizer, prompt, length, options, seed)
 
     def next_words(self, text: str, k: int = 10) -> list[tuple[str, float]]:
         """The `k` likeliest tokens after the text, which begins a sentence, with their probabilities.
@@ -171,8 +181,7 @@ class Run:
         if k < 1:
             raise UsageError(f"k = {k}", "1 token or more", "ask for at least one")
         ids = [int(i) for i in self.tokenizer.encode(text)]
-        framed = ids if self.row.learns == "count" else self.network.frame(ids)[0]
-        return [(self.tokenizer.token(token), p) for token, p in self.network.next_words(framed, k)]
+        return [(self.tokenizer.token(token), p) for token, p in decoding.next_tokens(self.network, ids, k)]
 
     def fill(self, text: str, k: int = 5) -> list[list[tuple[str, float]]]:
         """For each `[MASK]` in the text, the `k` likeliest tokens with their probabilities."""

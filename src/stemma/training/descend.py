@@ -22,7 +22,7 @@ from stemma.tokens.tokenizer import Tokenizer
 from stemma.training.card import write_card
 from stemma.training.ingest import Ingested
 from stemma.training.learners import Backprop, ByHand, Learner, NotFinite
-from stemma.training.loop import Progress, held_out_loss, seconds_per_step, steps_for, train
+from stemma.training.loop import Reached, evaluate, seconds_per_step, steps_for, train
 from stemma.training.peak import peak_memory_mib
 from stemma.training.precision import choose_device, choose_precision
 from stemma.training.ranks import Ranks, join
@@ -68,7 +68,7 @@ class _Descent:
     objective: Objective
     learner: Learner
     training: HandConfig
-    progress: Progress
+    progress: Reached
 
 
 def _read(job: Job, path: Path, root: Path, report: Report, ranks: Ranks) -> tuple[RunFolder | None, Ingested | None]:
@@ -114,7 +114,7 @@ def _taken_up(job: Job, folder: RunFolder, text: Ingested, objective: Objective,
     training = sections["training"]
     learner = _learner(job, sections["model"], training, text, ranks)
     saved = folder.load_state()
-    progress = Progress(**saved[1]) if saved else Progress()
+    progress = Reached(**saved[1]) if saved else Reached()
     if saved:
         learner.restore(saved[0])
         told = f"going on from step {progress.step:,} of {training.steps:,}"
@@ -141,13 +141,12 @@ def _recorded(job: Job, descent: _Descent, text: Ingested, report: Report, ranks
     """The updates that are left; each is recorded, judged at the marks, and the last one saved, or that at which a signal stops them."""
     folder, learner, training, progress = descent.folder, descent.learner, descent.training, descent.progress
     recorder = Recorder(folder, learner, descent.objective, training, progress, report, ranks)
-    judge = _judge(job, text, training, learner) if ranks.first else None
-    marks = _marks(training)
+    held_out, marks = _held_out(job, text, training), _marks(training)
 
     def take(fact: Fact) -> None:
         recorder.take(fact)
-        if judge and fact.step in marks:
-            recorder.judge(*judge())
+        if held_out and fact.step in marks:
+            recorder.judge(*evaluate(learner, held_out, cast(Config, training), ranks))
         if ranks.agree(stop.is_set()) and fact.step < training.steps:
             recorder.save()
             raise _stopped(folder, fact)
@@ -160,12 +159,9 @@ def _recorded(job: Job, descent: _Descent, text: Ingested, report: Report, ranks
     recorder.save()
 
 
-def _judge(job: Job, text: Ingested, training: HandConfig, learner: Learner) -> Callable[[], tuple[float, dict[str, float]]] | None:
-    """What gives the held-out loss now; None where nothing is held out."""
-    if text.dev is None or not len(text.dev.ids) or not isinstance(training, Config):
-        return None
-    held_out = objective_of(job, text.dev, text)
-    return lambda: held_out_loss(learner.network, held_out, training.evaluation_tokens, training.precision)
+def _held_out(job: Job, text: Ingested, training: HandConfig) -> Objective | None:
+    """What the held-out loss is taken on; None where nothing is held out."""
+    return objective_of(job, text.dev, text) if text.dev is not None and len(text.dev.ids) and isinstance(training, Config) else None
 
 
 def _marks(training: HandConfig) -> set[int]:
@@ -224,7 +220,7 @@ def _finish(job: Job, descent: _Descent, text: Ingested) -> None:
     folder.finish(card, ledger)
 
 
-def _told(error: NotFinite, folder: RunFolder, progress: Progress) -> NotFinite:
+def _told(error: NotFinite, folder: RunFolder, progress: Reached) -> NotFinite:
     place = folder.path / "state" / f"not-finite-step-{progress.step}.safetensors"
     place.parent.mkdir(exist_ok=True)
     write_tensors(place, error.batch)

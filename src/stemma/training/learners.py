@@ -1,22 +1,27 @@
 """The two manners of descending, behind one call: `step(batches, rate, seed) -> Step`.
 
-`Backprop` differentiates the network's `loss` and updates by AdamW; `ByHand` lets a network that
+`Backprop` differentiates the network's `loss` and updates by an optimiser of the table; `ByHand` lets a network that
 writes its own gradients (`descend`) update itself.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 import torch
 from torch import nn
 
 from stemma.errors import RunError, UsageError
+from stemma.layers.loss import Carried, Loss
 from stemma.layers.weights import load_weights, to_tensors, weights
+from stemma.lineage.network import DescendsByHand, Network
 from stemma.objectives.batch import Batch
+from stemma.training.optimisers import Group, Optimiser
 from stemma.training.precision import autocast
 from stemma.training.ranks import Ranks
+from stemma.training.settings import Config
 
 Arrays = dict[str, dict[str, np.ndarray]]
 
@@ -31,17 +36,31 @@ class Step:
 
 
 class Learner(Protocol):
-    """A network with the state of its optimiser."""
+    """A network with the state of its optimiser, and what one batch leaves to the next."""
 
     network: nn.Module
 
-    def step(self, batches: list[Batch], rate: float, seed: int) -> Step: ...
-    def state(self) -> Arrays: ...
-    def restore(self, arrays: Mapping[str, Mapping[str, np.ndarray]]) -> None: ...
+    def step(self, batches: list[Batch], rate: float, seed: int) -> Step:
+        """One update from the micro-batches, whose own `rate_scale`, if any, multiplies the rate."""
+
+    def state(self) -> Arrays:
+        """All that a resumed run needs, in named groups; `model` holds the weights to keep.
+
+        Every rank calls it; the first gets all of it and the others nothing.
+        """
+
+    def restore(self, arrays: Mapping[str, Mapping[str, np.ndarray]]) -> None:
+        """Takes up a state that `state` gave; every rank calls it, with the same arrays."""
+
+    def evaluating(self) -> AbstractContextManager[None]:
+        """The weights to evaluate and keep stand in the network within this context."""
+
+    def judge(self, loss: float) -> None:
+        """Hears the held-out loss, in nats; every rank calls it, with the same loss."""
 
 
 class Backprop:
-    """Gradients by autograd, updates by AdamW with decay on matrices alone (Loshchilov & Hutter 2019).
+    """Gradients by autograd, updates by the optimiser that the settings name.
 
     `groups` replaces the two parameter groups; a group's `scale` multiplies the rate (layer-wise rates).
     """
@@ -49,25 +68,23 @@ class Backprop:
     def __init__(
         self,
         network: nn.Module,
-        settings: Any,
+        settings: Config,
         device: torch.device,
         precision: str,
         ranks: Ranks,
-        groups: list[dict[str, Any]] | None = None,
+        groups: list[Group] | None = None,
     ) -> None:
         self.network = network.to(device)
-        self._settings, self._device, self._precision = settings, device, precision
-        matrices = [p for p in network.parameters() if p.ndim > 1]
-        others = [p for p in network.parameters() if p.ndim <= 1]
-        groups = groups or [{"params": matrices, "weight_decay": settings.weight_decay}, {"params": others, "weight_decay": 0.0}]
-        self._optimiser = torch.optim.AdamW(groups, lr=settings.rate, betas=settings.betas, eps=settings.epsilon, fused=True)
-        self._names = {id(p): name for name, p in network.named_parameters()}
+        self._settings, self._device, self._precision, self._ranks = settings, device, precision, ranks
+        self._optimiser = Optimiser(network, settings, groups)
         self._parameters = [p for p in network.parameters() if p.requires_grad]
-        self._loss: nn.Module = _Loss(network)
+        self._carried: Carried | None = None
+        self._loss: Callable[..., Loss] = cast(Network, network).loss
         if settings.compile:
-            self._loss = torch.compile(self._loss)  # type: ignore[assignment]
+            self._loss = torch.compile(_Loss(network))
         if ranks.count > 1:
-            self._loss = nn.parallel.DistributedDataParallel(self._loss, find_unused_parameters=True)
+            wrapped = self._loss if isinstance(self._loss, nn.Module) else _Loss(network)
+            self._loss = nn.parallel.DistributedDataParallel(wrapped, find_unused_parameters=True)
 
     def step(self, batches: list[Batch], rate: float, seed: int) -> Step:
         """One update from the micro-batches; each counts by its number of predictions."""
@@ -78,7 +95,8 @@ class Backprop:
         counts: dict[str, int] = {}
         for batch in batches:
             with autocast(self._device, self._precision):
-                loss = self._loss(to_tensors(batch, self._device))
+                loss = self._loss(to_tensors(batch, self._device), self._carried)
+            self._carried = loss.carried
             mean = float(loss.mean.detach())
             if not np.isfinite(mean):
                 raise NotFinite(batch)
@@ -87,7 +105,7 @@ class Backprop:
             for name, (value, count) in loss.parts.items():
                 sums[name] = sums.get(name, 0.0) + float(value)
                 counts[name] = counts.get(name, 0) + count
-        self._update(rate, 1 / total if len(batches) > 1 else 1.0, batches[-1])
+        self._update(rate * _rate_scale(batches), 1 / total if len(batches) > 1 else 1.0, batches[-1])
         return Step(summed / total, total, {name: sums[name] / max(1, counts[name]) for name in sums})
 
     def _update(self, rate: float, scale: float, batch: Batch) -> None:
@@ -96,62 +114,75 @@ class Backprop:
         norm = nn.utils.clip_grad_norm_(self._parameters, self._settings.clip or float("inf"))
         if not torch.isfinite(norm):
             raise NotFinite(batch)
-        for group in self._optimiser.param_groups:
-            group["lr"] = rate * group.get("scale", 1.0)
-        self._optimiser.step()
-        self._optimiser.zero_grad(set_to_none=True)
+        self._optimiser.update(rate)
+
+    def evaluating(self) -> AbstractContextManager[None]:
+        """The averaged weights, where the optimiser averages and has begun to."""
+        return self._optimiser.average.swapped() if self._optimiser.average else nullcontext()
+
+    def judge(self, loss: float) -> None:
+        """Tells an optimiser that averages; others do not mind."""
+        if self._optimiser.average:
+            self._optimiser.average.judge(loss)
 
     def state(self) -> Arrays:
-        """Weights and AdamW's moments, as arrays."""
-        moments = {}
-        for parameter, values in self._optimiser.state.items():
-            for key, value in values.items():
-                moments[f"{key}/{self._names[id(parameter)]}"] = torch.as_tensor(value).cpu().numpy()
-        return {"model": weights(self.network), "optimiser": moments}
+        """The weights to keep, the optimiser's state, and what each rank's last batch left."""
+        memories = self._ranks.gather(_arrays(self._carried)) if self._carried else []
+        if not self._ranks.first:
+            return {}
+        with self.evaluating():
+            model = weights(self.network)
+            if self._optimiser.average and self._optimiser.average.count:
+                model = {name: array.copy() for name, array in model.items()}  # the mean is about to leave the network
+        carried = {f"carried-{rank}": memory for rank, memory in enumerate(memories)}
+        return {"model": model, "optimiser": self._optimiser.state(), **carried}
 
     def restore(self, arrays: Mapping[str, Mapping[str, np.ndarray]]) -> None:
-        """Takes up a state that `state` gave."""
+        """Takes up a state that `state` gave; one with memories needs as many ranks as there were."""
+        memories = sum(group.startswith("carried-") for group in arrays)
+        if memories not in (0, self._ranks.count):
+            wrong = f"the state was saved by {memories} processes, and {self._ranks.count} would go on from it"
+            raise RunError(wrong, "as many, each with its own memory", f"run it with {memories} processes")
         load_weights(self.network, arrays["model"])
-        moments = arrays["optimiser"]
-        for parameter in self._parameters:
-            name = self._names[id(parameter)]
-            if f"exp_avg/{name}" in moments:
-                self._optimiser.state[parameter] = {
-                    key: torch.tensor(moments[f"{key}/{name}"], device=self._device) for key in ("step", "exp_avg", "exp_avg_sq")
-                }
+        self._optimiser.restore(arrays["optimiser"])
+        self._carried = _tensors(arrays[f"carried-{self._ranks.rank}"], self._device) if memories else None
 
 
 class ByHand:
-    """For networks that write their own gradients and update in place.
-
-    One that keeps sums of its own beside the weights (AdaGrad's) tells them by `optimiser_state` and takes them up by `restore_optimiser`.
-    """
+    """For networks that write their own gradients and update in place."""
 
     def __init__(self, network: nn.Module, threads: int, ranks: Ranks) -> None:
         if ranks.count > 1:
             raise UsageError("this generation learns with threads, not with processes", "one process", "run it without torchrun")
         self.network, self._threads = network, threads
+        self._descending = cast(DescendsByHand, network)
 
     def step(self, batches: list[Batch], rate: float, seed: int) -> Step:
         """Descends along each batch in turn."""
         total, summed = 0, 0.0
         for number, batch in enumerate(batches):
-            loss = self.network.descend(batch, rate, seed + number, self._threads)  # type: ignore[operator]
+            loss = self._descending.descend(batch, rate * _rate_scale([batch]), seed + number, self._threads)
             if not np.isfinite(float(loss.mean)):
                 raise NotFinite(batch)
             total, summed = total + loss.count, summed + float(loss.mean) * loss.count
         return Step(summed / max(1, total), total)
 
+    def evaluating(self) -> AbstractContextManager[None]:
+        """The weights as they are."""
+        return nullcontext()
+
+    def judge(self, loss: float) -> None:
+        """The loss changes nothing."""
+
     def state(self) -> Arrays:
         """The weights, and what the network keeps beside them."""
-        sums = {"optimiser": self.network.optimiser_state()} if hasattr(self.network, "optimiser_state") else {}  # type: ignore[operator]
-        return {"model": weights(self.network), **sums}
+        kept = self._descending.optimiser_state()
+        return {"model": weights(self.network)} | ({"optimiser": kept} if kept else {})
 
     def restore(self, arrays: Mapping[str, Mapping[str, np.ndarray]]) -> None:
         """Takes up a state that `state` gave."""
         load_weights(self.network, arrays["model"])
-        if "optimiser" in arrays:
-            self.network.restore_optimiser(arrays["optimiser"])  # type: ignore[operator]
+        self._descending.restore_optimiser(arrays.get("optimiser", {}))
 
 
 class NotFinite(RunError):
@@ -169,5 +200,29 @@ class _Loss(nn.Module):
         super().__init__()
         self.network = network
 
-    def forward(self, batch: dict[str, torch.Tensor]) -> Any:
-        return self.network.loss(batch)  # type: ignore[operator]
+    def forward(self, batch: dict[str, torch.Tensor], carried: Carried | None) -> Loss:
+        return cast(Network, self.network).loss(batch, carried)
+
+
+def _rate_scale(batches: list[Batch]) -> float:
+    """What the batches multiply the rate by, in the mean: of windows of drawn lengths, length / base (Merity 2017, section 5)."""
+    scales = [float(batch["rate_scale"]) for batch in batches if "rate_scale" in batch]
+    return sum(scales) / len(scales) if scales else 1.0
+
+
+def _arrays(carried: Carried) -> dict[str, np.ndarray]:
+    """The tensors as arrays; NumPy has no bfloat16, whose bits then stand as whole numbers under `name:bfloat16`."""
+    short = {name: tensor.dtype == torch.bfloat16 for name, tensor in carried.items()}
+    return {
+        f"{name}:bfloat16" if short[name] else name: (tensor.view(torch.int16) if short[name] else tensor).cpu().numpy()
+        for name, tensor in carried.items()
+    }
+
+
+def _tensors(arrays: Mapping[str, np.ndarray], device: torch.device) -> Carried:
+    """What `_arrays` was given."""
+    found = {name: torch.tensor(array, device=device) for name, array in arrays.items()}
+    return {
+        name.removesuffix(":bfloat16"): tensor.view(torch.bfloat16) if name.endswith(":bfloat16") else tensor
+        for name, tensor in found.items()
+    }

@@ -3,32 +3,23 @@
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import cast
 
 import numpy as np
 import torch
 
-from stemma.objectives.batch import Batch, seed_for
+from stemma.lineage.network import Network
+from stemma.objectives.batch import seed_for
+from stemma.objectives.objective import Objective
 from stemma.training.learners import Learner, to_tensors
 from stemma.training.precision import autocast
 from stemma.training.ranks import Ranks
-from stemma.training.schedules import rate_at
-from stemma.training.settings import Fact, HandConfig
-
-
-class Objective(Protocol):
-    """Where batches come from; a batch is a pure function of the seed and the step.
-
-    One that works up the whole text first has also `prepare(folder, threads, note)`, called before the first batch. What it gives
-    back tells the `tokens` read, `seconds`, `cpu_seconds` and `bytes` on disk; its steps then read what it made, and no text.
-    """
-
-    def batch(self, step: int, rank: int = 0, ranks: int = 1) -> Batch: ...
-    def steps_in_epoch(self, epoch: int) -> int: ...
+from stemma.training.schedules import Place, rate_at
+from stemma.training.settings import Config, Fact, HandConfig
 
 
 @dataclass
-class Progress:
+class Reached:
     """How far a run has come: all that a resumed loop needs beside the learner's arrays."""
 
     step: int = 0
@@ -39,26 +30,26 @@ class Progress:
     epoch_count: int = 0  # those predictions
 
 
-def train(learner: Learner, objective: Objective, config: HandConfig, steps: int, progress: Progress, ranks: Ranks) -> Iterator[Fact]:
-    """Makes the updates `progress.step` .. `steps`, yielding a fact after each; moves `progress` along."""
-    warmup = round(config.warmup * steps)
-    while progress.step < steps:
+def train(learner: Learner, objective: Objective, config: HandConfig, steps: int, reached: Reached, ranks: Ranks) -> Iterator[Fact]:
+    """Makes the updates `reached.step` .. `steps`, yielding a fact after each; moves `reached` along."""
+    while reached.step < steps:
         began, cpu = time.perf_counter(), time.process_time()
-        rate = rate_at(progress.step, steps, config.rate, config.schedule, warmup, config.floor)
-        micro = range(progress.step * config.accumulate, (progress.step + 1) * config.accumulate)
+        epoch, _ = objective.epoch_of(reached.step * config.accumulate)
+        rate = rate_at(Place(reached.step, steps, epoch), config)
+        micro = range(reached.step * config.accumulate, (reached.step + 1) * config.accumulate)
         batches = [objective.batch(number, ranks.rank, ranks.count) for number in micro]
-        update = learner.step(batches, rate, seed_for(config.seed, "step", progress.step, ranks.rank))
+        update = learner.step(batches, rate, seed_for(config.seed, "step", reached.step, ranks.rank))
         took = time.perf_counter() - began
-        progress.step += 1
-        progress.tokens += ranks.count * sum(map(real_tokens, batches))
-        progress.seconds += took
-        progress.cpu_seconds += time.process_time() - cpu
-        speed = progress.tokens / progress.seconds
-        left = (steps - progress.step) * progress.seconds / progress.step
-        progress.epoch_nats += update.loss * update.count
-        progress.epoch_count += update.count
-        pace = (progress.seconds, speed, left)
-        yield Fact("step", progress.step, steps, progress.tokens, update.loss, rate, *pace, update.parts, count=update.count)
+        reached.step += 1
+        reached.tokens += ranks.count * sum(map(objective.real_tokens, batches))
+        reached.seconds += took
+        reached.cpu_seconds += time.process_time() - cpu
+        speed = reached.tokens / reached.seconds
+        left = (steps - reached.step) * reached.seconds / reached.step
+        reached.epoch_nats += update.loss * update.count
+        reached.epoch_count += update.count
+        pace = (reached.seconds, speed, left)
+        yield Fact("step", reached.step, steps, reached.tokens, update.loss, rate, *pace, update.parts, count=update.count)
 
 
 def steps_for(config: HandConfig, objective: Objective, seconds_per_step: float | None, spent: float = 0.0) -> int:
@@ -71,7 +62,7 @@ def steps_for(config: HandConfig, objective: Objective, seconds_per_step: float 
     first = objective.steps_in_epoch(0)
     if config.tokens:
         sample = range(0, first, max(1, first // 8))
-        a_step = config.accumulate * np.mean([real_tokens(objective.batch(step)) for step in sample])
+        a_step = config.accumulate * np.mean([objective.real_tokens(objective.batch(step)) for step in sample])
         return max(1, int(np.ceil(config.tokens / a_step)))
     whole = sum(objective.steps_in_epoch(epoch) for epoch in range(int(config.epochs)))
     part = (config.epochs % 1) * objective.steps_in_epoch(int(config.epochs)) if config.epochs % 1 else 0
@@ -94,26 +85,36 @@ def seconds_per_step(learner: Learner, objective: Objective, config: HandConfig,
     return float(np.median(times[2:]))
 
 
+def evaluate(learner: Learner, objective: Objective, config: Config, ranks: Ranks) -> tuple[float, dict[str, float]]:
+    """`held_out_loss` of the weights that are kept, of which the learner hears. Every rank calls it; the first measures."""
+    mean, parts = float("nan"), dict[str, float]()
+    if ranks.first:
+        with learner.evaluating():
+            mean, parts = held_out_loss(learner.network, objective, config.evaluation_tokens, config.precision)
+    mean = ranks.agree(mean)
+    learner.judge(mean)
+    return mean, parts
+
+
 def held_out_loss(network: torch.nn.Module, objective: Objective, most_tokens: int, precision: str) -> tuple[float, dict[str, float]]:
-    """Mean nats per prediction over the first batches of the held-out text, and the means of its parts."""
+    """Mean nats per prediction over the first batches of the held-out text, and the means of its parts.
+
+    What a batch leaves is carried to the next; the first starts from nothing, whatever training carries.
+    """
     device = next(network.parameters()).device
     network.eval()
     sums: dict[str, float] = {}
     counts: dict[str, int] = {}
-    tokens = 0
+    tokens, carried = 0, None
     with torch.no_grad(), autocast(device, precision):
         for step in range(objective.steps_in_epoch(0)):
             batch = objective.batch(step)
-            loss = network.loss(to_tensors(batch, device))  # type: ignore[operator]
+            loss = cast(Network, network).loss(to_tensors(batch, device), carried)
+            carried = loss.carried
             for name, (value, count) in {"": (float(loss.mean) * loss.count, loss.count), **loss.parts}.items():
                 sums[name], counts[name] = sums.get(name, 0.0) + float(value), counts.get(name, 0) + count
-            tokens += real_tokens(batch)
+            tokens += objective.real_tokens(batch)
             if tokens >= most_tokens:
                 break
     means = {name: sums[name] / max(1, counts[name]) for name in sums}
     return means.pop("", float("nan")), means
-
-
-def real_tokens(batch: Batch) -> int:
-    """Tokens of the batch that are text or its separators, not padding; none where the text was read in preparation."""
-    return int((batch["segments"] > 0).sum()) if "segments" in batch else len(batch.get("words", ()))

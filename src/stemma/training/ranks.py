@@ -4,7 +4,7 @@ import contextlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -37,6 +37,14 @@ class Ranks:
         box = [value]
         dist.broadcast_object_list(box, src=0)
         return box[0]
+
+    def gather(self, value: Any) -> list[Any]:
+        """Every process's value, in the order of the ranks, in the first process; nothing in the others."""
+        if self.count == 1:
+            return [value]
+        box = [None] * self.count if self.first else None
+        dist.gather_object(value, box)
+        return box or []
 
 
 @contextlib.contextmanager

@@ -10,7 +10,7 @@ import numpy as np
 from stemma.checkpoint import RunFolder
 from stemma.objectives.objective import Objective
 from stemma.training.learners import Learner
-from stemma.training.loop import Progress
+from stemma.training.loop import Reached
 from stemma.training.ranks import Ranks
 from stemma.training.request import Report
 from stemma.training.settings import Fact, HandConfig
@@ -27,7 +27,7 @@ class Recorder:
         learner: Learner,
         objective: Objective,
         training: HandConfig,
-        progress: Progress,
+        progress: Reached,
         report: Report,
         ranks: Ranks,
     ) -> None:

@@ -1,11 +1,13 @@
 """The section `training`, for each manner of learning, and the facts that training tells."""
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from stemma.config import Natural, NonNegative, Positive, PositiveFloat, Share
+from stemma.errors import UsageError
 
-Schedule = Literal["linear", "cosine", "constant"]
+Schedule = Literal["linear", "cosine", "constant", "inverse-sqrt", "slanted", "steps"]
+OptimiserName = Literal["adamw", "bert-adam", "lamb", "adagrad", "sgd", "asgd", "muon"]
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Precision = Literal["auto", "fp32", "bf16"]
 
@@ -23,26 +25,69 @@ class HandConfig:
     rate: PositiveFloat = 5e-4  # peak learning rate
     schedule: Schedule = "linear"
     warmup: Share = 0.1  # share of the steps
-    floor: Share = 0.0  # the last rate as a share of the peak
+    floor: Share = 0.0  # the last rate as a share of the peak; linear and cosine
+    flat_epochs: Natural = 0  # schedule `steps`: passes at the peak
+    decay_epochs: Positive = 1  # schedule `steps`: passes from one division to the next
+    decay: PositiveFloat = 1.0  # schedule `steps`: what the rate is divided by each time
     seed: Natural = 0
     threads: Natural = 0  # 0: as many as torch chooses
     held_out: Share = 0.01  # share of the corpus kept unread, when no dev text is given
     save_seconds: PositiveFloat = 120.0  # between states that resume can start from
 
+    def __post_init__(self) -> None:
+        divides = (self.flat_epochs, self.decay_epochs, self.decay) != (0, 1, 1.0)
+        if self.schedule == "steps" and self.decay == 1.0:
+            raise UsageError("schedule steps with decay = 1.0, which never lowers the rate", "a decay above 1", "set training.decay to 2")
+        if self.schedule != "steps" and divides:
+            wrong = f"schedule {self.schedule} with flat_epochs, decay_epochs or decay"
+            raise UsageError(wrong, "these with the schedule steps alone", 'set training.schedule to "steps", or drop them')
+        if self.floor and self.schedule in ("inverse-sqrt", "slanted", "steps"):
+            wrong = f"floor = {self.floor} with the schedule {self.schedule}"
+            raise UsageError(wrong, "a floor under linear or cosine", "drop training.floor")
+
+
+OWN: dict[OptimiserName, dict[str, Any]] = {  # the options that each optimiser honours, and what they are unless set
+    "adamw": {"betas": (0.9, 0.999), "epsilon": 1e-8},
+    "bert-adam": {"betas": (0.9, 0.999), "epsilon": 1e-6},  # google-research/bert, optimization.py
+    "lamb": {"betas": (0.9, 0.999), "epsilon": 1e-6},  # google-research/albert, lamb_optimizer.py
+    "adagrad": {"epsilon": 1e-10},
+    "sgd": {"momentum": 0.0},
+    "asgd": {},
+    "muon": {"betas": (0.9, 0.95), "epsilon": 1e-8, "momentum": 0.95, "muon_rate": 0.0},
+}
+
 
 @dataclass(frozen=True)
 class Config(HandConfig):
-    """The section `training` of a generation that learns by backpropagation."""
+    """The section `training` of a generation that learns by backpropagation.
 
-    weight_decay: NonNegative = 0.01
-    betas: tuple[float, float] = (0.9, 0.999)
-    epsilon: PositiveFloat = 1e-8
+    An option that is left out becomes the optimiser's own (`OWN`); one that the optimiser cannot honour is refused.
+    """
+
+    optimiser: OptimiserName = "adamw"
+    weight_decay: NonNegative = 0.01  # of matrices; apart from the slope, but in adagrad, sgd and asgd added to it
+    betas: tuple[float, float] | None = None  # of the means of slopes and of their squares
+    epsilon: PositiveFloat | None = None  # added to the root of the mean square
+    momentum: Share | None = None  # of sgd (0: none) and of muon
+    muon_rate: NonNegative | None = None  # peak rate of the blocks' matrices under muon; `rate` is the others'; 0: as `rate`
     clip: NonNegative = 1.0  # global gradient norm; 0: off
     device: Device = "auto"
     precision: Precision = "auto"
     compile: bool = False  # torch.compile; on a CPU it seldom pays for its minute of compiling
     evaluations: Natural = 5  # held-out losses on the way, evenly spaced
     evaluation_tokens: Positive = 50_000  # of the held-out text at most
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for option in ("betas", "epsilon", "momentum", "muon_rate"):
+            own = OWN[self.optimiser].get(option)
+            given = getattr(self, option)
+            if given is None:
+                object.__setattr__(self, option, own)  # so that the run folder says what was used
+            elif own is None:
+                wrong = f"{option} = {given} with the optimiser {self.optimiser}, which has none"
+                able = [name for name, options in OWN.items() if option in options]
+                raise UsageError(wrong, f"one of {', '.join(able)} with it", f"drop training.{option}")
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from stemma.runs.framing import Framed
 from stemma.runs.linear import Dense
 from stemma.runs.moved import has_no_blocks
 from stemma.tasks.task import Seat, Text
-from stemma.training.loop import Progress, train
+from stemma.training.loop import Reached, train
 from stemma.training.ranks import Ranks
 from stemma.transfer.backbone import fresh
 from stemma.transfer.batches import TaskBatches
@@ -144,7 +144,7 @@ class NetworkOnFeatures:
         loop = loop_settings(self._config, batches, rate, seed)
         learner = learner_of(model, loop, fixed.device, "fp32")  # so small a network gains nothing by bf16
         losses = []
-        for fact in train(learner, batches, loop, loop.steps, Progress(), Ranks()):
+        for fact in train(learner, batches, loop, loop.steps, Reached(), Ranks()):
             losses.append(fact.loss)
             if told:
                 told(fact)

@@ -17,7 +17,7 @@ from stemma.runs.assignment import Assignment
 from stemma.runs.framing import Framed, frame
 from stemma.runs.moved import HeadedNetwork, Moved, batch_of, frames_of, has_no_blocks, new_tokens
 from stemma.tasks.task import Seat, Text
-from stemma.training.loop import Progress, train
+from stemma.training.loop import Reached, train
 from stemma.training.ranks import Ranks
 from stemma.transfer import depths
 from stemma.transfer.backbone import fresh
@@ -60,7 +60,7 @@ class Descent:
         learner = learner_of(model, loop, self._device, self._precision, split)
         losses, epoch = [], batches.steps_in_epoch(0) / batches.parts
         transferred["frozen"] = self._freeze(model, 0.0)
-        for fact in train(learner, batches, loop, loop.steps, Progress(), Ranks()):
+        for fact in train(learner, batches, loop, loop.steps, Reached(), Ranks()):
             losses.append(fact.loss)
             if config.unfreeze:
                 transferred["frozen"] = self._freeze(model, fact.step / epoch)

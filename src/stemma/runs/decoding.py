@@ -1,0 +1,315 @@
+"""Writing on from a prompt: greedy, drawn, or by beam search; once for every generation that tells what may come next.
+
+Here stands all choosing: temperature, top-k (Fan 2018), nucleus (Holtzman 2020), the repetition penalty of CTRL (Keskar 2019,
+section 4.1), beam search with GNMT's length penalty (Wu 2016, eq. 14), stop strings. A network only gives log-probabilities
+(`lineage.network.Generates`).
+
+Deviates: the repetition penalty multiplies log-probabilities, where CTRL divides logits, which counts do not have and whose
+sign is a matter of taste; the token that ends a text is never penalised.
+
+B rows, V vocabulary.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from stemma.errors import UsageError
+from stemma.lineage.network import Generates, Memory
+from stemma.objectives.batch import generator
+from stemma.tokens.tokenizer import Tokenizer
+
+ROWS = 64  # texts that are written together
+BROKEN = "\ufffd"  # what a decoder writes for bytes that are no character, or only the beginning of one
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """How the next token is chosen. Options that the others would leave without effect are refused."""
+
+    temperature: float = 1.0  # divides log-probabilities before a draw; 0 takes the likeliest token
+    top_k: int = 0  # draw from the k likeliest; 0: from all
+    top_p: float = 1.0  # draw from the fewest likeliest that hold this share of the probability
+    repetition_penalty: float = 1.0  # multiplies the log-probability of tokens that stand in the text already; 1: none
+    beams: int = 1  # texts that a beam search follows side by side; 1: no search
+    length_penalty: float = 0.6  # alpha: a searched text's log-probability is divided by ((5 + length) / 6)^alpha; 0: none
+    stop: tuple[str, ...] = ()  # the text ends before the first of these
+
+    def __post_init__(self) -> None:
+        """Refuses what is out of range."""
+        for name, fits, expected in (
+            ("temperature", self.temperature >= 0, "0 or more"),
+            ("top_k", self.top_k >= 0, "0 or more"),
+            ("top_p", 0 < self.top_p <= 1, "above 0, 1 at most"),
+            ("repetition_penalty", self.repetition_penalty > 0, "above 0"),
+            ("beams", self.beams >= 1, "1 or more"),
+            ("length_penalty", self.length_penalty >= 0, "0 or more"),
+            ("stop", all(self.stop), "texts of one character or more"),
+        ):
+            if not fits:
+                default = Decoding.__dataclass_fields__[name].default
+                raise UsageError(f"{name} = {getattr(self, name)!r}", expected, f"leave it out for the default, {default!r}")
+        if self.beams > 1 and (self.temperature not in (0, 1) or self.top_k or self.top_p < 1):
+            raise UsageError(f"beams = {self.beams} with options of a draw", "a search or a draw", "drop temperature, top_k and top_p")
+
+
+class Written(NamedTuple):
+    """One text that was written: prompt and continuation."""
+
+    text: str
+    ids: list[int]  # the new tokens, the end left out
+    log_prob: float  # of the new tokens, and of the end where it came; natural logarithm
+    score: float  # what texts of a search are ranked by; else the log-probability
+
+
+@dataclass
+class Draft:
+    """A text being written: the framed prompt, and what came after it."""
+
+    prompt: list[int]
+    draws: np.random.Generator
+    new: list[int] = field(default_factory=list)
+    priced: int = 0  # tokens that `log_prob` is of: the new ones, and the end where it came
+    log_prob: float = 0.0
+    closed: bool = False  # nothing more is to come
+
+    def score(self, alpha: float) -> float:
+        """The log-probability over GNMT's length penalty."""
+        return self.log_prob / ((5 + max(1, self.priced)) / 6) ** alpha
+
+    def take(self, token: int, log_prob: float, end: int) -> None:
+        """Goes on with the token, or closes if it is the end."""
+        self.priced, self.log_prob, self.closed = self.priced + 1, self.log_prob + log_prob, token == end
+        if not self.closed:
+            self.new.append(token)
+
+    def longer(self, token: int, log_prob: float, end: int) -> "Draft":
+        """A copy that took the token."""
+        copy = Draft(self.prompt, self.draws, list(self.new), self.priced, self.log_prob)
+        copy.take(token, log_prob, end)
+        return copy
+
+
+class Speller:
+    """Turns a draft of one prompt into text that holds no stop string and no half of a character."""
+
+    def __init__(self, tokenizer: Tokenizer, ids: Sequence[int], stop: Sequence[str]) -> None:
+        self._tokenizer, self._ids, self._stop = tokenizer, list(ids), stop
+        self._lead = len(tokenizer.decode(ids))  # characters of the prompt
+
+    def stopped(self, new: Sequence[int]) -> bool:
+        """True when a stop string was written."""
+        return bool(self._stop) and self._cut(self._whole(new)) is not None
+
+    def text(self, new: Sequence[int]) -> str:
+        """Prompt and continuation, up to the stop string; a character whose bytes did not all come is left out."""
+        whole = self._whole(new)
+        cut = self._cut(whole)
+        return whole[: self._end(whole)] if cut is None else whole[:cut]
+
+    def certain(self, new: Sequence[int], start: int) -> str:
+        """What of the text from character `start` on no later token can take back: the beginning of a stop string may yet be cut."""
+        text = self.text(new)
+        held = max((n for stop in self._stop for n in range(1, len(stop)) if text[self._lead :].endswith(stop[:n])), default=0)
+        return text[start : len(text) - held]
+
+    @property
+    def lead(self) -> int:
+        """Characters of the prompt."""
+        return self._lead
+
+    def _whole(self, new: Sequence[int]) -> str:
+        return self._tokenizer.decode([*self._ids, *new])
+
+    def _cut(self, whole: str) -> int | None:
+        found = [place for stop in self._stop if (place := whole.find(stop, self._lead)) >= 0]
+        return min(found, default=None)
+
+    def _end(self, whole: str) -> int:
+        return max(self._lead, len(whole.rstrip(BROKEN)))
+
+
+def write(
+    network: Generates, tokenizer: Tokenizer, prompts: Sequence[str], length: int, options: Decoding, seed: int = 0, samples: int = 1
+) -> list[list[Written]]:
+    """`samples` texts for each prompt, of up to `length` new tokens each: independent draws, or the best of a search, best first.
+
+    A text depends on its prompt, the options, the seed and its number among the samples, not on the other prompts. A text
+    ends inside no character: bytes that would begin one are left out of `text`.
+    """
+    _check(length, options, samples)
+    encoded = [list(map(int, tokenizer.encode(prompt))) if prompt else [] for prompt in prompts]
+    spellers = [Speller(tokenizer, ids, options.stop) for ids in encoded]
+    drafts = [[Draft(network.frame(ids)[0], _draws(seed, n, ids)) for n in range(samples)] for ids in encoded]
+    by_length = sorted(range(len(prompts)), key=lambda prompt: len(encoded[prompt]))
+    found: dict[int, list[Draft]] = {}
+    step = max(1, ROWS // max(samples, options.beams))
+    for first in range(0, len(prompts), step):
+        together = by_length[first : first + step]
+        rows, stopped = [drafts[prompt] for prompt in together], [spellers[prompt].stopped for prompt in together]
+        if options.beams > 1:
+            best = search(network, [row[0] for row in rows], stopped, length, options)
+            found |= zip(together, [row[:samples] for row in best], strict=True)
+        else:
+            for _ in draw(network, rows, stopped, length, options):
+                pass
+            found |= zip(together, rows, strict=True)
+    alpha = options.length_penalty if options.beams > 1 else 0.0
+    return [
+        [Written(speller.text(draft.new), draft.new, draft.log_prob, draft.score(alpha)) for draft in found[prompt]]
+        for prompt, speller in enumerate(spellers)
+    ]
+
+
+def stream(network: Generates, tokenizer: Tokenizer, prompt: str, length: int, options: Decoding, seed: int = 0) -> Iterator[str]:
+    """The first text of `write` after its prompt, piece by piece as it comes; a search gives all in one piece."""
+    _check(length, options, 1)
+    ids = list(map(int, tokenizer.encode(prompt))) if prompt else []
+    speller = Speller(tokenizer, ids, options.stop)
+    told = speller.lead
+    if options.beams > 1:
+        ((best,),) = write(network, tokenizer, [prompt], length, options, seed)
+        yield best.text[told:]
+        return
+    draft = Draft(network.frame(ids)[0], _draws(seed, 0, ids))
+    for _ in draw(network, [[draft]], [speller.stopped], length, options):
+        if piece := speller.certain(draft.new, told):
+            told += len(piece)
+            yield piece
+    if rest := speller.text(draft.new)[told:]:
+        yield rest
+
+
+def next_tokens(network: Generates, ids: Sequence[int], k: int) -> list[tuple[int, float]]:
+    """The `k` likeliest tokens after the text with these ids, and their probabilities."""
+    scores, _ = network.advance([network.frame(ids)[0]])
+    probabilities = np.exp(np.asarray(scores)[0])
+    best = np.argsort(-probabilities, kind="stable")[:k]
+    return [(int(token), float(probabilities[token])) for token in best if probabilities[token] > 0]
+
+
+def draw(
+    network: Generates, rows: list[list[Draft]], stopped: Sequence[Callable[[list[int]], bool]], length: int, options: Decoding
+) -> Iterator[None]:
+    """Writes on every draft of every prompt, one token a step, until each is closed; `stopped` tells of each prompt's stop strings."""
+    owners = [prompt for prompt, drafts in enumerate(rows) for _ in drafts]
+    open_drafts = [draft for drafts in rows for draft in drafts]
+    unread, memory, places = [drafts[0].prompt for drafts in rows], None, owners  # a prompt is read once for all its drafts
+    for _ in range(length):
+        scores, memory = _advanced(network, unread, memory, places)
+        for draft, owner, row in zip(open_drafts, owners, scores, strict=True):
+            token = choose(_penalised(row, draft, network.end, options), options, draft.draws)
+            draft.take(token, float(row[token]), network.end)
+            draft.closed = draft.closed or stopped[owner](draft.new)
+        yield
+        places = [place for place, draft in enumerate(open_drafts) if not draft.closed]
+        if not places:
+            return
+        open_drafts, owners = [open_drafts[place] for place in places], [owners[place] for place in places]
+        memory = _rows(memory, places, len(scores))
+        unread, places = [draft.new[-1:] for draft in open_drafts], list(range(len(places)))
+
+
+def search(
+    network: Generates, starts: list[Draft], stopped: Sequence[Callable[[list[int]], bool]], length: int, options: Decoding
+) -> list[list[Draft]]:
+    """The best `beams` continuations of each prompt, best first: at each step the likeliest of all that are one token longer.
+
+    A text that ends leaves the beam one place narrower (Sutskever 2014, section 3.2), so that one beam is the greedy choice.
+    """
+    closed: list[list[Draft]] = [[] for _ in starts]
+    beams = [[start] for start in starts]
+    unread, memory, places = [start.prompt for start in starts], None, list(range(len(starts)))
+    for _ in range(length):
+        scores, memory = _advanced(network, unread, memory, places)
+        first, places = 0, []
+        for prompt, beam in enumerate(beams):
+            room = options.beams - len(closed[prompt])
+            longer = _longer(beam, scores[first : first + len(beam)], room, network.end, options)
+            for _, draft in longer:
+                draft.closed = draft.closed or stopped[prompt](draft.new)
+            closed[prompt] += [draft for _, draft in longer if draft.closed]
+            beams[prompt] = [draft for _, draft in longer if not draft.closed]
+            places += [first + row for row, draft in longer if not draft.closed]
+            first += len(beam)
+        if not places:
+            break
+        memory = _rows(memory, places, len(scores))
+        unread, places = [draft.new[-1:] for beam in beams for draft in beam], list(range(len(places)))
+    alpha = options.length_penalty
+    return [sorted([*done, *beam], key=lambda draft: draft.score(alpha), reverse=True) for done, beam in zip(closed, beams, strict=True)]
+
+
+def choose(log_probs: np.ndarray, options: Decoding, draws: np.random.Generator) -> int:
+    """One token: the likeliest at temperature 0, else drawn from what `top_k` and then `top_p` leave."""
+    if options.temperature == 0:
+        return int(log_probs.argmax())
+    tokens = _likeliest(log_probs, options.top_k) if options.top_k or options.top_p < 1 else np.arange(len(log_probs))
+    scaled = log_probs[tokens].astype(np.float64)
+    chances = np.exp((scaled - scaled.max()) / options.temperature)
+    reached = np.cumsum(chances)
+    if options.top_p < 1:  # the first token that reaches the share still belongs
+        reached = reached[: int(np.searchsorted(reached, options.top_p * reached[-1])) + 1]
+    place = int(np.searchsorted(reached, draws.random() * reached[-1], side="right"))
+    return int(tokens[min(place, len(reached) - 1)])
+
+
+def _check(length: int, options: Decoding, samples: int) -> None:
+    if length < 0:
+        raise UsageError(f"length = {length}", "0 tokens or more", "set length to the most new tokens that you want")
+    if samples < 1:
+        raise UsageError(f"samples = {samples}", "1 or more", "ask for at least one text")
+    if options.beams > 1 and samples > options.beams:
+        raise UsageError(f"samples = {samples} with beams = {options.beams}", "as many beams as samples, or more", "raise beams")
+    if options.beams == 1 and options.temperature == 0 and samples > 1:
+        raise UsageError(f"samples = {samples} at temperature 0", "texts that can differ", "set a temperature, or beams for the best few")
+
+
+def _draws(seed: int, sample: int, ids: Sequence[int]) -> np.random.Generator:
+    """Of the prompt itself, so that neither its place nor its neighbours matter."""
+    return generator(seed, "decoding", sample, *ids)
+
+
+def _advanced(network: Generates, unread: list[list[int]], memory: Any, places: list[int]) -> tuple[np.ndarray, Any]:
+    """The next log-probabilities and the memory, a row for each of `places` among the rows that are read."""
+    scores, memory = network.advance(unread, memory)
+    every = places == list(range(len(unread)))
+    return (np.asarray(scores) if every else np.asarray(scores)[places]), _rows(memory, places, len(unread))
+
+
+def _rows(memory: Memory, places: list[int], count: int) -> Memory:
+    """The memory of these of its `count` rows; as it is where nothing changes, for a copy costs."""
+    return memory if places == list(range(count)) else memory.rows(places)
+
+
+def _penalised(log_probs: np.ndarray, draft: Draft, end: int, options: Decoding) -> np.ndarray:
+    """The log-probabilities, those of tokens already in the text lowered."""
+    if options.repetition_penalty == 1:
+        return log_probs
+    seen = np.array(sorted({*draft.prompt, *draft.new} - {end}), np.int64)
+    lowered = log_probs.copy()
+    lowered[seen] *= options.repetition_penalty
+    return lowered
+
+
+def _likeliest(log_probs: np.ndarray, k: int) -> np.ndarray:
+    """The `k` likeliest tokens (0: all), likeliest first; of equal ones the lower id comes first."""
+    if 0 < k < len(log_probs):
+        least = np.partition(log_probs, -k)[-k]
+        above = np.flatnonzero(log_probs > least)
+        tokens = np.sort(np.append(above, np.flatnonzero(log_probs == least)[: k - len(above)]))
+    else:
+        tokens = np.arange(len(log_probs))
+    return tokens[np.argsort(-log_probs[tokens], kind="stable")]
+
+
+def _longer(beam: list[Draft], scores: np.ndarray, room: int, end: int, options: Decoding) -> list[tuple[int, Draft]]:
+    """(row, draft) of the `room` likeliest drafts that are one token longer than those of the beam."""
+    if not beam:
+        return []
+    lowered = np.stack([_penalised(row, draft, end, options) for row, draft in zip(scores, beam, strict=True)]).astype(np.float64)
+    sums = lowered + np.array([[draft.log_prob] for draft in beam])
+    best = [divmod(int(place), sums.shape[1]) for place in _likeliest(sums.ravel(), room) if np.isfinite(sums.flat[place])]
+    return [(row, beam[row].longer(token, float(lowered[row, token]), end)) for row, token in best]

@@ -1,0 +1,256 @@
+"""Optimisers: one table of how each is made and what it keeps, and the ones that torch lacks.
+
+An option of the section `training` that is left out is the optimiser's own (`settings.OWN`). Whatever the optimiser, weight decay
+is on matrices alone, and a group's `scale` multiplies the rate.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import nn
+
+from stemma.errors import UsageError
+from stemma.lineage.network import Encoder
+from stemma.training.settings import Config, OptimiserName
+
+Group = dict[str, Any]  # `params`, `weight_decay`, and where wanted `scale`
+INTERVAL = 5  # evaluations that may go by without a new best before weights are averaged (Merity 2017, algorithm 1: n)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A row of the table: how the optimiser is made, and what it keeps of each parameter, under torch's names."""
+
+    make: Callable[[nn.Module, list[Group], Config], list[torch.optim.Optimizer]]
+    keeps: tuple[str, ...]
+    averages: bool = False  # the mean of the weights is what is evaluated and kept, once the held-out loss stops falling
+
+
+class Optimiser:
+    """The optimiser that `config` names, over a network's parameters, with its state by their names.
+
+    `groups` replaces the two parameter groups, matrices and the others. Raises UsageError for muon where the network has no blocks.
+    """
+
+    def __init__(self, network: nn.Module, config: Config, groups: list[Group] | None = None) -> None:
+        self._kind = OPTIMISERS[config.optimiser]
+        self._parts = self._kind.make(network, groups or _matrices_and_others(network, config), config)
+        self._names: dict[torch.Tensor, str] = {parameter: name for name, parameter in network.named_parameters()}
+        self.average = Average(dict(network.named_parameters())) if self._kind.averages else None
+
+    def update(self, rate: float) -> None:
+        """One update along the gradients, which are then let go of."""
+        for part in self._parts:
+            for group in part.param_groups:
+                group["lr"] = rate * group.get("scale", 1.0)
+            part.step()
+            part.zero_grad(set_to_none=True)
+        if self.average:
+            self.average.add()
+
+    def state(self) -> dict[str, np.ndarray]:
+        """All that an optimiser restored by it needs to go on bit for bit, as `what/parameter`."""
+        kept = {}
+        for parameter, values in chain.from_iterable(part.state.items() for part in self._parts):
+            for key in self._kind.keeps:
+                if key in values:
+                    kept[f"{key}/{self._names[parameter]}"] = values[key].cpu().numpy()
+        return kept | (self.average.state() if self.average else {})
+
+    def restore(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """Takes up what `state` gave; the network holds its weights already."""
+        for part in self._parts:
+            plain = part.state_dict()
+            plain["state"] = {
+                place: found
+                for place, parameter in enumerate(chain.from_iterable(group["params"] for group in part.param_groups))
+                if (found := self._kept(arrays, self._names[parameter]))
+            }
+            part.load_state_dict(plain)  # puts each tensor where this optimiser wants it
+        if self.average:
+            self.average.restore(arrays)
+
+    def _kept(self, arrays: Mapping[str, np.ndarray], name: str) -> dict[str, torch.Tensor]:
+        return {key: torch.tensor(arrays[f"{key}/{name}"]) for key in self._kind.keeps if f"{key}/{name}" in arrays}
+
+
+class Average:
+    """The mean of the weights since the held-out loss stopped falling (Merity 2017, algorithm 1: NT-ASGD).
+
+    Training goes on from the weights themselves; the mean is what is evaluated and kept.
+    """
+
+    def __init__(self, parameters: Mapping[str, nn.Parameter]) -> None:
+        self._parameters, self._means = dict(parameters), dict[str, torch.Tensor]()
+        self._losses: list[float] = []  # of the evaluations so far, nats
+        self.count = 0  # weights that the mean is over; 0: not begun
+
+    def judge(self, loss: float) -> None:
+        """Begins the mean when the loss is above the best of all evaluations but the last five."""
+        if not self.count and len(self._losses) > INTERVAL and loss > min(self._losses[:-INTERVAL]):
+            self._begin(1)
+        self._losses.append(loss)
+
+    def add(self) -> None:
+        """Takes the weights as they are now into the mean."""
+        if self.count:
+            self.count += 1
+            means, weights = list(self._means.values()), [parameter.detach() for parameter in self._parameters.values()]
+            torch._foreach_lerp_(means, weights, 1 / self.count)
+
+    @contextmanager
+    def swapped(self) -> Iterator[None]:
+        """The mean, where it has begun, stands in the network within this context."""
+        if not self.count:
+            yield
+            return
+        kept = {name: parameter.detach().clone() for name, parameter in self._parameters.items()}
+        self._put(self._means)
+        try:
+            yield
+        finally:
+            self._put(kept)
+
+    def state(self) -> dict[str, np.ndarray]:
+        """The losses, and the weights that training goes on from; the mean itself is what the network is saved as."""
+        weights = {f"weights/{name}": parameter.detach().cpu().numpy() for name, parameter in self._parameters.items()}
+        heard = {"average/losses": np.array(self._losses, dtype=np.float64), "average/count": np.array(self.count)}
+        return heard | (weights if self.count else {})
+
+    def restore(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """Takes up what `state` gave; the network holds the mean."""
+        self._losses = [float(loss) for loss in arrays["average/losses"]]
+        if count := int(arrays["average/count"]):
+            self._begin(count)
+            self._put({name: torch.tensor(arrays[f"weights/{name}"]) for name in self._parameters})
+
+    def _begin(self, count: int) -> None:
+        self.count = count
+        self._means = {name: parameter.detach().clone() for name, parameter in self._parameters.items()}
+
+    @torch.no_grad()
+    def _put(self, tensors: Mapping[str, torch.Tensor]) -> None:
+        for name, parameter in self._parameters.items():
+            parameter.copy_(tensors[name])
+
+
+class UncorrectedAdam(torch.optim.Optimizer):
+    """Adam without correction of the early moments' bias, its decay inside the update (google-research/bert, optimization.py).
+
+    With `trust`, LAMB (You 2020, algorithm 2): each matrix's update is made as long as the matrix itself, times the rate.
+    Vectors move as they do without. No norm is clamped (google-research/albert, lamb_optimizer.py).
+    """
+
+    def __init__(self, groups: list[Group], betas: tuple[float, float], epsilon: float, trust: bool = False) -> None:
+        super().__init__(groups, {"lr": 0.0, "weight_decay": 0.0})
+        self._betas, self._epsilon, self._trust = betas, epsilon, trust
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        """One update along the gradients."""
+        for group in self.param_groups:
+            moving = [parameter for parameter in group["params"] if parameter.grad is not None]
+            if not moving:
+                continue
+            updates = self._updates(moving)
+            if group["weight_decay"]:
+                torch._foreach_add_(updates, moving, alpha=group["weight_decay"])
+            if self._trust:
+                _trust(moving, updates)
+            torch._foreach_add_(moving, updates, alpha=-group["lr"])
+
+    def _updates(self, moving: list[nn.Parameter]) -> list[torch.Tensor]:
+        """mean / (sqrt(mean square) + epsilon) of each parameter's slopes."""
+        for parameter in moving:
+            if not self.state[parameter]:
+                self.state[parameter] = {key: torch.zeros_like(parameter) for key in ("exp_avg", "exp_avg_sq")}
+        slopes = [cast(torch.Tensor, parameter.grad) for parameter in moving]
+        means = [self.state[parameter]["exp_avg"] for parameter in moving]
+        squares = [self.state[parameter]["exp_avg_sq"] for parameter in moving]
+        torch._foreach_lerp_(means, slopes, 1 - self._betas[0])
+        torch._foreach_mul_(squares, self._betas[1])
+        torch._foreach_addcmul_(squares, slopes, slopes, value=1 - self._betas[1])
+        roots = torch._foreach_sqrt(squares)
+        torch._foreach_add_(roots, self._epsilon)
+        return list(torch._foreach_div(means, roots))
+
+
+def block_matrices(network: Encoder) -> list[nn.Parameter]:
+    """The two-dimensional weights of the network's blocks: no token table, no head."""
+    blocks = [layer for layer in network.layers() if layer.name.startswith("block ")]
+    return [parameter for layer in blocks for parameter in layer.parameters.values() if parameter.ndim == 2]
+
+
+def _matrices_and_others(network: nn.Module, config: Config) -> list[Group]:
+    """Decay is on matrices alone (Loshchilov & Hutter 2019; Devlin 2018 leaves out norms and biases)."""
+    matrices = [p for p in network.parameters() if p.ndim > 1]
+    others = [p for p in network.parameters() if p.ndim <= 1]
+    return [{"params": matrices, "weight_decay": config.weight_decay}, {"params": others, "weight_decay": 0.0}]
+
+
+def _trust(weights: list[nn.Parameter], updates: list[torch.Tensor]) -> None:
+    """Multiplies each matrix's update by |matrix| / |update|, where neither is 0."""
+    for weight, update in zip(weights, updates, strict=True):
+        if weight.ndim > 1:
+            length, step = weight.norm(), update.norm()
+            update.mul_(torch.where((length > 0) & (step > 0), length / step, 1.0))
+
+
+def _adamw(network: nn.Module, groups: list[Group], config: Config) -> list[torch.optim.Optimizer]:
+    return [torch.optim.AdamW(groups, lr=config.rate, betas=_betas(config), eps=_epsilon(config), fused=True)]
+
+
+def _bert_adam(network: nn.Module, groups: list[Group], config: Config) -> list[torch.optim.Optimizer]:
+    return [UncorrectedAdam(groups, _betas(config), _epsilon(config))]
+
+
+def _lamb(network: nn.Module, groups: list[Group], config: Config) -> list[torch.optim.Optimizer]:
+    return [UncorrectedAdam(groups, _betas(config), _epsilon(config), trust=True)]
+
+
+def _adagrad(network: nn.Module, groups: list[Group], config: Config) -> list[torch.optim.Optimizer]:
+    return [torch.optim.Adagrad(groups, lr=config.rate, eps=_epsilon(config))]
+
+
+def _sgd(network: nn.Module, groups: list[Group], config: Config) -> list[torch.optim.Optimizer]:
+    return [torch.optim.SGD(groups, lr=config.rate, momentum=config.momentum or 0.0)]
+
+
+def _muon(network: nn.Module, groups: list[Group], config: Config) -> list[torch.optim.Optimizer]:
+    """Muon (Jordan 2024) on the blocks' matrices, its updates as long as AdamW's would be (Liu 2025); AdamW on the rest."""
+    blocks = {id(parameter) for parameter in block_matrices(cast(Encoder, network))}
+    if not blocks:
+        raise UsageError("optimiser muon for a network without blocks", "a network with blocks", "set training.optimiser to adamw")
+    times = (config.muon_rate or config.rate) / config.rate
+    chosen, rest = [], []
+    for group in groups:
+        inside = [parameter for parameter in group["params"] if id(parameter) in blocks]
+        outside = [parameter for parameter in group["params"] if id(parameter) not in blocks]
+        chosen += [{**group, "params": inside, "scale": times * group.get("scale", 1.0)}] if inside else []
+        rest += [{**group, "params": outside}] if outside else []
+    momentum = cast(float, config.momentum)
+    return [torch.optim.Muon(chosen, lr=config.rate, momentum=momentum, adjust_lr_fn="match_rms_adamw"), *_adamw(network, rest, config)]
+
+
+def _betas(config: Config) -> tuple[float, float]:
+    return cast(tuple[float, float], config.betas)
+
+
+def _epsilon(config: Config) -> float:
+    return cast(float, config.epsilon)
+
+
+OPTIMISERS: dict[OptimiserName, Kind] = {
+    "adamw": Kind(_adamw, ("step", "exp_avg", "exp_avg_sq")),  # Loshchilov & Hutter 2019
+    "bert-adam": Kind(_bert_adam, ("exp_avg", "exp_avg_sq")),  # Devlin 2018
+    "lamb": Kind(_lamb, ("exp_avg", "exp_avg_sq")),  # You 2020
+    "adagrad": Kind(_adagrad, ("step", "sum")),  # Duchi 2011
+    "sgd": Kind(_sgd, ("momentum_buffer",)),
+    "asgd": Kind(_sgd, (), averages=True),  # Merity 2017
+    "muon": Kind(_muon, ("momentum_buffer", "step", "exp_avg", "exp_avg_sq")),
+}
