@@ -24,7 +24,7 @@ from stemma.evaluation.measures.word_files import read_analogies, read_pairs
 from stemma.evaluation.report.page import write
 from stemma.evaluation.report.word_map import word_maps
 from stemma.lineage.table import find
-from stemma.training.order import Report, make_order
+from stemma.training.request import Report, job_of
 from stemma.training.settings import Fact
 
 
@@ -83,23 +83,12 @@ def _check(comparison: Comparison) -> None:
     for path in comparison.config.analogies:
         read_analogies(path)
     for generation in comparison.generations:
-        make_order(generation, comparison.corpus, **_asked(comparison, generation))
-
-
-def _asked(comparison: Comparison, generation: str) -> dict[str, Any]:
-    config = comparison.config
-    return {
-        "preset": config.preset,
-        "config": None,
-        "settings": comparison.pretraining(generation),
-        "dev": config.dev_text,
-        "workers": config.workers,
-    }
+        job_of(comparison.request(generation))
 
 
 def _ingest(comparison: Comparison, progress: Report) -> Ingested:
     """Reads the held-out text into `held-out.json`, the same blocks for every generation, and counts the text."""
-    source = make_order(comparison.generations[0], comparison.corpus, **_asked(comparison, comparison.generations[0])).source
+    source = job_of(comparison.request(comparison.generations[0])).source
     identity = source.identity()
     key = key_of("ingest", identity, comparison.config.held_out_characters)
     place = comparison.root / "held-out.json"

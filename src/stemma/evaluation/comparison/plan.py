@@ -5,13 +5,16 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from annotated_types import Gt, Le
 from tyro.conf import arg
 
 from stemma.config import VERSION, Natural, NonNegative, Positive, to_plain
 from stemma.lineage.table import TABLE, find
+
+if TYPE_CHECKING:
+    from stemma.training.request import Request
 
 Mode = Literal["frozen", "random", "finetune", "scratch"]
 SCHEMA = 2  # of the stages' files and of report.json (`results`): stages of another schema are made anew
@@ -84,6 +87,14 @@ class Comparison:
             section = "objective" if row.reads_once else "training"  # what reads once then makes the iterations of its preset
             settings += [f"{section}.tokens={config.budget_tokens}"]
         return settings + self._own(generation)
+
+    def request(self, generation: str) -> "Request":
+        """What is asked of `pretrain` for this generation."""
+        from stemma.training.request import Request
+
+        config = self.config
+        settings = tuple(self.pretraining(generation))
+        return Request(generation, self.corpus, config.preset, None, settings, config.dev_text, config.workers)
 
     def transfer(self, mode: str) -> list[str]:
         """The settings of `stemma finetune` in this mode."""

@@ -30,8 +30,8 @@ from stemma.lineage.table import find
 from stemma.objectives.batch import generator
 from stemma.runs.run import Run
 from stemma.tasks.table import make_task
-from stemma.training.order import Report
 from stemma.training.pretrain import pretrain
+from stemma.training.request import Report
 from stemma.training.settings import Fact
 from stemma.transfer.finetune import finetune
 from stemma.transfer.settings import Config as Transfer
@@ -133,13 +133,12 @@ class Stages:
 
     def pretrain(self) -> dict[str, Any]:
         """Pre-trains; what it cost and how the loss fell."""
-        config, path = self.comparison.config, self.comparison.run_folder(self.name)
+        path = self.comparison.run_folder(self.name)
         settings = self.comparison.pretraining(self.name)
         resumed = (path / "manifest.json").exists()
         with Meter() as meter:
-            asked: dict[str, Any] = {"preset": config.preset, "settings": settings, "dev": config.dev_text, "workers": config.workers}
             store = self.comparison.root / "store"
-            folder = pretrain(self.name, self.comparison.corpus, out=path, store=store, progress=self.progress, **asked)
+            folder = pretrain(self.comparison.request(self.name), out=path, store=store, progress=self.progress)
         metrics = folder.metrics()
         done = next(line for line in reversed(metrics) if line["kind"] == "done")
         ledger = json.loads((folder.path / "ledger.json").read_text(encoding="utf-8"))
