@@ -5,18 +5,20 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 from annotated_types import Gt, Le
 from tyro.conf import arg
 
-from stemma.config import VERSION, Natural, NonNegative, Positive, to_plain
+from stemma.config import VERSION, Natural, NonNegative, Positive, parse_settings, resolve, to_plain
 from stemma.lineage.table import TABLE, find
+from stemma.runs.settings import WAYS, Way
+from stemma.tasks.table import make_task, task_config
+from stemma.tasks.task import Task
 
 if TYPE_CHECKING:
     from stemma.training.request import Request
 
-Mode = Literal["frozen", "random", "finetune", "scratch"]
 SCHEMA = 2  # of the stages' files and of report.json (`results`): stages of another schema are made anew
 GENERATIONS = tuple(row.name for row in TABLE if row.ready and "transfer" in row.abilities)  # what is compared unless named
 
@@ -32,7 +34,7 @@ class Config:
     preset: str = "small"  # of every generation: tiny, small or base
     budget_tokens: Natural = 0  # of pre-training, for each; 0: not this way
     budget_seconds: NonNegative = 0  # of pre-training, for each; counting always reads the text once
-    modes: tuple[Mode, ...] = ("frozen", "random", "finetune", "scratch")  # random and scratch are the controls, without pre-training
+    modes: tuple[Way, ...] = tuple(WAYS)  # random, random-network and scratch are the controls, without pre-training
     seeds: Positive = 3  # fine-tuned models of each generation and mode
     trials: Positive = 3  # values tried of a head's one knob
     train_limit: Natural = 0  # labelled examples to learn from at most, drawn by lot; 0: all
@@ -96,11 +98,23 @@ class Comparison:
         settings = tuple(self.pretraining(generation))
         return Request(generation, self.corpus, config.preset, None, settings, config.dev_text, config.workers)
 
-    def transfer(self, mode: str) -> list[str]:
-        """The settings of `stemma finetune` in this mode."""
+    def transfer(self, way: str) -> list[str]:
+        """The settings of `stemma finetune` in this way."""
+        mode, head = WAYS[way]
         seeds = list(range(1, self.config.seeds + 1))
         named = [setting for setting in self.config.settings if setting.startswith("transfer.")]
-        return [f'transfer.mode="{mode}"', f"transfer.seeds={seeds}", f"transfer.budget={self.config.trials}", *named]
+        heads = [] if head == "linear" else [f'transfer.head="{head}"']
+        return [f'transfer.mode="{mode}"', *heads, f"transfer.seeds={seeds}", f"transfer.budget={self.config.trials}", *named]
+
+    @property
+    def task_settings(self) -> list[str]:
+        """The user's settings of the task."""
+        return [setting for setting in self.config.settings if setting.startswith("task.")]
+
+    def made_task(self) -> Task:
+        """The task with these settings."""
+        source = ("compare", parse_settings(self.task_settings))
+        return make_task(self.task, resolve({"task": task_config(self.task)}, source)["task"])
 
     def _tokens_of(self, other: str) -> list[str]:
         """Byte-level tokens, as many as the other generation has: nothing is out of vocabulary."""
@@ -109,7 +123,7 @@ class Comparison:
 
     def _own(self, generation: str) -> list[str]:
         """The user's settings that fall to this generation: its own, and those that name none."""
-        names = {row.name for row in TABLE} | {"transfer"}
+        names = {row.name for row in TABLE} | {"transfer", "task"}
         own = []
         for setting in self.config.settings:
             first, _, rest = setting.partition(".")

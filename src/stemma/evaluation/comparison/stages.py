@@ -15,11 +15,11 @@ from typing import Any, TypeVar
 import numpy as np
 
 from stemma.checkpoint import RunFolder, write_json
-from stemma.config import parse_settings, resolve
+from stemma.config import parse_settings, resolve, to_plain
 from stemma.errors import DataError, Interrupted
 from stemma.evaluation.comparison.environment import Meter
 from stemma.evaluation.comparison.plan import Comparison, content_of, key_of
-from stemma.evaluation.comparison.results import Failure, Pretraining, Scoring, SenseTests, Transferred, WordTests, plain, read
+from stemma.evaluation.comparison.results import Failure, Pretraining, Scoring, SenseTests, Transferred, WordTests, read
 from stemma.evaluation.measures import senses
 from stemma.evaluation.measures.judge import Judge
 from stemma.evaluation.measures.perplexity import perplexity
@@ -29,11 +29,11 @@ from stemma.evaluation.report.wording import CONTROLS
 from stemma.lineage.table import find
 from stemma.objectives.batch import generator
 from stemma.runs.run import Run
-from stemma.tasks.table import make_task
 from stemma.training.pretrain import pretrain
 from stemma.training.request import Report
 from stemma.training.settings import Fact
 from stemma.transfer.finetune import finetune
+from stemma.transfer.recipe import RECIPES
 from stemma.transfer.settings import Config as Transfer
 
 CURVE = 60  # points of a learning curve in the report
@@ -74,7 +74,7 @@ def staged(root: Path, name: str, key: str, kind: type[T], make: Callable[[], Ma
     except Exception as error:
         write_json(path, {"key": key, "failed": {"stage": name, "error": type(error).__name__, "message": str(error)}})
         raise
-    write_json(path, {"key": key, "result": plain(result)})
+    write_json(path, {"key": key, "result": to_plain(result)})
     return result
 
 
@@ -91,7 +91,7 @@ class Stages:
         config = self.comparison.config
         words = ["words"] if "nearest" in self.row.abilities and (config.similarity or config.analogies) else []
         probes = [*words, *(["senses"] if config.senses else [])]
-        modes = [mode for mode in config.modes if mode != "random" or self.row.learns != "count"]  # counts have nothing to draw
+        modes = [mode for mode in config.modes if mode in RECIPES[self.row.learns]]  # counts have nothing to draw, and no states
         return ["pretrain", "score", *modes, *probes]
 
     def key(self, stage: str) -> str:
@@ -112,6 +112,7 @@ class Stages:
             content_of([self.comparison.train, self.comparison.dev]),
             config.train_limit,
             self.comparison.transfer(stage),
+            self.comparison.task_settings,
         )
 
     def make(self, stage: str) -> dict[str, Any]:
@@ -178,7 +179,9 @@ class Stages:
         if out and out.exists():
             shutil.rmtree(out)  # of a comparison killed while it was written
         with Meter() as meter:
-            fitted = finetune(self.run(), train=train, dev=dev, task=self.comparison.task, config=config, out=out, progress=self.progress)
+            fitted = finetune(
+                self.run(), train=train, dev=dev, task=self.comparison.made_task(), config=config, out=out, progress=self.progress
+            )
         facts = fitted.facts
         return {
             **judged(judge_of(self.comparison), [seed["predictions"] for seed in facts["seeds"]]),
@@ -245,7 +248,7 @@ class Stages:
         files = ["--train", self.comparison.train, "--dev", self.comparison.dev]
         out = str(self.comparison.run_folder(self.name, mode))
         words = ["stemma", "finetune", str(self.comparison.run_folder(self.name)), "--task", self.comparison.task, *files, "--out", out]
-        return shlex.join([*words, *_sets(self.comparison.transfer(mode))])
+        return shlex.join([*words, *_sets([*self.comparison.transfer(mode), *self.comparison.task_settings])])
 
 
 def run_stages(stages: Stages, root: Path) -> Iterator[tuple[str, str]]:
@@ -272,7 +275,7 @@ def run_stages(stages: Stages, root: Path) -> Iterator[tuple[str, str]]:
 
 def task_examples(comparison: Comparison) -> tuple[list[Any], list[Any]]:
     """The labelled examples: all of dev, and of train as many as the comparison allows, drawn by lot."""
-    task = make_task(comparison.task)
+    task = comparison.made_task()
     train, dev = task.read(comparison.train), task.read(comparison.dev, learning=False)
     most = comparison.config.train_limit
     if most and most < len(train):
@@ -282,7 +285,7 @@ def task_examples(comparison: Comparison) -> tuple[list[Any], list[Any]]:
 
 def judge_of(comparison: Comparison) -> Judge:
     """What measures answers to the dev file; DataError where a label there cannot be learnt."""
-    task = make_task(comparison.task)
+    task = comparison.made_task()
     train, dev = task_examples(comparison)
     targets = task.targets(train)
     return Judge(task, targets, task.gold(dev, targets))

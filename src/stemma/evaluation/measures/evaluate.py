@@ -42,12 +42,13 @@ def evaluate_run(run: Run, files: Mapping[str, Sequence[str]], restrict: int = 0
 
 
 def evaluate_task(run: FittedRun, path: str | Path) -> dict[str, Any]:
-    """The task's metrics, with 95 % intervals, of a fine-tuned run on a task file, and label by label."""
+    """The task's metrics, with 95 % intervals, of a fine-tuned run on a file of the task, and label by label."""
     task, targets = run.task, run.targets
     examples = task.read(path, learning=False)
-    gold, answers = task.gold(examples, targets), task.decode(run.answers(examples), targets)
-    measures = {name: found.as_dict() for name, found in Judge(task, targets, gold).intervals([answers]).items()}
-    return {"examples": len(examples), **measures, "classes": task.breakdown(gold, answers, targets)}
+    gold = task.gold(examples, targets)
+    decoded = task.decode(run.answers(examples), targets)
+    measures = {name: found.as_dict() for name, found in Judge(task, targets, gold).intervals([decoded]).items()}
+    return {"examples": len(examples), **measures, "classes": task.breakdown(gold, decoded, targets)}
 
 
 def _perplexity(run: Run, paths: Sequence[str]) -> dict[str, Any]:

@@ -7,13 +7,21 @@ dark; every chart is as wide as its box, so that it follows the window too. Lege
 from collections.abc import Sequence
 from typing import Any
 
+from stemma.config import to_plain
 from stemma.errors import MissingExtra
-from stemma.evaluation.comparison.results import GenerationResults, Pretraining, Results, plain
+from stemma.evaluation.comparison.results import GenerationResults, Pretraining, Results
 from stemma.evaluation.measures.bootstrap import Interval
 from stemma.evaluation.report.standings import Contender, Standings
 from stemma.evaluation.report.wording import CONTROLS, MODES, metric_scale, metric_title, mode_title
 
-SHAPES = {"frozen": "square", "random, frozen": "diamond", "fine-tuned": "circle", "from scratch": "triangle-down"}
+SHAPES = {
+    "frozen": "square",
+    "random, frozen": "diamond",
+    "frozen, task network": "triangle-up",
+    "random, task network": "cross",
+    "fine-tuned": "circle",
+    "from scratch": "triangle-down",
+}
 PROBE_SHAPES = {"static vector": "square", "word in context": "circle", "rest of the sentence": "triangle-down"}
 FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "PingFang SC", "Noto Sans CJK SC", "Microsoft YaHei", sans-serif'
 _AXIS = {
@@ -209,5 +217,5 @@ def _curve(alt: Any, generation: GenerationResults, trained: Pretraining) -> Any
     x = alt.X("seconds:Q", title="seconds", axis=alt.Axis(tickCount=4, grid=False))
     y = alt.Y("loss:Q", title=f"loss, {generation.loss_unit}", scale=alt.Scale(zero=False, padding=8), axis=alt.Axis(tickCount=4))
     tips = [alt.Tooltip("seconds:Q", format=".1f"), alt.Tooltip("step:Q"), alt.Tooltip("loss:Q", format=".3f")]
-    chart = alt.Chart(alt.Data(values=[plain(point) for point in trained.curve]))
+    chart = alt.Chart(alt.Data(values=[to_plain(point) for point in trained.curve]))
     return chart.mark_line(strokeWidth=2.2, color=generation.colour).encode(x=x, y=y, tooltip=tips).properties(height=150)

@@ -93,7 +93,11 @@ def _pays(standings: Standings) -> list[Finding]:
     return _finding("Does pre-training pay?", *told)
 
 
-_AGAINST = {"scratch": "against the same network from scratch", "random": "frozen, against the same network randomly drawn"}
+_AGAINST = {
+    "scratch": "against the same network from scratch",
+    "random": "frozen, against the same network randomly drawn",
+    "random-network": "frozen under a task network, against the same network randomly drawn",
+}
 
 
 def _verdict(standings: Standings, ours: Contender, control: Contender) -> str:

@@ -12,13 +12,14 @@ from importlib import resources
 from pathlib import Path
 from string import Template
 
+from stemma.config import to_plain
 from stemma.errors import MissingExtra
-from stemma.evaluation.comparison.results import Budget, GenerationResults, Results, SenseFiles, plain
+from stemma.evaluation.comparison.results import Budget, GenerationResults, Results, SenseFiles
 from stemma.evaluation.report import tables
 from stemma.evaluation.report.charts import PROBE_SHAPES, SHAPES, Spec, charts
 from stemma.evaluation.report.standings import Standings
 from stemma.evaluation.report.word_section import words
-from stemma.evaluation.report.wording import capital, count, duration, listed, mode_title, size, whole
+from stemma.evaluation.report.wording import CONTROLS, capital, count, duration, listed, mode_title, size, whole
 
 STATIC_WIDTH = 1000  # of the drawn pictures, in pixels; they shrink with the window
 
@@ -45,7 +46,7 @@ def write(results: Results, out: Path) -> tuple[Path, Path]:
 
 def dumped(results: Results) -> str:
     """The results as JSON, one part a line."""
-    parts = (f"{json.dumps(name)}: {json.dumps(part, ensure_ascii=False)}" for name, part in plain(results).items())
+    parts = (f"{json.dumps(name)}: {json.dumps(part, ensure_ascii=False)}" for name, part in to_plain(results).items())
     return "{\n" + ",\n".join(parts) + "\n}\n"
 
 
@@ -105,6 +106,8 @@ def _shape_keys(shapes: Mapping[str, str]) -> list[str]:
         "diamond": '<path d="M6.5 0.5l6 6-6 6-6-6z"/>',
         "circle": '<circle cx="6.5" cy="6.5" r="5"/>',
         "triangle-down": '<path d="M1 2h11L6.5 12z"/>',
+        "triangle-up": '<path d="M1 11h11L6.5 1z"/>',
+        "cross": '<path d="M5 1h3v4h4v3h-4v4h-3v-4h-4v-3h4z"/>',
     }
     return [f'<svg class="key" viewBox="0 0 13 13" aria-hidden="true">{drawn[shape]}</svg>{escape(name)}' for name, shape in shapes.items()]
 
@@ -217,14 +220,16 @@ def _cost(standings: Standings, draw: _Figures) -> str:
         f"{'Up' if metric.higher_is_better else 'Down'} is better, left is cheaper; "
         "time is pre-training and transfer together, all trials and seeds included."
     )
-    legend = _dot_keys(g for g in results.generations if g.modes) + _shape_keys({m: SHAPES[m] for m in ("frozen", "fine-tuned")})
+    pretrained = [mode_title(mode) for mode in results.budget.modes if mode not in CONTROLS.values()]
+    legend = _dot_keys(g for g in results.generations if g.modes) + _shape_keys({title: SHAPES[title] for title in pretrained})
     picture = draw("cost", f"{capital(metric.title)} over seconds of computing", caption, legend)
     return f"{picture}<h3>What each stage cost</h3>{tables.costs(results)}"
 
 
 def _modes(standings: Standings, draw: _Figures) -> str:
     caption = (
-        "Frozen: the pre-trained layers stay as they are and only the head learns. Fine-tuned: everything moves. Each has its control, "
+        "Frozen: the pre-trained layers stay as they are and only the head learns, a linear one, or a small task network of the same size "
+        "for every generation. Fine-tuned: everything moves. Each has its control, "
         "the same network without pre-training: randomly drawn and frozen, or learnt from scratch. The gap between the two is "
         "what pre-training on your text was worth."
     )

@@ -3,9 +3,16 @@
 from stemma.evaluation.measures.bootstrap import Interval
 from stemma.tasks.task import Metric
 
-MODES = ("frozen", "random", "finetune", "scratch")
-CONTROLS = {"frozen": "random", "finetune": "scratch"}  # the same without pre-training
-_MODES = {"frozen": "frozen", "random": "random, frozen", "finetune": "fine-tuned", "scratch": "from scratch"}
+MODES = ("frozen", "random", "frozen-network", "random-network", "finetune", "scratch")
+CONTROLS = {"frozen": "random", "frozen-network": "random-network", "finetune": "scratch"}  # the same without pre-training
+_MODES = {
+    "frozen": "frozen",
+    "random": "random, frozen",
+    "frozen-network": "frozen, task network",
+    "random-network": "random, task network",
+    "finetune": "fine-tuned",
+    "scratch": "from scratch",
+}
 BASELINE_COLOUR = "#7f8792"  # generations have their own in the table
 
 
