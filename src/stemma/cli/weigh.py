@@ -11,7 +11,7 @@ from stemma.cli.answer import Answer, Printable
 from stemma.cli.measures import measures
 from stemma.cli.progress import Progress
 from stemma.cli.verb import Corpus, Files, RunPath, Settings, TomlFile, Verb
-from stemma.config import read_toml, resolve
+from stemma.config import read_toml, resolve, to_plain
 from stemma.errors import UsageError
 from stemma.evaluation.comparison.plan import GENERATIONS, Config, SomeFiles
 
@@ -114,7 +114,6 @@ class Demo(Verb):
 
 def _compared(out: Path, results: "Results") -> Answer:
     from stemma.evaluation.comparison.compare import failed
-    from stemma.evaluation.comparison.results import plain
 
     error = failed(results)
     if error is not None:
@@ -123,4 +122,4 @@ def _compared(out: Path, results: "Results") -> Answer:
     states = {generation.name: "failed" if generation.failed else "done" for generation in results.generations}
     headline = results.headline
     lines = [headline.title, "", *(f"- {finding.text}" for finding in headline.findings), "", f"report: {places['report']}"]
-    return Answer({**places, "headline": plain(headline), "generations": states}, lines, error.exit_code if error else 0)
+    return Answer({**places, "headline": to_plain(headline), "generations": states}, lines, error.exit_code if error else 0)

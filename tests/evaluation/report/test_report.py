@@ -9,8 +9,9 @@ import made_up
 import numpy as np
 import pytest
 
+from stemma.config import to_plain
 from stemma.errors import DataError
-from stemma.evaluation.comparison.results import Results, plain, read
+from stemma.evaluation.comparison.results import Results, read
 from stemma.evaluation.measures.bootstrap import Interval
 from stemma.evaluation.report import standings as standings_module
 from stemma.evaluation.report.charts import charts
@@ -305,7 +306,7 @@ WRONGS = Metric("wrongs", "wrong answers in ten", higher_is_better=False, share=
 def test_the_metric_and_its_direction_come_from_the_task(monkeypatch):
     monkeypatch.setattr(standings_module, "make_task", lambda kind: Wrongs())
     report = made_up.report()
-    report["task"]["metrics"] = [plain(WRONGS)]
+    report["task"]["metrics"] = [to_plain(WRONGS)]
     for row in [*report["baselines"], *(mode for g in report["generations"] for mode in g["modes"].values())]:
         right = made_up.share(row["answers"])
         row["measures"] = {"wrongs": made_up.measure(10 * (1 - right), 0.1)}

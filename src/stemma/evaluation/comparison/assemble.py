@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import stemma
+from stemma.config import to_plain
 from stemma.corpus.document import Ledger
 from stemma.evaluation.comparison.environment import commit, environment
 from stemma.evaluation.comparison.plan import GENERATIONS, SCHEMA, Comparison, Config
-from stemma.evaluation.comparison.results import Baseline, Failure, GenerationResults, Ingested, Results, WordMaps, plain, read
+from stemma.evaluation.comparison.results import Baseline, Failure, GenerationResults, Results, TextRead, WordMaps, read
 from stemma.evaluation.comparison.stages import Stages, judge_of, sense_examples, task_examples
 from stemma.evaluation.measures import senses
 from stemma.evaluation.measures.judge import rows
@@ -42,7 +43,7 @@ _TOKENS = "The tokens of a budget are each generation's own, and a word is more 
 
 def assemble(
     comparison: Comparison,
-    corpus: Ingested,
+    corpus: TextRead,
     baselines: tuple[Baseline, ...],
     maps: WordMaps | None,
     codes: dict[str, int],
@@ -98,9 +99,9 @@ def _generation(comparison: Comparison, name: str, corpus_key: str, code: int) -
     )
 
 
-def _corpus(comparison: Comparison, corpus: Ingested, generations: Sequence[GenerationResults]) -> dict[str, Any]:
+def _corpus(comparison: Comparison, corpus: TextRead, generations: Sequence[GenerationResults]) -> dict[str, Any]:
     read_by = next((generation.pretrain.ledger for generation in generations if generation.pretrain), None)
-    ledger = plain(corpus.ledger or read_by) or Ledger().as_dict()
+    ledger = to_plain(corpus.ledger or read_by) or Ledger().as_dict()
     counted = {"documents": ledger["documents"], "sentences": ledger["sentences"], "characters": ledger["characters_used"]}
     return {"paths": comparison.corpus, **counted, "ledger": ledger, "held_out": corpus.held_out}
 

@@ -16,7 +16,7 @@ from stemma.evaluation.comparison.baselines import RIVALS, Rival
 from stemma.evaluation.comparison.environment import Meter
 from stemma.evaluation.comparison.launch import Launch, Processes, run_all
 from stemma.evaluation.comparison.plan import GENERATIONS, Comparison, Config, content_of, key_of
-from stemma.evaluation.comparison.results import Baseline, Baselines, Ingested, Results, WordMaps
+from stemma.evaluation.comparison.results import Baseline, Baselines, Results, TextRead, WordMaps
 from stemma.evaluation.comparison.stages import Stages, judge_of, sense_examples, stage_path, staged, task_examples
 from stemma.evaluation.measures.judge import Judge, rows
 from stemma.evaluation.measures.perplexity import blocks, spread
@@ -86,7 +86,7 @@ def _check(comparison: Comparison) -> None:
         job_of(comparison.request(generation))
 
 
-def _ingest(comparison: Comparison, progress: Report) -> Ingested:
+def _ingest(comparison: Comparison, progress: Report) -> TextRead:
     """Reads the held-out text into `held-out.json`, the same blocks for every generation, and counts the text."""
     source = job_of(comparison.request(comparison.generations[0])).source
     identity = source.identity()
@@ -114,7 +114,7 @@ def _ingest(comparison: Comparison, progress: Report) -> Ingested:
 
     if not place.exists():
         stage_path(comparison.root, "ingest").unlink(missing_ok=True)
-    return staged(comparison.root, "ingest", key, Ingested, make)
+    return staged(comparison.root, "ingest", key, TextRead, make)
 
 
 def _baselines(comparison: Comparison, progress: Report) -> tuple[Baseline, ...]:

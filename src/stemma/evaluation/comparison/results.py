@@ -1,7 +1,7 @@
 """The results of a comparison as plain frozen data: what a stage keeps, and what `report.json` holds.
 
-One class a stage (`Ingested`, `Baselines`, `Pretraining`, `Scoring`, `Transferred`, `WordTests`, `SenseTests`, `WordMaps`), and
-`Results` for all of them together. `read` and `plain` are the only way from and to JSON: a missing or unknown key is an error.
+One class a stage (`TextRead`, `Baselines`, `Pretraining`, `Scoring`, `Transferred`, `WordTests`, `SenseTests`, `WordMaps`), and
+`Results` for all of them together. `read` and `config.to_plain` are the only way from and to JSON: a missing or unknown key is an error.
 """
 
 import json
@@ -66,7 +66,7 @@ class HeldOut(_Strict):
 
 
 @dataclass(frozen=True)
-class Ingested(_Strict):
+class TextRead(_Strict):
     """The stage `ingest`: the held-out text, and the ledger of the whole where it was read whole."""
 
     key: str  # of the text that generations learn from
@@ -451,7 +451,7 @@ class Results(_Strict):
 
 
 def read(kind: type[T], values: Mapping[str, Any], where: str) -> T:
-    """The values, as JSON gives them or as `plain` made them, as `kind`.
+    """The values, as JSON gives them or as `to_plain` made them, as `kind`.
 
     Raises DataError for a missing or unknown key or a value of the wrong type, naming it and `where` it stood.
     """
@@ -464,12 +464,6 @@ def read(kind: type[T], values: Mapping[str, Any], where: str) -> T:
         place = ".".join(map(str, problem["loc"]))
         expected = f"{kind.__name__} of schema {SCHEMA}"
         raise DataError(f"{where}: {place}: {problem['msg'].lower()}", expected, "make it again with stemma compare") from None
-
-
-def plain(results: Any) -> dict[str, Any]:
-    """JSON-able values of any class here."""
-    values: dict[str, Any] = to_plain(results)
-    return values
 
 
 _READERS: dict[type, Any] = {}  # made once a class

@@ -15,11 +15,11 @@ from typing import Any, TypeVar
 import numpy as np
 
 from stemma.checkpoint import RunFolder, write_json
-from stemma.config import parse_settings, resolve
+from stemma.config import parse_settings, resolve, to_plain
 from stemma.errors import DataError, Interrupted
 from stemma.evaluation.comparison.environment import Meter
 from stemma.evaluation.comparison.plan import Comparison, content_of, key_of
-from stemma.evaluation.comparison.results import Failure, Pretraining, Scoring, SenseTests, Transferred, WordTests, plain, read
+from stemma.evaluation.comparison.results import Failure, Pretraining, Scoring, SenseTests, Transferred, WordTests, read
 from stemma.evaluation.measures import senses
 from stemma.evaluation.measures.judge import Judge
 from stemma.evaluation.measures.perplexity import perplexity
@@ -74,7 +74,7 @@ def staged(root: Path, name: str, key: str, kind: type[T], make: Callable[[], Ma
     except Exception as error:
         write_json(path, {"key": key, "failed": {"stage": name, "error": type(error).__name__, "message": str(error)}})
         raise
-    write_json(path, {"key": key, "result": plain(result)})
+    write_json(path, {"key": key, "result": to_plain(result)})
     return result
 
 

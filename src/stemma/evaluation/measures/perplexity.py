@@ -21,7 +21,8 @@ LONGEST_WORD = 15  # characters; where spaces stand further apart on average, th
 class Scorer(Protocol):
     """What is asked of a run: the surprise at each document, given as its sentences."""
 
-    def score_documents(self, documents: Sequence[Sequence[str]]) -> list[Any]: ...
+    def score_documents(self, documents: Sequence[Sequence[str]]) -> list[Any]:
+        """Each document's `Score` (`runs.run`)."""
 
 
 def blocks(documents: Iterable[Document], characters: int = BLOCK) -> list[tuple[str, ...]]:

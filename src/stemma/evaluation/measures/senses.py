@@ -1,4 +1,4 @@
-"""The senses probe: does the vector of a word's occurrence tell which of its senses is meant?
+"""The senses probe: whether the vector of a word's occurrence tells which of its senses is meant.
 
 Every occurrence gets the mean vector of its tokens; its sense is that of the nearest average vector
 (cosine) of the training occurrences. A static vector is the same in every sentence: all senses are
@@ -38,7 +38,8 @@ class Occurrence:
 class Reader(Protocol):
     """What is asked of a run: every token's states in every layer, with its place in the text."""
 
-    def vectors(self, texts: Sequence[str]) -> list[Any]: ...
+    def vectors(self, texts: Sequence[str]) -> list[Any]:
+        """Each text's `Vectors` (`runs.run`)."""
 
 
 def read_senses(path: Path) -> list[Occurrence]:

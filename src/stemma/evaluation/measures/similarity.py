@@ -36,7 +36,7 @@ class Similarity:
 
 
 @dataclass(frozen=True)
-class Section:
+class AnalogyTally:
     """Answers to the questions of one section: `add` and `mul` are right answers by each method."""
 
     asked: int = 0
@@ -53,20 +53,20 @@ class Section:
         """Share of the questions whose four words have vectors."""
         return self.covered / self.asked if self.asked else 0.0
 
-    def __add__(self, other: "Section") -> "Section":
-        return Section(*(getattr(self, name) + getattr(other, name) for name in ("asked", "covered", "add", "mul")))
+    def __add__(self, other: "AnalogyTally") -> "AnalogyTally":
+        return AnalogyTally(*(getattr(self, name) + getattr(other, name) for name in ("asked", "covered", "add", "mul")))
 
 
 @dataclass(frozen=True)
 class Analogies:
     """Answers by section, in the file's order."""
 
-    sections: dict[str, Section] = field(default_factory=dict)
+    sections: dict[str, AnalogyTally] = field(default_factory=dict)
 
     @property
-    def total(self) -> Section:
+    def total(self) -> AnalogyTally:
         """All sections together, each question counting once."""
-        return sum(self.sections.values(), Section())
+        return sum(self.sections.values(), AnalogyTally())
 
     def as_dict(self) -> dict:
         """Plain values for a report."""
@@ -132,18 +132,18 @@ def analogies(words: WordVectors, questions: Iterable[Question], restrict: int =
     kept = words.frequent(restrict)
     place = {int(row): k for k, row in enumerate(kept)}
     unit = words.unit[kept]
-    tallies: dict[str, Section] = {}
+    tallies: dict[str, AnalogyTally] = {}
     known: list[tuple[str, list[int]]] = []
     for q in questions:
         found = [place[row] for word in (q.a, q.b, q.c, q.d) if (row := words.row(word)) in place]
-        tallies[q.section] = tallies.get(q.section, Section()) + Section(1, len(found) == 4)
+        tallies[q.section] = tallies.get(q.section, AnalogyTally()) + AnalogyTally(1, len(found) == 4)
         if len(found) == 4:
             known.append((q.section, found))
     for start in range(0, len(known), _CHUNK):
         asked = np.array([rows for _, rows in known[start : start + _CHUNK]])  # (Q 4)
         right = _right(unit, asked)
         for (section, _), (add, mul) in zip(known[start : start + _CHUNK], right.tolist(), strict=True):
-            tallies[section] += Section(0, 0, add, mul)
+            tallies[section] += AnalogyTally(0, 0, add, mul)
     return Analogies(tallies)
 
 
@@ -175,7 +175,7 @@ def _right(unit: np.ndarray, asked: np.ndarray) -> np.ndarray:
     return right
 
 
-def _told(section: Section) -> dict:
+def _told(section: AnalogyTally) -> dict:
     shares = {f"{method}_accuracy": section.accuracy(method) for method in METHODS}
     return {**asdict(section), **shares, "coverage": section.coverage}
 

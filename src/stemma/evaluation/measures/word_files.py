@@ -8,7 +8,7 @@
 - Groups for odd words: words that belong together, an empty line, words that do not (8-8-8); one group a file.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -84,7 +84,7 @@ def read_group(path: Path | str) -> Group:
     return Group(Path(path).stem, tuple(parts[0]), tuple(parts[1]))
 
 
-def _rows(path: Path | str, expected: str, delimiter_of) -> list[Row]:
+def _rows(path: Path | str, expected: str, delimiter_of: Callable[[Sequence[str]], str | None]) -> list[Row]:
     lines = [(number, line) for number, line in enumerate(read_lines(str(path)), 1) if line.strip()]
     if not lines:
         raise DataError(f"{path}: the file is empty", expected, "check the file")

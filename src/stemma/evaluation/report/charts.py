@@ -7,8 +7,9 @@ dark; every chart is as wide as its box, so that it follows the window too. Lege
 from collections.abc import Sequence
 from typing import Any
 
+from stemma.config import to_plain
 from stemma.errors import MissingExtra
-from stemma.evaluation.comparison.results import GenerationResults, Pretraining, Results, plain
+from stemma.evaluation.comparison.results import GenerationResults, Pretraining, Results
 from stemma.evaluation.measures.bootstrap import Interval
 from stemma.evaluation.report.standings import Contender, Standings
 from stemma.evaluation.report.wording import CONTROLS, MODES, metric_scale, metric_title, mode_title
@@ -216,5 +217,5 @@ def _curve(alt: Any, generation: GenerationResults, trained: Pretraining) -> Any
     x = alt.X("seconds:Q", title="seconds", axis=alt.Axis(tickCount=4, grid=False))
     y = alt.Y("loss:Q", title=f"loss, {generation.loss_unit}", scale=alt.Scale(zero=False, padding=8), axis=alt.Axis(tickCount=4))
     tips = [alt.Tooltip("seconds:Q", format=".1f"), alt.Tooltip("step:Q"), alt.Tooltip("loss:Q", format=".3f")]
-    chart = alt.Chart(alt.Data(values=[plain(point) for point in trained.curve]))
+    chart = alt.Chart(alt.Data(values=[to_plain(point) for point in trained.curve]))
     return chart.mark_line(strokeWidth=2.2, color=generation.colour).encode(x=x, y=y, tooltip=tips).properties(height=150)

@@ -12,13 +12,14 @@ from importlib import resources
 from pathlib import Path
 from string import Template
 
+from stemma.config import to_plain
 from stemma.errors import MissingExtra
-from stemma.evaluation.comparison.results import Budget, GenerationResults, Results, SenseFiles, plain
+from stemma.evaluation.comparison.results import Budget, GenerationResults, Results, SenseFiles
 from stemma.evaluation.report import tables
 from stemma.evaluation.report.charts import PROBE_SHAPES, SHAPES, Spec, charts
 from stemma.evaluation.report.standings import Standings
 from stemma.evaluation.report.word_section import words
-from stemma.evaluation.report.wording import capital, count, duration, listed, mode_title, size, whole
+from stemma.evaluation.report.wording import CONTROLS, capital, count, duration, listed, mode_title, size, whole
 
 STATIC_WIDTH = 1000  # of the drawn pictures, in pixels; they shrink with the window
 
@@ -45,7 +46,7 @@ def write(results: Results, out: Path) -> tuple[Path, Path]:
 
 def dumped(results: Results) -> str:
     """The results as JSON, one part a line."""
-    parts = (f"{json.dumps(name)}: {json.dumps(part, ensure_ascii=False)}" for name, part in plain(results).items())
+    parts = (f"{json.dumps(name)}: {json.dumps(part, ensure_ascii=False)}" for name, part in to_plain(results).items())
     return "{\n" + ",\n".join(parts) + "\n}\n"
 
 
@@ -219,8 +220,8 @@ def _cost(standings: Standings, draw: _Figures) -> str:
         f"{'Up' if metric.higher_is_better else 'Down'} is better, left is cheaper; "
         "time is pre-training and transfer together, all trials and seeds included."
     )
-    pretrained = {mode: SHAPES[mode] for mode in ("frozen", "frozen, task network", "fine-tuned")}
-    legend = _dot_keys(g for g in results.generations if g.modes) + _shape_keys(pretrained)
+    pretrained = [mode_title(mode) for mode in results.budget.modes if mode not in CONTROLS.values()]
+    legend = _dot_keys(g for g in results.generations if g.modes) + _shape_keys({title: SHAPES[title] for title in pretrained})
     picture = draw("cost", f"{capital(metric.title)} over seconds of computing", caption, legend)
     return f"{picture}<h3>What each stage cost</h3>{tables.costs(results)}"
 
