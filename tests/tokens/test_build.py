@@ -20,7 +20,7 @@ from stemma.tokens.shards import Shard
 from stemma.tokens.store import TokenStore
 from stemma.tokens.tokenizer import Config, Tokenizer
 
-NAMES = ("ids.bin", "sentences.bin", "documents.bin", "counts.bin", "header.json")
+NAMES = ("ids.bin", "sentences.bin", "documents.bin", "counts.bin", "words.bin", "header.json")
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -108,7 +108,7 @@ def test_a_truncated_file_is_refused_by_name(tokenizers, documents, name, tmp_pa
             TokenStore.open(tmp_path / "store")
 
 
-@pytest.mark.parametrize("name", NAMES[:4])
+@pytest.mark.parametrize("name", NAMES[:5])
 def test_a_flipped_bit_is_refused_by_name(tokenizers, documents, name, tmp_path):
     path = build(documents, tokenizers["bpe"], tmp_path / "store").path / name
     data = bytearray(path.read_bytes())
@@ -118,7 +118,7 @@ def test_a_flipped_bit_is_refused_by_name(tokenizers, documents, name, tmp_path)
         TokenStore.open(tmp_path / "store").verify()
 
 
-@pytest.mark.parametrize(("old", "new"), [('"version": 2', '"version": 1'), ("stemma-token-store", "other"), ('"ids.bin"', '"x.bin"')])
+@pytest.mark.parametrize(("old", "new"), [('"version": 3', '"version": 2'), ("stemma-token-store", "other"), ('"ids.bin"', '"x.bin"')])
 def test_another_version_is_refused(tokenizers, documents, old, new, tmp_path):
     path = build(documents, tokenizers["bpe"], tmp_path / "store").path / "header.json"
     path.write_text(path.read_text(encoding="utf-8").replace(old, new), encoding="utf-8")
@@ -157,16 +157,16 @@ def test_a_store_of_other_text_for_the_same_tokenizer(tokenizers, documents, tmp
 def test_finished_shards_are_taken_up_after_a_kill(tokenizers, documents, tmp_path, monkeypatch):
     expected = contents(build(documents, tokenizers["wordpiece"], tmp_path / "whole", shard_characters=200).path)
     encoded: list[int] = []
-    kept = Tokenizer.encode_flat
+    kept = Tokenizer.encode_words
 
     def until(limit: int):
-        def encode_flat(self, texts):
+        def encode_words(self, texts):
             if len(encoded) == limit:
                 raise KeyboardInterrupt
             encoded.append(1)
             return kept(self, texts)
 
-        monkeypatch.setattr(Tokenizer, "encode_flat", encode_flat)
+        monkeypatch.setattr(Tokenizer, "encode_words", encode_words)
 
     total = len(list(shards.shards(documents, 200)))
     for limit in (4, 9):

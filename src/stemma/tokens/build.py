@@ -17,12 +17,13 @@ from pathlib import Path
 from stemma.config import to_plain
 from stemma.corpus.document import Document
 from stemma.errors import BudgetError, DataError, UsageError
+from stemma.tokens.chinese import SAMPLE
 from stemma.tokens.files import disk_budget, read_json, sync_folder, write_json
 from stemma.tokens.merge import merge
 from stemma.tokens.shards import SHARD, Pool, Shard, encode_shard, shards
 from stemma.tokens.store import HEADER, TokenStore, layout, read_header
 from stemma.tokens.tokenizer import Config, Tokenizer, grow, train
-from stemma.tokens.words import SAMPLE, Learner
+from stemma.tokens.words import Learner
 
 TOKENIZER, LEARNT, STORE = "tokenizer.json", "learnt.json", "store"
 
