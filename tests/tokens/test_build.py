@@ -102,7 +102,7 @@ def test_a_missing_file_is_refused_by_name(tokenizers, documents, name, tmp_path
 @pytest.mark.parametrize("name", NAMES)
 def test_a_truncated_file_is_refused_by_name(tokenizers, documents, name, tmp_path):
     path = build(documents, tokenizers["bpe"], tmp_path / "store").path / name
-    for size in (path.stat().st_size - 1, path.stat().st_size // 2, 0):
+    for size in (path.stat().st_size - 2, path.stat().st_size // 2, 0):
         os.truncate(path, size)
         with pytest.raises(DataError, match=rf"{name}: damaged.*delete the folder"):
             TokenStore.open(tmp_path / "store")
@@ -146,6 +146,16 @@ def test_what_is_there_is_used_again(documents, tmp_path, monkeypatch):
         learn_and_build(corpus, Config(kind="wordpiece", vocab_size=200), tmp_path, "corpus-2")
     shutil.rmtree(other.path)
     learn_and_build(corpus, Config(kind="wordpiece", vocab_size=200), tmp_path, "corpus-2")[1].verify()
+
+
+def test_a_damaged_store_is_not_taken_up_again(documents, tmp_path):
+    config = Config(kind="wordpiece", vocab_size=300)
+    _, store = learn_and_build(lambda: documents, config, tmp_path, "corpus")
+    data = bytearray((store.path / "ids.bin").read_bytes())
+    data[7] ^= 1
+    (store.path / "ids.bin").write_bytes(data)
+    with pytest.raises(DataError, match=r"ids\.bin: damaged: its checksum.*delete the folder"):
+        learn_and_build(lambda: documents, config, tmp_path, "corpus")
 
 
 def test_a_store_of_other_text_for_the_same_tokenizer(tokenizers, documents, tmp_path):
@@ -273,7 +283,7 @@ def test_a_full_disk_leaves_nothing_half_written(tokenizers, documents, tmp_path
     while fail_at < steps:
         fail_at += 1
         written.clear()
-        with pytest.raises(BudgetError, match=r"No space left on device.*free disk space"):
+        with pytest.raises(BudgetError, match=r"No space left on device.*free some space"):
             build(documents[:5], tokenizers["bpe"], tmp_path / "old")
         assert contents(tmp_path / "old") == old and [path.name for path in tmp_path.iterdir()] == ["old"]
 
@@ -295,7 +305,7 @@ def test_a_full_disk_in_a_worker_is_told_too(tokenizers, documents, tmp_path):
     try:
         resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, old[1]))
         for workers in (1, 2):
-            with pytest.raises(BudgetError, match="free disk space"):
+            with pytest.raises(BudgetError, match="free some space"):
                 build(big, tokenizers["char"], tmp_path / "store", workers=workers)
             assert not list(tmp_path.glob("store*"))
     finally:

@@ -76,7 +76,7 @@ class TokenStore:
 
     @classmethod
     def open(cls, path: Path | str) -> "TokenStore":
-        """Maps the store of a folder; only sizes and borders are checked (`verify` reads all).
+        """Maps the store of a folder; only sizes and borders are checked (`verify` reads all: who takes up a store to train calls it).
 
         Raises DataError naming the file that is missing, cut short or not of this version.
         """

@@ -21,11 +21,11 @@ from pathlib import Path
 
 import numpy as np
 
-from stemma.config import to_plain
+from stemma.config import restore, to_plain
 from stemma.errors import DataError, UsageError
 from stemma.tokens import characters, phrases, words
 from stemma.tokens.chinese import GIVEN, Segmenter, segmenter
-from stemma.tokens.files import write_whole
+from stemma.tokens.files import write_bytes
 from stemma.tokens.scripts import UNICODE_VERSION
 from stemma.tokens.settings import SPECIALS, Config, TokenFacts, special_ids
 from stemma.tokens.word_starts import word_starts
@@ -114,7 +114,7 @@ class Tokenizer:
 
     def save(self, path: Path | str) -> None:
         """Writes tokenizer.json, which `tokenizers` and transformers open; ours stands in it under model.stemma."""
-        write_whole(Path(path), self._json.encode())
+        write_bytes(Path(path), self._json.encode())
 
     @classmethod
     def load(cls, path: Path | str) -> "Tokenizer":
@@ -178,7 +178,7 @@ def train(texts: Iterator[str], config: Config) -> Tokenizer:
 
 def _engine(data: dict):
     own = data["model"].get("stemma") or _foreign(data)
-    config = Config(**own["config"])
+    config = restore(Config, own["config"], "its settings")
     if config.kind in LISTED:
         vocab = data["model"]["vocab"]
         tokens = sorted(vocab, key=vocab.__getitem__)

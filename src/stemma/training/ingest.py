@@ -10,7 +10,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from stemma.checkpoint import write_json
 from stemma.config import to_plain
 from stemma.corpus import read as corpus_read
 from stemma.corpus.document import Document, Ledger
@@ -18,6 +17,7 @@ from stemma.corpus.read import fingerprint, read
 from stemma.corpus.split import split
 from stemma.tokens import tokenizer as tokens_tokenizer
 from stemma.tokens.build import build_once, learn_and_build
+from stemma.tokens.files import write_json
 from stemma.tokens.store import TokenStore
 from stemma.tokens.tokenizer import Tokenizer
 

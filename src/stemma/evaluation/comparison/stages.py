@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from stemma.checkpoint import RunFolder, write_json
+from stemma.checkpoint import RunFolder
 from stemma.config import parse_settings, resolve
 from stemma.corpus.task import Example, read_examples
 from stemma.errors import DataError, Interrupted
@@ -29,6 +29,7 @@ from stemma.evaluation.report.wording import CONTROLS
 from stemma.lineage.table import find
 from stemma.objectives.batch import generator
 from stemma.runs.run import Run
+from stemma.tokens.files import write_json
 from stemma.training.order import Report
 from stemma.training.pretrain import pretrain
 from stemma.training.settings import Fact
