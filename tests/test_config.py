@@ -1,5 +1,6 @@
 """The one config reader: sources in order, strict values, and errors that name the mend."""
 
+import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -8,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stemma.config import Natural, Positive, PositiveFloat, Share, nearest, parse_settings, read_toml, resolve, to_plain
+from stemma.config import Natural, Positive, PositiveFloat, Share, nearest, parse_settings, read_toml, resolve, restore, to_plain
 from stemma.errors import UsageError
 
 
@@ -194,3 +195,26 @@ def test_any_config_survives_the_round_trip(width, dropout, name):
 @pytest.mark.parametrize("word", ["", "zzz", "词", "🙂"])
 def test_nearest_lists_what_is_known_when_nothing_is_near(word):
     assert nearest(word, ["b", "a", "a"]) == "known: a, b"
+
+
+def test_a_saved_config_is_restored_as_it_was():
+    model = Model(width=20, gates=(7, 8, 9), vectors=Path("v.vec"))
+    saved = json.loads(json.dumps(to_plain(model)))
+    assert restore(Model, saved, "config.json") == model and restore(Tokens, {}, "config.json") == Tokens()
+
+
+def test_what_an_older_version_did_not_write_takes_its_default():
+    assert restore(Model, {"width": 20}, "config.json") == Model(width=20)
+
+
+@pytest.mark.parametrize(
+    ("table", "told"),
+    [
+        ({"widht": 20}, "config.json: unknown key.*'width'"),
+        ({"width": "20"}, r"config\.json: .*width = '20'"),
+        ({"width": 21}, "even number"),
+    ],
+)
+def test_a_saved_config_is_read_strictly(table, told):
+    with pytest.raises(UsageError, match=f"(?s){told}"):
+        restore(Model, table, "config.json")

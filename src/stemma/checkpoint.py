@@ -15,7 +15,6 @@ any moment leaves the old state or the new one. No pickles: safetensors and JSON
 """
 
 import contextlib
-import errno
 import fcntl
 import json
 import mmap
@@ -27,27 +26,11 @@ from typing import Any
 
 import numpy as np
 
-from stemma.errors import BudgetError, RunError
-from stemma.tokens.files import checksum, sync_folder
+from stemma.errors import RunError
+from stemma.tokens.files import checksum, disk_budget, sync, sync_folder, whole_file, write_bytes, write_json
 
 FORMAT = 2
 _ROOT_FILES = ("config.json", "model.safetensors", "ledger.json", "README.md")
-
-
-def write_bytes(path: Path, data: bytes) -> None:
-    """Writes the file aside, fsyncs it and renames it into place."""
-    aside = path.with_name(f".{path.name}.aside")
-    with disk_full_told(path), aside.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    aside.replace(path)
-    sync_folder(path.parent)
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Writes the value as indented JSON, atomically."""
-    write_bytes(path, (json.dumps(value, ensure_ascii=False, indent=2) + "\n").encode())
 
 
 _KINDS = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "<i1"}
@@ -68,18 +51,13 @@ def write_tensors(path: Path, tensors: Mapping[str, np.ndarray]) -> None:
         end += array.nbytes
     told = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
     told += b" " * (-len(told) % 8)
-    aside = path.with_name(f".{path.name}.aside")
-    with disk_full_told(path), aside.open("wb") as file:
+    with whole_file(path) as file:
         file.write(len(told).to_bytes(8, "little") + told)
         for name in names:
             data = arrays[name].reshape(-1).view(np.uint8)
             for begin in range(0, len(data), _CHUNK):
                 file.write(data[begin : begin + _CHUNK].data)
                 leave_pages(tensors[name])
-        file.flush()
-        os.fsync(file.fileno())
-    aside.replace(path)
-    sync_folder(path.parent)
 
 
 def map_tensors(path: Path) -> dict[str, np.ndarray]:
@@ -205,10 +183,9 @@ class RunFolder:
 
     def append_metrics(self, facts: list[dict[str, Any]]) -> None:
         """Adds facts to metrics.jsonl; they count once the next save commits them."""
-        with disk_full_told(self.path), (self.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
+        with disk_budget(self.path / "metrics.jsonl"), (self.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
             file.writelines(json.dumps(fact, ensure_ascii=False) + "\n" for fact in facts)
-            file.flush()
-            os.fsync(file.fileno())
+            sync(file)
 
     def metrics(self) -> list[dict[str, Any]]:
         """The committed facts of metrics.jsonl."""
@@ -317,7 +294,7 @@ def _link(source: Path, target: Path) -> None:
     except OSError:  # a file system without hard links
         shutil.copyfile(source, aside)
         with aside.open("rb+") as file:
-            os.fsync(file.fileno())
+            sync(file)
     aside.replace(target)
     sync_folder(target.parent)
 
@@ -327,17 +304,3 @@ def _read_json(path: Path) -> dict[str, Any]:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise RunError(f"{path} cannot be read ({error})", "JSON written by stemma", "restore it from a copy, or train again") from error
-
-
-@contextlib.contextmanager
-def disk_full_told(path: Path) -> Iterator[None]:
-    """Turns "no space left" while `path` is written into a BudgetError that says so."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            free = shutil.disk_usage(path.parent).free // 2**20
-            raise BudgetError(
-                f"{path}: the disk is full ({free} MiB free)", "room for the file", "free some space and run the same command again"
-            ) from error
-        raise

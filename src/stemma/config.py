@@ -12,7 +12,7 @@ import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from annotated_types import Ge, Gt, Le
 
@@ -27,6 +27,7 @@ NonNegative = Annotated[float, Ge(0)]
 Share = Annotated[float, Ge(0), Le(1)]
 
 Sections = Mapping[str, type]
+C = TypeVar("C")
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -56,6 +57,14 @@ def resolve(sections: Sections, *sources: tuple[str, Mapping[str, Any]]) -> dict
                 merged[name][key] = value
                 origin[name, key] = where
     return {name: _built(cls, name, merged[name], origin) for name, cls in sections.items()}
+
+
+def restore(cls: type[C], table: Mapping[str, Any], where: str) -> C:
+    """The config that `to_plain` made the table of, lists as tuples again; `where` names the file in errors.
+
+    Keys that an older version did not write take their defaults. Raises UsageError for an unknown key and for a wrong value.
+    """
+    return resolve({"config": cls}, (where, {"config": table}))["config"]
 
 
 def parse_settings(settings: Iterable[str]) -> dict[str, Any]:

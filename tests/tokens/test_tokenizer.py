@@ -179,7 +179,7 @@ def test_a_file_of_another_program_loads(tmp_path):
     [
         ({"kind": "words"}, "did you mean 'word'"),
         ({"kind": "bpe", "lowercase": True}, "drop lowercase"),
-        ({"kind": "char", "words": "given"}, "set kind = word"),
+        ({"kind": "whitespace", "words": "given"}, "set kind = word"),
         ({"kind": "bpe", "vocab_size": 256}, "set vocab_size to 257"),
         ({"kind": "wordpiece", "vocab_size": 0}, "set vocab_size to 32"),
         ({"kind": "word", "vocab_size": 2}, "set vocab_size to 4"),

@@ -4,7 +4,6 @@ Nothing heavy is imported before the verb is known, so that `stemma --help` star
 """
 
 import contextlib
-import errno
 import gc
 import importlib
 import os
@@ -20,6 +19,7 @@ from typing import Any, NoReturn
 from stemma.cli.answer import dumps
 from stemma.config import VERSION, nearest
 from stemma.errors import BudgetError, Interrupted, RunError, StemmaError, UsageError
+from stemma.tokens.files import is_disk_full
 
 VERBS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (  # group -> (verb, module:Class, what it does)
     (
@@ -189,7 +189,7 @@ def _told(error: BaseException) -> StemmaError | None:
         return Interrupted("interrupted", "what was saved is kept", "the same command goes on from there")
     if isinstance(error, MemoryError):
         return BudgetError("out of memory", "enough memory for this size", "choose a smaller preset or batch")
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if isinstance(error, OSError) and is_disk_full(error):
         wrong = f"{error.filename or 'the disk'}: {error.strerror}"
         return BudgetError(wrong, "room on the disk", "free some, then run the same command again")
     if isinstance(error, OSError) and error.filename is not None:

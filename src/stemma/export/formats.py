@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stemma.checkpoint import write_bytes, write_json
 from stemma.config import nearest
 from stemma.errors import UsageError
 from stemma.lineage.table import Generation
 from stemma.runs.run import Run
+from stemma.tokens.files import write_bytes, write_json
 
 if TYPE_CHECKING:
     from stemma.export.vectors_out import Form

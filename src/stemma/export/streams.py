@@ -3,7 +3,6 @@
 import bz2
 import gzip
 import lzma
-import os
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,9 +10,8 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
-from stemma.checkpoint import disk_full_told
 from stemma.errors import DataError, UsageError
-from stemma.tokens.files import sync_folder
+from stemma.tokens.files import whole_file
 
 REMAKE = "make the file again, or take an undamaged copy"
 READERS: dict[bytes, Any] = {b"\x1f\x8b": gzip.open, b"BZ": bz2.open, b"\xfd7": lzma.open}
@@ -42,21 +40,12 @@ def reading(path: Path, expected: str) -> Iterator[IO[bytes]]:
 @contextmanager
 def writing(path: Path) -> Iterator[IO[bytes]]:
     """The file to write, compressed if its name ends in .gz, .bz2 or .xz; it takes its place when all is written, or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.aside")
-    try:
-        with disk_full_told(path), aside.open("wb") as raw:
-            if path.suffix in WRITERS:
-                with WRITERS[path.suffix](raw) as file:
-                    yield file
-            else:
-                yield raw
-            raw.flush()
-            os.fsync(raw.fileno())
-        aside.replace(path)
-        sync_folder(path.parent)
-    finally:
-        aside.unlink(missing_ok=True)
+    with whole_file(path) as raw:
+        if path.suffix in WRITERS:
+            with WRITERS[path.suffix](raw) as file:
+                yield file
+        else:
+            yield raw
 
 
 def blocks(file: IO[bytes], first: bytes = b"") -> Iterator[bytes]:

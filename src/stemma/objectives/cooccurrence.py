@@ -23,14 +23,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stemma.checkpoint import map_tensors, write_json
+from stemma.checkpoint import map_tensors
 from stemma.config import Natural, Positive, PositiveFloat
 from stemma.errors import DataError, UsageError
 from stemma.kernels.cooccurrence import BLOCK_BITS
 from stemma.objectives.batch import Batch
 from stemma.objectives.cooccurrence_count import FILES, INDEX, Text, count, room_for
 from stemma.objectives.objective import Preparation
-from stemma.tokens.files import checksum, disk_budget, read_json
+from stemma.tokens.files import checksum, disk_budget, read_json, write_json
 
 if TYPE_CHECKING:
     from stemma.tokens.settings import TokenFacts

@@ -5,7 +5,6 @@ that come and go leave no gaps in the memory. When no page is left, all of them 
 their own; a file goes once it has been read.
 """
 
-import errno
 import os
 import shutil
 import threading
@@ -21,6 +20,7 @@ from weakref import WeakSet
 import numpy as np
 
 from stemma.errors import BudgetError
+from stemma.tokens.files import is_disk_full
 
 RESERVE = 1 << 26  # bytes of the disk that are left alone
 PAGE, LEAST_PAGE = 1 << 14, 1 << 9  # bytes
@@ -122,7 +122,7 @@ class Room:
         try:
             yield
         except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            if is_disk_full(error):
                 raise self._disk_full() from error
             raise
 

@@ -1,12 +1,15 @@
 """Characters as tokens: every code point one id, found by table; spaces are shown as ▁, so that decoding is exact."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, islice
 
 import numpy as np
 
+from stemma.tokens.chinese import SAMPLE, Segmenter, chosen
 from stemma.tokens.sample import batches
 from stemma.tokens.scripts import PLACES, codes_of
 from stemma.tokens.settings import SPECIALS, Config
+from stemma.tokens.word_starts import ends_by_size
 
 SPACE = "▁"  # how token() shows a space; a ▁ in the text is therefore unknown
 UNKNOWN = "\ufffd"  # what an unknown character is decoded to
@@ -15,8 +18,8 @@ UNKNOWN = "\ufffd"  # what an unknown character is decoded to
 class Characters:
     """Encodes and decodes by a list of characters; one that is not in the list is unknown."""
 
-    def __init__(self, config: Config, tokens: Sequence[str]) -> None:
-        self.config, self.tokens = config, list(tokens)
+    def __init__(self, config: Config, tokens: Sequence[str], words: Segmenter) -> None:
+        self.config, self.tokens, self.words = config, list(tokens), words
         self._table = np.zeros(PLACES, dtype=np.uint32)
         specials = len(SPECIALS["char"])
         characters = [" " if token == SPACE else token for token in self.tokens[specials:]]
@@ -28,6 +31,16 @@ class Characters:
         if self.config.lowercase:
             texts = [text.lower() for text in texts]
         return self._table[codes_of("".join(texts))], np.array([len(text) for text in texts], dtype=np.int64)
+
+    def encode_ends(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The ids of all texts, how many each has, and the characters of its text before the end of each token."""
+        ids, lengths = self.encode_flat(texts)
+        sizes = np.ones(len(ids), np.int64)
+        ends, unfit = ends_by_size(texts, lengths, sizes, lambda codes: np.ones(len(codes), np.int64), 0)
+        for i in np.flatnonzero(unfit).tolist():  # a letter that is two in lower case
+            first = int(lengths[:i].sum())
+            ends[first : first + lengths[i]] = [end for _, end in self.encode_offsets(texts[i])[1]]
+        return ids, lengths, ends
 
     def encode_offsets(self, text: str) -> tuple[np.ndarray, list[tuple[int, int]]]:
         """The ids, and the (start, end) of each in the raw text."""
@@ -54,7 +67,8 @@ class Characters:
 def learn(texts: Iterator[str], config: Config) -> Characters:
     """The characters of the texts by count, ties by code point."""
     counts = np.zeros(PLACES, dtype=np.int64)
-    for batch in batches(texts):
+    head = list(islice(texts, SAMPLE))
+    for batch in batches(chain(head, texts)):
         text = "".join(batch)
         codes = codes_of(text.lower() if config.lowercase else text)
         seen, times = np.unique(codes, return_counts=True)
@@ -63,4 +77,4 @@ def learn(texts: Iterator[str], config: Config) -> Characters:
     order = np.argsort(-counts, kind="stable")[: np.count_nonzero(counts >= config.min_count)]
     specials = list(SPECIALS["char"].values())
     room = config.vocab_size - len(specials) if config.vocab_size else None
-    return Characters(config, specials + [SPACE if code == 32 else chr(code) for code in order[:room]])
+    return Characters(config, specials + [SPACE if code == 32 else chr(code) for code in order[:room]], chosen(config.words, head))

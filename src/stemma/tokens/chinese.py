@@ -16,13 +16,16 @@ from stemma.tokens.scripts import HAN, codes_of, inner_classes, is_han
 
 GIVEN_RUN = 2.5  # characters: below this mean length, runs of Chinese characters are words already
 ENOUGH_RUNS = 100  # to judge by
+SAMPLE = 1000  # texts that tell whether Chinese words are given
+TOGETHER = 1 << 16  # characters given to the segmenter at a time: a call for each line would take twice as long
 
 
 @dataclass(frozen=True)
 class Segmenter:
     """What cuts text into words, with the name and version that a run folder records.
 
-    `cut` gives back the whole text in pieces, white space included; None: the words are given by spaces.
+    `cut` gives back the whole text in pieces, white space included, none of them beyond a line end; None: the words
+    are given by spaces.
     """
 
     name: str
@@ -36,14 +39,24 @@ class Segmenter:
             return np.zeros(0, dtype=bool)
         ends = np.append(np.flatnonzero(codes == ord("\n")), len(codes))
         starts = np.zeros(len(text) + 1, dtype=bool)
-        for line in np.unique(np.searchsorted(ends, chinese)).tolist():  # other lines are spared the segmenter
-            begin = ends[line - 1] + 1 if line else 0
-            widths = np.fromiter(map(len, self.cut(text[begin : ends[line]])), dtype=np.int64)
-            starts[begin + np.cumsum(widths)] = True
+        for lines in _in_groups(np.unique(np.searchsorted(ends, chinese)), ends):  # other lines are spared the segmenter
+            begins = np.where(lines, ends[lines - 1] + 1, 0)
+            pieces = [text[begin:end] for begin, end in zip(begins.tolist(), ends[lines].tolist(), strict=True)]
+            places = np.cumsum(np.fromiter(map(len, self.cut("\n".join(pieces))), dtype=np.int64))
+            joined = np.cumsum([0, *(len(piece) + 1 for piece in pieces[:-1])])  # where each line begins among those cut together
+            line = np.searchsorted(joined, places, side="right") - 1
+            starts[begins[line] + places - joined[line]] = True
         return starts[:-1]
 
 
 GIVEN = Segmenter("given")
+
+
+def _in_groups(lines: np.ndarray, ends: np.ndarray) -> list[np.ndarray]:
+    """The lines in groups of about TOGETHER characters."""
+    sizes = np.diff(ends, prepend=-1)[lines]
+    group = np.cumsum(sizes) // TOGETHER
+    return np.split(lines, np.flatnonzero(np.diff(group)) + 1)
 
 
 def segmenter(name: str) -> Segmenter:
@@ -57,6 +70,12 @@ def segmenter(name: str) -> Segmenter:
         return rjieba.cut(text.encode("utf-8", "replace").decode())  # it refuses lone surrogates
 
     return Segmenter("rjieba", version("rjieba"), cut)
+
+
+def chosen(words: str, head: Sequence[str]) -> Segmenter:
+    """The segmenter that the setting `words` asks for; "auto" looks whether the first texts' words are spaced already."""
+    given = words == "given" or (words == "auto" and is_given(head[:SAMPLE]))
+    return GIVEN if given else segmenter("rjieba")
 
 
 def is_given(texts: Iterable[str]) -> bool:

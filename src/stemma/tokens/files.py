@@ -8,36 +8,44 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO, Any
 
 from stemma.errors import BudgetError
 
 
+def is_disk_full(error: BaseException) -> bool:
+    """True for an error that says: no space left, the quota spent, or a file larger than allowed."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
 @contextmanager
 def disk_budget(path: Path, clear: Path | None = None) -> Iterator[None]:
-    """Turns "no space left" into a BudgetError that names the place, and removes the folder `clear` then."""
+    """Turns "no space left" while `path` is written into a BudgetError that says so, and removes the folder `clear` then."""
     try:
         yield
     except (OSError, BudgetError) as error:
-        full = isinstance(error, BudgetError) or error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        full = isinstance(error, BudgetError) or is_disk_full(error)
         if full and clear is not None:
             shutil.rmtree(clear, ignore_errors=True)
         if not full or isinstance(error, BudgetError):
             raise
-        wrong, expected = f"{path}: {error.strerror}", "room for the tokens of the corpus"
-        raise BudgetError(wrong, expected, "free disk space, then run the same command again") from error
+        free = shutil.disk_usage(next(folder for folder in path.absolute().parents if folder.exists())).free >> 20
+        wrong = f"{path}: {error.strerror} ({free:,} MiB free)"
+        raise BudgetError(wrong, "room for the file", "free some space, then run the same command again") from error
 
 
-def write_whole(path: Path, data: bytes, synced: bool = True) -> None:
-    """Writes the file so that a kill at any moment leaves the old one or the new one.
+@contextmanager
+def whole_file(path: Path, synced: bool = True) -> Iterator[IO[bytes]]:
+    """The file to write, aside; it takes its place when all went well, so that a kill at any moment leaves the old one or the new one.
 
-    Not `synced`, a power cut may damage it: for what a checksum guards and can be made again.
+    Not `synced`, a power cut may damage it: for what a checksum guards and can be made again. Raises BudgetError when the disk is full.
     """
-    aside = path.with_name(f"{path.name}.{os.getpid()}.part")
+    aside = path.with_name(f".{path.name}.aside")
     with disk_budget(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
             with aside.open("wb") as file:
-                file.write(data)
+                yield file
                 if synced:
                     sync(file)
             aside.replace(path)
@@ -47,9 +55,15 @@ def write_whole(path: Path, data: bytes, synced: bool = True) -> None:
             aside.unlink(missing_ok=True)
 
 
-def write_json(path: Path, value: dict, synced: bool = True) -> None:
-    """The value as a JSON file, there whole or not at all."""
-    write_whole(path, json.dumps(value, ensure_ascii=False, indent=1).encode(), synced)
+def write_bytes(path: Path, data: bytes, synced: bool = True) -> None:
+    """Writes the file whole or not at all (see `whole_file`)."""
+    with whole_file(path, synced) as file:
+        file.write(data)
+
+
+def write_json(path: Path, value: Any, synced: bool = True) -> None:
+    """Writes the value as indented JSON, whole or not at all."""
+    write_bytes(path, (json.dumps(value, ensure_ascii=False, indent=2) + "\n").encode(), synced)
 
 
 def read_json(path: Path) -> dict | None:

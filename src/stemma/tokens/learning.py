@@ -7,6 +7,7 @@ import numpy as np
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 
 from stemma.errors import DataError
+from stemma.tokens.chinese import chosen
 from stemma.tokens.pieces import Pieces, pipeline, unigram_normaliser
 from stemma.tokens.sample import batches, even_sample
 from stemma.tokens.scripts import PLACES, codes_of
@@ -21,7 +22,7 @@ def learn(texts: Iterator[str], config: Config) -> Pieces:
     if not any(map(str.strip, sample)):
         raise DataError("no text to learn a tokenizer from", "at least one word", "check the corpus with `stemma corpus check`")
     learners = {"wordpiece": _wordpiece, "bpe": _bpe, "unigram": _unigram}
-    return Pieces(config, pipeline(config, learners[config.kind](sample, config)))
+    return Pieces(config, pipeline(config, learners[config.kind](sample, config)), chosen(config.words, sample))
 
 
 def _bpe(sample: Sequence[str], config: Config) -> models.Model:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from stemma.tokens.files import read_json, sync, sync_folder, write_json
-from stemma.tokens.store import FORMAT, HEADER, VERSION, layout
+from stemma.tokens.store import FORMAT, HEADER, VERSION, WORDS, layout
 from stemma.tokens.tokenizer import Tokenizer
 
 NARROW = 65_536  # ids below it fit uint16
@@ -29,9 +29,28 @@ class _Writer:
         self.bytes += len(data)
 
     def close(self) -> dict:
+        """Its size and checksum."""
         sync(self._file)
         self._file.close()
         return {"bytes": self.bytes, "sha256": self._digest.hexdigest()}
+
+
+class _BitWriter(_Writer):
+    """A file of bits, eight a byte, the lowest first."""
+
+    def __init__(self, path: Path, dtype: np.dtype) -> None:
+        super().__init__(path, dtype)
+        self._rest = np.zeros(0, np.uint8)  # fewer than eight bits
+
+    def add(self, numbers: np.ndarray) -> None:
+        bits = np.concatenate([self._rest, numbers])
+        whole = len(bits) // 8 * 8
+        self._rest = bits[whole:]
+        super().add(np.packbits(bits[:whole], bitorder="little"))
+
+    def close(self) -> dict:
+        super().add(np.packbits(self._rest, bitorder="little"))
+        return super().close()
 
 
 def merge(paths: Sequence[Path], tokenizer: Tokenizer, folder: Path, fingerprint: str, renumbered: np.ndarray | None = None) -> None:
@@ -40,7 +59,8 @@ def merge(paths: Sequence[Path], tokenizer: Tokenizer, folder: Path, fingerprint
     With `renumbered` the shards hold numbers that stand for the ids `renumbered[number]`.
     """
     dtype = "uint16" if tokenizer.vocab_size < NARROW else "uint32"
-    files = {name: _Writer(folder / name, kind) for name, kind in layout(dtype).items()}
+    files = {name: _Writer(folder / name, kind) for name, kind in layout(dtype).items() if name != WORDS}
+    files[WORDS] = _BitWriter(folder / WORDS, layout(dtype)[WORDS])
     counts = np.zeros(tokenizer.vocab_size, dtype=np.int64)
     sums = dict.fromkeys(SUMMED, 0)
     documents: list[int] = []  # sentences of each
@@ -48,10 +68,11 @@ def merge(paths: Sequence[Path], tokenizer: Tokenizer, folder: Path, fingerprint
     for path in paths:
         facts = read_json(path.with_suffix(".json"))
         assert facts is not None, path
-        ids, lengths = _read(path, facts)
+        ids, lengths, starts = _read(path, facts)
         ids = ids if renumbered is None else renumbered[ids]
         files["ids.bin"].add(ids)
         files["sentences.bin"].add(sums["tokens"] + np.cumsum(lengths))
+        files[WORDS].add(starts)
         counts += np.bincount(ids, minlength=len(counts))
         if facts["continues"]:
             documents[-1] += facts["documents"].pop(0)
@@ -73,6 +94,7 @@ def merge(paths: Sequence[Path], tokenizer: Tokenizer, folder: Path, fingerprint
         "empty_documents": len(documents) - len(sentences) + 1,
         "unknown": int(counts[unknown]) if unknown is not None else 0,
         "tokenizer": tokenizer.fingerprint,
+        "segmenter": {"name": tokenizer.segmenter.name, "version": tokenizer.segmenter.version},
         "fingerprint": fingerprint,
         **sums,
         "files": {name: file.close() for name, file in files.items()},
@@ -81,6 +103,8 @@ def merge(paths: Sequence[Path], tokenizer: Tokenizer, folder: Path, fingerprint
     sync_folder(folder)
 
 
-def _read(path: Path, facts: dict) -> tuple[np.ndarray, np.ndarray]:
+def _read(path: Path, facts: dict) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The ids, the lengths of sentences, and the word starts (none where every token is one)."""
     with path.open("rb") as file:
-        return np.fromfile(file, "<u4", facts["tokens"]), np.fromfile(file, "<i8", facts["sentences"])
+        ids, lengths = np.fromfile(file, "<u4", facts["tokens"]), np.fromfile(file, "<i8", facts["sentences"])
+        return ids, lengths, np.fromfile(file, "u1")

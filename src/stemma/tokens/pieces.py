@@ -1,13 +1,15 @@
 """Pieces of words as tokens: WordPiece, byte-level BPE and unigram, run by the `tokenizers` library."""
 
-from collections.abc import Iterable, Sequence
+import json
+from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
 
 import numpy as np
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
-from stemma.tokens.chinese import spoken
+from stemma.tokens.chinese import Segmenter, spoken
 from stemma.tokens.settings import SPECIALS, Config, special_ids
+from stemma.tokens.word_starts import NormalWidths, byte_widths, ends_by_size
 
 SPACE = "▁"  # what stands for a space in unigram pieces
 
@@ -15,17 +17,36 @@ SPACE = "▁"  # what stands for a space in unigram pieces
 class Pieces:
     """Encodes and decodes through one Rust tokenizer; specials written in the text are read as plain text."""
 
-    def __init__(self, config: Config, rust: Tokenizer) -> None:
-        self.config, self._rust = config, rust
+    def __init__(self, config: Config, rust: Tokenizer, words: Segmenter) -> None:
+        self.config, self._rust, self.words = config, rust, words
         rust.encode_special_tokens = True
         vocab = rust.get_vocab(with_added_tokens=True)
         self.tokens: list[str] = sorted(vocab, key=vocab.__getitem__)
+        self._sizes, self._widths, self._ahead = _measures(rust, self.tokens)
 
     def encode_flat(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         """The ids of all texts one after the other, and how many each text has."""
         rows = [encoding.ids for encoding in self._rust.encode_batch_fast(list(texts), add_special_tokens=False)]
         lengths = np.fromiter(map(len, rows), dtype=np.int64, count=len(rows))
         return np.fromiter(chain.from_iterable(rows), dtype=np.uint32, count=int(lengths.sum())), lengths
+
+    def encode_ends(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The ids of all texts, how many each has, and the characters of its text before the end of each token."""
+        if self._widths is None:
+            return self._encode_offset_ends(texts)
+        ids, lengths = self.encode_flat(texts)
+        ends, unfit = ends_by_size(texts, lengths, self._sizes[ids], self._widths, self._ahead)
+        if unfit.any():  # something unknown is in them: the library keeps offsets, which takes longer
+            _, again, exact = self._encode_offset_ends([texts[i] for i in np.flatnonzero(unfit).tolist()])
+            assert np.array_equal(again, lengths[unfit])
+            ends[np.repeat(unfit, lengths)] = exact
+        return ids, lengths, ends
+
+    def _encode_offset_ends(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        found = self._rust.encode_batch(list(texts), add_special_tokens=False)
+        lengths = np.fromiter(map(len, found), dtype=np.int64, count=len(found))
+        ids = np.fromiter(chain.from_iterable(encoding.ids for encoding in found), np.uint32, int(lengths.sum()))
+        return ids, lengths, np.fromiter((end for encoding in found for _, end in encoding.offsets), np.int64, len(ids))
 
     def encode_offsets(self, text: str) -> tuple[np.ndarray, list[tuple[int, int]]]:
         """The ids, and the (start, end) of each in the raw text."""
@@ -41,6 +62,26 @@ class Pieces:
     def to_rust(self) -> Tokenizer:
         """The Rust tokenizer itself."""
         return self._rust
+
+
+Widths = Callable[[np.ndarray], np.ndarray]
+
+
+def _measures(rust: Tokenizer, tokens: Sequence[str]) -> tuple[np.ndarray, Widths | None, int]:
+    """What tells where tokens end without the library's offsets: sizes of tokens, widths of characters (None: offsets
+    it must be), and how much may stand ahead of a text.
+
+    Of byte-level BPE both are bytes, a space perhaps put ahead; of BERT's WordPiece visible characters of the normal form.
+    """
+    parts = json.loads(rust.to_str())
+    normaliser, splitter, model = (parts[part] or {"type": None} for part in ("normalizer", "pre_tokenizer", "model"))
+    if (normaliser["type"], splitter["type"], model["type"]) == (None, "ByteLevel", "BPE"):
+        return np.array([len(token) for token in tokens], np.int64), byte_widths, 1
+    if (normaliser["type"], splitter["type"], model["type"]) == ("BertNormalizer", "BertPreTokenizer", "WordPiece"):
+        prefix = model["continuing_subword_prefix"]
+        sizes = [0 if token == model["unk_token"] else len(token.removeprefix(prefix)) for token in tokens]
+        return np.array(sizes, np.int64), NormalWidths(rust.normalizer.normalize_str), 0
+    return np.zeros(len(tokens), np.int64), None, 0
 
 
 def pipeline(config: Config, model: models.Model) -> Tokenizer:

@@ -32,7 +32,9 @@ class Config:
     vocab_size: Natural = 8192  # tokens at most, specials included; 0: no limit (word, whitespace, char)
     lowercase: bool = False  # word, char, wordpiece (which then drops accents too), unigram
     min_count: Positive = 1  # a word (wordpiece, unigram: a character) seen less often is unknown
-    words: Literal["auto", "rjieba", "given"] = "auto"  # what cuts Chinese words (word): given = spaces in the text
+    words: Literal["auto", "rjieba", "given"] = (
+        "auto"  # what cuts Chinese words (not whitespace), tokens or not: given = spaces in the text
+    )
     phrases: Natural = 0  # passes that join words which belong together, new_york (word, whitespace)
     phrase_score: Literal["ratio", "npmi"] = "ratio"  # word2phrase's, or normalised pointwise mutual information
     phrase_threshold: float = 100.0  # of the last pass; a ratio's is twice as high in the pass before. npmi: below 1
@@ -45,8 +47,10 @@ class Config:
             raise UsageError(f"tokenizer.kind = {kind!r}", "a kind of tokenizer", nearest(kind, get_args(Kind)))
         if self.lowercase and kind in ("whitespace", "bpe"):
             raise UsageError(f"tokenizer.lowercase = true with kind = {kind}", "text as it stands", "drop lowercase, or set kind = word")
-        if self.words != "auto" and kind != "word":
-            raise UsageError(f"tokenizer.words = {self.words} with kind = {kind}", "a kind made of words", "drop words, or set kind = word")
+        if self.words != "auto" and kind == "whitespace":
+            raise UsageError(
+                f"tokenizer.words = {self.words} with kind = {kind}", "words that spaces part", "drop words, or set kind = word"
+            )
         if self.phrases and kind not in ("word", "whitespace"):
             raise UsageError(
                 f"tokenizer.phrases = {self.phrases} with kind = {kind}", "a kind made of words", "drop phrases, or set kind = word"

@@ -1,6 +1,7 @@
 """Shards: documents in groups of about a million characters, encoded by worker processes into one file each.
 
-A shard's file holds its ids (uint32) and its sentences' lengths (int64), and stands beside a small JSON with its
+A shard's file holds its ids (uint32), its sentences' lengths (int64) and, where some token begins no word, which tokens do
+(a byte each), and stands beside a small JSON with its
 facts and checksum, written last: a shard without it was not finished.
 """
 
@@ -19,7 +20,7 @@ import numpy as np
 
 from stemma.corpus.document import Document
 from stemma.corpus.workers import end_with_parent
-from stemma.tokens.files import checksum, read_json, write_json, write_whole
+from stemma.tokens.files import checksum, read_json, write_bytes, write_json
 from stemma.tokens.tokenizer import Tokenizer
 
 SHARD = 1_000_000  # characters: small enough for memory, large enough to drown the cost of a file
@@ -66,7 +67,7 @@ class Encoder(Protocol):
     @property
     def fingerprint(self) -> str | None: ...
 
-    def encode_flat(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]: ...
+    def encode_words(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]: ...
 
 
 def encode_shard(shard: Shard, tokenizer: Encoder, folder: Path) -> Path:
@@ -77,17 +78,17 @@ def encode_shard(shard: Shard, tokenizer: Encoder, folder: Path) -> Path:
     if old and old["key"] == key and path.is_file() and checksum(path) == old.get("sha256"):
         return path
     seal.unlink(missing_ok=True)
-    ids, lengths, facts = _encoded(shard, tokenizer)
-    data = ids.tobytes() + lengths.tobytes()
-    write_whole(path, data, synced=False)
+    arrays, facts = _encoded(shard, tokenizer)
+    data = b"".join(array.tobytes() for array in arrays)
+    write_bytes(path, data, synced=False)
     write_json(seal, {"key": key, "sha256": hashlib.sha256(data).hexdigest(), **facts}, synced=False)
     return path
 
 
-def _encoded(shard: Shard, tokenizer: Encoder) -> tuple[np.ndarray, np.ndarray, dict]:
-    """The ids, the lengths of the sentences that have any, and what the header and the merge want to know."""
+def _encoded(shard: Shard, tokenizer: Encoder) -> tuple[list[np.ndarray], dict]:
+    """The ids, the lengths of the sentences that have any, the word starts, and what the header and the merge want to know."""
     flat = [sentence for sentences in shard.documents for sentence in sentences]
-    ids, lengths = tokenizer.encode_flat(flat)
+    ids, lengths, starts = tokenizer.encode_words(flat)
     owner = np.repeat(np.arange(len(shard.documents)), [len(sentences) for sentences in shard.documents])
     joins = sum(max(len(sentences) - 1, 0) for sentences in shard.documents) + shard.continues  # the spaces of Document.text
     facts = {
@@ -99,8 +100,10 @@ def _encoded(shard: Shard, tokenizer: Encoder) -> tuple[np.ndarray, np.ndarray, 
         "sentences": int((lengths > 0).sum()),
         "documents": np.bincount(owner[lengths > 0], minlength=len(shard.documents)).tolist(),  # sentences of each
         "continues": shard.continues,
+        "word_starts": starts is not None,
     }
-    return ids.astype("<u4"), lengths[lengths > 0].astype("<i8"), facts
+    arrays = [ids.astype("<u4"), lengths[lengths > 0].astype("<i8")]
+    return arrays if starts is None else [*arrays, starts.astype("u1")], facts
 
 
 class Pool:

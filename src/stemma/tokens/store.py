@@ -1,7 +1,8 @@
-"""The token store: the corpus as ids, memory-mapped, with sentence and document borders and checksums.
+"""The token store: the corpus as ids, memory-mapped, with word, sentence and document borders and checksums.
 
 A folder: `header.json` (written last), `ids.bin` (uint16 below 65,536 tokens, else uint32), `sentences.bin` and
-`documents.bin` (int64 borders), `counts.bin` (int64, one an id); little-endian throughout.
+`documents.bin` (int64 borders), `counts.bin` (int64, one an id), `words.bin` (whether each token begins a word: a bit,
+eight a byte, the lowest first; empty where every token does); little-endian throughout.
 """
 
 import json
@@ -13,8 +14,8 @@ import numpy as np
 from stemma.errors import DataError
 from stemma.tokens.files import checksum
 
-FORMAT, VERSION = "stemma-token-store", 2
-HEADER = "header.json"
+FORMAT, VERSION = "stemma-token-store", 3
+HEADER, WORDS = "header.json", "words.bin"
 MEND = "delete the folder; the same command makes it again from the corpus"
 
 
@@ -28,6 +29,7 @@ class TokenStore:
     sentence_starts: np.ndarray  # int64 (sentences + 1): offsets into ids, the last is len(ids)
     document_starts: np.ndarray  # int64 (documents + 1): indices of sentences
     counts: np.ndarray  # int64 (vocab_size)
+    word_bits: np.ndarray  # uint8 ((tokens + 7) // 8), or empty where every token begins a word
 
     @property
     def characters(self) -> int:
@@ -64,9 +66,17 @@ class TokenStore:
         start, end = self.sentence_starts[index : index + 2]
         return self.ids[start:end]
 
+    def word_starts(self, first: int = 0, last: int | None = None) -> np.ndarray:
+        """True for each token from `first` to before `last` (the end) that begins a word, as bool; a sentence's first token does."""
+        last = len(self.ids) if last is None else last
+        if not len(self.word_bits):
+            return np.ones(max(last - first, 0), dtype=bool)
+        bits = np.unpackbits(self.word_bits[first // 8 : (last + 7) // 8], bitorder="little")
+        return bits[first % 8 : first % 8 + last - first].view(bool)
+
     @classmethod
     def open(cls, path: Path | str) -> "TokenStore":
-        """Maps the store of a folder; only sizes and borders are checked (`verify` reads all).
+        """Maps the store of a folder; only sizes and borders are checked (`verify` reads all: who takes up a store to train calls it).
 
         Raises DataError naming the file that is missing, cut short or not of this version.
         """
@@ -87,7 +97,8 @@ class TokenStore:
 def layout(dtype: str) -> dict[str, np.dtype]:
     """File name -> type of its numbers, in the order of the store's arrays."""
     eight = np.dtype("<i8")
-    return {"ids.bin": np.dtype(dtype).newbyteorder("<"), "sentences.bin": eight, "documents.bin": eight, "counts.bin": eight}
+    ids = np.dtype(dtype).newbyteorder("<")
+    return {"ids.bin": ids, "sentences.bin": eight, "documents.bin": eight, "counts.bin": eight, WORDS: np.dtype("u1")}
 
 
 def read_header(path: Path) -> dict:
@@ -119,3 +130,7 @@ def _check_borders(store: TokenStore) -> None:
     for borders, end, name in ends:
         if len(borders) == 0 or borders[0] != 0 or borders[-1] != end:
             raise DataError(f"{store.path / name}: damaged: its borders do not fit", f"borders from 0 to {end}", MEND)
+    if len(store.word_bits) not in (0, (len(store.ids) + 7) // 8):
+        raise DataError(
+            f"{store.path / WORDS}: damaged: its size does not fit", f"a bit for each of {len(store.ids)} tokens, or none", MEND
+        )

@@ -21,17 +21,19 @@ from pathlib import Path
 
 import numpy as np
 
-from stemma.config import to_plain
+from stemma.config import restore, to_plain
 from stemma.errors import DataError, UsageError
 from stemma.tokens import characters, phrases, words
-from stemma.tokens.chinese import segmenter
-from stemma.tokens.files import write_whole
+from stemma.tokens.chinese import GIVEN, Segmenter, segmenter
+from stemma.tokens.files import write_bytes
 from stemma.tokens.scripts import UNICODE_VERSION
 from stemma.tokens.settings import SPECIALS, Config, TokenFacts, special_ids
+from stemma.tokens.word_starts import word_starts
 
 __all__ = ["Config", "TokenFacts", "Tokenizer", "grow", "train"]
 
 VISIBLE = ("unk", "mask")  # specials that decoding shows
+WHOLE = ("word", "whitespace")  # kinds whose tokens are whole words
 LISTED = ("word", "whitespace", "char")  # kinds that are a list of tokens, which we look up ourselves
 
 
@@ -43,6 +45,7 @@ class Tokenizer:
         self.config: Config = engine.config
         self.kind: str = engine.config.kind
         self.specials = special_ids(self.kind)
+        self.segmenter: Segmenter = engine.words  # what cuts Chinese words, be they tokens or begun by tokens
         self._tokens: list[str] = engine.tokens
         self._hidden = {i for role, i in self.specials.items() if role not in VISIBLE}
 
@@ -65,6 +68,15 @@ class Tokenizer:
         if not len(texts):
             return np.zeros(0, dtype=np.uint32), np.zeros(0, dtype=np.int64)
         return self._engine.encode_flat(texts)
+
+    def encode_words(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+        """As `encode_flat`, and which tokens begin a word (see `stemma.tokens.word_starts`); None: every token does."""
+        if self.kind in WHOLE:
+            return *self.encode_flat(texts), None
+        if not len(texts):
+            return *self.encode_flat(texts), np.zeros(0, dtype=bool)
+        ids, lengths, ends = self._engine.encode_ends(texts)
+        return ids, lengths, word_starts(texts, lengths, ends, self.segmenter)
 
     def encode(self, text: str) -> np.ndarray:
         """The ids of one text."""
@@ -102,7 +114,7 @@ class Tokenizer:
 
     def save(self, path: Path | str) -> None:
         """Writes tokenizer.json, which `tokenizers` and transformers open; ours stands in it under model.stemma."""
-        write_whole(Path(path), self._json.encode())
+        write_bytes(Path(path), self._json.encode())
 
     @classmethod
     def load(cls, path: Path | str) -> "Tokenizer":
@@ -131,8 +143,8 @@ class Tokenizer:
     def _own(self) -> dict:
         """What the library's format has no place for."""
         own = {"config": to_plain(self.config), "unicode": UNICODE_VERSION}
-        if self.kind == "word":
-            own["segmenter"] = {"name": self._engine.words.name, "version": self._engine.words.version}
+        if self.kind != "whitespace":
+            own["segmenter"] = {"name": self.segmenter.name, "version": self.segmenter.version}
         if self.config.phrases:
             own["phrases"] = self._engine.as_json()
         return own
@@ -149,7 +161,7 @@ def grow(earlier: Tokenizer, texts: Iterator[str], config: Config) -> Tokenizer:
             raise UsageError(f"tokenizer.{key} = {now}, but {was} in the run to go on from", "the same in both", f"drop tokenizer.{key}")
     if config.kind not in ("word", "whitespace"):
         return earlier
-    same_cut = replace(config, words=earlier._engine.words.name) if config.kind == "word" else config
+    same_cut = replace(config, words="given" if earlier.segmenter is GIVEN else "rjieba") if config.kind == "word" else config
     return Tokenizer(earlier._engine.grown(train(texts, same_cut)._engine))
 
 
@@ -166,13 +178,13 @@ def train(texts: Iterator[str], config: Config) -> Tokenizer:
 
 def _engine(data: dict):
     own = data["model"].get("stemma") or _foreign(data)
-    config = Config(**own["config"])
+    config = restore(Config, own["config"], "its settings")
     if config.kind in LISTED:
         vocab = data["model"]["vocab"]
         tokens = sorted(vocab, key=vocab.__getitem__)
+        name = own.get("segmenter", {"name": "rjieba" if config.kind == "char" else "given"})["name"]
         if config.kind == "char":
-            return characters.Characters(config, tokens)
-        name = own.get("segmenter", {"name": "given"})["name"]
+            return characters.Characters(config, tokens, segmenter(name))
         if config.phrases:
             return phrases.from_json(config, tokens, segmenter(name), own["phrases"])
         return words.Words(config, tokens, segmenter(name))
@@ -180,7 +192,8 @@ def _engine(data: dict):
 
     from stemma.tokens.pieces import Pieces
 
-    return Pieces(config, tokenizers.Tokenizer.from_str(json.dumps(data)))
+    name = own.get("segmenter", {"name": "rjieba"})["name"]
+    return Pieces(config, tokenizers.Tokenizer.from_str(json.dumps(data)), segmenter(name))
 
 
 def _foreign(data: dict) -> dict:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from stemma.tokens.chinese import GIVEN, Segmenter, is_given, segmenter, spoken
+from stemma.tokens.chinese import GIVEN, SAMPLE, Segmenter, chosen, spoken
 from stemma.tokens.sample import batches
 from stemma.tokens.scripts import HAN_BLOCKS, bytes_of, codes_of, lower_codes, token_classes, word_classes
 from stemma.tokens.settings import SPECIALS, Config
@@ -14,7 +14,6 @@ from stemma.tokens.settings import SPECIALS, Config
 if TYPE_CHECKING:
     from stemma.kernels.word_table import WordTable
 
-SAMPLE = 1000  # texts that tell whether Chinese words are given
 _JSON_HAN = "[" + "".join(f"\\x{{{low:x}}}-\\x{{{high:x}}}" for low, high in HAN_BLOCKS) + "]"
 _JSON_MARK = r"[\p{M}\x{200C}\x{200D}]"
 _JSON_WORD = rf"(?:(?!{_JSON_HAN})[\p{{L}}\p{{N}}_]|{_JSON_MARK})+"
@@ -129,8 +128,7 @@ class Learner:
         """`head` are the first texts (they are not counted): they tell whether Chinese words are given."""
         from stemma.kernels.word_table import WordTable  # Numba takes half a second: only where words are cut
 
-        given = config.kind == "whitespace" or config.words == "given" or (config.words == "auto" and is_given(head))
-        self._config, self._words = config, GIVEN if given else segmenter("rjieba")
+        self._config, self._words = config, GIVEN if config.kind == "whitespace" else chosen(config.words, head)
         self._table = WordTable()
         self.fingerprint = None  # its numbers mean nothing to another learner
 
@@ -138,6 +136,10 @@ class Learner:
         """The numbers of all words one after the other, and how many each text has. Counts them."""
         numbers, lengths = self._table.count_texts(*_bytes(texts, self._config, self._words))
         return numbers - np.uint32(1), lengths
+
+    def encode_words(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray, None]:
+        """As `encode_flat`; every token begins a word."""
+        return *self.encode_flat(texts), None
 
     def finish(self) -> tuple[Words, np.ndarray]:
         """The words by count, ties by first appearance (`word`), or by first appearance (`whitespace`); and each number's id."""

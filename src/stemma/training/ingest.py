@@ -6,11 +6,10 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from stemma.checkpoint import write_json
 from stemma.config import to_plain
 from stemma.corpus import read as corpus_read
 from stemma.corpus.document import Document, Ledger
@@ -18,6 +17,8 @@ from stemma.corpus.read import fingerprint, read
 from stemma.corpus.split import split
 from stemma.tokens import tokenizer as tokens_tokenizer
 from stemma.tokens.build import build_once, learn_and_build
+from stemma.tokens.chinese import segmenter
+from stemma.tokens.files import disk_budget, write_json
 from stemma.tokens.store import TokenStore
 from stemma.tokens.tokenizer import Tokenizer
 
@@ -40,18 +41,23 @@ class Source:
 
     def identity(self) -> dict[str, Any]:
         """What the text is, independent of where this machine keeps it in a cache."""
-        given = [fingerprint(self.paths, self.corpus), fingerprint(self.dev, self.corpus) if self.dev else ""]
-        share = 0.0 if self.dev else self.held_out
-        return {"fingerprint": given, "held_out": share, "split_seed": self.seed}
+        return {"fingerprint": self._fingerprints, "held_out": 0.0 if self.dev else self.held_out, "split_seed": self.seed}
+
+    @cached_property
+    def _fingerprints(self) -> list[str]:
+        """Of the corpus and of the dev text, which are read through for it once."""
+        return [fingerprint(self.paths, self.corpus), fingerprint(self.dev, self.corpus) if self.dev else ""]
+
+    def parts(self, ledger: Ledger) -> Iterator[tuple[str, Document]]:
+        """Every document of the corpus with its part, `train` or `dev`; `ledger` counts all that is read."""
+        yield from split(read(self.paths, self.corpus, ledger, self.workers), 0.0 if self.dev else self.held_out, self.seed)
 
     def documents(self, part: str, ledger: Ledger) -> Iterator[Document]:
         """The documents of `train` or `dev`; `ledger` counts all that is read."""
-        if self.dev or not self.held_out:
-            yield from read(self.paths if part == "train" else self.dev, self.corpus, ledger, self.workers)
+        if self.dev and part == "dev":
+            yield from read(self.dev, self.corpus, ledger, self.workers)
             return
-        for which, document in split(read(self.paths, self.corpus, ledger, self.workers), self.held_out, self.seed):
-            if which == part:
-                yield document
+        yield from (document for which, document in self.parts(ledger) if which == part)
 
 
 @dataclass(frozen=True)
@@ -68,18 +74,23 @@ def ingest(
     source: Source, tokenizer: tokens_tokenizer.Config, root: Path, note: Callable[[str], None], earlier: Tokenizer | None = None
 ) -> Ingested:
     """The tokenizer and the stores of the source under `root`, made now or found from an earlier run; `earlier` is grown by it."""
-    identity = {**source.identity(), "tokenizer": to_plain(tokenizer), **({"earlier": earlier.fingerprint} if earlier else {})}
+    identity = {**source.identity(), "tokenizer": to_plain(tokenizer), "segmenter": segmenter("rjieba").version}
+    identity |= {"earlier": earlier.fingerprint} if earlier else {}
     key = hashlib.blake2b(json.dumps(identity, sort_keys=True).encode(), digest_size=8).hexdigest()
     home = root / f"{tokenizer.kind}-{key}"
     with _new_folders(home), _alone(home / ".lock"):
         ledger = home / "ledger.json"
         if not ledger.exists():
             note(f"reading {', '.join(source.paths)} into {tokenizer.kind} tokens")
-        reading = _Reading(source)
-        learned, train = learn_and_build(reading.train, tokenizer, home, key, source.workers, earlier)
-        dev = build_once(partial(source.documents, "dev", Ledger()), learned, home / "dev", key, source.workers) if source.has_dev else None
-        if not ledger.exists():
-            write_json(ledger, reading.ledger())
+        held_out = home / ".held-out.jsonl"
+        try:
+            reading = _Reading(source, held_out)
+            learned, train = learn_and_build(reading.train, tokenizer, home, key, source.workers, earlier)
+            dev = build_once(reading.dev, learned, home / "dev", key, source.workers) if source.has_dev else None
+            if not ledger.exists():
+                write_json(ledger, reading.ledger())
+        finally:
+            held_out.unlink(missing_ok=True)
     return Ingested(learned, train, dev, json.loads(ledger.read_text(encoding="utf-8")))
 
 
@@ -107,16 +118,32 @@ def _alone(lock: Path) -> Iterator[None]:
 
 
 class _Reading:
-    """Starts the corpus anew as often as it is asked to, and keeps the ledger of a whole reading."""
+    """Starts the corpus anew as often as it is asked to, keeps the ledger of a whole reading, and what it held out in a file."""
 
-    def __init__(self, source: Source) -> None:
-        self._source, self._last, self._complete = source, Ledger(), False
+    def __init__(self, source: Source, held_out: Path) -> None:
+        self._source, self._held_out = source, held_out
+        self._last, self._complete = Ledger(), False
 
     def train(self) -> Iterator[Document]:
-        """The documents to learn from."""
+        """The documents to learn from; those held out are set aside."""
         self._last, self._complete = Ledger(), False
-        yield from self._source.documents("train", self._last)
+        with disk_budget(self._held_out), self._held_out.open("w", encoding="utf-8") as file:
+            for part, document in self._source.parts(self._last):
+                if part == "train":
+                    yield document
+                else:
+                    file.write(json.dumps([document.sentences, document.source, document.label]) + "\n")
         self._complete = True
+
+    def dev(self) -> Iterator[Document]:
+        """The documents held out: of the last reading, or of one more if none came to its end."""
+        if self._source.dev or not self._complete:
+            yield from self._source.documents("dev", Ledger())
+            return
+        with self._held_out.open(encoding="utf-8") as file:
+            for line in file:
+                sentences, source, label = json.loads(line)
+                yield Document(tuple(sentences), source, label)
 
     def ledger(self) -> dict[str, Any]:
         """The ledger of the corpus files, read once more if no reading came to its end."""

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from stemma.checkpoint import write_json
 from stemma.corpus.document import Ledger
 from stemma.corpus.task import Example
 from stemma.errors import MissingExtra, RunError, UsageError
@@ -24,6 +23,7 @@ from stemma.evaluation.measures.word_files import read_analogies, read_pairs
 from stemma.evaluation.report.page import write
 from stemma.evaluation.report.word_map import word_maps
 from stemma.lineage.table import find
+from stemma.tokens.files import write_json
 from stemma.training.request import Report, job_of
 from stemma.training.settings import Fact
 

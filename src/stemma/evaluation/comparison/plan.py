@@ -133,7 +133,7 @@ class Comparison:
 
     def save(self) -> None:
         """Writes `plan.json`, which the worker processes read."""
-        from stemma.checkpoint import write_json
+        from stemma.tokens.files import write_json
 
         self.root.mkdir(parents=True, exist_ok=True)
         write_json(self.root / "plan.json", to_plain(self))

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from stemma.checkpoint import RunFolder, write_json
+from stemma.checkpoint import RunFolder
 from stemma.config import parse_settings, resolve, to_plain
 from stemma.errors import DataError, Interrupted
 from stemma.evaluation.comparison.environment import Meter
@@ -29,6 +29,7 @@ from stemma.evaluation.report.wording import CONTROLS
 from stemma.lineage.table import find
 from stemma.objectives.batch import generator
 from stemma.runs.run import Run
+from stemma.tokens.files import write_json
 from stemma.training.pretrain import pretrain
 from stemma.training.request import Report
 from stemma.training.settings import Fact

@@ -1,0 +1,73 @@
+"""The text of a run is fingerprinted once and parted in one reading."""
+
+from pathlib import Path
+
+import pytest
+
+from stemma.corpus.document import Ledger
+from stemma.corpus.read import Config as CorpusConfig
+from stemma.errors import DataError
+from stemma.tokens.build import build
+from stemma.tokens.tokenizer import Config
+from stemma.training import ingest as module
+from stemma.training.ingest import Source, ingest
+
+LINES = [f"The mill number {i} turns. 我们使用语言模型{i}。" for i in range(120)]
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Source:
+    (tmp_path / "corpus.txt").write_text("\n\n".join(LINES), encoding="utf-8")
+    return Source((str(tmp_path / "corpus.txt"),), (), CorpusConfig(), 0.1, 3)
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
+    """How often the corpus was fingerprinted and read."""
+    counted = {"fingerprint": 0, "read": 0}
+
+    def counting(name):
+        real = getattr(module, name)
+
+        def call(*arguments, **options):
+            counted[name] += 1
+            return real(*arguments, **options)
+
+        return call
+
+    for name in counted:
+        monkeypatch.setattr(module, name, counting(name))
+    return counted
+
+
+@pytest.mark.parametrize(("kind", "readings"), [("word", 1), ("wordpiece", 2)])  # pieces are learnt first
+def test_both_parts_come_from_one_reading(source, calls, kind, readings, tmp_path):
+    config = Config(kind, 300)
+    source.identity()
+    done = ingest(source, config, tmp_path / "root", lambda _: None)
+    assert calls == {"fingerprint": 1, "read": readings}
+    ledger = Ledger()
+    train, dev = list(source.documents("train", ledger)), list(source.documents("dev", Ledger()))
+    assert done.ledger == ledger.as_dict() and done.ledger["balances"] and 0 < len(dev) < len(train)
+    for documents, store in ((train, done.train), (dev, done.dev)):
+        again = build(documents, done.tokenizer, tmp_path / "again")
+        assert store.ids.tolist() == again.ids.tolist() and store.document_starts.tolist() == again.document_starts.tolist()
+    assert not list((tmp_path / "root").glob("*/.held-out*"))
+
+
+def test_a_lost_dev_store_is_made_again(source, tmp_path):
+    import shutil
+
+    first = ingest(source, Config("word", 0), tmp_path / "root", lambda _: None)
+    ids = first.dev.ids.tolist()
+    shutil.rmtree(first.dev.path)
+    assert ingest(source, Config("word", 0), tmp_path / "root", lambda _: None).dev.ids.tolist() == ids
+
+
+def test_a_damaged_store_is_refused_with_its_cure(source, tmp_path):
+    done = ingest(source, Config("word", 0), tmp_path / "root", lambda _: None)
+    data = bytearray((done.train.path / "ids.bin").read_bytes())
+    data[3] ^= 8
+    (done.train.path / "ids.bin").write_bytes(data)
+    with pytest.raises(DataError, match=r"ids\.bin: damaged.*delete the folder"):
+        ingest(source, Config("word", 0), tmp_path / "root", lambda _: None)
