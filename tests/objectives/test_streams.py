@@ -1,5 +1,6 @@
 """Streams: columns that go on from step to step, each token asked for once, each label the next input."""
 
+import itertools
 from types import SimpleNamespace
 
 import numpy as np
@@ -33,14 +34,14 @@ def columns(batches: list[dict[str, np.ndarray]], name: str) -> list[list[int]]:
 
 def documents(store: SimpleNamespace) -> list[tuple[int, ...]]:
     borders = store.sentence_starts[store.document_starts]
-    return [tuple(store.ids[a:b].tolist()) for a, b in zip(borders[:-1], borders[1:], strict=True)]
+    return [tuple(store.ids[a:b].tolist()) for a, b in itertools.pairwise(borders)]
 
 
 def told(stream: list[int]) -> list[tuple[int, ...]]:
     """The documents of a stream of labels, each of which ends in the separator."""
     assert stream[-1] == 0
     ends = [-1, *(place for place, label in enumerate(stream) if label == 0)]
-    return [tuple(stream[a + 1 : b]) for a, b in zip(ends[:-1], ends[1:], strict=True)]
+    return [tuple(stream[a + 1 : b]) for a, b in itertools.pairwise(ends)]
 
 
 shapes = st.lists(st.lists(st.integers(1, 9), min_size=1, max_size=3), min_size=1, max_size=6)
@@ -53,8 +54,9 @@ def test_columns_put_end_to_end_are_all_documents_in_some_order(
     store = made_store(lengths)
     for number in (0, 1):
         labels = columns(epoch(streams(store, window, batch_tokens, variable=variable), number), "labels")
-        assert IGNORE not in sum(labels, [])
-        assert sorted(told(sum(labels, []))) == sorted(documents(store))
+        stream = list(itertools.chain(*labels))
+        assert IGNORE not in stream
+        assert sorted(told(stream)) == sorted(documents(store))
         assert max(map(len, labels)) - min(map(len, labels)) <= 1
 
 
@@ -63,7 +65,7 @@ def test_each_label_is_the_next_input_even_across_windows_and_columns(
     lengths: list[list[int]], window: int, batch_tokens: int, variable: bool
 ) -> None:
     batches = epoch(streams(made_store(lengths), window, batch_tokens, variable=variable))
-    ids, labels = sum(columns(batches, "ids"), []), sum(columns(batches, "labels"), [])
+    ids, labels = (list(itertools.chain(*columns(batches, name))) for name in ("ids", "labels"))
     assert ids == [0, *labels[:-1]]
     for batch in batches:
         assert (batch["labels"][batch["segments"] == 0] == IGNORE).all()
