@@ -80,7 +80,7 @@ class AdaptiveSoftmax(nn.Module):
         return nats
 
     def log_probabilities(self, hidden: Float[Tensor, "N D"]) -> Float[Tensor, "N V"]:
-        """log P of every word, in the order of the vocabulary."""
+        """The logarithm of every word's probability, in the order of the vocabulary."""
         head = self.head(hidden).float().log_softmax(-1)
         short = self.cutoffs[0]
         tails = [
