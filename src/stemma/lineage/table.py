@@ -151,6 +151,8 @@ TABLE: tuple[Generation, ...] = (
         parent="nnlm",
         asks="the next token",
         abilities=("score", "generate", "embed", "transfer"),
+        network="stemma.lineage.lstm:LSTM",
+        data="stemma.objectives.streams:Streams",
     ),
     Generation(
         name="elmo",

@@ -1,0 +1,83 @@
+# ruff: noqa: F722 (axis names stand in annotations)
+"""Long short-term memory (Hochreiter & Schmidhuber 1997; with the forget gate of Gers 2000), and what keeps it from learning by heart.
+
+    i, f, o = sigmoid(W x_t + U h_t-1 + b),    g = tanh(W x_t + U h_t-1 + b),    c_t = f * c_t-1 + i * g,    h_t = o * tanh(c_t)
+
+each gate with its own rows of W, U and b, in PyTorch's order i, f, g, o. The loop over time is torch's fused one, which reaches
+most of a core's peak in float32 and, under autocast, in bfloat16.
+
+Axes: B rows, T positions, D width of the input, H cells, S segments, M the longest segment.
+"""
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from stemma.layers.dropout import dropout, keep_mask
+
+
+class State(NamedTuple):
+    """What a layer knows of all that it has read."""
+
+    h: Float[Tensor, "B H"]
+    c: Float[Tensor, "B H"]
+
+
+class LSTMLayer(nn.Module):
+    """One layer, from the left to the right.
+
+    While training, `weight_drop` is the share of U's elements that are 0 for the whole of a call (Merity 2017, section 2).
+    """
+
+    zeros: Tensor  # (4H): torch's loop wants a second bias
+
+    def __init__(self, width: int, cells: int, weight_drop: float = 0.0) -> None:
+        super().__init__()
+        self.cells, self.weight_drop = cells, weight_drop
+        self.inputs = nn.Parameter(torch.empty(4 * cells, width))  # W
+        self.recurrent = nn.Parameter(torch.empty(4 * cells, cells))  # U
+        self.bias = nn.Parameter(torch.zeros(4 * cells))  # b
+        self.register_buffer("zeros", torch.zeros(4 * cells), persistent=False)
+        for weight in (self.inputs, self.recurrent):
+            nn.init.uniform_(weight, -(cells**-0.5), cells**-0.5)
+        nn.init.ones_(self.bias.data[cells : 2 * cells])  # forget gates begin open (Jozefowicz 2015)
+
+    def forward(self, x: Float[Tensor, "B T D"], state: State | None = None) -> tuple[Float[Tensor, "B T H"], State]:
+        """The outputs h_1 .. h_T and the state after them, having begun from `state` (None: from zeros)."""
+        h, c = state or (x.new_zeros(len(x), self.cells),) * 2
+        recurrent = dropout(self.recurrent, self.weight_drop, self.training)
+        weights = (self.inputs, recurrent, self.bias, self.zeros)
+        begin = (h[None].contiguous(), c[None].contiguous())
+        y, h, c = torch.lstm(x, begin, weights, True, 1, 0.0, self.training, False, True)  # biases, layers, dropout, .., batch first
+        return y, State(h[0], c[0])
+
+
+def locked_dropout(x: Float[Tensor, "B T D"], rate: float, training: bool) -> Float[Tensor, "B T D"]:
+    """Dropout whose mask is drawn once for a row and holds at all its positions (Gal & Ghahramani 2016)."""
+    if not training or rate == 0.0:
+        return x
+    return x * keep_mask((x.shape[0], 1, x.shape[2]), rate, x.dtype, x.device)
+
+
+class Apart:
+    """The segments of a batch's rows as rows of their own, so that a state never runs from one to another."""
+
+    def __init__(self, segments: Int[Tensor, "B T"]) -> None:
+        before = nn.functional.pad(segments[:, :-1], (1, 0))
+        starts = ((segments > 0) & (segments != before)).flatten()
+        lengths = torch.bincount((starts.cumsum(0) - 1)[segments.flatten() > 0], minlength=int(starts.sum()))  # (S)
+        columns = torch.arange(int(lengths.max()) if len(lengths) else 0, device=segments.device)
+        self._real: Bool[Tensor, "S M"] = columns < lengths[:, None]
+        self._place = (starts.nonzero() + columns).where(self._real, torch.zeros_like(columns))  # (S M) in the flattened batch
+        self._shape = segments.shape
+
+    def rows(self, x: Float[Tensor, "B T D"]) -> Float[Tensor, "S M D"]:
+        """Each segment at the beginning of a row."""
+        return x.flatten(0, 1)[self._place]
+
+    def back(self, y: Float[Tensor, "S M H"]) -> Float[Tensor, "B T H"]:
+        """The segments' rows where they stood in the batch; zeros at padding."""
+        flat = y.new_zeros(self._shape.numel(), y.shape[2])
+        return flat.index_put((self._place[self._real],), y[self._real]).view(*self._shape, -1)
