@@ -1,0 +1,172 @@
+# ruff: noqa: F722 (axis names stand in annotations)
+"""What a task is: everything that transfer, comparison, report, card and `predict` ask of one, written down.
+
+The flow of one task, whose examples are of a type of its own that no other room looks into:
+
+    read(path) -> examples                        its file format, every fault told with line and cure
+    targets(examples) -> label space              a JSON-able dict, saved with the run; `labels` are its names in order
+    gold(examples, targets) -> (N ...)            what is right, one entry an example
+    texts(examples) -> what the network reads     with the characters of each unit, where units are answered for
+    head / network (seat, targets) -> Head        `loss` while learning, `answer` in use
+    decode(answers) -> (N ...)                    answers in the form of gold
+    score(gold, answers, targets) -> {name: value}    the metrics, the primary one first in `metrics(targets)`
+    terms(gold, decoded, targets) -> (N C)        numbers that add up over examples …
+    measures(sums, targets) -> {name: value}      … and the metrics of any sum of them: so a bootstrap can resample any metric
+
+`per` says what is answered for. "text": each text, or pair, as a whole. "unit": each unit of a text: its words, or its
+characters. Units are aligned with tokens once for all tasks (`runs.framing`) by the tokenizer's character offsets:
+
+- A word that was cut into pieces is read at its first piece.
+- Characters that one word vector stands for all read that vector, and are told apart by their place in the word.
+- A unit that was cut off with the end of its text, or that the tokenizer does not see, has no token; its state is zeros.
+
+So a head of units never sees pieces: its axes are units, whatever the tokenizer.
+Axes: N examples, B batch, U units, S sites, L layers, D width, K labels, M rows, C terms, R resamples.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+if TYPE_CHECKING:
+    import numpy as np
+    from jaxtyping import Float
+    from torch import Tensor
+
+    from stemma.layers.loss import Loss
+
+Targets = dict[str, Any]  # a label space, JSON-able
+PLACES = 8  # places in a token that are told apart; what stands further right counts as the last
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One number that a task is judged by."""
+
+    name: str  # its key in `score` and `measures`, such as "macro_f1"
+    title: str  # in words, such as "macro-F1"
+    higher_is_better: bool = True
+    share: bool = True  # lies between 0 and 1 and is shown in percent
+
+    @property
+    def sign(self) -> int:
+        """What a value is multiplied by so that more is better."""
+        return 1 if self.higher_is_better else -1
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """What a network reads of one example."""
+
+    text: str
+    other: str = ""  # the second half of a pair
+    units: tuple[tuple[int, int], ...] = ()  # (start, end) characters in `text` of each unit, in order; none where the text is answered for
+
+
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """What a head stands on."""
+
+    width: int  # D
+    layers: int = 1  # L, of the states that `network` mixes
+    dropout: float = 0.1  # of its input while learning
+    zeros: bool = False  # the last layer starts at zero, so that the first gradients reach the head alone
+
+
+class Head(Protocol):
+    """A module on a network's states, with its own parameters and no others.
+
+    Its `batch` holds, as tensors: `labels` (as `Task.labels` gives them; while learning alone) · `sites` (B S) bool, the
+    states that are real · where `per` is "unit": `places` (B U) int64, 0 .. PLACES-1, the place of a unit among those of its
+    token (0: the first), and then sites are units (S = U). A unit without a token is a real site with a state of zeros.
+    """
+
+    def loss(self, states: "Tensor", batch: "Mapping[str, Tensor]") -> "Loss":
+        """The mean loss of the batch, in nats a text or a unit; `count` is how many."""
+
+    def answer(self, states: "Tensor", batch: "Mapping[str, Tensor]") -> "list[np.ndarray]":
+        """The answer to each example of the batch, in the task's own form, padding left out."""
+
+    def parameters(self) -> Any:
+        """As every `nn.Module`."""
+
+
+class Task(Protocol):
+    """One kind of task. Made as `Class(config)`; its module also holds `Config`, the section `task` (a frozen dataclass)."""
+
+    name: str
+    per: Literal["text", "unit"]
+
+    def read(self, path: str | Path, learning: bool = True) -> list[Any]:
+        """The file's examples; DataError with file, line and cure. `learning`: must suffice to learn from, not just to measure on."""
+
+    def written(self, example: Any) -> str:
+        """The example as one line: what a fingerprint of the data is made of."""
+
+    def targets(self, examples: Sequence[Any]) -> Targets:
+        """The label space: `labels`, the names in their order, and whatever else must be known again; DataError if none can be learnt."""
+
+    def gold(self, examples: Sequence[Any], targets: Targets) -> "np.ndarray":
+        """What is right (N ...), an object array where lengths differ; DataError names a label that training did not have."""
+
+    def strata(self, gold: "np.ndarray") -> "np.ndarray":
+        """A class number (N) of each example: the selection part is drawn from each in its share."""
+
+    def labels(self, gold: "np.ndarray") -> "np.ndarray":
+        """`gold` of a batch's examples as one int64 or float32 array, (B ...) or (B U) padded by IGNORE."""
+
+    def texts(self, examples: Sequence[Any]) -> list[Text]:
+        """What the network reads of each example."""
+
+    def head(self, seat: Seat, targets: Targets) -> "Head":
+        """The paper's own small head, for a network that moves: on summaries (B D), or on the units' last states (B U D)."""
+
+    def network(self, seat: Seat, targets: Targets) -> "Head":
+        """The one task network of the same size for every generation, for a network that is fixed: on states (B S L D) of all its layers.
+
+        `layer_weights()` of it gives the L shares of its scalar mix.
+        """
+
+    def rows(self, gold: "np.ndarray") -> "np.ndarray":
+        """`gold` as rows of a linear model: class numbers (M), or K yes-or-no columns (M K); M is texts, or units one after the other."""
+
+    def from_rows(self, probabilities: "Float[np.ndarray, 'M K']", starts: "np.ndarray") -> "list[np.ndarray]":
+        """Answers from a linear model's probabilities; rows `starts[n]` to `starts[n+1]` are those of example n."""
+
+    def decode(self, answers: Sequence[Any]) -> "np.ndarray":
+        """Answers in the form of gold; `tolist` of it is kept in the report."""
+
+    def metrics(self, targets: Targets) -> tuple[Metric, ...]:
+        """What the task is judged by, the primary metric first."""
+
+    def score(self, gold: "np.ndarray", answers: Sequence[Any], targets: Targets) -> dict[str, float]:
+        """The value of each metric; and `loss`, in nats, where answers hold probabilities: of equal trials the lower one wins."""
+
+    def terms(self, gold: "np.ndarray", decoded: "np.ndarray", targets: Targets) -> "Float[np.ndarray, 'N C']":
+        """What each example adds to the counts that the metrics are made of."""
+
+    def measures(self, sums: "Float[np.ndarray, '*R C']", targets: Targets) -> "dict[str, np.ndarray]":
+        """The value of each metric (*R) for sums of terms."""
+
+    def breakdown(self, gold: "np.ndarray", decoded: "np.ndarray", targets: Targets) -> list[dict[str, Any]]:
+        """Precision, recall, F1 and number of each label, in the order of `labels` (of each type of span, for spans)."""
+
+    def parts(self, targets: Targets) -> tuple[str, ...]:
+        """The names of the parts of an example that is to be answered, such as ("text_a", "text_b")."""
+
+    def example(self, parts: Sequence[str]) -> Any:
+        """An example to be answered, from exactly these parts; its label is not known."""
+
+    def told(self, answers: Sequence[Any], targets: Targets) -> tuple[list[Any], Any]:
+        """(what each example was given, in names; the numbers behind it: probabilities (N K), or scores)."""
+
+    def answer_rows(self, examples: Sequence[Any], answers: Sequence[Any], targets: Targets) -> list[dict[str, Any]]:
+        """One JSON row an answered example: what command line and server give."""
+
+
+class TaskNetwork(Protocol):
+    """What `Task.network` gives: a head that also tells how it weighs the layers."""
+
+    def layer_weights(self) -> list[float]:
+        """The shares of the layers in its mix, which sum to one."""
