@@ -57,6 +57,7 @@ test: .venv/installed-dev
 
 lint: .venv/installed-dev
 	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/mypy
 
 bench: .venv/installed-bench

@@ -16,6 +16,7 @@ from stemma.corpus.document import Ledger
 from stemma.runs import reading
 from stemma.runs.run import Run
 from stemma.training.pretrain import pretrain
+from stemma.training.request import Request
 
 
 def nats(run: Run, sentences: list[np.ndarray]) -> np.ndarray:
@@ -44,7 +45,9 @@ def main() -> None:
     counted = np.empty(0)  # of the highest order, which comes before the networks
     for name, (generation, settings) in {**orders, **outputs}.items():
         out, store = asked.out / name.replace(" ", "-"), asked.out / "store"
-        run = Run.open(pretrain(generation, asked.corpus, out=out, settings=[*words, *settings], dev=asked.dev, store=store).path)
+        run = Run.open(
+            pretrain(Request.of(generation, asked.corpus, settings=[*words, *settings], dev=asked.dev), out=out, store=store).path
+        )
         done = run.folder.metrics()[-1]
         sentences = run.tokenizer.encode_batch([sentence for document in text for sentence in document.sentences][: asked.sentences])
         found = nats(run, sentences)

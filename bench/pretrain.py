@@ -37,8 +37,8 @@ from stemma.objectives.batch import IGNORE, seed_for
 from stemma.training.ingest import Ingested, ingest
 from stemma.training.learners import Backprop, to_tensors
 from stemma.training.loop import Progress, train
-from stemma.training.order import make_order
 from stemma.training.ranks import Ranks
+from stemma.training.request import Job, Request, job_of
 from transformers_trainer import Stepwise, grouped, make_collator, make_model
 
 CPU = torch.device("cpu")
@@ -73,7 +73,7 @@ class Match:
 
     generation: str
     text: Ingested
-    order: Any
+    job: Job
     folder: Path
 
     @property
@@ -87,19 +87,19 @@ class Match:
 
     def objective(self, store: Any) -> Any:
         """Our batches; BERT without sentence pairs and at the paper's share of masks, as the peer has it."""
-        settings, training = self.order.sections["objective"], self.order.sections["training"]
+        settings, training = self.job.sections["objective"], self.job.sections["training"]
         if self.generation == "bert":
             settings = dataclasses.replace(settings, pairs=False, mask_share=0.15)
         facts = self.text.tokenizer.facts(self.text.train.counts)
-        length = self.order.sections["model"].max_length
-        return self.order.row.load_data()(store, facts, settings, seed=training.seed, batch_tokens=training.batch_tokens, max_length=length)
+        length = self.job.sections["model"].max_length
+        return self.job.row.load_data()(store, facts, settings, seed=training.seed, batch_tokens=training.batch_tokens, max_length=length)
 
     def _ours(self, precision: str, steps: int) -> Contestant:
-        model, training = self.order.sections["model"], self.order.sections["training"]
+        model, training = self.job.sections["model"], self.job.sections["training"]
         path = fitting_path(CPU, model.max_length)
         tell(f"  stemma {precision}: attention is {path}")
         torch.manual_seed(seed_for(training.seed, "init"))
-        network = self.order.row.load_network()(dataclasses.replace(model, attention=path), self.text.tokenizer.facts())
+        network = self.job.row.load_network()(dataclasses.replace(model, attention=path), self.text.tokenizer.facts())
         learner = Backprop(network, training, CPU, precision, Ranks())
         progress = Progress()
 
@@ -112,7 +112,7 @@ class Match:
         return Contestant(f"stemma {precision}", network, made(), theirs=False)
 
     def _theirs(self, precision: str, steps: int) -> Contestant:
-        model, training = self.order.sections["model"], self.order.sections["training"]
+        model, training = self.job.sections["model"], self.job.sections["training"]
         rows = grouped(self.text.train, self.specials, model.max_length)
         torch.manual_seed(seed_for(training.seed, "init"))
         network = make_model(self.generation, model, self.text.tokenizer.vocab_size, self.specials)
@@ -161,7 +161,7 @@ def figures(match: Match, contestants: list[Contestant], steps: int) -> dict[str
     losses = {c.name: {kind: round(held_out(c, rows), 4) for kind, rows in evaluation(match).items()} for c in contestants}
     return {
         "steps": steps,
-        "tokens": steps * match.order.sections["training"].batch_tokens,
+        "tokens": steps * match.job.sections["training"].batch_tokens,
         "tokens_per_second": {c.name: round(statistics.median(c.speeds)) for c in contestants},
         "cpu_seconds": {c.name: round(c.seconds, 1) for c in contestants},
         "ratio_to_fp32": round(ratios["transformers fp32"], 2),
@@ -173,7 +173,7 @@ def figures(match: Match, contestants: list[Contestant], steps: int) -> dict[str
 
 def evaluation(match: Match) -> dict[str, list[dict[str, torch.Tensor]]]:
     """The same held-out text as rows of the peer's kind and of ours, with fixed masks."""
-    length = match.order.sections["model"].max_length
+    length = match.job.sections["model"].max_length
     assert match.text.dev is not None
     rows = grouped(match.text.dev, match.specials, length)[: EVALUATED_TOKENS // length]
     ids = torch.from_numpy(rows)
@@ -270,12 +270,12 @@ def texts(options: argparse.Namespace, folder: Path) -> tuple[str, Any]:
 def prepare(generation: str, corpus: str, dev: Any, options: argparse.Namespace, folder: Path) -> Match:
     """Tokenizer and token stores."""
     settings = ["training.batch_tokens=4096", *([f"training.rate={options.rate}"] if options.rate else [])]
-    order = make_order(generation, corpus, preset="small", config=None, settings=settings, dev=dev, workers=1)
-    text = ingest(order.source, order.sections["tokenizer"], folder / generation, tell)
+    job = job_of(Request.of(generation, corpus, preset="small", settings=settings, dev=dev))
+    text = ingest(job.source, job.sections["tokenizer"], folder / generation, tell)
     text.tokenizer.save(folder / generation / "tokenizer.json")
     assert text.dev is not None, "docstrings come with held-out text, and of other corpora a share is held out"
     tell(f"{generation}: {len(text.train.ids):,} tokens to train on, {len(text.dev.ids):,} held out")
-    return Match(generation, text, order, folder / generation)
+    return Match(generation, text, job, folder / generation)
 
 
 def budget(options: argparse.Namespace) -> float | None:

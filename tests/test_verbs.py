@@ -293,9 +293,9 @@ def test_only_the_first_rank_prints(shop, capsys, monkeypatch):
 def test_warnings_go_to_stderr_in_a_line(shop, capsys, monkeypatch):
     def warn(_):
         warnings.warn("columns not used: id", stacklevel=1)
-        return 0
+        return None
 
-    monkeypatch.setattr("stemma.cli.main._dispatch", warn)
+    monkeypatch.setattr("stemma.cli.main._parsed", warn)
     with warnings.catch_warnings():
         warnings.simplefilter("always")
         main(["lineage"])

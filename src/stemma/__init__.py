@@ -22,15 +22,16 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from stemma.api import finetune, load, pretrain
+    from stemma.api import finetune, pretrain
     from stemma.config import VERSION as __version__
     from stemma.errors import BudgetError, DataError, Interrupted, MissingExtra, RunError, StemmaError, UsageError
     from stemma.evaluation.comparison.compare import compare
     from stemma.evaluation.comparison.demo import demo
     from stemma.lineage.table import TABLE as LINEAGE
+    from stemma.runs.fitted import FittedRun as Classifier
+    from stemma.runs.fitted import load
     from stemma.runs.run import Run
     from stemma.transfer.estimator import StemmaClassifier
-    from stemma.transfer.result import Classifier
 
 __all__ = [
     "LINEAGE",
@@ -57,10 +58,11 @@ _PLACES = {
     "LINEAGE": "stemma.lineage.table:TABLE",
     "compare": "stemma.evaluation.comparison.compare:compare",
     "demo": "stemma.evaluation.comparison.demo:demo",
-    "Classifier": "stemma.transfer.result:Classifier",
+    "Classifier": "stemma.runs.fitted:FittedRun",
     "Run": "stemma.runs.run:Run",
+    "load": "stemma.runs.fitted:load",
     "StemmaClassifier": "stemma.transfer.estimator:StemmaClassifier",
-    **{name: f"stemma.api:{name}" for name in ("finetune", "load", "pretrain")},
+    **{name: f"stemma.api:{name}" for name in ("finetune", "pretrain")},
     **{name: f"stemma.errors:{name}" for name in __all__ if name.endswith(("Error", "Interrupted", "MissingExtra"))},
 }
 

@@ -4,15 +4,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from stemma.checkpoint import RunFolder
 from stemma.config import parse_settings, read_toml, resolve
-from stemma.corpus.task import Example
+from stemma.runs.fitted import FittedRun, load
 from stemma.runs.run import Run
-from stemma.training.order import Report
+from stemma.tasks.table import make_task, task_config
 from stemma.training.pretrain import pretrain as _pretrain
+from stemma.training.request import Report, Request
 from stemma.transfer.finetune import finetune as _finetune
-from stemma.transfer.result import Classifier
 from stemma.transfer.settings import Config
+
+__all__ = ["finetune", "load", "pretrain"]
 
 
 def pretrain(
@@ -36,39 +37,36 @@ def pretrain(
     the finished run to `continue_from`, whose words keep their vectors (word2vec).
     """
     asked: dict[str, Any] = {"preset": preset, "config": config, "settings": settings, "dev": dev, "workers": workers}
-    return Run.open(_pretrain(generation, corpus, out=out, continue_from=continue_from, progress=progress, **asked).path)
-
-
-def load(path: str | Path) -> Run | Classifier:
-    """The run of a folder: a `Run` if it was pre-trained, a `Classifier` if it was fine-tuned on a task."""
-    return Classifier.load(path) if "task" in RunFolder.open(Path(path)).config else Run.open(path)
+    request = Request.of(generation, corpus, continue_from=continue_from, **asked)
+    return Run.open(_pretrain(request, out=out, progress=progress).path)
 
 
 def finetune(
     run: Run | str | Path,
     *,
-    train: str | Path | Sequence[Example],
-    dev: str | Path | Sequence[Example] | None = None,
+    train: str | Path | Sequence[Any],
+    dev: str | Path | Sequence[Any] | None = None,
     task: str = "classify",
     frozen: bool = False,
     config: str | Path | None = None,
     settings: Sequence[str] = (),
     out: str | Path | None = None,
     progress: Report | None = None,
-) -> Classifier:
+) -> FittedRun:
     """The run carried over to the task: its network fixed when `frozen`, else all of it moving.
 
-    `train` and `dev` are TSV files with a header or lists of examples; `dev` is read for reporting alone.
-    `config` and `settings` set keys of the section `transfer`.
+    `train` and `dev` are files of the task's format or lists of its examples; `dev` is read for reporting alone.
+    `config` and `settings` set keys of the sections `transfer` and `task`.
     """
     opened = run if isinstance(run, Run) else Run.open(run)
-    chosen = transfer_config(config, settings, frozen)
-    return _finetune(opened, train=train, dev=dev, task=task, config=chosen, out=out, progress=progress)
+    transfer, kind = transfer_sections(task, config, settings, frozen)
+    return _finetune(opened, train=train, dev=dev, task=make_task(task, kind), config=transfer, out=out, progress=progress)
 
 
-def transfer_config(config: str | Path | None, settings: Sequence[str], frozen: bool) -> Config:
-    """The section `transfer` from its sources; `frozen` is `mode = "frozen"` said shortly."""
+def transfer_sections(task: str, config: str | Path | None, settings: Sequence[str], frozen: bool) -> tuple[Config, Any]:
+    """The sections `transfer` and `task` from their sources; `frozen` is `mode = "frozen"` said shortly."""
     sources: list[tuple[str, Mapping[str, Any]]] = [(str(config), read_toml(Path(config)))] if config else []
     sources += [("--set", parse_settings(settings))]
     sources += [("--frozen", {"transfer": {"mode": "frozen"}})] if frozen else []
-    return resolve({"transfer": Config}, *sources)["transfer"]
+    found = resolve({"transfer": Config, "task": task_config(task)}, *sources)
+    return found["transfer"], found["task"]

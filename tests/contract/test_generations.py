@@ -10,9 +10,9 @@ from stemma.checkpoint import RunFolder, map_tensors
 from stemma.errors import RunError, UsageError
 from stemma.lineage.table import TABLE, Generation
 from stemma.runs.run import Run
-from stemma.training.order import training_config
 from stemma.training.pretrain import pretrain
-from stemma.training.settings import Fact, HandConfig
+from stemma.training.request import Request
+from stemma.training.settings import Fact
 
 READY = [row for row in TABLE if row.ready]
 rows = pytest.mark.parametrize("row", READY, ids=lambda row: row.name)
@@ -45,11 +45,11 @@ def settings(row: Generation, steps: int = 12) -> list[str]:
     if row.learns == "count":
         return [small]
     chosen = [small, f"training.steps={steps}", "training.threads=1", "training.save_seconds=1e-6", "training.batch_tokens=128"]
-    return chosen if training_config(row) is HandConfig else [*chosen, "training.precision=fp32"]
+    return chosen if row.updates == "by hand" else [*chosen, "training.precision=fp32"]
 
 
-def run(row: Generation, corpus: Path, out: Path, steps: int = 12, **options) -> RunFolder:
-    return pretrain(row.name, corpus, out=out, preset="tiny", settings=settings(row, steps), **options)
+def run(row: Generation, corpus: Path, out: Path, steps: int = 12, workers: int = 1, **options) -> RunFolder:
+    return pretrain(Request.of(row.name, corpus, preset="tiny", settings=settings(row, steps), workers=workers), out=out, **options)
 
 
 @pytest.fixture(scope="session")
@@ -109,7 +109,7 @@ def test_the_same_seed_gives_the_same_run_and_another_does_not(row: Generation, 
     first, again = run(row, corpus, tmp_path / "a", steps=2), run(row, corpus, tmp_path / "b", steps=2)
     assert equal(weights(first.path), weights(again.path))
     if row.learns == "descend":
-        other = pretrain(row.name, corpus, out=tmp_path / "c", preset="tiny", settings=[*settings(row, 2), "training.seed=1"])
+        other = pretrain(Request.of(row.name, corpus, preset="tiny", settings=[*settings(row, 2), "training.seed=1"]), out=tmp_path / "c")
         assert not equal(weights(first.path), weights(other.path))
 
 
@@ -128,7 +128,7 @@ def test_a_finished_run_is_not_trained_again(row: Generation, finished: dict[str
     assert (folder.path / "model.safetensors").stat().st_mtime_ns == before
     assert not [fact for fact in facts if fact.kind == "step"]
     with pytest.raises(RunError, match="another --out"):
-        pretrain(row.name, corpus, out=folder.path, preset="small", settings=settings(row, 40))
+        pretrain(Request.of(row.name, corpus, preset="small", settings=settings(row, 40)), out=folder.path)
 
 
 @rows
@@ -182,8 +182,8 @@ def test_the_ledger_balances_and_the_card_tells(row: Generation, finished: dict[
 @rows
 def test_an_option_it_cannot_honour_is_refused(row: Generation, corpus: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="training"):
-        pretrain(row.name, corpus, out=tmp_path / "r", preset="tiny", settings=["training.wat=1"])
+        pretrain(Request.of(row.name, corpus, preset="tiny", settings=["training.wat=1"]), out=tmp_path / "r")
     wrong = "training.rate=0.1" if row.learns == "count" else "model.order=3"
     with pytest.raises(UsageError, match=wrong.split("=")[0]):
-        pretrain(row.name, corpus, out=tmp_path / "r", preset="tiny", settings=[wrong])
+        pretrain(Request.of(row.name, corpus, preset="tiny", settings=[wrong]), out=tmp_path / "r")
     assert not (tmp_path / "r").exists()

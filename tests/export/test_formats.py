@@ -8,6 +8,7 @@ from stemma.errors import UsageError
 from stemma.export.formats import convert
 from stemma.runs.run import Run
 from stemma.training.pretrain import pretrain
+from stemma.training.request import Request
 
 ENGLISH = ["the cat sat on the mat", "a dog and a cat ran home", "the dog sat on a log"]
 CHINESE = ["今天天气很好", "我们去公园看花", "公园里的花很好看"]
@@ -27,7 +28,7 @@ def runs(tmp_path_factory):
         "bert": ["model.width=20", "heads=2", "inner=24", "vocab_size=200", "training.steps=2", "training.precision=fp32"],
     }
     for name, chosen in settings.items():
-        pretrain(name, corpus, out=folder / name, preset="tiny", settings=[*chosen, "training.held_out=0"])
+        pretrain(Request.of(name, corpus, preset="tiny", settings=[*chosen, "training.held_out=0"]), out=folder / name)
     return folder
 
 

@@ -12,6 +12,7 @@ from stemma.tokens.settings import TokenFacts
 from stemma.training.learners import Backprop
 from stemma.training.pretrain import pretrain
 from stemma.training.ranks import Ranks
+from stemma.training.request import Request
 from stemma.training.settings import Config as TrainingConfig
 
 SPECIALS = {"unk": 0, "bos": 1, "eos": 2}
@@ -233,8 +234,10 @@ def test_a_run_reads_sentence_by_sentence_as_the_ngram_model_does(tmp_path) -> N
     corpus.write_text("the cat sat on the mat\nthe dog ran home\n春眠不觉晓\n\n" * 40, encoding="utf-8")
     words = ['tokenizer.kind="word"', "tokenizer.vocab_size=0", "tokenizer.min_count=1"]
     runs = {
-        "nnlm": Run.open(pretrain("nnlm", corpus, out=tmp_path / "nnlm", preset="tiny", settings=[*words, "training.steps=30"]).path),
-        "ngram": Run.open(pretrain("ngram", corpus, out=tmp_path / "ngram", preset="tiny", settings=words).path),
+        "nnlm": Run.open(
+            pretrain(Request.of("nnlm", corpus, preset="tiny", settings=[*words, "training.steps=30"]), out=tmp_path / "nnlm").path
+        ),
+        "ngram": Run.open(pretrain(Request.of("ngram", corpus, preset="tiny", settings=words), out=tmp_path / "ngram").path),
     }
     first, second = "the dog sat on the log", "春眠不觉晓"
     for run in runs.values():

@@ -15,6 +15,7 @@ from stemma.lineage.word2vec import Config, Word2Vec
 from stemma.objectives.batch import seed_for
 from stemma.runs.run import Run
 from stemma.training.pretrain import pretrain
+from stemma.training.request import Request
 
 WORDS = ["<unk>", "<s>", "</s>", *["sail", "sailor", "sailing", "rain", "rainy", "水手", "老水手", "大海", "a", "naïve", "🦭", "the"]]
 V, D, K, BUCKETS = len(WORDS), 22, 5, 97
@@ -152,7 +153,7 @@ def run(tmp_path_factory) -> Run:
     lines = ["the old sailor told the young sailor a story of the sea", "老水手 给 年轻 的 水手 讲 了 一个 故事", "sailing in the rain"]
     (home / "text.txt").write_text("\n".join(lines * 40), encoding="utf-8")
     settings = ["model.subwords=true", "model.buckets=200_000", "training.epochs=2", "tokenizer.min_count=1", "training.threads=1"]
-    return Run.open(pretrain("word2vec", home / "text.txt", out=home / "run", preset="tiny", settings=settings).path)
+    return Run.open(pretrain(Request.of("word2vec", home / "text.txt", preset="tiny", settings=settings), out=home / "run").path)
 
 
 def test_a_word_never_seen_is_composed_and_said_to_be(run, capsys):

@@ -10,6 +10,7 @@ from stemma.errors import RunError, UsageError
 from stemma.runs.run import Run
 from stemma.training.pretrain import pretrain
 from stemma.training.rehearse import rehearse
+from stemma.training.request import Request
 
 SMALL = ["corpus.format=sentences", "tokenizer.min_count=2", "training.threads=1", "training.epochs=2", "training.held_out=0"]
 OLD = ["The old sailor sat in the rain", "a story of the sea is a story of New York"] * 30
@@ -41,9 +42,9 @@ def test_old_words_keep_ids_and_vectors_and_new_ones_are_added(
     texts: tuple[Path, Path], tmp_path: Path, more: list[str], wanted: set[str]
 ) -> None:
     old, new = texts
-    first = pretrain("word2vec", old, out=tmp_path / "first", preset="tiny", settings=[*SMALL, *more])
+    first = pretrain(Request.of("word2vec", old, preset="tiny", settings=[*SMALL, *more]), out=tmp_path / "first")
     still = ["training.rate=1e-30"]  # so small that nothing moves: what stands there is what was taken over
-    second = pretrain("word2vec", new, out=tmp_path / "second", settings=still, continue_from=first.path)
+    second = pretrain(Request.of("word2vec", new, settings=still, continue_from=first.path), out=tmp_path / "second")
     before, after = Run.open(first.path), Run.open(second.path)
     known = before.tokenizer.vocab_size
     assert after.tokenizer.tokens[:known] == before.tokenizer.tokens
@@ -68,9 +69,9 @@ def test_old_words_keep_ids_and_vectors_and_new_ones_are_added(
 
 def test_it_learns_from_the_new_text_and_a_killed_one_goes_on(texts: tuple[Path, Path], tmp_path: Path) -> None:
     old, new = texts
-    first = pretrain("word2vec", old, out=tmp_path / "first", preset="tiny", settings=SMALL)
+    first = pretrain(Request.of("word2vec", old, preset="tiny", settings=SMALL), out=tmp_path / "first")
     settings = ["training.save_seconds=1e-6", "training.batch_tokens=60"]
-    whole = pretrain("word2vec", new, out=tmp_path / "whole", settings=settings, continue_from=first.path)
+    whole = pretrain(Request.of("word2vec", new, settings=settings, continue_from=first.path), out=tmp_path / "whole")
 
     class Killed(BaseException):
         pass
@@ -80,22 +81,22 @@ def test_it_learns_from_the_new_text_and_a_killed_one_goes_on(texts: tuple[Path,
             raise Killed
 
     with pytest.raises(Killed):
-        pretrain("word2vec", new, out=tmp_path / "killed", settings=settings, continue_from=first.path, progress=kill)
-    again = pretrain("word2vec", new, out=tmp_path / "killed", settings=settings, continue_from=first.path)
+        pretrain(Request.of("word2vec", new, settings=settings, continue_from=first.path), out=tmp_path / "killed", progress=kill)
+    again = pretrain(Request.of("word2vec", new, settings=settings, continue_from=first.path), out=tmp_path / "killed")
     assert all(np.array_equal(weights(whole)[name], weights(again)[name]) for name in weights(whole))
     sailor, whale = (Run.open(whole.path).tokenizer.id(word) for word in ("sailor", "whale"))
     assert not np.array_equal(weights(whole)["output"][whale], 0 * weights(whole)["output"][whale])
     assert np.array_equal(weights(whole)["input"][sailor], weights(first)["input"][sailor])  # the new text has no sailor
     with pytest.raises(RunError, match="another --out"):  # another run to go on from is another run
-        pretrain("word2vec", new, out=tmp_path / "killed", settings=settings, continue_from=whole.path)
-    plan = rehearse("word2vec", [new], preset=None, config=None, settings=(), continue_from=first.path)
+        pretrain(Request.of("word2vec", new, settings=settings, continue_from=whole.path), out=tmp_path / "killed")
+    plan = rehearse(Request.of("word2vec", new, continue_from=first.path))
     assert plan.vocab_size == Run.open(whole.path).tokenizer.vocab_size
 
 
 def test_what_cannot_go_on_is_told(texts: tuple[Path, Path], tmp_path: Path) -> None:
     old, new = texts
-    first = pretrain("word2vec", old, out=tmp_path / "first", preset="tiny", settings=SMALL)
-    counted = pretrain("ngram", old, out=tmp_path / "ngram", preset="tiny")
+    first = pretrain(Request.of("word2vec", old, preset="tiny", settings=SMALL), out=tmp_path / "first")
+    counted = pretrain(Request.of("ngram", old, preset="tiny"), out=tmp_path / "ngram")
     refused = [
         ("gpt", first.path, {}, "gpt cannot go on"),
         ("ngram", counted.path, {}, "ngram cannot go on"),
@@ -106,5 +107,5 @@ def test_what_cannot_go_on_is_told(texts: tuple[Path, Path], tmp_path: Path) -> 
     ]
     for generation, run, options, told in refused:
         with pytest.raises(UsageError, match=told):
-            pretrain(generation, new, out=tmp_path / "second", continue_from=run, **options)
+            pretrain(Request.of(generation, new, continue_from=run, **options), out=tmp_path / "second")
     assert not (tmp_path / "second").exists()

@@ -19,6 +19,7 @@ from stemma.tokens.settings import TokenFacts
 from stemma.training.count import count, counting_room
 from stemma.training.peak import memory_mib
 from stemma.training.pretrain import pretrain
+from stemma.training.request import Request
 
 FACTS = TokenFacts(40, {"unk": 0, "bos": 1, "eos": 2})
 AMPLE = 2**26
@@ -127,13 +128,13 @@ class TestRunFolder:
     def test_what_was_left_on_disk_goes_and_what_is_given_stays(self, corpus, tmp_path):
         out = tmp_path / "run"
         with pytest.raises(BudgetError):
-            pretrain("ngram", corpus, out=out, settings=["objective.memory=0.001"])
+            pretrain(Request.of("ngram", corpus, settings=["objective.memory=0.001"]), out=out)
         (out / ".counting").mkdir()
         (out / ".counting" / "spool-3").write_bytes(b"left by a killed process")
-        run = pretrain("ngram", corpus, out=out, settings=["objective.memory=6"])  # another limit is no other run
+        run = pretrain(Request.of("ngram", corpus, settings=["objective.memory=6"]), out=out)  # another limit is no other run
         assert run.finished
         assert not (out / ".counting").exists()
-        other = pretrain("ngram", corpus, out=tmp_path / "other", workers=2)
+        other = pretrain(Request.of("ngram", corpus, workers=2), out=tmp_path / "other")
         a, b = (map_tensors(folder.path / "model.safetensors") for folder in (run, other))
         assert {name: array.tobytes() for name, array in a.items()} == {name: array.tobytes() for name, array in b.items()}
 
@@ -141,7 +142,7 @@ class TestRunFolder:
         (tmp_path / "lines.txt").write_text("word " * 60_000 + "end\nanother line\n", encoding="utf-8")
         told = {}
         for name, more in (("whole", ()), ("cut", ("corpus.max_sentence=10000",))):
-            run = pretrain("ngram", tmp_path / "lines.txt", out=tmp_path / name, settings=["tokenizer=whitespace", *more])
+            run = pretrain(Request.of("ngram", tmp_path / "lines.txt", settings=["tokenizer=whitespace", *more]), out=tmp_path / name)
             told[name] = json.loads((run.path / "ledger.json").read_text(encoding="utf-8"))["characters"]
         assert told["whole"]["sentences"] == 2
         assert not told["whole"]["notes"]
@@ -150,7 +151,7 @@ class TestRunFolder:
 
     def test_an_error_leaves_nothing_on_disk(self, corpus, tmp_path):
         with pytest.raises(DataError, match="discount_fallback"):
-            pretrain("ngram", corpus, out=tmp_path / "run", settings=["model.discount_fallback=false", "model.order=5"])
+            pretrain(Request.of("ngram", corpus, settings=["model.discount_fallback=false", "model.order=5"]), out=tmp_path / "run")
         assert not (tmp_path / "run" / ".counting").exists()
 
 

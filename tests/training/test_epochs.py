@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from stemma.training.pretrain import pretrain
+from stemma.training.request import Request
 from stemma.training.settings import Fact
 
 SMALL = ['corpus.format="sentences"', "tokenizer.min_count=1", "training.threads=1", "training.batch_tokens=500", "model.width=16"]
@@ -23,7 +24,7 @@ def corpus(tmp_path: Path) -> Path:
 def test_an_epochs_loss_is_the_mean_of_all_its_predictions(corpus: Path, tmp_path: Path, more: list[str]) -> None:
     facts: list[Fact] = []
     settings = [*SMALL, *more, "training.epochs=2.5"]
-    run = pretrain("word2vec", corpus, out=tmp_path / "run", preset="tiny", settings=settings, progress=facts.append)
+    run = pretrain(Request.of("word2vec", corpus, preset="tiny", settings=settings), out=tmp_path / "run", progress=facts.append)
     steps = [fact for fact in facts if fact.kind == "step"]
     lines = [line for line in run.metrics() if line["kind"] == "epoch"]
     borders = [0, *(line["step"] for line in lines)]
@@ -45,7 +46,7 @@ def test_a_sentence_of_fifty_thousand_words_is_used_whole(tmp_path: Path) -> Non
     settings = [*SMALL, "training.epochs=1", "training.held_out=0", "objective.sample=0", "model.window=1"]
     for most, cuts in ((1_000_000, 0), (10_000, 18)):  # characters of a sentence; the second is the default
         asked = [*settings, f"corpus.max_sentence={most}"]
-        run = pretrain("word2vec", tmp_path / "line.txt", out=tmp_path / f"run-{most}", preset="tiny", settings=asked)
+        run = pretrain(Request.of("word2vec", tmp_path / "line.txt", preset="tiny", settings=asked), out=tmp_path / f"run-{most}")
         (epoch,) = [line for line in run.metrics() if line["kind"] == "epoch"]
         assert epoch["count"] == 2 * (50_000 - 1 - cuts)  # with a window of one, every word is a pair with each of its neighbours
         ledger = json.loads((run.path / "ledger.json").read_text(encoding="utf-8"))

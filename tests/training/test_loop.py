@@ -13,6 +13,7 @@ import pytest
 from stemma.checkpoint import RunFolder, map_tensors
 from stemma.errors import Interrupted, RunError, UsageError
 from stemma.training.pretrain import pretrain
+from stemma.training.request import Request
 from stemma.training.schedules import rate_at
 from stemma.training.settings import Fact
 
@@ -42,7 +43,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def gpt(corpus: Path, out: Path, *settings: str, **options) -> RunFolder:
-    return pretrain("gpt", corpus, out=out, preset="tiny", settings=[*SMALL, *settings], **options)
+    return pretrain(Request.of("gpt", corpus, preset="tiny", settings=[*SMALL, *settings]), out=out, **options)
 
 
 def weights(path: Path) -> dict[str, np.ndarray]:
@@ -82,8 +83,8 @@ def test_two_ranks_learn_what_one_learns(corpus: Path, tmp_path: Path) -> None:
     script = tmp_path / "train.py"
     settings = [*SMALL, "model.dropout=0", "training.steps=6", "training.batch_tokens=256"]
     script.write_text(
-        "from stemma.training.pretrain import pretrain\n"
-        f"pretrain('gpt', {str(corpus)!r}, out={str(tmp_path / 'two')!r}, preset='tiny', settings={settings!r})\n",
+        "from stemma.training.pretrain import pretrain\nfrom stemma.training.request import Request\n"
+        f"pretrain(Request.of('gpt', {str(corpus)!r}, preset='tiny', settings={settings!r}), out={str(tmp_path / 'two')!r})\n",
         encoding="utf-8",
     )
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", str(script)]
@@ -123,8 +124,8 @@ def test_a_run_killed_at_random_steps_ends_with_the_same_weights(corpus: Path, t
     script = tmp_path / "train.py"
     settings = [*SMALL, "training.steps=100", "training.save_seconds=0.05"]
     script.write_text(
-        "import sys\nfrom stemma.training.pretrain import pretrain\n"
-        f"pretrain('gpt', {str(corpus)!r}, out=sys.argv[1], preset='tiny', settings={settings!r},\n"
+        "import sys\nfrom stemma.training.pretrain import pretrain\nfrom stemma.training.request import Request\n"
+        f"pretrain(Request.of('gpt', {str(corpus)!r}, preset='tiny', settings={settings!r}), out=sys.argv[1],\n"
         "         progress=lambda fact: print(fact.step, flush=True))\n",
         encoding="utf-8",
     )

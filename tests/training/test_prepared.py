@@ -8,6 +8,7 @@ from stemma.errors import UsageError
 from stemma.objectives.cooccurrence import Cooccurrence
 from stemma.training.pretrain import pretrain
 from stemma.training.rehearse import rehearse
+from stemma.training.request import Request
 
 SETTINGS = ["tokenizer.min_count=1", "training.threads=1", "training.save_seconds=1e-6"]
 LINES = ["the old sailor told a story of the sea", "老水手讲了一个故事", "rain", ""]
@@ -25,7 +26,7 @@ def corpus(tmp_path):
 
 
 def run(corpus, out, *settings, **options):
-    return pretrain("glove", corpus, out=out, preset="tiny", settings=[*SETTINGS, *settings], **options)
+    return pretrain(Request.of("glove", corpus, preset="tiny", settings=[*SETTINGS, *settings]), out=out, **options)
 
 
 def test_it_stands_in_the_state_until_training_ends(corpus, tmp_path):
@@ -68,9 +69,9 @@ def test_a_budget_of_tokens_says_how_much_is_read(corpus, tmp_path):
 
 
 def test_the_rehearsal_tells_what_the_run_takes(corpus, tmp_path):
-    plan = rehearse("glove", [str(corpus)], preset="tiny", config=None, settings=[*SETTINGS, "training.epochs=6"])
+    plan = rehearse(Request.of("glove", corpus, preset="tiny", settings=[*SETTINGS, "training.epochs=6"]))
     done = run(corpus, tmp_path / "run", "training.epochs=6").metrics()[-1]
     assert plan.steps == done["steps"] == 6 and plan.parameters == done["parameters"]
     assert plan.tokens == pytest.approx(done["tokens"], rel=0.1) and plan.training_seconds > 0 and np.isfinite(plan.disk_mib)
-    part = rehearse("glove", [str(corpus)], preset="tiny", config=None, settings=[*SETTINGS, "training.epochs=6", "objective.tokens=200"])
+    part = rehearse(Request.of("glove", corpus, preset="tiny", settings=[*SETTINGS, "training.epochs=6", "objective.tokens=200"]))
     assert part.tokens == 200 and RunFolder.open(tmp_path / "run").finished

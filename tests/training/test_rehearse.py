@@ -9,6 +9,7 @@ from stemma.errors import DataError, UsageError
 from stemma.training import rehearse as room
 from stemma.training.pretrain import pretrain
 from stemma.training.rehearse import rehearse
+from stemma.training.request import Request
 
 LINES = ["the cat sat on the mat", "今天天气很好", "a dog and a cat ran home", "我们去公园看花"]
 SMALL = ["model.width=20", "heads=2", "inner=24", "max_length=16", "vocab_size=300", "batch_tokens=64", "precision=fp32"]
@@ -26,13 +27,13 @@ def corpus(tmp_path, monkeypatch):
 
 
 def planned(generation, corpus, *settings):
-    return rehearse(generation, [str(corpus)], preset="tiny", config=None, settings=settings)
+    return rehearse(Request.of(generation, corpus, preset="tiny", settings=settings))
 
 
 def test_the_plan_of_a_small_corpus_is_exact(corpus, tmp_path):
     settings = [*SMALL, "training.epochs=2"]
     plan = planned("bert", corpus, *settings)
-    run = pretrain("bert", corpus, out=tmp_path / "run", preset="tiny", settings=settings)
+    run = pretrain(Request.of("bert", corpus, preset="tiny", settings=settings), out=tmp_path / "run")
     done = next(line for line in run.metrics() if line["kind"] == "done")
     assert plan.exact
     assert plan.parameters == done["parameters"]

@@ -9,10 +9,13 @@ import torch
 from stemma.corpus.task import Example
 from stemma.lineage.table import find
 from stemma.objectives.spool import Room
+from stemma.runs.assignment import Assignment
 from stemma.runs.run import Run
+from stemma.tasks.table import make_task
 from stemma.tokens.tokenizer import Config as TokenizerConfig
 from stemma.tokens.tokenizer import train as train_tokenizer
 from stemma.training.count import count
+from stemma.transfer.recipe import Lesson
 
 WORDS = {"neg": ["bad", "awful", "poor", "坏", "差", "糟"], "pos": ["good", "lovely", "fine", "好", "棒", "妙"]}
 FILLERS = ["the", "a", "film", "was", "it", "story", "of", "and", "but", "very", "的", "电影", "故事"]
@@ -48,6 +51,20 @@ def make_run(name: str, dropout: float = 0.1) -> Run:
     return Run(None, row, tokenizer, network)
 
 
+CLASSIFY = make_task("classify")
+
+
+def assigned(run: Run, config, examples=()) -> Assignment:
+    """The run put to the task of these examples, or of two labels."""
+    targets = CLASSIFY.targets(examples or [Example("a", "neg"), Example("a", "pos")])
+    return Assignment(run.row, run.tokenizer, run.network, CLASSIFY, targets, config)
+
+
+def lesson_of(recipe, examples) -> Lesson:
+    """The examples as a recipe learns from them."""
+    return Lesson(recipe.prepare(CLASSIFY.texts(examples)), CLASSIFY.gold(examples, {"labels": ["neg", "pos"], "several": False}))
+
+
 def counted(row, tokenizer):
     """A trigram model of the task's kind of text."""
     texts = tokenizer.encode_batch([example.text for example in make_examples(400, 8)])
@@ -78,6 +95,11 @@ def bert():
 def still_bert():
     """BERT without dropout: what it learns depends on its batches alone."""
     return make_run("bert", dropout=0.0)
+
+
+@pytest.fixture(scope="session")
+def word2vec():
+    return make_run("word2vec")
 
 
 @pytest.fixture(scope="session")

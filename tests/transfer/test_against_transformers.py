@@ -5,14 +5,13 @@ import re
 import numpy as np
 import pytest
 import torch
-from tests.transfer.conftest import make_run
+from tests.transfer.conftest import CLASSIFY, assigned, lesson_of, make_run
 
 from stemma.export.huggingface import huggingface_config, to_huggingface
+from stemma.layers.weights import to_tensors
 from stemma.objectives.batch import seed_for
-from stemma.training.learners import to_tensors
-from stemma.transfer.descent import Descent, TaskBatches
-from stemma.transfer.heads import Classifying
-from stemma.transfer.recipe import Lesson
+from stemma.tasks.task import Seat
+from stemma.transfer.moving import Descent
 from stemma.transfer.settings import Config
 
 RATE, DECAY, STEPS, LAYERS = 1e-3, 0.05, 5, 3
@@ -38,7 +37,7 @@ def theirs_of(run, seed):
     state = {name: tensor.detach().clone() for name, tensor in to_huggingface("bert", LAYERS, run.network.state_dict()).items()}
     body.load_state_dict({name.removeprefix("bert."): tensor for name, tensor in state.items() if name.startswith("bert.")}, strict=False)
     torch.manual_seed(seed_for(seed, "head"))
-    head = Classifying(run.network, 2, 0.0).head
+    head = CLASSIFY.head(Seat(run.network.width, dropout=0.0), {"labels": ["neg", "pos"], "several": False})
     return body, head
 
 
@@ -52,10 +51,9 @@ def depth_of(name):
 def test_five_updates_equal_transformers(uneven_bert, train_examples, layer_decay, moving):
     still = {"precision": "fp32", "dropout": 0.0, "batch_size": 16, "epochs": 1, "updates": STEPS, "warmup": 1 / STEPS}
     config = Config(**still, weight_decay=DECAY, layer_decay=layer_decay, moving=moving)
-    recipe = Descent(uneven_bert, config)
+    recipe = Descent(assigned(uneven_bert, config), config)
     examples = train_examples[: 16 * STEPS]
-    labels = np.array([int(example.label == "pos") for example in examples])
-    lesson, rows = Lesson(recipe.prepare(examples), labels, 2), np.arange(len(examples))
+    lesson, rows = lesson_of(recipe, examples), np.arange(len(examples))
     ours = recipe.fit(lesson, rows, RATE, 1)
 
     body, head = theirs_of(uneven_bert, 1)
@@ -71,7 +69,7 @@ def test_five_updates_equal_transformers(uneven_bert, train_examples, layer_deca
     ]
     groups += [{"params": [head.weight], "scale": 1.0, "weight_decay": DECAY}, {"params": [head.bias], "scale": 1.0, "weight_decay": 0.0}]
     optimiser = torch.optim.AdamW(groups, lr=RATE)
-    batches, moved = TaskBatches(lesson, rows, config, 1, 0), [p for group in groups for p in group["params"]]
+    batches, moved = recipe.batches(lesson, rows, 1), [p for group in groups for p in group["params"]]
     for step in range(STEPS):
         batch = to_tensors(batches.batch(step), torch.device("cpu"))
         out = body(batch["ids"], attention_mask=batch["segments"].clamp(max=1), token_type_ids=batch["types"])

@@ -4,19 +4,17 @@ import dataclasses
 
 import numpy as np
 import pytest
+from tests.transfer.conftest import CLASSIFY, assigned, lesson_of
 
 from stemma.corpus.task import Example
 from stemma.errors import UsageError
-from stemma.transfer.counting import BagOfNgrams, ClassModels, encode_sides
+from stemma.runs.counted import encode_sides, unigrams
+from stemma.runs.fitted import FittedRun
+from stemma.runs.ngrams import extended, find, flatten, histories
+from stemma.tasks.task import Text
+from stemma.transfer.counting import BagOfNgrams, ClassModels
 from stemma.transfer.finetune import finetune
-from stemma.transfer.ngrams import extended, find, flatten, histories
-from stemma.transfer.recipe import Lesson
-from stemma.transfer.result import Classifier
 from stemma.transfer.settings import Config
-
-
-def numbers(examples):
-    return np.array([int(example.label == "pos") for example in examples])
 
 
 @pytest.mark.parametrize("mode", ["frozen", "finetune", "scratch"])
@@ -33,9 +31,9 @@ def test_the_task_is_learnt(ngram, train_examples, dev_examples, mode):
 @pytest.mark.parametrize("order", [1, 2, 3])
 def test_each_class_model_sums_to_one(ngram, train_examples, mode, order):
     """Over all tokens and the end, after any history, seen or not."""
-    recipe = ClassModels(ngram, Config(mode=mode, order=order))
-    texts = recipe.prepare(train_examples)
-    model = recipe.fit(Lesson(texts, numbers(train_examples), 2), np.arange(len(train_examples)), 3.0, 1)
+    config = Config(mode=mode, order=order)
+    recipe = ClassModels(assigned(ngram, config), config)
+    model = recipe.fit(lesson_of(recipe, train_examples), np.arange(len(train_examples)), 3.0, 1)
     V = ngram.tokenizer.vocab_size
     for history in ([], [5], [7, 9], [3, 4, 6, 8]):
         flat, starts = flatten([np.array([*history, w]) for w in range(V + 1)])
@@ -44,8 +42,7 @@ def test_each_class_model_sums_to_one(ngram, train_examples, mode, order):
 
 
 def test_the_prior_is_the_pre_trained_unigram(ngram):
-    prior = ClassModels(ngram, Config(mode="finetune"))._prior
-    uniform = ClassModels(ngram, Config(mode="scratch"))._prior
+    prior, uniform = (unigrams(assigned(ngram, Config(mode=mode))) for mode in ("finetune", "scratch"))
     assert prior.sum() == pytest.approx(1) and uniform.sum() == pytest.approx(1)
     the = ngram.tokenizer.id("the")
     assert prior[the] == pytest.approx(ngram.network.probs([], start=False)[the], rel=0.01)
@@ -56,16 +53,16 @@ def test_a_large_mu_is_the_unigram_model(ngram, train_examples, dev_examples):
     """The prior takes over as its weight grows: order 2 with mu -> infinity is order 1."""
     found = []
     for order, mu in ((1, 1.0), (2, 1e9)):
-        recipe = ClassModels(ngram, Config(order=order))
-        model = recipe.fit(Lesson(recipe.prepare(train_examples), numbers(train_examples), 2), np.arange(len(train_examples)), mu, 1)
-        found.append(model.probabilities(recipe.prepare(dev_examples)))
+        recipe = ClassModels(assigned(ngram, Config(order=order)), Config(order=order))
+        model = recipe.fit(lesson_of(recipe, train_examples), np.arange(len(train_examples)), mu, 1)
+        found.append(model.probabilities(recipe.prepare(CLASSIFY.texts(dev_examples))))
     np.testing.assert_allclose(found[0], found[1], atol=1e-4)
 
 
 def test_the_bag_is_what_the_model_kept_weighed_by_surprise(ngram):
-    recipe = BagOfNgrams(ngram, Config(mode="frozen"))
-    bag = recipe.prepare([Example("the film was good", ""), Example("", ""), Example("的 电影", "")])
-    ids = encode_sides(ngram.tokenizer, [Example("the film was good", "")]).sides[0]
+    recipe = BagOfNgrams(assigned(ngram, Config(mode="frozen")), Config(mode="frozen"))
+    bag = recipe.prepare([Text("the film was good"), Text(""), Text("的 电影")])
+    ids = encode_sides(ngram.tokenizer, [Text("the film was good")]).sides[0]
     scored = ngram.network.score_flat(*flatten(ids), closing=False)
     first = slice(bag.starts[0], bag.starts[1])
     kept = [min(order, place + 2) for place, order in enumerate(scored.orders)]  # n-grams that end at each token
@@ -97,7 +94,7 @@ def test_find_says_what_is_known():
 def test_saved_and_opened_predicts_the_same(ngram, train_examples, dev_examples, tmp_path, mode):
     result = finetune(ngram, train=train_examples, dev=dev_examples, mode=mode, out=tmp_path / "out")
     texts = [example.text for example in dev_examples]
-    again = Classifier.load(tmp_path / "out")
+    again = FittedRun.load(tmp_path / "out")
     np.testing.assert_array_equal(again.predict(texts)[1], result.predict(texts)[1])
 
 
@@ -116,3 +113,8 @@ def test_pairs_keep_their_sides_apart(ngram):
 def test_random_has_no_meaning_here(ngram, train_examples):
     with pytest.raises(UsageError, match="use frozen, finetune or scratch"):
         finetune(ngram, train=train_examples, mode="random")
+
+
+def test_there_is_no_task_network_on_counts(ngram, train_examples):
+    with pytest.raises(UsageError, match=r"use transfer\.head = linear"):
+        finetune(ngram, train=train_examples, config=Config(mode="frozen", head="network"))

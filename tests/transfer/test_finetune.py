@@ -7,22 +7,29 @@ import itertools
 import numpy as np
 import pytest
 import torch
+from tests.transfer.conftest import CLASSIFY, assigned, lesson_of
 
 from stemma.corpus.task import Example
 from stemma.errors import DataError, RunError, UsageError
+from stemma.layers.weights import to_tensors
 from stemma.objectives.batch import IGNORE
-from stemma.training.learners import to_tensors
+from stemma.runs.fitted import FittedRun
+from stemma.runs.framing import collate, frame
+from stemma.runs.moved import HeadedNetwork
 from stemma.transfer.backbone import fresh
-from stemma.transfer.batches import collate, frame
-from stemma.transfer.descent import Descent
+from stemma.transfer.features import LinearOnFeatures
 from stemma.transfer.finetune import finetune, trial_values
-from stemma.transfer.heads import Classifying, framer
-from stemma.transfer.probe import Probe, layer_means
-from stemma.transfer.recipe import Lesson
-from stemma.transfer.result import Classifier
+from stemma.transfer.moving import Descent
 from stemma.transfer.settings import Config
 
 FAST = Config(precision="fp32", seeds=(1, 2), budget=2, updates=0)
+
+
+TWO = {"labels": ["neg", "pos"], "several": False}
+
+
+def drawn(run, seed):
+    return fresh(run.network, run.tokenizer, seed)
 
 
 def sums(network):
@@ -60,7 +67,7 @@ def test_gradual_unfreezing_moves_one_more_layer_an_epoch(bert, train_examples):
     for epochs in range(1, 6):
         config = dataclasses.replace(FAST, seeds=(1,), budget=1, epochs=epochs, unfreeze=1.0, weight_decay=0.1)
         result = finetune(bert, train=train_examples, config=config)
-        after = result._model.arrays()
+        after = result.model.arrays()
         network = {name: hashlib.sha256(array.tobytes()).hexdigest() for name, array in after.items() if not name.startswith("task.")}
         moved.append({name for name, digest in network.items() if digest != before[name]})
         assert not moved[-1] & set(result.facts["frozen"])
@@ -85,18 +92,20 @@ def test_the_same_seeds_give_the_same_predictions(bert, train_examples, dev_exam
 
 def test_cached_features_equal_uncached(run, train_examples):
     """spec 00, property 6, and padding: features of the whole file equal those of each text alone."""
-    recipe = Probe(run, Config(mode="frozen", precision="fp32"))
-    data = recipe.prepare(train_examples[:30])
-    table = recipe.features(run.network, data)
-    assert recipe.features(run.network, data) is table
-    alone = [layer_means(run.network, recipe.prepare([example]), recipe._layers, "fp32", 0)[0] for example in train_examples[:30]]
+    config = Config(mode="frozen", precision="fp32")
+    recipe = LinearOnFeatures(assigned(run, config), config)
+    texts, fixed = CLASSIFY.texts(train_examples[:30]), recipe._fixed.of(1)
+    data = recipe.prepare(texts)
+    table = recipe.features(fixed, data)
+    assert recipe.features(fixed, data) is table
+    alone = [fixed.features(recipe.prepare([text]), recipe._layers)[0] for text in texts]
     torch.testing.assert_close(table, torch.stack(alone), atol=1e-5, rtol=1e-5)  # float32 sums in another order
 
 
 def test_partial_moving_changes_the_top_alone(bert, train_examples, dev_examples):
     config = Config(precision="fp32", seeds=(1,), budget=1, updates=0, moving=1)
     result = finetune(bert, train=train_examples, dev=dev_examples, config=config)
-    after = result._model.model.backbone.state_dict()
+    after = result.model.model.backbone.state_dict()
     for name, tensor in bert.network.state_dict().items():
         moved = not torch.equal(tensor, after[name])
         assert moved == (name.startswith("blocks.2.") or name.startswith("pooler."))
@@ -105,31 +114,31 @@ def test_partial_moving_changes_the_top_alone(bert, train_examples, dev_examples
 
 def test_padding_and_batch_mates_change_no_score(run, dev_examples):
     torch.manual_seed(0)
-    model = Classifying(fresh(run, 3), 2, 0.1).eval()
+    model = HeadedNetwork(drawn(run, 3), CLASSIFY, TWO, 0.1).eval()
     torch.nn.init.normal_(model.head.weight)
-    data = frame(framer(run.network), run.tokenizer, dev_examples[:12], 48)
+    data = frame(run.network.task_input(), run.tokenizer, CLASSIFY.texts(dev_examples[:12]), 48)
     with torch.inference_mode():
-        together = model(to_tensors(collate(data, range(12)), torch.device("cpu")))
-        alone = torch.cat([model(to_tensors(collate(data, [k]), torch.device("cpu"))) for k in range(12)])
-    torch.testing.assert_close(together, alone, atol=1e-5, rtol=1e-5)
+        together = model.answer(to_tensors(collate(data, range(12)), torch.device("cpu")))
+        alone = [model.answer(to_tensors(collate(data, [k]), torch.device("cpu")))[0] for k in range(12)]
+    np.testing.assert_allclose(together, alone, atol=1e-5, rtol=1e-5)
 
 
 def test_the_auxiliary_loss_is_linear_in_its_weight(gpt, dev_examples):
     """spec 09, property d: the gradient of the whole is that of the task plus half of the language model's."""
-    data = frame(framer(gpt.network), gpt.tokenizer, dev_examples[:5], 48)
+    data = frame(gpt.network.task_input(), gpt.tokenizer, CLASSIFY.texts(dev_examples[:5]), 48)
     batch = to_tensors(collate(data, range(5)) | {"labels": np.array([0, 1, 1, 0, 1])}, torch.device("cpu"))
     grads, values = [], []
     for weight in (0.0, 0.5, 1.0):
         torch.manual_seed(0)
-        model = Classifying(fresh(gpt, 1), 2, 0.0, weight).eval()
+        model = HeadedNetwork(drawn(gpt, 1), CLASSIFY, TWO, 0.0, weight).eval()
         loss = model.loss(batch)
         loss.mean.backward()
         grads.append(model.backbone.tokens.weight.grad.clone())
         values.append(loss)
     torch.testing.assert_close(grads[1], (grads[0] + grads[2]) / 2, atol=1e-6, rtol=1e-4)
-    plain = fresh(gpt, 1).eval()
+    plain = drawn(gpt, 1).eval()
     torch.manual_seed(0)
-    model = Classifying(plain, 2, 0.0, 1.0).eval()
+    model = HeadedNetwork(plain, CLASSIFY, TWO, 0.0, 1.0).eval()
     each = []
     for k in range(5):
         one = to_tensors(collate(data, [k]), torch.device("cpu"))
@@ -141,14 +150,13 @@ def test_the_auxiliary_loss_is_linear_in_its_weight(gpt, dev_examples):
 
 def test_micro_batches_add_up(still_bert, train_examples):
     """A batch over the token budget is split, and the split step equals the whole one."""
-    labels = np.array([int(example.label == "pos") for example in train_examples])
     found = []
     for batch_tokens in (8192, 100):
         config = Config(precision="fp32", batch_size=16, batch_tokens=batch_tokens, dropout=0.0, epochs=1, updates=3)
-        recipe = Descent(still_bert, config)
-        data = recipe.prepare(train_examples[:16])
-        model = recipe.fit(Lesson(data, labels[:16], 2), np.arange(16), 1e-3, 1)
-        found.append(model.probabilities(data))
+        recipe = Descent(assigned(still_bert, config), config)
+        lesson = lesson_of(recipe, train_examples[:16])
+        model = recipe.fit(lesson, np.arange(16), 1e-3, 1)
+        found.append(model.answers(lesson.data))
     np.testing.assert_allclose(found[0], found[1], atol=2e-3)  # Adam magnifies float32 rounding of tiny gradients
 
 
@@ -157,7 +165,7 @@ def test_saved_and_opened_predicts_the_same(run, train_examples, dev_examples, t
     result = finetune(run, train=train_examples, dev=dev_examples, mode=mode, config=FAST, out=tmp_path / "out")
     texts = [*(example.text for example in dev_examples[:20]), "", "🙂", "好"]
     labels, probabilities = result.predict(texts)
-    again = Classifier.load(tmp_path / "out")
+    again = FittedRun.load(tmp_path / "out")
     assert again.labels == ("neg", "pos") and again.facts["chosen"] == result.facts["chosen"]
     np.testing.assert_array_equal(again.predict(texts)[1], probabilities)
     assert again.predict(texts)[0] == labels

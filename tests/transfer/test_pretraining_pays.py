@@ -6,6 +6,7 @@ import pytest
 from stemma.corpus.task import Example
 from stemma.runs.run import Run
 from stemma.training.pretrain import pretrain
+from stemma.training.request import Request
 from stemma.transfer.finetune import finetune
 from stemma.transfer.settings import Config
 
@@ -36,7 +37,7 @@ def run(request, tmp_path_factory):
         corpus = [" ".join(row) for row in rng.permutation(words).reshape(-1, 10)]
     (place / "corpus.txt").write_text("\n\n".join(corpus) + "\n", encoding="utf-8")
     settings = ["model.width=32", "tokenizer.min_count=1", "training.epochs=8", "training.seed=1", "objective.sample=0"]
-    folder = pretrain("word2vec", place / "corpus.txt", out=place / "run", settings=settings)
+    folder = pretrain(Request.of("word2vec", place / "corpus.txt", settings=settings), out=place / "run")
     return request.param, Run.open(folder.path)
 
 

@@ -15,6 +15,7 @@ from stemma.lineage.table import find
 if TYPE_CHECKING:
     from stemma.checkpoint import RunFolder
     from stemma.training.rehearse import Plan
+    from stemma.training.request import Request
 
 
 @dataclass(frozen=True)
@@ -44,9 +45,8 @@ class Pretrain(Verb):
             return self._planned()
         from stemma.training.pretrain import pretrain
 
-        asked = {name: getattr(self, name) for name in ("out", "preset", "config", "dev", "workers", "continue_from")}
         with Progress() as progress:
-            folder = pretrain(self.generation, _kept(self.corpus, self.out), settings=self._asked(), progress=progress, **asked)
+            folder = pretrain(self._request(_kept(self.corpus, self.out)), out=self.out, progress=progress)
         return _pretrained(folder) if os.environ.get("RANK", "0") == "0" else _Nothing()
 
     def _planned(self) -> Printable:
@@ -54,9 +54,14 @@ class Pretrain(Verb):
 
         if "-" in self.corpus:
             raise UsageError("--dry-run with standard input", "files, which can be read again", "keep the text in a file first")
-        asked = {name: getattr(self, name) for name in ("preset", "config", "workers", "continue_from")}
-        plan = rehearse(self.generation, self.corpus, settings=self._asked(), **asked)
+        plan = rehearse(self._request(self.corpus))
         return Answer(plan, plan_lines(plan))
+
+    def _request(self, corpus: tuple[str, ...]) -> "Request":
+        from stemma.training.request import Request
+
+        asked = (self.preset, self.config, self._asked(), self.dev, self.workers, self.continue_from)
+        return Request(self.generation, corpus, *asked)
 
     def _asked(self) -> tuple[str, ...]:
         if self.memory is None:
@@ -78,7 +83,7 @@ class Finetune(Verb):
     out: Path  # the folder of the fine-tuned run
     dev: Path | None = None  # a TSV file to measure on
     task: str = "classify"  # the kind of task
-    frozen: Flag = False  # keeps the network as it is; only a linear head learns
+    frozen: Flag = False  # keeps the network as it is; only a head learns, linear unless transfer.head=network
     config: TomlFile = None  # a TOML file of settings
     settings: Settings = ()  # one setting, as transfer.epochs=5
 
@@ -135,12 +140,11 @@ def plan_lines(plan: "Plan") -> Iterator[str]:
 
 
 def _finetuned(out: str, facts: dict[str, Any]) -> Iterator[str]:
+    from stemma.transfer.saving import measured
+
     yield f"{out}: ready ({facts['generation']}, {facts['mode']}; {facts['head']})"
     yield f"  chosen on held-out training examples: {facts['knob']} = {facts['chosen'][facts['knob']]:g}, of {len(facts['trials'])} tried"
-    for name in ("accuracy", "macro_f1"):
-        if name in facts:
-            mean, spread = facts[name]["mean"], facts[name]["std"]
-            yield f"  {name.replace('_', ' ')} on dev: {mean:.4f} ± {spread:.4f} over {len(facts['seeds'])} seed(s)"
+    yield from (f"  {line}" for line in measured(facts))
     yield f"  model card: {Path(out) / 'README.md'}"
 
 

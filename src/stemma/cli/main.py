@@ -79,9 +79,14 @@ def main(argv: Sequence[str]) -> int:
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")
     warnings.showwarning = _warn
     try:
-        code = _dispatch(list(argv))
-        sys.stdout.flush()
-        return code
+        verb = _parsed(list(argv))
+        if verb is None:
+            return 0
+        answer = verb.run()
+        for piece in answer.pieces(verb.json):
+            sys.stdout.write(piece)
+            sys.stdout.flush()
+        return answer.exit_code
     except BrokenPipeError:  # the reader has seen enough, as in `stemma predict … | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 0
@@ -97,23 +102,18 @@ def main(argv: Sequence[str]) -> int:
         return _failed(told, as_json)
 
 
-def _dispatch(argv: list[str]) -> int:
+def _parsed(argv: list[str]) -> Any:
+    """The verb with its options; None where help or the version was asked for and printed."""
     if not argv or argv[0] in ("-h", "--help", "help"):
         print(overview(), end="")
-        return 0
-    if argv[0] in ("-V", "--version"):
+    elif argv[0] in ("-V", "--version"):
         print(dumps({"version": VERSION}) if "--json" in argv else f"stemma {VERSION}")
-        return 0
-    name, rest = find_verb(argv)
-    module, _, cls = TABLE[name][0].partition(":")
-    verb = parse(getattr(importlib.import_module(module), cls), name, rest)
-    if verb is None:
-        return 0
-    answer = verb.run()
-    for piece in answer.pieces(verb.json):
-        sys.stdout.write(piece)
-        sys.stdout.flush()
-    return answer.exit_code
+    else:
+        name, rest = find_verb(argv)
+        module, _, cls = TABLE[name][0].partition(":")
+        return parse(getattr(importlib.import_module(module), cls), name, rest)
+    sys.stdout.flush()
+    return None
 
 
 def overview() -> str:

@@ -17,7 +17,7 @@ RowsOf = Callable[[list[str]], Iterator[dict[str, Any]]]
 
 @dataclass(frozen=True)
 class Predict(Verb):
-    """Labels each text with a fine-tuned run. A pair of texts stands on one line with a tab between.
+    """Answers each line with a fine-tuned run. A line has exactly the parts that the task asks for, with a tab between them.
 
     Example: echo "a fine film" | stemma predict runs/bert-films
     """
@@ -27,18 +27,11 @@ class Predict(Verb):
     text: Texts = ()  # a text of its own
 
     def run(self) -> Printable:
-        """Label and probabilities, text by text."""
-        from stemma.transfer.result import Classifier
+        """One answer a line."""
+        from stemma.runs.fitted import FittedRun
 
-        run = Classifier.load(self.run_folder)
-
-        def rows(lines: list[str]) -> Iterator[dict[str, Any]]:
-            first, _, second = zip(*(line.partition("\t") for line in lines), strict=True)
-            labels, probabilities = run.predict(first, second)
-            for line, label, row in zip(lines, labels, probabilities, strict=True):
-                yield {"text": line, "label": label, "probabilities": dict(zip(run.labels, row.tolist(), strict=True))}
-
-        return _streamed(rows, self.text, self.files)
+        run = FittedRun.load(self.run_folder)
+        return _streamed(lambda lines: iter(run.answer_rows(lines)), self.text, self.files)
 
 
 @dataclass(frozen=True)
@@ -55,15 +48,16 @@ class Embed(Verb):
 
     def run(self) -> Printable:
         """One vector a text."""
-        from stemma.api import load
-        from stemma.transfer.result import Classifier
+        from stemma.runs.fitted import FittedRun, load
 
         run = load(self.run_folder)
-        if isinstance(run, Classifier) and self.layer != -1:
+        if isinstance(run, FittedRun) and self.layer != -1:
             raise UsageError(f"--layer {self.layer}: {self.run_folder} is fine-tuned", "the vectors that its head reads", "drop --layer")
 
         def rows(lines: list[str]) -> Iterator[dict[str, Any]]:
-            vectors = run.vectors(lines) if isinstance(run, Classifier) else run.embed(lines, layer=self.layer)
+            vectors = (
+                run.vectors(*zip(*run.parts_of(lines), strict=True)) if isinstance(run, FittedRun) else run.embed(lines, layer=self.layer)
+            )
             for line, vector in zip(lines, vectors, strict=True):
                 yield {"text": line, "vector": vector.tolist()}
 

@@ -1,4 +1,7 @@
-"""Reads labelled examples: a TSV file with a header, `label text` or `label text_a text_b`, columns in any order."""
+"""Reads labelled examples: a TSV file with a header, `label text` or `label text_a text_b`, columns in any order.
+
+A column `labels` in place of `label` holds several labels a text, or none.
+"""
 
 import warnings
 from dataclasses import dataclass
@@ -9,7 +12,7 @@ from stemma.corpus.encoding import codec, invalid_byte, texts
 from stemma.corpus.files import opened
 from stemma.errors import DataError
 
-_LABEL = ("label", "score")
+_LABEL = ("label", "score", "labels")
 _TEXT = ("text", "text_a", "text1", "sentence", "sentence1")
 _TEXT_B = ("text_b", "text2", "sentence2")
 _HEADERS = "a header line `label<TAB>text` or `label<TAB>text_a<TAB>text_b`"
@@ -23,21 +26,24 @@ class Example:
     label: str
     text_b: str = ""
     source: str = ""  # "file:line"
+    several: bool = False  # `label` holds several labels, or none
 
 
-def read_examples(path: str | Path, encoding: str = "utf-8", min_labels: int = 2) -> list[Example]:
+def read_examples(path: str | Path, encoding: str = "utf-8", min_labels: int = 2, several: bool = False) -> list[Example]:
     """The file's examples in order. Raises DataError with file, line and cure for whatever is not as the header says.
 
-    `min_labels` is how many different labels there must be: 2 to learn from, 1 to measure on.
+    `min_labels` is how many different labels there must be: 2 to learn from, 1 to measure on. `several` reads the column
+    `label` as if it were called `labels`.
     """
     lines = read_lines(str(path), codec(encoding))
     if not lines:
         raise DataError(f"{path}: the file is empty", _HEADERS, "give it the header and one example a line")
     columns, width = _columns(lines[0], str(path))
+    several = several or lines[0].split("\t")[columns["label"]].strip().lower() == "labels"
     examples = []
     for number, line in enumerate(lines[1:], start=2):
         if line.strip():
-            examples.append(_example(line.split("\t"), columns, width, f"{path}:{number}"))
+            examples.append(_example(line.split("\t"), columns, width, f"{path}:{number}", several))
     if not examples:
         raise DataError(f"{path}: no example follows the header", "one example a line", "add the examples below line 1")
     labels = {example.label for example in examples}
@@ -82,13 +88,13 @@ def _columns(header: str, path: str) -> tuple[dict[str, int], int]:
     return columns, len(names)
 
 
-def _example(cells: list[str], columns: dict[str, int], width: int, source: str) -> Example:
+def _example(cells: list[str], columns: dict[str, int], width: int, source: str, several: bool) -> Example:
     where = ", line ".join(source.rsplit(":", 1))
     if len(cells) != width:
         cure = "write a tab inside a text as a space" if len(cells) > width else "separate the cells by one tab each"
         raise DataError(f"{where}: {len(cells)} cells", f"{width} cells, as in the header", cure)
     found = {column: cells[at].strip() for column, at in columns.items()}
     for column, cell in found.items():
-        if not cell:
+        if not cell and not (several and column == "label"):
             raise DataError(f"{where}: the cell {column!r} is empty", "a value in every cell", "fill it in, or remove the line")
-    return Example(found["text"], found["label"], found.get("text_b", ""), source)
+    return Example(found["text"], found["label"], found.get("text_b", ""), source, several)

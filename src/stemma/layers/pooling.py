@@ -2,7 +2,7 @@
 """From the states of a text's tokens to one vector. Axes: B batch, T positions, D width."""
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 
@@ -16,3 +16,9 @@ def last_state(hidden: Float[Tensor, "B T D"], segments: Int[Tensor, "B T"]) -> 
     """The state at the last real token (the first position of a text without any)."""
     last = ((segments > 0).sum(1) - 1).clamp(min=0)
     return hidden[torch.arange(len(hidden), device=hidden.device), last]
+
+
+def largest_state(hidden: Float[Tensor, "B T D"], real: Bool[Tensor, "B T"]) -> Float[Tensor, "B D"]:
+    """The largest value of each number over real positions; zeros for a text without any."""
+    largest = hidden.masked_fill(~real[..., None], -torch.inf).amax(1)
+    return largest.masked_fill(~real.any(1)[:, None], 0.0)

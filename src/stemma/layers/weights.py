@@ -1,4 +1,4 @@
-"""A network's weights as named arrays, and back."""
+"""A network's weights as named arrays, and back; a batch's arrays as tensors."""
 
 from collections.abc import Mapping
 
@@ -32,3 +32,8 @@ def load_weights(network: nn.Module, arrays: Mapping[str, np.ndarray]) -> None:
     with torch.no_grad():
         for name, array in arrays.items():
             places[name].copy_(torch.tensor(array))
+
+
+def to_tensors(batch: Mapping[str, np.ndarray], device: torch.device) -> dict[str, torch.Tensor]:
+    """The batch's arrays as tensors on the device."""
+    return {name: torch.from_numpy(array).to(device, non_blocking=True) for name, array in batch.items()}

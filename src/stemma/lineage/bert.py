@@ -11,7 +11,7 @@ with a free bias. Segment embeddings are `types` here, since a row may hold seve
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -21,7 +21,7 @@ from torch.nn import functional as F
 
 from stemma.config import Positive, Share
 from stemma.errors import DataError, UsageError
-from stemma.layers.attention import Mask, Path, SelfAttention, block_mask
+from stemma.layers.attention import Mask, Path, SelfAttention, block_mask, fitting_path
 from stemma.layers.dense import Dense
 from stemma.layers.dropout import Dropout
 from stemma.layers.feedforward import FeedForward, activate
@@ -113,6 +113,11 @@ class BERT(nn.Module):
         self.masked_head = MaskedHead(config, tokens.vocab_size)
         self.next_head = nn.Linear(config.width, 2)  # 0: B follows A, 1: B is drawn from elsewhere
         self.apply(_initialise)
+
+    @staticmethod
+    def settle(config: Config, device: torch.device) -> Config:
+        """The config with the way of attention that is the faster one on this device."""
+        return config if config.attention != "auto" else replace(config, attention=fitting_path(device, config.max_length))
 
     @property
     def max_length(self) -> int:

@@ -24,7 +24,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 class Config:
     """Defaults are those of the paper (section 4.2) and, where it is silent, of glove.c."""
 
+    max_length: ClassVar[int | None] = None  # any text fits
     width: Positive = 100  # D, floats a vector
     x_max: PositiveFloat = 100.0  # entries of X from here on weigh 1; 10 for texts of a few million words
     alpha: PositiveFloat = 0.75  # how fast the weight falls below

@@ -13,7 +13,7 @@ evaluation); the softmax covers tokens only, where the original's also runs over
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from stemma.config import Positive, Share
 from stemma.errors import DataError, UsageError
-from stemma.layers.attention import Cache, Mask, Path, SelfAttention, block_mask
+from stemma.layers.attention import Cache, Mask, Path, SelfAttention, block_mask, fitting_path
 from stemma.layers.dropout import Dropout
 from stemma.layers.feedforward import FeedForward
 from stemma.layers.loss import Carried, Loss, cross_entropy, surprisal
@@ -98,6 +98,11 @@ class GPT(nn.Module):
         self.dropout = Dropout(config.dropout)
         self.blocks = nn.ModuleList(Block(config, path) for _ in range(config.depth))
         self.apply(_initialise)
+
+    @staticmethod
+    def settle(config: Config, device: torch.device) -> Config:
+        """The config with the way of attention that is the faster one on this device."""
+        return config if config.attention != "auto" else replace(config, attention=fitting_path(device, config.max_length))
 
     @property
     def max_length(self) -> int:

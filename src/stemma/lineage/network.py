@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self
 
 if TYPE_CHECKING:
     import numpy as np
+    import torch
     from jaxtyping import Float, Int
     from torch import Tensor, nn
 
@@ -76,6 +77,10 @@ class Encoder(Frames, Protocol):
 
 class Network(Encoder, Protocol):
     """A network that learns by backpropagation."""
+
+    @staticmethod
+    def settle(config: Any, device: "torch.device") -> Any:
+        """The config with every `auto` settled for this device, so that a resumed run computes as it did before."""
 
     def loss(self, batch: "Tensors", carried: "Carried | None" = None) -> "Loss":
         """The mean loss of the batch's predictions. `carried` is what the batch before left (`Loss.carried`), None at the start."""

@@ -23,7 +23,7 @@ B batch, T positions, C words of context, M width of a vector, X numbers that fe
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
@@ -51,6 +51,7 @@ SENTENCE_TOKENS = 20  # the counts of a corpus leave its sentence ends out: take
 class Config:
     """Defaults are the paper's for the AP News corpus (n = 6); presets/nnlm.toml has sizes for a CPU in minutes."""
 
+    max_length: ClassVar[int | None] = None  # any text fits
     context: Positive = 5  # words that are read, the paper's n - 1
     width: Positive = 100  # numbers in a word's vector, the paper's m
     inner: Natural = 60  # hidden units, the paper's h; 0: none
@@ -83,6 +84,11 @@ class NNLM(nn.Module):
         scores = tokens.vocab_size if config.output != "hierarchical" else tokens.vocab_size - len(self.unpredicted) - 1
         self.output = nn.Linear(read * config.direct + config.inner, scores)
         self._initialise()
+
+    @staticmethod
+    def settle(config: Config, device: torch.device) -> Config:
+        """The config as it is: nothing in it depends on the device."""
+        return config
 
     @property
     def width(self) -> int:

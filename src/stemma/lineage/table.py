@@ -30,7 +30,7 @@ class Generation:
     learns: Literal["count", "descend"] = "descend"
     updates: Literal["counts", "backprop", "by hand"] = "backprop"  # who makes its steps: nobody, autograd, the network itself
     reads_once: bool = False  # its objective works up the whole text before the first step (`objective.Prepares`)
-    scores_by: Literal["sentence", "document"] = "document"  # how far context reaches when text is scored
+    scores_by: Literal["counts", "sentence", "document"] = "document"  # how text is read to be scored, and how far context reaches
     continues: bool = False  # goes on from a finished run on new text (`network.TakesOver`)
     tokenizer: str = "bpe"  # the default kind
     network: str = ""  # "module:Class"; empty while the generation has no file yet
@@ -74,7 +74,7 @@ TABLE: tuple[Generation, ...] = (
         data="stemma.objectives.counts:Counts",
         learns="count",
         updates="counts",
-        scores_by="sentence",
+        scores_by="counts",
     ),
     Generation(
         name="nnlm",

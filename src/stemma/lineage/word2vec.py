@@ -25,7 +25,7 @@ G rows of a word.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -52,6 +52,7 @@ if TYPE_CHECKING:
 class Config:
     """Defaults are those of word2vec.c for skip-gram."""
 
+    max_length: ClassVar[int | None] = None  # any text fits
     architecture: Literal["skipgram", "cbow"] = "skipgram"
     width: Positive = 100  # D, floats a vector
     window: Positive = 5  # words on each side at most; the radius is uniform in 1..window

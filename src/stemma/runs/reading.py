@@ -1,8 +1,12 @@
-"""Reading texts of any length through a network with a window: states of tokens, and their surprise."""
+"""Reading texts of any length: the states of their tokens, and their surprise.
 
-from collections.abc import Iterator, Sequence
+N tokens of all texts and their ends, S sentences, P parts (texts, or documents of several sentences).
+"""
+
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from itertools import pairwise
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -19,6 +23,59 @@ class Piece:
     framed: list[int]
     types: list[int]
     own: np.ndarray  # columns of the framed row that hold `ids`
+
+
+class Surprises(NamedTuple):
+    """What every token and every end of a text read costs."""
+
+    nats: np.ndarray  # (N)
+    unknown: np.ndarray  # (N) bool: the vocabulary lacks it
+    orders: np.ndarray  # (N) tokens in the longest n-gram that matched; 0 where nothing is counted
+    borders: np.ndarray  # (P + 1) of the parts
+
+
+Reader = Callable[[np.ndarray, np.ndarray, np.ndarray], Surprises]  # flat ids, borders (S + 1) of the sentences, of the parts in them
+
+
+class CountReader:
+    """A model of counts reads flat ids, sentence by sentence."""
+
+    def __init__(self, network: Any, end: int, unknown: int) -> None:
+        self._network = network
+
+    def __call__(self, ids: np.ndarray, starts: np.ndarray, parts: np.ndarray) -> Surprises:
+        """Each token, and each sentence's end."""
+        scores = self._network.score_flat(ids, starts)
+        return Surprises(np.negative(scores.log_probs, out=scores.log_probs), scores.unknown, scores.orders, scores.starts[parts])
+
+
+class SentenceReader:
+    """A network that learnt sentence by sentence reads so."""
+
+    def __init__(self, network: Any, end: int, unknown: int) -> None:
+        self._network, self._end, self._unknown = network, end, unknown
+
+    def __call__(self, ids: np.ndarray, starts: np.ndarray, parts: np.ndarray) -> Surprises:
+        """Each token, and each sentence's end."""
+        read = self._read(ids, starts)
+        return read._replace(borders=read.borders[parts])
+
+    def _read(self, ids: np.ndarray, borders: np.ndarray) -> Surprises:
+        texts = [np.append(ids[first:last], self._end).astype(np.int64) for first, last in pairwise(borders)]
+        nats = np.concatenate([np.zeros(0), *surprises(self._network, texts)])
+        unknown = np.concatenate([np.zeros(0, np.int64), *texts]) == self._unknown
+        return Surprises(nats, unknown, np.zeros(len(nats), np.uint8), np.cumsum([0, *map(len, texts)]))
+
+
+class DocumentReader(SentenceReader):
+    """Other networks carry the context on from one sentence of a part to the next."""
+
+    def __call__(self, ids: np.ndarray, starts: np.ndarray, parts: np.ndarray) -> Surprises:
+        """Each token, and each part's end."""
+        return self._read(ids, starts[parts])
+
+
+READERS: dict[str, Callable[[Any, int, int], Reader]] = {"counts": CountReader, "sentence": SentenceReader, "document": DocumentReader}
 
 
 def states(network: Any, texts: Sequence[np.ndarray], layer: int | None) -> Iterator[tuple[Piece, np.ndarray]]:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
-from itertools import chain, pairwise
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,6 +15,7 @@ from stemma.config import resolve
 from stemma.errors import DataError, UsageError
 from stemma.lineage.table import Ability, Generation, find
 from stemma.runs import reading
+from stemma.runs.opening import network_of
 from stemma.runs.word_vectors import Outlier, WordVectors
 from stemma.tokens.tokenizer import Tokenizer
 
@@ -81,9 +82,7 @@ class Run:
         tokenizer = Tokenizer.load(folder.tokenizer_path)
         model = resolve({"model": row.sections()["model"]}, (str(folder.path), {"model": config["sections"]["model"]}))["model"]
         arrays = folder.tensors()
-        if row.learns == "count":
-            return cls(folder, row, tokenizer, row.load_network().from_arrays(model, tokenizer.facts(), arrays))
-        return cls(folder, row, tokenizer, _network(row, model, tokenizer, arrays))
+        return cls(folder, row, tokenizer, network_of(row, model, tokenizer, arrays))
 
     @property
     def path(self) -> Path:
@@ -144,13 +143,8 @@ class Run:
         self._needs("score")
         ids = self.tokenizer.encode(text)
         names = [*map(self.tokenizer.token, ids.tolist()), self.tokenizer.token(self.tokenizer.specials["eos"])]
-        if self.row.learns == "count":
-            scores = self.network.score([ids])
-            columns = -scores.log_probs, scores.unknown, scores.orders
-        else:
-            nats, unknown, _ = self._by_reading(ids, np.array([0, len(ids)]), np.array([0, 1]))
-            columns = nats, unknown, np.zeros(len(nats), np.int64)
-        return list(map(TokenScore, names, *(column.tolist() for column in columns)))
+        read = self._surprises(ids, np.array([0, len(ids)]), np.array([0, 1]))
+        return list(map(TokenScore, names, read.nats.tolist(), read.unknown.tolist(), read.orders.tolist()))
 
     def generate(
         self, prompt: str = "", *, length: int = 50, temperature: float = 1.0, top_k: int = 0, top_p: float = 1.0, seed: int = 0
@@ -262,28 +256,19 @@ class Run:
         ids, lengths = self.tokenizer.encode_flat(sentences)
         starts = np.zeros(len(lengths) + 1, np.int64)
         np.cumsum(lengths, out=starts[1:])
-        read = self._by_counts if self.row.learns == "count" else self._by_reading
-        nats, unknown, borders = read(ids, starts, parts)
-        places = np.flatnonzero(unknown)
+        read = self._surprises(ids, starts, parts)
+        nats, borders = read.nats, read.borders
+        places = np.flatnonzero(read.unknown)
         owners, number = np.searchsorted(borders, places, side="right") - 1, len(borders) - 1
         lost, unknowns = np.bincount(owners, nats[places], number).tolist(), np.bincount(owners, minlength=number).tolist()
         columns = _sums(nats, borders), np.diff(borders).tolist(), characters, unknowns, lost
         return list(map(partial(tuple.__new__, Score), zip(*columns, strict=True)))  # Score._make, without a call of Python's
 
-    def _by_counts(self, ids: np.ndarray, starts: np.ndarray, parts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Nats of every token and sentence end, which of them are unknown, and the borders of the parts among them."""
-        scores = self.network.score_flat(ids, starts)
-        return np.negative(scores.log_probs, out=scores.log_probs), scores.unknown, scores.starts[parts]
-
-    def _by_reading(self, ids: np.ndarray, starts: np.ndarray, parts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The same of every token and of the end of each text read: a sentence, or a whole part where context is carried on."""
-        end, lacking = self.tokenizer.specials["eos"], self.tokenizer.specials.get("unk", -1)
-        by_sentence = self.row.scores_by == "sentence"
-        texts = [np.append(ids[first:last], end).astype(np.int64) for first, last in pairwise(starts if by_sentence else starts[parts])]
-        nats = [np.zeros(0), *reading.surprises(self.network, texts)]
-        unknown = np.concatenate([np.zeros(0, np.int64), *texts]) == lacking
-        borders = np.cumsum([0, *map(len, texts)])
-        return np.concatenate(nats), unknown, borders[parts] if by_sentence else borders
+    @cached_property
+    def _surprises(self) -> reading.Reader:
+        """How this generation reads text to score it."""
+        specials = self.tokenizer.specials
+        return reading.READERS[self.row.scores_by](self.network, specials["eos"], specials.get("unk", -1))
 
 
 def _sums(values: np.ndarray, borders: np.ndarray) -> list:
@@ -293,14 +278,3 @@ def _sums(values: np.ndarray, borders: np.ndarray) -> list:
     sums = np.add.reduceat(values, np.minimum(borders[:-1], len(values) - 1))
     sums[borders[1:] == borders[:-1]] = 0  # reduceat gives the next value there
     return sums.tolist()
-
-
-def _network(row: Generation, model: Any, tokenizer: Tokenizer, arrays: dict[str, np.ndarray]) -> Any:
-    import torch
-
-    from stemma.layers.weights import load_weights
-
-    with torch.random.fork_rng(devices=[]):
-        network = row.load_network()(model, tokenizer.facts())
-    load_weights(network, arrays)
-    return network.eval()

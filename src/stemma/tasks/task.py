@@ -8,7 +8,7 @@ The flow of one task, whose examples are of a type of its own that no other room
     gold(examples, targets) -> (N ...)            what is right, one entry an example
     texts(examples) -> what the network reads     with the characters of each unit, where units are answered for
     head / network (seat, targets) -> Head        `loss` while learning, `answer` in use
-    decode(answers) -> (N ...)                    answers in the form of gold
+    decode(answers, targets) -> (N ...)           answers in the form of gold
     score(gold, answers, targets) -> {name: value}    the metrics, the primary one first in `metrics(targets)`
     terms(gold, decoded, targets) -> (N C)        numbers that add up over examples …
     measures(sums, targets) -> {name: value}      … and the metrics of any sum of them: so a bootstrap can resample any metric
@@ -75,7 +75,7 @@ class Seat:
 
 
 class Head(Protocol):
-    """A module on a network's states, with its own parameters and no others.
+    """A module (an `nn.Module`) on a network's states, with its own parameters and no others.
 
     Its `batch` holds, as tensors: `labels` (as `Task.labels` gives them; while learning alone) · `sites` (B S) bool, the
     states that are real · where `per` is "unit": `places` (B U) int64, 0 .. PLACES-1, the place of a unit among those of its
@@ -88,8 +88,16 @@ class Head(Protocol):
     def answer(self, states: "Tensor", batch: "Mapping[str, Tensor]") -> "list[np.ndarray]":
         """The answer to each example of the batch, in the task's own form, padding left out."""
 
-    def parameters(self) -> Any:
-        """As every `nn.Module`."""
+    @property
+    def words(self) -> str:
+        """What it is made of, in words: "dropout, one linear layer"."""
+
+
+class MixingHead(Head, Protocol):
+    """What `Task.network` gives: a head that also tells how it weighs the layers."""
+
+    def layer_weights(self) -> list[float]:
+        """The shares of the layers in its mix, which sum to one."""
 
 
 class Task(Protocol):
@@ -97,6 +105,7 @@ class Task(Protocol):
 
     name: str
     per: Literal["text", "unit"]
+    config: Any
 
     def read(self, path: str | Path, learning: bool = True) -> list[Any]:
         """The file's examples; DataError with file, line and cure. `learning`: must suffice to learn from, not just to measure on."""
@@ -122,11 +131,8 @@ class Task(Protocol):
     def head(self, seat: Seat, targets: Targets) -> "Head":
         """The paper's own small head, for a network that moves: on summaries (B D), or on the units' last states (B U D)."""
 
-    def network(self, seat: Seat, targets: Targets) -> "Head":
-        """The one task network of the same size for every generation, for a network that is fixed: on states (B S L D) of all its layers.
-
-        `layer_weights()` of it gives the L shares of its scalar mix.
-        """
+    def network(self, seat: Seat, targets: Targets) -> "MixingHead":
+        """The one task network of the same size for every generation, for a network that is fixed: on states (B S L D)."""
 
     def rows(self, gold: "np.ndarray") -> "np.ndarray":
         """`gold` as rows of a linear model: class numbers (M), or K yes-or-no columns (M K); M is texts, or units one after the other."""
@@ -134,7 +140,7 @@ class Task(Protocol):
     def from_rows(self, probabilities: "Float[np.ndarray, 'M K']", starts: "np.ndarray") -> "list[np.ndarray]":
         """Answers from a linear model's probabilities; rows `starts[n]` to `starts[n+1]` are those of example n."""
 
-    def decode(self, answers: Sequence[Any]) -> "np.ndarray":
+    def decode(self, answers: Sequence[Any], targets: Targets) -> "np.ndarray":
         """Answers in the form of gold; `tolist` of it is kept in the report."""
 
     def metrics(self, targets: Targets) -> tuple[Metric, ...]:
@@ -163,10 +169,3 @@ class Task(Protocol):
 
     def answer_rows(self, examples: Sequence[Any], answers: Sequence[Any], targets: Targets) -> list[dict[str, Any]]:
         """One JSON row an answered example: what command line and server give."""
-
-
-class TaskNetwork(Protocol):
-    """What `Task.network` gives: a head that also tells how it weighs the layers."""
-
-    def layer_weights(self) -> list[float]:
-        """The shares of the layers in its mix, which sum to one."""

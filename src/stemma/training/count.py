@@ -1,9 +1,11 @@
-"""The driver of counting generations: shards of the text -> partial counts -> one count -> the network.
+"""A counting run: shards of the text -> partial counts -> one count -> the network -> the finished folder.
 
 Workers are threads: the counting kernels run outside the interpreter's lock and share the memory-mapped text. The
-result does not depend on how many there are, nor on how much of the counts had to go to disk.
+result does not depend on how many there are, nor on how much of the counts had to go to disk. Killed, a run counts
+again: that takes seconds, not hours.
 """
 
+import dataclasses
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -11,22 +13,104 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from stemma.checkpoint import RunFolder, leave_pages
 from stemma.errors import BudgetError
 from stemma.layers.allocator import keep_freed_memory
 from stemma.lineage.table import Generation
 from stemma.objectives.spool import Room
-from stemma.training.peak import memory_mib
+from stemma.tokens.store import TokenStore
+from stemma.training.card import write_card
+from stemma.training.ingest import Ingested
+from stemma.training.peak import memory_mib, peak_memory_mib
+from stemma.training.request import Job, Report, Updates, take_up
+from stemma.training.settings import Fact
 
 if TYPE_CHECKING:
+    from stemma.lineage.network import Counted
     from stemma.tokens.settings import TokenFacts
-    from stemma.tokens.store import TokenStore
 
+SCRATCH = ".counting"  # in the run folder: what does not fit in memory
+SCORED = 1 << 14  # held-out tokens scored at a time
+STAGES = ("count", "merge", "estimate", "done")
 USED = 0.9  # of the memory that is left: the rest is what allocating and freeing leaves lying about
 KEPT = 1 << 23  # bytes of the largest block that is not given back when it is freed
 
 UNASKED_MIB, UNASKED_WORD_BYTES = 1024, 512  # the room for counting where no limit is given
 
-Report = Callable[[dict[str, Any]], None]
+
+@contextmanager
+def counting(job: Job, path: Path, root: Path, report: Report) -> Iterator[Updates]:
+    """Counts and finishes the folder; there are no updates to make afterwards."""
+    folder, text = take_up(job, path, root, report)
+    if text is not None:
+        if folder is None:
+            text.tokenizer.save(path / "tokenizer.json")
+            folder = RunFolder.create(path, job.config())
+        with folder.lock():
+            folder.load_state()
+            _count(job, folder, text, report)
+    yield (), report
+
+
+def _count(job: Job, folder: RunFolder, text: Ingested, report: Report) -> None:
+    began = time.perf_counter()
+    store = _first_tokens(text.train, job.sections["training"].tokens)
+
+    def tell(fact: dict[str, Any]) -> None:
+        report(Fact("step", STAGES.index(fact["stage"]) + 1, len(STAGES), fact["tokens"], seconds=fact["seconds"], message=fact["stage"]))
+
+    facts = text.tokenizer.facts(store.counts)
+    with counting_room(job.sections["objective"].memory, facts.vocab_size, folder.path / SCRATCH) as room:
+        network = count(job.row, store, facts, job.sections, room, job.source.workers, tell)
+        _finish(job, folder, text, store, network, began, report)
+
+
+def _finish(job: Job, folder: RunFolder, text: Ingested, store: TokenStore, network: "Counted", began: float, report: Report) -> None:
+    for note in network.notes:
+        report(Fact("note", len(STAGES), len(STAGES), message=note))
+    seconds = time.perf_counter() - began
+    done = {
+        "kind": "done",
+        "tokens": len(store.ids),
+        "seconds": seconds,
+        "tokens_per_second": len(store.ids) / seconds,
+        "held_out_loss": _held_out_loss(network, text.dev) if text.dev is not None and text.dev.sentences else None,
+        "parameters": network.parameters,
+        "peak_memory_mib": peak_memory_mib(),
+        "notes": network.notes,
+        **network.facts(),
+    }
+    folder.append_metrics([done])
+    ledger = {
+        "characters": text.ledger,
+        "tokens": {"tokens": len(text.train.ids), "used": len(store.ids), "beyond_budget": len(text.train.ids) - len(store.ids)},
+    }
+    folder.finish(write_card(job.row.title, job.row.paper, folder.config, done, ledger, job.row.abilities), ledger, network.arrays())
+
+
+def _held_out_loss(network: "Counted", dev: TokenStore) -> float:
+    """Nats an event. Sentences at a time, so that a model that is mapped from disk does not come into memory whole."""
+    nats, events, begin = 0.0, 0, 0
+    while begin < dev.sentences:
+        reached = int(np.searchsorted(dev.sentence_starts, dev.sentence_starts[begin] + SCORED, side="right")) - 1
+        end = max(begin + 1, reached)
+        starts = dev.sentence_starts[begin : end + 1]
+        scores = network.score_flat(dev.ids[starts[0] : starts[-1]], starts - starts[0])
+        nats, events, begin = nats + scores.nats, events + scores.events, end
+        leave_pages(*network.arrays().values())
+    return nats / events
+
+
+def _first_tokens(store: TokenStore, most: int) -> TokenStore:
+    """The store's first sentences, `most` tokens at most (one sentence at least); 0: all of it."""
+    if not most or most >= len(store.ids):
+        return store
+    sentences = max(1, int(np.searchsorted(store.sentence_starts, most, side="right")) - 1)
+    return dataclasses.replace(
+        store, ids=store.ids[: store.sentence_starts[sentences]], sentence_starts=store.sentence_starts[: sentences + 1]
+    )
 
 
 @contextmanager
@@ -49,13 +133,13 @@ def counting_room(memory: float, vocab_size: int, folder: Path) -> Iterator[Room
 
 def count(
     row: Generation,
-    store: "TokenStore",
+    store: TokenStore,
     facts: "TokenFacts",
     config: Mapping[str, Any],
     room: Room,
     workers: int = 1,
-    report: Report | None = None,
-) -> Any:
+    report: Callable[[dict[str, Any]], None] | None = None,
+) -> "Counted":
     """The network of `row`, a counting generation, from all sentences of `store`. Its arrays may live in the `room`.
 
     `config` holds the sections `model` and `objective`. `report` is given facts as the work goes: `stage` ("count",

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from stemma.errors import RunError, UsageError
-from stemma.layers.weights import load_weights, weights
+from stemma.layers.weights import load_weights, to_tensors, weights
 from stemma.objectives.batch import Batch
 from stemma.training.precision import autocast
 from stemma.training.ranks import Ranks
@@ -171,8 +171,3 @@ class _Loss(nn.Module):
 
     def forward(self, batch: dict[str, torch.Tensor]) -> Any:
         return self.network.loss(batch)  # type: ignore[operator]
-
-
-def to_tensors(batch: Batch, device: torch.device) -> dict[str, torch.Tensor]:
-    """The batch's arrays as tensors on the device."""
-    return {name: torch.from_numpy(array).to(device, non_blocking=True) for name, array in batch.items()}

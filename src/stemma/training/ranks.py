@@ -4,9 +4,12 @@ import contextlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 import torch.distributed as dist
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,7 @@ class Ranks:
         if self.count > 1:
             dist.barrier()
 
-    def agree(self, value: float) -> float:
+    def agree(self, value: T) -> T:
         """The first process's value, in every process."""
         if self.count == 1:
             return value

@@ -3,8 +3,7 @@
 import json
 import statistics
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import ceil
 from pathlib import Path
@@ -20,10 +19,10 @@ from stemma.tokens.store import TokenStore
 from stemma.tokens.tokenizer import Tokenizer
 from stemma.training.count import UNASKED_MIB
 from stemma.training.ingest import Ingested
-from stemma.training.order import Order, make_order
 from stemma.training.peak import peak_memory_mib
 from stemma.training.pretrain import pretrain
-from stemma.training.settings import BUDGETS, Fact
+from stemma.training.request import Job, Request, job_of
+from stemma.training.settings import BUDGETS, Config, Fact, HandConfig
 
 SAMPLE = 2_000_000  # characters: enough for a vocabulary of ordinary size, read in seconds
 STEPS = 8  # updates that are timed; the first half warms up
@@ -57,97 +56,89 @@ class _Sample:
     share: float  # of the corpus
 
 
-def rehearse(
-    generation: str,
-    corpus: Sequence[str | Path],
-    *,
-    preset: str | None,
-    config: Path | None,
-    settings: Sequence[str],
-    workers: int = 1,
-    continue_from: Path | None = None,
-) -> Plan:
-    """The plan of the run that `pretrain` would make with the same arguments. Everything is written aside and removed."""
-    from_run: dict[str, Any] = {"preset": preset, "config": config, "continue_from": continue_from}
-    order = make_order(generation, corpus, settings=settings, dev=(), workers=workers, **from_run)
+def rehearse(request: Request) -> Plan:
+    """The plan of the run that `pretrain` would make of the same request. Everything is written aside and removed."""
+    job = job_of(request)
     with TemporaryDirectory(prefix="stemma-") as folder:
-        sample = _take_sample(order, Path(folder) / "sample.txt")
+        sample = _take_sample(job, Path(folder) / "sample.txt")
         facts: list[Fact] = []
         began, before_mib = time.perf_counter(), peak_memory_mib()
-        asked = [*settings, *_for_a_sample(order)]
-        run = pretrain(generation, sample.path, out=Path(folder) / "run", settings=asked, progress=facts.append, **from_run)
-        return _reckoned(order, sample, run, facts, time.perf_counter() - began, before_mib)
+        settings = (*request.settings, *_for_a_sample(job))
+        small = replace(request, corpus=(str(sample.path),), dev=(), workers=1, settings=settings)
+        run = pretrain(small, out=Path(folder) / "run", progress=facts.append)
+        return _reckoned(job, sample, run, facts, time.perf_counter() - began, before_mib)
 
 
-def _take_sample(order: Order, path: Path) -> _Sample:
+def _take_sample(job: Job, path: Path) -> _Sample:
     ledger, characters, whole = Ledger(), 0, True
     encoded = 0
     with path.open("w", encoding="utf-8") as file:
-        for document in read(order.source.paths, order.source.corpus, ledger):
+        for document in read(job.source.paths, job.source.corpus, ledger):
             text = "\n".join(document.sentences)
             file.write(f"{text}\n\n")
             characters += len(text)
-            encoded += len(text.encode(order.source.corpus.encoding, "replace"))
+            encoded += len(text.encode(job.source.corpus.encoding, "replace"))
             if characters >= SAMPLE:
                 whole = False
                 break
     if whole:
         return _Sample(path, characters, 1.0)
     used = ledger.characters_used / max(1, ledger.characters_in)
-    in_corpus = _text_bytes(order) / (encoded / characters) * used
+    in_corpus = _text_bytes(job) / (encoded / characters) * used
     return _Sample(path, characters, min(1.0, characters / max(1.0, in_corpus)))
 
 
-def _text_bytes(order: Order) -> float:
-    files = [Path(name) for name in find(order.source.paths).files]
+def _text_bytes(job: Job) -> float:
+    files = [Path(name) for name in find(job.source.paths).files]
     return sum(file.stat().st_size * COMPRESSED.get(file.suffix.lower(), 1.0) for file in files)
 
 
-def _for_a_sample(order: Order) -> list[str]:
+def _for_a_sample(job: Job) -> list[str]:
     """Settings that read the sample as it was written, and make a few steps of it."""
     settings = ['corpus.format="sentences"', 'corpus.encoding="utf-8"', 'corpus.documents="blank"']
-    if order.row.learns == "descend":
+    training = job.sections["training"]
+    if isinstance(training, HandConfig):
         settings += [f"training.{name}={STEPS if name == 'steps' else 0}" for name in BUDGETS]
-    if hasattr(order.sections["training"], "evaluations"):
+    if isinstance(training, Config):
         settings += ["training.evaluations=0"]
     return settings
 
 
-def _reckoned(order: Order, sample: _Sample, run: RunFolder, facts: list[Fact], took: float, before_mib: float) -> Plan:
+def _reckoned(job: Job, sample: _Sample, run: RunFolder, facts: list[Fact], took: float, before_mib: float) -> Plan:
     done = next(line for line in reversed(run.metrics()) if line["kind"] == "done")
     ledger = json.loads((run.path / "ledger.json").read_text(encoding="utf-8"))
     corpus_tokens = ledger["tokens"]["tokens"] / sample.share
     store, folder = _mib(run.path / "store"), _mib(run.path)
-    if order.row.learns == "count":
-        tokens = min(corpus_tokens, order.sections["training"].tokens or corpus_tokens)
+    if not isinstance(job.sections["training"], HandConfig):
+        tokens = min(corpus_tokens, job.sections["training"].tokens or corpus_tokens)
         steps, seconds = 0, done["seconds"] * tokens / done["tokens"]
-        limit = order.sections["objective"].memory * 2**10 or before_mib + UNASKED_MIB
+        limit = job.sections["objective"].memory * 2**10 or before_mib + UNASKED_MIB
         memory = min(before_mib + (done["peak_memory_mib"] - before_mib) / sample.share, limit)
         disk = folder / sample.share
     else:
         prepared = next((fact for fact in facts if "prepared_bytes" in fact.parts), None)
         if prepared:
-            steps, tokens, seconds, kept = _after_preparation(order, prepared, _seconds_a_step(facts), corpus_tokens)
+            steps, tokens, seconds, kept = _after_preparation(job, prepared, _seconds_a_step(facts), corpus_tokens)
         else:
             a_step, kept = _seconds_a_step(facts), 0.0
-            steps = _steps(order, run, done["tokens"] / done["steps"], a_step, sample.share)
+            steps = _steps(job, run, done["tokens"] / done["steps"], a_step, sample.share)
             tokens, seconds = steps * done["tokens"] / done["steps"], steps * a_step
         memory = done["peak_memory_mib"]
         disk = store / sample.share + (folder - store) + _mib(run.path / "state") + kept  # a new state stands beside the old one
     return Plan(
-        order.row.name, sample.share == 1.0, sample.characters, round(sample.characters / sample.share), round(corpus_tokens),
+        job.row.name, sample.share == 1.0, sample.characters, round(sample.characters / sample.share), round(corpus_tokens),
         Tokenizer.load(run.tokenizer_path).vocab_size, done["parameters"], steps, round(tokens),
-        max(0.0, took - done["seconds"]) / sample.share, seconds, memory, disk, to_plain(order.sections),
+        max(0.0, took - done["seconds"]) / sample.share, seconds, memory, disk, to_plain(job.sections),
     )  # fmt: skip
 
 
-def _after_preparation(order: Order, prepared: Fact, a_step: float, corpus_tokens: float) -> tuple[int, float, float, float]:
+def _after_preparation(job: Job, prepared: Fact, a_step: float, corpus_tokens: float) -> tuple[int, float, float, float]:
     """(steps, tokens, seconds, MiB on disk) where the text is read once and steps go over what became of it.
 
     All grow with the text at most: what co-occurs was often seen before.
     """
-    tokens = min(corpus_tokens, getattr(order.sections["objective"], "tokens", 0) or corpus_tokens)
-    grown, training = tokens / prepared.tokens, order.sections["training"]
+    tokens = min(corpus_tokens, job.sections["objective"].tokens or corpus_tokens)
+    grown, training = tokens / prepared.tokens, job.sections["training"]
     reading, a_step = prepared.seconds * grown, a_step * grown
     steps = int((training.seconds - reading) / a_step) if training.seconds else training.steps or int(training.epochs)
     steps = max(1, steps)
@@ -159,20 +150,20 @@ def _seconds_a_step(facts: list[Fact]) -> float:
     return statistics.median(after - before for before, after in pairwise(clock[len(clock) // 2 - 1 :]))
 
 
-def _steps(order: Order, run: RunFolder, tokens_a_step: float, seconds_a_step: float, share: float) -> int:
-    training = order.sections["training"]
+def _steps(job: Job, run: RunFolder, tokens_a_step: float, seconds_a_step: float, share: float) -> int:
+    training = job.sections["training"]
     if training.seconds:
         return max(1, int(training.seconds / seconds_a_step))
     if training.epochs:
-        return max(1, round(training.epochs * _steps_in_epoch(order, run) / training.accumulate / share))
+        return max(1, round(training.epochs * _steps_in_epoch(job, run) / training.accumulate / share))
     return training.steps or max(1, ceil(training.tokens / tokens_a_step))
 
 
-def _steps_in_epoch(order: Order, run: RunFolder) -> int:
-    from stemma.training.descend import make_objective  # torch: not for generations that count
+def _steps_in_epoch(job: Job, run: RunFolder) -> int:
+    from stemma.training.descend import objective_of  # torch: not for generations that count
 
     store = TokenStore.open(next((run.path / "store").glob("*/store")))
-    return make_objective(order, store, Ingested(Tokenizer.load(run.tokenizer_path), store, None, {})).steps_in_epoch(0)
+    return objective_of(job, store, Ingested(Tokenizer.load(run.tokenizer_path), store, None, {})).steps_in_epoch(0)
 
 
 def _mib(path: Path) -> float:

@@ -54,6 +54,7 @@ class CountConfig:
     held_out: Share = 0.01  # share of the corpus kept unread, when no dev text is given
 
 
+SETTINGS = {"counts": CountConfig, "by hand": HandConfig, "backprop": Config}  # the section `training` by who makes the steps
 BUDGETS = ("steps", "epochs", "tokens", "seconds")
 
 

@@ -1,1 +1,1 @@
-"""Carries a pre-trained run over to a task, frozen or fine-tuned: one file a task."""
+"""Carries a pre-trained run over to a task, frozen or fine-tuned; the tasks stand in `tasks`."""

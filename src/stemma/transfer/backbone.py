@@ -6,13 +6,15 @@ import torch
 from torch import nn
 
 from stemma.objectives.batch import seed_for
+from stemma.tokens.tokenizer import Tokenizer
+
+COUNTS = "counts"  # the buffer in which networks of words keep how often each stood in the text
 
 
-def fresh(run: Any, seed: int) -> nn.Module:
-    """A network of the run's config with its own initialisation, drawn from this seed."""
-    network = run.network
-    counts = getattr(network, "counts", None)  # what static vectors know of their vocabulary
-    facts = run.tokenizer.facts(None if counts is None else counts.cpu().numpy())
+def fresh(network: Any, tokenizer: Tokenizer, seed: int) -> nn.Module:
+    """A network of the same config with its own initialisation, drawn from this seed."""
+    counts = dict(network.named_buffers()).get(COUNTS)
+    facts = tokenizer.facts(None if counts is None else counts.cpu().numpy())
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed_for("fresh", seed))
         drawn = type(network)(network.config, facts)

@@ -1,50 +1,68 @@
-"""Examples -> framed token ids -> batches: grouped by length, under a token budget, padding counted.
+"""The order in which a task's examples are learnt: batches of like lengths, in random order.
 
 Axes: B rows, T positions.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+import math
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from stemma.corpus.task import Example
-from stemma.objectives.batch import Batch
+from stemma.objectives.batch import Batch, generator
+from stemma.transfer.settings import Config
 
 WINDOW = 128  # batches sorted together: like lengths find each other, and batches still come in random order
 
 
-@dataclass(frozen=True, slots=True)
-class Framed:
-    """Tokenised examples with their generation's special tokens, ready to be put into rows."""
+class TaskBatches:
+    """What the training loop asks of an objective: labelled batches, a pure function of the seed and the step.
 
-    ids: tuple[np.ndarray, ...]
-    types: tuple[np.ndarray, ...]  # sentence A or B
-    cut: int  # examples shortened to fit
-    tokens_cut: int  # and the tokens that cost
+    `lengths` (N) are those of all texts, `rows` the texts to learn from, `make` the batch of some of them.
+    """
+
+    def __init__(self, lengths: np.ndarray, rows: np.ndarray, config: Config, seed: int, make: Callable[[np.ndarray], Batch]) -> None:
+        self._lengths, self._rows, self._seed, self._make = lengths, rows, seed, make
+        longest = int(lengths[rows].max()) if len(rows) else 1
+        self.parts = max(1, math.ceil(config.batch_size * longest / config.batch_tokens))  # micro-batches an update
+        self._size = max(1, config.batch_size // self.parts)
+        self._epoch, self._batches = -1, []  # type: int, list[np.ndarray]
+        updates = math.ceil(config.epochs * self.steps_in_epoch(0) / self.parts)
+        self.updates = max(updates, config.updates)  # to be made in all
+
+    def batch(self, step: int, rank: int = 0, ranks: int = 1) -> Batch:
+        """The micro-batch `step`."""
+        epoch, at = self.epoch_of(step)
+        return self._make(self.epoch(epoch)[at])
+
+    def steps_in_epoch(self, epoch: int) -> int:
+        """Micro-batches of an epoch."""
+        full, rest = divmod(len(self._rows), self._size)
+        return full + (rest > 0)
+
+    def epoch_of(self, step: int) -> tuple[int, int]:
+        """(epoch, step within it), both from 0."""
+        return divmod(step, self.steps_in_epoch(0))
+
+    def real_tokens(self, batch: Batch) -> int:
+        """Tokens, or sites, of the batch that are no padding."""
+        return int((batch["segments"] > 0).sum() if "segments" in batch else batch["sites"].sum())
+
+    def ledger(self) -> dict[str, int]:
+        """Tokens of an epoch: all of the rows' are used."""
+        tokens = int(self._lengths[self._rows].sum())
+        return {"tokens": tokens, "used": tokens}
+
+    def epoch(self, epoch: int) -> list[np.ndarray]:
+        """Rows of each micro-batch of an epoch."""
+        if epoch != self._epoch:
+            rng = generator("transfer", self._seed, "epoch", epoch)
+            self._epoch, self._batches = epoch, shuffled(self._lengths, self._rows, self._size, rng)
+        return self._batches
 
     @property
-    def lengths(self) -> np.ndarray:
-        """Tokens of each example, specials included."""
-        return np.array([len(row) for row in self.ids], dtype=np.int64)
-
-
-def frame(network: Any, tokenizer: Any, examples: Sequence[Example], max_length: int) -> Framed:
-    """Tokenises the examples and frames them; a pair too long loses tokens at the end of its longer half."""
-    firsts = tokenizer.encode_batch([example.text for example in examples])
-    seconds = iter(tokenizer.encode_batch([example.text_b for example in examples if example.text_b]))
-    most = min(max_length, network.max_length or max_length)
-    room, room_of_pair = max(most - len(network.frame([])[0]), 1), max(most - len(network.frame([], [])[0]), 1)
-    ids, types, cut, tokens_cut = [], [], 0, 0
-    for first, example in zip(firsts, examples, strict=True):
-        second = next(seconds) if example.text_b else None
-        kept, kept_second, lost = _fitted(first, second, room if second is None else room_of_pair)
-        cut, tokens_cut = cut + (lost > 0), tokens_cut + lost
-        framed, kinds = network.frame([int(i) for i in kept], None if kept_second is None else [int(i) for i in kept_second])
-        ids.append(np.asarray(framed, dtype=np.int64))
-        types.append(np.asarray(kinds, dtype=np.int64))
-    return Framed(tuple(ids), tuple(types), cut, tokens_cut)
+    def padding(self) -> float:
+        """The share of padding in the first epoch."""
+        return padding_share(self._lengths, self.epoch(0))
 
 
 def shuffled(lengths: np.ndarray, rows: np.ndarray, batch_size: int, rng: np.random.Generator) -> list[np.ndarray]:
@@ -58,48 +76,8 @@ def shuffled(lengths: np.ndarray, rows: np.ndarray, batch_size: int, rng: np.ran
     return [batches[k] for k in rng.permutation(len(batches))]
 
 
-def under_budget(lengths: np.ndarray, rows: np.ndarray, budget: int) -> Iterator[np.ndarray]:
-    """The rows, shortest first, in groups whose padded size (rows x longest) keeps to `budget` tokens."""
-    rows = rows[np.argsort(lengths[rows], kind="stable")]
-    start = 0
-    for at in range(len(rows)):
-        if at > start and (at + 1 - start) * max(lengths[rows[at]], 1) > budget:
-            yield rows[start:at]
-            start = at
-    if len(rows):
-        yield rows[start:]
-
-
-def collate(framed: Framed, rows: Sequence[int] | np.ndarray, pad: int = 0) -> Batch:
-    """One batch (B T): ids, types, positions, and segments that are 0 where a row is padded."""
-    longest = max([1, *(len(framed.ids[row]) for row in rows)])
-    shape = (len(rows), longest)
-    batch = {
-        "ids": np.full(shape, pad, dtype=np.int64),
-        "types": np.zeros(shape, dtype=np.int64),
-        "segments": np.zeros(shape, dtype=np.int64),
-    }
-    for k, row in enumerate(rows):
-        length = len(framed.ids[row])
-        batch["ids"][k, :length] = framed.ids[row]
-        batch["types"][k, :length] = framed.types[row]
-        batch["segments"][k, :length] = 1
-    batch["positions"] = np.broadcast_to(np.arange(longest), shape).copy()
-    return batch
-
-
-def padding_share(framed: Framed, batches: Sequence[np.ndarray]) -> float:
-    """The share of positions in these batches that hold padding."""
-    lengths = framed.lengths
+def padding_share(lengths: np.ndarray, batches: Sequence[np.ndarray]) -> float:
+    """The share of positions in these batches of rows that hold padding."""
     held = sum(int(lengths[rows].sum()) for rows in batches)
     room = sum(len(rows) * max(int(lengths[rows].max()), 1) for rows in batches)
     return 1 - held / room if room else 0.0
-
-
-def _fitted(first: Sequence[int], second: Sequence[int] | None, room: int) -> tuple[Sequence[int], Sequence[int] | None, int]:
-    """The text or pair within `room` tokens, and how many were lost."""
-    if second is None:
-        return first[:room], None, max(len(first) - room, 0)
-    keep_second = min(len(second), max(room - len(first), room // 2))
-    keep_first = min(len(first), room - keep_second)
-    return first[:keep_first], second[:keep_second], len(first) + len(second) - keep_first - keep_second

@@ -12,9 +12,9 @@ import numpy as np
 
 from stemma.corpus.task import Example
 from stemma.errors import DataError, UsageError
+from stemma.runs.fitted import FittedRun
 from stemma.runs.run import Run
 from stemma.transfer.finetune import finetune
-from stemma.transfer.result import Classifier
 from stemma.transfer.settings import Config, Mode
 
 Texts = Sequence[str] | Sequence[tuple[str, str]]  # single texts, or pairs
@@ -24,7 +24,7 @@ class StemmaClassifier:
     """A text classifier on a pre-trained run (or the path of one).
 
     `fit` takes texts, or pairs of texts, and labels of any kind; one seed is trained. After it:
-    `classes_`, and `result_`, the `Classifier` with its facts.
+    `classes_`, and `result_`, the `FittedRun` with its facts.
     """
 
     _estimator_type = "classifier"
@@ -44,7 +44,7 @@ class StemmaClassifier:
         examples = [Example(a, f"{k:0{digits}d}", b) for a, b, k in pairs]
         config = dataclasses.replace(self.config or Config(), seeds=(self.seed,))
         run = self.run if not isinstance(self.run, (str, Path)) else Run.open(self.run)
-        self.result_: Classifier = finetune(run, train=examples, mode=self.mode, config=config)
+        self.result_: FittedRun = finetune(run, train=examples, mode=self.mode, config=config)
         return self
 
     def predict(self, X: Texts) -> np.ndarray:
@@ -65,8 +65,13 @@ class StemmaClassifier:
         return self.fit(X, y).transform(X)
 
     def score(self, X: Texts, y: Sequence[Any]) -> float:
-        """Accuracy."""
-        return float(np.mean(self.predict(X) == np.asarray(y)))
+        """The task's primary metric; a label that `fit` never saw is a mistake."""
+        probabilities, labels = self.predict_proba(X), np.asarray(y)
+        names = np.unique(np.concatenate([self.classes_, labels]))
+        table = np.zeros((len(labels), len(names)), dtype=probabilities.dtype)
+        table[:, np.searchsorted(names, self.classes_)] = probabilities
+        task, targets = self.result_.task, self.result_.targets | {"labels": names.tolist()}
+        return task.score(np.searchsorted(names, labels), list(table), targets)[task.metrics(targets)[0].name]
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """The arguments it was made with."""
@@ -97,7 +102,7 @@ class StemmaClassifier:
         place = self.run if isinstance(self.run, (str, Path)) else self.run.row.name
         return f"StemmaClassifier({str(place)!r}, mode={self.mode!r}, seed={self.seed})"
 
-    def _fitted(self) -> Classifier:
+    def _fitted(self) -> FittedRun:
         if not hasattr(self, "result_"):
             raise UsageError("this StemmaClassifier has not been fitted", "fit(X, y) first", "call fit")
         return self.result_

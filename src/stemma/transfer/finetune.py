@@ -12,46 +12,51 @@ from typing import Any
 
 import numpy as np
 
-from stemma.corpus.task import Example, read_examples
 from stemma.errors import RunError
+from stemma.runs.assignment import Answers, Assignment
+from stemma.runs.fitted import FittedRun
+from stemma.tasks.table import make_task
+from stemma.tasks.task import Task
 from stemma.training.settings import Fact
-from stemma.transfer.recipe import Fitted, Lesson, Recipe
-from stemma.transfer.result import Classifier
+from stemma.transfer.recipe import Lesson, Recipe, recipe_for
+from stemma.transfer.saving import save
 from stemma.transfer.selection import hold_out
 from stemma.transfer.settings import Config, Mode
-from stemma.transfer.tasks import find_task
 
 Told = Callable[[Fact], None]
+Examples = str | Path | Sequence[Any]
 
 
 def finetune(
     run: Any,
     *,
-    train: str | Path | Sequence[Example],
-    dev: str | Path | Sequence[Example] | None = None,
-    task: str = "classify",
+    train: Examples,
+    dev: Examples | None = None,
+    task: str | Task = "classify",
     mode: Mode | None = None,
     config: Config | None = None,
     out: str | Path | None = None,
     progress: Told | None = None,
-) -> Classifier:
+) -> FittedRun:
     """The run carried over to the task, with all that a report needs in `.facts`.
 
-    `mode` wins over `config.mode`. With `out`, the result is saved there as a run folder.
+    `task` is a name, for its default settings, or a task that was made. `mode` wins over `config.mode`. With `out`, the
+    result is saved there as a run folder.
     """
     began = time.perf_counter()
     config = config or Config()
     config = dataclasses.replace(config, mode=mode or config.mode)
-    kind = find_task(task)
-    examples, judged = _examples(train), _examples(dev) if dev is not None else []
-    names = kind.label_names(examples)
-    recipe = kind.recipe(run, config)
-    work = _Work(kind, recipe, config, examples, judged, names)
+    kind = make_task(task) if isinstance(task, str) else task
+    examples, judged = _examples(kind, train), _examples(kind, dev) if dev is not None else []
+    targets = kind.targets(examples)
+    assignment = Assignment(run.row, run.tokenizer, run.network, kind, targets, config)
+    recipe = recipe_for(assignment, config)
+    work = _Work(assignment, recipe, config, examples, judged)
 
     trials, value, first = _select(work, progress)
     rows, saved, model = _over_seeds(work, value, first, progress)
     facts = {
-        "task": task,
+        "task": kind.name,
         "mode": config.mode,
         "generation": run.row.name,
         "head": recipe.head,
@@ -62,28 +67,27 @@ def finetune(
         "deterministic": recipe.deterministic,
         "seeds": rows,
         "saved_seed": saved,
-        **_means(rows),
+        **work.means(rows),
         **{key: value for key, value in model.facts.items() if key not in ("seconds", "loss")},
         "seconds": time.perf_counter() - began,
     }
-    result = Classifier(run, task, config, recipe, model, names, facts)
+    fitted = FittedRun(assignment, model, facts)
     if out is not None:
-        result.save(Path(out))
-    return result
+        save(fitted, Path(out))
+    return fitted
 
 
 class _Work:
-    """The task's examples, numbered and tokenised: the learning, the selection and the dev part."""
+    """The task's examples, prepared: the learning, the selection and the dev part."""
 
-    def __init__(
-        self, kind: Any, recipe: Recipe, config: Config, examples: list[Example], dev: list[Example], names: Sequence[str]
-    ) -> None:
-        self.kind, self.recipe, self.config, self.names = kind, recipe, config, names
+    def __init__(self, assignment: Assignment, recipe: Recipe, config: Config, examples: list[Any], dev: list[Any]) -> None:
+        self.task, self.targets, self.recipe, self.config = assignment.task, assignment.targets, recipe, config
+        self.metrics = self.task.metrics(self.targets)
         self._examples, self._dev = examples, dev
-        labels = kind.label_numbers(examples, names)
-        self.learning, held = hold_out(labels, config.selection_share, config.selection_limit, config.seeds[0])
+        gold = self.task.gold(examples, self.targets)
+        self.learning, held = hold_out(self.task.strata(gold), config.selection_share, config.selection_limit, config.seeds[0])
         self.dev = self._lesson(dev)
-        self.train = Lesson(recipe.prepare(examples), labels, len(names))
+        self.train = Lesson(recipe.prepare(self.task.texts(examples)), gold)
         self.selection = self._lesson([examples[row] for row in held])
 
     def facts(self) -> dict[str, Any]:
@@ -91,37 +95,54 @@ class _Work:
         sizes = {
             "train": len(self._examples),
             "learning": len(self.learning),
-            "selection": len(self.selection.labels),
+            "selection": len(self.selection.gold),
             "dev": len(self._dev),
         }
-        data = self.train.data
         return {
-            "labels": list(self.names),
-            "pairs": any(example.text_b for example in self._examples),
+            "labels": list(self.targets["labels"]),
+            "targets": self.targets,
+            "metrics": [dataclasses.asdict(metric) for metric in self.metrics],
             "examples": sizes,
-            "data": {"train": fingerprint(self._examples), "dev": fingerprint(self._dev) if self._dev else None},
-            "cut": {"examples": getattr(data, "cut", 0), "tokens": getattr(data, "tokens_cut", 0)},
+            "data": {"train": self._fingerprint(self._examples), "dev": self._fingerprint(self._dev) if self._dev else None},
+            "cut": {"examples": self.train.data.cut, "tokens": self.train.data.tokens_cut},
         }
 
-    def fit(self, value: float, seed: int, told: Told | None) -> Fitted:
+    def fit(self, value: float, seed: int, told: Told | None) -> Answers:
         """A model of the learning part."""
         return self.recipe.fit(self.train, self.learning, value, seed, told)
 
-    def score(self, model: Fitted, lesson: Lesson) -> tuple[dict[str, float], np.ndarray]:
+    def score(self, model: Answers, lesson: Lesson) -> tuple[dict[str, float], np.ndarray]:
         """The task's measures of the model on these examples, and what it answered."""
-        probabilities = model.probabilities(lesson.data)
-        return self.kind.score(lesson.labels, probabilities), self.kind.decode(probabilities)
+        answers = model.answers(lesson.data)
+        return self.task.score(lesson.gold, answers, self.targets), self.task.decode(answers, self.targets)
 
-    def _lesson(self, examples: list[Example]) -> Lesson:
-        return Lesson(self.recipe.prepare(examples), self.kind.label_numbers(examples, self.names), len(self.names))
+    def rank(self, found: dict[str, float]) -> tuple[float, float]:
+        """By what a trial is chosen: the primary metric, and of equals the lower loss."""
+        return self.quality(found), -found.get("loss", 0.0)
 
+    def quality(self, found: dict[str, float]) -> float:
+        """The primary metric, turned so that more is better."""
+        return self.metrics[0].sign * found[self.metrics[0].name]
 
-def fingerprint(examples: Sequence[Example]) -> str:
-    """Changes whenever an example's text or label does."""
-    digest = hashlib.blake2b(digest_size=16)
-    for example in examples:
-        digest.update("\t".join((example.label, example.text, example.text_b, "\n")).encode())
-    return digest.hexdigest()
+    def means(self, rows: list[dict]) -> dict[str, dict[str, float]]:
+        """Mean and standard deviation over seeds of each measure on dev."""
+        found = {}
+        for name in [*(metric.name for metric in self.metrics), "loss"]:
+            values = [row[name] for row in rows if name in row]
+            if values:
+                spread = float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
+                found[name] = {"mean": float(np.mean(values)), "std": spread}
+        return found
+
+    def _lesson(self, examples: list[Any]) -> Lesson:
+        return Lesson(self.recipe.prepare(self.task.texts(examples)), self.task.gold(examples, self.targets))
+
+    def _fingerprint(self, examples: Sequence[Any]) -> str:
+        """Changes whenever an example's text or label does."""
+        digest = hashlib.blake2b(digest_size=16)
+        for example in examples:
+            digest.update(self.task.written(example).encode())
+        return digest.hexdigest()
 
 
 def trial_values(grid: Sequence[float], budget: int) -> list[float]:
@@ -133,10 +154,10 @@ def trial_values(grid: Sequence[float], budget: int) -> list[float]:
     return [values[round(place)] for place in places]
 
 
-def _select(work: _Work, told: Told | None) -> tuple[list[dict], float, Fitted]:
+def _select(work: _Work, told: Told | None) -> tuple[list[dict], float, Answers]:
     """Every trial's facts, and the value and model of the best; a trial that diverges is told and passed over."""
     knob, trials = work.recipe.knob, []
-    best: tuple[tuple[float, float], float, Fitted] | None = None
+    best: tuple[tuple[float, float], float, Answers] | None = None
     for value in trial_values(work.config.grid or work.recipe.grid, work.config.budget):
         began = time.perf_counter()
         try:
@@ -146,7 +167,7 @@ def _select(work: _Work, told: Told | None) -> tuple[list[dict], float, Fitted]:
             continue
         found, _ = work.score(model, work.selection)
         trials.append({knob: value, **found, "seconds": time.perf_counter() - began})
-        rank = (found["accuracy"], -found["loss"])
+        rank = work.rank(found)
         if best is None or rank > best[0]:
             best = (rank, value, model)
     if best is None:
@@ -156,32 +177,24 @@ def _select(work: _Work, told: Told | None) -> tuple[list[dict], float, Fitted]:
     return trials, best[1], best[2]
 
 
-def _over_seeds(work: _Work, value: float, first: Fitted, told: Told | None) -> tuple[list[dict], int, Fitted]:
+def _over_seeds(work: _Work, value: float, first: Answers, told: Told | None) -> tuple[list[dict], int, Answers]:
     """What each seed gave, prediction by prediction; the seed that was best on the selection part, and its model."""
     seeds = work.config.seeds[:1] if work.recipe.deterministic else work.config.seeds
     rows: list[dict] = []
-    best: tuple[float, int, Fitted] | None = None
+    best: tuple[float, int, Answers] | None = None
     for seed in seeds:
         model = first if not rows else work.fit(value, seed, told)
         held, _ = work.score(model, work.selection)
         row = {"seed": seed, "selection": held, "seconds": model.facts["seconds"]}
-        if len(work.dev.labels):
+        if len(work.dev.gold):
             found, answers = work.score(model, work.dev)
             row |= {**found, "predictions": answers.tolist()}
         rows.append(row)
-        if best is None or held["accuracy"] > best[0]:
-            best = (held["accuracy"], seed, model)
+        if best is None or work.quality(held) > best[0]:
+            best = (work.quality(held), seed, model)
     assert best is not None
     return rows, best[1], best[2]
 
 
-def _means(rows: list[dict]) -> dict[str, dict[str, float]]:
-    if "accuracy" not in rows[0]:
-        return {}
-    spread = lambda values: float(np.std(values, ddof=1)) if len(values) > 1 else 0.0  # noqa: E731
-    found = {name: [row[name] for row in rows] for name in ("accuracy", "macro_f1", "loss")}
-    return {name: {"mean": float(np.mean(values)), "std": spread(values)} for name, values in found.items()}
-
-
-def _examples(given: str | Path | Sequence[Example]) -> list[Example]:
-    return read_examples(Path(given)) if isinstance(given, (str, Path)) else list(given)
+def _examples(task: Task, given: Examples) -> list[Any]:
+    return task.read(given) if isinstance(given, (str, Path)) else list(given)

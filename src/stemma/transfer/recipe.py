@@ -1,36 +1,39 @@
 """What finetune asks of a way to learn a task: the seam between selection and heads."""
 
+import importlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 
-from stemma.corpus.task import Example
+from stemma.runs.assignment import Answers, Assignment
+from stemma.tasks.task import Text
+from stemma.transfer.settings import Config
+
+RECIPES = {  # (how the generation learns, what learns the task) -> "module:Class", made as Class(assignment, config)
+    ("descend", "linear"): "stemma.transfer.features:LinearOnFeatures",
+    ("descend", "network"): "stemma.transfer.features:NetworkOnFeatures",
+    ("descend", "moving"): "stemma.transfer.moving:Descent",
+    ("count", "linear"): "stemma.transfer.counting:BagOfNgrams",
+    ("count", "network"): "stemma.transfer.counting:NoStates",
+    ("count", "moving"): "stemma.transfer.counting:ClassModels",
+}
+
+
+class Prepared(Protocol):
+    """Texts as a recipe reads them."""
+
+    cut: int  # texts shortened to fit
+    tokens_cut: int  # and the tokens that cost
 
 
 @dataclass(frozen=True, slots=True)
 class Lesson:
-    """Prepared examples with the numbers of their labels, and how many classes there are."""
+    """Prepared texts, and what is right."""
 
     data: Any
-    labels: np.ndarray
-    classes: int
-
-
-class Fitted(Protocol):
-    """A model that has learnt the task."""
-
-    facts: dict[str, Any]
-
-    def probabilities(self, data: Any) -> np.ndarray:
-        """Class probabilities (N K) of prepared examples."""
-
-    def vectors(self, data: Any) -> np.ndarray:
-        """What the head reads: a vector of each example (N F)."""
-
-    def arrays(self) -> dict[str, np.ndarray]:
-        """The tensors to save: the network's under their own names, the task's under `task.`."""
+    gold: np.ndarray
 
 
 class Recipe(Protocol):
@@ -41,11 +44,14 @@ class Recipe(Protocol):
     head: str  # in words
     deterministic: bool  # True when no seed can change the result
 
-    def prepare(self, examples: Sequence[Example]) -> Any:
+    def prepare(self, texts: Sequence[Text]) -> Any:
         """Tokenises once what every trial reads."""
 
-    def fit(self, lesson: Lesson, rows: np.ndarray, value: float, seed: int, told: Callable | None = None) -> Fitted:
+    def fit(self, lesson: Lesson, rows: np.ndarray, value: float, seed: int, told: Callable | None = None) -> Answers:
         """Learns from these rows of the lesson with this value of the knob."""
 
-    def restore(self, arrays: dict[str, np.ndarray], classes: int, facts: dict[str, Any]) -> Fitted:
-        """A fitted model from its saved tensors."""
+
+def recipe_for(assignment: Assignment, config: Config) -> Recipe:
+    """How this run learns this task."""
+    module, _, name = RECIPES[assignment.row.learns, config.manner].partition(":")
+    return getattr(importlib.import_module(module), name)(assignment, config)

@@ -1,25 +1,20 @@
 """The section `transfer`: how a pre-trained run is carried over to a task, the same for every generation and task."""
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated
 
 from annotated_types import Ge, Gt, Le, MinLen
 
 from stemma.config import Natural, NonNegative, Positive, PositiveFloat, Share
-from stemma.training.settings import Precision
+from stemma.runs.settings import InUse, Mode
 
-Mode = Literal["frozen", "finetune", "scratch", "random"]
+__all__ = ["Config", "Mode"]
 
 
 @dataclass(frozen=True)
-class Config:
-    """One switch, `mode`; the rest has defaults for every generation.
+class Config(InUse):
+    """One switch, `mode`, and for a fixed network its `head`; the rest has defaults for every generation."""
 
-    `frozen`: the network is fixed, a linear head learns on its features. `finetune`: everything moves.
-    `scratch`: as `finetune`, from a newly drawn network. `random`: as `frozen`, from a newly drawn one.
-    """
-
-    mode: Mode = "finetune"
     grid: tuple[PositiveFloat, ...] = ()  # values tried of the head's one knob (a rate, a C, a prior's weight); empty: the head's own
     budget: Positive = 3  # trials at most; a longer grid is thinned evenly: every generation has equally many
     seeds: Annotated[tuple[int, ...], MinLen(1)] = (1, 2, 3)  # of dropout, order and new tensors; the first one makes the trials
@@ -28,8 +23,6 @@ class Config:
     epochs: Positive = 3  # passes over the learning part, or more:
     updates: Natural = 300  # updates at least; few examples are read more often (Mosbach 2021)
     batch_size: Positive = 32  # examples an update
-    batch_tokens: Positive = 8192  # positions computed at once; longer batches are split and their gradients added
-    max_length: Positive = 128  # tokens of an example, specials included; the rest is cut and counted
     warmup: Share = 0.1  # share of the updates
     weight_decay: NonNegative = 0.01  # on matrices only
     clip: NonNegative = 1.0  # global gradient norm
@@ -39,6 +32,3 @@ class Config:
     moving: int = -1  # top layers that move when fine-tuning; -1: all of them and the embeddings
     unfreeze: NonNegative = 0.0  # epochs from one layer's start to the next, the head first (Howard & Ruder 2018); 0: all at once
     redraw: Natural = 0  # top layers drawn anew before fine-tuning (Zhang 2021: helps on few examples)
-    layers: tuple[int, ...] = ()  # frozen: whose states are read, 0 = embeddings, -1 = last; empty: the last four
-    order: Annotated[int, Ge(1), Le(5)] = 2  # n-grams of the task text, for counting generations
-    precision: Precision = "auto"  # of descending; auto: bf16 where this machine is faster in it

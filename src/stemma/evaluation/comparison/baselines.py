@@ -12,7 +12,7 @@ import numpy as np
 
 from stemma.corpus.task import Example
 from stemma.errors import MissingExtra
-from stemma.transfer.scores import accuracy, macro_f1
+from stemma.tasks.scores import accuracy, macro_f1
 from stemma.transfer.selection import hold_out
 
 CJK = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"

@@ -22,7 +22,7 @@ from stemma.evaluation.measures.word_files import read_analogies, read_pairs
 from stemma.evaluation.report.page import write
 from stemma.evaluation.report.word_map import word_maps
 from stemma.lineage.table import find
-from stemma.training.order import Report, make_order
+from stemma.training.request import Report, job_of
 from stemma.training.settings import Fact
 
 
@@ -89,23 +89,12 @@ def _check(plan: Plan) -> None:
     for path in plan.config.analogies:
         read_analogies(path)
     for generation in plan.generations:
-        make_order(generation, plan.corpus, **_asked(plan, generation))
-
-
-def _asked(plan: Plan, generation: str) -> dict[str, Any]:
-    config = plan.config
-    return {
-        "preset": config.preset,
-        "config": None,
-        "settings": plan.pretraining(generation),
-        "dev": config.dev_text,
-        "workers": config.workers,
-    }
+        job_of(plan.request(generation))
 
 
 def _ingest(plan: Plan, progress: Report) -> dict[str, Any]:
     """Reads the held-out text into `held-out.json`, the same blocks for every generation, and counts the text."""
-    source = make_order(plan.generations[0], plan.corpus, **_asked(plan, plan.generations[0])).source
+    source = job_of(plan.request(plan.generations[0])).source
     identity = source.identity()
     key = key_of("ingest", identity, plan.config.held_out_characters)
     place = plan.root / "held-out.json"

@@ -6,7 +6,7 @@ from typing import Any
 from stemma.corpus.docstrings import write_docstrings
 from stemma.evaluation.comparison.compare import compare
 from stemma.evaluation.comparison.plan import Config
-from stemma.training.order import Report
+from stemma.training.request import Report
 from stemma.training.settings import Fact
 
 SECONDS = 45.0  # of pre-training for each generation, so that the comparison ends within six minutes on two cores

@@ -15,7 +15,7 @@ import stemma
 from stemma.errors import Interrupted
 from stemma.evaluation.comparison.plan import Plan
 from stemma.evaluation.report.wording import listed
-from stemma.training.order import Report
+from stemma.training.request import Report
 from stemma.training.settings import Fact
 
 

@@ -5,12 +5,15 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from annotated_types import Gt, Le
 
 from stemma.config import VERSION, Natural, NonNegative, Positive, to_plain
 from stemma.lineage.table import TABLE
+
+if TYPE_CHECKING:
+    from stemma.training.request import Request
 
 Mode = Literal["frozen", "random", "finetune", "scratch"]
 GENERATIONS = tuple(row.name for row in TABLE if row.ready and "transfer" in row.abilities)  # what is compared unless named
@@ -79,6 +82,14 @@ class Plan:
             reads_once = hasattr(find(generation).load_data(), "prepare")  # and then makes the iterations of its preset
             settings += [f"{'objective' if reads_once else 'training'}.tokens={config.budget_tokens}"]
         return settings + self._own(generation)
+
+    def request(self, generation: str) -> "Request":
+        """What is asked of `pretrain` for this generation."""
+        from stemma.training.request import Request
+
+        config = self.config
+        settings = tuple(self.pretraining(generation))
+        return Request(generation, self.corpus, config.preset, None, settings, config.dev_text, config.workers)
 
     def transfer(self, mode: str) -> list[str]:
         """The settings of `stemma finetune` in this mode."""

@@ -29,8 +29,8 @@ from stemma.evaluation.report.wording import CONTROLS
 from stemma.lineage.table import find
 from stemma.objectives.batch import generator
 from stemma.runs.run import Run
-from stemma.training.order import Report
 from stemma.training.pretrain import pretrain
+from stemma.training.request import Report
 from stemma.training.settings import Fact
 from stemma.transfer.finetune import finetune
 from stemma.transfer.settings import Config as Transfer
@@ -111,13 +111,12 @@ class Stages:
 
     def pretrain(self) -> Result:
         """Pre-trains; what it cost and how the loss fell."""
-        config, path = self.plan.config, self.plan.run_folder(self.name)
+        path = self.plan.run_folder(self.name)
         settings = self.plan.pretraining(self.name)
         resumed = (path / "manifest.json").exists()
         with Meter() as meter:
-            asked: dict[str, Any] = {"preset": config.preset, "settings": settings, "dev": config.dev_text, "workers": config.workers}
             store = self.plan.root / "store"
-            folder = pretrain(self.name, self.plan.corpus, out=path, store=store, progress=self.report, **asked)
+            folder = pretrain(self.plan.request(self.name), out=path, store=store, progress=self.report)
         metrics = folder.metrics()
         done = next(line for line in reversed(metrics) if line["kind"] == "done")
         ledger = json.loads((folder.path / "ledger.json").read_text(encoding="utf-8"))

@@ -14,7 +14,7 @@ import numpy as np
 
 from stemma.errors import UsageError
 from stemma.objectives.batch import generator
-from stemma.transfer.scores import accuracy_of, macro_f1_of
+from stemma.tasks.scores import accuracy_of, macro_f1_of
 
 Metric = Literal["accuracy", "macro_f1"]
 METRICS: dict[str, Callable[[np.ndarray], np.ndarray]] = {"accuracy": accuracy_of, "macro_f1": macro_f1_of}

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from stemma.transfer.scores import accuracy, confusion, macro_f1
+from stemma.tasks.scores import accuracy, confusion, macro_f1
 
 __all__ = ["accuracy", "confusion", "macro_f1", "over_seeds", "per_class"]
 

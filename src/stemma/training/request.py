@@ -1,9 +1,10 @@
-"""The order of a run: what was asked for, with every setting checked before anything is begun."""
+"""A request to pre-train, and the job it becomes: every setting checked before anything is begun."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from stemma.checkpoint import RunFolder
 from stemma.config import VERSION, parse_settings, read_toml, resolve, to_plain
@@ -13,14 +14,50 @@ from stemma.lineage.table import Generation, find
 from stemma.tokens import tokenizer as tokens_tokenizer
 from stemma.tokens.tokenizer import Tokenizer
 from stemma.training.ingest import Ingested, Source, ingest
-from stemma.training.settings import BUDGETS, Config, CountConfig, Fact, HandConfig
+from stemma.training.settings import BUDGETS, SETTINGS, Fact, HandConfig
 
 Report = Callable[[Fact], None]
+Paths = str | Path | Sequence[str | Path]
 
 
 @dataclass(frozen=True)
-class Order:
-    """What was asked for: the generation, its text, and the resolved sections."""
+class Request:
+    """What the user asks for. `config` is a TOML file and `settings` are `section.key=value` texts; both win over the preset.
+
+    `dev` is held-out text; without it a share of the corpus is held out. The preset is `small` unless another is named.
+    `continue_from` is a finished run whose settings and weights this one begins with.
+    """
+
+    generation: str
+    corpus: tuple[str, ...]
+    preset: str | None = None
+    config: Path | None = None
+    settings: tuple[str, ...] = ()
+    dev: tuple[str, ...] = ()
+    workers: int = 1  # processes that read the corpus
+    continue_from: Path | None = None
+
+    @classmethod
+    def of(
+        cls,
+        generation: str,
+        corpus: Paths,
+        *,
+        preset: str | None = None,
+        config: str | Path | None = None,
+        settings: Sequence[str] = (),
+        dev: Paths = (),
+        workers: int = 1,
+        continue_from: str | Path | None = None,
+    ) -> Self:
+        """The request, with paths as people write them: one or several, text or `Path`."""
+        toml, earlier = (None if path is None else Path(path) for path in (config, continue_from))
+        return cls(generation, _paths(corpus), preset, toml, tuple(settings), _paths(dev), workers, earlier)
+
+
+@dataclass(frozen=True)
+class Job:
+    """A request with every setting resolved: the generation, its text, and the sections."""
 
     row: Generation
     source: Source
@@ -49,31 +86,21 @@ class Order:
         return {"stemma": VERSION, "identity": self.identity(), "sections": to_plain({**self.sections, **settled})}
 
 
-def make_order(
-    generation: str,
-    corpus: str | Path | Sequence[str | Path],
-    *,
-    preset: str | None,
-    config: str | Path | None,
-    settings: Sequence[str],
-    dev: str | Path | Sequence[str | Path],
-    workers: int,
-    continue_from: str | Path | None = None,
-) -> Order:
-    """The order that the arguments of `pretrain` spell, with every setting checked."""
-    row = find(generation)
-    earlier = _earlier(row, Path(continue_from), preset) if continue_from else None
-    asked = [(str(config), read_toml(Path(config)))] if config else []
-    asked.append(("--set", parse_settings(settings)))
-    where, base = (f"run {earlier.path}", earlier.config["identity"]["asked"]) if earlier else _preset(row, preset or "small")
+def job_of(request: Request) -> Job:
+    """The job that the request spells; UsageError for a setting that is unknown, wrong, or not this generation's."""
+    row = find(request.generation)
+    earlier = _earlier(row, request.continue_from, request.preset) if request.continue_from else None
+    asked = [(str(request.config), read_toml(request.config))] if request.config else []
+    asked.append(("--set", parse_settings(request.settings)))
+    where, base = (f"run {earlier.path}", earlier.config["identity"]["asked"]) if earlier else _preset(row, request.preset or "small")
     if not earlier and _kind(base, asked) == "whitespace":
         base = _spaced(base, row)
-    sections = {"corpus": corpus_read.Config, "tokenizer": tokens_tokenizer.Config, **row.sections(), "training": training_config(row)}
+    sections = {"corpus": corpus_read.Config, "tokenizer": tokens_tokenizer.Config, **row.sections(), "training": SETTINGS[row.updates]}
     resolved = resolve(sections, (where, _without_rival_budgets(base, asked)), *asked)
     if earlier:
         _check_same_shape(row, earlier, resolved["model"])
     training = resolved["training"]
-    if row.learns == "descend":
+    if isinstance(training, HandConfig):
         given = [name for name in BUDGETS if getattr(training, name)]
         if len(given) != 1:
             raise UsageError(
@@ -81,30 +108,27 @@ def make_order(
                 "one of steps, epochs, tokens, seconds",
                 "for example --set training.epochs=3",
             )
-        if training.tokens and hasattr(row.load_data(), "prepare"):
+        if training.tokens and row.reads_once:
             raise UsageError(
-                f"training.tokens = {training.tokens}: {generation} reads the text once, before its first step",
+                f"training.tokens = {training.tokens}: {row.name} reads the text once, before its first step",
                 "steps, epochs or seconds of training",
                 "set training.epochs; how much of the text is read is objective.tokens",
             )
-    source = Source(_paths(corpus), _paths(dev), resolved["corpus"], training.held_out, training.seed, workers)
-    return Order(row, source, resolved, earlier)
+    source = Source(request.corpus, request.dev, resolved["corpus"], training.held_out, training.seed, request.workers)
+    return Job(row, source, resolved, earlier)
 
 
-def training_config(row: Generation) -> type:
-    """The class of the section `training` for the manner in which the generation learns."""
-    if row.learns == "count":
-        return CountConfig
-    return HandConfig if hasattr(row.load_network(), "descend") else Config
+Updates = tuple[Iterable[Fact], Report]  # a fact for each update as it is made, and what is to be called with each
+Drive = Callable[[Job, Path, Path, Report], AbstractContextManager[Updates]]  # (job, run folder, folder of token stores, report)
 
 
-def take_up(order: Order, path: Path, root: Path, report: Report) -> tuple[RunFolder | None, Ingested | None]:
+def take_up(job: Job, path: Path, root: Path, report: Report) -> tuple[RunFolder | None, Ingested | None]:
     """The folder of an earlier call, if any, and the ingested text, unless the run is finished."""
-    folder = RunFolder.resume(path, order.identity())
+    folder = RunFolder.resume(path, job.identity())
     if folder and folder.finished:
         return folder, None
-    earlier = Tokenizer.load(order.earlier.tokenizer_path) if order.earlier else None
-    return folder, ingest(order.source, order.sections["tokenizer"], root, lambda text: report(Fact("note", 0, 0, message=text)), earlier)
+    earlier = Tokenizer.load(job.earlier.tokenizer_path) if job.earlier else None
+    return folder, ingest(job.source, job.sections["tokenizer"], root, lambda text: report(Fact("note", 0, 0, message=text)), earlier)
 
 
 def _preset(row: Generation, name: str) -> tuple[str, dict[str, Any]]:
@@ -118,7 +142,7 @@ def _earlier(row: Generation, path: Path, preset: str | None) -> RunFolder:
     """The finished run to go on from; only networks with `take_over` can, and its settings are the preset."""
     if preset:
         raise UsageError(f"preset {preset} with a run to go on from", "that run's own settings, and --set for others", "drop the preset")
-    if row.learns == "count" or not hasattr(row.load_network(), "take_over"):
+    if not row.continues:
         raise UsageError(f"{row.name} cannot go on from a finished run on new text", "a generation that can", "pre-train on both texts")
     folder = RunFolder.open(path)
     name = folder.config["identity"]["generation"]
@@ -176,5 +200,5 @@ def _table(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
 
-def _paths(given: str | Path | Sequence[str | Path]) -> tuple[str, ...]:
+def _paths(given: Paths) -> tuple[str, ...]:
     return (str(given),) if isinstance(given, (str, Path)) else tuple(map(str, given))

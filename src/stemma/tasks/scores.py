@@ -3,6 +3,9 @@
 Axes: K classes.
 """
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 
 
@@ -37,3 +40,22 @@ def accuracy(gold: np.ndarray, predicted: np.ndarray) -> float:
 def macro_f1(gold: np.ndarray, predicted: np.ndarray, classes: int) -> float:
     """The mean of the classes' F1."""
     return float(macro_f1_of(confusion(gold, predicted, classes)))
+
+
+def f1_of(hits: np.ndarray, asked: np.ndarray, given: np.ndarray) -> np.ndarray:
+    """2 hits / (asked + given), and 0 where there is neither."""
+    return 2.0 * hits / np.maximum(asked + given, 1)
+
+
+def each_label(names: Sequence[str], hits: np.ndarray, asked: np.ndarray, given: np.ndarray) -> list[dict[str, Any]]:
+    """Precision, recall, F1 and number of examples of each label, from counts (K) of hits, of gold and of what was given."""
+    return [
+        {
+            "label": name,
+            "precision": float(hits[k] / max(given[k], 1)),
+            "recall": float(hits[k] / max(asked[k], 1)),
+            "f1": float(2 * hits[k] / max(asked[k] + given[k], 1)),
+            "examples": int(asked[k]),
+        }
+        for k, name in enumerate(names)
+    ]

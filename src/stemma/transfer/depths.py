@@ -1,31 +1,24 @@
 """Which tensors move and how fast: depth of each parameter, freezing and its end, redrawing, layer-wise rates.
 
-A network's parameters are registered in the order of the flow: what stands before its first numbered
-block is depth 0 (embeddings), block i is depth i + 1, what comes after the last block (a pooler) and
-the head are depth L + 2, as in ELECTRA, which skips one step below the head.
+Depths count the network's own `layers()` from the bottom: the embeddings are depth 0, block i is depth i, and what stands
+above the blocks (a pooler) and the task's head are depth L + 2, as in ELECTRA, which skips one step below the head.
 """
 
-import re
 from collections.abc import Iterable
+from typing import Any
 
 from torch import nn
 
 from stemma.errors import UsageError
 
-_BLOCK = re.compile(r"(?:^|\.)(\d+)\.")
 
-
-def depths(backbone: nn.Module) -> tuple[dict[str, int], int]:
-    """Depth of each named parameter, and the number L of numbered blocks."""
-    names = [name for name, _ in backbone.named_parameters()]
-    blocks = [_block(name) for name in names]
-    layers = max((block for block in blocks if block is not None), default=-1) + 1
-    found: dict[str, int] = {}
-    begun = False
-    for name, block in zip(names, blocks, strict=True):
-        begun = begun or block is not None
-        found[name] = block + 1 if block is not None else (layers + 2 if begun else 0)
-    return found, layers
+def depths(backbone: Any) -> tuple[dict[str, int], int]:
+    """Depth of each named parameter of an `Encoder`, in the network's order, and the number L of its blocks."""
+    bottom, *blocks, top = backbone.layers()
+    found = dict.fromkeys(bottom.parameters, 0) | dict.fromkeys(top.parameters, len(blocks) + 2)
+    for depth, block in enumerate(blocks, start=1):
+        found |= dict.fromkeys(block.parameters, depth)
+    return {name: found[name] for name, _ in backbone.named_parameters()}, len(blocks)
 
 
 def rate_scale(depth: int, layers: int, decay: float) -> float:
@@ -96,8 +89,3 @@ def _copy(target: nn.Module, source: nn.Module, names: Iterable[str]) -> None:
     ours, theirs = dict(target.named_parameters()), dict(source.named_parameters())
     for name in names:
         ours[name].data.copy_(theirs[name].data)
-
-
-def _block(name: str) -> int | None:
-    match = _BLOCK.search(name)
-    return int(match.group(1)) if match else None

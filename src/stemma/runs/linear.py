@@ -1,8 +1,4 @@
-"""Multinomial logistic regression over fixed features, dense or sparse: the head of every frozen run.
-
-Minimises C * sum of cross-entropies + |W|^2 / 2 by L-BFGS with a strong Wolfe line search, the
-objective of scikit-learn's LogisticRegression (biases unpenalised). Axes: N examples, F features, K classes.
-"""
+"""Linear models over fixed features, dense or sparse. Axes: N examples, F features, K classes."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -77,54 +73,12 @@ class LinearHead:
 
     weights: Tensor
     biases: Tensor
+    several: bool = False  # each column is a question of yes or no
 
     def probabilities(self, design: Design) -> np.ndarray:
-        """Class probabilities (N K) in float32, each row summing to one."""
-        return (design.times(self.weights) + self.biases).softmax(-1).numpy().astype(np.float32)
-
-
-def standardiser(features: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation (F) of the features; a constant feature keeps scale 1."""
-    dtype = torch.float64 if features.dtype == torch.float64 else torch.float32
-    count = features.shape[0]
-    mean = sum(part.to(torch.float64).sum(0) for part in features.split(CHUNK)) / count
-    spread = sum((part.to(torch.float64) - mean).square().sum(0) for part in features.split(CHUNK)) / count
-    scale = spread.sqrt()
-    floor = 1e-6 * (1 + mean.abs())  # below this a "spread" is rounding
-    return mean.to(dtype), torch.where(scale > floor, scale, torch.ones_like(scale)).to(dtype)
-
-
-def fit(design: Design, labels: np.ndarray, classes: int, c: float, start: LinearHead | None = None, steps: int = 100) -> LinearHead:
-    """The head that minimises the penalised loss; `start` warms it up with a neighbour's solution."""
-    gold = torch.as_tensor(np.asarray(labels), dtype=torch.long)
-    count, width = design.shape
-    # Two softmax columns share what scikit-learn's single binary one carries: w = w1 - w0, so |w|^2 = 2 |W|^2.
-    penalty = (2.0 if classes == 2 else 1.0) / (c * count)
-    # Weights and loss in double, products in the features' precision: the line search needs the digits.
-    weights = torch.zeros(width, classes, dtype=torch.float64) if start is None else start.weights.double().clone()
-    biases = torch.zeros(classes, dtype=torch.float64) if start is None else start.biases.double().clone()
-    tight = 1e-8 if design.dtype == torch.float64 else 1e-5
-    optimiser = torch.optim.LBFGS(
-        [weights, biases],
-        max_iter=steps,
-        tolerance_grad=tight,
-        tolerance_change=tight * 1e-3,
-        history_size=10,
-        line_search_fn="strong_wolfe",
-    )
-
-    @torch.no_grad()
-    def closure() -> Tensor:
-        logs = (design.times(weights.to(design.dtype)) + biases).log_softmax(-1)
-        residuals = logs.exp()
-        residuals[torch.arange(count), gold] -= 1
-        residuals /= count
-        weights.grad = design.transposed_times(residuals.to(design.dtype)) + penalty * weights
-        biases.grad = residuals.sum(0)
-        return -logs[torch.arange(count), gold].mean() + 0.5 * penalty * weights.square().sum()
-
-    optimiser.step(closure)
-    return LinearHead(weights.to(design.dtype), biases.to(design.dtype))
+        """Class probabilities (N K) in float32, each row summing to one unless there are `several`."""
+        scores = design.times(self.weights) + self.biases
+        return (scores.sigmoid() if self.several else scores.softmax(-1)).numpy().astype(np.float32)
 
 
 def _bags(starts: np.ndarray, places: np.ndarray, values: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:

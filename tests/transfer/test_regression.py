@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from stemma.transfer.linear import Dense, Sparse, fit, standardiser
+from stemma.runs.linear import Dense, Sparse
+from stemma.transfer.regression import fit, fit_rows, standardiser
 
 sklearn_linear = pytest.importorskip("sklearn.linear_model")
 
@@ -71,3 +72,17 @@ def test_a_warm_start_reaches_the_same_place():
     first = fit(design, labels, 4, 0.1)
     cold, warm = fit(design, labels, 4, 1.0, steps=1000), fit(design, labels, 4, 1.0, start=first, steps=1000)
     np.testing.assert_allclose(cold.probabilities(design), warm.probabilities(design), atol=1e-5)
+
+
+def test_columns_are_regressions_of_their_own():
+    """Several labels a text: each column's probabilities are those of scikit-learn's binary model, and sum to nothing."""
+    features, labels = problem(3)
+    gold = np.stack([labels == 0, labels != 1, features[:, 3] > 0], 1).astype(np.int64)
+    tensor = torch.as_tensor(features)
+    mean, scale = standardiser(tensor)
+    design = Dense(tensor, mean, scale)
+    ours = fit_rows(design, gold, 3, 0.5).probabilities(design)
+    for column, expected in zip(ours.T, gold.T, strict=True):
+        theirs = sklearn_linear.LogisticRegression(C=0.5, tol=1e-10, max_iter=5000)
+        theirs.fit((features - features.mean(0)) / features.std(0), expected)
+        np.testing.assert_allclose(column, theirs.predict_proba((features - features.mean(0)) / features.std(0))[:, 1], atol=1e-4)

@@ -2,24 +2,28 @@
 
 import pytest
 import torch
-from torch import nn
+from tests.transfer.conftest import CLASSIFY
 
 from stemma.errors import UsageError
-from stemma.transfer import groups
-from stemma.transfer.backbone import fresh
-from stemma.transfer.heads import Classifying
+from stemma.runs.moved import HeadedNetwork
+from stemma.transfer import depths
+from stemma.transfer.backbone import fresh as drawn
+
+
+def fresh(run, seed):
+    return drawn(run.network, run.tokenizer, seed)
 
 
 def test_the_rate_table_of_twelve_layers():
     """spec 00: decay 0.8 gives head 1, top layer 0.64, embeddings 0.8^14."""
-    table = [groups.rate_scale(depth, 12, 0.8) for depth in range(15)]
+    table = [depths.rate_scale(depth, 12, 0.8) for depth in range(15)]
     assert table[14] == 1.0
     assert table[12] == pytest.approx(0.64)
     assert table[0] == pytest.approx(0.8**14) == pytest.approx(0.04398, abs=1e-5)
 
 
 def test_depths_follow_the_flow(bert):
-    found, layers = groups.depths(bert.network)
+    found, layers = depths.depths(bert.network)
     assert layers == 3
     assert found["tokens.weight"] == found["norm.weight"] == 0
     assert found["blocks.0.attention.qkv.weight"] == 1
@@ -28,9 +32,9 @@ def test_depths_follow_the_flow(bert):
 
 
 def test_groups_cover_each_moving_parameter_once(run):
-    model = Classifying(fresh(run, 1), 3, 0.1)
-    groups.freeze(model.backbone, None)
-    split = groups.parameter_groups(model, model.backbone, 0.5, 0.01)
+    model = HeadedNetwork(fresh(run, 1), CLASSIFY, {"labels": ["a", "b", "c"], "several": False}, 0.1)
+    depths.freeze(model.backbone, None)
+    split = depths.parameter_groups(model, model.backbone, 0.5, 0.01)
     held = [id(p) for group in split for p in group["params"]]
     assert sorted(held) == sorted(id(p) for p in model.parameters())
     for group in split:
@@ -41,35 +45,39 @@ def test_groups_cover_each_moving_parameter_once(run):
 
 def test_freeze_leaves_the_top(bert):
     network = fresh(bert, 1)
-    frozen = groups.freeze(network, 1)
+    frozen = depths.freeze(network, 1)
     assert {name for name, p in network.named_parameters() if not p.requires_grad} == set(frozen)
     assert any(name.startswith("blocks.1.") for name in frozen) and not any(name.startswith("blocks.2.") for name in frozen)
     assert "tokens.weight" in frozen and "pooler.weight" not in frozen
-    assert len(groups.freeze(network, 0)) == len(list(network.parameters()))
+    assert len(depths.freeze(network, 0)) == len(list(network.parameters()))
     with pytest.raises(UsageError, match=r"lower transfer\.moving"):
-        groups.freeze(network, 4)
+        depths.freeze(network, 4)
 
 
 def test_unfreezing_goes_from_the_top_to_the_embeddings():
-    assert [groups.moving_after(e, 1, 3, None) for e in (0, 0.9, 1, 2, 3.5, 4, 9)] == [0, 0, 1, 2, 3, None, None]
-    assert [groups.moving_after(e, 0.5, 3, 2) for e in (0, 0.5, 1, 5)] == [0, 1, 2, 2]  # never more than may move
-    assert groups.moving_after(0, 0, 3, None) is None and groups.moving_after(0, 0, 3, 1) == 1
+    assert [depths.moving_after(e, 1, 3, None) for e in (0, 0.9, 1, 2, 3.5, 4, 9)] == [0, 0, 1, 2, 3, None, None]
+    assert [depths.moving_after(e, 0.5, 3, 2) for e in (0, 0.5, 1, 5)] == [0, 1, 2, 2]  # never more than may move
+    assert depths.moving_after(0, 0, 3, None) is None and depths.moving_after(0, 0, 3, 1) == 1
 
 
 def test_redraw_changes_the_named_tensors_alone(bert):
     network, other = fresh(bert, 1), fresh(bert, 2)
     before = {name: p.detach().clone() for name, p in network.named_parameters()}
-    names = groups.redraw(network, other, 2)
+    names = depths.redraw(network, other, 2)
     for name, p in network.named_parameters():
         expected = dict(other.named_parameters())[name] if name in names else before[name]
         assert torch.equal(p, expected)
     assert "blocks.1.attention.qkv.weight" in names and "blocks.0.attention.qkv.weight" not in names
     with pytest.raises(UsageError, match=r"lower transfer\.redraw"):
-        groups.redraw(network, other, 9)
+        depths.redraw(network, other, 9)
 
 
-def test_a_network_without_blocks_is_all_embeddings():
-    assert groups.depths(nn.ModuleDict({"table": nn.Embedding(3, 2)})) == ({"table.weight": 0}, 0)
+def test_a_network_without_blocks_is_all_embeddings(word2vec):
+    assert depths.depths(word2vec.network) == ({"input": 0, "output": 0}, 0)
+
+
+def test_depths_are_in_the_order_of_the_parameters_and_leave_none_out(run):
+    assert list(depths.depths(run.network)[0]) == [name for name, _ in run.network.named_parameters()]
 
 
 def test_fresh_networks_repeat_by_seed(run):

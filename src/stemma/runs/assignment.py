@@ -1,0 +1,47 @@
+"""A run put to a task: what it learns is learnt, and used, from these five things."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from stemma.lineage.table import Generation
+from stemma.runs.settings import InUse
+from stemma.tasks.task import Targets, Task, Text
+from stemma.tokens.tokenizer import Tokenizer
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """The pre-trained network with its tokenizer, the task with its label space, and how they meet."""
+
+    row: Generation
+    tokenizer: Tokenizer
+    network: Any  # `lineage.network.Encoder`, or `Counted`
+    task: Task
+    targets: Targets
+    settings: InUse
+
+    @property
+    def pad(self) -> int:
+        """The id that fills rows up."""
+        return self.tokenizer.specials.get("pad", 0)
+
+
+class Answers(Protocol):
+    """A model that has learnt the task."""
+
+    facts: dict[str, Any]
+
+    def prepare(self, texts: Sequence[Text]) -> Any:
+        """Tokenises once what the others read."""
+
+    def answers(self, data: Any) -> list[Any]:
+        """The task's answer to each prepared text."""
+
+    def vectors(self, data: Any) -> np.ndarray:
+        """What the head reads: a vector of each text (N F)."""
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The tensors to save: the network's under their own names, the task's under `task.`."""

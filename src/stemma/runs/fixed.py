@@ -1,0 +1,286 @@
+# ruff: noqa: F722 (axis names in annotations)
+"""A fixed network with a fitted head: its states, computed once, and the two heads that read them.
+
+The network is in eval mode, no gradient is ever made, nothing of it is handed to an optimiser: after any number of fits
+its tensors are bit-identical. A site is a state that a head reads: each token of a text, or each unit.
+Axes: N examples, B batch, L layers, T positions, S sites, D width, F features, M rows of the linear model.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from stemma.errors import UsageError
+from stemma.layers.loss import Loss
+from stemma.layers.pooling import mean_state
+from stemma.layers.precision import autocast, choose_precision
+from stemma.layers.weights import load_weights, to_tensors, weights
+from stemma.objectives.batch import Batch
+from stemma.runs.assignment import Assignment
+from stemma.runs.framing import Framed, collate_units, frame, under_budget
+from stemma.runs.linear import Dense, LinearHead
+from stemma.runs.moved import at_units, batch_of, has_no_blocks
+from stemma.tasks.task import PLACES, Seat, Text
+
+HALF_OVER = 256 * 2**20  # bytes of float32 features above which they are kept in float16
+KEPT = 2 * 2**30  # bytes of states kept at most; more are computed anew each time they are read
+Tensors = dict[str, Tensor]
+
+
+class FixedNetwork:
+    """The network of an assignment, never moved, and what heads read of it."""
+
+    def __init__(self, assignment: Assignment, network: Any) -> None:
+        self.assignment, self.network = assignment, network
+        self.device = next(network.parameters()).device
+        self.precision = choose_precision(assignment.settings.precision, self.device)
+        self.depth = self._depth()
+
+    def prepare(self, texts: Sequence[Text]) -> Framed:
+        """Tokenises and frames."""
+        return frame(self.network, self.assignment.tokenizer, texts, self.assignment.settings.max_length)
+
+    def counts(self, framed: Framed) -> np.ndarray:
+        """Sites of each text (N)."""
+        return framed.lengths if self.assignment.task.per == "text" else framed.unit_counts
+
+    def starts(self, framed: Framed) -> np.ndarray:
+        """Borders (N+1) of the texts among the rows of `features`."""
+        per_text = self.assignment.task.per == "text"
+        return np.arange(len(framed.ids) + 1) if per_text else np.concatenate([[0], np.cumsum(framed.unit_counts)])
+
+    @torch.inference_mode()
+    def features(self, framed: Framed, layers: Sequence[int]) -> Float[Tensor, "M F"]:
+        """What the linear model reads, a row a text: the mean state at each layer side by side, then the network's own summary.
+
+        Static vectors have none. Or a row a unit: its states at the layers, then its place in its token, one column a place.
+        """
+        self.network.eval()
+        read = self._of_texts if self.assignment.task.per == "text" else self._of_units
+        starts, lengths = self.starts(framed), framed.lengths
+        table: Tensor | None = None
+        with autocast(self.device, self.precision):
+            for rows in under_budget(lengths, np.arange(len(lengths)), self.assignment.settings.batch_tokens):
+                parts = read(to_tensors(batch_of(framed, rows, self.assignment), self.device), layers)
+                if table is None:
+                    table = _empty(int(starts[-1]), parts[0].shape[1])
+                for row, part in zip(rows.tolist(), parts, strict=True):
+                    table[starts[row] : starts[row + 1]] = part
+        return torch.zeros(0, 0) if table is None else table
+
+    def states(self, framed: Framed, rows: np.ndarray) -> Float[Tensor, "B S L D"]:
+        """The states of all layers at the sites of these texts."""
+        batch = to_tensors(batch_of(framed, rows, self.assignment), self.device)
+        with torch.inference_mode(), autocast(self.device, self.precision):
+            self.network.eval()
+            states = torch.stack(self.network.encode(batch), 2)
+            return states if self.assignment.task.per == "text" else at_units(states, batch["columns"])
+
+    def _of_texts(self, batch: Tensors, layers: Sequence[int]) -> Float[Tensor, "B 1 F"]:
+        states = self.network.encode(batch)
+        parts = [mean_state(states[layer], batch["segments"]) for layer in layers]
+        if not has_no_blocks(self.network):
+            parts.append(self.network.summary(states, batch))
+        return torch.cat([part.float() for part in parts], -1).cpu()[:, None]
+
+    def _of_units(self, batch: Tensors, layers: Sequence[int]) -> list[Float[Tensor, "U F"]]:
+        states = self.network.encode(batch)
+        parts = [at_units(states[layer], batch["columns"]).float() for layer in layers]
+        parts.append(nn.functional.one_hot(batch["places"], PLACES).float())
+        return [row[real] for row, real in zip(torch.cat(parts, -1).cpu(), batch["sites"].cpu(), strict=True)]
+
+    def _depth(self) -> int:
+        """Layers whose states can be read, the embeddings included."""
+        with torch.inference_mode():
+            self.network.eval()
+            batch = {name: torch.ones(1, 1, dtype=torch.long, device=self.device) for name in ("ids", "segments")}
+            return len(self.network.encode(batch))
+
+
+def _empty(rows: int, width: int) -> Float[Tensor, "M F"]:
+    return torch.empty(rows, width, dtype=torch.half if 4 * rows * width > HALF_OVER else torch.float32)
+
+
+def chosen_layers(asked: Sequence[int], available: int) -> tuple[int, ...]:
+    """The layers asked for (negative ones counted from the end), or the last four (Devlin 2018, table 7)."""
+    if not asked:
+        return tuple(range(max(available - 4, 1 if available > 1 else 0), available))
+    for layer in asked:
+        if not -available <= layer < available:
+            raise UsageError(f"transfer.layers has {layer}", f"layers 0 to {available - 1}, or -{available} to -1", "mend transfer.layers")
+    return tuple(sorted({layer % available for layer in asked}))
+
+
+@dataclass
+class Probed:
+    """A fixed network with its fitted linear head; `features` computes what the head reads, or has kept it."""
+
+    fixed: FixedNetwork
+    head: LinearHead
+    mean: Tensor
+    scale: Tensor
+    facts: dict[str, Any]
+    features: Callable[[Framed], Tensor]
+
+    @classmethod
+    def restore(cls, assignment: Assignment, arrays: Mapping[str, np.ndarray], facts: dict[str, Any]) -> Self:
+        """The head from its saved tensors, on the network, which gets the saved weights."""
+        load_weights(assignment.network, {name: array for name, array in arrays.items() if not name.startswith("task.")})
+        fixed = FixedNetwork(assignment, assignment.network)
+        weights, biases, mean, scale = (torch.tensor(arrays[f"task.{name}"]) for name in ("weights", "biases", "mean", "scale"))
+        layers = chosen_layers(assignment.settings.layers, fixed.depth)
+        head = LinearHead(weights, biases, facts["several"])
+        return cls(fixed, head, mean, scale, facts, lambda framed: fixed.features(framed, layers))
+
+    def prepare(self, texts: Sequence[Text]) -> Framed:
+        """Tokenises and frames."""
+        return self.fixed.prepare(texts)
+
+    def answers(self, framed: Framed) -> list[Any]:
+        """The task's answer to each text."""
+        starts = self.fixed.starts(framed)
+        if not starts[-1]:
+            return self.fixed.assignment.task.from_rows(np.zeros((0, self.head.weights.shape[1]), dtype=np.float32), starts)
+        return self.fixed.assignment.task.from_rows(self.head.probabilities(Dense(self.features(framed), self.mean, self.scale)), starts)
+
+    def vectors(self, framed: Framed) -> np.ndarray:
+        """The standardised features of each text (N F); of units their mean."""
+        starts = torch.from_numpy(self.fixed.starts(framed))
+        rows = (self.features(framed).float() - self.mean) / self.scale
+        if self.fixed.assignment.task.per == "text":
+            return rows.numpy()
+        return torch.stack([part.sum(0) / max(1, len(part)) for part in rows.tensor_split(starts[1:-1])]).numpy()
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The network's tensors under their own names, the head's under `task.`."""
+        head = {"weights": self.head.weights, "biases": self.head.biases, "mean": self.mean, "scale": self.scale}
+        return weights(self.fixed.network) | {f"task.{name}": tensor.numpy() for name, tensor in head.items()}
+
+
+class SiteStates:
+    """The states of prepared texts, computed once and kept in half precision where they fit, so that epochs do not compute them again."""
+
+    def __init__(self, fixed: FixedNetwork, framed: Framed) -> None:
+        self.fixed, self.framed, self.counts = fixed, framed, fixed.counts(framed)
+        self._starts = np.concatenate([[0], np.cumsum(self.counts)])
+        size = 2 * int(self._starts[-1]) * fixed.depth * fixed.network.width
+        self._table = self._computed() if size <= KEPT else None
+
+    def batch(self, rows: np.ndarray) -> Batch:
+        """`states` (B S L D) of the sites, `sites` (B S), `known` (B S): that a site has a state, and of units `places`."""
+        counts = self.counts[rows]
+        sites = np.arange(max([1, *counts.tolist()])) < counts[:, None]
+        units = {} if self.fixed.assignment.task.per == "text" else collate_units(self.framed, rows)
+        known = sites if not units else units["columns"] >= 0
+        return units | {"states": self._padded(rows, sites), "sites": sites, "known": known}
+
+    def mean_and_scale(self, rows: np.ndarray, size: int) -> tuple[Float[Tensor, "L D"], Float[Tensor, "L D"]]:
+        """Of every number in the known states of these texts, read `size` texts at a time; one that is constant keeps scale 1."""
+        total, squares, count = 0.0, 0.0, 0
+        for first in range(0, len(rows), size):
+            batch = self.batch(rows[first : first + size])
+            states = batch["states"][batch["known"]].astype(np.float64)  # (sites, L, D)
+            total, squares, count = total + states.sum(0), squares + (states**2).sum(0), count + len(states)
+        mean = torch.as_tensor(total / max(1, count))
+        scale = (torch.as_tensor(squares / max(1, count)) - mean**2).clamp(min=0).sqrt()
+        return mean.float(), torch.where(scale > 1e-6 * (1 + mean.abs()), scale, torch.ones_like(scale)).float()
+
+    def _padded(self, rows: np.ndarray, sites: np.ndarray) -> np.ndarray:
+        if self._table is None:
+            return self.fixed.states(self.framed, rows).float().cpu().numpy()[:, : sites.shape[1]]
+        padded = np.zeros((*sites.shape, *self._table.shape[1:]), dtype=self._table.dtype)
+        padded[sites] = np.concatenate([self._table[self._starts[row] : self._starts[row + 1]] for row in rows])
+        return padded
+
+    def _computed(self) -> np.ndarray:
+        """The states of all texts one after the other."""
+        table = np.zeros((self._starts[-1], self.fixed.depth, self.fixed.network.width), dtype=np.float16)
+        lengths, budget = self.framed.lengths, self.fixed.assignment.settings.batch_tokens
+        for rows in under_budget(lengths, np.arange(len(lengths)), budget):
+            states = self.fixed.states(self.framed, rows).half().cpu().numpy()
+            for row, own in zip(rows.tolist(), states, strict=True):
+                table[self._starts[row] : self._starts[row + 1]] = own[: self.counts[row]]
+        return table
+
+
+class HeadOnStates(nn.Module):
+    """The task network on standardised states; `loss` is what it descends on."""
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(self, head: Any, mean: Float[Tensor, "L D"], scale: Float[Tensor, "L D"]) -> None:
+        super().__init__()
+        self.head = head
+        self.register_buffer("mean", mean)
+        self.register_buffer("scale", scale)
+
+    def loss(self, batch: Tensors) -> Loss:
+        """The head's loss."""
+        return self.head.loss(self.standardised(batch), batch)
+
+    def answer(self, batch: Tensors) -> list[Any]:
+        """The task's answer to each text."""
+        return self.head.answer(self.standardised(batch), batch)
+
+    def standardised(self, batch: Tensors) -> Float[Tensor, "B S L D"]:
+        """The states with mean 0 and scale 1; zeros where a site has none."""
+        return ((batch["states"].float() - self.mean) / self.scale) * batch["known"][..., None, None]
+
+
+@dataclass
+class Networked:
+    """A fixed network with the task network fitted on its states; `states` computes them, or has kept them."""
+
+    fixed: FixedNetwork
+    model: HeadOnStates
+    facts: dict[str, Any]
+    states: Callable[[Framed], SiteStates]
+
+    @classmethod
+    def restore(cls, assignment: Assignment, arrays: Mapping[str, np.ndarray], facts: dict[str, Any]) -> Self:
+        """The task network from its saved tensors, on the network, which gets the saved weights."""
+        load_weights(assignment.network, {name: array for name, array in arrays.items() if not name.startswith("task.")})
+        fixed = FixedNetwork(assignment, assignment.network)
+        empty = torch.zeros(fixed.depth, fixed.network.width)
+        model = HeadOnStates(assignment.task.network(Seat(fixed.network.width, fixed.depth), assignment.targets), empty, empty.clone())
+        load_weights(model, {name.removeprefix("task."): array for name, array in arrays.items() if name.startswith("task.")})
+        return cls(fixed, model.to(fixed.device), facts, lambda framed: SiteStates(fixed, framed))
+
+    def prepare(self, texts: Sequence[Text]) -> Framed:
+        """Tokenises and frames."""
+        return self.fixed.prepare(texts)
+
+    def answers(self, framed: Framed) -> list[Any]:
+        """The task's answer to each text."""
+        return self._over(framed, self.model.answer)
+
+    def vectors(self, framed: Framed) -> np.ndarray:
+        """The mean of each text's standardised states, its layers in the shares that the task network gives them (N D)."""
+        shares = torch.tensor(self.model.head.layer_weights(), device=self.fixed.device)
+
+        def mean(batch: Tensors) -> list[np.ndarray]:
+            mixed = torch.einsum("l,bsld->bsd", shares, self.model.standardised(batch))
+            return list((mixed.sum(1) / batch["known"].sum(1, keepdim=True).clamp(min=1)).cpu().numpy())
+
+        return np.array(self._over(framed, mean), dtype=np.float32).reshape(len(framed.ids), self.fixed.network.width)
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The network's tensors under their own names, the head's under `task.`."""
+        return weights(self.fixed.network) | {f"task.{name}": array for name, array in weights(self.model).items()}
+
+    @torch.inference_mode()
+    def _over(self, framed: Framed, read: Callable[[Tensors], list[Any]]) -> list[Any]:
+        """What `read` gives of each text, in their order."""
+        self.model.eval()
+        states, found = self.states(framed), [None] * len(framed.ids)
+        budget = max(1, self.fixed.assignment.settings.batch_tokens // self.fixed.depth)
+        for rows in under_budget(framed.lengths, np.arange(len(framed.ids)), budget):
+            for row, answer in zip(rows.tolist(), read(to_tensors(states.batch(rows), self.fixed.device)), strict=True):
+                found[row] = answer
+        return found

@@ -1,0 +1,137 @@
+"""Texts of a task -> framed token ids -> batches: under a token budget, units aligned with tokens.
+
+Axes: B rows, T positions, U units.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from stemma.lineage.network import Frames
+from stemma.objectives.batch import Batch
+from stemma.tasks.task import PLACES, Text
+
+Units = tuple[np.ndarray, np.ndarray]  # of each unit the position of its token in the framed row, or -1, and its place in that token
+
+
+@dataclass(frozen=True, slots=True)
+class Framed:
+    """Tokenised examples with their generation's special tokens, ready to be put into rows."""
+
+    ids: tuple[np.ndarray, ...]
+    types: tuple[np.ndarray, ...]  # sentence A or B
+    units: tuple[Units, ...]  # of each text; empty arrays where the text is answered for
+    cut: int  # examples shortened to fit
+    tokens_cut: int  # and the tokens that cost
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Tokens of each example, specials included."""
+        return np.array([len(row) for row in self.ids], dtype=np.int64)
+
+    @property
+    def unit_counts(self) -> np.ndarray:
+        """Units of each example."""
+        return np.array([len(columns) for columns, _ in self.units], dtype=np.int64)
+
+
+def frame(network: Frames, tokenizer: Any, texts: Sequence[Text], max_length: int) -> Framed:
+    """Tokenises the texts and frames them; a pair too long loses tokens at the end of its longer half."""
+    firsts, spans = _encoded(tokenizer, texts)
+    seconds = iter(tokenizer.encode_batch([text.other for text in texts if text.other]))
+    most = min(max_length, network.max_length or max_length)
+    room, room_of_pair = max(most - len(network.frame([])[0]), 1), max(most - len(network.frame([], [])[0]), 1)
+    lead = network.frame([-1])[0].index(-1)  # specials before the text
+    ids, types, units, cut, tokens_cut = [], [], [], 0, 0
+    for first, span, text in zip(firsts, spans, texts, strict=True):
+        second = next(seconds) if text.other else None
+        kept, kept_second, lost = _fitted(first, second, room if second is None else room_of_pair)
+        cut, tokens_cut = cut + (lost > 0), tokens_cut + lost
+        framed, kinds = network.frame([int(i) for i in kept], None if kept_second is None else [int(i) for i in kept_second])
+        ids.append(np.asarray(framed, dtype=np.int64))
+        types.append(np.asarray(kinds, dtype=np.int64))
+        units.append(align(text.units, span[: len(kept)], lead))
+    return Framed(tuple(ids), tuple(types), tuple(units), cut, tokens_cut)
+
+
+def align(units: Sequence[tuple[int, int]], spans: Sequence[tuple[int, int]], lead: int = 0) -> Units:
+    """Where each unit's first token stands, `lead` positions further right, and the unit's place among those of that token.
+
+    Both are given as (start, end) characters in order. A unit that no token covers stands at -1.
+
+    >>> align([(0, 2), (3, 6)], [(0, 1), (1, 2), (2, 6)], lead=1)  # words, the first in two pieces
+    (array([1, 3]), array([0, 0]))
+    >>> align([(0, 1), (1, 2), (2, 3), (3, 4)], [(0, 2), (2, 3)])  # characters, the first two in one word, the last cut off
+    (array([ 0,  0,  1, -1]), array([0, 1, 0, 0]))
+    """
+    seen = [token for token, (start, end) in enumerate(spans) if end > start]
+    ends = np.array([spans[token][1] for token in seen], dtype=np.int64)
+    columns, places = np.full(len(units), -1, dtype=np.int64), np.zeros(len(units), dtype=np.int64)
+    for unit, (start, end) in enumerate(units):
+        at = int(np.searchsorted(ends, start, side="right"))
+        if at == len(seen) or spans[seen[at]][0] >= end:
+            continue
+        columns[unit] = seen[at] + lead
+        if unit and columns[unit - 1] == columns[unit]:
+            places[unit] = min(places[unit - 1] + 1, PLACES - 1)
+    return columns, places
+
+
+def under_budget(lengths: np.ndarray, rows: np.ndarray, budget: int) -> Iterator[np.ndarray]:
+    """The rows, shortest first, in groups whose padded size (rows x longest) keeps to `budget` tokens."""
+    rows = rows[np.argsort(lengths[rows], kind="stable")]
+    start = 0
+    for at in range(len(rows)):
+        if at > start and (at + 1 - start) * max(lengths[rows[at]], 1) > budget:
+            yield rows[start:at]
+            start = at
+    if len(rows):
+        yield rows[start:]
+
+
+def collate(framed: Framed, rows: Sequence[int] | np.ndarray, pad: int = 0) -> Batch:
+    """One batch (B T): ids, types, positions, and segments that are 0 where a row is padded."""
+    longest = max([1, *(len(framed.ids[row]) for row in rows)])
+    shape = (len(rows), longest)
+    batch = {
+        "ids": np.full(shape, pad, dtype=np.int64),
+        "types": np.zeros(shape, dtype=np.int64),
+        "segments": np.zeros(shape, dtype=np.int64),
+    }
+    for k, row in enumerate(rows):
+        length = len(framed.ids[row])
+        batch["ids"][k, :length] = framed.ids[row]
+        batch["types"][k, :length] = framed.types[row]
+        batch["segments"][k, :length] = 1
+    batch["positions"] = np.broadcast_to(np.arange(longest), shape).copy()
+    return batch
+
+
+def collate_units(framed: Framed, rows: Sequence[int] | np.ndarray) -> Batch:
+    """Of the same rows (B U): `columns` and `places` of their units, and `sites`, True where a unit is real."""
+    counts = framed.unit_counts[rows]
+    shape = (len(rows), max([1, *counts.tolist()]))
+    batch = {"columns": np.full(shape, -1, dtype=np.int64), "places": np.zeros(shape, dtype=np.int64)}
+    batch["sites"] = np.arange(shape[1]) < counts[:, None]
+    for k, row in enumerate(rows):
+        batch["columns"][k, : counts[k]], batch["places"][k, : counts[k]] = framed.units[row]
+    return batch
+
+
+def _encoded(tokenizer: Any, texts: Sequence[Text]) -> tuple[list[np.ndarray], list[list[tuple[int, int]]]]:
+    """The ids of each text, and the characters that each stands for where the text has units."""
+    if not any(text.units for text in texts):
+        return tokenizer.encode_batch([text.text for text in texts]), [[]] * len(texts)
+    pairs = [tokenizer.encode_offsets(text.text) for text in texts]
+    return [ids for ids, _ in pairs], [spans for _, spans in pairs]
+
+
+def _fitted(first: np.ndarray, second: np.ndarray | None, room: int) -> tuple[np.ndarray, np.ndarray | None, int]:
+    """The text or pair within `room` tokens, and how many were lost."""
+    if second is None:
+        return first[:room], None, max(len(first) - room, 0)
+    keep_second = min(len(second), max(room - len(first), room // 2))
+    keep_first = min(len(first), room - keep_second)
+    return first[:keep_first], second[:keep_second], len(first) + len(second) - keep_first - keep_second

@@ -1,0 +1,149 @@
+# ruff: noqa: F722 (axis names stand in annotations)
+"""A network that moved with its head: how texts run through both. Axes: B examples, T positions, U units, D width."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from stemma.layers.loss import Loss
+from stemma.layers.precision import autocast, choose_precision
+from stemma.layers.weights import load_weights, to_tensors, weights
+from stemma.lineage.network import Frames
+from stemma.objectives.batch import IGNORE, Batch
+from stemma.runs.assignment import Assignment
+from stemma.runs.framing import Framed, collate, collate_units, frame, under_budget
+from stemma.tasks.task import Seat, Targets, Task, Text
+
+Tensors = dict[str, Tensor]
+
+
+class HeadedNetwork(nn.Module):
+    """A backbone with the task's head on it; `loss` is what fine-tuning descends on.
+
+    The head reads the backbone's summary of a text, or its last states at the units. `auxiliary` weighs the language-model
+    loss of the same text (Radford 2018, eq. 5; 0: off), for backbones that have next-token `logits`.
+    """
+
+    def __init__(self, backbone: nn.Module, task: Task, targets: Targets, dropout: float, auxiliary: float = 0.0) -> None:
+        super().__init__()
+        network: Any = backbone
+        self.per = task.per
+        if new := new_tokens(network, task):
+            network.grow(new)
+        self.backbone, self.auxiliary = network, auxiliary
+        self.head: Any = task.head(Seat(network.width, dropout=dropout, zeros=has_no_blocks(network)), targets)
+
+    def read(self, batch: Tensors) -> tuple[Float[Tensor, "*shape D"], Float[Tensor, "B T D"]]:
+        """(what the head reads, the last layer's states)."""
+        states = self.backbone.encode(batch)
+        read = self.backbone.summary(states, batch) if self.per == "text" else at_units(states[-1], batch["columns"])
+        return read, states[-1]
+
+    def answer(self, batch: Tensors) -> list[Any]:
+        """The task's answer to each text."""
+        return self.head.answer(self.read(batch)[0], batch)
+
+    def loss(self, batch: Tensors) -> Loss:
+        """The head's loss in nats, plus `auxiliary` times the language-model loss."""
+        read, last = self.read(batch)
+        task = self.head.loss(read, batch)
+        if not self.auxiliary:
+            return task
+        text, count = self._language_loss(last, batch), len(batch["ids"])
+        return Loss(task.mean + self.auxiliary * text, task.count, task.parts | {"language": (text.detach() * count, count)})
+
+    def _language_loss(self, hidden: Tensor, batch: Tensors) -> Tensor:
+        """The mean over texts of each text's mean next-token loss; the first token is not predicted."""
+        following = batch["ids"][:, 1:].masked_fill(batch["segments"][:, 1:] == 0, IGNORE)
+        logits = self.backbone.logits(hidden[:, :-1]).float()
+        nats = F.cross_entropy(logits.flatten(0, 1), following.flatten(), ignore_index=IGNORE, reduction="none")
+        asked = (following != IGNORE).sum(1).clamp(min=1)
+        return (nats.view(following.shape).sum(1) / asked).mean()
+
+
+@dataclass
+class Moved:
+    """A fine-tuned network, ready to answer."""
+
+    assignment: Assignment
+    model: HeadedNetwork
+    frames: Frames
+    precision: str
+    facts: dict[str, Any]
+
+    @classmethod
+    def restore(cls, assignment: Assignment, arrays: Mapping[str, np.ndarray], facts: dict[str, Any]) -> Self:
+        """The fine-tuned network from its saved tensors; the assignment's network gives the shape alone."""
+        frames, device = frames_of(assignment), next(assignment.network.parameters()).device
+        model = HeadedNetwork(assignment.network, assignment.task, assignment.targets, dropout=0.0)
+        load_weights(model.backbone, {name: array for name, array in arrays.items() if not name.startswith("task.")})
+        load_weights(model.head, {name.removeprefix("task."): array for name, array in arrays.items() if name.startswith("task.")})
+        return cls(assignment, model.to(device), frames, choose_precision(assignment.settings.precision, device), facts)
+
+    def prepare(self, texts: Sequence[Text]) -> Framed:
+        """Tokenises and frames."""
+        return frame(self.frames, self.assignment.tokenizer, texts, self.assignment.settings.max_length)
+
+    def answers(self, framed: Framed) -> list[Any]:
+        """The task's answer to each text."""
+        return self._over(framed, self.model.answer)
+
+    def vectors(self, framed: Framed) -> np.ndarray:
+        """What the head reads of each text (N D); of units their mean."""
+        return np.array(self._over(framed, self._vectors), dtype=np.float32).reshape(len(framed.ids), self.model.backbone.width)
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The backbone's tensors under their own names, the head's under `task.`."""
+        return weights(self.model.backbone) | {f"task.{name}": array for name, array in weights(self.model.head).items()}
+
+    def _vectors(self, batch: Tensors) -> list[np.ndarray]:
+        read = self.model.read(batch)[0].float()
+        if self.model.per == "unit":
+            read = read.sum(1) / batch["sites"].sum(1, keepdim=True).clamp(min=1)
+        return list(read.cpu().numpy())
+
+    @torch.inference_mode()
+    def _over(self, framed: Framed, read: Callable[[Tensors], list[Any]]) -> list[Any]:
+        """What `read` gives of each text, in their order."""
+        device, settings = next(self.model.parameters()).device, self.assignment.settings
+        self.model.eval()
+        lengths, found = framed.lengths, [None] * len(framed.ids)
+        with autocast(device, self.precision):
+            for rows in under_budget(lengths, np.arange(len(lengths)), settings.batch_tokens):
+                batch = batch_of(framed, rows, self.assignment)
+                for row, answer in zip(rows.tolist(), read(to_tensors(batch, device)), strict=True):
+                    found[row] = answer
+        return found
+
+
+def frames_of(assignment: Assignment) -> Frames:
+    """What frames the texts while the network moves; to be asked before the network has grown."""
+    return assignment.network.task_input() if new_tokens(assignment.network, assignment.task) else assignment.network
+
+
+def new_tokens(network: Any, task: Task) -> int:
+    """How many tokens the task's input adds: those of a text as a whole; units are read where they stand."""
+    return network.task_tokens if task.per == "text" else 0
+
+
+def has_no_blocks(network: Any) -> bool:
+    """True of a table of word vectors: it has embeddings, and perhaps a top, and nothing between."""
+    return len(network.layers()) <= 2
+
+
+def batch_of(framed: Framed, rows: Sequence[int] | np.ndarray, assignment: Assignment) -> Batch:
+    """The batch of these rows, with their units where the task answers for units."""
+    batch = collate(framed, rows, assignment.pad)
+    return batch if assignment.task.per == "text" else batch | collate_units(framed, rows)
+
+
+def at_units(states: Float[Tensor, "B T *shape"], columns: Tensor) -> Float[Tensor, "B U *shape"]:
+    """The states at the units' columns; zeros at -1."""
+    found = states[torch.arange(len(states), device=states.device)[:, None], columns.clamp(min=0)]
+    return found.masked_fill((columns < 0).view(*columns.shape, *[1] * (states.ndim - 2)), 0.0)

@@ -1,0 +1,262 @@
+# ruff: noqa: F722 (axis names stand in annotations)
+"""The task `classify`: one label for a text or for a pair of texts; or several labels, each there or not.
+
+Several labels stand in one cell with a separator between, as `sport|politics`, in a column called `labels` (or `label`,
+with task.multilabel = true); an empty cell says that none fits.
+
+Axes: N examples, B batch, S sites, L layers, D width, K labels.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from stemma.corpus.task import Example, read_examples
+from stemma.errors import DataError
+from stemma.layers.dropout import Dropout
+from stemma.layers.loss import Loss
+from stemma.layers.pooling import largest_state
+from stemma.layers.scalar_mix import ScalarMix
+from stemma.tasks import scores
+from stemma.tasks.task import Metric, Seat, Targets, Text
+
+HIDDEN = 128  # width of the task network, the same for every generation
+SURE = 0.5  # probability from which one of several labels is given
+_ONE = (Metric("accuracy", "accuracy"), Metric("macro_f1", "macro-F1"))
+_SEVERAL = (Metric("micro_f1", "micro-F1"), Metric("macro_f1", "macro-F1"))
+
+
+@dataclass(frozen=True)
+class Config:
+    """The section `task`."""
+
+    multilabel: bool = False  # a text has several labels, or none; a column called `labels` says the same
+    separator: str = "|"  # between them
+
+
+class Classify:
+    """Labels for texts or pairs; `targets` tells whether they have several labels, and whether they are pairs."""
+
+    name = "classify"
+    per: Literal["text"] = "text"
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+
+    def read(self, path: str | Path, learning: bool = True) -> list[Example]:
+        """The examples of a TSV file with a header."""
+        return read_examples(Path(path), min_labels=2 if learning else 1, several=self.config.multilabel)
+
+    def written(self, example: Example) -> str:
+        """Label and texts with tabs between."""
+        return "\t".join((example.label, example.text, example.text_b, "\n"))
+
+    def targets(self, examples: Sequence[Example]) -> Targets:
+        """The labels in their order; DataError unless there are two or more (one, where a text has several or none)."""
+        several = self.config.multilabel or any(example.several for example in examples)
+        names = sorted({name for example in examples for name in self._names(example, several)})
+        if len(names) < (1 if several else 2):
+            where = examples[0].source if examples else "the training file"
+            wrong = f"{where}: {len(names)} label in {len(examples)} examples"
+            raise DataError(wrong, "two labels or more to tell apart", "add examples of another label")
+        return {"labels": names, "several": several, "pairs": any(example.text_b for example in examples)}
+
+    def gold(self, examples: Sequence[Example], targets: Targets) -> np.ndarray:
+        """The number (N) of each example's label, or which labels (N K) it has; DataError names one that training did not have."""
+        names = targets["labels"]
+        place = {name: k for k, name in enumerate(names)}
+        held = [self._names(example, targets["several"]) for example in examples]
+        for example, own in zip(examples, held, strict=True):
+            if strangers := [name for name in own if name not in place]:
+                known = ", ".join(names[:10])
+                wrong = f"{example.source or 'an example'}: the label {strangers[0]!r} is not in the training file"
+                raise DataError(wrong, f"one of {known}", "mend the label, or add training examples of it")
+        if not targets["several"]:
+            return np.array([place[own[0]] for own in held], dtype=np.int64)
+        table = np.zeros((len(held), len(names)), dtype=np.int64)
+        for row, own in enumerate(held):
+            table[row, [place[name] for name in own]] = 1
+        return table
+
+    def strata(self, gold: np.ndarray) -> np.ndarray:
+        """The label; of several the first, or a class of its own where there is none."""
+        return gold if gold.ndim == 1 else np.where(gold.any(1), gold.argmax(1), gold.shape[1])
+
+    def labels(self, gold: np.ndarray) -> np.ndarray:
+        """Class numbers (B), or float32 (B K) of 0 and 1."""
+        return gold if gold.ndim == 1 else gold.astype(np.float32)
+
+    def texts(self, examples: Sequence[Example]) -> list[Text]:
+        """Text and second half."""
+        return [Text(example.text, example.text_b) for example in examples]
+
+    def head(self, seat: Seat, targets: Targets) -> "LabelHead":
+        """Dropout and one linear layer on the summary of a text."""
+        return LabelHead(seat, len(targets["labels"]), targets["several"])
+
+    def network(self, seat: Seat, targets: Targets) -> "PooledNetwork":
+        """Scalar mix, projection, mean and maximum over the text, one hidden layer."""
+        return PooledNetwork(seat, len(targets["labels"]), targets["several"])
+
+    def rows(self, gold: np.ndarray) -> np.ndarray:
+        """Gold itself: a row is a text."""
+        return gold
+
+    def from_rows(self, probabilities: Float[np.ndarray, "M K"], starts: np.ndarray) -> list[np.ndarray]:
+        """The probabilities (K) of each text."""
+        return list(probabilities)
+
+    def decode(self, answers: Sequence[np.ndarray], targets: Targets) -> np.ndarray:
+        """The number (N) of the likeliest class, of equal ones the first; or 1 (N K) for each label that is likely enough."""
+        table = _table(answers, targets)
+        return (table > SURE).astype(np.int64) if targets["several"] else table.argmax(1)
+
+    def metrics(self, targets: Targets) -> tuple[Metric, ...]:
+        """Accuracy and macro-F1; of several labels micro-F1 and macro-F1."""
+        return _SEVERAL if targets["several"] else _ONE
+
+    def score(self, gold: np.ndarray, answers: Sequence[np.ndarray], targets: Targets) -> dict[str, float]:
+        """The metrics, and the mean nats of what is right."""
+        probabilities, decoded = _table(answers, targets), self.decode(answers, targets)
+        if targets["several"]:
+            found = {name: float(value) for name, value in self.measures(self.terms(gold, decoded, targets).sum(0), targets).items()}
+            right = np.where(gold == 1, probabilities, 1 - probabilities).astype(np.float64)
+        else:
+            found = {"accuracy": scores.accuracy(gold, decoded), "macro_f1": scores.macro_f1(gold, decoded, len(targets["labels"]))}
+            right = probabilities[np.arange(len(gold)), gold].astype(np.float64)
+        return {**found, "loss": float(-np.log(np.maximum(right, 1e-12)).mean())}
+
+    def terms(self, gold: np.ndarray, decoded: np.ndarray, targets: Targets) -> Float[np.ndarray, "N C"]:
+        """One cell of the confusion table (K K); of several labels each one's hits, gold and given (K 3)."""
+        if targets["several"]:
+            return np.stack([gold * decoded, gold, decoded], -1).reshape(len(gold), -1).astype(np.float32)
+        classes = len(targets["labels"])
+        return np.eye(classes * classes, dtype=np.float32)[gold * classes + decoded]
+
+    def measures(self, sums: Float[np.ndarray, "*R C"], targets: Targets) -> dict[str, np.ndarray]:
+        """The metrics of sums of terms."""
+        classes = len(targets["labels"])
+        if not targets["several"]:
+            table = sums.reshape(*sums.shape[:-1], classes, classes)
+            return {"accuracy": scores.accuracy_of(table), "macro_f1": scores.macro_f1_of(table)}
+        hits, asked, given = np.moveaxis(sums.reshape(*sums.shape[:-1], classes, 3), -1, 0)
+        return {"micro_f1": scores.f1_of(hits.sum(-1), asked.sum(-1), given.sum(-1)), "macro_f1": scores.f1_of(hits, asked, given).mean(-1)}
+
+    def breakdown(self, gold: np.ndarray, decoded: np.ndarray, targets: Targets) -> list[dict[str, Any]]:
+        """Precision, recall, F1 and number of examples of each label."""
+        classes = np.arange(len(targets["labels"]))
+        asked, given = (array if array.ndim == 2 else array[:, None] == classes for array in (gold, decoded))
+        return scores.each_label(targets["labels"], (asked & given).sum(0), asked.sum(0), given.sum(0))
+
+    def parts(self, targets: Targets) -> tuple[str, ...]:
+        """One text, or two."""
+        return ("text_a", "text_b") if targets["pairs"] else ("text",)
+
+    def example(self, parts: Sequence[str]) -> Example:
+        """The text, or the pair, without a label."""
+        return Example(parts[0], "", parts[1] if len(parts) > 1 else "")
+
+    def told(self, answers: Sequence[np.ndarray], targets: Targets) -> tuple[list[Any], np.ndarray]:
+        """The label of each text (a list of labels, where it may have several), and the probabilities of all (N K)."""
+        names, decoded = targets["labels"], self.decode(answers, targets)
+        if targets["several"]:
+            return [[names[k] for k in np.flatnonzero(row)] for row in decoded], _table(answers, targets)
+        return [names[k] for k in decoded], _table(answers, targets)
+
+    def answer_rows(self, examples: Sequence[Example], answers: Sequence[np.ndarray], targets: Targets) -> list[dict[str, Any]]:
+        """Text, label (or labels) and the probability of each label."""
+        key = "labels" if targets["several"] else "label"
+        given, probabilities = self.told(answers, targets)
+        return [
+            {
+                "text": "\t".join(filter(None, (example.text, example.text_b))),
+                key: label,
+                "probabilities": dict(zip(targets["labels"], row.tolist(), strict=True)),
+            }
+            for example, label, row in zip(examples, given, probabilities, strict=True)
+        ]
+
+    def _names(self, example: Example, several: bool) -> list[str]:
+        if not several:
+            return [example.label]
+        return list(dict.fromkeys(name for part in example.label.split(self.config.separator) if (name := part.strip())))
+
+
+class LabelHead(nn.Linear):
+    """Dropout and a linear layer from a text's vector to the scores of the labels."""
+
+    words = "dropout, one linear layer"
+
+    def __init__(self, seat: Seat, classes: int, several: bool) -> None:
+        super().__init__(seat.width, classes)
+        self.dropout, self.several = Dropout(seat.dropout), several
+        nn.init.zeros_(self.bias)
+        if seat.zeros:
+            nn.init.zeros_(self.weight)
+        else:
+            nn.init.trunc_normal_(self.weight, std=0.02, a=-0.04, b=0.04)
+
+    def loss(self, states: Float[Tensor, "B D"], batch: Mapping[str, Tensor]) -> Loss:
+        """Cross-entropy of the labels."""
+        return _loss(self(self.dropout(states)).float(), batch["labels"], self.several)
+
+    def answer(self, states: Float[Tensor, "B D"], batch: Mapping[str, Tensor]) -> list[np.ndarray]:
+        """The probabilities (K) of each text."""
+        return _answers(self(states).float(), self.several)
+
+
+class PooledNetwork(nn.Module):
+    """Scalar mix, projection to HIDDEN, mean and maximum over the text, one hidden layer, a linear layer."""
+
+    words = f"scalar mix of all layers, projection to {HIDDEN}, mean and maximum over the text, one hidden layer of {HIDDEN}"
+
+    def __init__(self, seat: Seat, classes: int, several: bool) -> None:
+        super().__init__()
+        self.several = several
+        self.mix = ScalarMix(seat.layers)
+        self.dropout = Dropout(seat.dropout)
+        self.projection = nn.Linear(seat.width, HIDDEN)
+        self.hidden = nn.Linear(2 * HIDDEN, HIDDEN)
+        self.last = nn.Linear(HIDDEN, classes)
+
+    def forward(self, states: Float[Tensor, "B S L D"], sites: Bool[Tensor, "B S"]) -> Float[Tensor, "B K"]:
+        """Scores of the labels."""
+        x = self.projection(self.dropout(self.mix(states)))  # (B, S, HIDDEN)
+        mean = (x * sites[..., None]).sum(1) / sites.sum(1, keepdim=True).clamp(min=1)
+        pooled = torch.cat([mean, largest_state(x, sites)], -1)  # (B, 2 HIDDEN)
+        return self.last(self.dropout(F.gelu(self.hidden(pooled)))).float()
+
+    def loss(self, states: Float[Tensor, "B S L D"], batch: Mapping[str, Tensor]) -> Loss:
+        """Cross-entropy of the labels."""
+        return _loss(self(states, batch["sites"]), batch["labels"], self.several)
+
+    def answer(self, states: Float[Tensor, "B S L D"], batch: Mapping[str, Tensor]) -> list[np.ndarray]:
+        """The probabilities (K) of each text."""
+        return _answers(self(states, batch["sites"]), self.several)
+
+    def layer_weights(self) -> list[float]:
+        """The shares of the layers in the mix."""
+        return self.mix.shares()
+
+
+def _loss(logits: Float[Tensor, "B K"], labels: Tensor, several: bool) -> Loss:
+    """The mean over texts; of several labels each is a question of yes or no, and a text's nats are the sum of theirs."""
+    count = len(labels)
+    mean = F.binary_cross_entropy_with_logits(logits, labels, reduction="sum") / count if several else F.cross_entropy(logits, labels)
+    return Loss(mean, count, {"task": (mean.detach() * count, count)})
+
+
+def _answers(logits: Float[Tensor, "B K"], several: bool) -> list[np.ndarray]:
+    probabilities = logits.sigmoid() if several else logits.softmax(-1)
+    return list(probabilities.float().cpu().numpy())
+
+
+def _table(answers: Sequence[np.ndarray], targets: Targets) -> Float[np.ndarray, "N K"]:
+    return np.stack(answers) if len(answers) else np.zeros((0, len(targets["labels"])), dtype=np.float32)

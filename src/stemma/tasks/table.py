@@ -1,0 +1,27 @@
+"""The table of tasks: one literal table, from which every other room learns what exists."""
+
+import importlib
+from typing import Any
+
+from stemma.config import nearest
+from stemma.errors import UsageError
+from stemma.tasks.task import Task
+
+TASKS = {"classify": "stemma.tasks.classify:Classify"}  # name -> "module:Class"; the module also holds `Config`
+
+
+def task_config(name: str) -> type:
+    """The section `task` of the task."""
+    return _module(name).Config
+
+
+def make_task(name: str, config: Any = None) -> Task:
+    """The task with this config, or with its defaults; UsageError names the nearest one where there is none of that name."""
+    module = _module(name)
+    return getattr(module, TASKS[name].partition(":")[2])(config or module.Config())
+
+
+def _module(name: str) -> Any:
+    if name not in TASKS:
+        raise UsageError(f"there is no task {name!r}", f"one of {', '.join(TASKS)}", nearest(name, TASKS))
+    return importlib.import_module(TASKS[name].partition(":")[0])

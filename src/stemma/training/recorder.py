@@ -1,0 +1,98 @@
+"""The recorder of a descending run: what the loop tells becomes lines of metrics.jsonl and states to resume from."""
+
+import dataclasses
+import time
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from stemma.checkpoint import RunFolder
+from stemma.objectives.objective import Objective
+from stemma.training.learners import Learner
+from stemma.training.loop import Progress
+from stemma.training.ranks import Ranks
+from stemma.training.request import Report
+from stemma.training.settings import Fact, HandConfig
+
+LOG_LINES = 200  # about how many lines of training loss a run's metrics.jsonl gets
+
+
+class Recorder:
+    """Takes the loop's facts: reports them, writes metrics, and saves when it is time."""
+
+    def __init__(
+        self,
+        folder: RunFolder,
+        learner: Learner,
+        objective: Objective,
+        training: HandConfig,
+        progress: Progress,
+        report: Report,
+        ranks: Ranks,
+    ) -> None:
+        self._folder, self._learner, self._objective = folder, learner, objective
+        self._training, self._progress = training, progress
+        self._report, self._ranks = report, ranks
+        self._every = max(1, training.steps // LOG_LINES)
+        self._window: list[Fact] = []
+        self._lines: list[dict[str, Any]] = []
+        self._saved = time.monotonic()
+
+    def take(self, fact: Fact) -> None:
+        """One step's fact. States are saved where a line of the log ends, so that resumed logs are equal too."""
+        self._report(fact)
+        self._window.append(fact)
+        self._end_epoch()
+        if fact.step % self._every == 0 or fact.step == fact.steps:
+            self._end_line()
+            if self._ranks.agree(time.monotonic() - self._saved >= self._training.save_seconds):
+                self.save()
+
+    def judge(self, mean: float, parts: dict[str, float]) -> None:
+        """The held-out loss and its parts, reported and logged."""
+        progress = self._progress
+        fact = Fact("eval", progress.step, self._training.steps, progress.tokens, mean, seconds=progress.seconds, parts=parts)
+        self._report(fact)
+        self._end_line()
+        self._lines.append(_line(fact))
+
+    def save(self) -> None:
+        """Commits metrics and state. All ranks come here together, for the state is gathered; the first one writes."""
+        self._end_line()
+        state = self._learner.state()
+        if self._ranks.first:
+            self._folder.append_metrics(self._lines)
+            self._folder.save_state(self._progress.step, state, asdict(self._progress))
+            self._report(Fact("save", self._progress.step, self._training.steps, self._progress.tokens))
+        self._lines = []
+        self._saved = time.monotonic()
+
+    def _end_epoch(self) -> None:
+        """Where an epoch has ended, or the run in the midst of one: the exact mean loss of all its predictions."""
+        progress, micro = self._progress, self._training.accumulate
+        (epoch, within), before = (self._objective.epoch_of(step * micro) for step in (progress.step, progress.step - 1))
+        if epoch == before[0] and progress.step < self._training.steps:
+            return
+        part = within / self._objective.steps_in_epoch(epoch) if epoch == before[0] else 0.0
+        mean, count = progress.epoch_nats / max(1, progress.epoch_count), progress.epoch_count
+        place = (progress.step, self._training.steps, progress.tokens)
+        fact = Fact("epoch", *place, mean, seconds=progress.seconds, count=count, epoch=epoch + part)
+        self._report(fact)
+        self._lines.append(_line(fact))
+        progress.epoch_nats, progress.epoch_count = 0.0, 0
+
+    def _end_line(self) -> None:
+        if self._window:
+            last = self._window[-1]
+            loss = float(np.mean([fact.loss for fact in self._window]))
+            parts = {name: float(np.mean([fact.parts[name] for fact in self._window if name in fact.parts])) for name in last.parts}
+            self._lines.append(_line(dataclasses.replace(last, loss=loss, parts=parts)))
+            self._window = []
+
+
+def _line(fact: Fact) -> dict[str, Any]:
+    plain = asdict(fact)
+    for name in ("steps", "seconds_left", "message", "tokens_per_second", *(() if fact.kind == "epoch" else ("count", "epoch"))):
+        del plain[name]
+    return plain

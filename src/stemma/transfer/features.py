@@ -1,0 +1,173 @@
+"""Frozen transfer: a fixed network's states, computed once, and one of two heads on them.
+
+`linear`: logistic regression on the mean states of a few layers, the fit that knows no luck. `network`: one small task
+network of the same size for every generation, on the states of all layers, so that generations can be compared by what
+their states hold and not by how it is laid out. Axes: M rows of the linear model.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from stemma.objectives.batch import seed_for
+from stemma.runs.assignment import Assignment
+from stemma.runs.fixed import FixedNetwork, HeadOnStates, Networked, Probed, SiteStates, chosen_layers
+from stemma.runs.framing import Framed
+from stemma.runs.linear import Dense
+from stemma.runs.moved import has_no_blocks
+from stemma.tasks.task import Seat, Text
+from stemma.training.loop import Progress, train
+from stemma.training.ranks import Ranks
+from stemma.transfer.backbone import fresh
+from stemma.transfer.batches import TaskBatches
+from stemma.transfer.descent import Told, learner_of, loop_settings
+from stemma.transfer.recipe import Lesson
+from stemma.transfer.regression import fit_rows, standardiser
+from stemma.transfer.settings import Config
+
+
+class Fixed:
+    """The fixed network of each seed: the pre-trained one, or one newly drawn; and what was computed of its states."""
+
+    def __init__(self, assignment: Assignment, config: Config) -> None:
+        self._assignment, self._drawn = assignment, config.mode == "random"
+        self.pretrained = FixedNetwork(assignment, assignment.network)
+        self._network_of: tuple[int | None, FixedNetwork] = (None, self.pretrained)
+        self._kept: list[tuple[FixedNetwork, Framed, Any]] = []
+
+    def of(self, seed: int) -> FixedNetwork:
+        """The network that this seed's head stands on."""
+        if self._drawn and self._network_of[0] != seed:
+            network = fresh(self._assignment.network, self._assignment.tokenizer, seed)
+            self._network_of = (seed, FixedNetwork(self._assignment, network))
+        return self._network_of[1]
+
+    def once(self, fixed: FixedNetwork, framed: Framed, compute: Callable[[], Any]) -> Any:
+        """What `compute` gives of these texts, kept so that trials and seeds do not compute it again."""
+        for known, texts, found in self._kept:
+            if known is fixed and texts is framed:
+                return found
+        found = compute()
+        self._kept = [*self._kept[-2:], (fixed, framed, found)]  # at most three: learning, selection and dev texts
+        return found
+
+    def facts(self, fixed: FixedNetwork, trained: int) -> dict[str, Any]:
+        """What the report says of the network under a head of so many numbers."""
+        names = [name for name, _ in fixed.network.named_parameters()]
+        total = sum(parameter.numel() for parameter in fixed.network.parameters()) + trained
+        return {
+            "precision": fixed.precision,
+            "loaded": [] if self._drawn else names,
+            "new": names if self._drawn else [],
+            "frozen": names,
+            "parameters": {"total": total, "trained": trained},
+        }
+
+
+class LinearOnFeatures:
+    """The recipe of `frozen` and `random` with the head `linear`."""
+
+    knob = "C"
+    grid = (0.001, 0.03, 1.0)
+
+    def __init__(self, assignment: Assignment, config: Config) -> None:
+        self._assignment = assignment
+        self.deterministic = config.mode == "frozen"  # a convex head on fixed features knows no luck
+        self._fixed = Fixed(assignment, config)
+        self._layers = chosen_layers(config.layers, self._fixed.pretrained.depth)
+        places = f"layer {', '.join(map(str, self._layers))}"
+        summary = "" if has_no_blocks(assignment.network) else ", the network's own summary"
+        read = f"mean of {places}{summary}" if assignment.task.per == "text" else f"states of {places} and the unit's place in its token"
+        self.head = f"multinomial logistic regression on the standardised {read}"
+
+    def prepare(self, texts: Sequence[Text]) -> Framed:
+        """Tokenises and frames."""
+        return self._fixed.pretrained.prepare(texts)
+
+    def features(self, fixed: FixedNetwork, framed: Framed) -> Tensor:
+        """What the linear model reads, computed once."""
+        return self._fixed.once(fixed, framed, lambda: fixed.features(framed, self._layers))
+
+    def fit(self, lesson: Lesson, rows: np.ndarray, c: float, seed: int, told: Told | None = None) -> Probed:
+        """The head of this C on the rows' features."""
+        began, task = time.perf_counter(), self._assignment.task
+        fixed = self._fixed.of(seed)
+        features = self.features(fixed, lesson.data)[torch.from_numpy(_places(rows, fixed.starts(lesson.data)))]
+        mean, scale = standardiser(features)
+        head = fit_rows(Dense(features, mean, scale), task.rows(lesson.gold[rows]), len(self._assignment.targets["labels"]), c)
+        known = self._fixed.facts(fixed, head.weights.numel() + head.biases.numel())
+        facts = {
+            "features": features.shape[1],
+            "layers": list(self._layers),
+            "several": head.several,
+            "seconds": time.perf_counter() - began,
+            **known,
+            "new": [*known["new"], "task.weights", "task.biases"],
+        }
+        return Probed(fixed, head, mean, scale, facts, lambda framed: self.features(fixed, framed))
+
+
+class NetworkOnFeatures:
+    """The recipe of `frozen` and `random` with the head `network`."""
+
+    knob = "rate"
+    grid = (5e-4, 1e-3, 3e-3)
+    deterministic = False
+
+    def __init__(self, assignment: Assignment, config: Config) -> None:
+        self._assignment, self._config = assignment, config
+        self._fixed = Fixed(assignment, config)
+        with torch.random.fork_rng(devices=[]):
+            self.head = self._head(self._fixed.pretrained).words
+
+    def prepare(self, texts: Sequence[Text]) -> Framed:
+        """Tokenises and frames."""
+        return self._fixed.pretrained.prepare(texts)
+
+    def fit(self, lesson: Lesson, rows: np.ndarray, rate: float, seed: int, told: Told | None = None) -> Networked:
+        """Descends on the rows' labels at this peak rate; the states below do not move."""
+        began, fixed = time.perf_counter(), self._fixed.of(seed)
+        states = self._states(fixed, lesson.data)
+        torch.manual_seed(seed_for(seed, "head"))
+        model = HeadOnStates(self._head(fixed), *states.mean_and_scale(rows, self._config.batch_size))
+        batches = TaskBatches(
+            lesson.data.lengths,
+            rows,
+            self._config,
+            seed,
+            lambda chosen: states.batch(chosen) | {"labels": self._assignment.task.labels(lesson.gold[chosen])},
+        )
+        loop = loop_settings(self._config, batches, rate, seed)
+        learner = learner_of(model, loop, fixed.device, "fp32")  # so small a network gains nothing by bf16
+        losses = []
+        for fact in train(learner, batches, loop, loop.steps, Progress(), Ranks()):
+            losses.append(fact.loss)
+            if told:
+                told(fact)
+        known = self._fixed.facts(fixed, sum(parameter.numel() for parameter in model.parameters()))
+        facts = {
+            "steps": loop.steps,
+            "loss": float(np.mean(losses[-max(1, len(losses) // 10) :])),
+            "padding": batches.padding,
+            "layer_weights": model.head.layer_weights(),
+            "seconds": time.perf_counter() - began,
+            **known,
+            "new": [*known["new"], *(f"task.{name}" for name, _ in model.named_parameters())],
+        }
+        return Networked(fixed, model, facts, lambda framed: self._states(fixed, framed))
+
+    def _states(self, fixed: FixedNetwork, framed: Framed) -> SiteStates:
+        return self._fixed.once(fixed, framed, lambda: SiteStates(fixed, framed))
+
+    def _head(self, fixed: FixedNetwork) -> Any:
+        seat = Seat(fixed.network.width, fixed.depth, self._config.dropout)
+        return self._assignment.task.network(seat, self._assignment.targets)
+
+
+def _places(rows: np.ndarray, starts: np.ndarray) -> np.ndarray:
+    """The rows of the linear model that belong to these examples, in their order."""
+    return np.concatenate([np.arange(starts[row], starts[row + 1]) for row in rows]) if len(rows) else np.zeros(0, np.int64)

@@ -1,0 +1,147 @@
+"""Fine-tuning: the network and its head move together, put through the one training loop."""
+
+import copy
+import time
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+
+from stemma.errors import UsageError
+from stemma.layers.precision import choose_precision
+from stemma.layers.weights import to_tensors
+from stemma.objectives.batch import seed_for
+from stemma.runs.assignment import Assignment
+from stemma.runs.framing import Framed, frame
+from stemma.runs.moved import HeadedNetwork, Moved, batch_of, frames_of, has_no_blocks, new_tokens
+from stemma.tasks.task import Seat, Text
+from stemma.training.loop import Progress, train
+from stemma.training.ranks import Ranks
+from stemma.transfer import depths
+from stemma.transfer.backbone import fresh
+from stemma.transfer.batches import TaskBatches
+from stemma.transfer.descent import Told, learner_of, loop_settings
+from stemma.transfer.recipe import Lesson
+from stemma.transfer.settings import Config
+
+
+class Descent:
+    """The recipe of `finetune` and `scratch` for every generation that descends."""
+
+    knob = "rate"
+    deterministic = False
+
+    def __init__(self, assignment: Assignment, config: Config) -> None:
+        self._assignment, self._config = assignment, config
+        network, task = assignment.network, assignment.task
+        if config.head != "linear":
+            raise UsageError(f"transfer.head = {config.head!r} with transfer.mode = {config.mode!r}", "linear", "drop transfer.head")
+        if config.auxiliary and not new_tokens(network, task):
+            wrong = f"transfer.auxiliary = {config.auxiliary:g}: {assignment.row.name} predicts no next token of a task's text"
+            raise UsageError(wrong, "a generation such as gpt, and a task of texts", "drop transfer.auxiliary")
+        with torch.random.fork_rng(devices=[]):
+            self.head = f"{self._read()}, {task.head(Seat(network.width), assignment.targets).words}"
+        self.grid = rates_for(network)
+        self._frames = frames_of(assignment)
+        self._device = next(network.parameters()).device
+        self._precision = choose_precision(config.precision, self._device)
+
+    def prepare(self, texts: Sequence[Text]) -> Framed:
+        """Tokenises and frames."""
+        return frame(self._frames, self._assignment.tokenizer, texts, self._config.max_length)
+
+    def fit(self, lesson: Lesson, rows: np.ndarray, rate: float, seed: int, told: Told | None = None) -> Moved:
+        """Descends on the rows' labels at this peak rate."""
+        config, began = self._config, time.perf_counter()
+        model, transferred = self._model(seed)
+        batches = self.batches(lesson, rows, seed)
+        loop = loop_settings(config, batches, rate, seed)
+        split = depths.parameter_groups(model, model.backbone, config.layer_decay, config.weight_decay)
+        learner = learner_of(model, loop, self._device, self._precision, split)
+        losses, epoch = [], batches.steps_in_epoch(0) / batches.parts
+        transferred["frozen"] = self._freeze(model, 0.0)
+        for fact in train(learner, batches, loop, loop.steps, Progress(), Ranks()):
+            losses.append(fact.loss)
+            if config.unfreeze:
+                transferred["frozen"] = self._freeze(model, fact.step / epoch)
+            if told:
+                told(fact)
+        facts = {
+            "steps": loop.steps,
+            "loss": float(np.mean(losses[-max(1, len(losses) // 10) :])),
+            "padding": batches.padding,
+            "rates": {f"depth {group['depth']}": rate * group["scale"] for group in split},
+            "seconds": time.perf_counter() - began,
+            "precision": self._precision,
+            **transferred,
+        }
+        return Moved(self._assignment, model, self._frames, self._precision, facts | self._counted(model, batches))
+
+    def batches(self, lesson: Lesson, rows: np.ndarray, seed: int) -> TaskBatches:
+        """The rows of the lesson as the loop reads them."""
+        task = self._assignment.task
+        return TaskBatches(
+            lesson.data.lengths,
+            rows,
+            self._config,
+            seed,
+            lambda chosen: batch_of(lesson.data, chosen, self._assignment) | {"labels": task.labels(lesson.gold[chosen])},
+        )
+
+    def _read(self) -> str:
+        """What the head reads, in words."""
+        network, task = self._assignment.network, self._assignment.task
+        if task.per == "unit":
+            return "the last layer's state at each unit's first token"
+        if new_tokens(network, task):
+            return "start/delimiter/classify tokens round the text, the last state at `classify`"
+        return "the mean of the word vectors" if has_no_blocks(network) else "the network's own summary of the text"
+
+    def _model(self, seed: int) -> tuple[HeadedNetwork, dict[str, Any]]:
+        """The network to move, and which of its tensors were loaded and which drawn anew."""
+        config, scratch, run = self._config, self._config.mode == "scratch", self._assignment
+        drawn = partial(fresh, run.network, run.tokenizer, seed_for(seed, "network"))
+        backbone = drawn() if scratch else copy.deepcopy(run.network)
+        torch.manual_seed(seed_for(seed, "head"))
+        new = depths.redraw(backbone, drawn(), config.redraw) if config.redraw and not scratch else []
+        model = HeadedNetwork(backbone, run.task, run.targets, config.dropout, config.auxiliary)
+        depths.freeze(model.backbone, self._most)
+        names = [name for name, _ in model.backbone.named_parameters()]
+        added = new_tokens(run.network, run.task)
+        grown = [f"{added} rows of the token table"] if added else []
+        loaded = [] if scratch else [name for name in names if name not in new]
+        head = [f"head.{name}" for name, _ in model.head.named_parameters()]
+        return model, {"loaded": loaded, "new": (names if scratch else new) + grown + head}
+
+    @property
+    def _most(self) -> int | None:
+        """The top blocks that may move; None: everything."""
+        return None if self._config.moving < 0 or self._config.mode == "scratch" else self._config.moving
+
+    def _freeze(self, model: HeadedNetwork, epochs: float) -> list[str]:
+        """Fixes what does not move after so many epochs, and names it."""
+        every = 0.0 if self._config.mode == "scratch" else self._config.unfreeze
+        _, layers = depths.depths(model.backbone)
+        return depths.freeze(model.backbone, depths.moving_after(epochs, every, layers, self._most))
+
+    def _counted(self, model: HeadedNetwork, batches: TaskBatches) -> dict[str, Any]:
+        """Parameters that the loss reaches: pre-training heads that the task does not use count for nothing."""
+        model.zero_grad(set_to_none=True)
+        model.loss(to_tensors(batches.batch(0), self._device)).mean.backward()
+        reached = {name for name, parameter in model.named_parameters() if parameter.grad is not None}
+        model.zero_grad(set_to_none=True)
+        sizes = {name: parameter.numel() for name, parameter in model.named_parameters()}
+        unused = [name.removeprefix("backbone.") for name, p in model.named_parameters() if p.requires_grad and name not in reached]
+        return {"parameters": {"total": sum(sizes.values()), "trained": sum(sizes[name] for name in reached)}, "unused": unused}
+
+
+def rates_for(network: Any) -> tuple[float, ...]:
+    """Peak learning rates to try. Small networks that saw our corpus alone want far more than the
+    2e-5 .. 5e-5 of BERT-base; a table of static vectors more still."""
+    if has_no_blocks(network):
+        return (3e-3, 1e-2, 3e-2)
+    if network.width <= 320:
+        return (2e-4, 5e-4, 1e-3)
+    return (5e-5, 1e-4, 3e-4) if network.width <= 640 else (2e-5, 5e-5, 1e-4)

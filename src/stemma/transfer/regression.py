@@ -1,0 +1,65 @@
+"""Multinomial logistic regression over fixed features: how the linear head of every frozen run is fitted.
+
+Minimises C * sum of cross-entropies + |W|^2 / 2 by L-BFGS with a strong Wolfe line search, the
+objective of scikit-learn's LogisticRegression (biases unpenalised). Axes: N examples, F features, K classes.
+"""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from stemma.runs.linear import CHUNK, Design, LinearHead
+
+
+def standardiser(features: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation (F) of the features; a constant feature keeps scale 1."""
+    dtype = torch.float64 if features.dtype == torch.float64 else torch.float32
+    count = features.shape[0]
+    mean = sum(part.to(torch.float64).sum(0) for part in features.split(CHUNK)) / count
+    spread = sum((part.to(torch.float64) - mean).square().sum(0) for part in features.split(CHUNK)) / count
+    scale = spread.sqrt()
+    floor = 1e-6 * (1 + mean.abs())  # below this a "spread" is rounding
+    return mean.to(dtype), torch.where(scale > floor, scale, torch.ones_like(scale)).to(dtype)
+
+
+def fit(design: Design, labels: np.ndarray, classes: int, c: float, start: LinearHead | None = None, steps: int = 100) -> LinearHead:
+    """The head that minimises the penalised loss; `start` warms it up with a neighbour's solution."""
+    gold = torch.as_tensor(np.asarray(labels), dtype=torch.long)
+    count, width = design.shape
+    # Two softmax columns share what scikit-learn's single binary one carries: w = w1 - w0, so |w|^2 = 2 |W|^2.
+    penalty = (2.0 if classes == 2 else 1.0) / (c * count)
+    # Weights and loss in double, products in the features' precision: the line search needs the digits.
+    weights = torch.zeros(width, classes, dtype=torch.float64) if start is None else start.weights.double().clone()
+    biases = torch.zeros(classes, dtype=torch.float64) if start is None else start.biases.double().clone()
+    tight = 1e-8 if design.dtype == torch.float64 else 1e-5
+    optimiser = torch.optim.LBFGS(
+        [weights, biases],
+        max_iter=steps,
+        tolerance_grad=tight,
+        tolerance_change=tight * 1e-3,
+        history_size=10,
+        line_search_fn="strong_wolfe",
+    )
+
+    @torch.no_grad()
+    def closure() -> Tensor:
+        logs = (design.times(weights.to(design.dtype)) + biases).log_softmax(-1)
+        residuals = logs.exp()
+        residuals[torch.arange(count), gold] -= 1
+        residuals /= count
+        weights.grad = design.transposed_times(residuals.to(design.dtype)) + penalty * weights
+        biases.grad = residuals.sum(0)
+        return -logs[torch.arange(count), gold].mean() + 0.5 * penalty * weights.square().sum()
+
+    optimiser.step(closure)
+    return LinearHead(weights.to(design.dtype), biases.to(design.dtype))
+
+
+def fit_rows(design: Design, gold: np.ndarray, classes: int, c: float) -> LinearHead:
+    """The head for class numbers (N); or for columns (N K) of 0 and 1, each a regression of its own."""
+    if gold.ndim == 1:
+        return fit(design, gold, classes, c)
+    heads = [fit(design, column, 2, c) for column in gold.T]
+    weights = torch.stack([head.weights[:, 1] - head.weights[:, 0] for head in heads], 1)
+    biases = torch.stack([head.biases[1] - head.biases[0] for head in heads])
+    return LinearHead(weights, biases, several=True)

@@ -1,0 +1,62 @@
+"""Writes a fine-tuned run as a run folder, with its card."""
+
+from pathlib import Path
+from typing import Any
+
+from stemma.checkpoint import RunFolder
+from stemma.config import VERSION, to_plain
+from stemma.runs.fitted import FittedRun
+
+
+def save(fitted: FittedRun, path: Path) -> None:
+    """Writes the run folder: weights with the head's under `task.`, tokenizer, label space, transfer report, card."""
+    run, facts = fitted.assignment, fitted.facts
+    sections = {
+        "model": to_plain(run.network.config),
+        "tokenizer": to_plain(run.tokenizer.config),
+        "transfer": to_plain(run.settings),
+        "task": to_plain(run.task.config),
+    }
+    identity = {"generation": run.row.name, "task": run.task.name, "mode": run.settings.mode, "data": facts["data"]}
+    folder = RunFolder.create(path, {"stemma": VERSION, "identity": identity, "sections": sections, "task": facts})
+    run.tokenizer.save(folder.tokenizer_path)
+    folder.append_metrics([{"kind": "trial", **trial} for trial in facts["trials"]])
+    folder.append_metrics([{"kind": "seed", **{k: v for k, v in row.items() if k != "predictions"}} for row in facts["seeds"]])
+    folder.finish(card(facts), {"examples": facts["examples"], "cut": facts["cut"]}, fitted.model.arrays())
+
+
+def card(facts: dict[str, Any]) -> str:
+    """The model card of a fine-tuned run, for its reader."""
+    examples, parameters, knob = facts["examples"], facts["parameters"], facts["knob"]
+    lines = [
+        f"# {facts['generation']}, {facts['task']}: {', '.join(facts['labels'][:20])}",
+        "",
+        f"A {facts['generation']} run carried over to the task, {_HOW[facts['mode']]} (`{facts['mode']}`).",
+        f"Head: {facts['head']}.",
+        "",
+        f"- {examples['learning']:,} examples to learn from, {examples['selection']:,} of the same file to choose "
+        f"{knob} = {facts['chosen'][knob]:g} among {len(facts['trials'])} trials; {examples['dev']:,} dev examples for the figures below.",
+        f"- {parameters['trained']:,} of {parameters['total']:,} parameters learnt the task.",
+        f"- It took {facts['seconds']:.0f} s, trials and seeds included.",
+        *(f"- {line}" for line in measured(facts)),
+        f"- Saved: seed {facts['saved_seed']}, the best on the selection part.",
+        "",
+        "Compare with another mode or generation only where the head is the same, or say that it is not.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def measured(facts: dict[str, Any]) -> list[str]:
+    """Each of the task's metrics on dev, the primary one first: "accuracy on dev: 0.9100 ± 0.0100 over 3 seeds"."""
+    seeds = len(facts["seeds"])
+    over = f"over {seeds} seed{'s' * (seeds > 1)}"
+    told = [(metric["title"], facts[metric["name"]]) for metric in facts["metrics"] if metric["name"] in facts]
+    return [f"{title} on dev: {value['mean']:.4f} ± {value['std']:.4f} {over}" for title, value in told]
+
+
+_HOW = {
+    "frozen": "its network kept as pre-trained",
+    "finetune": "all of it moving",
+    "scratch": "without its pre-training",
+    "random": "on a randomly drawn network that is kept fixed",
+}
