@@ -66,7 +66,7 @@ class FittedRun:
 
     def answer_rows(self, lines: Sequence[str]) -> list[dict[str, Any]]:
         """One JSON row a line, whose parts have tabs between them."""
-        examples = [self.task.example(parts) for parts in self.parts_of(lines)]
+        examples = [self.task.example(parts, self.targets) for parts in self.parts_of(lines)]
         return self.task.answer_rows(examples, self.answers(examples), self.targets)
 
     def parts_of(self, lines: Sequence[str]) -> list[tuple[str, ...]]:
@@ -87,7 +87,7 @@ class FittedRun:
         if len(texts) and len(columns) != len(names):
             cure = "pass texts_b" if len(names) > 1 else "leave texts_b out"
             raise UsageError(f"this run answers for {' and '.join(names)}, not for {len(columns)} part(s)", "the same kind of input", cure)
-        return [self.task.example(parts) for parts in zip(*columns, strict=True)]
+        return [self.task.example(parts, self.targets) for parts in zip(*columns, strict=True)]
 
 
 def load(path: str | Path) -> Run | FittedRun:
