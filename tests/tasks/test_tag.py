@@ -80,7 +80,7 @@ def test_scores_are_those_of_seqeval(reading, key):
     found = task.score(gold, [np.array(row) for row in answers], targets)
     assert found[key] == pytest.approx(GOLDEN[reading]["micro"][2], abs=1e-12)
     if reading == "lenient":
-        assert [found["precision"], found["recall"]] == pytest.approx(GOLDEN[reading]["micro"][:2], abs=1e-12)
+        assert [found["span_precision"], found["span_recall"]] == pytest.approx(GOLDEN[reading]["micro"][:2], abs=1e-12)
         rows = [[row["precision"], row["recall"], row["f1"]] for row in task.breakdown(gold, answers, targets)]
         np.testing.assert_allclose(rows, GOLDEN["lenient"]["types"], atol=1e-12)
     assert set(found) == {metric.name for metric in task.metrics(targets)}
@@ -110,7 +110,7 @@ def test_tags_that_training_did_not_have_count_as_missed():
     with pytest.warns(UserWarning, match="never answered: B-Y, I-Y"):
         gold = task.gold(bare(["B-X", "B-Y", "I-Y"]), targets)
     found = task.score(gold, [np.array([1, 0, 0])], targets)
-    assert (found["precision"], found["recall"]) == (1, 0.5)
+    assert (found["span_precision"], found["span_recall"]) == (1, 0.5)
     assert found["accuracy"] == pytest.approx(1 / 3)
     assert task.labels(gold).tolist() == [[1, IGNORE, IGNORE]]
     with pytest.warns(UserWarning, match="Z"):

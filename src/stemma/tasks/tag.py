@@ -111,7 +111,7 @@ class Tag:
 
     def labels(self, gold: np.ndarray) -> np.ndarray:
         """(B U), padded by IGNORE."""
-        table = np.full((len(gold), max([0, *map(len, gold)])), IGNORE, dtype=np.int64)
+        table = np.full((len(gold), max([1, *map(len, gold)])), IGNORE, dtype=np.int64)
         for row, numbers in enumerate(gold):
             table[row, : len(numbers)] = numbers
         table[table < 0] = IGNORE
@@ -151,7 +151,7 @@ class Tag:
         if not targets["types"]:
             return accuracy, Metric("macro_f1", "macro-F1")
         f1, strict = Metric("f1", "span F1"), Metric("f1_strict", "strict span F1")
-        return f1, strict, Metric("precision", "span precision"), Metric("recall", "span recall"), accuracy
+        return f1, strict, Metric("span_precision", "span precision"), Metric("span_recall", "span recall"), accuracy
 
     def score(self, gold: np.ndarray, answers: Sequence[np.ndarray], targets: Targets) -> dict[str, float]:
         """The metrics of these answers."""
@@ -182,8 +182,8 @@ class Tag:
         return {
             "f1": micro["f1"],
             "f1_strict": f1_strict,
-            "precision": micro["precision"],
-            "recall": micro["recall"],
+            "span_precision": micro["precision"],
+            "span_recall": micro["recall"],
             "accuracy": accuracy,
         }
 
@@ -310,6 +310,7 @@ class TagNetwork(nn.Module):
         self.mix, self.dropout = ScalarMix(seat.layers), Dropout(seat.dropout)
         self.lstm = nn.LSTM(seat.width + PLACES, config.width, batch_first=True, bidirectional=True)
         self.top = TagHead(Seat(2 * config.width, dropout=seat.dropout), targets, config)
+        self.top.linear.reset_parameters()  # on an LSTM that is new too, the small start of a fine-tuned head would only cost time
 
     @property
     def words(self) -> str:
