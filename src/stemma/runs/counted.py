@@ -33,7 +33,7 @@ class Sides:
     """Token ids of the texts, and of their second halves where the task has pairs."""
 
     sides: tuple[tuple[np.ndarray, ...], ...]
-    cut = tokens_cut = 0  # counting has no longest length
+    cut = tokens_cut = unread = 0  # counting has no longest length
 
     @property
     def count(self) -> int:
@@ -60,7 +60,7 @@ class Bag:
     keys: np.ndarray
     values: np.ndarray
     starts: np.ndarray
-    cut = tokens_cut = 0  # counting has no longest length
+    cut = tokens_cut = unread = 0  # counting has no longest length
 
     def of(self, rows: np.ndarray) -> "Bag":
         """These texts alone."""
