@@ -1,8 +1,32 @@
 """A made-up comparison with realistic shapes: every number here is invented, to test the page, never to be quoted."""
 
 import copy
+import dataclasses
 
 import numpy as np
+
+from stemma.evaluation.comparison.plan import SCHEMA
+from stemma.evaluation.comparison.results import Results, read
+from stemma.evaluation.report.headline import headline
+from stemma.evaluation.report.standings import Standings
+from stemma.lineage.table import find
+
+SPENT = {
+    "perplexity_per_token_without_oov": None,
+    "nats": 300_000.0,
+    "why_not_bits": None,
+    "cpu_seconds": 1.0,
+    "peak_bytes": 300_000_000,
+}
+LEDGER = {
+    "characters_in": 10_000_000,
+    "characters_used": 9_900_000,
+    "rejected": {"borders": 99_000, "control characters": 1_000},
+    "documents": 12_345,
+    "sentences": 98_000,
+    "notes": {},
+    "balances": True,
+}
 
 
 def measure(value: float, half: float = 0.013) -> dict:
@@ -13,23 +37,22 @@ GOLD = np.random.default_rng(1).integers(0, 7, 800)
 EASE = np.random.default_rng(0).random(800)
 
 
-def answers(accuracy: float, seed: int, seeds: int = 3) -> list[str]:
+def answers(accuracy: float, seed: int, seeds: int = 3) -> list[list[int]]:
     """The predictions of some seeds; hard examples are hard for all."""
     noise = np.random.default_rng(seed).normal(0, 0.15, (seeds, 800))
     right = EASE + noise < np.quantile(EASE, accuracy)
-    return [" ".join(map(str, row)) for row in np.where(right, GOLD, (GOLD + 1) % 7).tolist()]
+    return np.where(right, GOLD, (GOLD + 1) % 7).tolist()
 
 
-def share(predictions: list[str]) -> float:
-    return float(np.mean([np.array(row.split(), int) == GOLD for row in predictions]))
+def share(predictions: list[list[int]]) -> float:
+    return float(np.mean([np.array(row) == GOLD for row in predictions]))
 
 
 def mode(accuracy: float, seconds: float, seed: int, head: str) -> dict:
     predictions = answers(accuracy, seed)
     value = share(predictions)
     return {
-        "accuracy": measure(value),
-        "macro_f1": measure(value - 0.012),
+        "measures": {"accuracy": measure(value), "macro_f1": measure(value - 0.012)},
         "seconds": seconds,
         "cpu_seconds": seconds * 1.8,
         "peak_bytes": 612_000_000,
@@ -39,7 +62,8 @@ def mode(accuracy: float, seconds: float, seed: int, head: str) -> dict:
         "trials": 3,
         "settings": {"rate": 3e-4},
         "head": head,
-        "predictions": predictions,
+        "answers": predictions,
+        "examples": {"train": 3000, "dev": 800},
         "deterministic": False,
         "cut": {"examples": 0, "tokens": 0},
         "command": "stemma finetune runs/bert --task classify --train task/train.tsv --dev task/dev.tsv --out runs/bert-finetune",
@@ -70,7 +94,10 @@ def pretrain(name: str, seconds: float, peak: int, size: int, parameters: int, p
         "passes": 1.2,
         "tokenizer": {"kind": "bpe", "vocab_size": 8192},
         "curve": points,
-        "loss_end": points[-1]["loss"] if points else None,
+        "held_out_loss": None,
+        "ledger": LEDGER,
+        "model": {},
+        "notes": [],
         "command": f"stemma pretrain {name} corpus.jsonl --out runs/{name} --preset small --set training.budget_seconds=60",
     }
 
@@ -111,12 +138,13 @@ def judged(rho: float) -> dict:
     missing = ["Arafat", "FBI", "OPEC", "Maradona", "Freud", "Harvard", "CD"]
     return {
         "similarity": [
-            {"file": "words/wordsim353.tsv", "rho": measure(rho, 0.1), "pairs": 353, "used": 265, "missing": missing},
+            {"file": "words/wordsim353.tsv", "found": {"rho": measure(rho, 0.1), "pairs": 353, "used": 265, "missing": missing}},
             {"file": "words/wordsim240.tsv", "why_not": "only 0 of 240 pairs have vectors for both words."},
         ],
         "analogies": [{"file": "words/questions-words.txt", "sections": {"family": section, "城市": none}, "total": total}],
         "seconds": 2.0,
         "cpu_seconds": 2.0,
+        "peak_bytes": 365_000_000,
     }
 
 
@@ -129,22 +157,29 @@ def maps(*names: str) -> dict:
     return {"words": words, "asked": False, "missing": [], "maps": drawn, "method": "t-SNE", "neighbours": near}
 
 
-def report() -> dict:
-    from stemma.evaluation.report.headline import headline
-    from stemma.lineage.table import find
+def results(values: dict | None = None) -> Results:
+    """The values, or those of `report`, as results with their headline."""
+    found = read(Results, values or report(), "made up")
+    return dataclasses.replace(found, headline=headline(Standings(found)))
 
+
+def report() -> dict:
+    """The comparison as `report.json` holds it, without the headline."""
     rows = {name: find(name) for name in ("ngram", "word2vec", "gpt", "bert")}
     facts = {
         name: {
             "name": name,
             "title": r.title,
+            "short": r.short,
+            "colour": r.colour,
+            "loss_unit": r.loss_unit,
             "year": r.year,
             "paper": r.paper,
             "learns": r.learns,
             "asks": r.asks,
             "abilities": list(r.abilities),
-            "status": "done",
             "failures": [],
+            "words": None,
         }
         for name, r in rows.items()
     }
@@ -153,18 +188,21 @@ def report() -> dict:
         | {
             "pretrain": pretrain("ngram", 4.2, 310_000_000, 41_000_000, 3_100_000, []),
             "score": {
-                "bits_per_character": measure(2.31, 0.03),
-                "perplexity_per_token": 61.4,
-                "perplexity_per_word": 402.0,
-                "tokens": 58_000,
-                "words": 34_000,
-                "characters": 201_000,
-                "oov": 0,
-                "blocks": 96,
-                "seconds": 0.4,
+                "found": {
+                    "bits_per_character": measure(2.31, 0.03),
+                    "perplexity_per_token": 61.4,
+                    "perplexity_per_word": 402.0,
+                    "tokens": 58_000,
+                    "words": 34_000,
+                    "characters": 201_000,
+                    "oov": 0,
+                    "blocks": 96,
+                    "seconds": 0.4,
+                    **SPENT,
+                }
             },
             "modes": {"frozen": mode(0.774, 2.6, 1, "class-conditional counts")},
-            "senses": {"probes": [], "why_not": "an n-gram model has no vectors"},
+            "senses": {"why_not": "an n-gram model has no vectors"},
         },
         facts["word2vec"]
         | {
@@ -189,15 +227,18 @@ def report() -> dict:
         | {
             "pretrain": pretrain("gpt", 61.0, 890_000_000, 21_600_000, 5_390_000, curve(8.4, 4.4, 61)),
             "score": {
-                "bits_per_character": measure(2.18, 0.03),
-                "perplexity_per_token": 49.0,
-                "perplexity_per_word": 318.0,
-                "tokens": 57_000,
-                "words": 34_000,
-                "characters": 201_000,
-                "oov": 0,
-                "blocks": 96,
-                "seconds": 3.9,
+                "found": {
+                    "bits_per_character": measure(2.18, 0.03),
+                    "perplexity_per_token": 49.0,
+                    "perplexity_per_word": 318.0,
+                    "tokens": 57_000,
+                    "words": 34_000,
+                    "characters": 201_000,
+                    "oov": 0,
+                    "blocks": 96,
+                    "seconds": 3.9,
+                    **SPENT,
+                }
             },
             "modes": {
                 "frozen": mode(0.771, 24, 5, "linear on the last state"),
@@ -235,7 +276,7 @@ def report() -> dict:
     ]
     majority, tfidf = answers(0.19, 20, 1), answers(0.825, 21, 1)
     made = {
-        "schema": 1,
+        "schema": SCHEMA,
         "made": {"stemma": "0.1.0", "commit": "made-up", "date": "2026-01-01 12:00 UTC"},
         "title": "MADE-UP NUMBERS: 包文档 docstrings",
         "corpus": {
@@ -243,14 +284,7 @@ def report() -> dict:
             "documents": 12_345,
             "sentences": 98_000,
             "characters": 9_900_000,
-            "ledger": {
-                "characters_in": 10_000_000,
-                "characters_used": 9_900_000,
-                "rejected": {"borders": 99_000, "control characters": 1_000},
-                "documents": 12_345,
-                "sentences": 98_000,
-                "balances": True,
-            },
+            "ledger": LEDGER,
             "held_out": {
                 "how": "1 % of the documents, chosen by their content (seed 0)",
                 "documents": 96,
@@ -262,10 +296,14 @@ def report() -> dict:
             "kind": "classify",
             "train": "task/train.tsv",
             "dev": "task/dev.tsv",
-            "labels": ["altair", "networkx", "numpy", "scipy", "sympy", "体育", "财经"],
+            "targets": {"labels": ["altair", "networkx", "numpy", "scipy", "sympy", "体育", "财经"], "several": False, "pairs": False},
+            "metrics": [
+                {"name": "accuracy", "title": "accuracy", "higher_is_better": True, "share": True},
+                {"name": "macro_f1", "title": "macro-F1", "higher_is_better": True, "share": True},
+            ],
             "train_examples": 3000,
             "dev_examples": 800,
-            "gold": " ".join(map(str, GOLD)),
+            "gold": GOLD.tolist(),
         },
         "budget": {
             "preset": "small",
@@ -281,6 +319,7 @@ def report() -> dict:
             "system": "Linux 6.0",
             "python": "3.12.3",
             "torch": "2.13.0",
+            "numpy": "2.4.0",
             "threads": 2,
             "wall_seconds": 512.0,
         },
@@ -290,19 +329,20 @@ def report() -> dict:
                 "name": "majority",
                 "short": "majority class",
                 "title": "majority class",
-                "accuracy": measure(share(majority), 0.02),
-                "macro_f1": measure(0.046, 0.004),
+                "measures": {"accuracy": measure(share(majority), 0.02), "macro_f1": measure(0.046, 0.004)},
+                "head": "always",
+                "blind": True,
                 "seconds": 0.01,
-                "predictions": majority,
+                "answers": majority,
             },
             {
                 "name": "tfidf",
                 "short": "TF-IDF + LR",
                 "title": "TF-IDF + logistic regression",
-                "accuracy": measure(share(tfidf)),
-                "macro_f1": measure(0.812),
+                "measures": {"accuracy": measure(share(tfidf)), "macro_f1": measure(0.812)},
+                "head": "logistic regression",
                 "seconds": 1.9,
-                "predictions": tfidf,
+                "answers": tfidf,
             },
         ],
         "senses": {
@@ -318,24 +358,14 @@ def report() -> dict:
         "notes": ["Perplexities per token are not comparable between tokenizers; bits per character are."],
         "command": "stemma compare made-up/docstrings.jsonl --task classify --train task/train.tsv --dev task/dev.tsv --out out",
     }
-    return made | {"headline": headline(made)}
+    return made
 
 
 def with_failure(made: dict) -> dict:
     """The same, with GPT failed while fine-tuning."""
-    from stemma.evaluation.report.headline import headline
-
     made = copy.deepcopy(made)
     gpt = made["generations"][2]
-    gpt["status"], gpt["failures"] = (
-        "failed",
-        [
-            {
-                "stage": "gpt.finetune",
-                "error": "RunError",
-                "message": "The loss was NaN at step 7. A number was expected. Lower training.rate.",
-            }
-        ],
-    )
+    message = "The loss was NaN at step 7. A number was expected. Lower training.rate."
+    gpt["failures"] = [{"stage": "gpt.finetune", "error": "RunError", "message": message}]
     del gpt["modes"]["finetune"]
-    return made | {"headline": headline(made)}
+    return made

@@ -199,3 +199,33 @@ def test_errors_say_how_to_mend(bert, train_examples, dev_examples, tmp_path):
         finetune(bert, train=train_examples, mode="frozen", config=Config(layers=(9,)))
     with pytest.raises(RunError, match=r"set transfer\.grid to smaller"):
         finetune(bert, train=train_examples, config=Config(grid=(1e30,), precision="fp32", updates=20, seeds=(1,)))
+
+
+def test_the_task_network_learns_and_leaves_the_run_as_it_was(run, train_examples, dev_examples):
+    """Its size is the same for every generation but for the projection of their widths; it tells how it weighs the layers."""
+    before = sums(run.network)
+    config = Config(mode="frozen", head="network", precision="fp32", seeds=(1, 2), grid=(3e-3,), updates=200)
+    result = finetune(run, train=train_examples, dev=dev_examples, config=config)
+    assert sums(run.network) == before
+    facts = result.facts
+    assert facts["accuracy"]["mean"] > 0.8 and [row["seed"] for row in facts["seeds"]] == [1, 2] and not facts["deterministic"]
+    assert sum(facts["layer_weights"]) == pytest.approx(1) and len(facts["layer_weights"]) == (1 if run.row.name == "word2vec" else 4)
+    rest = (
+        128 * 256 + 128 + 128 + 2 * 128 + 2 + 1 + len(facts["layer_weights"])
+    )  # all but the projection's weight
+    assert facts["parameters"]["trained"] == 128 * run.network.width + rest
+    assert "scalar mix" in facts["head"]
+
+
+def test_states_that_do_not_fit_are_computed_anew(bert, train_examples, monkeypatch):
+    """The same states, but for the half precision that kept ones have."""
+    from stemma.runs import fixed
+
+    config = Config(mode="frozen", head="network", precision="fp32")
+    network = fixed.FixedNetwork(assigned(bert, config), bert.network)
+    framed, rows = network.prepare(CLASSIFY.texts(train_examples[:9])), np.array([3, 0, 7])
+    kept = fixed.SiteStates(network, framed).batch(rows)
+    monkeypatch.setattr(fixed, "KEPT", 0)
+    anew = fixed.SiteStates(network, framed).batch(rows)
+    assert kept["states"].dtype == np.float16 and anew["states"].dtype == np.float32
+    np.testing.assert_allclose(kept["states"][kept["sites"]], anew["states"][anew["sites"]], atol=2e-3, rtol=2e-3)

@@ -5,9 +5,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
-
-from tyro.conf import arg
+from typing import TYPE_CHECKING, Any
 
 from stemma.cli.answer import Answer, Printable
 from stemma.cli.measures import measures
@@ -15,9 +13,11 @@ from stemma.cli.progress import Progress
 from stemma.cli.verb import Corpus, Files, RunPath, Settings, TomlFile, Verb
 from stemma.config import read_toml, resolve
 from stemma.errors import UsageError
+from stemma.evaluation.comparison.plan import GENERATIONS, Config, SomeFiles
 
-SomeFiles = Annotated[tuple[str, ...], arg(metavar="FILE …", help_behavior_hint="(optional)")]
-SomeWords = Annotated[tuple[str, ...], arg(metavar="WORD …", help_behavior_hint="(optional)")]
+if TYPE_CHECKING:
+    from stemma.evaluation.comparison.results import Results
+
 
 
 @dataclass(frozen=True)
@@ -58,8 +58,8 @@ class Evaluate(Verb):
         return Answer({"run": self.run_folder, **found}, measures(found))
 
 
-@dataclass(frozen=True)
-class Compare(Verb):
+@dataclass(frozen=True, kw_only=True)
+class Compare(Config, Verb):
     """The main job: pre-trains each generation on the same text under the same budget, transfers each, writes one report.
 
     The same command again goes on where a killed one was.
@@ -73,47 +73,24 @@ class Compare(Verb):
     out: Path  # the folder of report.html, report.json and the run folders
     task: str = "classify"  # the kind of task
     generations: tuple[str, ...] = ()  # names that stemma lineage prints; none: all that are ready
-    preset: str = "small"  # of every generation: tiny, small or base
-    budget_tokens: int = 0  # of pre-training, for each; 0: not this way
-    budget_seconds: float = 0  # of pre-training, for each; counting always reads the text once
-    modes: tuple[Literal["frozen", "random", "finetune", "scratch"], ...] = ("frozen", "random", "finetune", "scratch")  # and the controls
-    seeds: int = 3  # fine-tuned models of each generation and mode
-    trials: int = 3  # values tried of a head's one knob
-    train_limit: int = 0  # labelled examples to learn from at most; 0: all
-    dev_text: SomeFiles = ()  # held-out text; none: a share of the corpus
-    held_out: float = 0.01  # that share
-    held_out_characters: int = 200_000  # of it scored at most
-    senses: str = ""  # a TSV of word, index, sense, sentence for the senses probe; none: no probe
-    senses_test: str = ""  # the part to judge by; none: half of each sense
-    senses_limit: int = 300  # occurrences of a word in either part at most
-    similarity: SomeFiles = ()  # word pairs and people's scores, for the generations with word vectors: WordSim and the like, or a TSV
-    analogies: SomeFiles = ()  # a is to b as c is to d, for them: questions-words.txt, CA8, or a TSV of section, a, b, c, d
-    restrict: int = 0  # answers to analogies are sought among that many of the most frequent words; 0: all
-    words: SomeWords = ()  # drawn on the word maps; none: the most frequent content words
-    workers: int = 1  # processes that read the corpus
-    parallel: int = 1  # generations computed at once; with --threads 1, as many as there are cores
-    threads: int = 0  # of computing; 0: as many as torch chooses
     config: TomlFile = None  # a TOML file with a table [compare]; options win over it
     settings: Settings = ()  # one setting for all, or for one, as bert.model.width=64 or transfer.epochs=2
 
     def run(self) -> Printable:
         """The comparison, or the rest of it."""
         from stemma.evaluation.comparison.compare import compare
-        from stemma.evaluation.comparison.plan import GENERATIONS
-
         with Progress() as progress:
             asked = {name: getattr(self, name) for name in ("train", "dev", "out", "task")}
             asked["generations"] = self.generations or GENERATIONS
-            report = compare(self.corpus, config=self._resolved(), progress=progress, **asked)
-        return _compared(self.out, report)
+            results = compare(self.corpus, config=self.settled(), progress=progress, **asked)
+        return _compared(self.out, results)
 
-    def _resolved(self) -> Any:
-        from stemma.evaluation.comparison.plan import Config
-
-        names = {field.name for field in dataclasses.fields(Config)}
-        given = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name in names and getattr(self, f.name) != f.default}
+    def settled(self) -> Config:
+        """The settings of the TOML file, and over them those of the command line."""
+        given = {f.name: getattr(self, f.name) for f in dataclasses.fields(Config) if getattr(self, f.name) != f.default}
         sources: list[tuple[str, Mapping[str, Any]]] = [(str(self.config), read_toml(self.config))] if self.config else []
-        return resolve({"compare": Config}, *sources, ("command line", {"compare": given}))["compare"]
+        resolved: Config = resolve({"compare": Config}, *sources, ("command line", {"compare": given}))["compare"]
+        return resolved
 
 
 @dataclass(frozen=True)
@@ -131,18 +108,19 @@ class Demo(Verb):
         from stemma.evaluation.comparison.demo import demo
 
         with Progress() as progress:
-            report = demo(self.out, seconds=self.seconds, progress=progress)
-        return _compared(self.out, report)
+            results = demo(self.out, seconds=self.seconds, progress=progress)
+        return _compared(self.out, results)
 
 
-def _compared(out: Path, report: dict[str, Any]) -> Answer:
+def _compared(out: Path, results: "Results") -> Answer:
     from stemma.evaluation.comparison.compare import failed
+    from stemma.evaluation.comparison.results import plain
 
-    error = failed(report)
+    error = failed(results)
     if error is not None:
         print(f"error: {error}", file=sys.stderr)
     places = {"report": out / "report.html", "data": out / "report.json"}
-    states = {row["name"]: row["status"] for row in report["generations"]}
-    headline = report["headline"]
-    lines = [headline["title"], "", *(f"- {finding['text']}" for finding in headline["findings"]), "", f"report: {places['report']}"]
-    return Answer({**places, "headline": headline, "generations": states}, lines, error.exit_code if error else 0)
+    states = {generation.name: "failed" if generation.failed else "done" for generation in results.generations}
+    headline = results.headline
+    lines = [headline.title, "", *(f"- {finding.text}" for finding in headline.findings), "", f"report: {places['report']}"]
+    return Answer({**places, "headline": plain(headline), "generations": states}, lines, error.exit_code if error else 0)

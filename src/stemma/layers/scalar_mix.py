@@ -18,6 +18,7 @@ class ScalarMix(nn.Module):
         self.gamma = nn.Parameter(torch.ones(()))
 
     def forward(self, states: Float[Tensor, "*shape L D"]) -> Float[Tensor, "*shape D"]:
+        """The mix of the layers' states."""
         return self.gamma * torch.einsum("l,...ld->...d", self.weights.softmax(0), states)
 
     def shares(self) -> list[float]:

@@ -22,6 +22,8 @@ class Generation:
 
     name: str
     title: str
+    short: str  # as people write it: `GPT`
+    colour: str  # in pictures, as "#rrggbb": mid-tones, at least 3:1 on white and on a dark page alike
     year: int
     paper: str
     parent: str | None  # in history; the import graph follows it where code is shared
@@ -33,6 +35,8 @@ class Generation:
     scores_by: Literal["counts", "sentence", "document"] = "document"  # how text is read to be scored, and how far context reaches
     continues: bool = False  # goes on from a finished run on new text (`network.TakesOver`)
     tokenizer: str = "bpe"  # the default kind
+    tokens_of: str = ""  # beside others it takes the byte-level tokens of this generation: nothing is then out of its vocabulary
+    loss_unit: str = "nats"  # what its training loss is counted in
     network: str = ""  # "module:Class"; empty while the generation has no file yet
     data: str = ""  # "module:Class" of its objective
 
@@ -40,6 +44,11 @@ class Generation:
     def ready(self) -> bool:
         """True when this version can pre-train it."""
         return bool(self.network)
+
+    @property
+    def in_context(self) -> bool:
+        """True when a word's vector depends on its sentence: it gives vectors, and none to a word by itself."""
+        return "embed" in self.abilities and "nearest" not in self.abilities
 
     def load_network(self) -> Any:
         """The class of its network; its module also holds `Config`."""
@@ -64,6 +73,8 @@ TABLE: tuple[Generation, ...] = (
     Generation(
         name="ngram",
         title="n-gram language model, interpolated modified Kneser-Ney",
+        short="n-gram",
+        colour="#8b7d6b",
         year=1998,
         paper="Chen & Goodman 1998",
         parent=None,
@@ -72,6 +83,7 @@ TABLE: tuple[Generation, ...] = (
         tokenizer="word",
         network="stemma.lineage.ngram:Ngram",
         data="stemma.objectives.counts:Counts",
+        tokens_of="gpt",
         learns="count",
         updates="counts",
         scores_by="counts",
@@ -79,6 +91,8 @@ TABLE: tuple[Generation, ...] = (
     Generation(
         name="nnlm",
         title="neural probabilistic language model",
+        short="NNLM",
+        colour="#a8763e",
         year=2003,
         paper="Bengio et al. 2003",
         parent="ngram",
@@ -92,6 +106,8 @@ TABLE: tuple[Generation, ...] = (
     Generation(
         name="word2vec",
         title="skip-gram and CBOW word vectors",
+        short="word2vec",
+        colour="#cc8400",
         year=2013,
         paper="Mikolov et al. 2013",
         parent="nnlm",
@@ -106,6 +122,8 @@ TABLE: tuple[Generation, ...] = (
     Generation(
         name="glove",
         title="global vectors",
+        short="GloVe",
+        colour="#c4622d",
         year=2014,
         paper="Pennington et al. 2014",
         parent="word2vec",
@@ -114,12 +132,15 @@ TABLE: tuple[Generation, ...] = (
         tokenizer="word",
         network="stemma.lineage.glove:GloVe",
         data="stemma.objectives.cooccurrence:Cooccurrence",
+        loss_unit="weighted squared error",
         updates="by hand",
         reads_once=True,
     ),
     Generation(
         name="lstm",
         title="LSTM language model",
+        short="LSTM",
+        colour="#7d8f1f",
         year=2012,
         paper="Sundermeyer et al. 2012",
         parent="nnlm",
@@ -129,6 +150,8 @@ TABLE: tuple[Generation, ...] = (
     Generation(
         name="elmo",
         title="deep contextualised word vectors",
+        short="ELMo",
+        colour="#4f9a2f",
         year=2018,
         paper="Peters et al. 2018",
         parent="lstm",
@@ -139,6 +162,8 @@ TABLE: tuple[Generation, ...] = (
     Generation(
         name="seq2seq",
         title="RNN encoder-decoder with soft attention",
+        short="seq2seq",
+        colour="#2f8f6b",
         year=2014,
         paper="Bahdanau et al. 2014",
         parent="lstm",
@@ -148,6 +173,8 @@ TABLE: tuple[Generation, ...] = (
     Generation(
         name="transformer",
         title="Transformer encoder-decoder",
+        short="Transformer",
+        colour="#2a8aa8",
         year=2017,
         paper="Vaswani et al. 2017",
         parent="seq2seq",
@@ -157,6 +184,8 @@ TABLE: tuple[Generation, ...] = (
     Generation(
         name="gpt",
         title="generative pre-training",
+        short="GPT",
+        colour="#0f9687",
         year=2018,
         paper="Radford et al. 2018",
         parent="transformer",
@@ -168,6 +197,8 @@ TABLE: tuple[Generation, ...] = (
     Generation(
         name="gpt2",
         title="GPT-2: byte-level, pre-norm, zero-shot",
+        short="GPT-2",
+        colour="#0b7fa5",
         year=2019,
         paper="Radford et al. 2019",
         parent="gpt",
@@ -177,6 +208,8 @@ TABLE: tuple[Generation, ...] = (
     Generation(
         name="bert",
         title="bidirectional encoder: masked tokens and sentence pairs",
+        short="BERT",
+        colour="#7165e3",
         year=2018,
         paper="Devlin et al. 2018",
         parent="transformer",
@@ -189,6 +222,8 @@ TABLE: tuple[Generation, ...] = (
     Generation(
         name="bert-wwm",
         title="whole-word masking, Chinese and English",
+        short="BERT-wwm",
+        colour="#9a55d0",
         year=2019,
         paper="Cui et al. 2019",
         parent="bert",
@@ -199,6 +234,8 @@ TABLE: tuple[Generation, ...] = (
     Generation(
         name="albert",
         title="factorised table, shared layers, sentence order",
+        short="ALBERT",
+        colour="#bf4fb3",
         year=2019,
         paper="Lan et al. 2019",
         parent="bert",
@@ -209,6 +246,8 @@ TABLE: tuple[Generation, ...] = (
     Generation(
         name="tinybert",
         title="Transformer distillation in two stages",
+        short="TinyBERT",
+        colour="#d4508a",
         year=2019,
         paper="Jiao et al. 2019",
         parent="bert",
@@ -219,6 +258,8 @@ TABLE: tuple[Generation, ...] = (
     Generation(
         name="xlnet",
         title="permutation language model, two streams",
+        short="XLNet",
+        colour="#d1495b",
         year=2019,
         paper="Yang et al. 2019",
         parent="transformer",

@@ -181,7 +181,7 @@ class Adapted:
         return (likely / likely.sum(1, keepdims=True)).astype(np.float32)
 
     def vectors(self, texts: Sides) -> np.ndarray:
-        """log P(class, text) (N K)."""
+        """The log of P(class, text) (N K)."""
         logs = np.tile(np.log(np.maximum(self.tables["shares"], 1e-12)), (texts.count, 1))
         for side in range(len(texts.sides)):
             flat, starts = flatten(texts.sides[side], len(self.prior) - 1)

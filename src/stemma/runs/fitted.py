@@ -14,17 +14,23 @@ from stemma.config import resolve
 from stemma.errors import DataError, RunError, UsageError
 from stemma.lineage.table import find
 from stemma.runs.assignment import Answers, Assignment
+from stemma.runs.opening import unmoved
 from stemma.runs.run import Run
 from stemma.runs.settings import InUse
 from stemma.tasks.table import make_task, task_config
 from stemma.tokens.tokenizer import Tokenizer
 
-FITTED = {  # (how the generation learns, what learnt the task) -> "module:Class" with `restore`
-    ("descend", "linear"): "stemma.runs.fixed:Probed",
-    ("descend", "network"): "stemma.runs.fixed:Networked",
-    ("descend", "moving"): "stemma.runs.moved:Moved",
-    ("count", "linear"): "stemma.runs.counted:Bagged",
-    ("count", "moving"): "stemma.runs.counted:Adapted",
+_LINEAR, _NETWORK, _MOVED = "stemma.runs.fixed:Probed", "stemma.runs.fixed:Networked", "stemma.runs.moved:Moved"
+FITTED: dict[str, dict[str, str]] = {  # how the generation learns, and the way it was carried over -> "module:Class" with `restore`
+    "descend": {
+        "frozen": _LINEAR,
+        "frozen-network": _NETWORK,
+        "random": _LINEAR,
+        "random-network": _NETWORK,
+        "finetune": _MOVED,
+        "scratch": _MOVED,
+    },
+    "count": {"frozen": "stemma.runs.counted:Bagged", "finetune": "stemma.runs.counted:Adapted", "scratch": "stemma.runs.counted:Adapted"},
 }
 
 
@@ -46,10 +52,10 @@ class FittedRun:
         facts, row = config["task"], find(config["identity"]["generation"])
         sections = _sections(row.sections()["model"], facts["task"], str(path), config["sections"])
         tokenizer, arrays = Tokenizer.load(folder.tokenizer_path), folder.tensors()
-        network = _network(row, sections["model"], tokenizer, arrays)
+        network = unmoved(row, sections["model"], tokenizer, arrays)
         task = make_task(facts["task"], sections["task"])
         assignment = Assignment(row, tokenizer, network, task, facts["targets"], sections["transfer"])
-        module, _, name = FITTED[row.learns, assignment.settings.manner].partition(":")
+        module, _, name = FITTED[row.learns][assignment.settings.way].partition(":")
         model = getattr(importlib.import_module(module), name).restore(assignment, arrays, facts)
         return cls(assignment, model, facts)
 
@@ -106,14 +112,3 @@ def _sections(model: type, task: str, path: str, saved: dict[str, Any]) -> dict[
     known = {name: saved["transfer"][name] for name in (field.name for field in fields(InUse))}
     asked = {"model": model, "transfer": InUse, "task": task_config(task)}
     return resolve(asked, (path, {"model": saved["model"], "transfer": known, "task": saved["task"]}))
-
-
-def _network(row: Any, config: Any, tokenizer: Tokenizer, arrays: dict[str, np.ndarray]) -> Any:
-    """The generation's network in the saved shape; its head's kind loads the weights, and may let it grow first."""
-    if row.learns == "count":
-        own = {name: array for name, array in arrays.items() if not name.startswith("task.")}
-        return row.load_network().from_arrays(config, tokenizer.facts(), own)
-    import torch
-
-    with torch.random.fork_rng(devices=[]):
-        return row.load_network()(config, tokenizer.facts()).eval()

@@ -14,19 +14,32 @@ def network_of(row: Generation, config: Any, tokenizer: Tokenizer, arrays: Mappi
     return _WAYS[row.learns](row, config, tokenizer, arrays)
 
 
+def unmoved(row: Generation, config: Any, tokenizer: Tokenizer, arrays: Mapping[str, np.ndarray]) -> Any:
+    """The row's network in the shape of a run that learnt a task: what counts has its own arrays; the weights of what descends
+    are loaded by whoever knows whether it grew.
+    """
+    own = {name: array for name, array in arrays.items() if not name.startswith("task.")}
+    return _UNMOVED[row.learns](row, config, tokenizer, own)
+
+
 def _mapped(row: Generation, config: Any, tokenizer: Tokenizer, arrays: Mapping[str, np.ndarray]) -> Any:
     return row.load_network().from_arrays(config, tokenizer.facts(), arrays)
 
 
 def _copied(row: Generation, config: Any, tokenizer: Tokenizer, arrays: Mapping[str, np.ndarray]) -> Any:
-    import torch
-
     from stemma.layers.weights import load_weights
 
-    with torch.random.fork_rng(devices=[]):
-        network = row.load_network()(config, tokenizer.facts())
+    network = _drawn(row, config, tokenizer, arrays)
     load_weights(network, arrays)
-    return network.eval()
+    return network
 
 
+def _drawn(row: Generation, config: Any, tokenizer: Tokenizer, arrays: Mapping[str, np.ndarray]) -> Any:
+    import torch
+
+    with torch.random.fork_rng(devices=[]):
+        return row.load_network()(config, tokenizer.facts()).eval()
+
+
+_UNMOVED = {"count": _mapped, "descend": _drawn}
 _WAYS = {"count": _mapped, "descend": _copied}

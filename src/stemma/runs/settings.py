@@ -6,10 +6,18 @@ from typing import Annotated, Literal
 from annotated_types import Ge, Le
 
 from stemma.config import Positive
+from stemma.errors import UsageError
 
 Mode = Literal["frozen", "finetune", "scratch", "random"]
-Manner = Literal["linear", "network", "moving"]
-FIXED = ("frozen", "random")  # the modes whose network does not move
+Way = Literal["frozen", "frozen-network", "random", "random-network", "finetune", "scratch"]
+WAYS: dict[str, tuple[str, str]] = {  # to carry a run over: its mode and head; what moves has the paper's own small head
+    "frozen": ("frozen", "linear"),
+    "frozen-network": ("frozen", "network"),
+    "random": ("random", "linear"),
+    "random-network": ("random", "network"),
+    "finetune": ("finetune", "linear"),
+    "scratch": ("scratch", "linear"),
+}
 
 
 @dataclass(frozen=True)
@@ -29,6 +37,9 @@ class InUse:
     precision: Literal["auto", "fp32", "bf16"] = "auto"  # of descending; auto: bf16 where this machine is faster in it
 
     @property
-    def manner(self) -> Manner:
-        """What learns: a linear model or the task network on fixed states, or all of the run, moving."""
-        return self.head if self.mode in FIXED else "moving"
+    def way(self) -> str:
+        """Mode and head by one name; UsageError where the mode has no such head."""
+        for way, asked in WAYS.items():
+            if asked == (self.mode, self.head):
+                return way
+        raise UsageError(f"transfer.head = {self.head!r} with transfer.mode = {self.mode!r}", "linear", "drop transfer.head")

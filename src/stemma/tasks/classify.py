@@ -255,7 +255,7 @@ def _loss(logits: Float[Tensor, "B K"], labels: Tensor, several: bool) -> Loss:
 
 def _answers(logits: Float[Tensor, "B K"], several: bool) -> list[np.ndarray]:
     probabilities = logits.sigmoid() if several else logits.softmax(-1)
-    return list(probabilities.float().cpu().numpy())
+    return list(probabilities.detach().float().cpu().numpy())
 
 
 def _table(answers: Sequence[np.ndarray], targets: Targets) -> Float[np.ndarray, "N K"]:

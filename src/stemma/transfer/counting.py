@@ -25,12 +25,6 @@ class BagOfNgrams:
 
     def __init__(self, assignment: Assignment, config: Config) -> None:
         _must_answer_for_texts(assignment)
-        if config.mode == "random":
-            raise UsageError(
-                "transfer.mode = 'random' with a generation that counts",
-                "one that has a network to draw",
-                "use frozen, finetune or scratch",
-            )
         self._assignment = assignment
 
     def prepare(self, texts: Sequence[Text]) -> Bag:
@@ -97,14 +91,6 @@ class ClassModels:
             },
         }
         return Adapted(self._assignment, self._prior, tables, mu, facts)
-
-
-class NoStates:
-    """The recipe of the task network, which there is none of here: it says what to use."""
-
-    def __init__(self, assignment: Assignment, config: Config) -> None:
-        wrong = f"transfer.head = 'network' with {assignment.row.name}, which counts"
-        raise UsageError(wrong, "a generation that has states", "use transfer.head = linear")
 
 
 def count_classes(texts: Sides, side: int, labels: np.ndarray, classes: int, order: int, end: int) -> dict[str, np.ndarray]:

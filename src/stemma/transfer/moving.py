@@ -36,8 +36,6 @@ class Descent:
     def __init__(self, assignment: Assignment, config: Config) -> None:
         self._assignment, self._config = assignment, config
         network, task = assignment.network, assignment.task
-        if config.head != "linear":
-            raise UsageError(f"transfer.head = {config.head!r} with transfer.mode = {config.mode!r}", "linear", "drop transfer.head")
         if config.auxiliary and not new_tokens(network, task):
             wrong = f"transfer.auxiliary = {config.auxiliary:g}: {assignment.row.name} predicts no next token of a task's text"
             raise UsageError(wrong, "a generation such as gpt, and a task of texts", "drop transfer.auxiliary")
@@ -138,8 +136,10 @@ class Descent:
 
 
 def rates_for(network: Any) -> tuple[float, ...]:
-    """Peak learning rates to try. Small networks that saw our corpus alone want far more than the
-    2e-5 .. 5e-5 of BERT-base; a table of static vectors more still."""
+    """Peak learning rates to try.
+
+    Small networks that saw our corpus alone want far more than the 2e-5 .. 5e-5 of BERT-base; a table of static vectors more still.
+    """
     if has_no_blocks(network):
         return (3e-3, 1e-2, 3e-2)
     if network.width <= 320:

@@ -7,17 +7,27 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from stemma.errors import UsageError
 from stemma.runs.assignment import Answers, Assignment
 from stemma.tasks.task import Text
 from stemma.transfer.settings import Config
 
-RECIPES = {  # (how the generation learns, what learns the task) -> "module:Class", made as Class(assignment, config)
-    ("descend", "linear"): "stemma.transfer.features:LinearOnFeatures",
-    ("descend", "network"): "stemma.transfer.features:NetworkOnFeatures",
-    ("descend", "moving"): "stemma.transfer.moving:Descent",
-    ("count", "linear"): "stemma.transfer.counting:BagOfNgrams",
-    ("count", "network"): "stemma.transfer.counting:NoStates",
-    ("count", "moving"): "stemma.transfer.counting:ClassModels",
+_LINEAR, _NETWORK = "stemma.transfer.features:LinearOnFeatures", "stemma.transfer.features:NetworkOnFeatures"
+_DESCENT = "stemma.transfer.moving:Descent"
+RECIPES: dict[str, dict[str, str]] = {  # how the generation learns, and the way it is carried over -> "module:Class"
+    "descend": {
+        "frozen": _LINEAR,
+        "frozen-network": _NETWORK,
+        "random": _LINEAR,
+        "random-network": _NETWORK,
+        "finetune": _DESCENT,
+        "scratch": _DESCENT,
+    },
+    "count": {  # has no states, and nothing to draw
+        "frozen": "stemma.transfer.counting:BagOfNgrams",
+        "finetune": "stemma.transfer.counting:ClassModels",
+        "scratch": "stemma.transfer.counting:ClassModels",
+    },
 }
 
 
@@ -53,6 +63,11 @@ class Recipe(Protocol):
 
 
 def recipe_for(assignment: Assignment, config: Config) -> Recipe:
-    """How this run learns this task."""
-    module, _, name = RECIPES[assignment.row.learns, config.manner].partition(":")
+    """How this run learns this task; UsageError where its generation cannot be carried over in this way."""
+    known = RECIPES[assignment.row.learns]
+    if config.way not in known:
+        *first, last = known
+        wrong = f"the way {config.way} with {assignment.row.name}, which counts"
+        raise UsageError(wrong, "a way that needs no states of a network", f"use {', '.join(first)} or {last}")
+    module, _, name = known[config.way].partition(":")
     return getattr(importlib.import_module(module), name)(assignment, config)

@@ -13,10 +13,11 @@ import pytest
 
 from stemma.checkpoint import RunFolder
 from stemma.errors import DataError, Interrupted, UsageError
-from stemma.evaluation.comparison.compare import compare, failed, run_plan
+from stemma.evaluation.comparison.compare import compare, failed, run_comparison
 from stemma.evaluation.comparison.environment import Meter, environment
 from stemma.evaluation.comparison.launch import Processes, run_all
-from stemma.evaluation.comparison.plan import Config, Plan, key_of
+from stemma.evaluation.comparison.plan import Comparison, Config, key_of
+from stemma.evaluation.comparison.results import CutOff, Failure, Results, read
 from stemma.evaluation.comparison.stages import Stages, kept, run_stages, staged
 
 ANIMALS = {"cat": "purrs on the warm mat", "dog": "barks at the gate", "鱼": "在 水里 游泳", "鸟": "在 天上 飞"}
@@ -53,11 +54,13 @@ def files(tmp_path_factory):
     return home
 
 
-def plan_for(files: Path, out: Path, **changes) -> Plan:
+def plan_for(files: Path, out: Path, **changes) -> Comparison:
     config = Config(preset="tiny", seeds=1, trials=1, held_out=0.1, modes=("frozen", "finetune"), settings=SMALL, budget_tokens=3000)
     config = dataclasses.replace(config, **{k: v for k, v in changes.items() if k != "generations"})
     generations = changes.get("generations", ("ngram", "word2vec"))
-    return Plan((str(files / "corpus.txt"),), "classify", str(files / "train.tsv"), str(files / "dev.tsv"), str(out), generations, config)
+    return Comparison(
+        (str(files / "corpus.txt"),), "classify", str(files / "train.tsv"), str(files / "dev.tsv"), str(out), generations, config
+    )
 
 
 class InProcess:
@@ -97,9 +100,9 @@ def finished(files, tmp_path_factory):
     plan = plan_for(files, out, senses=str(files / "senses.tsv"), **judged)
     first, second = InProcess(break_off="word2vec.frozen"), InProcess()
     with pytest.raises(Interrupted, match="goes on where it was"):
-        run_plan(plan, lambda fact: None, first)
+        run_comparison(plan, lambda fact: None, first)
     assert not (out / "report.json").exists()
-    return plan, first, second, run_plan(plan, lambda fact: None, second)
+    return plan, first, second, run_comparison(plan, lambda fact: None, second)
 
 
 def test_a_broken_off_comparison_makes_no_stage_twice(finished):
@@ -115,45 +118,44 @@ def test_a_broken_off_comparison_makes_no_stage_twice(finished):
     ]
     assert second.made == ["word2vec.frozen", "word2vec.finetune", "word2vec.words", "word2vec.senses"]
     third = InProcess()
-    assert run_plan(finished[0], lambda fact: None, third)["headline"] == finished[3]["headline"] and third.made == []
+    assert run_comparison(finished[0], lambda fact: None, third).headline == finished[3].headline and third.made == []
 
 
 def test_the_report_has_every_number_of_its_stages(finished):
-    plan, _, _, report = finished
-    written = json.loads((plan.root / "report.json").read_text(encoding="utf-8"))
-    assert all(written[part] == json.loads(json.dumps(report[part])) for part in report if part not in ("made", "environment"))
-    ngram, vectors = report["generations"]
-    assert ngram["status"] == vectors["status"] == "done" and failed(report) is None
-    assert 0 < ngram["score"]["bits_per_character"]["value"] < 8 and ngram["score"]["oov"] == 0
-    assert ngram["pretrain"]["tokenizer"]["kind"] == "bpe"
-    assert "no probability to a whole one" in vectors["score"]["why_not"]
-    for generation in report["generations"]:
-        assert (
-            generation["pretrain"]["parameters"] > 0
-            and generation["pretrain"]["bytes"] > 0
-            and generation["pretrain"]["peak_bytes"] > 10**7
-        )
-        for result in generation["modes"].values():
-            assert result["accuracy"]["low"] <= result["accuracy"]["value"] <= result["accuracy"]["high"]
-            assert len(result["predictions"][0].split()) == report["task"]["dev_examples"]
-    assert vectors["modes"]["frozen"]["accuracy"]["value"] > 0.8
-    assert [row["name"] for row in report["baselines"]] == ["majority", "tfidf"]
-    assert report["corpus"]["ledger"]["balances"] and report["corpus"]["held_out"]["documents"] > 0
-    assert report["senses"]["words"] == 1 and ngram["senses"]["why_not"]
+    plan, _, _, results = finished
+    written = read(Results, json.loads((plan.root / "report.json").read_text(encoding="utf-8")), "report.json")
+    assert dataclasses.replace(written, made=results.made, environment=results.environment) == results
+    ngram, vectors = results.generations
+    assert not ngram.failed and not vectors.failed and failed(results) is None
+    assert 0 < ngram.bits.value < 8 and ngram.surprise.oov == 0
+    assert ngram.pretrain.tokenizer.kind == "bpe"
+    assert "no probability to a whole one" in vectors.score.why_not and vectors.surprise is None
+    for generation in results.generations:
+        assert generation.pretrain.parameters > 0 and generation.pretrain.bytes > 0 and generation.pretrain.peak_bytes > 10**7
+        for result in generation.modes.values():
+            assert set(result.measures) == {"accuracy", "macro_f1"}
+            assert all(measure.low <= measure.value <= measure.high for measure in result.measures.values())
+            assert len(result.answers[0]) == results.task.dev_examples == len(results.task.gold)
+            right = np.mean([np.equal(seed, results.task.gold) for seed in result.answers])
+            assert result.measures["accuracy"].value == pytest.approx(right) == pytest.approx(np.mean(result.seeds))
+    assert vectors.modes["frozen"].measures["accuracy"].value > 0.8
+    assert [row.name for row in results.baselines] == ["majority", "tfidf"]
+    assert results.corpus.ledger.balances and results.corpus.held_out.documents > 0
+    assert results.senses.words == 1 and ngram.senses.why_not
     page = (plan.root / "report.html").read_text(encoding="utf-8")
-    assert report["headline"]["title"].split()[-1] in page and "鱼" in page
+    assert results.headline.title.split()[-1] in page and "鱼" in page
 
 
 def test_word_vectors_are_judged_and_drawn(finished):
-    plan, _, _, report = finished
-    ngram, vectors = report["generations"]
-    assert ngram["words"] is None and "words" not in Stages(plan, "ngram", "corpus", lambda fact: None).names()
-    known, foreign = vectors["words"]["similarity"]
-    assert (known["used"], known["pairs"], known["missing"]) == (4, 5, ["unicorn"]) and -1 <= known["rho"]["value"] <= 1
-    assert "train on more text" in foreign["why_not"]
-    (answers,) = vectors["words"]["analogies"]
-    assert (answers["total"]["asked"], answers["total"]["covered"]) == (2, 1) and list(answers["sections"]) == ["deeds", "none"]
-    assert "barks" in report["words"]["words"] and len(report["words"]["maps"]["word2vec"]) == len(report["words"]["words"])
+    plan, _, _, results = finished
+    ngram, vectors = results.generations
+    assert ngram.words is None and "words" not in Stages(plan, "ngram", "corpus", lambda fact: None).names()
+    known, foreign = vectors.words.similarity
+    assert (known.found.used, known.found.pairs, known.found.missing) == (4, 5, ("unicorn",)) and -1 <= known.found.rho.value <= 1
+    assert "train on more text" in foreign.why_not and foreign.found is None
+    (answers,) = vectors.words.analogies
+    assert (answers.total.asked, answers.total.covered) == (2, 1) and list(answers.sections) == ["deeds", "none"]
+    assert "barks" in results.words.words and len(results.words.maps["word2vec"]) == len(results.words.words)
     page = (plan.root / "report.html").read_text(encoding="utf-8")
     assert 'class="map"' in page and ">barks</text>" in page and "pairs.csv" in page
 
@@ -162,25 +164,25 @@ def test_words_may_be_named_and_their_maps_are_made_anew(finished):
     plan, *_ = finished
     named = dataclasses.replace(plan, config=dataclasses.replace(plan.config, words=("cat", "dog", "barks", "gate", "mat", "unicorn")))
     again = InProcess()
-    report = run_plan(named, lambda fact: None, again)
-    assert again.made == [] and report["words"]["words"] == ["cat", "dog", "barks", "gate", "mat"]
-    assert report["words"]["missing"] == ["unicorn"] and "--words cat dog barks gate mat unicorn" in report["command"]
-    run_plan(plan, lambda fact: None, again)
+    results = run_comparison(named, lambda fact: None, again)
+    assert again.made == [] and results.words.words == ("cat", "dog", "barks", "gate", "mat")
+    assert results.words.missing == ("unicorn",) and "--words cat dog barks gate mat unicorn" in results.command
+    run_comparison(plan, lambda fact: None, again)
 
 
 def test_a_word_file_that_cannot_be_read_is_told_before_anything_is_made(files, tmp_path):
     plan = plan_for(files, tmp_path / "out", similarity=(str(files / "questions.txt"),))
     with pytest.raises(DataError, match="put the score behind the words"):
-        run_plan(plan, lambda fact: None, InProcess())
+        run_comparison(plan, lambda fact: None, InProcess())
     assert not (tmp_path / "out").exists()
 
 
 def test_commands_of_the_report_are_commands(finished):
-    plan, _, _, report = finished
-    commands = [report["command"], *(g["pretrain"]["command"] for g in report["generations"])]
-    commands += [m["command"] for g in report["generations"] for m in g["modes"].values()]
+    plan, _, _, results = finished
+    commands = [results.command, *(g.pretrain.command for g in results.generations)]
+    commands += [mode.command for g in results.generations for mode in g.modes.values()]
     assert all(command.startswith("stemma ") and str(plan.root) in command for command in commands)
-    assert "--set training.steps=" in report["generations"][1]["pretrain"]["command"]
+    assert "--set training.steps=" in results.generations[1].pretrain.command
 
 
 def test_a_changed_setting_makes_only_what_depends_on_it(finished):
@@ -194,14 +196,14 @@ def test_a_changed_setting_makes_only_what_depends_on_it(finished):
 
 def test_one_failure_stops_no_other_generation(files, tmp_path):
     plan = plan_for(files, tmp_path / "out", modes=("frozen",))
-    report = run_plan(plan, lambda fact: None, InProcess(broken="ngram.score"))
-    ngram, vectors = report["generations"]
-    assert ngram["status"] == "failed" and vectors["status"] == "done"
-    assert ngram["failures"] == [{"stage": "ngram.score", "error": "UsageError", "message": "it broke. Expected: it to hold. glue it."}]
-    assert "frozen" in ngram["modes"] and "ngram" in str(failed(report))
+    results = run_comparison(plan, lambda fact: None, InProcess(broken="ngram.score"))
+    ngram, vectors = results.generations
+    assert ngram.failed and not vectors.failed
+    assert ngram.failures == (Failure("ngram.score", "UsageError", "it broke. Expected: it to hold. glue it."),)
+    assert "frozen" in ngram.modes and ngram.score is None and "ngram" in str(failed(results))
     assert "glue it." in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
     mended = InProcess()
-    assert failed(run_plan(plan, lambda fact: None, mended)) is None and mended.made == ["ngram.score"]
+    assert failed(run_comparison(plan, lambda fact: None, mended)) is None and mended.made == ["ngram.score"]
 
 
 def test_a_process_that_dies_is_told(files, tmp_path):
@@ -211,9 +213,9 @@ def test_a_process_that_dies_is_told(files, tmp_path):
         def __call__(self, *_):
             return -9
 
-    report = run_plan(plan, lambda fact: None, Killed())
-    assert "want of memory" in report["generations"][0]["failures"][0]["message"]
-    assert report["headline"]["title"].startswith("No generation finished")
+    results = run_comparison(plan, lambda fact: None, Killed())
+    assert "want of memory" in results.generations[0].failures[0].message
+    assert results.headline.title.startswith("No generation finished")
 
 
 def test_killed_in_its_own_process_it_goes_on(files, tmp_path):
@@ -222,8 +224,8 @@ def test_killed_in_its_own_process_it_goes_on(files, tmp_path):
     plan = plan_for(files, out, generations=("ngram",), modes=("frozen",))
     code = (
         "import sys\nfrom stemma.evaluation.comparison.compare import compare\n"
-        "from stemma.evaluation.comparison.plan import Plan\nfrom pathlib import Path\n"
-        "plan = Plan.load(Path(sys.argv[1]))\n"
+        "from stemma.evaluation.comparison.plan import Comparison\nfrom pathlib import Path\n"
+        "plan = Comparison.load(Path(sys.argv[1]))\n"
         "compare(plan.corpus, train=plan.train, dev=plan.dev, out=plan.out, generations=plan.generations, config=plan.config)"
     )
     plan.save()
@@ -235,8 +237,8 @@ def test_killed_in_its_own_process_it_goes_on(files, tmp_path):
     child.send_signal(signal.SIGKILL)
     child.wait()
     stamp = (out / "stages" / "ngram.pretrain.json").stat().st_mtime_ns
-    report = compare(plan.corpus, train=plan.train, dev=plan.dev, out=out, generations=("ngram",), config=plan.config)
-    assert failed(report) is None and report["generations"][0]["modes"]["frozen"]["accuracy"]["value"] > 0.5
+    results = compare(plan.corpus, train=plan.train, dev=plan.dev, out=out, generations=("ngram",), config=plan.config)
+    assert failed(results) is None and results.generations[0].modes["frozen"].measures["accuracy"].value > 0.5
     assert (out / "stages" / "ngram.pretrain.json").stat().st_mtime_ns == stamp
 
 
@@ -245,11 +247,11 @@ def test_stages_are_kept_by_their_key(tmp_path):
 
     def make():
         made.append(1)
-        return {"value": 3}
+        return {"examples": 3, "tokens": 5}
 
     for _ in range(2):
-        assert staged(tmp_path, "a.stage", key_of("x"), make) == {"value": 3}
-    assert len(made) == 1 and kept(tmp_path, "a.stage", key_of("y")) is None
+        assert staged(tmp_path, "a.stage", key_of("x"), CutOff, make) == CutOff(3, 5)
+    assert len(made) == 1 and kept(tmp_path, "a.stage", key_of("y"), CutOff) is None
 
 
 @pytest.mark.parametrize(
@@ -263,21 +265,21 @@ def test_stages_are_kept_by_their_key(tmp_path):
 def test_what_is_wrong_is_told_before_anything_is_made(files, tmp_path, changes, cure):
     plan = plan_for(files, tmp_path / "out", **changes)
     with pytest.raises(UsageError, match=cure):
-        run_plan(plan, lambda fact: None, InProcess())
+        run_comparison(plan, lambda fact: None, InProcess())
     assert not (tmp_path / "out").exists()
 
 
 def test_a_dev_label_that_cannot_be_learnt_is_told(files, tmp_path):
     (tmp_path / "dev.tsv").write_text("label\ttext\nunicorn\tit shines\ncat\tit purrs\n", encoding="utf-8")
     plan = dataclasses.replace(plan_for(files, tmp_path / "out"), dev=str(tmp_path / "dev.tsv"))
-    with pytest.raises(UsageError, match=r"line 2: the label 'unicorn' .* add training examples of it"):
-        run_plan(plan, lambda fact: None, InProcess())
+    with pytest.raises(DataError, match=r"dev.tsv:2: the label 'unicorn' .* add training examples of it"):
+        run_comparison(plan, lambda fact: None, InProcess())
 
 
 def test_the_plan_is_read_back_as_it_was_written(files, tmp_path):
     plan = plan_for(files, tmp_path / "out")
     plan.save()
-    assert Plan.load(plan.root) == plan
+    assert Comparison.load(plan.root) == plan
 
 
 def test_settings_go_to_whom_they_name(files, tmp_path):

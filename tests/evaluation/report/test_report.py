@@ -6,13 +6,19 @@ import re
 from html.parser import HTMLParser
 
 import made_up
+import numpy as np
 import pytest
 
-from stemma.evaluation.report.charts import COLOURS, charts
-from stemma.evaluation.report.headline import Contender, difference, headline
+from stemma.errors import DataError
+from stemma.evaluation.comparison.results import Results, plain, read
+from stemma.evaluation.measures.bootstrap import Interval
+from stemma.evaluation.report import standings as standings_module
+from stemma.evaluation.report.charts import charts
 from stemma.evaluation.report.page import render, write
-from stemma.evaluation.report.wording import count, duration, listed, percent, size, times
-from stemma.lineage.table import TABLE
+from stemma.evaluation.report.standings import Standings
+from stemma.evaluation.report.wording import count, duration, gap, listed, metric_title, metric_value, percent, size, times
+from stemma.lineage.table import TABLE, find
+from stemma.tasks.task import Metric
 
 
 class Page(HTMLParser):
@@ -50,8 +56,24 @@ def report():
 
 
 @pytest.fixture(scope="module")
-def page(report):
-    return Page(render(report))
+def results(report):
+    return made_up.results(report)
+
+
+@pytest.fixture(scope="module")
+def page(results):
+    return Page(render(results))
+
+
+def shown(report):
+    """The page of a changed report, as text and parsed."""
+    text = render(made_up.results(report))
+    return text, Page(text)
+
+
+def findings(report):
+    """What the headline of a changed report says, by theme."""
+    return {finding.about: finding.text for finding in made_up.results(report).headline.findings}
 
 
 def numbers(value):
@@ -63,27 +85,27 @@ def numbers(value):
     return [float(value)] if isinstance(value, int | float) and not isinstance(value, bool) else []
 
 
-def test_page_asks_nothing_of_the_network(page, report):
+def test_page_asks_nothing_of_the_network(page, results):
     assert all(link.startswith(("#", "data:")) or link == "report.json" for _, link in page.links)
     assert not {"link", "iframe", "img", "object", "embed"} & set(page.tags) or ("link", "data:,") in page.links
-    style = re.search(r"<style>(.*?)</style>", render(report), re.S).group(1)
+    style = re.search(r"<style>(.*?)</style>", render(results), re.S).group(1)
     assert "url(" not in style and "@import" not in style
 
 
-def test_every_number_on_the_page_stands_in_report_json(page, report, tmp_path):
-    kept, _ = write(report, tmp_path)
+def test_every_number_on_the_page_stands_in_report_json(page, results, tmp_path):
+    kept, _ = write(results, tmp_path)
     known = sorted(numbers(json.loads(kept.read_text(encoding="utf-8"))))
-    gaps = [p["within"] - p["across"] for g in report["generations"] for p in g["senses"]["probes"]]
+    gaps = [probe.gap for g in results.generations for probe in g.senses.probes]
     for value in page.values:
         assert any(abs(value - number) <= 1e-12 * max(1, abs(number)) for number in [*known, *gaps]), value
     assert len(page.values) > 150
 
 
-def test_tables_are_readable_without_scripts(page, report):
-    for generation in report["generations"]:
-        for result in generation["modes"].values():
-            assert percent(result["accuracy"]["value"]) in page.text
-            assert result["head"] in page.text
+def test_tables_are_readable_without_scripts(page, results):
+    for generation in results.generations:
+        for result in generation.modes.values():
+            assert all(percent(measure.value) in page.text for measure in result.measures.values())
+            assert result.head in page.text
     assert "TF-IDF + logistic regression" in page.text and "majority class" in page.text
     assert "体育" in page.text and "包文档" in page.text
     assert page.tags.count("table") >= 6 and page.tags.count("svg") > 10
@@ -91,85 +113,88 @@ def test_tables_are_readable_without_scripts(page, report):
 
 def with_glove(report):
     """The same with a second generation that has word vectors, better than the first, and a loss of its own unit."""
-    other = {**next(g for g in report["generations"] if g["name"] == "word2vec"), "name": "glove", "words": made_up.judged(0.45)}
+    row = find("glove")
+    own = {"name": row.name, "short": row.short, "colour": row.colour, "loss_unit": row.loss_unit, "words": made_up.judged(0.45)}
+    other = {**next(g for g in report["generations"] if g["name"] == "word2vec"), **own}
     return {**report, "generations": [*report["generations"], other], "words": made_up.maps("word2vec", "glove")}
 
 
 def test_word_maps_stand_side_by_side_without_scripts(report):
-    two = with_glove(report)
-    text = render({**two, "headline": headline(two)})
-    page = Page(text)
+    text, page = shown(with_glove(report))
     assert text.count('class="map"') == 2 and text.count(">包</text>") == 2
     assert "The 7 most frequent words that tell of a subject, in every generation with word vectors, placed by t-SNE" in page.text
     assert "array, index" in page.text and "Each map is turned to match the first." in page.text
-    alone = Page(render(report)).text
+    alone = shown(report)[1].text
     assert "Words and their neighbours" in alone and "turned to match" not in alone
-    fallback = Page(render({**report, "words": {**report["words"], "method": "PCA", "asked": True, "missing": ["unicorn"]}})).text
+    fallback = shown({**report, "words": {**report["words"], "method": "PCA", "asked": True, "missing": ["unicorn"]}})[1].text
     assert "The words you named, placed by PCA" in fallback and 'pip install "stemma-nlp[eval]"' in fallback
     assert "Without a vector in one of them: unicorn." in fallback
-    few = Page(render({**report, "words": {**report["words"], "maps": {}}})).text
+    few = shown({**report, "words": {**report["words"], "maps": {}}})[1].text
     assert "Too few of the words have a vector for a map." in few
-    assert "Words and their neighbours" not in Page(render({**report, "words": None})).text
+    assert "Words and their neighbours" not in shown({**report, "words": None})[1].text
 
 
 def test_word_tests_are_tables_with_what_is_missing_named(report):
-    text = Page(render(report)).text
+    text = shown(report)[1].text
     assert "0.410 ± 0.100" in text and "265 of 353" in text and "Arafat, FBI, OPEC, Maradona, Freud and 2 more" in text
     assert "only 0 of 240 pairs" in text and "questions-words.txt" in text and "306 of 526" in text and "城市" in text
     assert "47.1" in text and "41.5" in text
 
 
 def test_the_headline_tells_whose_word_vectors_agree_best_with_people(report):
-    assert not any(f["about"] == "Word vectors" for f in headline(report)["findings"])
-    told = next(f["text"] for f in headline(with_glove(report))["findings"] if f["about"] == "Word vectors")
+    assert "Word vectors" not in findings(report)
+    told = findings(with_glove(report))["Word vectors"]
     assert told.startswith("GloVe's word vectors agree best with people's judgement of wordsim353.tsv, at rho 0.45 against 0.41 (word2vec)")
     assert told.endswith("(word2vec); the intervals overlap, so call it a tie.")
     other = with_glove(report)
     found = other["generations"][-1]["words"]
-    found["similarity"][0] |= {"used": 99, "rho": made_up.measure(0.9, 0.02)}
-    told = next(f["text"] for f in headline(other)["findings"] if f["about"] == "Word vectors")
+    found["similarity"][0]["found"] |= {"used": 99, "rho": made_up.measure(0.9, 0.02)}
+    told = findings(other)["Word vectors"]
     assert told.endswith("(word2vec), each on the pairs it has vectors for.")
 
 
 def test_a_loss_curve_has_its_own_unit(report):
-    specs = charts(with_glove(report))
+    specs = charts(Standings(made_up.results(with_glove(report))))
     assert "loss, nats" in json.dumps(specs["curve-word2vec"]) and "loss, weighted squared error" in json.dumps(specs["curve-glove"])
 
 
 def test_a_word_model_with_unknown_words_has_no_bits_and_the_page_says_why(report):
     word2vec = next(g for g in report["generations"] if g["name"] == "word2vec")
     score = {
+        **next(g for g in report["generations"] if g["name"] == "ngram")["score"]["found"],
         "bits_per_character": None,
         "perplexity_per_token": 201.5,
         "perplexity_per_word": None,
         "perplexity_per_token_without_oov": 180.2,
+        "oov": 512,
     }
-    nnlm = {**word2vec, "name": "nnlm", "score": {**score, "tokens": 40_000, "oov": 512, "seconds": 2.0}}
-    text = Page(render({**report, "generations": [*report["generations"], nnlm], "words": made_up.maps("word2vec", "nnlm")})).text
+    nnlm = {**word2vec, "name": "nnlm", "short": "NNLM", "score": {"found": score}}
+    text = shown({**report, "generations": [*report["generations"], nnlm], "words": made_up.maps("word2vec", "nnlm")})[1].text
     assert "201.5" in text and "512" in text and "its spelling was never paid for" in text
-    assert "its spelling was never paid for" not in Page(render(report)).text
+    assert "its spelling was never paid for" not in shown(report)[1].text
 
 
 def test_every_generation_of_the_lineage_has_its_own_colour():
-    assert {row.name for row in TABLE} == set(COLOURS) and len(set(COLOURS.values())) == len(COLOURS)
+    assert len({row.colour for row in TABLE}) == len({row.short for row in TABLE}) == len(TABLE)
+    assert all(re.fullmatch("#[0-9a-f]{6}", row.colour) for row in TABLE)
 
 
-def test_charts_follow_the_numbers(report):
-    specs = charts(report)
+def test_charts_follow_the_numbers(results):
+    specs = charts(Standings(results))
     assert set(specs) == {"cost", "modes", "bits", "senses", "layers", "curve-word2vec", "curve-gpt", "curve-bert"}
     assert all(spec["width"] == "container" for spec in specs.values())
-    shown = json.dumps(specs["modes"])
-    for generation in report["generations"]:
-        for result in generation["modes"].values():
-            assert repr(result["accuracy"]["value"] * 100) in shown
+    drawn = json.dumps(specs["modes"])
+    for generation in results.generations:
+        for result in generation.modes.values():
+            assert repr(result.measures["accuracy"].value * 100) in drawn
 
 
 def test_a_script_end_in_the_data_does_not_end_the_script(report):
-    text = render({**report, "title": "</script><b>x"})
+    text, _ = shown({**report, "title": "</script><b>x"})
     assert "</script><b>x" not in text
 
 
-def test_without_the_extra_the_page_has_its_tables_and_says_what_to_install(report, monkeypatch):
+def test_without_the_extra_the_page_has_its_tables_and_says_what_to_install(results, monkeypatch):
     real = builtins.__import__
 
     def without(name, *rest, **more):
@@ -178,93 +203,146 @@ def test_without_the_extra_the_page_has_its_tables_and_says_what_to_install(repo
         return real(name, *rest, **more)
 
     monkeypatch.setattr(builtins, "__import__", without)
-    page = Page(render(report))
+    page = Page(render(results))
     assert 'pip install "stemma-nlp[report]"' in page.text
     assert page.tags.count("table") >= 6 and "chart-specs" not in page.text
 
 
-def test_written_whole_and_json_can_be_read_again(report, tmp_path):
-    kept, page = write(report, tmp_path)
-    assert json.loads(kept.read_text(encoding="utf-8"))["headline"] == report["headline"]
+def test_written_whole_and_json_can_be_read_again(results, tmp_path):
+    kept, page = write(results, tmp_path)
+    assert read(Results, json.loads(kept.read_text(encoding="utf-8")), "report.json") == results
     assert page.read_text(encoding="utf-8").startswith("<!doctype html>")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["report.html", "report.json"]
 
 
-def contender(name, mode, accuracy, seconds, seed, half=0.013):
-    return Contender(
-        name, mode, made_up.measure(accuracy, half), seconds, tuple(made_up.answers(accuracy, seed)), " ".join(map(str, made_up.GOLD)), 7
-    )
-
-
-def test_differences_inside_the_interval_are_ties():
-    bert, near, far = (
-        contender("bert", "finetune", 0.85, 9, 1),
-        contender("gpt", "finetune", 0.846, 9, 2),
-        contender("ngram", "frozen", 0.70, 9, 3),
-    )
-    assert difference(bert, near).tie and not difference(bert, far).tie
-    assert difference(bert, bert).value == 0 and difference(bert, bert).tie
-    unpaired = difference(Contender("a", "", made_up.measure(0.8, 0.02), 1), Contender("b", "", made_up.measure(0.81, 0.02), 1))
-    assert unpaired.tie and unpaired.value == pytest.approx(-0.01)
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda made: made["environment"].pop("cpu"), "environment.cpu"),
+        (lambda made: made["generations"][1]["modes"]["frozen"].update(accuracy=0.5), "generations.1.modes.frozen.accuracy"),
+        (lambda made: made["baselines"][0]["measures"]["accuracy"].update(middle=1), "baselines.0.measures.accuracy.middle"),
+        (lambda made: made.update(title=3), "title"),
+    ],
+)
+def test_a_missing_or_unknown_key_is_told_and_not_guessed(change, told):
+    made = made_up.report()
+    change(made)
+    with pytest.raises(DataError, match=f"report.json: {told}: .*make it again with stemma compare"):
+        read(Results, made, "report.json")
 
 
 def set_accuracy(report, name, mode, accuracy, seed):
     generation = next(g for g in report["generations"] if g["name"] == name)
-    generation["modes"][mode] |= {"accuracy": made_up.measure(accuracy), "predictions": made_up.answers(accuracy, seed)}
+    answers = made_up.answers(accuracy, seed)
+    generation["modes"][mode] |= {"answers": answers}
+    generation["modes"][mode]["measures"] = {"accuracy": made_up.measure(made_up.share(answers)), "macro_f1": made_up.measure(accuracy)}
+
+
+def test_differences_inside_the_interval_are_ties(results):
+    standings = Standings(results)
+    place = {contender.place: contender for contender in standings.contenders}
+    bert, gpt, ngram = place["bert", "finetune"], place["gpt", "finetune"], place["ngram", "frozen"]
+    assert standings.ranked[0] == bert
+    assert not standings.lead(bert, gpt).excludes_zero and standings.lead(bert, ngram).excludes_zero
+    assert standings.ties(bert, [bert, gpt, ngram]) == [gpt]
+    same = standings.lead(bert, bert)
+    assert same.value == 0 and not same.excludes_zero  # not of no width: seeds are drawn for each by itself
+    assert standings.lead(bert, ngram).value == pytest.approx(bert.quality.value - ngram.quality.value, abs=1e-9)
 
 
 def test_headline_calls_a_tie_a_tie_and_a_winner_a_winner():
     tied = made_up.report()
     for name, seed in (("gpt", 40), ("bert", 41)):
         set_accuracy(tied, name, "finetune", 0.9, seed)
-    assert "tie for first" in headline(tied)["title"]
+    assert "tie for first" in made_up.results(tied).headline.title
     won = made_up.report()
     set_accuracy(won, "bert", "finetune", 0.97, 42)
-    found = headline(won)
-    assert re.fullmatch(r"On your text BERT is the most accurate generation: 9\d\.\d % right when fine-tuned", found["title"])
-    assert "costs 22 times frozen n-gram and gains" in next(f["text"] for f in found["findings"] if f["about"] == "Cost and gain")
+    title = made_up.results(won).headline.title
+    assert re.fullmatch(r"On your text BERT is the best generation: accuracy 9\d\.\d % when fine-tuned", title)
+    assert "costs 22 times frozen n-gram and gains" in findings(won)["Cost and gain"]
 
 
 def test_headline_admits_that_a_plain_baseline_won():
     report = made_up.report()
-    report["baselines"][1] |= {"accuracy": made_up.measure(0.99), "predictions": made_up.answers(0.99, 50, 1)}
-    assert headline(report)["title"].startswith("On your text TF-IDF + logistic regression beats every representation")
+    report["baselines"][1] |= {
+        "measures": dict.fromkeys(("accuracy", "macro_f1"), made_up.measure(0.99)),
+        "answers": made_up.answers(0.99, 50, 1),
+    }
+    title = made_up.results(report).headline.title
+    assert title.startswith("On your text TF-IDF + logistic regression beats every representation: accuracy 99.0 % against 8")
 
 
 def test_headline_admits_that_pretraining_did_not_pay():
     report = made_up.report()
     set_accuracy(report, "gpt", "scratch", 0.846, 6)
     set_accuracy(report, "bert", "scratch", 0.95, 60)
-    told = next(f["text"] for f in headline(report)["findings"] if f["about"] == "Does pre-training pay?")
+    told = findings(report)["Does pre-training pay?"]
     assert "ties for GPT" in told and "harms BERT" in told
 
 
-def test_headline_holds_frozen_vectors_against_random_ones():
-    told = next(f["text"] for f in headline(made_up.report())["findings"] if f["about"] == "Does pre-training pay?")
+def test_headline_holds_frozen_vectors_against_random_ones(report):
+    told = findings(report)["Does pre-training pay?"]
     random = told[told.index("Frozen, against the same network randomly drawn") :]
     assert "pays for word2vec: 79.8 against 70.2 %" in random and "ties for GPT" in random and "BERT" not in random
 
 
+class Wrongs:
+    """A task judged by its wrong answers, so that fewer are better."""
+
+    def metrics(self, targets):
+        return (WRONGS,)
+
+    def terms(self, gold, decoded, targets):
+        return np.stack([gold != decoded, np.ones(len(gold))], -1)
+
+    def measures(self, sums, targets):
+        return {"wrongs": 10 * sums[..., 0] / sums[..., 1]}
+
+
+WRONGS = Metric("wrongs", "wrong answers in ten", higher_is_better=False, share=False)
+
+
+def test_the_metric_and_its_direction_come_from_the_task(monkeypatch):
+    monkeypatch.setattr(standings_module, "make_task", lambda kind: Wrongs())
+    report = made_up.report()
+    report["task"]["metrics"] = [plain(WRONGS)]
+    for row in [*report["baselines"], *(mode for g in report["generations"] for mode in g["modes"].values())]:
+        right = made_up.share(row["answers"])
+        row["measures"] = {"wrongs": made_up.measure(10 * (1 - right), 0.1)}
+    results = made_up.results(report)
+    assert [contender.name for contender in Standings(results).ranked] == ["bert", "gpt", "word2vec", "ngram"]
+    assert "Majority class gets 8.1; fine-tuned BERT is 6.6 ± 0.3 points below it." in findings(report)["Plain baselines"]
+    text, page = shown(report)
+    assert "Wrong answers in ten (less is better)" in page.text and "Down is better, left is cheaper" in page.text
+    assert "ccuracy, %" not in text[text.index('id="summary"') : text.index('id="words"')] and "Macro" not in page.text
+    assert metric_title(WRONGS) in json.dumps(charts(Standings(results))["modes"])
+
+
+def test_metrics_are_worded_by_what_they_are():
+    accuracy = Metric("accuracy", "accuracy")
+    assert (metric_title(accuracy), metric_value(accuracy, 0.8412)) == ("accuracy, %", "84.1")
+    assert (metric_title(WRONGS), metric_value(WRONGS, 1.26)) == ("wrong answers in ten (less is better)", "1.3")
+    assert gap(accuracy, Interval(-0.073, -0.087, -0.059)) == "7.3 ± 1.4 points"
+
+
 def test_a_failed_generation_is_told_as_a_failure():
-    page = Page(render(made_up.with_failure(made_up.report())))
+    _, page = shown(made_up.with_failure(made_up.report()))
     assert "GPT failed at the stage gpt.finetune" in page.text and "Lower training.rate." in page.text
     nothing = made_up.report()
     for generation in nothing["generations"]:
         generation |= {
             "modes": {},
-            "pretrain": {},
+            "pretrain": None,
             "score": None,
             "senses": None,
-            "status": "failed",
             "failures": [{"stage": "x", "error": "E", "message": "broke."}],
         }
-    nothing["headline"] = headline(nothing)
-    text = Page(render(nothing)).text
+    text = shown(nothing)[1].text
     assert "No generation finished" in text and "broke." in text
 
 
 @pytest.mark.parametrize(
-    ("shown", "text"),
+    ("worded", "text"),
     [
         (duration(0.42), "0.4 s"),
         (duration(48), "48 s"),
@@ -280,5 +358,5 @@ def test_a_failed_generation_is_told_as_a_failure():
         (listed(["a", "b", "c"]), "a, b and c"),
     ],
 )
-def test_numbers_are_worded_for_reading(shown, text):
-    assert shown.replace("\u00a0", " ") == text
+def test_numbers_are_worded_for_reading(worded, text):
+    assert worded.replace("\u00a0", " ") == text

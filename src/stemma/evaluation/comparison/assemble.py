@@ -1,8 +1,8 @@
-"""The report's dictionary, put together from the stages' results."""
+"""All results of a comparison, put together from those of its stages."""
 
 import dataclasses
-import json
 import shlex
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -10,12 +10,13 @@ from typing import Any
 import stemma
 from stemma.corpus.document import Ledger
 from stemma.evaluation.comparison.environment import commit, environment
-from stemma.evaluation.comparison.plan import GENERATIONS, Plan
-from stemma.evaluation.comparison.stages import Stages, kept, sense_examples, stage_path, task_examples
+from stemma.evaluation.comparison.plan import GENERATIONS, SCHEMA, Comparison, Config
+from stemma.evaluation.comparison.results import Baseline, Failure, GenerationResults, Ingested, Results, WordMaps, plain, read
+from stemma.evaluation.comparison.stages import Stages, judge_of, sense_examples, task_examples
 from stemma.evaluation.measures import senses
+from stemma.evaluation.measures.judge import rows
 from stemma.evaluation.report.headline import headline
-from stemma.evaluation.report.page import SCHEMA
-from stemma.evaluation.report.wording import title
+from stemma.evaluation.report.standings import Standings
 from stemma.lineage.table import find
 from stemma.training.settings import Fact
 
@@ -28,8 +29,9 @@ _ALWAYS = (
     "same tokens share it; its CPU time stands with that of pre-training. "
     "Peak memory is that of the whole process, Python and its libraries included; helpers that only read the text are not in it.",
 )
-_NGRAM = (
-    "The n-gram model counts the byte-level tokens of GPT: so nothing is out of its vocabulary and its bits per character can be compared."
+_TOKENS_OF = (
+    "The {own} model counts the byte-level tokens of {other}: "
+    "so nothing is out of its vocabulary and its bits per character can be compared."
 )
 _SECONDS = (
     "A budget of seconds is turned into steps by timing the first ones, so the time spent differs from it a little; "
@@ -39,97 +41,102 @@ _TOKENS = "The tokens of a budget are each generation's own, and a word is more 
 
 
 def assemble(
-    plan: Plan, corpus: dict[str, Any], simple: list[dict], maps: dict[str, Any] | None, codes: dict[str, int], wall_seconds: float
-) -> dict[str, Any]:
-    """The report's dictionary from the stages' results."""
-    train, dev = task_examples(plan)
-    labels = sorted({example.label for example in train})
-    sections = [_generation(plan, name, corpus["key"], codes.get(name, 0)) for name in plan.generations]
-    finished = next((s["pretrain"] for s in sections if s.get("pretrain")), None)
-    report: dict[str, Any] = {
+    comparison: Comparison,
+    corpus: Ingested,
+    baselines: tuple[Baseline, ...],
+    maps: WordMaps | None,
+    codes: dict[str, int],
+    wall_seconds: float,
+) -> Results:
+    """The results of all stages, and the headline that follows from them."""
+    generations = tuple(_generation(comparison, name, corpus.key, codes.get(name, 0)) for name in comparison.generations)
+    made = {
         "schema": SCHEMA,
         "made": {"stemma": stemma.__version__, "commit": commit(), "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")},
-        "title": ", ".join(Path(path).name for path in plan.corpus),
-        "corpus": {"paths": list(plan.corpus), **_counted(corpus, finished), "held_out": corpus["held_out"]},
-        "task": {
-            "kind": plan.task,
-            "train": plan.train,
-            "dev": plan.dev,
-            "labels": labels,
-            "train_examples": len(train),
-            "dev_examples": len(dev),
-            "gold": " ".join(str(labels.index(example.label)) for example in dev),
-        },
-        "budget": {
-            "preset": plan.config.preset,
-            "tokens": plan.config.budget_tokens,
-            "seconds": plan.config.budget_seconds,
-            "seeds": list(range(1, plan.config.seeds + 1)),
-            "modes": list(plan.config.modes),
-        },
-        "environment": environment() | {"threads": plan.config.threads or _threads(), "wall_seconds": wall_seconds},
-        "generations": sections,
-        "baselines": simple,
-        "senses": _senses(plan),
+        "title": ", ".join(Path(path).name for path in comparison.corpus),
+        "corpus": _corpus(comparison, corpus, generations),
+        "task": _task(comparison),
+        "budget": _budget(comparison.config),
+        "environment": environment() | {"threads": comparison.config.threads or _threads(), "wall_seconds": wall_seconds},
+        "generations": generations,
+        "baselines": baselines,
+        "senses": _senses(comparison),
         "words": maps,
-        "notes": _notes(plan, sections),
-        "command": _command(plan),
+        "notes": _notes(comparison, generations),
+        "command": _command(comparison),
     }
-    return report | {"headline": headline(report)}
+    results = read(Results, made, "the results")
+    return dataclasses.replace(results, headline=headline(Standings(results)))
 
 
-def _generation(plan: Plan, name: str, corpus_key: str, code: int) -> dict[str, Any]:
-    """One generation's part of the report: what it is, and the results or failures of its stages."""
+def _generation(comparison: Comparison, name: str, corpus_key: str, code: int) -> GenerationResults:
+    """What one generation is, and the results or failures of its stages."""
     row = find(name)
-    stages = Stages(plan, name, corpus_key, _silent)
-    results, failures = {}, []
-    for stage in stages.names():
-        found = kept(plan.root, f"{name}.{stage}", stages.key(stage))
-        if found is not None:
-            results[stage] = found
-        elif failure := _failure(plan.root, f"{name}.{stage}", stages.key(stage)):
-            failures.append(failure)
+    stages = Stages(comparison, name, corpus_key, _silent)
+    results = {stage: stages.kept(stage) for stage in stages.names()}
+    failures = [failure for stage, result in results.items() if result is None and (failure := stages.failure(stage))]
     if code and not failures:
         died = f"its process ended with exit code {code}" + (", killed by a signal, perhaps for want of memory" if code < 0 else "")
-        failures.append({"stage": f"{name}", "error": "RunError", "message": died})
-    facts = {
-        "name": name,
-        "title": row.title,
-        "year": row.year,
-        "paper": row.paper,
-        "learns": row.learns,
-        "asks": row.asks,
-        "abilities": list(row.abilities),
+        failures.append(Failure(name, "RunError", died))
+    return GenerationResults(
+        name=row.name,
+        title=row.title,
+        short=row.short,
+        colour=row.colour,
+        year=row.year,
+        paper=row.paper,
+        learns=row.learns,
+        asks=row.asks,
+        loss_unit=row.loss_unit,
+        abilities=row.abilities,
+        failures=tuple(failures),
+        pretrain=results["pretrain"],
+        score=results["score"],
+        modes={mode: result for mode in comparison.config.modes if (result := results.get(mode))},
+        words=results.get("words"),
+        senses=results.get("senses"),
+    )
+
+
+def _corpus(comparison: Comparison, corpus: Ingested, generations: Sequence[GenerationResults]) -> dict[str, Any]:
+    read_by = next((generation.pretrain.ledger for generation in generations if generation.pretrain), None)
+    ledger = plain(corpus.ledger or read_by) or Ledger().as_dict()
+    counted = {"documents": ledger["documents"], "sentences": ledger["sentences"], "characters": ledger["characters_used"]}
+    return {"paths": comparison.corpus, **counted, "ledger": ledger, "held_out": corpus.held_out}
+
+
+def _task(comparison: Comparison) -> dict[str, Any]:
+    judge = judge_of(comparison)
+    train, dev = task_examples(comparison)
+    return {
+        "kind": comparison.task,
+        "train": comparison.train,
+        "dev": comparison.dev,
+        "targets": judge.targets,
+        "metrics": judge.metrics,
+        "train_examples": len(train),
+        "dev_examples": len(dev),
+        "gold": rows(judge.gold),
     }
-    return facts | {
-        "status": "failed" if failures else "done",
-        "failures": failures,
-        "pretrain": results.get("pretrain", {}),
-        "score": results.get("score"),
-        "modes": {mode: results[mode] for mode in plan.config.modes if mode in results},
-        "words": results.get("words"),
-        "senses": results.get("senses"),
+
+
+def _budget(config: Config) -> dict[str, Any]:
+    return {
+        "preset": config.preset,
+        "tokens": config.budget_tokens,
+        "seconds": config.budget_seconds,
+        "seeds": list(range(1, config.seeds + 1)),
+        "modes": config.modes,
     }
 
 
-def _failure(root: Path, name: str, key: str) -> dict[str, Any] | None:
-    path = stage_path(root, name)
-    stage = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    return stage.get("failed") if stage.get("key") == key else None
-
-
-def _counted(corpus: dict[str, Any], finished: dict[str, Any] | None) -> dict[str, Any]:
-    ledger = corpus["ledger"] or (finished or {}).get("ledger") or Ledger().as_dict()
-    return {"documents": ledger["documents"], "sentences": ledger["sentences"], "characters": ledger["characters_used"], "ledger": ledger}
-
-
-def _senses(plan: Plan) -> dict[str, Any] | None:
-    if not plan.config.senses:
+def _senses(comparison: Comparison) -> dict[str, Any] | None:
+    if not comparison.config.senses:
         return None
-    train, test = sense_examples(plan)
+    train, test = sense_examples(comparison)
     words = {o.word for o in train} & {o.word for o in test}
-    files = " and ".join(filter(None, (plan.config.senses, plan.config.senses_test)))
-    how = "the two files as they are" if plan.config.senses_test else "half of each sense to learn from, half to judge by"
+    files = " and ".join(filter(None, (comparison.config.senses, comparison.config.senses_test)))
+    how = "the two files as they are" if comparison.config.senses_test else "half of each sense to learn from, half to judge by"
     return {
         "file": files,
         "how": how,
@@ -141,15 +148,15 @@ def _senses(plan: Plan) -> dict[str, Any] | None:
     }
 
 
-def _notes(plan: Plan, sections: list[dict]) -> list[str]:
+def _notes(comparison: Comparison, generations: Sequence[GenerationResults]) -> list[str]:
     """What a careful reader should know, computed from what was done."""
-    config = plan.config
+    config = comparison.config
     notes = [
         *_ALWAYS,
         f"Every head had at most {config.trials} trials of its one knob, and {config.seeds} seeds unless nothing in it is left to chance.",
     ]
-    if "ngram" in plan.generations:
-        notes.append(_NGRAM)
+    sharing = [row for row in map(find, comparison.generations) if row.tokens_of]
+    notes += [_TOKENS_OF.format(own=row.short, other=find(row.tokens_of).short) for row in sharing]
     if config.budget_seconds:
         notes.append(_SECONDS)
     if config.budget_tokens:
@@ -158,18 +165,32 @@ def _notes(plan: Plan, sections: list[dict]) -> list[str]:
         notes.append(f"Up to {config.parallel} generations were computed at once, so each one's times are those of a machine it shared.")
     if config.train_limit:
         notes.append(f"Of the training examples {config.train_limit:,} at most were used, drawn by lot.")
-    notes += [f"{title(section['name'])}: {note}" for section in sections for note in section["pretrain"].get("notes", [])]
-    cut = {
-        section["name"]: mode["cut"]["examples"] for section in sections for mode in section["modes"].values() if mode["cut"]["examples"]
-    }
-    return notes + [f"{title(name)}: task examples longer than its window, and cut: {examples:,}." for name, examples in cut.items()]
+    notes += [f"{generation.short}: {note}" for generation in generations if generation.pretrain for note in generation.pretrain.notes]
+    cut = [(g.short, max((mode.cut.examples for mode in g.modes.values()), default=0)) for g in generations]
+    return notes + [f"{short}: task examples longer than its window, and cut: {examples:,}." for short, examples in cut if examples]
 
 
-def _command(plan: Plan) -> str:
-    changed = [(f, getattr(plan.config, f.name)) for f in dataclasses.fields(plan.config) if getattr(plan.config, f.name) != f.default]
-    words = ["stemma", "compare", *plan.corpus, "--task", plan.task, "--train", plan.train, "--dev", plan.dev, "--out", plan.out]
-    if plan.generations != GENERATIONS:
-        words += ["--generations", *plan.generations]
+def _command(comparison: Comparison) -> str:
+    changed = [
+        (f, getattr(comparison.config, f.name))
+        for f in dataclasses.fields(comparison.config)
+        if getattr(comparison.config, f.name) != f.default
+    ]
+    words = [
+        "stemma",
+        "compare",
+        *comparison.corpus,
+        "--task",
+        comparison.task,
+        "--train",
+        comparison.train,
+        "--dev",
+        comparison.dev,
+        "--out",
+        comparison.out,
+    ]
+    if comparison.generations != GENERATIONS:
+        words += ["--generations", *comparison.generations]
     for field, value in changed:
         if field.name == "settings":
             words += [word for setting in value for word in ("--set", setting)]

@@ -1,11 +1,11 @@
 """The demonstration: the comparison on the embedded default, the docstrings of the installed packages."""
 
 from pathlib import Path
-from typing import Any
 
 from stemma.corpus.docstrings import write_docstrings
 from stemma.evaluation.comparison.compare import compare
 from stemma.evaluation.comparison.plan import Config
+from stemma.evaluation.comparison.results import Results
 from stemma.training.request import Report
 from stemma.training.settings import Fact
 
@@ -13,8 +13,8 @@ SECONDS = 45.0  # of pre-training for each generation, so that the comparison en
 _FILES = ("train.jsonl", "dev.jsonl", "task_train.tsv", "task_dev.tsv", "senses.tsv")
 
 
-def demo(out: str | Path, *, seconds: float = SECONDS, progress: Report | None = None) -> dict[str, Any]:
-    """The report of the comparison on the embedded default, written to `out`; the same call again goes on."""
+def demo(out: str | Path, *, seconds: float = SECONDS, progress: Report | None = None) -> Results:
+    """The results of the comparison on the embedded default, written to `out`; the same call again goes on."""
     place = Path(out) / "text"
     if not all((place / name).exists() for name in _FILES):
         if progress:

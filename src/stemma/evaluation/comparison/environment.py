@@ -61,6 +61,10 @@ class Meter:
             "peak_bytes": int(peak_memory_mib() * 2**20),
         }
 
+    def spent(self) -> dict[str, float]:
+        """The costs by the names that a stage's result has for them."""
+        return {"seconds": self.costs["wall_seconds"], "cpu_seconds": self.costs["cpu_seconds"], "peak_bytes": self.costs["peak_bytes"]}
+
 
 def _cpu_seconds() -> float:
     times = os.times()

@@ -5,7 +5,7 @@ import os
 import queue
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Protocol
 
 import stemma
 from stemma.errors import Interrupted
-from stemma.evaluation.comparison.plan import Plan
+from stemma.evaluation.comparison.plan import Comparison
 from stemma.evaluation.report.wording import listed
 from stemma.training.request import Report
 from stemma.training.settings import Fact
@@ -22,7 +22,7 @@ from stemma.training.settings import Fact
 class Launch(Protocol):
     """Runs one generation's stages, and can be told to stop."""
 
-    def __call__(self, plan: Plan, generation: str, corpus_key: str, report: Report) -> int:
+    def __call__(self, comparison: Comparison, generation: str, corpus_key: str, progress: Report) -> int:
         """The exit code."""
 
     def stop(self) -> None:
@@ -36,13 +36,13 @@ class Processes:
         self._children: set[subprocess.Popen[str]] = set()
         self._stopped = False
 
-    def __call__(self, plan: Plan, generation: str, corpus_key: str, report: Report) -> int:
+    def __call__(self, comparison: Comparison, generation: str, corpus_key: str, progress: Report) -> int:
         """The exit code of the generation's process, whose facts are passed on."""
         home = str(Path(stemma.__file__).resolve().parents[1])
         env = os.environ | {"PYTHONPATH": os.pathsep.join([home, *filter(None, [os.environ.get("PYTHONPATH")])])}
-        if plan.config.threads:
-            env["OMP_NUM_THREADS"] = str(plan.config.threads)
-        words = [sys.executable, "-m", "stemma.evaluation.comparison.worker", str(plan.root), generation, corpus_key]
+        if comparison.config.threads:
+            env["OMP_NUM_THREADS"] = str(comparison.config.threads)
+        words = [sys.executable, "-m", "stemma.evaluation.comparison.worker", str(comparison.root), generation, corpus_key]
         pipe = subprocess.PIPE
         with subprocess.Popen(words, stdin=pipe, stdout=pipe, text=True, encoding="utf-8", env=env) as child:
             self._children.add(child)
@@ -50,7 +50,7 @@ class Processes:
                 child.terminate()
             assert child.stdout is not None
             for line in child.stdout:
-                report(Fact(**json.loads(line)))
+                progress(Fact(**json.loads(line)))
             code = child.wait()
         self._children.discard(child)
         return code
@@ -62,22 +62,22 @@ class Processes:
             child.terminate()
 
 
-def run_all(plan: Plan, corpus_key: str, report: Report, launch: Launch) -> dict[str, int]:
-    """Each generation's exit code, `plan.config.parallel` generations at a time; Interrupted as soon as one was stopped.
+def run_all(comparison: Comparison, corpus_key: str, progress: Report, launch: Launch) -> dict[str, int]:
+    """Each generation's exit code, `comparison.config.parallel` generations at a time; Interrupted as soon as one was stopped.
 
-    Facts reach `report` in the calling thread, marked with the generation they are `of`.
+    Facts reach `progress` in the calling thread, marked with the generation they are `of`.
     """
     told: queue.Queue[Fact | None] = queue.Queue()  # None: a generation has ended
 
     def one(generation: str) -> int:
-        return launch(plan, generation, corpus_key, lambda fact: told.put(replace(fact, of=generation)))
+        return launch(comparison, generation, corpus_key, lambda fact: told.put(replace(fact, of=generation)))
 
-    with ThreadPoolExecutor(plan.config.parallel) as pool:
-        running: dict[str, Future[int]] = {generation: pool.submit(one, generation) for generation in plan.generations}
+    with ThreadPoolExecutor(comparison.config.parallel) as pool:
+        running: dict[str, Future[int]] = {generation: pool.submit(one, generation) for generation in comparison.generations}
         for future in running.values():
             future.add_done_callback(lambda _: told.put(None))
         try:
-            _listen(told, list(running.values()), report)
+            _listen(told, list(running.values()), progress)
         except BaseException:
             for future in running.values():
                 future.cancel()
@@ -93,12 +93,12 @@ def run_all(plan: Plan, corpus_key: str, report: Report, launch: Launch) -> dict
     return {generation: future.result() for generation, future in running.items()}
 
 
-def _listen(told: "queue.Queue[Fact | None]", futures: Sequence[Future[int]], report: Callable[[Fact], None]) -> None:
+def _listen(told: "queue.Queue[Fact | None]", futures: Sequence[Future[int]], progress: Report) -> None:
     """Reports until every generation has ended; none begins after one was stopped."""
     while not all(future.done() for future in futures) or not told.empty():
         fact = told.get()
         if fact is not None:
-            report(fact)
+            progress(fact)
         elif any(f.done() and not f.cancelled() and not f.exception() and f.result() == Interrupted.exit_code for f in futures):
             for future in futures:
                 future.cancel()

@@ -5,49 +5,57 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 from annotated_types import Gt, Le
+from tyro.conf import arg
 
-from stemma.config import VERSION, Natural, NonNegative, Positive, to_plain
-from stemma.lineage.table import TABLE
+from stemma.config import VERSION, Natural, NonNegative, Positive, parse_settings, resolve, to_plain
+from stemma.lineage.table import TABLE, find
+from stemma.runs.settings import WAYS, Way
+from stemma.tasks.table import make_task, task_config
+from stemma.tasks.task import Task
 
 if TYPE_CHECKING:
     from stemma.training.request import Request
 
-Mode = Literal["frozen", "random", "finetune", "scratch"]
+SCHEMA = 2  # of the stages' files and of report.json (`results`): stages of another schema are made anew
 GENERATIONS = tuple(row.name for row in TABLE if row.ready and "transfer" in row.abilities)  # what is compared unless named
+
+
+SomeFiles = Annotated[tuple[str, ...], arg(metavar="FILE …", help_behavior_hint="(optional)")]
+SomeWords = Annotated[tuple[str, ...], arg(metavar="WORD …", help_behavior_hint="(optional)")]
 
 
 @dataclass(frozen=True)
 class Config:
-    """The section `compare`: the same for every generation."""
+    """The section `compare`, the same for every generation; its comments are the help of `stemma compare`."""
 
-    preset: str = "small"  # of every generation
+    preset: str = "small"  # of every generation: tiny, small or base
     budget_tokens: Natural = 0  # of pre-training, for each; 0: not this way
     budget_seconds: NonNegative = 0  # of pre-training, for each; counting always reads the text once
-    modes: tuple[Mode, ...] = ("frozen", "random", "finetune", "scratch")  # random and scratch are the controls, without pre-training
+    modes: tuple[Way, ...] = tuple(WAYS)  # random, random-network and scratch are the controls, without pre-training
     seeds: Positive = 3  # fine-tuned models of each generation and mode
     trials: Positive = 3  # values tried of a head's one knob
     train_limit: Natural = 0  # labelled examples to learn from at most, drawn by lot; 0: all
-    dev_text: tuple[str, ...] = ()  # held-out text; empty: a share of the corpus
+    dev_text: SomeFiles = ()  # held-out text; none: a share of the corpus
     held_out: Annotated[float, Gt(0), Le(0.5)] = 0.01  # that share
     held_out_characters: Positive = 200_000  # of it scored at most
-    senses: str = ""  # TSV: word, index, sense, sentence; empty: no senses probe
-    senses_test: str = ""  # the part to judge by; empty: half of each sense
+    senses: str = ""  # a TSV of word, index, sense, sentence for the senses probe; none: no probe
+    senses_test: str = ""  # the part to judge by; none: half of each sense
     senses_limit: Positive = 300  # occurrences of a word in either part at most
-    similarity: tuple[str, ...] = ()  # files of word pairs with people's scores, for the generations with word vectors
-    analogies: tuple[str, ...] = ()  # files of analogies for them
+    similarity: SomeFiles = ()  # word pairs and people's scores, for the generations with word vectors: WordSim and the like, or a TSV
+    analogies: SomeFiles = ()  # a is to b as c is to d, for them: questions-words.txt, CA8, or a TSV of section, a, b, c, d
     restrict: Natural = 0  # answers to analogies are sought among that many of the most frequent words; 0: all
-    words: tuple[str, ...] = ()  # drawn on the word maps; empty: the most frequent content words
-    workers: Positive = 1  # processes that read the corpus, for each generation
-    parallel: Positive = 1  # generations computed at once, each in a process of its own with `threads`
+    words: SomeWords = ()  # drawn on the word maps; none: the most frequent content words
+    workers: Positive = 1  # processes that read the corpus
+    parallel: Positive = 1  # generations computed at once, each in a process of its own; with --threads 1, as many as there are cores
     threads: Natural = 0  # of computing; 0: as many as torch chooses. On a machine that others use too, fewer can be much faster
     settings: tuple[str, ...] = ()  # more, as `training.rate=1e-3`, `bert.model.width=64` or `transfer.epochs=2`
 
 
 @dataclass(frozen=True)
-class Plan:
+class Comparison:
     """A comparison: what is compared, on which text and task, where it is written."""
 
     corpus: tuple[str, ...]
@@ -69,18 +77,17 @@ class Plan:
 
     def pretraining(self, generation: str) -> list[str]:
         """The settings of `stemma pretrain` for this generation, the budget included."""
-        from stemma.lineage.table import find
-
-        config = self.config
+        config, row = self.config, find(generation)
         settings = [f"training.held_out={config.held_out}"] if not config.dev_text else []
-        if generation == "ngram":
-            settings += self._same_tokens()
+        if row.tokens_of:
+            settings += self._tokens_of(row.tokens_of)
+        if row.updates == "counts":
             settings += [f"training.tokens={config.budget_tokens}"] if config.budget_tokens else []
         elif config.budget_seconds:
             settings += [f"training.seconds={config.budget_seconds}"]
         elif config.budget_tokens:
-            reads_once = hasattr(find(generation).load_data(), "prepare")  # and then makes the iterations of its preset
-            settings += [f"{'objective' if reads_once else 'training'}.tokens={config.budget_tokens}"]
+            section = "objective" if row.reads_once else "training"  # what reads once then makes the iterations of its preset
+            settings += [f"{section}.tokens={config.budget_tokens}"]
         return settings + self._own(generation)
 
     def request(self, generation: str) -> "Request":
@@ -91,24 +98,32 @@ class Plan:
         settings = tuple(self.pretraining(generation))
         return Request(generation, self.corpus, config.preset, None, settings, config.dev_text, config.workers)
 
-    def transfer(self, mode: str) -> list[str]:
-        """The settings of `stemma finetune` in this mode."""
+    def transfer(self, way: str) -> list[str]:
+        """The settings of `stemma finetune` in this way."""
+        mode, head = WAYS[way]
         seeds = list(range(1, self.config.seeds + 1))
         named = [setting for setting in self.config.settings if setting.startswith("transfer.")]
-        return [f'transfer.mode="{mode}"', f"transfer.seeds={seeds}", f"transfer.budget={self.config.trials}", *named]
+        heads = [] if head == "linear" else [f'transfer.head="{head}"']
+        return [f'transfer.mode="{mode}"', *heads, f"transfer.seeds={seeds}", f"transfer.budget={self.config.trials}", *named]
 
-    def _same_tokens(self) -> list[str]:
-        """The n-gram model counts the tokens of GPT: byte-level, so that nothing is out of vocabulary."""
-        from stemma.lineage.table import find
+    @property
+    def task_settings(self) -> list[str]:
+        """The user's settings of the task."""
+        return [setting for setting in self.config.settings if setting.startswith("task.")]
 
-        size = find("gpt").presets().get(self.config.preset, {}).get("tokenizer", {}).get("vocab_size")
+    def made_task(self) -> Task:
+        """The task with these settings."""
+        source = ("compare", parse_settings(self.task_settings))
+        return make_task(self.task, resolve({"task": task_config(self.task)}, source)["task"])
+
+    def _tokens_of(self, other: str) -> list[str]:
+        """Byte-level tokens, as many as the other generation has: nothing is out of vocabulary."""
+        size = find(other).presets().get(self.config.preset, {}).get("tokenizer", {}).get("vocab_size")
         return ['tokenizer.kind="bpe"', f"tokenizer.vocab_size={size or 8192}"]
 
     def _own(self, generation: str) -> list[str]:
         """The user's settings that fall to this generation: its own, and those that name none."""
-        from stemma.lineage.table import TABLE
-
-        names = {row.name for row in TABLE} | {"transfer"}
+        names = {row.name for row in TABLE} | {"transfer", "task"}
         own = []
         for setting in self.config.settings:
             first, _, rest = setting.partition(".")
@@ -123,16 +138,16 @@ class Plan:
         write_json(self.root / "plan.json", to_plain(self))
 
     @classmethod
-    def load(cls, out: Path) -> "Plan":
-        """The plan of a comparison's folder."""
+    def load(cls, out: Path) -> "Comparison":
+        """The comparison that is planned in this folder."""
         plain = json.loads((out / "plan.json").read_text(encoding="utf-8"))
         config = Config(**{name: _frozen(value) for name, value in plain.pop("config").items()})
         return cls(**{name: _frozen(value) for name, value in plain.items()}, config=config)
 
 
 def key_of(*parts: Any) -> str:
-    """A short digest of what a stage depends on, the version of Stemma included."""
-    text = json.dumps([VERSION, *parts], sort_keys=True, ensure_ascii=False)
+    """A short digest of what a stage depends on, the version of Stemma and the schema of its results included."""
+    text = json.dumps([VERSION, SCHEMA, *parts], sort_keys=True, ensure_ascii=False)
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
 
 

@@ -13,7 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from stemma.errors import Interrupted
-from stemma.evaluation.comparison.plan import Plan
+from stemma.evaluation.comparison.plan import Comparison
 from stemma.evaluation.comparison.stages import Stages, run_stages
 from stemma.training.settings import Fact
 
@@ -25,15 +25,15 @@ def main(argv: Sequence[str]) -> int:
     os.dup2(2, 1)  # whatever a library prints must not stand among the facts
     _end_with_parent()
 
-    def report(fact: Fact) -> None:
+    def progress(fact: Fact) -> None:
         facts.write(json.dumps(asdict(fact)) + "\n")
         facts.flush()
 
-    plan = Plan.load(Path(out))
+    comparison = Comparison.load(Path(out))
     try:
-        for stage, how in run_stages(Stages(plan, generation, corpus_key, report), plan.root):
+        for stage, how in run_stages(Stages(comparison, generation, corpus_key, progress), comparison.root):
             if how != "made":
-                report(Fact("note", 0, 0, message=f"{stage} {'was finished earlier' if how == 'kept' else 'failed'}"))
+                progress(Fact("note", 0, 0, message=f"{stage} {'was finished earlier' if how == 'kept' else 'failed'}"))
     except (Interrupted, KeyboardInterrupt):
         return Interrupted.exit_code
     return 0

@@ -1,118 +1,135 @@
-"""Bootstrap intervals of accuracy and macro-F1, alone and for the difference of two systems.
+"""The bootstrap: 95 % intervals of any measure, alone and for the difference of two systems.
 
-Examples are drawn with replacement (Efron 1979); of several seeds, seeds are drawn too, so that the
-interval holds the luck of training as well as that of the dev file. Examples that agree in gold
-label and in all predictions are alike, so a resample is one multinomial draw over the distinct
-cells, not N draws. Axes: N examples, S seeds, R resamples, K classes.
+Examples are drawn with replacement (Efron 1979); of several seeds, seeds are drawn too, so that the interval holds the luck
+of training as well as that of the examples. A measure is a function of sums: each example has terms, such as (right, 1) for
+accuracy or (nats, characters) for bits per character, and a resample's terms are summed before the measure is taken.
+Examples with equal terms are alike, so a resample is one multinomial draw over the distinct ones, not N draws.
+What is no function of sums (a correlation of ranks) is computed anew from the rows of each resample.
+
+Axes: S seeds, N examples, C terms, R resamples, D distinct examples, G strata.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
 from stemma.errors import UsageError
 from stemma.objectives.batch import generator
-from stemma.tasks.scores import accuracy_of, macro_f1_of
 
-Metric = Literal["accuracy", "macro_f1"]
-METRICS: dict[str, Callable[[np.ndarray], np.ndarray]] = {"accuracy": accuracy_of, "macro_f1": macro_f1_of}
+RESAMPLES = 2000
+_LEVEL = 0.95
+_HELD = 4_000_000  # counts of resamples held at once: 32 MB
+
+Measure = Callable[[np.ndarray], np.ndarray]  # summed terms (... C) -> values (...)
 
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A measure and the `level` percentile interval round it."""
+    """A measure and the 95 % percentile interval round it."""
 
     value: float
     low: float
     high: float
-    level: float = 0.95
 
     @property
     def excludes_zero(self) -> bool:
         """True when the interval lies on one side of zero: of a difference, that it is real."""
         return self.low > 0 or self.high < 0
 
+    @property
+    def half(self) -> float:
+        """Half the interval's length."""
+        return (self.high - self.low) / 2
+
+    def overlaps(self, other: "Interval") -> bool:
+        """True when the two intervals share a value."""
+        return self.low <= other.high and other.low <= self.high
+
     def as_dict(self) -> dict[str, float]:
         """JSON-able."""
-        return {"value": self.value, "low": self.low, "high": self.high, "level": self.level}
+        return {"value": self.value, "low": self.low, "high": self.high}
 
 
-def interval(
-    gold: np.ndarray,
-    predictions: np.ndarray,
-    classes: int,
-    metric: Metric = "accuracy",
-    resamples: int = 2000,
-    seed: int = 0,
-    level: float = 0.95,
+def interval(terms: np.ndarray, measure: Measure, strata: np.ndarray | None = None, resamples: int = RESAMPLES, seed: int = 0) -> Interval:
+    """The interval of `measure`, its mean over seeds, from the terms (S N C) of each seed and example.
+
+    `strata` (N) are class numbers: each class is then drawn again by itself, and keeps its size.
+    """
+    (whole,), (drawn,) = _resampled([terms], measure, strata, resamples, seed)
+    return _percentiles(whole, drawn)
+
+
+def difference(ours: np.ndarray, theirs: np.ndarray, measure: Measure, resamples: int = RESAMPLES, seed: int = 0) -> Interval:
+    """The paired interval of measure(ours) - measure(theirs), each (S N C): both are measured on the same resamples."""
+    whole, drawn = _resampled([ours, theirs], measure, None, resamples, seed)
+    return _percentiles(whole[0] - whole[1], drawn[0] - drawn[1])
+
+
+def interval_of_rows(
+    statistic: Callable[[np.ndarray, np.ndarray], float], x: np.ndarray, y: np.ndarray, resamples: int = 1000, seed: int = 0
 ) -> Interval:
-    """The interval of a metric (its mean over seeds when `predictions` is (S N))."""
-    gold, systems = _checked(gold, predictions)
-    value = _means(gold, systems, classes, metric)
-    drawn = _resampled(gold, systems, classes, metric, resamples, seed)
-    return _percentiles(value[0], drawn[0], level)
+    """The interval of a statistic of two columns (N), such as a correlation, taken anew from the rows of each resample."""
+    each = np.ones(len(x), np.int64)
+    draws = _draws(generator("bootstrap", seed), each, np.zeros_like(each), resamples)
+    picks = (np.repeat(np.arange(len(x)), weights) for chunk in draws for weights in chunk)
+    return _percentiles(statistic(x, y), np.array([statistic(x[pick], y[pick]) for pick in picks]))
 
 
-def difference(
-    gold: np.ndarray,
-    ours: np.ndarray,
-    theirs: np.ndarray,
-    classes: int,
-    metric: Metric = "accuracy",
-    resamples: int = 2000,
-    seed: int = 0,
-    level: float = 0.95,
-) -> Interval:
-    """The paired interval of metric(ours) - metric(theirs): both are measured on the same resamples."""
-    gold, systems = _checked(gold, ours, theirs)
-    value = _means(gold, systems, classes, metric)
-    drawn = _resampled(gold, systems, classes, metric, resamples, seed)
-    return _percentiles(value[0] - value[1], drawn[0] - drawn[1], level)
-
-
-def _checked(gold: np.ndarray, *systems: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
-    gold = np.asarray(gold)
-    arrays = [np.atleast_2d(np.asarray(system)) for system in systems]
-    for array in arrays:
-        if array.shape[1] != len(gold) or len(gold) == 0:
-            told = f"{array.shape[1]} predictions for {len(gold)} gold labels"
-            raise UsageError(told, "one prediction for each of one example or more", "predict the same file")
-    return gold, arrays
-
-
-def _means(gold: np.ndarray, systems: list[np.ndarray], classes: int, metric: Metric) -> list[float]:
-    cells = [gold[None] * classes + system for system in systems]
-    tables = [np.stack([np.bincount(row, minlength=classes**2) for row in cell]) for cell in cells]
-    return [float(METRICS[metric](table.reshape(-1, classes, classes)).mean()) for table in tables]
-
-
-def _resampled(gold: np.ndarray, systems: list[np.ndarray], classes: int, metric: Metric, resamples: int, seed: int) -> list[np.ndarray]:
-    """For each system its metric (R), mean over seeds drawn with replacement."""
+def _resampled(
+    systems: Sequence[np.ndarray], measure: Measure, strata: np.ndarray | None, resamples: int, seed: int
+) -> tuple[list[float], list[np.ndarray]]:
+    """Of each system its measure on all examples, and on the same resamples of them (R), both as means over its seeds."""
+    examples = _checked(systems)
     rng = generator("bootstrap", seed)
-    rows, counts = np.unique(np.vstack([gold[None], *systems]), axis=1, return_counts=True)  # cells in columns
-    weights = rng.multinomial(len(gold), counts / counts.sum(), size=resamples)  # R x cells
-    results, at = [], 1
+    rows = [_alike(terms) for system in systems for terms in system]  # S of (D C), (N)
+    classes = np.zeros(examples, np.int64) if strata is None else strata
+    kinds, counts = np.unique(np.stack([classes, *(which for _, which in rows)]), axis=1, return_counts=True)  # (1+S D)
+    draws = _draws(rng, counts, kinds[0], resamples)
+    values = _measured(draws, [row[kind] for (row, _), kind in zip(rows, kinds[1:], strict=True)], measure)
+    whole, drawn, at = [], [], 0
     for system in systems:
         seeds = len(system)
-        values = np.stack([_measured(weights, rows[0], rows[at + s], classes, metric) for s in range(seeds)])  # S R
         chosen = rng.integers(seeds, size=(seeds, resamples))
-        results.append(np.take_along_axis(values, chosen, axis=0).mean(0))
+        drawn.append(np.take_along_axis(values[at : at + seeds], chosen, axis=0).mean(0))
+        whole.append(float(np.mean(measure(system.sum(1, dtype=np.float64)))))
         at += seeds
-    return results
+    return whole, drawn
 
 
-def _measured(weights: np.ndarray, gold: np.ndarray, predicted: np.ndarray, classes: int, metric: Metric) -> np.ndarray:
-    place = gold * classes + predicted
-    table = np.zeros((len(weights), classes**2))
-    order = np.argsort(place, kind="stable")
-    firsts = np.flatnonzero(np.diff(place[order], prepend=-1))
-    table[:, place[order][firsts]] = np.add.reduceat(weights[:, order], firsts, axis=1)
-    return METRICS[metric](table.reshape(-1, classes, classes))
+def _checked(systems: Sequence[np.ndarray]) -> int:
+    sizes = {system.shape[1] for system in systems}
+    if len(sizes) > 1 or 0 in sizes:
+        told = f"answers to {' and '.join(map(str, sorted(sizes)))} examples"
+        raise UsageError(told, "answers to the same examples, one or more", "answer the same file")
+    return sizes.pop()
 
 
-def _percentiles(value: float, drawn: np.ndarray, level: float) -> Interval:
-    tail = (1 - level) / 2
-    low, high = np.quantile(drawn, [tail, 1 - tail])
-    return Interval(float(value), float(low), float(high), level)
+def _alike(terms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The different rows of terms (N C), the largest first, and which of them each example has (N)."""
+    rows, which = np.unique(terms, axis=0, return_inverse=True)
+    return rows[::-1], len(rows) - 1 - which.reshape(-1)
+
+
+def _draws(rng: np.random.Generator, counts: np.ndarray, classes: np.ndarray, resamples: int) -> Iterator[np.ndarray]:
+    """How often each kind of example (D), of which there are `counts`, is drawn in some resamples at a time (r D), class by class."""
+    members = [np.flatnonzero(classes == k) for k in np.unique(classes)]
+    step = max(1, _HELD // len(counts))
+    for start in range(0, resamples, step):
+        weights = np.empty((min(step, resamples - start), len(counts)), np.int64)
+        for kinds in members:
+            size = counts[kinds].sum()
+            weights[:, kinds] = rng.multinomial(size, counts[kinds] / size, len(weights))
+        yield weights
+
+
+def _measured(draws: Iterator[np.ndarray], terms: Sequence[np.ndarray], measure: Measure) -> np.ndarray:
+    """The measure (S R) of the summed terms, (D C) of each seed."""
+    chunks = [[measure(weights.astype(np.float64) @ own) for own in terms] for weights in draws]
+    return np.concatenate([np.stack(chunk) for chunk in chunks], axis=1)
+
+
+def _percentiles(value: float, drawn: np.ndarray) -> Interval:
+    """The interval between the outer percentiles; resamples of which the measure is not defined are left out."""
+    low, high = np.nanquantile(drawn, [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2])
+    return Interval(float(value), float(low), float(high))

@@ -5,18 +5,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from stemma.config import nearest
 from stemma.corpus import read as corpus_read
 from stemma.corpus.document import Ledger
-from stemma.corpus.task import read_examples
 from stemma.errors import UsageError
-from stemma.evaluation.measures import bootstrap, senses
-from stemma.evaluation.measures.metrics import per_class
+from stemma.evaluation.measures import senses
+from stemma.evaluation.measures.judge import Judge
 from stemma.evaluation.measures.perplexity import blocks, perplexity
 from stemma.evaluation.measures.similarity import analogies, odd_words, similarity
 from stemma.evaluation.measures.word_files import read_analogies, read_group, read_pairs
+from stemma.runs.fitted import FittedRun
 from stemma.runs.run import Run
 
 MEASURES = {  # -> the ability it asks for
@@ -43,20 +41,14 @@ def evaluate_run(run: Run, files: Mapping[str, Sequence[str]], restrict: int = 0
     return {measure: measured[measure](run, paths) for measure, paths in files.items()}
 
 
-def evaluate_task(run: Any, path: str | Path) -> dict[str, Any]:
-    """Accuracy and macro-F1, with 95 % intervals, of a fine-tuned run on a task file, and class by class."""
-    examples = read_examples(Path(path), min_labels=1)
-    place = {label: k for k, label in enumerate(run.labels)}
-    for example in examples:
-        if example.label not in place:
-            where = ", line ".join(example.source.rsplit(":", 1))
-            wrong = f"{where}: the run knows no label {example.label!r}"
-            raise UsageError(wrong, f"one of {', '.join(place)}", nearest(example.label, place))
-    predicted, _ = run.predict([example.text for example in examples], [example.text_b for example in examples])
-    gold, answers = (np.array([place[label] for label in labels]) for labels in ([e.label for e in examples], predicted))
-    accuracy = bootstrap.interval(gold, answers, len(place), "accuracy").as_dict()
-    macro_f1 = bootstrap.interval(gold, answers, len(place), "macro_f1").as_dict()
-    return {"examples": len(examples), "accuracy": accuracy, "macro_f1": macro_f1, "classes": per_class(gold, answers, run.labels)}
+def evaluate_task(run: FittedRun, path: str | Path) -> dict[str, Any]:
+    """The task's metrics, with 95 % intervals, of a fine-tuned run on a file of the task, and label by label."""
+    task, targets = run.task, run.targets
+    examples = task.read(path, learning=False)
+    gold = task.gold(examples, targets)
+    decoded = task.decode(run.answers(examples), targets)
+    measures = {name: found.as_dict() for name, found in Judge(task, targets, gold).intervals([decoded]).items()}
+    return {"examples": len(examples), **measures, "classes": task.breakdown(gold, decoded, targets)}
 
 
 def _perplexity(run: Run, paths: Sequence[str]) -> dict[str, Any]:
@@ -77,7 +69,7 @@ def _outliers(run: Run, paths: Sequence[str]) -> dict[str, Any]:
 
 def _senses(run: Run, paths: Sequence[str]) -> dict[str, Any]:
     train, test = senses.split_half([occurrence for path in paths for occurrence in senses.read_senses(Path(path))])
-    found = senses.probe(run, train, test, in_context="nearest" not in run.row.abilities)
+    found = senses.probe(run, train, test, in_context=run.row.in_context)
     probes = {result["title"]: result["accuracy"] for result in found["probes"]}
     layers = {f"layer {n}": accuracy for n, accuracy in enumerate(found["layers"])}
     counts = {"occurrences": len(test), "left_out": found["without_vector"]}

@@ -12,11 +12,10 @@ import numpy as np
 
 from stemma.corpus.document import Document
 from stemma.errors import DataError
-from stemma.objectives.batch import generator
+from stemma.evaluation.measures.bootstrap import interval
 
 BLOCK = 2000  # characters of a block: many blocks for the interval, each much longer than a model's window
 LONGEST_WORD = 15  # characters; where spaces stand further apart on average, they do not part words, as in Chinese
-RESAMPLES = 2000
 
 
 class Scorer(Protocol):
@@ -76,17 +75,16 @@ def perplexity(run: Scorer, texts: Sequence[Sequence[str]]) -> dict[str, Any]:
         "characters": int(characters.sum()),
         "oov": int(unknown.sum()),
         "blocks": len(texts),
+        "why_not_bits": f"{int(unknown.sum()):,} tokens are not in its vocabulary, and their spelling was never predicted"
+        if unknown.sum()
+        else None,
     }
-    if unknown.sum():
-        found["why_not_bits"] = f"{int(unknown.sum()):,} tokens are not in its vocabulary, and their spelling was never predicted"
     return found
 
 
 def _bits(nats: np.ndarray, characters: np.ndarray) -> dict[str, float]:
-    picks = generator("bits per character", len(nats)).integers(0, len(nats), (RESAMPLES, len(nats)))
-    drawn = nats[picks].sum(1) / characters[picks].sum(1) / np.log(2)
-    low, high = np.quantile(drawn, (0.025, 0.975))
-    return {"value": float(nats.sum() / characters.sum() / np.log(2)), "low": float(low), "high": float(high)}
+    terms = np.stack([nats, characters], 1)[None]  # (1 N 2)
+    return interval(terms, lambda sums: sums[..., 0] / sums[..., 1] / np.log(2)).as_dict()
 
 
 def _exp(nats: float) -> float | None:

@@ -4,7 +4,7 @@ Every occurrence gets the mean vector of its tokens; its sense is that of the ne
 (cosine) of the training occurrences. A static vector is the same in every sentence: all senses are
 then equally near, and the commonest is named. Senses count equally, however common: a word's score is
 the mean over its senses of the share named right (balanced accuracy), so one sense for all gets 1/k
-of a word with k. Axes: N occurrences, L layers, D width.
+of a word with k. Axes: N occurrences, L layers, D width, G senses of all words.
 """
 
 import random
@@ -17,10 +17,10 @@ from typing import Any, Protocol
 import numpy as np
 
 from stemma.errors import DataError
+from stemma.evaluation.measures.bootstrap import interval
 from stemma.objectives.batch import generator, seed_for
 
 CHUNK = 64  # sentences whose token vectors are held at once
-RESAMPLES = 1000
 _HEADER = "a tab-separated file with the header word, index, sense, sentence"
 
 
@@ -233,11 +233,17 @@ def _by_sense(senses: np.ndarray, hits: np.ndarray) -> list[np.ndarray]:
 
 def _averaged(right: Hits) -> dict[str, float]:
     """The mean over words of the mean over senses, with a 95 % interval that draws each sense's occurrences again."""
-    rng = generator("senses interval", len(right))
-    drawn = [np.mean([rng.binomial(len(part), part.mean(), RESAMPLES) / len(part) for part in parts], axis=0) for parts in right.values()]
-    low, high = np.quantile(np.mean(drawn, axis=0), (0.025, 0.975))
-    value = np.mean([np.mean([part.mean() for part in parts]) for parts in right.values()])
-    return {"value": float(value), "low": float(low), "high": float(high)}
+    parts = [part for senses in right.values() for part in senses]
+    sizes = np.array([len(part) for part in parts])
+    sense = np.repeat(np.arange(len(parts)), sizes)  # (N)
+    hits = np.concatenate(parts)[:, None] * np.eye(len(parts))[sense]  # (N G): each in the column of its sense
+    borders = np.cumsum([len(senses) for senses in right.values()])[:-1]
+
+    def balanced(sums: np.ndarray) -> np.ndarray:
+        words = np.split(sums / sizes, borders, axis=-1)
+        return np.mean([shares.mean(-1) for shares in words], axis=0)
+
+    return interval(hits[None], balanced, strata=sense).as_dict()
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:

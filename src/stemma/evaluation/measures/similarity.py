@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field
 import numpy as np
 
 from stemma.errors import DataError
+from stemma.evaluation.measures.bootstrap import Interval, interval_of_rows
 from stemma.evaluation.measures.word_files import Group, Pair, Question
 from stemma.runs.word_vectors import WordVectors
 
@@ -23,9 +24,7 @@ _CHUNK = 256  # questions answered at once
 class Similarity:
     """Spearman's rho of cosines with people's scores, its 95 % bootstrap interval, and what was left out."""
 
-    rho: float
-    low: float
-    high: float
+    rho: Interval
     pairs: int  # in the file
     used: int  # both words have a vector
     missing: tuple[str, ...]  # words without one, sorted
@@ -33,7 +32,7 @@ class Similarity:
     def as_dict(self) -> dict:
         """Plain values for a report."""
         counted = {"pairs": self.pairs, "used": self.used, "missing": list(self.missing)}
-        return {"rho": {"value": self.rho, "low": self.low, "high": self.high}, **counted}
+        return {"rho": self.rho.as_dict(), **counted}
 
 
 @dataclass(frozen=True)
@@ -92,7 +91,7 @@ class OddWords:
         return {"accuracy": self.found / self.covered if self.covered else None, **asdict(self)}
 
 
-def similarity(words: WordVectors, pairs: Sequence[Pair], resamples: int = 1000, seed: int = 0) -> Similarity:
+def similarity(words: WordVectors, pairs: Sequence[Pair]) -> Similarity:
     """Rank correlation of the words' cosines with the scores of `pairs`.
 
     Raises DataError when fewer than three pairs have both vectors: a correlation would say nothing.
@@ -110,9 +109,7 @@ def similarity(words: WordVectors, pairs: Sequence[Pair], resamples: int = 1000,
         raise DataError(f"all {len(known)} pairs of known words have the same score", "scores to rank by", "check the score column")
     left, right, scores = (np.array(column) for column in zip(*known, strict=True))
     cosines = np.einsum("pd,pd->p", words.unit[left], words.unit[right])
-    drawn = np.random.default_rng(seed).integers(0, len(scores), (resamples, len(scores)))
-    low, high = np.nanquantile([spearman(cosines[d], scores[d]) for d in drawn], [0.025, 0.975])
-    return Similarity(spearman(cosines, scores), float(low), float(high), len(pairs), len(known), tuple(missing))
+    return Similarity(interval_of_rows(spearman, cosines, scores), len(pairs), len(known), tuple(missing))
 
 
 def spearman(x: np.ndarray, y: np.ndarray) -> float:

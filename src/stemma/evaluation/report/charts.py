@@ -1,34 +1,26 @@
-"""The report's charts: report dict -> Vega-Lite specifications, one colour a generation everywhere.
+"""The report's charts as Vega-Lite specifications, one colour a generation everywhere.
 
 Text, grid and rules are drawn in `currentColor`, so that a chart follows the page from light to
 dark; every chart is as wide as its box, so that it follows the window too. Legends are the page's.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from stemma.errors import MissingExtra
-from stemma.evaluation.report.wording import CONTROLS, MODES, loss_unit, mode_title, title
+from stemma.evaluation.comparison.results import GenerationResults, Pretraining, Results, plain
+from stemma.evaluation.measures.bootstrap import Interval
+from stemma.evaluation.report.standings import Contender, Standings
+from stemma.evaluation.report.wording import CONTROLS, MODES, metric_scale, metric_title, mode_title
 
-COLOURS = {  # mid-tones: at least 3:1 on white and on the dark page alike
-    "ngram": "#8b7d6b",
-    "nnlm": "#a8763e",
-    "word2vec": "#cc8400",
-    "glove": "#c4622d",
-    "lstm": "#7d8f1f",
-    "elmo": "#4f9a2f",
-    "seq2seq": "#2f8f6b",
-    "transformer": "#2a8aa8",
-    "gpt": "#0f9687",
-    "gpt2": "#0b7fa5",
-    "bert": "#7165e3",
-    "bert-wwm": "#9a55d0",
-    "albert": "#bf4fb3",
-    "tinybert": "#d4508a",
-    "xlnet": "#d1495b",
+SHAPES = {
+    "frozen": "square",
+    "random, frozen": "diamond",
+    "frozen, task network": "triangle-up",
+    "random, task network": "cross",
+    "fine-tuned": "circle",
+    "from scratch": "triangle-down",
 }
-BASELINE_COLOUR = "#7f8792"
-SHAPES = {"frozen": "square", "random, frozen": "diamond", "fine-tuned": "circle", "from scratch": "triangle-down"}
 PROBE_SHAPES = {"static vector": "square", "word in context": "circle", "rest of the sentence": "triangle-down"}
 FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "PingFang SC", "Noto Sans CJK SC", "Microsoft YaHei", sans-serif'
 _AXIS = {
@@ -56,10 +48,11 @@ _CONFIG = {
 }
 
 Spec = dict[str, Any]
+Row = dict[str, Any]  # one mark of a chart
 
 
-def charts(report: dict) -> dict[str, Spec]:
-    """Name -> Vega-Lite specification of every chart the report's numbers allow.
+def charts(standings: Standings) -> dict[str, Spec]:
+    """Name -> Vega-Lite specification of every chart the comparison's numbers allow.
 
     Raises MissingExtra when altair is not installed.
     """
@@ -67,15 +60,11 @@ def charts(report: dict) -> dict[str, Spec]:
         import altair
     except ImportError as error:
         raise MissingExtra("altair", "report") from error
-    made = {name: make(altair, report) for name, make in _CHARTS.items()}
-    curves = {g["name"]: _curve(altair, g) for g in report["generations"] if len(g.get("pretrain", {}).get("curve", [])) > 1}
-    made |= {f"curve-{name}": chart for name, chart in curves.items()}
+    results = standings.results
+    made = {"cost": _cost(altair, standings), "modes": _modes(altair, standings)}
+    made |= {"bits": _bits(altair, results), "senses": _senses(altair, results), "layers": _layers(altair, results)}
+    made |= {f"curve-{g.name}": _curve(altair, g, g.pretrain) for g in results.generations if g.pretrain and len(g.pretrain.curve) > 1}
     return {name: _dressed(chart) for name, chart in made.items() if chart is not None}
-
-
-def colour(name: str) -> str:
-    """The colour of a generation; grey for anything else."""
-    return COLOURS.get(name, BASELINE_COLOUR)
 
 
 def _dressed(chart: Any) -> Spec:
@@ -84,27 +73,27 @@ def _dressed(chart: Any) -> Spec:
     return {**spec, "config": _CONFIG}
 
 
-def _transfers(report: dict) -> list[dict]:
+def _row(generation: GenerationResults | Contender, measure: Interval, scale: int = 100, **more: Any) -> Row:
+    """One mark of a chart: whose it is, its colour, and the interval as it is shown."""
+    interval = {key: value * scale for key, value in measure.as_dict().items()}
+    return {"title": generation.short, "colour": generation.colour, **more, **interval}
+
+
+def _transfers(standings: Standings) -> list[Row]:
     """One row a generation and mode: what the quality charts draw."""
-    rows = []
-    for generation in report["generations"]:
-        for mode in MODES:
-            result = generation.get("modes", {}).get(mode)
-            if result:
-                spent = result["seconds"] + (0 if mode in CONTROLS.values() else generation["pretrain"]["seconds"])
-                rows.append(
-                    {"name": generation["name"], "series": mode_title(mode), "seconds": max(spent, 0.01), **_percents(result["accuracy"])}
-                )
-    return [row | {"title": title(row["name"])} for row in rows]
+    scale = metric_scale(standings.metric)
+    ordered = sorted(standings.contenders, key=lambda c: MODES.index(c.mode))
+    return [
+        _row(c, c.quality, scale, series=mode_title(c.mode), seconds=max(c.seconds, 0.01))
+        for generation in standings.results.generations
+        for c in ordered
+        if c.name == generation.name
+    ]
 
 
-def _percents(measure: dict) -> dict[str, float]:
-    return {key: measure[key] * 100 for key in ("value", "low", "high")}
-
-
-def _colours(alt: Any, names: Sequence[str]) -> Any:
-    names = list(dict.fromkeys(names))
-    return alt.Color("title:N", scale=alt.Scale(domain=[title(n) for n in names], range=[colour(n) for n in names]), legend=None)
+def _colours(alt: Any, rows: Sequence[Row]) -> Any:
+    colours = {row["title"]: row["colour"] for row in rows}
+    return alt.Color("title:N", scale=alt.Scale(domain=list(colours), range=list(colours.values())), legend=None)
 
 
 def _shapes(alt: Any, shapes: dict[str, str]) -> Any:
@@ -116,51 +105,52 @@ def _tips(alt: Any, value: str, digits: str, *more: Any) -> list[Any]:
     return [alt.Tooltip("title:N", title="generation"), *more, *(alt.Tooltip(f"{key}:Q", title=name, format=digits) for key, name in shown)]
 
 
-def _near(rules: Sequence[dict], rows: Sequence[dict]) -> list[dict]:
+def _near(rules: Sequence[Row], rows: Sequence[Row]) -> list[Row]:
     """The rules that stand near enough to the rows not to squeeze them into a corner."""
     low, high = min(row["low"] for row in rows), max(row["high"] for row in rows)
     reach = 0.6 * (high - low)
     return [rule for rule in rules if low - reach <= rule["value"] <= high + reach]
 
 
-def _rules(report: dict) -> list[dict]:
-    return [{"value": b["accuracy"]["value"] * 100, "rule": b["short"]} for b in report.get("baselines", []) if b.get("accuracy")]
+def _rules(standings: Standings) -> list[Row]:
+    shorts = {baseline.name: baseline.short for baseline in standings.results.baselines}
+    scale = metric_scale(standings.metric)
+    return [{"value": baseline.quality.value * scale, "rule": shorts[baseline.name]} for baseline in standings.baselines]
 
 
-def _cost(alt: Any, report: dict) -> Any:
-    """Quality against cost: accuracy over total seconds, on a log axis."""
-    rows = [row for row in _transfers(report) if row["series"] not in [mode_title(mode) for mode in CONTROLS.values()]]
+def _cost(alt: Any, standings: Standings) -> Any:
+    """Quality against cost: the task's primary metric over total seconds, on a log axis."""
+    controls = [mode_title(mode) for mode in CONTROLS.values()]
+    rows, head = [row for row in _transfers(standings) if row["series"] not in controls], metric_title(standings.metric)
     if not rows:
         return None
     scale = alt.Scale(zero=False, padding=18)
     axis = alt.Axis(tickCount=6, format="~s", labelOverlap=True, grid=False)
     x = alt.X("seconds:Q", scale=alt.Scale(type="log", nice=False, padding=28), title="pre-training and transfer, seconds (log)", axis=axis)
-    base = alt.Chart(alt.Data(values=rows)).encode(x=x, color=_colours(alt, [row["name"] for row in rows]))
+    base = alt.Chart(alt.Data(values=rows)).encode(x=x, color=_colours(alt, rows))
     more = [alt.Tooltip("series:N", title="transfer"), alt.Tooltip("seconds:Q", title="seconds in all", format=",.1f")]
-    whiskers = base.mark_rule(strokeWidth=2, opacity=0.5).encode(y=alt.Y("low:Q", title="accuracy, %", scale=scale), y2="high:Q")
+    whiskers = base.mark_rule(strokeWidth=2, opacity=0.5).encode(y=alt.Y("low:Q", title=head, scale=scale), y2="high:Q")
     points = base.mark_point(size=120, filled=True, opacity=1).encode(
-        y=alt.Y("value:Q", scale=scale), shape=_shapes(alt, SHAPES), tooltip=_tips(alt, "accuracy, %", ".1f", *more)
+        y=alt.Y("value:Q", scale=scale), shape=_shapes(alt, SHAPES), tooltip=_tips(alt, head, ".1f", *more)
     )
     lines = []
-    for rule in _near(_rules(report), rows):
+    for rule in _near(_rules(standings), rows):
         data = alt.Chart(alt.Data(values=[rule])).encode(y=alt.Y("value:Q", scale=scale))
         lines.append(data.mark_rule(strokeDash=[4, 4], opacity=0.5, strokeWidth=1.2))
         lines.append(data.mark_text(opacity=0.8, fontSize=11, align="left", dx=6, dy=-7, x=0).encode(text="rule:N"))
     return alt.layer(*lines, whiskers, points).properties(height=340)
 
 
-def _dots(alt: Any, rows: list[dict], shapes: dict[str, str], x_title: str, rules: Sequence[dict]) -> Any:
+def _dots(alt: Any, rows: list[Row], shapes: dict[str, str], x_title: str, tip: str, rules: Sequence[Row]) -> Any:
     """A band for each generation with a dot and its interval for each series, and named dashed rules."""
     scale = alt.Scale(zero=False, nice=False, padding=26)
     order = list(dict.fromkeys(row["title"] for row in rows))
     axis = alt.Axis(grid=False, labelFontWeight=600, labelFontSize=13)
     y = alt.Y("title:N", sort=order, title=None, scale=alt.Scale(paddingInner=0.3), axis=axis)
-    base = alt.Chart(alt.Data(values=rows)).encode(
-        y=y, yOffset=alt.YOffset("series:N", sort=list(shapes)), color=_colours(alt, [row["name"] for row in rows])
-    )
+    base = alt.Chart(alt.Data(values=rows)).encode(y=y, yOffset=alt.YOffset("series:N", sort=list(shapes)), color=_colours(alt, rows))
     low = alt.X("low:Q", title=x_title, scale=scale, axis=alt.Axis(tickCount=8, labelOverlap=True))
     whiskers = base.mark_rule(strokeWidth=2.5, opacity=0.45).encode(x=low, x2="high:Q")
-    tips = _tips(alt, "accuracy, %", ".1f", alt.Tooltip("series:N", title="how"))
+    tips = _tips(alt, tip, ".1f", alt.Tooltip("series:N", title="how"))
     points = base.mark_point(size=120, filled=True, opacity=1).encode(
         x=alt.X("value:Q", scale=scale), shape=_shapes(alt, shapes), tooltip=tips
     )
@@ -172,55 +162,47 @@ def _dots(alt: Any, rows: list[dict], shapes: dict[str, str], x_title: str, rule
     return alt.layer(*lines, whiskers, points).properties(height=alt.Step(22))
 
 
-def _modes(alt: Any, report: dict) -> Any:
+def _modes(alt: Any, standings: Standings) -> Any:
     """Frozen and fine-tuned, each beside its control."""
-    rows = _transfers(report)
-    return _dots(alt, rows, SHAPES, "accuracy, %", _rules(report)) if rows else None
+    rows, head = _transfers(standings), metric_title(standings.metric)
+    return _dots(alt, rows, SHAPES, head, head, _rules(standings)) if rows else None
 
 
-def _senses(alt: Any, report: dict) -> Any:
+def _senses(alt: Any, results: Results) -> Any:
     """Accuracy of telling senses apart: the word's own vector in context against static ones."""
     rows = [
-        {"name": g["name"], "title": title(g["name"]), "series": probe["short"], **_percents(probe["accuracy"])}
-        for g in report["generations"]
-        for probe in (g.get("senses") or {}).get("probes", [])
-        if probe.get("shown")
+        _row(g, probe.accuracy, series=probe.short) for g in results.generations if g.senses for probe in g.senses.probes if probe.shown
     ]
+    if not rows or not results.senses:
+        return None
+    commonest = {"value": results.senses.majority.value * 100, "rule": "always the commonest sense"}
+    return _dots(alt, rows, PROBE_SHAPES, "senses told apart, % (average over words)", "accuracy, %", [commonest])
+
+
+def _bits(alt: Any, results: Results) -> Any:
+    """Bits per character of the held-out text, fewer being better."""
+    rows = [_row(g, g.bits, 1) for g in results.generations if g.bits]
     if not rows:
         return None
-    commonest = {"value": report["senses"]["majority"]["value"] * 100, "rule": "always the commonest sense"}
-    return _dots(alt, rows, PROBE_SHAPES, "senses told apart, % (average over words)", [commonest])
-
-
-def _bits(alt: Any, report: dict) -> Any:
-    """Bits per character of the held-out text, fewer being better."""
-    scored = [g for g in report["generations"] if (g.get("score") or {}).get("bits_per_character")]
-    if not scored:
-        return None
-    rows = [{"name": g["name"], "title": title(g["name"]), **g["score"]["bits_per_character"]} for g in scored]
     axis = alt.Axis(grid=False, labelFontWeight=600, labelFontSize=13)
     base = alt.Chart(alt.Data(values=rows)).encode(y=alt.Y("title:N", sort=[row["title"] for row in rows], title=None, axis=axis))
     scale = alt.Scale(domain=[0, 1.15 * max(row["high"] for row in rows)], nice=False)
     x = alt.X("value:Q", title="bits per character (fewer is better)", scale=scale, axis=alt.Axis(tickCount=6))
     tips = _tips(alt, "bits per character", ".3f")
-    bars = base.mark_bar(height=16, cornerRadiusEnd=3).encode(x=x, color=_colours(alt, [row["name"] for row in rows]), tooltip=tips)
+    bars = base.mark_bar(height=16, cornerRadiusEnd=3).encode(x=x, color=_colours(alt, rows), tooltip=tips)
     whiskers = base.mark_rule(strokeWidth=2).encode(x="low:Q", x2="high:Q")
     labels = base.mark_text(align="left", dx=8, fontWeight=600).encode(x="high:Q", text=alt.Text("value:Q", format=".2f"))
     return alt.layer(bars, whiskers, labels).properties(height=alt.Step(34))
 
 
-def _layers(alt: Any, report: dict) -> Any:
+def _layers(alt: Any, results: Results) -> Any:
     """Which layer knows the sense: accuracy of the word's own vector, layer by layer."""
-    rows = [
-        {"name": g["name"], "title": title(g["name"]), "layer": place, **_percents(layer)}
-        for g in report["generations"]
-        for place, layer in enumerate((g.get("senses") or {}).get("layers", []))
-    ]
+    rows = [_row(g, layer, layer=place) for g in results.generations if g.senses for place, layer in enumerate(g.senses.layers)]
     if not rows:
         return None
     x = alt.X("layer:O", title="layer (0: token embeddings)", axis=alt.Axis(labelAngle=0, grid=False))
     y = alt.Y("value:Q", title="senses told apart, %", scale=alt.Scale(zero=False, padding=12), axis=alt.Axis(tickCount=5))
-    base = alt.Chart(alt.Data(values=rows)).encode(x=x, color=_colours(alt, [row["name"] for row in rows]))
+    base = alt.Chart(alt.Data(values=rows)).encode(x=x, color=_colours(alt, rows))
     tips = _tips(alt, "accuracy, %", ".1f", alt.Tooltip("layer:O"))
     lines = base.mark_line(point={"size": 70, "filled": True}, strokeWidth=2.5).encode(y=y, tooltip=tips)
     bands = base.mark_area(opacity=0.1).encode(
@@ -229,13 +211,10 @@ def _layers(alt: Any, report: dict) -> Any:
     return alt.layer(bands, lines).properties(height=210)
 
 
-def _curve(alt: Any, generation: dict) -> Any:
+def _curve(alt: Any, generation: GenerationResults, trained: Pretraining) -> Any:
     """One generation's training loss over its own seconds."""
     x = alt.X("seconds:Q", title="seconds", axis=alt.Axis(tickCount=4, grid=False))
-    y = alt.Y("loss:Q", title=f"loss, {loss_unit(generation['name'])}", scale=alt.Scale(zero=False, padding=8), axis=alt.Axis(tickCount=4))
+    y = alt.Y("loss:Q", title=f"loss, {generation.loss_unit}", scale=alt.Scale(zero=False, padding=8), axis=alt.Axis(tickCount=4))
     tips = [alt.Tooltip("seconds:Q", format=".1f"), alt.Tooltip("step:Q"), alt.Tooltip("loss:Q", format=".3f")]
-    chart = alt.Chart(alt.Data(values=generation["pretrain"]["curve"]))
-    return chart.mark_line(strokeWidth=2.2, color=colour(generation["name"])).encode(x=x, y=y, tooltip=tips).properties(height=150)
-
-
-_CHARTS: dict[str, Callable[[Any, dict], Any]] = {"cost": _cost, "modes": _modes, "bits": _bits, "senses": _senses, "layers": _layers}
+    chart = alt.Chart(alt.Data(values=[plain(point) for point in trained.curve]))
+    return chart.mark_line(strokeWidth=2.2, color=generation.colour).encode(x=x, y=y, tooltip=tips).properties(height=150)

@@ -1,4 +1,4 @@
-"""The report page: one offline HTML file made from the report's dictionary, and the JSON beside it.
+"""The report page: one offline HTML file made from the results, and the JSON beside it.
 
 The tables are plain HTML. The charts stand there as drawn pictures (SVG) and become interactive when
 scripts may run. Without the extra `report` the page has its tables and says what to install.
@@ -13,12 +13,13 @@ from pathlib import Path
 from string import Template
 
 from stemma.errors import MissingExtra
+from stemma.evaluation.comparison.results import Budget, GenerationResults, Results, SenseFiles, plain
 from stemma.evaluation.report import tables
-from stemma.evaluation.report.charts import PROBE_SHAPES, SHAPES, Spec, charts, colour
+from stemma.evaluation.report.charts import PROBE_SHAPES, SHAPES, Spec, charts
+from stemma.evaluation.report.standings import Standings
 from stemma.evaluation.report.word_section import words
-from stemma.evaluation.report.wording import count, duration, listed, mode_title, size, title
+from stemma.evaluation.report.wording import capital, count, duration, listed, mode_title, size, whole
 
-SCHEMA = 1
 STATIC_WIDTH = 1000  # of the drawn pictures, in pixels; they shrink with the window
 
 _EMBED = """
@@ -32,38 +33,45 @@ for (const box of document.querySelectorAll("[data-chart]")) {
 """
 
 
-def write(report: dict, out: Path) -> tuple[Path, Path]:
+def write(results: Results, out: Path) -> tuple[Path, Path]:
     """Writes `report.json` and `report.html` into `out`, each as a whole or not at all; their paths."""
     written = []
-    for name, text in (("report.json", json.dumps(report, ensure_ascii=False, indent=1) + "\n"), ("report.html", render(report))):
+    for name, text in (("report.json", dumped(results)), ("report.html", render(results))):
         aside = out / f".{name}.partial"
         aside.write_text(text, encoding="utf-8")
         written.append(aside.replace(out / name))
     return written[0], written[1]
 
 
-def render(report: dict) -> str:
+def dumped(results: Results) -> str:
+    """The results as JSON, one part a line."""
+    parts = (f"{json.dumps(name)}: {json.dumps(part, ensure_ascii=False)}" for name, part in plain(results).items())
+    return "{\n" + ",\n".join(parts) + "\n}\n"
+
+
+def render(results: Results) -> str:
     """The whole page as text."""
+    standings = Standings(results)
     try:
-        specs = charts(report)
+        specs = charts(standings)
         drawn, script = _drawn(specs), _bundle()
         missing = ""
     except MissingExtra as error:
         specs, drawn, script, missing = {}, {}, "", str(error)
     draw = _Figures(drawn)
-    sections = [section for section in _sections(report, draw) if section[2]]
+    sections = [section for section in _sections(standings, draw) if section[2]]
     room = resources.files("stemma.evaluation.report")
     warning = f'<p class="note">This page has its tables and no charts: {escape(missing)}</p>' if missing else ""
     return Template((room / "report.html").read_text(encoding="utf-8")).substitute(
-        title=escape(f"Stemma: {report['headline']['title']}"),
+        title=escape(f"Stemma: {results.headline.title}"),
         style=(room / "report.css").read_text(encoding="utf-8"),
-        version=escape(report["made"]["stemma"]),
-        commit=escape(report["made"].get("commit") or "no commit"),
-        date=escape(report["made"]["date"]),
-        subject=escape(report["title"]),
-        headline=_glued(report["headline"]["title"]),
-        findings=_findings(report),
-        facts=_facts(report),
+        version=escape(results.made.stemma),
+        commit=escape(results.made.commit or "no commit"),
+        date=escape(results.made.date),
+        subject=escape(results.title),
+        headline=_glued(results.headline.title),
+        findings=_findings(results),
+        facts=_facts(results),
         contents=" ".join(f'<a href="#{anchor}">{escape(name)}</a>' for anchor, name, _ in sections),
         sections=warning
         + "\n".join(f'<section id="{anchor}"><h2>{escape(name)}</h2>\n{body}\n</section>' for anchor, name, body in sections),
@@ -87,8 +95,8 @@ class _Figures:
         return f"<figure>{keys}{picture}{words}</figure>"
 
 
-def _dot_keys(names: Iterable[str]) -> list[str]:
-    return [f'<span class="dot" style="background:{colour(name)}"></span>{escape(title(name))}' for name in dict.fromkeys(names)]
+def _dot_keys(generations: Iterable[GenerationResults]) -> list[str]:
+    return [f"{tables.dot(generation.colour)}{escape(generation.short)}" for generation in generations]
 
 
 def _shape_keys(shapes: Mapping[str, str]) -> list[str]:
@@ -97,6 +105,8 @@ def _shape_keys(shapes: Mapping[str, str]) -> list[str]:
         "diamond": '<path d="M6.5 0.5l6 6-6 6-6-6z"/>',
         "circle": '<circle cx="6.5" cy="6.5" r="5"/>',
         "triangle-down": '<path d="M1 2h11L6.5 12z"/>',
+        "triangle-up": '<path d="M1 11h11L6.5 1z"/>',
+        "cross": '<path d="M5 1h3v4h4v3h-4v4h-3v-4h-4v-3h4z"/>',
     }
     return [f'<svg class="key" viewBox="0 0 13 13" aria-hidden="true">{drawn[shape]}</svg>{escape(name)}' for name, shape in shapes.items()]
 
@@ -132,11 +142,11 @@ def _scripts(specs: dict[str, Spec], bundle: str) -> str:
     return f'<script type="application/json" id="chart-specs">{held}</script>\n<script type="module">\n{bundle}\n{_EMBED}</script>'
 
 
-def _findings(report: dict) -> str:
+def _findings(results: Results) -> str:
     rows = []
-    for finding in report["headline"]["findings"]:
-        kind = ' class="failed"' if finding["about"] == "Failed" else ""
-        rows.append(f"<div{kind}><dt>{escape(finding['about'])}</dt><dd>{_glued(finding['text'])}</dd></div>")
+    for finding in results.headline.findings:
+        kind = ' class="failed"' if finding.about == "Failed" else ""
+        rows.append(f"<div{kind}><dt>{escape(finding.about)}</dt><dd>{_glued(finding.text)}</dd></div>")
     return f'<dl class="findings">{"".join(rows)}</dl>' if rows else ""
 
 
@@ -145,23 +155,19 @@ def _glued(text: str) -> str:
     return re.sub(r"(?<=\d) (?=%|±|points|times)|(?<=±) ", "\u00a0", escape(text))
 
 
-def _facts(report: dict) -> str:
-    corpus, task, machine = report["corpus"], report["task"], report["environment"]
-    number, seeds = tables.figure, len(report["budget"]["seeds"])
-    plan = f"preset {escape(report['budget']['preset'])}, {seeds} seed{'s' if seeds > 1 else ''}"
+def _facts(results: Results) -> str:
+    corpus, task, machine = results.corpus, results.task, results.environment
+    number, seeds = tables.figure, len(results.budget.seeds)
+    budget = f"preset {escape(results.budget.preset)}, {seeds} seed{'s' if seeds > 1 else ''}"
     facts = [
-        (
-            "Text",
-            f"{number(corpus['characters'])} characters",
-            f"{number(corpus['documents'])} documents, {number(corpus['sentences'])} sentences",
-        ),
+        ("Text", f"{number(corpus.characters)} characters", f"{number(corpus.documents)} documents, {number(corpus.sentences)} sentences"),
         (
             "Task",
-            f"{number(len(task['labels']))} labels",
-            f"{number(task['train_examples'], _whole)} to learn from, {number(task['dev_examples'], _whole)} to judge by",
+            f"{number(len(task.labels))} labels" if task.labels else escape(task.kind),
+            f"{number(task.train_examples, whole)} to learn from, {number(task.dev_examples, whole)} to judge by",
         ),
-        ("Budget", _budget(report["budget"]), plan),
-        ("Machine", f"{machine['cores']} cores", f"{escape(machine['cpu'])}; {duration(machine['wall_seconds'])} in all"),
+        ("Budget", _budget(results.budget), budget),
+        ("Machine", f"{machine.cores} cores", f"{escape(machine.cpu)}; {duration(machine.wall_seconds)} in all"),
     ]
     return (
         '<dl class="facts">'
@@ -170,109 +176,103 @@ def _facts(report: dict) -> str:
     )
 
 
-def _budget(budget: dict) -> str:
-    if budget["seconds"]:
-        return f"{duration(budget['seconds'])} each"
-    return f"{count(budget['tokens'])} tokens each" if budget["tokens"] else "the preset's own"
+def _budget(budget: Budget) -> str:
+    if budget.seconds:
+        return f"{duration(budget.seconds)} each"
+    return f"{count(budget.tokens)} tokens each" if budget.tokens else "the preset's own"
 
 
-def _whole(value: float) -> str:
-    return f"{value:,.0f}"
-
-
-def _sections(report: dict, draw: _Figures) -> list[tuple[str, str, str]]:
+def _sections(standings: Standings, draw: _Figures) -> list[tuple[str, str, str]]:
     """Anchor, title and HTML of each section; an empty section is left out."""
+    results = standings.results
     return [
-        ("summary", "At a glance", _summary(report)),
-        ("cost", "Quality against cost", _cost(report, draw)),
-        ("pays", "Does pre-training pay?", _modes(report, draw)),
-        ("text", "Predicting the text", _text(report, draw)),
-        ("words", "Words and their neighbours", words(report)),
-        ("senses", "One word, several senses", _senses(report, draw)),
-        ("learning", "Learning curves", _learning(report, draw)),
-        ("lineage", "What was compared", "" + tables.lineage(report)),
-        ("protocol", "Protocol, and what to keep in mind", _protocol(report)),
-        ("again", "Make each number again", _again(report)),
+        ("summary", "At a glance", _summary(standings)),
+        ("cost", "Quality against cost", _cost(standings, draw)),
+        ("pays", "Does pre-training pay?", _modes(standings, draw)),
+        ("text", "Predicting the text", _text(results, draw)),
+        ("words", "Words and their neighbours", words(results)),
+        ("senses", "One word, several senses", _senses(results, results.senses, draw) if results.senses else ""),
+        ("learning", "Learning curves", _learning(results, draw)),
+        ("lineage", "What was compared", tables.lineage(results)),
+        ("protocol", "Protocol, and what to keep in mind", _protocol(results)),
+        ("again", "Make each number again", _again(results)),
     ]
 
 
-def _summary(report: dict) -> str:
-    failed = [(title(g["name"]), failure) for g in report["generations"] for failure in g.get("failures", [])]
+def _summary(standings: Standings) -> str:
+    failed = [(g.short, failure) for g in standings.results.generations for failure in g.failures]
     failures = "".join(
-        f'<p class="failure"><b>{escape(name)}</b> failed at the stage <code>{escape(f["stage"])}</code>. {escape(f["message"])}</p>'
+        f'<p class="failure"><b>{escape(name)}</b> failed at the stage <code>{escape(f.stage)}</code>. {escape(f.message)}</p>'
         for name, f in failed
     )
     lead = (
         "Every generation was pre-trained on the same text and judged on the same examples. Behind ± stands half of a 95 % bootstrap "
         "interval; rows marked as a tie differ from the first by no more than chance would explain. Fewer bits per character are better."
     )
-    return f'{failures}<p class="lead">{lead}</p>{tables.summary(report)}'
+    return f'{failures}<p class="lead">{lead}</p>{tables.summary(standings)}'
 
 
-def _cost(report: dict, draw: _Figures) -> str:
+def _cost(standings: Standings, draw: _Figures) -> str:
+    metric, results = standings.metric, standings.results
     caption = (
-        "Each point is a generation in one mode of transfer, each line its 95 % interval. Up is better, left is cheaper; "
+        "Each point is a generation in one mode of transfer, each line its 95 % interval. "
+        f"{'Up' if metric.higher_is_better else 'Down'} is better, left is cheaper; "
         "time is pre-training and transfer together, all trials and seeds included."
     )
-    legend = _dot_keys(g["name"] for g in report["generations"] if g.get("modes")) + _shape_keys(
-        {m: SHAPES[m] for m in ("frozen", "fine-tuned")}
-    )
-    return draw("cost", "Accuracy over seconds of computing", caption, legend) + "<h3>What each stage cost</h3>" + tables.costs(report)
+    pretrained = {mode: SHAPES[mode] for mode in ("frozen", "frozen, task network", "fine-tuned")}
+    legend = _dot_keys(g for g in results.generations if g.modes) + _shape_keys(pretrained)
+    picture = draw("cost", f"{capital(metric.title)} over seconds of computing", caption, legend)
+    return f"{picture}<h3>What each stage cost</h3>{tables.costs(results)}"
 
 
-def _modes(report: dict, draw: _Figures) -> str:
+def _modes(standings: Standings, draw: _Figures) -> str:
     caption = (
-        "Frozen: the pre-trained layers stay as they are and only the head learns. Fine-tuned: everything moves. Each has its control, "
+        "Frozen: the pre-trained layers stay as they are and only the head learns, a linear one, or a small task network of the same size "
+        "for every generation. Fine-tuned: everything moves. Each has its control, "
         "the same network without pre-training: randomly drawn and frozen, or learnt from scratch. The gap between the two is "
         "what pre-training on your text was worth."
     )
-    used = [mode_title(mode) for mode in report["budget"]["modes"]]
-    return draw(
-        "modes", "Accuracy by generation and mode of transfer", caption, _shape_keys({m: s for m, s in SHAPES.items() if m in used})
-    )
+    used = [mode_title(mode) for mode in standings.results.budget.modes]
+    keys = _shape_keys({m: s for m, s in SHAPES.items() if m in used})
+    return draw("modes", f"{capital(standings.metric.title)} by generation and mode of transfer", caption, keys)
 
 
-def _text(report: dict, draw: _Figures) -> str:
-    scored = report["corpus"]["held_out"]["scored"]
+def _text(results: Results, draw: _Figures) -> str:
+    scored = results.corpus.held_out.scored
     lead = (
-        f"Held-out text that no generation has seen: {tables.figure(scored['characters'])} characters in "
-        f"{tables.figure(scored['blocks'], _whole)} blocks of whole sentences. Bits per character do not depend on "
+        f"Held-out text that no generation has seen: {tables.figure(scored.characters)} characters in "
+        f"{tables.figure(scored.blocks, whole)} blocks of whole sentences. Bits per character do not depend on "
         "how a generation cuts its tokens; perplexities per token do, and are not comparable between rows."
     )
-    if any((g.get("score") or {}).get("oov") for g in report["generations"]):
+    if any(g.surprise and g.surprise.oov for g in results.generations):
         lead += " Where a word was out of the vocabulary (OOV), its spelling was never paid for, so there are no bits per character."
-    return f'<p class="lead">{lead}</p>' + draw("bits", "Bits per character by generation") + tables.predictions(report)
+    return f'<p class="lead">{lead}</p>' + draw("bits", "Bits per character by generation") + tables.predictions(results)
 
 
-def _senses(report: dict, draw: _Figures) -> str:
-    if not report.get("senses"):
-        return ""
-    probe = report["senses"]
+def _senses(results: Results, files: SenseFiles, draw: _Figures) -> str:
     lead = (
-        f"{tables.figure(probe['words'])} words that have {tables.figure(probe['senses'])} senses between them, "
-        f"{tables.figure(probe['train'], _whole)} occurrences to learn from and {tables.figure(probe['test'], _whole)} to judge by. "
+        f"{tables.figure(files.words)} words that have {tables.figure(files.senses)} senses between them, "
+        f"{tables.figure(files.train, whole)} occurrences to learn from and {tables.figure(files.test, whole)} to judge by. "
         "The sense of an occurrence is that of the nearest average vector; the senses of a word count equally, however common. "
         "A static vector is the same in every sentence, so by itself it can only ever name one sense."
     )
-    names = [g["name"] for g in report["generations"] if (g.get("senses") or {}).get("layers")]
+    layered = [g for g in results.generations if g.senses and g.senses.layers]
     left = draw("senses", "Accuracy of the senses probe", "Static vectors against vectors in context.", _shape_keys(PROBE_SHAPES))
     right = draw(
-        "layers", "Accuracy of the senses probe by layer", "Which layer knows the sense, from the embeddings upwards.", _dot_keys(names)
+        "layers", "Accuracy of the senses probe by layer", "Which layer knows the sense, from the embeddings upwards.", _dot_keys(layered)
     )
-    by_word = f"<details><summary>Word by word</summary>{tables.senses_by_word(report)}</details>"
-    return f'<p class="lead">{lead}</p><div class="pair">{left}{right}</div>{tables.senses(report)}{by_word}'
+    by_word = f"<details><summary>Word by word</summary>{tables.senses_by_word(results)}</details>"
+    return f'<p class="lead">{lead}</p><div class="pair">{left}{right}</div>{tables.senses(results, files)}{by_word}'
 
 
-def _learning(report: dict, draw: _Figures) -> str:
+def _learning(results: Results, draw: _Figures) -> str:
     boxes = []
-    for generation in report["generations"]:
-        name = generation["name"]
-        picture = draw(f"curve-{name}", f"Loss of {title(name)} over seconds")
-        if picture:
-            boxes.append(f'<div><h3><span class="dot" style="background:{colour(name)}"></span>{escape(title(name))}</h3>{picture}</div>')
+    for g in results.generations:
+        if picture := draw(f"curve-{g.name}", f"Loss of {g.short} over seconds"):
+            boxes.append(f"<div><h3>{tables.dot(g.colour)}{escape(g.short)}</h3>{picture}</div>")
     if not boxes:
         return ""
-    counted = [title(g["name"]) for g in report["generations"] if g["learns"] == "count"]
+    counted = [g.short for g in results.generations if g.learns == "count"]
     tail = f" {listed(counted)} counts and has no curve." if counted else ""
     lead = (
         "Training loss over time. Each generation asks something else of the text, so the heights are not comparable, "
@@ -282,33 +282,31 @@ def _learning(report: dict, draw: _Figures) -> str:
     return f'<p class="lead">{escape(lead)}</p><div class="curves">{"".join(boxes)}</div>'
 
 
-def _protocol(report: dict) -> str:
-    corpus, ledger, task = report["corpus"], report["corpus"]["ledger"], report["task"]
-    rejects = listed([f"{reason} {amount:,}" for reason, amount in ledger["rejected"].items()]) or "nothing"
-    settled = "balances" if ledger["balances"] else "DOES NOT BALANCE"
-    budget, machine = report["budget"], report["environment"]
-    seeds, modes = listed([str(seed) for seed in budget["seeds"]]), listed([mode_title(mode) for mode in budget["modes"]])
-    memory = f"{size(machine['memory_bytes'])} of memory" if machine.get("memory_bytes") else "memory unknown"
-    software = f"Python {machine['python']}, PyTorch {machine['torch']} on {machine['threads']} threads"
+def _protocol(results: Results) -> str:
+    corpus, ledger, task = results.corpus, results.corpus.ledger, results.task
+    rejects = listed([f"{reason} {amount:,}" for reason, amount in ledger.rejected.items()]) or "nothing"
+    settled = "balances" if ledger.balances else "DOES NOT BALANCE"
+    budget, machine = results.budget, results.environment
+    seeds, modes = listed([str(seed) for seed in budget.seeds]), listed([mode_title(mode) for mode in budget.modes])
+    memory = f"{size(machine.memory_bytes)} of memory" if machine.memory_bytes else "memory unknown"
+    software = f"Python {machine.python}, PyTorch {machine.torch} on {machine.threads} threads"
+    labels = f"; labels {listed(list(task.labels))}" if task.labels else ""
     facts = [
-        f"Text: {listed(corpus['paths'])}. The ledger {settled}: {ledger['characters_in']:,} characters in, "
-        f"{ledger['characters_used']:,} used, left out: {rejects}.",
-        f"Held out: {corpus['held_out']['how']}.",
-        f"Task: {task['kind']}, {task['train']} against {task['dev']}; labels {listed(task['labels'])}.",
-        f"Budget of pre-training: {_budget(budget)}, preset {budget['preset']}; seeds {seeds}; modes {modes}.",
-        *report.get("notes", []),
-        f"Machine: {machine['cpu']}, {machine['cores']} cores, {memory}, {machine['system']}, {software}.",
+        f"Text: {listed(list(corpus.paths))}. The ledger {settled}: {ledger.characters_in:,} characters in, "
+        f"{ledger.characters_used:,} used, left out: {rejects}.",
+        f"Held out: {corpus.held_out.how}.",
+        f"Task: {task.kind}, {task.train} against {task.dev}{labels}.",
+        f"Budget of pre-training: {_budget(budget)}, preset {budget.preset}; seeds {seeds}; modes {modes}.",
+        *results.notes,
+        f"Machine: {machine.cpu}, {machine.cores} cores, {memory}, {machine.system}, {software}.",
     ]
     points = "".join(f"<li>{escape(fact)}</li>" for fact in facts)
-    return f'<ul class="honest">{points}</ul><h3>How each transfer was made</h3>{tables.protocol(report)}'
+    return f'<ul class="honest">{points}</ul><h3>How each transfer was made</h3>{tables.protocol(results)}'
 
 
-def _again(report: dict) -> str:
-    commands = [("The whole comparison", report["command"])]
-    for generation in report["generations"]:
-        commands += [(f"{title(generation['name'])}, pre-training", generation.get("pretrain", {}).get("command"))]
-        commands += [
-            (f"{title(generation['name'])}, {mode_title(mode)}", result.get("command"))
-            for mode, result in generation.get("modes", {}).items()
-        ]
+def _again(results: Results) -> str:
+    commands = [("The whole comparison", results.command)]
+    for g in results.generations:
+        commands += [(f"{g.short}, pre-training", g.pretrain.command)] if g.pretrain else []
+        commands += [(f"{g.short}, {mode_title(mode)}", result.command) for mode, result in g.modes.items()]
     return "".join(f"<h3>{escape(name)}</h3><pre>{escape(command)}</pre>" for name, command in commands if command)

@@ -3,9 +3,38 @@
 from collections.abc import Callable, Sequence
 from html import escape
 
-from stemma.evaluation.report.charts import colour
-from stemma.evaluation.report.headline import baselines, best_of_each, contenders, difference
-from stemma.evaluation.report.wording import CONTROLS, MODES, count, duration, half_width, mode_title, percent, size, title
+from stemma.evaluation.comparison.results import (
+    Baseline,
+    GenerationResults,
+    Pretraining,
+    Results,
+    Scoring,
+    SenseFiles,
+    SenseTests,
+    Surprise,
+    Transferred,
+)
+from stemma.evaluation.measures.bootstrap import Interval
+from stemma.evaluation.report.standings import Standings
+from stemma.evaluation.report.wording import (
+    BASELINE_COLOUR,
+    CONTROLS,
+    MODES,
+    capital,
+    count,
+    duration,
+    metric_title,
+    metric_value,
+    mode_title,
+    percent,
+    size,
+    whole,
+)
+from stemma.tasks.task import Metric
+
+_METRICS = 2  # columns of quality: the primary metric, and one more where the task has it
+
+Whisker = Callable[[Interval, str], str]  # (interval, colour) -> its small picture
 
 DASH = '<span class="none" title="not measured">–</span>'
 
@@ -15,9 +44,9 @@ def figure(value: float | None, show: Callable[[float], str] = count) -> str:
     return DASH if value is None else f'<data class="value" value="{value!r}">{show(value)}</data>'
 
 
-def measure(value: dict | None, show: Callable[[float], str] = percent) -> str:
+def measure(value: Interval | None, show: Callable[[float], str] = percent) -> str:
     """A number with half its interval: `84.1 ± 1.2`."""
-    return DASH if not value else f'{figure(value["value"], show)} <span class="plus">± {show(half_width(value))}</span>'
+    return DASH if not value else f'{figure(value.value, show)} <span class="plus">± {show(value.half)}</span>'
 
 
 def table(head: Sequence[str], rows: Sequence[str], label: str) -> str:
@@ -28,11 +57,15 @@ def table(head: Sequence[str], rows: Sequence[str], label: str) -> str:
     return f"{box}<table><thead><tr>{heads}</tr></thead><tbody>\n{chr(10).join(rows)}\n</tbody></table></div>"
 
 
-def name_cell(name: str, span: int = 1) -> str:
+def dot(colour: str) -> str:
+    """A generation's colour, to stand before its name."""
+    return f'<span class="dot" style="background:{colour}"></span>'
+
+
+def name_cell(generation: GenerationResults, span: int = 1) -> str:
     """A generation's name behind its colour."""
     rows = f' rowspan="{span}"' if span > 1 else ""
-    dot = f'<span class="dot" style="background:{colour(name)}"></span>'
-    return f'<th scope="{"rowgroup" if span > 1 else "row"}"{rows}>{dot}{escape(title(name))}</th>'
+    return f'<th scope="{"rowgroup" if span > 1 else "row"}"{rows}>{dot(generation.colour)}{escape(generation.short)}</th>'
 
 
 def number_cell(inner: str, span: int = 1, kind: str = "") -> str:
@@ -41,20 +74,21 @@ def number_cell(inner: str, span: int = 1, kind: str = "") -> str:
     return f'<td class="number {kind}"{rows}>{inner}</td>'
 
 
-def summary(report: dict) -> str:
+def summary(standings: Standings) -> str:
     """One row a generation and mode, then the baselines: quality, then cost."""
-    whisker, marks = _whisker_scale(report), _marks(report)
+    task, results = standings.results.task, standings.results
+    metrics = task.metrics[:_METRICS]
+    whisker, marks = _whisker_scale(standings), _marks(standings)
     rows = []
-    for generation in report["generations"]:
-        modes = [mode for mode in MODES if mode in generation.get("modes", {})]
+    for generation in results.generations:
+        modes = [mode for mode in MODES if mode in generation.modes]
         for place, mode in enumerate(modes or [""]):
-            rows.append(_summary_row(generation, mode, place, max(len(modes), 1), whisker, marks))
-    rows += [_baseline_row(baseline, whisker) for baseline in report.get("baselines", [])]
+            rows.append(_summary_row(generation, mode, place, max(len(modes), 1), metrics, whisker, marks))
+    rows += [_baseline_row(baseline, metrics, whisker) for baseline in results.baselines]
     head = [
         "Representation",
         "Transfer",
-        "#Accuracy, %",
-        "#Macro-F1, %",
+        *(f"#{capital(metric_title(metric))}" for metric in metrics),
         "#Transfer",
         "#Bits per character",
         "#Pre-training",
@@ -65,93 +99,84 @@ def summary(report: dict) -> str:
     return table(head, rows, "Summary of the comparison")
 
 
-def _baseline_row(baseline: dict, whisker: Callable[[dict, str], str]) -> str:
-    name = f'<th scope="row" colspan="2">{escape(baseline["title"])}</th>'
-    if not baseline.get("accuracy"):
-        return f'<tr class="baseline">{name}<td colspan="8" class="none">{escape(baseline["missing"])}</td></tr>'
-    quality = number_cell(measure(baseline["accuracy"]) + whisker(baseline["accuracy"], "")) + number_cell(measure(baseline["macro_f1"]))
-    return f'<tr class="baseline">{name}{quality}{number_cell(figure(baseline["seconds"], duration))}{number_cell(DASH) * 5}</tr>'
+def _shown(metric: Metric) -> Callable[[float], str]:
+    return lambda value: metric_value(metric, value)
+
+
+def _baseline_row(baseline: Baseline, metrics: Sequence[Metric], whisker: Whisker) -> str:
+    name = f'<th scope="row" colspan="2">{escape(baseline.title)}</th>'
+    if baseline.missing:
+        return f'<tr class="baseline">{name}<td colspan="{len(metrics) + 6}" class="none">{escape(baseline.missing)}</td></tr>'
+    shown = [measure(baseline.measures[metric.name], _shown(metric)) for metric in metrics]
+    shown[0] += whisker(baseline.measures[metrics[0].name], BASELINE_COLOUR)
+    quality = "".join(map(number_cell, shown))
+    return f'<tr class="baseline">{name}{quality}{number_cell(figure(baseline.seconds, duration))}{number_cell(DASH) * 5}</tr>'
 
 
 def _summary_row(
-    generation: dict, mode: str, place: int, span: int, whisker: Callable[[dict, str], str], marks: dict[tuple[str, str], str]
+    generation: GenerationResults,
+    mode: str,
+    place: int,
+    span: int,
+    metrics: Sequence[Metric],
+    whisker: Whisker,
+    marks: dict[tuple[str, str], str],
 ) -> str:
-    name, result = generation["name"], generation.get("modes", {}).get(mode)
+    result = generation.modes.get(mode)
     inner = "inner" if place < span - 1 else ""
-    cells = name_cell(name, span) if place == 0 else ""
+    cells = name_cell(generation, span) if place == 0 else ""
     if result:
-        mark = marks.get((name, mode), "")
+        mark = marks.get((generation.name, mode), "")
         control = ' <span class="control">(control)</span>' if mode in CONTROLS.values() else ""
-        shown = measure(result["accuracy"])
-        quality = f'<span class="{"best" if mark else ""}">{shown}</span>{mark}{whisker(result["accuracy"], name)}'
-        cells += f'<td class="{inner}">{mode_title(mode)}{control}</td>{number_cell(quality, kind=inner)}'
-        cells += number_cell(measure(result["macro_f1"]), kind=inner) + number_cell(figure(result["seconds"], duration), kind=inner)
+        first, *more = [measure(result.measures[metric.name], _shown(metric)) for metric in metrics]
+        picture = whisker(result.measures[metrics[0].name], generation.colour)
+        quality = f'<span class="{"best" if mark else ""}">{first}</span>{mark}{picture}'
+        cells += f'<td class="{inner}">{mode_title(mode)}{control}</td>'
+        cells += "".join(number_cell(cell, kind=inner) for cell in (quality, *more, figure(result.seconds, duration)))
     else:
-        cells += f'<td class="none">{"failed" if generation["status"] == "failed" else "not run"}</td>' + number_cell(DASH) * 3
+        cells += f'<td class="none">{"failed" if generation.failed else "not run"}</td>' + number_cell(DASH) * (len(metrics) + 1)
     if place == 0:
         cells += "".join(number_cell(cell, span) for cell in _costs(generation))
     return f"<tr>{cells}</tr>"
 
 
-def _costs(generation: dict) -> list[str]:
-    trained, score = generation.get("pretrain", {}), generation.get("score") or {}
-    bits = measure(score.get("bits_per_character"), lambda b: f"{b:.2f}")
-    peak, disk = figure(trained.get("peak_bytes"), size), figure(trained.get("bytes"), size)
-    return [bits, figure(trained.get("seconds"), duration), peak, disk, figure(trained.get("parameters"))]
+def _costs(generation: GenerationResults) -> list[str]:
+    bits, trained = measure(generation.bits, lambda b: f"{b:.2f}"), generation.pretrain
+    if not trained:
+        return [bits, *[DASH] * 4]
+    sizes = [figure(amount, size) for amount in (trained.peak_bytes, trained.bytes)]
+    return [bits, figure(trained.seconds, duration), *sizes, figure(trained.parameters)]
 
 
-def _marks(report: dict) -> dict[tuple[str, str], str]:
+def _marks(standings: Standings) -> dict[tuple[str, str], str]:
     """`best` beside the best pre-trained row, `tie` beside those whose difference from it may be chance."""
-    ranked = best_of_each(report)
-    if not ranked:
+    if not standings.ranked:
         return {}
-    first = ranked[0]
-    pretrained = [c for c in contenders(report) if c.mode not in CONTROLS.values()]
-    rivals = [c for c in pretrained if (c.name, c.mode) != (first.name, first.mode)]
-    marks = {(c.name, c.mode): '<span class="tag">tie</span>' for c in rivals if difference(first, c).tie}
-    return marks | {(first.name, first.mode): f'<span class="tag">{"best" if not marks else "first"}</span>'}
+    first = standings.ranked[0]
+    marks = {tie.place: '<span class="tag">tie</span>' for tie in standings.ties(first, standings.pretrained)}
+    return marks | {first.place: f'<span class="tag">{"best" if not marks else "first"}</span>'}
 
 
-def _whisker_scale(report: dict) -> Callable[[dict, str], str]:
+def _whisker_scale(standings: Standings) -> Whisker:
     """A maker of small interval pictures that share one scale over the whole table."""
-    measures = [c.accuracy for c in contenders(report)] + [b.accuracy for b in baselines(report) if b.name != "majority class"]
-    low, high = min((m["low"] for m in measures), default=0.0), max((m["high"] for m in measures), default=1.0)
+    measures = [c.quality for c in (*standings.contenders, *standings.baselines) if not c.blind]
+    low, high = min((m.low for m in measures), default=0.0), max((m.high for m in measures), default=1.0)
     spread = (high - low) or 1.0
 
-    def draw(accuracy: dict, name: str) -> str:
-        left, middle, right = (4 + 110 * min(max((accuracy[key] - low) / spread, 0), 1) for key in ("low", "value", "high"))
-        if accuracy["high"] < low:
+    def draw(quality: Interval, colour: str) -> str:
+        left, middle, right = (4 + 110 * min(max((value - low) / spread, 0), 1) for value in (quality.low, quality.value, quality.high))
+        if quality.high < low or quality.low > high:
             return ""
-        line = f'<line x1="{left:.1f}" x2="{right:.1f}" y1="5" y2="5" stroke="{colour(name)}" stroke-width="2" opacity=".55"/>'
-        point = f'<circle cx="{middle:.1f}" cy="5" r="3.6" fill="{colour(name)}"/>'
+        line = f'<line x1="{left:.1f}" x2="{right:.1f}" y1="5" y2="5" stroke="{colour}" stroke-width="2" opacity=".55"/>'
+        point = f'<circle cx="{middle:.1f}" cy="5" r="3.6" fill="{colour}"/>'
         return f'<svg class="whisker" viewBox="0 0 118 10" aria-hidden="true">{line}{point}</svg>'
 
     return draw
 
 
-def predictions(report: dict) -> str:
+def predictions(results: Results) -> str:
     """Bits per character and the perplexities, with the reason where a generation has none."""
-    rows = []
-    for generation in report["generations"]:
-        score = generation.get("score")
-        if not score:
-            continue
-        cells = name_cell(generation["name"])
-        if score.get("why_not"):
-            cells += f'<td colspan="7" class="none">{escape(score["why_not"])}</td>'
-        else:
-            bits = measure(score.get("bits_per_character"), lambda b: f"{b:.3f}")
-            kept = [
-                figure(score.get(key), lambda p: f"{p:,.1f}")
-                for key in ("perplexity_per_word", "perplexity_per_token", "perplexity_per_token_without_oov")
-            ]
-            cells += "".join(
-                map(
-                    number_cell,
-                    [bits, *kept, figure(score["tokens"], _whole), figure(score["oov"], _whole), figure(score["seconds"], duration)],
-                )
-            )
-        rows.append(f"<tr>{cells}</tr>")
+    rows = [f"<tr>{name_cell(g)}{_predicted(g.score)}</tr>" for g in results.generations if g.score]
     head = [
         "Representation",
         "#Bits per character",
@@ -165,80 +190,74 @@ def predictions(report: dict) -> str:
     return table(head, rows, "Predicting the held-out text")
 
 
-def _whole(value: float) -> str:
-    return f"{value:,.0f}"
+def _predicted(score: Scoring) -> str:
+    found = score.found
+    if not found:
+        return f'<td colspan="7" class="none">{escape(score.why_not)}</td>'
+    perplexities = (found.perplexity_per_word, found.perplexity_per_token, found.perplexity_per_token_without_oov)
+    cells = [
+        measure(found.bits_per_character, lambda b: f"{b:.3f}"),
+        *(figure(perplexity, lambda p: f"{p:,.1f}") for perplexity in perplexities),
+        figure(found.tokens, whole),
+        figure(found.oov, whole),
+        figure(found.seconds, duration),
+    ]
+    return "".join(map(number_cell, cells))
 
 
-def senses(report: dict) -> str:
+def senses(results: Results, files: SenseFiles) -> str:
     """Every probe's average over the words, and how far apart the senses lie."""
     rows = []
-    for generation in report["generations"]:
-        probe = generation.get("senses") or {}
-        probes = probe.get("probes", [])
-        for place, entry in enumerate(probes):
-            gap = figure(
-                entry["within"] - entry["across"] if entry.get("within") is not None else None, lambda g: f"{round(g, 3) + 0.0:.3f}"
-            )
-            inner = "inner" if place < len(probes) - 1 else ""
-            name = name_cell(generation["name"], len(probes)) if place == 0 else ""
-            cells = number_cell(measure(entry["accuracy"]), kind=inner) + number_cell(gap, kind=inner)
-            rows.append(f'<tr>{name}<td class="{inner}">{escape(entry["title"])}</td>{cells}</tr>')
-        if probe.get("why_not"):
-            rows.append(f'<tr>{name_cell(generation["name"])}<td colspan="3" class="none">{escape(probe["why_not"])}</td></tr>')
-    commonest = number_cell(measure(report["senses"]["majority"])) + number_cell(DASH)
+    for generation in results.generations:
+        found = generation.senses or SenseTests()
+        for place, probe in enumerate(found.probes):
+            inner = "inner" if place < len(found.probes) - 1 else ""
+            name = name_cell(generation, len(found.probes)) if place == 0 else ""
+            gap = figure(probe.gap, lambda g: f"{round(g, 3) + 0.0:.3f}")
+            cells = number_cell(measure(probe.accuracy), kind=inner) + number_cell(gap, kind=inner)
+            rows.append(f'<tr>{name}<td class="{inner}">{escape(probe.title)}</td>{cells}</tr>')
+        if found.why_not:
+            rows.append(f'<tr>{name_cell(generation)}<td colspan="3" class="none">{escape(found.why_not)}</td></tr>')
+    commonest = number_cell(measure(files.majority)) + number_cell(DASH)
     rows.append(f'<tr class="baseline"><th scope="row" colspan="2">always the commonest sense</th>{commonest}</tr>')
     head = ["Representation", "Vector of a word's occurrence", "#Senses told apart, %", "#Cosine within − across senses"]
     return table(head, rows, "Senses probe")
 
 
-def senses_by_word(report: dict) -> str:
+def senses_by_word(results: Results) -> str:
     """The probes shown in the chart, word by word."""
-    probes = [(g["name"], p) for g in report["generations"] for p in (g.get("senses") or {}).get("probes", []) if p.get("shown")]
-    words = sorted({word for _, probe in probes for word in probe["words"]})
+    probes = [(g.short, probe) for g in results.generations if g.senses for probe in g.senses.probes if probe.shown]
+    words = sorted({word for _, probe in probes for word in probe.words})
     rows = [
         f'<tr><th scope="row">{escape(word)}</th>'
-        + "".join(number_cell(figure(probe["words"].get(word), percent)) for _, probe in probes)
+        + "".join(number_cell(figure(probe.words.get(word), percent)) for _, probe in probes)
         + "</tr>"
         for word in words
     ]
-    return table(["Word", *(f"#{title(name)}, {probe['short']}" for name, probe in probes)], rows, "Senses probe by word")
+    return table(["Word", *(f"#{short}, {probe.short}" for short, probe in probes)], rows, "Senses probe by word")
 
 
-def lineage(report: dict) -> str:
+def lineage(results: Results) -> str:
     """What each compared generation is, from the lineage table."""
     rows = []
-    for g in report["generations"]:
-        trained = g.get("pretrain", {})
-        cut = trained.get("tokenizer", {})
-        tokens = f"{escape(cut['kind'])}, {figure(cut['vocab_size'], _whole)}" if cut else DASH
-        learns = "counting" if g["learns"] == "count" else "descent"
-        what = f'<td class="long">{escape(g["title"])} <span class="none">({escape(g["paper"])})</span></td>'
-        cells = f"{what}<td>{learns}, asking for {escape(g['asks'])}</td><td>{tokens}</td>"
-        rows.append(f"<tr>{name_cell(g['name'])}{cells}</tr>")
+    for g in results.generations:
+        cut = g.pretrain.tokenizer if g.pretrain else None
+        tokens = f"{escape(cut.kind)}, {figure(cut.vocab_size, whole)}" if cut else DASH
+        learns = "counting" if g.learns == "count" else "descent"
+        what = f'<td class="long">{escape(g.title)} <span class="none">({escape(g.paper)})</span></td>'
+        cells = f"{what}<td>{learns}, asking for {escape(g.asks)}</td><td>{tokens}</td>"
+        rows.append(f"<tr>{name_cell(g)}{cells}</tr>")
     return table(["Representation", "What it is", "Learns by", "Tokens"], rows, "The compared generations")
 
 
-def costs(report: dict) -> str:
+def costs(results: Results) -> str:
     """Time, memory and reading of every stage."""
     rows = []
-    for generation in report["generations"]:
-        trained = generation.get("pretrain", {})
-        reading = {"seconds": trained["reading_seconds"]} if trained.get("reading_seconds") is not None else None
-        stages = [("reading and tokenizing", reading), ("pre-training", trained), ("scoring", generation.get("score"))]
-        stages += [(f"transfer, {mode_title(mode)}", generation.get("modes", {}).get(mode)) for mode in MODES]
-        done = [(stage, result) for stage, result in stages if result and result.get("seconds") is not None]
-        for place, (stage, result) in enumerate(done):
-            passes = figure(result.get("passes"), lambda p: f"{p:.1f}")
-            read = figure(result.get("tokens") if stage == "pre-training" else None)
-            cells = [
-                figure(result["seconds"], duration),
-                figure(result.get("cpu_seconds"), duration),
-                figure(result.get("peak_bytes"), size),
-                read,
-                passes,
-            ]
-            inner = "inner" if place < len(done) - 1 else ""
-            name = name_cell(generation["name"], len(done)) if place == 0 else ""
+    for generation in results.generations:
+        stages = _stage_costs(generation)
+        for place, (stage, cells) in enumerate(stages):
+            inner = "inner" if place < len(stages) - 1 else ""
+            name = name_cell(generation, len(stages)) if place == 0 else ""
             rows.append(f'<tr>{name}<td class="{inner}">{stage}</td>{"".join(number_cell(cell, kind=inner) for cell in cells)}</tr>')
     return table(
         ["Representation", "Stage", "#Time", "#CPU time", "#Peak memory", "#Tokens read", "#Passes over the text"],
@@ -247,18 +266,38 @@ def costs(report: dict) -> str:
     )
 
 
-def protocol(report: dict) -> str:
+def _stage_costs(generation: GenerationResults) -> list[tuple[str, list[str]]]:
+    """Of each stage that was made its name and the cells: time, CPU time, peak memory, tokens read, passes."""
+    found = []
+    if trained := generation.pretrain:
+        if trained.reading_seconds is not None:
+            found.append(("reading and tokenizing", [figure(trained.reading_seconds, duration), *[DASH] * 4]))
+        read = [figure(trained.tokens), figure(trained.passes, lambda p: f"{p:.1f}")]
+        found.append(("pre-training", [*_spent(trained), *read]))
+    if generation.surprise:
+        found.append(("scoring", [*_spent(generation.surprise), DASH, DASH]))
+    modes = [mode for mode in MODES if mode in generation.modes]
+    return found + [(f"transfer, {mode_title(mode)}", [*_spent(generation.modes[mode]), DASH, DASH]) for mode in modes]
+
+
+def _spent(stage: Pretraining | Surprise | Transferred) -> list[str]:
+    return [figure(stage.seconds, duration), figure(stage.cpu_seconds, duration), figure(stage.peak_bytes, size)]
+
+
+def protocol(results: Results) -> str:
     """Head, seeds, trials and chosen settings of every transfer."""
     rows = []
-    for generation in report["generations"]:
-        done = [(mode, generation["modes"][mode]) for mode in MODES if mode in generation.get("modes", {})]
+    metric = results.task.metric
+    for generation in results.generations:
+        done = [(mode, generation.modes[mode]) for mode in MODES if mode in generation.modes]
         for place, (mode, result) in enumerate(done):
             inner = "inner" if place < len(done) - 1 else ""
-            name = name_cell(generation["name"], len(done)) if place == 0 else ""
-            chosen = ", ".join(f"{key} = {value:g}" for key, value in result["settings"].items())
-            seeds = " · ".join(percent(accuracy) for accuracy in result["seeds"])
-            counts = "".join(number_cell(figure(result[key]), kind=inner) for key in ("trained_parameters", "trials"))
-            cells = f'<td class="{inner}">{mode_title(mode)}</td><td class="long {inner}">{escape(result["head"])}</td>{counts}'
+            name = name_cell(generation, len(done)) if place == 0 else ""
+            chosen = ", ".join(f"{key} = {value:g}" for key, value in result.settings.items())
+            seeds = " · ".join(metric_value(metric, value) for value in result.seeds)
+            counts = "".join(number_cell(figure(number), kind=inner) for number in (result.trained_parameters, result.trials))
+            cells = f'<td class="{inner}">{mode_title(mode)}</td><td class="long {inner}">{escape(result.head)}</td>{counts}'
             rows.append(f'<tr>{name}{cells}<td class="{inner}">{escape(chosen) or DASH}</td><td class="{inner}">{seeds}</td></tr>')
-    head = ["Representation", "Transfer", "Head", "#Trained parameters", "#Trials", "Chosen", "Accuracy of each seed, %"]
+    each = f"{capital(metric.title)} of each seed{', %' * metric.share}"
+    head = ["Representation", "Transfer", "Head", "#Trained parameters", "#Trials", "Chosen", each]
     return table(head, rows, "How each transfer was made")

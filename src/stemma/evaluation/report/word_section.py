@@ -1,16 +1,19 @@
 """The report's section on word vectors: maps of the same words side by side, their neighbours, and what files say of them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 
 import numpy as np
 
+from stemma.evaluation.comparison.results import Answered, GenerationResults, PairsFile, Results, WordMaps, WordTests
 from stemma.evaluation.measures.similarity import METHODS
 from stemma.evaluation.report import map_drawing, tables
-from stemma.evaluation.report.charts import colour
 from stemma.evaluation.report.word_map import FREQUENT
-from stemma.evaluation.report.wording import listed, percent, title
+from stemma.evaluation.report.wording import listed, percent, whole
+
+Generations = Mapping[str, GenerationResults]
+Judged = Sequence[tuple[GenerationResults, WordTests]]
 
 _NAMED = 5  # words without a vector that a cell names
 _PLACED = {
@@ -22,30 +25,31 @@ _PLACED = {
 }
 
 
-def words(report: dict) -> str:
+def words(results: Results) -> str:
     """The section's HTML; empty when no generation of the comparison has word vectors."""
-    maps = report.get("words")
-    judged = [g for g in report["generations"] if g.get("words")]
+    maps = results.words
     if not maps:
         return ""
-    parts = [_maps(maps), _neighbours(maps), _similarity(judged), _analogies(judged)]
-    return "".join(parts)
+    named = {generation.name: generation for generation in results.generations}
+    judged = [(generation, generation.words) for generation in results.generations if generation.words]
+    return "".join([_maps(maps, named), _neighbours(maps, named), _similarity(judged), _analogies(judged)])
 
 
-def _maps(maps: dict) -> str:
-    if not maps["maps"]:
+def _maps(maps: WordMaps, named: Generations) -> str:
+    if not maps.maps:
         told = "Too few of the words have a vector for a map."
         return f'<p class="note">{told}{_missing(maps)}</p>'
-    first = np.array(next(iter(maps["maps"].values())))
+    first = np.array(next(iter(maps.maps.values())))
     hues = map_drawing.hues(first)
     drawn = []
-    for name, places in maps["maps"].items():
-        picture = map_drawing.draw(maps["words"], np.array(places), hues, f"Map of words by {title(name)}")
-        box = f'<div class="scroll" role="region" tabindex="0" aria-label="Word map of {escape(title(name))}">{picture}</div>'
-        drawn.append(f"<div><h3>{_dot(name)}{escape(title(name))}</h3>{box}</div>")
-    asked = "The words you named" if maps["asked"] else f"The {len(maps['words'])} most frequent words that tell of a subject"
+    for name, places in maps.maps.items():
+        short = named[name].short
+        picture = map_drawing.draw(maps.words, np.array(places), hues, f"Map of words by {short}")
+        box = f'<div class="scroll" role="region" tabindex="0" aria-label="Word map of {escape(short)}">{picture}</div>'
+        drawn.append(f"<div><h3>{tables.dot(named[name].colour)}{escape(short)}</h3>{box}</div>")
+    asked = "The words you named" if maps.asked else f"The {len(maps.words)} most frequent words that tell of a subject"
     several = len(drawn) > 1
-    caption = f"{asked}{', in every generation with word vectors' * several}, placed {_PLACED[maps['method']]}. "
+    caption = f"{asked}{', in every generation with word vectors' * several}, placed {_PLACED[maps.method]}. "
     caption += "Each map is turned to match the first. " * several
     caption += (
         f"A word's colour is its direction from the middle{' of the first map: words that stay together keep one colour' * several}. "
@@ -54,19 +58,19 @@ def _maps(maps: dict) -> str:
     return f'<figure><div class="maps">{"".join(drawn)}</div><figcaption>{escape(caption)}</figcaption></figure>'
 
 
-def _missing(maps: dict) -> str:
-    return f" Without a vector in one of them: {', '.join(maps['missing'])}." if maps["missing"] else ""
+def _missing(maps: WordMaps) -> str:
+    return f" Without a vector in one of them: {', '.join(maps.missing)}." if maps.missing else ""
 
 
-def _neighbours(maps: dict) -> str:
-    names = list(next(iter(maps["neighbours"].values()), {}))
+def _neighbours(maps: WordMaps, named: Generations) -> str:
+    names = list(next(iter(maps.neighbours.values()), {}))
     if not names:
         return ""
     rows = []
-    for word, near in maps["neighbours"].items():
+    for word, near in maps.neighbours.items():
         cells = (f'<td class="long">{", ".join(_near(*pair) for pair in near[name])}</td>' for name in names)
         rows.append(f'<tr><th scope="row">{escape(word)}</th>{"".join(cells)}</tr>')
-    head = ["Word", *(title(name) for name in names)]
+    head = ["Word", *(named[name].short for name in names)]
     lead = f"The words of highest cosine, the nearest first, among the {FREQUENT:,} most frequent ones."
     return f'<h3>Nearest neighbours</h3><p class="lead">{lead}</p>{tables.table(head, rows, "Nearest neighbours")}'
 
@@ -75,20 +79,12 @@ def _near(word: str, cosine: float) -> str:
     return f'<span title="cosine {cosine:.2f}">{escape(word)}</span>'
 
 
-def _similarity(judged: Sequence[dict]) -> str:
+def _similarity(judged: Judged) -> str:
     rows = []
-    for g in judged:
-        files = g["words"]["similarity"]
-        for place, found in enumerate(files):
-            name = tables.name_cell(g["name"], len(files)) if place == 0 else ""
-            cells = f"<td>{escape(Path(found['file']).name)}</td>"
-            if "why_not" in found:
-                cells += f'<td colspan="3" class="none">{escape(found["why_not"])}</td>'
-            else:
-                rho = tables.measure(found["rho"], lambda r: f"{r:.3f}")
-                pairs = f"{tables.figure(found['used'], _whole)} of {tables.figure(found['pairs'], _whole)}"
-                cells += f'{tables.number_cell(rho)}{tables.number_cell(pairs)}<td class="long">{_lacking(found["missing"])}</td>'
-            rows.append(f"<tr>{name}{cells}</tr>")
+    for generation, tests in judged:
+        for place, file in enumerate(tests.similarity):
+            name = tables.name_cell(generation, len(tests.similarity)) if place == 0 else ""
+            rows.append(f"<tr>{name}<td>{escape(Path(file.file).name)}</td>{_agreement(file)}</tr>")
     if not rows:
         return ""
     lead = (
@@ -99,6 +95,15 @@ def _similarity(judged: Sequence[dict]) -> str:
     return f'<h3>Similarity as people see it</h3><p class="lead">{lead}</p>{tables.table(head, rows, "Word similarity")}'
 
 
+def _agreement(file: PairsFile) -> str:
+    found = file.found
+    if not found:
+        return f'<td colspan="3" class="none">{escape(file.why_not)}</td>'
+    rho = tables.measure(found.rho, lambda r: f"{r:.3f}")
+    pairs = f"{tables.figure(found.used, whole)} of {tables.figure(found.pairs, whole)}"
+    return f'{tables.number_cell(rho)}{tables.number_cell(pairs)}<td class="long">{_lacking(found.missing)}</td>'
+
+
 def _lacking(missing: Sequence[str]) -> str:
     if not missing:
         return tables.DASH
@@ -106,16 +111,15 @@ def _lacking(missing: Sequence[str]) -> str:
     return f'<span class="none">{escape(", ".join(missing[:_NAMED]))}{rest}</span>'
 
 
-def _analogies(judged: Sequence[dict]) -> str:
+def _analogies(judged: Judged) -> str:
     rows, sections = [], []
-    for g in judged:
-        files = g["words"]["analogies"]
-        for place, found in enumerate(files):
-            name = tables.name_cell(g["name"], len(files)) if place == 0 else ""
-            rows.append(f"<tr>{name}<td>{escape(Path(found['file']).name)}</td>{_answers(found['total'])}</tr>")
-            for k, (section, told) in enumerate(found["sections"].items()):
-                whose = tables.name_cell(g["name"], len(found["sections"])) if k == 0 else ""
-                sections.append(f"<tr>{whose}<td>{escape(section)}</td>{_answers(told)}</tr>")
+    for generation, tests in judged:
+        for place, file in enumerate(tests.analogies):
+            name = tables.name_cell(generation, len(tests.analogies)) if place == 0 else ""
+            rows.append(f"<tr>{name}<td>{escape(Path(file.file).name)}</td>{_answers(file.total)}</tr>")
+            for k, (section, found) in enumerate(file.sections.items()):
+                whose = tables.name_cell(generation, len(file.sections)) if k == 0 else ""
+                sections.append(f"<tr>{whose}<td>{escape(section)}</td>{_answers(found)}</tr>")
     if not rows:
         return ""
     methods = [f"#{method}, %" for method in METHODS.values()]
@@ -128,14 +132,6 @@ def _analogies(judged: Sequence[dict]) -> str:
     return f'<h3>Analogies</h3><p class="lead">{lead}</p>{table}{details}'
 
 
-def _answers(told: dict) -> str:
-    shares = "".join(tables.number_cell(tables.figure(told[f"{method}_accuracy"], percent)) for method in METHODS)
-    return shares + tables.number_cell(f"{tables.figure(told['covered'], _whole)} of {tables.figure(told['asked'], _whole)}")
-
-
-def _dot(name: str) -> str:
-    return f'<span class="dot" style="background:{colour(name)}"></span>'
-
-
-def _whole(value: float) -> str:
-    return f"{value:,.0f}"
+def _answers(found: Answered) -> str:
+    shares = "".join(tables.number_cell(tables.figure(share, percent)) for share in found.accuracies())
+    return shares + tables.number_cell(f"{tables.figure(found.covered, whole)} of {tables.figure(found.asked, whole)}")

@@ -1,29 +1,19 @@
-"""How the report words things: names of generations and modes, and numbers with their units."""
+"""How the report words things: modes, metrics, and numbers with their units."""
 
-MODES = ("frozen", "random", "finetune", "scratch")
-CONTROLS = {"frozen": "random", "finetune": "scratch"}  # the same without pre-training
-_MODES = {"frozen": "frozen", "random": "random, frozen", "finetune": "fine-tuned", "scratch": "from scratch"}
-_TITLES = {
-    "ngram": "n-gram",
-    "nnlm": "NNLM",
-    "glove": "GloVe",
-    "lstm": "LSTM",
-    "elmo": "ELMo",
-    "transformer": "Transformer",
-    "gpt": "GPT",
-    "gpt2": "GPT-2",
-    "bert": "BERT",
-    "bert-wwm": "BERT-wwm",
-    "albert": "ALBERT",
-    "tinybert": "TinyBERT",
-    "xlnet": "XLNet",
+from stemma.evaluation.measures.bootstrap import Interval
+from stemma.tasks.task import Metric
+
+MODES = ("frozen", "random", "frozen-network", "random-network", "finetune", "scratch")
+CONTROLS = {"frozen": "random", "frozen-network": "random-network", "finetune": "scratch"}  # the same without pre-training
+_MODES = {
+    "frozen": "frozen",
+    "random": "random, frozen",
+    "frozen-network": "frozen, task network",
+    "random-network": "random, task network",
+    "finetune": "fine-tuned",
+    "scratch": "from scratch",
 }
-_LOSS_UNITS = {"glove": "weighted squared error"}  # of a training loss; nats a prediction for all others
-
-
-def title(name: str) -> str:
-    """A generation's name as people write it: `gpt` -> `GPT`."""
-    return _TITLES.get(name, name)
+BASELINE_COLOUR = "#7f8792"  # generations have their own in the table
 
 
 def mode_title(mode: str) -> str:
@@ -31,19 +21,44 @@ def mode_title(mode: str) -> str:
     return _MODES.get(mode, mode)
 
 
-def loss_unit(name: str) -> str:
-    """What a generation's training loss is counted in."""
-    return _LOSS_UNITS.get(name, "nats")
-
-
 def percent(share: float) -> str:
     """A share as a figure of per cent with one decimal: 0.8412 -> `84.1`."""
     return f"{share * 100:.1f}"
 
 
-def half_width(measure: dict) -> float:
-    """Half the length of a measure's interval."""
-    return (measure["high"] - measure["low"]) / 2
+def metric_title(metric: Metric) -> str:
+    """A metric as the head of a column or an axis: `accuracy, %`, `perplexity (less is better)`."""
+    return f"{metric.title}{', %' * metric.share}{' (less is better)' * (not metric.higher_is_better)}"
+
+
+def metric_value(metric: Metric, value: float) -> str:
+    """A metric's value as a bare figure: `84.1` of an accuracy of 0.8412, `27.3` of a BLEU."""
+    return f"{value * metric_scale(metric):.1f}"
+
+
+def metric_scale(metric: Metric) -> int:
+    """What a metric's values are multiplied by to be shown."""
+    return 100 if metric.share else 1
+
+
+def metric_unit(metric: Metric) -> str:
+    """What stands behind a metric's figure in a sentence: ` %`, or nothing."""
+    return " %" if metric.share else ""
+
+
+def gap(metric: Metric, between: Interval) -> str:
+    """The size of a difference in words: `7.3 ± 1.4 points`."""
+    return f"{metric_value(metric, abs(between.value))} ± {metric_value(metric, between.half)} points"
+
+
+def capital(text: str) -> str:
+    """The text with its first letter as a capital."""
+    return text[:1].upper() + text[1:]
+
+
+def whole(value: float) -> str:
+    """A count to its last digit: 12,345."""
+    return f"{value:,.0f}"
 
 
 def duration(amount: float) -> str:

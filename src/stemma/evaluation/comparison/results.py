@@ -1,0 +1,483 @@
+"""The results of a comparison as plain frozen data: what a stage keeps, and what `report.json` holds.
+
+One class a stage (`Ingested`, `Baselines`, `Pretraining`, `Scoring`, `Transferred`, `WordTests`, `SenseTests`, `WordMaps`), and
+`Results` for all of them together. `read` and `plain` are the only way from and to JSON: a missing or unknown key is an error.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, TypeVar
+
+from stemma.config import to_plain
+from stemma.errors import DataError
+from stemma.evaluation.comparison.plan import SCHEMA
+from stemma.evaluation.measures.bootstrap import Interval
+from stemma.tasks.task import Metric
+
+T = TypeVar("T")
+Rows = tuple[Any, ...]  # one entry an example, in the form of the task's gold: a number, a text, a list
+
+
+class _Strict:
+    """What refuses a key that it has no field for, in the classes inside it too."""
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+
+@dataclass(frozen=True)
+class Failure(_Strict):
+    """A stage that broke, and how."""
+
+    stage: str  # "gpt.finetune"
+    error: str  # the error's class
+    message: str
+
+
+@dataclass(frozen=True)
+class LedgerTotals(_Strict):
+    """What became of every character of the text (`corpus.document.Ledger`)."""
+
+    characters_in: int
+    characters_used: int
+    rejected: dict[str, int]  # reason -> characters
+    documents: int
+    sentences: int
+    notes: dict[str, int]
+    balances: bool
+
+
+@dataclass(frozen=True)
+class ScoredPart(_Strict):
+    """The part of the held-out text that is scored."""
+
+    blocks: int
+    characters: int
+
+
+@dataclass(frozen=True)
+class HeldOut(_Strict):
+    """Text that no generation has seen."""
+
+    how: str  # it was chosen
+    documents: int
+    characters: int
+    scored: ScoredPart
+
+
+@dataclass(frozen=True)
+class Ingested(_Strict):
+    """The stage `ingest`: the held-out text, and the ledger of the whole where it was read whole."""
+
+    key: str  # of the text that generations learn from
+    held_out: HeldOut
+    ledger: LedgerTotals | None
+
+
+@dataclass(frozen=True)
+class Point(_Strict):
+    """One step of a learning curve."""
+
+    step: int
+    tokens: int
+    seconds: float
+    loss: float
+
+
+@dataclass(frozen=True)
+class TokenizerUsed(_Strict):
+    """How a generation cuts text into tokens."""
+
+    kind: str
+    vocab_size: int
+
+
+@dataclass(frozen=True)
+class Pretraining(_Strict):
+    """The stage `pretrain`: what it cost and how the loss fell. Seconds are of training alone, reading stands apart."""
+
+    seconds: float
+    reading_seconds: float | None  # None where an earlier session read
+    cpu_seconds: float | None
+    peak_bytes: int
+    bytes: int  # of the model on disk
+    parameters: int
+    tokens: int  # read, over all passes
+    passes: float  # over the text
+    held_out_loss: float | None
+    tokenizer: TokenizerUsed
+    curve: tuple[Point, ...]
+    ledger: LedgerTotals
+    model: dict[str, Any]  # its config
+    command: str
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Surprise(_Strict):
+    """How well the held-out text is predicted (`measures.perplexity`)."""
+
+    bits_per_character: Interval | None  # None where a token is out of the vocabulary
+    perplexity_per_token: float | None
+    perplexity_per_token_without_oov: float | None
+    perplexity_per_word: float | None
+    nats: float
+    tokens: int
+    words: int
+    characters: int
+    oov: int
+    blocks: int
+    why_not_bits: str | None
+    seconds: float
+    cpu_seconds: float
+    peak_bytes: int
+
+
+@dataclass(frozen=True)
+class Scoring(_Strict):
+    """The stage `score`: `found`, or why there is nothing."""
+
+    why_not: str = ""
+    found: Surprise | None = None
+
+
+@dataclass(frozen=True)
+class CutOff(_Strict):
+    """What was cut off because it is longer than the generation's window."""
+
+    examples: int
+    tokens: int
+
+
+@dataclass(frozen=True)
+class Transferred(_Strict):
+    """The stage of a mode of transfer: how well the task is done, and at what cost."""
+
+    measures: dict[str, Interval]  # by the metrics' names
+    answers: tuple[Rows, ...]  # of each seed, to every dev example
+    seeds: tuple[float, ...]  # the primary metric of each
+    seconds: float
+    cpu_seconds: float
+    peak_bytes: int
+    head: str  # in words
+    settings: dict[str, float]  # the knob that was chosen
+    trials: int
+    deterministic: bool
+    trained_parameters: int
+    parameters: int
+    examples: dict[str, int]
+    cut: CutOff
+    command: str
+
+
+@dataclass(frozen=True)
+class Agreement(_Strict):
+    """How well cosines of word vectors agree with people (`measures.similarity`)."""
+
+    rho: Interval
+    pairs: int
+    used: int
+    missing: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class PairsFile(_Strict):
+    """What a file of word pairs says: `found`, or why it says nothing."""
+
+    file: str
+    why_not: str = ""
+    found: Agreement | None = None
+
+
+@dataclass(frozen=True)
+class Answered(_Strict):
+    """Analogies answered, by both methods (`measures.similarity`)."""
+
+    asked: int
+    covered: int
+    add: int
+    mul: int
+    add_accuracy: float | None
+    mul_accuracy: float | None
+    coverage: float
+
+    def accuracies(self) -> tuple[float | None, float | None]:
+        """Of both methods, in the order of `METHODS`."""
+        return self.add_accuracy, self.mul_accuracy
+
+
+@dataclass(frozen=True)
+class AnalogiesFile(_Strict):
+    """What a file of analogies says."""
+
+    file: str
+    sections: dict[str, Answered]
+    total: Answered
+
+
+@dataclass(frozen=True)
+class WordTests(_Strict):
+    """The stage `words`: what files say of the word vectors."""
+
+    similarity: tuple[PairsFile, ...]
+    analogies: tuple[AnalogiesFile, ...]
+    seconds: float
+    cpu_seconds: float
+    peak_bytes: int
+
+
+@dataclass(frozen=True)
+class Probe(_Strict):
+    """How well one kind of vector tells senses apart."""
+
+    kind: str  # "static", "in-context", "context-average"
+    title: str
+    short: str
+    shown: bool  # in the chart
+    accuracy: Interval
+    words: dict[str, float]  # the accuracy of each
+    within: float | None  # mean cosine of pairs of one sense
+    across: float | None  # and of pairs of two
+
+    @property
+    def gap(self) -> float | None:
+        """How much nearer occurrences of one sense are than those of two."""
+        return None if self.within is None or self.across is None else self.within - self.across
+
+
+@dataclass(frozen=True)
+class SenseTests(_Strict):
+    """The stage `senses`: the probes, or why there are none."""
+
+    why_not: str = ""
+    probes: tuple[Probe, ...] = ()
+    layers: tuple[Interval, ...] = ()
+    best_layer: int | None = None
+    without_vector: int = 0
+    seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    peak_bytes: int = 0
+
+
+@dataclass(frozen=True)
+class GenerationResults(_Strict):
+    """One generation: what it is, and what its stages gave; None where a stage failed or is not made for it."""
+
+    name: str
+    title: str
+    short: str
+    colour: str
+    year: int
+    paper: str
+    learns: str
+    asks: str
+    loss_unit: str
+    abilities: tuple[str, ...]
+    failures: tuple[Failure, ...]
+    pretrain: Pretraining | None
+    score: Scoring | None
+    modes: dict[str, Transferred]
+    words: WordTests | None
+    senses: SenseTests | None
+
+    @property
+    def failed(self) -> bool:
+        """True when a stage failed."""
+        return bool(self.failures)
+
+    @property
+    def surprise(self) -> Surprise | None:
+        """How well it predicts the text, if it can."""
+        return self.score.found if self.score else None
+
+    @property
+    def bits(self) -> Interval | None:
+        """Bits per character of the held-out text, if they can be told."""
+        return self.surprise.bits_per_character if self.surprise else None
+
+
+@dataclass(frozen=True)
+class Baseline(_Strict):
+    """A row that needs no pre-training; `missing` says which extra it lacks, and then it has no measures."""
+
+    name: str
+    title: str
+    short: str
+    head: str
+    measures: dict[str, Interval]
+    answers: tuple[Rows, ...]
+    seconds: float
+    blind: bool = False  # it answers without reading: a floor, which pictures may leave out
+    missing: str = ""
+
+
+@dataclass(frozen=True)
+class Baselines(_Strict):
+    """The stage `baselines`."""
+
+    rows: tuple[Baseline, ...]
+
+
+@dataclass(frozen=True)
+class WordMaps(_Strict):
+    """The stage `word-maps`: the same words in every generation that has word vectors."""
+
+    words: tuple[str, ...]
+    asked: bool  # they were named by the user
+    missing: tuple[str, ...]
+    maps: dict[str, tuple[tuple[float, float], ...]]  # by generation, a place for each word
+    method: str
+    neighbours: dict[str, dict[str, tuple[tuple[str, float], ...]]]  # word -> generation -> (word, cosine) of the nearest
+
+
+@dataclass(frozen=True)
+class Made(_Strict):
+    """Which Stemma made the report, and when."""
+
+    stemma: str
+    commit: str | None
+    date: str
+
+
+@dataclass(frozen=True)
+class TextFiles(_Strict):
+    """The text that generations were pre-trained on."""
+
+    paths: tuple[str, ...]
+    documents: int
+    sentences: int
+    characters: int
+    ledger: LedgerTotals
+    held_out: HeldOut
+
+
+@dataclass(frozen=True)
+class TaskFiles(_Strict):
+    """The task: its files, its label space, what is right on the dev file, and what it is judged by."""
+
+    kind: str
+    train: str
+    dev: str
+    targets: dict[str, Any]
+    metrics: tuple[Metric, ...]  # the primary one first
+    train_examples: int
+    dev_examples: int
+    gold: Rows
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The names of what may be answered; empty where answers are free."""
+        return tuple(self.targets["labels"])
+
+    @property
+    def metric(self) -> Metric:
+        """The primary metric."""
+        return self.metrics[0]
+
+
+@dataclass(frozen=True)
+class Budget(_Strict):
+    """What each generation could spend."""
+
+    preset: str
+    tokens: int
+    seconds: float
+    seeds: tuple[int, ...]
+    modes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Machine(_Strict):
+    """The machine and the software."""
+
+    cpu: str
+    cores: int | None
+    memory_bytes: int | None
+    system: str
+    python: str
+    torch: str | None
+    numpy: str | None
+    threads: int
+    wall_seconds: float  # of the whole comparison
+
+
+@dataclass(frozen=True)
+class SenseFiles(_Strict):
+    """The occurrences that senses are told apart in."""
+
+    file: str
+    how: str  # they were parted
+    words: int
+    senses: int
+    train: int
+    test: int
+    majority: Interval  # of always naming the commonest sense
+
+
+@dataclass(frozen=True)
+class Finding(_Strict):
+    """A theme, and what the numbers say of it."""
+
+    about: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Headline(_Strict):
+    """The answer in one line, and what stands behind it."""
+
+    title: str = ""
+    findings: tuple[Finding, ...] = ()
+
+
+@dataclass(frozen=True)
+class Results(_Strict):
+    """Everything that `report.json` holds and the page shows."""
+
+    schema: int
+    made: Made
+    title: str
+    corpus: TextFiles
+    task: TaskFiles
+    budget: Budget
+    environment: Machine
+    generations: tuple[GenerationResults, ...]
+    baselines: tuple[Baseline, ...]
+    senses: SenseFiles | None
+    words: WordMaps | None
+    notes: tuple[str, ...]
+    command: str
+    headline: Headline = Headline()
+
+
+def read(kind: type[T], values: Mapping[str, Any], where: str) -> T:
+    """The values, as JSON gives them or as `plain` made them, as `kind`.
+
+    Raises DataError for a missing or unknown key or a value of the wrong type, naming it and `where` it stood.
+    """
+    from pydantic import ValidationError
+
+    try:
+        return _reader(kind).validate_json(json.dumps(to_plain(values)), strict=True)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        place = ".".join(map(str, problem["loc"]))
+        expected = f"{kind.__name__} of schema {SCHEMA}"
+        raise DataError(f"{where}: {place}: {problem['msg'].lower()}", expected, "make it again with stemma compare") from None
+
+
+def plain(results: Any) -> dict[str, Any]:
+    """JSON-able values of any class here."""
+    values: dict[str, Any] = to_plain(results)
+    return values
+
+
+_READERS: dict[type, Any] = {}  # made once a class
+
+
+def _reader(kind: type) -> Any:
+    from pydantic import TypeAdapter  # 0.1 s to import: only where a file is read
+
+    if kind not in _READERS:
+        _READERS[kind] = TypeAdapter(kind)
+    return _READERS[kind]

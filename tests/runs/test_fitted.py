@@ -1,0 +1,103 @@
+"""A fine-tuned run in use: what it loads, and what it says of lines that are not its task's."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from tests.transfer.conftest import make_examples, make_run
+
+from stemma.corpus.task import Example
+from stemma.errors import DataError, UsageError
+from stemma.runs.fitted import FITTED, load
+from stemma.runs.settings import WAYS
+from stemma.transfer.finetune import finetune
+from stemma.transfer.recipe import RECIPES
+from stemma.transfer.settings import Config
+
+FAST = {"precision": "fp32", "seeds": (1,), "budget": 1, "updates": 5, "epochs": 1}
+
+
+@pytest.fixture(scope="module")
+def runs():
+    return {name: make_run(name) for name in ("bert", "gpt", "word2vec", "ngram")}
+
+
+def saved(run, way, out, examples):
+    mode, head = WAYS[way]
+    return finetune(run, train=examples, config=Config(mode=mode, head=head, **FAST), out=out)
+
+
+@pytest.mark.parametrize(("name", "way"), [("bert", "finetune"), ("gpt", "frozen-network"), ("word2vec", "frozen"), ("ngram", "scratch")])
+def test_predicting_loads_neither_training_nor_transfer(runs, name, way, tmp_path):
+    saved(runs[name], way, tmp_path / "out", make_examples(40, 1))
+    script = (
+        f"import stemma, sys; run = stemma.load({str(tmp_path / 'out')!r}); run.predict(['good film', '好']); run.vectors(['good'])\n"
+        "print('LOADED', *(name for name in sys.modules if name.startswith(('stemma.training', 'stemma.transfer'))))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["LOADED"]
+
+
+@pytest.mark.parametrize("name", ["bert", "gpt", "word2vec"])
+@pytest.mark.parametrize("way", ["frozen-network", "random-network", "random"])
+def test_saved_and_opened_predicts_the_same(runs, name, way, tmp_path):
+    result = saved(runs[name], way, tmp_path / "out", make_examples(60, 1))
+    again = load(tmp_path / "out")
+    texts = ["the film was good", "", "🙂", "好", "bad " * 90]
+    np.testing.assert_array_equal(again.predict(texts)[1], result.predict(texts)[1])
+    np.testing.assert_array_equal(again.vectors(texts), result.vectors(texts))
+    assert again.vectors(texts).shape[0] == len(texts) and again.predict([])[0] == []
+
+
+def test_what_is_learnt_can_be_used():
+    assert {learns: set(ways) for learns, ways in RECIPES.items()} == {learns: set(ways) for learns, ways in FITTED.items()}
+
+
+@pytest.mark.parametrize("name", ["bert", "ngram", "word2vec"])
+def test_several_labels_from_end_to_end(runs, name, tmp_path):
+    """A text may say that it is good, that it is bad, both or neither."""
+    rng = np.random.default_rng(0)
+    rows = [(int(a), int(b)) for a, b in rng.integers(0, 2, (160, 2))]
+    examples = [Example("the film " + "good 好 " * a + "awful 差 " * b, "|".join(["pos"] * a + ["neg"] * b), several=True) for a, b in rows]
+    config = Config(mode="frozen", precision="fp32", seeds=(1,))
+    result = finetune(runs[name], train=examples, dev=examples, config=config, out=tmp_path / "out")
+    assert [metric["name"] for metric in result.facts["metrics"]] == ["micro_f1", "macro_f1"] and result.facts["micro_f1"]["mean"] > 0.9
+    labels, probabilities = load(tmp_path / "out").predict(["the film good 好 awful 差", "the film", "the film good 好"])
+    assert labels == [["neg", "pos"], [], ["pos"]] and probabilities.shape == (3, 2)
+    assert "micro-F1 on dev" in (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
+
+
+def test_several_labels_by_moving_and_by_the_task_network(runs):
+    rng = np.random.default_rng(0)
+    examples = [
+        Example(" ".join(["the film", *["good"] * a, *["awful"] * b]), "|".join(["pos"] * a + ["neg"] * b), several=True)
+        for a, b in rng.integers(0, 2, (120, 2)).tolist()
+    ]
+    for way, rate in (("finetune", 3e-3), ("frozen-network", 3e-3)):
+        mode, head = WAYS[way]
+        config = Config(mode=mode, head=head, precision="fp32", seeds=(1,), grid=(rate,), updates=240)
+        assert finetune(runs["bert"], train=examples, dev=examples, config=config).facts["micro_f1"]["mean"] > 0.9
+    with pytest.raises(UsageError, match=r"use transfer\.mode = frozen"):
+        finetune(runs["ngram"], train=examples)
+
+
+def test_a_line_has_exactly_the_parts_of_the_task(runs):
+    single = finetune(runs["ngram"], train=make_examples(40, 1))
+    pairs = finetune(runs["ngram"], train=[Example("good", "ab"[k], ["bad", "film"][k]) for k in (0, 1) * 20])
+    assert single.answer_rows(["good film"])[0].keys() == {"text", "label", "probabilities"}
+    assert pairs.answer_rows(["good\tfilm"])[0] | {"probabilities": 0} == {"text": "good\tfilm", "label": "b", "probabilities": 0}
+    with pytest.raises(DataError, match=r"has 2 parts\. Expected: 1 on a line: text\. write a tab inside a text as a space"):
+        single.answer_rows(["fine", "good\tfilm"])
+    with pytest.raises(DataError, match=r"has 1 part\. Expected: 2 on a line: text_a, text_b\. put one tab between"):
+        pairs.answer_rows(["good film"])
+    with pytest.raises(UsageError, match="leave texts_b out"):
+        single.predict(["good"], ["film"])
+
+
+def test_the_head_of_a_moving_network_is_its_own(runs):
+    with pytest.raises(UsageError, match=r"drop transfer\.head"):
+        finetune(runs["bert"], train=make_examples(40, 1), config=Config(head="network"))
+    with pytest.raises(UsageError, match=r"drop transfer\.auxiliary"):
+        finetune(runs["bert"], train=make_examples(40, 1), config=Config(auxiliary=0.5))
