@@ -210,9 +210,7 @@ def test_the_task_network_learns_and_leaves_the_run_as_it_was(run, train_example
     facts = result.facts
     assert facts["accuracy"]["mean"] > 0.8 and [row["seed"] for row in facts["seeds"]] == [1, 2] and not facts["deterministic"]
     assert sum(facts["layer_weights"]) == pytest.approx(1) and len(facts["layer_weights"]) == (1 if run.row.name == "word2vec" else 4)
-    rest = (
-        128 * 256 + 128 + 128 + 2 * 128 + 2 + 1 + len(facts["layer_weights"])
-    )  # all but the projection's weight
+    rest = 128 * 256 + 128 + 128 + 2 * 128 + 2 + 1 + len(facts["layer_weights"])  # all but the projection's weight
     assert facts["parameters"]["trained"] == 128 * run.network.width + rest
     assert "scalar mix" in facts["head"]
 

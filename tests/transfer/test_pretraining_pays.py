@@ -41,6 +41,21 @@ def run(request, tmp_path_factory):
     return request.param, Run.open(folder.path)
 
 
+def test_it_pays_under_the_task_network_too(run):
+    """The same small network stands on both: what differs is what their states hold."""
+    kind, pretrained = run
+    config = Config(seeds=(1, 2, 3), budget=1, head="network", updates=150)
+    train, dev = examples(LABELLED, 1), examples(400, 2)
+    right = {
+        mode: finetune(pretrained, train=train, dev=dev, mode=mode, config=config).facts["accuracy"]["mean"]
+        for mode in ("frozen", "random")
+    }
+    if kind == "related":
+        assert right["frozen"] > right["random"] + 0.2, right
+    else:
+        assert right["frozen"] < right["random"] + 0.05, right
+
+
 def test_pretraining_pays_where_the_task_asks_for_what_it_learnt(run):
     """Over five seeds; the one task in all modes, so the same 50 labels and the same 400 questions."""
     kind, pretrained = run

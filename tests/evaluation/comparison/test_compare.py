@@ -55,7 +55,8 @@ def files(tmp_path_factory):
 
 
 def plan_for(files: Path, out: Path, **changes) -> Comparison:
-    config = Config(preset="tiny", seeds=1, trials=1, held_out=0.1, modes=("frozen", "finetune"), settings=SMALL, budget_tokens=3000)
+    ways = ("frozen", "frozen-network", "finetune")
+    config = Config(preset="tiny", seeds=1, trials=1, held_out=0.1, modes=ways, settings=SMALL, budget_tokens=3000)
     config = dataclasses.replace(config, **{k: v for k, v in changes.items() if k != "generations"})
     generations = changes.get("generations", ("ngram", "word2vec"))
     return Comparison(
@@ -116,7 +117,7 @@ def test_a_broken_off_comparison_makes_no_stage_twice(finished):
         "word2vec.pretrain",
         "word2vec.score",
     ]
-    assert second.made == ["word2vec.frozen", "word2vec.finetune", "word2vec.words", "word2vec.senses"]
+    assert second.made == ["word2vec.frozen", "word2vec.frozen-network", "word2vec.finetune", "word2vec.words", "word2vec.senses"]
     third = InProcess()
     assert run_comparison(finished[0], lambda fact: None, third).headline == finished[3].headline and third.made == []
 
@@ -189,7 +190,7 @@ def test_a_changed_setting_makes_only_what_depends_on_it(finished):
     plan, *_ = finished
     changed = dataclasses.replace(plan, config=dataclasses.replace(plan.config, seeds=2))
     before, after = (Stages(p, "word2vec", "corpus", lambda fact: None) for p in (plan, changed))
-    assert [stage for stage in before.names() if before.key(stage) != after.key(stage)] == ["frozen", "finetune"]
+    assert [stage for stage in before.names() if before.key(stage) != after.key(stage)] == ["frozen", "frozen-network", "finetune"]
     other = Stages(plan, "word2vec", "another corpus", lambda fact: None)
     assert all(other.key(stage) != before.key(stage) for stage in before.names())
 

@@ -124,6 +124,7 @@ def _baselines(comparison: Comparison, progress: Report) -> tuple[Baseline, ...]
     key = key_of(
         "baselines",
         comparison.task,
+        comparison.task_settings,
         content_of([comparison.train, comparison.dev]),
         comparison.config.train_limit,
         comparison.config.trials,

@@ -34,7 +34,8 @@ class Config:
     preset: str = "small"  # of every generation: tiny, small or base
     budget_tokens: Natural = 0  # of pre-training, for each; 0: not this way
     budget_seconds: NonNegative = 0  # of pre-training, for each; counting always reads the text once
-    modes: tuple[Way, ...] = tuple(WAYS)  # random, random-network and scratch are the controls, without pre-training
+    # random, random-network and scratch are the controls, without pre-training
+    modes: tuple[Way, ...] = ("frozen", "random", "frozen-network", "random-network", "finetune", "scratch")
     seeds: Positive = 3  # fine-tuned models of each generation and mode
     trials: Positive = 3  # values tried of a head's one knob
     train_limit: Natural = 0  # labelled examples to learn from at most, drawn by lot; 0: all
