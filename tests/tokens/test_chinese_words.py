@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokens_texts import CHINESE, ENGLISH, ODD
 
-from stemma.tokens.chinese import Segmenter, segmenter, spoken, word_spans
+from stemma.tokens.chinese import Segmenter, are_characters, rejoined, segmenter, spoken, word_spans
 from stemma.tokens.scripts import HAN, SEPARATOR, codes_of, inner_classes
 
 MIXED = "使用语言模型来预测下一个词的probability。GPT-2 是2019年的，iPhone 12 naïve！"
@@ -58,3 +58,30 @@ def test_every_line_is_cut_on_its_own():
 def test_chinese_is_written_together_and_the_rest_apart():
     assert spoken(["我们", "用", "GPT", "-", "2", "，", "ok", "“", "语言"]) == "我们用 GPT - 2，ok “ 语言"
     assert spoken([]) == "" and spoken(["the", "mill"]) == "the mill" and spoken(["", "a"]) == " a"
+
+
+REJOINED = [
+    (["我", "爱", "GPT", "2", "!"], False, "我爱 GPT 2 !"),
+    (["张", "三", "在", "I", "B", "M", "，", "1", "9"], True, "张三在IBM，19"),
+    (["用", "iPhone", "X", "拍", "😀", "a"], True, "用iPhone X拍😀a"),
+    (["Ann", "'s", "dog", "😀"], False, "Ann 's dog 😀"),
+    (["“", "北京", "”", "beats"], False, "“ 北京 ” beats"),
+    (["one"], False, "one"),
+    (["一"], True, "一"),
+    ([], False, ""),
+    ([], True, ""),
+]
+
+
+@pytest.mark.parametrize(("tokens", "characters", "text"), REJOINED)
+def test_rejoined_text_and_the_place_of_each_token(tokens, characters, text):
+    found, spans = rejoined(tokens, characters)
+    assert found == text
+    assert [found[start:end] for start, end in spans] == tokens
+
+
+def test_texts_of_single_characters_are_known():
+    assert are_characters(["张", "三", "G", "iPhone", "，"])
+    assert not are_characters(["张三", "笑"])
+    assert not are_characters(["a", "b"])
+    assert not are_characters([])

@@ -33,7 +33,7 @@ class Sides:
     """Token ids of the texts, and of their second halves where the task has pairs."""
 
     sides: tuple[tuple[np.ndarray, ...], ...]
-    cut = tokens_cut = 0  # counting has no longest length
+    cut = tokens_cut = unread = 0  # counting has no longest length
 
     @property
     def count(self) -> int:
@@ -60,7 +60,7 @@ class Bag:
     keys: np.ndarray
     values: np.ndarray
     starts: np.ndarray
-    cut = tokens_cut = 0  # counting has no longest length
+    cut = tokens_cut = unread = 0  # counting has no longest length
 
     def of(self, rows: np.ndarray) -> "Bag":
         """These texts alone."""
@@ -121,7 +121,7 @@ class Bagged:
 
     def answers(self, bag: Bag) -> list[Any]:
         """The task's answer to each text."""
-        return self.assignment.task.from_rows(self._probabilities(bag), np.arange(len(bag.starts)))
+        return self.assignment.task.from_rows(self._probabilities(bag), np.arange(len(bag.starts)), self.assignment.targets)
 
     def vectors(self, bag: Bag) -> np.ndarray:
         """The scores of the classes (N K): the bag itself is as wide as its vocabulary of n-grams."""
@@ -172,7 +172,7 @@ class Adapted:
 
     def answers(self, texts: Sides) -> list[Any]:
         """The task's answer to each text."""
-        return self.assignment.task.from_rows(self.probabilities(texts), np.arange(texts.count + 1))
+        return self.assignment.task.from_rows(self.probabilities(texts), np.arange(texts.count + 1), self.assignment.targets)
 
     def probabilities(self, texts: Sides) -> np.ndarray:
         """P(class | text) (N K) by Bayes' rule."""

@@ -1,6 +1,7 @@
 """A run that has learnt a task, in use: opened from its folder, it answers texts. Needs neither `training` nor `transfer`."""
 
 import importlib
+import warnings
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -68,11 +69,16 @@ class FittedRun:
 
     def answers(self, examples: Sequence[Any]) -> list[Any]:
         """The task's answer to each of its examples."""
-        return self.model.answers(self.model.prepare(self.task.texts(examples)))
+        data = self.model.prepare(self.task.texts(examples))
+        if data.unread:
+            longest = self.assignment.settings.max_length
+            cause = f"they stand beyond the {longest} tokens that are read at most, or the tokenizer drops their characters"
+            warnings.warn(f"{data.unread:,} units had no token to be read at, and their answers are guesses: {cause}", stacklevel=2)
+        return self.model.answers(data)
 
     def answer_rows(self, lines: Sequence[str]) -> list[dict[str, Any]]:
         """One JSON row a line, whose parts have tabs between them."""
-        examples = [self.task.example(parts) for parts in self.parts_of(lines)]
+        examples = [self.task.example(parts, self.targets) for parts in self.parts_of(lines)]
         return self.task.answer_rows(examples, self.answers(examples), self.targets)
 
     def parts_of(self, lines: Sequence[str]) -> list[tuple[str, ...]]:
@@ -93,7 +99,7 @@ class FittedRun:
         if len(texts) and len(columns) != len(names):
             cure = "pass texts_b" if len(names) > 1 else "leave texts_b out"
             raise UsageError(f"this run answers for {' and '.join(names)}, not for {len(columns)} part(s)", "the same kind of input", cure)
-        return [self.task.example(parts) for parts in zip(*columns, strict=True)]
+        return [self.task.example(parts, self.targets) for parts in zip(*columns, strict=True)]
 
 
 def load(path: str | Path) -> Run | FittedRun:

@@ -143,10 +143,10 @@ class Probed:
 
     def answers(self, framed: Framed) -> list[Any]:
         """The task's answer to each text."""
-        starts = self.fixed.starts(framed)
+        task, targets, starts = self.fixed.assignment.task, self.fixed.assignment.targets, self.fixed.starts(framed)
         if not starts[-1]:
-            return self.fixed.assignment.task.from_rows(np.zeros((0, self.head.weights.shape[1]), dtype=np.float32), starts)
-        return self.fixed.assignment.task.from_rows(self.head.probabilities(Dense(self.features(framed), self.mean, self.scale)), starts)
+            return task.from_rows(np.zeros((0, self.head.weights.shape[1]), dtype=np.float32), starts, targets)
+        return task.from_rows(self.head.probabilities(Dense(self.features(framed), self.mean, self.scale)), starts, targets)
 
     def vectors(self, framed: Framed) -> np.ndarray:
         """The standardised features of each text (N F); of units their mean."""

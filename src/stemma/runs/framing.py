@@ -32,6 +32,11 @@ class Framed:
         return np.array([len(row) for row in self.ids], dtype=np.int64)
 
     @property
+    def unread(self) -> int:
+        """Units without a token: cut off with the end of their text, or made of characters that the tokenizer drops."""
+        return sum(int((columns < 0).sum()) for columns, _ in self.units)
+
+    @property
     def unit_counts(self) -> np.ndarray:
         """Units of each example."""
         return np.array([len(columns) for columns, _ in self.units], dtype=np.int64)

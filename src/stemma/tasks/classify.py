@@ -109,7 +109,7 @@ class Classify:
         """Gold itself: a row is a text."""
         return gold
 
-    def from_rows(self, probabilities: Float[np.ndarray, "M K"], starts: np.ndarray) -> list[np.ndarray]:
+    def from_rows(self, probabilities: Float[np.ndarray, "M K"], starts: np.ndarray, targets: Targets) -> list[np.ndarray]:
         """The probabilities (K) of each text."""
         return list(probabilities)
 
@@ -159,7 +159,7 @@ class Classify:
         """One text, or two."""
         return ("text_a", "text_b") if targets["pairs"] else ("text",)
 
-    def example(self, parts: Sequence[str]) -> Example:
+    def example(self, parts: Sequence[str], targets: Targets) -> Example:
         """The text, or the pair, without a label."""
         return Example(parts[0], "", parts[1] if len(parts) > 1 else "")
 

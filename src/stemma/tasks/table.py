@@ -7,7 +7,10 @@ from stemma.config import nearest
 from stemma.errors import UsageError
 from stemma.tasks.task import Task
 
-TASKS = {"classify": "stemma.tasks.classify:Classify"}  # name -> "module:Class"; the module also holds `Config`
+TASKS = {
+    "classify": "stemma.tasks.classify:Classify",
+    "tag": "stemma.tasks.tag:Tag",
+}  # name -> "module:Class"; the module also holds `Config`
 
 
 def task_config(name: str) -> type:

@@ -137,7 +137,7 @@ class Task(Protocol):
     def rows(self, gold: "np.ndarray") -> "np.ndarray":
         """`gold` as rows of a linear model: class numbers (M), or K yes-or-no columns (M K); M is texts, or units one after the other."""
 
-    def from_rows(self, probabilities: "Float[np.ndarray, 'M K']", starts: "np.ndarray") -> "list[np.ndarray]":
+    def from_rows(self, probabilities: "Float[np.ndarray, 'M K']", starts: "np.ndarray", targets: Targets) -> "list[np.ndarray]":
         """Answers from a linear model's probabilities; rows `starts[n]` to `starts[n+1]` are those of example n."""
 
     def decode(self, answers: Sequence[Any], targets: Targets) -> "np.ndarray":
@@ -161,7 +161,7 @@ class Task(Protocol):
     def parts(self, targets: Targets) -> tuple[str, ...]:
         """The names of the parts of an example that is to be answered, such as ("text_a", "text_b")."""
 
-    def example(self, parts: Sequence[str]) -> Any:
+    def example(self, parts: Sequence[str], targets: Targets) -> Any:
         """An example to be answered, from exactly these parts; its label is not known."""
 
     def told(self, answers: Sequence[Any], targets: Targets) -> tuple[list[Any], Any]:

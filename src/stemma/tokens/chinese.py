@@ -101,9 +101,41 @@ def spoken(words: Sequence[str]) -> str:
     """The words joined by spaces, but as Chinese is written: none between two Chinese words or at full-width symbols."""
     text = [words[0]] if words else []
     for before, word in pairwise(words):
-        tight = (_is_wide(before[-1:]) and _is_wide(word[:1])) or _is_full(before[-1:]) or _is_full(word[:1])
-        text.append(word if tight else f" {word}")
+        text.append(word if _tight(before, word) else f" {word}")
     return "".join(text)
+
+
+def are_characters(tokens: Iterable[str]) -> bool:
+    """True for text cut into single characters: Chinese ones are among the tokens, and none stands in a longer token."""
+    chinese = [token for token in tokens if any(is_han(c) for c in token)]
+    return bool(chinese) and all(len(token) == 1 for token in chinese)
+
+
+def rejoined(tokens: Sequence[str], characters: bool = False) -> tuple[str, list[tuple[int, int]]]:
+    """(the text that was cut into the tokens, the (start, end) of each in it).
+
+    Words are joined as `spoken` joins them. Single `characters` are joined without spaces, but for a word of letters or
+    digits that stands among them whole: a space keeps it from its like (iPhone X).
+    """
+    text, spans, before = "", [], ""
+    for token in tokens:
+        text += " " if before and _apart(before, token, characters) else ""
+        spans.append((len(text), len(text) + len(token)))
+        text, before = text + token, token
+    return text, spans
+
+
+def _apart(before: str, token: str, characters: bool) -> bool:
+    """True where a space stands between the two tokens."""
+    if not characters:
+        return not _tight(before, token)
+    whole = len(before) > 1 or len(token) > 1
+    return whole and all(c.isalnum() and not _is_wide(c) for c in (before[-1], token[0]))
+
+
+def _tight(before: str, word: str) -> bool:
+    """True where no space is written between the two words."""
+    return (_is_wide(before[-1:]) and _is_wide(word[:1])) or _is_full(before[-1:]) or _is_full(word[:1])
 
 
 def _is_full(character: str) -> bool:

@@ -36,6 +36,7 @@ class Prepared(Protocol):
 
     cut: int  # texts shortened to fit
     tokens_cut: int  # and the tokens that cost
+    unread: int  # units without a token
 
 
 @dataclass(frozen=True, slots=True)

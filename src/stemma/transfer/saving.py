@@ -38,12 +38,21 @@ def card(facts: dict[str, Any]) -> str:
         f"{knob} = {facts['chosen'][knob]:g} among {len(facts['trials'])} trials; {examples['dev']:,} dev examples for the figures below.",
         f"- {parameters['trained']:,} of {parameters['total']:,} parameters learnt the task.",
         f"- It took {facts['seconds']:.0f} s, trials and seeds included.",
+        *_unread(facts),
         *(f"- {line}" for line in measured(facts)),
         f"- Saved: seed {facts['saved_seed']}, the best on the selection part.",
         "",
         "Compare with another mode or generation only where the head is the same, or say that it is not.",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _unread(facts: dict[str, Any]) -> list[str]:
+    """That some units of the training file could not be read, if so."""
+    units = facts["cut"]["units"]
+    if not units:
+        return []
+    return [f"- {units:,} units of the training examples had no token to be read at: cut off with their text, or dropped by the tokenizer."]
 
 
 def measured(facts: dict[str, Any]) -> list[str]:
