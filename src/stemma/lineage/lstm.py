@@ -25,7 +25,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
@@ -54,15 +54,15 @@ DOCUMENT_TOKENS = 500  # the counts of a corpus leave its documents' ends out: t
 class Config:
     """Defaults are Zaremba's medium network; presets/lstm.toml has sizes for a CPU in minutes, and AWD-LSTM."""
 
+    max_length: ClassVar[int | None] = None  # any text fits
+
     width: Positive = 650  # numbers in a token's embedding
     inner: Natural = 0  # cells of a layer; 0: width
     last: Natural = 0  # cells of the last layer; 0: inner
     depth: Positive = 2  # layers
     tied: bool = False  # the output's table is the embeddings'; wants last = width
     output: Literal["full", "adaptive", "sampled"] = "full"  # the softmax: whole, in clusters by frequency, or sampled in training
-    cutoffs: tuple[
-        Positive, ...
-    ] = ()  # adaptive: ranks where the shortlist and each cluster but the last end; (): by the vocabulary's size
+    cutoffs: tuple[Positive, ...] = ()  # adaptive: ranks where each cluster but the last ends; (): by the vocabulary's size
     negatives: Positive = 1024  # sampled: tokens drawn a step, shared by its predictions
     power: NonNegative = 0.75  # sampled: tokens are drawn ~ count^power
     dropout: Share = 0.5  # on what the output reads
@@ -127,6 +127,11 @@ class LSTM(nn.Module):
             self.table = None if config.tied else nn.Parameter(torch.empty(tokens.vocab_size, widths[-1]))
             self.bias = nn.Parameter((frequencies / frequencies.sum()).log())
         self._initialise()
+
+    @staticmethod
+    def settle(config: Config, device: torch.device) -> Config:
+        """The config as it is: nothing in it depends on the device."""
+        return config
 
     @property
     def width(self) -> int:
