@@ -71,8 +71,7 @@ class FittedRun:
         """The task's answer to each of its examples."""
         data = self.model.prepare(self.task.texts(examples))
         if data.unread:
-            longest = self.assignment.settings.max_length
-            cause = f"they stand beyond the {longest} tokens that are read at most, or the tokenizer drops their characters"
+            cause = "they stand after what is read of a text (transfer.max_length, the network's own length), or the tokenizer drops them"
             warnings.warn(f"{data.unread:,} units had no token to be read at, and their answers are guesses: {cause}", stacklevel=2)
         return self.model.answers(data)
 
