@@ -65,7 +65,7 @@ def mode(accuracy: float, seconds: float, seed: int, head: str) -> dict:
         "answers": predictions,
         "examples": {"train": 3000, "dev": 800},
         "deterministic": False,
-        "cut": {"examples": 0, "tokens": 0},
+        "cut": {"examples": 0, "tokens": 0, "units": 0},
         "command": "stemma finetune runs/bert --task classify --train task/train.tsv --dev task/dev.tsv --out runs/bert-finetune",
     }
 

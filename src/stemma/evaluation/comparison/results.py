@@ -147,6 +147,7 @@ class CutOff(_Strict):
 
     examples: int
     tokens: int
+    units: int  # words or characters to be tagged that no token stood for
 
 
 @dataclass(frozen=True)
