@@ -18,7 +18,7 @@ class Progress:
     def __init__(self, stream: TextIO | None = None, every_seconds: float = EVERY_SECONDS) -> None:
         self.stream = stream or sys.stderr
         self.every_seconds = every_seconds
-        self.told_at: dict[str, float] = {}  # when each of those that train was last told of
+        self.shown_at: dict[str, float] = {}  # when each of those that train was last shown
         self.bar: Any = None
         self.tasks: dict[str, tuple[Any, int]] = {}  # whose it is -> its line of the bar, its latest step
 
@@ -35,7 +35,7 @@ class Progress:
     def __call__(self, fact: "Fact") -> None:
         """Shows one fact."""
         whose = f"{fact.of}: " if fact.of else ""
-        hurried = time.monotonic() - self.told_at.get(fact.of, -math.inf) < self.every_seconds
+        hurried = time.monotonic() - self.shown_at.get(fact.of, -math.inf) < self.every_seconds
         if fact.kind == "epoch" and hurried and fact.step < fact.steps:
             return  # a small text ends an epoch many times a second
         if fact.kind != "step":
@@ -43,7 +43,7 @@ class Progress:
         elif self.bar is not None:
             self._move(fact, whose)
         elif fact.step == fact.steps or not hurried:
-            self.told_at[fact.of] = time.monotonic()
+            self.shown_at[fact.of] = time.monotonic()
             self.say(f"{whose}step {fact.step:,} of {fact.steps:,} · {measures(fact)}")
 
     def say(self, line: str) -> None:
@@ -58,8 +58,8 @@ class Progress:
         if task is None or fact.step < step:  # another run has begun
             if task is not None:
                 self.bar.remove_task(task)
-            task = self.bar.add_task("", total=fact.steps, told="")
-        self.bar.update(task, completed=fact.step, total=fact.steps, told=whose + measures(fact))
+            task = self.bar.add_task("", total=fact.steps, shown="")
+        self.bar.update(task, completed=fact.step, total=fact.steps, shown=whose + measures(fact))
         if whose and fact.step == fact.steps:  # with several at once, a finished line makes room
             self.bar.remove_task(task)
             task = None
@@ -68,14 +68,14 @@ class Progress:
 
 def measures(fact: "Fact") -> str:
     """Loss, speed and time left, those that are known."""
-    told = [fact.message] if fact.message else []
+    known = [fact.message] if fact.message else []
     if math.isfinite(fact.loss):
-        told.append(f"loss {fact.loss:.3f}")
+        known.append(f"loss {fact.loss:.3f}")
     if fact.tokens_per_second:
-        told.append(f"{fact.tokens_per_second:,.0f} tokens/s")
+        known.append(f"{fact.tokens_per_second:,.0f} tokens/s")
     if fact.step < fact.steps and fact.tokens_per_second:
-        told.append(f"{duration(fact.seconds_left)} left")
-    return " · ".join(told)
+        known.append(f"{duration(fact.seconds_left)} left")
+    return " · ".join(known)
 
 
 def event(fact: "Fact") -> str:
@@ -108,5 +108,5 @@ def _bar(stream: TextIO) -> Any:
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
     from rich.progress import Progress as Bar
 
-    columns = (BarColumn(bar_width=30), MofNCompleteColumn(), TextColumn("{task.fields[told]}"))
+    columns = (BarColumn(bar_width=30), MofNCompleteColumn(), TextColumn("{task.fields[shown]}"))
     return Bar(*columns, console=Console(file=stream), transient=True)
