@@ -9,6 +9,7 @@ import pytest
 from stemma.checkpoint import RunFolder, map_tensors
 from stemma.errors import RunError, UsageError
 from stemma.lineage.table import TABLE, Generation
+from stemma.runs.decoding import Decoding
 from stemma.runs.run import Run
 from stemma.training.pretrain import pretrain
 from stemma.training.request import Request
@@ -16,6 +17,7 @@ from stemma.training.settings import Fact
 
 READY = [row for row in TABLE if row.ready]
 rows = pytest.mark.parametrize("row", READY, ids=lambda row: row.name)
+generating = pytest.mark.parametrize("row", [row for row in READY if "generate" in row.abilities], ids=lambda row: row.name)
 
 ENGLISH = [
     "the old sailor told the young sailor a story",
@@ -167,6 +169,28 @@ def test_a_text_costs_more_shuffled(row: Generation, finished: dict[str, Run]) -
     words = ENGLISH[0].split()
     plain, shuffled = finished[row.name].score([" ".join(words), " ".join(reversed(words))])
     assert plain.nats < shuffled.nats
+
+
+@generating
+def test_greedy_text_is_the_same_alone_and_among_others(row: Generation, finished: dict[str, Run]) -> None:
+    prompts = ["", "rain", "雨", "the old sailor", "老水手给年轻的水手", " ".join(ENGLISH), "".join(CHINESE), "🦭 of the sea"]
+    greedy = Decoding(temperature=0)
+    together = finished[row.name].generate(prompts, length=20, options=greedy)
+    assert together == [finished[row.name].generate(prompt, length=20, options=greedy) for prompt in prompts]
+    assert len({len(finished[row.name].tokenizer.encode(prompt)) for prompt in prompts}) >= 4  # the lengths do differ
+    assert len(set(together)) > 3
+
+
+@generating
+def test_next_words_are_the_likeliest_first_and_share_one(row: Generation, finished: dict[str, Run]) -> None:
+    for text in ("", "the old", "老水手", "🦭"):
+        for k in (1, 5, 10**6):
+            found = finished[row.name].next_words(text, k)
+            probabilities = [probability for _, probability in found]
+            assert 0 < len(found) <= k and min(probabilities) > 0
+            assert sum(probabilities) <= 1 + 1e-5  # float32 adds up to this
+            assert probabilities == sorted(probabilities, reverse=True)
+        assert sum(probabilities) > 0.5  # of all words
 
 
 @rows

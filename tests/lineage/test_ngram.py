@@ -231,17 +231,6 @@ class TestAnswers:
         assert best == pytest.approx(-0.29964025 * LOG10, rel=1e-5)
         assert network.advance([[ids["a"]]])[0].argmax() == ids["b"]
 
-    def test_features_are_scores(self):
-        network, _ = learnt(WORKED, order=3)
-        ids = np.array([[3, 4, 5, 0, 3, 0, 0], [4, 3, 3, 4, 5, 5, 4]])
-        segments = np.array([[1, 1, 1, 2, 2, 0, 0], [1, 1, 1, 1, 1, 1, 1]])
-        (features,) = network.encode({"ids": ids, "segments": segments})
-        assert features.shape == (2, 7, 2)
-        np.testing.assert_allclose(features[0, :3, 0], network.score([[3, 4, 5]]).log_probs[:3], rtol=1e-6)
-        np.testing.assert_allclose(features[0, 3:5, 0], network.score([[0, 3]]).log_probs[:2], rtol=1e-6)
-        np.testing.assert_allclose(features[1, :, 1] * 3, network.score([ids[1]]).orders[:7], rtol=1e-6)
-        assert not features[0, 5:].any()
-
     @pytest.mark.parametrize("order", [1, 2, 3, 5])
     @pytest.mark.parametrize("sentences", [1, 7, 300])
     @pytest.mark.parametrize("prune", [(), (0, 1)])

@@ -243,10 +243,11 @@ class GPT(nn.Module):
         device = self.tokens.weight.device
         ids = torch.tensor([[*row, *[self.eos] * (max(counts) - len(row))] for row in unread], device=device)  # (B T)
         positions, mask = cache.place(counts, rows, device)
-        x = self._embed(ids, positions.clamp(max=self.max_length - 1))  # padding may stand beyond
+        x = self._embed(ids, positions)
         for number, block in enumerate(self.blocks):
             x = block(x, mask, cache, number)
-        last = torch.stack([x[row, count - 1] for row, count in enumerate(counts)])  # (B D)
+        even = len(set(counts)) == 1
+        last = x[:, -1] if even else x[list(range(len(rows))), [count - 1 for count in counts]]  # (B D)
         return self.logits(last).float().log_softmax(-1)
 
 

@@ -208,23 +208,6 @@ class Ngram:
         scores *= LN10
         return Scores(scores, orders, unknown, starts + np.arange(len(starts)) if closing else starts)
 
-    def encode(self, batch: Mapping[str, np.ndarray]) -> list[np.ndarray]:
-        """One layer, (B, T, 2) float32: log probability of each token given its left context, and matched order / order.
-
-        Reads `ids` and, where given, `segments`: each segment is a sentence of its own, 0 is padding (zeros come out).
-        """
-        ids = np.asarray(batch["ids"])
-        segments = np.asarray(batch["segments"]) if "segments" in batch else np.ones_like(ids)
-        real = segments > 0
-        fresh = np.ones(ids.shape, bool)
-        fresh[:, 1:] = segments[:, 1:] != segments[:, :-1]
-        starts = np.append(np.flatnonzero(fresh[real]), real.sum())
-        scored = self.score_flat(ids[real], starts, closing=False)
-        features = np.zeros((*ids.shape, 2), np.float32)
-        features[real, 0] = np.maximum(scored.log_probs, -100 * LN10)  # an unsmoothed model's -inf is no feature
-        features[real, 1] = scored.orders / self.config.order
-        return [features]
-
     # The next word
 
     def probs(self, context: Sequence[int], start: bool = True) -> np.ndarray:

@@ -1,0 +1,48 @@
+"""A row of the table tells the truth: its abilities and what else it says are the methods of its network and its objective."""
+
+import inspect
+
+import pytest
+
+from stemma.lineage import network
+from stemma.lineage.table import TABLE, Generation
+
+READY = [row for row in TABLE if row.ready]
+rows = pytest.mark.parametrize("row", READY, ids=lambda row: row.name)
+METHODS = {"generate": "advance", "fill": "fill", "nearest": "word_vectors", "embed": "encode", "translate": "translate"}
+
+
+def methods(contract: type) -> set[str]:
+    """What a Protocol asks for, the ones that it extends included."""
+    names = {name for base in contract.__mro__ for name in vars(base) if base.__module__ == network.__name__}
+    return {name for name in names if not name.startswith("_")}
+
+
+@rows
+def test_abilities_are_the_methods_of_the_network(row: Generation) -> None:
+    cls = row.load_network()
+    offered = {ability for ability, method in METHODS.items() if hasattr(cls, method)}
+    offered |= {"score"} if hasattr(cls, "score") or hasattr(cls, "score_flat") else set()
+    assert offered == set(row.abilities) - {"transfer"}
+    assert ("transfer" in row.abilities) == (hasattr(cls, "encode") or hasattr(cls, "score_flat"))
+
+
+@rows
+def test_who_makes_the_steps_is_as_the_row_says(row: Generation) -> None:
+    cls, data = row.load_network(), row.load_data()
+    contract = {"counts": network.Counted, "by hand": network.DescendsByHand, "backprop": network.Network}[row.updates]
+    names = {name for name in dir(cls)} | set(inspect.get_annotations(cls)) | {"notes", "end", "config"}
+    assert methods(contract) <= names
+    assert hasattr(cls, "descend") == (row.updates == "by hand")
+    assert hasattr(cls, "from_counts") == (row.updates == "counts") == (row.learns == "count")
+    assert hasattr(data, "prepare") == row.reads_once
+    assert hasattr(cls, "take_over") == row.continues
+    assert hasattr(cls, "grow") == (getattr(cls, "task_tokens", 0) > 0)
+
+
+@rows
+def test_every_objective_offers_what_the_loop_asks(row: Generation) -> None:
+    asked = {"partial", "merge", "shards"} if row.learns == "count" else {
+        "batch", "steps_in_epoch", "epoch_of", "real_tokens", "ledger",
+    }  # fmt: skip
+    assert asked <= set(dir(row.load_data()))
