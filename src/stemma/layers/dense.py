@@ -13,7 +13,7 @@ from stemma.layers.precision import product_type
 
 
 def dense(x: Float[Tensor, "*shape D"], weight: Float[Tensor, "E D"], bias: Float[Tensor, " E"]) -> Float[Tensor, "*shape E"]:
-    """x weight' + bias.
+    """The product x weight' + bias.
 
     In bfloat16 on a CPU the bias is added to the finished product: `F.linear` first fills the whole result with the
     bias and lets the product add to it, a tenth slower. In float32, where it is not slower, and on a GPU: `F.linear`.
@@ -27,4 +27,5 @@ class Dense(nn.Linear):
     """`dense` with its own weight (E D) and bias (E)."""
 
     def forward(self, x: Float[Tensor, "*shape D"]) -> Float[Tensor, "*shape E"]:
+        """The map of every state."""
         return dense(x, self.weight, self.bias)

@@ -51,7 +51,9 @@ class Dropout(nn.Module):
         self.rate = rate
 
     def forward(self, x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+        """`x`, thinned out while training."""
         return dropout(x, self.rate, self.training)
 
     def extra_repr(self) -> str:
+        """The rate, for `print`."""
         return f"rate={self.rate}"

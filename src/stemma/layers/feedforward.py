@@ -67,4 +67,5 @@ class FeedForward(nn.Module):
         self.down = Dense(inner, width)
 
     def forward(self, x: Float[Tensor, "*shape D"]) -> Float[Tensor, "*shape D"]:
+        """The network at every position."""
         return self.down(activate(self.up(x), self.activation))

@@ -62,6 +62,7 @@ class Block(nn.Module):
         self.dropout = Dropout(config.dropout)
 
     def forward(self, x: Float[Tensor, "B T D"], mask: Mask) -> Float[Tensor, "B T D"]:
+        """The states after this block."""
         return self._finish(x, self.attention(x, mask))
 
     def at(self, wanted: Wanted, x: Float[Tensor, "B T D"], mask: Mask) -> Float[Tensor, "N D"]:
@@ -84,6 +85,7 @@ class MaskedHead(nn.Module):
         self.bias = nn.Parameter(torch.zeros(vocab_size))
 
     def forward(self, x: Float[Tensor, "*shape D"]) -> Float[Tensor, "*shape D"]:
+        """What the token table is compared with."""
         return self.norm(activate(self.dense(x), self.activation))
 
 
@@ -176,7 +178,7 @@ class BERT(nn.Module):
         return layers
 
     def pooled(self, hidden: Float[Tensor, "B T D"], cls: Int[Tensor, " N"] | None = None) -> Float[Tensor, "N D"]:
-        """tanh of a dense layer on the state of [CLS]: each row's first position, or the flat positions `cls`."""
+        """The tanh of a dense layer on the state of [CLS]: each row's first position, or the flat positions `cls`."""
         first = hidden[:, 0] if cls is None else hidden.flatten(0, 1)[cls]
         return torch.tanh(self.pooler(first))
 

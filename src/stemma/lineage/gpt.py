@@ -61,6 +61,7 @@ class Block(nn.Module):
         self.dropout = Dropout(config.dropout)
 
     def forward(self, x: Float[Tensor, "B T D"], mask: Mask, cache: Cache | None = None, layer: int = 0) -> Float[Tensor, "B T D"]:
+        """The states after this block; `cache` holds what was read before, and `layer` is this block's place in it."""
         x = self.attention_norm(x + self.dropout(self.attention(x, mask, cache, layer)))
         return self.feedforward_norm(x + self.dropout(self.feedforward(x)))
 

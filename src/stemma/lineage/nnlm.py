@@ -165,7 +165,7 @@ class NNLM(nn.Module):
 
     @torch.no_grad()
     def log_probs(self, contexts: Sequence[Sequence[int]]) -> Float[Tensor, "B V"]:
-        """log P of every token after each row's ids, of which the last `context` are read; -inf for what is never predicted."""
+        """The log P of every token after each row's ids, of which the last `context` are read; -inf for what is never predicted."""
         size = self.config.context
         nearest_first = [([self.start] * size + list(ids))[: -size - 1 : -1] for ids in contexts]
         features = self._features(torch.tensor(nearest_first, device=self.counts.device))
