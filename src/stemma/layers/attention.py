@@ -17,10 +17,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from stemma.layers.dense import Dense, dense
-from stemma.layers.dropout import keep_mask
-from stemma.layers.precision import product_type
-from stemma.layers.wanted import Wanted
+from stemma.layers.fast import Dense, Wanted, dense, keep_mask, product_type
 
 Path = Literal["sdpa", "explicit"]
 SHORT = 1024  # positions; longer rows have too many weights to keep

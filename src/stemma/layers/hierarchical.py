@@ -13,8 +13,8 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from stemma.layers.fast import product_type
 from stemma.layers.huffman import huffman
-from stemma.layers.precision import product_type
 
 
 class Paths:

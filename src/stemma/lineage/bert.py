@@ -22,12 +22,10 @@ from torch.nn import functional as F
 from stemma.config import Positive, Share
 from stemma.errors import DataError, UsageError
 from stemma.layers.attention import Mask, Path, SelfAttention, block_mask, fitting_path
-from stemma.layers.dense import Dense
-from stemma.layers.dropout import Dropout
-from stemma.layers.feedforward import FeedForward, activate
+from stemma.layers.fast import Dense, Dropout, Wanted, activate
+from stemma.layers.feedforward import FeedForward
 from stemma.layers.loss import Carried, Loss, cross_entropy
-from stemma.layers.wanted import Wanted
-from stemma.lineage.network import Layer, layer
+from stemma.layers.weights import Layer, layer
 from stemma.objectives.batch import IGNORE
 from stemma.tokens.settings import TokenFacts
 

@@ -32,7 +32,7 @@ from stemma.errors import DataError, UsageError
 from stemma.kernels import ngram_plain as kernels
 from stemma.kernels import ngram_scoring as scoring
 from stemma.kernels.numbers import ABSENT, END, START, UNKNOWN, WORD_BITS
-from stemma.lineage.network import Recent
+from stemma.layers.recent import Recent
 from stemma.objectives.kneser_ney import Estimation
 
 if TYPE_CHECKING:

@@ -33,12 +33,13 @@ from torch import Tensor, nn
 
 from stemma.config import Natural, NonNegative, Positive
 from stemma.errors import DataError
-from stemma.layers.dense import Dense
+from stemma.layers.fast import Dense
 from stemma.layers.hierarchical import Paths, log_probabilities, path_surprisal
 from stemma.layers.loss import Carried, Loss, cross_entropy, surprisal
 from stemma.layers.pooling import mean_state
+from stemma.layers.recent import Recent
 from stemma.layers.sampled import Proposal, sampled_cross_entropy
-from stemma.lineage.network import Layer, Recent, layer
+from stemma.layers.weights import Layer, layer
 from stemma.objectives.previous import sentence_marks
 from stemma.tokens.settings import TokenFacts
 
