@@ -104,9 +104,33 @@ def test_training_names_no_generation(name):
     assert {other for other in OURS[name] if room(other) == "lineage"} <= contracts
 
 
-@pytest.mark.parametrize("name", [name for name in MODULES if room(name) in ("export", "serving")])
-def test_export_and_serving_never_load_training(name):
-    assert {other for other in reachable(name) if room(other) == "training"} == set()
+@pytest.mark.parametrize("name", [name for name in MODULES if room(name) in ("tasks", "runs", "export", "serving")])
+def test_whoever_uses_a_run_never_loads_what_trains(name):
+    assert {other for other in reachable(name) if room(other) in ("training", "transfer")} == set()
+
+
+def drawn() -> list[str]:
+    """The files in the picture of docs/architecture.md, by their paths, in its order."""
+    picture = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8").split("```")[1]
+    paths, folders = [], []
+    for line in picture.splitlines():
+        depth = (len(line) - len(line.lstrip())) // 2  # two spaces a folder
+        if folder := re.match(r" *(\S+)/( |$)", line):
+            folders = [*folders[:depth], folder[1]]
+        names = [name for name in line.split() if re.fullmatch(r"\w+\.py", name)]
+        paths += ["/".join([*folders[:depth], name]).removeprefix("src/stemma/") for name in names]
+    return paths
+
+
+def test_the_picture_of_the_house_shows_every_file_and_no_other():
+    files = {path.relative_to(SOURCE).as_posix() for path in MODULES.values() if path.name != "__init__.py"}
+    assert (set(drawn()) - files, files - set(drawn())) == (set(), set()), "in docs/architecture.md alone, in src/stemma alone"
+    assert len(drawn()) == len(files)
+
+
+def test_the_picture_shows_the_rooms_in_the_order_of_the_flow():
+    rooms = dict.fromkeys(path.split("/")[0].removesuffix(".py") for path in drawn())
+    assert [name for name in rooms if name in ROOMS] == [name for name in ROOMS if f"stemma.{name}" in MODULES]
 
 
 @pytest.mark.parametrize("path", sorted(SOURCE.glob("*/**/__init__.py")), ids=lambda path: path.parent.name)
