@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from stemma.evaluation.comparison.compare import compare
     from stemma.evaluation.comparison.demo import demo
     from stemma.lineage.table import TABLE as LINEAGE
+    from stemma.runs.decoding import Decoding
     from stemma.runs.fitted import FittedRun as Classifier
     from stemma.runs.fitted import load
-    from stemma.runs.decoding import Decoding
     from stemma.runs.run import Run
     from stemma.transfer.estimator import StemmaClassifier
 
