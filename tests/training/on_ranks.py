@@ -4,8 +4,8 @@ import sys
 from pathlib import Path
 
 import torch
-from recurrent import Columns, drawn
 
+from recurrent import Columns, drawn
 from stemma.checkpoint import map_tensors, write_tensors
 from stemma.training.learners import Backprop
 from stemma.training.loop import evaluate

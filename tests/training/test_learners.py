@@ -12,10 +12,10 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from on_ranks import saved_and_taken_up
-from recurrent import Columns, T, V, drawn
 from torch import nn
 from torch.nn import functional as F
 
+from recurrent import Columns, T, V, drawn
 from stemma.checkpoint import map_tensors, write_tensors
 from stemma.errors import RunError
 from stemma.layers.loss import Loss

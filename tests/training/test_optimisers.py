@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from recurrent import Cell, drawn
 from torch import nn
 
+from recurrent import Cell, drawn
 from stemma.errors import UsageError
 from stemma.lineage import bert, gpt
 from stemma.objectives.batch import IGNORE

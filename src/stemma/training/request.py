@@ -13,8 +13,9 @@ from stemma.errors import UsageError
 from stemma.lineage.table import Generation, find
 from stemma.tokens import tokenizer as tokens_tokenizer
 from stemma.tokens.tokenizer import Tokenizer
+from stemma.training.facts import Fact, Note
 from stemma.training.ingest import Ingested, Source, ingest
-from stemma.training.settings import BUDGETS, SETTINGS, Fact, HandConfig
+from stemma.training.settings import BUDGETS, SETTINGS, HandConfig
 
 Report = Callable[[Fact], None]
 Paths = str | Path | Sequence[str | Path]
@@ -128,7 +129,7 @@ def take_up(job: Job, path: Path, root: Path, report: Report) -> tuple[RunFolder
     if folder and folder.finished:
         return folder, None
     earlier = Tokenizer.load(job.earlier.tokenizer_path) if job.earlier else None
-    return folder, ingest(job.source, job.sections["tokenizer"], root, lambda text: report(Fact("note", 0, 0, message=text)), earlier)
+    return folder, ingest(job.source, job.sections["tokenizer"], root, lambda text: report(Note(text)), earlier)
 
 
 def _preset(row: Generation, name: str) -> tuple[str, dict[str, Any]]:

@@ -19,7 +19,7 @@ from stemma.evaluation.measures.judge import rows
 from stemma.evaluation.report.headline import headline
 from stemma.evaluation.report.standings import Standings
 from stemma.lineage.table import find
-from stemma.training.settings import Fact
+from stemma.training.facts import Fact
 
 _ALWAYS = (
     "Settings of the heads were chosen on a part of the training examples; the dev file was used for the figures alone.",

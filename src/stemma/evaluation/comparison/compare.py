@@ -24,8 +24,8 @@ from stemma.evaluation.report.page import write
 from stemma.evaluation.report.word_map import word_maps
 from stemma.lineage.table import find
 from stemma.tokens.files import write_json
+from stemma.training.facts import Fact, Note
 from stemma.training.request import Report, job_of
-from stemma.training.settings import Fact
 
 
 def compare(
@@ -60,7 +60,7 @@ def run_comparison(comparison: Comparison, progress: Report, launch: Launch) -> 
     maps = _word_maps(comparison, corpus.key, progress)
     results = assemble(comparison, corpus, simple, maps, codes, _spent(comparison, time.perf_counter() - began))
     write(results, comparison.root)
-    progress(Fact("note", 0, 0, message=f"report: {comparison.root / 'report.html'}"))
+    progress(Note(f"report: {comparison.root / 'report.html'}"))
     return results
 
 
@@ -94,7 +94,7 @@ def _ingest(comparison: Comparison, progress: Report) -> TextRead:
     place = comparison.root / "held-out.json"
 
     def make() -> dict[str, Any]:
-        progress(Fact("note", 0, 0, message="reading the text"))
+        progress(Note("reading the text"))
         ledger = Ledger()
         documents, characters = 0, 0
         found = []
@@ -131,7 +131,7 @@ def _baselines(comparison: Comparison, progress: Report) -> tuple[Baseline, ...]
     )
 
     def make() -> dict[str, Any]:
-        progress(Fact("note", 0, 0, message="the plain baselines"))
+        progress(Note("the plain baselines"))
         return {"rows": [_baseline(rival, train, dev, judge_of(comparison)) for rival in rivals]}
 
     return staged(comparison.root, "baselines", key, Baselines, make).rows
@@ -157,7 +157,7 @@ def _word_maps(comparison: Comparison, corpus_key: str, progress: Report) -> Wor
         return None
 
     def make() -> dict[str, Any]:
-        progress(Fact("note", 0, 0, message="the word maps"))
+        progress(Note("the word maps"))
         return word_maps({stages.name: stages.run().words for stages in done}, comparison.config.words)
 
     return staged(

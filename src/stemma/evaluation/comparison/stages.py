@@ -30,9 +30,9 @@ from stemma.lineage.table import find
 from stemma.objectives.batch import generator
 from stemma.runs.run import Run
 from stemma.tokens.files import write_json
+from stemma.training.facts import Note
 from stemma.training.pretrain import pretrain
 from stemma.training.request import Report
-from stemma.training.settings import Fact
 from stemma.transfer.finetune import finetune
 from stemma.transfer.recipe import RECIPES
 from stemma.transfer.settings import Config as Transfer
@@ -118,7 +118,7 @@ class Stages:
 
     def make(self, stage: str) -> dict[str, Any]:
         """The result of one stage, computed now, as its class in `results` reads it."""
-        self.progress(Fact("note", 0, 0, message=stage))
+        self.progress(Note(stage))
         own = {"pretrain": self.pretrain, "score": self.score, "words": self.words, "senses": self.senses}
         return own[stage]() if stage in own else self.transfer(stage)
 
