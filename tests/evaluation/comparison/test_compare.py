@@ -248,10 +248,10 @@ def test_stages_are_kept_by_their_key(tmp_path):
 
     def make():
         made.append(1)
-        return {"examples": 3, "tokens": 5}
+        return {"examples": 3, "tokens": 5, "units": 2}
 
     for _ in range(2):
-        assert staged(tmp_path, "a.stage", key_of("x"), CutOff, make) == CutOff(3, 5)
+        assert staged(tmp_path, "a.stage", key_of("x"), CutOff, make) == CutOff(3, 5, 2)
     assert len(made) == 1 and kept(tmp_path, "a.stage", key_of("y"), CutOff) is None
 
 
