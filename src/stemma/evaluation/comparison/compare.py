@@ -14,7 +14,7 @@ from stemma.evaluation.comparison.assemble import assemble
 from stemma.evaluation.comparison.baselines import RIVALS, Rival
 from stemma.evaluation.comparison.environment import Meter
 from stemma.evaluation.comparison.launch import Launch, Processes, run_all
-from stemma.evaluation.comparison.plan import GENERATIONS, Comparison, Config, content_of, key_of
+from stemma.evaluation.comparison.plan import Comparison, Config, content_of, generations_for, key_of
 from stemma.evaluation.comparison.results import Baseline, Baselines, Results, TextRead, WordMaps
 from stemma.evaluation.comparison.stages import Stages, judge_of, sense_examples, stage_path, staged, task_examples
 from stemma.evaluation.measures.judge import Judge, rows
@@ -35,17 +35,18 @@ def compare(
     dev: str | Path,
     out: str | Path,
     task: str = "classify",
-    generations: Sequence[str] = GENERATIONS,
+    generations: Sequence[str] = (),
     config: Config | None = None,
     progress: Report | None = None,
 ) -> Results:
     """The results of a comparison, also written as `report.html` and `report.json` in `out`, beside the run folders.
 
-    The same call again goes on where a killed one was. A generation that fails is told among the results
-    (`failures`) and stops no other one.
+    Without `generations`, all that can learn the task. The same call again goes on where a killed one was. A generation that
+    fails is told among the results (`failures`) and stops no other one; one that cannot learn the task (`refusal`) predicts
+    the text alone.
     """
     paths = (str(corpus),) if isinstance(corpus, str | Path) else tuple(map(str, corpus))
-    comparison = Comparison(paths, task, str(train), str(dev), str(out), tuple(generations), config or Config())
+    comparison = Comparison(paths, task, str(train), str(dev), str(out), tuple(generations) or generations_for(task), config or Config())
     return run_comparison(comparison, progress or _silent, Processes())
 
 
@@ -68,13 +69,10 @@ def _check(comparison: Comparison) -> None:
     """Everything that can be wrong before the first minute is spent."""
     if comparison.config.budget_tokens and comparison.config.budget_seconds:
         raise UsageError("both a budget of tokens and one of seconds are given", "one of the two", "drop budget_tokens or budget_seconds")
-    if not comparison.generations:
-        raise UsageError("no generation is named", "one or more", f"for example --generations {' '.join(GENERATIONS)}")
-    for generation in comparison.generations:
-        if "transfer" not in find(generation).abilities:
-            raise UsageError(
-                f"{generation} cannot be carried over to a task", "generations that can transfer", "leave it out of --generations"
-            )
+    refusals = comparison.refusals()
+    if len(refusals) == len(comparison.generations):
+        able = generations_for(comparison.task)
+        raise UsageError("; ".join(refusals.values()), "a generation that can learn the task", f"name one of {', '.join(able)}")
     judge_of(comparison)
     if comparison.config.senses:
         sense_examples(comparison)
