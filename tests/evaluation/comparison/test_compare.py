@@ -138,7 +138,15 @@ def test_taggers_are_compared_by_the_primary_metric_of_their_task(tagging):
             assert len(hits) == 7 * results.task.dev_examples
             assert result.measures["accuracy"].value == pytest.approx(np.mean(hits)) == pytest.approx(result.seeds[0])
     page = (plan.root / "report.html").read_text(encoding="utf-8")
-    assert 'scope="col">Token accuracy,\u00a0%</th>' in page.replace(' class="number"', "")
+    assert 'scope="col">Token accuracy,\u00a0%</th>' in page.replace(' class="number"', "") and "look-up of each word" in page
+
+
+def test_words_looked_up_stand_beside_taggers(tagging):
+    *_, results = tagging
+    majority, looked_up = results.baselines
+    assert [row.name for row in results.baselines] == ["majority", "tag-of-word"] and majority.blind
+    assert majority.measures["accuracy"].value == pytest.approx(2 / 7)  # DET or NOUN
+    assert majority.measures["accuracy"].value < looked_up.measures["accuracy"].value < 1  # numbers are new, and `mat` is both
 
 
 def test_a_generation_that_cannot_tag_predicts_the_text_alone(tagging):

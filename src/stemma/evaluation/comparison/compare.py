@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from stemma.corpus.document import Ledger
-from stemma.corpus.task import Example
 from stemma.errors import MissingExtra, RunError, UsageError
 from stemma.evaluation.comparison.assemble import assemble
 from stemma.evaluation.comparison.baselines import RIVALS, Rival
@@ -116,12 +115,13 @@ def _ingest(comparison: Comparison, progress: Report) -> TextRead:
 
 
 def _baselines(comparison: Comparison, progress: Report) -> tuple[Baseline, ...]:
-    """What the task can be done with plainly: for labels the majority class, and TF-IDF with logistic regression."""
+    """What the task can be done with plainly, without pre-training."""
     rivals = RIVALS.get(comparison.task, ())
     train, dev = task_examples(comparison)
     key = key_of(
         "baselines",
         comparison.task,
+        [rival.name for rival in rivals],
         comparison.task_settings,
         content_of([comparison.train, comparison.dev]),
         comparison.config.train_limit,
@@ -142,7 +142,7 @@ def _baseline(rival: Rival, train: list[Any], dev: list[Any], judge: Judge) -> d
             given = rival.answer(train, dev)
     except MissingExtra as error:
         return {**named, "head": "", "measures": {}, "answers": [], "seconds": 0.0, "missing": str(error)}
-    answers = rows(judge.task.gold([Example("", label) for label in given.labels], judge.targets))
+    answers = rows(judge.task.gold(given.answered, judge.targets))
     measures = {name: found.as_dict() for name, found in judge.intervals([answers]).items()}
     return {**named, "head": given.head, "measures": measures, "answers": [answers], "seconds": meter.costs["wall_seconds"]}
 
