@@ -12,7 +12,7 @@ from typing import Any, cast
 import torch
 
 from stemma.checkpoint import RunFolder, write_tensors
-from stemma.config import resolve
+from stemma.config import restore
 from stemma.errors import Interrupted
 from stemma.layers.allocator import keep_freed_memory
 from stemma.objectives.batch import seed_for
@@ -110,10 +110,9 @@ def _settle(job: Job, text: Ingested, objective: Objective, path: Path, report: 
 
 def _taken_up(job: Job, folder: RunFolder, text: Ingested, objective: Objective, report: Report, ranks: Ranks) -> _Descent:
     """The run where an earlier call left it, or at its start. It computes as it was settled to, whatever this call would choose."""
-    classes = {name: type(job.sections[name]) for name in ("model", "training")}
-    sections = resolve(classes, (str(folder.path), {name: folder.config["sections"][name] for name in classes}))
-    training = sections["training"]
-    learner = _learner(job, sections["model"], training, text, ranks)
+    settled, where = folder.config["sections"], str(folder.path)
+    model, training = (restore(type(job.sections[name]), settled[name], where) for name in ("model", "training"))
+    learner = _learner(job, model, training, text, ranks)
     saved = folder.load_state()
     progress = Reached(**saved[1]) if saved else Reached()
     if saved:
