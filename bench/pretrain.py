@@ -78,6 +78,7 @@ class Match:
 
     @property
     def specials(self) -> dict[str, int]:
+        """Roles of the tokenizer's special tokens, and their ids."""
         return self.text.tokenizer.specials
 
     def contestants(self, steps: int) -> list[Contestant]:

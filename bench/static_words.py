@@ -61,7 +61,7 @@ def ingest(text: Path, out: Path, kind: Any) -> None:
 
 
 def count(text: Path) -> None:
-    """gensim's counting, and one reading."""
+    """Counting by gensim, and one reading."""
     Word2Vec(vector_size=1, min_count=1, workers=1).build_vocab(corpus_file=str(text))
     for _ in LineSentence(str(text)):
         pass

@@ -45,7 +45,7 @@ def grouped(store: TokenStore, specials: dict[str, int], length: int) -> np.ndar
 
 
 def make_model(generation: str, model: Any, vocab_size: int, specials: dict[str, int]) -> torch.nn.Module:
-    """transformers' network of the same shape, freshly initialised."""
+    """The network of the same shape in transformers, freshly initialised."""
     settings = huggingface_config(generation, model, vocab_size, specials)
     if generation == "bert":
         return BertForMaskedLM(BertConfig(**settings))

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 import stemma
+from stemma.cli.compare import Compare
 from stemma.cli.main import main, parse
-from stemma.cli.weigh import Compare
 from stemma.errors import DataError, UsageError
 from stemma.evaluation.comparison.plan import Config as CompareConfig
 

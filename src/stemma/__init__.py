@@ -1,4 +1,4 @@
-"""The family tree of pre-trained language representations, alive.
+r"""The family tree of pre-trained language representations, alive.
 
 >>> import stemma
 >>> from pathlib import Path
@@ -7,7 +7,7 @@
 
 One corpus, one call a stage. A run is a folder; what it can do stands in the lineage.
 
->>> _ = Path("corpus.txt").write_text("The cat sat on the mat.\\nThe dog sat on the log.\\n" * 50, encoding="utf-8")
+>>> _ = Path("corpus.txt").write_text("The cat sat on the mat.\nThe dog sat on the log.\n" * 50, encoding="utf-8")
 >>> run = stemma.pretrain("ngram", "corpus.txt", out="runs/ngram", preset="tiny")
 >>> likely, unlikely = run.score(["The cat sat on the log.", "Log the on sat cat the."])
 >>> likely.nats < unlikely.nats

@@ -127,7 +127,8 @@ def _value(text: str) -> Any:
 
 def _placed(sections: Sections, tables: Mapping[str, Any], where: str) -> dict[str, dict[str, Any]]:
     """Tables by section. `order = 5` finds its section when one alone has the key, and
-    `tokenizer = "word"` sets the first field of the section `tokenizer`."""
+    `tokenizer = "word"` sets the first field of the section `tokenizer`.
+    """
     fields = {name: [f.name for f in dataclasses.fields(cls)] for name, cls in sections.items()}
     placed: dict[str, dict[str, Any]] = {}
     for key, value in tables.items():

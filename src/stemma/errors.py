@@ -13,7 +13,7 @@ class StemmaError(Exception):
         self.wrong, self.expected, self.mend = (_sentence(part) for part in (wrong, expected, mend))
         super().__init__(f"{self.wrong} Expected: {self.expected} {self.mend}")
 
-    def __reduce__(self):
+    def __reduce__(self) -> "tuple[type[StemmaError], tuple[str, str, str]]":
         return type(self), (self.wrong, self.expected, self.mend)
 
 
@@ -55,7 +55,7 @@ class MissingExtra(StemmaError, ImportError):
             f'pip install "stemma-nlp[{extra}]"',
         )
 
-    def __reduce__(self):
+    def __reduce__(self) -> "tuple[type[StemmaError], tuple[str, str, str]]":
         return StemmaError, (self.wrong, self.expected, self.mend)
 
 

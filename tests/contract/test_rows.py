@@ -31,7 +31,7 @@ def test_abilities_are_the_methods_of_the_network(row: Generation) -> None:
 def test_who_makes_the_steps_is_as_the_row_says(row: Generation) -> None:
     cls, data = row.load_network(), row.load_data()
     contract = {"counts": network.Counted, "by hand": network.DescendsByHand, "backprop": network.Network}[row.updates]
-    names = {name for name in dir(cls)} | set(inspect.get_annotations(cls)) | {"notes", "end", "config"}
+    names = set(dir(cls)) | set(inspect.get_annotations(cls)) | {"notes", "end", "config"}
     assert methods(contract) <= names
     assert hasattr(cls, "descend") == (row.updates == "by hand")
     assert hasattr(cls, "from_counts") == (row.updates == "counts") == (row.learns == "count")

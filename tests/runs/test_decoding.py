@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from stemma.errors import UsageError
+from stemma.layers.recent import Recent
 from stemma.lineage import gpt, nnlm
-from stemma.lineage.network import Recent
 from stemma.lineage.ngram import Config as NgramConfig
 from stemma.lineage.ngram import Ngram
 from stemma.objectives.counts import Config as CountsConfig

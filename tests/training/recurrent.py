@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from stemma.layers.loss import Carried, Loss
-from stemma.lineage.network import Layer, layer
+from stemma.layers.weights import Layer, layer
 from stemma.objectives.batch import Batch
 
 B, T, D, V = 3, 5, 7, 11

@@ -21,47 +21,47 @@ from stemma.config import VERSION, nearest
 from stemma.errors import BudgetError, Interrupted, RunError, StemmaError, UsageError
 from stemma.tokens.files import is_disk_full
 
-VERBS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (  # group -> (verb, module:Class, what it does)
+VERBS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (  # group -> (verb, its file:its class, what it does)
     (
         "look",
         (
-            ("lineage", "stemma.cli.look:Lineage", "the family tree: year, paper, abilities, presets"),
-            ("corpus check", "stemma.cli.corpus:CorpusCheck", "what a corpus is, what would be rejected, and the cure"),
-            ("corpus docstrings", "stemma.cli.corpus:CorpusDocstrings", "writes the embedded default: docstrings of installed packages"),
-            ("show tokens", "stemma.cli.look:ShowTokens", "how a run cuts a text"),
+            ("lineage", "lineage:Lineage", "the family tree: year, paper, abilities, presets"),
+            ("corpus check", "corpus_check:CorpusCheck", "what a corpus is, what would be rejected, and the cure"),
+            ("corpus docstrings", "corpus_docstrings:CorpusDocstrings", "writes the embedded default: docstrings of installed packages"),
+            ("show tokens", "show_tokens:ShowTokens", "how a run cuts a text"),
         ),
     ),
     (
         "learn",
         (
-            ("pretrain", "stemma.cli.learn:Pretrain", "a corpus into a run folder; again: goes on"),
-            ("finetune", "stemma.cli.learn:Finetune", "a run carried over to a task, frozen or fine-tuned"),
+            ("pretrain", "pretrain:Pretrain", "a corpus into a run folder; again: goes on"),
+            ("finetune", "finetune:Finetune", "a run carried over to a task, frozen or fine-tuned"),
         ),
     ),
     (
-        "weigh",
+        "measure",
         (
-            ("compare", "stemma.cli.weigh:Compare", "the main job: generations side by side on one text and one task"),
-            ("demo", "stemma.cli.weigh:Demo", "compare, on text that is always there"),
-            ("evaluate", "stemma.cli.weigh:Evaluate", "the measures that fit a run, on your files"),
+            ("compare", "compare:Compare", "the main job: generations side by side on one text and one task"),
+            ("demo", "demo:Demo", "compare, on text that is always there"),
+            ("evaluate", "evaluate:Evaluate", "the measures that fit a run, on your files"),
         ),
     ),
     (
         "use (text lines in, JSON lines out)",
         (
-            ("predict", "stemma.cli.use:Predict", "the label of each text"),
-            ("embed", "stemma.cli.use:Embed", "one vector a text"),
-            ("nearest", "stemma.cli.use:Nearest", "the nearest words of a word"),
-            ("score", "stemma.cli.use:Score", "nats, perplexity, bits per character"),
-            ("generate", "stemma.cli.use:Generate", "text from a prompt"),
-            ("fill", "stemma.cli.use:Fill", "the likeliest tokens of each [MASK]"),
-            ("convert", "stemma.cli.exchange:Convert", "a run as ARPA, word vectors or a Hugging Face folder; their files as runs"),
+            ("predict", "predict:Predict", "the label of each text"),
+            ("embed", "embed:Embed", "one vector a text"),
+            ("nearest", "nearest:Nearest", "the nearest words of a word"),
+            ("score", "score:Score", "nats, perplexity, bits per character"),
+            ("generate", "generate:Generate", "text from a prompt"),
+            ("fill", "fill:Fill", "the likeliest tokens of each [MASK]"),
+            ("convert", "convert:Convert", "a run as ARPA, word vectors or a Hugging Face folder; their files as runs"),
         ),
     ),
 )
 RARELY = (50_000, 20, 20)  # objects between two searches for garbage: importing PyTorch makes a million that stay, a tenth of a short run
 LATER = ("distill", "translate", "attend", "serve", "show masks")  # in the plan, not in this version
-TABLE = {name: (place, told) for _, verbs in VERBS for name, place, told in verbs}
+TABLE = {name: (place, summary) for _, verbs in VERBS for name, place, summary in verbs}
 
 
 def entry() -> NoReturn:
@@ -91,15 +91,15 @@ def main(argv: Sequence[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 0
     except BaseException as error:
-        told = _told(error)
-        if debug or told is None:
+        failure = _failure(error)
+        if debug or failure is None:
             import traceback
 
             traceback.print_exc()
-        if told is None:
+        if failure is None:
             expected = "this should not happen: it is Stemma's mistake, not yours"
-            told = RunError(f"{type(error).__name__}: {error}", expected, "please report it with the lines above")
-        return _failed(told, as_json)
+            failure = RunError(f"{type(error).__name__}: {error}", expected, "please report it with the lines above")
+        return _failed(failure, as_json)
 
 
 def _parsed(argv: list[str]) -> Any:
@@ -111,7 +111,7 @@ def _parsed(argv: list[str]) -> Any:
     else:
         name, rest = find_verb(argv)
         module, _, cls = TABLE[name][0].partition(":")
-        return parse(getattr(importlib.import_module(module), cls), name, rest)
+        return parse(getattr(importlib.import_module(f"stemma.cli.{module}"), cls), name, rest)
     sys.stdout.flush()
     return None
 
@@ -121,7 +121,7 @@ def overview() -> str:
     lines = ["usage: stemma VERB …          stemma VERB --help shows its options and an example", ""]
     lines += ["The family tree of pre-trained language representations, alive: one corpus, one command a stage.", ""]
     for group, verbs in VERBS:
-        lines += [group, *(f"  {name:<18} {told}" for name, _, told in verbs), ""]
+        lines += [group, *(f"  {name:<18} {summary}" for name, _, summary in verbs), ""]
     lines += ["Every verb takes --json (one JSON document on stdout) and --debug (tracebacks)."]
     lines += ["Exit codes: 0 done, 1 failed, 2 usage, 3 bad input data, 4 out of disk or memory, 5 interrupted (run it again to go on)."]
     return "\n".join(lines) + "\n"
@@ -153,12 +153,12 @@ def parse(cls: Any, name: str, argv: list[str]) -> Any:
         with contextlib.suppress(SystemExit):
             tyro.cli(cls, args=["--help"], prog=f"stemma {name}")
         return None
-    told = StringIO()
+    printed = StringIO()
     try:
-        with contextlib.redirect_stderr(told), contextlib.redirect_stdout(told):
+        with contextlib.redirect_stderr(printed), contextlib.redirect_stdout(printed):
             verb, unknown = tyro.cli(cls, args=argv, prog=f"stemma {name}", return_unknown_args=True)
     except SystemExit:
-        raise UsageError(_unboxed(told.getvalue()), f"what stemma {name} --help shows", "see the example there") from None
+        raise UsageError(_unboxed(printed.getvalue()), f"what stemma {name} --help shows", "see the example there") from None
     if unknown:
         raise _unknown(name, cls, unknown[0])
     return verb
@@ -181,7 +181,7 @@ def _unboxed(text: str) -> str:
     return re.sub(r"\s+", " ", " ".join(message[:rule])) or "the command line could not be read"
 
 
-def _told(error: BaseException) -> StemmaError | None:
+def _failure(error: BaseException) -> StemmaError | None:
     """The error in three parts; None when it is a mistake of our own."""
     if isinstance(error, StemmaError):
         return error

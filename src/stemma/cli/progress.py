@@ -17,7 +17,7 @@ class Progress:
     def __init__(self, stream: TextIO | None = None, every_seconds: float = EVERY_SECONDS) -> None:
         self.stream = stream or sys.stderr
         self.every_seconds = every_seconds
-        self.told_at: dict[str, float] = {}  # when each of those that train was last told of
+        self.shown_at: dict[str, float] = {}  # when each of those that train was last shown
         self.bar: Any = None
         self.tasks: dict[str, tuple[Any, int]] = {}  # whose it is -> its line of the bar, its latest step
 
@@ -34,7 +34,7 @@ class Progress:
     def __call__(self, fact: Fact) -> None:
         """Shows one fact."""
         whose = f"{fact.of}: " if fact.of else ""
-        hurried = time.monotonic() - self.told_at.get(fact.of, -math.inf) < self.every_seconds
+        hurried = time.monotonic() - self.shown_at.get(fact.of, -math.inf) < self.every_seconds
         if isinstance(fact, EpochEnd) and hurried and fact.step < fact.steps:
             return  # a small text ends an epoch many times a second
         if not isinstance(fact, Update | Counting):
@@ -42,7 +42,7 @@ class Progress:
         elif self.bar is not None:
             self._move(fact, whose)
         elif fact.step == fact.steps or not hurried:
-            self.told_at[fact.of] = time.monotonic()
+            self.shown_at[fact.of] = time.monotonic()
             self.say(f"{whose}step {fact.step:,} of {fact.steps:,} · {measures(fact)}")
 
     def say(self, line: str) -> None:
@@ -57,8 +57,8 @@ class Progress:
         if task is None or fact.step < step:  # another run has begun
             if task is not None:
                 self.bar.remove_task(task)
-            task = self.bar.add_task("", total=fact.steps, told="")
-        self.bar.update(task, completed=fact.step, total=fact.steps, told=whose + measures(fact))
+            task = self.bar.add_task("", total=fact.steps, shown="")
+        self.bar.update(task, completed=fact.step, total=fact.steps, shown=whose + measures(fact))
         if whose and fact.step == fact.steps:  # with several at once, a finished line makes room
             self.bar.remove_task(task)
             task = None
@@ -69,12 +69,12 @@ def measures(fact: Update | Counting) -> str:
     """Loss, speed and time left, those that are known; of counting the stage."""
     if isinstance(fact, Counting):
         return fact.stage
-    told = [f"loss {fact.loss:.3f}"] if math.isfinite(fact.loss) else []
+    known = [f"loss {fact.loss:.3f}"] if math.isfinite(fact.loss) else []
     if fact.tokens_per_second:
-        told.append(f"{fact.tokens_per_second:,.0f} tokens/s")
+        known.append(f"{fact.tokens_per_second:,.0f} tokens/s")
     if fact.step < fact.steps and fact.tokens_per_second:
-        told.append(f"{duration(fact.seconds_left)} left")
-    return " · ".join(told)
+        known.append(f"{duration(fact.seconds_left)} left")
+    return " · ".join(known)
 
 
 def event(fact: Note | Prepared | EpochEnd | HeldOut | Saved) -> str:
@@ -111,5 +111,5 @@ def _bar(stream: TextIO) -> Any:
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
     from rich.progress import Progress as Bar
 
-    columns = (BarColumn(bar_width=30), MofNCompleteColumn(), TextColumn("{task.fields[told]}"))
+    columns = (BarColumn(bar_width=30), MofNCompleteColumn(), TextColumn("{task.fields[shown]}"))
     return Bar(*columns, console=Console(file=stream), transient=True)

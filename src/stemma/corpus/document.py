@@ -21,7 +21,8 @@ class Document:
 @dataclass(slots=True)
 class Ledger:
     """Characters in = used + rejected, itemised. Borders (line ends, blank lines, trimmed spaces)
-    are an item of `rejected` like any other, so that the sum always balances."""
+    are an item of `rejected` like any other, so that the sum always balances.
+    """
 
     characters_in: int = 0
     characters_used: int = 0

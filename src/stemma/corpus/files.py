@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import ModuleType
 from typing import IO, Any, cast
 
 from stemma.errors import DataError, MissingExtra
@@ -190,7 +191,7 @@ class _ZstdReader(io.RawIOBase):
 
     _FEED = 1 << 10  # bytes in a step; one can become 32 MiB of text
 
-    def __init__(self, stream: IO[bytes], zstandard) -> None:
+    def __init__(self, stream: IO[bytes], zstandard: ModuleType) -> None:
         self._stream = stream
         self._library = zstandard
         self._frame: Any = None
@@ -200,7 +201,7 @@ class _ZstdReader(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer) -> int:
+    def readinto(self, buffer: Any) -> int:
         while self._at == len(self._text):
             data = self._unused or self._stream.read(self._FEED)
             if not data:
@@ -234,7 +235,7 @@ class _Rejoined(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer) -> int:
+    def readinto(self, buffer: Any) -> int:
         data = self._head[: len(buffer)] or cast(io.BufferedReader, self._stream).read1(len(buffer))
         self._head = self._head[len(data) :] if self._head else b""
         buffer[: len(data)] = data

@@ -31,9 +31,9 @@ _WORD = re.compile(r"[A-Za-z][a-z'-]*")
 
 
 def prose(docstring: str) -> list[str]:
-    """The sentences of a docstring, in order.
+    r"""The sentences of a docstring, in order.
 
-    >>> prose('Return the kernel.\\n\\nParameters\\n----------\\nx : int\\n    The width of the kernel.\\n\\n>>> f(1)\\n2\\n')
+    >>> prose('Return the kernel.\n\nParameters\n----------\nx : int\n    The width of the kernel.\n\n>>> f(1)\n2\n')
     ['The width of the kernel.']
     """
     found = []

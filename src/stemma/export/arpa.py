@@ -1,7 +1,7 @@
-"""ARPA files, the common format of n-gram models: out of a model, and back into one.
+r"""ARPA files, the common format of n-gram models: out of a model, and back into one.
 
 Written as KenLM's lmplz writes them: unigrams by word id, longer n-grams in suffix order, a back-off on every n-gram
-that could have one. Read as others write them too: spaces for tabs, missing back-offs, comments before `\\data\\`,
+that could have one. Read as others write them too: spaces for tabs, missing back-offs, comments before `\data\`,
 `<UNK>` for `<unk>`, n-grams whose prefix or ending is missing, gz, bz2 and xz.
 """
 

@@ -50,7 +50,7 @@ def to_huggingface(generation: str, depth: int, ours: Mapping[str, Any]) -> dict
 
 
 def from_huggingface(generation: str, depth: int, theirs: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """transformers' tensors (NumPy arrays, or tensors on the CPU) as our arrays."""
+    """The tensors of transformers (NumPy arrays, or tensors on the CPU) as our arrays."""
     ours = {}
     for name in names(generation, depth):
         parts = [np.asarray(theirs[their]) for their in name.theirs]

@@ -36,7 +36,8 @@ def eight_bytes(typingctx, data, place):
 @intrinsic
 def count_below(typingctx, numbers, place, room, limit):
     """`count_below(numbers, place, room, limit)`: how many of the first `room` of 16 uint32 from `place` on are below
-    `limit`. All 16 are read."""
+    `limit`. All 16 are read.
+    """
 
     def write(context, builder, signature, arguments):
         items = context.make_array(signature.args[0])(context, builder, arguments[0])
@@ -54,7 +55,8 @@ def count_below(typingctx, numbers, place, room, limit):
 @intrinsic
 def letters_from(typingctx, data, place):
     """`letters_from(data, place)`: how many of the 16 bytes from `place` on are ASCII letters or digits, up to the first
-    that is not. All 16 are read."""
+    that is not. All 16 are read.
+    """
 
     def write(context, builder, signature, arguments):
         items = context.make_array(signature.args[0])(context, builder, arguments[0])

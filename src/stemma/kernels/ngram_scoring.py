@@ -202,7 +202,8 @@ def _look_up(last_words, words, number, sought, outside):
 @compiled
 def _take(tables, block, number, sought, n, ended, found):
     """Takes the n-grams that are there; the others back off. Lists in `found` first the n-gram that ended the block
-    before, if any, then those of this block; gives how many there are."""
+    before, if any, then those of this block; gives how many there are.
+    """
     last_words, successors, log10_probs, log10_backoffs = tables
     words, _, matched, best, sums = block
     events, contexts, _, highs, spots = sought

@@ -17,10 +17,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from stemma.layers.dense import Dense, dense
-from stemma.layers.dropout import keep_mask
-from stemma.layers.precision import product_type
-from stemma.layers.wanted import Wanted
+from stemma.layers.fast import Dense, Wanted, dense, keep_mask, product_type
 
 Path = Literal["sdpa", "explicit"]
 SHORT = 1024  # positions; longer rows have too many weights to keep
@@ -155,7 +152,7 @@ class _Heads(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, *d_parts):  # type: ignore[no-untyped-def]
+    def backward(ctx, *d_parts: Tensor):  # type: ignore[no-untyped-def]
         return torch.stack([part.transpose(1, 2) for part in d_parts], 2)
 
 
@@ -238,6 +235,7 @@ class SelfAttention(nn.Module):
         self.out = Dense(width, width)
 
     def forward(self, x: Float[Tensor, "B T D"], mask: Mask, cache: Cache | None = None, layer: int = 0) -> Float[Tensor, "B T D"]:
+        """Each position's mixture of what the mask shows it; with `cache`, of what was read before too."""
         q, k, v = self._heads(self.qkv(x), 3)
         if cache is None:
             return self.out(self._attend(q, k, v, mask).flatten(2))

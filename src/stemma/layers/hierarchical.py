@@ -13,8 +13,8 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from stemma.layers.fast import product_type
 from stemma.layers.huffman import huffman
-from stemma.layers.precision import product_type
 
 
 class Paths:
@@ -59,7 +59,7 @@ def path_surprisal(
 def log_probabilities(
     hidden: Float[Tensor, " D"], weight: Float[Tensor, "I D"], bias: Float[Tensor, " I"], paths: Paths
 ) -> Float[Tensor, " V"]:
-    """log P of every word after one state; -inf for words that have no path."""
+    """The log P of every word after one state; -inf for words that have no path."""
     words = torch.arange(len(paths.starts), device=hidden.device)
     whose, place = paths.of(words)
     logits = F.linear(hidden, weight, bias).float()  # (I)

@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from stemma.layers.precision import product_type
+from stemma.layers.fast import product_type
 
 CHUNK = 1 << 23  # logits held at a time, in the type of the products: 1,024 predictions of 8,192 words
 SOFTMAX = 1 << 18  # of these, how many are in float32 at once: few enough for a core's own cache

@@ -23,12 +23,6 @@ def autocast(device: torch.device, precision: str) -> torch.autocast:
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16")
 
 
-def product_type(x: torch.Tensor) -> torch.dtype:
-    """Autocast's type on `x`'s device where autocast is on, else the type of `x`."""
-    kind = x.device.type
-    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype
-
-
 def _product_seconds(dtype: torch.dtype) -> float:
     """The fastest of a few 512 x 512 matrix products on one thread, so that a busy machine decides alike."""
     threads = torch.get_num_threads()

@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from stemma.layers.dropout import dropout, keep_mask
+from stemma.layers.fast import dropout, keep_mask
 
 
 class State(NamedTuple):

@@ -15,7 +15,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from stemma.layers.precision import product_type
+from stemma.layers.fast import product_type
 
 ROWS = 256  # predictions whose softmax is computed at a time: 1,024 draws of these fit a core's own cache
 

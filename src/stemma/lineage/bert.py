@@ -22,12 +22,10 @@ from torch.nn import functional as F
 from stemma.config import Positive, Share
 from stemma.errors import DataError, UsageError
 from stemma.layers.attention import Mask, Path, SelfAttention, block_mask, fitting_path
-from stemma.layers.dense import Dense
-from stemma.layers.dropout import Dropout
-from stemma.layers.feedforward import FeedForward, activate
+from stemma.layers.fast import Dense, Dropout, Wanted, activate
+from stemma.layers.feedforward import FeedForward
 from stemma.layers.loss import Carried, Loss, cross_entropy
-from stemma.layers.wanted import Wanted
-from stemma.lineage.network import Layer, layer
+from stemma.layers.weights import Layer, layer
 from stemma.objectives.batch import IGNORE
 from stemma.tokens.settings import TokenFacts
 
@@ -62,6 +60,7 @@ class Block(nn.Module):
         self.dropout = Dropout(config.dropout)
 
     def forward(self, x: Float[Tensor, "B T D"], mask: Mask) -> Float[Tensor, "B T D"]:
+        """The states after this block."""
         return self._finish(x, self.attention(x, mask))
 
     def at(self, wanted: Wanted, x: Float[Tensor, "B T D"], mask: Mask) -> Float[Tensor, "N D"]:
@@ -84,6 +83,7 @@ class MaskedHead(nn.Module):
         self.bias = nn.Parameter(torch.zeros(vocab_size))
 
     def forward(self, x: Float[Tensor, "*shape D"]) -> Float[Tensor, "*shape D"]:
+        """What the token table is compared with."""
         return self.norm(activate(self.dense(x), self.activation))
 
 
@@ -176,7 +176,7 @@ class BERT(nn.Module):
         return layers
 
     def pooled(self, hidden: Float[Tensor, "B T D"], cls: Int[Tensor, " N"] | None = None) -> Float[Tensor, "N D"]:
-        """tanh of a dense layer on the state of [CLS]: each row's first position, or the flat positions `cls`."""
+        """The tanh of a dense layer on the state of [CLS]: each row's first position, or the flat positions `cls`."""
         first = hidden[:, 0] if cls is None else hidden.flatten(0, 1)[cls]
         return torch.tanh(self.pooler(first))
 

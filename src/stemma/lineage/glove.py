@@ -36,7 +36,7 @@ from stemma.config import Positive, PositiveFloat
 from stemma.kernels import glove as kernels
 from stemma.layers.loss import Carried, Loss
 from stemma.layers.pooling import mean_state
-from stemma.lineage.network import Layer, layer
+from stemma.layers.weights import Layer, layer
 from stemma.objectives.batch import Batch, generator
 from stemma.objectives.cooccurrence import entries
 

@@ -23,11 +23,11 @@ from torch import Tensor, nn
 from stemma.config import Positive, Share
 from stemma.errors import DataError, UsageError
 from stemma.layers.attention import Cache, Mask, Path, SelfAttention, block_mask, fitting_path
-from stemma.layers.dropout import Dropout
+from stemma.layers.fast import Dropout
 from stemma.layers.feedforward import FeedForward
 from stemma.layers.loss import Carried, Loss, cross_entropy, surprisal
 from stemma.layers.pooling import last_state
-from stemma.lineage.network import Layer, layer
+from stemma.layers.weights import Layer, layer
 from stemma.objectives.batch import IGNORE
 from stemma.tokens.settings import TokenFacts
 
@@ -61,6 +61,7 @@ class Block(nn.Module):
         self.dropout = Dropout(config.dropout)
 
     def forward(self, x: Float[Tensor, "B T D"], mask: Mask, cache: Cache | None = None, layer: int = 0) -> Float[Tensor, "B T D"]:
+        """The states after this block; `cache` holds what was read before, and `layer` is this block's place in it."""
         x = self.attention_norm(x + self.dropout(self.attention(x, mask, cache, layer)))
         return self.feedforward_norm(x + self.dropout(self.feedforward(x)))
 

@@ -36,12 +36,12 @@ from torch import Tensor, nn
 from stemma.config import Natural, NonNegative, Positive, Share
 from stemma.errors import DataError, UsageError
 from stemma.layers.adaptive import AdaptiveSoftmax, fitting_cutoffs
-from stemma.layers.dropout import dropout, keep_mask
+from stemma.layers.fast import dropout, keep_mask
 from stemma.layers.loss import Carried, Loss, cross_entropy, surprisal
 from stemma.layers.pooling import last_state
 from stemma.layers.recurrent import Apart, LSTMLayer, State, locked_dropout
 from stemma.layers.sampled import Proposal, sampled_cross_entropy
-from stemma.lineage.network import Layer, layer
+from stemma.layers.weights import Layer, layer
 from stemma.objectives.batch import IGNORE
 from stemma.tokens.settings import TokenFacts
 

@@ -8,32 +8,20 @@ Axes: B batch, T positions, D width, V vocabulary, M masked positions, L layers.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 if TYPE_CHECKING:
     import numpy as np
     import torch
     from jaxtyping import Float, Int
-    from torch import Tensor, nn
+    from torch import Tensor
 
     from stemma.layers.loss import Carried, Loss
+    from stemma.layers.weights import Layer
     from stemma.objectives.batch import Batch
     from stemma.tokens.settings import TokenFacts
 
     Tensors = Mapping[str, Tensor]
-
-
-class Layer(NamedTuple):
-    """Parameters that are frozen, drawn anew, loaded or given a rate together, by their names in the network."""
-
-    name: str  # "embeddings", "block 1", ..., "top"
-    parameters: "dict[str, nn.Parameter]"
-
-
-def layer(network: "nn.Module", name: str, *parts: str) -> Layer:
-    """The layer of the network's parameters whose names are `parts` or stand under them."""
-    chosen = {key: value for key, value in network.named_parameters() if any(f"{key}.".startswith(f"{part}.") for part in parts)}
-    return Layer(name, chosen)
 
 
 class Frames(Protocol):
@@ -71,7 +59,7 @@ class Encoder(Frames, Protocol):
     def summary(self, states: "list[Float[Tensor, 'B T D']]", batch: "Tensors") -> "Float[Tensor, 'B D']":
         """One vector a text, in the paper's way: the pooled token, the last token, the mean."""
 
-    def layers(self) -> list[Layer]:
+    def layers(self) -> "list[Layer]":
         """All parameters, each in one layer, from the bottom up: the embeddings first, what stands above the blocks last."""
 
 
@@ -111,24 +99,6 @@ class Memory(Protocol):
 
     def rows(self, chosen: Sequence[int]) -> Self:
         """A copy of these rows alone, in this order; a row may stand several times (beams)."""
-
-
-class Recent:
-    """The `Memory` of a network that looks a fixed number of tokens back: each row's last ids."""
-
-    def __init__(self, last: list[list[int]]) -> None:
-        self.last = last
-
-    def rows(self, chosen: Sequence[int]) -> "Recent":
-        """These rows, in this order."""
-        return Recent([self.last[row] for row in chosen])
-
-    @classmethod
-    def after(cls, prompts: Sequence[Sequence[int]], memory: "Recent | None", size: int) -> "Recent":
-        """What is kept, `size` ids at most, once the prompts were read after what `memory` holds."""
-        before = [[]] * len(prompts) if memory is None else memory.last
-        joined = [[*old, *map(int, new)] for old, new in zip(before, prompts, strict=True)]
-        return cls([ids[max(0, len(ids) - size) :] for ids in joined])
 
 
 class Generates(Frames, Protocol):

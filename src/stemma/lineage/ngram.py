@@ -32,7 +32,7 @@ from stemma.errors import DataError, UsageError
 from stemma.kernels import ngram_plain as kernels
 from stemma.kernels import ngram_scoring as scoring
 from stemma.kernels.numbers import ABSENT, END, START, UNKNOWN, WORD_BITS
-from stemma.lineage.network import Recent
+from stemma.layers.recent import Recent
 from stemma.objectives.kneser_ney import Estimation
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ class Scores:
         return np.add.reduceat(np.append(self.log_probs, 0.0), self.starts[:-1])
 
     def perplexity(self, unknown: bool = True) -> float:
-        """e to the mean nats an event, with or without the events out of vocabulary."""
+        """The number e to the mean nats an event, with or without the events out of vocabulary."""
         events = self.events if unknown else self.events - self.unknowns
         return math.exp((self.nats if unknown else self.nats_of_known) / events) if events else math.nan
 

@@ -33,12 +33,13 @@ from torch import Tensor, nn
 
 from stemma.config import Natural, NonNegative, Positive
 from stemma.errors import DataError
-from stemma.layers.dense import Dense
+from stemma.layers.fast import Dense
 from stemma.layers.hierarchical import Paths, log_probabilities, path_surprisal
 from stemma.layers.loss import Carried, Loss, cross_entropy, surprisal
 from stemma.layers.pooling import mean_state
+from stemma.layers.recent import Recent
 from stemma.layers.sampled import Proposal, sampled_cross_entropy
-from stemma.lineage.network import Layer, Recent, layer
+from stemma.layers.weights import Layer, layer
 from stemma.objectives.previous import sentence_marks
 from stemma.tokens.settings import TokenFacts
 
@@ -165,7 +166,7 @@ class NNLM(nn.Module):
 
     @torch.no_grad()
     def log_probs(self, contexts: Sequence[Sequence[int]]) -> Float[Tensor, "B V"]:
-        """log P of every token after each row's ids, of which the last `context` are read; -inf for what is never predicted."""
+        """The log P of every token after each row's ids, of which the last `context` are read; -inf for what is never predicted."""
         size = self.config.context
         nearest_first = [([self.start] * size + list(ids))[: -size - 1 : -1] for ids in contexts]
         features = self._features(torch.tensor(nearest_first, device=self.counts.device))

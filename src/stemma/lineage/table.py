@@ -15,7 +15,6 @@ from stemma.errors import UsageError
 from stemma.lineage.network import Counted as Counted
 from stemma.lineage.network import DescendsByHand as DescendsByHand
 from stemma.lineage.network import Encoder as Encoder
-from stemma.lineage.network import Layer as Layer
 from stemma.lineage.network import Network as Network
 
 Ability = Literal["score", "generate", "fill", "nearest", "embed", "translate", "transfer"]

@@ -47,7 +47,7 @@ from stemma.kernels.word2vec_tree import descend_tree
 from stemma.layers.huffman import HuffmanTree, huffman
 from stemma.layers.loss import Carried, Loss
 from stemma.layers.pooling import mean_state
-from stemma.lineage.network import Layer, layer
+from stemma.layers.weights import Layer, layer
 from stemma.objectives.batch import seed_for
 
 if TYPE_CHECKING:

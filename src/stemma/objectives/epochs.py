@@ -8,7 +8,8 @@ class Plan(Protocol):
     """One epoch laid out: how many rows it has."""
 
     @property
-    def rows(self) -> int: ...
+    def rows(self) -> int:
+        """Rows in the epoch."""
 
 
 P = TypeVar("P", bound=Plan)

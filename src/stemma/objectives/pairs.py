@@ -87,7 +87,8 @@ class Pairs:
 
     def ledger(self) -> dict[str, int]:
         """What the first epoch does with the store's tokens: how many it shows, and how many it misses
-        because they were cut from over-long pairs (other epochs cut elsewhere)."""
+        because they were cut from over-long pairs (other epochs cut elsewhere).
+        """
         shown = int(kernels.covered(self._epochs.plan(0).spans, len(self._store.ids)).sum())
         return {"tokens": len(self._store.ids), "used": shown, "cut_from_long_pairs": len(self._store.ids) - shown}
 

@@ -45,7 +45,7 @@ class Score(NamedTuple):
         return None if self.unknown or not self.characters else self.nats / LN2 / self.characters
 
     def perplexity(self, unknown: bool = True) -> float | None:
-        """e to the mean nats of a prediction, with or without the unknown tokens; None where none is left, or beyond any use."""
+        """The number e to the mean nats of a prediction, with or without the unknown tokens; None where none is left, or beyond any use."""
         tokens, nats = (self.tokens, self.nats) if unknown else (self.tokens - self.unknown, self.nats - self.unknown_nats)
         return math.exp(nats / tokens) if tokens and nats < MOST_NATS * tokens else None
 

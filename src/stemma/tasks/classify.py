@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from stemma.corpus.task import Example, read_examples
 from stemma.errors import DataError
-from stemma.layers.dropout import Dropout
+from stemma.layers.fast import Dropout
 from stemma.layers.loss import Loss
 from stemma.layers.pooling import largest_state
 from stemma.layers.scalar_mix import ScalarMix

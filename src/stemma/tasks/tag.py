@@ -25,7 +25,7 @@ from stemma.config import Positive
 from stemma.corpus.columns import OUTSIDE, Tagged, is_bio, read_columns
 from stemma.errors import DataError
 from stemma.layers.crf import ChainCRF, Lawful, best_path
-from stemma.layers.dropout import Dropout
+from stemma.layers.fast import Dropout
 from stemma.layers.loss import Loss
 from stemma.layers.scalar_mix import ScalarMix
 from stemma.objectives.batch import IGNORE

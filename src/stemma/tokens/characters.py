@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -10,6 +11,9 @@ from stemma.tokens.sample import batches
 from stemma.tokens.scripts import PLACES, codes_of
 from stemma.tokens.settings import SPECIALS, Config
 from stemma.tokens.word_starts import ends_by_size
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
 
 SPACE = "▁"  # how token() shows a space; a ▁ in the text is therefore unknown
 UNKNOWN = "\ufffd"  # what an unknown character is decoded to
@@ -51,7 +55,7 @@ class Characters:
         """The characters as they stood; an unknown one is shown as U+FFFD."""
         return "".join(self._shown[i] for i in ids)
 
-    def to_rust(self):
+    def to_rust(self) -> "Tokenizer":
         """The same rules as a `tokenizers.Tokenizer`, with the specials alone as its vocabulary."""
         from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
 

@@ -80,7 +80,7 @@ def checksum(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def sync(file) -> None:
+def sync(file: IO[Any]) -> None:
     """Hands the file's bytes to the disk."""
     file.flush()
     os.fsync(file.fileno())

@@ -17,7 +17,7 @@ from dataclasses import replace
 from itertools import chain, zip_longest
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -26,6 +26,9 @@ from stemma.tokens.chinese import Segmenter
 from stemma.tokens.sample import batches
 from stemma.tokens.settings import SPECIALS, Config
 from stemma.tokens.words import Words, room_for_more
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
 
 ROOM = 1 << 24  # pairs held at a time while they are counted; more are counted in several readings
 CHUNK = 1 << 20  # units read at a time
@@ -93,7 +96,7 @@ class Phrases:
         """The words of the ids, as without phrases."""
         return self.base.decode([word for i in ids for word in self._words[i]])
 
-    def to_rust(self):
+    def to_rust(self) -> "Tokenizer":
         """The vocabulary as a `tokenizers.Tokenizer`, which does not join words."""
         return Words(self.config, self.tokens, self.words).to_rust()
 

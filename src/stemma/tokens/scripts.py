@@ -59,7 +59,7 @@ def token_classes() -> np.ndarray:
 
 @lru_cache(maxsize=1)
 def lower_codes() -> np.ndarray:
-    """Each code point in lower case; 0 where its own bytes do not say which: İ, the Kelvin sign, Σ, ẞ …"""
+    """Each code point in lower case; 0 where its own bytes do not say which: İ, the Kelvin sign, Σ, ẞ and others."""
     lower = np.arange(PLACES, dtype=np.uint32)
     for code in range(0x20000):  # no letter beyond has two cases
         small = chr(code).lower()

@@ -65,9 +65,11 @@ class Encoder(Protocol):
     """What numbers the tokens of texts: a tokenizer, or a learner of one, whose numbers no later attempt can use."""
 
     @property
-    def fingerprint(self) -> str | None: ...
+    def fingerprint(self) -> str | None:
+        """Tells tokenizers apart; None where the numbers serve this attempt alone."""
 
-    def encode_words(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]: ...
+    def encode_words(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+        """Flat ids of all texts, the number of each text's ids, and where words start (None: not known)."""
 
 
 def encode_shard(shard: Shard, tokenizer: Encoder, folder: Path) -> Path:
@@ -121,14 +123,15 @@ class Pool:
     def __enter__(self) -> "Pool":
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         self._pool.shutdown(wait=True, cancel_futures=True)
 
 
 @contextmanager
 def _main_hidden() -> Iterator[None]:
     """A spawned process runs the caller's script again to find its names; ours needs none of them. Hidden, a script
-    without `if __name__ == "__main__"` may build too."""
+    without `if __name__ == "__main__"` may build too.
+    """
     main = sys.modules["__main__"].__dict__
     kept = {name: main[name] for name in main if name in ("__file__", "__spec__")}
     main.pop("__file__", None)

@@ -18,6 +18,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -40,7 +41,7 @@ LISTED = ("word", "whitespace", "char")  # kinds that are a list of tokens, whic
 class Tokenizer:
     """Text to ids and back. Specials have the first ids; `specials` maps their roles (unk, cls, eos ...) to ids."""
 
-    def __init__(self, engine) -> None:
+    def __init__(self, engine: Any) -> None:
         self._engine = engine
         self.config: Config = engine.config
         self.kind: str = engine.config.kind
@@ -176,7 +177,7 @@ def train(texts: Iterator[str], config: Config) -> Tokenizer:
     return Tokenizer(learning.learn(iter(texts), config))
 
 
-def _engine(data: dict):
+def _engine(data: dict) -> Any:
     own = data["model"].get("stemma") or _foreign(data)
     config = restore(Config, own["config"], "its settings")
     if config.kind in LISTED:

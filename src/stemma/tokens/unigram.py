@@ -66,7 +66,8 @@ def learn_pieces(
 
 def _words(sample: Sequence[str], normalise: Callable[[str], str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The distinct words of the sample one after the other (a space before a word is its first character), the place
-    where each begins, and their counts."""
+    where each begins, and their counts.
+    """
     table = WordTable()
     for batch in batches(sample):
         text = " " + normalise("\n".join(batch))
@@ -108,7 +109,8 @@ def _candidates(text: np.ndarray, places: np.ndarray, counts: np.ndarray, charac
 
 def _chosen(levels: list[tuple[int, np.ndarray, np.ndarray, np.ndarray]], size: int, most: int) -> Candidates:
     """Of the pieces of all lengths (places, numbers and counts of each) the single characters and the `most` that
-    cover most text."""
+    cover most text.
+    """
     covered = np.concatenate([np.full(len(count), np.inf) if length == 1 else length * count for length, _, _, count in levels])
     kept = np.zeros(len(covered), dtype=bool)
     kept[np.argsort(-covered, kind="stable")[: most + len(levels[0][3])]] = True
@@ -133,7 +135,7 @@ def _written(text: np.ndarray, found: Candidates, score: np.ndarray, wanted: int
     return sorted(pieces, key=lambda piece: (-piece[1], piece[0]))
 
 
-def _digamma(x):
+def _digamma(x: np.ndarray | float) -> np.ndarray:
     """The derivative of ln gamma: recurrence up to 6, then the asymptotic series."""
     x = np.array(x, dtype=np.float64)
     shift = np.zeros_like(x)

@@ -12,6 +12,8 @@ from stemma.tokens.scripts import HAN_BLOCKS, bytes_of, codes_of, lower_codes, t
 from stemma.tokens.settings import SPECIALS, Config
 
 if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
     from stemma.kernels.word_table import WordTable
 
 _JSON_HAN = "[" + "".join(f"\\x{{{low:x}}}-\\x{{{high:x}}}" for low, high in HAN_BLOCKS) + "]"
@@ -65,7 +67,7 @@ class Words:
         words = [self.tokens[i] for i in ids]
         return " ".join(words) if self.words is GIVEN else spoken(words)
 
-    def to_rust(self):
+    def to_rust(self) -> "Tokenizer":
         """The same rules as a `tokenizers.Tokenizer` (which cannot segment Chinese), with the specials alone as its vocabulary."""
         from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers
 

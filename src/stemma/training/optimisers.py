@@ -165,7 +165,7 @@ class UncorrectedAdam(torch.optim.Optimizer):
             torch._foreach_add_(moving, updates, alpha=-group["lr"])
 
     def _updates(self, moving: list[nn.Parameter]) -> list[torch.Tensor]:
-        """mean / (sqrt(mean square) + epsilon) of each parameter's slopes."""
+        """The step mean / (sqrt(mean square) + epsilon) of each parameter's slopes."""
         for parameter in moving:
             if not self.state[parameter]:
                 self.state[parameter] = {key: torch.zeros_like(parameter) for key in ("exp_avg", "exp_avg_sq")}

@@ -1,8 +1,7 @@
-"""The verbs that look at text before anything is learnt from it: `corpus check`, `corpus docstrings`."""
+"""`stemma corpus check`: what a corpus is, before anything is learnt from it."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from stemma.cli.answer import Answer, Printable
@@ -34,32 +33,10 @@ class CorpusCheck(Verb):
         sources = [(str(self.config), read_toml(self.config))] if self.config else []
         config = resolve({"corpus": Config}, *sources, ("--set", parse_settings(self.settings)))["corpus"]
         report = check(self.corpus, config, self.workers)
-        return Answer(report.as_dict(), _told(report), 0 if report.ok else NOT_OK)
+        return Answer(report.as_dict(), _lines(report), 0 if report.ok else NOT_OK)
 
 
-@dataclass(frozen=True)
-class CorpusDocstrings(Verb):
-    """Writes the embedded default: docstrings of installed Python packages, with a task (which package?) and a senses file.
-
-    Example: stemma corpus docstrings --out text --packages python numpy --limit-mb 1
-    """
-
-    out: Path  # the folder of train.jsonl, dev.jsonl, task_train.tsv, task_dev.tsv, senses.tsv
-    packages: tuple[str, ...] = ()  # installed packages; python is the standard library; none: those with most text
-    limit_mb: float = 7.0  # text of all packages together, in millions of characters
-    workers: int = 0  # processes that read; 0: one a core
-
-    def run(self) -> Printable:
-        """The paths of what was written."""
-        from stemma.corpus.docstrings import write_docstrings
-
-        written = write_docstrings(self.out, self.packages or None, self.limit_mb, self.workers or None)
-        paths = {name: getattr(written, name) for name in ("train", "dev", "task_train", "task_dev", "senses")}
-        lines = [f"{name:<11} {path}" for name, path in paths.items()]
-        return Answer({**paths, "packages": written.packages}, [f"packages    {', '.join(written.packages)}", *lines])
-
-
-def _told(report: Any) -> Iterator[str]:
+def _lines(report: Any) -> Iterator[str]:
     ledger, encoding = report.ledger, report.encoding
     for file in report.files[:20]:
         ends = {"blank": "a blank line", "line": "each line", "file": "the file"}[file["documents_end_at"]]

@@ -1,4 +1,4 @@
-"""The verb that hands a run to other programs, and takes theirs: `convert`."""
+"""`stemma convert`: hands a run to other programs, and takes theirs."""
 
 from dataclasses import dataclass
 from pathlib import Path

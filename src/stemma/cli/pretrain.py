@@ -1,4 +1,4 @@
-"""The verbs that learn: `pretrain` and `finetune`. The same command again goes on where a killed one was."""
+"""`stemma pretrain`: a corpus into a run folder. The same command again goes on where a killed one was."""
 
 import os
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from stemma.cli.answer import Answer, Printable
 from stemma.cli.progress import Progress, duration
-from stemma.cli.verb import Corpus, EarlierRun, Flag, GenerationName, Repeated, RunPath, Settings, TomlFile, Verb
+from stemma.cli.verb import Corpus, EarlierRun, Flag, GenerationName, Repeated, Settings, TomlFile, Verb
 from stemma.errors import UsageError
 from stemma.lineage.table import find
 
@@ -71,32 +71,6 @@ class Pretrain(Verb):
         return (*self.settings, f"objective.memory={self.memory!r}")
 
 
-@dataclass(frozen=True)
-class Finetune(Verb):
-    """Carries a run over to a task, frozen or fine-tuned; the dev file is read for reporting alone.
-
-    Example: stemma finetune runs/bert --train train.tsv --dev dev.tsv --out runs/bert-films --frozen
-    """
-
-    run_folder: RunPath  # a folder made by stemma pretrain
-    train: Path  # a TSV file with the header label, text (or label, text_a, text_b); for tag: a token and its tag a line
-    out: Path  # the folder of the fine-tuned run
-    dev: Path | None = None  # a file of the same kind to measure on
-    task: str = "classify"  # the kind of task: classify, tag
-    frozen: Flag = False  # keeps the network as it is; only a head learns, linear unless transfer.head=network
-    config: TomlFile = None  # a TOML file of settings
-    settings: Settings = ()  # one setting, as transfer.epochs=5
-
-    def run(self) -> Printable:
-        """Learns the task and reports."""
-        from stemma.api import finetune
-
-        asked = {name: getattr(self, name) for name in ("train", "dev", "task", "frozen", "config", "settings", "out")}
-        with Progress() as progress:
-            result = finetune(self.run_folder, progress=progress, **asked)
-        return Answer({"run": str(self.out), **result.facts}, _finetuned(str(self.out), result.facts))
-
-
 class _Nothing:
     """What every rank but the first prints."""
 
@@ -119,10 +93,18 @@ def _kept(corpus: tuple[str, ...], out: Path) -> tuple[str, ...]:
 
 def _pretrained(folder: "RunFolder") -> Answer:
     done: dict[str, Any] = next((line for line in reversed(folder.metrics()) if line["kind"] == "done"), {})
-    told = {key: value for key, value in done.items() if key not in ("kind", "message") and value is not None}
-    document = {"run": str(folder.path), "generation": folder.config["identity"]["generation"], **told}
-    lines = [f"{folder.path}: ready", *(f"  {key.replace('_', ' ')}: {_shown(key, value)}" for key, value in told.items())]
+    known = {key: value for key, value in done.items() if key not in ("kind", "message") and value is not None}
+    document = {"run": str(folder.path), "generation": folder.config["identity"]["generation"], **known}
+    lines = [f"{folder.path}: ready", *(f"  {key.replace('_', ' ')}: {_shown(key, value)}" for key, value in known.items())]
     return Answer(document, [*lines, f"  model card: {folder.path / 'README.md'}"])
+
+
+def _shown(key: str, value: Any) -> str:
+    if key == "seconds":
+        return duration(value)
+    if isinstance(value, list):
+        return " · ".join(_shown("", item) for item in (value if len(value) <= 10 else [*value[:5], "…", *value[-5:]]))
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.4g}" if isinstance(value, float) else str(value)
 
 
 def plan_lines(plan: "Plan") -> Iterator[str]:
@@ -137,20 +119,3 @@ def plan_lines(plan: "Plan") -> Iterator[str]:
     yield f"  reading     about {duration(plan.reading_seconds)} before that, tokenizer and token store included"
     yield f"  memory      about {plan.memory_mib:,.0f} MiB at most"
     yield f"  disk        about {plan.disk_mib:,.1f} MiB"
-
-
-def _finetuned(out: str, facts: dict[str, Any]) -> Iterator[str]:
-    from stemma.transfer.saving import measured
-
-    yield f"{out}: ready ({facts['generation']}, {facts['mode']}; {facts['head']})"
-    yield f"  chosen on held-out training examples: {facts['knob']} = {facts['chosen'][facts['knob']]:g}, of {len(facts['trials'])} tried"
-    yield from (f"  {line}" for line in measured(facts))
-    yield f"  model card: {Path(out) / 'README.md'}"
-
-
-def _shown(key: str, value: Any) -> str:
-    if key == "seconds":
-        return duration(value)
-    if isinstance(value, list):
-        return " · ".join(_shown("", item) for item in (value if len(value) <= 10 else [*value[:5], "…", *value[-5:]]))
-    return f"{value:,}" if isinstance(value, int) else f"{value:,.4g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,47 @@
+"""`stemma evaluate`: the measures that fit a run, on the user's files."""
+
+from dataclasses import dataclass
+
+from stemma.cli.answer import Answer, Printable
+from stemma.cli.measures import measures
+from stemma.cli.verb import Files, RunPath, Verb
+from stemma.errors import UsageError
+from stemma.evaluation.comparison.plan import SomeFiles
+
+
+@dataclass(frozen=True)
+class Evaluate(Verb):
+    """Measures a run with 95 % intervals: text gives bits per character, a labelled file the metrics of a fine-tuned run.
+
+    Example: stemma evaluate runs/gpt dev.txt
+    """
+
+    run_folder: RunPath  # a run folder, pre-trained or fine-tuned
+    files: Files = ()  # text to predict, or labelled examples for a fine-tuned run
+    similarity: SomeFiles = ()  # word pairs and people's scores, for word vectors: WordSim, SimLex, MEN and the like as they are, or a TSV
+    analogies: SomeFiles = ()  # a is to b as c is to d: questions-words.txt, CA8, or a TSV of section, a, b, c, d
+    restrict: int = 0  # answers to analogies are sought among that many of the most frequent words; 0: all
+    outliers: SomeFiles = ()  # words that belong together, an empty line, words that do not; a group a file
+    senses: SomeFiles = ()  # TSV of word, index, sense, sentence
+
+    def run(self) -> Printable:
+        """The measures that were asked for."""
+        from stemma.evaluation.measures.evaluate import evaluate_run, evaluate_task
+        from stemma.runs.fitted import FittedRun, load
+
+        run = load(self.run_folder)
+        asked = {"perplexity": self.files, **{name: getattr(self, name) for name in ("similarity", "analogies", "outliers", "senses")}}
+        files = {measure: paths for measure, paths in asked.items() if paths}
+        if not files:
+            expected = "a text, a TSV of examples, --similarity, --analogies, --outliers or --senses"
+            raise UsageError("no file to measure on", expected, "name one")
+        if self.restrict < 0 or (self.restrict and not self.analogies):
+            expected = "a number of words, for --analogies"
+            raise UsageError(f"--restrict {self.restrict}", expected, "name an analogies file, or drop --restrict")
+        if not isinstance(run, FittedRun):
+            found = evaluate_run(run, files, self.restrict)
+        elif list(files) == ["perplexity"] and len(self.files) == 1:
+            found = {"task": evaluate_task(run, self.files[0])}
+        else:
+            raise UsageError(f"{self.run_folder} is fine-tuned", "one file of labelled examples", "name that alone")
+        return Answer({"run": self.run_folder, **found}, measures(found))

@@ -1,0 +1,34 @@
+"""`stemma fill`: the likeliest tokens of each [MASK]."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from stemma.cli.answer import Printable
+from stemma.cli.pretrained import open_pretrained
+from stemma.cli.streamed import streamed
+from stemma.cli.verb import Files, RunPath, Texts, Verb
+
+
+@dataclass(frozen=True)
+class Fill(Verb):
+    """Fills in each [MASK] of a text with the likeliest tokens.
+
+    Example: stemma fill runs/bert --text "The [MASK] of a tree." --k 3
+    """
+
+    run_folder: RunPath  # a folder made by stemma pretrain
+    files: Files = ()  # one text a line; - or none: standard input
+    text: Texts = ()  # a text of its own
+    k: int = 5  # tokens a mask
+
+    def run(self) -> Printable:
+        """The likeliest tokens of each mask."""
+        run = open_pretrained(self.run_folder)
+
+        def rows(lines: list[str]) -> Iterator[dict[str, Any]]:
+            for line in lines:
+                masks = [[{"token": token, "probability": p} for token, p in best] for best in run.fill(line, self.k)]
+                yield {"text": line, "masks": masks}
+
+        return streamed(rows, self.text, self.files)

@@ -1,0 +1,54 @@
+"""`stemma generate`: text from a prompt."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from stemma.cli.answer import Printable
+from stemma.cli.pretrained import open_pretrained
+from stemma.cli.streamed import streamed
+from stemma.cli.verb import Files, RunPath, Texts, Verb
+
+
+@dataclass(frozen=True)
+class Generate(Verb):
+    """Writes on from a prompt, or tells the likeliest next tokens.
+
+    Example: stemma generate runs/gpt --text "The method" --length 30 --temperature 0.8
+    """
+
+    run_folder: RunPath  # a folder made by stemma pretrain
+    files: Files = ()  # one prompt a line; - for standard input; none: the empty prompt
+    text: Texts = ()  # a prompt of its own
+    length: int = 50  # tokens at most
+    temperature: float = 1.0  # 0 takes the likeliest token
+    top_k: int = 0  # draw from the k likeliest; 0: from all
+    top_p: float = 1.0  # draw from the likeliest that hold this share of the probability
+    repetition_penalty: float = 1.0  # above 1: tokens that stand in the text already become less likely
+    beams: int = 1  # above 1: nothing is drawn, the likeliest text is searched among that many
+    length_penalty: float = 0.6  # of a search: 0 ranks by probability alone, more favours longer texts
+    stop: Texts = ()  # ends the text before this
+    samples: int = 1  # texts a prompt: drawn anew, or the best of a search; each gets a line
+    seed: int = 0  # the same seed and prompt give the same text
+    next: int = 0  # tells so many likeliest next tokens with their probabilities and writes nothing; 0: writes
+
+    def run(self) -> Printable:
+        """The texts of each prompt, or the next tokens."""
+        from stemma.runs.decoding import Decoding
+
+        run = open_pretrained(self.run_folder)
+        draw = self.temperature, self.top_k, self.top_p
+        options = Decoding(*draw, self.repetition_penalty, self.beams, self.length_penalty, self.stop)
+
+        def rows(prompts: list[str]) -> Iterator[dict[str, Any]]:
+            if self.next:
+                for prompt in prompts:
+                    likeliest = [{"token": token, "probability": p} for token, p in run.next_words(prompt, self.next)]
+                    yield {"prompt": prompt, "next": likeliest}
+                return
+            written = run.write(prompts, length=self.length, options=options, seed=self.seed, samples=self.samples)
+            for prompt, samples in zip(prompts, written, strict=True):
+                for number, one in enumerate(samples):
+                    yield {"prompt": prompt, **({"sample": number} if self.samples > 1 else {}), "text": one.text}
+
+        return streamed(rows, self.text or (() if self.files else ("",)), self.files)

@@ -1,0 +1,47 @@
+"""`stemma nearest`: the nearest words of a word, or the odd one of several."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from stemma.cli.answer import Printable
+from stemma.cli.pretrained import open_pretrained
+from stemma.cli.streamed import streamed
+from stemma.cli.verb import Flag, Positional, RunPath, Verb
+from stemma.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Nearest(Verb):
+    """Finds the words of highest cosine with a word, or with a sum of words; or, of several words, the odd one.
+
+    Example: stemma nearest runs/word2vec river "king - man + woman" --k 5
+    """
+
+    run_folder: RunPath  # a folder made by stemma pretrain
+    words: Positional[tuple[str, ...]] = ()  # one or more, or sums of words; none: one a line from standard input
+    k: int = 10  # neighbours a word
+    restrict: int = 0  # neighbours are sought among that many of the most frequent words; 0: all
+    outlier: Flag = False  # names the word that fits the others least; from standard input, one group of words a line
+
+    def run(self) -> Printable:
+        """The neighbours of each word, or the odd one of them."""
+        for option, value, least in (("k", self.k, 1), ("restrict", self.restrict, 0)):
+            if value < least:
+                raise UsageError(f"--{option} {value}", f"{least} or more", f"the default is {getattr(type(self), option)}")
+        run = open_pretrained(self.run_folder)
+
+        def nearest(asked: list[str]) -> Iterator[dict[str, Any]]:
+            for word in asked:
+                found = run.nearest(word, self.k, self.restrict)
+                composed = {"composed": True} if run.composes(word) else {}  # a word never seen, made of its n-grams
+                yield {"word": word, **composed, "nearest": [{"word": other, "cosine": cosine} for other, cosine in found]}
+
+        def outliers(groups: list[str]) -> Iterator[dict[str, Any]]:
+            for group in groups:
+                found = run.outlier(group.split())
+                yield {"words": group.split(), "outlier": found.word, "cosines": found.cosines, "missing": found.missing}
+
+        together = self.outlier or {"+", "-"} & set(self.words)  # one group of words, or one sum, written without quotes
+        given = (" ".join(self.words),) if self.words and together else self.words
+        return streamed(outliers if self.outlier else nearest, given, ())

@@ -1,0 +1,26 @@
+"""`stemma predict`: the answer of a fine-tuned run to each line."""
+
+from dataclasses import dataclass
+
+from stemma.cli.answer import Printable
+from stemma.cli.streamed import streamed
+from stemma.cli.verb import Files, RunPath, Texts, Verb
+
+
+@dataclass(frozen=True)
+class Predict(Verb):
+    """Answers each line with a fine-tuned run. A line has exactly the parts that the task asks for, with a tab between them.
+
+    Example: echo "a fine film" | stemma predict runs/bert-films
+    """
+
+    run_folder: RunPath  # a folder made by stemma finetune
+    files: Files = ()  # one text a line; - or none: standard input
+    text: Texts = ()  # a text of its own
+
+    def run(self) -> Printable:
+        """One answer a line."""
+        from stemma.runs.fitted import FittedRun
+
+        run = FittedRun.load(self.run_folder)
+        return streamed(lambda lines: iter(run.answer_rows(lines)), self.text, self.files)

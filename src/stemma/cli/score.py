@@ -1,0 +1,56 @@
+"""`stemma score`: what a text costs a run, in nats, perplexity and bits a character."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import exp, log
+from typing import Any
+
+from stemma.cli.answer import Printable
+from stemma.cli.pretrained import open_pretrained
+from stemma.cli.streamed import streamed
+from stemma.cli.texts import BATCH, COUNTED
+from stemma.cli.verb import Files, Flag, RunPath, Texts, Verb
+
+
+@dataclass(frozen=True)
+class Score(Verb):
+    """Tells how surprised a run is by each text: its probability, perplexity with and without unknown tokens, bits a character.
+
+    Example: stemma score runs/gpt --text "it was a dark and stormy night"
+    """
+
+    run_folder: RunPath  # a folder made by stemma pretrain
+    files: Files = ()  # one text a line; - or none: standard input
+    text: Texts = ()  # a text of its own
+    tokens: Flag = False  # shows also what each token cost, and the n-gram that matched
+
+    def run(self) -> Printable:
+        """One score a text."""
+        run = open_pretrained(self.run_folder)
+
+        def rows(lines: list[str]) -> Iterator[dict[str, Any]]:
+            for line, score in zip(lines, run.score(lines), strict=True):
+                by_token = {"by_token": [_token_row(token) for token in run.score_tokens(line)]} if self.tokens else {}
+                yield {"text": line, **_score_row(score), **by_token}
+
+        return streamed(rows, self.text, self.files, COUNTED if run.row.learns == "count" else BATCH)
+
+
+def _score_row(score: Any) -> dict[str, Any]:
+    """The fields of one text's score. Perplexities are a prediction's; a text's end is one."""
+    return {
+        "log10": score.log10,
+        "nats": score.nats,
+        "probability": exp(-score.nats),
+        "tokens": score.tokens,
+        "unknown": score.unknown,
+        "perplexity": score.perplexity(),
+        "perplexity_without_unknown": score.perplexity(unknown=False),
+        "characters": score.characters,
+        "bits_per_character": score.bits_per_character,
+    }
+
+
+def _token_row(token: Any) -> dict[str, Any]:
+    row = {"token": token.token, "log10": -token.nats / log(10), "unknown": token.unknown}
+    return {**row, "order": token.order} if token.order else row
