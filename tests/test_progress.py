@@ -1,16 +1,16 @@
 """What a training loop's facts look like on stderr, on a terminal and in a log."""
 
+import json
 from io import StringIO
-from types import SimpleNamespace
 
 import pytest
 
 from stemma.cli.progress import Progress, duration, event, measures
+from stemma.training.facts import Counting, EpochEnd, HeldOut, Note, Prepared, Saved, Update, from_json, to_json
 
 
-def fact(kind="step", step=1, steps=10, **more):
-    defaults = {"tokens": 0, "loss": 4.25, "rate": 0.0, "tokens_per_second": 12345.6, "seconds_left": 62.0, "message": "", "of": ""}
-    return SimpleNamespace(kind=kind, step=step, steps=steps, **{**defaults, **more})
+def fact(step=1, steps=10, loss=4.25, speed=12345.6, of=""):
+    return Update(step, steps, 0, loss, 0.0, 1.0, speed, 62.0, of=of)
 
 
 class Terminal(StringIO):
@@ -36,9 +36,9 @@ def test_a_log_is_not_flooded_but_gets_the_first_and_the_last_step():
 def test_notes_evaluations_and_saves_are_always_told():
     log = StringIO()
     with Progress(log, every_seconds=1000) as progress:
-        progress(fact("note", message="读取 corpus.txt"))
-        progress(fact("eval", step=5, loss=3.5))
-        progress(fact("save", step=5))
+        progress(Note("读取 corpus.txt"))
+        progress(HeldOut(5, 0, 3.5, 1.0))
+        progress(Saved(5))
     assert log.getvalue().splitlines() == ["读取 corpus.txt", "held out at step 5: loss 3.500", "saved at step 5"]
 
 
@@ -47,16 +47,34 @@ def test_a_terminal_gets_a_bar_that_is_put_away_even_after_an_error():
     with pytest.raises(RuntimeError), Progress(screen) as progress:
         for step in (1, 2, 1):  # the third begins another run
             progress(fact(step=step))
-        progress(fact("note", message="[bold]not markup"))
+        progress(Note("[bold]not markup"))
         raise RuntimeError
     assert "[bold]not markup" in screen.getvalue()
     assert progress.bar.finished or not progress.bar.live.is_started
 
 
 def test_what_is_unknown_is_left_out():
-    assert measures(fact(step=10, loss=float("nan"), tokens_per_second=0)) == ""
-    assert event(fact("eval", loss=1.0, message="next sentence 0.5")) == "held out at step 1: loss 1.000 (next sentence 0.5)"
+    assert measures(fact(step=10, loss=float("nan"), speed=0)) == ""
+    assert measures(Counting(2, 4, "merge", 0, 1.0)) == "merge"
     assert duration(3599.6) == "1 h 00 min"
+
+
+def test_every_event_is_told_in_a_line():
+    assert event(HeldOut(1, 0, 1.0, 2.0)) == "held out at step 1: loss 1.000"
+    assert event(EpochEnd(4, 9, 0, 1.25, 2.0, 1000, 1.0)) == "epoch 1: mean loss 1.2500 over 1,000 predictions"
+    assert event(Prepared(1000, 2.0, 3 << 20)) == "read 1,000 tokens in 2.0 s; 3 MiB on disk until training ends"
+
+
+def test_facts_cross_to_another_process():
+    for told in (
+        fact(of="gpt"),
+        Note("读取"),
+        Prepared(1, 2.0, 3),
+        Counting(2, 4, "merge", 0, 1.0),
+        EpochEnd(4, 9, 0, 1.25, 2.0, 9, 1.0),
+        Saved(5),
+    ):
+        assert from_json(json.loads(json.dumps(to_json(told)))) == told
 
 
 def test_runs_at_once_are_told_apart():
@@ -65,7 +83,7 @@ def test_runs_at_once_are_told_apart():
         for step in (1, 2, 10):
             for name in ("gpt", "bert"):
                 progress(fact(step=step, of=name))
-        progress(fact("note", message="frozen", of="gpt"))
+        progress(Note("frozen", of="gpt"))
     assert [line.split(" ·")[0] for line in log.getvalue().splitlines()] == [
         *("gpt: step 1 of 10", "bert: step 1 of 10", "gpt: step 10 of 10", "bert: step 10 of 10"),
         "gpt: frozen",

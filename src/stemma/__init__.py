@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from stemma.evaluation.comparison.compare import compare
     from stemma.evaluation.comparison.demo import demo
     from stemma.lineage.table import TABLE as LINEAGE
+    from stemma.runs.decoding import Decoding
     from stemma.runs.fitted import FittedRun as Classifier
     from stemma.runs.fitted import load
     from stemma.runs.run import Run
@@ -38,6 +39,7 @@ __all__ = [
     "BudgetError",
     "Classifier",
     "DataError",
+    "Decoding",
     "Interrupted",
     "MissingExtra",
     "Run",
@@ -59,6 +61,7 @@ _PLACES = {
     "compare": "stemma.evaluation.comparison.compare:compare",
     "demo": "stemma.evaluation.comparison.demo:demo",
     "Classifier": "stemma.runs.fitted:FittedRun",
+    "Decoding": "stemma.runs.decoding:Decoding",
     "Run": "stemma.runs.run:Run",
     "load": "stemma.runs.fitted:load",
     "StemmaClassifier": "stemma.transfer.estimator:StemmaClassifier",

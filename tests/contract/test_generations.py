@@ -11,9 +11,9 @@ from stemma.errors import RunError, UsageError
 from stemma.lineage.table import TABLE, Generation
 from stemma.runs.decoding import Decoding
 from stemma.runs.run import Run
+from stemma.training.facts import Fact
 from stemma.training.pretrain import pretrain
 from stemma.training.request import Request
-from stemma.training.settings import Fact
 
 READY = [row for row in TABLE if row.ready]
 rows = pytest.mark.parametrize("row", READY, ids=lambda row: row.name)

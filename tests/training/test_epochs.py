@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from stemma.training.facts import Fact
 from stemma.training.pretrain import pretrain
 from stemma.training.request import Request
-from stemma.training.settings import Fact
 
 SMALL = ['corpus.format="sentences"', "tokenizer.min_count=1", "training.threads=1", "training.batch_tokens=500", "model.width=16"]
 

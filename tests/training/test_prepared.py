@@ -33,7 +33,7 @@ def test_it_stands_in_the_state_until_training_ends(corpus, tmp_path):
     counted, seen = [], []
 
     def kill(fact):
-        counted.append("counting" in fact.message)
+        counted.append("counting" in str(fact))
         if fact.kind == "save":
             seen.append((folder / "state" / "prepared" / "values").is_file())
             raise Killed

@@ -11,7 +11,7 @@ from stemma.cli.answer import Answer, Printable
 from stemma.cli.progress import Progress
 from stemma.cli.verb import Corpus, Settings, TomlFile, Verb
 from stemma.config import read_toml, resolve, to_plain
-from stemma.evaluation.comparison.plan import GENERATIONS, Config
+from stemma.evaluation.comparison.plan import Config
 
 if TYPE_CHECKING:
     from stemma.evaluation.comparison.results import Results
@@ -27,11 +27,11 @@ class Compare(Config, Verb):
     """
 
     corpus: Corpus  # files, folders or globs
-    train: Path  # labelled examples: a TSV with the header label, text
+    train: Path  # labelled examples: a TSV with the header label, text; for tag: a token and its tag a line
     dev: Path  # labelled examples for the figures alone
     out: Path  # the folder of report.html, report.json and the run folders
-    task: str = "classify"  # the kind of task
-    generations: tuple[str, ...] = ()  # names that stemma lineage prints; none: all that are ready
+    task: str = "classify"  # the kind of task: classify, tag
+    generations: tuple[str, ...] = ()  # names that stemma lineage prints; none: all that can learn the task
     config: TomlFile = None  # a TOML file with a table [compare]; options win over it
     settings: Settings = ()  # one setting for all, or for one, as bert.model.width=64 or transfer.epochs=2
 
@@ -40,8 +40,7 @@ class Compare(Config, Verb):
         from stemma.evaluation.comparison.compare import compare
 
         with Progress() as progress:
-            asked = {name: getattr(self, name) for name in ("train", "dev", "out", "task")}
-            asked["generations"] = self.generations or GENERATIONS
+            asked = {name: getattr(self, name) for name in ("train", "dev", "out", "task", "generations")}
             results = compare(self.corpus, config=self.settled(), progress=progress, **asked)
         return compared(self.out, results)
 

@@ -4,10 +4,9 @@ import math
 import sys
 import time
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TextIO
+from typing import Any, Self, TextIO
 
-if TYPE_CHECKING:
-    from stemma.training.loop import Fact
+from stemma.training.facts import Counting, EpochEnd, Fact, HeldOut, Note, Prepared, Saved, Update
 
 EVERY_SECONDS = 5.0  # between two plain lines
 
@@ -32,13 +31,13 @@ class Progress:
         if self.bar is not None:
             self.bar.stop()
 
-    def __call__(self, fact: "Fact") -> None:
+    def __call__(self, fact: Fact) -> None:
         """Shows one fact."""
         whose = f"{fact.of}: " if fact.of else ""
         hurried = time.monotonic() - self.shown_at.get(fact.of, -math.inf) < self.every_seconds
-        if fact.kind == "epoch" and hurried and fact.step < fact.steps:
+        if isinstance(fact, EpochEnd) and hurried and fact.step < fact.steps:
             return  # a small text ends an epoch many times a second
-        if fact.kind != "step":
+        if not isinstance(fact, Update | Counting):
             self.say(whose + event(fact))
         elif self.bar is not None:
             self._move(fact, whose)
@@ -53,7 +52,7 @@ class Progress:
         else:
             print(line, file=self.stream, flush=True)
 
-    def _move(self, fact: "Fact", whose: str) -> None:
+    def _move(self, fact: Update | Counting, whose: str) -> None:
         task, step = self.tasks.get(fact.of, (None, 0))
         if task is None or fact.step < step:  # another run has begun
             if task is not None:
@@ -66,11 +65,11 @@ class Progress:
         self.tasks[fact.of] = (task, fact.step)
 
 
-def measures(fact: "Fact") -> str:
-    """Loss, speed and time left, those that are known."""
-    known = [fact.message] if fact.message else []
-    if math.isfinite(fact.loss):
-        known.append(f"loss {fact.loss:.3f}")
+def measures(fact: Update | Counting) -> str:
+    """Loss, speed and time left, those that are known; of counting the stage."""
+    if isinstance(fact, Counting):
+        return fact.stage
+    known = [f"loss {fact.loss:.3f}"] if math.isfinite(fact.loss) else []
     if fact.tokens_per_second:
         known.append(f"{fact.tokens_per_second:,.0f} tokens/s")
     if fact.step < fact.steps and fact.tokens_per_second:
@@ -78,15 +77,19 @@ def measures(fact: "Fact") -> str:
     return " · ".join(known)
 
 
-def event(fact: "Fact") -> str:
+def event(fact: Note | Prepared | EpochEnd | HeldOut | Saved) -> str:
     """One line for what is no step: a note, an epoch's loss, a held-out loss, a saved state."""
-    if fact.kind == "epoch":
-        return f"epoch {fact.epoch:.4g}: mean loss {fact.loss:.4f} over {fact.count:,} predictions"
-    if fact.kind == "eval":
-        return f"held out at step {fact.step:,}: loss {fact.loss:.3f}" + (f" ({fact.message})" if fact.message else "")
-    if fact.kind == "save":
-        return fact.message or f"saved at step {fact.step:,}"
-    return fact.message
+    match fact:
+        case EpochEnd():
+            return f"epoch {fact.epoch:.4g}: mean loss {fact.loss:.4f} over {fact.count:,} predictions"
+        case HeldOut():
+            return f"held out at step {fact.step:,}: loss {fact.loss:.3f}"
+        case Saved():
+            return f"saved at step {fact.step:,}"
+        case Prepared():
+            return f"read {fact.tokens:,} tokens in {fact.seconds:.1f} s; {fact.bytes / 2**20:,.0f} MiB on disk until training ends"
+        case Note():
+            return fact.message
 
 
 def duration(seconds: float) -> str:

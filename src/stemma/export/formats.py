@@ -89,7 +89,8 @@ def _huggingface(run: Run, folder: Path) -> list[Path]:
 
 
 def _tokenizer_config(run: Run) -> dict[str, Any]:
-    inputs = ["input_ids", "attention_mask"] + (["token_type_ids"] if hasattr(run.network, "types") else [])
+    typed = any(run.network.frame([0], [0])[1])  # the second text's tokens are told from the first's
+    inputs = ["input_ids", "attention_mask", *(["token_type_ids"] if typed else [])]
     specials = {f"{role}_token": run.tokenizer.token(index) for role, index in run.tokenizer.specials.items()}
     length = run.network.config.max_length
     return {"tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": length, "model_input_names": inputs, **specials}

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, overload
 import numpy as np
 
 from stemma.checkpoint import RunFolder
-from stemma.config import resolve
+from stemma.config import restore
 from stemma.errors import DataError, UsageError
 from stemma.lineage.table import Ability, Generation, find
 from stemma.runs import decoding, reading
@@ -82,7 +82,7 @@ class Run:
         config = folder.config
         row = find(config["identity"]["generation"])
         tokenizer = Tokenizer.load(folder.tokenizer_path)
-        model = resolve({"model": row.sections()["model"]}, (str(folder.path), {"model": config["sections"]["model"]}))["model"]
+        model: Any = restore(row.sections()["model"], config["sections"]["model"], str(folder.path))
         arrays = folder.tensors()
         return cls(folder, row, tokenizer, network_of(row, model, tokenizer, arrays))
 

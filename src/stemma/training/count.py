@@ -22,10 +22,10 @@ from stemma.lineage.table import Generation
 from stemma.objectives.spool import Room
 from stemma.tokens.store import TokenStore
 from stemma.training.card import write_card
+from stemma.training.facts import Counting, Note
 from stemma.training.ingest import Ingested
 from stemma.training.peak import memory_mib, peak_memory_mib
 from stemma.training.request import Job, Report, Updates, take_up
-from stemma.training.settings import Fact
 
 if TYPE_CHECKING:
     from stemma.lineage.table import Counted
@@ -59,7 +59,7 @@ def _count(job: Job, folder: RunFolder, text: Ingested, report: Report) -> None:
     store = _first_tokens(text.train, job.sections["training"].tokens)
 
     def tell(fact: dict[str, Any]) -> None:
-        report(Fact("step", STAGES.index(fact["stage"]) + 1, len(STAGES), fact["tokens"], seconds=fact["seconds"], message=fact["stage"]))
+        report(Counting(STAGES.index(fact["stage"]) + 1, len(STAGES), fact["stage"], fact["tokens"], fact["seconds"]))
 
     facts = text.tokenizer.facts(store.counts)
     with counting_room(job.sections["objective"].memory, facts.vocab_size, folder.path / SCRATCH) as room:
@@ -69,7 +69,7 @@ def _count(job: Job, folder: RunFolder, text: Ingested, report: Report) -> None:
 
 def _finish(job: Job, folder: RunFolder, text: Ingested, store: TokenStore, network: "Counted", began: float, report: Report) -> None:
     for note in network.notes:
-        report(Fact("note", len(STAGES), len(STAGES), message=note))
+        report(Note(note))
     seconds = time.perf_counter() - began
     done = {
         "kind": "done",

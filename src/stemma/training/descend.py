@@ -3,7 +3,7 @@
 import dataclasses
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Any, cast
 import torch
 
 from stemma.checkpoint import RunFolder, write_tensors
-from stemma.config import resolve
+from stemma.config import restore
 from stemma.errors import Interrupted
 from stemma.layers.allocator import keep_freed_memory
 from stemma.objectives.batch import seed_for
@@ -20,6 +20,7 @@ from stemma.objectives.objective import Objective, Preparation, Prepares
 from stemma.tokens.store import TokenStore
 from stemma.tokens.tokenizer import Tokenizer
 from stemma.training.card import write_card
+from stemma.training.facts import Fact, Note, Prepared, Update
 from stemma.training.ingest import Ingested
 from stemma.training.learners import Backprop, ByHand, Learner, NotFinite
 from stemma.training.loop import Reached, evaluate, seconds_per_step, steps_for, train
@@ -28,7 +29,7 @@ from stemma.training.precision import choose_device, choose_precision
 from stemma.training.ranks import Ranks, join
 from stemma.training.recorder import Recorder
 from stemma.training.request import Job, Report, Updates, take_up
-from stemma.training.settings import BUDGETS, Config, Device, Fact, HandConfig
+from stemma.training.settings import BUDGETS, Config, Device, HandConfig
 
 
 @contextmanager
@@ -109,16 +110,15 @@ def _settle(job: Job, text: Ingested, objective: Objective, path: Path, report: 
 
 def _taken_up(job: Job, folder: RunFolder, text: Ingested, objective: Objective, report: Report, ranks: Ranks) -> _Descent:
     """The run where an earlier call left it, or at its start. It computes as it was settled to, whatever this call would choose."""
-    classes = {name: type(job.sections[name]) for name in ("model", "training")}
-    sections = resolve(classes, (str(folder.path), {name: folder.config["sections"][name] for name in classes}))
-    training = sections["training"]
-    learner = _learner(job, sections["model"], training, text, ranks)
+    settled, where = folder.config["sections"], str(folder.path)
+    model, training = (restore(type(job.sections[name]), settled[name], where) for name in ("model", "training"))
+    learner = _learner(job, model, training, text, ranks)
     saved = folder.load_state()
     progress = Reached(**saved[1]) if saved else Reached()
     if saved:
         learner.restore(saved[0])
         told = f"going on from step {progress.step:,} of {training.steps:,}"
-        report(Fact("note", progress.step, training.steps, progress.tokens, message=told))
+        report(Note(told))
     if progress.step < training.steps:
         spent = _prepare(job, objective, folder, training.threads, report)
         if not saved:
@@ -130,10 +130,8 @@ def _prepare(job: Job, objective: Objective, folder: RunFolder, threads: int, re
     """What working up the whole text takes, or took in an earlier call; nothing for objectives that read it step by step."""
     if not job.row.reads_once:
         return Preparation(0, 0.0, 0.0, 0)
-    note: Callable[[str], None] = lambda message: report(Fact("note", 0, 0, message=message))  # noqa: E731
-    spent = cast(Prepares, objective).prepare(folder.prepared_path, threads, note)
-    told = f"read {spent.tokens:,} tokens in {spent.seconds:.1f} s; {spent.bytes / 2**20:,.0f} MiB on disk until training ends"
-    report(Fact("note", 0, 0, spent.tokens, seconds=spent.seconds, parts={"prepared_bytes": float(spent.bytes)}, message=told))
+    spent = cast(Prepares, objective).prepare(folder.prepared_path, threads, lambda message: report(Note(message)))
+    report(Prepared(spent.tokens, spent.seconds, spent.bytes))
     return spent
 
 
@@ -144,6 +142,7 @@ def _recorded(job: Job, descent: _Descent, text: Ingested, report: Report, ranks
     held_out, marks = _held_out(job, text, training), _marks(training)
 
     def take(fact: Fact) -> None:
+        assert isinstance(fact, Update)
         recorder.take(fact)
         if held_out and fact.step in marks:
             recorder.judge(*evaluate(learner, held_out, cast(Config, training), ranks))
@@ -228,7 +227,7 @@ def _told(error: NotFinite, folder: RunFolder, progress: Reached) -> NotFinite:
     return error
 
 
-def _stopped(folder: RunFolder, fact: Fact) -> Interrupted:
+def _stopped(folder: RunFolder, fact: Update) -> Interrupted:
     return Interrupted(
         f"stopped at step {fact.step:,} of {fact.steps:,}; the state is saved in {folder.path}",
         "the run to go on to its end",

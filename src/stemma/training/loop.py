@@ -11,11 +11,12 @@ import torch
 from stemma.lineage.table import Network
 from stemma.objectives.batch import seed_for
 from stemma.objectives.objective import Objective
+from stemma.training.facts import Update
 from stemma.training.learners import Learner, to_tensors
 from stemma.training.precision import autocast
 from stemma.training.ranks import Ranks
 from stemma.training.schedules import Place, rate_at
-from stemma.training.settings import Config, Fact, HandConfig
+from stemma.training.settings import Config, HandConfig
 
 
 @dataclass
@@ -30,7 +31,7 @@ class Reached:
     epoch_count: int = 0  # those predictions
 
 
-def train(learner: Learner, objective: Objective, config: HandConfig, steps: int, reached: Reached, ranks: Ranks) -> Iterator[Fact]:
+def train(learner: Learner, objective: Objective, config: HandConfig, steps: int, reached: Reached, ranks: Ranks) -> Iterator[Update]:
     """Makes the updates `reached.step` .. `steps`, yielding a fact after each; moves `reached` along."""
     while reached.step < steps:
         began, cpu = time.perf_counter(), time.process_time()
@@ -49,7 +50,7 @@ def train(learner: Learner, objective: Objective, config: HandConfig, steps: int
         reached.epoch_nats += update.loss * update.count
         reached.epoch_count += update.count
         pace = (reached.seconds, speed, left)
-        yield Fact("step", reached.step, steps, reached.tokens, update.loss, rate, *pace, update.parts, count=update.count)
+        yield Update(reached.step, steps, reached.tokens, update.loss, rate, *pace, update.parts, update.count)
 
 
 def steps_for(config: HandConfig, objective: Objective, seconds_per_step: float | None, spent: float = 0.0) -> int:

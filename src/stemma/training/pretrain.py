@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from stemma.checkpoint import RunFolder
+from stemma.training.facts import Fact
 from stemma.training.request import Drive, Report, Request, job_of
-from stemma.training.settings import Fact
 
 
 def pretrain(request: Request, *, out: str | Path, store: str | Path | None = None, progress: Report | None = None) -> RunFolder:

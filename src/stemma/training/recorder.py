@@ -9,11 +9,12 @@ import numpy as np
 
 from stemma.checkpoint import RunFolder
 from stemma.objectives.objective import Objective
+from stemma.training.facts import EpochEnd, HeldOut, Saved, Update
 from stemma.training.learners import Learner
 from stemma.training.loop import Reached
 from stemma.training.ranks import Ranks
 from stemma.training.request import Report
-from stemma.training.settings import Fact, HandConfig
+from stemma.training.settings import HandConfig
 
 LOG_LINES = 200  # about how many lines of training loss a run's metrics.jsonl gets
 
@@ -35,11 +36,11 @@ class Recorder:
         self._training, self._progress = training, progress
         self._report, self._ranks = report, ranks
         self._every = max(1, training.steps // LOG_LINES)
-        self._window: list[Fact] = []
+        self._window: list[Update] = []
         self._lines: list[dict[str, Any]] = []
         self._saved = time.monotonic()
 
-    def take(self, fact: Fact) -> None:
+    def take(self, fact: Update) -> None:
         """One step's fact. States are saved where a line of the log ends, so that resumed logs are equal too."""
         self._report(fact)
         self._window.append(fact)
@@ -52,10 +53,10 @@ class Recorder:
     def judge(self, mean: float, parts: dict[str, float]) -> None:
         """The held-out loss and its parts, reported and logged."""
         progress = self._progress
-        fact = Fact("eval", progress.step, self._training.steps, progress.tokens, mean, seconds=progress.seconds, parts=parts)
+        fact = HeldOut(progress.step, progress.tokens, mean, progress.seconds, parts)
         self._report(fact)
         self._end_line()
-        self._lines.append(_line(fact))
+        self._lines.append(fact.line())
 
     def save(self) -> None:
         """Commits metrics and state. All ranks come here together, for the state is gathered; the first one writes."""
@@ -64,7 +65,7 @@ class Recorder:
         if self._ranks.first:
             self._folder.append_metrics(self._lines)
             self._folder.save_state(self._progress.step, state, asdict(self._progress))
-            self._report(Fact("save", self._progress.step, self._training.steps, self._progress.tokens))
+            self._report(Saved(self._progress.step))
         self._lines = []
         self._saved = time.monotonic()
 
@@ -77,9 +78,9 @@ class Recorder:
         part = within / self._objective.steps_in_epoch(epoch) if epoch == before[0] else 0.0
         mean, count = progress.epoch_nats / max(1, progress.epoch_count), progress.epoch_count
         place = (progress.step, self._training.steps, progress.tokens)
-        fact = Fact("epoch", *place, mean, seconds=progress.seconds, count=count, epoch=epoch + part)
+        fact = EpochEnd(*place, mean, progress.seconds, count, epoch + part)
         self._report(fact)
-        self._lines.append(_line(fact))
+        self._lines.append(fact.line())
         progress.epoch_nats, progress.epoch_count = 0.0, 0
 
     def _end_line(self) -> None:
@@ -87,12 +88,5 @@ class Recorder:
             last = self._window[-1]
             loss = float(np.mean([fact.loss for fact in self._window]))
             parts = {name: float(np.mean([fact.parts[name] for fact in self._window if name in fact.parts])) for name in last.parts}
-            self._lines.append(_line(dataclasses.replace(last, loss=loss, parts=parts)))
+            self._lines.append(dataclasses.replace(last, loss=loss, parts=parts).line())
             self._window = []
-
-
-def _line(fact: Fact) -> dict[str, Any]:
-    plain = asdict(fact)
-    for name in ("steps", "seconds_left", "message", "tokens_per_second", *(() if fact.kind == "epoch" else ("count", "epoch"))):
-        del plain[name]
-    return plain

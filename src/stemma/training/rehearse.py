@@ -18,11 +18,12 @@ from stemma.corpus.read import read
 from stemma.tokens.store import TokenStore
 from stemma.tokens.tokenizer import Tokenizer
 from stemma.training.count import UNASKED_MIB
+from stemma.training.facts import Fact, Prepared, Update
 from stemma.training.ingest import Ingested
 from stemma.training.peak import peak_memory_mib
 from stemma.training.pretrain import pretrain
 from stemma.training.request import Job, Request, job_of
-from stemma.training.settings import BUDGETS, Config, Fact, HandConfig
+from stemma.training.settings import BUDGETS, Config, HandConfig
 
 SAMPLE = 2_000_000  # characters: enough for a vocabulary of ordinary size, read in seconds
 STEPS = 8  # updates that are timed; the first half warms up
@@ -116,7 +117,7 @@ def _reckoned(job: Job, sample: _Sample, run: RunFolder, facts: list[Fact], took
         memory = min(before_mib + (done["peak_memory_mib"] - before_mib) / sample.share, limit)
         disk = folder / sample.share
     else:
-        prepared = next((fact for fact in facts if "prepared_bytes" in fact.parts), None)
+        prepared = next((fact for fact in facts if isinstance(fact, Prepared)), None)
         if prepared:
             steps, tokens, seconds, kept = _after_preparation(job, prepared, _seconds_a_step(facts), corpus_tokens)
         else:
@@ -132,7 +133,7 @@ def _reckoned(job: Job, sample: _Sample, run: RunFolder, facts: list[Fact], took
     )  # fmt: skip
 
 
-def _after_preparation(job: Job, prepared: Fact, a_step: float, corpus_tokens: float) -> tuple[int, float, float, float]:
+def _after_preparation(job: Job, prepared: Prepared, a_step: float, corpus_tokens: float) -> tuple[int, float, float, float]:
     """(steps, tokens, seconds, MiB on disk) where the text is read once and steps go over what became of it.
 
     All grow with the text at most: what co-occurs was often seen before.
@@ -142,11 +143,11 @@ def _after_preparation(job: Job, prepared: Fact, a_step: float, corpus_tokens: f
     reading, a_step = prepared.seconds * grown, a_step * grown
     steps = int((training.seconds - reading) / a_step) if training.seconds else training.steps or int(training.epochs)
     steps = max(1, steps)
-    return steps, tokens, reading + steps * a_step, prepared.parts["prepared_bytes"] * grown / 2**20
+    return steps, tokens, reading + steps * a_step, prepared.bytes * grown / 2**20
 
 
 def _seconds_a_step(facts: list[Fact]) -> float:
-    clock = [fact.seconds for fact in facts if fact.kind == "step"]
+    clock = [fact.seconds for fact in facts if isinstance(fact, Update)]
     return statistics.median(after - before for before, after in pairwise(clock[len(clock) // 2 - 1 :]))
 
 

@@ -7,14 +7,15 @@ from pathlib import Path
 from typing import Any, Self
 
 from stemma.checkpoint import RunFolder
-from stemma.config import VERSION, parse_settings, read_toml, resolve, to_plain
+from stemma.config import VERSION, parse_settings, read_toml, resolve, restore, to_plain
 from stemma.corpus import read as corpus_read
 from stemma.errors import UsageError
 from stemma.lineage.table import Generation, find
 from stemma.tokens import tokenizer as tokens_tokenizer
 from stemma.tokens.tokenizer import Tokenizer
+from stemma.training.facts import Fact, Note
 from stemma.training.ingest import Ingested, Source, ingest
-from stemma.training.settings import BUDGETS, SETTINGS, Fact, HandConfig
+from stemma.training.settings import BUDGETS, SETTINGS, HandConfig
 
 Report = Callable[[Fact], None]
 Paths = str | Path | Sequence[str | Path]
@@ -128,7 +129,7 @@ def take_up(job: Job, path: Path, root: Path, report: Report) -> tuple[RunFolder
     if folder and folder.finished:
         return folder, None
     earlier = Tokenizer.load(job.earlier.tokenizer_path) if job.earlier else None
-    return folder, ingest(job.source, job.sections["tokenizer"], root, lambda text: report(Fact("note", 0, 0, message=text)), earlier)
+    return folder, ingest(job.source, job.sections["tokenizer"], root, lambda text: report(Note(text)), earlier)
 
 
 def _preset(row: Generation, name: str) -> tuple[str, dict[str, Any]]:
@@ -156,8 +157,8 @@ def _earlier(row: Generation, path: Path, preset: str | None) -> RunFolder:
 
 def _check_same_shape(row: Generation, earlier: RunFolder, model: Any) -> None:
     """What was learnt must fit: the network names the settings that may not change."""
-    told = (str(earlier.path), {"model": earlier.config["sections"]["model"]})  # of an older version, perhaps: defaults fill it
-    before, after = to_plain(resolve({"model": type(model)}, told)["model"]), to_plain(model)
+    before = to_plain(restore(type(model), earlier.config["sections"]["model"], str(earlier.path)))
+    after = to_plain(model)
     for key in row.load_network().shaped_by:
         if before[key] != after[key]:
             wrong = f"model.{key} = {after[key]}, but {before[key]} in {earlier.path}"

@@ -1,6 +1,6 @@
-"""The section `training`, for each manner of learning, and the facts that training tells."""
+"""The section `training`, for each manner of learning."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from stemma.config import Natural, NonNegative, Positive, PositiveFloat, Share
@@ -101,23 +101,3 @@ class CountConfig:
 
 SETTINGS = {"counts": CountConfig, "by hand": HandConfig, "backprop": Config}  # the section `training` by who makes the steps
 BUDGETS = ("steps", "epochs", "tokens", "seconds")
-
-
-@dataclass(frozen=True)
-class Fact:
-    """Something that happened in training."""
-
-    kind: Literal["step", "epoch", "eval", "save", "note"]
-    step: int  # updates made
-    steps: int  # updates in all
-    tokens: int = 0  # real tokens read so far
-    loss: float = float("nan")  # nats per prediction, unless the generation says otherwise (a squared error)
-    rate: float = 0.0
-    seconds: float = 0.0  # of training so far, earlier sessions of the run included
-    tokens_per_second: float = 0.0
-    seconds_left: float = 0.0
-    parts: dict[str, float] = field(default_factory=dict)
-    message: str = ""
-    of: str = ""  # whose it is, where several train at once
-    count: int = 0  # predictions that `loss` is the mean of
-    epoch: float = 0.0  # passes over the text so far; a whole number where an epoch has ended

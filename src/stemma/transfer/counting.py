@@ -24,7 +24,6 @@ class BagOfNgrams:
     head = "multinomial logistic regression on the n-grams that the pre-trained model kept, weighed by the root of their surprise"
 
     def __init__(self, assignment: Assignment, config: Config) -> None:
-        _must_answer_for_texts(assignment)
         self._assignment = assignment
 
     def prepare(self, texts: Sequence[Text]) -> Bag:
@@ -60,7 +59,6 @@ class ClassModels:
     deterministic = True
 
     def __init__(self, assignment: Assignment, config: Config) -> None:
-        _must_answer_for_texts(assignment)
         self._assignment, self._config = assignment, config
         prior = "a uniform prior" if config.mode == "scratch" else "the pre-trained model as their prior"
         self.head = f"class-conditional {config.order}-gram models with {prior}, decided by Bayes' rule"
@@ -107,9 +105,3 @@ def count_classes(texts: Sides, side: int, labels: np.ndarray, classes: int, ord
             tables[f"{name}.{side}.{n}"] = known
             tables[f"{name}.{side}.{n}.counts"] = counts.reshape(-1, classes).astype(np.float32)
     return tables
-
-
-def _must_answer_for_texts(assignment: Assignment) -> None:
-    if assignment.task.per != "text":
-        wrong = f"the task {assignment.task.name} with {assignment.row.name}, which counts and has no states of words"
-        raise UsageError(wrong, "a generation that has states", "use another generation")

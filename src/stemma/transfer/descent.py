@@ -6,10 +6,10 @@ from typing import Any
 import torch
 from torch import nn
 
+from stemma.training.facts import Fact
 from stemma.training.learners import Backprop
 from stemma.training.ranks import Ranks
 from stemma.training.settings import Config as LoopConfig
-from stemma.training.settings import Fact
 from stemma.transfer.batches import TaskBatches
 from stemma.transfer.settings import Config
 

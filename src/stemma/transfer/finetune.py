@@ -17,7 +17,7 @@ from stemma.runs.assignment import Answers, Assignment
 from stemma.runs.fitted import FittedRun
 from stemma.tasks.table import make_task
 from stemma.tasks.task import Task
-from stemma.training.settings import Fact
+from stemma.training.facts import Fact
 from stemma.transfer.recipe import Lesson, Recipe, recipe_for
 from stemma.transfer.saving import save
 from stemma.transfer.selection import hold_out

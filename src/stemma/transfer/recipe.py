@@ -8,8 +8,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from stemma.errors import UsageError
+from stemma.lineage.table import Generation
 from stemma.runs.assignment import Answers, Assignment
-from stemma.tasks.task import Text
+from stemma.tasks.task import Task, Text
 from stemma.transfer.settings import Config
 
 _LINEAR, _NETWORK = "stemma.transfer.features:LinearOnFeatures", "stemma.transfer.features:NetworkOnFeatures"
@@ -62,8 +63,19 @@ class Recipe(Protocol):
         """Learns from these rows of the lesson with this value of the knob."""
 
 
+def refusal(row: Generation, task: Task) -> str:
+    """Why the generation can be carried over to the task in no way at all; empty where it can."""
+    if "transfer" not in row.abilities:
+        return f"{row.name} cannot be carried over to a task"
+    if task.per == "unit" and "embed" not in row.abilities:
+        return f"{row.name} has no states of words, which the task {task.name} is answered from"
+    return ""
+
+
 def recipe_for(assignment: Assignment, config: Config) -> Recipe:
     """How this run learns this task; UsageError where its generation cannot be carried over in this way."""
+    if refused := refusal(assignment.row, assignment.task):
+        raise UsageError(refused, "a generation that can learn it", "use another generation")
     known = RECIPES[assignment.row.learns]
     if config.way not in known:
         *first, last = known

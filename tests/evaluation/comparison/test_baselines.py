@@ -1,13 +1,16 @@
-"""The two baselines on both languages, and what a missing extra says."""
+"""The baselines on both languages, and what a missing extra says."""
 
 import sys
 
 import numpy as np
 import pytest
 
+from stemma.corpus.columns import Tagged
 from stemma.corpus.task import Example
 from stemma.errors import MissingExtra
-from stemma.evaluation.comparison.baselines import majority, tfidf
+from stemma.evaluation.comparison.baselines import majority, majority_tag, tag_of_word, tfidf
+from stemma.tasks.tag import Sentence
+from stemma.tokens.chinese import rejoined
 
 ENGLISH = {"pos": "a lovely warm film", "neg": "a dull cold film"}
 CHINESE = {"pos": "这部电影很好看", "neg": "这部电影太难看"}
@@ -21,15 +24,39 @@ def examples(texts, copies):
 
 def test_majority_answers_the_most_frequent():
     train = [Example("x", "b")] * 3 + [Example("x", "a")] * 2
-    assert majority(train, [Example("x", "a"), Example("x", "b"), Example("x", "b")]) == (["b", "b", "b"], "always 'b'")
-    assert majority([*train, Example("x", "a")], [Example("x", "b")]).labels == ["a"]
+    answered, head = majority(train, [Example("x", "a"), Example("y", "b"), Example("x", "b")])
+    assert answered == [Example("x", "b"), Example("y", "b"), Example("x", "b")] and head == "always 'b'"
+    assert majority([*train, Example("x", "a")], [Example("x", "b")]).answered == [Example("x", "a")]
 
 
 @pytest.mark.parametrize("texts", [ENGLISH, CHINESE])
 def test_tfidf_learns_either_language(texts):
     pytest.importorskip("sklearn")
     dev = examples(texts, 10)
-    assert tfidf(examples(texts, 40), dev).labels == [example.label for example in dev]
+    assert tfidf(examples(texts, 40), dev).answered == dev
+
+
+def sentence(written: str, characters: bool = False) -> Sentence:
+    """`token/tag token/tag` as a sentence."""
+    tokens, tags = zip(*(pair.split("/") for pair in written.split()), strict=True)
+    text, units = rejoined(tokens, characters)
+    return Sentence(text, tuple(units), Tagged(tokens, tags))
+
+
+@pytest.mark.parametrize(
+    ("train", "dev", "majority", "looked_up"),
+    [  # 😀 and 猫 were not seen; ties go to the first in order
+        (["dogs/N bark/V loud/N", "bark/V bark/N run/V dogs/N"], "bark/V run/N 😀/N dogs/V", "N N N N", "V V N N"),
+        (["我/O 在/O 北/B-LOC 京/I-LOC", "北/B-LOC 风/O 在/O"], "猫/O 北/O 京/O 风/O", "O O O O", "O B-LOC I-LOC O"),
+    ],
+)
+def test_tags_are_looked_up_word_by_word(train, dev, majority, looked_up):
+    characters = "我" in train[0]
+    learnt, asked = [sentence(line, characters) for line in train], sentence(dev, characters)
+    for answer, tags in ((majority_tag, majority), (tag_of_word, looked_up)):
+        (answered,), _ = answer(learnt, [asked])
+        assert answered.tagged.tags == tuple(tags.split())
+        assert (answered.text, answered.tagged.tokens) == (asked.text, asked.tagged.tokens)
 
 
 def test_a_missing_extra_says_how_to_get_it(monkeypatch):

@@ -16,7 +16,7 @@ from stemma.errors import DataError, Interrupted, UsageError
 from stemma.evaluation.comparison.compare import compare, failed, run_comparison
 from stemma.evaluation.comparison.environment import Meter, environment
 from stemma.evaluation.comparison.launch import Processes, run_all
-from stemma.evaluation.comparison.plan import Comparison, Config, key_of
+from stemma.evaluation.comparison.plan import READY, Comparison, Config, generations_for, key_of
 from stemma.evaluation.comparison.results import CutOff, Failure, Results, read
 from stemma.evaluation.comparison.stages import Stages, kept, run_stages, staged
 
@@ -50,8 +50,18 @@ def files(tmp_path_factory):
     (home / "pairs.csv").write_text("\n".join(["Word 1,Word 2,Human (mean)", *pairs]) + "\n", encoding="utf-8")
     (home / "questions.txt").write_text(": deeds\ncat purrs dog barks\n: none\ncat purrs unicorn horn\n", encoding="utf-8")
     (home / "foreign.tsv").write_text("Katze\tHund\t5\nTor\tMatte\t2\n", encoding="utf-8")
+    for name, count, off in (("train", 50, 0), ("dev", 20, 50)):
+        (home / f"{name}.tags.txt").write_text("\n\n".join(map(tagged_lines, range(off, off + count))) + "\n", encoding="utf-8")
     (home / "senses.tsv").write_text("\n".join(["word\tindex\tsense\tsentence", *senses]) + "\n", encoding="utf-8")
     return home
+
+
+def tagged_lines(n: int) -> str:
+    """A sentence, a word and its part of speech a line; `mat` names a thing behind `the` and a deed before it."""
+    things, deeds = ("cat", "dog", "gate", "mat"), ("purrs", "barks", "mat", "warm")
+    subject, deed, other = things[n % 4], deeds[n // 4 % 4], things[n // 2 % 4]
+    words = [("the", "DET"), (subject, "NOUN"), (deed, "VERB"), ("the", "DET"), (other, "NOUN"), (str(n), "NUM"), (".", "PUNCT")]
+    return "\n".join(f"{word}\t{tag}" for word, tag in words)
 
 
 def plan_for(files: Path, out: Path, **changes) -> Comparison:
@@ -104,6 +114,55 @@ def finished(files, tmp_path_factory):
         run_comparison(plan, lambda fact: None, first)
     assert not (out / "report.json").exists()
     return plan, first, second, run_comparison(plan, lambda fact: None, second)
+
+
+@pytest.fixture(scope="module")
+def tagging(files, tmp_path_factory):
+    """A comparison of taggers, among them a generation that cannot tag."""
+    plan = plan_for(files, tmp_path_factory.mktemp("tags"), generations=("ngram", "word2vec", "gpt"))
+    plan = dataclasses.replace(plan, task="tag", train=str(files / "train.tags.txt"), dev=str(files / "dev.tags.txt"))
+    launch = InProcess()
+    return plan, launch, run_comparison(plan, lambda fact: None, launch)
+
+
+def test_taggers_are_compared_by_the_primary_metric_of_their_task(tagging):
+    plan, _, results = tagging
+    assert failed(results) is None and results.task.metric.name == "accuracy" and results.task.labels[0] == "DET"
+    assert "token accuracy" in results.headline.title
+    for generation in results.generations[1:]:
+        assert set(generation.modes) == set(plan.config.modes)
+        for result in generation.modes.values():
+            hits = [
+                a == b for right, given in zip(results.task.gold, result.answers[0], strict=True) for a, b in zip(right, given, strict=True)
+            ]
+            assert len(hits) == 7 * results.task.dev_examples
+            assert result.measures["accuracy"].value == pytest.approx(np.mean(hits)) == pytest.approx(result.seeds[0])
+    page = (plan.root / "report.html").read_text(encoding="utf-8")
+    assert 'scope="col">Token accuracy,\u00a0%</th>' in page.replace(' class="number"', "") and "look-up of each word" in page
+
+
+def test_words_looked_up_stand_beside_taggers(tagging):
+    *_, results = tagging
+    majority, looked_up = results.baselines
+    assert [row.name for row in results.baselines] == ["majority", "tag-of-word"] and majority.blind
+    assert majority.measures["accuracy"].value == pytest.approx(2 / 7)  # DET or NOUN
+    assert majority.measures["accuracy"].value < looked_up.measures["accuracy"].value < 1  # numbers are new, and `mat` is both
+
+
+def test_a_generation_that_cannot_tag_predicts_the_text_alone(tagging):
+    plan, launch, results = tagging
+    ngram = results.generations[0]
+    assert [name for name in launch.made if name.startswith("ngram")] == ["ngram.pretrain", "ngram.score"]
+    assert "no states of words" in ngram.refusal and not ngram.modes and not ngram.failed and ngram.bits.value > 0
+    assert any(note.startswith("n-gram predicts the text alone: ngram has no states of words") for note in results.notes)
+    assert ngram.refusal in (plan.root / "report.html").read_text(encoding="utf-8")
+
+
+def test_what_cannot_learn_the_task_is_not_compared_unless_named(files, tmp_path):
+    assert set(READY) - set(generations_for("tag")) == {"ngram"} and generations_for("classify") == READY
+    plan = dataclasses.replace(plan_for(files, tmp_path / "out", generations=("ngram",)), task="tag")
+    with pytest.raises(UsageError, match="name one of nnlm"):
+        run_comparison(plan, lambda fact: None, InProcess())
 
 
 def test_a_broken_off_comparison_makes_no_stage_twice(finished):
@@ -248,10 +307,10 @@ def test_stages_are_kept_by_their_key(tmp_path):
 
     def make():
         made.append(1)
-        return {"examples": 3, "tokens": 5}
+        return {"examples": 3, "tokens": 5, "units": 2}
 
     for _ in range(2):
-        assert staged(tmp_path, "a.stage", key_of("x"), CutOff, make) == CutOff(3, 5)
+        assert staged(tmp_path, "a.stage", key_of("x"), CutOff, make) == CutOff(3, 5, 2)
     assert len(made) == 1 and kept(tmp_path, "a.stage", key_of("y"), CutOff) is None
 
 
@@ -312,7 +371,9 @@ def test_processes_hand_on_the_facts_of_generations_at_once(files, tmp_path):
     (plan.root / "held-out.json").write_text('[["the cat purrs ."]]', encoding="utf-8")
     facts = []
     assert run_all(plan, "no such corpus", facts.append, Processes()) == {"ngram": 0, "gpt": 0}
-    assert {(fact.of, fact.message) for fact in facts} >= {(name, stage) for name in ("ngram", "gpt") for stage in ("pretrain", "frozen")}
+    assert {(fact.of, fact.message) for fact in facts if fact.kind == "note"} >= {
+        (name, stage) for name in ("ngram", "gpt") for stage in ("pretrain", "frozen")
+    }
     assert len(list((plan.root / "store").iterdir())) == 1  # both read the one store, built once
 
 

@@ -11,7 +11,7 @@ import stemma
 from stemma.config import to_plain
 from stemma.corpus.document import Ledger
 from stemma.evaluation.comparison.environment import commit, environment
-from stemma.evaluation.comparison.plan import GENERATIONS, SCHEMA, Comparison, Config
+from stemma.evaluation.comparison.plan import READY, SCHEMA, Comparison, Config, generations_for, refusals
 from stemma.evaluation.comparison.results import Baseline, Failure, GenerationResults, Results, TextRead, WordMaps, read
 from stemma.evaluation.comparison.stages import Stages, judge_of, sense_examples, task_examples
 from stemma.evaluation.measures import senses
@@ -19,7 +19,7 @@ from stemma.evaluation.measures.judge import rows
 from stemma.evaluation.report.headline import headline
 from stemma.evaluation.report.standings import Standings
 from stemma.lineage.table import find
-from stemma.training.settings import Fact
+from stemma.training.facts import Fact
 
 _ALWAYS = (
     "Settings of the heads were chosen on a part of the training examples; the dev file was used for the figures alone.",
@@ -91,6 +91,7 @@ def _generation(comparison: Comparison, name: str, corpus_key: str, code: int) -
         loss_unit=row.loss_unit,
         abilities=row.abilities,
         failures=tuple(failures),
+        refusal=comparison.refusals().get(name, ""),
         pretrain=results["pretrain"],
         score=results["score"],
         modes={mode: result for mode in comparison.config.modes if (result := results.get(mode))},
@@ -168,6 +169,9 @@ def _notes(comparison: Comparison, generations: Sequence[GenerationResults]) -> 
         notes.append(f"Of the training examples {config.train_limit:,} at most were used, drawn by lot.")
     notes += [f"{generation.short}: {note}" for generation in generations if generation.pretrain for note in generation.pretrain.notes]
     cut = [(g.short, max((mode.cut.examples for mode in g.modes.values()), default=0)) for g in generations]
+    named = comparison.generations
+    unable = refusals(comparison.made_task(), READY if named == generations_for(comparison.task) else named)
+    notes += [f"{find(name).short} {'predicts the text alone' if name in named else 'is left out'}: {why}." for name, why in unable.items()]
     return notes + [f"{short}: task examples longer than its window, and cut: {examples:,}." for short, examples in cut if examples]
 
 
@@ -190,7 +194,7 @@ def _command(comparison: Comparison) -> str:
         "--out",
         comparison.out,
     ]
-    if comparison.generations != GENERATIONS:
+    if comparison.generations != generations_for(comparison.task):
         words += ["--generations", *comparison.generations]
     for field, value in changed:
         if field.name == "settings":

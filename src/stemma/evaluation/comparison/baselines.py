@@ -1,18 +1,20 @@
-"""The two rows that keep every generation honest: the majority class, and TF-IDF with logistic regression.
+"""The rows that keep every generation honest, none of them pre-trained.
 
-They answer with labels, so they stand beside tasks of labels alone. Both need no pre-training. TF-IDF chooses its C as
-the generations choose their rates: on the same held-out part of the training examples, with the same number of trials,
-never on the dev file.
+Beside labels of texts: the majority class, and TF-IDF with logistic regression, which chooses its C as the generations choose
+their rates: on the same held-out part of the training examples, with the same number of trials, never on the dev file.
+Beside tags of words: the majority tag, and a look-up of each word's commonest tag, which sees no neighbour.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from stemma.corpus.task import Example
 from stemma.errors import MissingExtra
+from stemma.tasks.tag import Sentence
 from stemma.transfer.selection import hold_out
 
 CJK = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
@@ -20,17 +22,16 @@ TOKEN = rf"[{CJK}]|[^\W{CJK}]+"  # a Chinese character, or a run of other letter
 
 
 class Plain(NamedTuple):
-    """The label that a baseline gives each dev example, and its head in words."""
+    """The dev examples with what a baseline answers in place of what is right, and its head in words."""
 
-    labels: list[str]
+    answered: list[Any]
     head: str
 
 
 def majority(train: Sequence[Example], dev: Sequence[Example]) -> Plain:
     """Always the most frequent training label (ties: the first in order)."""
-    counts = Counter(example.label for example in train)
-    best = min(counts, key=lambda label: (-counts[label], label))
-    return Plain([best] * len(dev), f"always {best!r}")
+    best = _commonest(Counter(example.label for example in train))
+    return Plain([replace(example, label=best) for example in dev], f"always {best!r}")
 
 
 def tfidf(
@@ -63,7 +64,34 @@ def tfidf(
         trials.append((float(np.mean(model.predict(texts[selection]) == gold[selection])), model))
     best = max(trials, key=lambda trial: trial[0])[1]
     given = best.predict(np.array([_text(example) for example in dev], dtype=object)) if dev else []
-    return Plain([labels[k] for k in given], "multinomial logistic regression on TF-IDF of 1- and 2-grams")
+    answered = [replace(example, label=labels[k]) for example, k in zip(dev, given, strict=True)]
+    return Plain(answered, "multinomial logistic regression on TF-IDF of 1- and 2-grams")
+
+
+def majority_tag(train: Sequence[Sentence], dev: Sequence[Sentence]) -> Plain:
+    """Always the most frequent training tag (ties: the first in order)."""
+    best = _commonest(Counter(tag for example in train for tag in example.tagged.tags))
+    return Plain([_tagged(example, [best] * len(example.units)) for example in dev], f"always {best!r}")
+
+
+def tag_of_word(train: Sequence[Sentence], dev: Sequence[Sentence]) -> Plain:
+    """Each word, or character, its most frequent training tag; the majority tag for one that training did not have."""
+    counts: dict[str, Counter[str]] = defaultdict(Counter)
+    for example in train:
+        for token, tag in zip(example.tagged.tokens, example.tagged.tags, strict=True):
+            counts[token][tag] += 1
+    known = {token: _commonest(tags) for token, tags in counts.items()}
+    other = _commonest(sum(counts.values(), Counter()))
+    answered = [_tagged(example, [known.get(token, other) for token in example.tagged.tokens]) for example in dev]
+    return Plain(answered, f"the commonest tag of each of {len(known):,} words; {other!r} for others")
+
+
+def _commonest(counts: Counter[str]) -> str:
+    return min(counts, key=lambda name: (-counts[name], name))
+
+
+def _tagged(example: Sentence, tags: Sequence[str]) -> Sentence:
+    return replace(example, tagged=replace(example.tagged, tags=tuple(tags)))
 
 
 def _text(example: Example) -> str:
@@ -76,7 +104,7 @@ class Rival(NamedTuple):
     name: str
     short: str
     title: str
-    answer: Callable[[Sequence[Example], Sequence[Example]], Plain]
+    answer: Callable[[Sequence[Any], Sequence[Any]], Plain]  # (train, dev)
     blind: bool = False  # answers without reading
 
 
@@ -84,5 +112,9 @@ RIVALS = {  # of each task that has any
     "classify": (
         Rival("majority", "majority class", "majority class", majority, blind=True),
         Rival("tfidf", "TF-IDF + LR", "TF-IDF + logistic regression", tfidf),
-    )
+    ),
+    "tag": (
+        Rival("majority", "majority tag", "majority tag", majority_tag, blind=True),
+        Rival("tag-of-word", "word look-up", "look-up of each word's commonest tag", tag_of_word),
+    ),
 }

@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from stemma.corpus.document import Ledger
-from stemma.corpus.task import Example
 from stemma.errors import MissingExtra, RunError, UsageError
 from stemma.evaluation.comparison.assemble import assemble
 from stemma.evaluation.comparison.baselines import RIVALS, Rival
 from stemma.evaluation.comparison.environment import Meter
 from stemma.evaluation.comparison.launch import Launch, Processes, run_all
-from stemma.evaluation.comparison.plan import GENERATIONS, Comparison, Config, content_of, key_of
+from stemma.evaluation.comparison.plan import Comparison, Config, content_of, generations_for, key_of
 from stemma.evaluation.comparison.results import Baseline, Baselines, Results, TextRead, WordMaps
 from stemma.evaluation.comparison.stages import Stages, judge_of, sense_examples, stage_path, staged, task_examples
 from stemma.evaluation.measures.judge import Judge, rows
@@ -24,8 +23,8 @@ from stemma.evaluation.report.page import write
 from stemma.evaluation.report.word_map import word_maps
 from stemma.lineage.table import find
 from stemma.tokens.files import write_json
+from stemma.training.facts import Fact, Note
 from stemma.training.request import Report, job_of
-from stemma.training.settings import Fact
 
 
 def compare(
@@ -35,17 +34,18 @@ def compare(
     dev: str | Path,
     out: str | Path,
     task: str = "classify",
-    generations: Sequence[str] = GENERATIONS,
+    generations: Sequence[str] = (),
     config: Config | None = None,
     progress: Report | None = None,
 ) -> Results:
     """The results of a comparison, also written as `report.html` and `report.json` in `out`, beside the run folders.
 
-    The same call again goes on where a killed one was. A generation that fails is told among the results
-    (`failures`) and stops no other one.
+    Without `generations`, all that can learn the task. The same call again goes on where a killed one was. A generation that
+    fails is told among the results (`failures`) and stops no other one; one that cannot learn the task (`refusal`) predicts
+    the text alone.
     """
     paths = (str(corpus),) if isinstance(corpus, str | Path) else tuple(map(str, corpus))
-    comparison = Comparison(paths, task, str(train), str(dev), str(out), tuple(generations), config or Config())
+    comparison = Comparison(paths, task, str(train), str(dev), str(out), tuple(generations) or generations_for(task), config or Config())
     return run_comparison(comparison, progress or _silent, Processes())
 
 
@@ -60,7 +60,7 @@ def run_comparison(comparison: Comparison, progress: Report, launch: Launch) -> 
     maps = _word_maps(comparison, corpus.key, progress)
     results = assemble(comparison, corpus, simple, maps, codes, _spent(comparison, time.perf_counter() - began))
     write(results, comparison.root)
-    progress(Fact("note", 0, 0, message=f"report: {comparison.root / 'report.html'}"))
+    progress(Note(f"report: {comparison.root / 'report.html'}"))
     return results
 
 
@@ -68,13 +68,10 @@ def _check(comparison: Comparison) -> None:
     """Everything that can be wrong before the first minute is spent."""
     if comparison.config.budget_tokens and comparison.config.budget_seconds:
         raise UsageError("both a budget of tokens and one of seconds are given", "one of the two", "drop budget_tokens or budget_seconds")
-    if not comparison.generations:
-        raise UsageError("no generation is named", "one or more", f"for example --generations {' '.join(GENERATIONS)}")
-    for generation in comparison.generations:
-        if "transfer" not in find(generation).abilities:
-            raise UsageError(
-                f"{generation} cannot be carried over to a task", "generations that can transfer", "leave it out of --generations"
-            )
+    refusals = comparison.refusals()
+    if len(refusals) == len(comparison.generations):
+        able = generations_for(comparison.task)
+        raise UsageError("; ".join(refusals.values()), "a generation that can learn the task", f"name one of {', '.join(able)}")
     judge_of(comparison)
     if comparison.config.senses:
         sense_examples(comparison)
@@ -94,7 +91,7 @@ def _ingest(comparison: Comparison, progress: Report) -> TextRead:
     place = comparison.root / "held-out.json"
 
     def make() -> dict[str, Any]:
-        progress(Fact("note", 0, 0, message="reading the text"))
+        progress(Note("reading the text"))
         ledger = Ledger()
         documents, characters = 0, 0
         found = []
@@ -118,12 +115,13 @@ def _ingest(comparison: Comparison, progress: Report) -> TextRead:
 
 
 def _baselines(comparison: Comparison, progress: Report) -> tuple[Baseline, ...]:
-    """What the task can be done with plainly: for labels the majority class, and TF-IDF with logistic regression."""
+    """What the task can be done with plainly, without pre-training."""
     rivals = RIVALS.get(comparison.task, ())
     train, dev = task_examples(comparison)
     key = key_of(
         "baselines",
         comparison.task,
+        [rival.name for rival in rivals],
         comparison.task_settings,
         content_of([comparison.train, comparison.dev]),
         comparison.config.train_limit,
@@ -131,7 +129,7 @@ def _baselines(comparison: Comparison, progress: Report) -> tuple[Baseline, ...]
     )
 
     def make() -> dict[str, Any]:
-        progress(Fact("note", 0, 0, message="the plain baselines"))
+        progress(Note("the plain baselines"))
         return {"rows": [_baseline(rival, train, dev, judge_of(comparison)) for rival in rivals]}
 
     return staged(comparison.root, "baselines", key, Baselines, make).rows
@@ -144,7 +142,7 @@ def _baseline(rival: Rival, train: list[Any], dev: list[Any], judge: Judge) -> d
             given = rival.answer(train, dev)
     except MissingExtra as error:
         return {**named, "head": "", "measures": {}, "answers": [], "seconds": 0.0, "missing": str(error)}
-    answers = rows(judge.task.gold([Example("", label) for label in given.labels], judge.targets))
+    answers = rows(judge.task.gold(given.answered, judge.targets))
     measures = {name: found.as_dict() for name, found in judge.intervals([answers]).items()}
     return {**named, "head": given.head, "measures": measures, "answers": [answers], "seconds": meter.costs["wall_seconds"]}
 
@@ -157,7 +155,7 @@ def _word_maps(comparison: Comparison, corpus_key: str, progress: Report) -> Wor
         return None
 
     def make() -> dict[str, Any]:
-        progress(Fact("note", 0, 0, message="the word maps"))
+        progress(Note("the word maps"))
         return word_maps({stages.name: stages.run().words for stages in done}, comparison.config.words)
 
     return staged(

@@ -6,8 +6,8 @@ from stemma.corpus.docstrings import write_docstrings
 from stemma.evaluation.comparison.compare import compare
 from stemma.evaluation.comparison.plan import Config
 from stemma.evaluation.comparison.results import Results
+from stemma.training.facts import Note
 from stemma.training.request import Report
-from stemma.training.settings import Fact
 
 SECONDS = 45.0  # of pre-training for each generation, so that the comparison ends within six minutes on two cores
 _FILES = ("train.jsonl", "dev.jsonl", "task_train.tsv", "task_dev.tsv", "senses.tsv")
@@ -18,7 +18,7 @@ def demo(out: str | Path, *, seconds: float = SECONDS, progress: Report | None =
     place = Path(out) / "text"
     if not all((place / name).exists() for name in _FILES):
         if progress:
-            progress(Fact("note", 0, 0, message="reading the docstrings of the installed packages"))
+            progress(Note("reading the docstrings of the installed packages"))
         write_docstrings(place)
     text, held_out, train, dev, senses = (place / name for name in _FILES)
     config = Config(

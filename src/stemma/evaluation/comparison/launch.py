@@ -15,8 +15,8 @@ import stemma
 from stemma.errors import Interrupted
 from stemma.evaluation.comparison.plan import Comparison
 from stemma.evaluation.report.wording import listed
+from stemma.training.facts import Fact, from_json
 from stemma.training.request import Report
-from stemma.training.settings import Fact
 
 
 class Launch(Protocol):
@@ -50,7 +50,7 @@ class Processes:
                 child.terminate()
             assert child.stdout is not None
             for line in child.stdout:
-                progress(Fact(**json.loads(line)))
+                progress(from_json(json.loads(line)))
             code = child.wait()
         self._children.discard(child)
         return code

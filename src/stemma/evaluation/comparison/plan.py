@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from stemma.training.request import Request
 
 SCHEMA = 2  # of the stages' files and of report.json (`results`): stages of another schema are made anew
-GENERATIONS = tuple(row.name for row in TABLE if row.ready and "transfer" in row.abilities)  # what is compared unless named
+READY = tuple(row.name for row in TABLE if row.ready)  # generations that this version can pre-train
 
 
 SomeFiles = Annotated[tuple[str, ...], arg(metavar="FILE …", help_behavior_hint="(optional)")]
@@ -131,6 +131,10 @@ class Comparison:
             own += [rest] if first == generation else [setting] if first not in names else []
         return own
 
+    def refusals(self) -> dict[str, str]:
+        """Of each generation that can learn the task in no way: why not."""
+        return refusals(self.made_task(), self.generations)
+
     def save(self) -> None:
         """Writes `plan.json`, which the worker processes read."""
         from stemma.tokens.files import write_json
@@ -144,6 +148,19 @@ class Comparison:
         plain = json.loads((out / "plan.json").read_text(encoding="utf-8"))
         config = Config(**{name: _frozen(value) for name, value in plain.pop("config").items()})
         return cls(**{name: _frozen(value) for name, value in plain.items()}, config=config)
+
+
+def generations_for(task: str) -> tuple[str, ...]:
+    """The generations that can be pre-trained and learn the task: what is compared unless named."""
+    refused = refusals(make_task(task), READY)
+    return tuple(name for name in READY if name not in refused)
+
+
+def refusals(task: Task, generations: Sequence[str]) -> dict[str, str]:
+    """Of each of the generations that can learn the task in no way: why not."""
+    from stemma.transfer.recipe import refusal
+
+    return {name: told for name in generations if (told := refusal(find(name), task))}
 
 
 def key_of(*parts: Any) -> str:

@@ -280,6 +280,7 @@ class GenerationResults(_Strict):
     modes: dict[str, Transferred]
     words: WordTests | None
     senses: SenseTests | None
+    refusal: str = ""  # why it can learn the task in no mode
 
     @property
     def failed(self) -> bool:

@@ -30,11 +30,11 @@ from stemma.lineage.table import find
 from stemma.objectives.batch import generator
 from stemma.runs.run import Run
 from stemma.tokens.files import write_json
+from stemma.training.facts import Note
 from stemma.training.pretrain import pretrain
 from stemma.training.request import Report
-from stemma.training.settings import Fact
 from stemma.transfer.finetune import finetune
-from stemma.transfer.recipe import RECIPES
+from stemma.transfer.recipe import RECIPES, refusal
 from stemma.transfer.settings import Config as Transfer
 
 CURVE = 60  # points of a learning curve in the report
@@ -92,7 +92,8 @@ class Stages:
         config = self.comparison.config
         words = ["words"] if "nearest" in self.row.abilities and (config.similarity or config.analogies) else []
         probes = [*words, *(["senses"] if config.senses else [])]
-        modes = [mode for mode in config.modes if mode in RECIPES[self.row.learns]]  # counts have nothing to draw, and no states
+        ways = {} if refusal(self.row, self.comparison.made_task()) else RECIPES[self.row.learns]
+        modes = [mode for mode in config.modes if mode in ways]  # counts have nothing to draw, and no states
         return ["pretrain", "score", *modes, *probes]
 
     def key(self, stage: str) -> str:
@@ -118,7 +119,7 @@ class Stages:
 
     def make(self, stage: str) -> dict[str, Any]:
         """The result of one stage, computed now, as its class in `results` reads it."""
-        self.progress(Fact("note", 0, 0, message=stage))
+        self.progress(Note(stage))
         own = {"pretrain": self.pretrain, "score": self.score, "words": self.words, "senses": self.senses}
         return own[stage]() if stage in own else self.transfer(stage)
 

@@ -9,13 +9,12 @@ import os
 import sys
 import threading
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 from stemma.errors import Interrupted
 from stemma.evaluation.comparison.plan import Comparison
 from stemma.evaluation.comparison.stages import Stages, run_stages
-from stemma.training.settings import Fact
+from stemma.training.facts import Fact, Note, to_json
 
 
 def main(argv: Sequence[str]) -> int:
@@ -26,14 +25,14 @@ def main(argv: Sequence[str]) -> int:
     _end_with_parent()
 
     def progress(fact: Fact) -> None:
-        facts.write(json.dumps(asdict(fact)) + "\n")
+        facts.write(json.dumps(to_json(fact)) + "\n")
         facts.flush()
 
     comparison = Comparison.load(Path(out))
     try:
         for stage, how in run_stages(Stages(comparison, generation, corpus_key, progress), comparison.root):
             if how != "made":
-                progress(Fact("note", 0, 0, message=f"{stage} {'was finished earlier' if how == 'kept' else 'failed'}"))
+                progress(Note(f"{stage} {'was finished earlier' if how == 'kept' else 'failed'}"))
     except (Interrupted, KeyboardInterrupt):
         return Interrupted.exit_code
     return 0

@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from stemma.config import nearest
+from stemma.config import nearest, restore
 from stemma.corpus import read as corpus_read
 from stemma.corpus.document import Ledger
 from stemma.errors import UsageError
@@ -52,7 +52,9 @@ def evaluate_task(run: FittedRun, path: str | Path) -> dict[str, Any]:
 
 
 def _perplexity(run: Run, paths: Sequence[str]) -> dict[str, Any]:
-    return perplexity(run, blocks(corpus_read.read(paths, corpus_read.Config(**run.config.get("corpus", {})), Ledger())))
+    """The text is read as the run's own was."""
+    config = restore(corpus_read.Config, run.config.get("corpus", {}), str(run.path))  # an imported run has read none
+    return perplexity(run, blocks(corpus_read.read(paths, config, Ledger())))
 
 
 def _similarity(run: Run, paths: Sequence[str]) -> list[dict[str, Any]]:

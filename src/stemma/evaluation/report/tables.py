@@ -134,10 +134,15 @@ def _summary_row(
         cells += f'<td class="{inner}">{mode_title(mode)}{control}</td>'
         cells += "".join(number_cell(cell, kind=inner) for cell in (quality, *more, figure(result.seconds, duration)))
     else:
-        cells += f'<td class="none">{"failed" if generation.failed else "not run"}</td>' + number_cell(DASH) * (len(metrics) + 1)
+        cells += f'<td class="none">{_why_empty(generation)}</td>' + number_cell(DASH) * (len(metrics) + 1)
     if place == 0:
         cells += "".join(number_cell(cell, span) for cell in _costs(generation))
     return f"<tr>{cells}</tr>"
+
+
+def _why_empty(generation: GenerationResults) -> str:
+    """Why there is no mode to show."""
+    return "failed" if generation.failed else f"none: {escape(generation.refusal)}" if generation.refusal else "not run"
 
 
 def _costs(generation: GenerationResults) -> list[str]:
