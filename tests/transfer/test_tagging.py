@@ -107,7 +107,7 @@ def test_units_that_were_cut_off_are_answered_and_counted():
     run = make_run("bert")
     long = [sentence(["the", "film"] * 40, ["O", "B-POS"] * 40), *TRAIN[:60]]
     result = finetune(run, train=long, dev=long[:1], task="tag", config=Config(mode="frozen", precision="fp32", seeds=(1,), budget=1))
-    assert result.facts["cut"] == {"examples": 1, "tokens": 80 - 46, "units": 80 - 46}
+    assert result.facts["cut"] == {"examples": 1, "tokens": 80 - 46, "units": 80 - 46, "dev_units": 80 - 46}
     with pytest.warns(UserWarning, match="34 units had no token"):
         assert len(result.answers(long[:1])[0]) == 80
     assert len(result.facts["seeds"][0]["predictions"][0]) == 80

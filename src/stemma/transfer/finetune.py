@@ -104,7 +104,12 @@ class _Work:
             "metrics": [dataclasses.asdict(metric) for metric in self.metrics],
             "examples": sizes,
             "data": {"train": self._fingerprint(self._examples), "dev": self._fingerprint(self._dev) if self._dev else None},
-            "cut": {"examples": self.train.data.cut, "tokens": self.train.data.tokens_cut, "units": self.train.data.unread},
+            "cut": {
+                "examples": self.train.data.cut,
+                "tokens": self.train.data.tokens_cut,
+                "units": self.train.data.unread,
+                "dev_units": self.dev.data.unread,
+            },
         }
 
     def fit(self, value: float, seed: int, told: Told | None) -> Answers:

@@ -13,11 +13,26 @@ from stemma.config import to_plain
 from stemma.errors import DataError
 from stemma.evaluation.comparison.results import Results, read
 from stemma.evaluation.measures.bootstrap import Interval
+from stemma.evaluation.report import headline as headline_module
 from stemma.evaluation.report import standings as standings_module
 from stemma.evaluation.report.charts import charts
 from stemma.evaluation.report.page import render, write
 from stemma.evaluation.report.standings import Standings
-from stemma.evaluation.report.wording import count, duration, gap, listed, metric_title, metric_value, percent, size, times
+from stemma.evaluation.report.wording import (
+    CONTROLS,
+    MODES,
+    count,
+    duration,
+    gap,
+    in_mode,
+    listed,
+    metric_title,
+    metric_value,
+    mode_title,
+    percent,
+    size,
+    times,
+)
 from stemma.lineage.table import TABLE, find
 from stemma.tasks.task import Metric
 
@@ -324,6 +339,39 @@ def test_metrics_are_worded_by_what_they_are():
     assert (metric_title(accuracy), metric_value(accuracy, 0.8412)) == ("accuracy, %", "84.1")
     assert (metric_title(WRONGS), metric_value(WRONGS, 1.26)) == ("wrong answers in ten (less is better)", "1.3")
     assert gap(accuracy, Interval(-0.073, -0.087, -0.059)) == "7.3 ± 1.4 points"
+
+
+def test_modes_are_worded_round_the_name():
+    worded = [in_mode(mode, "BERT") for mode in ("finetune", "frozen-network", "scratch")]
+    assert worded == ["fine-tuned BERT", "frozen BERT under a task network", "BERT from scratch"]
+    titles = [mode_title(mode) for mode in MODES]
+    assert len(set(titles)) == len(MODES) and not any("," in title for title in titles)  # they stand in lists
+
+
+def test_controls_are_spoken_of_where_there_are_any(report):
+    assert "Does pre-training pay?" in shown(report)[1].text and "Each has its control" in shown(report)[1].text
+    bare = made_up.report()
+    bare["budget"]["modes"] = [mode for mode in bare["budget"]["modes"] if mode not in CONTROLS.values()]
+    for generation in bare["generations"]:
+        generation["modes"] = {mode: found for mode, found in generation["modes"].items() if mode not in CONTROLS.values()}
+    text = shown(bare)[1].text
+    assert "Mode by mode" in text and "Does pre-training pay?" not in text and "Each has its control" not in text
+
+
+def test_words_that_nobody_read_are_told():
+    report = made_up.report()
+    assert "Left unread" not in findings(report)
+    report["task"]["gold"] = [[label, label] for label in report["task"]["gold"]]
+    report["generations"][2]["modes"]["finetune"]["cut"] |= {"units": 60, "dev_units": 31}
+    told = headline_module._unread(read(Results, report, "made up"))
+    assert "Of the 1,600 words" in told[0].text and told[0].text.endswith("they were guessed: 31 (GPT).")
+
+
+def test_a_generation_that_cannot_learn_the_task_says_why():
+    report = made_up.report()
+    report["generations"][0] |= {"modes": {}, "refusal": "ngram has no states <of words>"}
+    text, page = shown(report)
+    assert "none: ngram has no states <of words>" in page.text and "<of words>" not in text
 
 
 def test_a_failed_generation_is_told_as_a_failure():

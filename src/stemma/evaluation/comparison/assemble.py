@@ -155,7 +155,8 @@ def _notes(comparison: Comparison, generations: Sequence[GenerationResults]) -> 
     config = comparison.config
     notes = [
         *_ALWAYS,
-        f"Every head had at most {config.trials} trials of its one knob, and {config.seeds} seeds unless nothing in it is left to chance.",
+        f"Every head had at most {config.trials} trial{'s' * (config.trials > 1)} of its one knob, "
+        f"and {config.seeds} seed{'s' * (config.seeds > 1)} unless nothing in it is left to chance.",
     ]
     sharing = [row for row in map(find, comparison.generations) if row.tokens_of]
     notes += [_TOKENS_OF.format(own=row.short, other=find(row.tokens_of).short) for row in sharing]
@@ -168,11 +169,20 @@ def _notes(comparison: Comparison, generations: Sequence[GenerationResults]) -> 
     if config.train_limit:
         notes.append(f"Of the training examples {config.train_limit:,} at most were used, drawn by lot.")
     notes += [f"{generation.short}: {note}" for generation in generations if generation.pretrain for note in generation.pretrain.notes]
-    cut = [(g.short, max((mode.cut.examples for mode in g.modes.values()), default=0)) for g in generations]
     named = comparison.generations
     unable = refusals(comparison.made_task(), READY if named == generations_for(comparison.task) else named)
     notes += [f"{find(name).short} {'predicts the text alone' if name in named else 'is left out'}: {why}." for name, why in unable.items()]
-    return notes + [f"{short}: task examples longer than its window, and cut: {examples:,}." for short, examples in cut if examples]
+    return notes + [note for generation in generations for note in _cut_off(generation)]
+
+
+def _cut_off(generation: GenerationResults) -> list[str]:
+    """How much of the training file lay beyond what the generation reads of a text, if any did."""
+    cuts = [mode.cut for mode in generation.modes.values() if mode.cut.examples]
+    if not cuts:
+        return []
+    examples, units = max(cut.examples for cut in cuts), max(cut.units for cut in cuts)
+    unread = f", and {units:,} words or characters in them were not learnt from" if units else ""
+    return [f"{generation.short}: {examples:,} training examples are longer than what it reads of a text and were cut{unread}."]
 
 
 def _command(comparison: Comparison) -> str:

@@ -148,6 +148,7 @@ class CutOff(_Strict):
     examples: int
     tokens: int
     units: int  # words or characters to be tagged that no token stood for
+    dev_units: int = 0  # and of the dev file, where their tags were guessed; all else is of the training file
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,9 @@ from stemma.evaluation.report.wording import CONTROLS, MODES, metric_scale, metr
 
 SHAPES = {
     "frozen": "square",
-    "random, frozen": "diamond",
-    "frozen, task network": "triangle-up",
-    "random, task network": "cross",
+    "random but frozen": "diamond",
+    "frozen under a task network": "triangle-up",
+    "random under a task network": "cross",
     "fine-tuned": "circle",
     "from scratch": "triangle-down",
 }

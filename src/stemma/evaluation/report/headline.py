@@ -16,6 +16,7 @@ def headline(standings: Standings) -> Headline:
         _cost(standings),
         _against_baselines(standings),
         _pays(standings),
+        _unread(results),
         _predicts(results),
         _similarity(results),
         _senses(results),
@@ -105,6 +106,18 @@ def _verdict(standings: Standings, ours: Contender, control: Contender) -> str:
     verdict = "ties for" if not lead.excludes_zero else "pays for" if lead.value > 0 else "harms"
     figures = " against ".join(metric_value(metric, contender.quality.value) for contender in (ours, control))
     return f"{verdict} {ours.short}: {figures}{metric_unit(metric)} ({gap(metric, lead)})"
+
+
+def _unread(results: Results) -> list[Finding]:
+    """Who had to guess words of the dev file that it could not read, and how many."""
+    counts = [(g.short, max((mode.cut.dev_units for mode in g.modes.values()), default=0)) for g in results.generations]
+    guessed = [f"{units:,} ({short})" for short, units in counts if units]
+    if not guessed:
+        return []
+    units = sum(map(len, results.task.gold))
+    told = f"Of the {units:,} words or characters of the dev file some stand beyond what a generation reads of a text, "
+    told += f"or its tokenizer drops them; they were guessed: {listed(guessed)}."
+    return _finding("Left unread", told)
 
 
 def _predicts(results: Results) -> list[Finding]:

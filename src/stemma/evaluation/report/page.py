@@ -164,7 +164,7 @@ def _facts(results: Results) -> str:
         ("Text", f"{number(corpus.characters)} characters", f"{number(corpus.documents)} documents, {number(corpus.sentences)} sentences"),
         (
             "Task",
-            f"{number(len(task.labels))} labels" if task.labels else escape(task.kind),
+            f"{escape(task.kind)}, {number(len(task.labels))} labels" if task.labels else escape(task.kind),
             f"{number(task.train_examples, whole)} to learn from, {number(task.dev_examples, whole)} to judge by",
         ),
         ("Budget", _budget(results.budget), budget),
@@ -189,7 +189,7 @@ def _sections(standings: Standings, draw: _Figures) -> list[tuple[str, str, str]
     return [
         ("summary", "At a glance", _summary(standings)),
         ("cost", "Quality against cost", _cost(standings, draw)),
-        ("pays", "Does pre-training pay?", _modes(standings, draw)),
+        ("pays", "Does pre-training pay?" if _controlled(results) else "Mode by mode", _modes(standings, draw)),
         ("text", "Predicting the text", _text(results, draw)),
         ("words", "Words and their neighbours", words(results)),
         ("senses", "One word, several senses", _senses(results, results.senses, draw) if results.senses else ""),
@@ -229,13 +229,21 @@ def _cost(standings: Standings, draw: _Figures) -> str:
 def _modes(standings: Standings, draw: _Figures) -> str:
     caption = (
         "Frozen: the pre-trained layers stay as they are and only the head learns, a linear one, or a small task network of the same size "
-        "for every generation. Fine-tuned: everything moves. Each has its control, "
-        "the same network without pre-training: randomly drawn and frozen, or learnt from scratch. The gap between the two is "
-        "what pre-training on your text was worth."
+        "for every generation. Fine-tuned: everything moves."
     )
+    if _controlled(standings.results):
+        caption += (
+            " Each has its control, the same network without pre-training: randomly drawn and frozen, or learnt from scratch. "
+            "The gap between the two is what pre-training on your text was worth."
+        )
     used = [mode_title(mode) for mode in standings.results.budget.modes]
     keys = _shape_keys({m: s for m, s in SHAPES.items() if m in used})
     return draw("modes", f"{capital(standings.metric.title)} by generation and mode of transfer", caption, keys)
+
+
+def _controlled(results: Results) -> bool:
+    """True when a mode was made without pre-training too."""
+    return any(mode in CONTROLS.values() for mode in results.budget.modes)
 
 
 def _text(results: Results, draw: _Figures) -> str:

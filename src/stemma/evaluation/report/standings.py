@@ -10,7 +10,7 @@ from functools import cached_property
 from stemma.evaluation.comparison.results import GenerationResults, Results, Rows
 from stemma.evaluation.measures.bootstrap import Interval
 from stemma.evaluation.measures.judge import Judge
-from stemma.evaluation.report.wording import BASELINE_COLOUR, CONTROLS, mode_title
+from stemma.evaluation.report.wording import BASELINE_COLOUR, CONTROLS, in_mode
 from stemma.tasks.table import make_task
 
 
@@ -30,7 +30,7 @@ class Contender:
     @property
     def title(self) -> str:
         """The contender in words: `fine-tuned BERT`."""
-        return f"{mode_title(self.mode)} {self.short}" if self.mode else self.short
+        return in_mode(self.mode, self.short) if self.mode else self.short
 
     @property
     def place(self) -> tuple[str, str]:

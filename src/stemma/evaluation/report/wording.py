@@ -5,20 +5,25 @@ from stemma.tasks.task import Metric
 
 MODES = ("frozen", "random", "frozen-network", "random-network", "finetune", "scratch")
 CONTROLS = {"frozen": "random", "frozen-network": "random-network", "finetune": "scratch"}  # the same without pre-training
-_MODES = {
-    "frozen": "frozen",
-    "random": "random, frozen",
-    "frozen-network": "frozen, task network",
-    "random-network": "random, task network",
-    "finetune": "fine-tuned",
-    "scratch": "from scratch",
+_MODES = {  # round the name of a generation
+    "frozen": "frozen {}",
+    "random": "random but frozen {}",
+    "frozen-network": "frozen {} under a task network",
+    "random-network": "random {} under a task network",
+    "finetune": "fine-tuned {}",
+    "scratch": "{} from scratch",
 }
 BASELINE_COLOUR = "#7f8792"  # generations have their own in the table
 
 
 def mode_title(mode: str) -> str:
     """A mode of transfer in words: `finetune` -> `fine-tuned`."""
-    return _MODES.get(mode, mode)
+    return " ".join(in_mode(mode, "").split())
+
+
+def in_mode(mode: str, name: str) -> str:
+    """A generation in a mode of transfer: `fine-tuned BERT`, `frozen BERT under a task network`."""
+    return _MODES.get(mode, mode).format(name)
 
 
 def percent(share: float) -> str:
