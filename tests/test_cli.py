@@ -53,7 +53,7 @@ def test_lineage_as_a_tree_and_as_json(capsys):
     rows = json.loads(out)
     assert (code, err, len(rows)) == (0, "", 15)
     assert all(f" {row['name']}  {row['year']}" in tree for row in rows)
-    assert {row["name"] for row in rows if row["ready"]} == {"ngram", "nnlm", "word2vec", "glove", "gpt", "bert"}
+    assert {row["name"] for row in rows if row["ready"]} == {"ngram", "nnlm", "word2vec", "glove", "lstm", "gpt", "bert"}
     assert all("tiny" in row["presets"] for row in rows if row["ready"])
 
 
