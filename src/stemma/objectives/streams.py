@@ -39,7 +39,7 @@ class Config:
     """How the stream is cut; there are `batch_tokens // window` columns."""
 
     window: Positive = 64  # tokens that the gradient reaches back
-    variable: bool = False  # windows of drawn lengths about `window` (5 in 100 about half of it), none shorter than 5
+    variable: bool = False  # windows of drawn lengths about `window` (5 in 100 about half of it); a column's last may be shorter than 5
 
 
 @dataclass(frozen=True)
