@@ -117,6 +117,17 @@ def test_an_untrained_network_knows_the_vocabularys_size():
         assert net.loss(rows()).mean.exp().item() == pytest.approx(V, rel=0.05)
 
 
+def test_deviates_weights_begin_as_merity_s_do_and_forget_gates_open():
+    torch.manual_seed(0)
+    net = LSTM(Config(width=16, inner=25, last=9), BPE)
+    ranges = [(net.tokens.weight, 0.1), (net.table, 0.1)]
+    ranges += [(weight, cells**-0.5) for cells, lstm in zip((25, 9), net.lstms, strict=True) for weight in (lstm.inputs, lstm.recurrent)]
+    for weight, most in ranges:
+        assert 0.95 * most < weight.abs().max().item() <= most and weight.abs().mean().item() == pytest.approx(most / 2, rel=0.1)
+    for cells, lstm in zip((25, 9), net.lstms, strict=True):
+        assert [part.unique().tolist() for part in lstm.bias.split(cells)] == [[0.0], [1.0], [0.0], [0.0]]
+
+
 def test_with_counts_it_begins_at_the_words_frequencies():
     net = LSTM(Config(width=16), WORDS).eval()
     batch = rows()

@@ -87,6 +87,18 @@ def test_ranks_share_the_columns_and_keep_them(store: SimpleNamespace, ranks: in
         assert columns(epoch(data, rank=rank, ranks=ranks), "labels") == whole[rank::ranks]
 
 
+@given(shapes, st.integers(1, 11), st.integers(1, 60), st.booleans())
+def test_every_row_of_every_batch_asks_for_a_token(lengths: list[list[int]], window: int, batch_tokens: int, variable: bool) -> None:
+    for batch in epoch(streams(made_store(lengths), window, batch_tokens, variable=variable)):
+        assert (batch["labels"] != IGNORE).any(1).all()
+
+
+def test_no_rank_is_left_without_a_label_at_the_end_of_a_pass() -> None:
+    data = streams(made_store([[16]]), window=4, batch_tokens=8)  # 17 predictions: columns of 9 and 8, in windows of 4 and 5
+    assert [batch["ids"].shape for batch in epoch(data)] == [(2, 4), (2, 5)]
+    assert [[int((batch["labels"] != IGNORE).sum()) for batch in epoch(data, rank=rank, ranks=2)] for rank in (0, 1)] == [[4, 5], [4, 4]]
+
+
 def test_more_ranks_than_columns_are_refused(store: SimpleNamespace) -> None:
     with pytest.raises(UsageError, match=r"raise training\.batch_tokens"):
         streams(store).batch(0, 0, 4)

@@ -163,6 +163,20 @@ def test_probabilities_of_a_text_are_those_of_its_tokens_before_any_penalty():
     assert (draft.log_prob, draft.priced) == (pytest.approx(expected), len(whole))
 
 
+def test_a_search_ranks_by_the_penalty_and_tells_the_probability_before_it():
+    network, penalty, alpha = Table(3, 4), 1.7, 0.6
+    found = searched(network, [1], 3, Decoding(beams=20, repetition_penalty=penalty, length_penalty=alpha))
+    repeats = 0
+    for draft in found:
+        whole = [*draft.new, *([0] if draft.closed else [])]
+        nats = [network.after([1, *whole[:n]])[token] for n, token in enumerate(whole)]
+        times = [penalty if token in {1, *whole[:n]} - {0} else 1.0 for n, token in enumerate(whole)]
+        repeats += max(times) > 1
+        assert draft.log_prob == pytest.approx(sum(nats))
+        assert draft.score(alpha) == pytest.approx(np.dot(nats, times) / ((5 + len(whole)) / 6) ** alpha)
+    assert repeats and [draft.score(alpha) for draft in found] == sorted((draft.score(alpha) for draft in found), reverse=True)
+
+
 def test_next_tokens_are_the_likeliest_with_their_probabilities():
     network = Table(6)
     best = next_tokens(network, [2, 3], 4)

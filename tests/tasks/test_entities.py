@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stemma.tasks.entities import follows, precision_recall_f1, span_counts, spans, types_of
+from stemma.tasks.entities import follows, iob2, precision_recall_f1, span_counts, spans, types_of
 
 GOLDEN = json.loads((Path(__file__).parent / "golden" / "seqeval.json").read_text(encoding="utf-8"))
 TAGS = ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]
@@ -50,6 +50,15 @@ def test_every_short_sentence_gives_the_spans_of_the_restated_rules(strict):
     for length in range(5):
         for tags in itertools.product(TAGS, repeat=length):
             assert spans(tags, strict) == restated(tags, strict)
+
+
+def test_iob2_tells_the_same_spans_lawfully():
+    assert iob2(["I-PER", "I-PER", "O", "I-LOC", "B-LOC", "I-PER"]) == ("B-PER", "I-PER", "O", "B-LOC", "B-LOC", "B-PER")
+    for length in range(5):
+        for tags in itertools.product(TAGS, repeat=length):
+            lawful = iob2(tags)
+            assert spans(tags) == spans(lawful, strict=True) and iob2(lawful) == lawful
+            assert all(follows(before, tag) for before, tag in zip([None, *lawful], lawful, strict=False))
 
 
 def test_lawful_tags_read_alike():

@@ -58,6 +58,21 @@ def test_chinese_characters_are_joined_without_spaces(tmp_path):
     assert task.targets(examples)["units"] == "characters"
 
 
+def test_spans_that_begin_with_i_are_learnt_as_they_are_answered(tmp_path):
+    """The files of CoNLL 2003 write IOB1: a model that is sure of every tag must have all spans right."""
+    path = tmp_path / "iob1.txt"
+    path.write_text("Ada I-PER\nmet O\nBob I-PER\nLee I-PER\n\n小 I-LOC\n城 I-LOC\n我 B-PER\n们 O\n", encoding="utf-8")
+    task = Tag(Config())
+    examples = task.read(path)
+    targets = task.targets(examples)
+    gold = task.gold(examples, targets)
+    sure = np.eye(len(targets["labels"]))[task.rows(gold)]
+    scores = task.score(gold, task.from_rows(sure, np.array([0, 4, 8]), targets), targets)
+    assert scores["f1"] == scores["f1_strict"] == scores["accuracy"] == 1.0
+    unread = Tag(Config(lawful=False)).read(path)
+    assert [example.tagged.tags[0] for example in unread] == ["I-PER", "I-LOC"]
+
+
 def test_parts_of_speech_are_plain_tags(tmp_path):
     task, examples = read(tmp_path, PARTS)
     targets = task.targets(examples)

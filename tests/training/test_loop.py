@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -106,6 +107,30 @@ def test_an_interrupt_saves_and_says_how_to_go_on(corpus: Path, tmp_path: Path) 
     assert [fact.step for fact in facts if fact.kind == "step"] == [5, 6, 7, 8, 9]
     a, b = weights(tmp_path / "run"), weights(whole.path)
     assert all(a[name].tobytes() == b[name].tobytes() for name in a)
+
+
+def test_a_run_killed_as_it_saves_takes_every_held_out_loss(corpus: Path, tmp_path: Path) -> None:
+    class Killed(Exception):
+        pass
+
+    deaths: list[int] = []
+
+    def die_as_it_saves(fact: Fact) -> None:
+        if fact.kind == "save" and fact.step not in deaths:
+            deaths.append(fact.step)
+            raise Killed
+
+    settings = ("training.steps=4", "training.evaluations=4", "training.save_seconds=1e-9", "training.held_out=0.2")
+    run = tmp_path / "run"
+    while not (run / "manifest.json").exists() or not RunFolder.open(run).finished:
+        with suppress(Killed):
+            gpt(corpus, run, *settings, progress=die_as_it_saves)
+    whole = gpt(corpus, tmp_path / "whole", *settings)
+    killed, unbroken = (
+        [(line["step"], line["loss"]) for line in folder.metrics() if line["kind"] == "eval"] for folder in (RunFolder.open(run), whole)
+    )
+    assert deaths == [step for step, _ in unbroken] == [1, 2, 3, 4]
+    assert killed == unbroken
 
 
 def test_a_run_killed_at_random_steps_ends_with_the_same_weights(corpus: Path, tmp_path: Path) -> None:

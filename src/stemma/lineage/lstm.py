@@ -13,7 +13,8 @@ output reads) and `temporal` (its beta, on how far the state moves in a step). B
 part `tokens`.
 
 Deviates: the forget gates' biases begin at 1 (Jozefowicz 2015), the output's at the words' frequencies; each gate has one bias, where
-PyTorch has two that are only ever added. Deviates: `output` may be `adaptive` (another exact model, for big vocabularies) or `sampled`
+PyTorch has two that are only ever added. All else begins as Merity's does, where Zaremba's begins within one range for each size of
+network (0.05 for the medium one). Deviates: `output` may be `adaptive` (another exact model, for big vocabularies) or `sampled`
 (it trains an approximation and scores by the whole softmax). Deviates: the loss is the mean over time, where Zaremba's is the sum, so
 that his rates are here as many times higher as a window has tokens.
 
@@ -46,7 +47,7 @@ from stemma.objectives.batch import IGNORE
 from stemma.tokens.settings import TokenFacts
 
 Tensors = dict[str, Tensor]
-RANGE = 0.1  # embeddings and output begin uniform within plus and minus this (Zaremba 2014, section 4.1; Merity 2017)
+RANGE = 0.1  # embeddings and output begin uniform within plus and minus this, a layer's weights within H^-1/2 (Merity 2017, section 5)
 DOCUMENT_TOKENS = 500  # the counts of a corpus leave its documents' ends out: taken as one in so many tokens, to begin with
 
 

@@ -10,6 +10,7 @@ With `variable` the windows of a step are drawn as in AWD-LSTM (Merity 2017, sec
 Such batches hold `rate_scale` (), the window over the usual one: short windows would otherwise weigh as much as long ones.
 
 Several processes share the columns: rank r of R has the columns r, r + R, ..., so that each rank's carried state stays its own.
+Every row of every batch asks for one token or more: where only the longer columns have a token left, the window before takes it in.
 
 N predictions of an epoch, C columns, B of them in a batch, T positions of a window.
 """
@@ -38,7 +39,7 @@ class Config:
     """How the stream is cut; there are `batch_tokens // window` columns."""
 
     window: Positive = 64  # tokens that the gradient reaches back
-    variable: bool = False  # windows of drawn lengths about `window` (5 in 100 about half of it), none shorter than 5
+    variable: bool = False  # windows of drawn lengths about `window` (5 in 100 about half of it); a column's last may be shorter than 5
 
 
 @dataclass(frozen=True)
@@ -131,8 +132,10 @@ class Streams:
         rng = generator(self._seed, "streams", epoch)
         documents = rng.permutation(len(self._borders) - 1)
         starts = np.concatenate([[0], np.cumsum(np.diff(self._borders)[documents] + 1)])  # with the separator
-        length = -(-self._predictions // self._columns)
-        return _Plan(documents, starts, self._cuts(length, rng))
+        cuts = self._cuts(-(-self._predictions // self._columns), rng)
+        if self._predictions % self._columns and cuts[-1] - cuts[-2] == 1:
+            cuts = np.delete(cuts, -2)  # a window that only the longer columns have would ask the ranks of the others for nothing
+        return _Plan(documents, starts, cuts)
 
     def _cuts(self, length: int, rng: np.random.Generator) -> np.ndarray:
         """Where windows begin and end in columns of this length."""

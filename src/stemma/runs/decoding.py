@@ -27,7 +27,7 @@ BROKEN = "\ufffd"  # what a decoder writes for bytes that are no character, or o
 
 @dataclass(frozen=True)
 class Decoding:
-    """How the next token is chosen. Options that the others would leave without effect are refused."""
+    """How the next token is chosen. A search refuses the options of a draw; at temperature 0, `top_k` and `top_p` change nothing."""
 
     temperature: float = 1.0  # divides log-probabilities before a draw; 0 takes the likeliest token
     top_k: int = 0  # draw from the k likeliest; 0: from all
@@ -73,22 +73,29 @@ class Draft:
     new: list[int] = field(default_factory=list)
     priced: int = 0  # tokens that `log_prob` is of: the new ones, and the end where it came
     log_prob: float = 0.0
+    repetition: float = 0.0  # what the repetition penalty adds to it where a search ranks
     closed: bool = False  # nothing more is to come
 
-    def score(self, alpha: float) -> float:
-        """The log-probability over GNMT's length penalty."""
-        return self.log_prob / ((5 + max(1, self.priced)) / 6) ** alpha
+    @property
+    def ranked(self) -> float:
+        """What a search ranks texts of one length by."""
+        return self.log_prob + self.repetition
 
-    def take(self, token: int, log_prob: float, end: int) -> None:
+    def score(self, alpha: float) -> float:
+        """`ranked` over GNMT's length penalty."""
+        return self.ranked / ((5 + max(1, self.priced)) / 6) ** alpha
+
+    def take(self, token: int, log_prob: float, end: int, repetition: float = 0.0) -> None:
         """Goes on with the token, or closes if it is the end."""
         self.priced, self.log_prob, self.closed = self.priced + 1, self.log_prob + log_prob, token == end
+        self.repetition += repetition
         if not self.closed:
             self.new.append(token)
 
-    def longer(self, token: int, log_prob: float, end: int) -> "Draft":
+    def longer(self, token: int, log_prob: float, end: int, repetition: float) -> "Draft":
         """A copy that took the token."""
-        copy = Draft(self.prompt, self.draws, list(self.new), self.priced, self.log_prob)
-        copy.take(token, log_prob, end)
+        copy = Draft(self.prompt, self.draws, list(self.new), self.priced, self.log_prob, self.repetition)
+        copy.take(token, log_prob, end, repetition)
         return copy
 
 
@@ -310,6 +317,10 @@ def _longer(beam: list[Draft], scores: np.ndarray, room: int, end: int, options:
     if not beam:
         return []
     lowered = np.stack([_penalised(row, draft, end, options) for row, draft in zip(scores, beam, strict=True)]).astype(np.float64)
-    sums = lowered + np.array([[draft.log_prob] for draft in beam])
+    sums = lowered + np.array([[draft.ranked] for draft in beam])
     best = [divmod(int(place), sums.shape[1]) for place in _likeliest(sums.ravel(), room) if np.isfinite(sums.flat[place])]
-    return [(row, beam[row].longer(token, float(lowered[row, token]), end)) for row, token in best]
+    longer = []
+    for row, token in best:
+        log_prob = float(scores[row, token])
+        longer.append((row, beam[row].longer(token, log_prob, end, float(lowered[row, token]) - log_prob)))
+    return longer

@@ -30,6 +30,12 @@ def spans(tags: Sequence[str], strict: bool = False) -> list[Span]:
     return found
 
 
+def iob2(tags: Sequence[str]) -> tuple[str, ...]:
+    """The tags as IOB2 writes the spans that conlleval reads in them: B-x at every beginning (CoNLL 2003 has I-x there)."""
+    begins = {first for _, first, _ in spans(tags)}
+    return tuple(f"B-{tag[2:]}" if at in begins else tag for at, tag in enumerate(tags))
+
+
 def types_of(tags: Sequence[str]) -> list[str]:
     """The types of span that the tags name, sorted."""
     return sorted({tag[2:] for tag in tags if tag != OUTSIDE})

@@ -8,6 +8,7 @@ the share of right tags.
 Axes: N examples, B batch, U units, L layers, D width, K tags, E types of span, C terms.
 """
 
+import dataclasses
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -29,7 +30,7 @@ from stemma.layers.fast import Dropout
 from stemma.layers.loss import Loss
 from stemma.layers.scalar_mix import ScalarMix
 from stemma.objectives.batch import IGNORE
-from stemma.tasks.entities import follows, precision_recall_f1, span_counts, spans, types_of
+from stemma.tasks.entities import follows, iob2, precision_recall_f1, span_counts, spans, types_of
 from stemma.tasks.task import PLACES, Metric, Seat, Targets, Text
 from stemma.tokens.chinese import are_characters, rejoined, segmenter, word_spans
 
@@ -69,10 +70,11 @@ class Tag:
         self.config = config
 
     def read(self, path: str | Path, learning: bool = True) -> list[Sentence]:
-        """The file's sentences, their texts joined anew; `learning`: at least two different tags."""
+        """The file's sentences, their texts joined anew; tags as IOB2 where answers are; `learning`: at least two different tags."""
         config = self.config
         found = read_columns(path, token_column=config.token_column, tag_column=config.tag_column, comments=config.comments).sentences
-        is_bio(found)
+        if is_bio(found) and config.lawful:  # in IOB1, an I-x that begins a span could be learnt and never answered
+            found = [dataclasses.replace(sentence, tags=iob2(sentence.tags)) for sentence in found]
         tags = {tag for sentence in found for tag in sentence.tags}
         if learning and len(tags) < 2:
             raise DataError(f"{path}: every token has the tag {tags.pop()!r}", "at least two different tags", "check the tag column")

@@ -146,6 +146,7 @@ def _recorded(job: Job, descent: _Descent, text: Ingested, report: Report, ranks
         recorder.take(fact)
         if held_out and fact.step in marks:
             recorder.judge(*evaluate(learner, held_out, cast(Config, training), ranks))
+        recorder.save_when_due(fact)
         if ranks.agree(stop.is_set()) and fact.step < training.steps:
             recorder.save()
             raise _stopped(folder, fact)

@@ -41,14 +41,20 @@ class Recorder:
         self._saved = time.monotonic()
 
     def take(self, fact: Update) -> None:
-        """One step's fact. States are saved where a line of the log ends, so that resumed logs are equal too."""
+        """One step's fact."""
         self._report(fact)
         self._window.append(fact)
         self._end_epoch()
-        if fact.step % self._every == 0 or fact.step == fact.steps:
+        if self._ends_line(fact):
             self._end_line()
-            if self._ranks.agree(time.monotonic() - self._saved >= self._training.save_seconds):
-                self.save()
+
+    def save_when_due(self, fact: Update) -> None:
+        """Saves when it is time, and a line of the log ends, so that resumed logs are equal too.
+
+        Called when the step's held-out loss is taken: a run resumed from this state does not take it again.
+        """
+        if self._ends_line(fact) and self._ranks.agree(time.monotonic() - self._saved >= self._training.save_seconds):
+            self.save()
 
     def judge(self, mean: float, parts: dict[str, float]) -> None:
         """The held-out loss and its parts, reported and logged."""
@@ -68,6 +74,9 @@ class Recorder:
             self._report(Saved(self._progress.step))
         self._lines = []
         self._saved = time.monotonic()
+
+    def _ends_line(self, fact: Update) -> bool:
+        return fact.step % self._every == 0 or fact.step == fact.steps
 
     def _end_epoch(self) -> None:
         """Where an epoch has ended, or the run in the midst of one: the exact mean loss of all its predictions."""
