@@ -53,6 +53,13 @@ def test_encoding_and_compression(tmp_path: Path) -> None:
     assert pairs(read_columns(put(tmp_path, gzip.compress(PLAIN.encode())))) == READ
 
 
+@pytest.mark.parametrize("header", ["label\ttext", "labels\ttext", "label\ttext_a\ttext_b", "\ufefflabel\ttext\r"])
+def test_a_table_of_labelled_texts_is_not_read_as_tags(tmp_path: Path, header: str) -> None:
+    cells = "\t".join(["sport", "the game", "再见"][: header.count("\t") + 1])
+    with pytest.raises(DataError, match=r"line 1: the header of labelled texts.*classify"):
+        read_columns(put(tmp_path, f"{header}\n{cells}\n"))
+
+
 def test_what_is_passed_over_is_counted(tmp_path: Path) -> None:
     text = f"-DOCSTART- -X- O O\n\n# text = Ann smiles\n{PLAIN}\n#\tO\n"
     with pytest.raises(DataError, match=r"line 3.*comments"):

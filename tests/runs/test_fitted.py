@@ -1,5 +1,6 @@
 """A fine-tuned run in use: what it loads, and what it says of lines that are not its task's."""
 
+import json
 import subprocess
 import sys
 
@@ -8,7 +9,7 @@ import pytest
 from tests.transfer.conftest import make_examples, make_run
 
 from stemma.corpus.task import Example
-from stemma.errors import DataError, UsageError
+from stemma.errors import DataError, RunError, UsageError
 from stemma.runs.fitted import FITTED, load
 from stemma.runs.settings import WAYS
 from stemma.transfer.finetune import finetune
@@ -101,3 +102,17 @@ def test_the_head_of_a_moving_network_is_its_own(runs):
         finetune(runs["bert"], train=make_examples(40, 1), config=Config(head="network"))
     with pytest.raises(UsageError, match=r"drop transfer\.auxiliary"):
         finetune(runs["bert"], train=make_examples(40, 1), config=Config(auxiliary=0.5))
+
+
+@pytest.mark.parametrize("lost", [("task", "targets"), ("sections", "task"), ("sections", "transfer", "head")])
+def test_a_folder_of_an_older_format_is_told(runs, tmp_path, lost):
+    saved(runs["word2vec"], "frozen", tmp_path / "old", make_examples(40, 1))
+    path = tmp_path / "old" / "config.json"
+    written = path.read_text()
+    config = part = json.loads(written)
+    for key in lost[:-1]:
+        part = part[key]
+    del part[lost[-1]]
+    path.write_text(json.dumps(config).ljust(len(written.encode())))  # as long as its manifest says
+    with pytest.raises(RunError, match=rf"older format: config.json has no {lost[0]}.*{lost[-1]}"):
+        load(tmp_path / "old")

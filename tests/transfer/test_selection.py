@@ -26,3 +26,9 @@ def test_hold_out_is_a_stratified_partition(labels, share, seed):
 def test_hold_out_keeps_to_its_limit():
     learning, selection = hold_out([0, 1] * 5000, 0.5, 100, 1)
     assert len(selection) == 100 and len(learning) == 9900
+
+
+@pytest.mark.parametrize(("labels", "told"), [([0], "1 training example, too few"), ([0, 1], "2 training examples, too few")])
+def test_too_few_examples_are_told_in_words(labels, told):
+    with pytest.raises(DataError, match=told):
+        hold_out(labels, 0.1, 10, 1)

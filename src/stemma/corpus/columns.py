@@ -16,6 +16,7 @@ from stemma.errors import DataError
 OUTSIDE = "O"
 DOCUMENT = "-DOCSTART-"
 _BIO = re.compile(r"[BI]-\S+")
+_TABLE = re.compile(r"labels?\ttext(_a\ttext_b)?")  # the header of a file of labelled texts
 _LINES = "one token and its tag on a line (`London<TAB>B-LOC`), an empty line after each sentence"
 
 
@@ -44,6 +45,10 @@ def read_columns(
     Columns are numbered from 0, or from -1 backwards. With `comments`, a line that starts with # is none of a sentence.
     """
     lines = read_lines(str(path), codec(encoding))
+    if lines and _TABLE.fullmatch(lines[0].rstrip()):
+        raise DataError(
+            f"{path}, line 1: the header of labelled texts ({lines[0].rstrip()!r})", _LINES, "use the task classify for this file"
+        )
     separator = "\t" if any("\t" in line for line in lines) else None
     sentences: list[Tagged] = []
     passed = {"comments": 0, "document starts": 0}

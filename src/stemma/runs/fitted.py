@@ -49,6 +49,12 @@ class FittedRun:
         config = folder.config
         if "task" not in config:
             raise RunError(f"{path} was pre-trained, not fine-tuned", "a folder made by stemma finetune", "run stemma finetune on it first")
+        if lacking := _lacking(config):
+            made = f"by stemma {config['stemma']}, " if "stemma" in config else ""
+            found = f"{path} was fine-tuned {made}in an older format: config.json has no {', '.join(lacking)}"
+            raise RunError(
+                found, "a folder that this version fine-tuned", "run stemma finetune again, or open it with the version that made it"
+            )
         facts, row = config["task"], find(config["identity"]["generation"])
         sections = _sections(row.sections()["model"], facts["task"], str(path), config["sections"])
         tokenizer, arrays = Tokenizer.load(folder.tokenizer_path), folder.tensors()
@@ -104,6 +110,15 @@ class FittedRun:
 def load(path: str | Path) -> Run | FittedRun:
     """The run of a folder: a `Run` if it was pre-trained, a `FittedRun` if it was fine-tuned on a task."""
     return FittedRun.load(path) if "task" in RunFolder.open(Path(path)).config else Run.open(path)
+
+
+def _lacking(config: dict[str, Any]) -> list[str]:
+    """The keys without which no prediction can be made, as far as the config of a fine-tuned run lacks them."""
+    sections = config["sections"]
+    needed = {"task": ("task", "targets"), "sections": ("model", "transfer", "task")}
+    lacking = [f"{part}.{key}" for part, keys in needed.items() for key in keys if key not in config[part]]
+    used = (field.name for field in fields(InUse))
+    return lacking + [f"sections.transfer.{name}" for name in used if name not in sections.get("transfer", {})]
 
 
 def _sections(model: type, task: str, path: str, saved: dict[str, Any]) -> dict[str, Any]:

@@ -105,7 +105,7 @@ def job_of(request: Request) -> Job:
         given = [name for name in BUDGETS if getattr(training, name)]
         if len(given) != 1:
             raise UsageError(
-                f"training has {' and '.join(given) or 'no'} as its budget",
+                f"training has {' and '.join(given)} as its budget" if given else "training has no budget",
                 "one of steps, epochs, tokens, seconds",
                 "for example --set training.epochs=3",
             )

@@ -27,7 +27,7 @@ def hold_out(labels: Sequence[int] | np.ndarray, share: float, limit: int, seed:
     selection = np.sort(np.concatenate(held)) if held else np.empty(0, dtype=np.int64)
     if len(selection) == 0:
         raise DataError(
-            f"{len(labels)} training examples leave none to choose hyperparameters on",
+            f"{len(labels)} training example{'s' * (len(labels) != 1)}, too few to hold one out to choose hyperparameters on",
             "two examples or more of at least one class",
             "add labelled examples",
         )
