@@ -159,6 +159,11 @@ def test_next_words_are_the_likeliest(shop, capsys, name, prompt):
         run.next_words(prompt, 0)
 
 
+def test_next_tokens_are_no_search(shop, capsys):
+    code, err = failure(capsys, "generate", shop / "gpt", "--text", "the", "--next", "3", "--beams", "4")
+    assert code == 2 and "--next with options of writing" in err
+
+
 def test_generate_depends_on_its_seed_alone(shop, capsys):
     once = rows(capsys, "generate", shop / "gpt", "--text", "the", "--length", "5", "--seed", "4")
     assert once == rows(capsys, "generate", shop / "gpt", "--text", "the", "--length", "5", "--seed", "4")

@@ -1,5 +1,5 @@
 # ruff: noqa: F722 (axis names stand in annotations)
-"""A network that moved with its head: how texts run through both. Axes: B examples, T positions, U units, D width."""
+"""A network that moved with its head: how texts run through both. Axes: B examples, W windows, T positions, U units, D width."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -138,12 +138,12 @@ def has_no_blocks(network: Any) -> bool:
 
 
 def batch_of(framed: Framed, rows: Sequence[int] | np.ndarray, assignment: Assignment) -> Batch:
-    """The batch of these rows, with their units where the task answers for units."""
+    """The batch of these examples, with their units where the task answers for units."""
     batch = collate(framed, rows, assignment.pad)
     return batch if assignment.task.per == "text" else batch | collate_units(framed, rows)
 
 
-def at_units(states: Float[Tensor, "B T *shape"], columns: Tensor) -> Float[Tensor, "B U *shape"]:
-    """The states at the units' columns; zeros at -1."""
-    found = states[torch.arange(len(states), device=states.device)[:, None], columns.clamp(min=0)]
+def at_units(states: Float[Tensor, "W T *shape"], columns: Tensor) -> Float[Tensor, "B U *shape"]:
+    """The states at the units' columns, which count through all windows; zeros at -1."""
+    found = states.flatten(0, 1)[columns.clamp(min=0)]
     return found.masked_fill((columns < 0).view(*columns.shape, *[1] * (states.ndim - 2)), 0.0)

@@ -18,7 +18,8 @@ characters. Units are aligned with tokens once for all tasks (`runs.framing`) by
 
 - A word that was cut into pieces is read at its first piece.
 - Characters that one word vector stands for all read that vector, and are told apart by their place in the word.
-- A unit that was cut off with the end of its text, or that the tokenizer does not see, has no token; its state is zeros.
+- A text longer than the network reads is read in windows that overlap; the head sees its units in one row all the same.
+- A unit that the tokenizer does not see has no token; its state is zeros.
 
 So a head of units never sees pieces: its axes are units, whatever the tokenizer.
 Axes: N examples, B batch, U units, S sites, L layers, D width, K labels, M rows, C terms, R resamples.
