@@ -19,7 +19,7 @@ from stemma.errors import UsageError
 from stemma.layers.fast import Dense
 from stemma.lineage.table import Encoder
 from stemma.training.precision import choose_precision
-from stemma.training.settings import Config, OptimiserName
+from stemma.training.settings import INTERVAL, Config, OptimiserName
 
 Group = dict[str, Any]  # `params`, `weight_decay`, and where wanted `scale`
 Coefficients = tuple[tuple[float, float, float], ...]
@@ -27,7 +27,6 @@ Coefficients = tuple[tuple[float, float, float], ...]
 # before left them (Amsel 2025, Polar Express); the first step's argument is divided by 1.01, lest bfloat16 round above 1.
 # All end within 0.27 of 1; Jordan's own (3.4445, -4.7750, 2.0315) take five steps to come within 0.32.
 POLAR: Coefficients = ((8.0133, -22.9259, 16.5995), (3.6366, -2.7219, 0.5365), (2.6613, -1.9771, 0.4526))
-INTERVAL = 5  # evaluations that may go by without a new best before weights are averaged (Merity 2017, algorithm 1: n)
 
 
 @dataclass(frozen=True)
