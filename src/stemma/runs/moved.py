@@ -55,16 +55,20 @@ class HeadedNetwork(nn.Module):
         task = self.head.loss(read, batch)
         if not self.auxiliary:
             return task
-        text, count = self._language_loss(last, batch), len(batch["ids"])
-        return Loss(task.mean + self.auxiliary * text, task.count, task.parts | {"language": (text.detach() * count, count)})
+        language = self._language_loss(last, batch), len(batch["ids"])
+        return Loss.of(task.parts | {"language": language}, weights=task.weights | {"language": self.auxiliary})
+
+    def predictions(self, batch: Tensors) -> dict[str, int]:
+        """The head's; and the texts, each with a language-model loss, where that counts."""
+        return self.head.predictions(batch) | ({"language": len(batch["ids"])} if self.auxiliary else {})
 
     def _language_loss(self, hidden: Tensor, batch: Tensors) -> Tensor:
-        """The mean over texts of each text's mean next-token loss; the first token is not predicted."""
+        """The sum over texts of each text's mean next-token loss; the first token is not predicted."""
         following = batch["ids"][:, 1:].masked_fill(batch["segments"][:, 1:] == 0, IGNORE)
         logits = self.backbone.logits(hidden[:, :-1]).float()
         nats = F.cross_entropy(logits.flatten(0, 1), following.flatten(), ignore_index=IGNORE, reduction="none")
         asked = (following != IGNORE).sum(1).clamp(min=1)
-        return (nats.view(following.shape).sum(1) / asked).mean()
+        return (nats.view(following.shape).sum(1) / asked).sum()
 
 
 @dataclass

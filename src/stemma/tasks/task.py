@@ -86,6 +86,9 @@ class Head(Protocol):
     def loss(self, states: "Tensor", batch: "Mapping[str, Tensor]") -> "Loss":
         """The mean loss of the batch, in nats a text or a unit; `count` is how many."""
 
+    def predictions(self, batch: "Mapping[str, Tensor]") -> dict[str, int]:
+        """How many texts or units that is, under the name of the loss's part, known before the loss is (`Network.predictions`)."""
+
     def answer(self, states: "Tensor", batch: "Mapping[str, Tensor]") -> "list[np.ndarray]":
         """The answer to each example of the batch, in the task's own form, padding left out."""
 

@@ -140,6 +140,8 @@ def _recorded(job: Job, descent: _Descent, text: Ingested, report: Report, ranks
     folder, learner, training, progress = descent.folder, descent.learner, descent.training, descent.progress
     recorder = Recorder(folder, learner, descent.objective, training, progress, report, ranks)
     held_out, marks = _held_out(job, text, training), _marks(training)
+    if held_out is None and isinstance(training, Config) and training.optimiser == "asgd":
+        report(Note("the text is so short that none of it is held out: asgd never comes to average, and the last weights are kept"))
 
     def take(fact: Fact) -> None:
         assert isinstance(fact, Update)

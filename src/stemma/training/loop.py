@@ -8,6 +8,7 @@ from typing import cast
 import numpy as np
 import torch
 
+from stemma.layers.loss import weighed
 from stemma.lineage.table import Network
 from stemma.objectives.batch import seed_for
 from stemma.objectives.objective import Objective
@@ -98,7 +99,7 @@ def evaluate(learner: Learner, objective: Objective, config: Config, ranks: Rank
 
 
 def held_out_loss(network: torch.nn.Module, objective: Objective, most_tokens: int, precision: str) -> tuple[float, dict[str, float]]:
-    """Mean nats per prediction over the first batches of the held-out text, and the means of its parts.
+    """Mean nats per prediction over the first batches of the held-out text, and the means of its parts, each over all its predictions.
 
     What a batch leaves is carried to the next; the first starts from nothing, whatever training carries.
     """
@@ -112,10 +113,11 @@ def held_out_loss(network: torch.nn.Module, objective: Objective, most_tokens: i
             batch = objective.batch(step)
             loss = cast(Network, network).loss(to_tensors(batch, device), carried)
             carried = loss.carried
-            for name, (value, count) in {"": (float(loss.mean) * loss.count, loss.count), **loss.parts}.items():
+            for name, (value, count) in loss.parts.items():
                 sums[name], counts[name] = sums.get(name, 0.0) + float(value), counts.get(name, 0) + count
             tokens += objective.real_tokens(batch)
             if tokens >= most_tokens:
                 break
-    means = {name: sums[name] / max(1, counts[name]) for name in sums}
-    return means.pop("", float("nan")), means
+    if not sums:
+        return float("nan"), {}
+    return float(weighed(sums, counts, loss.weights)), {name: sums[name] / max(1, counts[name]) for name in sums}

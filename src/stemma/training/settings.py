@@ -57,6 +57,11 @@ OWN: dict[OptimiserName, dict[str, Any]] = {  # the options that each optimiser 
 }
 
 
+OPTIONS = ("betas", "epsilon", "momentum", "muon_rate")  # that not every optimiser has
+INTERVAL = 5  # evaluations that may go by without a new best before asgd averages weights (Merity 2017, algorithm 1: n)
+FEWEST_EVALUATIONS = INTERVAL + 3  # with which asgd can average: the one after INTERVAL + 1 may begin, and the last ends the run
+
+
 @dataclass(frozen=True)
 class Config(HandConfig):
     """The section `training` of a generation that learns by backpropagation.
@@ -79,7 +84,7 @@ class Config(HandConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for option in ("betas", "epsilon", "momentum", "muon_rate"):
+        for option in OPTIONS:
             own = OWN[self.optimiser].get(option)
             given = getattr(self, option)
             if given is None:
