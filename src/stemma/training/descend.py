@@ -99,6 +99,8 @@ def _settle(job: Job, text: Ingested, objective: Objective, path: Path, report: 
         training = dataclasses.replace(training, device=cast(Device, device.type), precision=precision)
         model = job.row.load_network().settle(model, device)
     training = dataclasses.replace(training, threads=training.threads or torch.get_num_threads())
+    if training.tokens and text.share < 1:  # the drawn part is read once, whatever an objective counts as a token
+        training = dataclasses.replace(training, tokens=0, epochs=1.0)
     a_step, spent = None, 0.0
     if training.seconds:
         spent = _prepare(job, objective, RunFolder(path), training.threads, report).seconds
@@ -197,7 +199,7 @@ def _learner(job: Job, model: Any, training: HandConfig, text: Ingested, ranks: 
 
 def _finish(job: Job, descent: _Descent, text: Ingested) -> None:
     folder, progress = descent.folder, descent.progress
-    ledger = {"characters": text.ledger, "tokens": descent.objective.ledger()}
+    ledger = text.full_ledger(descent.objective.ledger())
     metrics = folder.metrics()
     losses = [line["loss"] for line in metrics if line["kind"] == "step"]
     held_out = [line["loss"] for line in metrics if line["kind"] == "eval"]

@@ -65,6 +65,11 @@ class Job:
     sections: Mapping[str, Any]
     earlier: RunFolder | None = None  # the finished run that this one goes on from
 
+    @property
+    def text_tokens(self) -> int:
+        """Tokens of the text that the budget reads at most; 0: no such limit. A pass or more limits nothing."""
+        return self.sections["objective" if self.row.reads_once else "training"].tokens
+
     def identity(self) -> dict[str, Any]:
         """What must be the same for a run to go on: all that its result depends on."""
         asked = to_plain(self.sections)
@@ -124,12 +129,17 @@ Drive = Callable[[Job, Path, Path, Report], AbstractContextManager[Updates]]  # 
 
 
 def take_up(job: Job, path: Path, root: Path, report: Report) -> tuple[RunFolder | None, Ingested | None]:
-    """The folder of an earlier call, if any, and the ingested text, unless the run is finished."""
+    """The folder of an earlier call, if any, and the ingested text, as much of it as the budget reads, unless the run is finished."""
     folder = RunFolder.resume(path, job.identity())
     if folder and folder.finished:
         return folder, None
     earlier = Tokenizer.load(job.earlier.tokenizer_path) if job.earlier else None
-    return folder, ingest(job.source, job.sections["tokenizer"], root, lambda text: report(Note(text)), earlier)
+
+    def note(message: str) -> None:
+        report(Note(message))
+
+    text = ingest(job.source, job.sections["tokenizer"], root, note, earlier)
+    return folder, text.drawn(job.text_tokens, job.sections["training"].seed, note)
 
 
 def _preset(row: Generation, name: str) -> tuple[str, dict[str, Any]]:

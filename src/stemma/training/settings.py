@@ -18,7 +18,7 @@ class HandConfig:
 
     steps: Natural = 0  # updates; one of steps, epochs, tokens, seconds says how long
     epochs: NonNegative = 0  # passes over the corpus
-    tokens: Natural = 0  # real tokens, padding never counts
+    tokens: Natural = 0  # real tokens, padding never counts; fewer than the text has: those drawn by lot from all of it, read once
     seconds: NonNegative = 0  # turned into steps by timing the first ones
     batch_tokens: Positive = 4096  # positions an update
     accumulate: Positive = 1  # micro-batches an update
@@ -94,7 +94,7 @@ class Config(HandConfig):
 class CountConfig:
     """The section `training` of a generation that counts: it reads the corpus once."""
 
-    tokens: Natural = 0  # tokens read at most, from the start of the store; 0: all
+    tokens: Natural = 0  # tokens read at most, drawn by lot from all of the text; 0: all
     seed: Natural = 0
     held_out: Share = 0.01  # share of the corpus kept unread, when no dev text is given
 
