@@ -134,6 +134,10 @@ class Cooccurrence:
         used = sum(int(np.count_nonzero(self.text.rank_of_id[part] >= 0)) for part in parts)
         return {"tokens": read, "used": used, "unknown": read - used}
 
+    def constant_losses(self, learnt_from: "TokenStore") -> dict[str, float]:
+        """None: no loss is taken on held-out text."""
+        return {}
+
     def prepare(self, folder: Path, threads: int, note: Callable[[str], None]) -> Preparation:
         """Counts X into `folder`, or finds there what an earlier call has counted.
 

@@ -18,8 +18,10 @@ from stemma.checkpoint import RunFolder, leave_pages
 from stemma.errors import BudgetError
 from stemma.layers.allocator import keep_freed_memory
 from stemma.lineage.table import Generation
+from stemma.objectives.frequencies import frequency_loss
 from stemma.objectives.spool import Room
 from stemma.tokens.store import TokenStore
+from stemma.training.baseline import against_baseline
 from stemma.training.card import write_card
 from stemma.training.facts import Counting, Note
 from stemma.training.ingest import Ingested
@@ -70,16 +72,22 @@ def _finish(job: Job, folder: RunFolder, text: Ingested, network: "Counted", beg
     for note in network.notes:
         report(Note(note))
     seconds, tokens = time.perf_counter() - began, len(text.train.ids)
+    held_out, baseline, stuck = None, dict[str, Any](), list[str]()
+    if text.dev is not None and text.dev.sentences:
+        held_out = _held_out_loss(network, text.dev)
+        constant = frequency_loss(text.train, text.dev, (text.train.sentences, text.dev.sentences))
+        baseline, stuck = against_baseline({"": held_out}, {"": constant})
     done = {
         "kind": "done",
         "tokens": tokens,
         "passes": text.share,
         "seconds": seconds,
         "tokens_per_second": tokens / seconds,
-        "held_out_loss": _held_out_loss(network, text.dev) if text.dev is not None and text.dev.sentences else None,
+        "held_out_loss": held_out,
+        **baseline,
         "parameters": network.parameters,
         "peak_memory_mib": peak_memory_mib(),
-        "notes": network.notes,
+        "notes": [*network.notes, *stuck],
         **network.facts(),
     }
     folder.append_metrics([done])

@@ -102,7 +102,10 @@ def job_of(request: Request) -> Job:
     if not earlier and _kind(base, asked) == "whitespace":
         base = _spaced(base, row)
     sections = {"corpus": corpus_read.Config, "tokenizer": tokens_tokenizer.Config, **row.sections(), "training": SETTINGS[row.updates]}
-    resolved = resolve(sections, (where, _without_rival_budgets(base, asked)), *asked)
+    base = _without_rival_budgets(base, asked)
+    if _named(asked) & set(BUDGETS):  # by who asks: then it is not cut, unless that is asked for too
+        base = {**base, "training": {**_table(base.get("training")), "most_passes": 0}} if row.updates != "counts" else base
+    resolved = resolve(sections, (where, base), *asked)
     if earlier:
         _check_same_shape(row, earlier, resolved["model"])
     training = resolved["training"]
@@ -201,10 +204,14 @@ def _spaced(base: dict[str, Any], row: Generation) -> dict[str, Any]:
 
 def _without_rival_budgets(base: dict[str, Any], asked: Sequence[tuple[str, Mapping[str, Any]]]) -> dict[str, Any]:
     """The preset less its own budget when the user names another (`training.seconds` over `epochs`)."""
-    named = {key for _, tables in asked for key in (*tables, *_table(tables.get("training")))}
-    if not named & set(BUDGETS):
+    if not _named(asked) & set(BUDGETS):
         return base
     return {**base, "training": {k: v for k, v in _table(base.get("training")).items() if k not in BUDGETS}}
+
+
+def _named(asked: Sequence[tuple[str, Mapping[str, Any]]]) -> set[str]:
+    """The settings of training that are asked for, with or without their section's name."""
+    return {key for _, tables in asked for key in (*tables, *_table(tables.get("training")))}
 
 
 def _table(value: Any) -> Mapping[str, Any]:
