@@ -8,11 +8,11 @@ if TYPE_CHECKING:
     from stemma.tokens.store import TokenStore
 
 
-def frequency_loss(learnt_from: "TokenStore", held_out: "TokenStore", ends: tuple[int, int] = (0, 0)) -> float:
+def frequency_loss(learnt_from: "TokenStore", held_out: "TokenStore", ends: tuple[int, int] | None = None) -> float:
     """Nats a prediction of `held_out` when each token is given its share of the tokens of `learnt_from`, whatever stands round it.
 
-    `ends` are the ends that are asked for too, of either text. What was never seen counts as seen once.
+    `ends` are the ends of either text, where they are asked for too. What was never seen counts as seen once.
     """
-    seen = np.maximum(np.append(learnt_from.counts, ends[0]), 1)
-    asked = np.append(held_out.counts, ends[1])
+    seen, asked = (np.append(text.counts, [ends[k]] if ends else []) for k, text in enumerate((learnt_from, held_out)))
+    seen = np.maximum(seen, 1)
     return float(-(asked * np.log(seen / seen.sum())).sum() / asked.sum())

@@ -220,6 +220,7 @@ def _learner(job: Job, model: Any, training: HandConfig, text: Ingested, ranks: 
 
 def _finish(job: Job, descent: _Descent, text: Ingested) -> None:
     folder, training, progress = descent.folder, descent.training, descent.progress
+    saved = folder.load_state() if progress.best_step else None  # the best weights; before a line of metrics is added
     ledger = text.full_ledger(descent.objective.ledger())
     metrics = folder.metrics()
     losses = [line["loss"] for line in metrics if line["kind"] == "step"]
@@ -248,7 +249,6 @@ def _finish(job: Job, descent: _Descent, text: Ingested) -> None:
     }
     folder.append_metrics([done])
     card = write_card(job.row.title, job.row.paper, folder.config, done, ledger, job.row.abilities)
-    saved = folder.load_state() if progress.best_step else None
     folder.finish(card, ledger, saved[0]["best"] if saved else None)
 
 
