@@ -117,6 +117,19 @@ def test_a_budget_of_ones_own_is_kept_and_warned_of(tmp_path):
     assert cut["steps"] == cut["passes"] == 3
 
 
+def test_passes_are_refused_where_steps_are_none(tmp_path):
+    with pytest.raises(UsageError, match=r"drop training\.most_passes"):
+        job_of(request("glove", tmp_path / "text.txt", "most_passes=3"))
+
+
+def test_the_epochs_of_a_preset_are_no_more_than_it_says(tmp_path):
+    corpus = written(tmp_path / "text.txt", ENGLISH, " ", documents=4)
+    notes: list[str] = []
+    steps = ["training.most_passes=3", "training.epochs=3"]  # as many: nothing is cut, nothing is warned of
+    run = pretrain(request("bert", corpus, *steps), out=tmp_path / "run", progress=lambda fact: notes.append(getattr(fact, "message", "")))
+    assert run.metrics()[-1]["passes"] == 3 and not any("passes" in note for note in notes)
+
+
 PATIENT = ["training.steps=60", "training.evaluations=20", "training.patience=2", "training.rate=0.03", "training.held_out=0.2"]
 
 
@@ -159,7 +172,7 @@ def test_patience_without_held_out_text_is_refused(tmp_path):
     corpus = written(tmp_path / "text.txt", ENGLISH, " ", documents=6)
     with pytest.raises(UsageError, match=r"set training\.held_out"):
         pretrain(request("gpt", corpus, "training.patience=2", "training.held_out=0", "training.steps=2"), out=tmp_path / "run")
-    with pytest.raises(UsageError, match=r"drop training\.patience"):
+    with pytest.raises(UsageError, match=r"training\.patience to 0"):
         job_of(request("gpt", corpus, "training.patience=2", "training.evaluations=0"))
 
 

@@ -29,7 +29,7 @@ class Passes:
 
 def sensible_steps(steps: int, training: HandConfig, passes: Passes) -> tuple[int, str]:
     """The updates of the budget, at most those that `most_passes` allow; and what a reader is to hear of it, if anything."""
-    if passes.reads_once:
+    if passes.reads_once or 0 < training.epochs <= training.most_passes:
         return steps, ""
     about = steps * training.accumulate * passes.share / passes.objective.steps_in_epoch(0)
     if training.most_passes and (most := passes.steps_for(training.most_passes)) < steps:

@@ -117,6 +117,9 @@ def job_of(request: Request) -> Job:
                 "one of steps, epochs, tokens, seconds",
                 "for example --set training.epochs=3",
             )
+        if row.reads_once and "most_passes" in _named(asked):
+            wrong = f"training.most_passes with {row.name}, which reads the text once, before its first step"
+            raise UsageError(wrong, "steps, epochs or seconds of training", "drop training.most_passes")
         if training.tokens and row.reads_once:
             raise UsageError(
                 f"training.tokens = {training.tokens}: {row.name} reads the text once, before its first step",

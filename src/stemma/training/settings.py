@@ -87,7 +87,7 @@ class Config(HandConfig):
         super().__post_init__()
         if self.patience and not self.evaluations:
             wrong = f"patience = {self.patience} without evaluations"
-            raise UsageError(wrong, "held-out losses on the way", "set training.evaluations, or drop training.patience")
+            raise UsageError(wrong, "held-out losses on the way", "set training.evaluations, or training.patience to 0")
         for option in ("betas", "epsilon", "momentum", "muon_rate"):
             own = OWN[self.optimiser].get(option)
             given = getattr(self, option)
