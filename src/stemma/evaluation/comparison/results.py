@@ -93,6 +93,18 @@ class TokenizerUsed(_Strict):
 
 
 @dataclass(frozen=True)
+class DrawnPart(_Strict):
+    """How much of the text a budget of less than a pass read, drawn by lot: the same for every generation (`tokens.drawn`)."""
+
+    documents: int  # those of which something was drawn
+    of_documents: int
+    passages: int
+    of_passages: int
+    tokens: int
+    of_tokens: int
+
+
+@dataclass(frozen=True)
 class Pretraining(_Strict):
     """The stage `pretrain`: what it cost and how the loss fell. Seconds are of training alone, reading stands apart."""
 
@@ -111,6 +123,16 @@ class Pretraining(_Strict):
     model: dict[str, Any]  # its config
     command: str
     notes: tuple[str, ...]
+    most_passes: float | None = None  # where the budget was cut to so many passes
+    kept_step: int | None = None  # where training waited for a better held-out loss: whose weights were kept
+    drawn: DrawnPart | None = None  # None: the whole text was there to read
+    baseline_loss: float | None = None  # held-out, of answering by word frequencies alone; None where no loss is held out
+    left_baseline: bool | None = None  # False: the budget was too small to learn anything else
+
+    @property
+    def too_small(self) -> bool:
+        """True where the budget was too small: the held-out loss has not left that of word frequencies."""
+        return self.left_baseline is False
 
 
 @dataclass(frozen=True)
