@@ -119,8 +119,8 @@ class NgramCounts:
 class Counts:
     """The n-grams of a token store, countable by ranges of sentences.
 
-    Words are numbered by first appearance, as KenLM does. A token that never appears is unknown to the model if the
-    tokenizer has an unknown token; else it is a type like any other, last in number.
+    Words are numbered by first appearance, as KenLM does. A token that never appears is a type like any other, last in
+    number; it is unknown where the model drops the tokenizer's unknown token.
     """
 
     def __init__(self, config: Config, model: Any, store: "TokenStore", facts: "TokenFacts", room: Room) -> None:
@@ -130,7 +130,7 @@ class Counts:
             raise DataError("the token store has no sentence", "text to count", "check the corpus paths")
         self.width = self.order + (1 if self.events < 2**32 else 2)
         self.closed = "unk" not in facts.specials
-        self.words, self.vocabulary = number_words(store.ids, facts, self.closed)
+        self.words, self.vocabulary = number_words(store.ids, facts, self.closed or not model.drops_unknown)
 
     @property
     def events(self) -> int:
@@ -179,8 +179,11 @@ class Counts:
         return spool
 
 
-def number_words(ids: np.ndarray, facts: "TokenFacts", closed: bool) -> tuple[np.ndarray, int]:
-    """Word ids of all token ids, in order of first appearance in `ids`; and how many word ids there are."""
+def number_words(ids: np.ndarray, facts: "TokenFacts", unseen_too: bool) -> tuple[np.ndarray, int]:
+    """Word ids of all token ids, in order of first appearance in `ids`; and how many word ids there are.
+
+    Tokens that `ids` lack come last where they are numbered too (`unseen_too`), else they are unknown.
+    """
     free = np.uint32(ABSENT - 1)
     words = np.full(facts.vocab_size, free, np.uint32)
     for name, word in (("pad", ABSENT), ("cls", ABSENT), ("sep", ABSENT), ("mask", ABSENT), ("unk", UNKNOWN), ("bos", START), ("eos", END)):
@@ -191,7 +194,7 @@ def number_words(ids: np.ndarray, facts: "TokenFacts", closed: bool) -> tuple[np
         vocabulary = kernels.first_appearances(_plain(ids[begin : begin + BLOCK]), free, words, vocabulary)
         leave_pages(ids)
     unseen = words == free
-    if closed:
+    if unseen_too:
         words[unseen] = np.arange(vocabulary, vocabulary + unseen.sum())
         vocabulary += int(unseen.sum())
     else:
