@@ -216,6 +216,11 @@ class Ngram:
         scores *= LN10
         return Scores(scores, orders, unknown, starts + np.arange(len(starts)) if closing else starts)
 
+    def lacks(self, ids: np.ndarray) -> np.ndarray:
+        """True for each token (N) that the model takes for the unknown word."""
+        words = self.words[self._known(ids)]
+        return (words == UNKNOWN) | (words == ABSENT)
+
     # The next word
 
     def probs(self, context: Sequence[int], start: bool = True) -> np.ndarray:

@@ -20,7 +20,6 @@ from stemma.objectives.spool import Room, Spool
 
 if TYPE_CHECKING:
     from stemma.tokens.settings import TokenFacts
-    from stemma.tokens.store import TokenStore
 
 SHARD_EVENTS = 1 << 31  # positions are 32-bit
 SORTING = 16  # bytes that sorting an event takes: ids, stream, positions twice
@@ -35,6 +34,18 @@ class Config:
     """How the counting is done; its result does not depend on it."""
 
     memory: NonNegative = 0.0  # GiB that the process may hold, the rest goes to disk; 0: one more than it holds before counting
+
+
+class Sentences(Protocol):
+    """The text, as it is asked for."""
+
+    @property
+    def ids(self) -> np.ndarray:
+        """Tokens, flat."""
+
+    @property
+    def sentence_starts(self) -> np.ndarray:
+        """(sentences + 1) borders in `ids`."""
 
 
 class Run(Protocol):
@@ -123,7 +134,7 @@ class Counts:
     number; it is unknown where the model drops the tokenizer's unknown token.
     """
 
-    def __init__(self, config: Config, model: Any, store: "TokenStore", facts: "TokenFacts", room: Room) -> None:
+    def __init__(self, config: Config, model: Any, store: Sentences, facts: "TokenFacts", room: Room) -> None:
         self.order, self.store, self.room = model.order, store, room
         self.sentence_starts = np.asarray(store.sentence_starts)
         if len(self.sentence_starts) < 2:
