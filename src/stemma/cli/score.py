@@ -47,6 +47,7 @@ def _score_row(score: Any) -> dict[str, Any]:
         "perplexity": score.perplexity(),
         "perplexity_without_unknown": score.perplexity(unknown=False),
         "characters": score.characters,
+        "spelling_nats": score.spelling if score.unknown else 0.0,
         "bits_per_character": score.bits_per_character,
     }
 

@@ -6,7 +6,7 @@ N tokens of all texts and their ends, S sentences, P parts (texts, or documents 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -34,7 +34,14 @@ class Surprises(NamedTuple):
     borders: np.ndarray  # (P + 1) of the parts
 
 
-Reader = Callable[[np.ndarray, np.ndarray, np.ndarray], Surprises]  # flat ids, borders (S + 1) of the sentences, of the parts in them
+class Reader(Protocol):
+    """How a generation reads text to score it."""
+
+    def __call__(self, ids: np.ndarray, starts: np.ndarray, parts: np.ndarray) -> Surprises:
+        """What flat ids cost, given the borders (S + 1) of the sentences in them, and of the parts in those."""
+
+    def lacks(self, ids: np.ndarray) -> np.ndarray:
+        """True for each of the ids that is no word to the network."""
 
 
 class CountReader:
@@ -42,6 +49,10 @@ class CountReader:
 
     def __init__(self, network: Any, end: int, unknown: int) -> None:
         self._network = network
+
+    def lacks(self, ids: np.ndarray) -> np.ndarray:
+        """Of a tokenizer's words those that were pruned are unknown too."""
+        return self._network.lacks(ids)
 
     def __call__(self, ids: np.ndarray, starts: np.ndarray, parts: np.ndarray) -> Surprises:
         """Each token, and each sentence's end."""
@@ -54,6 +65,10 @@ class SentenceReader:
 
     def __init__(self, network: Any, end: int, unknown: int) -> None:
         self._network, self._end, self._unknown = network, end, unknown
+
+    def lacks(self, ids: np.ndarray) -> np.ndarray:
+        """The unknown token alone."""
+        return ids == self._unknown
 
     def __call__(self, ids: np.ndarray, starts: np.ndarray, parts: np.ndarray) -> Surprises:
         """Each token, and each sentence's end."""

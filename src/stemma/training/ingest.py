@@ -15,11 +15,13 @@ from stemma.corpus import read as corpus_read
 from stemma.corpus.document import Document, Ledger
 from stemma.corpus.read import fingerprint, read
 from stemma.corpus.split import split
+from stemma.tokens import outside
 from stemma.tokens import tokenizer as tokens_tokenizer
 from stemma.tokens.build import build_once, learn_and_build
 from stemma.tokens.chinese import segmenter
 from stemma.tokens.drawn import drawn, how_much
 from stemma.tokens.files import disk_budget, write_json
+from stemma.tokens.settings import SPECIALS
 from stemma.tokens.store import TokenStore
 from stemma.tokens.tokenizer import Tokenizer
 
@@ -97,6 +99,7 @@ def ingest(
 ) -> Ingested:
     """The tokenizer and the stores of the source under `root`, made now or found from an earlier run; `earlier` is grown by it."""
     identity = {**source.identity(), "tokenizer": to_plain(tokenizer), "segmenter": segmenter("rjieba").version}
+    identity |= {"outside": outside.VERSION} if "unk" in SPECIALS[tokenizer.kind] else {}
     identity |= {"earlier": earlier.fingerprint} if earlier else {}
     key = hashlib.blake2b(json.dumps(identity, sort_keys=True).encode(), digest_size=8).hexdigest()
     home = root / f"{tokenizer.kind}-{key}"

@@ -1,8 +1,8 @@
 """How well a run predicts held-out text: bits per character, comparable across tokenizers, and perplexities.
 
 The text is scored in blocks of whole sentences, and the interval draws blocks again with replacement.
-A run whose vocabulary lacks tokens of the text never paid for their spelling: it gets perplexities,
-with and without those tokens, and no bits per character.
+Where its vocabulary lacks tokens of the text, a run pays for their spelling too (`runs.unknown_words`). A run that knows
+nothing of spelling gets perplexities, with and without those tokens, and no bits per character.
 """
 
 from collections.abc import Iterable, Sequence
@@ -54,7 +54,8 @@ def spread(found: Sequence[tuple[str, ...]], most_characters: int) -> list[tuple
 def perplexity(run: Scorer, texts: Sequence[Sequence[str]]) -> dict[str, Any]:
     """Bits per character with a 95 % interval, and perplexities, of the run on the texts (each a sequence of sentences).
 
-    `bits_per_character` is None, and `why_not` says why, when the vocabulary lacks a token of the texts.
+    `bits_per_character` is None, and `why_not_bits` says why, when the vocabulary lacks a token of the texts and the run knows
+    nothing of spelling; else `spelling_share` of the bits are the spelling of unknown tokens, which no perplexity a token holds.
     """
     scores = run.score_documents(texts)
     nats, tokens, characters, unknown, unknown_nats = (
@@ -63,22 +64,25 @@ def perplexity(run: Scorer, texts: Sequence[Sequence[str]]) -> dict[str, Any]:
     )
     if not characters.sum():
         raise DataError("the held-out text is empty", "some text to score", "give a dev text, or hold out a bigger share of the corpus")
+    spelt = not unknown.sum() or all(score.spelling is not None for score in scores)
+    paid = nats + [score.spelling or 0.0 for score in scores]
     words = sum(len(sentence.split()) for text in texts for sentence in text) + sum(map(len, texts))
     known = tokens.sum() - unknown.sum()
     found: dict[str, Any] = {
-        "bits_per_character": _bits(nats, characters) if not unknown.sum() else None,
+        "bits_per_character": _bits(paid, characters) if spelt else None,
         "perplexity_per_token": _exp(nats.sum() / tokens.sum()),
         "perplexity_per_token_without_oov": _exp((nats.sum() - unknown_nats.sum()) / known) if known else None,
-        "perplexity_per_word": _exp(nats.sum() / words) if not unknown.sum() and characters.sum() < LONGEST_WORD * words else None,
+        "perplexity_per_word": _exp(paid.sum() / words) if spelt and characters.sum() < LONGEST_WORD * words else None,
         "nats": float(nats.sum()),
         "tokens": int(tokens.sum()),
         "words": words,
         "characters": int(characters.sum()),
         "oov": int(unknown.sum()),
         "blocks": len(texts),
-        "why_not_bits": f"{int(unknown.sum()):,} tokens are not in its vocabulary, and their spelling was never predicted"
-        if unknown.sum()
-        else None,
+        "spelling_share": float((paid - nats).sum() / paid.sum()) if spelt else None,
+        "why_not_bits": None
+        if spelt
+        else f"{int(unknown.sum()):,} tokens are not in its vocabulary, and the run knows no spelling: it was made elsewhere or before",
     }
     return found
 
