@@ -42,7 +42,7 @@ class Score(NamedTuple):
 
     @property
     def bits_per_character(self) -> float | None:
-        """Comparable across tokenizers; None where a token was unknown, since its spelling was never paid for."""
+        """Comparable across tokenizers that give the text back; None where a token was unknown: its spelling was never paid for."""
         return None if self.unknown or not self.characters else self.nats / LN2 / self.characters
 
     def perplexity(self, unknown: bool = True) -> float | None:

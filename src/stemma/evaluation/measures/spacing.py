@@ -40,7 +40,7 @@ class Kept(NamedTuple):
 
 def spacing(tokenizer: Tokenizer, documents: Sequence[Document]) -> Kept:
     """What is owed beside the tokens of the documents, their unknown tokens taken as spelt."""
-    texts, returned = [document.text for document in documents], [given_back(tokenizer, document) for document in documents]
+    texts, returned = [document.text for document in documents], [tokenizer.give_back(document.sentences) for document in documents]
     if texts == returned:
         return Kept(np.zeros(len(texts)))
     for text, back in zip(texts, returned, strict=True):
@@ -48,23 +48,6 @@ def spacing(tokenizer: Tokenizer, documents: Sequence[Document]) -> Kept:
             return Kept(np.full(len(texts), np.nan), _difference(text, back))
     counts: defaultdict[tuple[str, str, str], Counter[str]] = defaultdict(Counter)
     return Kept(np.array([_code(text, back, counts) for text, back in zip(texts, returned, strict=True)]))
-
-
-def given_back(tokenizer: Tokenizer, document: Document) -> str:
-    """The document that its tokens stand for, unknown ones spelt as it spells them."""
-    ids, lengths = tokenizer.encode_flat(document.sentences)
-    unknown = tokenizer.specials.get("unk", -1)
-    text = tokenizer.decode(ids)
-    if not (ids == unknown).any():
-        return text
-    spellings = []
-    for sentence, own in zip(document.sentences, np.split(ids, np.cumsum(lengths)[:-1]), strict=True):
-        if (own == unknown).any():
-            _, spans = tokenizer.encode_offsets(sentence)
-            spellings += [sentence[slice(*spans[place])] for place in np.flatnonzero(own == unknown).tolist()]
-    known = text.split(tokenizer.decode([unknown]))
-    lower = tokenizer.config.lowercase
-    return "".join(part + (spelt.lower() if lower else spelt) for part, spelt in zip(known, [*spellings, ""], strict=False))
 
 
 def _code(text: str, back: str, counts: defaultdict[tuple[str, str, str], Counter[str]]) -> float:
