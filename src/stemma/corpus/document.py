@@ -17,17 +17,20 @@ class Document:
     source: str  # "file.txt:12", the line (or record) it starts at
     label: str = ""
     joins: tuple[str, ...] = ()  # what stands before each sentence but the first; none given: single spaces
+    lead: str | None = None  # what stands before the first sentence of a part that goes on with a document
 
     @property
     def text(self) -> str:
         """The sentences as the source joins them: the text whose characters are counted."""
+        lead = self.lead or ""
         if not self.joins:
-            return " ".join(self.sentences)
-        return "".join(chain.from_iterable(zip(("", *self.joins), self.sentences, strict=True)))
+            return lead + " ".join(self.sentences)
+        return "".join(chain.from_iterable(zip((lead, *self.joins), self.sentences, strict=True)))
 
     def part(self, start: int, stop: int) -> "Document":
-        """Some of its sentences, as a document."""
-        return Document(self.sentences[start:stop], self.source, self.label, self.joins[start : max(start, stop - 1)])
+        """Some of its sentences: parts that follow one another have the text of the whole."""
+        lead = self.lead if start == 0 else self.joins[start - 1] if self.joins else " "
+        return Document(self.sentences[start:stop], self.source, self.label, self.joins[start : max(start, stop - 1)], lead)
 
 
 @dataclass(slots=True)

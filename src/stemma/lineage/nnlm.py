@@ -147,8 +147,13 @@ class NNLM(nn.Module):
         nearest_first = np.where(own, past, self.start)[:, ::-1].copy()
         features = self._features(torch.from_numpy(nearest_first).to(self.counts.device))
         tokens = torch.from_numpy(asked.astype(np.int64)).to(self.counts.device)
-        chances = [(-self._surprisal(features, labels)).double().exp() for labels in (tokens, torch.full_like(tokens, self.end))]
-        return chances[0].cpu().numpy(), chances[1].cpu().numpy()
+        ends = torch.full_like(tokens, self.end)
+        nats = self._surprisal(features, tokens)
+        if self.config.output == "hierarchical":
+            end_nats = self._surprisal(features, ends)
+        else:  # the same softmax divides both
+            end_nats = nats + self._score(features, tokens) - self._score(features, ends)
+        return (-nats).double().exp().cpu().numpy(), (-end_nats).double().exp().cpu().numpy()
 
     def encode(self, batch: Tensors) -> list[Float[Tensor, "B T M"]]:
         """Layer 0 alone: the vectors of `ids` (B T)."""
@@ -213,6 +218,10 @@ class NNLM(nn.Module):
         if self.config.output == "hierarchical":
             return path_surprisal(features, self.output.weight, self.output.bias, labels, self._paths)
         return surprisal(features, self.output.weight, self._bias(), labels)
+
+    def _score(self, features: Float[Tensor, "N X"], labels: Int[Tensor, " N"]) -> Float[Tensor, " N"]:
+        """The score y of each label."""
+        return (features * self.output.weight[labels]).sum(-1) + self.output.bias[labels]
 
     def _bias(self) -> Float[Tensor, " V"]:
         return self.output.bias.index_fill(0, torch.tensor(self.unpredicted, device=self.counts.device), -torch.inf)

@@ -146,6 +146,22 @@ def test_chinese_has_the_same_bits_whatever_format_split_it(tmp_path, format, ki
     assert 0 < found["spacing_nats"] < 2 * math.log(2) * 6 * 9  # which of the sentences ends a line
 
 
+@pytest.mark.parametrize("kind", ["bpe", "char", "wordpiece"])
+@pytest.mark.parametrize("lines", [ENGLISH, CHINESE])
+def test_blocks_have_the_characters_of_the_text(lines, kind):
+    """What parts two blocks belongs to the later one: it is counted, and predicted or charged."""
+    whole = (
+        Document(tuple(lines * 5), "x:1", joins=("", "  ", " ") * 4 + ("", " ")) if lines is CHINESE else Document(tuple(lines * 5), "x:1")
+    )
+    parts = blocks([whole], characters=60)
+    assert len(parts) > 3 and "".join(part.text for part in parts) == whole.text
+    uniform = Uniform(1.0, cut=tokenizer.train(iter(lines * 2), Config(kind, vocab_size=300)))
+    at_once, in_parts = (perplexity(uniform, found) for found in ([whole], parts))
+    assert at_once["characters"] == in_parts["characters"] == len(whole.text)
+    assert at_once["nats"] == in_parts["nats"]
+    assert (in_parts["spacing_nats"] == 0) == (kind == "bpe" and lines is ENGLISH) == (at_once["spacing_nats"] == 0)
+
+
 def test_the_code_of_white_space_is_one():
     """The probabilities of what may stand in a gap sum to less than one, and come close to it."""
 
@@ -157,8 +173,7 @@ def test_the_code_of_white_space_is_one():
         )
 
     assert 0.999 < total(12) < 1 and _rarity("") == 0.5
-    cut = SimpleNamespace(specials={}, encode_flat=lambda s: (np.zeros(1, np.uint32), np.ones(1, np.int64)), decode=lambda ids: "a b c d e")
-
+    cut = SimpleNamespace(kind="word", give_back=lambda sentences: "a b c d e")
     kept = spacing(cut, documents(("a b cd e",)))
     by_hand = [0.1875, (0.1875 + 1) / 2, 0.5 / 3, (0.1875 + 2) / 4]  # one context: a space between letters
     assert kept.nats.sum() == pytest.approx(-np.log(by_hand).sum())

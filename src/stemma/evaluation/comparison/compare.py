@@ -99,7 +99,7 @@ def _ingest(comparison: Comparison, progress: Report) -> TextRead:
             documents, characters = documents + 1, characters + len(document.text)
             found += blocks([document])
         chosen = spread(found, comparison.config.held_out_characters)
-        write_json(place, [[block.sentences, block.source, block.joins] for block in chosen])
+        write_json(place, [[block.sentences, block.source, block.joins, block.lead] for block in chosen])
         how = (
             "the dev text given"
             if comparison.config.dev_text

@@ -170,7 +170,7 @@ class Stages:
         if "score" not in self.row.abilities:
             return {"why_not": f"it asks the text for {self.row.asks}, and gives no probability to a whole one"}
         rows = json.loads((self.comparison.root / "held-out.json").read_text(encoding="utf-8"))
-        texts = [Document(tuple(sentences), source, joins=tuple(joins)) for sentences, source, joins in rows]
+        texts = [Document(tuple(sentences), source, joins=tuple(joins), lead=lead) for sentences, source, joins, lead in rows]
         with Meter() as meter:
             found = perplexity(self.run(), texts)
         return {"found": found | meter.spent()}

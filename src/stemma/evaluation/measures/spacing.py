@@ -25,7 +25,8 @@ from stemma.corpus.document import Document
 from stemma.corpus.sentences import is_unspaced
 from stemma.tokens.tokenizer import Tokenizer
 
-_GAPS = re.compile(r"\S(\s*)")
+SPACED = ("bpe", "unigram")  # kinds of tokenizer that put a space before each sentence
+_GAPS = re.compile(r"(\s*)\S")
 _LETTER, _DIGIT, _UNSPACED = "letter", "digit", "unspaced"
 _SHOWN = 24  # characters of an example
 _OTHER_SPACES = 24  # white characters of Unicode but the space
@@ -40,21 +41,28 @@ class Kept(NamedTuple):
 
 def spacing(tokenizer: Tokenizer, documents: Sequence[Document]) -> Kept:
     """What is owed beside the tokens of the documents, their unknown tokens taken as spelt."""
-    texts, returned = [document.text for document in documents], [tokenizer.give_back(document.sentences) for document in documents]
+    texts, returned = [document.text for document in documents], [_returned(tokenizer, document) for document in documents]
     if texts == returned:
         return Kept(np.zeros(len(texts)))
     for text, back in zip(texts, returned, strict=True):
         if _visible(text) != _visible(back):
             return Kept(np.full(len(texts), np.nan), _difference(text, back))
     counts: defaultdict[tuple[str, str, str], Counter[str]] = defaultdict(Counter)
-    return Kept(np.array([_code(text, back, counts) for text, back in zip(texts, returned, strict=True)]))
+    return Kept(np.array([_code(document, back, counts) for document, back in zip(documents, returned, strict=True)]))
 
 
-def _code(text: str, back: str, counts: defaultdict[tuple[str, str, str], Counter[str]]) -> float:
-    """Nats of the white space in the text, given its normal form; learns from it."""
-    nats = 0.0
-    around = pairwise(map(_kind, _visible(text)))
-    for gap, given, (before, after) in zip(_GAPS.findall(text)[:-1], _GAPS.findall(back)[:-1], around, strict=True):
+def _returned(tokenizer: Tokenizer, document: Document) -> str:
+    """The document as its tokens tell it; where it goes on with another, the space that some kinds put before it is told too."""
+    ahead = " " if document.lead is not None and tokenizer.kind in SPACED else ""
+    return ahead + tokenizer.give_back(document.sentences)
+
+
+def _code(document: Document, back: str, counts: defaultdict[tuple[str, str, str], Counter[str]]) -> float:
+    """Nats of the white space in the document, given its normal form; learns from it."""
+    nats, first = 0.0, document.lead is None  # nothing stands before a whole document
+    around = list(pairwise(["", *map(_kind, _visible(document.text))]))[first:]
+    gaps, given_gaps = _GAPS.findall(document.text)[first:], _GAPS.findall(back)[first:]
+    for gap, given, (before, after) in zip(gaps, given_gaps, around, strict=True):
         seen = counts[given, before, after]
         nats -= math.log((seen[gap] + _rarity(gap)) / (seen.total() + 1))
         seen[gap] += 1
