@@ -16,6 +16,7 @@ SPENT = {
     "nats": 300_000.0,
     "spelling_share": 0.0,
     "why_not_bits": None,
+    "spacing_nats": 0.0,
     "cpu_seconds": 1.0,
     "peak_bytes": 300_000_000,
 }

@@ -8,6 +8,7 @@ import random
 import numpy as np
 import pytest
 
+from stemma.corpus.document import Document
 from stemma.runs import unknown_words
 from stemma.runs.run import Run, Score
 from stemma.runs.unknown_words import CODE_POINTS, Spelling
@@ -114,7 +115,7 @@ def test_what_descends_is_charged_by_the_same_model(texts, generation):
     lines = (texts / "dev.txt").read_text(encoding="utf-8").splitlines()[8:12]
     ours, theirs = run.score(lines), peer.score(lines)
     assert [score.spelling for score in ours] == [score.spelling for score in theirs] and sum(score.unknown for score in ours) > 5
-    (whole,) = run.score_documents([lines])
+    (whole,) = run.score_documents([Document(tuple(lines), "dev.txt:1")])
     assert whole.spelling == pytest.approx(sum(score.spelling for score in ours))
     assert whole.bits_per_character == pytest.approx((whole.nats + whole.spelling) / math.log(2) / whole.characters)
 

@@ -139,7 +139,7 @@ class Pretraining(_Strict):
 class Surprise(_Strict):
     """How well the held-out text is predicted (`measures.perplexity`)."""
 
-    bits_per_character: Interval | None  # None where a token is out of the vocabulary and its spelling has no price
+    bits_per_character: Interval | None  # None where `why_not_bits` says why
     perplexity_per_token: float | None
     perplexity_per_token_without_oov: float | None
     perplexity_per_word: float | None
@@ -151,6 +151,7 @@ class Surprise(_Strict):
     blocks: int
     spelling_share: float | None  # of the bits; the rest is what predicting the tokens costs
     why_not_bits: str | None
+    spacing_nats: float | None  # of white space that the tokens do not tell; None where they do not tell the text at all
     seconds: float
     cpu_seconds: float
     peak_bytes: int
