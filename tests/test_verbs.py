@@ -145,7 +145,8 @@ def test_score_tells_a_text_and_its_tokens(shop, capsys):
         assert row["unknown"] == len(log10) - len(known)
     assert [token["token"] for token in found[1]["by_token"]] == ["the", "<unk>", "</s>"]
     assert [token["order"] for token in found[0]["by_token"]] == [2, 3, 3, 1]
-    assert run.score(["the zzz"])[0].bits_per_character is None
+    assert run.score(["the zzz"])[0].spelling == found[1]["spelling_nats"] > 3 * np.log(26) and found[0]["spelling_nats"] == 0
+    assert found[1]["bits_per_character"] == pytest.approx((found[1]["nats"] + found[1]["spelling_nats"]) / np.log(2) / 7)
     assert [set(token) for token in rows(capsys, "score", shop / "gpt", "--text", "cat", "--tokens")[0]["by_token"][:1]] == [
         {"token", "log10", "unknown"}
     ]
