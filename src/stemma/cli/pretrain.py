@@ -104,6 +104,8 @@ def _shown(key: str, value: Any) -> str:
         return duration(value)
     if isinstance(value, list):
         return " · ".join(_shown("", item) for item in (value if len(value) <= 10 else [*value[:5], "…", *value[-5:]]))
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     return f"{value:,}" if isinstance(value, int) else f"{value:,.4g}" if isinstance(value, float) else str(value)
 
 

@@ -104,14 +104,15 @@ def _settle(job: Job, text: Ingested, objective: Objective, path: Path, report: 
         training = dataclasses.replace(training, device=cast(Device, device.type), precision=precision)
         model = job.row.load_network().settle(model, device)
     training = dataclasses.replace(training, threads=training.threads or torch.get_num_threads())
-    if training.tokens and text.share < 1:  # the drawn part is read once, whatever an objective counts as a token
-        training = dataclasses.replace(training, tokens=0, epochs=1.0)
     a_step, spent = None, 0.0
     if training.seconds:
         spent = _prepare(job, objective, RunFolder(path), training.threads, report).seconds
         a_step = seconds_per_step(_learner(job, model, training, text, Ranks()), objective, training, training.seconds * 0.05)
     bought = int(ranks.agree(steps_for(training, objective, a_step, spent)))
-    steps, message = sensible_steps(bought, training, _passes(job, objective, text, training))
+    passes = _passes(job, objective, text, training)
+    if training.tokens and text.share < 1:  # words that word2vec thins out count for nothing: what was drawn is not read again for them
+        bought = min(bought, passes.steps_for(text.share))
+    steps, message = sensible_steps(bought, training, passes)
     if message:
         report(Note(message))
     cut = training.most_passes if steps < bought else 0  # it stays in the config where it made a difference
