@@ -139,7 +139,7 @@ def test_score_tells_a_text_and_its_tokens(shop, capsys):
     assert [token["order"] for token in found[0]["by_token"]] == [2, 3, 3, 1]
     assert run.score(["the zzz"])[0].bits_per_character is None
     assert [set(token) for token in rows(capsys, "score", shop / "gpt", "--text", "cat", "--tokens")[0]["by_token"][:1]] == [
-        {"token", "log10", "unknown"}
+        {"id", "token", "log10", "unknown"}
     ]
 
 
@@ -200,6 +200,9 @@ def test_nearest_and_fill(shop, capsys):
     assert odd["outlier"] in odd["cosines"] and odd["missing"] == ["unicorn"]
     masks = rows(capsys, "fill", shop / "bert", "--text", "the [MASK] sat on the [MASK] .", "--k", "2")[0]["masks"]
     assert [len(mask) for mask in masks] == [2, 2]
+    run = stemma.load(shop / "bert")
+    assert [[run.tokenizer.id(row["token"]) for row in mask] for mask in masks] == [[row["id"] for row in mask] for mask in masks]
+    assert [[(row["token"], row["probability"]) for row in mask] for mask in masks] == run.fill("the [MASK] sat on the [MASK] .", 2)
 
 
 def test_show_tokens_cuts_where_the_text_is_cut(shop, capsys):
@@ -211,6 +214,32 @@ def test_show_tokens_cuts_where_the_text_is_cut(shop, capsys):
     assert text[row["spans"][0][0] : row["spans"][0][1]] == "the"
     assert main(["show", "tokens", str(shop / "bert" / "tokenizer.json"), "--text", text]) == 0
     assert "│" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("text", ["the 红帽", "天气 cat", "🌸"])
+def test_byte_level_tokens_are_shown_as_text(shop, capsys, text):
+    run = stemma.load(shop / "gpt")
+    ids = run.tokenizer.encode(text).tolist()
+    names = [run.tokenizer.text(token) for token in ids]
+    assert not set("".join(names)) & set("Ġçº¢å¸½\ufffd")
+    (scored,) = rows(capsys, "score", shop / "gpt", "--text", text, "--tokens")
+    assert [(row["id"], row["token"]) for row in scored["by_token"][:-1]] == list(zip(ids, names, strict=True))
+    (likely,) = rows(capsys, "generate", shop / "gpt", "--text", text, "--next", "300")
+    assert all(row["token"] == run.tokenizer.text(row["id"]) for row in likely["next"]) and len(likely["next"]) == 300
+    assert main(["show", "tokens", str(shop / "gpt"), "--text", text]) == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith("␣") and shown.count("┊") == sum(name.startswith("\\x") for name in names) - sum(
+        any(part.startswith("\\x") for part in parts) for parts in by_character(run.tokenizer, text)
+    )
+
+
+def by_character(tokenizer, text):
+    """The tokens that stand for each character alone, as they read."""
+    ids, spans = tokenizer.encode_offsets(text)
+    return [
+        [tokenizer.text(int(token)) for token, span in zip(ids, spans, strict=True) if span == (place, place + 1)]
+        for place in range(len(text))
+    ]
 
 
 def test_corpus_check_ends_with_3_when_the_corpus_would_be_refused(shop, capsys, tmp_path):
