@@ -1,0 +1,21 @@
+"""The interval of a share, such as 3 right of 4, without resampling."""
+
+import math
+
+from stemma.evaluation.measures.bootstrap import Interval
+
+Z = 1.959963984540054  # of a normal distribution: 95 % lie within
+
+
+def wilson(right: int, number: int) -> Interval:
+    """The share with Wilson's 95 % score interval (Wilson 1927), which has a length at none and at all of `number` (1 or more) too.
+
+    >>> found = wilson(10, 10)
+    >>> found.value, round(found.low, 4), found.high
+    (1.0, 0.7225, 1.0)
+    """
+    share, square = right / number, Z**2 / number
+    middle = (share + square / 2) / (1 + square)
+    half = Z / (1 + square) * math.sqrt(share * (1 - share) / number + square / number / 4)
+    low = 0.0 if right == 0 else middle - half
+    return Interval(share, low, 1.0 if right == number else middle + half)
