@@ -276,6 +276,25 @@ def test_evaluate_prints_words_for_a_reader(shop, capsys, tmp_path):
     assert next(row for row in table if row[:1] == ["total"])[-3:] == ["1", "of", "2"]
 
 
+PAIRS = "phenomenon\tgood\tbad\norder\tthe cat sat .\tsat cat the .\norder\t天气很好。\t很天气好。\nword\tthe cat ran\tthe cat gnu\n"
+
+
+@pytest.mark.parametrize("name", ["ngram", "nnlm", "gpt", "bert"])
+def test_evaluate_judges_minimal_pairs(shop, capsys, tmp_path, name):
+    (tmp_path / "pairs.tsv").write_text(PAIRS, encoding="utf-8")
+    asked = ["evaluate", str(shop / name), "--minimal-pairs", str(tmp_path / "pairs.tsv"), "--limit", "1"]
+    capsys.readouterr()
+    assert main([*asked, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["minimal_pairs"]
+    assert (found["given"], found["total"]["pairs"], list(found["phenomena"])) == (3, 2, ["order", "word"])
+    assert found["unknown"] == (name != "gpt") and found["way"].startswith("pseudo") == (name == "bert")
+    assert main(asked) == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["drawn", "by", "lot", "from", "3", "pairs"] in lines and [line[0] for line in lines[2:4]] == ["order", "word"]
+    if name == "ngram":
+        assert lines[5][:3] == ["all", "pairs", "100.0"]
+
+
 @pytest.mark.parametrize(
     ("argv", "code", "mend"),
     [
@@ -304,8 +323,11 @@ def test_evaluate_prints_words_for_a_reader(shop, capsys, tmp_path):
         (["nearest", "word2vec", "--outlier", "cat", "dgo", "xx"], 3, "did you mean 'dog'"),
         (["nearest", "gpt", "cat"], 2, "choose another run"),
         (["evaluate", "word2vec", "--similarity", "task.tsv"], 3, "put the score behind the words"),
+        (["evaluate", "gpt", "--minimal-pairs", "task.tsv"], 3, "add the header as the first line"),
+        (["evaluate", "word2vec", "--minimal-pairs", "task.tsv"], 2, "score or fill, which word2vec lacks"),
+        (["evaluate", "gpt", "corpus.txt", "--limit", "3"], 2, "drop --limit"),
         (["evaluate", "gpt", "corpus.txt", "--restrict", "5"], 2, "drop --restrict"),
-        (["evaluate", "bert", "corpus.txt"], 2, "known: senses"),
+        (["evaluate", "bert", "corpus.txt"], 2, "known: minimal_pairs, senses"),
         (["evaluate", "bert"], 2, "name one"),
         (["evaluate", "languages", "--senses", "task.tsv"], 2, "name that alone"),
         (["compare", "corpus.txt", "--train", "task.tsv", "--dev", "task.tsv", "--out", "x", "--seeds", "0"], 2, "the default is 3"),

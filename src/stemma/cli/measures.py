@@ -84,8 +84,7 @@ def _minimal_pairs(found: Mapping[str, Any]) -> Iterator[str]:
     if drawn:
         yield f"  drawn by lot from {found['given']:,} pairs"
     if found["same"] or found["unknown"]:
-        unknown = f"an unknown word stands in the difference of {found['unknown']:,}"
-        yield f"  {found['same']:,} pairs are the same tokens to this run, so they are ties; {unknown}"
+        yield f"  pairs read as the same tokens, so ties: {found['same']:,}; with an unknown word in what differs: {found['unknown']:,}"
 
 
 _LINES: dict[str, Callable[[Any], Iterator[str]]] = {

@@ -73,4 +73,5 @@ def _pair(found: dict[str, Any], where: str) -> MinimalPair:
         if not isinstance(found[name], str) or not found[name].strip():
             expected = f"a text as {' or '.join((name, *_NAMES[name]))}"
             raise DataError(f"{where}: the value of {name!r} is {found[name]!r}", expected, "fill it in, or remove the line")
-    return MinimalPair(*(found[name].strip() for name in _NEEDED), paradigm=str(found.get("paradigm", "")).strip())
+    phenomenon, good, bad = (found[name].strip() for name in _NEEDED)
+    return MinimalPair(phenomenon, good, bad, str(found.get("paradigm", "")).strip())
