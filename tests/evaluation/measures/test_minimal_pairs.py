@@ -10,7 +10,7 @@ from scipy.stats import binomtest
 from stemma.errors import DataError, UsageError
 from stemma.evaluation.measures.minimal_files import MinimalPair, read_minimal_pairs
 from stemma.evaluation.measures.minimal_pairs import drawn, minimal_pairs
-from stemma.evaluation.measures.proportion import wilson
+from stemma.evaluation.measures.proportion import mean_share, wilson
 from stemma.lineage.table import find
 from stemma.tokens.settings import Config
 from stemma.tokens.tokenizer import train
@@ -73,6 +73,20 @@ def test_wilsons_interval_is_scipys(right, number):
     assert (found.value, found.low, found.high) == pytest.approx((right / number, expected.low, expected.high), abs=1e-12)
 
 
+@pytest.mark.parametrize("chances", [(0.5, 0.8, 0.6), (0.97, 0.99, 0.5, 0.02), (0.98,)], ids=len)
+def test_the_interval_of_a_mean_of_shares_keeps_its_level(chances):
+    """At the edges too, where a bootstrap's, which draws the same 12 of 12 again, is a point."""
+    rng, held, drawn_again, rounds = np.random.default_rng(3), 0, 0, 1500
+    sizes = [30, 12, 50, 20][: len(chances)]
+    for hits in rng.binomial(sizes, chances, (rounds, len(chances))).tolist():
+        found = mean_share([wilson(right, size) for right, size in zip(hits, sizes, strict=True)])
+        held += found.low <= np.mean(chances) <= found.high
+        again = (rng.binomial(sizes, np.divide(hits, sizes), (200, len(sizes))) / sizes).mean(1)
+        drawn_again += np.quantile(again, 0.025) <= np.mean(chances) <= np.quantile(again, 0.975)
+    assert drawn_again / rounds < 0.935 < held / rounds
+    assert mean_share([wilson(3, 7)]) == wilson(3, 7)
+
+
 class Planted:
     """A run of words whose nats per sentence are given."""
 
@@ -102,10 +116,8 @@ def test_planted_shares_are_found_by_phenomenon_paradigm_and_overall():
     found = minimal_pairs(run, pairs)
     assert {name: (part.right, part.pairs) for name, part in found.phenomena.items()} == {name: (hits[name], sizes[name]) for name in sizes}
     assert found.total.share == wilson(39, 62) and found.total.ties == found.same == found.unknown == 0
-    shares = np.array([hits[name] / sizes[name] for name in sizes])
-    error = np.sqrt(sum(share * (1 - share) / size for share, size in zip(shares, sizes.values(), strict=True))) / len(sizes)
-    assert found.mean.value == pytest.approx(shares.mean())
-    assert (found.mean.low, found.mean.high) == pytest.approx((shares.mean() - 1.96 * error, shares.mean() + 1.96 * error), abs=0.01)
+    assert found.mean.value == pytest.approx(np.mean([hits[name] / sizes[name] for name in sizes]))
+    assert found.mean == mean_share([wilson(hits[name], sizes[name]) for name in sizes])
     assert sum(part.pairs for part in found.paradigms.values()) == 62 and len(found.paradigms) == 8
     assert (found.paradigms["agreement 0"].right, found.paradigms["agreement 0"].pairs) == (15, 20)
 

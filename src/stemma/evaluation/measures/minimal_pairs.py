@@ -5,7 +5,7 @@ fills masks gives pseudo-log-likelihoods (`runs.pseudo_likelihood`). Lengths are
 sentences are a tie and not right. Pairs that a vocabulary reads as the same tokens, since they differ in unknown words alone, in
 what the tokenizer drops or (SLING has some) not at all, are always ties, and told; so are pairs that an unknown word may have decided.
 
-P pairs, G phenomena.
+P pairs.
 """
 
 from collections.abc import Sequence
@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 
 from stemma.errors import UsageError
-from stemma.evaluation.measures.bootstrap import Interval, interval
+from stemma.evaluation.measures.bootstrap import Interval
 from stemma.evaluation.measures.minimal_files import MinimalPair
-from stemma.evaluation.measures.proportion import wilson
+from stemma.evaluation.measures.proportion import mean_share, wilson
 from stemma.lineage.table import Ability, Generation
 from stemma.objectives.batch import generator
 from stemma.runs.pseudo_likelihood import pseudo_nats
@@ -48,7 +48,7 @@ class MinimalPairs:
     way: str  # how sentences were weighed
     given: int  # pairs in the files, of which those judged were drawn
     total: Part  # every pair counting once; where paradigms are of one size, BLiMP's mean over them
-    mean: Interval  # every phenomenon counting once, its pairs drawn again by themselves
+    mean: Interval  # every phenomenon counting once
     phenomena: dict[str, Part]
     paradigms: dict[str, Part]  # empty where the files name none
     same: int  # pairs read as the same tokens: ties
@@ -87,13 +87,13 @@ def minimal_pairs(run: Run, pairs: Sequence[MinimalPair], limit: int = 0) -> Min
     nats, same, unknown = _weighed(run, judged, ability)
     ties = same | np.isclose(nats[:, 0], nats[:, 1], rtol=ROUNDING, atol=0)
     right = ~ties & (nats[:, 0] < nats[:, 1])
-    phenomena = [pair.phenomenon for pair in judged]
+    phenomena = _parts(right, ties, [pair.phenomenon for pair in judged])
     return MinimalPairs(
         way=WAYS[ability],
         given=len(pairs),
         total=_part(right, ties),
-        mean=_mean(right, phenomena),
-        phenomena=_parts(right, ties, phenomena),
+        mean=mean_share([part.share for part in phenomena.values()]),
+        phenomena=phenomena,
         paradigms=_parts(right, ties, [pair.paradigm for pair in judged]),
         same=int(same.sum()),
         unknown=int(unknown.sum()),
@@ -130,10 +130,3 @@ def _parts(right: np.ndarray, ties: np.ndarray, names: Sequence[str]) -> dict[st
     """The pairs of each name, in the order of the files; those without a name are left out."""
     of = np.array(names)
     return {name: _part(right[of == name], ties[of == name]) for name in dict.fromkeys(names) if name}
-
-
-def _mean(right: np.ndarray, phenomena: Sequence[str]) -> Interval:
-    """The mean over phenomena of the share that is right; the bootstrap draws each one's pairs again."""
-    _, place, sizes = np.unique(phenomena, return_inverse=True, return_counts=True)
-    hits = right[:, None] * np.eye(len(sizes))[place]  # (P G): each in the column of its phenomenon
-    return interval(hits[None], lambda sums: (sums / sizes).mean(-1), strata=place)
