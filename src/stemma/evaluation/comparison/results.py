@@ -1,7 +1,8 @@
 """The results of a comparison as plain frozen data: what a stage keeps, and what `report.json` holds.
 
-One class a stage (`TextRead`, `Baselines`, `Pretraining`, `Scoring`, `Transferred`, `WordTests`, `SenseTests`, `WordMaps`), and
-`Results` for all of them together. `read` and `config.to_plain` are the only way from and to JSON: a missing or unknown key is an error.
+One class a stage (`TextRead`, `Baselines`, `Pretraining`, `Scoring`, `Transferred`, `WordTests`, `SenseTests`, `MinimalTests`,
+`WordMaps`), and `Results` for all of them together. `read` and `config.to_plain` are the only way from and to JSON: a missing or
+unknown key is an error.
 """
 
 import json
@@ -286,6 +287,41 @@ class SenseTests(_Strict):
 
 
 @dataclass(frozen=True)
+class PairsJudged(_Strict):
+    """How many minimal pairs were told right (`measures.minimal_pairs.Part`)."""
+
+    pairs: int
+    right: int
+    ties: int
+    share: Interval
+
+
+@dataclass(frozen=True)
+class SentencesWeighed(_Strict):
+    """In which share of minimal pairs the good sentence is likelier (`measures.minimal_pairs.MinimalPairs`)."""
+
+    way: str
+    given: int
+    total: PairsJudged
+    mean: Interval
+    phenomena: dict[str, PairsJudged]
+    paradigms: dict[str, PairsJudged]
+    same: int
+    unknown: int
+
+
+@dataclass(frozen=True)
+class MinimalTests(_Strict):
+    """The stage `minimal-pairs`: `found`, or why there is nothing."""
+
+    why_not: str = ""
+    found: SentencesWeighed | None = None
+    seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    peak_bytes: int = 0
+
+
+@dataclass(frozen=True)
 class GenerationResults(_Strict):
     """One generation: what it is, and what its stages gave; None where a stage failed or is not made for it."""
 
@@ -306,6 +342,7 @@ class GenerationResults(_Strict):
     words: WordTests | None
     senses: SenseTests | None
     refusal: str = ""  # why it can learn the task in no mode
+    minimal: MinimalTests | None = None
 
     @property
     def failed(self) -> bool:
@@ -321,6 +358,11 @@ class GenerationResults(_Strict):
     def bits(self) -> Interval | None:
         """Bits per character of the held-out text, if they can be told."""
         return self.surprise.bits_per_character if self.surprise else None
+
+    @property
+    def minimal_share(self) -> Interval | None:
+        """The share of minimal pairs told right, the mean over phenomena, if it can be told."""
+        return self.minimal.found.mean if self.minimal and self.minimal.found else None
 
 
 @dataclass(frozen=True)

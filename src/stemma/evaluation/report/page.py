@@ -17,6 +17,7 @@ from stemma.errors import MissingExtra
 from stemma.evaluation.comparison.results import Budget, GenerationResults, Results, SenseFiles
 from stemma.evaluation.report import tables
 from stemma.evaluation.report.charts import PROBE_SHAPES, SHAPES, Spec, charts
+from stemma.evaluation.report.minimal_section import minimal
 from stemma.evaluation.report.standings import Standings
 from stemma.evaluation.report.word_section import words
 from stemma.evaluation.report.wording import CONTROLS, capital, count, duration, listed, mode_title, size, whole
@@ -193,6 +194,7 @@ def _sections(standings: Standings, draw: _Figures) -> list[tuple[str, str, str]
         ("text", "Predicting the text", _text(results, draw)),
         ("words", "Words and their neighbours", words(results)),
         ("senses", "One word, several senses", _senses(results, results.senses, draw) if results.senses else ""),
+        ("grammar", "Which sentence is likelier?", minimal(results)),
         ("learning", "Learning curves", _learning(results, draw)),
         ("lineage", "What was compared", tables.lineage(results)),
         ("protocol", "Protocol, and what to keep in mind", _protocol(results)),
