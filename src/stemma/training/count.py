@@ -17,6 +17,7 @@ import numpy as np
 
 from stemma.checkpoint import RunFolder, leave_pages
 from stemma.errors import BudgetError
+from stemma.kernels.clocks import Spent, working
 from stemma.layers.allocator import keep_freed_memory
 from stemma.lineage.table import Generation
 from stemma.objectives.spool import Room
@@ -55,7 +56,7 @@ def counting(job: Job, path: Path, root: Path, report: Report) -> Iterator[Updat
 
 
 def _count(job: Job, folder: RunFolder, text: Ingested, report: Report) -> None:
-    began = time.perf_counter()
+    began = working()
     store = _first_tokens(text.train, job.sections["training"].tokens)
 
     def tell(fact: dict[str, Any]) -> None:
@@ -67,15 +68,16 @@ def _count(job: Job, folder: RunFolder, text: Ingested, report: Report) -> None:
         _finish(job, folder, text, store, network, began, report)
 
 
-def _finish(job: Job, folder: RunFolder, text: Ingested, store: TokenStore, network: "Counted", began: float, report: Report) -> None:
+def _finish(job: Job, folder: RunFolder, text: Ingested, store: TokenStore, network: "Counted", began: Spent, report: Report) -> None:
     for note in network.notes:
         report(Note(note))
-    seconds = time.perf_counter() - began
+    spent = working().minus(began)
     done = {
         "kind": "done",
         "tokens": len(store.ids),
-        "seconds": seconds,
-        "tokens_per_second": len(store.ids) / seconds,
+        **spent._asdict(),
+        "tokens_per_second": len(store.ids) / max(1e-9, spent.seconds),
+        "ingested": text.costs,
         "held_out_loss": _held_out_loss(network, text.dev) if text.dev is not None and text.dev.sentences else None,
         "parameters": network.parameters,
         "peak_memory_mib": peak_memory_mib(),
