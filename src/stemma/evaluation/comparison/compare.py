@@ -11,7 +11,7 @@ from stemma.corpus.document import Ledger
 from stemma.errors import MissingExtra, RunError, UsageError
 from stemma.evaluation.comparison.assemble import assemble
 from stemma.evaluation.comparison.baselines import RIVALS, Rival
-from stemma.evaluation.comparison.environment import Meter
+from stemma.evaluation.comparison.environment import Meter, parts
 from stemma.evaluation.comparison.launch import Launch, Processes, run_all
 from stemma.evaluation.comparison.plan import Comparison, Config, content_of, generations_for, key_of
 from stemma.evaluation.comparison.results import Baseline, Baselines, Results, TextRead, WordMaps
@@ -144,7 +144,8 @@ def _baseline(rival: Rival, train: list[Any], dev: list[Any], judge: Judge) -> d
         return {**named, "head": "", "measures": {}, "answers": [], "seconds": 0.0, "missing": str(error)}
     answers = rows(judge.task.gold(given.answered, judge.targets))
     measures = {name: found.as_dict() for name, found in judge.intervals([answers]).items()}
-    return {**named, "head": given.head, "measures": measures, "answers": [answers], "seconds": meter.costs["wall_seconds"]}
+    costs = {**parts(training=meter.working, compiling=meter.compiling), "made": meter.circumstances(1, 0)}
+    return {**named, "head": given.head, "measures": measures, "answers": [answers], **meter.spent(), "costs": costs}
 
 
 def _word_maps(comparison: Comparison, corpus_key: str, progress: Report) -> WordMaps | None:

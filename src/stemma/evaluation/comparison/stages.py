@@ -7,8 +7,9 @@ a killed comparison goes on with the first stage that is missing.
 import json
 import shlex
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial, reduce
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,7 +18,9 @@ import numpy as np
 from stemma.checkpoint import RunFolder
 from stemma.config import parse_settings, resolve, to_plain
 from stemma.errors import DataError, Interrupted
-from stemma.evaluation.comparison.environment import Meter
+from stemma.evaluation.comparison.attempts import Attempt
+from stemma.evaluation.comparison.environment import Meter, parts
+from stemma.evaluation.comparison.load import BUSY
 from stemma.evaluation.comparison.plan import Comparison, content_of, key_of
 from stemma.evaluation.comparison.results import Failure, Pretraining, Scoring, SenseTests, Transferred, WordTests, read
 from stemma.evaluation.measures import senses
@@ -26,6 +29,8 @@ from stemma.evaluation.measures.perplexity import perplexity
 from stemma.evaluation.measures.similarity import analogies, similarity
 from stemma.evaluation.measures.word_files import read_analogies, read_pairs
 from stemma.evaluation.report.wording import CONTROLS
+from stemma.kernels.clocks import Spent
+from stemma.layers.threads import computing_with
 from stemma.lineage.table import find
 from stemma.objectives.batch import generator
 from stemma.runs.run import Run
@@ -37,6 +42,8 @@ from stemma.transfer.finetune import finetune
 from stemma.transfer.recipe import RECIPES, refusal
 from stemma.transfer.settings import Config as Transfer
 
+NOTHING = Spent()
+PAID = ("reading", "tokenizing", "training", "measuring")  # the parts of `Costs.total`
 CURVE = 60  # points of a learning curve in the report
 T = TypeVar("T")
 RESULTS: dict[str, type] = {
@@ -80,10 +87,14 @@ def staged(root: Path, name: str, key: str, kind: type[T], make: Callable[[], Ma
 
 
 class Stages:
-    """One generation's stages, each a method; `names` is their order."""
+    """One generation's stages, each a method; `names` is their order.
 
-    def __init__(self, comparison: Comparison, generation: str, corpus_key: str, progress: Report) -> None:
+    `root` is the process at the head of the comparison (0: this one): what its family computes is not others' doing.
+    """
+
+    def __init__(self, comparison: Comparison, generation: str, corpus_key: str, progress: Report, root: int = 0) -> None:
         self.comparison, self.name, self.row, self.progress = comparison, generation, find(generation), progress
+        self._root, self._warned = root, False
         self.base = key_of("pretrain", corpus_key, generation, comparison.config.preset, comparison.pretraining(generation))
         self._run: Run | None = None
 
@@ -121,7 +132,9 @@ class Stages:
         """The result of one stage, computed now, as its class in `results` reads it."""
         self.progress(Note(stage))
         own = {"pretrain": self.pretrain, "score": self.score, "words": self.words, "senses": self.senses}
-        return own[stage]() if stage in own else self.transfer(stage)
+        begun = stage_path(self.comparison.root, f"{self.name}.{stage}").with_suffix(".begun")
+        with Attempt(begun, self.key(stage)) as self._attempt:
+            return own[stage]() if stage in own else self.transfer(stage)
 
     def kept(self, stage: str) -> Any:
         """The stage's result, if it is finished; None otherwise."""
@@ -139,17 +152,21 @@ class Stages:
         path = self.comparison.run_folder(self.name)
         settings = self.comparison.pretraining(self.name)
         resumed = (path / "manifest.json").exists()
-        with Meter() as meter:
+        finished = resumed and RunFolder.open(path).finished
+        with Meter(self._root) as meter:
             store = self.comparison.root / "store"
             folder = pretrain(self.comparison.request(self.name), out=path, store=store, progress=self.progress)
         metrics = folder.metrics()
         done = next(line for line in reversed(metrics) if line["kind"] == "done")
         ledger = json.loads((folder.path / "ledger.json").read_text(encoding="utf-8"))
         sections = folder.config["sections"]
+        costs = self._pretraining_costs(meter, done, finished, self._settled_threads(sections))
+        read_in = [part["seconds"] for name, part in costs.items() if name in ("reading", "tokenizing")]
         return {
+            "costs": costs,
             "seconds": done["seconds"],
-            "reading_seconds": max(0.0, meter.costs["wall_seconds"] - done["seconds"]) if not resumed else None,
-            "cpu_seconds": meter.costs["cpu_seconds"] if not resumed else done.get("cpu_seconds"),
+            "reading_seconds": sum(read_in) if read_in else None,
+            "cpu_seconds": sum(part["cpu_seconds"] for name, part in costs.items() if name in PAID),
             "peak_bytes": max(meter.costs["peak_bytes"], int(done["peak_memory_mib"] * 2**20) if resumed else 0),
             "bytes": (folder.path / "model.safetensors").stat().st_size,
             "parameters": done["parameters"],
@@ -169,9 +186,9 @@ class Stages:
         if "score" not in self.row.abilities:
             return {"why_not": f"it asks the text for {self.row.asks}, and gives no probability to a whole one"}
         texts = json.loads((self.comparison.root / "held-out.json").read_text(encoding="utf-8"))
-        with Meter() as meter:
+        with self._measured() as meter:
             found = perplexity(self.run(), texts)
-        return {"found": found | meter.spent()}
+        return {"found": found | meter.spent() | {"costs": self._costs(meter, measuring=meter.working)}}
 
     def transfer(self, mode: str) -> dict[str, Any]:
         """Carries the run over to the task in one mode, and measures it on the dev file."""
@@ -180,7 +197,7 @@ class Stages:
         out = self.comparison.run_folder(self.name, mode) if mode not in CONTROLS.values() else None
         if out and out.exists():
             shutil.rmtree(out)  # of a comparison killed while it was written
-        with Meter() as meter:
+        with Meter(self._root) as meter:
             fitted = finetune(
                 self.run(), train=train, dev=dev, task=self.comparison.made_task(), config=config, out=out, progress=self.progress
             )
@@ -197,26 +214,59 @@ class Stages:
             "examples": facts["examples"],
             "cut": facts["cut"],
             "command": self._finetune_command(mode),
+            "costs": self._costs(meter, facts["threads"], training=meter.working),
         }
 
     def words(self) -> dict[str, Any]:
         """Holds the word vectors against people's scores and against analogies, file by file."""
         config = self.comparison.config
-        with Meter() as meter:
+        with self._measured() as meter:
             judged = [_agreement(self.run(), path) for path in config.similarity]
             answered = [
                 {"file": path, **analogies(self.run().words, read_analogies(path), config.restrict).as_dict()} for path in config.analogies
             ]
-        return {"similarity": judged, "analogies": answered, **meter.spent()}
+        costs = self._costs(meter, measuring=meter.working)
+        return {"similarity": judged, "analogies": answered, **meter.spent(), "costs": costs}
 
     def senses(self) -> dict[str, Any]:
         """Tells the senses of words apart by their vectors, where the generation has any."""
         if "embed" not in self.row.abilities:
             return {"why_not": "it has no vectors"}
         train, test = sense_examples(self.comparison)
-        with Meter() as meter:
+        with self._measured() as meter:
             found = senses.probe(self.run(), train, test, in_context=self.row.in_context)
-        return found | meter.spent()
+        return found | meter.spent() | {"costs": self._costs(meter, measuring=meter.working)}
+
+    @contextmanager
+    def _measured(self) -> Iterator[Meter]:
+        """Measures what is computed with the run, with as many threads as were faster for its network."""
+        with Meter(self._root) as meter, computing_with(self._settled_threads(self.run().config)):
+            yield meter
+
+    def _settled_threads(self, sections: Mapping[str, Any]) -> int:
+        """The threads that the run settled for; what counts has as many as readers."""
+        return sections["training"].get("threads") or self.comparison.config.workers
+
+    def _costs(self, meter: Meter, threads: int = 0, kept: Spent = NOTHING, **spent: Spent) -> dict[str, Any]:
+        """The parts of a stage's cost; `kept` is what of earlier attempts stands among them."""
+        config = self.comparison.config
+        made = meter.circumstances(threads or self._settled_threads(self.run().config), config.threads)
+        if not self._warned and (meter.others or 0.0) > BUSY:
+            self._warned = True
+            self.progress(Note(f"other programs took {meter.others:.0%} of the cores meanwhile: the times are those of a busy machine"))
+        return {**parts(compiling=meter.compiling, lost=self._attempt.lost(kept), **spent), "made": made}
+
+    def _pretraining_costs(self, meter: Meter, done: Mapping[str, Any], finished: bool, threads: int) -> dict[str, Any]:
+        """The parts of what pre-training cost over all its sessions; what earlier ones left in vain is lost."""
+        training = Spent(done["seconds"], done["cpu_seconds"])
+        ingested = done["ingested"]
+        read_in = {name: Spent(**ingested[name]) for name in ("reading", "tokenizing") if name in ingested}
+        reading = _together(read_in.values())
+        earlier = training if finished else Spent(**done.get("earlier", {}))
+        now = training.minus(earlier) if ingested["found"] else training.minus(earlier).plus(reading)
+        kept = earlier.plus(reading) if ingested["found"] and self._attempt.holds(ingested.get("made", 0.0)) else earlier
+        spent = {**read_in, "training": training, "measuring": meter.working.minus(now)}
+        return {**self._costs(meter, threads, kept, **spent), "found": ingested["found"]}
 
     def run(self) -> Run:
         """The pre-trained run, opened once."""
@@ -313,6 +363,10 @@ def _agreement(run: Run, path: str) -> dict[str, Any]:
         return {"file": path, "found": similarity(run.words, read_pairs(path)).as_dict()}
     except DataError as error:
         return {"file": path, "why_not": str(error)}
+
+
+def _together(parts: Iterable[Spent]) -> Spent:
+    return reduce(Spent.plus, parts, NOTHING)
 
 
 def _curve(metrics: list[dict[str, Any]]) -> list[dict[str, float]]:

@@ -30,7 +30,7 @@ def main(argv: Sequence[str]) -> int:
 
     comparison = Comparison.load(Path(out))
     try:
-        for stage, how in run_stages(Stages(comparison, generation, corpus_key, progress), comparison.root):
+        for stage, how in run_stages(Stages(comparison, generation, corpus_key, progress, os.getppid()), comparison.root):
             if how != "made":
                 progress(Note(f"{stage} {'was finished earlier' if how == 'kept' else 'failed'}"))
     except (Interrupted, KeyboardInterrupt):
