@@ -12,6 +12,7 @@ from stemma.errors import MissingExtra, RunError, UsageError
 from stemma.evaluation.comparison.assemble import assemble
 from stemma.evaluation.comparison.baselines import RIVALS, Rival
 from stemma.evaluation.comparison.environment import Meter, parts
+from stemma.evaluation.comparison.forecast import Forecast, Whole, forecast
 from stemma.evaluation.comparison.launch import Launch, Processes, run_all
 from stemma.evaluation.comparison.plan import Comparison, Config, content_of, generations_for, key_of
 from stemma.evaluation.comparison.results import Baseline, Baselines, Results, TextRead, WordMaps
@@ -49,6 +50,12 @@ def compare(
     return run_comparison(comparison, progress or _silent, Processes())
 
 
+def foresee(comparison: Comparison, progress: Report | None = None) -> Forecast:
+    """What the comparison would compute and take; everything that can be wrong is told as `compare` would tell it."""
+    _check(comparison)
+    return forecast(comparison, progress or _silent)
+
+
 def run_comparison(comparison: Comparison, progress: Report, launch: Launch) -> Results:
     """Makes every stage of the comparison that is missing, then the report."""
     _check(comparison)
@@ -56,7 +63,7 @@ def run_comparison(comparison: Comparison, progress: Report, launch: Launch) -> 
     comparison.save()
     corpus = _ingest(comparison, progress)
     simple = _baselines(comparison, progress)
-    codes = run_all(comparison, corpus.key, progress, launch)
+    codes = run_all(comparison, corpus.key, Whole(comparison, progress), launch)
     maps = _word_maps(comparison, corpus.key, progress)
     results = assemble(comparison, corpus, simple, maps, codes, _spent(comparison, time.perf_counter() - began))
     write(results, comparison.root)

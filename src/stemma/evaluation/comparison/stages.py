@@ -7,6 +7,7 @@ a killed comparison goes on with the first stage that is missing.
 import json
 import shlex
 import shutil
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial, reduce
@@ -35,7 +36,7 @@ from stemma.lineage.table import find
 from stemma.objectives.batch import generator
 from stemma.runs.run import Run
 from stemma.tokens.files import write_json
-from stemma.training.facts import Note
+from stemma.training.facts import Note, StageEnd
 from stemma.training.pretrain import pretrain
 from stemma.training.request import Report
 from stemma.transfer.finetune import finetune
@@ -66,6 +67,13 @@ def kept(root: Path, name: str, key: str, kind: type[T]) -> T | None:
         return None
     stage = json.loads(path.read_text(encoding="utf-8"))
     return read(kind, stage["result"], str(path)) if stage["key"] == key and "result" in stage else None
+
+
+def stage_result(root: Path, name: str, kind: type[T]) -> T | None:
+    """The stage's result, whatever it was made from; None where there is none."""
+    path = stage_path(root, name)
+    stage = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    return read(kind, stage["result"], str(path)) if "result" in stage else None
 
 
 def staged(root: Path, name: str, key: str, kind: type[T], make: Callable[[], Mapping[str, Any]]) -> T:
@@ -304,24 +312,28 @@ class Stages:
 
 
 def run_stages(stages: Stages, root: Path) -> Iterator[tuple[str, str]]:
-    """Makes what is missing, stage by stage, yielding (stage, "kept", "made" or "failed").
+    """Makes what is missing, stage by stage, yielding (stage, "kept", "made" or "failed") and reporting the same.
 
     After a failed pre-training nothing else is tried; any other failure leaves the later stages alone.
     """
     for stage in stages.names():
         name, key = f"{stages.name}.{stage}", stages.key(stage)
         if stages.kept(stage) is not None:
+            stages.progress(StageEnd(stage, "kept"))
             yield stage, "kept"
             continue
+        began = time.perf_counter()
         try:
             staged(root, name, key, RESULTS.get(stage, Transferred), partial(stages.make, stage))
         except (Interrupted, KeyboardInterrupt):
             raise
         except Exception:  # kept in the stage's file, and told in the report
+            stages.progress(StageEnd(stage, "failed", time.perf_counter() - began))
             yield stage, "failed"
             if stage == "pretrain":
                 return
         else:
+            stages.progress(StageEnd(stage, "made", time.perf_counter() - began))
             yield stage, "made"
 
 
