@@ -1,5 +1,6 @@
 """The number of threads is chosen by what is faster here and now, and threads that wait sleep."""
 
+import math
 import os
 import subprocess
 import sys
@@ -58,10 +59,15 @@ def test_what_is_named_or_single_is_not_tried(four, monkeypatch):
     assert faster_threads(call) == 4 and asked == []
 
 
-def test_a_container_of_one_core_and_a_half_has_two(monkeypatch):
-    monkeypatch.setattr(threads, "_quota", lambda: 1.5)
+@pytest.mark.parametrize(("quota", "free"), [(1.5, 2), (0.5, 1), (100.0, 64), (math.inf, 64)])
+def test_a_container_of_one_core_and_a_half_has_two(monkeypatch, quota, free):
+    monkeypatch.setattr(threads, "_quota", lambda: quota)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(64)), raising=False)
-    assert cores_free() == 2
+    assert cores_free() == free
+
+
+def test_this_machine_has_a_core():
+    assert 1 <= cores_free() <= (os.cpu_count() or 1)
 
 
 def test_what_the_user_has_set_stands(monkeypatch):

@@ -22,7 +22,7 @@ GAIN = 1.05  # all threads are taken when they are so much faster: they cost the
 def cores_free() -> int:
     """The cores that this process may compute on: those it is bound to, and no more than a container's share of time."""
     bound = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(bound, math.ceil(_quota())))
+    return max(1, math.ceil(min(bound, _quota())))
 
 
 def named() -> bool:
