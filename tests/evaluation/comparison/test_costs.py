@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numba
 import numpy as np
@@ -236,7 +237,7 @@ def test_what_others_take_is_what_is_left_of_the_busy_time():
     assert taken_by_others(before, dataclasses.replace(after, clock=0.1)) is None and taken_by_others(None, after) is None
 
 
-@pytest.mark.skipif(not os.path.exists("/proc/stat"), reason="the system does not tell")
+@pytest.mark.skipif(not Path("/proc/stat").exists(), reason="the system does not tell")
 def test_children_are_family_and_strangers_are_not():
     before, alone = read_load(os.getpid()), family_seconds(os.getpid())
     child = subprocess.Popen([sys.executable, "-c", BURN])

@@ -221,7 +221,7 @@ class Stages:
             "parameters": facts["parameters"]["total"],
             "examples": facts["examples"],
             "cut": facts["cut"],
-            "command": self._finetune_command(mode),
+            "command": self._finetune_command(mode, facts["threads"]),
             "costs": self._costs(meter, facts["threads"], training=meter.working),
         }
 
@@ -284,12 +284,13 @@ class Stages:
 
     def _pretrain_command(self, folder: RunFolder, settings: list[str]) -> str:
         """The command that makes this run again; seconds are told as the steps they bought."""
-        steps = folder.config["sections"]["training"].get("steps")
+        steps, threads = (folder.config["sections"]["training"].get(name) for name in ("steps", "threads"))
         lasting = (
             [s for s in settings if not s.startswith(("training.seconds", "training.tokens"))] + [f"training.steps={steps}"]
             if steps
-            else settings
+            else list(settings)
         )
+        lasting += [f"training.threads={threads}"] if threads else []  # another number may round otherwise
         dev = [word for path in self.comparison.config.dev_text for word in ("--dev", path)]
         words = [
             "stemma",
@@ -304,11 +305,13 @@ class Stages:
         ]
         return shlex.join([*words, *_sets(lasting)])
 
-    def _finetune_command(self, mode: str) -> str:
+    def _finetune_command(self, mode: str, threads: int) -> str:
         files = ["--train", self.comparison.train, "--dev", self.comparison.dev]
         out = str(self.comparison.run_folder(self.name, mode))
         words = ["stemma", "finetune", str(self.comparison.run_folder(self.name)), "--task", self.comparison.task, *files, "--out", out]
-        return shlex.join([*words, *_sets([*self.comparison.transfer(mode), *self.comparison.task_settings])])
+        return shlex.join(
+            [*words, *_sets([*self.comparison.transfer(mode), f"transfer.threads={threads}", *self.comparison.task_settings])]
+        )
 
 
 def run_stages(stages: Stages, root: Path) -> Iterator[tuple[str, str]]:
