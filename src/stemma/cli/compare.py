@@ -76,7 +76,10 @@ def compared(out: Path, results: "Results") -> Answer:
     places = {"report": out / "report.html", "data": out / "report.json"}
     states = {generation.name: "failed" if generation.failed else "done" for generation in results.generations}
     headline = results.headline
-    lines = [results.title, headline.title, "", *(f"- {finding.text}" for finding in headline.findings), "", f"report: {places['report']}"]
+    findings = [f"- {finding.text}" for finding in headline.findings]
+    machine = results.environment
+    cautions = [f"warning: {sentence}" for sentence in (machine.busy, machine.changed) if sentence]
+    lines = [results.title, headline.title, "", *findings, "", *cautions, f"report: {places['report']}"]
     return Answer(
         {**places, "title": results.title, "headline": to_plain(headline), "generations": states}, lines, error.exit_code if error else 0
     )

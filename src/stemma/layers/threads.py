@@ -25,9 +25,10 @@ def cores_free() -> int:
     return max(1, math.ceil(min(bound, _quota())))
 
 
-def named() -> bool:
-    """True when the environment says how many threads: then that is how many."""
-    return bool(os.environ.get("OMP_NUM_THREADS"))
+def named_threads() -> int:
+    """How many threads the environment asks for; 0 where it asks for no number."""
+    first = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()  # a list is one number a nested level
+    return int(first) if first.isdecimal() else 0
 
 
 def faster_threads(call: Callable[[], object]) -> int:
@@ -36,7 +37,7 @@ def faster_threads(call: Callable[[], object]) -> int:
     All threads are those of torch, no more than cores are free. Where the environment names their number nothing is tried.
     """
     most = torch.get_num_threads()
-    if named():
+    if named_threads():
         return most
     most = min(most, cores_free())
     if most == 1:

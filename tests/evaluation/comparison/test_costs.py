@@ -12,8 +12,10 @@ import numba
 import numpy as np
 import pytest
 
+from stemma.cli.compare import compared as shown
 from stemma.errors import Interrupted
 from stemma.evaluation.comparison import assemble
+from stemma.evaluation.comparison import compare as room
 from stemma.evaluation.comparison.attempts import Attempt
 from stemma.evaluation.comparison.compare import foresee, run_comparison
 from stemma.evaluation.comparison.environment import Meter
@@ -91,11 +93,14 @@ def compared(files, tmp_path_factory):
         if fact.kind == "step" and (plan.root / "stages" / "gpt.finetune.begun").exists():
             raise KeyboardInterrupt
 
-    for hear in (stop_training, stop_tuning):
-        with pytest.raises(Interrupted):
-            run_comparison(plan, lambda fact: None, Here(hear))
     other = dataclasses.replace(plan, config=dataclasses.replace(plan.config, threads=2))
-    return plan, facts, run_comparison(other, facts.append, Here())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("OMP_NUM_THREADS", raising=False)
+        patch.setattr(room, "mean_load", lambda: 64.0 * (os.cpu_count() or 1))
+        for hear in (stop_training, stop_tuning):
+            with pytest.raises(Interrupted):
+                run_comparison(plan, lambda fact: None, Here(hear))
+        return plan, facts, run_comparison(other, facts.append, Here())
 
 
 def test_reading_is_counted_for_each_who_needs_it(compared):
@@ -129,6 +134,18 @@ def test_threads_changed_on_the_way_are_shown(compared):
     assert results.environment.changed in results.notes
     made = results.generations[1].modes["finetune"].costs.made
     assert made.asked_threads == 2 and results.generations[0].pretrain.costs.made.asked_threads == 0
+
+
+def test_a_machine_that_is_busy_already_is_told_of_first(compared):
+    _, facts, _ = compared
+    assert "the machine is busy already" in facts[0].message
+
+
+def test_the_console_tells_title_and_cautions(compared):
+    plan, _, results = compared
+    machine = dataclasses.replace(results.environment, busy="The machine was busy.")
+    answer = "".join(shown(plan.root, dataclasses.replace(results, environment=machine)).pieces(False))
+    assert answer.startswith("Kater & 鱼\n") and "warning: The machine was busy.\nwarning: Not all was computed alike" in answer
 
 
 def test_a_title_stands_in_results_page_and_command(compared):

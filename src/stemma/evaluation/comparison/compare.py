@@ -14,6 +14,7 @@ from stemma.evaluation.comparison.baselines import RIVALS, Rival
 from stemma.evaluation.comparison.environment import Meter, parts
 from stemma.evaluation.comparison.forecast import Forecast, Whole, forecast
 from stemma.evaluation.comparison.launch import Launch, Processes, run_all
+from stemma.evaluation.comparison.load import mean_load
 from stemma.evaluation.comparison.plan import Comparison, Config, content_of, generations_for, key_of
 from stemma.evaluation.comparison.results import Baseline, Baselines, Results, TextRead, WordMaps
 from stemma.evaluation.comparison.stages import Stages, judge_of, sense_examples, stage_path, staged, task_examples
@@ -22,10 +23,13 @@ from stemma.evaluation.measures.perplexity import blocks, spread
 from stemma.evaluation.measures.word_files import read_analogies, read_pairs
 from stemma.evaluation.report.page import write
 from stemma.evaluation.report.word_map import word_maps
+from stemma.layers.threads import cores_free
 from stemma.lineage.table import find
 from stemma.tokens.files import write_json
 from stemma.training.facts import Fact, Note
 from stemma.training.request import Report, job_of
+
+BUSY_LOAD = 0.5  # processes a core that ran or waited before the comparison began
 
 
 def compare(
@@ -61,6 +65,7 @@ def run_comparison(comparison: Comparison, progress: Report, launch: Launch) -> 
     _check(comparison)
     began = time.perf_counter()
     comparison.save()
+    _warn_if_busy(progress)
     corpus = _ingest(comparison, progress)
     simple = _baselines(comparison, progress)
     codes = run_all(comparison, corpus.key, Whole(comparison, progress), launch)
@@ -88,6 +93,13 @@ def _check(comparison: Comparison) -> None:
         read_analogies(path)
     for generation in comparison.generations:
         job_of(comparison.request(generation))
+
+
+def _warn_if_busy(progress: Report) -> None:
+    """Tells when others compute already: whoever can wait gets times that mean more."""
+    load, cores = mean_load(), cores_free()
+    if load is not None and load > BUSY_LOAD * cores:
+        progress(Note(f"the machine is busy already, {load:.1f} processes for {cores} cores: times will be too long, and say so"))
 
 
 def _ingest(comparison: Comparison, progress: Report) -> TextRead:

@@ -31,7 +31,7 @@ from stemma.evaluation.measures.similarity import analogies, similarity
 from stemma.evaluation.measures.word_files import read_analogies, read_pairs
 from stemma.evaluation.report.wording import CONTROLS
 from stemma.kernels.clocks import Spent
-from stemma.layers.threads import computing_with
+from stemma.layers.threads import computing_with, named_threads
 from stemma.lineage.table import find
 from stemma.objectives.batch import generator
 from stemma.runs.run import Run
@@ -258,7 +258,7 @@ class Stages:
     def _costs(self, meter: Meter, threads: int = 0, kept: Spent = NOTHING, **spent: Spent) -> dict[str, Any]:
         """The parts of a stage's cost; `kept` is what of earlier attempts stands among them."""
         config = self.comparison.config
-        made = meter.circumstances(threads or self._settled_threads(self.run().config), config.threads)
+        made = meter.circumstances(threads or self._settled_threads(self.run().config), config.threads or named_threads())
         if not self._warned and (meter.others or 0.0) > BUSY:
             self._warned = True
             self.progress(Note(f"other programs took {meter.others:.0%} of the cores meanwhile: the times are those of a busy machine"))
