@@ -51,7 +51,7 @@ def files(tmp_path_factory):
     return home
 
 
-def plan_for(files, out, **changes):
+def plan_for(files, out, **changes) -> Comparison:
     config = Config(preset="tiny", seeds=1, trials=1, held_out=0.1, modes=("finetune",), settings=SETTINGS, budget_tokens=2000)
     text, train, dev = (str(files / name) for name in ("corpus.txt", "train.tsv", "dev.tsv"))
     return Comparison((text,), "classify", train, dev, str(out), ("ngram", "gpt"), dataclasses.replace(config, **changes))
@@ -188,6 +188,7 @@ def test_a_dry_run_tells_what_would_be_done_and_leaves_nothing(files, tmp_path):
     ngram, gpt = found.generations
     assert [*ngram.stages] == [*gpt.stages] == ["pretrain", "score", "finetune"] and not ngram.finished
     assert gpt.plan.tokens == pytest.approx(2000, rel=0.2) and gpt.plan.steps > 0 and ngram.plan.steps == 0
+    assert ngram.stages["finetune"] < 30  # it counts the texts, and makes no updates
     assert found.seconds == pytest.approx(sum(ngram.stages.values()) + sum(gpt.stages.values()))
     assert found.memory_mib == max(ngram.plan.memory_mib, gpt.plan.memory_mib) > 10 and found.disk_mib > gpt.plan.disk_mib > 0
 

@@ -60,6 +60,7 @@ def expected(comparison: Comparison, speed_of: Callable[[Generation], Speed]) ->
         speed = speed_of(find(name))
         forward = FORWARD * speed.a_token
         held_out = comparison.config.held_out_characters / CHARACTERS_A_TOKEN
+        counts = find(name).learns == "count"
         for stage in Stages(comparison, name, "", _silent).names():
             if stage == "pretrain":
                 seconds = speed.reading + speed.training
@@ -67,6 +68,8 @@ def expected(comparison: Comparison, speed_of: Callable[[Generation], Speed]) ->
                 seconds = held_out * forward
             elif stage in ("words", "senses"):
                 seconds = A_HEAD + 10_000 * forward
+            elif counts:  # no steps: each trial reads the texts once, and fits a head or counts
+                seconds = comparison.config.trials * (A_HEAD + len(train) * length * speed.a_token)
             else:
                 seconds = _transfer_seconds(comparison, stage, len(train), len(dev), length, speed)
             found[name, stage] = 0.5 + seconds
