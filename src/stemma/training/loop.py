@@ -8,6 +8,7 @@ from typing import cast
 import numpy as np
 import torch
 
+from stemma.kernels.clocks import working
 from stemma.layers.loss import weighed
 from stemma.lineage.table import Network
 from stemma.objectives.batch import seed_for
@@ -27,7 +28,7 @@ class Reached:
     step: int = 0
     tokens: int = 0
     seconds: float = 0.0
-    cpu_seconds: float = 0.0  # of this process, all its threads; preparation is in all three
+    cpu_seconds: float = 0.0  # of this process, all its threads; preparation is in all three, compiling in none
     epoch_nats: float = 0.0  # the epoch's losses, added up over all its predictions so far
     epoch_count: int = 0  # those predictions
     best_loss: float | None = None  # the least held-out loss, where training waits for a new one (`patience`)
@@ -39,18 +40,18 @@ class Reached:
 def train(learner: Learner, objective: Objective, config: HandConfig, steps: int, reached: Reached, ranks: Ranks) -> Iterator[Update]:
     """Makes the updates `reached.step` .. `steps`, yielding a fact after each; moves `reached` along, and ends when it says `stopped`."""
     while reached.step < steps and not reached.stopped:
-        began, cpu = time.perf_counter(), time.process_time()
+        began = working()
         epoch, _ = objective.epoch_of(reached.step * config.accumulate)
         rate = rate_at(Place(reached.step, steps, epoch), config)
         micro = range(reached.step * config.accumulate, (reached.step + 1) * config.accumulate)
         batches = [objective.batch(number, ranks.rank, ranks.count) for number in micro]
         update = learner.step(batches, rate, seed_for(config.seed, "step", reached.step, ranks.rank))
-        took = time.perf_counter() - began
+        took = working().minus(began)
         reached.step += 1
         reached.tokens += ranks.count * sum(map(objective.real_tokens, batches))
-        reached.seconds += took
-        reached.cpu_seconds += time.process_time() - cpu
-        speed = reached.tokens / reached.seconds
+        reached.seconds += took.seconds
+        reached.cpu_seconds += took.cpu_seconds
+        speed = reached.tokens / max(1e-9, reached.seconds)
         left = (steps - reached.step) * reached.seconds / reached.step
         reached.epoch_nats += update.loss * update.count
         reached.epoch_count += update.count

@@ -35,7 +35,7 @@ class HandConfig:
     decay_epochs: Positive = 1  # schedule `steps`: passes from one division to the next
     decay: PositiveFloat = 1.0  # schedule `steps`: what the rate is divided by each time
     seed: Natural = 0
-    threads: Natural = 0  # 0: as many as torch chooses
+    threads: Natural = 0  # 0: one or all, whichever is faster when the run begins; the run keeps to it
     held_out: Share = 0.01  # share of the corpus kept unread, when no dev text is given
     save_seconds: PositiveFloat = 120.0  # between states that resume can start from
 

@@ -130,7 +130,7 @@ def test_ties_are_not_right_and_unknown_words_are_told():
         MinimalPair("a", "红 帽 the", "红 马 the"),  # the same tokens
         MinimalPair("a", "zebra the cat", "zebra cat the"),  # unknown, but in both alike
     ]
-    run = Planted(lambda text: {"the cat": 3.0, "cat the": 3.0 + 1e-7, "the gnu": 4.0}.get(text, float(len(text))), ["the", "cat"])
+    run = Planted(lambda text: {"the cat": 3.0, "cat the": 3.0 + 1e-7, "the gnu": 4.0, "the zebra": 4.0}.get(text, float(len(text))), ["the", "cat"])
     found = minimal_pairs(run, pairs)
     assert (found.total.pairs, found.total.right, found.total.ties) == (5, 1, 4)
     assert (found.same, found.unknown) == (2, 3)

@@ -11,8 +11,10 @@ from stemma.corpus.document import Ledger
 from stemma.errors import MissingExtra, RunError, UsageError
 from stemma.evaluation.comparison.assemble import assemble
 from stemma.evaluation.comparison.baselines import RIVALS, Rival
-from stemma.evaluation.comparison.environment import Meter
+from stemma.evaluation.comparison.environment import Meter, parts
+from stemma.evaluation.comparison.forecast import Forecast, Whole, forecast
 from stemma.evaluation.comparison.launch import Launch, Processes, run_all
+from stemma.evaluation.comparison.load import mean_load
 from stemma.evaluation.comparison.plan import Comparison, Config, content_of, generations_for, key_of
 from stemma.evaluation.comparison.results import Baseline, Baselines, Results, TextRead, WordMaps
 from stemma.evaluation.comparison.stages import Stages, judge_of, sense_examples, stage_path, staged, task_examples
@@ -22,10 +24,13 @@ from stemma.evaluation.measures.perplexity import blocks, spread
 from stemma.evaluation.measures.word_files import read_analogies, read_pairs
 from stemma.evaluation.report.page import write
 from stemma.evaluation.report.word_map import word_maps
+from stemma.layers.threads import cores_free
 from stemma.lineage.table import find
 from stemma.tokens.files import write_json
 from stemma.training.facts import Fact, Note
 from stemma.training.request import Report, job_of
+
+BUSY_LOAD = 0.5  # processes a core that ran or waited before the comparison began
 
 
 def compare(
@@ -50,14 +55,21 @@ def compare(
     return run_comparison(comparison, progress or _silent, Processes())
 
 
+def foresee(comparison: Comparison, progress: Report | None = None) -> Forecast:
+    """What the comparison would compute and take; everything that can be wrong is told as `compare` would tell it."""
+    _check(comparison)
+    return forecast(comparison, progress or _silent)
+
+
 def run_comparison(comparison: Comparison, progress: Report, launch: Launch) -> Results:
     """Makes every stage of the comparison that is missing, then the report."""
     _check(comparison)
     began = time.perf_counter()
     comparison.save()
+    _warn_if_busy(progress)
     corpus = _ingest(comparison, progress)
     simple = _baselines(comparison, progress)
-    codes = run_all(comparison, corpus.key, progress, launch)
+    codes = run_all(comparison, corpus.key, Whole(comparison, progress), launch)
     maps = _word_maps(comparison, corpus.key, progress)
     results = assemble(comparison, corpus, simple, maps, codes, _spent(comparison, time.perf_counter() - began))
     write(results, comparison.root)
@@ -84,6 +96,13 @@ def _check(comparison: Comparison) -> None:
         read_minimal_pairs(comparison.config.minimal_pairs)
     for generation in comparison.generations:
         job_of(comparison.request(generation))
+
+
+def _warn_if_busy(progress: Report) -> None:
+    """Tells when others compute already: whoever can wait gets times that mean more."""
+    load, cores = mean_load(), cores_free()
+    if load is not None and load > BUSY_LOAD * cores:
+        progress(Note(f"the machine is busy already, {load:.1f} processes for {cores} cores: times will be too long, and say so"))
 
 
 def _ingest(comparison: Comparison, progress: Report) -> TextRead:
@@ -147,7 +166,8 @@ def _baseline(rival: Rival, train: list[Any], dev: list[Any], judge: Judge) -> d
         return {**named, "head": "", "measures": {}, "answers": [], "seconds": 0.0, "missing": str(error)}
     answers = rows(judge.task.gold(given.answered, judge.targets))
     measures = {name: found.as_dict() for name, found in judge.intervals([answers]).items()}
-    return {**named, "head": given.head, "measures": measures, "answers": [answers], "seconds": meter.costs["wall_seconds"]}
+    costs = {**parts(training=meter.working, compiling=meter.compiling), "made": meter.circumstances(1, 0)}
+    return {**named, "head": given.head, "measures": measures, "answers": [answers], **meter.spent(), "costs": costs}
 
 
 def _word_maps(comparison: Comparison, corpus_key: str, progress: Report) -> WordMaps | None:

@@ -86,6 +86,49 @@ class Point(_Strict):
 
 
 @dataclass(frozen=True)
+class Cost(_Strict):
+    """What one part of the work took."""
+
+    seconds: float = 0.0  # by the clock
+    cpu_seconds: float = 0.0  # of all threads and child processes
+
+
+@dataclass(frozen=True)
+class Circumstances(_Strict):
+    """What a cost was measured under."""
+
+    threads: int  # that computed
+    asked_threads: int  # by the user; 0: by nobody, the faster number was taken
+    cores: int | None  # that the process was allowed to use
+    cpu: str
+    others: float | None  # share of all the machine's cores that other programs took meanwhile; None: not known, or too short to tell
+    load: float | None  # processes that ran or waited, over the last minute of it
+
+
+@dataclass(frozen=True)
+class Costs(_Strict):
+    """What a stage took, in parts.
+
+    Reading and tokenizing are counted for each that needs them, also when they were `found` ready, made for another.
+    """
+
+    reading: Cost = Cost()
+    tokenizing: Cost = Cost()  # the tokenizer learnt, the text encoded
+    training: Cost = Cost()  # pre-training; or fitting and fine-tuning, its choice of settings included
+    measuring: Cost = Cost()  # all the rest: held-out losses, scores, saving
+    compiling: Cost = Cost()  # of kernels: once a machine, so in no total
+    lost: Cost = Cost()  # to earlier attempts that were stopped, as far as nothing of them was kept: in no total either
+    found: bool = False
+    made: Circumstances | None = None
+
+    @property
+    def total(self) -> Cost:
+        """What everybody pays who wants the result."""
+        paid = (self.reading, self.tokenizing, self.training, self.measuring)
+        return Cost(sum(part.seconds for part in paid), sum(part.cpu_seconds for part in paid))
+
+
+@dataclass(frozen=True)
 class TokenizerUsed(_Strict):
     """How a generation cuts text into tokens."""
 
@@ -107,11 +150,11 @@ class DrawnPart(_Strict):
 
 @dataclass(frozen=True)
 class Pretraining(_Strict):
-    """The stage `pretrain`: what it cost and how the loss fell. Seconds are of training alone, reading stands apart."""
+    """The stage `pretrain`: what it cost and how the loss fell. Seconds are of training alone; `costs` tells all parts."""
 
     seconds: float
-    reading_seconds: float | None  # None where an earlier session read
-    cpu_seconds: float | None
+    reading_seconds: float | None  # reading and tokenizing, also when found ready; None where nobody knows
+    cpu_seconds: float | None  # of the whole: `costs.total`
     peak_bytes: int
     bytes: int  # of the model on disk
     parameters: int
@@ -129,6 +172,7 @@ class Pretraining(_Strict):
     drawn: DrawnPart | None = None  # None: the whole text was there to read
     baseline_loss: float | None = None  # held-out, of answering by word frequencies alone; None where no loss is held out
     left_baseline: bool | None = None  # False: the budget was too small to learn anything else
+    costs: Costs = Costs()
 
     @property
     def too_small(self) -> bool:
@@ -156,6 +200,7 @@ class Surprise(_Strict):
     seconds: float
     cpu_seconds: float
     peak_bytes: int
+    costs: Costs = Costs()
 
 
 @dataclass(frozen=True)
@@ -195,6 +240,7 @@ class Transferred(_Strict):
     examples: dict[str, int]
     cut: CutOff
     command: str
+    costs: Costs = Costs()
 
 
 @dataclass(frozen=True)
@@ -251,6 +297,7 @@ class WordTests(_Strict):
     seconds: float
     cpu_seconds: float
     peak_bytes: int
+    costs: Costs = Costs()
 
 
 @dataclass(frozen=True)
@@ -284,6 +331,7 @@ class SenseTests(_Strict):
     seconds: float = 0.0
     cpu_seconds: float = 0.0
     peak_bytes: int = 0
+    costs: Costs = Costs()
 
 
 @dataclass(frozen=True)
@@ -319,6 +367,7 @@ class MinimalTests(_Strict):
     seconds: float = 0.0
     cpu_seconds: float = 0.0
     peak_bytes: int = 0
+    costs: Costs = Costs()
 
 
 @dataclass(frozen=True)
@@ -376,6 +425,9 @@ class Baseline(_Strict):
     measures: dict[str, Interval]
     answers: tuple[Rows, ...]
     seconds: float
+    cpu_seconds: float = 0.0
+    peak_bytes: int = 0
+    costs: Costs = Costs()
     blind: bool = False  # it answers without reading: a floor, which pictures may leave out
     missing: str = ""
 
@@ -468,6 +520,9 @@ class Machine(_Strict):
     numpy: str | None
     threads: int
     wall_seconds: float  # of the whole comparison
+    others: float | None = None  # share of the cores that other programs took while stages were made, on average
+    busy: str = ""  # a sentence for the reader when that was too much; empty otherwise
+    changed: str = ""  # a sentence for the reader when stages were made under different threads or cores; empty otherwise
 
 
 @dataclass(frozen=True)
