@@ -24,8 +24,12 @@ from stemma.training.facts import Fact
 _ALWAYS = (
     "Settings of the heads were chosen on a part of the training examples; the dev file was used for the figures alone.",
     "Heads differ between modes and generations, so part of a difference may be the head's: the table below tells which was used.",
-    "Intervals hold 95 % and come from drawing the dev examples, and the seeds where there are several, again with replacement; "
-    "differences are judged on the same draws. One pre-training of each generation was run: its luck is not in the intervals.",
+    "Intervals hold 95 % and take in the luck of the dev examples and, of several seeds, that of the seeds; those of a single seed hold "
+    "examples alone. Differences are judged on the same examples. One pre-training of each generation was run: its luck is not in the "
+    "intervals.",
+    "The first generation was chosen by the figures that it is judged by, so its leads over others pay for that choice: each is held to "
+    "the level of as many comparisons as it could have come from, the clearest first (Holm). What pre-training is worth is judged row "
+    "by row against its own control, and of twenty such verdicts one may be chance.",
     "Time of pre-training is training alone; reading the text and cutting it into tokens is told apart, since generations with the "
     "same tokens share it; its CPU time stands with that of pre-training. "
     "Peak memory is that of the whole process, Python and its libraries included; helpers that only read the text are not in it.",
@@ -67,7 +71,8 @@ def assemble(
         "command": _command(comparison),
     }
     results = read(Results, made, "the results")
-    return dataclasses.replace(results, headline=headline(Standings(results)))
+    standings = Standings(results)
+    return dataclasses.replace(results, leads=standings.leads, headline=headline(standings))
 
 
 def _generation(comparison: Comparison, name: str, corpus_key: str, code: int) -> GenerationResults:
