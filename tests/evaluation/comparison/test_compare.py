@@ -13,6 +13,7 @@ import pytest
 
 from stemma.checkpoint import RunFolder
 from stemma.errors import DataError, Interrupted, UsageError
+from stemma.evaluation.comparison import compare as compare_module
 from stemma.evaluation.comparison.compare import compare, failed, run_comparison
 from stemma.evaluation.comparison.environment import Meter, environment
 from stemma.evaluation.comparison.launch import Processes, run_all
@@ -252,6 +253,20 @@ def test_a_changed_setting_makes_only_what_depends_on_it(finished):
     assert [stage for stage in before.names() if before.key(stage) != after.key(stage)] == ["frozen", "frozen-network", "finetune"]
     other = Stages(plan, "word2vec", "another corpus", lambda fact: None)
     assert all(other.key(stage) != before.key(stage) for stage in before.names())
+
+
+def test_fewer_trials_of_the_heads_bind_no_baseline(files, tmp_path, monkeypatch):
+    """A baseline has a grid of its own: it stays as it is when `trials` changes. They were made anew, as if they had fewer."""
+    made = []
+    monkeypatch.setattr(compare_module, "_baseline", lambda rival, *rest: made.append(rival.name) or made_up_row(rival.name))
+    for trials in (3, 1):
+        rows = compare_module._baselines(plan_for(files, tmp_path, trials=trials), lambda fact: None)
+    assert made == ["majority", "tfidf"] == [row.name for row in rows]
+
+
+def made_up_row(name):
+    """A baseline that answered nothing."""
+    return {"name": name, "title": name, "short": name, "head": "", "measures": {}, "answers": [], "seconds": 0.0}
 
 
 def test_one_failure_stops_no_other_generation(files, tmp_path):

@@ -161,7 +161,8 @@ def _notes(comparison: Comparison, generations: Sequence[GenerationResults]) -> 
     notes = [
         *_ALWAYS,
         f"Every head had at most {config.trials} trial{'s' * (config.trials > 1)} of its one knob, "
-        f"and {config.seeds} seed{'s' * (config.seeds > 1)} unless nothing in it is left to chance.",
+        f"and {config.seeds} seed{'s' * (config.seeds > 1)} unless nothing in it is left to chance; plain baselines choose from a grid of "
+        "their own, whatever the number of trials.",
     ]
     sharing = [row for row in map(find, comparison.generations) if row.tokens_of]
     notes += [_TOKENS_OF.format(own=row.short, other=find(row.tokens_of).short) for row in sharing]

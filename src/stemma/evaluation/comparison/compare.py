@@ -125,7 +125,6 @@ def _baselines(comparison: Comparison, progress: Report) -> tuple[Baseline, ...]
         comparison.task_settings,
         content_of([comparison.train, comparison.dev]),
         comparison.config.train_limit,
-        comparison.config.trials,
     )
 
     def make() -> dict[str, Any]:
