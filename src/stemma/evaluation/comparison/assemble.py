@@ -69,6 +69,7 @@ def assemble(
         "words": maps,
         "notes": _notes(comparison, generations),
         "command": _command(comparison),
+        "cautions": _cautions(generations),
     }
     results = read(Results, made, "the results")
     standings = Standings(results)
@@ -183,12 +184,22 @@ def _notes(comparison: Comparison, generations: Sequence[GenerationResults]) -> 
 
 def _cut_off(generation: GenerationResults) -> list[str]:
     """How much of the training file lay beyond what the generation reads of a text, if any did."""
-    cuts = [mode.cut for mode in generation.modes.values() if mode.cut.examples]
+    cut = generation.cut
+    if not cut:
+        return []
+    unread = f", and {cut.units:,} words or characters in them were not learnt from" if cut.units else ""
+    return [f"{generation.short}: {cut.examples:,} training examples are longer than what it reads of a text and were cut{unread}."]
+
+
+def _cautions(generations: Sequence[GenerationResults]) -> list[str]:
+    """Whose texts were cut, how many, and what would let them be read whole; one sentence for all."""
+    cuts = [(generation.short, cut) for generation in generations if (cut := generation.cut)]
     if not cuts:
         return []
-    examples, units = max(cut.examples for cut in cuts), max(cut.units for cut in cuts)
-    unread = f", and {units:,} words or characters in them were not learnt from" if units else ""
-    return [f"{generation.short}: {examples:,} training examples are longer than what it reads of a text and were cut{unread}."]
+    shares = ", ".join(f"{short} the first {cut.reads} tokens ({cut.dev_share:.1%} of the dev texts are longer)" for short, cut in cuts)
+    settings = dict.fromkeys(setting for _, cut in cuts for setting in cut.settings)
+    room = f" 99 of 100 fit with {shlex.join(word for setting in settings for word in ('--set', setting))}." if settings else ""
+    return [f"Not everybody read whole texts: {shares}. What is plain, or counts, read them to their ends.{room}"]
 
 
 def _command(comparison: Comparison) -> str:

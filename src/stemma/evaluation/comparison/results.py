@@ -143,12 +143,17 @@ class Scoring(_Strict):
 
 @dataclass(frozen=True)
 class CutOff(_Strict):
-    """What was cut off because it is longer than the generation's window."""
+    """What was cut off because it is longer than the generation's window, and what would make room for it."""
 
     examples: int
     tokens: int
     units: int  # words or characters to be tagged that no token stood for
     dev_units: int = 0  # and of the dev file, where their tags were guessed; all else is of the training file
+    share: float = 0.0  # of the training examples
+    dev_share: float = 0.0  # of the dev examples, which the figures are of
+    reads: int = 0  # tokens of a text that are read, specials included; 0 where nothing was cut
+    fits: int = 0  # tokens that 99 of 100 texts would fit in
+    settings: tuple[str, ...] = ()  # that make so much room, each to be given with --set
 
 
 @dataclass(frozen=True)
@@ -291,6 +296,12 @@ class GenerationResults(_Strict):
     def failed(self) -> bool:
         """True when a stage failed."""
         return bool(self.failures)
+
+    @property
+    def cut(self) -> CutOff | None:
+        """The cut of the mode that cut most; None where every text was read whole."""
+        cuts = [mode.cut for mode in self.modes.values() if mode.cut.examples]
+        return max(cuts, key=lambda cut: cut.examples, default=None)
 
     @property
     def surprise(self) -> Surprise | None:
@@ -470,6 +481,7 @@ class Results(_Strict):
     notes: tuple[str, ...]
     command: str
     leads: tuple[Lead, ...] = ()  # of the first over each other generation, then over each baseline
+    cautions: tuple[str, ...] = ()  # what a reader must know before believing the figures, in sentences for the first screen
     headline: Headline = Headline()
 
 
