@@ -188,6 +188,13 @@ def test_minimal_pairs_are_a_table_and_tell_who_cannot(report, tmp_path):
     assert all(any(abs(value - number) < 1e-12 for number in known) for value in Page(render(results)).values if 0.59 < value < 0.61)
 
 
+def test_analogies_have_intervals_of_wilson(results):
+    answered = next(g for g in results.generations if g.name == "word2vec").words.analogies[0].sections
+    add, mul = answered["family"].intervals()
+    assert (add.low, add.value, add.high) == pytest.approx((0.4154, 144 / 306, 0.5265), abs=1e-3) and mul.value == 127 / 306
+    assert answered["城市"].intervals() == (None, None)
+
+
 def test_the_headline_tells_whose_word_vectors_agree_best_with_people(report):
     assert "Word vectors" not in findings(report)
     told = findings(with_glove(report))["Word vectors"]
@@ -298,6 +305,25 @@ def test_differences_inside_the_interval_are_ties(results):
     assert standings.lead(bert, ngram).value == pytest.approx(bert.quality.value - ngram.quality.value, abs=1e-9)
 
 
+def test_the_first_pays_for_its_choice_and_a_row_named_beforehand_does_not(results):
+    """Its lead over another generation was as narrow as if nobody had chosen."""
+    standings = Standings(results)
+    place = {contender.place: contender for contender in [*standings.contenders, *standings.baselines]}
+    first, others = standings.ranked[0], [*standings.ranked[1:], *standings.baselines]
+    for other in others:
+        plain = standings._judge.difference(first.answers, other.answers)
+        assert standings.lead(first, other).half > plain.half and standings.lead(first, other).value == pytest.approx(plain.value)
+        assert standings.lead(other, first) == -standings.lead(first, other)
+    ours, control = place["bert", "finetune"], place["bert", "scratch"]
+    assert standings.lead(ours, control) == standings._judge.difference(ours.answers, control.answers)
+    assert [(lead.first, lead.first_mode) for lead in standings.leads] == [("bert", "finetune")] * len(others)
+    assert [(lead.other, lead.other_mode, lead.by) for lead in standings.leads] == [
+        (*other.place, standings.lead(first, other)) for other in others
+    ]
+    kept = read(Results, to_plain(results) | {"leads": to_plain(standings.leads)}, "report.json")
+    assert kept.leads == standings.leads and results.budget.seeds and all(lead.by.seeds == 3 for lead in kept.leads)
+
+
 def test_headline_calls_a_tie_a_tie_and_a_winner_a_winner():
     tied = made_up.report()
     for name, seed in (("gpt", 40), ("bert", 41)):
@@ -359,7 +385,7 @@ def test_the_metric_and_its_direction_come_from_the_task(monkeypatch):
         row["measures"] = {"wrongs": made_up.measure(10 * (1 - right), 0.1)}
     results = made_up.results(report)
     assert [contender.name for contender in Standings(results).ranked] == ["bert", "gpt", "word2vec", "ngram"]
-    assert "Majority class gets 8.1; fine-tuned BERT is 6.6 ± 0.3 points below it." in findings(report)["Plain baselines"]
+    assert "Majority class gets 8.1; fine-tuned BERT is 6.6 ± 0.4 points below it." in findings(report)["Plain baselines"]
     text, page = shown(report)
     assert "Wrong answers in ten (less is better)" in page.text and "Down is better, left is cheaper" in page.text
     assert "ccuracy, %" not in text[text.index('id="summary"') : text.index('id="words"')] and "Macro" not in page.text

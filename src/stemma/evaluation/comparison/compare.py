@@ -2,15 +2,19 @@
 
 import json
 import math
+import re
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from stemma.config import parse_settings, resolve, to_plain
 from stemma.corpus.document import Ledger
 from stemma.errors import MissingExtra, RunError, UsageError
 from stemma.evaluation.comparison.assemble import assemble
-from stemma.evaluation.comparison.baselines import RIVALS, Rival
+from stemma.evaluation.comparison.baselines import RIVALS, TOKEN, Rival
 from stemma.evaluation.comparison.environment import Meter, parts
 from stemma.evaluation.comparison.forecast import Forecast, Whole, forecast
 from stemma.evaluation.comparison.launch import Launch, Processes, run_all
@@ -29,6 +33,7 @@ from stemma.lineage.table import find
 from stemma.tokens.files import write_json
 from stemma.training.facts import Fact, Note
 from stemma.training.request import Report, job_of
+from stemma.transfer.settings import Config as Transfer
 
 BUSY_LOAD = 0.5  # processes a core that ran or waited before the comparison began
 
@@ -65,6 +70,8 @@ def run_comparison(comparison: Comparison, progress: Report, launch: Launch) -> 
     """Makes every stage of the comparison that is missing, then the report."""
     _check(comparison)
     began = time.perf_counter()
+    if long := _long_texts(comparison):
+        progress(Note(long))
     comparison.save()
     _warn_if_busy(progress)
     corpus = _ingest(comparison, progress)
@@ -103,6 +110,25 @@ def _warn_if_busy(progress: Report) -> None:
     load, cores = mean_load(), cores_free()
     if load is not None and load > BUSY_LOAD * cores:
         progress(Note(f"the machine is busy already, {load:.1f} processes for {cores} cores: times will be too long, and say so"))
+
+
+def _long_texts(comparison: Comparison) -> str:
+    """A proposal to make windows longer before they are trained, where 1 text of 100 has more words than they have positions."""
+    task = comparison.made_task()
+    texts = [text for examples in task_examples(comparison) for text in task.texts(examples)]
+    words = int(np.percentile([len(re.findall(TOKEN, f"{text.text} {text.other}")) for text in texts], 99, method="higher"))
+    models = {name: to_plain(job_of(comparison.request(name)).sections["model"]) for name in comparison.generations}
+    windows = {name: model.get("max_length") for name, model in models.items()}  # what has no window reads any text whole
+    short = [name for name, window in windows.items() if window and window < words]
+    if not short:
+        return ""
+    fitting = -(-words * 3 // 16) * 8  # a word is about one token and a half, in eights
+    source = ("compare", parse_settings(comparison.transfer(comparison.config.modes[0])))
+    read = resolve({"transfer": Transfer}, source)["transfer"].max_length
+    settings = [f"--set {name}.model.max_length={fitting}" for name in short]
+    settings += [f"--set transfer.max_length={fitting}"] * (read < fitting)
+    told = f"1 in 100 of the task's texts has {words} words or Chinese characters, or more, and {' and '.join(short)} will cut it"
+    return f"{told}; to have texts read whole, add {' '.join(settings)}"
 
 
 def _ingest(comparison: Comparison, progress: Report) -> TextRead:
@@ -147,7 +173,6 @@ def _baselines(comparison: Comparison, progress: Report) -> tuple[Baseline, ...]
         comparison.task_settings,
         content_of([comparison.train, comparison.dev]),
         comparison.config.train_limit,
-        comparison.config.trials,
     )
 
     def make() -> dict[str, Any]:

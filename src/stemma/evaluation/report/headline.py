@@ -16,6 +16,7 @@ def headline(standings: Standings) -> Headline:
         _cost(standings),
         _against_baselines(standings),
         _pays(standings),
+        _finding("Cut off", *results.cautions),
         _unread(results),
         _predicts(results),
         _similarity(results),

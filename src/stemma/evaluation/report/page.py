@@ -209,7 +209,7 @@ def _summary(standings: Standings) -> str:
         for name, f in failed
     )
     lead = (
-        "Every generation was pre-trained on the same text and judged on the same examples. Behind ± stands half of a 95 % bootstrap "
+        "Every generation was pre-trained on the same text and judged on the same examples. Behind ± stands half of a 95 % "
         "interval; rows marked as a tie differ from the first by no more than chance would explain. Fewer bits per character are better."
     )
     return f'{failures}<p class="lead">{lead}</p>{tables.summary(standings)}'
