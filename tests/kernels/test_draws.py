@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from stemma.kernels.draws import STEP, alias_tables, below, draw_word, mix, next_below, next_share, scrambled
+from stemma.kernels.draws import STEP, alias_tables, below, draw_word, mix, next_below, next_share, scrambled, shares_at
 
 # The outputs of Vigna's splitmix64.c from the seed 1234567.
 GOLDEN = [6457827717110365317, 3203168211198807973, 9817491932198370423, 4593380528125082431, 16408922859458223821]
@@ -38,3 +38,9 @@ def test_words_are_drawn_by_their_weight_and_never_without():
     drawn = np.bincount([draw_word(np.uint64(mix(np.uint64(n))), *tables) for n in range(20_000)], minlength=5) / 20_000
     np.testing.assert_allclose(drawn, [0, 0.3, 0.1, 0, 0.6], atol=0.02)  # six standard deviations
     assert drawn[0] == drawn[3] == 0
+
+
+def test_shares_at_places_are_those_of_a_walk_from_the_seed():
+    state = np.array([2**63 + 5], np.uint64)
+    walked = [next_share(state) for _ in range(6)]
+    assert shares_at(2**63 + 5, np.arange(6).reshape(2, 3)).ravel().tolist() == walked

@@ -112,6 +112,19 @@ def test_a_sentence_longer_than_an_instance_is_cut_not_dropped() -> None:
     assert data.ledger()["used"] > 0.75 * 30_000
 
 
+def test_masks_are_those_of_the_rows_whoever_reads_them(store: SimpleNamespace) -> None:
+    """A rank hides in its rows what one process hides in them."""
+    data = pairs(store)
+    for step in range(3):
+        whole = data.batch(step)
+        for rank in range(3):
+            part = data.batch(step, rank, 3)
+            for name in ("ids", "labels"):
+                left, right = part[name], whole[name][rank::3, : part[name].shape[1]]
+                real = part["segments"] > 0
+                assert np.array_equal(left[real], right[real])
+
+
 def test_static_masks_repeat_and_dynamic_ones_do_not(store: SimpleNamespace) -> None:
     static, dynamic = pairs(store, dynamic=False, copies=1), pairs(store)
     assert all((a["ids"] == b["ids"]).all() for a, b in zip(epoch(static, 0), epoch(static, 1), strict=True))

@@ -146,7 +146,7 @@ def test_the_auxiliary_loss_is_linear_in_its_weight(gpt, dev_examples):
         labels = torch.cat([one["ids"][:, 1:], torch.full((1, 1), IGNORE)], 1)
         each.append(float(model.backbone.loss(one | {"labels": labels}).mean.detach()))
     nats, count = values[2].parts["language"]
-    assert float(nats) / count == pytest.approx(np.mean(each), abs=1e-4)
+    assert float(nats.detach()) / count == pytest.approx(np.mean(each), abs=1e-4)
 
 
 def test_micro_batches_add_up(still_bert, train_examples):

@@ -7,7 +7,7 @@ differentiated, a few hundred predictions at a time: no N x V tensor is ever kep
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -40,7 +40,7 @@ class Loss:
     @classmethod
     def of(
         cls, parts: dict[str, tuple[torch.Tensor, int]], carried: Carried | None = None, weights: dict[str, float] | None = None
-    ) -> Self:
+    ) -> "Loss":
         """The loss whose mean is the sum of the parts' own means, each times its weight."""
         weights = weights or {}
         counts = {name: count for name, (_, count) in parts.items()}
