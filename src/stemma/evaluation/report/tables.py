@@ -32,6 +32,8 @@ from stemma.evaluation.report.wording import (
 )
 from stemma.tasks.task import Metric
 
+_WORDS = 1e7  # no language has more words: a higher perplexity per word counts something else
+_LONGEST = 12  # characters of a word, its space included: Finnish has 9, English 6
 _METRICS = 2  # columns of quality: the primary metric, and one more where the task has it
 
 Whisker = Callable[[Interval, str], str]  # (interval, colour) -> its small picture
@@ -49,11 +51,14 @@ def measure(value: Interval | None, show: Callable[[float], str] = percent) -> s
     return DASH if not value else f'{figure(value.value, show)} <span class="plus">± {show(value.half)}</span>'
 
 
-def table(head: Sequence[str], rows: Sequence[str], label: str) -> str:
-    """A table in its own box, which scrolls sideways when the window is narrow. Heads that start with `#` are of numbers."""
+def table(head: Sequence[str], rows: Sequence[str], label: str, kind: str = "") -> str:
+    """A table in its own box, which scrolls sideways when the window is narrow. Heads that start with `#` are of numbers.
+
+    Of the kind "cards" each row becomes a card there instead; its cells then carry their heads as `data-head`.
+    """
     glued = [escape(h).replace("-", "\u2011").replace(", %", ",\u00a0%") for h in head]
     heads = "".join(f'<th scope="col" class="number">{h[1:]}</th>' if h.startswith("#") else f'<th scope="col">{h}</th>' for h in glued)
-    box = f'<div class="scroll" role="region" tabindex="0" aria-label="{escape(label)}">'
+    box = f'<div class="scroll {kind}" role="region" tabindex="0" aria-label="{escape(label)}">'
     return f"{box}<table><thead><tr>{heads}</tr></thead><tbody>\n{chr(10).join(rows)}\n</tbody></table></div>"
 
 
@@ -78,12 +83,12 @@ def summary(standings: Standings) -> str:
     """One row a generation and mode, then the baselines: quality, then cost."""
     task, results = standings.results.task, standings.results
     metrics = task.metrics[:_METRICS]
-    whisker, marks = _whisker_scale(standings), _marks(standings)
+    whisker, marked = whisker_scale(standings), marks(standings)
     rows = []
     for generation in results.generations:
         modes = [mode for mode in MODES if mode in generation.modes]
         for place, mode in enumerate(modes or [""]):
-            rows.append(_summary_row(generation, mode, place, max(len(modes), 1), metrics, whisker, marks))
+            rows.append(_summary_row(generation, mode, place, max(len(modes), 1), metrics, whisker, marked))
     rows += [_baseline_row(baseline, metrics, whisker) for baseline in results.baselines]
     head = [
         "Representation",
@@ -99,7 +104,8 @@ def summary(standings: Standings) -> str:
     return table(head, rows, "Summary of the comparison")
 
 
-def _shown(metric: Metric) -> Callable[[float], str]:
+def of_metric(metric: Metric) -> Callable[[float], str]:
+    """How a value of the metric is written."""
     return lambda value: metric_value(metric, value)
 
 
@@ -107,7 +113,7 @@ def _baseline_row(baseline: Baseline, metrics: Sequence[Metric], whisker: Whiske
     name = f'<th scope="row" colspan="2">{escape(baseline.title)}</th>'
     if baseline.missing:
         return f'<tr class="baseline">{name}<td colspan="{len(metrics) + 6}" class="none">{escape(baseline.missing)}</td></tr>'
-    shown = [measure(baseline.measures[metric.name], _shown(metric)) for metric in metrics]
+    shown = [measure(baseline.measures[metric.name], of_metric(metric)) for metric in metrics]
     shown[0] += whisker(baseline.measures[metrics[0].name], BASELINE_COLOUR)
     quality = "".join(map(number_cell, shown))
     return f'<tr class="baseline">{name}{quality}{number_cell(figure(baseline.seconds, duration))}{number_cell(DASH) * 5}</tr>'
@@ -120,15 +126,15 @@ def _summary_row(
     span: int,
     metrics: Sequence[Metric],
     whisker: Whisker,
-    marks: dict[tuple[str, str], str],
+    marked: dict[tuple[str, str], str],
 ) -> str:
     result = generation.modes.get(mode)
     inner = "inner" if place < span - 1 else ""
     cells = name_cell(generation, span) if place == 0 else ""
     if result:
-        mark = marks.get((generation.name, mode), "")
+        mark = marked.get((generation.name, mode), "")
         control = ' <span class="control">(control)</span>' if mode in CONTROLS.values() else ""
-        first, *more = [measure(result.measures[metric.name], _shown(metric)) for metric in metrics]
+        first, *more = [measure(result.measures[metric.name], of_metric(metric)) for metric in metrics]
         picture = whisker(result.measures[metrics[0].name], generation.colour)
         quality = f'<span class="{"best" if mark else ""}">{first}</span>{mark}{picture}'
         cells += f'<td class="{inner}">{mode_title(mode)}{control}</td>'
@@ -153,16 +159,16 @@ def _costs(generation: GenerationResults) -> list[str]:
     return [bits, figure(trained.seconds, duration), *sizes, figure(trained.parameters)]
 
 
-def _marks(standings: Standings) -> dict[tuple[str, str], str]:
+def marks(standings: Standings) -> dict[tuple[str, str], str]:
     """`best` beside the best pre-trained row, `tie` beside those whose difference from it may be chance."""
     if not standings.ranked:
         return {}
     first = standings.ranked[0]
-    marks = {tie.place: '<span class="tag">tie</span>' for tie in standings.ties(first, standings.pretrained)}
-    return marks | {first.place: f'<span class="tag">{"best" if not marks else "first"}</span>'}
+    marked = {tie.place: '<span class="tag">tie</span>' for tie in standings.ties(first, standings.pretrained)}
+    return marked | {first.place: f'<span class="tag">{"best" if not marked else "first"}</span>'}
 
 
-def _whisker_scale(standings: Standings) -> Whisker:
+def whisker_scale(standings: Standings) -> Whisker:
     """A maker of small interval pictures that share one scale over the whole table."""
     measures = [c.quality for c in (*standings.contenders, *standings.baselines) if not c.blind]
     low, high = min((m.low for m in measures), default=0.0), max((m.high for m in measures), default=1.0)
@@ -199,7 +205,7 @@ def _predicted(score: Scoring) -> str:
     found = score.found
     if not found:
         return f'<td colspan="7" class="none">{escape(score.why_not)}</td>'
-    perplexities = (found.perplexity_per_word, found.perplexity_per_token, found.perplexity_per_token_without_oov)
+    perplexities = (_per_word(found), found.perplexity_per_token, found.perplexity_per_token_without_oov)
     cells = [
         measure(found.bits_per_character, lambda b: f"{b:.3f}"),
         *(figure(perplexity, lambda p: f"{p:,.1f}") for perplexity in perplexities),
@@ -208,6 +214,12 @@ def _predicted(score: Scoring) -> str:
         figure(found.seconds, duration),
     ]
     return "".join(map(number_cell, cells))
+
+
+def _per_word(found: Surprise) -> float | None:
+    """The perplexity per word where spaces part words; Chinese without spaces has none."""
+    per_word = found.perplexity_per_word
+    return per_word if per_word is not None and per_word < _WORDS and found.characters < _LONGEST * found.words else None
 
 
 def senses(results: Results, files: SenseFiles) -> str:
