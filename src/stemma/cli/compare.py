@@ -62,5 +62,6 @@ def compared(out: Path, results: "Results") -> Answer:
     places = {"report": out / "report.html", "data": out / "report.json"}
     states = {generation.name: "failed" if generation.failed else "done" for generation in results.generations}
     headline = results.headline
-    lines = [headline.title, "", *(f"- {finding.text}" for finding in headline.findings), "", f"report: {places['report']}"]
+    sentences = [*filter(None, (headline.title, headline.second)), *headline.cautions]
+    lines = [*sentences, "", *(f"- {finding.text}" for finding in headline.findings), "", f"report: {places['report']}"]
     return Answer({**places, "headline": to_plain(headline), "generations": states}, lines, error.exit_code if error else 0)

@@ -11,6 +11,7 @@ import stemma
 from stemma.config import to_plain
 from stemma.corpus.document import Ledger
 from stemma.evaluation.comparison.environment import commit, environment
+from stemma.evaluation.comparison.extras import lacks
 from stemma.evaluation.comparison.plan import READY, SCHEMA, Comparison, Config, generations_for, refusals
 from stemma.evaluation.comparison.results import Baseline, Failure, GenerationResults, Results, TextRead, WordMaps, read
 from stemma.evaluation.comparison.stages import Stages, judge_of, sense_examples, task_examples
@@ -65,6 +66,7 @@ def assemble(
         "words": maps,
         "notes": _notes(comparison, generations),
         "command": _command(comparison),
+        "lacks": lacks(comparison.task),
     }
     results = read(Results, made, "the results")
     return dataclasses.replace(results, headline=headline(Standings(results)))

@@ -12,6 +12,7 @@ from stemma.errors import MissingExtra, RunError, UsageError
 from stemma.evaluation.comparison.assemble import assemble
 from stemma.evaluation.comparison.baselines import RIVALS, Rival
 from stemma.evaluation.comparison.environment import Meter
+from stemma.evaluation.comparison.extras import lacks
 from stemma.evaluation.comparison.launch import Launch, Processes, run_all
 from stemma.evaluation.comparison.plan import Comparison, Config, content_of, generations_for, key_of
 from stemma.evaluation.comparison.results import Baseline, Baselines, Results, TextRead, WordMaps
@@ -53,6 +54,8 @@ def run_comparison(comparison: Comparison, progress: Report, launch: Launch) -> 
     """Makes every stage of the comparison that is missing, then the report."""
     _check(comparison)
     began = time.perf_counter()
+    for lack in lacks(comparison.task):
+        progress(Note(lack))
     comparison.save()
     corpus = _ingest(comparison, progress)
     simple = _baselines(comparison, progress)

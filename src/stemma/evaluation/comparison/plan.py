@@ -105,7 +105,13 @@ class Comparison:
         seeds = list(range(1, self.config.seeds + 1))
         named = [setting for setting in self.config.settings if setting.startswith("transfer.")]
         heads = [] if head == "linear" else [f'transfer.head="{head}"']
-        return [f'transfer.mode="{mode}"', *heads, f"transfer.seeds={seeds}", f"transfer.budget={self.config.trials}", *named]
+        limit = [f"transfer.train_limit={self.config.train_limit}"] if self.config.train_limit else []
+        return [f'transfer.mode="{mode}"', *heads, f"transfer.seeds={seeds}", f"transfer.budget={self.config.trials}", *limit, *named]
+
+    @property
+    def program(self) -> list[str]:
+        """How a command that makes one figure again begins: with the threads that generations computed on, where they were named."""
+        return [*([f"OMP_NUM_THREADS={self.config.threads}"] if self.config.threads else []), "stemma"]
 
     @property
     def task_settings(self) -> list[str]:

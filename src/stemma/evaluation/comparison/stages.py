@@ -27,7 +27,6 @@ from stemma.evaluation.measures.similarity import analogies, similarity
 from stemma.evaluation.measures.word_files import read_analogies, read_pairs
 from stemma.evaluation.report.wording import CONTROLS
 from stemma.lineage.table import find
-from stemma.objectives.batch import generator
 from stemma.runs.run import Run
 from stemma.tokens.files import write_json
 from stemma.training.facts import Note
@@ -35,6 +34,7 @@ from stemma.training.pretrain import pretrain
 from stemma.training.request import Report
 from stemma.transfer.finetune import finetune
 from stemma.transfer.recipe import RECIPES, refusal
+from stemma.transfer.selection import drawn
 from stemma.transfer.settings import Config as Transfer
 
 CURVE = 60  # points of a learning curve in the report
@@ -234,7 +234,7 @@ class Stages:
         )
         dev = [word for path in self.comparison.config.dev_text for word in ("--dev", path)]
         words = [
-            "stemma",
+            *self.comparison.program,
             "pretrain",
             self.name,
             *self.comparison.corpus,
@@ -249,7 +249,8 @@ class Stages:
     def _finetune_command(self, mode: str) -> str:
         files = ["--train", self.comparison.train, "--dev", self.comparison.dev]
         out = str(self.comparison.run_folder(self.name, mode))
-        words = ["stemma", "finetune", str(self.comparison.run_folder(self.name)), "--task", self.comparison.task, *files, "--out", out]
+        run = str(self.comparison.run_folder(self.name))
+        words = [*self.comparison.program, "finetune", run, "--task", self.comparison.task, *files, "--out", out]
         return shlex.join([*words, *_sets([*self.comparison.transfer(mode), *self.comparison.task_settings])])
 
 
@@ -278,11 +279,7 @@ def run_stages(stages: Stages, root: Path) -> Iterator[tuple[str, str]]:
 def task_examples(comparison: Comparison) -> tuple[list[Any], list[Any]]:
     """The labelled examples: all of dev, and of train as many as the comparison allows, drawn by lot."""
     task = comparison.made_task()
-    train, dev = task.read(comparison.train), task.read(comparison.dev, learning=False)
-    most = comparison.config.train_limit
-    if most and most < len(train):
-        train = [train[k] for k in sorted(generator("train limit").permutation(len(train))[:most])]
-    return train, dev
+    return drawn(task.read(comparison.train), comparison.config.train_limit), task.read(comparison.dev, learning=False)
 
 
 def judge_of(comparison: Comparison) -> Judge:

@@ -8,6 +8,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
+from itertools import pairwise
 
 from stemma.evaluation.report.label_places import Box, label_places, text_width
 from stemma.evaluation.report.standings import Contender, Standings
@@ -97,7 +98,7 @@ def _quality(standings: Standings, contender: Contender) -> str:
 def _picture(standings: Standings, drawn: Sequence[Contender], form: Format, label: str) -> str:
     scale = _Scale(standings, drawn, form)
     parts = [_axes(standings, scale, form), _frontier(standings, scale), *(_whisker(c, scale) for c in drawn)]
-    parts += [_mark(c, scale) for c in drawn] + _labels(drawn, scale, form)
+    parts += [_mark(c, scale) for c in drawn] + _labels(drawn, scale, form, _steps(standings, scale))
     return (
         f'<svg class="{form.kind}" viewBox="0 0 {form.width} {form.height}" font-size="{form.font}" role="img" '
         f'aria-label="{escape(label)}">{"".join(parts)}</svg>'
@@ -125,10 +126,23 @@ def _axes(standings: Standings, scale: _Scale, form: Format) -> str:
     return "".join(parts)
 
 
+def _corners(standings: Standings, scale: _Scale) -> list[tuple[float, float]]:
+    return [(scale.x(_seconds(c)), scale.y(c.quality.value)) for c in standings.frontier]
+
+
 def _frontier(standings: Standings, scale: _Scale) -> str:
-    places = [(scale.x(_seconds(c)), scale.y(c.quality.value)) for c in standings.frontier]
-    path = f"M{places[0][0]:.1f} {places[0][1]:.1f}" + "".join(f"H{x:.1f}V{y:.1f}" for x, y in places[1:])
+    (x, y), *rest = _corners(standings, scale)
+    path = f"M{x:.1f} {y:.1f}" + "".join(f"H{x:.1f}V{y:.1f}" for x, y in rest)
     return f'<path class="frontier" d="{path}H{scale.frame.right}"/>'
+
+
+def _steps(standings: Standings, scale: _Scale) -> list[Box]:
+    """What the frontier's lines cover."""
+    corners = _corners(standings, scale)
+    ends = [x for x, _ in corners[1:]] + [scale.frame.right]
+    level = [Box(x, y - 2, end, y + 2) for (x, y), end in zip(corners, ends, strict=True)]
+    rising = [Box(x - 2, y, x + 2, before) for (_, before), (x, y) in pairwise(corners)]
+    return level + rising
 
 
 def _whisker(contender: Contender, scale: _Scale) -> str:
@@ -148,19 +162,20 @@ def _mark(contender: Contender, scale: _Scale) -> str:
     return f'{shape} class="mark" fill="{contender.colour}"><title>{escape(tip)}</title></{shape[1 : shape.index(" ")]}>'
 
 
-def _labels(drawn: Sequence[Contender], scale: _Scale, form: Format) -> list[str]:
+def _labels(drawn: Sequence[Contender], scale: _Scale, form: Format, steps: Sequence[Box]) -> list[str]:
     points = [(scale.x(_seconds(c)), scale.y(c.quality.value)) for c in drawn]
     names = [c.short for c in drawn]
     sizes = [(text_width(name, form.font) + 4, form.font + 3.0) for name in names]
-    rules = [Box(x - 2, scale.y(c.quality.high), x + 2, scale.y(c.quality.low)) for (x, _), c in zip(points, drawn, strict=True)]
+    soft = [*steps] + [Box(x - 2, scale.y(c.quality.high), x + 2, scale.y(c.quality.low)) for (x, _), c in zip(points, drawn, strict=True)]
     found = []
-    for (x, y), box, name, contender in zip(points, label_places(points, sizes, form.frame, rules), names, drawn, strict=True):
+    for (x, y), box, name, contender in zip(points, label_places(points, sizes, form.frame, soft), names, drawn, strict=True):
         middle, base = (box.left + box.right) / 2, (box.top + box.bottom) / 2 + 0.35 * form.font
         near_x, near_y = min(max(x, box.left), box.right), min(max(y, box.top), box.bottom)
         if math.dist((x, y), (near_x, near_y)) > _LEADER:
             found.append(f'<line class="leader" x1="{x:.1f}" y1="{y:.1f}" x2="{near_x:.1f}" y2="{near_y:.1f}"/>')
         kind = "name plain" if contender.colour == BASELINE_COLOUR else "name"
-        found.append(f'<text class="{kind}" x="{middle:.1f}" y="{base:.1f}" text-anchor="middle">{escape(name)}</text>')
+        place = f'x="{middle:.1f}" y="{base:.1f}" text-anchor="middle" style="--colour:{contender.colour}"'
+        found.append(f'<text class="{kind}" {place}>{escape(name)}</text>')
     return found
 
 

@@ -24,8 +24,8 @@ def family_tree(standings: Standings) -> str:
     compared = {generation.name: generation for generation in standings.results.generations}
     figures = {name: _figure(standings, generation) for name, generation in compared.items()}
     caption = (
-        f"The figure is each generation's {escape(metric_title(standings.metric))}, in its better way of transfer. "
-        "Grey ones were not compared here. A name leads to its row."
+        f"The figure is each generation's {escape(metric_title(standings.metric))}, in its better way of transfer, or the bits a character it needs "
+        "to predict the text where it cannot learn the task. Grey ones were not compared here. A name leads to its row."
     )
     return f'<figure class="tree">{_wide(figures)}{_narrow(figures)}<figcaption>{caption}</figcaption></figure>'
 
@@ -34,7 +34,9 @@ def _figure(standings: Standings, generation: GenerationResults) -> str:
     best = next((contender for contender in standings.ranked if contender.name == generation.name), None)
     if best:
         return f"{metric_value(standings.metric, best.quality.value)}{metric_unit(standings.metric)}".replace(" ", "\u00a0")
-    return "failed" if generation.failed else "text only"
+    if generation.failed:
+        return "failed"
+    return f"{generation.bits.value:.2f} bits" if generation.bits else "–"
 
 
 def _children(name: str | None) -> list[Generation]:

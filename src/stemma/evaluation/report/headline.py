@@ -94,18 +94,15 @@ def _cheaper(standings: Standings, first: Contender) -> str:
 
 
 def _worth_of_reading(standings: Standings) -> str:
-    """`Reading your text first paid for 3 of 5 generations`, counting the better verdict of the modes that have a control."""
-    verdicts = [found for generation in standings.results.generations if (found := _verdicts(standings, generation))]
+    """`Pre-training on your text paid for 3 of 5 generations`, each in its better way of transfer."""
+    generations = {generation.name: generation for generation in standings.results.generations}
+    held = [standings.verdict(generations[best.name], best.mode) for best in standings.ranked]
+    verdicts = [verdict for verdict in held if verdict]
     if not verdicts:
         return ""
-    paid = sum("pays" in found for found in verdicts)
-    if all(set(found) == {"budget too small"} for found in verdicts):
+    if set(verdicts) == {"budget too small"}:
         return "The budget was too small for pre-training to teach anything"
-    return f"Pre-training on your text paid for {paid or 'none'} of {len(verdicts)} generations"
-
-
-def _verdicts(standings: Standings, generation: GenerationResults) -> list[Verdict]:
-    return [verdict for mode in CONTROLS if (verdict := standings.verdict(generation, mode))]
+    return f"Pre-training on your text paid for {verdicts.count('pays') or 'none'} of {len(verdicts)} generations"
 
 
 def _ratio(ratio: float) -> str:
@@ -157,10 +154,10 @@ def _against_baselines(standings: Standings) -> list[Finding]:
 
 _FINE, _FROZEN = ("finetune",), ("frozen", "frozen-network")
 _GROUPS: tuple[tuple[Verdict, str], ...] = (
-    ("pays", "{mode}, {names} {does} clearly better than the same network that never read your text{most}."),
-    ("unclear", "{mode}, {names} {does} neither clearly better nor worse than without it."),
-    ("harms", "{mode}, {names} {does} clearly worse than the same network that never read your text{most}."),
-    ("budget too small", "{mode}, the budget was too small for {names}: the loss never left that of a constant answer."),
+    ("pays", "{mode}: {names} {does} clearly better than the same network that never read your text{most}."),
+    ("unclear", "{mode}: {names} {does} neither clearly better nor worse than without it."),
+    ("harms", "{mode}: {names} {does} clearly worse than the same network that never read your text{most}."),
+    ("budget too small", "{mode}: the budget was too small for {names}: the loss never left that of a constant answer."),
 )
 
 

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 
 from stemma.tokens.scripts import is_han
 
-_ADVANCE = 0.58  # of a Latin letter, in the height of the font; Han are square
-_REACH = 6.0  # from a point's middle to what may stand beside it
+_ADVANCE = 0.66  # of a bold Latin letter, in the height of the font, in the widest of the page's fonts; Han are square
+_REACH = 7.0  # from a point's middle to what may stand beside it
 _DISTANCES = (3.0, 9.0, 16.0, 25.0, 36.0, 50.0, 68.0, 90.0, 120.0)
 _ANGLES = [math.radians(degrees) for degrees in (0, 180, -90, 90, -45, 45, -135, 135, -20, 20, -160, 160, -70, 70, -110, 110)]
 _ROUNDS = 12  # of moving each name once more, now that the others stand
-_COVERS, _CROSSES, _OUTSIDE = 1000.0, 12.0, 1e6  # what a place costs, beside a unit for each unit of distance
+_COVERS, _CROSSES, _OUTSIDE = 1000.0, 25.0, 1e6  # what a place costs, beside a unit for each unit of distance
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ and become interactive when scripts may run. Without the extra `report` those ch
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from html import escape
 from importlib import resources
 from pathlib import Path
@@ -91,7 +92,6 @@ def render(results: Results) -> str:
         generations=_generations(standings),
         learnt=_learnt(results),
         tree=family_tree(standings),
-        contents=" ".join(f'<a href="#{part.anchor}">{escape(part.title)}</a>' for part in parts),
         details="\n".join(map(_folded, parts)),
         scripts=_scripts(specs, script),
     )
@@ -162,6 +162,7 @@ def _drawn(specs: dict[str, Spec]) -> dict[str, str]:
     }
 
 
+@cache
 def _bundle() -> str:
     """Vega, Vega-Lite and vega-embed as one script, from the installed package."""
     import vl_convert

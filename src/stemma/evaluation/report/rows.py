@@ -99,10 +99,11 @@ def _gains(standings: Standings, generation: GenerationResults) -> _Cell:
         gain, verdict = standings.gain(generation.name, mode), standings.verdict(generation, mode)
         if gain is not None and verdict is not None:
             kind, word = _VERDICTS[verdict]
-            figure = f"{_signed(standings, gain)} <span class='{kind} tag'>{word}</span>"
-            parts.append(f'<small class="second">{told}</small> {figure}')
+            figure = f'<span>{_signed(standings, gain)}</span><span><span class="tag {kind}">{word}</span></span>'
+            parts.append(f'<small class="second">{told}</small>{figure}')
     why = "not run without pre-training, or in no way that pre-training could change" if generation.modes else "no result to compare"
-    return _Cell("Gain over no pre-training, points", "<br>".join(parts), why)
+    inner = f'<div class="gains">{"".join(parts)}</div>' if parts else ""
+    return _Cell("Gain over no pre-training, points", inner, why)
 
 
 def _signed(standings: Standings, gain: Interval) -> str:

@@ -23,6 +23,7 @@ class Contender:
 
     name: str  # of the generation or the baseline
     short: str
+    long: str  # the same without abbreviation
     colour: str
     mode: str  # of transfer; empty for a baseline
     quality: Interval  # the task's primary metric
@@ -33,7 +34,7 @@ class Contender:
     @property
     def title(self) -> str:
         """The contender in words: `fine-tuned BERT`."""
-        return in_mode(self.mode, self.short) if self.mode else self.short
+        return in_mode(self.mode, self.short) if self.mode else self.long
 
     @property
     def place(self) -> tuple[str, str]:
@@ -127,10 +128,9 @@ class Standings:
 def _contender(generation: GenerationResults, mode: str, metric: str) -> Contender:
     result = generation.modes[mode]
     before = generation.pretrain_cost if mode not in CONTROLS.values() else 0.0
-    return Contender(
-        generation.name, generation.short, generation.colour, mode, result.measures[metric], before + result.cpu_seconds, result.answers
-    )
+    named = (generation.name, generation.short, generation.title, generation.colour)
+    return Contender(*named, mode, result.measures[metric], before + result.cpu_seconds, result.answers)
 
 
 def _baseline(row: Baseline, metric: str) -> Contender:
-    return Contender(row.name, row.title, BASELINE_COLOUR, "", row.measures[metric], row.seconds, row.answers, row.blind)
+    return Contender(row.name, row.short, row.title, BASELINE_COLOUR, "", row.measures[metric], row.seconds, row.answers, row.blind)
