@@ -111,7 +111,6 @@ class Pretraining(_Strict):
     model: dict[str, Any]  # its config
     command: str
     notes: tuple[str, ...]
-    above_baseline: bool | None = None  # True: it learnt more than a constant answer knows; False: the budget was too small; None: unknown
 
 
 @dataclass(frozen=True)

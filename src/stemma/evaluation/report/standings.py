@@ -115,7 +115,7 @@ class Standings:
             return None
         if gain.low > 0:
             return "pays"
-        if generation.pretrain and generation.pretrain.above_baseline is False:
+        if generation.pretrain and generation.pretrain.too_small:
             return "budget too small"
         return "harms" if gain.high < 0 else "unclear"
 
