@@ -19,7 +19,7 @@ from stemma.tasks.task import Task
 if TYPE_CHECKING:
     from stemma.training.request import Request
 
-SCHEMA = 2  # of the stages' files and of report.json (`results`): stages of another schema are made anew
+SCHEMA = 3  # of the stages' files and of report.json (`results`): stages of another schema are made anew
 READY = tuple(row.name for row in TABLE if row.ready)  # generations that this version can pre-train
 
 

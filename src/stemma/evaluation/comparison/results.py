@@ -1,7 +1,8 @@
 """The results of a comparison as plain frozen data: what a stage keeps, and what `report.json` holds.
 
-One class a stage (`TextRead`, `Baselines`, `Pretraining`, `Scoring`, `Transferred`, `WordTests`, `SenseTests`, `WordMaps`), and
-`Results` for all of them together. `read` and `config.to_plain` are the only way from and to JSON: a missing or unknown key is an error.
+One class a stage (`TextRead`, `Baselines`, `Pretraining`, `Scoring`, `Transferred`, `WordTests`, `SenseTests`, `MinimalTests`,
+`WordMaps`), and `Results` for all of them together. `read` and `config.to_plain` are the only way from and to JSON: a missing or
+unknown key is an error.
 """
 
 import json
@@ -85,6 +86,49 @@ class Point(_Strict):
 
 
 @dataclass(frozen=True)
+class Cost(_Strict):
+    """What one part of the work took."""
+
+    seconds: float = 0.0  # by the clock
+    cpu_seconds: float = 0.0  # of all threads and child processes
+
+
+@dataclass(frozen=True)
+class Circumstances(_Strict):
+    """What a cost was measured under."""
+
+    threads: int  # that computed
+    asked_threads: int  # by the user; 0: by nobody, the faster number was taken
+    cores: int | None  # that the process was allowed to use
+    cpu: str
+    others: float | None  # share of all the machine's cores that other programs took meanwhile; None: not known, or too short to tell
+    load: float | None  # processes that ran or waited, over the last minute of it
+
+
+@dataclass(frozen=True)
+class Costs(_Strict):
+    """What a stage took, in parts.
+
+    Reading and tokenizing are counted for each that needs them, also when they were `found` ready, made for another.
+    """
+
+    reading: Cost = Cost()
+    tokenizing: Cost = Cost()  # the tokenizer learnt, the text encoded
+    training: Cost = Cost()  # pre-training; or fitting and fine-tuning, its choice of settings included
+    measuring: Cost = Cost()  # all the rest: held-out losses, scores, saving
+    compiling: Cost = Cost()  # of kernels: once a machine, so in no total
+    lost: Cost = Cost()  # to earlier attempts that were stopped, as far as nothing of them was kept: in no total either
+    found: bool = False
+    made: Circumstances | None = None
+
+    @property
+    def total(self) -> Cost:
+        """What everybody pays who wants the result."""
+        paid = (self.reading, self.tokenizing, self.training, self.measuring)
+        return Cost(sum(part.seconds for part in paid), sum(part.cpu_seconds for part in paid))
+
+
+@dataclass(frozen=True)
 class TokenizerUsed(_Strict):
     """How a generation cuts text into tokens."""
 
@@ -93,12 +137,24 @@ class TokenizerUsed(_Strict):
 
 
 @dataclass(frozen=True)
+class DrawnPart(_Strict):
+    """How much of the text a budget of less than a pass read, drawn by lot: the same for every generation (`tokens.drawn`)."""
+
+    documents: int  # those of which something was drawn
+    of_documents: int
+    passages: int
+    of_passages: int
+    tokens: int
+    of_tokens: int
+
+
+@dataclass(frozen=True)
 class Pretraining(_Strict):
-    """The stage `pretrain`: what it cost and how the loss fell. Seconds are of training alone, reading stands apart."""
+    """The stage `pretrain`: what it cost and how the loss fell. Seconds are of training alone; `costs` tells all parts."""
 
     seconds: float
-    reading_seconds: float | None  # None where an earlier session read
-    cpu_seconds: float | None
+    reading_seconds: float | None  # reading and tokenizing, also when found ready; None where nobody knows
+    cpu_seconds: float | None  # of the whole: `costs.total`
     peak_bytes: int
     bytes: int  # of the model on disk
     parameters: int
@@ -111,6 +167,17 @@ class Pretraining(_Strict):
     model: dict[str, Any]  # its config
     command: str
     notes: tuple[str, ...]
+    most_passes: float | None = None  # where the budget was cut to so many passes
+    kept_step: int | None = None  # where training waited for a better held-out loss: whose weights were kept
+    drawn: DrawnPart | None = None  # None: the whole text was there to read
+    baseline_loss: float | None = None  # held-out, of answering by word frequencies alone; None where no loss is held out
+    left_baseline: bool | None = None  # False: the budget was too small to learn anything else
+
+    @property
+    def too_small(self) -> bool:
+        """True where the budget was too small: the held-out loss has not left that of word frequencies."""
+        return self.left_baseline is False
+    costs: Costs = Costs()
 
 
 @dataclass(frozen=True)
@@ -131,6 +198,7 @@ class Surprise(_Strict):
     seconds: float
     cpu_seconds: float
     peak_bytes: int
+    costs: Costs = Costs()
 
 
 @dataclass(frozen=True)
@@ -170,6 +238,7 @@ class Transferred(_Strict):
     examples: dict[str, int]
     cut: CutOff
     command: str
+    costs: Costs = Costs()
 
 
 @dataclass(frozen=True)
@@ -226,6 +295,7 @@ class WordTests(_Strict):
     seconds: float
     cpu_seconds: float
     peak_bytes: int
+    costs: Costs = Costs()
 
 
 @dataclass(frozen=True)
@@ -259,6 +329,42 @@ class SenseTests(_Strict):
     seconds: float = 0.0
     cpu_seconds: float = 0.0
     peak_bytes: int = 0
+    costs: Costs = Costs()
+
+
+@dataclass(frozen=True)
+class PairsJudged(_Strict):
+    """How many minimal pairs were told right (`measures.minimal_pairs.Part`)."""
+
+    pairs: int
+    right: int
+    ties: int
+    share: Interval
+
+
+@dataclass(frozen=True)
+class SentencesWeighed(_Strict):
+    """In which share of minimal pairs the good sentence is likelier (`measures.minimal_pairs.MinimalPairs`)."""
+
+    way: str
+    given: int
+    total: PairsJudged
+    mean: Interval
+    phenomena: dict[str, PairsJudged]
+    paradigms: dict[str, PairsJudged]
+    same: int
+    unknown: int
+
+
+@dataclass(frozen=True)
+class MinimalTests(_Strict):
+    """The stage `minimal-pairs`: `found`, or why there is nothing."""
+
+    why_not: str = ""
+    found: SentencesWeighed | None = None
+    seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    peak_bytes: int = 0
 
 
 @dataclass(frozen=True)
@@ -282,6 +388,7 @@ class GenerationResults(_Strict):
     words: WordTests | None
     senses: SenseTests | None
     refusal: str = ""  # why it can learn the task in no mode
+    minimal: MinimalTests | None = None
 
     @property
     def failed(self) -> bool:
@@ -306,6 +413,11 @@ class GenerationResults(_Strict):
         """Bits per character of the held-out text, if they can be told."""
         return self.surprise.bits_per_character if self.surprise else None
 
+    @property
+    def minimal_share(self) -> Interval | None:
+        """The share of minimal pairs told right, the mean over phenomena, if it can be told."""
+        return self.minimal.found.mean if self.minimal and self.minimal.found else None
+
 
 @dataclass(frozen=True)
 class Baseline(_Strict):
@@ -318,6 +430,9 @@ class Baseline(_Strict):
     measures: dict[str, Interval]
     answers: tuple[Rows, ...]
     seconds: float
+    cpu_seconds: float = 0.0
+    peak_bytes: int = 0
+    costs: Costs = Costs()
     blind: bool = False  # it answers without reading: a floor, which pictures may leave out
     missing: str = ""
 
@@ -410,6 +525,9 @@ class Machine(_Strict):
     numpy: str | None
     threads: int
     wall_seconds: float  # of the whole comparison
+    others: float | None = None  # share of the cores that other programs took while stages were made, on average
+    busy: str = ""  # a sentence for the reader when that was too much; empty otherwise
+    changed: str = ""  # a sentence for the reader when stages were made under different threads or cores; empty otherwise
 
 
 @dataclass(frozen=True)
