@@ -89,7 +89,10 @@ def shown(report):
 
 def findings(report):
     """What the headline of a changed report says, by theme."""
-    return {finding.about: finding.text for finding in made_up.results(report).headline.findings}
+    told = {}
+    for finding in made_up.results(report).headline.findings:
+        told[finding.about] = f"{told.get(finding.about, '')} {finding.text}".strip()
+    return told
 
 
 def numbers(value):

@@ -172,12 +172,12 @@ class Pretraining(_Strict):
     drawn: DrawnPart | None = None  # None: the whole text was there to read
     baseline_loss: float | None = None  # held-out, of answering by word frequencies alone; None where no loss is held out
     left_baseline: bool | None = None  # False: the budget was too small to learn anything else
+    costs: Costs = Costs()
 
     @property
     def too_small(self) -> bool:
         """True where the budget was too small: the held-out loss has not left that of word frequencies."""
         return self.left_baseline is False
-    costs: Costs = Costs()
 
 
 @dataclass(frozen=True)

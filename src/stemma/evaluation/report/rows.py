@@ -29,14 +29,16 @@ class _Cell(NamedTuple):
 def generations(standings: Standings) -> str:
     """The table, the baselines last, and below it the reasons of its dashes."""
     results, whisker = standings.results, tables.whisker_scale(standings)
+    quality = metric_title(standings.metric)
     rows, reasons = [], []
     heads: list[str] = []
     for generation in results.generations:
         cells = [
-            _quality(standings, generation, ("frozen", "frozen-network"), "Frozen", whisker),
-            _quality(standings, generation, ("finetune",), "Fine-tuned", whisker),
+            _quality(standings, generation, ("frozen", "frozen-network"), f"Frozen, {quality}", whisker),
+            _quality(standings, generation, ("finetune",), f"Fine-tuned, {quality}", whisker),
             _gains(standings, generation),
             _bits(generation),
+            _minimal(generation),
             _passes(generation),
             _cost(standings, generation),
         ]
@@ -44,13 +46,8 @@ def generations(standings: Standings) -> str:
         rows.append(_row(generation, cells))
         reasons += [(generation.short, cell.head, cell.why) for cell in cells if not cell.inner and cell.why]
     rows += [_baseline(standings, baseline, heads, whisker) for baseline in results.baselines]
-    titles = [_title(standings, head) for head in heads]
-    table = tables.table(["Generation", *(f"#{title}" for title in titles)], rows, "The generations, one row each", kind="cards")
+    table = tables.table(["Generation", *(f"#{head}" for head in heads)], rows, "The generations, one row each", kind="cards")
     return table + _empty(reasons)
-
-
-def _title(standings: Standings, head: str) -> str:
-    return f"{head}, {metric_title(standings.metric)}" if head in ("Frozen", "Fine-tuned") else head
 
 
 def _row(generation: GenerationResults, cells: Sequence[_Cell]) -> str:
@@ -121,9 +118,16 @@ def _bits(generation: GenerationResults) -> _Cell:
     return _Cell("Bits a character", tables.measure(generation.bits, lambda b: f"{b:.2f}") if generation.bits else "", why)
 
 
+def _minimal(generation: GenerationResults) -> _Cell:
+    """The share of minimal pairs whose good sentence is the likelier one."""
+    tests = generation.minimal
+    why = tests.why_not if tests else "no minimal pairs were given (--minimal-pairs)"
+    return _Cell("Minimal pairs, %", tables.measure(generation.minimal_share) if generation.minimal_share else "", why)
+
+
 def _passes(generation: GenerationResults) -> _Cell:
     trained = generation.pretrain
-    return _Cell("Passes over the text", tables.figure(trained.passes, lambda p: f"{p:,.1f}") if trained else "", "never pre-trained")
+    return _Cell("Passes over text", tables.figure(trained.passes, lambda p: f"{p:,.1f}") if trained else "", "never pre-trained")
 
 
 def _cost(standings: Standings, generation: GenerationResults) -> _Cell:
@@ -144,9 +148,9 @@ def _baseline(standings: Standings, baseline: Baseline, heads: Sequence[str], wh
         return f'{opened}<td colspan="{len(heads)}" class="none">{escape(baseline.missing)}</td></tr>'
     found = baseline.measures[standings.metric.name]
     figure = tables.measure(found, tables.of_metric(standings.metric)) + whisker(found, BASELINE_COLOUR)
-    quality = f'<td class="number" colspan="2" data-head="{escape(capital(standings.metric.title))}"><div>{figure}</div></td>'
+    quality = f'<td class="number" colspan="2" data-head="{escape(capital(metric_title(standings.metric)))}"><div>{figure}</div></td>'
     empty = f'<td class="unfit" colspan="{len(heads) - 3}"></td>'
-    cost = f'<td class="number" data-head="CPU time"><div>{_computed(baseline.seconds)}</div></td>'
+    cost = f'<td class="number" data-head="CPU time"><div>{_computed(baseline.cpu_seconds or baseline.seconds)}</div></td>'
     return f"{opened}{quality}{empty}{cost}</tr>"
 
 

@@ -133,4 +133,5 @@ def _contender(generation: GenerationResults, mode: str, metric: str) -> Contend
 
 
 def _baseline(row: Baseline, metric: str) -> Contender:
-    return Contender(row.name, row.short, row.title, BASELINE_COLOUR, "", row.measures[metric], row.seconds, row.answers, row.blind)
+    cost = row.cpu_seconds or row.seconds
+    return Contender(row.name, row.short, row.title, BASELINE_COLOUR, "", row.measures[metric], cost, row.answers, row.blind)
