@@ -380,7 +380,7 @@ def with_failure(made: dict) -> dict:
 
 
 def fifteen() -> dict:
-    """The same with a row for every generation of the lineage: the deep ones dear and good, several close together, one that learnt nothing."""
+    """The same with a row for every generation of the lineage: the deep ones dear and good, several close, one that learnt nothing."""
     made = copy.deepcopy(report())
     rng = np.random.default_rng(5)
     made["generations"] = [_invented(row, place, rng) for place, row in enumerate(TABLE)]
@@ -409,7 +409,7 @@ def _invented(row: Generation, place: int, rng: np.random.Generator) -> dict:
         "failures": [],
         "words": None,
         "pretrain": trained,
-        "score": {"found": found} if "score" in row.abilities else {"why_not": f"it asks the text for {row.asks}, and gives no probability"},
+        "score": {"found": found} if "score" in row.abilities else {"why_not": f"it asks the text for {row.asks}"},
         "modes": modes if "transfer" in row.abilities else {},
         "refusal": "" if "transfer" in row.abilities else f"{row.name} cannot be carried over to a task",
         "senses": {"probes": [probe("word in context", "the best layer (3)", "in-context", 0.5 + 0.02 * place)], "layers": []},

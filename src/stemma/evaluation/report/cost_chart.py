@@ -32,7 +32,7 @@ class Format:
     @property
     def frame(self) -> Box:
         """Where points and names may stand."""
-        return Box(self.left, 10, self.width - 8, self.height - 44)
+        return Box(self.left, 26, self.width - 8, self.height - 44)  # above it the name of the upright axis
 
 
 WIDE = Format("wide", 1100, 480, 44, 14)
@@ -86,7 +86,8 @@ def _caption(standings: Standings) -> str:
     floor = next((baseline for baseline in standings.baselines if baseline.blind), None)
     below = f" The {escape(floor.short)}, which does not read, gets {_quality(standings, floor)}." if floor else ""
     return (
-        "Up is better, left is cheaper. Each generation stands in its better way of transfer: ● fine-tuned, ■ frozen; ◆ needs no pre-training. "
+        "Up is better, left is cheaper. Each generation stands in its better way of transfer: ● fine-tuned, ■ frozen; "
+        "◆ needs no pre-training. "
         "Upright lines are 95 % intervals. The stepped line joins what nothing cheaper beats." + below
     )
 
@@ -120,7 +121,7 @@ def _axes(standings: Standings, scale: _Scale, form: Format) -> str:
         x = scale.x(tick)
         parts.append(f'<line class="grid" x1="{x:.1f}" x2="{x:.1f}" y1="{frame.bottom}" y2="{frame.bottom + 5}"/>')
         parts.append(f'<text class="axis" x="{x:.1f}" y="{frame.bottom + 19}" text-anchor="middle">{duration(tick, exact=False)}</text>')
-    parts.append(f'<text class="axis" x="{frame.left}" y="{frame.top + 2}">↑ {escape(metric_title(metric))}</text>')
+    parts.append(f'<text class="axis" x="{frame.left}" y="{frame.top - 14}">↑ {escape(metric_title(metric))}</text>')
     title = "CPU time of reading, pre-training and transfer (log scale) →"
     parts.append(f'<text class="axis" x="{frame.right}" y="{frame.bottom + 38}" text-anchor="end">{title}</text>')
     return "".join(parts)

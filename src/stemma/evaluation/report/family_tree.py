@@ -24,8 +24,9 @@ def family_tree(standings: Standings) -> str:
     compared = {generation.name: generation for generation in standings.results.generations}
     figures = {name: _figure(standings, generation) for name, generation in compared.items()}
     caption = (
-        f"The figure is each generation's {escape(metric_title(standings.metric))}, in its better way of transfer, or the bits a character it needs "
-        "to predict the text where it cannot learn the task. Grey ones were not compared here. A name leads to its row."
+        f"The figure is each generation's {escape(metric_title(standings.metric))}, in its better way of transfer, "
+        "or the bits a character it needs to predict the text where it cannot learn the task. "
+        "Grey ones were not compared here. A name leads to its row."
     )
     return f'<figure class="tree">{_wide(figures)}{_narrow(figures)}<figcaption>{caption}</figcaption></figure>'
 
@@ -71,7 +72,8 @@ def _wide(figures: Mapping[str, str]) -> str:
 
 
 def _svg(kind: str, width: float, height: float, inner: str) -> str:
-    return f'<svg class="{kind}" viewBox="0 0 {width:.0f} {height:.0f}" font-size="13" role="img" aria-label="The family tree">{inner}</svg>'
+    box = f'viewBox="0 0 {width:.0f} {height:.0f}" font-size="13"'
+    return f'<svg class="{kind}" {box} role="img" aria-label="The family tree">{inner}</svg>'
 
 
 def _branch(parent: tuple[float, float], child: tuple[float, float], compared: bool) -> str:
@@ -108,7 +110,8 @@ def _narrow(figures: Mapping[str, str]) -> str:
             parts.append(f'<path class="{kind}" d="M{left:.0f} {up + 9:.0f}V{y:.0f}H{x - 8:.0f}"/>')
         figure = figures.get(row.name)
         dot = f'<circle class="strip" cx="{x:.0f}" cy="{y:.0f}" r="5" fill="{row.colour if figure else "currentColor"}"/>'
-        name = f'<text class="name" x="{x + 12:.0f}" y="{y + 5:.0f}">{escape(row.short)}<tspan class="axis" dx="7">{row.year}</tspan></text>'
+        year = f'<tspan class="axis" dx="7">{row.year}</tspan>'
+        name = f'<text class="name" x="{x + 12:.0f}" y="{y + 5:.0f}">{escape(row.short)}{year}</text>'
         value = f'<text class="figure" x="{_NARROW - 2}" y="{y + 5:.0f}" text-anchor="end">{escape(figure)}</text>' if figure else ""
         parts.append(_linked(row, dot + name + value, figure))
     return _svg("narrow", _NARROW, len(rows) * _ROW, "".join(parts))

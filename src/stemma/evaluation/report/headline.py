@@ -9,7 +9,6 @@ from pathlib import Path
 from stemma.evaluation.comparison.results import Finding, GenerationResults, Headline, Probe, Results
 from stemma.evaluation.report.standings import Contender, Standings, Verdict
 from stemma.evaluation.report.wording import (
-    CONTROLS,
     agreeing,
     capital,
     duration,
@@ -67,8 +66,10 @@ def _title(standings: Standings) -> str:
         also = f"; plain {listed_few([b.title for b in level])} cannot be told apart from it" if level else ""
         return f"On your text {first.title} does best: {metric.title} {_figure(standings, first)}{also}"
     if level:
-        return f"On your text no generation is clearly better than plain {level[0].title}: {metric.title} {_figure(standings, level[0])}"
-    return f"On your text {listed_few([tie.short for tie in ties])} do best, too close to call: {metric.title} about {_figure(standings, first)}"
+        figure = _figure(standings, level[0])
+        return f"On your text no generation is clearly better than plain {level[0].title}: {metric.title} {figure}"
+    names = listed_few([tie.short for tie in ties])
+    return f"On your text {names} do best, too close to call: {metric.title} about {_figure(standings, first)}"
 
 
 def _second(standings: Standings) -> str:
@@ -209,7 +210,8 @@ def _predicts(results: Results) -> list[Finding]:
     if len(scored) < 2:
         return []
     (best, first), (next_best, second), *_ = scored
-    told = f"{first.short} predicts unseen text best, at {best.value:.2f} bits a character; {second.short} follows with {next_best.value:.2f}"
+    told = f"{first.short} predicts unseen text best, at {best.value:.2f} bits a character; "
+    told += f"{second.short} follows with {next_best.value:.2f}"
     return [Finding("Predicting your text", told + _tail(next_best.low > best.high), (first.name, second.name))]
 
 
@@ -260,7 +262,7 @@ def _unread(results: Results) -> list[Finding]:
         return []
     most, whose = max(guessed, key=lambda pair: pair[0])
     told = f"{listed_few([g.short for _, g in guessed])} had to guess words of the dev file that stand beyond what is read of a text, "
-    told += f"{whose.short} most: {most:,} of {sum(map(len, results.task.gold)):,}."
+    told += f"{f'{whose.short} most: ' if len(guessed) > 1 else ''}{most:,} of {sum(map(len, results.task.gold)):,}."
     return [Finding("Left unread", told, tuple(g.name for _, g in guessed))]
 
 

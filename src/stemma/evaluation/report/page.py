@@ -33,8 +33,8 @@ const dark = matchMedia("(prefers-color-scheme: dark)").matches;
 function embed(part) {
   for (const box of part.querySelectorAll("[data-chart]:not(.vega-embed)")) {
     const drawn = box.innerHTML;
-    vegaEmbed(box, specs[box.dataset.chart], {mode: "vega-lite", renderer: "svg", actions: false, tooltip: {theme: dark ? "dark" : "light"}})
-      .catch(() => { box.innerHTML = drawn; });
+    const shown = {mode: "vega-lite", renderer: "svg", actions: false, tooltip: {theme: dark ? "dark" : "light"}};
+    vegaEmbed(box, specs[box.dataset.chart], shown).catch(() => { box.innerHTML = drawn; });
   }
 }
 document.addEventListener("toggle", event => { if (event.target.open) embed(event.target); }, true);

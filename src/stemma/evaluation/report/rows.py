@@ -163,5 +163,3 @@ def _empty(reasons: Sequence[tuple[str, str, str]]) -> str:
         return ""
     points = "".join(f"<li>{escape(head)}, {escape(', '.join(names))}: {escape(why)}</li>" for (head, why), names in told.items())
     return f'<details class="why"><summary>Why some cells are empty</summary><ul class="honest">{points}</ul></details>'
-
-
