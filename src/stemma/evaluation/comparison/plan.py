@@ -109,11 +109,6 @@ class Comparison:
         return [f'transfer.mode="{mode}"', *heads, f"transfer.seeds={seeds}", f"transfer.budget={self.config.trials}", *limit, *named]
 
     @property
-    def program(self) -> list[str]:
-        """How a command that makes one figure again begins: with the threads that generations computed on, where they were named."""
-        return [*([f"OMP_NUM_THREADS={self.config.threads}"] if self.config.threads else []), "stemma"]
-
-    @property
     def task_settings(self) -> list[str]:
         """The user's settings of the task."""
         return [setting for setting in self.config.settings if setting.startswith("task.")]

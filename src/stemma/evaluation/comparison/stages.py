@@ -234,7 +234,7 @@ class Stages:
         )
         dev = [word for path in self.comparison.config.dev_text for word in ("--dev", path)]
         words = [
-            *self.comparison.program,
+            "stemma",
             "pretrain",
             self.name,
             *self.comparison.corpus,
@@ -249,8 +249,7 @@ class Stages:
     def _finetune_command(self, mode: str) -> str:
         files = ["--train", self.comparison.train, "--dev", self.comparison.dev]
         out = str(self.comparison.run_folder(self.name, mode))
-        run = str(self.comparison.run_folder(self.name))
-        words = [*self.comparison.program, "finetune", run, "--task", self.comparison.task, *files, "--out", out]
+        words = ["stemma", "finetune", str(self.comparison.run_folder(self.name)), "--task", self.comparison.task, *files, "--out", out]
         return shlex.join([*words, *_sets([*self.comparison.transfer(mode), *self.comparison.task_settings])])
 
 
