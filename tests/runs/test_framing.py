@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from tests.transfer.conftest import make_run
 
 from stemma.lineage.gpt import InputTransformation
-from stemma.runs.framing import align, collate, collate_units, frame, under_budget
+from stemma.runs.framing import align, collate, collate_units, frame, lengths, under_budget
 from stemma.tasks.task import Text
 
 lengths_and_size = st.tuples(st.lists(st.integers(0, 60), min_size=1, max_size=300), st.integers(1, 40))
@@ -40,6 +40,15 @@ def test_frames_and_cuts_are_counted(bert):
     assert all(row[0] == cls and row[-1] == sep for row in framed.ids)
     assert framed.lengths.tolist()[1:3] == [2, 16]
     assert framed.cut == 1 and framed.tokens_cut == 100 - 14
+
+
+def test_lengths_are_those_of_texts_that_nothing_cuts(bert, gpt):
+    texts = [Text("the film was good"), Text("这部 film"), Text(""), Text("the film", "was good 😀")]
+    for run, frames in ((bert, bert.network), (gpt, gpt.network), (gpt, gpt.network.task_input())):
+        whole = frame(frames, run.tokenizer, texts, 48)
+        assert whole.cut == 0 and lengths(frames, run.tokenizer, texts).tolist() == whole.lengths.tolist()
+        short = frame(frames, run.tokenizer, texts, 5)
+        assert short.cut == sum(lengths(frames, run.tokenizer, texts) > 5) > 0
 
 
 def test_a_long_pair_is_cut_at_the_end_of_its_longer_half(bert):

@@ -61,6 +61,15 @@ def frame(network: Frames, tokenizer: Any, texts: Sequence[Text], max_length: in
     return Framed(tuple(ids), tuple(types), tuple(units), cut, tokens_cut)
 
 
+def lengths(network: Frames, tokenizer: Any, texts: Sequence[Text]) -> np.ndarray:
+    """The tokens that each text or pair would have if nothing were cut (N), specials included."""
+    firsts = tokenizer.encode_batch([text.text for text in texts])
+    seconds = iter(tokenizer.encode_batch([text.other for text in texts if text.other]))
+    alone, paired = len(network.frame([])[0]), len(network.frame([], [])[0])
+    whole = [len(first) + (paired + len(next(seconds)) if text.other else alone) for first, text in zip(firsts, texts, strict=True)]
+    return np.array(whole, dtype=np.int64)
+
+
 def align(units: Sequence[tuple[int, int]], spans: Sequence[tuple[int, int]], lead: int = 0) -> Units:
     """Where each unit's first token stands, `lead` positions further right, and the unit's place among those of that token.
 

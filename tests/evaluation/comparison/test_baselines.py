@@ -8,7 +8,7 @@ import pytest
 from stemma.corpus.columns import Tagged
 from stemma.corpus.task import Example
 from stemma.errors import MissingExtra
-from stemma.evaluation.comparison.baselines import majority, majority_tag, tag_of_word, tfidf
+from stemma.evaluation.comparison.baselines import GRID, majority, majority_tag, tag_of_word, tfidf
 from stemma.tasks.tag import Sentence
 from stemma.tokens.chinese import rejoined
 
@@ -34,6 +34,24 @@ def test_tfidf_learns_either_language(texts):
     pytest.importorskip("sklearn")
     dev = examples(texts, 10)
     assert tfidf(examples(texts, 40), dev).answered == dev
+
+
+def test_tfidf_chooses_from_its_own_grid(monkeypatch):
+    """C is chosen among all of its grid, on training examples alone; the better C is taken, and its head says which."""
+    linear = pytest.importorskip("sklearn.linear_model")
+    tried = []
+
+    class Watched(linear.LogisticRegression):
+        def fit(self, texts, labels):
+            tried.append((self.C, texts.shape[0]))
+            return super().fit(texts, labels)
+
+    monkeypatch.setattr(linear, "LogisticRegression", Watched)
+    rng = np.random.default_rng(1)
+    noisy = [Example(" ".join(rng.permutation(list("abcdefghijkl"))[:6]) + f" {label * 2}", label) for label in "xy" * 40]
+    found = tfidf(noisy, noisy[:4])
+    assert [c for c, _ in tried] == list(GRID) and len(GRID) > 3 and {n for _, n in tried} == {72}
+    assert found.head.endswith(f" of {len(GRID)} tried") and f"C = {GRID[0]:g} " in found.head  # of equals the strongest penalty
 
 
 def sentence(written: str, characters: bool = False) -> Sentence:

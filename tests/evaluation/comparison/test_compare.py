@@ -13,6 +13,7 @@ import pytest
 
 from stemma.checkpoint import RunFolder
 from stemma.errors import DataError, Interrupted, UsageError
+from stemma.evaluation.comparison import compare as compare_module
 from stemma.evaluation.comparison.compare import compare, failed, run_comparison
 from stemma.evaluation.comparison.environment import Meter, environment
 from stemma.evaluation.comparison.launch import Processes, run_all
@@ -128,7 +129,7 @@ def tagging(files, tmp_path_factory):
 def test_taggers_are_compared_by_the_primary_metric_of_their_task(tagging):
     plan, _, results = tagging
     assert failed(results) is None and results.task.metric.name == "accuracy" and results.task.labels[0] == "DET"
-    assert "token accuracy" in results.headline.title
+    assert results.task.metric.title == "token accuracy" and "tie for first" in results.headline.title  # twenty sentences tell no more
     for generation in results.generations[1:]:
         assert set(generation.modes) == set(plan.config.modes)
         for result in generation.modes.values():
@@ -252,6 +253,52 @@ def test_a_changed_setting_makes_only_what_depends_on_it(finished):
     assert [stage for stage in before.names() if before.key(stage) != after.key(stage)] == ["frozen", "frozen-network", "finetune"]
     other = Stages(plan, "word2vec", "another corpus", lambda fact: None)
     assert all(other.key(stage) != before.key(stage) for stage in before.names())
+
+
+def test_cut_texts_are_told_with_the_settings_that_would_fit_them(files, tmp_path):
+    """A tail cut off for some and not for others was told in a note by the number of examples alone, with no cure."""
+    told = []
+    settings = (*SMALL, "transfer.max_length=8", "gpt.model.max_length=12")
+    plan = plan_for(files, tmp_path / "tight", generations=("ngram", "gpt"), settings=settings, modes=("frozen",))
+    results = run_comparison(plan, told.append, InProcess())
+    ngram, gpt = results.generations
+    assert failed(results) is None and ngram.cut is None and results.cautions[0] in results.headline.cautions
+    cut, result = gpt.cut, gpt.modes["frozen"]
+    assert cut.reads == 8 and cut.fits % 8 == 0 and cut.fits > 16 and 0 < cut.dev_share <= 1
+    assert cut.share == cut.examples / result.examples["train"] > 0
+    assert cut.settings == (f"gpt.model.max_length={cut.fits}", f"transfer.max_length={cut.fits}")
+    (caution,) = results.cautions
+    assert "GPT the first 8 tokens" in caution and f"--set {cut.settings[0]} --set {cut.settings[1]}" in caution
+    assert any("GPT reads 8 tokens of a text" in getattr(fact, "message", "") for fact in told)
+    roomy = plan_for(files, tmp_path / "roomy", generations=("gpt",), settings=(*SMALL, *cut.settings), modes=("frozen",))
+    wide = run_comparison(roomy, lambda fact: None, InProcess())
+    assert wide.generations[0].modes["frozen"].cut.examples <= 0.01 * len(wide.task.gold) and wide.cautions == ()
+
+
+def test_a_window_that_is_too_short_for_the_task_is_told_before_it_is_trained(files, tmp_path):
+    rows = ["cat\t" + "it purrs on 垫子 " * 30, *(["dog\tit barks", "cat\tit purrs"] * 30)]
+    (tmp_path / "long.tsv").write_text("\n".join(["label\ttext", *rows]) + "\n", encoding="utf-8")
+    plan = dataclasses.replace(plan_for(files, tmp_path, generations=("word2vec", "gpt")), train=str(tmp_path / "long.tsv"))
+    told = compare_module._long_texts(plan)
+    assert told.startswith("1 in 100 of the task's texts has 150 words or Chinese characters, or more, and gpt will cut it")
+    assert told.endswith("add --set gpt.model.max_length=232 --set transfer.max_length=232")
+    assert compare_module._long_texts(plan_for(files, tmp_path, generations=("word2vec", "gpt"))) == ""
+    named = dataclasses.replace(plan, config=dataclasses.replace(plan.config, settings=(*SMALL, "gpt.model.max_length=232")))
+    assert compare_module._long_texts(named) == ""
+
+
+def test_fewer_trials_of_the_heads_bind_no_baseline(files, tmp_path, monkeypatch):
+    """A baseline has a grid of its own: it stays as it is when `trials` changes. They were made anew, as if they had fewer."""
+    made = []
+    monkeypatch.setattr(compare_module, "_baseline", lambda rival, *rest: made.append(rival.name) or made_up_row(rival.name))
+    for trials in (3, 1):
+        rows = compare_module._baselines(plan_for(files, tmp_path, trials=trials), lambda fact: None)
+    assert made == ["majority", "tfidf"] == [row.name for row in rows]
+
+
+def made_up_row(name):
+    """A baseline that answered nothing."""
+    return {"name": name, "title": name, "short": name, "head": "", "measures": {}, "answers": [], "seconds": 0.0}
 
 
 def test_one_failure_stops_no_other_generation(files, tmp_path):

@@ -160,6 +160,13 @@ def test_word_tests_are_tables_with_what_is_missing_named(report):
     assert "47.1" in text and "41.5" in text
 
 
+def test_analogies_have_intervals_of_wilson(results):
+    answered = next(g for g in results.generations if g.name == "word2vec").words.analogies[0].sections
+    add, mul = answered["family"].intervals()
+    assert (add.low, add.value, add.high) == pytest.approx((0.4154, 144 / 306, 0.5265), abs=1e-3) and mul.value == 127 / 306
+    assert answered["城市"].intervals() == (None, None)
+
+
 def test_the_headline_tells_whose_word_vectors_agree_best_with_people(report):
     assert "Word vectors" not in findings(report)
     told = findings(with_glove(report))["Word vectors"]
@@ -267,6 +274,25 @@ def test_differences_inside_the_interval_are_ties(results):
     same = standings.lead(bert, bert)
     assert same.value == 0 and not same.excludes_zero  # not of no width: seeds are drawn for each by itself
     assert standings.lead(bert, ngram).value == pytest.approx(bert.quality.value - ngram.quality.value, abs=1e-9)
+
+
+def test_the_first_pays_for_its_choice_and_a_row_named_beforehand_does_not(results):
+    """Its lead over another generation was as narrow as if nobody had chosen."""
+    standings = Standings(results)
+    place = {contender.place: contender for contender in [*standings.contenders, *standings.baselines]}
+    first, others = standings.ranked[0], [*standings.ranked[1:], *standings.baselines]
+    for other in others:
+        plain = standings._judge.difference(first.answers, other.answers)
+        assert standings.lead(first, other).half > plain.half and standings.lead(first, other).value == pytest.approx(plain.value)
+        assert standings.lead(other, first) == -standings.lead(first, other)
+    ours, control = place["bert", "finetune"], place["bert", "scratch"]
+    assert standings.lead(ours, control) == standings._judge.difference(ours.answers, control.answers)
+    assert [(lead.first, lead.first_mode) for lead in standings.leads] == [("bert", "finetune")] * len(others)
+    assert [(lead.other, lead.other_mode, lead.by) for lead in standings.leads] == [
+        (*other.place, standings.lead(first, other)) for other in others
+    ]
+    kept = read(Results, to_plain(results) | {"leads": to_plain(standings.leads)}, "report.json")
+    assert kept.leads == standings.leads and results.budget.seeds and all(lead.by.seeds == 3 for lead in kept.leads)
 
 
 def test_headline_calls_a_tie_a_tie_and_a_winner_a_winner():

@@ -25,8 +25,12 @@ from stemma.training.facts import Fact
 _ALWAYS = (
     "Settings of the heads were chosen on a part of the training examples; the dev file was used for the figures alone.",
     "Heads differ between modes and generations, so part of a difference may be the head's: the table below tells which was used.",
-    "Intervals hold 95 % and come from drawing the dev examples, and the seeds where there are several, again with replacement; "
-    "differences are judged on the same draws. One pre-training of each generation was run: its luck is not in the intervals.",
+    "Intervals hold 95 % and take in the luck of the dev examples and, of several seeds, that of the seeds; those of a single seed hold "
+    "examples alone. Differences are judged on the same examples. One pre-training of each generation was run: its luck is not in the "
+    "intervals.",
+    "The first generation was chosen by the figures that it is judged by, so its leads over others pay for that choice: each is held to "
+    "the level of as many comparisons as it could have come from, the clearest first (Holm). What pre-training is worth is judged row "
+    "by row against its own control, and of twenty such verdicts one may be chance.",
     "Time of pre-training is training alone; reading the text and cutting it into tokens is told apart, since generations with the "
     "same tokens share it; its CPU time stands with that of pre-training. "
     "Peak memory is that of the whole process, Python and its libraries included; helpers that only read the text are not in it.",
@@ -67,9 +71,11 @@ def assemble(
         "notes": _notes(comparison, generations),
         "command": _command(comparison),
         "lacks": lacks(comparison.task),
+        "cautions": _cautions(generations),
     }
     results = read(Results, made, "the results")
-    return dataclasses.replace(results, headline=headline(Standings(results)))
+    standings = Standings(results)
+    return dataclasses.replace(results, leads=standings.leads, headline=headline(standings))
 
 
 def _generation(comparison: Comparison, name: str, corpus_key: str, code: int) -> GenerationResults:
@@ -158,7 +164,8 @@ def _notes(comparison: Comparison, generations: Sequence[GenerationResults]) -> 
     notes = [
         *_ALWAYS,
         f"Every head had at most {config.trials} trial{'s' * (config.trials > 1)} of its one knob, "
-        f"and {config.seeds} seed{'s' * (config.seeds > 1)} unless nothing in it is left to chance.",
+        f"and {config.seeds} seed{'s' * (config.seeds > 1)} unless nothing in it is left to chance; plain baselines choose from a grid of "
+        "their own, whatever the number of trials.",
     ]
     sharing = [row for row in map(find, comparison.generations) if row.tokens_of]
     notes += [_TOKENS_OF.format(own=row.short, other=find(row.tokens_of).short) for row in sharing]
@@ -179,12 +186,22 @@ def _notes(comparison: Comparison, generations: Sequence[GenerationResults]) -> 
 
 def _cut_off(generation: GenerationResults) -> list[str]:
     """How much of the training file lay beyond what the generation reads of a text, if any did."""
-    cuts = [mode.cut for mode in generation.modes.values() if mode.cut.examples]
+    cut = generation.cut
+    if not cut:
+        return []
+    unread = f", and {cut.units:,} words or characters in them were not learnt from" if cut.units else ""
+    return [f"{generation.short}: {cut.examples:,} training examples are longer than what it reads of a text and were cut{unread}."]
+
+
+def _cautions(generations: Sequence[GenerationResults]) -> list[str]:
+    """Whose texts were cut, how many, and what would let them be read whole; one sentence for all."""
+    cuts = [(generation.short, cut) for generation in generations if (cut := generation.cut)]
     if not cuts:
         return []
-    examples, units = max(cut.examples for cut in cuts), max(cut.units for cut in cuts)
-    unread = f", and {units:,} words or characters in them were not learnt from" if units else ""
-    return [f"{generation.short}: {examples:,} training examples are longer than what it reads of a text and were cut{unread}."]
+    shares = ", ".join(f"{short} the first {cut.reads} tokens ({cut.dev_share:.1%} of the dev texts are longer)" for short, cut in cuts)
+    settings = dict.fromkeys(setting for _, cut in cuts for setting in cut.settings)
+    room = f" 99 of 100 fit with {shlex.join(word for setting in settings for word in ('--set', setting))}." if settings else ""
+    return [f"Not everybody read whole texts: {shares}. What is plain, or counts, read them to their ends.{room}"]
 
 
 def _command(comparison: Comparison) -> str:

@@ -1,7 +1,8 @@
 """The rows that keep every generation honest, none of them pre-trained.
 
 Beside labels of texts: the majority class, and TF-IDF with logistic regression, which chooses its C as the generations choose
-their rates: on the same held-out part of the training examples, with the same number of trials, never on the dev file.
+their rates: on the same held-out part of the training examples, never on the dev file. Its grid is its own, whatever trials the
+generations are allowed: it costs next to nothing, and a yardstick is not to be shortened.
 Beside tags of words: the majority tag, and a look-up of each word's commonest tag, which sees no neighbour.
 """
 
@@ -21,6 +22,9 @@ CJK = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
 TOKEN = rf"[{CJK}]|[^\W{CJK}]+"  # a Chinese character, or a run of other letters and digits: one rule for mixed text
 
 
+GRID = (1.0, 3.0, 10.0, 30.0, 100.0)  # of C: the best lay inside on every task tried, English and Chinese
+
+
 class Plain(NamedTuple):
     """The dev examples with what a baseline answers in place of what is right, and its head in words."""
 
@@ -37,7 +41,7 @@ def majority(train: Sequence[Example], dev: Sequence[Example]) -> Plain:
 def tfidf(
     train: Sequence[Example],
     dev: Sequence[Example],
-    grid: Sequence[float] = (1.0, 10.0, 100.0),
+    grid: Sequence[float] = GRID,
     selection_share: float = 0.1,
     selection_limit: int = 1000,
     seed: int = 1,
@@ -49,23 +53,19 @@ def tfidf(
     try:
         from sklearn.feature_extraction.text import TfidfVectorizer
         from sklearn.linear_model import LogisticRegression
-        from sklearn.pipeline import make_pipeline
     except ImportError as error:
         raise MissingExtra("scikit-learn", "eval") from error
     labels = sorted({example.label for example in train})
     gold = np.array([labels.index(example.label) for example in train])
     learning, selection = hold_out(gold, selection_share, selection_limit, seed)
     texts = np.array([_text(example) for example in train], dtype=object)
-    trials = []
-    for c in grid:
-        vectors = TfidfVectorizer(token_pattern=TOKEN, ngram_range=(1, 2), sublinear_tf=True)
-        model = make_pipeline(vectors, LogisticRegression(C=c, max_iter=1000))
-        model.fit(texts[learning], gold[learning])
-        trials.append((float(np.mean(model.predict(texts[selection]) == gold[selection])), model))
-    best = max(trials, key=lambda trial: trial[0])[1]
-    given = best.predict(np.array([_text(example) for example in dev], dtype=object)) if dev else []
+    vectors = TfidfVectorizer(token_pattern=TOKEN, ngram_range=(1, 2), sublinear_tf=True)
+    seen, asked = vectors.fit_transform(texts[learning]), vectors.transform(texts[selection])
+    models = [LogisticRegression(C=c, max_iter=1000).fit(seen, gold[learning]) for c in grid]
+    best = max(models, key=lambda model: float(np.mean(model.predict(asked) == gold[selection])))
+    given = best.predict(vectors.transform([_text(example) for example in dev])) if dev else []
     answered = [replace(example, label=labels[k]) for example, k in zip(dev, given, strict=True)]
-    return Plain(answered, "multinomial logistic regression on TF-IDF of 1- and 2-grams")
+    return Plain(answered, f"multinomial logistic regression on TF-IDF of 1- and 2-grams, C = {best.C:g} of {len(grid)} tried")
 
 
 def majority_tag(train: Sequence[Sentence], dev: Sequence[Sentence]) -> Plain:

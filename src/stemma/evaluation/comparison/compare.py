@@ -2,15 +2,18 @@
 
 import json
 import math
+import re
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from stemma.corpus.document import Ledger
 from stemma.errors import MissingExtra, RunError, UsageError
 from stemma.evaluation.comparison.assemble import assemble
-from stemma.evaluation.comparison.baselines import RIVALS, Rival
+from stemma.evaluation.comparison.baselines import RIVALS, TOKEN, Rival
 from stemma.evaluation.comparison.environment import Meter
 from stemma.evaluation.comparison.extras import lacks
 from stemma.evaluation.comparison.launch import Launch, Processes, run_all
@@ -56,6 +59,8 @@ def run_comparison(comparison: Comparison, progress: Report, launch: Launch) -> 
     began = time.perf_counter()
     for lack in lacks(comparison.task):
         progress(Note(lack))
+    if long := _long_texts(comparison):
+        progress(Note(long))
     comparison.save()
     corpus = _ingest(comparison, progress)
     simple = _baselines(comparison, progress)
@@ -84,6 +89,21 @@ def _check(comparison: Comparison) -> None:
         read_analogies(path)
     for generation in comparison.generations:
         job_of(comparison.request(generation))
+
+
+def _long_texts(comparison: Comparison) -> str:
+    """A proposal to make windows longer before they are trained, where 1 text of 100 has more words than they have positions."""
+    task = comparison.made_task()
+    texts = [text for examples in task_examples(comparison) for text in task.texts(examples)]
+    words = int(np.percentile([len(re.findall(TOKEN, f"{text.text} {text.other}")) for text in texts], 99, method="higher"))
+    windows = {name: job_of(comparison.request(name)).sections["model"].max_length for name in comparison.generations}
+    short = [name for name, window in windows.items() if window and window < words]
+    if not short:
+        return ""
+    fitting = -(-words * 3 // 16) * 8  # a word is about one token and a half, in eights
+    settings = [f"--set {name}.model.max_length={fitting}" for name in short] + [f"--set transfer.max_length={fitting}"]
+    told = f"1 in 100 of the task's texts has {words} words or Chinese characters, or more, and {' and '.join(short)} will cut it"
+    return f"{told}; to have texts read whole, add {' '.join(settings)}"
 
 
 def _ingest(comparison: Comparison, progress: Report) -> TextRead:
@@ -128,7 +148,6 @@ def _baselines(comparison: Comparison, progress: Report) -> tuple[Baseline, ...]
         comparison.task_settings,
         content_of([comparison.train, comparison.dev]),
         comparison.config.train_limit,
-        comparison.config.trials,
     )
 
     def make() -> dict[str, Any]:

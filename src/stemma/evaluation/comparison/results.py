@@ -13,7 +13,7 @@ from typing import Any, ClassVar, TypeVar
 from stemma.config import to_plain
 from stemma.errors import DataError
 from stemma.evaluation.comparison.plan import SCHEMA
-from stemma.evaluation.measures.bootstrap import Interval
+from stemma.evaluation.measures.bootstrap import Interval, proportion
 from stemma.tasks.task import Metric
 
 T = TypeVar("T")
@@ -211,12 +211,17 @@ class Scoring(_Strict):
 
 @dataclass(frozen=True)
 class CutOff(_Strict):
-    """What was cut off because it is longer than the generation's window."""
+    """What was cut off because it is longer than the generation's window, and what would make room for it."""
 
     examples: int
     tokens: int
     units: int  # words or characters to be tagged that no token stood for
     dev_units: int = 0  # and of the dev file, where their tags were guessed; all else is of the training file
+    share: float = 0.0  # of the training examples
+    dev_share: float = 0.0  # of the dev examples, which the figures are of
+    reads: int = 0  # tokens of a text that are read, specials included; 0 where nothing was cut
+    fits: int = 0  # tokens that 99 of 100 texts would fit in
+    settings: tuple[str, ...] = ()  # that make so much room, each to be given with --set
 
 
 @dataclass(frozen=True)
@@ -275,6 +280,10 @@ class Answered(_Strict):
     def accuracies(self) -> tuple[float | None, float | None]:
         """Of both methods, in the order of `METHODS`."""
         return self.add_accuracy, self.mul_accuracy
+
+    def intervals(self) -> tuple[Interval | None, Interval | None]:
+        """The accuracies with Wilson's intervals, in that order; None where no question is covered."""
+        return (proportion(self.add, self.covered), proportion(self.mul, self.covered)) if self.covered else (None, None)
 
 
 @dataclass(frozen=True)
@@ -394,6 +403,12 @@ class GenerationResults(_Strict):
     def failed(self) -> bool:
         """True when a stage failed."""
         return bool(self.failures)
+
+    @property
+    def cut(self) -> CutOff | None:
+        """The cut of the mode that cut most; None where every text was read whole."""
+        cuts = [mode.cut for mode in self.modes.values() if mode.cut.examples]
+        return max(cuts, key=lambda cut: cut.examples, default=None)
 
     @property
     def surprise(self) -> Surprise | None:
@@ -544,6 +559,21 @@ class SenseFiles(_Strict):
 
 
 @dataclass(frozen=True)
+class Lead(_Strict):
+    """How much better the first row of all is than another, in the primary metric counted so that more is better.
+
+    The first was chosen by its figures, and `by` pays for that: it is wider than the interval of two rows named beforehand, and
+    excludes zero in 2.5 % of comparisons at most if the other is as good as any.
+    """
+
+    first: str  # the generation
+    first_mode: str
+    other: str  # another generation in its better mode, or a baseline, whose mode is empty
+    other_mode: str
+    by: Interval
+
+
+@dataclass(frozen=True)
 class Finding(_Strict):
     """A theme, one sentence on it, and whose rows are its evidence."""
 
@@ -579,6 +609,8 @@ class Results(_Strict):
     words: WordMaps | None
     notes: tuple[str, ...]
     command: str
+    leads: tuple[Lead, ...] = ()  # of the first over each other generation, then over each baseline
+    cautions: tuple[str, ...] = ()  # what a reader must know before believing the figures, in sentences for the first screen
     lacks: tuple[str, ...] = ()  # what the page lacks for want of an extra, and how to get it
     headline: Headline = Headline()
 

@@ -8,7 +8,7 @@ import json
 import shlex
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -27,6 +27,8 @@ from stemma.evaluation.measures.similarity import analogies, similarity
 from stemma.evaluation.measures.word_files import read_analogies, read_pairs
 from stemma.evaluation.report.wording import CONTROLS
 from stemma.lineage.table import find
+from stemma.runs.framing import lengths
+from stemma.runs.moved import new_tokens
 from stemma.runs.run import Run
 from stemma.tokens.files import write_json
 from stemma.training.facts import Note
@@ -195,9 +197,31 @@ class Stages:
             "trained_parameters": facts["parameters"]["trained"],
             "parameters": facts["parameters"]["total"],
             "examples": facts["examples"],
-            "cut": facts["cut"],
+            "cut": self._cut(facts["cut"], config),
             "command": self._finetune_command(mode),
         }
+
+    @cached_property
+    def _lengths(self) -> tuple[np.ndarray, np.ndarray]:
+        """The tokens of each training and of each dev text, were they read whole."""
+        run, task = self.run(), self.comparison.made_task()
+        frames = run.network.task_input() if new_tokens(run.network, task) else run.network  # the longer of its frames
+        train, dev = (lengths(frames, run.tokenizer, task.texts(examples)) for examples in task_examples(self.comparison))
+        return train, dev
+
+    def _cut(self, found: dict[str, int], config: Transfer) -> dict[str, Any]:
+        """What was cut, how much of the task that is, and the settings under which 99 of 100 texts fit; told as progress too."""
+        if not found["examples"]:
+            return found
+        train, dev = self._lengths
+        window = self.run().network.max_length or config.max_length
+        reads = min(window, config.max_length)
+        fits = max(reads, -8 * int(-np.percentile(np.concatenate([train, dev]), 99) // 8))  # in eights, as kernels like it
+        settings = [f"{self.name}.model.max_length={fits}"] * (window < fits) + [f"transfer.max_length={fits}"] * (config.max_length < fits)
+        shares = {"share": found["examples"] / len(train), "dev_share": float(np.mean(dev > reads))}
+        told = f"{self.row.short} reads {reads} tokens of a text: {shares['dev_share']:.1%} of the dev texts are longer and were cut"
+        self.progress(Note(told + (f"; 99 of 100 fit with {' '.join(_sets(settings))}" if settings else "")))
+        return {**found, **shares, "reads": reads, "fits": fits, "settings": settings}
 
     def words(self) -> dict[str, Any]:
         """Holds the word vectors against people's scores and against analogies, file by file."""

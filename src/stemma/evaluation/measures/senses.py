@@ -17,7 +17,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from stemma.errors import DataError
-from stemma.evaluation.measures.bootstrap import interval
+from stemma.evaluation.measures.bootstrap import mean_of_shares
 from stemma.objectives.batch import generator, seed_for
 
 CHUNK = 64  # sentences whose token vectors are held at once
@@ -233,18 +233,10 @@ def _by_sense(senses: np.ndarray, hits: np.ndarray) -> list[np.ndarray]:
 
 
 def _averaged(right: Hits) -> dict[str, float]:
-    """The mean over words of the mean over senses, with a 95 % interval that draws each sense's occurrences again."""
-    parts = [part for senses in right.values() for part in senses]
-    sizes = np.array([len(part) for part in parts])
-    sense = np.repeat(np.arange(len(parts)), sizes)  # (N)
-    hits = np.concatenate(parts)[:, None] * np.eye(len(parts))[sense]  # (N G): each in the column of its sense
-    borders = np.cumsum([len(senses) for senses in right.values()])[:-1]
-
-    def balanced(sums: np.ndarray) -> np.ndarray:
-        words = np.split(sums / sizes, borders, axis=-1)
-        return np.mean([shares.mean(-1) for shares in words], axis=0)
-
-    return interval(hits[None], balanced, strata=sense).as_dict()
+    """The mean over words of the mean over senses, with a 95 % interval in which each sense keeps its number of occurrences."""
+    parts = [(part, 1 / len(senses)) for senses in right.values() for part in senses]
+    hits, sizes = (np.array([count(part) for part, _ in parts], np.float64) for count in (np.sum, len))
+    return mean_of_shares(hits, sizes, np.array([weight for _, weight in parts]) / len(right)).as_dict()
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:

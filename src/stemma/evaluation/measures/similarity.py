@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 import numpy as np
 
 from stemma.errors import DataError
-from stemma.evaluation.measures.bootstrap import Interval, interval_of_rows
+from stemma.evaluation.measures.bootstrap import Interval, correlation
 from stemma.evaluation.measures.word_files import Group, Pair, Question
 from stemma.runs.word_vectors import WordVectors
 
@@ -22,7 +22,7 @@ _CHUNK = 256  # questions answered at once
 
 @dataclass(frozen=True)
 class Similarity:
-    """Spearman's rho of cosines with people's scores, its 95 % bootstrap interval, and what was left out."""
+    """Spearman's rho of cosines with people's scores, its 95 % interval, and what was left out."""
 
     rho: Interval
     pairs: int  # in the file
@@ -109,7 +109,7 @@ def similarity(words: WordVectors, pairs: Sequence[Pair]) -> Similarity:
         raise DataError(f"all {len(known)} pairs of known words have the same score", "scores to rank by", "check the score column")
     left, right, scores = (np.array(column) for column in zip(*known, strict=True))
     cosines = np.einsum("pd,pd->p", words.unit[left], words.unit[right])
-    return Similarity(interval_of_rows(spearman, cosines, scores), len(pairs), len(known), tuple(missing))
+    return Similarity(correlation(spearman(cosines, scores), len(known)), len(pairs), len(known), tuple(missing))
 
 
 def spearman(x: np.ndarray, y: np.ndarray) -> float:

@@ -1,20 +1,23 @@
 """Who stands where: every row of a comparison with its quality and cost, ranked, and what lies between two of them.
 
-All contenders answered the same examples, so their difference is judged on the same draws of them (`bootstrap.difference`).
+All contenders answered the same examples, so their differences are paired, example by example. The first of all was chosen for its
+figures, among the modes of its generation and among generations: its leads pay for that (`bootstrap.leads`).
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
-from stemma.evaluation.comparison.results import Baseline, GenerationResults, Results, Rows
-from stemma.evaluation.measures.bootstrap import Interval
+from stemma.evaluation.comparison.results import Baseline, GenerationResults, Lead, Results, Rows
+from stemma.evaluation.measures.bootstrap import Effects, Interval, difference_of, leads
 from stemma.evaluation.measures.judge import Judge
 from stemma.evaluation.report.wording import BASELINE_COLOUR, CONTROLS, in_mode
 from stemma.tasks.table import make_task
 
 Verdict = Literal["pays", "unclear", "harms", "budget too small"]  # of pre-training, held against its control
+Place = tuple[str, str]  # a contender's name and mode
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,7 @@ class Contender:
         return in_mode(self.mode, self.short) if self.mode else self.long
 
     @property
-    def place(self) -> tuple[str, str]:
+    def place(self) -> Place:
         """What tells it from all others."""
         return self.name, self.mode
 
@@ -53,7 +56,8 @@ class Standings:
         self.pretrained = [contender for contender in self.contenders if contender.mode not in CONTROLS.values()]
         self.baselines = [_baseline(row, self.metric.name) for row in results.baselines if not row.missing]
         self.by_place = {contender.place: contender for contender in self.contenders}
-        self._known: dict[tuple[tuple[str, str], tuple[str, str]], Interval] = {}
+        self._known: dict[tuple[Place, Place], Interval] = {}
+        self._effects: dict[Place, Effects] = {}
 
     def worth(self, contender: Contender) -> float:
         """Its quality, counted so that more is better."""
@@ -83,17 +87,26 @@ class Standings:
         return best
 
     def lead(self, ours: Contender, theirs: Contender) -> Interval:
-        """How much better `ours` is than `theirs`, whatever the metric's direction; it excludes zero when that is more than chance."""
+        """How much better `ours` is than `theirs`, whatever the metric's direction; it excludes zero when that is more than chance.
+
+        Leads of the first over other generations and baselines pay for its choice; any two other rows are judged as if named beforehand.
+        """
         pair = ours.place, theirs.place
         if pair not in self._known:
-            found = self._judge.difference(ours.answers, theirs.answers)
-            turned = found if self.metric.higher_is_better else Interval(-found.value, -found.high, -found.low)
-            self._known[pair] = turned
+            self._known[pair] = self._of_first.get(pair) or difference_of(self._effect(ours), self._effect(theirs))
         return self._known[pair]
 
     def beats(self, ours: Contender, theirs: Contender) -> bool:
         """True when `ours` is better by more than chance would make it."""
         return self.lead(ours, theirs).low > 0
+
+    @cached_property
+    def leads(self) -> tuple[Lead, ...]:
+        """The first over the better mode of each other generation and over each baseline."""
+        if not self.ranked:
+            return ()
+        first, *others = [*self.ranked, *self.baselines]
+        return tuple(Lead(first.name, first.mode, other.name, other.mode, self.lead(first, other)) for other in others)
 
     def ties(self, first: Contender, others: Sequence[Contender]) -> list[Contender]:
         """Those of the others whose difference from the first may be chance; what does not read ties with nobody."""
@@ -118,6 +131,22 @@ class Standings:
         if generation.pretrain and generation.pretrain.too_small:
             return "budget too small"
         return "harms" if gain.high < 0 else "unclear"
+
+    @cached_property
+    def _of_first(self) -> dict[tuple[Place, Place], Interval]:
+        """The leads of the first that pay for its choice, and the same the other way round."""
+        if not self.ranked:
+            return {}
+        first, *others = [*self.ranked, *self.baselines]
+        rows = Counter(contender.name for contender in self.pretrained)  # of each generation; of a baseline 0, it was not chosen
+        found = leads(self._effect(first), [self._effect(other) for other in others], rows[first.name], [rows[o.name] for o in others])
+        ahead = {(first.place, other.place): lead for other, lead in zip(others, found, strict=True)}
+        return ahead | {(theirs, ours): -lead for (ours, theirs), lead in ahead.items()}
+
+    def _effect(self, contender: Contender) -> Effects:
+        if contender.place not in self._effects:
+            self._effects[contender.place] = self._judge.effects(contender.answers)
+        return self._effects[contender.place]
 
     @cached_property
     def _judge(self) -> Judge:
