@@ -139,7 +139,7 @@ def test_score_tells_a_text_and_its_tokens(shop, capsys):
     assert [token["order"] for token in found[0]["by_token"]] == [2, 3, 3, 1]
     assert run.score(["the zzz"])[0].bits_per_character is None
     assert [set(token) for token in rows(capsys, "score", shop / "gpt", "--text", "cat", "--tokens")[0]["by_token"][:1]] == [
-        {"token", "log10", "unknown"}
+        {"id", "token", "log10", "unknown"}
     ]
 
 
@@ -200,6 +200,9 @@ def test_nearest_and_fill(shop, capsys):
     assert odd["outlier"] in odd["cosines"] and odd["missing"] == ["unicorn"]
     masks = rows(capsys, "fill", shop / "bert", "--text", "the [MASK] sat on the [MASK] .", "--k", "2")[0]["masks"]
     assert [len(mask) for mask in masks] == [2, 2]
+    run = stemma.load(shop / "bert")
+    assert [[run.tokenizer.id(row["token"]) for row in mask] for mask in masks] == [[row["id"] for row in mask] for mask in masks]
+    assert [[(row["token"], row["probability"]) for row in mask] for mask in masks] == run.fill("the [MASK] sat on the [MASK] .", 2)
 
 
 def test_show_tokens_cuts_where_the_text_is_cut(shop, capsys):
@@ -211,6 +214,32 @@ def test_show_tokens_cuts_where_the_text_is_cut(shop, capsys):
     assert text[row["spans"][0][0] : row["spans"][0][1]] == "the"
     assert main(["show", "tokens", str(shop / "bert" / "tokenizer.json"), "--text", text]) == 0
     assert "│" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("text", ["the 红帽", "天气 cat", "🌸"])
+def test_byte_level_tokens_are_shown_as_text(shop, capsys, text):
+    run = stemma.load(shop / "gpt")
+    ids = run.tokenizer.encode(text).tolist()
+    names = [run.tokenizer.text(token) for token in ids]
+    assert not set("".join(names)) & set("Ġçº¢å¸½\ufffd")
+    (scored,) = rows(capsys, "score", shop / "gpt", "--text", text, "--tokens")
+    assert [(row["id"], row["token"]) for row in scored["by_token"][:-1]] == list(zip(ids, names, strict=True))
+    (likely,) = rows(capsys, "generate", shop / "gpt", "--text", text, "--next", "300")
+    assert all(row["token"] == run.tokenizer.text(row["id"]) for row in likely["next"]) and len(likely["next"]) == 300
+    assert main(["show", "tokens", str(shop / "gpt"), "--text", text]) == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith("␣") and shown.count("┊") == sum(name.startswith("\\x") for name in names) - sum(
+        any(part.startswith("\\x") for part in parts) for parts in by_character(run.tokenizer, text)
+    )
+
+
+def by_character(tokenizer, text):
+    """The tokens that stand for each character alone, as they read."""
+    ids, spans = tokenizer.encode_offsets(text)
+    return [
+        [tokenizer.text(int(token)) for token, span in zip(ids, spans, strict=True) if span == (place, place + 1)]
+        for place in range(len(text))
+    ]
 
 
 def test_corpus_check_ends_with_3_when_the_corpus_would_be_refused(shop, capsys, tmp_path):
@@ -247,6 +276,25 @@ def test_evaluate_prints_words_for_a_reader(shop, capsys, tmp_path):
     assert next(row for row in table if row[:1] == ["total"])[-3:] == ["1", "of", "2"]
 
 
+PAIRS = "phenomenon\tgood\tbad\norder\tthe cat sat .\tsat cat the .\norder\t天气很好。\t很天气好。\nword\tthe cat ran\tthe cat gnu\n"
+
+
+@pytest.mark.parametrize("name", ["ngram", "nnlm", "gpt", "bert"])
+def test_evaluate_judges_minimal_pairs(shop, capsys, tmp_path, name):
+    (tmp_path / "pairs.tsv").write_text(PAIRS, encoding="utf-8")
+    asked = ["evaluate", str(shop / name), "--minimal-pairs", str(tmp_path / "pairs.tsv"), "--limit", "1"]
+    capsys.readouterr()
+    assert main([*asked, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["minimal_pairs"]
+    assert (found["given"], found["total"]["pairs"], list(found["phenomena"])) == (3, 2, ["order", "word"])
+    assert found["unknown"] == (name != "gpt") and found["way"].startswith("pseudo") == (name == "bert")
+    assert main(asked) == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["drawn", "by", "lot", "from", "3", "pairs"] in lines and [line[0] for line in lines[2:4]] == ["order", "word"]
+    if name == "ngram":
+        assert lines[5][:3] == ["all", "pairs", "100.0"]
+
+
 @pytest.mark.parametrize(
     ("argv", "code", "mend"),
     [
@@ -275,8 +323,11 @@ def test_evaluate_prints_words_for_a_reader(shop, capsys, tmp_path):
         (["nearest", "word2vec", "--outlier", "cat", "dgo", "xx"], 3, "did you mean 'dog'"),
         (["nearest", "gpt", "cat"], 2, "choose another run"),
         (["evaluate", "word2vec", "--similarity", "task.tsv"], 3, "put the score behind the words"),
+        (["evaluate", "gpt", "--minimal-pairs", "task.tsv"], 3, "add the header as the first line"),
+        (["evaluate", "word2vec", "--minimal-pairs", "task.tsv"], 2, "score or fill, which word2vec lacks"),
+        (["evaluate", "gpt", "corpus.txt", "--limit", "3"], 2, "drop --limit"),
         (["evaluate", "gpt", "corpus.txt", "--restrict", "5"], 2, "drop --restrict"),
-        (["evaluate", "bert", "corpus.txt"], 2, "known: senses"),
+        (["evaluate", "bert", "corpus.txt"], 2, "known: minimal_pairs, senses"),
         (["evaluate", "bert"], 2, "name one"),
         (["evaluate", "languages", "--senses", "task.tsv"], 2, "name that alone"),
         (["compare", "corpus.txt", "--train", "task.tsv", "--dev", "task.tsv", "--out", "x", "--seeds", "0"], 2, "the default is 3"),

@@ -18,6 +18,7 @@ from stemma.objectives.counts import Config as CountsConfig
 from stemma.objectives.counts import Counts
 from stemma.objectives.spool import Room
 from stemma.runs.decoding import Decoding, Draft, choose, draw, next_tokens, search, stream, write
+from stemma.tokens.byte_level import BYTES
 from stemma.tokens.settings import Config as TokensConfig
 from stemma.tokens.tokenizer import train
 
@@ -254,6 +255,19 @@ def test_no_text_ends_inside_a_character(pieces):
         ((written,),) = write(Blossom(pieces), pieces, ["x"], length, GREEDY)
         assert written.text == "x" + "🌸" * (length // 4)
         assert list(stream(Blossom(pieces), pieces, "x", length, GREEDY)) == ["🌸"] * (length // 4)
+
+
+@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("prompt", ["", "x", "天气", "the \ufffd"])
+def test_bytes_that_make_up_no_character_are_left_out_wherever_they_stand(pieces, prompt, seed):
+    """Bytes drawn at random: few of them are characters. What the prompt holds stays."""
+    network, options = Endless(pieces, seed), Decoding(temperature=2.0)
+    for length in (1, 2, 3, 30):
+        ((written,),) = write(network, pieces, [prompt], length, options, seed)
+        raw = b"".join(bytes([BYTES[c]]) for token in written.ids for c in pieces.token(token))
+        new = raw.decode("utf-8", "ignore").replace("\ufffd", "")
+        assert written.text == prompt + (new if prompt else new.removeprefix(" "))
+        assert prompt + "".join(stream(network, pieces, prompt, length, options, seed)) == written.text
 
 
 # Networks of each kind

@@ -23,6 +23,8 @@ class Evaluate(Verb):
     restrict: int = 0  # answers to analogies are sought among that many of the most frequent words; 0: all
     outliers: SomeFiles = ()  # words that belong together, an empty line, words that do not; a group a file
     senses: SomeFiles = ()  # TSV of word, index, sense, sentence
+    minimal_pairs: SomeFiles = ()  # which of two sentences is likelier: a TSV of phenomenon, good, bad, or BLiMP's JSON lines
+    limit: int = 0  # minimal pairs of a phenomenon at most, drawn by lot; 0: all
 
     def run(self) -> Printable:
         """The measures that were asked for."""
@@ -30,16 +32,19 @@ class Evaluate(Verb):
         from stemma.runs.fitted import FittedRun, load
 
         run = load(self.run_folder)
-        asked = {"perplexity": self.files, **{name: getattr(self, name) for name in ("similarity", "analogies", "outliers", "senses")}}
+        named = ("similarity", "analogies", "outliers", "senses", "minimal_pairs")
+        asked = {"perplexity": self.files, **{name: getattr(self, name) for name in named}}
         files = {measure: paths for measure, paths in asked.items() if paths}
         if not files:
-            expected = "a text, a TSV of examples, --similarity, --analogies, --outliers or --senses"
+            expected = "a text, a TSV of examples, --similarity, --analogies, --outliers, --senses or --minimal-pairs"
             raise UsageError("no file to measure on", expected, "name one")
         if self.restrict < 0 or (self.restrict and not self.analogies):
             expected = "a number of words, for --analogies"
             raise UsageError(f"--restrict {self.restrict}", expected, "name an analogies file, or drop --restrict")
+        if self.limit < 0 or (self.limit and not self.minimal_pairs):
+            raise UsageError(f"--limit {self.limit}", "a number of pairs, for --minimal-pairs", "name a file of them, or drop --limit")
         if not isinstance(run, FittedRun):
-            found = evaluate_run(run, files, self.restrict)
+            found = evaluate_run(run, files, self.restrict, self.limit)
         elif list(files) == ["perplexity"] and len(self.files) == 1:
             found = {"task": evaluate_task(run, self.files[0])}
         else:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from stemma.cli.answer import Printable
+from stemma.cli.likeliest import likeliest
 from stemma.cli.pretrained import open_pretrained
 from stemma.cli.streamed import streamed
 from stemma.cli.verb import Files, RunPath, Texts, Verb
@@ -28,7 +29,6 @@ class Fill(Verb):
 
         def rows(lines: list[str]) -> Iterator[dict[str, Any]]:
             for line in lines:
-                masks = [[{"token": token, "probability": p} for token, p in best] for best in run.fill(line, self.k)]
-                yield {"text": line, "masks": masks}
+                yield {"text": line, "masks": [likeliest(run.tokenizer, best) for best in run.fill_ids(line, self.k)]}
 
         return streamed(rows, self.text, self.files)

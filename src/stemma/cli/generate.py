@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from stemma.cli.answer import Printable
+from stemma.cli.likeliest import likeliest
 from stemma.cli.pretrained import open_pretrained
 from stemma.cli.streamed import streamed
 from stemma.cli.verb import Files, RunPath, Texts, Verb
@@ -43,8 +44,7 @@ class Generate(Verb):
         def rows(prompts: list[str]) -> Iterator[dict[str, Any]]:
             if self.next:
                 for prompt in prompts:
-                    likeliest = [{"token": token, "probability": p} for token, p in run.next_words(prompt, self.next)]
-                    yield {"prompt": prompt, "next": likeliest}
+                    yield {"prompt": prompt, "next": likeliest(run.tokenizer, run.next_ids(prompt, self.next))}
                 return
             written = run.write(prompts, length=self.length, options=options, seed=self.seed, samples=self.samples)
             for prompt, samples in zip(prompts, written, strict=True):

@@ -72,4 +72,24 @@ def _missing(words: Sequence[str]) -> Iterator[str]:
         yield f"  without a vector: {', '.join(words[:_SHOWN])}{rest}"
 
 
-_LINES: dict[str, Callable[[Any], Iterator[str]]] = {"similarity": _similarity, "analogies": _analogies, "outliers": _outliers}
+def _minimal_pairs(found: Mapping[str, Any]) -> Iterator[str]:
+    total, drawn = found["total"], found["given"] - found["total"]["pairs"]
+    yield f"minimal pairs: the good sentence is likelier, % ({found['way']})"
+    rows = {**found["phenomena"], "mean of the phenomena": {**total, "share": found["mean"]}, "all pairs": total}
+    wide = max(max(map(len, rows)), 20)
+    yield f"  {'':{wide}}  right  95 % interval  pairs  ties"
+    for name, row in rows.items():
+        right, low, high = (row["share"][key] * 100 for key in ("value", "low", "high"))
+        yield f"  {name:{wide}}  {right:5.1f}   {low:5.1f} to {high:5.1f}  {row['pairs']:5,}  {row['ties']:4,}"
+    if drawn:
+        yield f"  drawn by lot from {found['given']:,} pairs"
+    if found["same"] or found["unknown"]:
+        yield f"  pairs read as the same tokens, so ties: {found['same']:,}; with an unknown word in what differs: {found['unknown']:,}"
+
+
+_LINES: dict[str, Callable[[Any], Iterator[str]]] = {
+    "similarity": _similarity,
+    "analogies": _analogies,
+    "outliers": _outliers,
+    "minimal_pairs": _minimal_pairs,
+}

@@ -52,5 +52,5 @@ def _score_row(score: Any) -> dict[str, Any]:
 
 
 def _token_row(token: Any) -> dict[str, Any]:
-    row = {"token": token.token, "log10": -token.nats / log(10), "unknown": token.unknown}
+    row = {"id": token.id, "token": token.token, "log10": -token.nats / log(10), "unknown": token.unknown}
     return {**row, "order": token.order} if token.order else row

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ShowTokens(Verb):
-    """Shows how the tokenizer of a run cuts each text.
+    r"""Shows how the tokenizer of a run cuts each text; ┊ parts the tokens of one character, whose bytes are written \xe7\xba.
 
     Example: stemma show tokens runs/bert --text "Pre-training 预训练"
     """
@@ -39,10 +39,15 @@ def _tokenizer_file(given: str) -> Path:
 
 def _cut(tokenizer: "Tokenizer", text: str) -> dict[str, Any]:
     ids, spans = tokenizer.encode_offsets(text)
-    tokens = [tokenizer.token(int(index)) for index in ids]
+    tokens = [tokenizer.text(int(index)) for index in ids]
     return {"text": text, "tokens": tokens, "ids": ids, "spans": spans}
 
 
 def _bars(row: dict[str, Any]) -> str:
+    """The tokens between bars, thinner ones inside a character; of JSON's `spans` those that overlap tell the same."""
     counts = f"{len(row['tokens'])} tokens, {len(row['text'])} characters"
-    return f"{' │ '.join(row['tokens'])}   ({counts})"
+    cut, before = "", 0
+    for token, (start, end) in zip(row["tokens"], row["spans"], strict=True):
+        cut += (" ┊ " if start < before else " │ ") + token.replace(" ", "␣")
+        before = end
+    return f"{cut[3:]}   ({counts})"

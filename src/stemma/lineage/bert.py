@@ -24,7 +24,7 @@ from stemma.errors import DataError, UsageError
 from stemma.layers.attention import Mask, Path, SelfAttention, block_mask, fitting_path
 from stemma.layers.fast import Dense, Dropout, Wanted, activate
 from stemma.layers.feedforward import FeedForward
-from stemma.layers.loss import Carried, Loss, cross_entropy
+from stemma.layers.loss import Carried, Loss, cross_entropy, surprisal
 from stemma.layers.weights import Layer, layer
 from stemma.objectives.batch import IGNORE
 from stemma.tokens.settings import TokenFacts
@@ -202,6 +202,13 @@ class BERT(nn.Module):
     def fill(self, batch: Tensors) -> Float[Tensor, "M V"]:
         """Scores of every token at each [MASK] of `ids`, row by row."""
         return self.logits(self._last(batch, Wanted(batch["ids"] == self.specials["mask"])))
+
+    @torch.no_grad()
+    def label_nats(self, batch: Tensors) -> Float[Tensor, " M"]:
+        """Nats of each label that is not IGNORE, row by row."""
+        asked = batch["labels"] != IGNORE
+        states = self.masked_head(self._last(batch, Wanted(asked)))
+        return surprisal(states, self.tokens.weight, self.masked_head.bias, batch["labels"][asked])
 
     def _embed(self, batch: Tensors) -> Tensor:
         """Token, position and type embeddings, summed and normalised, (B, T, D)."""

@@ -117,11 +117,14 @@ class Generates(Frames, Protocol):
         """The token that ends a text."""
 
 
-class Fills(Protocol):
+class Fills(Frames, Protocol):
     """Tells what stands at masks (ability `fill`)."""
 
     def fill(self, batch: "Tensors") -> "Float[Tensor, 'M V']":
         """Scores of the tokens at each mask of the batch, row by row."""
+
+    def label_nats(self, batch: "Tensors") -> "Float[Tensor, ' M']":
+        """Nats of each label that is not IGNORE given the row's `ids`, row by row; other masks may stand there too."""
 
 
 class HasWordVectors(Protocol):

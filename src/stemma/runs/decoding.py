@@ -113,8 +113,7 @@ class Speller:
     def text(self, new: Sequence[int]) -> str:
         """Prompt and continuation, up to the stop string; a character whose bytes did not all come is left out."""
         whole = self._whole(new)
-        cut = self._cut(whole)
-        return whole[: self._end(whole)] if cut is None else whole[:cut]
+        return whole[: self._cut(whole)]
 
     def certain(self, new: Sequence[int], start: int) -> str:
         """What of the text from character `start` on no later token can take back: the beginning of a stop string may yet be cut."""
@@ -128,14 +127,13 @@ class Speller:
         return self._lead
 
     def _whole(self, new: Sequence[int]) -> str:
-        return self._tokenizer.decode([*self._ids, *new])
+        """Prompt and continuation, of which bytes that are no character, or not yet one, are left out."""
+        whole = self._tokenizer.decode([*self._ids, *new])
+        return whole[: self._lead] + whole[self._lead :].replace(BROKEN, "")
 
     def _cut(self, whole: str) -> int | None:
         found = [place for stop in self._stop if (place := whole.find(stop, self._lead)) >= 0]
         return min(found, default=None)
-
-    def _end(self, whole: str) -> int:
-        return max(self._lead, len(whole.rstrip(BROKEN)))
 
 
 def write(
@@ -143,8 +141,8 @@ def write(
 ) -> list[list[Written]]:
     """`samples` texts for each prompt, of up to `length` new tokens each: independent draws, or the best of a search, best first.
 
-    A text depends on its prompt, the options, the seed and its number among the samples, not on the other prompts. A text
-    ends inside no character: bytes that would begin one are left out of `text`.
+    A text depends on its prompt, the options, the seed and its number among the samples, not on the other prompts. It holds
+    no part of a character: bytes that make up none are left out of `text`.
     """
     _check(length, options, samples)
     encoded = [list(map(int, tokenizer.encode(prompt))) if prompt else [] for prompt in prompts]

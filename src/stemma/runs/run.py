@@ -54,7 +54,8 @@ class Score(NamedTuple):
 class TokenScore:
     """What one token of a text cost."""
 
-    token: str
+    id: int
+    token: str  # how it reads (`Tokenizer.text`)
     nats: float
     unknown: bool  # the vocabulary lacks it
     order: int  # tokens in the longest n-gram that matched, itself included; 0 where nothing is counted
@@ -144,9 +145,10 @@ class Run:
         """The surprise at each token of the text, and at its end."""
         self._needs("score")
         ids = self.tokenizer.encode(text)
-        names = [*map(self.tokenizer.token, ids.tolist()), self.tokenizer.token(self.tokenizer.specials["eos"])]
+        priced = [*ids.tolist(), self.tokenizer.specials["eos"]]
         read = self._surprises(ids, np.array([0, len(ids)]), np.array([0, 1]))
-        return list(map(TokenScore, names, read.nats.tolist(), read.unknown.tolist(), read.orders.tolist()))
+        columns = read.nats.tolist(), read.unknown.tolist(), read.orders.tolist()
+        return list(map(TokenScore, priced, map(self.tokenizer.text, priced), *columns))
 
     @overload
     def generate(self, prompts: str = "", *, length: int = 50, options: Decoding = ..., seed: int = 0) -> str: ...
@@ -173,18 +175,26 @@ class Run:
         return decoding.stream(self.network, self.tokenizer, prompt, length, options, seed)
 
     def next_words(self, text: str, k: int = 10) -> list[tuple[str, float]]:
-        """The `k` likeliest tokens after the text, which begins a sentence, with their probabilities.
+        """The `k` likeliest tokens after the text, which begins a sentence, as they read, with their probabilities.
 
         The text's end may be one of them; the unknown token is not, though it has its share of the probability.
         """
+        return self._readable(self.next_ids(text, k))
+
+    def next_ids(self, text: str, k: int = 10) -> list[tuple[int, float]]:
+        """As `next_words`, by their ids."""
         self._needs("generate")
         if k < 1:
             raise UsageError(f"k = {k}", "1 token or more", "ask for at least one")
         ids = [int(i) for i in self.tokenizer.encode(text)]
-        return [(self.tokenizer.token(token), p) for token, p in decoding.next_tokens(self.network, ids, k)]
+        return decoding.next_tokens(self.network, ids, k)
 
     def fill(self, text: str, k: int = 5) -> list[list[tuple[str, float]]]:
-        """For each `[MASK]` in the text, the `k` likeliest tokens with their probabilities."""
+        """For each `[MASK]` in the text, the `k` likeliest tokens, as they read, with their probabilities."""
+        return list(map(self._readable, self.fill_ids(text, k)))
+
+    def fill_ids(self, text: str, k: int = 5) -> list[list[tuple[int, float]]]:
+        """As `fill`, by their ids."""
         self._needs("fill")
         import torch
 
@@ -198,7 +208,7 @@ class Run:
         logits = self.network.fill({"ids": torch.tensor([framed]), "types": torch.tensor([types])})
         best = torch.softmax(logits.float(), -1).topk(min(k, logits.shape[-1]))
         pairs = zip(best.indices.tolist(), best.values.tolist(), strict=True)
-        return [[(self.tokenizer.token(i), p) for i, p in zip(ids, values, strict=True)] for ids, values in pairs]
+        return [list(zip(ids, values, strict=True)) for ids, values in pairs]
 
     def nearest(self, asked: str, k: int = 10, restrict: int = 0) -> list[tuple[str, float]]:
         """The `k` words of highest cosine with a word's vector, or with a sum of them such as `king - man + woman`.
@@ -247,6 +257,9 @@ class Run:
                 if vector is not None:
                     states[:, place] = vector
             yield piece, states
+
+    def _readable(self, likely: Sequence[tuple[int, float]]) -> list[tuple[str, float]]:
+        return [(self.tokenizer.text(token), p) for token, p in likely]
 
     def _needs(self, ability: Ability) -> None:
         if ability not in self.row.abilities:

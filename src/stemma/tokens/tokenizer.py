@@ -25,6 +25,7 @@ import numpy as np
 from stemma.config import restore, to_plain
 from stemma.errors import DataError, UsageError
 from stemma.tokens import characters, phrases, words
+from stemma.tokens.byte_level import text_of
 from stemma.tokens.chinese import GIVEN, Segmenter, segmenter
 from stemma.tokens.files import write_bytes
 from stemma.tokens.scripts import UNICODE_VERSION
@@ -94,6 +95,10 @@ class Tokenizer:
     def token(self, index: int) -> str:
         """How the token is written in the vocabulary."""
         return self._tokens[index]
+
+    def text(self, index: int) -> str:
+        r"""How the token reads: as it is written, or of byte-level BPE its text, a part of a character as `\xe7\xba`."""
+        return text_of(self._tokens[index]) if self.kind == "bpe" else self._tokens[index]
 
     def id(self, token: str) -> int | None:
         """The token's id, or None."""

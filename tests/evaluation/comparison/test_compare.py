@@ -22,6 +22,11 @@ from stemma.evaluation.comparison.results import CutOff, Failure, Results, read
 from stemma.evaluation.comparison.stages import Stages, kept, run_stages, staged
 
 ANIMALS = {"cat": "purrs on the warm mat", "dog": "barks at the gate", "鱼": "在 水里 游泳", "鸟": "在 天上 飞"}
+MINIMAL = [
+    ("order", "purrs on the warm mat", "purrs the on warm mat"),
+    ("order", "在 水里 游泳", "游泳 水里 在"),
+    ("word", "purrs", "水里"),
+]
 SMALL = (
     "tokenizer.vocab_size=300",
     "word2vec.tokenizer.vocab_size=0",
@@ -50,6 +55,8 @@ def files(tmp_path_factory):
     pairs = ["cat,dog,7", "warm,mat,5", "cat,gate,1.5", "鱼,鸟,6", "cat,unicorn,3"]
     (home / "pairs.csv").write_text("\n".join(["Word 1,Word 2,Human (mean)", *pairs]) + "\n", encoding="utf-8")
     (home / "questions.txt").write_text(": deeds\ncat purrs dog barks\n: none\ncat purrs unicorn horn\n", encoding="utf-8")
+    minimal = [f"{kind}\tthe cat {good} .\tthe cat {bad} ." for kind, good, bad in MINIMAL]
+    (home / "minimal.tsv").write_text("\n".join(["phenomenon\tgood\tbad", *minimal]) + "\n", encoding="utf-8")
     (home / "foreign.tsv").write_text("Katze\tHund\t5\nTor\tMatte\t2\n", encoding="utf-8")
     for name, count, off in (("train", 50, 0), ("dev", 20, 50)):
         (home / f"{name}.tags.txt").write_text("\n\n".join(map(tagged_lines, range(off, off + count))) + "\n", encoding="utf-8")
@@ -109,6 +116,7 @@ def finished(files, tmp_path_factory):
     """A comparison that was broken off half way, and went on."""
     out = tmp_path_factory.mktemp("out")
     judged = {"similarity": (str(files / "pairs.csv"), str(files / "foreign.tsv")), "analogies": (str(files / "questions.txt"),)}
+    judged |= {"minimal_pairs": (str(files / "minimal.tsv"),), "minimal_limit": 2}
     plan = plan_for(files, out, senses=str(files / "senses.tsv"), **judged)
     first, second = InProcess(break_off="word2vec.frozen"), InProcess()
     with pytest.raises(Interrupted, match="goes on where it was"):
@@ -174,10 +182,12 @@ def test_a_broken_off_comparison_makes_no_stage_twice(finished):
         "ngram.frozen",
         "ngram.finetune",
         "ngram.senses",
+        "ngram.minimal-pairs",
         "word2vec.pretrain",
         "word2vec.score",
     ]
-    assert second.made == ["word2vec.frozen", "word2vec.frozen-network", "word2vec.finetune", "word2vec.words", "word2vec.senses"]
+    modes, probes = ["frozen", "frozen-network", "finetune"], ["words", "senses", "minimal-pairs"]
+    assert second.made == [f"word2vec.{stage}" for stage in (*modes, *probes)]
     third = InProcess()
     assert run_comparison(finished[0], lambda fact: None, third).headline == finished[3].headline and third.made == []
 
@@ -219,6 +229,21 @@ def test_word_vectors_are_judged_and_drawn(finished):
     assert "barks" in results.words.words and len(results.words.maps["word2vec"]) == len(results.words.words)
     page = (plan.root / "report.html").read_text(encoding="utf-8")
     assert 'class="map"' in page and ">barks</text>" in page and "pairs.csv" in page
+
+
+def test_minimal_pairs_are_judged_where_a_generation_gives_sentences_a_likelihood(finished):
+    plan, _, _, results = finished
+    ngram, vectors = results.generations
+    found = ngram.minimal.found
+    assert (found.given, found.total.pairs, found.total.right) == (3, 3, 3) and list(found.phenomena) == ["order", "word"]
+    assert ngram.minimal_share == found.mean and found.mean.value == 1
+    assert vectors.minimal.found is None and "no likelihood to a sentence" in vectors.minimal.why_not and vectors.minimal_share is None
+    assert "--minimal-pairs" in results.command and "--minimal-limit 2" in results.command
+    page = (plan.root / "report.html").read_text(encoding="utf-8")
+    assert "Which sentence is likelier?" in page and "no likelihood to a sentence" in page
+    changed = dataclasses.replace(plan, config=dataclasses.replace(plan.config, minimal_limit=1))
+    before, after = (Stages(p, "ngram", "corpus", lambda fact: None) for p in (plan, changed))
+    assert [stage for stage in before.names() if before.key(stage) != after.key(stage)] == ["minimal-pairs"]
 
 
 def test_words_may_be_named_and_their_maps_are_made_anew(finished):

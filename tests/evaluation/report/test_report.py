@@ -167,6 +167,37 @@ def test_analogies_have_intervals_of_wilson(results):
     assert answered["城市"].intervals() == (None, None)
 
 
+def test_minimal_pairs_are_a_table_and_tell_who_cannot(report, tmp_path):
+    assert "Which sentence is likelier?" not in shown(report)[1].text
+    made = json.loads(json.dumps(report))
+    by_name = {generation["name"]: generation for generation in made["generations"]}
+    for name, (right, ties) in {"ngram": (30, 7), "bert": (41, 0)}.items():
+        part = {"pairs": 50, "right": right, "ties": ties, "share": made_up.measure(right / 50, 0.12)}
+        phenomena = {"agreement": part, "语序": {**part, "share": made_up.measure(right / 50 - 0.003, 0.12)}}
+        found = {
+            "way": f"how {name} weighs",
+            "given": 6700,
+            "total": {**part, "pairs": 100},
+            "mean": made_up.measure(right / 50 + 0.004, 0.09),
+        }
+        by_name[name]["minimal"] = {"found": {**found, "phenomena": phenomena, "paradigms": {}, "same": 3, "unknown": 12}}
+    by_name["word2vec"]["minimal"] = {"why_not": "it asks the text for its neighbours, and gives no likelihood to a sentence"}
+    page = shown(made)[1]
+    text = page.text[page.text.index("100 pairs of sentences") :]
+    assert "drawn by lot from 6,700," in text and "60.4 ± 9.0" in text and "82.4 ± 9.0" in text and "82.0 ± 12.0" in text
+    assert "gives no likelihood to a sentence" in text and "语序" in text and "59.7 ± 12.0" in text and "how bert weighs" in text
+    results = made_up.results(made)
+    assert {g.name: g.minimal_share and g.minimal_share.value for g in results.generations} == {
+        "ngram": 0.604,
+        "word2vec": None,
+        "gpt": None,
+        "bert": 0.824,
+    }
+    kept, _ = write(results, tmp_path)
+    known = numbers(json.loads(kept.read_text(encoding="utf-8")))
+    assert all(any(abs(value - number) < 1e-12 for number in known) for value in Page(render(results)).values if 0.59 < value < 0.61)
+
+
 def test_the_headline_tells_whose_word_vectors_agree_best_with_people(report):
     assert "Word vectors" not in findings(report)
     told = findings(with_glove(report))["Word vectors"]

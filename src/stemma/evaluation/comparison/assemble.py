@@ -105,6 +105,7 @@ def _generation(comparison: Comparison, name: str, corpus_key: str, code: int) -
         modes={mode: result for mode in comparison.config.modes if (result := results.get(mode))},
         words=results.get("words"),
         senses=results.get("senses"),
+        minimal=results.get("minimal-pairs"),
     )
 
 

@@ -21,6 +21,7 @@ from stemma.evaluation.comparison.plan import Comparison, Config, content_of, ge
 from stemma.evaluation.comparison.results import Baseline, Baselines, Results, TextRead, WordMaps
 from stemma.evaluation.comparison.stages import Stages, judge_of, sense_examples, stage_path, staged, task_examples
 from stemma.evaluation.measures.judge import Judge, rows
+from stemma.evaluation.measures.minimal_files import read_minimal_pairs
 from stemma.evaluation.measures.perplexity import blocks, spread
 from stemma.evaluation.measures.word_files import read_analogies, read_pairs
 from stemma.evaluation.report.page import write
@@ -87,6 +88,8 @@ def _check(comparison: Comparison) -> None:
         read_pairs(path)
     for path in comparison.config.analogies:
         read_analogies(path)
+    if comparison.config.minimal_pairs:
+        read_minimal_pairs(comparison.config.minimal_pairs)
     for generation in comparison.generations:
         job_of(comparison.request(generation))
 

@@ -48,6 +48,8 @@ class Config:
     similarity: SomeFiles = ()  # word pairs and people's scores, for the generations with word vectors: WordSim and the like, or a TSV
     analogies: SomeFiles = ()  # a is to b as c is to d, for them: questions-words.txt, CA8, or a TSV of section, a, b, c, d
     restrict: Natural = 0  # answers to analogies are sought among that many of the most frequent words; 0: all
+    minimal_pairs: SomeFiles = ()  # which of two sentences is likelier: a TSV of phenomenon, good, bad, or BLiMP's JSON lines
+    minimal_limit: Natural = 0  # of them at most for a phenomenon, drawn by lot; 0: all
     words: SomeWords = ()  # drawn on the word maps; none: the most frequent content words
     workers: Positive = 1  # processes that read the corpus
     parallel: Positive = 1  # generations computed at once, each in a process of its own; with --threads 1, as many as there are cores

@@ -1,4 +1,4 @@
-"""The stages of one generation in a comparison: pre-train, score, transfer, tell senses apart.
+"""The stages of one generation in a comparison: pre-train, score, transfer, tell senses apart, judge minimal pairs.
 
 A finished stage's result stands in `stages/NAME.json` with the key of what it was made from, so that
 a killed comparison goes on with the first stage that is missing.
@@ -19,9 +19,11 @@ from stemma.config import parse_settings, resolve, to_plain
 from stemma.errors import DataError, Interrupted
 from stemma.evaluation.comparison.environment import Meter
 from stemma.evaluation.comparison.plan import Comparison, content_of, key_of
-from stemma.evaluation.comparison.results import Failure, Pretraining, Scoring, SenseTests, Transferred, WordTests, read
+from stemma.evaluation.comparison.results import Failure, MinimalTests, Pretraining, Scoring, SenseTests, Transferred, WordTests, read
 from stemma.evaluation.measures import senses
 from stemma.evaluation.measures.judge import Judge
+from stemma.evaluation.measures.minimal_files import read_minimal_pairs
+from stemma.evaluation.measures.minimal_pairs import ability_for, minimal_pairs
 from stemma.evaluation.measures.perplexity import perplexity
 from stemma.evaluation.measures.similarity import analogies, similarity
 from stemma.evaluation.measures.word_files import read_analogies, read_pairs
@@ -46,6 +48,7 @@ RESULTS: dict[str, type] = {
     "score": Scoring,
     "words": WordTests,
     "senses": SenseTests,
+    "minimal-pairs": MinimalTests,
 }  # of any other stage, a mode: Transferred
 
 
@@ -93,7 +96,7 @@ class Stages:
         """The stages that this generation has."""
         config = self.comparison.config
         words = ["words"] if "nearest" in self.row.abilities and (config.similarity or config.analogies) else []
-        probes = [*words, *(["senses"] if config.senses else [])]
+        probes = [*words, *(["senses"] if config.senses else []), *(["minimal-pairs"] if config.minimal_pairs else [])]
         ways = {} if refusal(self.row, self.comparison.made_task()) else RECIPES[self.row.learns]
         modes = [mode for mode in config.modes if mode in ways]  # counts have nothing to draw, and no states
         return ["pretrain", "score", *modes, *probes]
@@ -107,6 +110,8 @@ class Stages:
             return key_of(stage, self.base, content_of([str(self.comparison.root / "held-out.json")]))
         if stage == "senses":
             return key_of(stage, self.base, content_of([path for path in (config.senses, config.senses_test) if path]), config.senses_limit)
+        if stage == "minimal-pairs":
+            return key_of(stage, self.base, content_of(config.minimal_pairs), config.minimal_limit)
         if stage == "words":
             return key_of(stage, self.base, content_of(config.similarity), content_of(config.analogies), config.restrict)
         return key_of(
@@ -122,7 +127,8 @@ class Stages:
     def make(self, stage: str) -> dict[str, Any]:
         """The result of one stage, computed now, as its class in `results` reads it."""
         self.progress(Note(stage))
-        own = {"pretrain": self.pretrain, "score": self.score, "words": self.words, "senses": self.senses}
+        probes = {"words": self.words, "senses": self.senses, "minimal-pairs": self.minimal_pairs}
+        own = {"pretrain": self.pretrain, "score": self.score, **probes}
         return own[stage]() if stage in own else self.transfer(stage)
 
     def kept(self, stage: str) -> Any:
@@ -241,6 +247,15 @@ class Stages:
         with Meter() as meter:
             found = senses.probe(self.run(), train, test, in_context=self.row.in_context)
         return found | meter.spent()
+
+    def minimal_pairs(self) -> dict[str, Any]:
+        """Asks which sentence of each minimal pair is likelier, where the generation gives sentences a likelihood."""
+        if ability_for(self.row) is None:
+            return {"why_not": f"it asks the text for {self.row.asks}, and gives no likelihood to a sentence"}
+        config = self.comparison.config
+        with Meter() as meter:
+            found = minimal_pairs(self.run(), read_minimal_pairs(config.minimal_pairs), config.minimal_limit)
+        return {"found": found.as_dict(), **meter.spent()}
 
     def run(self) -> Run:
         """The pre-trained run, opened once."""

@@ -11,33 +11,40 @@ from stemma.corpus.document import Ledger
 from stemma.errors import UsageError
 from stemma.evaluation.measures import senses
 from stemma.evaluation.measures.judge import Judge
+from stemma.evaluation.measures.minimal_files import read_minimal_pairs
+from stemma.evaluation.measures.minimal_pairs import ABILITIES, minimal_pairs
 from stemma.evaluation.measures.perplexity import blocks, perplexity
 from stemma.evaluation.measures.similarity import analogies, odd_words, similarity
 from stemma.evaluation.measures.word_files import read_analogies, read_group, read_pairs
+from stemma.lineage.table import Ability
 from stemma.runs.fitted import FittedRun
 from stemma.runs.run import Run
 
-MEASURES = {  # -> the ability it asks for
-    "perplexity": "score",
-    "similarity": "nearest",
-    "analogies": "nearest",
-    "outliers": "nearest",
-    "senses": "embed",
+Measured = Callable[[Run, Sequence[str]], Any]  # (run, paths) -> what is told
+MEASURES: dict[str, tuple[Ability, ...]] = {  # -> the ability it asks for, or one of several
+    "perplexity": ("score",),
+    "similarity": ("nearest",),
+    "analogies": ("nearest",),
+    "outliers": ("nearest",),
+    "senses": ("embed",),
+    "minimal_pairs": ABILITIES,
 }
 
 
-def evaluate_run(run: Run, files: Mapping[str, Sequence[str]], restrict: int = 0) -> dict[str, Any]:
+def evaluate_run(run: Run, files: Mapping[str, Sequence[str]], restrict: int = 0, limit: int = 0) -> dict[str, Any]:
     """The measures of a pre-trained run: of each name in `files`, what it says on those files.
 
-    `restrict` keeps that many of the most frequent words as answers to analogies, 0 all.
+    `restrict` keeps that many of the most frequent words as answers to analogies, `limit` draws that many minimal pairs of
+    each phenomenon; 0 all.
     """
     for measure in files:
         needed = MEASURES[measure]
-        if needed not in run.row.abilities:
-            fitting = [name for name, ability in MEASURES.items() if ability in run.row.abilities]
-            wrong = f"{measure} asks for the ability {needed}, which {run.row.name} lacks"
+        if not set(needed) & set(run.row.abilities):
+            fitting = [name for name, abilities in MEASURES.items() if set(abilities) & set(run.row.abilities)]
+            wrong = f"{measure} asks for the ability {' or '.join(needed)}, which {run.row.name} lacks"
             raise UsageError(wrong, f"of {run.row.name}: {', '.join(fitting)}", nearest(measure, fitting))
-    measured = _MEASURED | {"analogies": partial(_analogies, restrict=restrict)}
+    own: dict[str, Measured] = {"analogies": partial(_analogies, restrict=restrict), "minimal_pairs": partial(_minimal_pairs, limit=limit)}
+    measured = _MEASURED | own
     return {measure: measured[measure](run, paths) for measure, paths in files.items()}
 
 
@@ -78,7 +85,11 @@ def _senses(run: Run, paths: Sequence[str]) -> dict[str, Any]:
     return {"majority": senses.majority(train, test), "probes": probes, "layers": layers, **counts}
 
 
-_MEASURED: dict[str, Callable[[Run, Sequence[str]], Any]] = {
+def _minimal_pairs(run: Run, paths: Sequence[str], limit: int) -> dict[str, Any]:
+    return {"files": list(paths), **minimal_pairs(run, read_minimal_pairs(paths), limit).as_dict()}
+
+
+_MEASURED: dict[str, Measured] = {
     "perplexity": _perplexity,
     "similarity": _similarity,
     "outliers": _outliers,

@@ -1,0 +1,132 @@
+"""Minimal pairs: whether of two sentences that differ in one thing the good one is likelier (BLiMP, Warstadt 2020).
+
+What reads left to right gives whole sentences their probability, each by itself and with its end, as `stemma score` does; what
+fills masks gives pseudo-log-likelihoods (`runs.pseudo_likelihood`). Lengths are not made up for, as in the paper. Equally likely
+sentences are a tie and not right. Pairs that a vocabulary reads as the same tokens, since they differ in unknown words alone, in
+what the tokenizer drops or (SLING has some) not at all, are always ties, and told; so are pairs that an unknown word may have decided.
+
+P pairs.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from stemma.errors import UsageError
+from stemma.evaluation.measures.bootstrap import Interval
+from stemma.evaluation.measures.minimal_files import MinimalPair
+from stemma.evaluation.measures.proportion import mean_share, wilson
+from stemma.lineage.table import Ability, Generation
+from stemma.objectives.batch import generator
+from stemma.runs.pseudo_likelihood import pseudo_nats
+from stemma.runs.run import Run
+
+ABILITIES: tuple[Ability, ...] = ("score", "fill")  # one of them is asked for, the first of both
+WAYS = {
+    "score": "log-probability of the whole sentence",
+    "fill": "pseudo-log-likelihood, each token masked with those of its word on its right",
+}
+ROUNDING = 1e-6  # nats that differ by less of themselves are equal: the networks reckon in float32
+
+
+@dataclass(frozen=True)
+class Part:
+    """How many pairs of a phenomenon were told right."""
+
+    pairs: int
+    right: int
+    ties: int
+    share: Interval  # right among all pairs, with Wilson's interval
+
+
+@dataclass(frozen=True)
+class MinimalPairs:
+    """The share of pairs whose good sentence is likelier, by phenomenon and overall."""
+
+    way: str  # how sentences were weighed
+    given: int  # pairs in the files, of which those judged were drawn
+    total: Part  # every pair counting once; where paradigms are of one size, BLiMP's mean over them
+    mean: Interval  # every phenomenon counting once
+    phenomena: dict[str, Part]
+    paradigms: dict[str, Part]  # empty where the files name none
+    same: int  # pairs read as the same tokens: ties
+    unknown: int  # pairs with an unknown word in what differs, those included
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for a report."""
+        return asdict(self)
+
+
+def ability_for(row: Generation) -> Ability | None:
+    """What a generation weighs sentences by; None where it can give them no likelihood."""
+    return next((ability for ability in ABILITIES if ability in row.abilities), None)
+
+
+def drawn(pairs: Sequence[MinimalPair], limit: int) -> list[MinimalPair]:
+    """At most `limit` pairs of each phenomenon, drawn by lot, the same ones for every generation; 0: all."""
+    if not limit:
+        return list(pairs)
+    kept: list[int] = []
+    for phenomenon in dict.fromkeys(pair.phenomenon for pair in pairs):
+        places = [place for place, pair in enumerate(pairs) if pair.phenomenon == phenomenon]
+        order = generator("minimal pairs", phenomenon).permutation(len(places))
+        kept += [places[k] for k in order[:limit]]
+    return [pairs[place] for place in sorted(kept)]
+
+
+def minimal_pairs(run: Run, pairs: Sequence[MinimalPair], limit: int = 0) -> MinimalPairs:
+    """Judges the run on the pairs, or on `limit` of each phenomenon drawn by lot. Raises UsageError where it gives no likelihood."""
+    ability = ability_for(run.row)
+    if ability is None:
+        raise UsageError(
+            f"{run.row.name} gives no likelihood to a sentence", f"a run that can {' or '.join(ABILITIES)}", "choose another run"
+        )
+    judged = drawn(pairs, limit)
+    nats, same, unknown = _weighed(run, judged, ability)
+    ties = same | np.isclose(nats[:, 0], nats[:, 1], rtol=ROUNDING, atol=0)
+    right = ~ties & (nats[:, 0] < nats[:, 1])
+    phenomena = _parts(right, ties, [pair.phenomenon for pair in judged])
+    return MinimalPairs(
+        way=WAYS[ability],
+        given=len(pairs),
+        total=_part(right, ties),
+        mean=mean_share([part.share for part in phenomena.values()]),
+        phenomena=phenomena,
+        paradigms=_parts(right, ties, [pair.paradigm for pair in judged]),
+        same=int(same.sum()),
+        unknown=int(unknown.sum()),
+    )
+
+
+def _weighed(run: Run, pairs: Sequence[MinimalPair], ability: Ability) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Nats (P 2) of the good and the bad sentences, which pairs are the same tokens, in which an unknown word makes a difference."""
+    texts = list(dict.fromkeys(text for pair in pairs for text in (pair.good, pair.bad)))  # each once: sentences recur
+    ids = dict(zip(texts, map(tuple, run.tokenizer.encode_batch(texts)), strict=True))
+    costs = [score.nats for score in run.score(texts)] if ability == "score" else pseudo_nats(run.network, run.tokenizer, texts)
+    cost = dict(zip(texts, costs, strict=True))
+    nats = np.array([(cost[pair.good], cost[pair.bad]) for pair in pairs], np.float64)
+    same = np.array([ids[pair.good] == ids[pair.bad] for pair in pairs], bool)
+    lacking = run.tokenizer.specials.get("unk", -1)
+    differ = [lacking in _difference(ids[pair.good], ids[pair.bad]) for pair in pairs]
+    written = np.array([lacking in ids[pair.good] for pair in pairs], bool)
+    return nats, same, np.array(differ, bool) | (same & written)
+
+
+def _difference(good: Sequence[int], bad: Sequence[int]) -> list[int]:
+    """The tokens of both that stand between what they begin and end with alike."""
+    short = min(len(good), len(bad))
+    head = next((n for n in range(short) if good[n] != bad[n]), short)
+    tail = next((n for n in range(short - head) if good[-1 - n] != bad[-1 - n]), short - head)
+    return [*good[head : len(good) - tail], *bad[head : len(bad) - tail]]
+
+
+def _part(right: np.ndarray, ties: np.ndarray) -> Part:
+    return Part(len(right), int(right.sum()), int(ties.sum()), wilson(int(right.sum()), len(right)))
+
+
+def _parts(right: np.ndarray, ties: np.ndarray, names: Sequence[str]) -> dict[str, Part]:
+    """The pairs of each name, in the order of the files; those without a name are left out."""
+    of = np.array(names)
+    return {name: _part(right[of == name], ties[of == name]) for name in dict.fromkeys(names) if name}

@@ -1,0 +1,103 @@
+"""Pseudo-log-likelihood: what a masked language model gives a sentence (Salazar 2020), asked for one token at a time.
+
+With a token, the tokens of the same word that stand to its right are masked too (PLL-word-l2r, Kauf & Ivanova 2023, section 3):
+else the pieces of a word give one another away, and rare words, which have many, look likely. A word is what
+`tokens.word_starts` says: of Chinese, the segmenter's.
+
+A sentence of n tokens makes n copies, each with its own masks; copies of many sentences go through the network together.
+S sentences, C copies, T positions.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from stemma.lineage.network import Fills
+from stemma.objectives.batch import IGNORE, Batch
+from stemma.runs.framing import under_budget
+from stemma.tokens.tokenizer import Tokenizer
+
+POSITIONS = 4096  # copies times positions of one forward pass
+_FRAME = -1  # the word of the specials that frame a text
+
+
+@dataclass(frozen=True)
+class _Window:
+    """What the network reads of one sentence at a time, mostly all of it."""
+
+    sentence: int
+    ids: np.ndarray  # (T) framed
+    types: np.ndarray
+    words: np.ndarray  # which word each belongs to
+    asked: range  # the positions asked for here
+
+
+def pseudo_nats(network: Fills, tokenizer: Tokenizer, texts: Sequence[str]) -> list[float]:
+    """Nats of each text: the sum over its tokens of -log P(token | all others, but for its word's tokens on its right).
+
+    Not those of a probability: they sum to no 1 over all texts. A text longer than the network's window is read in windows
+    that overlap by half, each token in the one where it stands more amid its neighbours.
+    """
+    import torch
+
+    windows = _windows(network, tokenizer, texts)
+    owners = np.repeat(np.arange(len(windows)), [len(window.asked) for window in windows])  # (C)
+    places = np.array([place for window in windows for place in window.asked], np.int64)  # (C)
+    lengths = np.array([len(window.ids) for window in windows], np.int64)[owners]
+    nats = np.zeros(len(texts))
+    sentences = np.array([window.sentence for window in windows], np.int64)[owners]
+    for copies in under_budget(lengths, np.arange(len(owners)), POSITIONS):
+        batch = _masked(windows, owners[copies], places[copies], tokenizer.specials["mask"])
+        found = network.label_nats({name: torch.from_numpy(array) for name, array in batch.items()})
+        np.add.at(nats, sentences[copies], found.double().numpy())
+    return nats.tolist()
+
+
+def _windows(network: Fills, tokenizer: Tokenizer, texts: Sequence[str]) -> list[_Window]:
+    ids, lengths, starts = tokenizer.encode_words(texts)
+    words = np.arange(len(ids)) if starts is None else np.cumsum(starts)
+    lead, frame = network.frame([-1])[0].index(-1), len(network.frame([])[0])
+    windows = []
+    for sentence, (first, last) in enumerate(pairwise(np.cumsum([0, *lengths.tolist()]).tolist())):
+        room = (network.max_length or last - first + frame) - frame
+        for start, asked in _spans(last - first, room):
+            own = slice(first + start, min(first + start + room, last))
+            framed, types = network.frame(ids[own].tolist())
+            of = np.full(len(framed), _FRAME, np.int64)
+            of[lead : lead + own.stop - own.start] = words[own]
+            inside = range(asked.start - start + lead, asked.stop - start + lead)
+            windows.append(_Window(sentence, np.array(framed, np.int64), np.array(types, np.int64), of, inside))
+    return windows
+
+
+def _spans(length: int, room: int) -> list[tuple[int, range]]:
+    """Where each window of `room` tokens starts in a text of `length`, and the tokens asked for in it.
+
+    >>> _spans(4, 6), _spans(9, 4)
+    ([(0, range(0, 4))], [(0, range(0, 3)), (2, range(3, 5)), (4, range(5, 6)), (5, range(6, 9))])
+    """
+    if length <= room:
+        return [(0, range(length))]
+    starts = [*range(0, length - room, max(1, room // 2)), length - room]
+    borders = [0, *((before + room + after) // 2 for before, after in pairwise(starts)), length]
+    return [(start, range(first, last)) for start, (first, last) in zip(starts, pairwise(borders), strict=True)]
+
+
+def _masked(windows: Sequence[_Window], owners: np.ndarray, places: np.ndarray, mask: int) -> Batch:
+    """The copies as one batch (C T): each is its window with the token at its place, and its word's on the right of it, masked."""
+    kinds, which = np.unique(owners, return_inverse=True)
+    longest = max(len(windows[kind].ids) for kind in kinds)
+    batch = {name: np.zeros((len(kinds), longest), np.int64) for name in ("ids", "types", "segments")}
+    words = np.full((len(kinds), longest), _FRAME, np.int64)
+    for row, kind in enumerate(kinds):
+        window, length = windows[kind], len(windows[kind].ids)
+        batch["ids"][row, :length], batch["types"][row, :length], words[row, :length] = window.ids, window.types, window.words
+        batch["segments"][row, :length] = 1
+    batch, words = {name: array[which] for name, array in batch.items()}, words[which]
+    copies = np.arange(len(places))
+    labels = np.full_like(batch["ids"], IGNORE)
+    labels[copies, places] = batch["ids"][copies, places]
+    hidden = (words == words[copies, places][:, None]) & (np.arange(longest) >= places[:, None])
+    return batch | {"ids": np.where(hidden, mask, batch["ids"]), "labels": labels}
