@@ -43,6 +43,6 @@ def test_who_makes_the_steps_is_as_the_row_says(row: Generation) -> None:
 @rows
 def test_every_objective_offers_what_the_loop_asks(row: Generation) -> None:
     asked = {"partial", "merge", "shards"} if row.learns == "count" else {
-        "batch", "steps_in_epoch", "epoch_of", "real_tokens", "ledger",
+        "batch", "steps_in_epoch", "epoch_of", "real_tokens", "ledger", "constant_losses",
     }  # fmt: skip
     assert asked <= set(dir(row.load_data()))

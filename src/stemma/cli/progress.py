@@ -66,10 +66,12 @@ class Progress:
 
 
 def measures(fact: Update | Counting) -> str:
-    """Loss, speed and time left, those that are known; of counting the stage."""
+    """Loss, passes over the text, speed and time left, those that are known; of counting the stage."""
     if isinstance(fact, Counting):
         return fact.stage
     known = [f"loss {fact.loss:.3f}"] if math.isfinite(fact.loss) else []
+    if fact.passes:
+        known.append(f"{fact.passes:,.3g} passes")
     if fact.tokens_per_second:
         known.append(f"{fact.tokens_per_second:,.0f} tokens/s")
     if fact.step < fact.steps and fact.tokens_per_second:

@@ -13,6 +13,7 @@ from stemma.config import Positive
 from stemma.errors import DataError
 from stemma.objectives.batch import IGNORE, Batch, generator
 from stemma.objectives.epochs import Epochs
+from stemma.objectives.frequencies import frequency_loss
 from stemma.tokens.settings import TokenFacts
 from stemma.tokens.store import TokenStore
 
@@ -65,6 +66,10 @@ class Causal:
     def ledger(self) -> dict[str, int]:
         """What an epoch does with the store's tokens: all are asked for, once."""
         return {"tokens": len(self._store.ids), "used": len(self._store.ids)}
+
+    def constant_losses(self, learnt_from: TokenStore) -> dict[str, float]:
+        """Nats of answering by frequency alone: tokens, and the ends of documents."""
+        return {"": frequency_loss(learnt_from, self._store, (learnt_from.documents, self._store.documents))}
 
     def batch(self, step: int, rank: int = 0, ranks: int = 1) -> Batch:
         """The rows of `step` that fall to `rank`; a pure function of the seed and the step."""

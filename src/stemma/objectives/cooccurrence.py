@@ -48,7 +48,7 @@ class Config:
     window: Positive = 10  # words on each side at most (Pennington 2014, section 4.2; the C program has 15)
     distance_weighting: bool = True  # a pair at distance d counts 1/d; off: 1
     symmetric: bool = True  # both neighbours count; off: X_ij has only the words j that follow i
-    tokens: Natural = 0  # of the text, counted at most, from its start; 0: all
+    tokens: Natural = 0  # of the text at most, which training draws by lot from all of it (`tokens.drawn`); 0: all
     memory: PositiveFloat = 4.0  # GiB that counting may take beside the program itself
 
     def __post_init__(self) -> None:
@@ -99,7 +99,7 @@ class Cooccurrence:
             )
         rank_of_id = np.full(len(counts), -1, np.int32)
         rank_of_id[self.by_rank] = np.arange(len(self.by_rank))
-        borders = _first_sentences(np.asarray(store.sentence_starts, np.int64), config.tokens)
+        borders = np.asarray(store.sentence_starts, np.int64)
         blocks = min(-(-len(self.by_rank) // BLOCK), 1 << BLOCK_BITS)
         self.text = Text(store.ids, borders, rank_of_id, config.shares, config.unit, blocks, config.symmetric)
         self._batch: Batch | None = None
@@ -128,11 +128,15 @@ class Cooccurrence:
         return 0
 
     def ledger(self) -> dict[str, int]:
-        """Tokens of the text: all = used + unknown + beyond the limit."""
-        read, whole, size = self.text_tokens, len(self.store.ids), 1 << 20
+        """Tokens of the text that is read: all = used + unknown."""
+        read, size = self.text_tokens, 1 << 20
         parts = (self.store.ids[first : min(first + size, read)] for first in range(0, read, size))
         used = sum(int(np.count_nonzero(self.text.rank_of_id[part] >= 0)) for part in parts)
-        return {"tokens": whole, "used": used, "unknown": read - used, "beyond_limit": whole - read}
+        return {"tokens": read, "used": used, "unknown": read - used}
+
+    def constant_losses(self, learnt_from: "TokenStore") -> dict[str, float]:
+        """None: no loss is taken on held-out text."""
+        return {}
 
     def prepare(self, folder: Path, threads: int, note: Callable[[str], None]) -> Preparation:
         """Counts X into `folder`, or finds there what an earlier call has counted.
@@ -203,10 +207,3 @@ def entries(batch: Batch) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         return rows, columns, values
     other = rows != columns
     return np.append(rows, columns[other]), np.append(columns, rows[other]), np.append(values, values[other])
-
-
-def _first_sentences(starts: np.ndarray, most: int) -> np.ndarray:
-    """The borders of the first sentences, `most` tokens at most (one sentence at least); 0: of all."""
-    if not most or most >= starts[-1]:
-        return starts
-    return starts[: max(1, int(np.searchsorted(starts, most, side="right")) - 1) + 1]

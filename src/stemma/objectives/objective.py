@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from stemma.objectives.batch import Batch
+from stemma.tokens.store import TokenStore
 
 
 class Objective(Protocol):
@@ -29,6 +30,16 @@ class Objective(Protocol):
 
     def ledger(self) -> dict[str, int]:
         """What an epoch does with the store's tokens, itemised: `tokens` = `used` + the others."""
+
+
+class TextObjective(Objective, Protocol):
+    """An objective over a text, as pre-training has it."""
+
+    def constant_losses(self, learnt_from: TokenStore) -> dict[str, float]:
+        """Nats a prediction of this text for what answers by the frequencies of `learnt_from` alone.
+
+        By the names of the loss's parts, "" where it has none, that of the tokens first; empty where no loss is held out.
+        """
 
 
 @dataclass(frozen=True)

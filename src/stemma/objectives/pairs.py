@@ -10,6 +10,7 @@ away; masks are drawn anew each epoch unless `dynamic` is off.
 """
 
 from dataclasses import dataclass
+from math import log
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from stemma.errors import DataError, UsageError
 from stemma.kernels import sentence_pairs as kernels
 from stemma.objectives.batch import Batch, generator, seed_for
 from stemma.objectives.epochs import Epochs
+from stemma.objectives.frequencies import frequency_loss
 from stemma.objectives.masked import Masking, mask_tokens
 from stemma.objectives.packing import pack
 from stemma.tokens.settings import TokenFacts
@@ -91,6 +93,10 @@ class Pairs:
         """
         shown = int(kernels.covered(self._epochs.plan(0).spans, len(self._store.ids)).sum())
         return {"tokens": len(self._store.ids), "used": shown, "cut_from_long_pairs": len(self._store.ids) - shown}
+
+    def constant_losses(self, learnt_from: TokenStore) -> dict[str, float]:
+        """Nats of answering by frequency alone: masked tokens, and whether a sentence follows, which is a coin's toss."""
+        return {"masked": frequency_loss(learnt_from, self._store)} | ({"next": log(2)} if self._config.pairs else {})
 
     def batch(self, step: int, rank: int = 0, ranks: int = 1) -> Batch:
         """The rows of `step` that fall to `rank`; a pure function of the seed and the step."""

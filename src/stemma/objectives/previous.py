@@ -16,6 +16,7 @@ import numpy as np
 from stemma.errors import DataError, UsageError
 from stemma.objectives.batch import Batch, generator
 from stemma.objectives.epochs import Epochs
+from stemma.objectives.frequencies import frequency_loss
 
 if TYPE_CHECKING:
     from stemma.tokens.settings import TokenFacts
@@ -80,6 +81,10 @@ class Previous:
     def ledger(self) -> dict[str, int]:
         """What an epoch does with the store's tokens: all are asked for, once."""
         return {"tokens": len(self._store.ids), "used": len(self._store.ids)}
+
+    def constant_losses(self, learnt_from: "TokenStore") -> dict[str, float]:
+        """Nats of answering by frequency alone: tokens, and the ends of sentences."""
+        return {"": frequency_loss(learnt_from, self._store, (learnt_from.sentences, self._store.sentences))}
 
     def batch(self, step: int, rank: int = 0, ranks: int = 1) -> Batch:
         """The sentences of `step` that fall to `rank`; a pure function of the seed and the step."""

@@ -96,6 +96,10 @@ class Windows:
         used = round(self.expected)
         return {"tokens": self.total + self.unknown, "used": used, "unknown": self.unknown, "subsampled": self.total - used}
 
+    def constant_losses(self, learnt_from: "TokenStore") -> dict[str, float]:
+        """None: no loss is taken on held-out text."""
+        return {}
+
     def _sentences(self, step: int) -> tuple[int, int]:
         epoch, within = self.epoch_of(step)
         if self._order[0] != epoch:

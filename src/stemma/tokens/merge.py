@@ -14,7 +14,7 @@ NARROW = 65_536  # ids below it fit uint16
 SUMMED = ("characters", "bytes_utf8", "tokens", "sentences", "empty_sentences", "empty_characters")
 
 
-class _Writer:
+class Writer:
     """A file of the store being written: its bytes go through the checksum."""
 
     def __init__(self, path: Path, dtype: np.dtype) -> None:
@@ -23,6 +23,7 @@ class _Writer:
         self._digest = hashlib.sha256()
 
     def add(self, numbers: np.ndarray) -> None:
+        """Writes the numbers behind those before."""
         data = numbers.astype(self.dtype).tobytes()
         self._file.write(data)
         self._digest.update(data)
@@ -35,7 +36,7 @@ class _Writer:
         return {"bytes": self.bytes, "sha256": self._digest.hexdigest()}
 
 
-class _BitWriter(_Writer):
+class BitWriter(Writer):
     """A file of bits, eight a byte, the lowest first."""
 
     def __init__(self, path: Path, dtype: np.dtype) -> None:
@@ -43,12 +44,14 @@ class _BitWriter(_Writer):
         self._rest = np.zeros(0, np.uint8)  # fewer than eight bits
 
     def add(self, numbers: np.ndarray) -> None:
+        """Writes these bits, bool or 0 and 1, behind those before."""
         bits = np.concatenate([self._rest, numbers])
         whole = len(bits) // 8 * 8
         self._rest = bits[whole:]
         super().add(np.packbits(bits[:whole], bitorder="little"))
 
     def close(self) -> dict:
+        """Its size and checksum; the last byte is filled up with zeros."""
         super().add(np.packbits(self._rest, bitorder="little"))
         return super().close()
 
@@ -59,8 +62,8 @@ def merge(paths: Sequence[Path], tokenizer: Tokenizer, folder: Path, fingerprint
     With `renumbered` the shards hold numbers that stand for the ids `renumbered[number]`.
     """
     dtype = "uint16" if tokenizer.vocab_size < NARROW else "uint32"
-    files = {name: _Writer(folder / name, kind) for name, kind in layout(dtype).items() if name != WORDS}
-    files[WORDS] = _BitWriter(folder / WORDS, layout(dtype)[WORDS])
+    files = {name: Writer(folder / name, kind) for name, kind in layout(dtype).items() if name != WORDS}
+    files[WORDS] = BitWriter(folder / WORDS, layout(dtype)[WORDS])
     counts = np.zeros(tokenizer.vocab_size, dtype=np.int64)
     sums = dict.fromkeys(SUMMED, 0)
     documents: list[int] = []  # sentences of each

@@ -5,7 +5,6 @@ result does not depend on how many there are, nor on how much of the counts had 
 again: that takes seconds, not hours.
 """
 
-import dataclasses
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -19,8 +18,10 @@ from stemma.checkpoint import RunFolder, leave_pages
 from stemma.errors import BudgetError
 from stemma.layers.allocator import keep_freed_memory
 from stemma.lineage.table import Generation
+from stemma.objectives.frequencies import frequency_loss
 from stemma.objectives.spool import Room
 from stemma.tokens.store import TokenStore
+from stemma.training.baseline import against_baseline
 from stemma.training.card import write_card
 from stemma.training.facts import Counting, Note
 from stemma.training.ingest import Ingested
@@ -56,7 +57,7 @@ def counting(job: Job, path: Path, root: Path, report: Report) -> Iterator[Updat
 
 def _count(job: Job, folder: RunFolder, text: Ingested, report: Report) -> None:
     began = time.perf_counter()
-    store = _first_tokens(text.train, job.sections["training"].tokens)
+    store = text.train
 
     def tell(fact: dict[str, Any]) -> None:
         report(Counting(STAGES.index(fact["stage"]) + 1, len(STAGES), fact["stage"], fact["tokens"], fact["seconds"]))
@@ -64,29 +65,33 @@ def _count(job: Job, folder: RunFolder, text: Ingested, report: Report) -> None:
     facts = text.tokenizer.facts(store.counts)
     with counting_room(job.sections["objective"].memory, facts.vocab_size, folder.path / SCRATCH) as room:
         network = count(job.row, store, facts, job.sections, room, job.source.workers, tell)
-        _finish(job, folder, text, store, network, began, report)
+        _finish(job, folder, text, network, began, report)
 
 
-def _finish(job: Job, folder: RunFolder, text: Ingested, store: TokenStore, network: "Counted", began: float, report: Report) -> None:
+def _finish(job: Job, folder: RunFolder, text: Ingested, network: "Counted", began: float, report: Report) -> None:
     for note in network.notes:
         report(Note(note))
-    seconds = time.perf_counter() - began
+    seconds, tokens = time.perf_counter() - began, len(text.train.ids)
+    held_out, baseline, stuck = None, dict[str, Any](), list[str]()
+    if text.dev is not None and text.dev.sentences:
+        held_out = _held_out_loss(network, text.dev)
+        constant = frequency_loss(text.train, text.dev, (text.train.sentences, text.dev.sentences))
+        baseline, stuck = against_baseline({"": held_out}, {"": constant})
     done = {
         "kind": "done",
-        "tokens": len(store.ids),
+        "tokens": tokens,
+        "passes": text.share,
         "seconds": seconds,
-        "tokens_per_second": len(store.ids) / seconds,
-        "held_out_loss": _held_out_loss(network, text.dev) if text.dev is not None and text.dev.sentences else None,
+        "tokens_per_second": tokens / seconds,
+        "held_out_loss": held_out,
+        **baseline,
         "parameters": network.parameters,
         "peak_memory_mib": peak_memory_mib(),
-        "notes": network.notes,
+        "notes": [*network.notes, *stuck],
         **network.facts(),
     }
     folder.append_metrics([done])
-    ledger = {
-        "characters": text.ledger,
-        "tokens": {"tokens": len(text.train.ids), "used": len(store.ids), "beyond_budget": len(text.train.ids) - len(store.ids)},
-    }
+    ledger = text.full_ledger({"tokens": tokens, "used": tokens})
     folder.finish(write_card(job.row.title, job.row.paper, folder.config, done, ledger, job.row.abilities), ledger, network.arrays())
 
 
@@ -101,16 +106,6 @@ def _held_out_loss(network: "Counted", dev: TokenStore) -> float:
         nats, events, begin = nats + scores.nats, events + scores.events, end
         leave_pages(*network.arrays().values())
     return nats / events
-
-
-def _first_tokens(store: TokenStore, most: int) -> TokenStore:
-    """The store's first sentences, `most` tokens at most (one sentence at least); 0: all of it."""
-    if not most or most >= len(store.ids):
-        return store
-    sentences = max(1, int(np.searchsorted(store.sentence_starts, most, side="right")) - 1)
-    return dataclasses.replace(
-        store, ids=store.ids[: store.sentence_starts[sentences]], sentence_starts=store.sentence_starts[: sentences + 1]
-    )
 
 
 @contextmanager

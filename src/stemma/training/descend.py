@@ -9,21 +9,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import torch
 
 from stemma.checkpoint import RunFolder, write_tensors
 from stemma.config import restore
-from stemma.errors import Interrupted
+from stemma.errors import Interrupted, UsageError
 from stemma.layers.allocator import keep_freed_memory
 from stemma.objectives.batch import seed_for
-from stemma.objectives.objective import Objective, Preparation, Prepares
+from stemma.objectives.objective import Objective, Preparation, Prepares, TextObjective
 from stemma.tokens.store import TokenStore
 from stemma.tokens.tokenizer import Tokenizer
+from stemma.training.baseline import against_baseline
 from stemma.training.card import write_card
 from stemma.training.facts import Fact, Note, Prepared, Update
 from stemma.training.ingest import Ingested
 from stemma.training.learners import Backprop, ByHand, Learner, NotFinite
 from stemma.training.loop import Reached, evaluate, seconds_per_step, steps_for, train
+from stemma.training.passes import Passes, sensible_steps
 from stemma.training.peak import peak_memory_mib
 from stemma.training.precision import choose_device, choose_precision
 from stemma.training.ranks import Ranks, join
@@ -70,6 +73,8 @@ class _Descent:
     learner: Learner
     training: HandConfig
     progress: Reached
+    passes: Passes
+    best: dict[str, np.ndarray] | None  # weights of the least held-out loss that an earlier call kept
 
 
 def _read(job: Job, path: Path, root: Path, report: Report, ranks: Ranks) -> tuple[RunFolder | None, Ingested | None]:
@@ -99,13 +104,23 @@ def _settle(job: Job, text: Ingested, objective: Objective, path: Path, report: 
         training = dataclasses.replace(training, device=cast(Device, device.type), precision=precision)
         model = job.row.load_network().settle(model, device)
     training = dataclasses.replace(training, threads=training.threads or torch.get_num_threads())
+    if training.tokens and text.share < 1:  # the drawn part is read once, whatever an objective counts as a token
+        training = dataclasses.replace(training, tokens=0, epochs=1.0)
     a_step, spent = None, 0.0
     if training.seconds:
         spent = _prepare(job, objective, RunFolder(path), training.threads, report).seconds
         a_step = seconds_per_step(_learner(job, model, training, text, Ranks()), objective, training, training.seconds * 0.05)
-    steps = int(ranks.agree(steps_for(training, objective, a_step, spent)))
-    training = dataclasses.replace(training, **(dict.fromkeys(BUDGETS, 0) | {"steps": steps}))
+    bought = int(ranks.agree(steps_for(training, objective, a_step, spent)))
+    steps, message = sensible_steps(bought, training, _passes(job, objective, text, training))
+    if message:
+        report(Note(message))
+    cut = training.most_passes if steps < bought else 0  # it stays in the config where it made a difference
+    training = dataclasses.replace(training, **(dict.fromkeys(BUDGETS, 0) | {"steps": steps, "most_passes": cut}))
     return {"model": model, "training": training}
+
+
+def _passes(job: Job, objective: Objective, text: Ingested, training: HandConfig) -> Passes:
+    return Passes(objective, text.share, training.accumulate, job.row.reads_once)
 
 
 def _taken_up(job: Job, folder: RunFolder, text: Ingested, objective: Objective, report: Report, ranks: Ranks) -> _Descent:
@@ -123,7 +138,8 @@ def _taken_up(job: Job, folder: RunFolder, text: Ingested, objective: Objective,
         spent = _prepare(job, objective, folder, training.threads, report)
         if not saved:
             progress.tokens, progress.seconds, progress.cpu_seconds = spent.tokens, spent.seconds, spent.cpu_seconds
-    return _Descent(folder, objective, learner, training, progress)
+    best = saved[0].get("best") if saved else None
+    return _Descent(folder, objective, learner, training, progress, _passes(job, objective, text, training), best)
 
 
 def _prepare(job: Job, objective: Objective, folder: RunFolder, threads: int, report: Report) -> Preparation:
@@ -138,7 +154,7 @@ def _prepare(job: Job, objective: Objective, folder: RunFolder, threads: int, re
 def _recorded(job: Job, descent: _Descent, text: Ingested, report: Report, ranks: Ranks) -> Iterator[Updates]:
     """The updates that are left; each is recorded, judged at the marks, and the last one saved, or that at which a signal stops them."""
     folder, learner, training, progress = descent.folder, descent.learner, descent.training, descent.progress
-    recorder = Recorder(folder, learner, descent.objective, training, progress, report, ranks)
+    recorder = Recorder(folder, learner, descent.objective, training, progress, report, ranks, descent.passes, descent.best)
     held_out, marks = _held_out(job, text, training), _marks(training)
 
     def take(fact: Fact) -> None:
@@ -160,8 +176,15 @@ def _recorded(job: Job, descent: _Descent, text: Ingested, report: Report, ranks
 
 
 def _held_out(job: Job, text: Ingested, training: HandConfig) -> Objective | None:
-    """What the held-out loss is taken on; None where nothing is held out."""
-    return objective_of(job, text.dev, text) if text.dev is not None and len(text.dev.ids) and isinstance(training, Config) else None
+    """What the held-out loss is taken on; None where nothing is held out. UsageError where training is to wait for a better one."""
+    if not isinstance(training, Config):
+        return None
+    if text.dev is not None and len(text.dev.ids):
+        return objective_of(job, text.dev, text)
+    if training.patience:
+        wrong = f"training.patience = {training.patience} without held-out text"
+        raise UsageError(wrong, "text to take the held-out loss on", "set training.held_out or --dev, or drop training.patience")
+    return None
 
 
 def _marks(training: HandConfig) -> set[int]:
@@ -171,7 +194,7 @@ def _marks(training: HandConfig) -> set[int]:
     return {max(1, round(training.steps * (k + 1) / training.evaluations)) for k in range(training.evaluations)}
 
 
-def objective_of(job: Job, store: TokenStore, text: Ingested) -> Objective:
+def objective_of(job: Job, store: TokenStore, text: Ingested) -> TextObjective:
     """The objective of the job over a store of its text."""
     training = job.sections["training"]
     return job.row.load_data()(
@@ -196,28 +219,44 @@ def _learner(job: Job, model: Any, training: HandConfig, text: Ingested, ranks: 
 
 
 def _finish(job: Job, descent: _Descent, text: Ingested) -> None:
-    folder, progress = descent.folder, descent.progress
-    ledger = {"characters": text.ledger, "tokens": descent.objective.ledger()}
+    folder, training, progress = descent.folder, descent.training, descent.progress
+    saved = folder.load_state() if progress.best_step else None  # the best weights; before a line of metrics is added
+    ledger = text.full_ledger(descent.objective.ledger())
     metrics = folder.metrics()
     losses = [line["loss"] for line in metrics if line["kind"] == "step"]
-    held_out = [line["loss"] for line in metrics if line["kind"] == "eval"]
+    held_out = [line for line in metrics if line["kind"] == "eval"]
+    kept = next((line for line in held_out if line["step"] == progress.best_step), held_out[-1]) if held_out else None
+    constants = objective_of(job, text.dev, text).constant_losses(text.train) if kept and text.dev else {}
+    baseline, stuck = against_baseline({"": kept["loss"], **kept["parts"]} if kept else {}, constants)
     done = {
         "kind": "done",
         "steps": progress.step,
+        "kept_step": progress.best_step or None,
         "tokens": progress.tokens,
+        "passes": descent.passes.after(progress.step),
+        "most_passes": training.most_passes or None,
         "seconds": progress.seconds,
         "cpu_seconds": progress.cpu_seconds,
         "tokens_per_second": progress.tokens / max(1e-9, progress.seconds),
         "loss": losses[-1],
         "epoch_losses": [line["loss"] for line in metrics if line["kind"] == "epoch"],
-        "held_out_loss": held_out[-1] if held_out else None,
+        "held_out_loss": kept["loss"] if kept else None,
+        **baseline,
         "parameters": sum(p.numel() for p in descent.learner.network.parameters()),
         "peak_memory_mib": peak_memory_mib(),
         "tokens_added": text.tokenizer.vocab_size - Tokenizer.load(job.earlier.tokenizer_path).vocab_size if job.earlier else None,
+        "notes": [*stuck, *_notes(training, progress)] or None,
     }
     folder.append_metrics([done])
     card = write_card(job.row.title, job.row.paper, folder.config, done, ledger, job.row.abilities)
-    folder.finish(card, ledger)
+    folder.finish(card, ledger, saved[0]["best"] if saved else None)
+
+
+def _notes(training: HandConfig, progress: Reached) -> list[str]:
+    """What a reader of the finished run should know of its length."""
+    cut = f"cut to {training.most_passes:,.4g} passes over the text (training.most_passes)"
+    early = f"stopped early: step {progress.best_step:,} had the least held-out loss, and its weights are kept"
+    return ([cut] if training.most_passes else []) + ([early] if progress.stopped else [])
 
 
 def _told(error: NotFinite, folder: RunFolder, progress: Reached) -> NotFinite:

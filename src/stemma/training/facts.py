@@ -54,12 +54,13 @@ class Update:
     seconds_left: float
     parts: dict[str, float] = field(default_factory=dict)  # of the loss: name -> mean
     count: int = 0  # predictions that `loss` is the mean of
+    passes: float = 0.0  # over the text so far; 0 where nobody counts them
     of: str = ""
     kind: Literal["step"] = "step"
 
     def line(self) -> dict[str, Any]:
         """Its line in metrics.jsonl."""
-        return _kept(self, "steps", "seconds_left", "tokens_per_second", "count")
+        return _kept(self, "steps", "seconds_left", "tokens_per_second", "count", "passes")
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ class EpochEnd:
     loss: float
     seconds: float
     count: int
-    epoch: float  # passes over the text so far; a whole number where an epoch has ended
+    epoch: float  # passes over what is read so far; a whole number where an epoch has ended
     of: str = ""
     kind: Literal["epoch"] = "epoch"
 

@@ -3,12 +3,12 @@
 import fcntl
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from stemma.config import to_plain
 from stemma.corpus import read as corpus_read
@@ -18,6 +18,7 @@ from stemma.corpus.split import split
 from stemma.tokens import tokenizer as tokens_tokenizer
 from stemma.tokens.build import build_once, learn_and_build
 from stemma.tokens.chinese import segmenter
+from stemma.tokens.drawn import drawn, how_much
 from stemma.tokens.files import disk_budget, write_json
 from stemma.tokens.store import TokenStore
 from stemma.tokens.tokenizer import Tokenizer
@@ -65,9 +66,30 @@ class Ingested:
     """What the corpus became."""
 
     tokenizer: Tokenizer
-    train: TokenStore
+    train: TokenStore  # all of it, or the part that was drawn
     dev: TokenStore | None
-    ledger: dict[str, Any]
+    ledger: dict[str, Any]  # of the characters
+
+    @property
+    def share(self) -> float:
+        """The share of the text's tokens that stand in `train`."""
+        part = how_much(self.train)
+        return part["tokens"] / part["of_tokens"] if part else 1.0
+
+    def drawn(self, tokens: int, seed: int, note: Callable[[str], None]) -> Self:
+        """With the part of `train` that so many tokens are (see `tokens.drawn`); 0, or a pass or more: all of it."""
+        part = drawn(self.train, tokens, seed)
+        if found := how_much(part):
+            documents = f"{found['documents']:,} of {found['of_documents']:,} documents"
+            note(f"reading {found['tokens']:,} of {found['of_tokens']:,} tokens, drawn by lot from {documents}")
+        return replace(self, train=part)
+
+    def full_ledger(self, read: Mapping[str, int]) -> dict[str, Any]:
+        """The ledger of a run: what became of all characters and of all tokens, of which `read` itemises those of `train`."""
+        part = how_much(self.train)
+        whole = part["of_tokens"] if part else len(self.train.ids)
+        tokens = {**read, "tokens": whole, "beyond_budget": whole - len(self.train.ids)}
+        return {"characters": self.ledger, "tokens": tokens} | ({"drawn": part} if part else {})
 
 
 def ingest(

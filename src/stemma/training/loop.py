@@ -29,11 +29,15 @@ class Reached:
     cpu_seconds: float = 0.0  # of this process, all its threads; preparation is in all three
     epoch_nats: float = 0.0  # the epoch's losses, added up over all its predictions so far
     epoch_count: int = 0  # those predictions
+    best_loss: float | None = None  # the least held-out loss, where training waits for a new one (`patience`)
+    best_step: int = 0
+    waited: int = 0  # held-out losses since
+    stopped: bool = False  # for it waited in vain
 
 
 def train(learner: Learner, objective: Objective, config: HandConfig, steps: int, reached: Reached, ranks: Ranks) -> Iterator[Update]:
-    """Makes the updates `reached.step` .. `steps`, yielding a fact after each; moves `reached` along."""
-    while reached.step < steps:
+    """Makes the updates `reached.step` .. `steps`, yielding a fact after each; moves `reached` along, and ends when it says `stopped`."""
+    while reached.step < steps and not reached.stopped:
         began, cpu = time.perf_counter(), time.process_time()
         epoch, _ = objective.epoch_of(reached.step * config.accumulate)
         rate = rate_at(Place(reached.step, steps, epoch), config)

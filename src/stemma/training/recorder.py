@@ -9,12 +9,13 @@ import numpy as np
 
 from stemma.checkpoint import RunFolder
 from stemma.objectives.objective import Objective
-from stemma.training.facts import EpochEnd, HeldOut, Saved, Update
+from stemma.training.facts import EpochEnd, HeldOut, Note, Saved, Update
 from stemma.training.learners import Learner
 from stemma.training.loop import Reached
+from stemma.training.passes import Passes
 from stemma.training.ranks import Ranks
 from stemma.training.request import Report
-from stemma.training.settings import HandConfig
+from stemma.training.settings import Config, HandConfig
 
 LOG_LINES = 200  # about how many lines of training loss a run's metrics.jsonl gets
 
@@ -31,10 +32,13 @@ class Recorder:
         progress: Reached,
         report: Report,
         ranks: Ranks,
+        passes: Passes,
+        best: dict[str, np.ndarray] | None = None,
     ) -> None:
+        """`best` are the weights of the least held-out loss that an earlier call kept."""
         self._folder, self._learner, self._objective = folder, learner, objective
         self._training, self._progress = training, progress
-        self._report, self._ranks = report, ranks
+        self._report, self._ranks, self._passes, self._best = report, ranks, passes, best
         self._every = max(1, training.steps // LOG_LINES)
         self._window: list[Update] = []
         self._lines: list[dict[str, Any]] = []
@@ -42,7 +46,7 @@ class Recorder:
 
     def take(self, fact: Update) -> None:
         """One step's fact."""
-        self._report(fact)
+        self._report(dataclasses.replace(fact, passes=self._passes.after(fact.step)))
         self._window.append(fact)
         self._end_epoch()
         if self._ends_line(fact):
@@ -63,12 +67,28 @@ class Recorder:
         self._report(fact)
         self._end_line()
         self._lines.append(fact.line())
+        if isinstance(self._training, Config) and self._training.patience:
+            self._compare(mean, self._training.patience)
+
+    def _compare(self, mean: float, patience: int) -> None:
+        """Keeps the weights of a new best, else loses patience."""
+        progress = self._progress
+        if progress.best_loss is None or mean < progress.best_loss:
+            progress.best_loss, progress.best_step, progress.waited = mean, progress.step, 0
+            self._best = {name: array.copy() for name, array in self._learner.state().get("model", {}).items()}
+            return
+        progress.waited += 1
+        if progress.waited >= patience:
+            progress.stopped = True
+            best = f"{progress.best_loss:.3f} at step {progress.best_step:,}"
+            self._report(Note(f"no better held-out loss than {best} in {patience} measurements: training stops and keeps those weights"))
 
     def save(self) -> None:
         """Commits metrics and state. All ranks come here together, for the state is gathered; the first one writes."""
         self._end_line()
         state = self._learner.state()
         if self._ranks.first:
+            state |= {"best": self._best} if self._best else {}
             self._folder.append_metrics(self._lines)
             self._folder.save_state(self._progress.step, state, asdict(self._progress))
             self._report(Saved(self._progress.step))

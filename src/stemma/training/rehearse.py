@@ -43,6 +43,7 @@ class Plan:
     parameters: int
     steps: int  # 0: counts, without steps
     tokens: int  # read in training, all passes together
+    passes: float  # over the text
     reading_seconds: float  # tokenizer and token store
     training_seconds: float
     memory_mib: float  # peak
@@ -101,7 +102,7 @@ def _for_a_sample(job: Job) -> list[str]:
     if isinstance(training, HandConfig):
         settings += [f"training.{name}={STEPS if name == 'steps' else 0}" for name in BUDGETS]
     if isinstance(training, Config):
-        settings += ["training.evaluations=0"]
+        settings += ["training.evaluations=0", "training.patience=0"]
     return settings
 
 
@@ -112,6 +113,7 @@ def _reckoned(job: Job, sample: _Sample, run: RunFolder, facts: list[Fact], took
     store, folder = _mib(run.path / "store"), _mib(run.path)
     if not isinstance(job.sections["training"], HandConfig):
         tokens = min(corpus_tokens, job.sections["training"].tokens or corpus_tokens)
+        passes = tokens / corpus_tokens
         steps, seconds = 0, done["seconds"] * tokens / done["tokens"]
         limit = job.sections["objective"].memory * 2**10 or before_mib + UNASKED_MIB
         memory = min(before_mib + (done["peak_memory_mib"] - before_mib) / sample.share, limit)
@@ -120,15 +122,18 @@ def _reckoned(job: Job, sample: _Sample, run: RunFolder, facts: list[Fact], took
         prepared = next((fact for fact in facts if isinstance(fact, Prepared)), None)
         if prepared:
             steps, tokens, seconds, kept = _after_preparation(job, prepared, _seconds_a_step(facts), corpus_tokens)
+            passes = tokens / corpus_tokens
         else:
             a_step, kept = _seconds_a_step(facts), 0.0
-            steps = _steps(job, run, done["tokens"] / done["steps"], a_step, sample.share)
+            a_pass = _steps_in_epoch(job, run) / job.sections["training"].accumulate / sample.share
+            steps = _steps(job.sections["training"], done["tokens"] / done["steps"], a_step, a_pass, corpus_tokens)
+            passes = steps / a_pass
             tokens, seconds = steps * done["tokens"] / done["steps"], steps * a_step
         memory = done["peak_memory_mib"]
         disk = store / sample.share + (folder - store) + _mib(run.path / "state") + kept  # a new state stands beside the old one
     return Plan(
         job.row.name, sample.share == 1.0, sample.characters, round(sample.characters / sample.share), round(corpus_tokens),
-        Tokenizer.load(run.tokenizer_path).vocab_size, done["parameters"], steps, round(tokens),
+        Tokenizer.load(run.tokenizer_path).vocab_size, done["parameters"], steps, round(tokens), passes,
         max(0.0, took - done["seconds"]) / sample.share, seconds, memory, disk, to_plain(job.sections),
     )  # fmt: skip
 
@@ -151,13 +156,17 @@ def _seconds_a_step(facts: list[Fact]) -> float:
     return statistics.median(after - before for before, after in pairwise(clock[len(clock) // 2 - 1 :]))
 
 
-def _steps(job: Job, run: RunFolder, tokens_a_step: float, seconds_a_step: float, share: float) -> int:
-    training = job.sections["training"]
+def _steps(training: HandConfig, tokens_a_step: float, seconds_a_step: float, steps_a_pass: float, corpus_tokens: float) -> int:
+    steps: float
     if training.seconds:
-        return max(1, int(training.seconds / seconds_a_step))
-    if training.epochs:
-        return max(1, round(training.epochs * _steps_in_epoch(job, run) / training.accumulate / share))
-    return training.steps or max(1, ceil(training.tokens / tokens_a_step))
+        steps = int(training.seconds / seconds_a_step)
+    elif training.epochs:
+        steps = training.epochs * steps_a_pass
+    elif training.tokens and training.tokens < corpus_tokens:  # the part that is drawn is read once
+        steps = training.tokens / corpus_tokens * steps_a_pass
+    else:
+        steps = training.steps or ceil(training.tokens / tokens_a_step)
+    return max(1, round(min(steps, training.most_passes * steps_a_pass) if training.most_passes else steps))
 
 
 def _steps_in_epoch(job: Job, run: RunFolder) -> int:

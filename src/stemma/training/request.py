@@ -65,6 +65,11 @@ class Job:
     sections: Mapping[str, Any]
     earlier: RunFolder | None = None  # the finished run that this one goes on from
 
+    @property
+    def text_tokens(self) -> int:
+        """Tokens of the text that the budget reads at most; 0: no such limit. A pass or more limits nothing."""
+        return self.sections["objective" if self.row.reads_once else "training"].tokens
+
     def identity(self) -> dict[str, Any]:
         """What must be the same for a run to go on: all that its result depends on."""
         asked = to_plain(self.sections)
@@ -97,7 +102,10 @@ def job_of(request: Request) -> Job:
     if not earlier and _kind(base, asked) == "whitespace":
         base = _spaced(base, row)
     sections = {"corpus": corpus_read.Config, "tokenizer": tokens_tokenizer.Config, **row.sections(), "training": SETTINGS[row.updates]}
-    resolved = resolve(sections, (where, _without_rival_budgets(base, asked)), *asked)
+    base = _without_rival_budgets(base, asked)
+    if _named(asked) & set(BUDGETS):  # by who asks: then it is not cut, unless that is asked for too
+        base = {**base, "training": {**_table(base.get("training")), "most_passes": 0}} if row.updates != "counts" else base
+    resolved = resolve(sections, (where, base), *asked)
     if earlier:
         _check_same_shape(row, earlier, resolved["model"])
     training = resolved["training"]
@@ -109,6 +117,9 @@ def job_of(request: Request) -> Job:
                 "one of steps, epochs, tokens, seconds",
                 "for example --set training.epochs=3",
             )
+        if row.reads_once and "most_passes" in _named(asked):
+            wrong = f"training.most_passes with {row.name}, which reads the text once, before its first step"
+            raise UsageError(wrong, "steps, epochs or seconds of training", "drop training.most_passes")
         if training.tokens and row.reads_once:
             raise UsageError(
                 f"training.tokens = {training.tokens}: {row.name} reads the text once, before its first step",
@@ -124,12 +135,17 @@ Drive = Callable[[Job, Path, Path, Report], AbstractContextManager[Updates]]  # 
 
 
 def take_up(job: Job, path: Path, root: Path, report: Report) -> tuple[RunFolder | None, Ingested | None]:
-    """The folder of an earlier call, if any, and the ingested text, unless the run is finished."""
+    """The folder of an earlier call, if any, and the ingested text, as much of it as the budget reads, unless the run is finished."""
     folder = RunFolder.resume(path, job.identity())
     if folder and folder.finished:
         return folder, None
     earlier = Tokenizer.load(job.earlier.tokenizer_path) if job.earlier else None
-    return folder, ingest(job.source, job.sections["tokenizer"], root, lambda text: report(Note(text)), earlier)
+
+    def note(message: str) -> None:
+        report(Note(message))
+
+    text = ingest(job.source, job.sections["tokenizer"], root, note, earlier)
+    return folder, text.drawn(job.text_tokens, job.sections["training"].seed, note)
 
 
 def _preset(row: Generation, name: str) -> tuple[str, dict[str, Any]]:
@@ -191,10 +207,14 @@ def _spaced(base: dict[str, Any], row: Generation) -> dict[str, Any]:
 
 def _without_rival_budgets(base: dict[str, Any], asked: Sequence[tuple[str, Mapping[str, Any]]]) -> dict[str, Any]:
     """The preset less its own budget when the user names another (`training.seconds` over `epochs`)."""
-    named = {key for _, tables in asked for key in (*tables, *_table(tables.get("training")))}
-    if not named & set(BUDGETS):
+    if not _named(asked) & set(BUDGETS):
         return base
     return {**base, "training": {k: v for k, v in _table(base.get("training")).items() if k not in BUDGETS}}
+
+
+def _named(asked: Sequence[tuple[str, Mapping[str, Any]]]) -> set[str]:
+    """The settings of training that are asked for, with or without their section's name."""
+    return {key for _, tables in asked for key in (*tables, *_table(tables.get("training")))}
 
 
 def _table(value: Any) -> Mapping[str, Any]:

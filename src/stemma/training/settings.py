@@ -6,6 +6,10 @@ from typing import Any, Literal
 from stemma.config import Natural, NonNegative, Positive, PositiveFloat, Share
 from stemma.errors import UsageError
 
+# BERT made 40 passes over its text. A text read again teaches less each time: four passes are nearly as good as new text, and from
+# about 40 on more teach nothing (Muennighoff 2023, "Scaling data-constrained language models", section 6); word2vec.c makes 5 to 15.
+MOST_PASSES = 40
+
 Schedule = Literal["linear", "cosine", "constant", "inverse-sqrt", "slanted", "steps"]
 OptimiserName = Literal["adamw", "bert-adam", "lamb", "adagrad", "sgd", "asgd", "muon"]
 Device = Literal["auto", "cpu", "cuda", "mps"]
@@ -18,8 +22,9 @@ class HandConfig:
 
     steps: Natural = 0  # updates; one of steps, epochs, tokens, seconds says how long
     epochs: NonNegative = 0  # passes over the corpus
-    tokens: Natural = 0  # real tokens, padding never counts
+    tokens: Natural = 0  # real tokens, padding never counts; fewer than the text has: those drawn by lot from all of it, read once
     seconds: NonNegative = 0  # turned into steps by timing the first ones
+    most_passes: NonNegative = MOST_PASSES  # over the text, to which a preset's budget is cut; 0, as where you name the budget: any number
     batch_tokens: Positive = 4096  # positions an update
     accumulate: Positive = 1  # micro-batches an update
     rate: PositiveFloat = 5e-4  # peak learning rate
@@ -76,9 +81,13 @@ class Config(HandConfig):
     compile: bool = False  # torch.compile; on a CPU it seldom pays for its minute of compiling
     evaluations: Natural = 5  # held-out losses on the way, evenly spaced
     evaluation_tokens: Positive = 50_000  # of the held-out text at most
+    patience: Natural = 0  # held-out losses without a new best after which training stops, and keeps the best's weights; 0: neither
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.patience and not self.evaluations:
+            wrong = f"patience = {self.patience} without evaluations"
+            raise UsageError(wrong, "held-out losses on the way", "set training.evaluations, or training.patience to 0")
         for option in ("betas", "epsilon", "momentum", "muon_rate"):
             own = OWN[self.optimiser].get(option)
             given = getattr(self, option)
@@ -94,7 +103,7 @@ class Config(HandConfig):
 class CountConfig:
     """The section `training` of a generation that counts: it reads the corpus once."""
 
-    tokens: Natural = 0  # tokens read at most, from the start of the store; 0: all
+    tokens: Natural = 0  # tokens read at most, drawn by lot from all of the text; 0: all
     seed: Natural = 0
     held_out: Share = 0.01  # share of the corpus kept unread, when no dev text is given
 

@@ -268,7 +268,7 @@ def test_commands_of_the_report_are_commands(finished):
     commands = [results.command, *(g.pretrain.command for g in results.generations)]
     commands += [mode.command for g in results.generations for mode in g.modes.values()]
     assert all(command.startswith("stemma ") and str(plan.root) in command for command in commands)
-    assert "--set training.steps=" in results.generations[1].pretrain.command
+    assert "--set training.tokens=3000" in results.generations[1].pretrain.command  # which part of the text is drawn depends on it
 
 
 def test_a_changed_setting_makes_only_what_depends_on_it(finished):
@@ -422,7 +422,10 @@ def test_settings_go_to_whom_they_name(files, tmp_path):
         budget_tokens=0,
         budget_seconds=9.0,
     )
-    assert plan.pretraining("gpt") == ["training.held_out=0.1", "training.seconds=9.0", "model.width=64", "training.rate=1e-3"]
+    sense = ["training.most_passes=40", "training.patience=2"]  # equal seconds, but not without end over a small text
+    assert plan.pretraining("gpt") == ["training.held_out=0.1", "training.seconds=9.0", *sense, "model.width=64", "training.rate=1e-3"]
+    assert plan.pretraining("word2vec")[1:3] == ["training.seconds=9.0", sense[0]] and sense[1] not in plan.pretraining("word2vec")
+    assert not set(sense) & {*plan.pretraining("glove"), *plan.pretraining("ngram")}
     assert "model.width=64" not in plan.pretraining("bert") and plan.transfer("frozen")[-1] == "transfer.epochs=2"
     counting = plan_for(files, tmp_path / "out", settings=(), budget_tokens=500)
     assert "objective.tokens=500" in counting.pretraining("glove") and "training.tokens=500" in counting.pretraining("word2vec")

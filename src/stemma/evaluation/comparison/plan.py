@@ -11,15 +11,17 @@ from annotated_types import Gt, Le
 from tyro.conf import arg
 
 from stemma.config import VERSION, Natural, NonNegative, Positive, parse_settings, resolve, to_plain
-from stemma.lineage.table import TABLE, find
+from stemma.lineage.table import TABLE, Generation, find
 from stemma.runs.settings import WAYS, Way
 from stemma.tasks.table import make_task, task_config
 from stemma.tasks.task import Task
+from stemma.training.settings import MOST_PASSES
 
 if TYPE_CHECKING:
     from stemma.training.request import Request
 
 SCHEMA = 3  # of the stages' files and of report.json (`results`): stages of another schema are made anew
+PATIENCE = 2  # held-out losses without a new best before a budget of seconds is given up
 READY = tuple(row.name for row in TABLE if row.ready)  # generations that this version can pre-train
 
 
@@ -87,7 +89,7 @@ class Comparison:
         if row.updates == "counts":
             settings += [f"training.tokens={config.budget_tokens}"] if config.budget_tokens else []
         elif config.budget_seconds:
-            settings += [f"training.seconds={config.budget_seconds}"]
+            settings += [f"training.seconds={config.budget_seconds}", *_sense(row)]
         elif config.budget_tokens:
             section = "objective" if row.reads_once else "training"  # what reads once then makes the iterations of its preset
             settings += [f"{section}.tokens={config.budget_tokens}"]
@@ -151,6 +153,14 @@ class Comparison:
         plain = json.loads((out / "plan.json").read_text(encoding="utf-8"))
         config = Config(**{name: _frozen(value) for name, value in plain.pop("config").items()})
         return cls(**{name: _frozen(value) for name, value in plain.items()}, config=config)
+
+
+def _sense(row: Generation) -> list[str]:
+    """Equal seconds, but not passes without sense over a small text: at most so many, and the weights that predict held-out text best."""
+    if row.reads_once:
+        return []
+    waits = [f"training.patience={PATIENCE}"] if row.updates == "backprop" else []
+    return [f"training.most_passes={MOST_PASSES}", *waits]
 
 
 def generations_for(task: str) -> tuple[str, ...]:

@@ -376,40 +376,6 @@ class MinimalTests(_Strict):
     peak_bytes: int = 0
 
 
-@dataclass(frozen=True)
-class PairsJudged(_Strict):
-    """How many minimal pairs were told right (`measures.minimal_pairs.Part`)."""
-
-    pairs: int
-    right: int
-    ties: int
-    share: Interval
-
-
-@dataclass(frozen=True)
-class SentencesWeighed(_Strict):
-    """In which share of minimal pairs the good sentence is likelier (`measures.minimal_pairs.MinimalPairs`)."""
-
-    way: str
-    given: int
-    total: PairsJudged
-    mean: Interval
-    phenomena: dict[str, PairsJudged]
-    paradigms: dict[str, PairsJudged]
-    same: int
-    unknown: int
-
-
-@dataclass(frozen=True)
-class MinimalTests(_Strict):
-    """The stage `minimal-pairs`: `found`, or why there is nothing."""
-
-    why_not: str = ""
-    found: SentencesWeighed | None = None
-    seconds: float = 0.0
-    cpu_seconds: float = 0.0
-    peak_bytes: int = 0
-
 
 @dataclass(frozen=True)
 class GenerationResults(_Strict):

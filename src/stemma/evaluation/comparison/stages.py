@@ -162,14 +162,19 @@ class Stages:
             "bytes": (folder.path / "model.safetensors").stat().st_size,
             "parameters": done["parameters"],
             "tokens": done["tokens"],
-            "passes": done["tokens"] / max(1, ledger["tokens"]["tokens"]),
+            "passes": done["passes"],
+            "most_passes": done.get("most_passes"),
+            "kept_step": done.get("kept_step"),
+            "drawn": ledger.get("drawn"),
+            "baseline_loss": done.get("baseline_loss"),
+            "left_baseline": done.get("left_baseline"),
             "held_out_loss": done.get("held_out_loss"),
             "tokenizer": {"kind": sections["tokenizer"]["kind"], "vocab_size": Run.open(folder.path).tokenizer.vocab_size},
             "curve": _curve(metrics),
             "ledger": ledger["characters"],
             "model": sections["model"],
             "command": self._pretrain_command(folder, settings),
-            "notes": done.get("notes", []),
+            "notes": done.get("notes") or [],
         }
 
     def score(self) -> dict[str, Any]:
@@ -266,9 +271,9 @@ class Stages:
     def _pretrain_command(self, folder: RunFolder, settings: list[str]) -> str:
         """The command that makes this run again; seconds are told as the steps they bought."""
         steps = folder.config["sections"]["training"].get("steps")
-        lasting = (
-            [s for s in settings if not s.startswith(("training.seconds", "training.tokens"))] + [f"training.steps={steps}"]
-            if steps
+        lasting = (  # tokens say which part of the text is read: they stay
+            [s for s in settings if not s.startswith("training.seconds")] + [f"training.steps={steps}"]
+            if steps and any(s.startswith("training.seconds") for s in settings)
             else settings
         )
         dev = [word for path in self.comparison.config.dev_text for word in ("--dev", path)]

@@ -1,0 +1,20 @@
+"""A held-out loss beside its constant baseline: that of a network which answers by word frequencies alone."""
+
+from collections.abc import Mapping
+from typing import Any
+
+LEFT = 0.1  # nats below the baseline that a loss must come: about three standard errors of one taken on thousands of predictions
+STUCK = "budget too small: it has not left the baseline of word frequencies"
+
+
+def against_baseline(losses: Mapping[str, float], constants: Mapping[str, float]) -> tuple[dict[str, Any], list[str]]:
+    """What `done` tells of it (`baseline_loss`, `left_baseline`) and notes for the reader; by the names of the loss's parts, tokens first.
+
+    Nothing where there is no baseline.
+    """
+    if not constants:
+        return {}, []
+    first, *others = constants
+    left = {name: losses[name] <= constant - LEFT for name, constant in constants.items()}
+    chance = [f"the loss of the part {name!r} ({losses[name]:.3f}) is that of chance" for name in others if not left[name]]
+    return {"baseline_loss": constants[first], "left_baseline": left[first]}, ([] if left[first] else [STUCK]) + chance
