@@ -123,6 +123,14 @@ def test_score_tells_the_likely_from_the_unlikely(shop, capsys, name):
     assert name == "gpt" or found[0]["nats"] < found[1]["nats"]
 
 
+def test_score_gives_no_bits_to_a_text_that_the_tokenizer_does_not_keep(shop, capsys):
+    found = rows(capsys, "score", shop / "ngram", "--text", "the cat", "--text", "the       cat")
+    assert found[0]["bits_per_character"] > 0 and "why_not_bits" not in found[0]
+    assert found[1]["bits_per_character"] is None and "it comes back as 'the cat'" in found[1]["why_not_bits"]
+    gpt = rows(capsys, "score", shop / "gpt", "--text", "the       cat")
+    assert gpt[0]["bits_per_character"] > 0
+
+
 def test_score_tells_a_text_and_its_tokens(shop, capsys):
     found = rows(capsys, "score", shop / "ngram", "--text", "the cat ran", "--text", "the zzz", "--text", "", "--tokens")
     run = stemma.load(shop / "ngram")

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 from stemma.checkpoint import RunFolder, map_tensors
+from stemma.corpus.document import Document
 from stemma.errors import RunError, UsageError
+from stemma.evaluation.measures.perplexity import perplexity
 from stemma.lineage.table import TABLE, Generation
 from stemma.runs.decoding import Decoding
 from stemma.runs.run import Run
@@ -17,6 +19,7 @@ from stemma.training.request import Request
 
 READY = [row for row in TABLE if row.ready]
 rows = pytest.mark.parametrize("row", READY, ids=lambda row: row.name)
+scoring = pytest.mark.parametrize("row", [row for row in READY if "score" in row.abilities], ids=lambda row: row.name)
 generating = pytest.mark.parametrize("row", [row for row in READY if "generate" in row.abilities], ids=lambda row: row.name)
 
 ENGLISH = [
@@ -164,7 +167,27 @@ def test_texts_without_tokens_are_answered(row: Generation, finished: dict[str, 
         assert all(np.isfinite(score.nats) and score.nats > 0 for score in scores)
 
 
-@pytest.mark.parametrize("row", [row for row in READY if "score" in row.abilities], ids=lambda row: row.name)
+@scoring
+def test_held_out_text_asks_all_for_the_same_events(row: Generation, finished: dict[str, Run]) -> None:
+    """Its tokens: no end is paid for, by those who predict ends either, and the cut into sentences changes nothing."""
+    run = finished[row.name]
+    one, whole = Document((ENGLISH[0],), "x:1"), Document((" ".join(ENGLISH),), "x:2")
+    parts = Document(tuple(ENGLISH), "x:3")
+    found = dict(zip(("one", "whole", "parts"), run.score_documents([one, whole, parts]), strict=True))
+    own = run.score_tokens(ENGLISH[0])[:-1]  # without the end
+    assert found["one"].tokens == len(own) and found["one"].nats <= sum(token.nats for token in own) * (1 + 1e-5)
+    if row.scores_by == "document":
+        assert found["one"].nats == pytest.approx(sum(token.nats for token in own), rel=1e-5)
+    assert found["whole"].tokens == found["parts"].tokens == len(run.tokenizer.encode(whole.text))
+    assert found["whole"].nats == pytest.approx(found["parts"].nats, rel=1e-6)
+    measured = perplexity(run, [whole, parts])
+    assert measured["characters"] == 2 * len(whole.text) and measured["words"] == 2 * len(whole.text.split())
+    nats = found["whole"].nats + found["parts"].nats + measured["spacing_nats"]
+    assert measured["perplexity_per_word"] == pytest.approx(np.exp(nats / measured["words"]), rel=1e-6)
+    assert measured["bits_per_character"]["value"] == pytest.approx(nats / np.log(2) / measured["characters"], rel=1e-6)
+
+
+@scoring
 def test_a_text_costs_more_shuffled(row: Generation, finished: dict[str, Run]) -> None:
     words = ENGLISH[0].split()
     plain, shuffled = finished[row.name].score([" ".join(words), " ".join(reversed(words))])

@@ -20,7 +20,7 @@ from stemma.corpus.document import Document, Ledger
 from stemma.corpus.encoding import texts
 from stemma.corpus.formats import Config
 from stemma.corpus.parse import Block, _Parser, parse
-from stemma.corpus.read import fingerprint, read, spool_stdin
+from stemma.corpus.read import Joiner, fingerprint, read, spool_stdin
 from stemma.errors import DataError, UsageError
 
 ENGLISH = "The cat sat.\nThe dog ran.\n\nIt was late.\n"
@@ -425,3 +425,31 @@ def test_whole_lines_are_read_as_lines_one_by_one(lines, end, documents):
 def test_clean_text_is_known_by_its_bytes(text):
     assert _is_clean(text) <= (not _ANY.search(text))
     assert _is_clean(text) or _ANY.search(text)
+
+
+RAW = "他来了。“真的吗？”他问。Yes! 好。  又一句。\n第二段。It rained. He left.\n短"
+
+
+def test_a_document_keeps_what_parts_its_sentences(tmp_path: Path) -> None:
+    """The raw text has as many characters whichever format splits it: none is put between Chinese sentences."""
+    path = put(tmp_path, RAW)
+    records = put(tmp_path, json.dumps({"text": RAW}) + "\n", "a.jsonl")
+    texts = [taken(path, format=format)[0][0].text for format in ("text", "sentences")] + [taken(records)[0][0].text]
+    assert texts == [RAW.replace("\n", " ")] * 3
+    (document,), _ = taken(path, format="text")
+    assert len(document.sentences) == 9 and document.joins.count("") == 3 and document.joins.count("  ") == 1
+    assert document.part(2, 5).text == "Yes! 好。  又一句。" and document.part(8, 9).joins == ()
+
+
+def test_joins_survive_parts_cuts_and_block_borders(tmp_path: Path) -> None:
+    long = "风起了。云来了 " * 200
+    path = put(tmp_path, long)
+    for limits in ({"max_sentence": 7}, {"max_document": 50}):
+        documents, _ = taken(path, format="text", **limits)
+        whole = "".join(document.text for document in documents)
+        assert whole.replace(" ", "") == long.replace(" ", "") and all(document.text in long for document in documents)
+    endless = list(blocks([path], Config(format="text"), size=100))
+    ledger = Ledger()
+    joiner = Joiner(Config(format="text"), ledger)
+    (document,) = [d for block in endless for d in joiner.documents(parse(block, Config(format="text")))]
+    assert len(endless) > 1 and document.text.replace(" ", "") == long.replace(" ", "") and len(document.text) >= len(long) - len(endless)

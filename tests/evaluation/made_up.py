@@ -15,6 +15,7 @@ SPENT = {
     "perplexity_per_token_without_oov": None,
     "nats": 300_000.0,
     "why_not_bits": None,
+    "spacing_nats": 0.0,
     "cpu_seconds": 1.0,
     "peak_bytes": 300_000_000,
 }

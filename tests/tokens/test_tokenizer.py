@@ -103,6 +103,14 @@ def test_bpe_gives_the_text_back_less_one_space_at_its_start(tokenizers, text):
     assert tokenizers["bpe"].decode(tokenizers["bpe"].encode(text)) == text.removeprefix(" ")
 
 
+@pytest.mark.parametrize("kind", ["word", "whitespace", "char", "wordpiece"])
+def test_a_text_comes_back_with_its_unknown_words_spelt(tokenizers, kind):
+    """White space apart, it is the text: what the tokenizer keeps of it can be compared with it."""
+    sentences = ["The mill ßΩ turned .", "雾ßΩ里 😀 <unk>", "", "mill"]
+    back = tokenizers[kind].give_back(sentences)
+    assert "".join(back.split()) == "".join(" ".join(sentences).split())
+
+
 @settings(max_examples=200, deadline=None)
 @given(text=any_text)
 def test_char_gives_the_text_back_but_for_unknown_characters(tokenizers, text):

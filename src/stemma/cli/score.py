@@ -3,13 +3,16 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import exp, log
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from stemma.cli.answer import Printable
 from stemma.cli.pretrained import open_pretrained
 from stemma.cli.streamed import streamed
 from stemma.cli.texts import BATCH, COUNTED
 from stemma.cli.verb import Files, Flag, RunPath, Texts, Verb
+
+if TYPE_CHECKING:
+    from stemma.runs.run import Run
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,7 @@ class Score(Verb):
         def rows(lines: list[str]) -> Iterator[dict[str, Any]]:
             for line, score in zip(lines, run.score(lines), strict=True):
                 by_token = {"by_token": [_token_row(token) for token in run.score_tokens(line)]} if self.tokens else {}
-                yield {"text": line, **_score_row(score), **by_token}
+                yield {"text": line, **_score_row(score), **_bits(run, line, score), **by_token}
 
         return streamed(rows, self.text, self.files, COUNTED if run.row.learns == "count" else BATCH)
 
@@ -47,8 +50,15 @@ def _score_row(score: Any) -> dict[str, Any]:
         "perplexity": score.perplexity(),
         "perplexity_without_unknown": score.perplexity(unknown=False),
         "characters": score.characters,
-        "bits_per_character": score.bits_per_character,
     }
+
+
+def _bits(run: "Run", text: str, score: Any) -> dict[str, Any]:
+    """Bits a character, or why there are none: what the tokenizer does not keep of a text was never predicted."""
+    bits = score.bits_per_character
+    if bits is None or (back := run.tokenizer.give_back([text])) == text:
+        return {"bits_per_character": bits}
+    return {"bits_per_character": None, "why_not_bits": f"the tokenizer does not keep the text: it comes back as {back!r}"}
 
 
 def _token_row(token: Any) -> dict[str, Any]:

@@ -2,20 +2,35 @@
 
 from collections import Counter
 from dataclasses import dataclass, field
+from itertools import chain
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One text: its sentences in order, where it stood, and its label where the source has one."""
+    """One text: its sentences in order, where it stood, its label where the source has one, and what parted its sentences.
+
+    Between two sentences stands what the source has there: nothing between Chinese ones, the white space between others,
+    and for line ends, blank lines and trimmed white space one space.
+    """
 
     sentences: tuple[str, ...]
     source: str  # "file.txt:12", the line (or record) it starts at
     label: str = ""
+    joins: tuple[str, ...] = ()  # what stands before each sentence but the first; none given: single spaces
+    lead: str | None = None  # what stands before the first sentence of a part that goes on with a document
 
     @property
     def text(self) -> str:
-        """The sentences joined by single spaces: the normal form every objective sees."""
-        return " ".join(self.sentences)
+        """The sentences as the source joins them: the text whose characters are counted."""
+        lead = self.lead or ""
+        if not self.joins:
+            return lead + " ".join(self.sentences)
+        return "".join(chain.from_iterable(zip((lead, *self.joins), self.sentences, strict=True)))
+
+    def part(self, start: int, stop: int) -> "Document":
+        """Some of its sentences: parts that follow one another have the text of the whole."""
+        lead = self.lead if start == 0 else self.joins[start - 1] if self.joins else " "
+        return Document(self.sentences[start:stop], self.source, self.label, self.joins[start : max(start, stop - 1)], lead)
 
 
 @dataclass(slots=True)

@@ -39,6 +39,7 @@ class Segment:
     line: int
     sentences: list[str] = field(default_factory=list)
     label: str = ""
+    joins: list[str] = field(default_factory=list)  # what stands before each sentence; for line ends and blank lines one space
 
 
 @dataclass(slots=True)
@@ -95,7 +96,7 @@ class _Parser:
         final = self.block.line + len(self.lines) - 1
         for number, line, blank in self._numbered():
             if line:
-                self._add(number, sentences(line) if split else [line], len(line))
+                self._add(number, sentences(line) if split else [line], line, self._lead(number))
             whole = self.block.ends or number < final
             if (blank and self.border == "blank") or (whole and self.border == "line"):
                 self._end_document(number)
@@ -105,7 +106,7 @@ class _Parser:
         begin, first = 0, self.block.line
         for end in (*self.blanks, len(self.trimmed)):
             if lines := self.trimmed[begin:end]:
-                self._add(first + begin, lines, sum(map(len, lines)))
+                self._add_lines(first + begin, lines)
             if end < len(self.trimmed) and self.border == "blank":
                 self._end_document(first + end)
             begin = end + 1
@@ -143,7 +144,7 @@ class _Parser:
                 self.rejected[LINE_ENDS] -= 1
             parts.append(line)
         text = "".join(parts)
-        self._add(number, sentences(text), len(text))
+        self._add(number, sentences(text), text)
 
     def _records(self) -> None:
         for number, line, _ in self._numbered():
@@ -169,23 +170,45 @@ class _Parser:
             line = raw.strip()
             self.rejected[TRIMMED] += len(raw) - len(line)
             if line:
-                self._add(number, sentences(line), len(line))
+                self._add(number, sentences(line), line)
         if not self.parsed.segments[-1].sentences:
             self.ledger.notes["JSON lines with an empty text"] += 1
 
-    def _add(self, number: int, found: list[str], length: int) -> None:
-        """Enters the sentences of a stretch of `length` characters in the open segment and in the ledger."""
+    def _add(self, number: int, found: list[str], text: str, lead: str = " ") -> None:
+        """Enters the sentences of a stretch of text, which follows on `lead`, in the open segment and in the ledger."""
         limit = self.config.max_sentence
-        if length > limit and (endless := sum(len(s) > limit for s in found)):
+        if len(text) > limit and (endless := sum(len(s) > limit for s in found)):
             self.ledger.notes[CUT] += endless
             found = [piece for s in found for piece in pieces(s, limit)]
+        segment = self._entered(number)
+        segment.sentences.extend(found)
+        segment.joins.extend([lead] if len(found) == 1 else _joins(text, found, lead))
+        used = sum(map(len, found))
+        self.ledger.characters_used += used
+        self.rejected[BETWEEN] += len(text) - used
+
+    def _add_lines(self, number: int, lines: list[str]) -> None:
+        """Enters lines that are sentences."""
+        if max(map(len, lines)) > self.config.max_sentence:
+            for offset, line in enumerate(lines):
+                self._add(number + offset, [line], line)
+            return
+        segment = self._entered(number)
+        segment.sentences.extend(lines)
+        segment.joins.extend([" "] * len(lines))
+        self.ledger.characters_used += sum(map(len, lines))
+        self.rejected[BETWEEN] += 0  # an item of every ledger
+
+    def _entered(self, number: int) -> Segment:
+        """The open segment, which begins at this line if it had no sentence yet."""
         segment = self.parsed.segments[-1]
         if not segment.sentences:
             segment.line = number
-        segment.sentences.extend(found)
-        used = sum(map(len, found))
-        self.ledger.characters_used += used
-        self.rejected[BETWEEN] += length - used
+        return segment
+
+    def _lead(self, number: int) -> str:
+        """What stands before a line: a line end, but before the rest of an endless one nothing."""
+        return " " if number > self.block.line or self.block.begins else ""
 
     def _clean_lines(self, text: str) -> list[str]:
         text, rejected = clean(text)
@@ -232,6 +255,16 @@ class _Parser:
             raise error
         if len(self.parsed.problems) < _LISTED:
             self.parsed.problems.append(error)
+
+
+def _joins(text: str, found: list[str], lead: str) -> list[str]:
+    """What stands before each of the sentences found in the text: `lead`, then what parts them."""
+    joins, at = [], 0
+    for sentence in found:
+        start = text.index(sentence, at)
+        joins.append(text[at:start])
+        at = start + len(sentence)
+    return [lead, *joins[1:]]
 
 
 def _record(line: str, where: str, config: Config) -> tuple[str, str]:

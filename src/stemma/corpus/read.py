@@ -48,6 +48,7 @@ class Joiner:
     def __init__(self, config: Config, ledger: Ledger) -> None:
         self._limit, self._ledger = config.max_document, ledger
         self._sentences: list[str] = []
+        self._joins: list[str] = []  # what stands before each of them
         self._size, self._line, self._label, self._in_parts = 0, 1, "", False
 
     def documents(self, parsed: Parsed) -> Iterator[Document]:
@@ -61,6 +62,7 @@ class Joiner:
             if not self._sentences:
                 self._line, self._label = segment.line, segment.label
             self._sentences += segment.sentences
+            self._joins += segment.joins
             self._size += sum(map(len, segment.sentences))
             while self._size > self._limit and len(self._sentences) > 1:
                 yield self._part(parsed.source)
@@ -78,19 +80,21 @@ class Joiner:
             if count and size + len(sentence) > self._limit:
                 break
             size, count = size + len(sentence), count + 1
-        part, self._sentences = self._sentences[:count], self._sentences[count:]
         self._size -= size
-        return self._document(part, source)
+        part = self._document(self._sentences[:count], self._joins[1:count], source)
+        self._sentences, self._joins = self._sentences[count:], self._joins[count:]
+        return part
 
     def _close(self, source: str) -> Iterator[Document]:
         if self._sentences:
-            yield self._document(self._sentences, source)
-        self._sentences, self._size, self._in_parts = [], 0, False
+            yield self._document(self._sentences, self._joins[1:], source)
+        self._sentences, self._joins, self._size, self._in_parts = [], [], 0, False
 
-    def _document(self, sentences: list[str], source: str) -> Document:
+    def _document(self, sentences: list[str], joins: list[str], source: str) -> Document:
         self._ledger.documents += 1
         self._ledger.sentences += len(sentences)
-        return Document(tuple(sentences), f"{source}:{self._line}", self._label)
+        spaced = joins.count(" ") == len(joins)
+        return Document(tuple(sentences), f"{source}:{self._line}", self._label, () if spaced else tuple(joins))
 
 
 def parsed_blocks(files: Sequence[str], config: Config, workers: int = 1) -> Iterator[Parsed | DataError]:

@@ -99,14 +99,17 @@ def _split_inside(document: Document, share: float, seed: int, forced: Document 
     if forced and sentences == forced.sentences and len(sentences) > 1:
         run = 1
     start = int(place(document, seed)[0] * (len(sentences) - run + 1))
-    parts: tuple[tuple[Side, tuple[str, ...]], ...] = (
-        ("train", sentences[:start] if run else sentences),
-        ("dev", sentences[start : start + run]),
-        ("train", sentences[start + run :] if run else ()),
+    if not run:
+        yield "train", document
+        return
+    parts: tuple[tuple[Side, Document], ...] = (
+        ("train", document.part(0, start)),
+        ("dev", document.part(start, start + run)),
+        ("train", document.part(start + run, len(sentences))),
     )
     for side, part in parts:
-        if part:
-            yield side, Document(part, document.source, document.label)
+        if part.sentences:
+            yield side, part
 
 
 def _size(document: Document) -> int:

@@ -208,6 +208,21 @@ class Ngram:
         scores *= LN10
         return Scores(scores, orders, unknown, starts + np.arange(len(starts)) if closing else starts)
 
+    @property
+    def reach(self) -> int:
+        """Tokens before a prediction that it reads."""
+        return self.config.order - 1
+
+    def token_or_end(self, past: np.ndarray, seen: np.ndarray, asked: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """P (N) of the `asked` token and of the sentence's end after the last `seen` ids of `past` (N R), with which it begins."""
+        own = np.arange(self.reach) >= self.reach - seen[:, None]
+        starts = np.concatenate([[0], np.cumsum(seen + 1)])
+        ids = np.concatenate([past, asked[:, None]], 1)[np.concatenate([own, np.ones((len(own), 1), bool)], 1)]
+        tokens = self.score_flat(ids, starts, closing=False).log_probs[starts[1:] - 1]
+        borders = np.concatenate([[0], np.cumsum(seen)])
+        ends = self.score_flat(past[own], borders).log_probs[borders[1:] + np.arange(len(own))]
+        return np.exp(tokens), np.exp(ends)
+
     # The next word
 
     def probs(self, context: Sequence[int], start: bool = True) -> np.ndarray:

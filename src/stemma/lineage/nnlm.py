@@ -131,13 +131,29 @@ class NNLM(nn.Module):
         segments = batch.get("segments", torch.ones_like(ids))
         follows = (segments[:, 1:] == segments[:, :-1]) & (segments[:, 1:] > 0)
         features = self._features(self._contexts(ids, segments)[:, :-1][follows])
-        asked = ids[:, 1:][follows]
         nats = torch.zeros(ids.shape, device=ids.device)
-        if self.config.output == "hierarchical":
-            nats[:, 1:][follows] = path_surprisal(features, self.output.weight, self.output.bias, asked, self._paths)
-        else:
-            nats[:, 1:][follows] = surprisal(features, self.output.weight, self._bias(), asked)
+        nats[:, 1:][follows] = self._surprisal(features, ids[:, 1:][follows])
         return nats
+
+    @property
+    def reach(self) -> int:
+        """Words before a prediction that it reads."""
+        return self.config.context
+
+    @torch.no_grad()
+    def token_or_end(self, past: np.ndarray, seen: np.ndarray, asked: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """P (N) of the `asked` token and of the sentence's end after the last `seen` ids of `past` (N C), with which it begins."""
+        own = np.arange(self.reach) >= self.reach - seen[:, None]
+        nearest_first = np.where(own, past, self.start)[:, ::-1].copy()
+        features = self._features(torch.from_numpy(nearest_first).to(self.counts.device))
+        tokens = torch.from_numpy(asked.astype(np.int64)).to(self.counts.device)
+        ends = torch.full_like(tokens, self.end)
+        nats = self._surprisal(features, tokens)
+        if self.config.output == "hierarchical":
+            end_nats = self._surprisal(features, ends)
+        else:  # the same softmax divides both
+            end_nats = nats + self._score(features, tokens) - self._score(features, ends)
+        return (-nats).double().exp().cpu().numpy(), (-end_nats).double().exp().cpu().numpy()
 
     def encode(self, batch: Tensors) -> list[Float[Tensor, "B T M"]]:
         """Layer 0 alone: the vectors of `ids` (B T)."""
@@ -196,6 +212,16 @@ class NNLM(nn.Module):
         direct = [x] if self.config.direct else []
         inner = [torch.tanh(self.hidden(x))] if self.hidden is not None else []
         return torch.cat([*direct, *inner], 1) if direct or inner else x[:, :0]
+
+    def _surprisal(self, features: Float[Tensor, "N X"], labels: Int[Tensor, " N"]) -> Float[Tensor, " N"]:
+        """Nats of each label, by the exact softmax or along its path."""
+        if self.config.output == "hierarchical":
+            return path_surprisal(features, self.output.weight, self.output.bias, labels, self._paths)
+        return surprisal(features, self.output.weight, self._bias(), labels)
+
+    def _score(self, features: Float[Tensor, "N X"], labels: Int[Tensor, " N"]) -> Float[Tensor, " N"]:
+        """The score y of each label."""
+        return (features * self.output.weight[labels]).sum(-1) + self.output.bias[labels]
 
     def _bias(self) -> Float[Tensor, " V"]:
         return self.output.bias.index_fill(0, torch.tensor(self.unpredicted, device=self.counts.device), -torch.inf)

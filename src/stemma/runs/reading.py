@@ -6,9 +6,11 @@ N tokens of all texts and their ends, S sentences, P parts (texts, or documents 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
+
+from stemma.runs.cuts import surprises_uncut
 
 BATCH_POSITIONS = 4096  # rows times positions of one forward pass
 
@@ -34,7 +36,14 @@ class Surprises(NamedTuple):
     borders: np.ndarray  # (P + 1) of the parts
 
 
-Reader = Callable[[np.ndarray, np.ndarray, np.ndarray], Surprises]  # flat ids, borders (S + 1) of the sentences, of the parts in them
+class Reader(Protocol):
+    """How a generation reads text to score it."""
+
+    def __call__(self, ids: np.ndarray, starts: np.ndarray, parts: np.ndarray) -> Surprises:
+        """What flat ids cost, given the borders (S + 1) of the sentences in them, and of the parts in those; and the ends it predicts."""
+
+    def uncut(self, ids: np.ndarray, borders: np.ndarray) -> Surprises:
+        """Each token of each part (P + 1 borders in the ids), and no end: the same is asked of every generation."""
 
 
 class CountReader:
@@ -48,6 +57,11 @@ class CountReader:
         scores = self._network.score_flat(ids, starts)
         return Surprises(np.negative(scores.log_probs, out=scores.log_probs), scores.unknown, scores.orders, scores.starts[parts])
 
+    def uncut(self, ids: np.ndarray, borders: np.ndarray) -> Surprises:
+        """Each token, whatever the sentences are."""
+        unknown = self._network.score_flat(ids, borders, closing=False).unknown
+        return Surprises(surprises_uncut(self._network, ids, borders), unknown, np.zeros(len(ids), np.uint8), borders)
+
 
 class SentenceReader:
     """A network that learnt sentence by sentence reads so."""
@@ -60,8 +74,13 @@ class SentenceReader:
         read = self._read(ids, starts)
         return read._replace(borders=read.borders[parts])
 
-    def _read(self, ids: np.ndarray, borders: np.ndarray) -> Surprises:
-        texts = [np.append(ids[first:last], self._end).astype(np.int64) for first, last in pairwise(borders)]
+    def uncut(self, ids: np.ndarray, borders: np.ndarray) -> Surprises:
+        """Each token, whatever the sentences are."""
+        return Surprises(surprises_uncut(self._network, ids, borders), ids == self._unknown, np.zeros(len(ids), np.uint8), borders)
+
+    def _read(self, ids: np.ndarray, borders: np.ndarray, closing: bool = True) -> Surprises:
+        ends = [self._end] * closing
+        texts = [np.append(ids[first:last], ends).astype(np.int64) for first, last in pairwise(borders)]
         nats = np.concatenate([np.zeros(0), *surprises(self._network, texts)])
         unknown = np.concatenate([np.zeros(0, np.int64), *texts]) == self._unknown
         return Surprises(nats, unknown, np.zeros(len(nats), np.uint8), np.cumsum([0, *map(len, texts)]))
@@ -73,6 +92,10 @@ class DocumentReader(SentenceReader):
     def __call__(self, ids: np.ndarray, starts: np.ndarray, parts: np.ndarray) -> Surprises:
         """Each token, and each part's end."""
         return self._read(ids, starts[parts])
+
+    def uncut(self, ids: np.ndarray, borders: np.ndarray) -> Surprises:
+        """Each token."""
+        return self._read(ids, borders, closing=False)
 
 
 READERS: dict[str, Callable[[Any, int, int], Reader]] = {"counts": CountReader, "sentence": SentenceReader, "document": DocumentReader}

@@ -12,6 +12,7 @@ import numpy as np
 
 from stemma.checkpoint import RunFolder
 from stemma.config import restore
+from stemma.corpus.document import Document
 from stemma.errors import DataError, UsageError
 from stemma.lineage.table import Ability, Generation, find
 from stemma.runs import decoding, reading
@@ -26,7 +27,7 @@ MOST_NATS = 500  # a prediction: beyond, a perplexity says nothing
 
 
 class Score(NamedTuple):
-    """How surprised a run is by a text: `nats` over `tokens` predictions, its end included."""
+    """How surprised a run is by a text: `nats` over `tokens` predictions, its end included if it was asked for."""
 
     nats: float
     tokens: int
@@ -41,7 +42,7 @@ class Score(NamedTuple):
 
     @property
     def bits_per_character(self) -> float | None:
-        """Comparable across tokenizers; None where a token was unknown, since its spelling was never paid for."""
+        """Comparable across tokenizers that give the text back; None where a token was unknown: its spelling was never paid for."""
         return None if self.unknown or not self.characters else self.nats / LN2 / self.characters
 
     def perplexity(self, unknown: bool = True) -> float | None:
@@ -132,14 +133,16 @@ class Run:
         """The surprise at each text, from its start to its end."""
         return self._scored(texts, np.arange(len(texts) + 1), list(map(len, texts)))
 
-    def score_documents(self, documents: Sequence[Sequence[str]]) -> list[Score]:
-        """The surprise at each document, given as its sentences.
+    def score_documents(self, documents: Sequence[Document]) -> list[Score]:
+        """The surprise at each document's tokens: the same events for every generation, and no end is among them.
 
-        Counting models and NNLM read sentence by sentence, as they learn; the others carry the context on from one
-        sentence to the next. Texts longer than the model's window are read in windows that overlap by half.
+        Counting models and NNLM read sentence by sentence, as they learn: a document's probability is the sum over every
+        way of cutting it into sentences. The others carry the context on from one sentence to the next. Texts longer than
+        the model's window are read in windows that overlap by half.
         """
-        parts = np.cumsum([0, *map(len, documents)])
-        return self._scored(list(chain.from_iterable(documents)), parts, [len(" ".join(document)) for document in documents])
+        sentences = list(chain.from_iterable(document.sentences for document in documents))
+        parts = np.cumsum([0, *(len(document.sentences) for document in documents)])
+        return self._scored(sentences, parts, [len(document.text) for document in documents], ends=False)
 
     def score_tokens(self, text: str) -> list[TokenScore]:
         """The surprise at each token of the text, and at its end."""
@@ -272,13 +275,13 @@ class Run:
         if most is not None and length > most:
             raise DataError(f"the text has {length} tokens", f"at most {most} (model.max_length)", "shorten it")
 
-    def _scored(self, sentences: Sequence[str], parts: np.ndarray, characters: list[int]) -> list[Score]:
+    def _scored(self, sentences: Sequence[str], parts: np.ndarray, characters: list[int], ends: bool = True) -> list[Score]:
         """One score for each part: the sentences between two borders of `parts`."""
         self._needs("score")
         ids, lengths = self.tokenizer.encode_flat(sentences)
         starts = np.zeros(len(lengths) + 1, np.int64)
         np.cumsum(lengths, out=starts[1:])
-        read = self._surprises(ids, starts, parts)
+        read = self._surprises(ids, starts, parts) if ends else self._surprises.uncut(ids, starts[parts])
         nats, borders = read.nats, read.borders
         places = np.flatnonzero(read.unknown)
         owners, number = np.searchsorted(borders, places, side="right") - 1, len(borders) - 1

@@ -17,6 +17,7 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +92,23 @@ class Tokenizer:
     def decode(self, ids: Iterable[int]) -> str:
         """The text of the ids in its kind's normal form; of the specials only "unk" and "mask" are shown."""
         return self._engine.decode([int(i) for i in ids if int(i) not in self._hidden])
+
+    def give_back(self, sentences: Sequence[str]) -> str:
+        """The text that the sentences' tokens stand for, unknown ones spelt as they are there: what the tokenizer keeps of it."""
+        ids, lengths = self.encode_flat(sentences)
+        unknown = self.specials.get("unk", -1)
+        text = self.decode(ids)
+        if not (ids == unknown).any():
+            return text
+        spellings = []
+        for sentence, own in zip(sentences, np.split(ids, np.cumsum(lengths)[:-1]), strict=True):
+            if (own == unknown).any():
+                _, spans = self.encode_offsets(sentence)
+                spellings += [sentence[slice(*spans[place])] for place in np.flatnonzero(own == unknown).tolist()]
+        if self.config.lowercase:
+            spellings = [spelling.lower() for spelling in spellings]
+        known = text.split(self.decode([unknown]))
+        return "".join(chain.from_iterable(zip(known, [*spellings, ""], strict=False)))
 
     def token(self, index: int) -> str:
         """How the token is written in the vocabulary."""

@@ -154,7 +154,7 @@ class _Reading:
                 if part == "train":
                     yield document
                 else:
-                    file.write(json.dumps([document.sentences, document.source, document.label]) + "\n")
+                    file.write(json.dumps([document.sentences, document.source, document.label, document.joins, document.lead]) + "\n")
         self._complete = True
 
     def dev(self) -> Iterator[Document]:
@@ -164,8 +164,8 @@ class _Reading:
             return
         with self._held_out.open(encoding="utf-8") as file:
             for line in file:
-                sentences, source, label = json.loads(line)
-                yield Document(tuple(sentences), source, label)
+                sentences, source, label, joins, lead = json.loads(line)
+                yield Document(tuple(sentences), source, label, tuple(joins), lead)
 
     def ledger(self) -> dict[str, Any]:
         """The ledger of the corpus files, read once more if no reading came to its end."""

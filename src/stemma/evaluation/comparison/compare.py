@@ -125,13 +125,13 @@ def _ingest(comparison: Comparison, progress: Report) -> TextRead:
             documents, characters = documents + 1, characters + len(document.text)
             found += blocks([document])
         chosen = spread(found, comparison.config.held_out_characters)
-        write_json(place, chosen)
+        write_json(place, [[block.sentences, block.source, block.joins, block.lead] for block in chosen])
         how = (
             "the dev text given"
             if comparison.config.dev_text
             else f"{comparison.config.held_out:.1%} of the corpus, chosen by its content (seed {source.seed})"
         )
-        scored = {"blocks": len(chosen), "characters": sum(len(" ".join(block)) for block in chosen)}
+        scored = {"blocks": len(chosen), "characters": sum(len(block.text) for block in chosen)}
         held_out = {"how": how, "documents": documents, "characters": characters, "scored": scored}
         return {"key": key_of(identity), "held_out": held_out, "ledger": ledger.as_dict() if not comparison.config.dev_text else None}
 

@@ -184,7 +184,7 @@ class Pretraining(_Strict):
 class Surprise(_Strict):
     """How well the held-out text is predicted (`measures.perplexity`)."""
 
-    bits_per_character: Interval | None  # None where a token is out of the vocabulary
+    bits_per_character: Interval | None  # None where `why_not_bits` says why
     perplexity_per_token: float | None
     perplexity_per_token_without_oov: float | None
     perplexity_per_word: float | None
@@ -195,6 +195,7 @@ class Surprise(_Strict):
     oov: int
     blocks: int
     why_not_bits: str | None
+    spacing_nats: float | None  # of white space that the tokens do not tell; None where they do not tell the text at all
     seconds: float
     cpu_seconds: float
     peak_bytes: int
@@ -374,7 +375,6 @@ class MinimalTests(_Strict):
     seconds: float = 0.0
     cpu_seconds: float = 0.0
     peak_bytes: int = 0
-
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ import numpy as np
 
 from stemma.checkpoint import RunFolder
 from stemma.config import parse_settings, resolve, to_plain
+from stemma.corpus.document import Document
 from stemma.errors import DataError, Interrupted
 from stemma.evaluation.comparison.environment import Meter
 from stemma.evaluation.comparison.plan import Comparison, content_of, key_of
@@ -181,7 +182,8 @@ class Stages:
         """Predicts the held-out text, where the generation can."""
         if "score" not in self.row.abilities:
             return {"why_not": f"it asks the text for {self.row.asks}, and gives no probability to a whole one"}
-        texts = json.loads((self.comparison.root / "held-out.json").read_text(encoding="utf-8"))
+        rows = json.loads((self.comparison.root / "held-out.json").read_text(encoding="utf-8"))
+        texts = [Document(tuple(sentences), source, joins=tuple(joins), lead=lead) for sentences, source, joins, lead in rows]
         with Meter() as meter:
             found = perplexity(self.run(), texts)
         return {"found": found | meter.spent()}

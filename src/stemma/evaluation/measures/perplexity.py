@@ -1,8 +1,16 @@
 """How well a run predicts held-out text: bits per character, comparable across tokenizers, and perplexities.
 
-The text is scored in blocks of whole sentences, and the interval draws blocks again with replacement.
-A run whose vocabulary lacks tokens of the text never paid for their spelling: it gets perplexities,
-with and without those tokens, and no bits per character.
+The text is scored in blocks of whole sentences, and the interval draws blocks again with replacement. The rules are the
+same for every generation:
+
+- A character is one of the raw text, that between two sentences included: nothing stands between Chinese sentences, and
+  a line end is one space. How the text was split into sentences changes nothing.
+- Asked for are the tokens of a block and nothing else: the ends of sentences and documents are no characters, and are not
+  charged to those who predict them (`Run.score_documents`).
+- What the tokenizer does not keep is owed. White space is charged by the code of `measures.spacing`; where letters lose
+  their case, or characters are changed or left out, there are no bits per character, and `why_not_bits` says why.
+- A run whose vocabulary lacks tokens of the text never paid for their spelling: it gets perplexities,
+  with and without those tokens, and no bits per character.
 """
 
 from collections.abc import Iterable, Sequence
@@ -13,48 +21,51 @@ import numpy as np
 from stemma.corpus.document import Document
 from stemma.errors import DataError
 from stemma.evaluation.measures.bootstrap import interval
+from stemma.evaluation.measures.spacing import spacing
+from stemma.tokens.tokenizer import Tokenizer
 
 BLOCK = 2000  # characters of a block: many blocks for the interval, each much longer than a model's window
 LONGEST_WORD = 15  # characters; where spaces stand further apart on average, they do not part words, as in Chinese
 
 
 class Scorer(Protocol):
-    """What is asked of a run: the surprise at each document, given as its sentences."""
+    """What is asked of a run: its tokenizer, and the surprise at the tokens of each document."""
 
-    def score_documents(self, documents: Sequence[Sequence[str]]) -> list[Any]:
+    tokenizer: Tokenizer
+
+    def score_documents(self, documents: Sequence[Document]) -> list[Any]:
         """Each document's `Score` (`runs.run`)."""
 
 
-def blocks(documents: Iterable[Document], characters: int = BLOCK) -> list[tuple[str, ...]]:
+def blocks(documents: Iterable[Document], characters: int = BLOCK) -> list[Document]:
     """Consecutive whole sentences of one document each, of about `characters` characters."""
-    found: list[tuple[str, ...]] = []
+    found: list[Document] = []
     for document in documents:
-        block: list[str] = []
-        size = 0
-        for sentence in document.sentences:
-            block.append(sentence)
+        first = size = 0
+        for place, sentence in enumerate(document.sentences, 1):
             size += len(sentence) + 1
             if size >= characters:
-                found.append(tuple(block))
-                block, size = [], 0
-        if block:
-            found.append(tuple(block))
+                found.append(document.part(first, place))
+                first, size = place, 0
+        if first < len(document.sentences):
+            found.append(document.part(first, len(document.sentences)))
     return found
 
 
-def spread(found: Sequence[tuple[str, ...]], most_characters: int) -> list[tuple[str, ...]]:
+def spread(found: Sequence[Document], most_characters: int) -> list[Document]:
     """Blocks taken evenly from all over the text, `most_characters` characters of them in all."""
-    total = sum(len(" ".join(block)) for block in found)
+    total = sum(len(block.text) for block in found)
     if total <= most_characters:
         return list(found)
     wanted = max(1, int(len(found) * most_characters / total))
     return [found[int(place)] for place in np.linspace(0, len(found) - 1, wanted)]
 
 
-def perplexity(run: Scorer, texts: Sequence[Sequence[str]]) -> dict[str, Any]:
-    """Bits per character with a 95 % interval, and perplexities, of the run on the texts (each a sequence of sentences).
+def perplexity(run: Scorer, texts: Sequence[Document]) -> dict[str, Any]:
+    """Bits per character with a 95 % interval, and perplexities, of the run on the texts.
 
-    `bits_per_character` is None, and `why_not` says why, when the vocabulary lacks a token of the texts.
+    `bits_per_character` is None, and `why_not_bits` says why, when the vocabulary lacks a token of the texts, or the
+    tokenizer does not keep their characters. `nats` are those of the tokens, `spacing_nats` those of white space beside them.
     """
     scores = run.score_documents(texts)
     nats, tokens, characters, unknown, unknown_nats = (
@@ -63,14 +74,19 @@ def perplexity(run: Scorer, texts: Sequence[Sequence[str]]) -> dict[str, Any]:
     )
     if not characters.sum():
         raise DataError("the held-out text is empty", "some text to score", "give a dev text, or hold out a bigger share of the corpus")
-    words = sum(len(sentence.split()) for text in texts for sentence in text) + sum(map(len, texts))
+    words = sum(len(text.text.split()) for text in texts)
+    kept = spacing(run.tokenizer, texts)
+    charged = nats + kept.nats
     known = tokens.sum() - unknown.sum()
     found: dict[str, Any] = {
-        "bits_per_character": _bits(nats, characters) if not unknown.sum() else None,
+        "bits_per_character": _bits(charged, characters) if not unknown.sum() and not kept.why_not else None,
         "perplexity_per_token": _exp(nats.sum() / tokens.sum()),
         "perplexity_per_token_without_oov": _exp((nats.sum() - unknown_nats.sum()) / known) if known else None,
-        "perplexity_per_word": _exp(nats.sum() / words) if not unknown.sum() and characters.sum() < LONGEST_WORD * words else None,
+        "perplexity_per_word": _exp(charged.sum() / words)
+        if not unknown.sum() and not kept.why_not and characters.sum() < LONGEST_WORD * words
+        else None,
         "nats": float(nats.sum()),
+        "spacing_nats": None if kept.why_not else float(kept.nats.sum()),
         "tokens": int(tokens.sum()),
         "words": words,
         "characters": int(characters.sum()),
@@ -78,7 +94,7 @@ def perplexity(run: Scorer, texts: Sequence[Sequence[str]]) -> dict[str, Any]:
         "blocks": len(texts),
         "why_not_bits": f"{int(unknown.sum()):,} tokens are not in its vocabulary, and their spelling was never predicted"
         if unknown.sum()
-        else None,
+        else kept.why_not or None,
     }
     return found
 

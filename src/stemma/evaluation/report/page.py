@@ -283,11 +283,16 @@ def _text(results: Results, draw: _Figures) -> str:
     lead = (
         f"Held-out text that no generation has seen: {tables.figure(scored.characters)} characters in "
         f"{tables.figure(scored.blocks, whole)} blocks of whole sentences. Bits per character do not depend on "
-        "how a generation cuts its tokens; perplexities per token do, and are not comparable between rows."
+        "how a generation cuts its tokens; perplexities per token do, and are not comparable between rows. All are asked for "
+        "the same characters, those of the raw text, and no generation pays for ends of sentences; white space that its tokens "
+        "do not tell is charged."
     )
-    if any(g.surprise and g.surprise.oov for g in results.generations):
-        lead += " Where a word was out of the vocabulary (OOV), its spelling was never paid for, so there are no bits per character."
-    return f'<p class="lead">{lead}</p>' + draw("bits", "Bits per character by generation") + tables.predictions(results)
+    reasons = "".join(
+        f'<p class="note">{escape(g.title)} has no bits per character: {escape(g.surprise.why_not_bits)}.</p>'
+        for g in results.generations
+        if g.surprise and g.surprise.why_not_bits
+    )
+    return f'<p class="lead">{lead}</p>' + draw("bits", "Bits per character by generation") + tables.predictions(results) + reasons
 
 
 def _senses(results: Results, files: SenseFiles, draw: _Figures) -> str:
