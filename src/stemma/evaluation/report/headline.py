@@ -26,7 +26,8 @@ _MANY_PASSES = 20  # over one text: more teach little (Muennighoff 2023, section
 def headline(standings: Standings) -> Headline:
     """The two sentences of the first screen, the cautions under them, and the findings."""
     results, ranked = standings.results, standings.ranked
-    cautions = (*_failed(results), *results.cautions, *results.lacks)
+    machine = results.environment
+    cautions = (*_failed(results), *results.cautions, *filter(None, (machine.busy, machine.changed)), *results.lacks)
     if not ranked:
         return Headline("No generation finished, so there is nothing to compare yet", cautions=cautions)
     parts = (
