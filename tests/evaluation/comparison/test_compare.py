@@ -303,12 +303,14 @@ def test_cut_texts_are_told_with_the_settings_that_would_fit_them(files, tmp_pat
 def test_a_window_that_is_too_short_for_the_task_is_told_before_it_is_trained(files, tmp_path):
     rows = ["cat\t" + "it purrs on 垫子 " * 30, *(["dog\tit barks", "cat\tit purrs"] * 30)]
     (tmp_path / "long.tsv").write_text("\n".join(["label\ttext", *rows]) + "\n", encoding="utf-8")
-    plan = dataclasses.replace(plan_for(files, tmp_path, generations=("word2vec", "gpt")), train=str(tmp_path / "long.tsv"))
+    plan = dataclasses.replace(plan_for(files, tmp_path, generations=READY), train=str(tmp_path / "long.tsv"))
     told = compare_module._long_texts(plan)
-    assert told.startswith("1 in 100 of the task's texts has 150 words or Chinese characters, or more, and gpt will cut it")
-    assert told.endswith("add --set gpt.model.max_length=232 --set transfer.max_length=232")
-    assert compare_module._long_texts(plan_for(files, tmp_path, generations=("word2vec", "gpt"))) == ""
-    named = dataclasses.replace(plan, config=dataclasses.replace(plan.config, settings=(*SMALL, "gpt.model.max_length=232")))
+    assert told.startswith("1 in 100 of the task's texts has 150 words or Chinese characters, or more, and gpt and bert will cut it")
+    assert told.endswith("add --set gpt.model.max_length=232 --set bert.model.max_length=232 --set transfer.max_length=232")
+    assert compare_module._long_texts(plan_for(files, tmp_path, generations=READY)) == ""
+    named = dataclasses.replace(
+        plan, config=dataclasses.replace(plan.config, settings=(*SMALL, "gpt.model.max_length=232", "bert.model.max_length=232"))
+    )
     assert compare_module._long_texts(named) == ""
 
 

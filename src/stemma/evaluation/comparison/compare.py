@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from stemma.config import parse_settings, resolve, to_plain
 from stemma.corpus.document import Ledger
 from stemma.errors import MissingExtra, RunError, UsageError
 from stemma.evaluation.comparison.assemble import assemble
@@ -30,6 +31,7 @@ from stemma.lineage.table import find
 from stemma.tokens.files import write_json
 from stemma.training.facts import Fact, Note
 from stemma.training.request import Report, job_of
+from stemma.transfer.settings import Config as Transfer
 
 
 def compare(
@@ -99,12 +101,16 @@ def _long_texts(comparison: Comparison) -> str:
     task = comparison.made_task()
     texts = [text for examples in task_examples(comparison) for text in task.texts(examples)]
     words = int(np.percentile([len(re.findall(TOKEN, f"{text.text} {text.other}")) for text in texts], 99, method="higher"))
-    windows = {name: job_of(comparison.request(name)).sections["model"].max_length for name in comparison.generations}
+    models = {name: to_plain(job_of(comparison.request(name)).sections["model"]) for name in comparison.generations}
+    windows = {name: model.get("max_length") for name, model in models.items()}  # what has no window reads any text whole
     short = [name for name, window in windows.items() if window and window < words]
     if not short:
         return ""
     fitting = -(-words * 3 // 16) * 8  # a word is about one token and a half, in eights
-    settings = [f"--set {name}.model.max_length={fitting}" for name in short] + [f"--set transfer.max_length={fitting}"]
+    source = ("compare", parse_settings(comparison.transfer(comparison.config.modes[0])))
+    read = resolve({"transfer": Transfer}, source)["transfer"].max_length
+    settings = [f"--set {name}.model.max_length={fitting}" for name in short]
+    settings += [f"--set transfer.max_length={fitting}"] * (read < fitting)
     told = f"1 in 100 of the task's texts has {words} words or Chinese characters, or more, and {' and '.join(short)} will cut it"
     return f"{told}; to have texts read whole, add {' '.join(settings)}"
 
