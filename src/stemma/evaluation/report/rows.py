@@ -8,7 +8,7 @@ from stemma.evaluation.comparison.results import Baseline, GenerationResults
 from stemma.evaluation.measures.bootstrap import Interval
 from stemma.evaluation.report import tables
 from stemma.evaluation.report.standings import Standings, Verdict
-from stemma.evaluation.report.wording import BASELINE_COLOUR, capital, duration, metric_title, metric_value
+from stemma.evaluation.report.wording import BASELINE_COLOUR, duration, metric_title, metric_value
 
 _VERDICTS: dict[Verdict, tuple[str, str]] = {
     "pays": ("good", "pays"),
@@ -60,7 +60,7 @@ def _row(generation: GenerationResults, cells: Sequence[_Cell]) -> str:
 
 def _drawn(cell: _Cell) -> str:
     dash = f'<span class="none" title="{escape(cell.why or "not measured")}">–</span>'
-    return f'<td class="number" data-head="{escape(cell.head)}"><div>{cell.inner or dash}</div></td>'
+    return f'<td class="number"><div>{cell.inner or dash}</div></td>'
 
 
 def _quality(standings: Standings, generation: GenerationResults, modes: Sequence[str], head: str, whisker: tables.Whisker) -> _Cell:
@@ -148,9 +148,9 @@ def _baseline(standings: Standings, baseline: Baseline, heads: Sequence[str], wh
         return f'{opened}<td colspan="{len(heads)}" class="none">{escape(baseline.missing)}</td></tr>'
     found = baseline.measures[standings.metric.name]
     figure = tables.measure(found, tables.of_metric(standings.metric)) + whisker(found, BASELINE_COLOUR)
-    quality = f'<td class="number" colspan="2" data-head="{escape(capital(metric_title(standings.metric)))}"><div>{figure}</div></td>'
+    quality = f'<td class="number" colspan="2"><div>{figure}</div></td>'
     empty = f'<td class="unfit" colspan="{len(heads) - 3}"></td>'
-    cost = f'<td class="number" data-head="CPU time"><div>{_computed(baseline.cpu_seconds or baseline.seconds)}</div></td>'
+    cost = f'<td class="number"><div>{_computed(baseline.cpu_seconds or baseline.seconds)}</div></td>'
     return f"{opened}{quality}{empty}{cost}</tr>"
 
 

@@ -1,5 +1,6 @@
 """The report's tables as plain HTML, readable without scripts; every number carries its exact value in `<data>`."""
 
+import re
 from collections.abc import Callable, Sequence
 from html import escape
 
@@ -52,14 +53,31 @@ def measure(value: Interval | None, show: Callable[[float], str] = percent) -> s
 
 
 def table(head: Sequence[str], rows: Sequence[str], label: str, kind: str = "") -> str:
-    """A table in its own box, which scrolls sideways when the window is narrow. Heads that start with `#` are of numbers.
+    """A table in its own box; each row becomes a block of its own where the window is narrow, and of the kind "cards" a card.
 
-    Of the kind "cards" each row becomes a card there instead; its cells then carry their heads as `data-head`.
+    Heads that start with `#` are of numbers. Every cell carries its head as `data-head`, which such blocks show.
     """
     glued = [escape(h).replace("-", "\u2011").replace(", %", ",\u00a0%") for h in head]
     heads = "".join(f'<th scope="col" class="number">{h[1:]}</th>' if h.startswith("#") else f'<th scope="col">{h}</th>' for h in glued)
     box = f'<div class="scroll {kind}" role="region" tabindex="0" aria-label="{escape(label)}">'
-    return f"{box}<table><thead><tr>{heads}</tr></thead><tbody>\n{chr(10).join(rows)}\n</tbody></table></div>"
+    body = "\n".join(_headed([h.removeprefix("#") for h in head], rows))
+    return f"{box}<table><thead><tr>{heads}</tr></thead><tbody>\n{body}\n</tbody></table></div>"
+
+
+def _headed(heads: Sequence[str], rows: Sequence[str]) -> list[str]:
+    """The rows with the head of its column in every cell; a cell may span columns and rows."""
+    covered, found = [0] * len(heads), []  # by a cell of a row above, for so many rows
+    for row in rows:
+        parts, last = [], 0
+        for match in re.finditer(r"<t[dh]\b([^>]*)", row):
+            place = covered.index(0)
+            columns, lines = (int(span[1]) if (span := re.search(rf'{name}="(\d+)"', match[1])) else 1 for name in ("colspan", "rowspan"))
+            covered[place : place + columns] = [lines] * columns
+            parts += [row[last : match.end()], f' data-head="{escape(heads[place])}"']
+            last = match.end()
+        found.append("".join([*parts, row[last:]]))
+        covered = [max(0, left - 1) for left in covered]
+    return found
 
 
 def dot(colour: str) -> str:
@@ -94,12 +112,7 @@ def summary(standings: Standings) -> str:
         "Representation",
         "Transfer",
         *(f"#{capital(metric_title(metric))}" for metric in metrics),
-        "#Transfer",
-        "#Bits per character",
-        "#Pre-training",
-        "#Peak memory",
-        "#On disk",
-        "#Parameters",
+        "#Time",
     ]
     return table(head, rows, "Summary of the comparison")
 
@@ -112,11 +125,11 @@ def of_metric(metric: Metric) -> Callable[[float], str]:
 def _baseline_row(baseline: Baseline, metrics: Sequence[Metric], whisker: Whisker) -> str:
     name = f'<th scope="row" colspan="2">{escape(baseline.title)}</th>'
     if baseline.missing:
-        return f'<tr class="baseline">{name}<td colspan="{len(metrics) + 6}" class="none">{escape(baseline.missing)}</td></tr>'
+        return f'<tr class="baseline">{name}<td colspan="{len(metrics) + 1}" class="none">{escape(baseline.missing)}</td></tr>'
     shown = [measure(baseline.measures[metric.name], of_metric(metric)) for metric in metrics]
     shown[0] += whisker(baseline.measures[metrics[0].name], BASELINE_COLOUR)
     quality = "".join(map(number_cell, shown))
-    return f'<tr class="baseline">{name}{quality}{number_cell(figure(baseline.seconds, duration))}{number_cell(DASH) * 5}</tr>'
+    return f'<tr class="baseline">{name}{quality}{number_cell(figure(baseline.seconds, duration))}</tr>'
 
 
 def _summary_row(
@@ -141,22 +154,12 @@ def _summary_row(
         cells += "".join(number_cell(cell, kind=inner) for cell in (quality, *more, figure(result.seconds, duration)))
     else:
         cells += f'<td class="none">{_why_empty(generation)}</td>' + number_cell(DASH) * (len(metrics) + 1)
-    if place == 0:
-        cells += "".join(number_cell(cell, span) for cell in _costs(generation))
     return f"<tr>{cells}</tr>"
 
 
 def _why_empty(generation: GenerationResults) -> str:
     """Why there is no mode to show."""
     return "failed" if generation.failed else f"none: {escape(generation.refusal)}" if generation.refusal else "not run"
-
-
-def _costs(generation: GenerationResults) -> list[str]:
-    bits, trained = measure(generation.bits, lambda b: f"{b:.2f}"), generation.pretrain
-    if not trained:
-        return [bits, *[DASH] * 4]
-    sizes = [figure(amount, size) for amount in (trained.peak_bytes, trained.bytes)]
-    return [bits, figure(trained.seconds, duration), *sizes, figure(trained.parameters)]
 
 
 def marks(standings: Standings) -> dict[tuple[str, str], str]:
@@ -262,9 +265,10 @@ def lineage(results: Results) -> str:
         tokens = f"{escape(cut.kind)}, {figure(cut.vocab_size, whole)}" if cut else DASH
         learns = "counting" if g.learns == "count" else "descent"
         what = f'<td class="long">{escape(g.title)} <span class="none">({escape(g.paper)})</span></td>'
-        cells = f"{what}<td>{learns}, asking for {escape(g.asks)}</td><td>{tokens}</td>"
+        sizes = [figure(g.pretrain.parameters), figure(g.pretrain.bytes, size)] if g.pretrain else [DASH] * 2
+        cells = f"{what}<td>{learns}, asking for {escape(g.asks)}</td><td>{tokens}</td>{''.join(map(number_cell, sizes))}"
         rows.append(f"<tr>{name_cell(g)}{cells}</tr>")
-    return table(["Representation", "What it is", "Learns by", "Tokens"], rows, "The compared generations")
+    return table(["Representation", "What it is", "Learns by", "Tokens", "#Parameters", "#On disk"], rows, "The compared generations")
 
 
 def costs(results: Results) -> str:
