@@ -95,7 +95,7 @@ def test_one_row_a_generation_with_every_cell_under_its_head(fifteen):
     heads = re.findall(r'<th scope="col"[^>]*>(.*?)</th>', table)
     for row in TABLE:
         cells = re.findall(r'data-head="([^"]+)"', found[row.name])
-        assert len(cells) == len(heads) - 1 == 7
+        assert len(cells) == len(heads) == 8
     assert "minimal pairs" in table.lower() and '<data class="value" value="0.5">50.0</data>' in found["ngram"]
     assert "budget too small" in found["albert"] and "harms" not in found["albert"] and "31.0" in found["ngram"]
     assert "word2vec, GloVe: it asks the text for" not in table and "it weighs no sentences" in table  # each reason under its head
@@ -106,6 +106,25 @@ def test_a_row_tells_gain_and_verdict_as_the_standings_have_them(four):
     gain = four.gain("word2vec", "frozen")
     assert f"+{100 * gain.value:.1f} " in table and four.verdict(four.results.generations[1], "frozen") == "pays"
     assert four.gain("bert", "frozen") is None and four.verdict(four.results.generations[3], "frozen") is None
+
+
+def test_every_cell_carries_the_head_of_its_column_whatever_spans_it():
+    body = [
+        '<tr><th scope="rowgroup" rowspan="2">GPT</th><td class="inner">frozen</td><td>1</td></tr>',
+        "<tr><td>fine-tuned</td><td>2</td></tr>",
+        '<tr><th colspan="2">TF-IDF</th><td>3</td></tr>',
+    ]
+    table = tables.table(["Who", "How", "#How <well>"], body, "spans")
+    heads = [re.sub(r"<[^>]+>", "", cell) for cell in re.findall(r'data-head="[^"]*">[^<]*', table)]
+    assert [cell.removeprefix('data-head="').split('">') for cell in heads] == [
+        ["Who", "GPT"],
+        ["How", "frozen"],
+        ["How &lt;well&gt;", "1"],
+        ["How", "fine-tuned"],
+        ["How &lt;well&gt;", "2"],
+        ["Who", "TF-IDF"],
+        ["How &lt;well&gt;", "3"],
+    ]
 
 
 def test_the_tree_has_all_fifteen_and_greys_those_not_compared(four, fifteen):
