@@ -67,9 +67,14 @@ class _Scale:
         first = math.ceil(ends[0] / step)
         return [k * step for k in range(first, math.floor(ends[1] / step) + 1)]
 
-    def ticks(self) -> list[float]:
-        """Round costs between the ends."""
-        return [tick for tick in _TICKS if self.cheap <= math.log10(tick) <= self.dear]
+    def ticks(self, apart: float) -> list[float]:
+        """Round costs between the ends, whose places lie so far apart or further."""
+        kept: list[float] = []
+        for tick in _TICKS:
+            inside = self.cheap <= math.log10(tick) <= self.dear
+            if inside and (not kept or self.x(tick) - self.x(kept[-1]) >= apart):
+                kept.append(tick)
+        return kept
 
 
 def cost_chart(standings: Standings) -> str:
@@ -117,7 +122,7 @@ def _axes(standings: Standings, scale: _Scale, form: Format) -> str:
         parts.append(
             f'<text class="axis" x="{frame.left - 8}" y="{y + 4:.1f}" text-anchor="end">{line * metric_scale(metric):.{digits}f}</text>'
         )
-    for tick in scale.ticks():
+    for tick in scale.ticks(3.6 * form.font):
         x = scale.x(tick)
         parts.append(f'<line class="grid" x1="{x:.1f}" x2="{x:.1f}" y1="{frame.bottom}" y2="{frame.bottom + 5}"/>')
         parts.append(f'<text class="axis" x="{x:.1f}" y="{frame.bottom + 19}" text-anchor="middle">{duration(tick, exact=False)}</text>')
