@@ -6,7 +6,7 @@ from io import StringIO
 import pytest
 
 from stemma.cli.progress import Progress, duration, event, measures
-from stemma.training.facts import Counting, EpochEnd, HeldOut, Note, Prepared, Saved, Update, from_json, to_json
+from stemma.training.facts import Ahead, Counting, EpochEnd, HeldOut, Note, Prepared, Saved, StageEnd, Update, from_json, to_json
 
 
 def fact(step=1, steps=10, loss=4.25, speed=12345.6, of=""):
@@ -62,6 +62,10 @@ def test_what_is_unknown_is_left_out():
 def test_every_event_is_told_in_a_line():
     assert event(HeldOut(1, 0, 1.0, 2.0)) == "held out at step 1: loss 1.000"
     assert event(EpochEnd(4, 9, 0, 1.25, 2.0, 1000, 1.0)) == "epoch 1: mean loss 1.2500 over 1,000 predictions"
+    assert event(StageEnd("frozen", "made", 62.0)) == "frozen done in 1 min 02 s"
+    assert event(StageEnd("frozen", "kept")) == "frozen was finished earlier" and event(StageEnd("score", "failed")) == "score failed"
+    assert event(Ahead(3, 12, 0.25, 62.0)) == "in all 3 of 12 stages, 25% of the work, about 1 min 02 s left"
+    assert event(Ahead(12, 12, 1.0, 0.0)) == "in all 12 of 12 stages, 100% of the work"
     assert event(Prepared(1000, 2.0, 3 << 20)) == "read 1,000 tokens in 2.0 s; 3 MiB on disk until training ends"
 
 
@@ -73,8 +77,19 @@ def test_facts_cross_to_another_process():
         Counting(2, 4, "merge", 0, 1.0),
         EpochEnd(4, 9, 0, 1.25, 2.0, 9, 1.0),
         Saved(5),
+        StageEnd("score", "kept", of="gpt"),
+        Ahead(3, 12, 0.25, 62.0),
     ):
         assert from_json(json.loads(json.dumps(to_json(told)))) == told
+
+
+def test_a_terminal_has_one_line_for_the_whole():
+    with Progress(Terminal()) as progress:
+        for done in (1, 2):
+            progress(fact(step=1, of="gpt"))
+            progress(Ahead(done, 4, done / 4, 60.0))
+        assert [(task.completed, task.total) for task in progress.bar.tasks] == [(1, 10), (2, 4)]
+        assert progress.bar.tasks[1].fields["shown"] == "in all 2 of 4 stages, 50% of the work, about 1 min 00 s left"
 
 
 def test_runs_at_once_are_told_apart():

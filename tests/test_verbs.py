@@ -145,7 +145,8 @@ def test_score_tells_a_text_and_its_tokens(shop, capsys):
         assert row["unknown"] == len(log10) - len(known)
     assert [token["token"] for token in found[1]["by_token"]] == ["the", "<unk>", "</s>"]
     assert [token["order"] for token in found[0]["by_token"]] == [2, 3, 3, 1]
-    assert run.score(["the zzz"])[0].bits_per_character is None
+    assert run.score(["the zzz"])[0].spelling == found[1]["spelling_nats"] > 3 * np.log(26) and found[0]["spelling_nats"] == 0
+    assert found[1]["bits_per_character"] == pytest.approx((found[1]["nats"] + found[1]["spelling_nats"]) / np.log(2) / 7)
     assert [set(token) for token in rows(capsys, "score", shop / "gpt", "--text", "cat", "--tokens")[0]["by_token"][:1]] == [
         {"id", "token", "log10", "unknown"}
     ]
@@ -165,6 +166,11 @@ def test_next_words_are_the_likeliest(shop, capsys, name, prompt):
         assert told[0][0] == "ran"
     with pytest.raises(UsageError, match="ask for at least one"):
         run.next_words(prompt, 0)
+
+
+def test_next_tokens_are_no_search(shop, capsys):
+    code, err = failure(capsys, "generate", shop / "gpt", "--text", "the", "--next", "3", "--beams", "4")
+    assert code == 2 and "--next with options of writing" in err
 
 
 def test_generate_depends_on_its_seed_alone(shop, capsys):

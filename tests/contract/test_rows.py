@@ -1,11 +1,15 @@
 """A row of the table tells the truth: its abilities and what else it says are the methods of its network and its objective."""
 
+import dataclasses
 import inspect
 
+import numpy as np
 import pytest
 
 from stemma.lineage import network
 from stemma.lineage.table import TABLE, Generation
+from stemma.tokens.settings import TokenFacts
+from stemma.training.optimisers import block_matrices
 
 READY = [row for row in TABLE if row.ready]
 rows = pytest.mark.parametrize("row", READY, ids=lambda row: row.name)
@@ -38,6 +42,15 @@ def test_who_makes_the_steps_is_as_the_row_says(row: Generation) -> None:
     assert hasattr(data, "prepare") == row.reads_once
     assert hasattr(cls, "take_over") == row.continues
     assert hasattr(cls, "grow") == (getattr(cls, "task_tokens", 0) > 0)
+
+
+@pytest.mark.parametrize("row", [row for row in READY if row.updates == "backprop"], ids=lambda row: row.name)
+def test_blocks_are_those_of_the_network(row: Generation) -> None:
+    model = row.sections()["model"]
+    small = {"heads": 2, "width": 8, "inner": 8, "depth": 1, "context": 2, "max_length": 9, "last": 8}
+    chosen = {name: size for name, size in small.items() if name in {field.name for field in dataclasses.fields(model)}}
+    facts = TokenFacts(12, {"pad": 0, "cls": 1, "sep": 2, "mask": 3, "eos": 4, "unk": 5, "bos": 6}, np.ones(12))
+    assert bool(block_matrices(row.load_network()(model(**chosen), facts))) == row.blocks
 
 
 @rows

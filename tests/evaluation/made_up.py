@@ -14,6 +14,7 @@ from stemma.lineage.table import TABLE, Generation, find
 SPENT = {
     "perplexity_per_token_without_oov": None,
     "nats": 300_000.0,
+    "spelling_share": 0.0,
     "why_not_bits": None,
     "spacing_nats": 0.0,
     "cpu_seconds": 1.0,

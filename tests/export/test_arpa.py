@@ -85,7 +85,7 @@ class TestGolden:
 
 
 class TestKenlm:
-    @pytest.mark.parametrize("text", [ENGLISH, CHINESE], ids=["en", "zh"])
+    @pytest.mark.parametrize("text", [ENGLISH, CHINESE, ENGLISH.replace("dog", "<unk>")], ids=["en", "zh", "unknown words counted"])
     @pytest.mark.parametrize("options", MODELS, ids=str)
     def test_opens_ours_and_scores_alike(self, tmp_path, text, options):
         kenlm = pytest.importorskip("kenlm")

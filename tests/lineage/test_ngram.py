@@ -163,14 +163,44 @@ class TestVocabularies:
         assert len(probs) == 10
         assert probs.sum() == pytest.approx(1, abs=1e-9)
         assert network.probs([5, 6])[9] > 0.2
-        assert network.score([[0, 4, 8]]).unknown.tolist() == [True, True, True, False]
 
-    def test_unknown_words_in_the_text_leave_the_rest_a_distribution(self):
+    @pytest.mark.parametrize(("unknown", "lacking"), [("counted", False), ("dropped", True)])
+    def test_a_word_of_the_vocabulary_that_the_text_lacks(self, unknown, lacking):
+        """It is a type as the others are; lmplz, which is given no vocabulary, does not know it."""
+        store = SimpleNamespace(ids=np.array([5, 6, 7, 5, 6], np.uint32), sentence_starts=np.array([0, 3, 5]))
+        facts = TokenFacts(9, {"pad": 0, "unk": 1, "cls": 2, "sep": 3, "mask": 4})
+        network = estimated(store, facts, order=2, precision="double", unknown=unknown)
+        assert network.score([[0, 4, 8]]).unknown.tolist() == [True, True, lacking, False]
+        assert (network.probs([5])[8] == 0) == lacking
+        assert network.probs([5]).sum() == pytest.approx(1, abs=1e-9)
+
+    @pytest.mark.parametrize("method", ["mkn", "kn", "abs", "katz", "add-k", "mle"])
+    def test_unknown_words_in_the_text_are_counted_as_any_other(self, method):
+        """It gets the very probabilities of a word of that count: of token 0, were it the name of a word."""
+        text = [["<unk>" if word == "w1" else word for word in sentence] for sentence in novel(np.random.default_rng(5), 60)]
+        store, facts, ids = encoded(text)
+        network = estimated(store, facts, order=3, method=method, precision="double")
+        named = estimated(store, TokenFacts(len(ids), {"bos": 1, "eos": 2}), order=3, method=method, precision="double")
+        assert network.probs([], start=False)[0] == pytest.approx(sum(line.count("<unk>") for line in text) / 2800, rel=0.5)
+        rng = np.random.default_rng(6)
+        for _ in range(20):
+            context = rng.integers(0, len(ids), 4)
+            context = context[(context != 1) & (context != 2)]
+            np.testing.assert_allclose(network.probs(context), named.probs(context), rtol=1e-9)
+
+    def test_dropped_unknown_words_leave_the_rest_a_distribution(self):
         store, facts, _ids = encoded(words_of("a b <unk> c a b\n<unk> a b\nc <unk> <unk>"))
-        network = estimated(store, facts, order=3, precision="double")
+        network = estimated(store, facts, order=3, precision="double", unknown="dropped")
         for context in ([], [3], [3, 4], [0], [4, 0]):
             assert network.probs(context).sum() == pytest.approx(1, abs=1e-9)
         assert 0 not in network.last_words[network.sizes[0] :]  # no n-gram ends in <unk>
+
+    @pytest.mark.parametrize("prune", [(), (0, 1)])
+    def test_text_without_unknown_words_does_not_depend_on_the_setting(self, prune):
+        text = novel(np.random.default_rng(11), 60)
+        (counted, _), (dropped, _) = (learnt(text, order=3, prune=prune, unknown=unknown) for unknown in ("counted", "dropped"))
+        for name, array in counted.arrays().items():
+            np.testing.assert_array_equal(array, dropped.arrays()[name], name)
 
     def test_specials_inside_sentences_are_left_out_and_told(self):
         store, facts, _ = encoded(words_of("a </s> b\n<s> a b"))
@@ -312,6 +342,11 @@ class TestErrors:
     def test_prune_needs_a_backoff(self):
         with pytest.raises(UsageError, match="drop prune"):
             Config(method="mle", prune=(0, 1))
+
+    @pytest.mark.parametrize("method", ["mle", "add-k"])
+    def test_dropping_unknown_words_needs_a_backoff(self, method):
+        with pytest.raises(UsageError, match="drop unknown"):
+            Config(method=method, unknown="dropped")
 
     def test_ids_beyond_the_vocabulary(self):
         network, _ = learnt(WORKED)

@@ -18,10 +18,11 @@ SPECIALS = {"unk": 0, "bos": 1, "eos": 2}
 CORPORA = st.lists(st.lists(st.integers(3, 7), max_size=6), min_size=1, max_size=15)
 
 
-def counts_of(sentences: list[list[int]], order: int, memory: int = 2**24) -> Counts:
+def counts_of(sentences: list[list[int]], order: int, memory: int = 2**24, drops_unknown: bool = False) -> Counts:
     flat = np.array([token for sentence in sentences for token in sentence], np.uint16)
     store = SimpleNamespace(ids=flat, sentence_starts=np.cumsum([0, *(len(s) for s in sentences)]))
-    return Counts(Config(), SimpleNamespace(order=order), store, TokenFacts(9, SPECIALS), Room(memory))
+    model = SimpleNamespace(order=order, drops_unknown=drops_unknown)
+    return Counts(Config(), model, store, TokenFacts(9, SPECIALS), Room(memory))
 
 
 def total(counts: Counts, shards: list[tuple[int, int]]) -> np.ndarray:
@@ -61,16 +62,17 @@ def test_little_memory_makes_more_shards():
     assert len(counts_of(sentences, 3, memory=2**15).shards(1)) > 1
 
 
-def test_words_are_numbered_as_they_come_and_the_unseen_are_unknown():
-    counts = counts_of([[7, 3], [7, 5]], 2)
+@pytest.mark.parametrize(("drops_unknown", "unseen", "vocabulary"), [(False, [6, 7, 8], 9), (True, [0, 0, 0], 6)])
+def test_words_are_numbered_as_they_come_and_the_unseen_come_last_or_are_unknown(drops_unknown, unseen, vocabulary):
+    counts = counts_of([[7, 3], [7, 5]], 2, drops_unknown=drops_unknown)
     assert [int(counts.words[token]) for token in (7, 3, 5)] == [3, 4, 5]
-    assert [int(counts.words[token]) for token in (0, 1, 2, 4, 8)] == [0, 1, 2, 0, 0]
-    assert counts.vocabulary == 6
+    assert [int(counts.words[token]) for token in (0, 1, 2, 4, 6, 8)] == [0, 1, 2, *unseen]
+    assert counts.vocabulary == vocabulary
 
 
 def test_without_an_unknown_token_the_unseen_are_words():
     store = SimpleNamespace(ids=np.array([4, 2], np.uint16), sentence_starts=np.array([0, 2]))
-    counts = Counts(Config(), SimpleNamespace(order=2), store, TokenFacts(6, {"bos": 0, "eos": 0}), Room(2**20))
+    counts = Counts(Config(), SimpleNamespace(order=2, drops_unknown=False), store, TokenFacts(6, {"bos": 0, "eos": 0}), Room(2**20))
     assert counts.words.tolist() == [2, 5, 4, 6, 3, 7]  # token 0 ends sentences; 4 and 2 came first
     assert (counts.vocabulary, counts.closed) == (8, True)
 

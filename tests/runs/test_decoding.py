@@ -338,6 +338,9 @@ def test_nothing_asked_nothing_written(pieces):
     [
         ({"temperature": -0.1}, r"default, 1\.0"),
         ({"temperature": float("nan")}, "0 or more"),
+        ({"temperature": float("inf")}, "0 or more"),
+        ({"repetition_penalty": float("inf")}, "above 0"),
+        ({"length_penalty": float("nan")}, "0 or more"),
         ({"top_k": -1}, "default, 0"),
         ({"top_p": 0.0}, "above 0, 1 at most"),
         ({"top_p": 1.1}, "above 0, 1 at most"),

@@ -113,9 +113,35 @@ def test_what_was_cut_off_or_not_seen_has_no_token():
     assert align([], [(0, 1)])[0].tolist() == [] and align([(0, 1)], [])[0].tolist() == [-1]
 
 
-def test_units_cut_with_the_text_and_padded(bert):
+def test_units_are_padded_and_counted_through_the_windows(bert):
     texts = [Text("the film was good", units=units_of("the film was good")), Text("bad", units=((0, 3),))]
-    framed = frame(bert.network, bert.tokenizer, texts, 4)  # [CLS] the film [SEP]
-    batch = collate_units(framed, [0, 1])
-    assert batch["columns"].tolist() == [[1, 2, -1, -1], [1, -1, -1, -1]]
-    assert batch["sites"].tolist() == [[True] * 4, [True, False, False, False]]
+    framed = frame(bert.network, bert.tokenizer, texts, 4)  # [CLS] the film [SEP] · [CLS] was good [SEP] · [CLS] bad [SEP]
+    assert framed.windows == ((4, 4), (3,)) and framed.cut == framed.unread == 0
+    batch = collate(framed, [1, 0]) | collate_units(framed, [1, 0])
+    assert batch["ids"].shape == (3, 4) and batch["segments"].sum(1).tolist() == [3, 4, 4]
+    assert batch["columns"].tolist() == [[1, -1, -1, -1], [5, 6, 9, 10]]
+    assert batch["sites"].tolist() == [[True, False, False, False], [True] * 4]
+
+
+@pytest.mark.parametrize("name", ["bert", "gpt", "word2vec"])
+@given(words=st.lists(st.sampled_from(["the", "film", "unheardof", "🙂", "好", "bad"]), min_size=1, max_size=60), room=st.integers(3, 40))
+@settings(max_examples=40, deadline=None)
+def test_every_unit_of_a_long_text_is_read_at_its_first_piece_with_its_neighbours(name, words, room):
+    run = make_run(name)
+    text = " ".join(words)
+    specials = len(run.network.frame([])[0])
+    framed = frame(run.network, run.tokenizer, [Text("bad", units=((0, 3),)), Text(text, units=units_of(text))], room + specials)
+    whole = frame(run.network, run.tokenizer, [Text(text, units=units_of(text))], 10_000)
+    batch, plain = (collate(found, rows) | collate_units(found, rows) for found, rows in ((framed, [0, 1]), (whole, [0])))
+    flat, one = batch["ids"].ravel(), plain["ids"].ravel()
+    columns, expected = batch["columns"][1], plain["columns"][0]
+    assert max(framed.windows[1]) <= room + specials
+    assert ((columns < 0) == (expected < 0)).all()
+    assert (flat[columns[columns >= 0]] == one[expected[expected >= 0]]).all()
+    near, margin = batch["ids"].shape[1], (room // 4) // 2  # tokens of context that every unit has, where the text has them
+    lead = run.network.frame([-1])[0].index(-1)
+    for column, place in zip(columns[columns >= 0], expected[expected >= 0], strict=True):
+        before = min(margin, place - lead)
+        at = column % near
+        assert at - lead >= before
+        assert (flat[column - before : column + 1] == one[place - before : place + 1]).all()

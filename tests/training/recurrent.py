@@ -38,7 +38,10 @@ class Cell(nn.Module):
         for at in range(ids.shape[1]):
             state = torch.tanh(self.blocks[0](state) + self.table(ids[:, at]))
             nats = nats + F.cross_entropy(self.head(state), labels[:, at], reduction="sum")
-        return Loss(nats / labels.numel(), labels.numel(), carried={"state": state.detach().to(self.kind)})
+        return Loss.of({"tokens": (nats, labels.numel())}, {"state": state.detach().to(self.kind)})
+
+    def predictions(self, batch: dict[str, Tensor]) -> dict[str, int]:
+        return {"tokens": batch["labels"].numel()}
 
 
 class Columns:

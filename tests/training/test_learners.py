@@ -107,7 +107,11 @@ def test_nothing_is_saved_where_nothing_is_carried() -> None:
             self.table = nn.Embedding(V, V)
 
         def loss(self, batch: dict[str, torch.Tensor], carried: None = None) -> Loss:
-            return Loss(F.cross_entropy(self.table(batch["ids"]).flatten(0, 1), batch["labels"].flatten()), batch["ids"].numel())
+            nats = F.cross_entropy(self.table(batch["ids"]).flatten(0, 1), batch["labels"].flatten(), reduction="sum")
+            return Loss.of({"tokens": (nats, batch["ids"].numel())})
+
+        def predictions(self, batch: dict[str, torch.Tensor]) -> dict[str, int]:
+            return {"tokens": batch["labels"].numel()}
 
     one = Backprop(Plain(), Config(), CPU, "fp32", Ranks())
     one.step([Columns().batch(0)], 0.1, 0)

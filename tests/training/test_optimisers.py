@@ -12,7 +12,7 @@ from stemma.errors import UsageError
 from stemma.lineage import bert, gpt
 from stemma.objectives.batch import IGNORE
 from stemma.tokens.settings import TokenFacts
-from stemma.training.optimisers import OPTIMISERS, Optimiser, block_matrices
+from stemma.training.optimisers import OPTIMISERS, POLAR, Muon, Optimiser, block_matrices, orthogonal
 from stemma.training.settings import Config
 
 STEPS = 5
@@ -168,7 +168,7 @@ def test_muon_moves_the_blocks_matrices_and_adamw_every_other_parameter_once(mak
     network, batch = make()
     optimiser = Optimiser(network, Config(optimiser="muon", rate=1e-3, muon_rate=4e-3))
     muon, adamw = optimiser._parts
-    assert isinstance(muon, torch.optim.Muon) and isinstance(adamw, torch.optim.AdamW)
+    assert isinstance(muon, Muon) and isinstance(adamw, torch.optim.AdamW)
     chosen, rest = ([id(p) for group in part.param_groups for p in group["params"]] for part in (muon, adamw))
     assert sorted(chosen + rest) == sorted(map(id, network.parameters()))
     expected = [name for name, p in network.named_parameters() if name.startswith("blocks.") and p.ndim == 2]
@@ -182,6 +182,71 @@ def test_muon_moves_the_blocks_matrices_and_adamw_every_other_parameter_once(mak
     assert network.loss(batch).mean < first - 0.01
     assert muon.param_groups[0]["lr"] == pytest.approx(4e-3) and adamw.param_groups[0]["lr"] == 1e-3
     assert {group["weight_decay"] for group in adamw.param_groups} == {0.0, 0.01}
+
+
+JORDAN = ((3.4445, -4.7750, 2.0315),) * 5
+
+
+def matrices(*shapes: tuple[int, int]) -> nn.ParameterList:
+    torch.manual_seed(0)
+    return nn.ParameterList(torch.randn(shape) for shape in shapes)
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.bfloat16, 0.02), (torch.float32, 0.02)])
+def test_muon_with_jordans_five_steps_is_torchs(dtype: torch.dtype, tolerance: float) -> None:
+    """Of matrices in batches by shape; torch's are one by one, and always in bfloat16: apart by its rounding."""
+    a, b = (matrices((12, 20), (20, 12), (12, 12), (12, 20), (12, 12)) for _ in range(2))
+    started = [weight.detach().clone() for weight in a]
+    mine = Muon([{"params": list(a), "weight_decay": 0.1}], 0.95, dtype, coefficients=JORDAN)
+    torchs = torch.optim.Muon(list(b), weight_decay=0.1, momentum=0.95, adjust_lr_fn="match_rms_adamw")
+    theirs(a, mine)
+    theirs(b, torchs)
+    for left, right, before in zip(a, b, started, strict=True):
+        assert (left - right).norm() < tolerance * (right - before).norm()
+        torch.testing.assert_close(mine.state[left]["momentum_buffer"], torchs.state[right]["momentum_buffer"])
+
+
+def test_muon_is_its_formula_in_numpy() -> None:
+    """Matrices that stand one above the other are orthogonal each by itself."""
+    rows, columns, rate, momentum, decay = 5, 7, 0.1, 0.9, 0.1
+    network = matrices((3 * rows, columns), (columns, rows))
+    weights = [weight.detach().double().numpy().copy() for weight in network]
+    means = [np.zeros_like(weight) for weight in weights]
+    theirs(network, Muon([{"params": list(network), "weight_decay": decay}], momentum, torch.float32, {network[0]: 3}), (rate,) * 3)
+    for step in range(3):
+        for weight, mean, slope in zip(weights, means, slopes(network, step), strict=True):
+            mean += (1 - momentum) * (slope.double().numpy() - mean)
+            ahead = momentum * mean + (1 - momentum) * slope.double().numpy()
+            parts = np.split(ahead, 3 if len(weight) == 3 * rows else 1)
+            turned = [left * curve(values / np.linalg.norm(values)) @ right for left, values, right in map(thin_svd, parts)]
+            weight *= 1 - rate * decay
+            weight -= rate * 0.2 * np.sqrt(columns) * np.concatenate(turned)
+    for parameter, weight in zip(network, weights, strict=True):
+        np.testing.assert_allclose(parameter.detach().numpy(), weight, rtol=1e-4, atol=1e-5)
+
+
+def thin_svd(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    return np.linalg.svd(matrix, full_matrices=False)
+
+
+def curve(values: np.ndarray) -> np.ndarray:
+    """What the three steps make of singular values."""
+    for a, b, c in POLAR:
+        values = a * values + b * values**3 + c * values**5
+    return values
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_three_steps_bring_singular_values_to_about_one(dtype: torch.dtype) -> None:
+    spread = np.linspace(0.01, 1, 500)
+    assert curve(spread).min() > 0.7 and curve(spread).max() < 1.3
+    torch.manual_seed(0)
+    found = orthogonal(torch.randn(3, 16, 48).to(dtype)).float()
+    values = torch.linalg.svdvals(found)
+    assert values.min() > 0.65 and values.max() < 1.35
+    single = orthogonal(torch.outer(torch.randn(9), torch.randn(11))[None].to(dtype)).float()  # all of its length in one direction
+    assert torch.linalg.svdvals(single)[0, 0] == pytest.approx(1, abs=0.35)
+    assert not orthogonal(torch.zeros(2, 4, 5, dtype=dtype)).any()
 
 
 def test_a_step_of_muon_is_as_long_as_adamws_would_be() -> None:

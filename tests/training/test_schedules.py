@@ -16,12 +16,23 @@ def rate(step: int, steps: int, epoch: int = 0, **settings: Any) -> float:
 
 def test_rates_climb_and_fall() -> None:
     rates = [rate(step, 100) for step in range(100)]
-    assert rates[0] == 0.1 and rates[9] == 1.0 and rates[10] == 1.0
+    assert rates[0] == 0.0 and rates[9] == 0.9 and rates[10] == 1.0 and rates[11] < 1.0
     assert rates[55] == pytest.approx(0.5) and rates[99] == pytest.approx(1 / 90)
     assert rate(55, 100, schedule="cosine") == pytest.approx(0.5)
     assert rate(32, 100, rate=2.0, schedule="cosine") == pytest.approx(1 + math.cos(math.pi * 22 / 90))
     assert rate(99, 100, warmup=0.0, floor=0.5) == pytest.approx(0.505)
     assert rate(99, 100, rate=3.0, schedule="constant", warmup=0.0) == 3.0
+
+
+def test_the_warm_up_is_berts() -> None:
+    """optimization.py: init_lr * global_step / num_warmup_steps, where the first update has global_step 0."""
+    for step in range(100):
+        assert rate(step, 1000, rate=1e-4) == pytest.approx(1e-4 * step / 100)
+
+
+def test_deviates_the_line_leaves_from_the_peak() -> None:
+    """BERT's is at 1 - 100 / 1000 of the peak there."""
+    assert rate(100, 1000) == 1.0 and rate(550, 1000) == pytest.approx(0.5)
 
 
 def test_the_inverse_root_is_vaswanis_formula() -> None:
@@ -58,7 +69,7 @@ def test_every_schedule_reaches_its_peak_and_never_passes_it() -> None:
     for schedule in SCHEDULES:
         divided = {"decay": 3.0, "flat_epochs": 1} if schedule == "steps" else {}
         rates = [rate(step, 60, step // 20, schedule=schedule, rate=0.3, **divided) for step in range(60)]
-        assert min(rates) > 0 and max(rates) == pytest.approx(0.3)
+        assert min(rates) >= 0 and min(rates[1:]) > 0 and max(rates) == pytest.approx(0.3)
 
 
 @pytest.mark.parametrize(

@@ -76,7 +76,7 @@ def test_five_updates_equal_transformers(uneven_bert, train_examples, layer_deca
         torch.nn.functional.cross_entropy(head(out.pooler_output), batch["labels"]).backward()
         torch.nn.utils.clip_grad_norm_(moved, config.clip)
         for group in optimiser.param_groups:
-            group["lr"] = RATE * group["scale"] * (1.0 if step < 1 else (STEPS - step) / (STEPS - 1))  # one step of warm-up, then down
+            group["lr"] = RATE * group["scale"] * ((STEPS - step) / (STEPS - 1) if step else 0.0)  # one step of warm-up, then down
         optimiser.step()
         optimiser.zero_grad()
 

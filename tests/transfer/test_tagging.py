@@ -103,11 +103,21 @@ def test_characters_are_tagged_from_the_vectors_of_words():
     assert [(entity["type"], entity["text"], entity["start"]) for entity in entities] == [("LOC", "北京", 3), ("ART", "电影", 6)]
 
 
-def test_units_that_were_cut_off_are_answered_and_counted():
+def test_a_text_longer_than_the_network_reads_is_tagged_whole():
     run = make_run("bert")
     long = [sentence(["the", "film"] * 40, ["O", "B-POS"] * 40), *TRAIN[:60]]
     result = finetune(run, train=long, dev=long[:1], task="tag", config=Config(mode="frozen", precision="fp32", seeds=(1,), budget=1))
-    assert result.facts["cut"] == {"examples": 1, "tokens": 80 - 46, "units": 80 - 46, "dev_units": 80 - 46}
-    with pytest.warns(UserWarning, match="34 units had no token"):
-        assert len(result.answers(long[:1])[0]) == 80
-    assert len(result.facts["seeds"][0]["predictions"][0]) == 80
+    assert result.facts["cut"] == {"examples": 0, "tokens": 0, "units": 0, "dev_units": 0}
+    assert len(result.answers(long[:1])[0]) == 80
+    predictions = np.array(result.facts["seeds"][0]["predictions"][0])
+    assert (predictions == [0, 3] * 40).mean() > 0.8  # O, B-POS
+    assert (predictions[-20:] == 3).sum() >= 8
+
+
+def test_units_that_the_tokenizer_does_not_see_are_answered_and_counted():
+    run = make_run("bert")
+    unseen = [sentence(["the", "\ue000", "film"], ["O", "B-POS", "O"]), *TRAIN[:60]]
+    result = finetune(run, train=unseen, dev=unseen[:1], task="tag", config=Config(mode="frozen", precision="fp32", seeds=(1,), budget=1))
+    assert result.facts["cut"]["units"] == result.facts["cut"]["dev_units"] == 1
+    with pytest.warns(UserWarning, match="1 units had no token"):
+        assert len(result.answers(unseen[:1])[0]) == 3

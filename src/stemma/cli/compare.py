@@ -2,18 +2,19 @@
 
 import dataclasses
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stemma.cli.answer import Answer, Printable
-from stemma.cli.progress import Progress
-from stemma.cli.verb import Corpus, Settings, TomlFile, Verb
+from stemma.cli.progress import Progress, duration
+from stemma.cli.verb import Corpus, Flag, Settings, TomlFile, Verb
 from stemma.config import read_toml, resolve, to_plain
 from stemma.evaluation.comparison.plan import Config
 
 if TYPE_CHECKING:
+    from stemma.evaluation.comparison.forecast import Forecast
     from stemma.evaluation.comparison.results import Results
 
 
@@ -33,16 +34,29 @@ class Compare(Config, Verb):
     task: str = "classify"  # the kind of task: classify, tag
     generations: tuple[str, ...] = ()  # names that stemma lineage prints; none: all that can learn the task
     config: TomlFile = None  # a TOML file with a table [compare]; options win over it
+    dry_run: Flag = False  # tells what would be computed, how long, in what memory and on how much disk, and trains nothing
     settings: Settings = ()  # one setting for all, or for one, as bert.model.width=64 or transfer.epochs=2
 
     def run(self) -> Printable:
         """The comparison, or the rest of it."""
+        if self.dry_run:
+            return self._planned()
         from stemma.evaluation.comparison.compare import compare
 
         with Progress() as progress:
             asked = {name: getattr(self, name) for name in ("train", "dev", "out", "task", "generations")}
             results = compare(self.corpus, config=self.settled(), progress=progress, **asked)
         return compared(self.out, results)
+
+    def _planned(self) -> Printable:
+        from stemma.evaluation.comparison.compare import foresee
+        from stemma.evaluation.comparison.plan import Comparison, generations_for
+
+        names = self.generations or generations_for(self.task)
+        comparison = Comparison(self.corpus, self.task, str(self.train), str(self.dev), str(self.out), names, self.settled())
+        with Progress() as progress:
+            found = foresee(comparison, progress)
+        return Answer(found, forecast_lines(found))
 
     def settled(self) -> Config:
         """The settings of the TOML file, and over them those of the command line."""
@@ -62,6 +76,27 @@ def compared(out: Path, results: "Results") -> Answer:
     places = {"report": out / "report.html", "data": out / "report.json"}
     states = {generation.name: "failed" if generation.failed else "done" for generation in results.generations}
     headline = results.headline
-    sentences = [*filter(None, (headline.title, headline.second)), *headline.cautions]
-    lines = [*sentences, "", *(f"- {finding.text}" for finding in headline.findings), "", f"report: {places['report']}"]
-    return Answer({**places, "headline": to_plain(headline), "generations": states}, lines, error.exit_code if error else 0)
+    findings = [f"- {finding.text}" for finding in headline.findings]
+    cautions = [f"warning: {sentence}" for sentence in headline.cautions]
+    answer = filter(None, (results.title, headline.title, headline.second))
+    lines = [*answer, "", *findings, "", *cautions, f"report: {places['report']}"]
+    return Answer(
+        {**places, "title": results.title, "headline": to_plain(headline), "generations": states}, lines, error.exit_code if error else 0
+    )
+
+
+def forecast_lines(found: "Forecast") -> Iterator[str]:
+    """The forecast for a reader, a generation a line."""
+    yield f"{found.title}: what would be computed; nothing was kept"
+    for row in found.generations:
+        plan, stages = row.plan, row.stages
+        about = f"{plan.tokens:,} tokens" + (f" in {plan.steps:,} steps" if plan.steps else "")
+        ways = [name for name in stages if name != "pretrain"]
+        rest = f", then {', '.join(ways)} {duration(sum(stages[name] for name in ways))}" if ways else ""
+        first = f"reading and pre-training {duration(stages['pretrain'])} ({about})" if "pretrain" in stages else "is pre-trained"
+        yield f"  {plan.generation:<10} {first}{rest}; {plan.memory_mib:,.0f} MiB of memory"
+        if row.finished:
+            yield f"  {'':<10} finished earlier: {', '.join(row.finished)}"
+    yield f"  in all     about {duration(found.seconds)} on this machine as busy as it is now, {found.parallel} at once"
+    yield f"  memory     about {found.memory_mib:,.0f} MiB at most"
+    yield f"  disk       about {found.disk_mib:,.1f} MiB"

@@ -9,6 +9,7 @@ from stemma.cli.likeliest import likeliest
 from stemma.cli.pretrained import open_pretrained
 from stemma.cli.streamed import streamed
 from stemma.cli.verb import Files, RunPath, Texts, Verb
+from stemma.errors import UsageError
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,8 @@ class Generate(Verb):
         run = open_pretrained(self.run_folder)
         draw = self.temperature, self.top_k, self.top_p
         options = Decoding(*draw, self.repetition_penalty, self.beams, self.length_penalty, self.stop)
+        if self.next and (options != Decoding() or self.samples > 1):
+            raise UsageError("--next with options of writing", "the likeliest next tokens alone, or a text", "drop --next, or the options")
 
         def rows(prompts: list[str]) -> Iterator[dict[str, Any]]:
             if self.next:

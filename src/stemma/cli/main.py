@@ -19,6 +19,7 @@ from typing import Any, NoReturn
 from stemma.cli.answer import dumps
 from stemma.config import VERSION, nearest
 from stemma.errors import BudgetError, Interrupted, RunError, StemmaError, UsageError
+from stemma.layers.waiting import let_threads_sleep
 from stemma.tokens.files import is_disk_full
 
 VERBS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (  # group -> (verb, its file:its class, what it does)
@@ -68,6 +69,7 @@ def entry() -> NoReturn:
     """The console script: runs the verb and leaves with its exit code."""
     signal.signal(signal.SIGTERM, _terminated)
     gc.set_threshold(*RARELY)
+    let_threads_sleep()
     sys.exit(main(sys.argv[1:]))
 
 

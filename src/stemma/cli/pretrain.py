@@ -93,7 +93,7 @@ def _kept(corpus: tuple[str, ...], out: Path) -> tuple[str, ...]:
 
 def _pretrained(folder: "RunFolder") -> Answer:
     done: dict[str, Any] = next((line for line in reversed(folder.metrics()) if line["kind"] == "done"), {})
-    known = {key: value for key, value in done.items() if key not in ("kind", "message") and value is not None}
+    known = {key: value for key, value in done.items() if key not in ("kind", "message", "earlier", "ingested") and value is not None}
     document = {"run": str(folder.path), "generation": folder.config["identity"]["generation"], **known}
     lines = [f"{folder.path}: ready", *(f"  {key.replace('_', ' ')}: {_shown(key, value)}" for key, value in known.items())]
     return Answer(document, [*lines, f"  model card: {folder.path / 'README.md'}"])
@@ -104,6 +104,8 @@ def _shown(key: str, value: Any) -> str:
         return duration(value)
     if isinstance(value, list):
         return " · ".join(_shown("", item) for item in (value if len(value) <= 10 else [*value[:5], "…", *value[-5:]]))
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     return f"{value:,}" if isinstance(value, int) else f"{value:,.4g}" if isinstance(value, float) else str(value)
 
 

@@ -6,7 +6,7 @@ import time
 from types import TracebackType
 from typing import Any, Self, TextIO
 
-from stemma.training.facts import Counting, EpochEnd, Fact, HeldOut, Note, Prepared, Saved, Update
+from stemma.training.facts import Ahead, Counting, EpochEnd, Fact, HeldOut, Note, Prepared, Saved, StageEnd, Update
 
 EVERY_SECONDS = 5.0  # between two plain lines
 
@@ -19,6 +19,7 @@ class Progress:
         self.every_seconds = every_seconds
         self.shown_at: dict[str, float] = {}  # when each of those that train was last shown
         self.bar: Any = None
+        self.all: Any = None  # the line of the bar for the whole of a comparison
         self.tasks: dict[str, tuple[Any, int]] = {}  # whose it is -> its line of the bar, its latest step
 
     def __enter__(self) -> Self:
@@ -37,7 +38,9 @@ class Progress:
         hurried = time.monotonic() - self.shown_at.get(fact.of, -math.inf) < self.every_seconds
         if isinstance(fact, EpochEnd) and hurried and fact.step < fact.steps:
             return  # a small text ends an epoch many times a second
-        if not isinstance(fact, Update | Counting):
+        if isinstance(fact, Ahead) and self.bar is not None:
+            self._whole(fact)
+        elif not isinstance(fact, Update | Counting):
             self.say(whose + event(fact))
         elif self.bar is not None:
             self._move(fact, whose)
@@ -51,6 +54,12 @@ class Progress:
             self.bar.console.print(line, markup=False, highlight=False)
         else:
             print(line, file=self.stream, flush=True)
+
+    def _whole(self, fact: Ahead) -> None:
+        """The line of the bar for all generations together."""
+        if self.all is None:
+            self.all = self.bar.add_task("", total=fact.stages, shown="")
+        self.bar.update(self.all, completed=fact.done, shown=event(fact))
 
     def _move(self, fact: Update | Counting, whose: str) -> None:
         task, step = self.tasks.get(fact.of, (None, 0))
@@ -79,8 +88,8 @@ def measures(fact: Update | Counting) -> str:
     return " · ".join(known)
 
 
-def event(fact: Note | Prepared | EpochEnd | HeldOut | Saved) -> str:
-    """One line for what is no step: a note, an epoch's loss, a held-out loss, a saved state."""
+def event(fact: Note | Prepared | EpochEnd | HeldOut | Saved | StageEnd | Ahead) -> str:
+    """One line for what is no step: a note, an epoch's loss, a held-out loss, a saved state, a stage's end, how far all has come."""
     match fact:
         case EpochEnd():
             return f"epoch {fact.epoch:.4g}: mean loss {fact.loss:.4f} over {fact.count:,} predictions"
@@ -90,6 +99,12 @@ def event(fact: Note | Prepared | EpochEnd | HeldOut | Saved) -> str:
             return f"saved at step {fact.step:,}"
         case Prepared():
             return f"read {fact.tokens:,} tokens in {fact.seconds:.1f} s; {fact.bytes / 2**20:,.0f} MiB on disk until training ends"
+        case StageEnd():
+            ends = {"kept": "was finished earlier", "made": f"done in {duration(fact.seconds)}", "failed": "failed"}
+            return f"{fact.stage} {ends[fact.how]}"
+        case Ahead():
+            left = f", about {duration(fact.seconds_left)} left" if fact.done < fact.stages else ""
+            return f"in all {fact.done} of {fact.stages} stages, {fact.share:.0%} of the work{left}"
         case Note():
             return fact.message
 

@@ -50,6 +50,7 @@ def _score_row(score: Any) -> dict[str, Any]:
         "perplexity": score.perplexity(),
         "perplexity_without_unknown": score.perplexity(unknown=False),
         "characters": score.characters,
+        "spelling_nats": score.spelling if score.unknown else 0.0,
     }
 
 

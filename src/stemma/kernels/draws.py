@@ -18,6 +18,12 @@ def scrambled(z):
     return z ^ (z >> np.uint64(31))
 
 
+def shares_at(seed, places):
+    """Numbers in [0, 1), one for each of the places (an array of whole numbers): SplitMix64's outputs there, begun at the seed."""
+    counters = np.uint64(seed) + (places.astype(np.uint64) + np.uint64(1)) * STEP
+    return (scrambled(counters) >> np.uint64(11)) * 2.0**-53
+
+
 _scramble = inlined(scrambled)
 
 

@@ -231,7 +231,7 @@ class SelfAttention(nn.Module):
     def __init__(self, width: int, heads: int, dropout: float, path: Path = "sdpa") -> None:
         super().__init__()
         self.heads, self.dropout, self.path = heads, dropout, path
-        self.qkv = Dense(width, 3 * width)  # rows: all queries, all keys, all values
+        self.qkv = Dense(width, 3 * width, parts=3)  # rows: all queries, all keys, all values
         self.out = Dense(width, width)
 
     def forward(self, x: Float[Tensor, "B T D"], mask: Mask, cache: Cache | None = None, layer: int = 0) -> Float[Tensor, "B T D"]:

@@ -51,7 +51,11 @@ def dense(x: Float[Tensor, "*shape D"], weight: Float[Tensor, "E D"], bias: Floa
 
 
 class Dense(nn.Linear):
-    """`dense` with its own weight (E D) and bias (E)."""
+    """`dense` with its own weight (E D) and bias (E); `parts` matrices of equal size may stand one above the other in it."""
+
+    def __init__(self, width: int, outputs: int, parts: int = 1) -> None:
+        super().__init__(width, outputs)
+        self.parts = parts
 
     def forward(self, x: Float[Tensor, "*shape D"]) -> Float[Tensor, "*shape E"]:
         """The map of every state."""

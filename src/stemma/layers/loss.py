@@ -5,7 +5,9 @@ Axes: N predictions, D width, V vocabulary. The softmax over the vocabulary is c
 differentiated, a few hundred predictions at a time: no N x V tensor is ever kept.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any, Self
 
 import torch
 from jaxtyping import Float, Int
@@ -25,14 +27,35 @@ Carried = dict[str, torch.Tensor]  # recurrent memory, segment memory: named ten
 class Loss:
     """`mean` nats per prediction (a scalar tensor, with its graph), over `count` predictions.
 
-    `parts` holds what a report shows separately: name -> (sum in nats, count), plain floats or
-    detached scalar tensors.
+    `parts` holds what the mean is made of and a report shows separately: name -> (sum in nats, with its graph where it is to
+    be learnt from, count). The first is what `count` counts.
     """
 
     mean: torch.Tensor
     count: int
     parts: dict[str, tuple[torch.Tensor | float, int]] = field(default_factory=dict)
     carried: Carried | None = None  # what the next batch goes on from, cut from the graph
+    weights: dict[str, float] = field(default_factory=dict)  # of the parts in the mean, where that is not 1
+
+    @classmethod
+    def of(
+        cls, parts: dict[str, tuple[torch.Tensor, int]], carried: Carried | None = None, weights: dict[str, float] | None = None
+    ) -> Self:
+        """The loss whose mean is the sum of the parts' own means, each times its weight."""
+        weights = weights or {}
+        counts = {name: count for name, (_, count) in parts.items()}
+        sums = {name: total for name, (total, _) in parts.items()}
+        return cls(weighed(sums, counts, weights), next(iter(counts.values())), dict(parts), carried, weights)
+
+    def share(self, counts: Mapping[str, int]) -> torch.Tensor:
+        """What this batch adds to the mean over a greater one, in which the parts have so many predictions in all."""
+        return weighed({name: total for name, (total, _) in self.parts.items()}, counts, self.weights)
+
+
+def weighed(sums: Mapping[str, Any], counts: Mapping[str, int], weights: Mapping[str, float]) -> Any:
+    """The sum of the parts' means, each over its own count and times its weight (1 where none is given)."""
+    means = (total / max(1, counts[name]) * weights.get(name, 1.0) for name, total in sums.items())
+    return sum(means, start=0.0)
 
 
 def cross_entropy(

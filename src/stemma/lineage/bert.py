@@ -150,22 +150,24 @@ class BERT(nn.Module):
         """
         labels = batch["labels"]
         asked = labels != IGNORE
-        count = int(asked.sum())
-        if not count:
+        counts = self.predictions(batch)
+        if not counts["masked"]:
             raise DataError("a batch asks for no prediction: all its labels are ignored", "one label or more", "leave such batches out")
         cls = batch.get("cls")
         wanted = Wanted(asked if cls is None else asked.flatten().index_fill(0, cls, True).view_as(asked))
         states = self._last(batch, wanted)  # (N, D)
         masked = wanted.pick(states, asked.flatten().nonzero().squeeze(1))
         total = cross_entropy(self.masked_head(masked), self.tokens.weight, self.masked_head.bias, labels[asked])
-        mean = total / count
-        parts: dict[str, tuple[Tensor | float, int]] = {"masked": (total.detach(), count)}
+        sums = {"masked": total}
         if cls is not None:
             first = torch.tanh(self.pooler(wanted.pick(states, cls)))
-            pairs = F.cross_entropy(self.next_head(first).float(), batch["next"], reduction="sum")
-            mean = mean + pairs / len(batch["next"])
-            parts["next"] = (pairs.detach(), len(batch["next"]))
-        return Loss(mean, count, parts)
+            sums["next"] = F.cross_entropy(self.next_head(first).float(), batch["next"], reduction="sum")
+        return Loss.of({name: (nats, counts[name]) for name, nats in sums.items()})
+
+    def predictions(self, batch: Tensors) -> dict[str, int]:
+        """Masked positions, and pairs where they are given."""
+        pairs = {"next": len(batch["next"])} if "cls" in batch else {}
+        return {"masked": int((batch["labels"] != IGNORE).sum()), **pairs}
 
     def encode(self, batch: Tensors) -> list[Float[Tensor, "B T D"]]:
         """The embeddings, then the output of each block."""

@@ -157,11 +157,14 @@ class GPT(nn.Module):
         """
         labels = batch["labels"]
         asked = labels != IGNORE
-        count = int(asked.sum())
-        if not count:
+        if not (count := self.predictions(batch)["tokens"]):
             raise DataError("a batch asks for no prediction: all its labels are ignored", "one label or more", "leave such batches out")
         total = cross_entropy(self._last(batch)[asked], self.tokens.weight, None, labels[asked])
-        return Loss(total / count, count, {"tokens": (total.detach(), count)})
+        return Loss.of({"tokens": (total, count)})
+
+    def predictions(self, batch: Tensors) -> dict[str, int]:
+        """Labels that are not IGNORE."""
+        return {"tokens": int((batch["labels"] != IGNORE).sum())}
 
     @torch.no_grad()
     def score(self, batch: Tensors) -> Float[Tensor, "B T"]:

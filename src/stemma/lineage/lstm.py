@@ -9,8 +9,8 @@ Training is stateful (`objectives.streams`): each row of a batch goes on where i
 papers. Zaremba's dropout falls on what enters a layer and on what leaves the last one, never on the state. AWD-LSTM (Merity, Keskar &
 Socher 2017) is here as options: `locked` masks that hold for a whole window, `weight_drop` on the state's own weights,
 `dropout_embedding` of whole words, `tied` tables, and two penalties on the last layer: `activation` (its alpha, on the size of what the
-output reads) and `temporal` (its beta, on how far the state moves in a step). Both are in the loss's mean while training, never in its
-part `tokens`.
+output reads) and `temporal` (its beta, on how far the state moves in a step). Both are in the loss's mean while training, as parts of
+their own, never in its part `tokens`.
 
 Deviates: the forget gates' biases begin at 1 (Jozefowicz 2015), the output's at the words' frequencies; each gate has one bias, where
 PyTorch has two that are only ever added. All else begins as Merity's does, where Zaremba's begins within one range for each size of
@@ -157,15 +157,26 @@ class LSTM(nn.Module):
         """
         labels = batch["labels"]
         asked = labels != IGNORE
-        count = int(asked.sum())
-        if not count:
+        counts = self.predictions(batch)
+        if not counts["tokens"]:
             raise DataError("a batch asks for no prediction: all its labels are ignored", "one label or more", "leave such batches out")
         states, memory = self._read(self._embed(batch["ids"]), _begun(carried, batch.get("begins")))
         hidden = self._dropout(states[-1], self.config.dropout)
         total = self._cross_entropy(hidden[asked], labels[asked])
-        mean = total / count + self._penalty(hidden, states[-1])
+        sums = {"tokens": total, **self._penalties(hidden, states[-1])}
         carry = {"h": memory.h.detach().float(), "c": memory.c.detach().float()}
-        return Loss(mean, count, {"tokens": (total.detach(), count)}, carry)
+        weights = {"activation": self.config.activation, "temporal": self.config.temporal}
+        return Loss.of({name: (nats, counts[name]) for name, nats in sums.items()}, carry, weights)
+
+    def predictions(self, batch: Tensors) -> dict[str, int]:
+        """Labels that are not IGNORE; of the penalties, the positions, and the steps from one to the next."""
+        rows, length = batch["ids"].shape
+        found = {"tokens": int((batch["labels"] != IGNORE).sum())}
+        if self.training and self.config.activation:
+            found["activation"] = rows * length
+        if self.training and self.config.temporal:
+            found["temporal"] = rows * (length - 1)
+        return found
 
     @torch.no_grad()
     def score(self, batch: Tensors) -> Float[Tensor, "B T"]:
@@ -266,14 +277,13 @@ class LSTM(nn.Module):
             return self.adaptive.log_probabilities(hidden)
         return F.linear(hidden, self._table, self.bias).float().log_softmax(-1)
 
-    def _penalty(self, dropped: Float[Tensor, "B T H"], states: Float[Tensor, "B T H"]) -> Tensor | float:
-        """AWD's two penalties, of what the output read and of the states; 0 outside training."""
-        config = self.config
-        found: Tensor | float = 0.0
-        if self.training and config.activation:
-            found = found + config.activation * dropped.float().square().mean()
-        if self.training and config.temporal and states.shape[1] > 1:
-            found = found + config.temporal * states.float().diff(dim=1).square().mean()
+    def _penalties(self, dropped: Float[Tensor, "B T H"], states: Float[Tensor, "B T H"]) -> dict[str, Tensor]:
+        """AWD's two penalties, of what the output read and of the states: mean squares, summed over positions; none outside training."""
+        found: dict[str, Tensor] = {}
+        if self.training and self.config.activation:
+            found["activation"] = dropped.float().square().mean(-1).sum()
+        if self.training and self.config.temporal:
+            found["temporal"] = states.float().diff(dim=1).square().mean(-1).sum()
         return found
 
     @cached_property

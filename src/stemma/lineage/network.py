@@ -73,6 +73,13 @@ class Network(Encoder, Protocol):
     def loss(self, batch: "Tensors", carried: "Carried | None" = None) -> "Loss":
         """The mean loss of the batch's predictions. `carried` is what the batch before left (`Loss.carried`), None at the start."""
 
+    def predictions(self, batch: "Tensors") -> dict[str, int]:
+        """How many predictions each part of the batch's loss has, under the names of `Loss.parts`.
+
+        Known before the loss is computed, so that each part of an update counts by all of its predictions, in whatever
+        batches and processes they stand.
+        """
+
 
 class DescendsByHand(Encoder, Protocol):
     """A network that writes its own gradients and updates itself in place."""

@@ -9,10 +9,14 @@ Kneser-Ney exactly as lmplz estimates it, to float rounding:
 with a the adjusted counts: of the highest order and of n-grams that start with <s> the raw counts, else in how many
 left contexts an n-gram occurs. The orders end in the uniform distribution over all types.
 
+The unknown word. Every word of the tokenizer's vocabulary is a type, seen or not, and <unk>, which stands for all words
+outside of it, is one more: where the text holds <unk> it is counted and smoothed as any other word is, as the generations
+that descend learn it. Text without it leaves <unk> what lmplz does: a type's share of the mass that the unigrams' discounts
+free. `unknown = "dropped"` is lmplz under `--limit_vocab_file`: n-grams with <unk> are dropped, their mass goes to the
+back-off, and a word that the text lacks is unknown too. A tokenizer without an unknown token has no <unk>.
+
 Deviates: where the text is too small for the discounts' closed form, lmplz stops unless told `--discount_fallback`;
-here the fallback is on, and said in `notes`. Text that holds the tokenizer's unknown token does not stop either:
-n-grams with it are dropped, their mass goes to the back-off (lmplz does so under `--limit_vocab_file`). A tokenizer
-without an unknown token has a closed vocabulary: every token is a type, seen or not, and there is no <unk>. An empty
+here the fallback is on, and said in `notes`. Text that holds the tokenizer's unknown token does not stop either. An empty
 line is a sentence of no words for lmplz; here it parts documents and is counted as a rejected character, not as a sentence.
 White space of any script at a line's ends (U+3000, U+00A0) and control characters are taken off and counted before words
 are cut; for lmplz, which knows ASCII's white space alone, they are parts of words.
@@ -52,6 +56,7 @@ class Config:
     prune: tuple[Natural, ...] = ()  # drop n-grams seen at most so often, an entry an order; the last one extends
     discount_fallback: bool | tuple[float, float, float] = True  # discounts where the text is too small for the closed form
     k: PositiveFloat = 1.0  # added to every count (add-k; 1 is Laplace's)
+    unknown: Literal["counted", "dropped"] = "counted"  # <unk> in the text: a word like any other, or left to the back-off
     interpolate_unigrams: bool = True  # mix unigrams with the uniform distribution; off, <unk> takes all of their discount
     precision: Literal["single", "double"] = "single"  # of the stored log probabilities; ARPA is single
 
@@ -66,6 +71,9 @@ class Config:
         if any(prune) and self.method in ("add-k", "mle"):
             wrong = f"prune = {list(prune)} with method = {self.method!r}"
             raise UsageError(wrong, "a method that backs off to shorter n-grams", 'drop prune, or set method = "mkn"')
+        if self.drops_unknown and self.method in ("add-k", "mle"):
+            wrong = f'unknown = "dropped" with method = {self.method!r}'
+            raise UsageError(wrong, "a method that backs off to shorter n-grams", 'drop unknown, or set method = "mkn"')
 
     @property
     def continued(self) -> bool:
@@ -74,8 +82,8 @@ class Config:
 
     @property
     def drops_unknown(self) -> bool:
-        """True for the methods that leave n-grams with the unknown word to the back-off."""
-        return self.method not in ("mle", "add-k")
+        """True where n-grams with the unknown word are left to the back-off, and words that the text lacks are unknown."""
+        return self.unknown == "dropped"
 
     def threshold(self, n: int) -> int:
         """The highest raw count of order n that is pruned."""
@@ -207,6 +215,11 @@ class Ngram:
         unknown = (events & WORD_BITS) == UNKNOWN
         scores *= LN10
         return Scores(scores, orders, unknown, starts + np.arange(len(starts)) if closing else starts)
+
+    def lacks(self, ids: np.ndarray) -> np.ndarray:
+        """True for each token (N) that the model takes for the unknown word."""
+        words = self.words[self._known(ids)]
+        return (words == UNKNOWN) | (words == ABSENT)
 
     @property
     def reach(self) -> int:

@@ -122,7 +122,11 @@ class NNLM(nn.Module):
             total = sampled_cross_entropy(features, self.output.weight, self.output.bias, labels, self._proposal, size)
         else:
             total = cross_entropy(features, self.output.weight, self._bias(), labels)
-        return Loss(total / len(labels), len(labels), {"tokens": (total.detach(), len(labels))})
+        return Loss.of({"tokens": (total, len(labels))})
+
+    def predictions(self, batch: Tensors) -> dict[str, int]:
+        """Positions that are no padding."""
+        return {"tokens": int((batch["segments"] > 0).sum())}
 
     @torch.no_grad()
     def score(self, batch: Tensors) -> Float[Tensor, "B T"]:

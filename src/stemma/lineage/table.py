@@ -38,6 +38,7 @@ class Generation:
     reads_once: bool = False  # its objective works up the whole text before the first step (`objective.Prepares`)
     scores_by: Literal["counts", "sentence", "document"] = "document"  # how text is read to be scored, and how far context reaches
     continues: bool = False  # goes on from a finished run on new text (`network.TakesOver`)
+    blocks: bool = False  # its network is built of blocks, whose matrices the optimiser muon moves
     tokenizer: str = "bpe"  # the default kind
     tokens_of: str = ""  # beside others it takes the byte-level tokens of this generation: nothing is then out of its vocabulary
     loss_unit: str = "nats"  # what its training loss is counted in
@@ -197,6 +198,7 @@ TABLE: tuple[Generation, ...] = (
         parent="transformer",
         asks="the next token",
         abilities=("score", "generate", "embed", "transfer"),
+        blocks=True,
         network="stemma.lineage.gpt:GPT",
         data="stemma.objectives.causal:Causal",
     ),
@@ -221,6 +223,7 @@ TABLE: tuple[Generation, ...] = (
         parent="transformer",
         asks="masked tokens",
         abilities=("fill", "embed", "transfer"),
+        blocks=True,
         tokenizer="wordpiece",
         network="stemma.lineage.bert:BERT",
         data="stemma.objectives.pairs:Pairs",

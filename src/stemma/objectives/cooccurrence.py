@@ -14,7 +14,6 @@ them have a word in common on the same side, so they may be worked on side by si
 """
 
 import shutil
-import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from math import lcm
@@ -26,6 +25,7 @@ import numpy as np
 from stemma.checkpoint import map_tensors
 from stemma.config import Natural, Positive, PositiveFloat
 from stemma.errors import DataError, UsageError
+from stemma.kernels.clocks import working
 from stemma.kernels.cooccurrence import BLOCK_BITS
 from stemma.objectives.batch import Batch
 from stemma.objectives.cooccurrence_count import FILES, INDEX, Text, count, room_for
@@ -163,7 +163,7 @@ class Cooccurrence:
 
     def _count(self, folder: Path, threads: int) -> dict[str, Any]:
         """Counts, and writes the header, which says that all is there, last."""
-        began, cpu = time.perf_counter(), time.process_time()
+        began = working()
         room_for(self.text, self._memory, threads)
         folder.mkdir(parents=True)
         try:
@@ -172,7 +172,7 @@ class Cooccurrence:
             shutil.rmtree(folder)
             raise
         size = sum((folder / name).stat().st_size for name in (*FILES, INDEX))
-        preparation = Preparation(self.text_tokens, time.perf_counter() - began, time.process_time() - cpu, size)
+        preparation = Preparation(self.text_tokens, *working().minus(began), size)
         sums = {name: checksum(folder / name) for name in (*FILES, INDEX)}
         header = {"identity": self._identity(), "pairs": pairs, "preparation": asdict(preparation), "files": sums}
         write_json(folder / HEADER, header)

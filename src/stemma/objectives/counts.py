@@ -20,7 +20,6 @@ from stemma.objectives.spool import Room, Spool
 
 if TYPE_CHECKING:
     from stemma.tokens.settings import TokenFacts
-    from stemma.tokens.store import TokenStore
 
 SHARD_EVENTS = 1 << 31  # positions are 32-bit
 SORTING = 16  # bytes that sorting an event takes: ids, stream, positions twice
@@ -35,6 +34,18 @@ class Config:
     """How the counting is done; its result does not depend on it."""
 
     memory: NonNegative = 0.0  # GiB that the process may hold, the rest goes to disk; 0: one more than it holds before counting
+
+
+class Sentences(Protocol):
+    """The text, as it is asked for."""
+
+    @property
+    def ids(self) -> np.ndarray:
+        """Tokens, flat."""
+
+    @property
+    def sentence_starts(self) -> np.ndarray:
+        """(sentences + 1) borders in `ids`."""
 
 
 class Run(Protocol):
@@ -119,18 +130,18 @@ class NgramCounts:
 class Counts:
     """The n-grams of a token store, countable by ranges of sentences.
 
-    Words are numbered by first appearance, as KenLM does. A token that never appears is unknown to the model if the
-    tokenizer has an unknown token; else it is a type like any other, last in number.
+    Words are numbered by first appearance, as KenLM does. A token that never appears is a type like any other, last in
+    number; it is unknown where the model drops the tokenizer's unknown token.
     """
 
-    def __init__(self, config: Config, model: Any, store: "TokenStore", facts: "TokenFacts", room: Room) -> None:
+    def __init__(self, config: Config, model: Any, store: Sentences, facts: "TokenFacts", room: Room) -> None:
         self.order, self.store, self.room = model.order, store, room
         self.sentence_starts = np.asarray(store.sentence_starts)
         if len(self.sentence_starts) < 2:
             raise DataError("the token store has no sentence", "text to count", "check the corpus paths")
         self.width = self.order + (1 if self.events < 2**32 else 2)
         self.closed = "unk" not in facts.specials
-        self.words, self.vocabulary = number_words(store.ids, facts, self.closed)
+        self.words, self.vocabulary = number_words(store.ids, facts, self.closed or not model.drops_unknown)
 
     @property
     def events(self) -> int:
@@ -179,8 +190,11 @@ class Counts:
         return spool
 
 
-def number_words(ids: np.ndarray, facts: "TokenFacts", closed: bool) -> tuple[np.ndarray, int]:
-    """Word ids of all token ids, in order of first appearance in `ids`; and how many word ids there are."""
+def number_words(ids: np.ndarray, facts: "TokenFacts", unseen_too: bool) -> tuple[np.ndarray, int]:
+    """Word ids of all token ids, in order of first appearance in `ids`; and how many word ids there are.
+
+    Tokens that `ids` lack come last where they are numbered too (`unseen_too`), else they are unknown.
+    """
     free = np.uint32(ABSENT - 1)
     words = np.full(facts.vocab_size, free, np.uint32)
     for name, word in (("pad", ABSENT), ("cls", ABSENT), ("sep", ABSENT), ("mask", ABSENT), ("unk", UNKNOWN), ("bos", START), ("eos", END)):
@@ -191,7 +205,7 @@ def number_words(ids: np.ndarray, facts: "TokenFacts", closed: bool) -> tuple[np
         vocabulary = kernels.first_appearances(_plain(ids[begin : begin + BLOCK]), free, words, vocabulary)
         leave_pages(ids)
     unseen = words == free
-    if closed:
+    if unseen_too:
         words[unseen] = np.arange(vocabulary, vocabulary + unseen.sum())
         vocabulary += int(unseen.sum())
     else:

@@ -59,7 +59,7 @@ class Smoothing(Protocol):
 
     @property
     def drops_unknown(self) -> bool:
-        """True where n-grams with the unknown word are left to the back-off."""
+        """True where n-grams with the unknown word are left to the back-off; else it is counted as any word."""
 
     def threshold(self, n: int) -> int:
         """The highest raw count of order n that is pruned."""

@@ -20,7 +20,7 @@ from stemma.kernels import sentence_pairs as kernels
 from stemma.objectives.batch import Batch, generator, seed_for
 from stemma.objectives.epochs import Epochs
 from stemma.objectives.frequencies import frequency_loss
-from stemma.objectives.masked import Masking, mask_tokens
+from stemma.objectives.masked import Draws, Masking, mask_tokens
 from stemma.objectives.packing import pack
 from stemma.tokens.settings import TokenFacts
 from stemma.tokens.store import TokenStore
@@ -104,9 +104,10 @@ class Pairs:
         version = epoch if self._config.dynamic else epoch % self._config.copies
         batch = self._rows(plan, chosen)
         special = np.isin(batch["ids"], [self._facts.specials["cls"], self._facts.specials["sep"]])
-        rng = generator(self._seed, "mask", version, chosen.start)
+        places = np.array(chosen, np.int64)[:, None] * self._length + np.arange(batch["ids"].shape[1])
+        draws = Draws.at(seed_for(self._seed, "mask", version), places)
         batch["ids"], batch["labels"] = mask_tokens(
-            batch["ids"], batch["segments"], ~special, self._masking, self._facts.specials["mask"], self._facts.vocab_size, rng
+            batch["ids"], batch["segments"], ~special, self._masking, self._facts.specials["mask"], self._facts.vocab_size, draws
         )
         return batch
 

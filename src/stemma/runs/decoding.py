@@ -10,6 +10,7 @@ sign is a matter of taste; the token that ends a text is never penalised.
 B rows, V vocabulary.
 """
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -40,12 +41,12 @@ class Decoding:
     def __post_init__(self) -> None:
         """Refuses what is out of range."""
         for name, fits, expected in (
-            ("temperature", self.temperature >= 0, "0 or more"),
+            ("temperature", 0 <= self.temperature < math.inf, "a number, 0 or more"),
             ("top_k", self.top_k >= 0, "0 or more"),
             ("top_p", 0 < self.top_p <= 1, "above 0, 1 at most"),
-            ("repetition_penalty", self.repetition_penalty > 0, "above 0"),
+            ("repetition_penalty", 0 < self.repetition_penalty < math.inf, "a number above 0"),
             ("beams", self.beams >= 1, "1 or more"),
-            ("length_penalty", self.length_penalty >= 0, "0 or more"),
+            ("length_penalty", 0 <= self.length_penalty < math.inf, "a number, 0 or more"),
             ("stop", all(self.stop), "texts of one character or more"),
         ):
             if not fits:

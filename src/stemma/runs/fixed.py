@@ -224,6 +224,10 @@ class HeadOnStates(nn.Module):
         """The head's loss."""
         return self.head.loss(self.standardised(batch), batch)
 
+    def predictions(self, batch: Tensors) -> dict[str, int]:
+        """The head's."""
+        return self.head.predictions(batch)
+
     def answer(self, batch: Tensors) -> list[Any]:
         """The task's answer to each text."""
         return self.head.answer(self.standardised(batch), batch)

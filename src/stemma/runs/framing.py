@@ -1,8 +1,12 @@
 """Texts of a task -> framed token ids -> batches: under a token budget, units aligned with tokens.
 
-Axes: B rows, T positions, U units.
+A text that is answered for as a whole is cut to the length that is read. One whose units are answered for is read in windows
+that overlap, each unit where it stands further from the window's ends: nothing of it is lost.
+
+Axes: B examples, W windows of all of them, T positions, U units.
 """
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,15 +17,17 @@ from stemma.lineage.network import Frames
 from stemma.objectives.batch import Batch
 from stemma.tasks.task import PLACES, Text
 
-Units = tuple[np.ndarray, np.ndarray]  # of each unit the position of its token in the framed row, or -1, and its place in that token
+Units = tuple[np.ndarray, np.ndarray]  # of each unit the position of its token in the example's ids, or -1, and its place in that token
+OVERLAP = 4  # windows share a fourth of what each can hold
 
 
 @dataclass(frozen=True, slots=True)
 class Framed:
     """Tokenised examples with their generation's special tokens, ready to be put into rows."""
 
-    ids: tuple[np.ndarray, ...]
+    ids: tuple[np.ndarray, ...]  # of each example its windows, one after the other
     types: tuple[np.ndarray, ...]  # sentence A or B
+    windows: tuple[tuple[int, ...], ...]  # their lengths; one where the text is answered for as a whole
     units: tuple[Units, ...]  # of each text; empty arrays where the text is answered for
     cut: int  # examples shortened to fit
     tokens_cut: int  # and the tokens that cost
@@ -33,7 +39,7 @@ class Framed:
 
     @property
     def unread(self) -> int:
-        """Units without a token: cut off with the end of their text, or made of characters that the tokenizer drops."""
+        """Units without a token: made of characters that the tokenizer drops."""
         return sum(int((columns < 0).sum()) for columns, _ in self.units)
 
     @property
@@ -48,17 +54,20 @@ def frame(network: Frames, tokenizer: Any, texts: Sequence[Text], max_length: in
     seconds = iter(tokenizer.encode_batch([text.other for text in texts if text.other]))
     most = min(max_length, network.max_length or max_length)
     room, room_of_pair = max(most - len(network.frame([])[0]), 1), max(most - len(network.frame([], [])[0]), 1)
-    lead = network.frame([-1])[0].index(-1)  # specials before the text
-    ids, types, units, cut, tokens_cut = [], [], [], 0, 0
+    ids, types, windows, units, cut, tokens_cut = [], [], [], [], 0, 0
     for first, span, text in zip(firsts, spans, texts, strict=True):
-        second = next(seconds) if text.other else None
-        kept, kept_second, lost = _fitted(first, second, room if second is None else room_of_pair)
-        cut, tokens_cut = cut + (lost > 0), tokens_cut + lost
-        framed, kinds = network.frame([int(i) for i in kept], None if kept_second is None else [int(i) for i in kept_second])
-        ids.append(np.asarray(framed, dtype=np.int64))
-        types.append(np.asarray(kinds, dtype=np.int64))
-        units.append(align(text.units, span[: len(kept)], lead))
-    return Framed(tuple(ids), tuple(types), tuple(units), cut, tokens_cut)
+        if text.units:
+            rows, own = _windowed(network, first, align(text.units, span), room)
+        else:
+            second = next(seconds) if text.other else None
+            kept, kept_second, lost = _fitted(first, second, room if second is None else room_of_pair)
+            cut, tokens_cut = cut + (lost > 0), tokens_cut + lost
+            rows, own = [network.frame(kept.tolist(), None if kept_second is None else kept_second.tolist())], align((), ())
+        ids.append(np.concatenate([np.asarray(row, dtype=np.int64) for row, _ in rows]))
+        types.append(np.concatenate([np.asarray(kinds, dtype=np.int64) for _, kinds in rows]))
+        windows.append(tuple(len(row) for row, _ in rows))
+        units.append(own)
+    return Framed(tuple(ids), tuple(types), tuple(windows), tuple(units), cut, tokens_cut)
 
 
 def lengths(network: Frames, tokenizer: Any, texts: Sequence[Text]) -> np.ndarray:
@@ -70,14 +79,14 @@ def lengths(network: Frames, tokenizer: Any, texts: Sequence[Text]) -> np.ndarra
     return np.array(whole, dtype=np.int64)
 
 
-def align(units: Sequence[tuple[int, int]], spans: Sequence[tuple[int, int]], lead: int = 0) -> Units:
-    """Where each unit's first token stands, `lead` positions further right, and the unit's place among those of that token.
+def align(units: Sequence[tuple[int, int]], spans: Sequence[tuple[int, int]]) -> Units:
+    """Where each unit's first token stands, and the unit's place among those of that token.
 
     Both are given as (start, end) characters in order. A unit that no token covers stands at -1.
 
-    >>> align([(0, 2), (3, 6)], [(0, 1), (1, 2), (2, 6)], lead=1)  # words, the first in two pieces
-    (array([1, 3]), array([0, 0]))
-    >>> align([(0, 1), (1, 2), (2, 3), (3, 4)], [(0, 2), (2, 3)])  # characters, the first two in one word, the last cut off
+    >>> align([(0, 2), (3, 6)], [(0, 1), (1, 2), (2, 6)])  # words, the first in two pieces
+    (array([0, 2]), array([0, 0]))
+    >>> align([(0, 1), (1, 2), (2, 3), (3, 4)], [(0, 2), (2, 3)])  # characters, the first two in one word, the last without a token
     (array([ 0,  0,  1, -1]), array([0, 1, 0, 0]))
     """
     seen = [token for token, (start, end) in enumerate(spans) if end > start]
@@ -87,7 +96,7 @@ def align(units: Sequence[tuple[int, int]], spans: Sequence[tuple[int, int]], le
         at = int(np.searchsorted(ends, start, side="right"))
         if at == len(seen) or spans[seen[at]][0] >= end:
             continue
-        columns[unit] = seen[at] + lead
+        columns[unit] = seen[at]
         if unit and columns[unit - 1] == columns[unit]:
             places[unit] = min(places[unit - 1] + 1, PLACES - 1)
     return columns, places
@@ -106,31 +115,39 @@ def under_budget(lengths: np.ndarray, rows: np.ndarray, budget: int) -> Iterator
 
 
 def collate(framed: Framed, rows: Sequence[int] | np.ndarray, pad: int = 0) -> Batch:
-    """One batch (B T): ids, types, positions, and segments that are 0 where a row is padded."""
-    longest = max([1, *(len(framed.ids[row]) for row in rows)])
-    shape = (len(rows), longest)
+    """One batch (W T) of all windows of these examples: ids, types, positions, and segments that are 0 where a window is padded."""
+    lengths = [length for row in rows for length in framed.windows[row]]
+    shape = (len(lengths), max([1, *lengths]))
+    real = np.arange(shape[1]) < np.array(lengths, dtype=np.int64)[:, None]
     batch = {
         "ids": np.full(shape, pad, dtype=np.int64),
         "types": np.zeros(shape, dtype=np.int64),
-        "segments": np.zeros(shape, dtype=np.int64),
+        "segments": real.astype(np.int64),
+        "positions": np.broadcast_to(np.arange(shape[1]), shape).copy(),
     }
-    for k, row in enumerate(rows):
-        length = len(framed.ids[row])
-        batch["ids"][k, :length] = framed.ids[row]
-        batch["types"][k, :length] = framed.types[row]
-        batch["segments"][k, :length] = 1
-    batch["positions"] = np.broadcast_to(np.arange(longest), shape).copy()
+    if lengths:
+        batch["ids"][real] = np.concatenate([framed.ids[row] for row in rows])
+        batch["types"][real] = np.concatenate([framed.types[row] for row in rows])
     return batch
 
 
 def collate_units(framed: Framed, rows: Sequence[int] | np.ndarray) -> Batch:
-    """Of the same rows (B U): `columns` and `places` of their units, and `sites`, True where a unit is real."""
+    """Of the same examples (B U): `columns` and `places` of their units, and `sites`, True where a unit is real.
+
+    A column counts through the batch's windows, (W T) flattened.
+    """
+    longest = max([1, *(length for row in rows for length in framed.windows[row])])
     counts = framed.unit_counts[rows]
     shape = (len(rows), max([1, *counts.tolist()]))
     batch = {"columns": np.full(shape, -1, dtype=np.int64), "places": np.zeros(shape, dtype=np.int64)}
     batch["sites"] = np.arange(shape[1]) < counts[:, None]
+    window = 0
     for k, row in enumerate(rows):
-        batch["columns"][k, : counts[k]], batch["places"][k, : counts[k]] = framed.units[row]
+        columns, places = framed.units[row]
+        own = np.concatenate([(window + w) * longest + np.arange(length) for w, length in enumerate(framed.windows[row])])
+        batch["columns"][k, : counts[k]] = np.where(columns < 0, -1, np.append(own, -1)[columns])
+        batch["places"][k, : counts[k]] = places
+        window += len(framed.windows[row])
     return batch
 
 
@@ -149,3 +166,17 @@ def _fitted(first: np.ndarray, second: np.ndarray | None, room: int) -> tuple[np
     keep_second = min(len(second), max(room - len(first), room // 2))
     keep_first = min(len(first), room - keep_second)
     return first[:keep_first], second[:keep_second], len(first) + len(second) - keep_first - keep_second
+
+
+def _windowed(network: Frames, ids: np.ndarray, units: Units, room: int) -> tuple[list[tuple[list[int], list[int]]], Units]:
+    """The framed windows of a text, `room` tokens each, and its units with their positions in all of them, one after the other."""
+    step = room - room // OVERLAP
+    starts = [*range(0, len(ids) - room, step), max(len(ids) - room, 0)]
+    rows = [network.frame(ids[start : start + room].tolist()) for start in starts]
+    lead = network.frame([-1])[0].index(-1)  # specials before the text
+    begins = np.cumsum([0, *(len(row) for row, _ in rows[:-1])])
+    middles = [(start + before + room) // 2 for before, start in itertools.pairwise(starts)]  # of what two windows share
+    columns, places = units
+    window = np.searchsorted(middles, columns, side="right")
+    inside = begins[window] + lead + columns - np.array(starts)[window]
+    return rows, (np.where(columns < 0, -1, inside), places)

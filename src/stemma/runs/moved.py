@@ -1,5 +1,5 @@
 # ruff: noqa: F722 (axis names stand in annotations)
-"""A network that moved with its head: how texts run through both. Axes: B examples, T positions, U units, D width."""
+"""A network that moved with its head: how texts run through both. Axes: B examples, W windows, T positions, U units, D width."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -55,16 +55,20 @@ class HeadedNetwork(nn.Module):
         task = self.head.loss(read, batch)
         if not self.auxiliary:
             return task
-        text, count = self._language_loss(last, batch), len(batch["ids"])
-        return Loss(task.mean + self.auxiliary * text, task.count, task.parts | {"language": (text.detach() * count, count)})
+        language = self._language_loss(last, batch), len(batch["ids"])
+        return Loss.of(task.parts | {"language": language}, weights=task.weights | {"language": self.auxiliary})
+
+    def predictions(self, batch: Tensors) -> dict[str, int]:
+        """The head's; and the texts, each with a language-model loss, where that counts."""
+        return self.head.predictions(batch) | ({"language": len(batch["ids"])} if self.auxiliary else {})
 
     def _language_loss(self, hidden: Tensor, batch: Tensors) -> Tensor:
-        """The mean over texts of each text's mean next-token loss; the first token is not predicted."""
+        """The sum over texts of each text's mean next-token loss; the first token is not predicted."""
         following = batch["ids"][:, 1:].masked_fill(batch["segments"][:, 1:] == 0, IGNORE)
         logits = self.backbone.logits(hidden[:, :-1]).float()
         nats = F.cross_entropy(logits.flatten(0, 1), following.flatten(), ignore_index=IGNORE, reduction="none")
         asked = (following != IGNORE).sum(1).clamp(min=1)
-        return (nats.view(following.shape).sum(1) / asked).mean()
+        return (nats.view(following.shape).sum(1) / asked).sum()
 
 
 @dataclass
@@ -138,12 +142,12 @@ def has_no_blocks(network: Any) -> bool:
 
 
 def batch_of(framed: Framed, rows: Sequence[int] | np.ndarray, assignment: Assignment) -> Batch:
-    """The batch of these rows, with their units where the task answers for units."""
+    """The batch of these examples, with their units where the task answers for units."""
     batch = collate(framed, rows, assignment.pad)
     return batch if assignment.task.per == "text" else batch | collate_units(framed, rows)
 
 
-def at_units(states: Float[Tensor, "B T *shape"], columns: Tensor) -> Float[Tensor, "B U *shape"]:
-    """The states at the units' columns; zeros at -1."""
-    found = states[torch.arange(len(states), device=states.device)[:, None], columns.clamp(min=0)]
+def at_units(states: Float[Tensor, "W T *shape"], columns: Tensor) -> Float[Tensor, "B U *shape"]:
+    """The states at the units' columns, which count through all windows; zeros at -1."""
+    found = states.flatten(0, 1)[columns.clamp(min=0)]
     return found.masked_fill((columns < 0).view(*columns.shape, *[1] * (states.ndim - 2)), 0.0)

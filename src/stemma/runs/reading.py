@@ -45,12 +45,19 @@ class Reader(Protocol):
     def uncut(self, ids: np.ndarray, borders: np.ndarray) -> Surprises:
         """Each token of each part (P + 1 borders in the ids), and no end: the same is asked of every generation."""
 
+    def lacks(self, ids: np.ndarray) -> np.ndarray:
+        """True for each of the ids that is no word to the network."""
+
 
 class CountReader:
     """A model of counts reads flat ids, sentence by sentence."""
 
     def __init__(self, network: Any, end: int, unknown: int) -> None:
         self._network = network
+
+    def lacks(self, ids: np.ndarray) -> np.ndarray:
+        """Of a tokenizer's words those that were pruned are unknown too."""
+        return self._network.lacks(ids)
 
     def __call__(self, ids: np.ndarray, starts: np.ndarray, parts: np.ndarray) -> Surprises:
         """Each token, and each sentence's end."""
@@ -68,6 +75,10 @@ class SentenceReader:
 
     def __init__(self, network: Any, end: int, unknown: int) -> None:
         self._network, self._end, self._unknown = network, end, unknown
+
+    def lacks(self, ids: np.ndarray) -> np.ndarray:
+        """The unknown token alone."""
+        return ids == self._unknown
 
     def __call__(self, ids: np.ndarray, starts: np.ndarray, parts: np.ndarray) -> Surprises:
         """Each token, and each sentence's end."""

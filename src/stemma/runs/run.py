@@ -4,9 +4,9 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
-from itertools import chain
+from itertools import chain, compress
 from pathlib import Path
-from typing import Any, NamedTuple, overload
+from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
 import numpy as np
 
@@ -21,6 +21,9 @@ from stemma.runs.opening import network_of
 from stemma.runs.word_vectors import Outlier, WordVectors
 from stemma.tokens.tokenizer import Tokenizer
 
+if TYPE_CHECKING:
+    from stemma.runs.unknown_words import Spelling
+
 LN2, LN10 = math.log(2), math.log(10)
 SAMPLING = Decoding()
 MOST_NATS = 500  # a prediction: beyond, a perplexity says nothing
@@ -34,6 +37,7 @@ class Score(NamedTuple):
     characters: int
     unknown: int  # tokens that the vocabulary lacks: their spelling is not in `nats`
     unknown_nats: float  # the part of `nats` that they cost
+    spelling: float | None = None  # nats of their spelling (`runs.unknown_words`); None: the run knows nothing of spelling
 
     @property
     def log10(self) -> float:
@@ -42,8 +46,9 @@ class Score(NamedTuple):
 
     @property
     def bits_per_character(self) -> float | None:
-        """Comparable across tokenizers that give the text back; None where a token was unknown: its spelling was never paid for."""
-        return None if self.unknown or not self.characters else self.nats / LN2 / self.characters
+        """Comparable across tokenizers that give the text back, spelling included; None where an unknown token's has no price."""
+        paid = self.spelling if self.unknown else 0.0
+        return None if paid is None or not self.characters else (self.nats + paid) / LN2 / self.characters
 
     def perplexity(self, unknown: bool = True) -> float | None:
         """The number e to the mean nats of a prediction, with or without the unknown tokens; None where none is left, or beyond any use."""
@@ -286,8 +291,27 @@ class Run:
         places = np.flatnonzero(read.unknown)
         owners, number = np.searchsorted(borders, places, side="right") - 1, len(borders) - 1
         lost, unknowns = np.bincount(owners, nats[places], number).tolist(), np.bincount(owners, minlength=number).tolist()
-        columns = _sums(nats, borders), np.diff(borders).tolist(), characters, unknowns, lost
+        spelling = self._spelling_nats(sentences, ids, starts, parts) if len(places) else [0.0] * number
+        columns = _sums(nats, borders), np.diff(borders).tolist(), characters, unknowns, lost, spelling
         return list(map(partial(tuple.__new__, Score), zip(*columns, strict=True)))  # Score._make, without a call of Python's
+
+    def _spelling_nats(self, sentences: Sequence[str], ids: np.ndarray, starts: np.ndarray, parts: np.ndarray) -> list[float | None]:
+        """What the spelling of each part's unknown tokens costs; `ids` are those of the sentences, with their borders `starts`."""
+        if self._spelling is None:
+            return [None] * (len(parts) - 1)
+        lacking = self._surprises.lacks(ids)
+        owners = np.searchsorted(starts, np.flatnonzero(lacking), side="right") - 1
+        some = np.zeros(len(sentences), bool)
+        some[owners] = True
+        spelt = self.tokenizer.spellings(list(compress(sentences, some)), lacking[np.repeat(some, np.diff(starts))])
+        return _sums(np.bincount(owners, self._spelling.nats(spelt), len(sentences)), parts)
+
+    @cached_property
+    def _spelling(self) -> "Spelling | None":
+        """The model of how unknown words are spelt; None in runs whose tokenizer tells of none."""
+        from stemma.runs.unknown_words import Spelling  # compiled code: only where it is used
+
+        return Spelling(self.tokenizer.outside) if self.tokenizer.outside else None
 
     @cached_property
     def _surprises(self) -> reading.Reader:

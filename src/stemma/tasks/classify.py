@@ -207,6 +207,10 @@ class LabelHead(nn.Linear):
         """Cross-entropy of the labels."""
         return _loss(self(self.dropout(states)).float(), batch["labels"], self.several)
 
+    def predictions(self, batch: Mapping[str, Tensor]) -> dict[str, int]:
+        """Texts."""
+        return {"task": len(batch["labels"])}
+
     def answer(self, states: Float[Tensor, "B D"], batch: Mapping[str, Tensor]) -> list[np.ndarray]:
         """The probabilities (K) of each text."""
         return _answers(self(states).float(), self.several)
@@ -237,6 +241,10 @@ class PooledNetwork(nn.Module):
         """Cross-entropy of the labels."""
         return _loss(self(states, batch["sites"]), batch["labels"], self.several)
 
+    def predictions(self, batch: Mapping[str, Tensor]) -> dict[str, int]:
+        """Texts."""
+        return {"task": len(batch["labels"])}
+
     def answer(self, states: Float[Tensor, "B S L D"], batch: Mapping[str, Tensor]) -> list[np.ndarray]:
         """The probabilities (K) of each text."""
         return _answers(self(states, batch["sites"]), self.several)
@@ -248,9 +256,8 @@ class PooledNetwork(nn.Module):
 
 def _loss(logits: Float[Tensor, "B K"], labels: Tensor, several: bool) -> Loss:
     """The mean over texts; of several labels each is a question of yes or no, and a text's nats are the sum of theirs."""
-    count = len(labels)
-    mean = F.binary_cross_entropy_with_logits(logits, labels, reduction="sum") / count if several else F.cross_entropy(logits, labels)
-    return Loss(mean, count, {"task": (mean.detach() * count, count)})
+    nats = F.binary_cross_entropy_with_logits if several else F.cross_entropy
+    return Loss.of({"task": (nats(logits.float(), labels, reduction="sum"), len(labels))})
 
 
 def _answers(logits: Float[Tensor, "B K"], several: bool) -> list[np.ndarray]:

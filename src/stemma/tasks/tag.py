@@ -257,7 +257,7 @@ class Decoder(nn.Module):
             total = F.cross_entropy(scores.flatten(0, 1).float(), labels.flatten(), ignore_index=IGNORE, reduction="sum")
         else:
             total = -self.chain.log_likelihood(scores, labels, batch["sites"]).sum()
-        return Loss(total / max(count, 1), count, {"task": (total.detach(), count)})
+        return Loss.of({"task": (total, count)})
 
     def best(self, scores: Float[Tensor, "B U K"], sites: Tensor) -> Tensor:
         """The tags (B U) of each row."""
@@ -296,6 +296,10 @@ class TagHead(nn.Module):
         """Nats a unit."""
         return self.decoder.loss(self._scores(self.dropout(states), batch), batch)
 
+    def predictions(self, batch: Mapping[str, Tensor]) -> dict[str, int]:
+        """Units that have a tag."""
+        return {"task": int((batch["labels"] != IGNORE).sum())}
+
     def answer(self, states: Float[Tensor, "B U D"], batch: Mapping[str, Tensor]) -> list[np.ndarray]:
         """The tags of each text."""
         return _answers(self.decoder.best(self._scores(states, batch), batch["sites"]), batch["sites"])
@@ -322,6 +326,10 @@ class TagNetwork(nn.Module):
     def loss(self, states: Float[Tensor, "B U L D"], batch: Mapping[str, Tensor]) -> Loss:
         """Nats a unit."""
         return self.top.loss(self._read(states, batch), batch)
+
+    def predictions(self, batch: Mapping[str, Tensor]) -> dict[str, int]:
+        """Units that have a tag."""
+        return {"task": int((batch["labels"] != IGNORE).sum())}
 
     def answer(self, states: Float[Tensor, "B U L D"], batch: Mapping[str, Tensor]) -> list[np.ndarray]:
         """The tags of each text."""

@@ -18,7 +18,8 @@ characters. Units are aligned with tokens once for all tasks (`runs.framing`) by
 
 - A word that was cut into pieces is read at its first piece.
 - Characters that one word vector stands for all read that vector, and are told apart by their place in the word.
-- A unit that was cut off with the end of its text, or that the tokenizer does not see, has no token; its state is zeros.
+- A text longer than the network reads is read in windows that overlap; the head sees its units in one row all the same.
+- A unit that the tokenizer does not see has no token; its state is zeros.
 
 So a head of units never sees pieces: its axes are units, whatever the tokenizer.
 Axes: N examples, B batch, U units, S sites, L layers, D width, K labels, M rows, C terms, R resamples.
@@ -84,6 +85,9 @@ class Head(Protocol):
 
     def loss(self, states: "Tensor", batch: "Mapping[str, Tensor]") -> "Loss":
         """The mean loss of the batch, in nats a text or a unit; `count` is how many."""
+
+    def predictions(self, batch: "Mapping[str, Tensor]") -> dict[str, int]:
+        """How many texts or units that is, under the name of the loss's part, known before the loss is (`Network.predictions`)."""
 
     def answer(self, states: "Tensor", batch: "Mapping[str, Tensor]") -> "list[np.ndarray]":
         """The answer to each example of the batch, in the task's own form, padding left out."""

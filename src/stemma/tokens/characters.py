@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from stemma.tokens.chinese import SAMPLE, Segmenter, chosen
+from stemma.tokens.outside import Outside, left_out
 from stemma.tokens.sample import batches
 from stemma.tokens.scripts import PLACES, codes_of
 from stemma.tokens.settings import SPECIALS, Config
@@ -22,8 +23,8 @@ UNKNOWN = "\ufffd"  # what an unknown character is decoded to
 class Characters:
     """Encodes and decodes by a list of characters; one that is not in the list is unknown."""
 
-    def __init__(self, config: Config, tokens: Sequence[str], words: Segmenter) -> None:
-        self.config, self.tokens, self.words = config, list(tokens), words
+    def __init__(self, config: Config, tokens: Sequence[str], words: Segmenter, outside: Outside | None = None) -> None:
+        self.config, self.tokens, self.words, self.outside = config, list(tokens), words, outside
         self._table = np.zeros(PLACES, dtype=np.uint32)
         specials = len(SPECIALS["char"])
         characters = [" " if token == SPACE else token for token in self.tokens[specials:]]
@@ -45,6 +46,11 @@ class Characters:
             first = int(lengths[:i].sum())
             ends[first : first + lengths[i]] = [end for _, end in self.encode_offsets(texts[i])[1]]
         return ids, lengths, ends
+
+    def spellings(self, texts: Sequence[str], asked: np.ndarray) -> list[str]:
+        """The characters for which `asked` (N) is true, over all characters of the texts."""
+        joined = "".join(text.lower() if self.config.lowercase else text for text in texts)
+        return [joined[place] for place in np.flatnonzero(asked).tolist()]
 
     def encode_offsets(self, text: str) -> tuple[np.ndarray, list[tuple[int, int]]]:
         """The ids, and the (start, end) of each in the raw text."""
@@ -80,5 +86,6 @@ def learn(texts: Iterator[str], config: Config) -> Characters:
     counts[ord(SPACE)] = 0
     order = np.argsort(-counts, kind="stable")[: np.count_nonzero(counts >= config.min_count)]
     specials = list(SPECIALS["char"].values())
-    room = config.vocab_size - len(specials) if config.vocab_size else None
-    return Characters(config, specials + [SPACE if code == 32 else chr(code) for code in order[:room]], chosen(config.words, head))
+    order = order[: config.vocab_size - len(specials) if config.vocab_size else None]
+    outside = left_out(counts, order, lambda codes: [chr(code) for code in codes])
+    return Characters(config, specials + [SPACE if code == 32 else chr(code) for code in order], chosen(config.words, head), outside)

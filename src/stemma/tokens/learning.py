@@ -8,7 +8,8 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 
 from stemma.errors import DataError
 from stemma.tokens.chinese import chosen
-from stemma.tokens.pieces import Pieces, pipeline, unigram_normaliser
+from stemma.tokens.outside import rarest
+from stemma.tokens.pieces import SPACE, Pieces, pipeline, unigram_normaliser
 from stemma.tokens.sample import batches, even_sample
 from stemma.tokens.scripts import PLACES, codes_of
 from stemma.tokens.settings import SPECIALS, Config
@@ -22,7 +23,12 @@ def learn(texts: Iterator[str], config: Config) -> Pieces:
     if not any(map(str.strip, sample)):
         raise DataError("no text to learn a tokenizer from", "at least one word", "check the corpus with `stemma corpus check`")
     learners = {"wordpiece": _wordpiece, "bpe": _bpe, "unigram": _unigram}
-    return Pieces(config, pipeline(config, learners[config.kind](sample, config)), chosen(config.words, sample))
+    rust, words = pipeline(config, learners[config.kind](sample, config)), chosen(config.words, sample)
+    found = Pieces(config, rust, words)
+    if config.kind == "bpe":  # knows all bytes
+        return found
+    pieces = found.tokens[len(SPECIALS[config.kind]) :]
+    return Pieces(config, rust, words, rarest([piece.removeprefix("##").removeprefix(SPACE) for piece in pieces]))
 
 
 def _bpe(sample: Sequence[str], config: Config) -> models.Model:

@@ -23,6 +23,7 @@ import numpy as np
 
 from stemma.tokens import words
 from stemma.tokens.chinese import Segmenter
+from stemma.tokens.outside import Outside, left_out
 from stemma.tokens.sample import batches
 from stemma.tokens.settings import SPECIALS, Config
 from stemma.tokens.words import Words, room_for_more
@@ -39,8 +40,8 @@ Joins = list[list[tuple[int, int]]]  # pass -> pairs of units; their phrases hav
 class Phrases:
     """Encodes and decodes by a list of words and phrases; what is in neither is unknown."""
 
-    def __init__(self, config: Config, tokens: Sequence[str], base: Words, joins: Joins) -> None:
-        self.config, self.tokens, self.base, self.joins = config, list(tokens), base, joins
+    def __init__(self, config: Config, tokens: Sequence[str], base: Words, joins: Joins, outside: Outside | None = None) -> None:
+        self.config, self.tokens, self.base, self.joins, self.outside = config, list(tokens), base, joins, outside
         self.words: Segmenter = base.words
         names, parts = _spelt(base.tokens, joins)
         self._passes = list(_lookups(len(base.tokens), joins))
@@ -73,7 +74,7 @@ class Phrases:
                     number[name] = len(number)
         known = set(self.tokens)
         more = [token for token in newer.tokens if token not in known]
-        return Phrases(self.config, [*self.tokens, *more[: room_for_more(self.config, len(self.tokens))]], base, joins)
+        return Phrases(self.config, [*self.tokens, *more[: room_for_more(self.config, len(self.tokens))]], base, joins, newer.outside)
 
     def encode_flat(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         """The ids of all texts one after the other, and how many each text has."""
@@ -105,10 +106,10 @@ class Phrases:
         return {"words": self.base.tokens[len(SPECIALS[self.config.kind]) :], "passes": self.joins}
 
 
-def from_json(config: Config, tokens: Sequence[str], words: Segmenter, kept: dict) -> Phrases:
+def from_json(config: Config, tokens: Sequence[str], words: Segmenter, kept: dict, outside: Outside | None) -> Phrases:
     """The phrases that `as_json` gave."""
     base = Words(config, [*SPECIALS[config.kind].values(), *kept["words"]], words)
-    return Phrases(config, tokens, base, [[(first, second) for first, second in found] for found in kept["passes"]])
+    return Phrases(config, tokens, base, [[(first, second) for first, second in found] for found in kept["passes"]], outside)
 
 
 def join(units: np.ndarray, owners: np.ndarray, keys: np.ndarray, phrases: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -239,7 +240,8 @@ def _vocabulary(config: Config, base: Words, names: list[str], joins: Joins, cou
     number |= {size + n: len(specials) + len(kept) + n for n in range(len(pairs))}
     smaller = Words(replace(config, phrases=0), [*specials, *(names[unit] for unit in kept)], base.words)
     renumbered = [[(number[first], number[second]) for first, second in found] for found in joins]
-    return Phrases(config, [*specials, *(names[unit] for unit in order.tolist())], smaller, renumbered)
+    outside = left_out(counts[:size], order[order < size], lambda units: [names[unit] for unit in units.tolist()])
+    return Phrases(config, [*specials, *(names[unit] for unit in order.tolist())], smaller, renumbered, outside)
 
 
 def _lookups(size: int, joins: Joins) -> Iterator[tuple[np.ndarray, np.ndarray]]:

@@ -8,6 +8,7 @@ import numpy as np
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
 from stemma.tokens.chinese import Segmenter, spoken
+from stemma.tokens.outside import Outside
 from stemma.tokens.settings import SPECIALS, Config, special_ids
 from stemma.tokens.word_starts import NormalWidths, byte_widths, ends_by_size
 
@@ -17,8 +18,8 @@ SPACE = "▁"  # what stands for a space in unigram pieces
 class Pieces:
     """Encodes and decodes through one Rust tokenizer; specials written in the text are read as plain text."""
 
-    def __init__(self, config: Config, rust: Tokenizer, words: Segmenter) -> None:
-        self.config, self._rust, self.words = config, rust, words
+    def __init__(self, config: Config, rust: Tokenizer, words: Segmenter, outside: Outside | None = None) -> None:
+        self.config, self._rust, self.words, self.outside = config, rust, words, outside
         rust.encode_special_tokens = True
         vocab = rust.get_vocab(with_added_tokens=True)
         self.tokens: list[str] = sorted(vocab, key=vocab.__getitem__)

@@ -29,6 +29,7 @@ from stemma.tokens import characters, phrases, words
 from stemma.tokens.byte_level import text_of
 from stemma.tokens.chinese import GIVEN, Segmenter, segmenter
 from stemma.tokens.files import write_bytes
+from stemma.tokens.outside import Outside
 from stemma.tokens.scripts import UNICODE_VERSION
 from stemma.tokens.settings import SPECIALS, Config, TokenFacts, special_ids
 from stemma.tokens.word_starts import word_starts
@@ -48,6 +49,7 @@ class Tokenizer:
         self.config: Config = engine.config
         self.kind: str = engine.config.kind
         self.specials = special_ids(self.kind)
+        self.outside: Outside | None = engine.outside  # how unknown words were spelt; None: nobody wrote it down
         self.segmenter: Segmenter = engine.words  # what cuts Chinese words, be they tokens or begun by tokens
         self._tokens: list[str] = engine.tokens
         self._hidden = {i for role, i in self.specials.items() if role not in VISIBLE}
@@ -88,6 +90,17 @@ class Tokenizer:
     def encode_offsets(self, text: str) -> tuple[np.ndarray, list[tuple[int, int]]]:
         """The ids of one text, and the (start, end) characters of the raw text that each stands for."""
         return self._engine.encode_offsets(text)
+
+    def spellings(self, texts: Sequence[str], asked: np.ndarray) -> list[str]:
+        """How those tokens of the texts are spelt for which `asked` (N) is true, over flat ids; in lower case where the config says so."""
+        if self.kind in LISTED and not self.config.phrases:
+            return self._engine.spellings(texts, asked)
+        found, first = [], 0
+        for text in texts:
+            spans = self.encode_offsets(text)[1]
+            found += [text[slice(*spans[place])] for place in np.flatnonzero(asked[first : first + len(spans)]).tolist()]
+            first += len(spans)
+        return [spelling.lower() for spelling in found] if self.config.lowercase else found
 
     def decode(self, ids: Iterable[int]) -> str:
         """The text of the ids in its kind's normal form; of the specials only "unk" and "mask" are shown."""
@@ -171,6 +184,8 @@ class Tokenizer:
             own["segmenter"] = {"name": self.segmenter.name, "version": self.segmenter.version}
         if self.config.phrases:
             own["phrases"] = self._engine.as_json()
+        if self.outside:
+            own["outside"] = self.outside.as_json()
         return own
 
 
@@ -203,21 +218,22 @@ def train(texts: Iterator[str], config: Config) -> Tokenizer:
 def _engine(data: dict) -> Any:
     own = data["model"].get("stemma") or _foreign(data)
     config = restore(Config, own["config"], "its settings")
+    outside = Outside.from_json(own.get("outside"))
     if config.kind in LISTED:
         vocab = data["model"]["vocab"]
         tokens = sorted(vocab, key=vocab.__getitem__)
         name = own.get("segmenter", {"name": "rjieba" if config.kind == "char" else "given"})["name"]
         if config.kind == "char":
-            return characters.Characters(config, tokens, segmenter(name))
+            return characters.Characters(config, tokens, segmenter(name), outside)
         if config.phrases:
-            return phrases.from_json(config, tokens, segmenter(name), own["phrases"])
-        return words.Words(config, tokens, segmenter(name))
+            return phrases.from_json(config, tokens, segmenter(name), own["phrases"], outside)
+        return words.Words(config, tokens, segmenter(name), outside)
     import tokenizers
 
     from stemma.tokens.pieces import Pieces
 
     name = own.get("segmenter", {"name": "rjieba"})["name"]
-    return Pieces(config, tokenizers.Tokenizer.from_str(json.dumps(data)), segmenter(name))
+    return Pieces(config, tokenizers.Tokenizer.from_str(json.dumps(data)), segmenter(name), outside)
 
 
 def _foreign(data: dict) -> dict:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from stemma.tokens.chinese import GIVEN, SAMPLE, Segmenter, chosen, spoken
+from stemma.tokens.outside import Outside, left_out
 from stemma.tokens.sample import batches
 from stemma.tokens.scripts import HAN_BLOCKS, bytes_of, codes_of, lower_codes, token_classes, word_classes
 from stemma.tokens.settings import SPECIALS, Config
@@ -31,10 +32,10 @@ JSON_TOKENS = r"[^\x{0}\t\n\r ]+"
 class Words:
     """Encodes and decodes by a list of words; a word that is not in the list is unknown."""
 
-    def __init__(self, config: Config, tokens: Sequence[str], words: Segmenter) -> None:
+    def __init__(self, config: Config, tokens: Sequence[str], words: Segmenter, outside: Outside | None = None) -> None:
         from stemma.kernels.word_table import WordTable
 
-        self.config, self.words, self.tokens = config, words, list(tokens)
+        self.config, self.words, self.tokens, self.outside = config, words, list(tokens), outside
         self._specials = len(SPECIALS[config.kind])  # not in the table: text cannot forge a special
         self._table = WordTable()
         known = [token.encode("utf-8", "surrogatepass") for token in self.tokens[self._specials :]]
@@ -45,12 +46,21 @@ class Words:
         """These words with their ids, then those of `newer` that are not among them, as many as the config has room for."""
         old = set(self.tokens)
         new = [token for token in newer.tokens if token not in old]
-        return Words(self.config, [*self.tokens, *new[: room_for_more(self.config, len(self.tokens))]], self.words)
+        return Words(self.config, [*self.tokens, *new[: room_for_more(self.config, len(self.tokens))]], self.words, newer.outside)
 
     def encode_flat(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         """The ids of all texts one after the other, and how many each text has."""
         numbers, lengths = self._table.number_texts(*_bytes(texts, self.config, self.words))
         return np.where(numbers > 0, numbers + np.uint32(self._specials - 1), np.uint32(0)), lengths
+
+    def spellings(self, texts: Sequence[str], asked: np.ndarray) -> list[str]:
+        """How those words are spelt for which `asked` (N) is true, over all words of the texts."""
+        from stemma.kernels.word_scan import borders
+
+        joined = "\n".join(text.lower() if self.config.lowercase else text for text in texts)
+        codes = codes_of(joined)
+        starts, ends = borders(codes, self.words.cuts(joined, codes), _classes(self.config))
+        return [joined[start:end] for start, end in zip(starts[asked].tolist(), ends[asked].tolist(), strict=True)]
 
     def encode_offsets(self, text: str) -> tuple[np.ndarray, list[tuple[int, int]]]:
         """The ids, and the (start, end) of each in the raw text."""
@@ -148,7 +158,7 @@ class Learner:
         tokens, order = _kept(self._table, self._config)
         ids = np.zeros(self._table.size, dtype=np.uint32)
         ids[order] = np.arange(len(tokens) - len(order), len(tokens))
-        return Words(self._config, tokens, self._words), ids
+        return Words(self._config, tokens, self._words, left_out(self._table.counts, order, self._table.words)), ids
 
 
 def room_for_more(config: Config, tokens: int) -> int | None:

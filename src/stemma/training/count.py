@@ -16,6 +16,7 @@ import numpy as np
 
 from stemma.checkpoint import RunFolder, leave_pages
 from stemma.errors import BudgetError
+from stemma.kernels.clocks import Spent, working
 from stemma.layers.allocator import keep_freed_memory
 from stemma.lineage.table import Generation
 from stemma.objectives.frequencies import frequency_loss
@@ -56,7 +57,7 @@ def counting(job: Job, path: Path, root: Path, report: Report) -> Iterator[Updat
 
 
 def _count(job: Job, folder: RunFolder, text: Ingested, report: Report) -> None:
-    began = time.perf_counter()
+    began = working()
     store = text.train
 
     def tell(fact: dict[str, Any]) -> None:
@@ -68,10 +69,10 @@ def _count(job: Job, folder: RunFolder, text: Ingested, report: Report) -> None:
         _finish(job, folder, text, network, began, report)
 
 
-def _finish(job: Job, folder: RunFolder, text: Ingested, network: "Counted", began: float, report: Report) -> None:
+def _finish(job: Job, folder: RunFolder, text: Ingested, network: "Counted", began: Spent, report: Report) -> None:
     for note in network.notes:
         report(Note(note))
-    seconds, tokens = time.perf_counter() - began, len(text.train.ids)
+    spent, tokens = working().minus(began), len(text.train.ids)
     held_out, baseline, stuck = None, dict[str, Any](), list[str]()
     if text.dev is not None and text.dev.sentences:
         held_out = _held_out_loss(network, text.dev)
@@ -81,8 +82,9 @@ def _finish(job: Job, folder: RunFolder, text: Ingested, network: "Counted", beg
         "kind": "done",
         "tokens": tokens,
         "passes": text.share,
-        "seconds": seconds,
-        "tokens_per_second": tokens / seconds,
+        **spent._asdict(),
+        "tokens_per_second": tokens / max(1e-9, spent.seconds),
+        "ingested": text.costs,
         "held_out_loss": held_out,
         **baseline,
         "parameters": network.parameters,

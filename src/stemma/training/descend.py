@@ -16,6 +16,7 @@ from stemma.checkpoint import RunFolder, write_tensors
 from stemma.config import restore
 from stemma.errors import Interrupted, UsageError
 from stemma.layers.allocator import keep_freed_memory
+from stemma.layers.threads import computing_with, faster_threads
 from stemma.objectives.batch import seed_for
 from stemma.objectives.objective import Objective, Preparation, Prepares, TextObjective
 from stemma.tokens.store import TokenStore
@@ -39,14 +40,9 @@ from stemma.training.settings import BUDGETS, Config, Device, HandConfig
 def descending(job: Job, path: Path, root: Path, report: Report) -> Iterator[Updates]:
     """The updates that are left of the job, inside the process group and with the threads asked for; then the finished folder."""
     keep_freed_memory()
-    threads = torch.get_num_threads()
-    torch.set_num_threads(job.sections["training"].threads or threads)
-    try:
-        with join() as ranks:
-            yield from _updates(job, path, root, report if ranks.first else _nothing, ranks)
-            ranks.wait()
-    finally:
-        torch.set_num_threads(threads)
+    with computing_with(job.sections["training"].threads or torch.get_num_threads()), join() as ranks:
+        yield from _updates(job, path, root, report if ranks.first else _nothing, ranks)
+        ranks.wait()
 
 
 def _updates(job: Job, path: Path, root: Path, report: Report, ranks: Ranks) -> Iterator[Updates]:
@@ -75,6 +71,7 @@ class _Descent:
     progress: Reached
     passes: Passes
     best: dict[str, np.ndarray] | None  # weights of the least held-out loss that an earlier call kept
+    before: Reached  # how far earlier sessions had come
 
 
 def _read(job: Job, path: Path, root: Path, report: Report, ranks: Ranks) -> tuple[RunFolder | None, Ingested | None]:
@@ -103,15 +100,17 @@ def _settle(job: Job, text: Ingested, objective: Objective, path: Path, report: 
         precision = choose_precision(training.precision, device)
         training = dataclasses.replace(training, device=cast(Device, device.type), precision=precision)
         model = job.row.load_network().settle(model, device)
-    training = dataclasses.replace(training, threads=training.threads or torch.get_num_threads())
-    if training.tokens and text.share < 1:  # the drawn part is read once, whatever an objective counts as a token
-        training = dataclasses.replace(training, tokens=0, epochs=1.0)
+    training = dataclasses.replace(training, threads=training.threads or _threads(job, model, training, text, objective, ranks))
+    torch.set_num_threads(training.threads)
     a_step, spent = None, 0.0
     if training.seconds:
         spent = _prepare(job, objective, RunFolder(path), training.threads, report).seconds
         a_step = seconds_per_step(_learner(job, model, training, text, Ranks()), objective, training, training.seconds * 0.05)
     bought = int(ranks.agree(steps_for(training, objective, a_step, spent)))
-    steps, message = sensible_steps(bought, training, _passes(job, objective, text, training))
+    passes = _passes(job, objective, text, training)
+    if training.tokens and text.share < 1:  # words that word2vec thins out count for nothing: what was drawn is not read again for them
+        bought = min(bought, passes.steps_for(text.share))
+    steps, message = sensible_steps(bought, training, passes)
     if message:
         report(Note(message))
     cut = training.most_passes if steps < bought else 0  # it stays in the config where it made a difference
@@ -123,10 +122,20 @@ def _passes(job: Job, objective: Objective, text: Ingested, training: HandConfig
     return Passes(objective, text.share, training.accumulate, job.row.reads_once)
 
 
+def _threads(job: Job, model: Any, training: HandConfig, text: Ingested, objective: Objective, ranks: Ranks) -> int:
+    """How many threads are faster: tried on a learner that is thrown away. Kernels of our own find out while they go."""
+    if not isinstance(training, Config) or training.device != "cpu" or training.compile or ranks.count > 1:
+        return torch.get_num_threads()
+    learner = _learner(job, model, training, text, Ranks())
+    batch = objective.batch(0)
+    return faster_threads(lambda: learner.step([batch], training.rate * 1e-3, seed_for(training.seed, "timing")))
+
+
 def _taken_up(job: Job, folder: RunFolder, text: Ingested, objective: Objective, report: Report, ranks: Ranks) -> _Descent:
     """The run where an earlier call left it, or at its start. It computes as it was settled to, whatever this call would choose."""
     settled, where = folder.config["sections"], str(folder.path)
     model, training = (restore(type(job.sections[name]), settled[name], where) for name in ("model", "training"))
+    torch.set_num_threads(training.threads)  # until `descending` ends; another number would round otherwise
     learner = _learner(job, model, training, text, ranks)
     saved = folder.load_state()
     progress = Reached(**saved[1]) if saved else Reached()
@@ -139,7 +148,8 @@ def _taken_up(job: Job, folder: RunFolder, text: Ingested, objective: Objective,
         if not saved:
             progress.tokens, progress.seconds, progress.cpu_seconds = spent.tokens, spent.seconds, spent.cpu_seconds
     best = saved[0].get("best") if saved else None
-    return _Descent(folder, objective, learner, training, progress, _passes(job, objective, text, training), best)
+    before = dataclasses.replace(progress) if saved else Reached()
+    return _Descent(folder, objective, learner, training, progress, _passes(job, objective, text, training), best, before)
 
 
 def _prepare(job: Job, objective: Objective, folder: RunFolder, threads: int, report: Report) -> Preparation:
@@ -156,6 +166,8 @@ def _recorded(job: Job, descent: _Descent, text: Ingested, report: Report, ranks
     folder, learner, training, progress = descent.folder, descent.learner, descent.training, descent.progress
     recorder = Recorder(folder, learner, descent.objective, training, progress, report, ranks, descent.passes, descent.best)
     held_out, marks = _held_out(job, text, training), _marks(training)
+    if held_out is None and isinstance(training, Config) and training.optimiser == "asgd":
+        report(Note("the text is so short that none of it is held out: asgd never comes to average, and the last weights are kept"))
 
     def take(fact: Fact) -> None:
         assert isinstance(fact, Update)
@@ -237,6 +249,8 @@ def _finish(job: Job, descent: _Descent, text: Ingested) -> None:
         "most_passes": training.most_passes or None,
         "seconds": progress.seconds,
         "cpu_seconds": progress.cpu_seconds,
+        "earlier": {"seconds": descent.before.seconds, "cpu_seconds": descent.before.cpu_seconds},
+        "ingested": text.costs,
         "tokens_per_second": progress.tokens / max(1e-9, progress.seconds),
         "loss": losses[-1],
         "epoch_losses": [line["loss"] for line in metrics if line["kind"] == "epoch"],

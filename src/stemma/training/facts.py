@@ -108,8 +108,31 @@ class Saved:
     kind: Literal["save"] = "save"
 
 
-Fact = Note | Prepared | Counting | Update | EpochEnd | HeldOut | Saved
-KINDS: tuple[type, ...] = (Note, Prepared, Counting, Update, EpochEnd, HeldOut, Saved)
+@dataclass(frozen=True)
+class StageEnd:
+    """A stage of a comparison has ended, or was found finished."""
+
+    stage: str
+    how: Literal["kept", "made", "failed"]
+    seconds: float = 0.0  # by the clock
+    of: str = ""
+    kind: Literal["stage"] = "stage"
+
+
+@dataclass(frozen=True)
+class Ahead:
+    """How far a comparison has come, all its generations together."""
+
+    done: int  # stages
+    stages: int
+    share: float  # of the time that all were expected to take
+    seconds_left: float
+    of: str = ""
+    kind: Literal["ahead"] = "ahead"
+
+
+Fact = Note | Prepared | Counting | Update | EpochEnd | HeldOut | Saved | StageEnd | Ahead
+KINDS: tuple[type, ...] = (Note, Prepared, Counting, Update, EpochEnd, HeldOut, Saved, StageEnd, Ahead)
 
 
 def to_json(fact: Fact) -> dict[str, Any]:

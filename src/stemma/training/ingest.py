@@ -3,25 +3,33 @@
 import fcntl
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from stemma.config import to_plain
 from stemma.corpus import read as corpus_read
 from stemma.corpus.document import Document, Ledger
 from stemma.corpus.read import fingerprint, read
 from stemma.corpus.split import split
+from stemma.kernels.clocks import Spent, working
+from stemma.tokens import outside
 from stemma.tokens import tokenizer as tokens_tokenizer
 from stemma.tokens.build import build_once, learn_and_build
 from stemma.tokens.chinese import segmenter
 from stemma.tokens.drawn import drawn, how_much
-from stemma.tokens.files import disk_budget, write_json
+from stemma.tokens.files import disk_budget, read_json, write_json
+from stemma.tokens.settings import SPECIALS
 from stemma.tokens.store import TokenStore
 from stemma.tokens.tokenizer import Tokenizer
+
+T = TypeVar("T")
+_END: Any = object()  # of a stream
 
 
 @dataclass(frozen=True)
@@ -69,6 +77,7 @@ class Ingested:
     train: TokenStore  # all of it, or the part that was drawn
     dev: TokenStore | None
     ledger: dict[str, Any]  # of the characters
+    costs: dict[str, Any] = field(default_factory=dict)  # `reading` and `tokenizing`, and whether they were `found` ready, made earlier
 
     @property
     def share(self) -> float:
@@ -97,10 +106,12 @@ def ingest(
 ) -> Ingested:
     """The tokenizer and the stores of the source under `root`, made now or found from an earlier run; `earlier` is grown by it."""
     identity = {**source.identity(), "tokenizer": to_plain(tokenizer), "segmenter": segmenter("rjieba").version}
+    identity |= {"outside": outside.VERSION} if "unk" in SPECIALS[tokenizer.kind] else {}
     identity |= {"earlier": earlier.fingerprint} if earlier else {}
     key = hashlib.blake2b(json.dumps(identity, sort_keys=True).encode(), digest_size=8).hexdigest()
     home = root / f"{tokenizer.kind}-{key}"
     with _new_folders(home), _alone(home / ".lock"):
+        began = working()
         ledger = home / "ledger.json"
         if not ledger.exists():
             note(f"reading {', '.join(source.paths)} into {tokenizer.kind} tokens")
@@ -111,9 +122,19 @@ def ingest(
             dev = build_once(reading.dev, learned, home / "dev", key, source.workers) if source.has_dev else None
             if not ledger.exists():
                 write_json(ledger, reading.ledger())
+            costs = _costs(home / "costs.json", reading.spent, working().minus(began))
         finally:
             held_out.unlink(missing_ok=True)
-    return Ingested(learned, train, dev, json.loads(ledger.read_text(encoding="utf-8")))
+    return Ingested(learned, train, dev, json.loads(ledger.read_text(encoding="utf-8")), costs)
+
+
+def _costs(place: Path, reading: Spent, whole: Spent) -> dict[str, Any]:
+    """What reading and tokenizing took, now or, where nothing had to be read, in the earlier call that kept it at `place`."""
+    if reading == Spent():
+        return (read_json(place) or {}) | {"found": True}
+    costs = {"reading": reading._asdict(), "tokenizing": whole.minus(reading)._asdict()}
+    write_json(place, costs | {"made": time.time()})
+    return costs | {"found": False}
 
 
 @contextmanager
@@ -145,12 +166,13 @@ class _Reading:
     def __init__(self, source: Source, held_out: Path) -> None:
         self._source, self._held_out = source, held_out
         self._last, self._complete = Ledger(), False
+        self.spent = Spent()  # on reading, by the processes that help with it too
 
     def train(self) -> Iterator[Document]:
         """The documents to learn from; those held out are set aside."""
         self._last, self._complete = Ledger(), False
         with disk_budget(self._held_out), self._held_out.open("w", encoding="utf-8") as file:
-            for part, document in self._source.parts(self._last):
+            for part, document in self._timed(self._source.parts(self._last)):
                 if part == "train":
                     yield document
                 else:
@@ -160,12 +182,26 @@ class _Reading:
     def dev(self) -> Iterator[Document]:
         """The documents held out: of the last reading, or of one more if none came to its end."""
         if self._source.dev or not self._complete:
-            yield from self._source.documents("dev", Ledger())
+            yield from self._timed(self._source.documents("dev", Ledger()))
             return
         with self._held_out.open(encoding="utf-8") as file:
             for line in file:
                 sentences, source, label, joins, lead = json.loads(line)
                 yield Document(tuple(sentences), source, label, tuple(joins), lead)
+
+    def _timed(self, stream: Iterable[T]) -> Iterator[T]:
+        """The stream, and `spent` on what it takes to give: by this thread (others tokenize meanwhile) and by children that end with it."""
+        items, children = iter(stream), _children_seconds()
+        try:
+            while True:
+                wall, cpu = time.perf_counter(), time.thread_time()
+                item = next(items, _END)
+                self.spent = Spent(self.spent[0] + time.perf_counter() - wall, self.spent[1] + time.thread_time() - cpu)
+                if item is _END:
+                    break
+                yield item
+        finally:
+            self.spent = self.spent.plus(Spent(0.0, _children_seconds() - children))
 
     def ledger(self) -> dict[str, Any]:
         """The ledger of the corpus files, read once more if no reading came to its end."""
@@ -173,3 +209,9 @@ class _Reading:
             for _ in self.train():
                 pass
         return self._last.as_dict()
+
+
+def _children_seconds() -> float:
+    """CPU seconds of the child processes that have ended."""
+    times = os.times()
+    return times.children_user + times.children_system

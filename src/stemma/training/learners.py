@@ -7,14 +7,14 @@ writes its own gradients (`descend`) update itself.
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from typing import Any, Protocol, cast
+from typing import Protocol, cast
 
 import numpy as np
 import torch
 from torch import nn
 
 from stemma.errors import RunError, UsageError
-from stemma.layers.loss import Carried, Loss
+from stemma.layers.loss import Carried, Loss, weighed
 from stemma.layers.weights import load_weights, to_tensors, weights
 from stemma.lineage.table import DescendsByHand, Network
 from stemma.objectives.batch import Batch
@@ -28,7 +28,7 @@ Arrays = dict[str, dict[str, np.ndarray]]
 
 @dataclass(frozen=True)
 class Step:
-    """What one update saw: mean loss in nats, how many predictions, and the parts of the loss."""
+    """What one update saw, in all processes: mean loss in nats, how many predictions, and the parts of the loss."""
 
     loss: float
     count: int
@@ -87,30 +87,35 @@ class Backprop:
             self._loss = nn.parallel.DistributedDataParallel(wrapped, find_unused_parameters=True)
 
     def step(self, batches: list[Batch], rate: float, seed: int) -> Step:
-        """One update from the micro-batches; each counts by its number of predictions."""
+        """One update: that of one batch made of all the micro-batches of all processes, each part's mean over all its predictions."""
         torch.manual_seed(seed)
         self.network.train()
-        total, summed = 0, 0.0
-        sums: dict[str, Any] = {}
+        tensors = [to_tensors(batch, self._device) for batch in batches]
+        counts = self._predictions(tensors)
+        sums = dict.fromkeys(counts, 0.0)
+        for batch, inputs in zip(batches, tensors, strict=True):
+            with autocast(self._device, self._precision):
+                loss = self._loss(inputs, self._carried)
+            self._carried = loss.carried
+            if not np.isfinite(float(loss.mean.detach())):
+                raise NotFinite(batch)
+            (loss.share(counts) * self._ranks.count).backward()  # DDP takes the mean over processes, and this is a sum
+            for name, (total, _) in loss.parts.items():
+                sums[name] += float(cast(torch.Tensor, total).detach())
+        self._update(rate * _rate_scale(batches), batches[-1])
+        sums = dict(zip(sums, self._ranks.total(list(sums.values())), strict=True))
+        means = {name: total / max(1, counts[name]) for name, total in sums.items()}
+        return Step(float(weighed(sums, counts, loss.weights)), next(iter(counts.values())), means)
+
+    def _predictions(self, batches: list[dict[str, torch.Tensor]]) -> dict[str, int]:
+        """How many predictions each part of the loss has in these batches and in those of the other processes."""
         counts: dict[str, int] = {}
         for batch in batches:
-            with autocast(self._device, self._precision):
-                loss = self._loss(to_tensors(batch, self._device), self._carried)
-            self._carried = loss.carried
-            mean = float(loss.mean.detach())
-            if not np.isfinite(mean):
-                raise NotFinite(batch)
-            (loss.mean * (loss.count if len(batches) > 1 else 1)).backward()
-            total, summed = total + loss.count, summed + mean * loss.count
-            for name, (value, count) in loss.parts.items():
-                sums[name] = sums.get(name, 0.0) + float(value)
+            for name, count in cast(Network, self.network).predictions(batch).items():
                 counts[name] = counts.get(name, 0) + count
-        self._update(rate * _rate_scale(batches), 1 / total if len(batches) > 1 else 1.0, batches[-1])
-        return Step(summed / total, total, {name: sums[name] / max(1, counts[name]) for name in sums})
+        return {name: int(count) for name, count in zip(counts, self._ranks.total(list(counts.values())), strict=True)}
 
-    def _update(self, rate: float, scale: float, batch: Batch) -> None:
-        if scale != 1.0:
-            torch._foreach_mul_([p.grad for p in self._parameters if p.grad is not None], scale)
+    def _update(self, rate: float, batch: Batch) -> None:
         norm = nn.utils.clip_grad_norm_(self._parameters, self._settings.clip or float("inf"))
         if not torch.isfinite(norm):
             raise NotFinite(batch)

@@ -8,6 +8,8 @@ from typing import cast
 import numpy as np
 import torch
 
+from stemma.kernels.clocks import working
+from stemma.layers.loss import weighed
 from stemma.lineage.table import Network
 from stemma.objectives.batch import seed_for
 from stemma.objectives.objective import Objective
@@ -26,7 +28,7 @@ class Reached:
     step: int = 0
     tokens: int = 0
     seconds: float = 0.0
-    cpu_seconds: float = 0.0  # of this process, all its threads; preparation is in all three
+    cpu_seconds: float = 0.0  # of this process, all its threads; preparation is in all three, compiling in none
     epoch_nats: float = 0.0  # the epoch's losses, added up over all its predictions so far
     epoch_count: int = 0  # those predictions
     best_loss: float | None = None  # the least held-out loss, where training waits for a new one (`patience`)
@@ -38,18 +40,18 @@ class Reached:
 def train(learner: Learner, objective: Objective, config: HandConfig, steps: int, reached: Reached, ranks: Ranks) -> Iterator[Update]:
     """Makes the updates `reached.step` .. `steps`, yielding a fact after each; moves `reached` along, and ends when it says `stopped`."""
     while reached.step < steps and not reached.stopped:
-        began, cpu = time.perf_counter(), time.process_time()
+        began = working()
         epoch, _ = objective.epoch_of(reached.step * config.accumulate)
         rate = rate_at(Place(reached.step, steps, epoch), config)
         micro = range(reached.step * config.accumulate, (reached.step + 1) * config.accumulate)
         batches = [objective.batch(number, ranks.rank, ranks.count) for number in micro]
         update = learner.step(batches, rate, seed_for(config.seed, "step", reached.step, ranks.rank))
-        took = time.perf_counter() - began
+        took = working().minus(began)
         reached.step += 1
         reached.tokens += ranks.count * sum(map(objective.real_tokens, batches))
-        reached.seconds += took
-        reached.cpu_seconds += time.process_time() - cpu
-        speed = reached.tokens / reached.seconds
+        reached.seconds += took.seconds
+        reached.cpu_seconds += took.cpu_seconds
+        speed = reached.tokens / max(1e-9, reached.seconds)
         left = (steps - reached.step) * reached.seconds / reached.step
         reached.epoch_nats += update.loss * update.count
         reached.epoch_count += update.count
@@ -102,7 +104,7 @@ def evaluate(learner: Learner, objective: Objective, config: Config, ranks: Rank
 
 
 def held_out_loss(network: torch.nn.Module, objective: Objective, most_tokens: int, precision: str) -> tuple[float, dict[str, float]]:
-    """Mean nats per prediction over the first batches of the held-out text, and the means of its parts.
+    """Mean nats per prediction over the first batches of the held-out text, and the means of its parts, each over all its predictions.
 
     What a batch leaves is carried to the next; the first starts from nothing, whatever training carries.
     """
@@ -116,10 +118,11 @@ def held_out_loss(network: torch.nn.Module, objective: Objective, most_tokens: i
             batch = objective.batch(step)
             loss = cast(Network, network).loss(to_tensors(batch, device), carried)
             carried = loss.carried
-            for name, (value, count) in {"": (float(loss.mean) * loss.count, loss.count), **loss.parts}.items():
+            for name, (value, count) in loss.parts.items():
                 sums[name], counts[name] = sums.get(name, 0.0) + float(value), counts.get(name, 0) + count
             tokens += objective.real_tokens(batch)
             if tokens >= most_tokens:
                 break
-    means = {name: sums[name] / max(1, counts[name]) for name in sums}
-    return means.pop("", float("nan")), means
+    if not sums:
+        return float("nan"), {}
+    return float(weighed(sums, counts, loss.weights)), {name: sums[name] / max(1, counts[name]) for name in sums}

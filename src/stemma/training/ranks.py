@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -37,6 +37,14 @@ class Ranks:
         box = [value]
         dist.broadcast_object_list(box, src=0)
         return box[0]
+
+    def total(self, numbers: Sequence[float]) -> list[float]:
+        """Each of the numbers, summed over the processes, in every process."""
+        if self.count == 1:
+            return list(numbers)
+        sums = torch.tensor(numbers, dtype=torch.float64, device="cuda" if dist.get_backend() == "nccl" else "cpu")
+        dist.all_reduce(sums)
+        return sums.tolist()
 
     def gather(self, value: Any) -> list[Any]:
         """Every process's value, in the order of the ranks, in the first process; nothing in the others."""

@@ -162,8 +162,8 @@ def _steps(training: HandConfig, tokens_a_step: float, seconds_a_step: float, st
         steps = int(training.seconds / seconds_a_step)
     elif training.epochs:
         steps = training.epochs * steps_a_pass
-    elif training.tokens and training.tokens < corpus_tokens:  # the part that is drawn is read once
-        steps = training.tokens / corpus_tokens * steps_a_pass
+    elif training.tokens and training.tokens < corpus_tokens:  # the part that is drawn is read once at most
+        steps = min(training.tokens / tokens_a_step, training.tokens / corpus_tokens * steps_a_pass)
     else:
         steps = training.steps or ceil(training.tokens / tokens_a_step)
     return max(1, round(min(steps, training.most_passes * steps_a_pass) if training.most_passes else steps))

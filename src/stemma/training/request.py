@@ -15,7 +15,7 @@ from stemma.tokens import tokenizer as tokens_tokenizer
 from stemma.tokens.tokenizer import Tokenizer
 from stemma.training.facts import Fact, Note
 from stemma.training.ingest import Ingested, Source, ingest
-from stemma.training.settings import BUDGETS, SETTINGS, HandConfig
+from stemma.training.settings import BUDGETS, FEWEST_EVALUATIONS, OPTIONS, SETTINGS, Config, HandConfig
 
 Report = Callable[[Fact], None]
 Paths = str | Path | Sequence[str | Path]
@@ -102,13 +102,15 @@ def job_of(request: Request) -> Job:
     if not earlier and _kind(base, asked) == "whitespace":
         base = _spaced(base, row)
     sections = {"corpus": corpus_read.Config, "tokenizer": tokens_tokenizer.Config, **row.sections(), "training": SETTINGS[row.updates]}
-    base = _without_rival_budgets(base, asked)
+    base = _without_rivals(base, asked)
     if _named(asked) & set(BUDGETS):  # by who asks: then it is not cut, unless that is asked for too
         base = {**base, "training": {**_table(base.get("training")), "most_passes": 0}} if row.updates != "counts" else base
     resolved = resolve(sections, (where, base), *asked)
     if earlier:
         _check_same_shape(row, earlier, resolved["model"])
     training = resolved["training"]
+    if isinstance(training, Config):
+        _check_optimiser(row, training, bool(request.dev))
     if isinstance(training, HandConfig):
         given = [name for name in BUDGETS if getattr(training, name)]
         if len(given) != 1:
@@ -181,6 +183,19 @@ def _check_same_shape(row: Generation, earlier: RunFolder, model: Any) -> None:
             raise UsageError(wrong, "the same, so that its vectors fit", f"drop model.{key}")
 
 
+def _check_optimiser(row: Generation, training: Config, dev: bool) -> None:
+    """Refuses an optimiser that would have nothing to do: muon without blocks, asgd that never comes to average."""
+    if training.optimiser == "muon" and not row.blocks:
+        wrong = f'training.optimiser = "muon": {row.name} has no blocks, whose matrices it moves'
+        raise UsageError(wrong, "a generation built of blocks, such as gpt or bert", "set training.optimiser to adamw")
+    if training.optimiser == "asgd" and training.evaluations < FEWEST_EVALUATIONS:
+        wrong = f'training.optimiser = "asgd" with training.evaluations = {training.evaluations}, so few that no mean would ever begin'
+        raise UsageError(wrong, f"{FEWEST_EVALUATIONS} held-out losses or more", f"set training.evaluations to {10 * FEWEST_EVALUATIONS}")
+    if training.optimiser == "asgd" and not (training.held_out or dev):
+        wrong = 'training.optimiser = "asgd" with training.held_out = 0 and no dev text'
+        raise UsageError(wrong, "held-out text, whose loss says when to average", "set training.held_out to 0.01, or name dev text")
+
+
 def _kind(base: Mapping[str, Any], asked: Sequence[tuple[str, Mapping[str, Any]]]) -> Any:
     """The tokenizer's kind that will win: `tokenizer = "char"`, `tokenizer.kind = "char"` or `kind = "char"`."""
     kind = base["tokenizer"]["kind"]
@@ -205,11 +220,13 @@ def _spaced(base: dict[str, Any], row: Generation) -> dict[str, Any]:
     return {**base, **{name: {**_table(base.get(name)), **table} for name, table in tables.items()}}
 
 
-def _without_rival_budgets(base: dict[str, Any], asked: Sequence[tuple[str, Mapping[str, Any]]]) -> dict[str, Any]:
-    """The preset less its own budget when the user names another (`training.seconds` over `epochs`)."""
-    if not _named(asked) & set(BUDGETS):
-        return base
-    return {**base, "training": {k: v for k, v in _table(base.get("training")).items() if k not in BUDGETS}}
+def _without_rivals(base: dict[str, Any], asked: Sequence[tuple[str, Mapping[str, Any]]]) -> dict[str, Any]:
+    """The preset less its own budget when the user names another (`training.seconds` over `epochs`), and less the options of
+    its own optimiser when the user names one.
+    """
+    named = _named(asked)
+    rivals = {*(BUDGETS if named & set(BUDGETS) else ()), *(OPTIONS if "optimiser" in named else ())}
+    return {**base, "training": {k: v for k, v in _table(base.get("training")).items() if k not in rivals}} if rivals else base
 
 
 def _named(asked: Sequence[tuple[str, Mapping[str, Any]]]) -> set[str]:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from stemma.training.settings import HandConfig, Schedule
 
+CLIMBING = ("slanted", "inverse-sqrt")  # schedules whose formula has a climb of its own
 RATIO = 32  # how many times the lowest rate the peak is, of the slanted triangle (Howard & Ruder 2018, section 3.2)
 
 
@@ -29,15 +30,21 @@ class Place(NamedTuple):
 def rate_at(place: Place, config: HandConfig) -> float:
     """The learning rate of the update that follows: up to `config.rate`, the peak, and down as the schedule says.
 
-    All climb linearly over the warm-up, the slanted triangle from a 32nd of the peak, the others from 0.
+    All climb linearly over the warm-up. The first update is at rate 0 and the one after the warm-up at the peak, as in the code of
+    BERT and GPT, whose updates are numbered from 0; the slanted triangle begins at a 32nd of the peak, and the inverse root,
+    whose updates are numbered from 1, at its first step up.
     """
-    if place.step < place.warmup(config) and config.schedule != "slanted":
-        return config.rate * (place.step + 1) / place.warmup(config)
+    if place.step < place.warmup(config) and config.schedule not in CLIMBING:
+        return config.rate * place.step / place.warmup(config)
     return SCHEDULES[config.schedule](place, config)
 
 
 def _linear(place: Place, config: HandConfig) -> float:
-    """Along a line to the floor (Devlin 2018)."""
+    """Along a line to the floor (Devlin 2018).
+
+    Deviates: the line leaves from the peak where the warm-up ends; BERT's leaves from it at update 0, so that its rate jumps
+    down by the warm-up's share there.
+    """
     return _towards_floor(place.progress(config), config)
 
 
@@ -57,7 +64,8 @@ def _constant(place: Place, config: HandConfig) -> float:
 
 def _inverse_sqrt(place: Place, config: HandConfig) -> float:
     """With the inverse root of the updates (Vaswani 2017, section 5.3, whose peak is (width * warm-up) ** -0.5)."""
-    return config.rate * math.sqrt(max(1, place.warmup(config)) / (place.step + 1))
+    warmup, number = max(1, place.warmup(config)), place.step + 1
+    return config.rate * min(number / warmup, math.sqrt(warmup / number))
 
 
 def _slanted(place: Place, config: HandConfig) -> float:

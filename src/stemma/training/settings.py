@@ -22,7 +22,7 @@ class HandConfig:
 
     steps: Natural = 0  # updates; one of steps, epochs, tokens, seconds says how long
     epochs: NonNegative = 0  # passes over the corpus
-    tokens: Natural = 0  # real tokens, padding never counts; fewer than the text has: those drawn by lot from all of it, read once
+    tokens: Natural = 0  # real tokens, padding never counts; fewer than the text has: drawn by lot from all of it, read once at most
     seconds: NonNegative = 0  # turned into steps by timing the first ones
     most_passes: NonNegative = MOST_PASSES  # over the text, to which a preset's budget is cut; 0, as where you name the budget: any number
     batch_tokens: Positive = 4096  # positions an update
@@ -35,7 +35,7 @@ class HandConfig:
     decay_epochs: Positive = 1  # schedule `steps`: passes from one division to the next
     decay: PositiveFloat = 1.0  # schedule `steps`: what the rate is divided by each time
     seed: Natural = 0
-    threads: Natural = 0  # 0: as many as torch chooses
+    threads: Natural = 0  # 0: one or all, whichever is faster when the run begins; the run keeps to it
     held_out: Share = 0.01  # share of the corpus kept unread, when no dev text is given
     save_seconds: PositiveFloat = 120.0  # between states that resume can start from
 
@@ -60,6 +60,11 @@ OWN: dict[OptimiserName, dict[str, Any]] = {  # the options that each optimiser 
     "asgd": {},
     "muon": {"betas": (0.9, 0.95), "epsilon": 1e-8, "momentum": 0.95, "muon_rate": 0.0},
 }
+
+
+OPTIONS = ("betas", "epsilon", "momentum", "muon_rate")  # that not every optimiser has
+INTERVAL = 5  # evaluations that may go by without a new best before asgd averages weights (Merity 2017, algorithm 1: n)
+FEWEST_EVALUATIONS = INTERVAL + 3  # with which asgd can average: the one after INTERVAL + 1 may begin, and the last ends the run
 
 
 @dataclass(frozen=True)
@@ -88,7 +93,7 @@ class Config(HandConfig):
         if self.patience and not self.evaluations:
             wrong = f"patience = {self.patience} without evaluations"
             raise UsageError(wrong, "held-out losses on the way", "set training.evaluations, or training.patience to 0")
-        for option in ("betas", "epsilon", "momentum", "muon_rate"):
+        for option in OPTIONS:
             own = OWN[self.optimiser].get(option)
             given = getattr(self, option)
             if given is None:

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Sequence
 
 import numpy as np
+import torch
 
 from stemma.errors import UsageError
 from stemma.runs.assignment import Assignment
@@ -29,6 +30,10 @@ class BagOfNgrams:
     def prepare(self, texts: Sequence[Text]) -> Bag:
         """Keys and weights of the texts' n-grams."""
         return bag_of(self._assignment.network, encode_sides(self._assignment.tokenizer, texts))
+
+    def threads(self, lesson: Lesson) -> int:
+        """Torch's own choice: hardly anything here is torch's work."""
+        return torch.get_num_threads()
 
     def fit(self, lesson: Lesson, rows: np.ndarray, c: float, seed: int, told: Callable | None = None) -> Bagged:
         """The head of this C on the rows' bags."""
@@ -67,6 +72,10 @@ class ClassModels:
     def prepare(self, texts: Sequence[Text]) -> Sides:
         """Token ids."""
         return encode_sides(self._assignment.tokenizer, texts)
+
+    def threads(self, lesson: Lesson) -> int:
+        """Torch's own choice: hardly anything here is torch's work."""
+        return torch.get_num_threads()
 
     def fit(self, lesson: Lesson, rows: np.ndarray, mu: float, seed: int, told: Callable | None = None) -> Adapted:
         """Counts the rows' n-grams class by class."""

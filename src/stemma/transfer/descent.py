@@ -3,9 +3,12 @@
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
+from stemma.layers.precision import autocast
+from stemma.layers.threads import faster_threads
 from stemma.training.facts import Fact
 from stemma.training.learners import Backprop
 from stemma.training.ranks import Ranks
@@ -34,3 +37,16 @@ def learner_of(
 ) -> Backprop:
     """What moves the model's parameters that may move, by AdamW; `groups` gives them rates of their own."""
     return Backprop(model, loop, device, precision, Ranks(), groups)
+
+
+@torch.inference_mode()
+def threads_for(network: Any, lengths: np.ndarray, config: Config, precision: str) -> int:
+    """One thread or all, whichever takes a batch of texts of these lengths (N) through the network sooner now."""
+    device = next(network.parameters()).device
+    if device.type != "cpu" or not len(lengths):
+        return torch.get_num_threads()
+    shape = (min(config.batch_size, len(lengths)), max(1, round(float(lengths.mean()))))
+    batch = {name: torch.ones(shape, dtype=torch.long) for name in ("ids", "segments")}
+    network.eval()
+    with autocast(device, precision):
+        return faster_threads(lambda: network.encode(batch))

@@ -24,7 +24,7 @@ from stemma.training.loop import Reached, train
 from stemma.training.ranks import Ranks
 from stemma.transfer.backbone import fresh
 from stemma.transfer.batches import TaskBatches
-from stemma.transfer.descent import Told, learner_of, loop_settings
+from stemma.transfer.descent import Told, learner_of, loop_settings, threads_for
 from stemma.transfer.recipe import Lesson
 from stemma.transfer.regression import fit_rows, standardiser
 from stemma.transfer.settings import Config
@@ -34,7 +34,7 @@ class Fixed:
     """The fixed network of each seed: the pre-trained one, or one newly drawn; and what was computed of its states."""
 
     def __init__(self, assignment: Assignment, config: Config) -> None:
-        self._assignment, self._drawn = assignment, config.mode == "random"
+        self._assignment, self._drawn, self._config = assignment, config.mode == "random", config
         self.pretrained = FixedNetwork(assignment, assignment.network)
         self._network_of: tuple[int | None, FixedNetwork] = (None, self.pretrained)
         self._kept: list[tuple[FixedNetwork, Framed, Any]] = []
@@ -45,6 +45,10 @@ class Fixed:
             network = fresh(self._assignment.network, self._assignment.tokenizer, seed)
             self._network_of = (seed, FixedNetwork(self._assignment, network))
         return self._network_of[1]
+
+    def threads(self, lesson: Lesson) -> int:
+        """Those that take a batch through the network sooner."""
+        return threads_for(self.pretrained.network, lesson.data.lengths, self._config, self.pretrained.precision)
 
     def once(self, fixed: FixedNetwork, framed: Framed, compute: Callable[[], Any]) -> Any:
         """What `compute` gives of these texts, kept so that trials and seeds do not compute it again."""
@@ -88,6 +92,10 @@ class LinearOnFeatures:
         """Tokenises and frames."""
         return self._fixed.pretrained.prepare(texts)
 
+    def threads(self, lesson: Lesson) -> int:
+        """Those that take a batch through the network sooner."""
+        return self._fixed.threads(lesson)
+
     def features(self, fixed: FixedNetwork, framed: Framed) -> Tensor:
         """What the linear model reads, computed once."""
         return self._fixed.once(fixed, framed, lambda: fixed.features(framed, self._layers))
@@ -127,6 +135,10 @@ class NetworkOnFeatures:
     def prepare(self, texts: Sequence[Text]) -> Framed:
         """Tokenises and frames."""
         return self._fixed.pretrained.prepare(texts)
+
+    def threads(self, lesson: Lesson) -> int:
+        """Those that take a batch through the network sooner."""
+        return self._fixed.threads(lesson)
 
     def fit(self, lesson: Lesson, rows: np.ndarray, rate: float, seed: int, told: Told | None = None) -> Networked:
         """Descends on the rows' labels at this peak rate; the states below do not move."""

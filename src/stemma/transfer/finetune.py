@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from stemma.errors import RunError
+from stemma.layers.threads import computing_with
 from stemma.runs.assignment import Answers, Assignment
 from stemma.runs.fitted import FittedRun
 from stemma.tasks.table import make_task
@@ -53,8 +54,10 @@ def finetune(
     recipe = recipe_for(assignment, config)
     work = _Work(assignment, recipe, config, examples, judged)
 
-    trials, value, first = _select(work, progress)
-    rows, saved, model = _over_seeds(work, value, first, progress)
+    threads = config.threads or recipe.threads(work.train)
+    with computing_with(threads):
+        trials, value, first = _select(work, progress)
+        rows, saved, model = _over_seeds(work, value, first, progress)
     facts = {
         "task": kind.name,
         "mode": config.mode,
@@ -67,6 +70,7 @@ def finetune(
         "deterministic": recipe.deterministic,
         "seeds": rows,
         "saved_seed": saved,
+        "threads": threads,
         **work.means(rows),
         **{key: value for key, value in model.facts.items() if key not in ("seconds", "loss")},
         "seconds": time.perf_counter() - began,

@@ -22,7 +22,7 @@ from stemma.training.ranks import Ranks
 from stemma.transfer import depths
 from stemma.transfer.backbone import fresh
 from stemma.transfer.batches import TaskBatches
-from stemma.transfer.descent import Told, learner_of, loop_settings
+from stemma.transfer.descent import Told, learner_of, loop_settings, threads_for
 from stemma.transfer.recipe import Lesson
 from stemma.transfer.settings import Config
 
@@ -49,6 +49,10 @@ class Descent:
     def prepare(self, texts: Sequence[Text]) -> Framed:
         """Tokenises and frames."""
         return frame(self._frames, self._assignment.tokenizer, texts, self._config.max_length)
+
+    def threads(self, lesson: Lesson) -> int:
+        """Those that take a batch through the network sooner."""
+        return threads_for(self._assignment.network, lesson.data.lengths, self._config, self._precision)
 
     def fit(self, lesson: Lesson, rows: np.ndarray, rate: float, seed: int, told: Told | None = None) -> Moved:
         """Descends on the rows' labels at this peak rate."""

@@ -59,6 +59,9 @@ class Recipe(Protocol):
     def prepare(self, texts: Sequence[Text]) -> Any:
         """Tokenises once what every trial reads."""
 
+    def threads(self, lesson: Lesson) -> int:
+        """How many threads of torch do this fastest here and now."""
+
     def fit(self, lesson: Lesson, rows: np.ndarray, value: float, seed: int, told: Callable | None = None) -> Answers:
         """Learns from these rows of the lesson with this value of the knob."""
 

@@ -24,6 +24,7 @@ class Config(InUse):
     epochs: Positive = 3  # passes over the learning part, or more:
     updates: Natural = 300  # updates at least; few examples are read more often (Mosbach 2021)
     batch_size: Positive = 32  # examples an update
+    threads: Natural = 0  # 0: one or all, whichever is faster when it begins
     warmup: Share = 0.1  # share of the updates
     weight_decay: NonNegative = 0.01  # on matrices only
     clip: NonNegative = 1.0  # global gradient norm

@@ -263,6 +263,16 @@ def test_a_word_file_that_cannot_be_read_is_told_before_anything_is_made(files, 
     assert not (tmp_path / "out").exists()
 
 
+def test_results_tell_what_the_budget_read_and_whether_it_was_enough(finished):
+    *_, results = finished
+    ngram, word2vec = (g.pretrain for g in results.generations)
+    for made in (ngram, word2vec):
+        assert (made.drawn is None) == (made.passes >= 1) and made.most_passes is None and made.kept_step is None
+        assert made.drawn is None or made.passes == pytest.approx(made.drawn.tokens / made.drawn.of_tokens)
+    assert ngram.baseline_loss > ngram.held_out_loss and ngram.left_baseline and not ngram.too_small
+    assert word2vec.baseline_loss is word2vec.left_baseline is None and not word2vec.too_small
+
+
 def test_commands_of_the_report_are_commands(finished):
     plan, _, _, results = finished
     commands = [results.command, *(g.pretrain.command for g in results.generations)]

@@ -96,7 +96,7 @@ class Planted:
         self.costs = costs
 
     def score(self, texts):
-        return [SimpleNamespace(nats=self.costs(text)) for text in texts]
+        return [SimpleNamespace(nats=self.costs(text), spelling=None) for text in texts]
 
 
 def planted_pairs(sizes, hits):
@@ -130,10 +130,19 @@ def test_ties_are_not_right_and_unknown_words_are_told():
         MinimalPair("a", "红 帽 the", "红 马 the"),  # the same tokens
         MinimalPair("a", "zebra the cat", "zebra cat the"),  # unknown, but in both alike
     ]
-    run = Planted(lambda text: {"the cat": 3.0, "cat the": 3.0 + 1e-7, "the gnu": 4.0}.get(text, float(len(text))), ["the", "cat"])
+    run = Planted(lambda text: {"the cat": 3.0, "cat the": 3.0 + 1e-7, "the gnu": 4.0, "the zebra": 4.0}.get(text, float(len(text))), ["the", "cat"])
     found = minimal_pairs(run, pairs)
     assert (found.total.pairs, found.total.right, found.total.ties) == (5, 1, 4)
     assert (found.same, found.unknown) == (2, 3)
+
+
+def test_spelling_decides_where_it_has_a_price():
+    run = Planted(lambda text: 10.0, {"the", "sat"})
+    run.score = lambda texts: [SimpleNamespace(nats=10.0, spelling=float(len(text))) for text in texts]
+    found = minimal_pairs(
+        run, [MinimalPair("length", "the cat sat", "the catch sat"), MinimalPair("length", "the catch sat", "the cat sat")]
+    )
+    assert (found.total.right, found.total.ties, found.same, found.unknown) == (1, 0, 2, 2)
 
 
 def test_a_limit_draws_the_same_pairs_of_each_phenomenon_for_all():

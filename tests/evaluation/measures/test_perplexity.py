@@ -1,4 +1,4 @@
-"""Bits per character: equal to the definition, with an interval, and not claimed for what was not predicted."""
+"""Bits per character: equal to the definition, with an interval, spelling charged, and not claimed for what was not predicted."""
 
 import math
 from types import SimpleNamespace
@@ -26,14 +26,15 @@ BYTES = tokenizer.train(iter(["the cat"]), Config("bpe", vocab_size=257))  # kee
 
 
 class Uniform:
-    """Scores each token at `nats`; `unknown` tokens a text."""
+    """Scores each token at `nats`; `unknown` tokens a text, which cost `spelling` together."""
 
-    def __init__(self, nats: float, unknown: int = 0, cut=BYTES) -> None:
-        self.nats, self.unknown, self.tokenizer = nats, unknown, cut
+    def __init__(self, nats: float, unknown: int = 0, spelling: float | None = None, cut=BYTES) -> None:
+        self.nats, self.unknown, self.spelling, self.tokenizer = nats, unknown, spelling, cut
 
     def score_documents(self, documents):
         sizes = [(len(d.text), int(self.tokenizer.encode_flat(d.sentences)[1].sum())) for d in documents]
-        return [Score(self.nats * tokens, tokens, characters, self.unknown, 2.0 * self.unknown) for characters, tokens in sizes]
+        unknown = self.unknown, 2.0 * self.unknown, self.spelling
+        return [Score(self.nats * tokens, tokens, characters, *unknown) for characters, tokens in sizes]
 
 
 def test_bits_follow_from_their_definition():
@@ -47,10 +48,19 @@ def test_bits_follow_from_their_definition():
     assert found["words"] == words and found["perplexity_per_word"] == pytest.approx(2.0 ** (tokens / words))
 
 
-def test_no_bits_where_a_token_was_unknown():
+def test_unknown_tokens_pay_for_their_spelling():
+    plain, found = perplexity(Uniform(1.0), TEXTS), perplexity(Uniform(1.0, unknown=1, spelling=3.0), TEXTS)
+    bits = found["bits_per_character"]["value"] - plain["bits_per_character"]["value"]
+    assert bits == pytest.approx(4 * 3.0 / np.log(2) / found["characters"])
+    assert found["spelling_share"] == pytest.approx(12 / (found["nats"] + 12)) and plain["spelling_share"] == 0
+    assert found["perplexity_per_word"] == pytest.approx(np.exp((found["nats"] + 12) / found["words"]))
+    assert (found["perplexity_per_token"], found["oov"]) == (plain["perplexity_per_token"], 4)
+
+
+def test_no_bits_where_a_token_was_unknown_and_spelling_has_no_price():
     found = perplexity(Uniform(1.0, unknown=1), TEXTS)
-    assert found["bits_per_character"] is None and found["perplexity_per_word"] is None
-    assert "spelling was never predicted" in found["why_not_bits"]
+    assert found["bits_per_character"] is None and found["perplexity_per_word"] is None and found["spelling_share"] is None
+    assert "knows no spelling" in found["why_not_bits"]
     assert found["oov"] == 4
     known = found["tokens"] - 4
     assert found["perplexity_per_token_without_oov"] == pytest.approx(np.exp((found["nats"] - 8.0) / known))

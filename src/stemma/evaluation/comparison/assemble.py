@@ -12,8 +12,19 @@ from stemma.config import to_plain
 from stemma.corpus.document import Ledger
 from stemma.evaluation.comparison.environment import commit, environment
 from stemma.evaluation.comparison.extras import lacks
+from stemma.evaluation.comparison.load import BUSY
 from stemma.evaluation.comparison.plan import READY, SCHEMA, Comparison, Config, generations_for, refusals
-from stemma.evaluation.comparison.results import Baseline, Failure, GenerationResults, Results, TextRead, WordMaps, read
+from stemma.evaluation.comparison.results import (
+    Baseline,
+    Circumstances,
+    Costs,
+    Failure,
+    GenerationResults,
+    Results,
+    TextRead,
+    WordMaps,
+    read,
+)
 from stemma.evaluation.comparison.stages import Stages, judge_of, sense_examples, task_examples
 from stemma.evaluation.measures import senses
 from stemma.evaluation.measures.judge import rows
@@ -31,8 +42,9 @@ _ALWAYS = (
     "The first generation was chosen by the figures that it is judged by, so its leads over others pay for that choice: each is held to "
     "the level of as many comparisons as it could have come from, the clearest first (Holm). What pre-training is worth is judged row "
     "by row against its own control, and of twenty such verdicts one may be chance.",
-    "Time of pre-training is training alone; reading the text and cutting it into tokens is told apart, since generations with the "
-    "same tokens share it; its CPU time stands with that of pre-training. "
+    "Time of pre-training is training alone; its CPU time is that of reading the text, of learning a tokenizer and cutting the text into "
+    "tokens, of training and of measuring on the way, helpers included. Generations with the same tokens share what was read: it is "
+    "counted for each of them, for each needs it. Kernels are compiled once a machine, which is in none of these figures. "
     "Peak memory is that of the whole process, Python and its libraries included; helpers that only read the text are not in it.",
 )
 _TOKENS_OF = (
@@ -59,11 +71,11 @@ def assemble(
     made = {
         "schema": SCHEMA,
         "made": {"stemma": stemma.__version__, "commit": commit(), "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")},
-        "title": ", ".join(Path(path).name for path in comparison.corpus),
+        "title": comparison.config.title or ", ".join(Path(path).name for path in comparison.corpus),
         "corpus": _corpus(comparison, corpus, generations),
         "task": _task(comparison),
         "budget": _budget(comparison.config),
-        "environment": environment() | {"threads": comparison.config.threads or _threads(), "wall_seconds": wall_seconds},
+        "environment": environment() | {"threads": threads_of(generations), "wall_seconds": wall_seconds} | circumstances(generations),
         "generations": generations,
         "baselines": baselines,
         "senses": _senses(comparison),
@@ -182,7 +194,54 @@ def _notes(comparison: Comparison, generations: Sequence[GenerationResults]) -> 
     named = comparison.generations
     unable = refusals(comparison.made_task(), READY if named == generations_for(comparison.task) else named)
     notes += [f"{find(name).short} {'predicts the text alone' if name in named else 'is left out'}: {why}." for name, why in unable.items()]
+    notes += [sentence for sentence in circumstances(generations).values() if isinstance(sentence, str) and sentence]
+    lost = sum(costs.lost.seconds for _, costs in measured(generations))
+    if lost >= 1:
+        notes.append(f"{lost:,.0f} seconds of attempts that were stopped came to nothing; they are in none of the figures.")
     return notes + [note for generation in generations for note in _cut_off(generation)]
+
+
+def measured(generations: Sequence[GenerationResults]) -> list[tuple[str, Costs]]:
+    """The costs of every finished stage, by the generation and the stage."""
+    found: list[tuple[str, Costs]] = []
+    for generation in generations:
+        stages: dict[str, Any] = {"pretrain": generation.pretrain, "score": generation.surprise, **generation.modes}
+        stages |= {"words": generation.words, "senses": generation.senses}
+        found += [(f"{generation.short}, {name}", stage.costs) for name, stage in stages.items() if stage and stage.costs.made]
+    return found
+
+
+def circumstances(generations: Sequence[GenerationResults]) -> dict[str, Any]:
+    """Of `Machine`: what others took of the cores, and what a reader must hear of it and of changed threads or cores."""
+    stages = [(name, costs.total.seconds, costs.made) for name, costs in measured(generations) if costs.made]
+    known = [(made.others, seconds, name) for name, seconds, made in stages if made.others is not None and seconds]
+    whole = sum(seconds for _, seconds, _ in known)
+    others = sum(share * seconds for share, seconds, _ in known) / whole if whole else None
+    busy = ""
+    if others is not None and others > BUSY:
+        worst, _, name = max(known)
+        busy = (
+            f"The machine was busy: other programs took {others:.0%} of its cores on average, {worst:.0%} at most ({name}). "
+            "Seconds by the clock are too long for it, and CPU seconds somewhat."
+        )
+    return {"others": others, "busy": busy, "changed": _changed([(name, made) for name, _, made in stages])}
+
+
+def _changed(stages: Sequence[tuple[str, Circumstances]]) -> str:
+    """A sentence when the stages were not all made with the same threads asked for, cores and processor."""
+    groups: dict[str, list[str]] = {}
+    for name, made in stages:
+        asked = f"{made.asked_threads} threads asked for" if made.asked_threads else "threads chosen by their speed"
+        groups.setdefault(f"{asked} on {made.cores} cores of {made.cpu}", []).append(name)
+    if len(groups) < 2:
+        return ""
+    told = "; ".join(f"{how}: {', '.join(names)}" for how, names in groups.items())
+    return f"Not all was computed alike, so times cannot be compared between these: {told}."
+
+
+def threads_of(generations: Sequence[GenerationResults]) -> int:
+    """The most threads that any stage computed with."""
+    return max([costs.made.threads for _, costs in measured(generations) if costs.made], default=1)
 
 
 def _cut_off(generation: GenerationResults) -> list[str]:
@@ -232,12 +291,6 @@ def _command(comparison: Comparison) -> str:
         else:
             words += ["--" + field.name.replace("_", "-"), *(map(str, value) if isinstance(value, tuple) else [str(value)])]
     return shlex.join(words)
-
-
-def _threads() -> int:
-    import torch
-
-    return torch.get_num_threads()
 
 
 def _silent(_: Fact) -> None:

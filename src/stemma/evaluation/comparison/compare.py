@@ -15,9 +15,11 @@ from stemma.corpus.document import Ledger
 from stemma.errors import MissingExtra, RunError, UsageError
 from stemma.evaluation.comparison.assemble import assemble
 from stemma.evaluation.comparison.baselines import RIVALS, TOKEN, Rival
-from stemma.evaluation.comparison.environment import Meter
+from stemma.evaluation.comparison.environment import Meter, parts
 from stemma.evaluation.comparison.extras import lacks
+from stemma.evaluation.comparison.forecast import Forecast, Whole, forecast
 from stemma.evaluation.comparison.launch import Launch, Processes, run_all
+from stemma.evaluation.comparison.load import mean_load
 from stemma.evaluation.comparison.plan import Comparison, Config, content_of, generations_for, key_of
 from stemma.evaluation.comparison.results import Baseline, Baselines, Results, TextRead, WordMaps
 from stemma.evaluation.comparison.stages import Stages, judge_of, sense_examples, stage_path, staged, task_examples
@@ -27,11 +29,14 @@ from stemma.evaluation.measures.perplexity import blocks, spread
 from stemma.evaluation.measures.word_files import read_analogies, read_pairs
 from stemma.evaluation.report.page import write
 from stemma.evaluation.report.word_map import word_maps
+from stemma.layers.threads import cores_free
 from stemma.lineage.table import find
 from stemma.tokens.files import write_json
 from stemma.training.facts import Fact, Note
 from stemma.training.request import Report, job_of
 from stemma.transfer.settings import Config as Transfer
+
+BUSY_LOAD = 0.5  # processes a core that ran or waited before the comparison began
 
 
 def compare(
@@ -56,6 +61,12 @@ def compare(
     return run_comparison(comparison, progress or _silent, Processes())
 
 
+def foresee(comparison: Comparison, progress: Report | None = None) -> Forecast:
+    """What the comparison would compute and take; everything that can be wrong is told as `compare` would tell it."""
+    _check(comparison)
+    return forecast(comparison, progress or _silent)
+
+
 def run_comparison(comparison: Comparison, progress: Report, launch: Launch) -> Results:
     """Makes every stage of the comparison that is missing, then the report."""
     _check(comparison)
@@ -65,9 +76,10 @@ def run_comparison(comparison: Comparison, progress: Report, launch: Launch) -> 
     if long := _long_texts(comparison):
         progress(Note(long))
     comparison.save()
+    _warn_if_busy(progress)
     corpus = _ingest(comparison, progress)
     simple = _baselines(comparison, progress)
-    codes = run_all(comparison, corpus.key, progress, launch)
+    codes = run_all(comparison, corpus.key, Whole(comparison, progress), launch)
     maps = _word_maps(comparison, corpus.key, progress)
     results = assemble(comparison, corpus, simple, maps, codes, _spent(comparison, time.perf_counter() - began))
     write(results, comparison.root)
@@ -113,6 +125,13 @@ def _long_texts(comparison: Comparison) -> str:
     settings += [f"--set transfer.max_length={fitting}"] * (read < fitting)
     told = f"1 in 100 of the task's texts has {words} words or Chinese characters, or more, and {' and '.join(short)} will cut it"
     return f"{told}; to have texts read whole, add {' '.join(settings)}"
+
+
+def _warn_if_busy(progress: Report) -> None:
+    """Tells when others compute already: whoever can wait gets times that mean more."""
+    load, cores = mean_load(), cores_free()
+    if load is not None and load > BUSY_LOAD * cores:
+        progress(Note(f"the machine is busy already, {load:.1f} processes for {cores} cores: times will be too long, and say so"))
 
 
 def _ingest(comparison: Comparison, progress: Report) -> TextRead:
@@ -175,7 +194,8 @@ def _baseline(rival: Rival, train: list[Any], dev: list[Any], judge: Judge) -> d
         return {**named, "head": "", "measures": {}, "answers": [], "seconds": 0.0, "missing": str(error)}
     answers = rows(judge.task.gold(given.answered, judge.targets))
     measures = {name: found.as_dict() for name, found in judge.intervals([answers]).items()}
-    return {**named, "head": given.head, "measures": measures, "answers": [answers], "seconds": meter.costs["wall_seconds"]}
+    costs = {**parts(training=meter.working, compiling=meter.compiling), "made": meter.circumstances(1, 0)}
+    return {**named, "head": given.head, "measures": measures, "answers": [answers], **meter.spent(), "costs": costs}
 
 
 def _word_maps(comparison: Comparison, corpus_key: str, progress: Report) -> WordMaps | None:

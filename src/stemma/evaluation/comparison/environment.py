@@ -4,12 +4,13 @@ import contextlib
 import os
 import platform
 import subprocess
-import time
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Self
 
 import stemma
+from stemma.evaluation.comparison.load import mean_load, read_load, taken_by_others
+from stemma.kernels.clocks import Spent, compiling, working
 from stemma.training.peak import peak_memory_mib
 
 
@@ -44,20 +45,26 @@ def _asked_git(root: Path, *words: str) -> str:
 
 
 class Meter:
-    """Measures a block of code: wall and CPU seconds (child processes included), and this process's peak memory.
+    """Measures a block of code: wall and CPU seconds (child processes included), this process's peak memory, and who else computed.
 
-    The peak is of the block alone where the system can start it anew (Linux), else of the process so far.
+    The peak is of the block alone where the system can start it anew (Linux), else of the process so far. Compiling kernels is
+    told apart: `compiling`. `root` is the process whose family the block belongs to; others are outside it.
     """
+
+    def __init__(self, root: int = 0) -> None:
+        self._root = root or os.getpid()
 
     def __enter__(self) -> Self:
         _forget_peak()
-        self._wall, self._cpu = time.perf_counter(), _cpu_seconds()
+        self._began, self._compiled, self._load = working(), compiling(), read_load(self._root)
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.working, self.compiling = working().minus(self._began), compiling().minus(self._compiled)
+        self.others = taken_by_others(self._load, read_load(self._root))
         self.costs = {
-            "wall_seconds": time.perf_counter() - self._wall,
-            "cpu_seconds": _cpu_seconds() - self._cpu,
+            "wall_seconds": self.working.seconds,
+            "cpu_seconds": self.working.cpu_seconds,
             "peak_bytes": int(peak_memory_mib() * 2**20),
         }
 
@@ -65,10 +72,16 @@ class Meter:
         """The costs by the names that a stage's result has for them."""
         return {"seconds": self.costs["wall_seconds"], "cpu_seconds": self.costs["cpu_seconds"], "peak_bytes": self.costs["peak_bytes"]}
 
+    def circumstances(self, threads: int, asked_threads: int) -> dict[str, Any]:
+        """What it was measured under, as `results.Circumstances` reads it."""
+        found = environment()
+        made = {"threads": threads, "asked_threads": asked_threads, "cores": found["cores"], "cpu": found["cpu"]}
+        return {**made, "others": self.others, "load": mean_load()}
 
-def _cpu_seconds() -> float:
-    times = os.times()
-    return times.user + times.system + times.children_user + times.children_system
+
+def parts(**spent: Spent) -> dict[str, Any]:
+    """The parts of a cost, as `results.Costs` reads them."""
+    return {name: part._asdict() for name, part in spent.items()}
 
 
 def _forget_peak() -> None:

@@ -15,6 +15,7 @@ import stemma
 from stemma.errors import Interrupted
 from stemma.evaluation.comparison.plan import Comparison
 from stemma.evaluation.report.wording import listed
+from stemma.layers.waiting import ASLEEP
 from stemma.training.facts import Fact, from_json
 from stemma.training.request import Report
 
@@ -39,7 +40,7 @@ class Processes:
     def __call__(self, comparison: Comparison, generation: str, corpus_key: str, progress: Report) -> int:
         """The exit code of the generation's process, whose facts are passed on."""
         home = str(Path(stemma.__file__).resolve().parents[1])
-        env = os.environ | {"PYTHONPATH": os.pathsep.join([home, *filter(None, [os.environ.get("PYTHONPATH")])])}
+        env = ASLEEP | dict(os.environ) | {"PYTHONPATH": os.pathsep.join([home, *filter(None, [os.environ.get("PYTHONPATH")])])}
         if comparison.config.threads:
             env["OMP_NUM_THREADS"] = str(comparison.config.threads)
         words = [sys.executable, "-m", "stemma.evaluation.comparison.worker", str(comparison.root), generation, corpus_key]

@@ -33,6 +33,7 @@ SomeWords = Annotated[tuple[str, ...], arg(metavar="WORD …", help_behavior_hin
 class Config:
     """The section `compare`, the same for every generation; its comments are the help of `stemma compare`."""
 
+    title: str = ""  # of the report; none: the names of the corpus files
     preset: str = "small"  # of every generation: tiny, small or base
     budget_tokens: Natural = 0  # of pre-training, for each; 0: not this way
     budget_seconds: NonNegative = 0  # of pre-training, for each; counting always reads the text once
@@ -55,7 +56,7 @@ class Config:
     words: SomeWords = ()  # drawn on the word maps; none: the most frequent content words
     workers: Positive = 1  # processes that read the corpus
     parallel: Positive = 1  # generations computed at once, each in a process of its own; with --threads 1, as many as there are cores
-    threads: Natural = 0  # of computing; 0: as many as torch chooses. On a machine that others use too, fewer can be much faster
+    threads: Natural = 0  # of computing; 0: one or all, whichever is faster for each network when its run begins
     settings: tuple[str, ...] = ()  # more, as `training.rate=1e-3`, `bert.model.width=64` or `transfer.epochs=2`
 
 

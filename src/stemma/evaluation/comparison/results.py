@@ -194,6 +194,7 @@ class Surprise(_Strict):
     characters: int
     oov: int
     blocks: int
+    spelling_share: float | None  # of the bits; the rest is what predicting the tokens costs
     why_not_bits: str | None
     spacing_nats: float | None  # of white space that the tokens do not tell; None where they do not tell the text at all
     seconds: float
@@ -375,6 +376,7 @@ class MinimalTests(_Strict):
     seconds: float = 0.0
     cpu_seconds: float = 0.0
     peak_bytes: int = 0
+    costs: Costs = Costs()
 
 
 @dataclass(frozen=True)

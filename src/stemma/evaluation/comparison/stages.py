@@ -7,8 +7,10 @@ a killed comparison goes on with the first stage that is missing.
 import json
 import shlex
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import cached_property, partial
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cached_property, partial, reduce
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,7 +20,9 @@ from stemma.checkpoint import RunFolder
 from stemma.config import parse_settings, resolve, to_plain
 from stemma.corpus.document import Document
 from stemma.errors import DataError, Interrupted
-from stemma.evaluation.comparison.environment import Meter
+from stemma.evaluation.comparison.attempts import Attempt
+from stemma.evaluation.comparison.environment import Meter, parts
+from stemma.evaluation.comparison.load import BUSY
 from stemma.evaluation.comparison.plan import Comparison, content_of, key_of
 from stemma.evaluation.comparison.results import Failure, MinimalTests, Pretraining, Scoring, SenseTests, Transferred, WordTests, read
 from stemma.evaluation.measures import senses
@@ -29,12 +33,14 @@ from stemma.evaluation.measures.perplexity import perplexity
 from stemma.evaluation.measures.similarity import analogies, similarity
 from stemma.evaluation.measures.word_files import read_analogies, read_pairs
 from stemma.evaluation.report.wording import CONTROLS
+from stemma.kernels.clocks import Spent
+from stemma.layers.threads import computing_with, named_threads
 from stemma.lineage.table import find
 from stemma.runs.framing import lengths
 from stemma.runs.moved import new_tokens
 from stemma.runs.run import Run
 from stemma.tokens.files import write_json
-from stemma.training.facts import Note
+from stemma.training.facts import Note, StageEnd
 from stemma.training.pretrain import pretrain
 from stemma.training.request import Report
 from stemma.transfer.finetune import finetune
@@ -42,6 +48,8 @@ from stemma.transfer.recipe import RECIPES, refusal
 from stemma.transfer.selection import drawn
 from stemma.transfer.settings import Config as Transfer
 
+NOTHING = Spent()
+PAID = ("reading", "tokenizing", "training", "measuring")  # the parts of `Costs.total`
 CURVE = 60  # points of a learning curve in the report
 T = TypeVar("T")
 RESULTS: dict[str, type] = {
@@ -67,6 +75,13 @@ def kept(root: Path, name: str, key: str, kind: type[T]) -> T | None:
     return read(kind, stage["result"], str(path)) if stage["key"] == key and "result" in stage else None
 
 
+def stage_result(root: Path, name: str, kind: type[T]) -> T | None:
+    """The stage's result, whatever it was made from; None where there is none."""
+    path = stage_path(root, name)
+    stage = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    return read(kind, stage["result"], str(path)) if "result" in stage else None
+
+
 def staged(root: Path, name: str, key: str, kind: type[T], make: Callable[[], Mapping[str, Any]]) -> T:
     """The stage's result, kept from an earlier call or made now; a failure is kept too, and tried again next time."""
     found = kept(root, name, key, kind)
@@ -86,10 +101,14 @@ def staged(root: Path, name: str, key: str, kind: type[T], make: Callable[[], Ma
 
 
 class Stages:
-    """One generation's stages, each a method; `names` is their order."""
+    """One generation's stages, each a method; `names` is their order.
 
-    def __init__(self, comparison: Comparison, generation: str, corpus_key: str, progress: Report) -> None:
+    `root` is the process at the head of the comparison (0: this one): what its family computes is not others' doing.
+    """
+
+    def __init__(self, comparison: Comparison, generation: str, corpus_key: str, progress: Report, root: int = 0) -> None:
         self.comparison, self.name, self.row, self.progress = comparison, generation, find(generation), progress
+        self._root, self._warned = root, False
         self.base = key_of("pretrain", corpus_key, generation, comparison.config.preset, comparison.pretraining(generation))
         self._run: Run | None = None
 
@@ -130,7 +149,9 @@ class Stages:
         self.progress(Note(stage))
         probes = {"words": self.words, "senses": self.senses, "minimal-pairs": self.minimal_pairs}
         own = {"pretrain": self.pretrain, "score": self.score, **probes}
-        return own[stage]() if stage in own else self.transfer(stage)
+        begun = stage_path(self.comparison.root, f"{self.name}.{stage}").with_suffix(".begun")
+        with Attempt(begun, self.key(stage)) as self._attempt:
+            return own[stage]() if stage in own else self.transfer(stage)
 
     def kept(self, stage: str) -> Any:
         """The stage's result, if it is finished; None otherwise."""
@@ -148,17 +169,21 @@ class Stages:
         path = self.comparison.run_folder(self.name)
         settings = self.comparison.pretraining(self.name)
         resumed = (path / "manifest.json").exists()
-        with Meter() as meter:
+        finished = resumed and RunFolder.open(path).finished
+        with Meter(self._root) as meter:
             store = self.comparison.root / "store"
             folder = pretrain(self.comparison.request(self.name), out=path, store=store, progress=self.progress)
         metrics = folder.metrics()
         done = next(line for line in reversed(metrics) if line["kind"] == "done")
         ledger = json.loads((folder.path / "ledger.json").read_text(encoding="utf-8"))
         sections = folder.config["sections"]
+        costs = self._pretraining_costs(meter, done, finished, self._settled_threads(sections))
+        read_in = [part["seconds"] for name, part in costs.items() if name in ("reading", "tokenizing")]
         return {
+            "costs": costs,
             "seconds": done["seconds"],
-            "reading_seconds": max(0.0, meter.costs["wall_seconds"] - done["seconds"]) if not resumed else None,
-            "cpu_seconds": meter.costs["cpu_seconds"] if not resumed else done.get("cpu_seconds"),
+            "reading_seconds": sum(read_in) if read_in else None,
+            "cpu_seconds": sum(part["cpu_seconds"] for name, part in costs.items() if name in PAID),
             "peak_bytes": max(meter.costs["peak_bytes"], int(done["peak_memory_mib"] * 2**20) if resumed else 0),
             "bytes": (folder.path / "model.safetensors").stat().st_size,
             "parameters": done["parameters"],
@@ -184,9 +209,9 @@ class Stages:
             return {"why_not": f"it asks the text for {self.row.asks}, and gives no probability to a whole one"}
         rows = json.loads((self.comparison.root / "held-out.json").read_text(encoding="utf-8"))
         texts = [Document(tuple(sentences), source, joins=tuple(joins), lead=lead) for sentences, source, joins, lead in rows]
-        with Meter() as meter:
+        with self._measured() as meter:
             found = perplexity(self.run(), texts)
-        return {"found": found | meter.spent()}
+        return {"found": found | meter.spent() | {"costs": self._costs(meter, measuring=meter.working)}}
 
     def transfer(self, mode: str) -> dict[str, Any]:
         """Carries the run over to the task in one mode, and measures it on the dev file."""
@@ -195,7 +220,7 @@ class Stages:
         out = self.comparison.run_folder(self.name, mode) if mode not in CONTROLS.values() else None
         if out and out.exists():
             shutil.rmtree(out)  # of a comparison killed while it was written
-        with Meter() as meter:
+        with Meter(self._root) as meter:
             fitted = finetune(
                 self.run(), train=train, dev=dev, task=self.comparison.made_task(), config=config, out=out, progress=self.progress
             )
@@ -211,7 +236,8 @@ class Stages:
             "parameters": facts["parameters"]["total"],
             "examples": facts["examples"],
             "cut": self._cut(facts["cut"], config),
-            "command": self._finetune_command(mode),
+            "command": self._finetune_command(mode, facts["threads"]),
+            "costs": self._costs(meter, facts["threads"], training=meter.working),
         }
 
     @cached_property
@@ -239,30 +265,62 @@ class Stages:
     def words(self) -> dict[str, Any]:
         """Holds the word vectors against people's scores and against analogies, file by file."""
         config = self.comparison.config
-        with Meter() as meter:
+        with self._measured() as meter:
             judged = [_agreement(self.run(), path) for path in config.similarity]
             answered = [
                 {"file": path, **analogies(self.run().words, read_analogies(path), config.restrict).as_dict()} for path in config.analogies
             ]
-        return {"similarity": judged, "analogies": answered, **meter.spent()}
+        costs = self._costs(meter, measuring=meter.working)
+        return {"similarity": judged, "analogies": answered, **meter.spent(), "costs": costs}
 
     def senses(self) -> dict[str, Any]:
         """Tells the senses of words apart by their vectors, where the generation has any."""
         if "embed" not in self.row.abilities:
             return {"why_not": "it has no vectors"}
         train, test = sense_examples(self.comparison)
-        with Meter() as meter:
+        with self._measured() as meter:
             found = senses.probe(self.run(), train, test, in_context=self.row.in_context)
-        return found | meter.spent()
+        return found | meter.spent() | {"costs": self._costs(meter, measuring=meter.working)}
+
+    @contextmanager
+    def _measured(self) -> Iterator[Meter]:
+        """Measures what is computed with the run, with as many threads as were faster for its network."""
+        with Meter(self._root) as meter, computing_with(self._settled_threads(self.run().config)):
+            yield meter
+
+    def _settled_threads(self, sections: Mapping[str, Any]) -> int:
+        """The threads that the run settled for; what counts has as many as readers."""
+        return sections["training"].get("threads") or self.comparison.config.workers
+
+    def _costs(self, meter: Meter, threads: int = 0, kept: Spent = NOTHING, **spent: Spent) -> dict[str, Any]:
+        """The parts of a stage's cost; `kept` is what of earlier attempts stands among them."""
+        config = self.comparison.config
+        made = meter.circumstances(threads or self._settled_threads(self.run().config), config.threads or named_threads())
+        if not self._warned and (meter.others or 0.0) > BUSY:
+            self._warned = True
+            self.progress(Note(f"other programs took {meter.others:.0%} of the cores meanwhile: the times are those of a busy machine"))
+        return {**parts(compiling=meter.compiling, lost=self._attempt.lost(kept), **spent), "made": made}
+
+    def _pretraining_costs(self, meter: Meter, done: Mapping[str, Any], finished: bool, threads: int) -> dict[str, Any]:
+        """The parts of what pre-training cost over all its sessions; what earlier ones left in vain is lost."""
+        training = Spent(done["seconds"], done["cpu_seconds"])
+        ingested = done["ingested"]
+        read_in = {name: Spent(**ingested[name]) for name in ("reading", "tokenizing") if name in ingested}
+        reading = _together(read_in.values())
+        earlier = training if finished else Spent(**done.get("earlier", {}))
+        now = training.minus(earlier) if ingested["found"] else training.minus(earlier).plus(reading)
+        kept = earlier.plus(reading) if ingested["found"] and self._attempt.holds(ingested.get("made", 0.0)) else earlier
+        spent = {**read_in, "training": training, "measuring": meter.working.minus(now)}
+        return {**self._costs(meter, threads, kept, **spent), "found": ingested["found"]}
 
     def minimal_pairs(self) -> dict[str, Any]:
         """Asks which sentence of each minimal pair is likelier, where the generation gives sentences a likelihood."""
         if ability_for(self.row) is None:
             return {"why_not": f"it asks the text for {self.row.asks}, and gives no likelihood to a sentence"}
         config = self.comparison.config
-        with Meter() as meter:
+        with self._measured() as meter:
             found = minimal_pairs(self.run(), read_minimal_pairs(config.minimal_pairs), config.minimal_limit)
-        return {"found": found.as_dict(), **meter.spent()}
+        return {"found": found.as_dict(), **meter.spent(), "costs": self._costs(meter, measuring=meter.working)}
 
     def run(self) -> Run:
         """The pre-trained run, opened once."""
@@ -272,12 +330,13 @@ class Stages:
 
     def _pretrain_command(self, folder: RunFolder, settings: list[str]) -> str:
         """The command that makes this run again; seconds are told as the steps they bought."""
-        steps = folder.config["sections"]["training"].get("steps")
+        steps, threads = (folder.config["sections"]["training"].get(name) for name in ("steps", "threads"))
         lasting = (  # tokens say which part of the text is read: they stay
             [s for s in settings if not s.startswith("training.seconds")] + [f"training.steps={steps}"]
             if steps and any(s.startswith("training.seconds") for s in settings)
-            else settings
+            else list(settings)
         )
+        lasting += [f"training.threads={threads}"] if threads else []  # another number may round otherwise
         dev = [word for path in self.comparison.config.dev_text for word in ("--dev", path)]
         words = [
             "stemma",
@@ -292,32 +351,38 @@ class Stages:
         ]
         return shlex.join([*words, *_sets(lasting)])
 
-    def _finetune_command(self, mode: str) -> str:
+    def _finetune_command(self, mode: str, threads: int) -> str:
         files = ["--train", self.comparison.train, "--dev", self.comparison.dev]
         out = str(self.comparison.run_folder(self.name, mode))
         words = ["stemma", "finetune", str(self.comparison.run_folder(self.name)), "--task", self.comparison.task, *files, "--out", out]
-        return shlex.join([*words, *_sets([*self.comparison.transfer(mode), *self.comparison.task_settings])])
+        return shlex.join(
+            [*words, *_sets([*self.comparison.transfer(mode), f"transfer.threads={threads}", *self.comparison.task_settings])]
+        )
 
 
 def run_stages(stages: Stages, root: Path) -> Iterator[tuple[str, str]]:
-    """Makes what is missing, stage by stage, yielding (stage, "kept", "made" or "failed").
+    """Makes what is missing, stage by stage, yielding (stage, "kept", "made" or "failed") and reporting the same.
 
     After a failed pre-training nothing else is tried; any other failure leaves the later stages alone.
     """
     for stage in stages.names():
         name, key = f"{stages.name}.{stage}", stages.key(stage)
         if stages.kept(stage) is not None:
+            stages.progress(StageEnd(stage, "kept"))
             yield stage, "kept"
             continue
+        began = time.perf_counter()
         try:
             staged(root, name, key, RESULTS.get(stage, Transferred), partial(stages.make, stage))
         except (Interrupted, KeyboardInterrupt):
             raise
         except Exception:  # kept in the stage's file, and told in the report
+            stages.progress(StageEnd(stage, "failed", time.perf_counter() - began))
             yield stage, "failed"
             if stage == "pretrain":
                 return
         else:
+            stages.progress(StageEnd(stage, "made", time.perf_counter() - began))
             yield stage, "made"
 
 
@@ -355,6 +420,10 @@ def _agreement(run: Run, path: str) -> dict[str, Any]:
         return {"file": path, "found": similarity(run.words, read_pairs(path)).as_dict()}
     except DataError as error:
         return {"file": path, "why_not": str(error)}
+
+
+def _together(parts: Iterable[Spent]) -> Spent:
+    return reduce(Spent.plus, parts, NOTHING)
 
 
 def _curve(metrics: list[dict[str, Any]]) -> list[dict[str, float]]:

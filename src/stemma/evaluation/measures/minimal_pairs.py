@@ -2,8 +2,9 @@
 
 What reads left to right gives whole sentences their probability, each by itself and with its end, as `stemma score` does; what
 fills masks gives pseudo-log-likelihoods (`runs.pseudo_likelihood`). Lengths are not made up for, as in the paper. Equally likely
-sentences are a tie and not right. Pairs that a vocabulary reads as the same tokens, since they differ in unknown words alone, in
-what the tokenizer drops or (SLING has some) not at all, are always ties, and told; so are pairs that an unknown word may have decided.
+sentences are a tie and not right. A run that charges unknown words for their spelling (`runs.unknown_words`) is judged with it.
+Pairs that a vocabulary reads as the same tokens, since they differ in unknown words alone, in what the tokenizer drops or (SLING
+has some) not at all, are told, and ties but for their spelling; so are pairs that an unknown word may have decided.
 
 P pairs.
 """
@@ -51,7 +52,7 @@ class MinimalPairs:
     mean: Interval  # every phenomenon counting once
     phenomena: dict[str, Part]
     paradigms: dict[str, Part]  # empty where the files name none
-    same: int  # pairs read as the same tokens: ties
+    same: int  # pairs read as the same tokens: ties, but for spelling
     unknown: int  # pairs with an unknown word in what differs, those included
 
     def as_dict(self) -> dict[str, Any]:
@@ -85,7 +86,7 @@ def minimal_pairs(run: Run, pairs: Sequence[MinimalPair], limit: int = 0) -> Min
         )
     judged = drawn(pairs, limit)
     nats, same, unknown = _weighed(run, judged, ability)
-    ties = same | np.isclose(nats[:, 0], nats[:, 1], rtol=ROUNDING, atol=0)
+    ties = np.isclose(nats[:, 0], nats[:, 1], rtol=ROUNDING, atol=0)
     right = ~ties & (nats[:, 0] < nats[:, 1])
     phenomena = _parts(right, ties, [pair.phenomenon for pair in judged])
     return MinimalPairs(
@@ -104,7 +105,7 @@ def _weighed(run: Run, pairs: Sequence[MinimalPair], ability: Ability) -> tuple[
     """Nats (P 2) of the good and the bad sentences, which pairs are the same tokens, in which an unknown word makes a difference."""
     texts = list(dict.fromkeys(text for pair in pairs for text in (pair.good, pair.bad)))  # each once: sentences recur
     ids = dict(zip(texts, map(tuple, run.tokenizer.encode_batch(texts)), strict=True))
-    costs = [score.nats for score in run.score(texts)] if ability == "score" else pseudo_nats(run.network, run.tokenizer, texts)
+    costs = _scored(run, texts) if ability == "score" else pseudo_nats(run.network, run.tokenizer, texts)
     cost = dict(zip(texts, costs, strict=True))
     nats = np.array([(cost[pair.good], cost[pair.bad]) for pair in pairs], np.float64)
     same = np.array([ids[pair.good] == ids[pair.bad] for pair in pairs], bool)
@@ -112,6 +113,10 @@ def _weighed(run: Run, pairs: Sequence[MinimalPair], ability: Ability) -> tuple[
     differ = [lacking in _difference(ids[pair.good], ids[pair.bad]) for pair in pairs]
     written = np.array([lacking in ids[pair.good] for pair in pairs], bool)
     return nats, same, np.array(differ, bool) | (same & written)
+
+
+def _scored(run: Run, texts: Sequence[str]) -> list[float]:
+    return [score.nats + (score.spelling or 0.0) for score in run.score(texts)]
 
 
 def _difference(good: Sequence[int], bad: Sequence[int]) -> list[int]:

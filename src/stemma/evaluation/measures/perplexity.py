@@ -9,8 +9,8 @@ same for every generation:
   charged to those who predict them (`Run.score_documents`).
 - What the tokenizer does not keep is owed. White space is charged by the code of `measures.spacing`; where letters lose
   their case, or characters are changed or left out, there are no bits per character, and `why_not_bits` says why.
-- A run whose vocabulary lacks tokens of the text never paid for their spelling: it gets perplexities,
-  with and without those tokens, and no bits per character.
+- Where its vocabulary lacks tokens of the text, a run pays for their spelling too (`runs.unknown_words`). A run that knows
+  nothing of spelling gets perplexities, with and without those tokens, and no bits per character.
 """
 
 from collections.abc import Iterable, Sequence
@@ -64,8 +64,9 @@ def spread(found: Sequence[Document], most_characters: int) -> list[Document]:
 def perplexity(run: Scorer, texts: Sequence[Document]) -> dict[str, Any]:
     """Bits per character with a 95 % interval, and perplexities, of the run on the texts.
 
-    `bits_per_character` is None, and `why_not_bits` says why, when the vocabulary lacks a token of the texts, or the
-    tokenizer does not keep their characters. `nats` are those of the tokens, `spacing_nats` those of white space beside them.
+    `bits_per_character` is None, and `why_not_bits` says why, when the tokenizer does not keep the texts' characters, or the
+    vocabulary lacks a token of them and the run knows nothing of spelling. `nats` are those of the tokens, `spacing_nats` those
+    of white space beside them; `spelling_share` of the bits are the spelling of unknown tokens, which no perplexity a token holds.
     """
     scores = run.score_documents(texts)
     nats, tokens, characters, unknown, unknown_nats = (
@@ -75,16 +76,17 @@ def perplexity(run: Scorer, texts: Sequence[Document]) -> dict[str, Any]:
     if not characters.sum():
         raise DataError("the held-out text is empty", "some text to score", "give a dev text, or hold out a bigger share of the corpus")
     words = sum(len(text.text.split()) for text in texts)
-    kept = spacing(run.tokenizer, texts)
-    charged = nats + kept.nats
     known = tokens.sum() - unknown.sum()
+    kept = spacing(run.tokenizer, texts)
+    spelling = np.array([0.0 if score.spelling is None else score.spelling for score in scores])
+    why_not = kept.why_not or _unspelt(scores)
+    paid = nats + spelling + kept.nats
+    per_word = not why_not and characters.sum() < LONGEST_WORD * words
     found: dict[str, Any] = {
-        "bits_per_character": _bits(charged, characters) if not unknown.sum() and not kept.why_not else None,
+        "bits_per_character": None if why_not else _bits(paid, characters),
         "perplexity_per_token": _exp(nats.sum() / tokens.sum()),
         "perplexity_per_token_without_oov": _exp((nats.sum() - unknown_nats.sum()) / known) if known else None,
-        "perplexity_per_word": _exp(charged.sum() / words)
-        if not unknown.sum() and not kept.why_not and characters.sum() < LONGEST_WORD * words
-        else None,
+        "perplexity_per_word": _exp(paid.sum() / words) if per_word else None,
         "nats": float(nats.sum()),
         "spacing_nats": None if kept.why_not else float(kept.nats.sum()),
         "tokens": int(tokens.sum()),
@@ -92,11 +94,18 @@ def perplexity(run: Scorer, texts: Sequence[Document]) -> dict[str, Any]:
         "characters": int(characters.sum()),
         "oov": int(unknown.sum()),
         "blocks": len(texts),
-        "why_not_bits": f"{int(unknown.sum()):,} tokens are not in its vocabulary, and their spelling was never predicted"
-        if unknown.sum()
-        else kept.why_not or None,
+        "spelling_share": None if why_not else float(spelling.sum() / paid.sum()),
+        "why_not_bits": why_not or None,
     }
     return found
+
+
+def _unspelt(scores: Sequence[Any]) -> str:
+    """Why unknown tokens were not charged, in words; "" where there are none, or all were."""
+    unknown = sum(score.unknown for score in scores if score.spelling is None)
+    return (
+        f"{unknown:,} tokens are not in its vocabulary, and the run knows no spelling: it was made elsewhere or before" if unknown else ""
+    )
 
 
 def _bits(nats: np.ndarray, characters: np.ndarray) -> dict[str, float]:

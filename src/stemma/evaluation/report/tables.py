@@ -199,6 +199,7 @@ def predictions(results: Results) -> str:
         "#per token without OOV",
         "#Tokens",
         "#OOV",
+        "#Spelling of OOV, % of the bits",
         "#Scoring time",
     ]
     return table(head, rows, "Predicting the held-out text")
@@ -207,13 +208,14 @@ def predictions(results: Results) -> str:
 def _predicted(score: Scoring) -> str:
     found = score.found
     if not found:
-        return f'<td colspan="7" class="none">{escape(score.why_not)}</td>'
+        return f'<td colspan="8" class="none">{escape(score.why_not)}</td>'
     perplexities = (_per_word(found), found.perplexity_per_token, found.perplexity_per_token_without_oov)
     cells = [
         measure(found.bits_per_character, lambda b: f"{b:.3f}"),
         *(figure(perplexity, lambda p: f"{p:,.1f}") for perplexity in perplexities),
         figure(found.tokens, whole),
         figure(found.oov, whole),
+        figure(found.spelling_share, lambda share: f"{100 * share:.1f}"),
         figure(found.seconds, duration),
     ]
     return "".join(map(number_cell, cells))

@@ -1,0 +1,181 @@
+"""What a comparison takes: reckoned before it (`--dry-run`), and weighed against what is done while it goes.
+
+Before it, every generation is rehearsed on a sample of the text; while it goes, rough guesses are corrected by what the finished
+stages really took.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from stemma.config import parse_settings, resolve
+from stemma.evaluation.comparison.environment import Meter
+from stemma.evaluation.comparison.plan import Comparison
+from stemma.evaluation.comparison.results import TextRead
+from stemma.evaluation.comparison.stages import Stages, stage_result, task_examples
+from stemma.lineage.table import Generation, find
+from stemma.training.facts import Ahead, Fact, Note, StageEnd
+from stemma.training.rehearse import Plan, rehearse
+from stemma.training.request import Report
+from stemma.transfer.settings import Config as Transfer
+
+Seconds = dict[tuple[str, str], float]  # of a generation's stage
+CHARACTERS_A_TOKEN = 3.5  # roughly, of any tokenizer: for guesses alone
+TOKEN_SECONDS = {"counts": 2e-6, "by hand": 4e-6}  # of training, roughly
+BACKPROP_SECONDS = {"tiny": 1e-4, "small": 3e-4, "base": 3e-3}  # by preset
+FORWARD = 1 / 3  # of a training step's time
+A_HEAD = 3.0  # seconds of fitting a linear head once
+WITHOUT_BUDGET = 120.0  # seconds of pre-training where a preset's own budget holds
+
+
+@dataclass(frozen=True)
+class Speed:
+    """What a generation takes to read the text, to be pre-trained, and for each token of training, in seconds."""
+
+    reading: float
+    training: float
+    a_token: float
+
+
+def guessed_speed(comparison: Comparison, row: Generation) -> Speed:
+    """Without trying anything."""
+    config = comparison.config
+    a_token = TOKEN_SECONDS.get(row.updates, BACKPROP_SECONDS.get(config.preset, 3e-4))
+    asked = config.budget_tokens * a_token or (config.budget_seconds if row.updates != "counts" else 0.0)
+    return Speed(5.0, asked or (10.0 if row.updates == "counts" else WITHOUT_BUDGET), a_token)
+
+
+def rehearsed_speed(plan: Plan) -> Speed:
+    """As the rehearsal measured it."""
+    return Speed(plan.reading_seconds, plan.training_seconds, plan.training_seconds / max(1, plan.tokens))
+
+
+def expected(comparison: Comparison, speed_of: Callable[[Generation], Speed]) -> Seconds:
+    """Seconds of every stage of every generation, as long as it has one core or more to itself."""
+    train, dev = task_examples(comparison)
+    task = comparison.made_task()
+    sample = train[:: max(1, len(train) // 200)]
+    length = sum(len(task.written(example)) for example in sample) / len(sample) / CHARACTERS_A_TOKEN
+    found: Seconds = {}
+    for name in comparison.generations:
+        speed = speed_of(find(name))
+        forward = FORWARD * speed.a_token
+        held_out = comparison.config.held_out_characters / CHARACTERS_A_TOKEN
+        counts = find(name).learns == "count"
+        for stage in Stages(comparison, name, "", _silent).names():
+            if stage == "pretrain":
+                seconds = speed.reading + speed.training
+            elif stage == "score":
+                seconds = held_out * forward
+            elif stage in ("words", "senses"):
+                seconds = A_HEAD + 10_000 * forward
+            elif counts:  # no steps: each trial reads the texts once, and fits a head or counts
+                seconds = comparison.config.trials * (A_HEAD + len(train) * length * speed.a_token)
+            else:
+                seconds = _transfer_seconds(comparison, stage, len(train), len(dev), length, speed)
+            found[name, stage] = 0.5 + seconds
+    return found
+
+
+def _transfer_seconds(comparison: Comparison, way: str, train: int, dev: int, length: float, speed: Speed) -> float:
+    """Of one way to carry a run over: as many fits as trials and further seeds, and reading the texts."""
+    settings: Transfer = resolve({"transfer": Transfer}, ("compare", parse_settings(comparison.transfer(way))))["transfer"]
+    fits = settings.budget + len(settings.seeds) - 1
+    examples = max(settings.epochs * train, settings.updates * settings.batch_size)
+    reading = (train + dev) * length * FORWARD * speed.a_token
+    if way in ("finetune", "scratch"):
+        return reading * fits + fits * examples * length * speed.a_token
+    drawn = len(settings.seeds) if way.startswith("random") else 1
+    return reading * drawn + fits * A_HEAD
+
+
+class Whole:
+    """Follows a comparison by its facts, and tells after every stage how much is done and how long the rest may take.
+
+    A `Report` itself: what it hears it hands on to `report`.
+    """
+
+    def __init__(self, comparison: Comparison, report: Report, seconds: Seconds | None = None) -> None:
+        self._report, self._parallel = report, comparison.config.parallel
+        self._left = dict(seconds or expected(comparison, lambda row: guessed_speed(comparison, row)))
+        self._all, self._stages, self._done = sum(self._left.values()), len(self._left), 0
+        self._reckoned = self._took = 0.0  # of the stages that were made since: what was expected, what they took
+
+    def __call__(self, fact: Fact) -> None:
+        """Hands the fact on; after the end of a stage, how far all has come."""
+        self._report(fact)
+        if isinstance(fact, StageEnd):
+            self._end(fact)
+            self._report(self.ahead())
+
+    def ahead(self) -> Ahead:
+        """How far all has come."""
+        pace = self._took / self._reckoned if self._reckoned else 1.0
+        left = sum(self._left.values())
+        at_once = max(1, min(self._parallel, len({name for name, _ in self._left})))
+        return Ahead(self._done, self._stages, 1.0 - left / self._all if self._all else 1.0, left * pace / at_once)
+
+    def _end(self, fact: StageEnd) -> None:
+        over = [place for place in self._left if place == (fact.of, fact.stage)]
+        if fact.how == "failed" and fact.stage == "pretrain":  # nothing else of it is tried
+            over = [place for place in self._left if place[0] == fact.of]
+        for place in over:
+            reckoned = self._left.pop(place)
+            self._done += 1
+            if fact.how == "made":
+                self._reckoned, self._took = self._reckoned + reckoned, self._took + fact.seconds
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What a comparison would compute, of which nothing was kept."""
+
+    title: str
+    generations: tuple["GenerationForecast", ...]
+    parallel: int
+    seconds: float  # in all, by the clock
+    memory_mib: float  # of the most demanding that are computed at once
+    disk_mib: float
+
+
+@dataclass(frozen=True)
+class GenerationForecast:
+    """One generation: its rehearsal, and the seconds of the stages that are still to be made."""
+
+    plan: Plan
+    stages: dict[str, float]
+    finished: tuple[str, ...] = field(default=())  # stages that an earlier call has made
+
+
+def forecast(comparison: Comparison, report: Report) -> Forecast:
+    """Rehearses every generation on a sample of the text; trains no more than a few steps aside, and writes nothing that stays."""
+    plans: dict[str, Plan] = {}
+    for name in comparison.generations:
+        report(Note("a rehearsal", of=name))
+        with Meter():  # each one's memory is its own
+            plans[name] = rehearse(comparison.request(name))
+    seconds = expected(comparison, lambda row: rehearsed_speed(plans[row.name]))
+    rows = tuple(_of_generation(comparison, name, plans[name], seconds) for name in comparison.generations)
+    at_once = comparison.config.parallel
+    whole = [sum(row.stages.values()) for row in rows]
+    memory = sorted((row.plan.memory_mib for row in rows), reverse=True)[:at_once]
+    title = comparison.config.title or ", ".join(comparison.corpus)
+    return Forecast(
+        title, rows, at_once, max(sum(whole) / at_once, *whole, 0.0), sum(memory), sum(_disk_mib(comparison, row) for row in rows)
+    )
+
+
+def _of_generation(comparison: Comparison, name: str, plan: Plan, seconds: Mapping[tuple[str, str], float]) -> GenerationForecast:
+    read = stage_result(comparison.root, "ingest", TextRead)
+    stages = Stages(comparison, name, read.key if read else "", _silent)
+    finished = tuple(stage for stage in stages.names() if read and (comparison.root / "held-out.json").exists() and stages.kept(stage))
+    return GenerationForecast(plan, {stage: seconds[name, stage] for stage in stages.names() if stage not in finished}, finished)
+
+
+def _disk_mib(comparison: Comparison, row: GenerationForecast) -> float:
+    """The run, its token store, and a model of the same size for each way of transfer that keeps one."""
+    kept = [way for way in row.stages if way in ("finetune", "frozen", "frozen-network")]
+    return row.plan.disk_mib + len(kept) * row.plan.parameters * 4 / 2**20
+
+
+def _silent(_: Fact) -> None:
+    """Progress that nobody watches."""

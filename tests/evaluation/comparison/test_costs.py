@@ -1,0 +1,291 @@
+"""What a comparison costs: everything is counted for each who needs it, in parts, and the machine's other work is told."""
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numba
+import numpy as np
+import pytest
+
+from stemma.cli.compare import compared as shown
+from stemma.errors import Interrupted
+from stemma.evaluation.comparison import assemble
+from stemma.evaluation.comparison import compare as room
+from stemma.evaluation.comparison.attempts import Attempt
+from stemma.evaluation.comparison.compare import foresee, run_comparison
+from stemma.evaluation.comparison.environment import Meter
+from stemma.evaluation.comparison.forecast import Whole
+from stemma.evaluation.comparison.load import Reading, family_seconds, read_load, taken_by_others
+from stemma.evaluation.comparison.plan import Comparison, Config
+from stemma.evaluation.comparison.results import Circumstances, Cost, Costs
+from stemma.evaluation.comparison.stages import Stages, run_stages
+from stemma.kernels.clocks import Spent, working
+from stemma.training.facts import Ahead, Saved, StageEnd
+from stemma.training.ingest import _Reading
+
+BURN = "import time\nwhile time.process_time() < 0.3: pass"
+SMALL = ("model.width=16", "model.depth=1", "model.heads=2", "model.inner=32", "model.max_length=32", "training.batch_tokens=128")
+SETTINGS = (
+    "tokenizer.vocab_size=300",
+    "gpt.training.precision=fp32",
+    *(f"gpt.{setting}" for setting in SMALL),
+    "transfer.updates=4",
+    "transfer.epochs=1",
+)
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """A text and a task in both languages."""
+    home = tmp_path_factory.mktemp("text")
+    lines = [f"the cat purrs on day {n} .\n鱼 在 水里 游泳 {n}\n" for n in range(120)]
+    (home / "corpus.txt").write_text("\n".join(lines), encoding="utf-8")
+    for name, count in (("train", 20), ("dev", 10)):
+        rows = [f"{label}\t{text} {n}" for n in range(count) for label, text in (("cat", "it purrs"), ("鱼", "在 水里"))]
+        (home / f"{name}.tsv").write_text("\n".join(["label\ttext", *rows]) + "\n", encoding="utf-8")
+    return home
+
+
+def plan_for(files, out, **changes) -> Comparison:
+    config = Config(preset="tiny", seeds=1, trials=1, held_out=0.1, modes=("finetune",), settings=SETTINGS, budget_tokens=2000)
+    text, train, dev = (str(files / name) for name in ("corpus.txt", "train.tsv", "dev.tsv"))
+    return Comparison((text,), "classify", train, dev, str(out), ("ngram", "gpt"), dataclasses.replace(config, **changes))
+
+
+class Here:
+    """Runs the stages in this process; `hear` gets every fact before the comparison does."""
+
+    def __init__(self, hear=lambda fact: None) -> None:
+        self.hear = hear
+
+    def __call__(self, plan, generation, corpus_key, report):
+        def progress(fact):
+            self.hear(fact)
+            report(fact)
+
+        try:
+            list(run_stages(Stages(plan, generation, corpus_key, progress), plan.root))
+        except KeyboardInterrupt:
+            return Interrupted.exit_code
+        return 0
+
+    def stop(self):
+        """Nothing runs beside."""
+
+
+@pytest.fixture(scope="module")
+def compared(files, tmp_path_factory):
+    """A comparison stopped in the midst of GPT's training and of its fine-tuning, taken up with another number of threads."""
+    settings = (*SETTINGS, "gpt.training.save_seconds=1e-6")
+    plan = plan_for(files, tmp_path_factory.mktemp("out"), title="Kater & 鱼", settings=settings)
+    facts = []
+
+    def stop_training(fact):
+        if isinstance(fact, Saved) and fact.step == 3:
+            raise KeyboardInterrupt
+
+    def stop_tuning(fact):
+        if fact.kind == "step" and (plan.root / "stages" / "gpt.finetune.begun").exists():
+            raise KeyboardInterrupt
+
+    other = dataclasses.replace(plan, config=dataclasses.replace(plan.config, threads=2))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("OMP_NUM_THREADS", raising=False)
+        patch.setattr(room, "mean_load", lambda: 64.0 * (os.cpu_count() or 1))
+        for hear in (stop_training, stop_tuning):
+            with pytest.raises(Interrupted):
+                run_comparison(plan, lambda fact: None, Here(hear))
+        return plan, facts, run_comparison(other, facts.append, Here())
+
+
+def test_reading_is_counted_for_each_who_needs_it(compared):
+    _, _, results = compared
+    ngram, gpt = (generation.pretrain for generation in results.generations)
+    assert gpt.costs.found and not ngram.costs.found  # the same tokens, made for the first
+    assert gpt.costs.reading == ngram.costs.reading != Cost() and gpt.costs.tokenizing == ngram.costs.tokenizing != Cost()
+    for trained in (ngram, gpt):
+        costs = trained.costs
+        assert trained.reading_seconds == pytest.approx(costs.reading.seconds + costs.tokenizing.seconds)
+        assert trained.cpu_seconds == pytest.approx(costs.total.cpu_seconds)
+        assert costs.total.cpu_seconds >= costs.reading.cpu_seconds + costs.tokenizing.cpu_seconds + costs.training.cpu_seconds > 0
+        assert costs.training.seconds == trained.seconds
+
+
+def test_costs_survive_a_stop_and_what_was_lost_is_told_apart(compared):
+    _, _, results = compared
+    gpt = results.generations[1]
+    curve = gpt.pretrain.curve
+    assert gpt.pretrain.costs.training.seconds == pytest.approx(curve[-1].seconds) and curve[2].seconds < curve[-1].seconds
+    tuned = gpt.modes["finetune"].costs
+    assert tuned.lost.seconds > 0 and tuned.lost.cpu_seconds > 0  # fine-tuning begins anew
+    assert tuned.total.seconds == tuned.training.seconds == gpt.modes["finetune"].seconds
+    assert results.generations[0].modes["finetune"].costs.lost == Cost()
+    assert not list((compared[0].root / "stages").glob("*.begun"))
+
+
+def test_threads_changed_on_the_way_are_shown(compared):
+    _, _, results = compared
+    assert "threads chosen by their speed on" in results.environment.changed and "2 threads asked for on" in results.environment.changed
+    assert results.environment.changed in results.notes
+    made = results.generations[1].modes["finetune"].costs.made
+    assert made.asked_threads == 2 and results.generations[0].pretrain.costs.made.asked_threads == 0
+
+
+def test_a_machine_that_is_busy_already_is_told_of_first(compared):
+    _, facts, _ = compared
+    assert "the machine is busy already" in facts[0].message
+
+
+def test_the_console_tells_title_and_cautions(compared):
+    plan, _, results = compared
+    machine = dataclasses.replace(results.environment, busy="The machine was busy.")
+    answer = "".join(shown(plan.root, dataclasses.replace(results, environment=machine)).pieces(False))
+    assert answer.startswith("Kater & 鱼\n") and "warning: The machine was busy.\nwarning: Not all was computed alike" in answer
+
+
+def test_a_title_stands_in_results_page_and_command(compared):
+    plan, _, results = compared
+    assert results.title == "Kater & 鱼" and "--title 'Kater & 鱼'" in results.command
+    assert "Kater &amp; 鱼" in (plan.root / "report.html").read_text(encoding="utf-8")
+
+
+def test_baselines_have_a_cost(compared):
+    pytest.importorskip("sklearn")
+    tfidf = compared[2].baselines[1]
+    assert tfidf.name == "tfidf" and tfidf.cpu_seconds == tfidf.costs.total.cpu_seconds > 0 and tfidf.peak_bytes > 10**7
+
+
+def test_the_progress_of_the_whole_comes_to_its_end(compared):
+    _, facts, _ = compared
+    ahead = [fact for fact in facts if isinstance(fact, Ahead)]
+    assert [fact.done for fact in ahead] == [1, 2, 3, 4, 5, 6] and {fact.stages for fact in ahead} == {6}
+    assert ahead[-1].share == 1.0 and ahead[-1].seconds_left == 0.0
+    ends = [(fact.of, fact.stage, fact.how) for fact in facts if isinstance(fact, StageEnd)]
+    assert ends[0] == ("ngram", "pretrain", "kept") and ends[-1] == ("gpt", "finetune", "made")
+
+
+def test_time_left_follows_what_stages_really_take(files, tmp_path):
+    told = []
+    seconds = {("ngram", "pretrain"): 1.0, ("ngram", "score"): 1.0, ("gpt", "pretrain"): 6.0, ("gpt", "score"): 2.0}
+    whole = Whole(plan_for(files, tmp_path), told.append, seconds)
+    assert whole.ahead() == Ahead(0, 4, 0.0, 10.0)
+    whole(StageEnd("pretrain", "kept", of="ngram"))
+    assert told[-1] == Ahead(1, 4, pytest.approx(0.1), 9.0)
+    whole(StageEnd("score", "made", 3.0, of="ngram"))  # three times as long as expected, and so will the rest be
+    assert told[-1] == Ahead(2, 4, pytest.approx(0.2), 24.0)
+    whole(StageEnd("pretrain", "failed", 1.0, of="gpt"))  # its score is not tried
+    assert told[-1] == Ahead(4, 4, 1.0, 0.0)
+
+
+def test_a_dry_run_tells_what_would_be_done_and_leaves_nothing(files, tmp_path):
+    found = foresee(plan_for(files, tmp_path / "out"))
+    assert list(tmp_path.iterdir()) == []
+    ngram, gpt = found.generations
+    assert [*ngram.stages] == [*gpt.stages] == ["pretrain", "score", "finetune"] and not ngram.finished
+    assert gpt.plan.tokens == pytest.approx(2000, rel=0.2) and gpt.plan.steps > 0 and ngram.plan.steps == 0
+    assert ngram.stages["finetune"] < 30  # it counts the texts, and makes no updates
+    assert found.seconds == pytest.approx(sum(ngram.stages.values()) + sum(gpt.stages.values()))
+    assert found.memory_mib == max(ngram.plan.memory_mib, gpt.plan.memory_mib) > 10 and found.disk_mib > gpt.plan.disk_mib > 0
+
+
+def test_a_dry_run_knows_what_is_finished(compared):
+    plan, *_ = compared
+    before = {path: path.stat().st_mtime_ns for path in plan.root.rglob("*")}
+    found = foresee(plan)
+    assert found.title == plan.config.title and all(row.finished == ("pretrain", "score", "finetune") for row in found.generations)
+    assert found.seconds == 0.0 and before == {path: path.stat().st_mtime_ns for path in plan.root.rglob("*")}
+
+
+def test_compiling_is_told_apart():
+    compiled = numba.njit(lambda x: np.sort(x)[::-1].cumsum())
+    with Meter() as meter:
+        compiled(np.ones(3))
+    assert meter.compiling.seconds > 0.02 and meter.compiling.cpu_seconds > 0.02
+    assert meter.working.seconds < 0.5 * meter.compiling.seconds
+    with Meter() as again:
+        compiled(np.ones(3))
+    assert again.compiling == Spent()
+
+
+def test_helpers_are_counted(tmp_path):
+    def stream():
+        yield 1
+        subprocess.run([sys.executable, "-c", BURN], check=True)
+        yield 2
+
+    reading = _Reading(None, tmp_path / "none")
+    with Meter() as meter:
+        assert list(reading._timed(stream())) == [1, 2]
+    assert reading.spent.cpu_seconds >= 0.3 and meter.working.cpu_seconds >= 0.3
+
+
+def test_reading_is_not_what_happens_between_two_documents(tmp_path):
+    reading = _Reading(None, tmp_path / "none")
+    for _ in reading._timed(range(3)):
+        began = time.process_time()
+        while time.process_time() - began < 0.05:
+            pass
+    assert 0 < reading.spent.seconds < 0.1 and reading.spent.cpu_seconds < 0.05
+
+
+def test_what_a_stopped_attempt_spent_is_known_to_the_next(tmp_path):
+    place = tmp_path / "gpt.finetune.begun"
+    with pytest.raises(KeyboardInterrupt), Attempt(place, "key"):
+        began = time.process_time()
+        while time.process_time() - began < 0.05:
+            pass
+        raise KeyboardInterrupt
+    with Attempt(place, "key") as second:
+        assert second.before.cpu_seconds >= 0.05 and second.holds(time.time()) and not second.holds(0.0)
+        assert second.lost(Spent(0.0, 0.0)) == second.before and second.lost(Spent(9.0, 9.0)) == Spent()
+    assert not place.exists()
+    place.write_text(json.dumps({"key": "other", "seconds": 5.0, "cpu_seconds": 5.0, "first": 0.0, "last": 1.0}), encoding="utf-8")
+    assert Attempt(place, "key").before == Spent()
+
+
+def test_what_others_take_is_what_is_left_of_the_busy_time():
+    before, after = Reading(0.0, 100.0, 10.0, 4), Reading(10.0, 130.0, 20.0, 4)  # 30 s of 40 were busy, 10 of them ours
+    assert taken_by_others(before, after) == pytest.approx(0.5)
+    assert taken_by_others(before, dataclasses.replace(after, ours=45.0)) == 0.0
+    assert taken_by_others(before, dataclasses.replace(after, clock=0.1)) is None and taken_by_others(None, after) is None
+
+
+@pytest.mark.skipif(not Path("/proc/stat").exists(), reason="the system does not tell")
+def test_children_are_family_and_strangers_are_not():
+    before, alone = read_load(os.getpid()), family_seconds(os.getpid())
+    child = subprocess.Popen([sys.executable, "-c", BURN])
+    child.wait()
+    assert family_seconds(os.getpid()) - alone >= 0.25
+    after = read_load(os.getpid())
+    assert after.ours - before.ours >= 0.25 and after.busy > before.busy
+    assert family_seconds(child.pid) == 0.0
+
+
+def test_a_busy_machine_is_told_of(compared):
+    *_, results = compared
+    made = Circumstances(1, 0, 2, "a cpu", 0.4, 3.0)
+    generation = results.generations[1]
+    score = dataclasses.replace(generation.score.found, costs=Costs(measuring=Cost(1.0, 1.0), made=dataclasses.replace(made, others=0.8)))
+    busy = dataclasses.replace(
+        generation,
+        pretrain=dataclasses.replace(generation.pretrain, costs=Costs(training=Cost(3.0, 2.0), made=made)),
+        score=dataclasses.replace(generation.score, found=score),
+        modes={},
+    )
+    told = assemble.circumstances([busy])
+    assert (
+        told["others"] == pytest.approx(0.5) and "other programs took 50% of its cores on average, 80% at most (GPT, score)" in told["busy"]
+    )
+    assert told["changed"] == ""
+    quiet = dataclasses.replace(busy, pretrain=dataclasses.replace(busy.pretrain, costs=Costs(Cost(1.0, 1.0))), score=None)
+    assert assemble.circumstances([quiet]) == {"others": None, "busy": "", "changed": ""}
+
+
+def test_the_clock_of_work_goes_on():
+    first = working()
+    assert working().minus(first).seconds >= 0 and working() >= first

@@ -1,0 +1,42 @@
+"""A run keeps to the number of threads that was found faster when it began."""
+
+import pytest
+import torch
+
+from stemma.layers.threads import computing_with
+from stemma.training import descend
+from stemma.training.facts import Saved, Update
+from stemma.training.pretrain import pretrain
+from stemma.training.request import Request
+
+SMALL = ["model.width=20", "heads=2", "inner=24", "max_length=16", "vocab_size=300", "batch_tokens=64", "precision=fp32"]
+
+
+class Killed(Exception):
+    """What the test ends a run with."""
+
+
+def test_a_resumed_run_computes_with_what_was_settled_at_first(tmp_path, monkeypatch):
+    corpus = tmp_path / "corpus.txt"
+    corpus.write_text("".join(f"the cat sat on mat {n}\n我们去公园看花 {n}\n\n" for n in range(40)), encoding="utf-8")
+    request = Request.of("gpt", corpus, preset="tiny", settings=[*SMALL, "training.steps=6", "training.save_seconds=1e-6"])
+    seen = []
+
+    def killed(fact):
+        if isinstance(fact, Update):
+            seen.append(torch.get_num_threads())
+        if isinstance(fact, Saved) and fact.step >= 2:
+            raise Killed
+
+    monkeypatch.setattr(descend, "faster_threads", lambda step: (step(), 2)[1])
+    with computing_with(3), pytest.raises(Killed):
+        pretrain(request, out=tmp_path / "run", progress=killed)
+    assert seen == [2, 2]
+    monkeypatch.setattr(descend, "faster_threads", lambda step: pytest.fail("tried again"))
+    with computing_with(1):
+        folder = pretrain(request, out=tmp_path / "run", progress=lambda fact: seen.append(torch.get_num_threads()))
+        assert torch.get_num_threads() == 1
+    assert set(seen) == {2}
+    assert folder.config["sections"]["training"]["threads"] == 2
+    done = folder.metrics()[-1]
+    assert 0 < done["earlier"]["seconds"] < done["seconds"] and done["ingested"]["found"]
