@@ -9,7 +9,7 @@ from stemma.evaluation.comparison.plan import SCHEMA
 from stemma.evaluation.comparison.results import Results, read
 from stemma.evaluation.report.headline import headline
 from stemma.evaluation.report.standings import Standings
-from stemma.lineage.table import find
+from stemma.lineage.table import TABLE, Generation, find
 
 SPENT = {
     "perplexity_per_token_without_oov": None,
@@ -148,6 +148,14 @@ def judged(rho: float) -> dict:
         "cpu_seconds": 2.0,
         "peak_bytes": 365_000_000,
     }
+
+
+def weighed(share: float) -> dict:
+    """What minimal pairs say of a generation."""
+    part = {"pairs": 1000, "right": round(1000 * share), "ties": 0, "share": measure(share, 0.03)}
+    parts = {"phenomena": {"agreement": part, "语序": part}, "paradigms": {"agreement of number": part, "语序": part}}
+    found = {"way": "their probability", "given": 2000, "total": part, "mean": measure(share, 0.03), "same": 0, "unknown": 0, **parts}
+    return {"found": found, "seconds": 2.0, "cpu_seconds": 2.0, "peak_bytes": 300_000_000}
 
 
 def maps(*names: str) -> dict:
@@ -371,3 +379,41 @@ def with_failure(made: dict) -> dict:
     gpt["failures"] = [{"stage": "gpt.finetune", "error": "RunError", "message": message}]
     del gpt["modes"]["finetune"]
     return made
+
+
+def fifteen() -> dict:
+    """The same with a row for every generation of the lineage: the deep ones dear and good, several close, one that learnt nothing."""
+    made = copy.deepcopy(report())
+    rng = np.random.default_rng(5)
+    made["generations"] = [_invented(row, place, rng) for place, row in enumerate(TABLE)]
+    made["words"] = maps("nnlm", "word2vec", "glove")
+    return made
+
+
+def _invented(row: Generation, place: int, rng: np.random.Generator) -> dict:
+    """One row of the fifteen."""
+    copied = ("name", "title", "short", "colour", "loss_unit", "year", "paper", "learns", "asks")
+    seconds = 5.0 if row.learns == "count" else float(rng.choice([20, 60, 62, 65, 70, 140])) * (1 + 0.05 * place)
+    quality = 0.70 + 0.012 * place + float(rng.normal(0, 0.02))
+    modes = {
+        "frozen": mode(quality - 0.04, seconds / 3, 100 + place, "linear on the mean of the states"),
+        "random": mode(quality - 0.07, seconds / 3, 200 + place, "linear on the mean of the states"),
+        "finetune": mode(quality, seconds, 300 + place, "linear on the last state"),
+        "scratch": mode(quality - float(rng.choice([-0.03, 0.0, 0.06])), seconds, 400 + place, "linear on the last state"),
+    }
+    trained = pretrain(row.name, seconds, 600_000_000, 20_000_000, 5_000_000, curve(8.0, 4.0, seconds))
+    trained |= {"left_baseline": row.name != "albert", "passes": 1.2 if place % 4 else 31.0}
+    bits = {"bits_per_character": measure(2.4 - 0.02 * place, 0.03), "perplexity_per_token": 50.0, "perplexity_per_word": 300.0}
+    found = {"tokens": 57_000, "words": 34_000, "characters": 201_000, "oov": 0, "blocks": 96, "seconds": 3.9, **bits, **SPENT}
+    return {
+        **{name: getattr(row, name) for name in copied},
+        "abilities": list(row.abilities),
+        "failures": [],
+        "words": None,
+        "pretrain": trained,
+        "score": {"found": found} if "score" in row.abilities else {"why_not": f"it asks the text for {row.asks}"},
+        "modes": modes if "transfer" in row.abilities else {},
+        "refusal": "" if "transfer" in row.abilities else f"{row.name} cannot be carried over to a task",
+        "senses": {"probes": [probe("word in context", "the best layer (3)", "in-context", 0.5 + 0.02 * place)], "layers": []},
+        "minimal": weighed(0.5 + 0.02 * place) if {"score", "fill"} & set(row.abilities) else {"why_not": "it weighs no sentences"},
+    }

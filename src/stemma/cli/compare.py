@@ -77,9 +77,9 @@ def compared(out: Path, results: "Results") -> Answer:
     states = {generation.name: "failed" if generation.failed else "done" for generation in results.generations}
     headline = results.headline
     findings = [f"- {finding.text}" for finding in headline.findings]
-    machine = results.environment
-    cautions = [f"warning: {sentence}" for sentence in (machine.busy, machine.changed) if sentence]
-    lines = [results.title, headline.title, "", *findings, "", *cautions, f"report: {places['report']}"]
+    cautions = [f"warning: {sentence}" for sentence in headline.cautions]
+    answer = filter(None, (results.title, headline.title, headline.second))
+    lines = [*answer, "", *findings, "", *cautions, f"report: {places['report']}"]
     return Answer(
         {**places, "title": results.title, "headline": to_plain(headline), "generations": states}, lines, error.exit_code if error else 0
     )

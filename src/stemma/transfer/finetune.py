@@ -21,7 +21,7 @@ from stemma.tasks.task import Task
 from stemma.training.facts import Fact
 from stemma.transfer.recipe import Lesson, Recipe, recipe_for
 from stemma.transfer.saving import save
-from stemma.transfer.selection import hold_out
+from stemma.transfer.selection import drawn, hold_out
 from stemma.transfer.settings import Config, Mode
 
 Told = Callable[[Fact], None]
@@ -48,7 +48,7 @@ def finetune(
     config = config or Config()
     config = dataclasses.replace(config, mode=mode or config.mode)
     kind = make_task(task) if isinstance(task, str) else task
-    examples, judged = _examples(kind, train), _examples(kind, dev) if dev is not None else []
+    examples, judged = drawn(_examples(kind, train), config.train_limit), _examples(kind, dev) if dev is not None else []
     targets = kind.targets(examples)
     assignment = Assignment(run.row, run.tokenizer, run.network, kind, targets, config)
     recipe = recipe_for(assignment, config)

@@ -1,14 +1,24 @@
-"""The part of the training examples on which hyperparameters are chosen.
+"""Which of the training examples are learnt from, and on which hyperparameters are chosen.
 
 The dev file is for reporting only: choosing a learning rate on it would flatter whoever has most knobs.
 """
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 import numpy as np
 
 from stemma.errors import DataError
 from stemma.objectives.batch import generator
+
+T = TypeVar("T")
+
+
+def drawn(examples: Sequence[T], most: int) -> list[T]:
+    """At most so many of the examples, drawn by lot, in their order; all for 0. One draw for everybody: of equal examples the same."""
+    if not most or most >= len(examples):
+        return list(examples)
+    return [examples[k] for k in sorted(generator("train limit").permutation(len(examples))[:most])]
 
 
 def hold_out(labels: Sequence[int] | np.ndarray, share: float, limit: int, seed: int) -> tuple[np.ndarray, np.ndarray]:

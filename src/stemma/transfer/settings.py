@@ -15,6 +15,7 @@ __all__ = ["Config", "Mode"]
 class Config(InUse):
     """One switch, `mode`, and for a fixed network its `head`; the rest has defaults for every generation."""
 
+    train_limit: Natural = 0  # labelled examples to learn from at most, drawn by lot, the same ones for every run and seed; 0: all
     grid: tuple[PositiveFloat, ...] = ()  # values tried of the head's one knob (a rate, a C, a prior's weight); empty: the head's own
     budget: Positive = 3  # trials at most; a longer grid is thinned evenly: every generation has equally many
     seeds: Annotated[tuple[int, ...], MinLen(1)] = (1, 2, 3)  # of dropout, order and new tensors; the first one makes the trials

@@ -11,6 +11,7 @@ import stemma
 from stemma.config import to_plain
 from stemma.corpus.document import Ledger
 from stemma.evaluation.comparison.environment import commit, environment
+from stemma.evaluation.comparison.extras import lacks
 from stemma.evaluation.comparison.load import BUSY
 from stemma.evaluation.comparison.plan import READY, SCHEMA, Comparison, Config, generations_for, refusals
 from stemma.evaluation.comparison.results import (
@@ -81,6 +82,7 @@ def assemble(
         "words": maps,
         "notes": _notes(comparison, generations),
         "command": _command(comparison),
+        "lacks": lacks(comparison.task),
         "cautions": _cautions(generations),
     }
     results = read(Results, made, "the results")

@@ -16,6 +16,7 @@ from stemma.errors import MissingExtra, RunError, UsageError
 from stemma.evaluation.comparison.assemble import assemble
 from stemma.evaluation.comparison.baselines import RIVALS, TOKEN, Rival
 from stemma.evaluation.comparison.environment import Meter, parts
+from stemma.evaluation.comparison.extras import lacks
 from stemma.evaluation.comparison.forecast import Forecast, Whole, forecast
 from stemma.evaluation.comparison.launch import Launch, Processes, run_all
 from stemma.evaluation.comparison.load import mean_load
@@ -70,6 +71,8 @@ def run_comparison(comparison: Comparison, progress: Report, launch: Launch) -> 
     """Makes every stage of the comparison that is missing, then the report."""
     _check(comparison)
     began = time.perf_counter()
+    for lack in lacks(comparison.task):
+        progress(Note(lack))
     if long := _long_texts(comparison):
         progress(Note(long))
     comparison.save()

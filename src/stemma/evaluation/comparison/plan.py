@@ -110,7 +110,8 @@ class Comparison:
         seeds = list(range(1, self.config.seeds + 1))
         named = [setting for setting in self.config.settings if setting.startswith("transfer.")]
         heads = [] if head == "linear" else [f'transfer.head="{head}"']
-        return [f'transfer.mode="{mode}"', *heads, f"transfer.seeds={seeds}", f"transfer.budget={self.config.trials}", *named]
+        limit = [f"transfer.train_limit={self.config.train_limit}"] if self.config.train_limit else []
+        return [f'transfer.mode="{mode}"', *heads, f"transfer.seeds={seeds}", f"transfer.budget={self.config.trials}", *limit, *named]
 
     @property
     def task_settings(self) -> list[str]:

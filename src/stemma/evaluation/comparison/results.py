@@ -419,6 +419,14 @@ class GenerationResults(_Strict):
         return self.score.found if self.score else None
 
     @property
+    def pretrain_cost(self) -> float:
+        """CPU seconds of reading and pre-training; by the clock where an earlier session did not count them, 0 where there was none."""
+        if not self.pretrain:
+            return 0.0
+        known = self.pretrain.cpu_seconds
+        return known if known is not None else self.pretrain.seconds + (self.pretrain.reading_seconds or 0.0)
+
+    @property
     def bits(self) -> Interval | None:
         """Bits per character of the held-out text, if they can be told."""
         return self.surprise.bits_per_character if self.surprise else None
@@ -570,17 +578,20 @@ class Lead(_Strict):
 
 @dataclass(frozen=True)
 class Finding(_Strict):
-    """A theme, and what the numbers say of it."""
+    """A theme, one sentence on it, and whose rows are its evidence."""
 
     about: str
     text: str
+    rows: tuple[str, ...] = ()  # names of generations and baselines
 
 
 @dataclass(frozen=True)
 class Headline(_Strict):
-    """The answer in one line, and what stands behind it."""
+    """The answer in two sentences, what a reader must know before believing them, and what stands behind them."""
 
     title: str = ""
+    second: str = ""
+    cautions: tuple[str, ...] = ()
     findings: tuple[Finding, ...] = ()
 
 
@@ -603,6 +614,7 @@ class Results(_Strict):
     command: str
     leads: tuple[Lead, ...] = ()  # of the first over each other generation, then over each baseline
     cautions: tuple[str, ...] = ()  # what a reader must know before believing the figures, in sentences for the first screen
+    lacks: tuple[str, ...] = ()  # what the page lacks for want of an extra, and how to get it
     headline: Headline = Headline()
 
 

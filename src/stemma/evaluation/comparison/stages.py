@@ -36,7 +36,6 @@ from stemma.evaluation.report.wording import CONTROLS
 from stemma.kernels.clocks import Spent
 from stemma.layers.threads import computing_with, named_threads
 from stemma.lineage.table import find
-from stemma.objectives.batch import generator
 from stemma.runs.framing import lengths
 from stemma.runs.moved import new_tokens
 from stemma.runs.run import Run
@@ -46,6 +45,7 @@ from stemma.training.pretrain import pretrain
 from stemma.training.request import Report
 from stemma.transfer.finetune import finetune
 from stemma.transfer.recipe import RECIPES, refusal
+from stemma.transfer.selection import drawn
 from stemma.transfer.settings import Config as Transfer
 
 NOTHING = Spent()
@@ -389,11 +389,7 @@ def run_stages(stages: Stages, root: Path) -> Iterator[tuple[str, str]]:
 def task_examples(comparison: Comparison) -> tuple[list[Any], list[Any]]:
     """The labelled examples: all of dev, and of train as many as the comparison allows, drawn by lot."""
     task = comparison.made_task()
-    train, dev = task.read(comparison.train), task.read(comparison.dev, learning=False)
-    most = comparison.config.train_limit
-    if most and most < len(train):
-        train = [train[k] for k in sorted(generator("train limit").permutation(len(train))[:most])]
-    return train, dev
+    return drawn(task.read(comparison.train), comparison.config.train_limit), task.read(comparison.dev, learning=False)
 
 
 def judge_of(comparison: Comparison) -> Judge:

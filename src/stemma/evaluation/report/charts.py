@@ -1,4 +1,4 @@
-"""The report's charts as Vega-Lite specifications, one colour a generation everywhere.
+"""The charts of the report's folded parts as Vega-Lite specifications, one colour a generation everywhere.
 
 Text, grid and rules are drawn in `currentColor`, so that a chart follows the page from light to
 dark; every chart is as wide as its box, so that it follows the window too. Legends are the page's.
@@ -12,7 +12,7 @@ from stemma.errors import MissingExtra
 from stemma.evaluation.comparison.results import GenerationResults, Pretraining, Results
 from stemma.evaluation.measures.bootstrap import Interval
 from stemma.evaluation.report.standings import Contender, Standings
-from stemma.evaluation.report.wording import CONTROLS, MODES, metric_scale, metric_title, mode_title
+from stemma.evaluation.report.wording import MODES, metric_scale, metric_title, mode_title
 
 SHAPES = {
     "frozen": "square",
@@ -62,8 +62,8 @@ def charts(standings: Standings) -> dict[str, Spec]:
     except ImportError as error:
         raise MissingExtra("altair", "report") from error
     results = standings.results
-    made = {"cost": _cost(altair, standings), "modes": _modes(altair, standings)}
-    made |= {"bits": _bits(altair, results), "senses": _senses(altair, results), "layers": _layers(altair, results)}
+    made = {"modes": _modes(altair, standings), "bits": _bits(altair, results)}
+    made |= {"senses": _senses(altair, results), "layers": _layers(altair, results)}
     made |= {f"curve-{g.name}": _curve(altair, g, g.pretrain) for g in results.generations if g.pretrain and len(g.pretrain.curve) > 1}
     return {name: _dressed(chart) for name, chart in made.items() if chart is not None}
 
@@ -85,7 +85,7 @@ def _transfers(standings: Standings) -> list[Row]:
     scale = metric_scale(standings.metric)
     ordered = sorted(standings.contenders, key=lambda c: MODES.index(c.mode))
     return [
-        _row(c, c.quality, scale, series=mode_title(c.mode), seconds=max(c.seconds, 0.01))
+        _row(c, c.quality, scale, series=mode_title(c.mode))
         for generation in standings.results.generations
         for c in ordered
         if c.name == generation.name
@@ -117,29 +117,6 @@ def _rules(standings: Standings) -> list[Row]:
     shorts = {baseline.name: baseline.short for baseline in standings.results.baselines}
     scale = metric_scale(standings.metric)
     return [{"value": baseline.quality.value * scale, "rule": shorts[baseline.name]} for baseline in standings.baselines]
-
-
-def _cost(alt: Any, standings: Standings) -> Any:
-    """Quality against cost: the task's primary metric over total seconds, on a log axis."""
-    controls = [mode_title(mode) for mode in CONTROLS.values()]
-    rows, head = [row for row in _transfers(standings) if row["series"] not in controls], metric_title(standings.metric)
-    if not rows:
-        return None
-    scale = alt.Scale(zero=False, padding=18)
-    axis = alt.Axis(tickCount=6, format="~s", labelOverlap=True, grid=False)
-    x = alt.X("seconds:Q", scale=alt.Scale(type="log", nice=False, padding=28), title="pre-training and transfer, seconds (log)", axis=axis)
-    base = alt.Chart(alt.Data(values=rows)).encode(x=x, color=_colours(alt, rows))
-    more = [alt.Tooltip("series:N", title="transfer"), alt.Tooltip("seconds:Q", title="seconds in all", format=",.1f")]
-    whiskers = base.mark_rule(strokeWidth=2, opacity=0.5).encode(y=alt.Y("low:Q", title=head, scale=scale), y2="high:Q")
-    points = base.mark_point(size=120, filled=True, opacity=1).encode(
-        y=alt.Y("value:Q", scale=scale), shape=_shapes(alt, SHAPES), tooltip=_tips(alt, head, ".1f", *more)
-    )
-    lines = []
-    for rule in _near(_rules(standings), rows):
-        data = alt.Chart(alt.Data(values=[rule])).encode(y=alt.Y("value:Q", scale=scale))
-        lines.append(data.mark_rule(strokeDash=[4, 4], opacity=0.5, strokeWidth=1.2))
-        lines.append(data.mark_text(opacity=0.8, fontSize=11, align="left", dx=6, dy=-7, x=0).encode(text="rule:N"))
-    return alt.layer(*lines, whiskers, points).properties(height=340)
 
 
 def _dots(alt: Any, rows: list[Row], shapes: dict[str, str], x_title: str, tip: str, rules: Sequence[Row]) -> Any:

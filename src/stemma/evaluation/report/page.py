@@ -1,37 +1,53 @@
 """The report page: one offline HTML file made from the results, and the JSON beside it.
 
-The tables are plain HTML. The charts stand there as drawn pictures (SVG) and become interactive when
-scripts may run. Without the extra `report` the page has its tables and says what to install.
+Its first screen, its tables and its family tree are plain HTML and SVG. The charts of the folded parts stand there as drawn pictures
+and become interactive when scripts may run. Without the extra `report` those charts are missing and the page says so.
 """
 
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from html import escape
 from importlib import resources
 from pathlib import Path
 from string import Template
+from typing import NamedTuple
 
 from stemma.config import to_plain
 from stemma.errors import MissingExtra
-from stemma.evaluation.comparison.results import Budget, GenerationResults, Results, SenseFiles
-from stemma.evaluation.report import tables
+from stemma.evaluation.comparison.results import Budget, Finding, GenerationResults, Results, SenseFiles
+from stemma.evaluation.report import rows, tables
 from stemma.evaluation.report.charts import PROBE_SHAPES, SHAPES, Spec, charts
+from stemma.evaluation.report.cost_chart import cost_chart
+from stemma.evaluation.report.family_tree import family_tree
 from stemma.evaluation.report.minimal_section import minimal
 from stemma.evaluation.report.standings import Standings
 from stemma.evaluation.report.word_section import words
-from stemma.evaluation.report.wording import CONTROLS, capital, count, duration, listed, mode_title, size, whole
+from stemma.evaluation.report.wording import BASELINE_COLOUR, CONTROLS, capital, count, duration, listed, mode_title, size, whole
 
 STATIC_WIDTH = 1000  # of the drawn pictures, in pixels; they shrink with the window
 
 _EMBED = """
 const specs = JSON.parse(document.getElementById("chart-specs").textContent);
 const dark = matchMedia("(prefers-color-scheme: dark)").matches;
-for (const box of document.querySelectorAll("[data-chart]")) {
-  const drawn = box.innerHTML;
-  vegaEmbed(box, specs[box.dataset.chart], {mode: "vega-lite", renderer: "svg", actions: false, tooltip: {theme: dark ? "dark" : "light"}})
-    .catch(() => { box.innerHTML = drawn; });
+function embed(part) {
+  for (const box of part.querySelectorAll("[data-chart]:not(.vega-embed)")) {
+    const drawn = box.innerHTML;
+    const shown = {mode: "vega-lite", renderer: "svg", actions: false, tooltip: {theme: dark ? "dark" : "light"}};
+    vegaEmbed(box, specs[box.dataset.chart], shown).catch(() => { box.innerHTML = drawn; });
+  }
 }
+document.addEventListener("toggle", event => { if (event.target.open) embed(event.target); }, true);
+"""
+_REVEAL = """
+function reveal() {
+  const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  const part = target && target.closest("details");
+  if (part) { part.open = true; target.scrollIntoView(); }
+}
+addEventListener("hashchange", reveal);
+reveal();
 """
 
 
@@ -60,10 +76,8 @@ def render(results: Results) -> str:
         missing = ""
     except MissingExtra as error:
         specs, drawn, script, missing = {}, {}, "", str(error)
-    draw = _Figures(drawn)
-    sections = [section for section in _sections(standings, draw) if section[2]]
+    parts = [part for part in _parts(standings, _Figures(drawn)) if part.body]
     room = resources.files("stemma.evaluation.report")
-    warning = f'<p class="note">This page has its tables and no charts: {escape(missing)}</p>' if missing else ""
     return Template((room / "report.html").read_text(encoding="utf-8")).substitute(
         title=escape(f"Stemma: {results.headline.title}"),
         style=(room / "report.css").read_text(encoding="utf-8"),
@@ -72,13 +86,36 @@ def render(results: Results) -> str:
         date=escape(results.made.date),
         subject=escape(results.title),
         headline=_glued(results.headline.title),
-        findings=_findings(results),
+        second=_glued(results.headline.second),
+        cautions="".join(f'<p class="caution">{_glued(caution)}</p>' for caution in _cautions(results, missing)),
+        chart=cost_chart(standings),
         facts=_facts(results),
-        contents=" ".join(f'<a href="#{anchor}">{escape(name)}</a>' for anchor, name, _ in sections),
-        sections=warning
-        + "\n".join(f'<section id="{anchor}"><h2>{escape(name)}</h2>\n{body}\n</section>' for anchor, name, body in sections),
+        generations=_generations(standings),
+        learnt=_learnt(results),
+        tree=family_tree(standings),
+        details="\n".join(map(_folded, parts)),
         scripts=_scripts(specs, script),
     )
+
+
+def _cautions(results: Results, missing: str) -> list[str]:
+    """What must be known first; that this machine cannot draw the folded charts is told unless the comparison told it already."""
+    cautions = list(results.headline.cautions)
+    if missing and not results.lacks:
+        cautions.append(f"This page lacks the charts of its folded parts: {missing}")
+    return cautions
+
+
+class _Part(NamedTuple):
+    """A folded part of the page; one without a body is left out."""
+
+    anchor: str
+    title: str
+    body: str
+
+
+def _folded(part: _Part) -> str:
+    return f'<details class="part"><summary><h3>{escape(part.title)}</h3></summary><div id="{part.anchor}">{part.body}</div></details>'
 
 
 class _Figures:
@@ -126,6 +163,7 @@ def _drawn(specs: dict[str, Spec]) -> dict[str, str]:
     }
 
 
+@cache
 def _bundle() -> str:
     """Vega, Vega-Lite and vega-embed as one script, from the installed package."""
     import vl_convert
@@ -136,20 +174,38 @@ def _bundle() -> str:
 
 def _scripts(specs: dict[str, Spec], bundle: str) -> str:
     if not specs:
-        return ""
+        return f'<script type="module">{_REVEAL}</script>'
     data = json.dumps(
         {name: {key: part for key, part in spec.items() if key != "$schema"} for name, spec in specs.items()}, ensure_ascii=False
     )
     held = data.replace("</", "<\\/")
-    return f'<script type="application/json" id="chart-specs">{held}</script>\n<script type="module">\n{bundle}\n{_EMBED}</script>'
+    return f'<script type="application/json" id="chart-specs">{held}</script>\n<script type="module">\n{bundle}\n{_EMBED}{_REVEAL}</script>'
 
 
-def _findings(results: Results) -> str:
-    rows = []
+def _generations(standings: Standings) -> str:
+    lead = (
+        "Every generation was pre-trained on the same text and judged on the same examples. Behind ± stands half of a 95 % interval; "
+        "a tie differs from the first by no more than chance would explain. Fewer bits a character are better."
+    )
+    return f'<p class="lead">{lead}</p>{rows.generations(standings)}'
+
+
+def _learnt(results: Results) -> str:
+    """The findings, theme by theme, each sentence with links to the rows that are its evidence."""
+    named = {g.name: (g.short, g.colour) for g in results.generations} | {b.name: (b.short, BASELINE_COLOUR) for b in results.baselines}
+    themes: dict[str, list[Finding]] = {}
     for finding in results.headline.findings:
-        kind = ' class="failed"' if finding.about == "Failed" else ""
-        rows.append(f"<div{kind}><dt>{escape(finding.about)}</dt><dd>{_glued(finding.text)}</dd></div>")
-    return f'<dl class="findings">{"".join(rows)}</dl>' if rows else ""
+        themes.setdefault(finding.about, []).append(finding)
+    boxes = []
+    for about, findings in themes.items():
+        told = "".join(f"<p>{_glued(finding.text)}{_evidence(finding, named)}</p>" for finding in findings)
+        boxes.append(f"<div><h3>{escape(about)}</h3>{told}</div>")
+    return f'<div class="learnt">{"".join(boxes)}</div>' if boxes else '<p class="note">Nothing can be said yet.</p>'
+
+
+def _evidence(finding: Finding, named: Mapping[str, tuple[str, str]]) -> str:
+    links = (f'<a href="#row-{name}">{tables.dot(named[name][1])}{escape(named[name][0])}</a>' for name in finding.rows)
+    return f'<span class="evidence">{"".join(links)}</span>' if finding.rows else ""
 
 
 def _glued(text: str) -> str:
@@ -184,48 +240,21 @@ def _budget(budget: Budget) -> str:
     return f"{count(budget.tokens)} tokens each" if budget.tokens else "the preset's own"
 
 
-def _sections(standings: Standings, draw: _Figures) -> list[tuple[str, str, str]]:
-    """Anchor, title and HTML of each section; an empty section is left out."""
+def _parts(standings: Standings, draw: _Figures) -> list[_Part]:
+    """What stands folded at the end of the page."""
     results = standings.results
     return [
-        ("summary", "At a glance", _summary(standings)),
-        ("cost", "Quality against cost", _cost(standings, draw)),
-        ("pays", "Does pre-training pay?" if _controlled(results) else "Mode by mode", _modes(standings, draw)),
-        ("text", "Predicting the text", _text(results, draw)),
-        ("words", "Words and their neighbours", words(results)),
-        ("senses", "One word, several senses", _senses(results, results.senses, draw) if results.senses else ""),
-        ("grammar", "Which sentence is likelier?", minimal(results)),
-        ("learning", "Learning curves", _learning(results, draw)),
-        ("lineage", "What was compared", tables.lineage(results)),
-        ("protocol", "Protocol, and what to keep in mind", _protocol(results)),
-        ("again", "Make each number again", _again(results)),
+        _Part("modes", "Every way of transfer, with its control", _modes(standings, draw)),
+        _Part("costs", "What each stage cost", tables.costs(results)),
+        _Part("text", "Predicting the text", _text(results, draw)),
+        _Part("words", "Words and their neighbours", words(results)),
+        _Part("senses", "One word, several senses", _senses(results, results.senses, draw) if results.senses else ""),
+        _Part("grammar", "Which sentence is likelier?", minimal(results)),
+        _Part("learning", "Learning curves", _learning(results, draw)),
+        _Part("lineage", "What was compared", tables.lineage(results)),
+        _Part("protocol", "Protocol, and what to keep in mind", _protocol(results)),
+        _Part("again", "Make each number again", _again(results)),
     ]
-
-
-def _summary(standings: Standings) -> str:
-    failed = [(g.short, failure) for g in standings.results.generations for failure in g.failures]
-    failures = "".join(
-        f'<p class="failure"><b>{escape(name)}</b> failed at the stage <code>{escape(f.stage)}</code>. {escape(f.message)}</p>'
-        for name, f in failed
-    )
-    lead = (
-        "Every generation was pre-trained on the same text and judged on the same examples. Behind ± stands half of a 95 % "
-        "interval; rows marked as a tie differ from the first by no more than chance would explain. Fewer bits per character are better."
-    )
-    return f'{failures}<p class="lead">{lead}</p>{tables.summary(standings)}'
-
-
-def _cost(standings: Standings, draw: _Figures) -> str:
-    metric, results = standings.metric, standings.results
-    caption = (
-        "Each point is a generation in one mode of transfer, each line its 95 % interval. "
-        f"{'Up' if metric.higher_is_better else 'Down'} is better, left is cheaper; "
-        "time is pre-training and transfer together, all trials and seeds included."
-    )
-    pretrained = [mode_title(mode) for mode in results.budget.modes if mode not in CONTROLS.values()]
-    legend = _dot_keys(g for g in results.generations if g.modes) + _shape_keys({title: SHAPES[title] for title in pretrained})
-    picture = draw("cost", f"{capital(metric.title)} over seconds of computing", caption, legend)
-    return f"{picture}<h3>What each stage cost</h3>{tables.costs(results)}"
 
 
 def _modes(standings: Standings, draw: _Figures) -> str:
@@ -240,7 +269,8 @@ def _modes(standings: Standings, draw: _Figures) -> str:
         )
     used = [mode_title(mode) for mode in standings.results.budget.modes]
     keys = _shape_keys({m: s for m, s in SHAPES.items() if m in used})
-    return draw("modes", f"{capital(standings.metric.title)} by generation and mode of transfer", caption, keys)
+    picture = draw("modes", f"{capital(standings.metric.title)} by generation and mode of transfer", caption, keys)
+    return f"{picture}{tables.summary(standings)}"
 
 
 def _controlled(results: Results) -> bool:

@@ -8,13 +8,15 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal
 
-from stemma.evaluation.comparison.results import GenerationResults, Lead, Results, Rows
+from stemma.evaluation.comparison.results import Baseline, GenerationResults, Lead, Results, Rows
 from stemma.evaluation.measures.bootstrap import Effects, Interval, difference_of, leads
 from stemma.evaluation.measures.judge import Judge
 from stemma.evaluation.report.wording import BASELINE_COLOUR, CONTROLS, in_mode
 from stemma.tasks.table import make_task
 
+Verdict = Literal["pays", "unclear", "harms", "budget too small"]  # of pre-training, held against its control
 Place = tuple[str, str]  # a contender's name and mode
 
 
@@ -24,17 +26,18 @@ class Contender:
 
     name: str  # of the generation or the baseline
     short: str
+    long: str  # the same without abbreviation
     colour: str
     mode: str  # of transfer; empty for a baseline
     quality: Interval  # the task's primary metric
-    seconds: float  # pre-training and transfer together
+    cost: float  # CPU seconds of reading, pre-training and transfer together; where they are not known, seconds by the clock
     answers: tuple[Rows, ...]  # of each seed
     blind: bool = False  # a baseline that does not read
 
     @property
     def title(self) -> str:
         """The contender in words: `fine-tuned BERT`."""
-        return in_mode(self.mode, self.short) if self.mode else self.short
+        return in_mode(self.mode, self.short) if self.mode else self.long
 
     @property
     def place(self) -> Place:
@@ -51,11 +54,8 @@ class Standings:
             _contender(generation, mode, self.metric.name) for generation in results.generations for mode in generation.modes
         ]
         self.pretrained = [contender for contender in self.contenders if contender.mode not in CONTROLS.values()]
-        self.baselines = [
-            Contender(row.name, row.title, BASELINE_COLOUR, "", row.measures[self.metric.name], row.seconds, row.answers, row.blind)
-            for row in results.baselines
-            if not row.missing
-        ]
+        self.baselines = [_baseline(row, self.metric.name) for row in results.baselines if not row.missing]
+        self.by_place = {contender.place: contender for contender in self.contenders}
         self._known: dict[tuple[Place, Place], Interval] = {}
         self._effects: dict[Place, Effects] = {}
 
@@ -72,6 +72,20 @@ class Standings:
                 best[contender.name] = contender
         return sorted(best.values(), key=self.worth, reverse=True)
 
+    @cached_property
+    def readers(self) -> list[Contender]:
+        """The baselines that read what they answer, the best first."""
+        return sorted((baseline for baseline in self.baselines if not baseline.blind), key=self.worth, reverse=True)
+
+    @cached_property
+    def frontier(self) -> list[Contender]:
+        """What is worth its cost, the cheapest first: each is better than all that cost less."""
+        best: list[Contender] = []
+        for contender in sorted([*self.ranked, *self.readers], key=lambda c: (c.cost, -self.worth(c))):
+            if not best or self.worth(contender) > self.worth(best[-1]):
+                best.append(contender)
+        return best
+
     def lead(self, ours: Contender, theirs: Contender) -> Interval:
         """How much better `ours` is than `theirs`, whatever the metric's direction; it excludes zero when that is more than chance.
 
@@ -82,6 +96,10 @@ class Standings:
             self._known[pair] = self._of_first.get(pair) or difference_of(self._effect(ours), self._effect(theirs))
         return self._known[pair]
 
+    def beats(self, ours: Contender, theirs: Contender) -> bool:
+        """True when `ours` is better by more than chance would make it."""
+        return self.lead(ours, theirs).low > 0
+
     @cached_property
     def leads(self) -> tuple[Lead, ...]:
         """The first over the better mode of each other generation and over each baseline."""
@@ -91,8 +109,28 @@ class Standings:
         return tuple(Lead(first.name, first.mode, other.name, other.mode, self.lead(first, other)) for other in others)
 
     def ties(self, first: Contender, others: Sequence[Contender]) -> list[Contender]:
-        """Those of the others whose difference from the first may be chance."""
-        return [other for other in others if other.place != first.place and not self.lead(first, other).excludes_zero]
+        """Those of the others whose difference from the first may be chance; what does not read ties with nobody."""
+        return [other for other in others if other.place != first.place and not other.blind and not self.lead(first, other).excludes_zero]
+
+    def unbeaten_floor(self, contender: Contender) -> Contender | None:
+        """The baseline that answers without reading and that the contender is not clearly better than, if there is one."""
+        return next((baseline for baseline in self.baselines if baseline.blind and not self.beats(contender, baseline)), None)
+
+    def gain(self, name: str, mode: str) -> Interval | None:
+        """What pre-training was worth to a generation in a mode: its lead over the control; None where one of the two is missing."""
+        ours, control = self.by_place.get((name, mode)), self.by_place.get((name, CONTROLS.get(mode, "")))
+        return self.lead(ours, control) if ours and control else None
+
+    def verdict(self, generation: GenerationResults, mode: str) -> Verdict | None:
+        """Whether pre-training paid in this mode; None without a control to hold it against."""
+        gain = self.gain(generation.name, mode)
+        if gain is None:
+            return None
+        if gain.low > 0:
+            return "pays"
+        if generation.pretrain and generation.pretrain.too_small:
+            return "budget too small"
+        return "harms" if gain.high < 0 else "unclear"
 
     @cached_property
     def _of_first(self) -> dict[tuple[Place, Place], Interval]:
@@ -118,6 +156,11 @@ class Standings:
 
 def _contender(generation: GenerationResults, mode: str, metric: str) -> Contender:
     result = generation.modes[mode]
-    before = generation.pretrain.seconds if generation.pretrain and mode not in CONTROLS.values() else 0.0
-    quality, seconds = result.measures[metric], before + result.seconds
-    return Contender(generation.name, generation.short, generation.colour, mode, quality, seconds, result.answers)
+    before = generation.pretrain_cost if mode not in CONTROLS.values() else 0.0
+    named = (generation.name, generation.short, generation.title, generation.colour)
+    return Contender(*named, mode, result.measures[metric], before + result.cpu_seconds, result.answers)
+
+
+def _baseline(row: Baseline, metric: str) -> Contender:
+    cost = row.cpu_seconds or row.seconds
+    return Contender(row.name, row.short, row.title, BASELINE_COLOUR, "", row.measures[metric], cost, row.answers, row.blind)

@@ -1,5 +1,6 @@
 """The report's tables as plain HTML, readable without scripts; every number carries its exact value in `<data>`."""
 
+import re
 from collections.abc import Callable, Sequence
 from html import escape
 
@@ -32,6 +33,8 @@ from stemma.evaluation.report.wording import (
 )
 from stemma.tasks.task import Metric
 
+_WORDS = 1e7  # no language has more words: a higher perplexity per word counts something else
+_LONGEST = 12  # characters of a word, its space included: Finnish has 9, English 6
 _METRICS = 2  # columns of quality: the primary metric, and one more where the task has it
 
 Whisker = Callable[[Interval, str], str]  # (interval, colour) -> its small picture
@@ -49,12 +52,32 @@ def measure(value: Interval | None, show: Callable[[float], str] = percent) -> s
     return DASH if not value else f'{figure(value.value, show)} <span class="plus">± {show(value.half)}</span>'
 
 
-def table(head: Sequence[str], rows: Sequence[str], label: str) -> str:
-    """A table in its own box, which scrolls sideways when the window is narrow. Heads that start with `#` are of numbers."""
+def table(head: Sequence[str], rows: Sequence[str], label: str, kind: str = "") -> str:
+    """A table in its own box; each row becomes a block of its own where the window is narrow, and of the kind "cards" a card.
+
+    Heads that start with `#` are of numbers. Every cell carries its head as `data-head`, which such blocks show.
+    """
     glued = [escape(h).replace("-", "\u2011").replace(", %", ",\u00a0%") for h in head]
     heads = "".join(f'<th scope="col" class="number">{h[1:]}</th>' if h.startswith("#") else f'<th scope="col">{h}</th>' for h in glued)
-    box = f'<div class="scroll" role="region" tabindex="0" aria-label="{escape(label)}">'
-    return f"{box}<table><thead><tr>{heads}</tr></thead><tbody>\n{chr(10).join(rows)}\n</tbody></table></div>"
+    box = f'<div class="scroll {kind}" role="region" tabindex="0" aria-label="{escape(label)}">'
+    body = "\n".join(_headed([h.removeprefix("#") for h in head], rows))
+    return f"{box}<table><thead><tr>{heads}</tr></thead><tbody>\n{body}\n</tbody></table></div>"
+
+
+def _headed(heads: Sequence[str], rows: Sequence[str]) -> list[str]:
+    """The rows with the head of its column in every cell; a cell may span columns and rows."""
+    covered, found = [0] * len(heads), []  # by a cell of a row above, for so many rows
+    for row in rows:
+        parts, last = [], 0
+        for match in re.finditer(r"<t[dh]\b([^>]*)", row):
+            place = covered.index(0)
+            columns, lines = (int(span[1]) if (span := re.search(rf'{name}="(\d+)"', match[1])) else 1 for name in ("colspan", "rowspan"))
+            covered[place : place + columns] = [lines] * columns
+            parts += [row[last : match.end()], f' data-head="{escape(heads[place])}"']
+            last = match.end()
+        found.append("".join([*parts, row[last:]]))
+        covered = [max(0, left - 1) for left in covered]
+    return found
 
 
 def dot(colour: str) -> str:
@@ -78,39 +101,35 @@ def summary(standings: Standings) -> str:
     """One row a generation and mode, then the baselines: quality, then cost."""
     task, results = standings.results.task, standings.results
     metrics = task.metrics[:_METRICS]
-    whisker, marks = _whisker_scale(standings), _marks(standings)
+    whisker, marked = whisker_scale(standings), marks(standings)
     rows = []
     for generation in results.generations:
         modes = [mode for mode in MODES if mode in generation.modes]
         for place, mode in enumerate(modes or [""]):
-            rows.append(_summary_row(generation, mode, place, max(len(modes), 1), metrics, whisker, marks))
+            rows.append(_summary_row(generation, mode, place, max(len(modes), 1), metrics, whisker, marked))
     rows += [_baseline_row(baseline, metrics, whisker) for baseline in results.baselines]
     head = [
         "Representation",
         "Transfer",
         *(f"#{capital(metric_title(metric))}" for metric in metrics),
-        "#Transfer",
-        "#Bits per character",
-        "#Pre-training",
-        "#Peak memory",
-        "#On disk",
-        "#Parameters",
+        "#Time",
     ]
     return table(head, rows, "Summary of the comparison")
 
 
-def _shown(metric: Metric) -> Callable[[float], str]:
+def of_metric(metric: Metric) -> Callable[[float], str]:
+    """How a value of the metric is written."""
     return lambda value: metric_value(metric, value)
 
 
 def _baseline_row(baseline: Baseline, metrics: Sequence[Metric], whisker: Whisker) -> str:
     name = f'<th scope="row" colspan="2">{escape(baseline.title)}</th>'
     if baseline.missing:
-        return f'<tr class="baseline">{name}<td colspan="{len(metrics) + 6}" class="none">{escape(baseline.missing)}</td></tr>'
-    shown = [measure(baseline.measures[metric.name], _shown(metric)) for metric in metrics]
+        return f'<tr class="baseline">{name}<td colspan="{len(metrics) + 1}" class="none">{escape(baseline.missing)}</td></tr>'
+    shown = [measure(baseline.measures[metric.name], of_metric(metric)) for metric in metrics]
     shown[0] += whisker(baseline.measures[metrics[0].name], BASELINE_COLOUR)
     quality = "".join(map(number_cell, shown))
-    return f'<tr class="baseline">{name}{quality}{number_cell(figure(baseline.seconds, duration))}{number_cell(DASH) * 5}</tr>'
+    return f'<tr class="baseline">{name}{quality}{number_cell(figure(baseline.seconds, duration))}</tr>'
 
 
 def _summary_row(
@@ -120,23 +139,21 @@ def _summary_row(
     span: int,
     metrics: Sequence[Metric],
     whisker: Whisker,
-    marks: dict[tuple[str, str], str],
+    marked: dict[tuple[str, str], str],
 ) -> str:
     result = generation.modes.get(mode)
     inner = "inner" if place < span - 1 else ""
     cells = name_cell(generation, span) if place == 0 else ""
     if result:
-        mark = marks.get((generation.name, mode), "")
+        mark = marked.get((generation.name, mode), "")
         control = ' <span class="control">(control)</span>' if mode in CONTROLS.values() else ""
-        first, *more = [measure(result.measures[metric.name], _shown(metric)) for metric in metrics]
+        first, *more = [measure(result.measures[metric.name], of_metric(metric)) for metric in metrics]
         picture = whisker(result.measures[metrics[0].name], generation.colour)
         quality = f'<span class="{"best" if mark else ""}">{first}</span>{mark}{picture}'
         cells += f'<td class="{inner}">{mode_title(mode)}{control}</td>'
         cells += "".join(number_cell(cell, kind=inner) for cell in (quality, *more, figure(result.seconds, duration)))
     else:
         cells += f'<td class="none">{_why_empty(generation)}</td>' + number_cell(DASH) * (len(metrics) + 1)
-    if place == 0:
-        cells += "".join(number_cell(cell, span) for cell in _costs(generation))
     return f"<tr>{cells}</tr>"
 
 
@@ -145,24 +162,16 @@ def _why_empty(generation: GenerationResults) -> str:
     return "failed" if generation.failed else f"none: {escape(generation.refusal)}" if generation.refusal else "not run"
 
 
-def _costs(generation: GenerationResults) -> list[str]:
-    bits, trained = measure(generation.bits, lambda b: f"{b:.2f}"), generation.pretrain
-    if not trained:
-        return [bits, *[DASH] * 4]
-    sizes = [figure(amount, size) for amount in (trained.peak_bytes, trained.bytes)]
-    return [bits, figure(trained.seconds, duration), *sizes, figure(trained.parameters)]
-
-
-def _marks(standings: Standings) -> dict[tuple[str, str], str]:
+def marks(standings: Standings) -> dict[tuple[str, str], str]:
     """`best` beside the best pre-trained row, `tie` beside those whose difference from it may be chance."""
     if not standings.ranked:
         return {}
     first = standings.ranked[0]
-    marks = {tie.place: '<span class="tag">tie</span>' for tie in standings.ties(first, standings.pretrained)}
-    return marks | {first.place: f'<span class="tag">{"best" if not marks else "first"}</span>'}
+    marked = {tie.place: '<span class="tag">tie</span>' for tie in standings.ties(first, standings.pretrained)}
+    return marked | {first.place: f'<span class="tag">{"best" if not marked else "first"}</span>'}
 
 
-def _whisker_scale(standings: Standings) -> Whisker:
+def whisker_scale(standings: Standings) -> Whisker:
     """A maker of small interval pictures that share one scale over the whole table."""
     measures = [c.quality for c in (*standings.contenders, *standings.baselines) if not c.blind]
     low, high = min((m.low for m in measures), default=0.0), max((m.high for m in measures), default=1.0)
@@ -200,7 +209,7 @@ def _predicted(score: Scoring) -> str:
     found = score.found
     if not found:
         return f'<td colspan="8" class="none">{escape(score.why_not)}</td>'
-    perplexities = (found.perplexity_per_word, found.perplexity_per_token, found.perplexity_per_token_without_oov)
+    perplexities = (_per_word(found), found.perplexity_per_token, found.perplexity_per_token_without_oov)
     cells = [
         measure(found.bits_per_character, lambda b: f"{b:.3f}"),
         *(figure(perplexity, lambda p: f"{p:,.1f}") for perplexity in perplexities),
@@ -210,6 +219,12 @@ def _predicted(score: Scoring) -> str:
         figure(found.seconds, duration),
     ]
     return "".join(map(number_cell, cells))
+
+
+def _per_word(found: Surprise) -> float | None:
+    """The perplexity per word where spaces part words; Chinese without spaces has none."""
+    per_word = found.perplexity_per_word
+    return per_word if per_word is not None and per_word < _WORDS and found.characters < _LONGEST * found.words else None
 
 
 def senses(results: Results, files: SenseFiles) -> str:
@@ -252,9 +267,10 @@ def lineage(results: Results) -> str:
         tokens = f"{escape(cut.kind)}, {figure(cut.vocab_size, whole)}" if cut else DASH
         learns = "counting" if g.learns == "count" else "descent"
         what = f'<td class="long">{escape(g.title)} <span class="none">({escape(g.paper)})</span></td>'
-        cells = f"{what}<td>{learns}, asking for {escape(g.asks)}</td><td>{tokens}</td>"
+        sizes = [figure(g.pretrain.parameters), figure(g.pretrain.bytes, size)] if g.pretrain else [DASH] * 2
+        cells = f"{what}<td>{learns}, asking for {escape(g.asks)}</td><td>{tokens}</td>{''.join(map(number_cell, sizes))}"
         rows.append(f"<tr>{name_cell(g)}{cells}</tr>")
-    return table(["Representation", "What it is", "Learns by", "Tokens"], rows, "The compared generations")
+    return table(["Representation", "What it is", "Learns by", "Tokens", "#Parameters", "#On disk"], rows, "The compared generations")
 
 
 def costs(results: Results) -> str:

@@ -1,5 +1,7 @@
 """How the report words things: modes, metrics, and numbers with their units."""
 
+from collections.abc import Sequence
+
 from stemma.evaluation.measures.bootstrap import Interval
 from stemma.tasks.task import Metric
 
@@ -66,10 +68,12 @@ def whole(value: float) -> str:
     return f"{value:,.0f}"
 
 
-def duration(amount: float) -> str:
-    """A duration for reading: 0.4 s, 48 s, 3 min 20 s, 2 h 5 min."""
+def duration(amount: float, *, exact: bool = True) -> str:
+    """A duration for reading: 0.4 s, 48 s, 3 min 20 s, 2 h 5 min; round ones, not `exact`, as 3 s, 1 min, 10 h."""
+    if not exact and amount >= 60:
+        return f"{amount / 3600:.0f}\u00a0h" if amount >= 3600 else f"{amount / 60:.0f}\u00a0min"
     if amount < 10:
-        return f"{amount:.1f}\u00a0s"
+        return f"{amount:{'.1f' if exact else 'g'}}\u00a0s"
     if amount < 120:
         return f"{amount:.0f}\u00a0s"
     minutes, rest = divmod(round(amount), 60)
@@ -106,3 +110,15 @@ def times(ratio: float) -> str:
 def listed(items: list[str]) -> str:
     """Words as a list in a sentence: `a`, `a and b`, `a, b and c`."""
     return items[0] if len(items) == 1 else ", ".join(items[:-1]) + " and " + items[-1] if items else ""
+
+
+def listed_few(items: Sequence[str], most: int = 4) -> str:
+    """Words as a list that stays short: `a, b, c and 7 others`."""
+    if len(items) <= most:
+        return listed(list(items))
+    return f"{', '.join(items[: most - 1])} and {len(items) - most + 1} others"
+
+
+def agreeing(items: Sequence[object], singular: str, plural: str) -> str:
+    """The verb's form for one or for several."""
+    return singular if len(items) == 1 else plural
