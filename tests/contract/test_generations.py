@@ -181,6 +181,7 @@ def test_held_out_text_asks_all_for_the_same_events(row: Generation, finished: d
     assert found["whole"].tokens == found["parts"].tokens == len(run.tokenizer.encode(whole.text))
     assert found["whole"].nats == pytest.approx(found["parts"].nats, rel=1e-6)
     measured = perplexity(run, [whole, parts])
+    assert run.score_documents([Document(("",), "x:4")])[0][:2] == (0, 0)
     assert measured["characters"] == 2 * len(whole.text) and measured["words"] == 2 * len(whole.text.split())
     nats = found["whole"].nats + found["parts"].nats + measured["spacing_nats"]
     assert measured["perplexity_per_word"] == pytest.approx(np.exp(nats / measured["words"]), rel=1e-6)

@@ -447,7 +447,7 @@ def test_joins_survive_parts_cuts_and_block_borders(tmp_path: Path) -> None:
     for limits in ({"max_sentence": 7}, {"max_document": 50}):
         documents, _ = taken(path, format="text", **limits)
         whole = "".join(document.text for document in documents)
-        assert whole.replace(" ", "") == long.replace(" ", "") and all(document.text in long for document in documents)
+        assert whole == long.rstrip() and (len(documents) > 1) == ("max_document" in limits)
     endless = list(blocks([path], Config(format="text"), size=100))
     ledger = Ledger()
     joiner = Joiner(Config(format="text"), ledger)

@@ -8,7 +8,10 @@ import torch
 
 from stemma.lineage import nnlm
 from stemma.runs.cuts import surprises_uncut
+from stemma.runs.run import Run
 from stemma.tokens.settings import TokenFacts
+from stemma.training.pretrain import pretrain
+from stemma.training.request import Request
 
 FACTS = TokenFacts(7, {"unk": 0, "bos": 1, "eos": 2}, np.array([1, 0, 0, 5, 4, 3, 2]))
 
@@ -66,7 +69,21 @@ def test_the_texts_of_one_length_have_probability_one_together(reach: int) -> No
     assert np.exp(-nats.reshape(-1, 4).sum(1)).sum() == pytest.approx(1)
 
 
-@pytest.mark.parametrize("output", ["full", "hierarchical"])
+@pytest.mark.parametrize("method", ["mkn", "add-k"])
+@pytest.mark.parametrize("order", [1, 3])
+def test_ngram_gives_what_its_distribution_says(tmp_path, order: int, method: str) -> None:
+    """And pays for no end, where every other way of reading has it pay for each."""
+    corpus = tmp_path / "both.txt"
+    corpus.write_text("a b c\nb a\nc a b\n春 天\na\n\n" * 9, encoding="utf-8")
+    settings = ['tokenizer.kind="whitespace"', "tokenizer.vocab_size=0", f"model.order={order}", f"model.method={method}"]
+    run = Run.open(pretrain(Request.of("ngram", corpus, preset="tiny", settings=settings), out=tmp_path / "run").path)
+    network, ids = run.network, run.tokenizer.encode("a b c a 春 天")
+    nats = surprises_uncut(network, ids, np.array([0, len(ids)]), negligible=0.0).sum()
+    assert nats == pytest.approx(-np.log(probability(lambda past: network.probs(past), network.end, ids.tolist(), order - 1)), rel=1e-6)
+    assert nats < run.score(["a b c a 春 天"])[0].nats
+
+
+@pytest.mark.parametrize("output", ["full", "sampled", "hierarchical"])
 def test_nnlm_gives_what_its_distribution_says(output: str) -> None:
     torch.manual_seed(3)
     network = nnlm.NNLM(nnlm.Config(context=3, width=5, inner=6, output=output), FACTS).eval()

@@ -25,4 +25,5 @@ def documents() -> list[Document]:
     made = [Document(tuple(sentences[i % 10 : i % 10 + 1 + i % 4] or ("x",)), f"made:{i}") for i in range(40)]
     made[3] = Document(("\u200b", "The mill.", " "), "made:3")
     made[7] = Document((" ",), "made:7")
+    made[9] = Document(("猫坐着。", "狗跑了。", "Yes!"), "made:9", joins=("", "\u3000 "))
     return made

@@ -20,6 +20,7 @@ from stemma.transfer.backbone import fresh
 from stemma.transfer.features import LinearOnFeatures
 from stemma.transfer.finetune import finetune, trial_values
 from stemma.transfer.moving import Descent
+from stemma.transfer.saving import measured
 from stemma.transfer.settings import Config
 
 FAST = Config(precision="fp32", seeds=(1, 2), budget=2, updates=0)
@@ -227,3 +228,18 @@ def test_states_that_do_not_fit_are_computed_anew(bert, train_examples, monkeypa
     anew = fixed.SiteStates(network, framed).batch(rows)
     assert kept["states"].dtype == np.float16 and anew["states"].dtype == np.float32
     np.testing.assert_allclose(kept["states"][kept["sites"]], anew["states"][anew["sites"]], atol=2e-3, rtol=2e-3)
+
+
+@pytest.mark.parametrize(
+    ("values", "deterministic", "line"),
+    [
+        ((0.9, 0.92, 0.91), False, "accuracy on dev: 0.9100 ± 0.0100 over 3 seeds"),
+        ((0.9,), False, "accuracy on dev: 0.9000 of one seed; others may differ"),
+        ((0.9,), True, "accuracy on dev: 0.9000; no seed changes it"),
+    ],
+)
+def test_one_seed_has_no_deviation(values, deterministic, line):
+    """It was told as ± 0.0000 over 1 seed."""
+    spread = float(np.std(values, ddof=1)) if len(values) > 1 else None
+    named = {"metrics": [{"name": "accuracy", "title": "accuracy"}], "seeds": [{}] * len(values), "deterministic": deterministic}
+    assert measured({**named, "accuracy": {"mean": float(np.mean(values)), "std": spread}}) == [line]

@@ -74,27 +74,27 @@ class Joiner:
         """The first sentences of a document that is too long to be held in memory whole."""
         if not self._in_parts:
             self._ledger.notes[PARTS] += 1
-        self._in_parts = True
         size = count = 0
         for sentence in self._sentences[:-1]:
             if count and size + len(sentence) > self._limit:
                 break
             size, count = size + len(sentence), count + 1
         self._size -= size
-        part = self._document(self._sentences[:count], self._joins[1:count], source)
-        self._sentences, self._joins = self._sentences[count:], self._joins[count:]
+        part = self._document(self._sentences[:count], self._joins[:count], source)
+        self._sentences, self._joins, self._in_parts = self._sentences[count:], self._joins[count:], True
         return part
 
     def _close(self, source: str) -> Iterator[Document]:
         if self._sentences:
-            yield self._document(self._sentences, self._joins[1:], source)
+            yield self._document(self._sentences, self._joins, source)
         self._sentences, self._joins, self._size, self._in_parts = [], [], 0, False
 
     def _document(self, sentences: list[str], joins: list[str], source: str) -> Document:
         self._ledger.documents += 1
         self._ledger.sentences += len(sentences)
-        spaced = joins.count(" ") == len(joins)
-        return Document(tuple(sentences), f"{source}:{self._line}", self._label, () if spaced else tuple(joins))
+        inner = () if joins.count(" ") == len(joins) else tuple(joins[1:])
+        lead = joins[0] if self._in_parts else None
+        return Document(tuple(sentences), f"{source}:{self._line}", self._label, inner, lead)
 
 
 def parsed_blocks(files: Sequence[str], config: Config, workers: int = 1) -> Iterator[Parsed | DataError]:

@@ -33,10 +33,11 @@ class Shard:
     number: int
     documents: list[tuple[str, ...]]
     continues: bool  # the first document began in the shard before
+    between: str = ""  # all that stands between its sentences, and before what continues
 
     def key(self, tokenizer: str) -> str:
         """What the shard's ids depend on: its text and the tokenizer."""
-        digest = hashlib.blake2b(f"{tokenizer} {self.continues}".encode(), digest_size=16)
+        digest = hashlib.blake2b(f"{tokenizer} {self.continues} {self.between}".encode("utf-8", "surrogatepass"), digest_size=16)
         for sentences in self.documents:
             digest.update("\n".join(sentences).encode("utf-8", "surrogatepass"))
             digest.update(b"\0%d\0" % len(sentences))
@@ -45,20 +46,28 @@ class Shard:
 
 def shards(documents: Iterable[Document], characters: int = SHARD) -> Iterator[Shard]:
     """The documents in order, in shards of about so many characters."""
-    number, size, group, continues = 0, 0, [], False
+    number, size, group, continues, between = 0, 0, [], False, ""
     for document in documents:
         begun = 0
         for i, sentence in enumerate(document.sentences):
             size += len(sentence)
             if size >= characters:
-                group.append(document.sentences[begun : i + 1])
-                yield Shard(number, group, continues)
-                number, size, group, begun = number + 1, 0, [], i + 1
+                part = document.part(begun, i + 1)
+                group.append(part.sentences)
+                yield Shard(number, group, continues, between + _between(part))
+                number, size, group, begun, between = number + 1, 0, [], i + 1, ""
                 continues = begun < len(document.sentences)
         if begun == 0 or begun < len(document.sentences):
-            group.append(document.sentences[begun:])
+            part = document.part(begun, len(document.sentences))
+            group.append(part.sentences)
+            between += _between(part)
     if group:
-        yield Shard(number, group, continues)
+        yield Shard(number, group, continues, between)
+
+
+def _between(part: Document) -> str:
+    """What stands before the part and between its sentences."""
+    return (part.lead or "") + ("".join(part.joins) if part.joins else " " * (len(part.sentences) - 1))
 
 
 class Encoder(Protocol):
@@ -92,10 +101,9 @@ def _encoded(shard: Shard, tokenizer: Encoder) -> tuple[list[np.ndarray], dict]:
     flat = [sentence for sentences in shard.documents for sentence in sentences]
     ids, lengths, starts = tokenizer.encode_words(flat)
     owner = np.repeat(np.arange(len(shard.documents)), [len(sentences) for sentences in shard.documents])
-    joins = sum(max(len(sentences) - 1, 0) for sentences in shard.documents) + shard.continues  # the spaces of Document.text
     facts = {
-        "characters": sum(map(len, flat)) + joins,
-        "bytes_utf8": len("".join(flat).encode("utf-8", "surrogatepass")) + joins,
+        "characters": sum(map(len, flat)) + len(shard.between),
+        "bytes_utf8": len("".join([*flat, shard.between]).encode("utf-8", "surrogatepass")),
         "empty_sentences": int((lengths == 0).sum()),
         "empty_characters": sum(len(sentence) for sentence, n in zip(flat, lengths, strict=True) if n == 0),
         "tokens": int(lengths.sum()),

@@ -33,7 +33,7 @@ class TokenStore:
 
     @property
     def characters(self) -> int:
-        """Characters of the documents' text (sentences joined by single spaces)."""
+        """Characters of the documents' text, of what stands between their sentences too."""
         return self.header["characters"]
 
     @property

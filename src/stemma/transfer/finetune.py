@@ -133,13 +133,13 @@ class _Work:
         """The primary metric, turned so that more is better."""
         return self.metrics[0].sign * found[self.metrics[0].name]
 
-    def means(self, rows: list[dict]) -> dict[str, dict[str, float]]:
-        """Mean and standard deviation over seeds of each measure on dev."""
-        found = {}
+    def means(self, rows: list[dict]) -> dict[str, dict[str, float | None]]:
+        """Mean and standard deviation over seeds of each measure on dev; of a single seed there is no deviation (None)."""
+        found: dict[str, dict[str, float | None]] = {}
         for name in [*(metric.name for metric in self.metrics), "loss"]:
             values = [row[name] for row in rows if name in row]
             if values:
-                spread = float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
+                spread = float(np.std(values, ddof=1)) if len(values) > 1 else None
                 found[name] = {"mean": float(np.mean(values)), "std": spread}
         return found
 

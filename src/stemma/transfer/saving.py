@@ -56,11 +56,15 @@ def _unread(facts: dict[str, Any]) -> list[str]:
 
 
 def measured(facts: dict[str, Any]) -> list[str]:
-    """Each of the task's metrics on dev, the primary one first: "accuracy on dev: 0.9100 ± 0.0100 over 3 seeds"."""
+    """Each of the task's metrics on dev, the primary one first: "accuracy on dev: 0.9100 ± 0.0100 over 3 seeds".
+
+    Of a single seed nothing is known of the luck of training, unless seeds change nothing.
+    """
     seeds = len(facts["seeds"])
-    over = f"over {seeds} seed{'s' * (seeds > 1)}"
+    alone = "; no seed changes it" if facts["deterministic"] else " of one seed; others may differ"
     told = [(metric["title"], facts[metric["name"]]) for metric in facts["metrics"] if metric["name"] in facts]
-    return [f"{title} on dev: {value['mean']:.4f} ± {value['std']:.4f} {over}" for title, value in told]
+    spread = [alone if value["std"] is None else f" ± {value['std']:.4f} over {seeds} seeds" for _, value in told]
+    return [f"{title} on dev: {value['mean']:.4f}{after}" for (title, value), after in zip(told, spread, strict=True)]
 
 
 _HOW = {

@@ -108,6 +108,13 @@ def _check(comparison: Comparison) -> None:
         job_of(comparison.request(generation))
 
 
+def _warn_if_busy(progress: Report) -> None:
+    """Tells when others compute already: whoever can wait gets times that mean more."""
+    load, cores = mean_load(), cores_free()
+    if load is not None and load > BUSY_LOAD * cores:
+        progress(Note(f"the machine is busy already, {load:.1f} processes for {cores} cores: times will be too long, and say so"))
+
+
 def _long_texts(comparison: Comparison) -> str:
     """A proposal to make windows longer before they are trained, where 1 text of 100 has more words than they have positions."""
     task = comparison.made_task()
@@ -125,13 +132,6 @@ def _long_texts(comparison: Comparison) -> str:
     settings += [f"--set transfer.max_length={fitting}"] * (read < fitting)
     told = f"1 in 100 of the task's texts has {words} words or Chinese characters, or more, and {' and '.join(short)} will cut it"
     return f"{told}; to have texts read whole, add {' '.join(settings)}"
-
-
-def _warn_if_busy(progress: Report) -> None:
-    """Tells when others compute already: whoever can wait gets times that mean more."""
-    load, cores = mean_load(), cores_free()
-    if load is not None and load > BUSY_LOAD * cores:
-        progress(Note(f"the machine is busy already, {load:.1f} processes for {cores} cores: times will be too long, and say so"))
 
 
 def _ingest(comparison: Comparison, progress: Report) -> TextRead:

@@ -16,9 +16,8 @@ from typing import Any
 import numpy as np
 
 from stemma.errors import UsageError
-from stemma.evaluation.measures.bootstrap import Interval
+from stemma.evaluation.measures.bootstrap import Interval, mean_of_shares, proportion
 from stemma.evaluation.measures.minimal_files import MinimalPair
-from stemma.evaluation.measures.proportion import mean_share, wilson
 from stemma.lineage.table import Ability, Generation
 from stemma.objectives.batch import generator
 from stemma.runs.pseudo_likelihood import pseudo_nats
@@ -93,7 +92,7 @@ def minimal_pairs(run: Run, pairs: Sequence[MinimalPair], limit: int = 0) -> Min
         way=WAYS[ability],
         given=len(pairs),
         total=_part(right, ties),
-        mean=mean_share([part.share for part in phenomena.values()]),
+        mean=_mean(list(phenomena.values())),
         phenomena=phenomena,
         paradigms=_parts(right, ties, [pair.paradigm for pair in judged]),
         same=int(same.sum()),
@@ -127,8 +126,14 @@ def _difference(good: Sequence[int], bad: Sequence[int]) -> list[int]:
     return [*good[head : len(good) - tail], *bad[head : len(bad) - tail]]
 
 
+def _mean(parts: Sequence[Part]) -> Interval:
+    """Of the parts' shares, each counting once."""
+    right, pairs = np.array([part.right for part in parts]), np.array([part.pairs for part in parts])
+    return mean_of_shares(right, pairs, np.full(len(parts), 1 / len(parts)))
+
+
 def _part(right: np.ndarray, ties: np.ndarray) -> Part:
-    return Part(len(right), int(right.sum()), int(ties.sum()), wilson(int(right.sum()), len(right)))
+    return Part(len(right), int(right.sum()), int(ties.sum()), proportion(int(right.sum()), len(right)))
 
 
 def _parts(right: np.ndarray, ties: np.ndarray, names: Sequence[str]) -> dict[str, Part]:
