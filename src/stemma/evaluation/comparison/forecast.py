@@ -66,7 +66,7 @@ def expected(comparison: Comparison, speed_of: Callable[[Generation], Speed]) ->
                 seconds = speed.reading + speed.training
             elif stage == "score":
                 seconds = held_out * forward
-            elif stage in ("words", "senses"):
+            elif stage in ("words", "senses", "minimal-pairs"):
                 seconds = A_HEAD + 10_000 * forward
             elif counts:  # no steps: each trial reads the texts once, and fits a head or counts
                 seconds = comparison.config.trials * (A_HEAD + len(train) * length * speed.a_token)
