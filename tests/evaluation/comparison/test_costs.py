@@ -24,6 +24,8 @@ from stemma.evaluation.comparison.load import Reading, family_seconds, read_load
 from stemma.evaluation.comparison.plan import Comparison, Config
 from stemma.evaluation.comparison.results import Circumstances, Cost, Costs
 from stemma.evaluation.comparison.stages import Stages, run_stages
+from stemma.evaluation.report.headline import headline
+from stemma.evaluation.report.standings import Standings
 from stemma.kernels.clocks import Spent, working
 from stemma.training.facts import Ahead, Saved, StageEnd
 from stemma.training.ingest import _Reading
@@ -144,7 +146,8 @@ def test_a_machine_that_is_busy_already_is_told_of_first(compared):
 def test_the_console_tells_title_and_cautions(compared):
     plan, _, results = compared
     machine = dataclasses.replace(results.environment, busy="The machine was busy.")
-    answer = "".join(shown(plan.root, dataclasses.replace(results, environment=machine)).pieces(False))
+    busy = dataclasses.replace(results, environment=machine)
+    answer = "".join(shown(plan.root, dataclasses.replace(busy, headline=headline(Standings(busy)))).pieces(False))
     assert answer.startswith("Kater & 鱼\n") and "warning: The machine was busy.\nwarning: Not all was computed alike" in answer
 
 
