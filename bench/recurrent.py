@@ -28,7 +28,7 @@ from stemma.layers.allocator import keep_freed_memory
 from stemma.lineage.lstm import LSTM, Config
 from stemma.objectives.streams import Config as Columns
 from stemma.objectives.streams import Streams
-from stemma.tokens.settings import TokenFacts
+from stemma.tokens.facts import TokenFacts
 
 RATE = 1e-3
 DROPPED = {"dropout": 0.0, "dropout_input": 0.0, "dropout_hidden": 0.0}

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stemma.config import Natural, Positive, PositiveFloat, Share, nearest, parse_settings, read_toml, resolve, restore, to_plain
+from stemma.bounds import Natural, Positive, PositiveFloat, Share
+from stemma.config import nearest, parse_settings, read_toml, resolve, restore, to_plain
 from stemma.errors import UsageError
 
 

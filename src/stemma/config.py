@@ -12,19 +12,11 @@ import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
-
-from annotated_types import Ge, Gt, Le
+from typing import Any, TypeVar
 
 from stemma.errors import StemmaError, UsageError
 
 VERSION = "0.1.0"  # of the package; every run folder says which one wrote it
-
-Positive = Annotated[int, Gt(0)]
-Natural = Annotated[int, Ge(0)]
-PositiveFloat = Annotated[float, Gt(0)]
-NonNegative = Annotated[float, Ge(0)]
-Share = Annotated[float, Ge(0), Le(1)]
 
 Sections = Mapping[str, type]
 C = TypeVar("C")

@@ -8,7 +8,7 @@ import pytest
 
 from stemma.lineage import network
 from stemma.lineage.table import TABLE, Generation
-from stemma.tokens.settings import TokenFacts
+from stemma.tokens.facts import TokenFacts
 from stemma.training.optimisers import block_matrices
 
 READY = [row for row in TABLE if row.ready]

@@ -19,7 +19,7 @@ from stemma.objectives.counts import Config as CountsConfig
 from stemma.objectives.counts import Counts
 from stemma.objectives.spool import Room
 from stemma.runs.run import Run
-from stemma.tokens.settings import TokenFacts
+from stemma.tokens.facts import TokenFacts
 
 GOLDEN = [  # text, lmplz's model of it, order, --prune
     ("golden-tiny.txt", "golden-tiny-o3-fallback.arpa", 3, ()),

@@ -9,7 +9,7 @@ from stemma.errors import DataError, UsageError
 from stemma.export.huggingface import from_huggingface, huggingface_config, to_huggingface
 from stemma.lineage.bert import BERT, Config
 from stemma.objectives.batch import IGNORE
-from stemma.tokens.tokenizer import TokenFacts
+from stemma.tokens.facts import TokenFacts
 
 FACTS = TokenFacts(53, {"pad": 0, "unk": 1, "cls": 2, "sep": 3, "mask": 4})
 B, T = 3, 9

@@ -10,7 +10,7 @@ from stemma.export.huggingface import from_huggingface, huggingface_config, to_h
 from stemma.layers.attention import block_mask
 from stemma.lineage.gpt import GPT, Config
 from stemma.objectives.batch import IGNORE
-from stemma.tokens.tokenizer import TokenFacts
+from stemma.tokens.facts import TokenFacts
 
 FACTS = TokenFacts(53, {"eos": 0, "bos": 0})
 B, T = 3, 7

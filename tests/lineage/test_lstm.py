@@ -13,7 +13,7 @@ from stemma.layers.weights import load_weights, weights
 from stemma.lineage.lstm import LSTM, Config
 from stemma.lineage.table import find
 from stemma.objectives.batch import IGNORE
-from stemma.tokens.settings import TokenFacts
+from stemma.tokens.facts import TokenFacts
 
 V, B, T = 53, 3, 7
 COUNTS = np.random.default_rng(1).permutation(V) * 10

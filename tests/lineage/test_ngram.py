@@ -16,7 +16,7 @@ from stemma.lineage.ngram import Config, Ngram, Scores
 from stemma.objectives.counts import Config as CountsConfig
 from stemma.objectives.counts import Counts
 from stemma.objectives.spool import Room
-from stemma.tokens.settings import TokenFacts
+from stemma.tokens.facts import TokenFacts
 
 # The sheet's worked example: its figures are those of the real lmplz.
 WORKED = "a b a b c\na b c\nb a\na c b b"

@@ -13,7 +13,7 @@ from stemma.lineage.ngram import Config, Ngram
 from stemma.objectives.counts import Config as CountsConfig
 from stemma.objectives.counts import Counts
 from stemma.objectives.spool import Room
-from stemma.tokens.settings import TokenFacts
+from stemma.tokens.facts import TokenFacts
 
 UNK, BOS, EOS = "<unk>", "<s>", "</s>"
 

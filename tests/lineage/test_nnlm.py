@@ -9,7 +9,7 @@ from stemma.corpus.document import Document
 from stemma.errors import DataError, UsageError
 from stemma.lineage.nnlm import NNLM, Config
 from stemma.runs.run import Run
-from stemma.tokens.settings import TokenFacts
+from stemma.tokens.facts import TokenFacts
 from stemma.training.learners import Backprop
 from stemma.training.pretrain import pretrain
 from stemma.training.ranks import Ranks

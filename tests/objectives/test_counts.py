@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from stemma.kernels.ngram_counts import add_count, count_of, merge_rows
 from stemma.objectives.counts import Config, Counts
 from stemma.objectives.spool import Room
-from stemma.tokens.settings import TokenFacts
+from stemma.tokens.facts import TokenFacts
 
 SPECIALS = {"unk": 0, "bos": 1, "eos": 2}
 CORPORA = st.lists(st.lists(st.integers(3, 7), max_size=6), min_size=1, max_size=15)

@@ -9,7 +9,7 @@ import torch
 from stemma.lineage import nnlm
 from stemma.runs.cuts import surprises_uncut
 from stemma.runs.run import Run
-from stemma.tokens.settings import TokenFacts
+from stemma.tokens.facts import TokenFacts
 from stemma.training.pretrain import pretrain
 from stemma.training.request import Request
 

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from stemma.layers.blocks import Layer, layer
 from stemma.layers.loss import Carried, Loss
-from stemma.layers.weights import Layer, layer
 from stemma.objectives.batch import Batch
 
 B, T, D, V = 3, 5, 7, 11

@@ -15,7 +15,7 @@ from stemma.checkpoint import map_tensors
 from stemma.errors import BudgetError, DataError
 from stemma.lineage.table import TABLE, find
 from stemma.objectives.spool import Room
-from stemma.tokens.settings import TokenFacts
+from stemma.tokens.facts import TokenFacts
 from stemma.training.count import count, counting_room
 from stemma.training.peak import memory_mib
 from stemma.training.pretrain import pretrain

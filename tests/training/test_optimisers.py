@@ -11,7 +11,7 @@ from recurrent import Cell, drawn
 from stemma.errors import UsageError
 from stemma.lineage import bert, gpt
 from stemma.objectives.batch import IGNORE
-from stemma.tokens.settings import TokenFacts
+from stemma.tokens.facts import TokenFacts
 from stemma.training.optimisers import OPTIMISERS, POLAR, Muon, Optimiser, block_matrices, orthogonal
 from stemma.training.settings import Config
 

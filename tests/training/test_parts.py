@@ -13,7 +13,7 @@ from stemma.lineage import bert, gpt, lstm, nnlm
 from stemma.objectives.batch import IGNORE, Batch
 from stemma.runs.moved import HeadedNetwork
 from stemma.tasks import classify, tag
-from stemma.tokens.settings import TokenFacts
+from stemma.tokens.facts import TokenFacts
 from stemma.training.learners import Backprop
 from stemma.training.loop import held_out_loss
 from stemma.training.ranks import Ranks

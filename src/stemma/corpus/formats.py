@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
 
-from stemma.config import Positive
+from stemma.bounds import Positive
 from stemma.corpus.clean import clean
 from stemma.corpus.files import text_suffix
 from stemma.corpus.sentences import is_unspaced, sentences

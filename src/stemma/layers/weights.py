@@ -1,26 +1,12 @@
-"""A network's weights in layers, and as named arrays and back; a batch's arrays as tensors."""
+"""A network's weights as named arrays and back; a batch's arrays as tensors."""
 
 from collections.abc import Mapping
-from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import nn
 
 from stemma.errors import RunError
-
-
-class Layer(NamedTuple):
-    """Parameters that are frozen, drawn anew, loaded or given a rate together, by their names in the network."""
-
-    name: str  # "embeddings", "block 1", ..., "top"
-    parameters: dict[str, nn.Parameter]
-
-
-def layer(network: nn.Module, name: str, *parts: str) -> Layer:
-    """The layer of the network's parameters whose names are `parts` or stand under them."""
-    chosen = {key: value for key, value in network.named_parameters() if any(f"{key}.".startswith(f"{part}.") for part in parts)}
-    return Layer(name, chosen)
 
 
 def weights(network: nn.Module) -> dict[str, np.ndarray]:

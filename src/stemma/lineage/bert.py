@@ -19,15 +19,14 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from stemma.config import Positive, Share
+from stemma.bounds import Positive, Share
 from stemma.errors import DataError, UsageError
 from stemma.layers.attention import Mask, Path, SelfAttention, block_mask, fitting_path
+from stemma.layers.blocks import FeedForward, Layer, layer
 from stemma.layers.fast import Dense, Dropout, Wanted, activate
-from stemma.layers.feedforward import FeedForward
 from stemma.layers.loss import Carried, Loss, cross_entropy, surprisal
-from stemma.layers.weights import Layer, layer
 from stemma.objectives.batch import IGNORE
-from stemma.tokens.settings import TokenFacts
+from stemma.tokens.facts import TokenFacts
 
 Tensors = dict[str, Tensor]
 STD = 0.02  # of the truncated normal that all weights are drawn from, cut at two of these

@@ -32,16 +32,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from stemma.config import Positive, PositiveFloat
+from stemma.bounds import Positive, PositiveFloat
 from stemma.kernels import glove as kernels
+from stemma.layers.blocks import Layer, layer
 from stemma.layers.loss import Carried, Loss
 from stemma.layers.pooling import mean_state
-from stemma.layers.weights import Layer, layer
 from stemma.objectives.batch import Batch, generator
 from stemma.objectives.cooccurrence import entries
 
 if TYPE_CHECKING:
-    from stemma.tokens.settings import TokenFacts
+    from stemma.tokens.facts import TokenFacts
 
 
 @dataclass(frozen=True)

@@ -20,16 +20,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from stemma.config import Positive, Share
+from stemma.bounds import Positive, Share
 from stemma.errors import DataError, UsageError
 from stemma.layers.attention import Cache, Mask, Path, SelfAttention, block_mask, fitting_path
+from stemma.layers.blocks import FeedForward, Layer, layer
 from stemma.layers.fast import Dropout
-from stemma.layers.feedforward import FeedForward
 from stemma.layers.loss import Carried, Loss, cross_entropy, surprisal
 from stemma.layers.pooling import last_state
-from stemma.layers.weights import Layer, layer
 from stemma.objectives.batch import IGNORE
-from stemma.tokens.settings import TokenFacts
+from stemma.tokens.facts import TokenFacts
 
 Tensors = dict[str, Tensor]
 TASK_TOKENS = 3  # start, delimiter, classify

@@ -34,17 +34,17 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from stemma.config import Natural, NonNegative, Positive, Share
+from stemma.bounds import Natural, NonNegative, Positive, Share
 from stemma.errors import DataError, UsageError
 from stemma.layers.adaptive import AdaptiveSoftmax, fitting_cutoffs
+from stemma.layers.blocks import Layer, layer
 from stemma.layers.fast import dropout, keep_mask
 from stemma.layers.loss import Carried, Loss, cross_entropy, surprisal
 from stemma.layers.pooling import last_state
 from stemma.layers.recurrent import Apart, LSTMLayer, State, locked_dropout
 from stemma.layers.sampled import Proposal, sampled_cross_entropy
-from stemma.layers.weights import Layer, layer
 from stemma.objectives.batch import IGNORE
-from stemma.tokens.settings import TokenFacts
+from stemma.tokens.facts import TokenFacts
 
 Tensors = dict[str, Tensor]
 RANGE = 0.1  # embeddings and output begin uniform within plus and minus this, a layer's weights within H^-1/2 (Merity 2017, section 5)

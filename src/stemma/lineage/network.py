@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from jaxtyping import Float, Int
     from torch import Tensor
 
+    from stemma.layers.blocks import Layer
     from stemma.layers.loss import Carried, Loss
-    from stemma.layers.weights import Layer
     from stemma.objectives.batch import Batch
-    from stemma.tokens.settings import TokenFacts
+    from stemma.tokens.facts import TokenFacts
 
     Tensors = Mapping[str, Tensor]
 

@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, Literal, Self
 
 import numpy as np
 
-from stemma.config import Natural, Positive, PositiveFloat
+from stemma.bounds import Natural, Positive, PositiveFloat
 from stemma.errors import DataError, UsageError
 from stemma.kernels import ngram_plain as kernels
 from stemma.kernels import ngram_scoring as scoring
@@ -41,7 +41,7 @@ from stemma.objectives.kneser_ney import Estimation
 
 if TYPE_CHECKING:
     from stemma.objectives.counts import NgramCounts
-    from stemma.tokens.settings import TokenFacts
+    from stemma.tokens.facts import TokenFacts
 
 Method = Literal["mkn", "kn", "abs", "katz", "add-k", "mle"]
 LN10 = math.log(10)

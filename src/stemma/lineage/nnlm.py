@@ -31,17 +31,17 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from stemma.config import Natural, NonNegative, Positive
+from stemma.bounds import Natural, NonNegative, Positive
 from stemma.errors import DataError
+from stemma.layers.blocks import Layer, layer
 from stemma.layers.fast import Dense
 from stemma.layers.hierarchical import Paths, log_probabilities, path_surprisal
 from stemma.layers.loss import Carried, Loss, cross_entropy, surprisal
 from stemma.layers.pooling import mean_state
 from stemma.layers.recent import Recent
 from stemma.layers.sampled import Proposal, sampled_cross_entropy
-from stemma.layers.weights import Layer, layer
 from stemma.objectives.previous import sentence_marks
-from stemma.tokens.settings import TokenFacts
+from stemma.tokens.facts import TokenFacts
 
 Tensors = dict[str, Tensor]
 SENTENCE_TOKENS = 20  # the counts of a corpus leave its sentence ends out: taken as one in so many words, to begin with

@@ -35,7 +35,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from stemma.config import NonNegative, Positive
+from stemma.bounds import NonNegative, Positive
 from stemma.errors import DataError, UsageError
 from stemma.kernels import word2vec_pairs as kernels
 from stemma.kernels import word2vec_rounds as rounds
@@ -44,14 +44,14 @@ from stemma.kernels.character_ngrams import hashed_ngrams, word_rows
 from stemma.kernels.draws import alias_tables
 from stemma.kernels.word2vec_blocks import Setting
 from stemma.kernels.word2vec_tree import descend_tree
+from stemma.layers.blocks import Layer, layer
 from stemma.layers.huffman import HuffmanTree, huffman
 from stemma.layers.loss import Carried, Loss
 from stemma.layers.pooling import mean_state
-from stemma.layers.weights import Layer, layer
 from stemma.objectives.batch import seed_for
 
 if TYPE_CHECKING:
-    from stemma.tokens.settings import TokenFacts
+    from stemma.tokens.facts import TokenFacts
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stemma.config import Positive
+from stemma.bounds import Positive
 from stemma.errors import DataError
 from stemma.objectives.batch import IGNORE, Batch, generator
 from stemma.objectives.epochs import Epochs
 from stemma.objectives.frequencies import frequency_loss
-from stemma.tokens.settings import TokenFacts
+from stemma.tokens.facts import TokenFacts
 from stemma.tokens.store import TokenStore
 
 

@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from stemma.bounds import Natural, Positive, PositiveFloat
 from stemma.checkpoint import map_tensors
-from stemma.config import Natural, Positive, PositiveFloat
 from stemma.errors import DataError, UsageError
 from stemma.kernels.clocks import working
 from stemma.kernels.cooccurrence import BLOCK_BITS
@@ -33,7 +33,7 @@ from stemma.objectives.objective import Preparation
 from stemma.tokens.files import checksum, disk_budget, read_json, write_json
 
 if TYPE_CHECKING:
-    from stemma.tokens.settings import TokenFacts
+    from stemma.tokens.facts import TokenFacts
     from stemma.tokens.store import TokenStore
 
 WIDEST = 22  # window whose weights lcm(1..window)/d still leave room for ten billion occurrences of a word in 64 bits

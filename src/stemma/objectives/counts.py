@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from stemma.bounds import NonNegative
 from stemma.checkpoint import leave_pages
-from stemma.config import NonNegative
 from stemma.errors import BudgetError, DataError
 from stemma.kernels import ngram_counts as kernels
 from stemma.kernels.numbers import ABSENT, END, START, UNKNOWN
 from stemma.objectives.spool import Room, Spool
 
 if TYPE_CHECKING:
-    from stemma.tokens.settings import TokenFacts
+    from stemma.tokens.facts import TokenFacts
 
 SHARD_EVENTS = 1 << 31  # positions are 32-bit
 SORTING = 16  # bytes that sorting an event takes: ids, stream, positions twice

@@ -14,7 +14,7 @@ from math import log
 
 import numpy as np
 
-from stemma.config import Natural, Positive, Share
+from stemma.bounds import Natural, Positive, Share
 from stemma.errors import DataError, UsageError
 from stemma.kernels import sentence_pairs as kernels
 from stemma.objectives.batch import Batch, generator, seed_for
@@ -22,7 +22,7 @@ from stemma.objectives.epochs import Epochs
 from stemma.objectives.frequencies import frequency_loss
 from stemma.objectives.masked import Draws, Masking, mask_tokens
 from stemma.objectives.packing import pack
-from stemma.tokens.settings import TokenFacts
+from stemma.tokens.facts import TokenFacts
 from stemma.tokens.store import TokenStore
 
 

@@ -19,7 +19,7 @@ from stemma.objectives.epochs import Epochs
 from stemma.objectives.frequencies import frequency_loss
 
 if TYPE_CHECKING:
-    from stemma.tokens.settings import TokenFacts
+    from stemma.tokens.facts import TokenFacts
     from stemma.tokens.store import TokenStore
 
 

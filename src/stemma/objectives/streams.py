@@ -20,14 +20,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from stemma.config import Positive
+from stemma.bounds import Positive
 from stemma.errors import DataError, UsageError
 from stemma.objectives.batch import IGNORE, Batch, generator
 from stemma.objectives.epochs import Epochs
 from stemma.objectives.frequencies import frequency_loss
 
 if TYPE_CHECKING:
-    from stemma.tokens.settings import TokenFacts
+    from stemma.tokens.facts import TokenFacts
     from stemma.tokens.store import TokenStore
 
 HALVED = 0.05  # the share of steps whose window is about half as long (Merity 2017, section 5)

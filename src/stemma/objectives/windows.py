@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from stemma.config import NonNegative
+from stemma.bounds import NonNegative
 from stemma.errors import DataError, UsageError
 from stemma.objectives.batch import Batch, generator
 
 if TYPE_CHECKING:
-    from stemma.tokens.settings import TokenFacts
+    from stemma.tokens.facts import TokenFacts
     from stemma.tokens.store import TokenStore
 
 

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from annotated_types import Ge, Le
 
-from stemma.config import Positive
+from stemma.bounds import Positive
 from stemma.errors import UsageError
 
 Mode = Literal["frozen", "finetune", "scratch", "random"]

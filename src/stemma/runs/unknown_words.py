@@ -22,8 +22,8 @@ import numpy as np
 from stemma.lineage.ngram import Config, Ngram
 from stemma.objectives import counts
 from stemma.objectives.spool import Room
+from stemma.tokens.facts import TokenFacts
 from stemma.tokens.outside import Outside
-from stemma.tokens.settings import TokenFacts
 
 ORDER = 6  # characters; on English novels 4 costs a fifth more bits, 7 saves one in a hundred
 CODE_POINTS = 0x110000  # that a string can hold

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from stemma.config import Positive
+from stemma.bounds import Positive
 from stemma.corpus.columns import OUTSIDE, Tagged, is_bio, read_columns
 from stemma.errors import DataError
 from stemma.layers.crf import ChainCRF, Lawful, best_path

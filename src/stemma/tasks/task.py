@@ -11,7 +11,7 @@ The flow of one task, whose examples are of a type of its own that no other room
     decode(answers, targets) -> (N ...)           answers in the form of gold
     score(gold, answers, targets) -> {name: value}    the metrics, the primary one first in `metrics(targets)`
     terms(gold, decoded, targets) -> (N C)        numbers that add up over examples …
-    measures(sums, targets) -> {name: value}      … and the metrics of any sum of them: so a bootstrap can resample any metric
+    measures(sums, targets) -> {name: value}      … and the metrics of any sum of them: so any metric gets an interval
 
 `per` says what is answered for. "text": each text, or pair, as a whole. "unit": each unit of a text: its words, or its
 characters. Units are aligned with tokens once for all tasks (`runs.framing`) by the tokenizer's character offsets:

@@ -1,12 +1,10 @@
 """The tokenizer's settings, the special tokens of each kind, and what a network needs to know of a tokenizer."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-import numpy as np
-
-from stemma.config import Natural, Positive, nearest
+from stemma.bounds import Natural, Positive
+from stemma.config import nearest
 from stemma.errors import UsageError
 
 Kind = Literal["word", "whitespace", "char", "wordpiece", "bpe", "unigram"]
@@ -61,16 +59,6 @@ class Config:
         least = LEAST.get(kind, 4)
         if size < least and (size > 0 or kind in LEAST):
             raise UsageError(f"tokenizer.vocab_size = {size} with kind = {kind}", f"at least {least}", f"set vocab_size to {least} or more")
-
-
-@dataclass(frozen=True)
-class TokenFacts:
-    """What a network needs to know of a tokenizer: its size, its special ids, how often each id was seen, how it is written."""
-
-    vocab_size: int
-    specials: dict[str, int]
-    counts: np.ndarray | None = None
-    tokens: Sequence[str] = ()
 
 
 def special_ids(kind: str) -> dict[str, int]:

@@ -28,13 +28,14 @@ from stemma.errors import DataError, UsageError
 from stemma.tokens import characters, phrases, words
 from stemma.tokens.byte_level import text_of
 from stemma.tokens.chinese import GIVEN, Segmenter, segmenter
+from stemma.tokens.facts import TokenFacts
 from stemma.tokens.files import write_bytes
 from stemma.tokens.outside import Outside
 from stemma.tokens.scripts import UNICODE_VERSION
-from stemma.tokens.settings import SPECIALS, Config, TokenFacts, special_ids
+from stemma.tokens.settings import SPECIALS, Config, special_ids
 from stemma.tokens.word_starts import word_starts
 
-__all__ = ["Config", "TokenFacts", "Tokenizer", "grow", "train"]
+__all__ = ["Config", "Tokenizer", "grow", "train"]
 
 VISIBLE = ("unk", "mask")  # specials that decoding shows
 WHOLE = ("word", "whitespace")  # kinds whose tokens are whole words

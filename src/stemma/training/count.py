@@ -31,7 +31,7 @@ from stemma.training.request import Job, Report, Updates, take_up
 
 if TYPE_CHECKING:
     from stemma.lineage.table import Counted
-    from stemma.tokens.settings import TokenFacts
+    from stemma.tokens.facts import TokenFacts
 
 SCRATCH = ".counting"  # in the run folder: what does not fit in memory
 SCORED = 1 << 14  # held-out tokens scored at a time

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from stemma.config import Natural, NonNegative, Positive, PositiveFloat, Share
+from stemma.bounds import Natural, NonNegative, Positive, PositiveFloat, Share
 from stemma.errors import UsageError
 
 # BERT made 40 passes over its text. A text read again teaches less each time: four passes are nearly as good as new text, and from

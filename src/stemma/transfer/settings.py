@@ -5,7 +5,7 @@ from typing import Annotated
 
 from annotated_types import Ge, Gt, Le, MinLen
 
-from stemma.config import Natural, NonNegative, Positive, PositiveFloat, Share
+from stemma.bounds import Natural, NonNegative, Positive, PositiveFloat, Share
 from stemma.runs.settings import InUse, Mode
 
 __all__ = ["Config", "Mode"]

@@ -8,7 +8,7 @@ import pytest
 from scipy.stats import binomtest
 
 from stemma.errors import DataError, UsageError
-from stemma.evaluation.measures.bootstrap import mean_of_shares, proportion
+from stemma.evaluation.measures.intervals import mean_of_shares, proportion
 from stemma.evaluation.measures.minimal_files import MinimalPair, read_minimal_pairs
 from stemma.evaluation.measures.minimal_pairs import drawn, minimal_pairs
 from stemma.lineage.table import find

@@ -12,7 +12,7 @@ import pytest
 from stemma.config import to_plain
 from stemma.errors import DataError
 from stemma.evaluation.comparison.results import Results, read
-from stemma.evaluation.measures.bootstrap import Interval
+from stemma.evaluation.measures.intervals import Interval
 from stemma.evaluation.report import headline as headline_module
 from stemma.evaluation.report import standings as standings_module
 from stemma.evaluation.report.charts import charts

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 from annotated_types import Gt, Le
 from tyro.conf import arg
 
-from stemma.config import VERSION, Natural, NonNegative, Positive, parse_settings, resolve, to_plain
+from stemma.bounds import Natural, NonNegative, Positive
+from stemma.config import VERSION, parse_settings, resolve, to_plain
 from stemma.lineage.table import TABLE, Generation, find
 from stemma.runs.settings import WAYS, Way
 from stemma.tasks.table import make_task, task_config

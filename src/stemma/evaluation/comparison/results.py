@@ -13,7 +13,7 @@ from typing import Any, ClassVar, TypeVar
 from stemma.config import to_plain
 from stemma.errors import DataError
 from stemma.evaluation.comparison.plan import SCHEMA
-from stemma.evaluation.measures.bootstrap import Interval, proportion
+from stemma.evaluation.measures.intervals import Interval, proportion
 from stemma.tasks.task import Metric
 
 T = TypeVar("T")

@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from stemma.evaluation.measures import bootstrap
-from stemma.evaluation.measures.bootstrap import Effects, Interval
+from stemma.evaluation.measures.intervals import Effects, Interval, Measure, difference, effects, interval
 from stemma.tasks.task import Targets, Task
 
 
@@ -27,7 +26,7 @@ class Judge:
     def intervals(self, answers: Sequence[Any]) -> dict[str, Interval]:
         """Each metric by its name, its mean over seeds."""
         terms = self.terms(answers)
-        return {metric.name: bootstrap.interval(terms, self._measure(metric.name), metric.share) for metric in self.metrics}
+        return {metric.name: interval(terms, self._measure(metric.name), metric.share) for metric in self.metrics}
 
     def values(self, answers: Sequence[Any]) -> list[float]:
         """The primary metric of each seed."""
@@ -37,15 +36,15 @@ class Judge:
     def effects(self, answers: Sequence[Any]) -> Effects:
         """What the examples do to the primary metric, counted so that more is better: what leads are found from."""
         metric = self.metrics[0]
-        found = bootstrap.effects(self.terms(answers), self._measure(metric.name), metric.share)
+        found = effects(self.terms(answers), self._measure(metric.name), metric.share)
         return found if metric.higher_is_better else -found
 
     def difference(self, ours: Sequence[Any], theirs: Sequence[Any]) -> Interval:
         """How much more of the primary metric `ours` have than `theirs`, on the same examples."""
         metric = self.metrics[0]
-        return bootstrap.difference(self.terms(ours), self.terms(theirs), self._measure(metric.name), metric.share)
+        return difference(self.terms(ours), self.terms(theirs), self._measure(metric.name), metric.share)
 
-    def _measure(self, name: str) -> bootstrap.Measure:
+    def _measure(self, name: str) -> Measure:
         return lambda sums: self.task.measures(sums, self.targets)[name]
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from stemma.errors import UsageError
-from stemma.evaluation.measures.bootstrap import Interval, mean_of_shares, proportion
+from stemma.evaluation.measures.intervals import Interval, mean_of_shares, proportion
 from stemma.evaluation.measures.minimal_files import MinimalPair
 from stemma.lineage.table import Ability, Generation
 from stemma.objectives.batch import generator

@@ -20,7 +20,7 @@ import numpy as np
 
 from stemma.corpus.document import Document
 from stemma.errors import DataError
-from stemma.evaluation.measures.bootstrap import interval
+from stemma.evaluation.measures.intervals import interval
 from stemma.evaluation.measures.spacing import spacing
 from stemma.tokens.tokenizer import Tokenizer
 

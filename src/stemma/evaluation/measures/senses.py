@@ -17,7 +17,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from stemma.errors import DataError
-from stemma.evaluation.measures.bootstrap import mean_of_shares
+from stemma.evaluation.measures.intervals import mean_of_shares
 from stemma.objectives.batch import generator, seed_for
 
 CHUNK = 64  # sentences whose token vectors are held at once

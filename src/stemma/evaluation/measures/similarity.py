@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 import numpy as np
 
 from stemma.errors import DataError
-from stemma.evaluation.measures.bootstrap import Interval, correlation
+from stemma.evaluation.measures.intervals import Interval, correlation
 from stemma.evaluation.measures.word_files import Group, Pair, Question
 from stemma.runs.word_vectors import WordVectors
 

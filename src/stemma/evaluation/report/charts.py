@@ -10,7 +10,7 @@ from typing import Any
 from stemma.config import to_plain
 from stemma.errors import MissingExtra
 from stemma.evaluation.comparison.results import GenerationResults, Pretraining, Results
-from stemma.evaluation.measures.bootstrap import Interval
+from stemma.evaluation.measures.intervals import Interval
 from stemma.evaluation.report.standings import Contender, Standings
 from stemma.evaluation.report.wording import MODES, metric_scale, metric_title, mode_title
 

@@ -5,7 +5,7 @@ from html import escape
 from typing import NamedTuple
 
 from stemma.evaluation.comparison.results import Baseline, GenerationResults
-from stemma.evaluation.measures.bootstrap import Interval
+from stemma.evaluation.measures.intervals import Interval
 from stemma.evaluation.report import tables
 from stemma.evaluation.report.standings import Standings, Verdict
 from stemma.evaluation.report.wording import BASELINE_COLOUR, duration, metric_title, metric_value

@@ -1,7 +1,7 @@
 """Who stands where: every row of a comparison with its quality and cost, ranked, and what lies between two of them.
 
 All contenders answered the same examples, so their differences are paired, example by example. The first of all was chosen for its
-figures, among the modes of its generation and among generations: its leads pay for that (`bootstrap.leads`).
+figures, among the modes of its generation and among generations: its leads pay for that (`intervals.leads`).
 """
 
 from collections import Counter
@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import Literal
 
 from stemma.evaluation.comparison.results import Baseline, GenerationResults, Lead, Results, Rows
-from stemma.evaluation.measures.bootstrap import Effects, Interval, difference_of, leads
+from stemma.evaluation.measures.intervals import Effects, Interval, difference_of, leads
 from stemma.evaluation.measures.judge import Judge
 from stemma.evaluation.report.wording import BASELINE_COLOUR, CONTROLS, in_mode
 from stemma.tasks.table import make_task

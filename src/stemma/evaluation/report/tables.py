@@ -15,7 +15,7 @@ from stemma.evaluation.comparison.results import (
     Surprise,
     Transferred,
 )
-from stemma.evaluation.measures.bootstrap import Interval
+from stemma.evaluation.measures.intervals import Interval
 from stemma.evaluation.report.standings import Standings
 from stemma.evaluation.report.wording import (
     BASELINE_COLOUR,

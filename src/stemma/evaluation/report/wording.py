@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from stemma.evaluation.measures.bootstrap import Interval
+from stemma.evaluation.measures.intervals import Interval
 from stemma.tasks.task import Metric
 
 MODES = ("frozen", "random", "frozen-network", "random-network", "finetune", "scratch")

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from stemma.errors import UsageError
-from stemma.evaluation.measures import bootstrap
-from stemma.evaluation.measures.bootstrap import (
+from stemma.evaluation.measures import intervals
+from stemma.evaluation.measures.intervals import (
     Effects,
     Interval,
     correlation,
@@ -255,7 +255,7 @@ def test_sums_in_small_portions_and_repeated_rows_change_nothing(monkeypatch):
     left_out = [[accuracy(np.delete(seed, k, axis=0).sum(0)) for k in range(37)] for seed in terms]
     plain = 36 * (whole.values[:, None] - left_out)
     np.testing.assert_allclose(whole.moves, plain - plain.mean(1, keepdims=True), atol=1e-9)
-    monkeypatch.setattr(bootstrap, "_HELD", 2 * 7)
+    monkeypatch.setattr(intervals, "_HELD", 2 * 7)
     np.testing.assert_allclose(effects(terms, accuracy).moves, whole.moves, atol=1e-12)
 
 

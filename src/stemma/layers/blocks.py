@@ -1,0 +1,36 @@
+# ruff: noqa: F722 (axis names stand in annotations)
+"""What networks of blocks are made of beside attention: the position-wise network, and layers by name. Axes: D width."""
+
+from typing import NamedTuple
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from stemma.layers.fast import Activation, Dense, activate
+
+
+class FeedForward(nn.Module):
+    """down(gelu(up(x))), at every position alike (Vaswani 2017, section 3.3); `inner` is the paper's d_ff."""
+
+    def __init__(self, width: int, inner: int, activation: Activation) -> None:
+        super().__init__()
+        self.activation = activation
+        self.up = Dense(width, inner)
+        self.down = Dense(inner, width)
+
+    def forward(self, x: Float[Tensor, "*shape D"]) -> Float[Tensor, "*shape D"]:
+        """The network at every position."""
+        return self.down(activate(self.up(x), self.activation))
+
+
+class Layer(NamedTuple):
+    """Parameters that are frozen, drawn anew, loaded or given a rate together, by their names in the network."""
+
+    name: str  # "embeddings", "block 1", ..., "top"
+    parameters: dict[str, nn.Parameter]
+
+
+def layer(network: nn.Module, name: str, *parts: str) -> Layer:
+    """The layer of the network's parameters whose names are `parts` or stand under them."""
+    chosen = {key: value for key, value in network.named_parameters() if any(f"{key}.".startswith(f"{part}.") for part in parts)}
+    return Layer(name, chosen)
