@@ -86,8 +86,13 @@ def bert_tags() -> tuple[nn.Module, Split]:
     network, targets = bert.BERT(bert.Config(**SIZES), FACTS), {"labels": ["X", "Y"], "types": []}
     labels = np.where(np.arange(4) <= np.arange(R)[:, None] % 4, 1, IGNORE)
     known = labels != IGNORE
-    split = task_batch(labels, sites=known, columns=np.where(known, np.arange(4), -1), places=np.zeros((R, 4), np.int64))
-    return HeadedNetwork(network, tag.Tag(tag.Config()), targets, 0.0), split
+    split = task_batch(labels, sites=known, places=np.zeros((R, 4), np.int64))
+
+    def tagged(rows: list[int]) -> dict[str, np.ndarray]:
+        columns = np.arange(len(rows))[:, None] * T + np.arange(4)  # they count through all rows of the batch
+        return split(rows) | {"columns": np.where(known[rows], columns, -1)}
+
+    return HeadedNetwork(network, tag.Tag(tag.Config()), targets, 0.0), tagged
 
 
 MAKERS = [bert_pairs, gpt_tokens, nnlm_words, lstm_with_penalties, gpt_classes_with_language_loss, bert_tags]

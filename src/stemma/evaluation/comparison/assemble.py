@@ -81,7 +81,7 @@ def assemble(
         "senses": _senses(comparison),
         "words": maps,
         "notes": _notes(comparison, generations),
-        "command": _command(comparison),
+        "command": _command(comparison, _settled_threads(generations)),
         "lacks": lacks(comparison.task),
         "cautions": _cautions(generations),
     }
@@ -264,12 +264,17 @@ def _cautions(generations: Sequence[GenerationResults]) -> list[str]:
     return [f"Not everybody read whole texts: {shares}. What is plain, or counts, read them to their ends.{room}"]
 
 
-def _command(comparison: Comparison) -> str:
-    changed = [
-        (f, getattr(comparison.config, f.name))
-        for f in dataclasses.fields(comparison.config)
-        if getattr(comparison.config, f.name) != f.default
-    ]
+def _settled_threads(generations: Sequence[GenerationResults]) -> int:
+    """The threads that all which descends computed with; 0 where they differ."""
+    descending = [generation for generation in generations if find(generation.name).updates != "counts"]
+    numbers = {costs.made.threads for _, costs in measured(descending) if costs.made}
+    return numbers.pop() if len(numbers) == 1 else 0
+
+
+def _command(comparison: Comparison, threads: int) -> str:
+    """The command of the whole; `threads` are named in it if the user named none: another number may round otherwise."""
+    config = dataclasses.replace(comparison.config, threads=comparison.config.threads or threads)
+    changed = [(f, getattr(config, f.name)) for f in dataclasses.fields(config) if getattr(config, f.name) != f.default]
     words = [
         "stemma",
         "compare",
