@@ -254,14 +254,14 @@ def _cut_off(generation: GenerationResults) -> list[str]:
 
 
 def _cautions(generations: Sequence[GenerationResults]) -> list[str]:
-    """Whose texts were cut, how many, and what would let them be read whole; one sentence for all."""
-    cuts = [(generation.short, cut) for generation in generations if (cut := generation.cut)]
+    """Whose texts were cut, more than 1 of 100 of them, how many, and what would let them be read whole; one sentence for all."""
+    cuts = [(generation.short, cut) for generation in generations if (cut := generation.cut) and cut.settings]
     if not cuts:
         return []
     shares = ", ".join(f"{short} the first {cut.reads} tokens ({cut.dev_share:.1%} of the dev texts are longer)" for short, cut in cuts)
     settings = dict.fromkeys(setting for _, cut in cuts for setting in cut.settings)
-    room = f" 99 of 100 fit with {shlex.join(word for setting in settings for word in ('--set', setting))}." if settings else ""
-    return [f"Not everybody read whole texts: {shares}. What is plain, or counts, read them to their ends.{room}"]
+    room = f"99 of 100 fit with {shlex.join(word for setting in settings for word in ('--set', setting))}."
+    return [f"Not everybody read whole texts: {shares}. What is plain, or counts, read them to their ends. {room}"]
 
 
 def _settled_threads(generations: Sequence[GenerationResults]) -> int:
