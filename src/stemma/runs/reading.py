@@ -66,8 +66,7 @@ class CountReader:
 
     def uncut(self, ids: np.ndarray, borders: np.ndarray) -> Surprises:
         """Each token, whatever the sentences are."""
-        unknown = self._network.score_flat(ids, borders, closing=False).unknown
-        return Surprises(surprises_uncut(self._network, ids, borders), unknown, np.zeros(len(ids), np.uint8), borders)
+        return Surprises(surprises_uncut(self._network, ids, borders), self.lacks(ids), np.zeros(len(ids), np.uint8), borders)
 
 
 class SentenceReader:

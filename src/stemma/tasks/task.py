@@ -22,7 +22,7 @@ characters. Units are aligned with tokens once for all tasks (`runs.framing`) by
 - A unit that the tokenizer does not see has no token; its state is zeros.
 
 So a head of units never sees pieces: its axes are units, whatever the tokenizer.
-Axes: N examples, B batch, U units, S sites, L layers, D width, K labels, M rows, C terms, R resamples.
+Axes: N examples, B batch, U units, S sites, L layers, D width, K labels, M rows, C terms; *R any axes.
 """
 
 from collections.abc import Mapping, Sequence

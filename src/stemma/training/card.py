@@ -30,7 +30,7 @@ def write_card(
         *(
             f"| {name.replace('_', ' ')} | {_value(value)} |"
             for name, value in done.items()
-            if value is not None and name not in ("kind", "message")
+            if value not in (None, []) and name not in ("kind", "message")
         ),
         "",
         "## Settings",
@@ -69,6 +69,8 @@ def _value(value: Any) -> str:
         return str(value)
     if isinstance(value, int):
         return f"{value:,}"
+    if isinstance(value, Mapping):
+        return f"({_items(value)})"
     if isinstance(value, list):
         return " · ".join(map(_value, value if len(value) <= 10 else [*value[:5], "…", *value[-5:]]))
     return f"{value:.5g}" if isinstance(value, float) else str(value)

@@ -22,7 +22,7 @@ from stemma.evaluation.comparison.environment import Meter
 from stemma.evaluation.comparison.forecast import Whole
 from stemma.evaluation.comparison.load import Reading, family_seconds, read_load, taken_by_others
 from stemma.evaluation.comparison.plan import Comparison, Config
-from stemma.evaluation.comparison.results import Circumstances, Cost, Costs
+from stemma.evaluation.comparison.results import Circumstances, Cost, Costs, MinimalTests
 from stemma.evaluation.comparison.stages import Stages, run_stages
 from stemma.evaluation.report.headline import headline
 from stemma.evaluation.report.standings import Standings
@@ -294,6 +294,8 @@ def test_a_busy_machine_is_told_of(compared):
         told["others"] == pytest.approx(0.5) and "other programs took 50% of its cores on average, 80% at most (GPT, score)" in told["busy"]
     )
     assert told["changed"] == ""
+    pairs = MinimalTests("none were given", costs=Costs(measuring=Cost(1.0, 1.0), made=dataclasses.replace(made, asked_threads=1)))
+    assert "GPT, minimal-pairs" in assemble.circumstances([dataclasses.replace(busy, minimal=pairs)])["changed"]
     quiet = dataclasses.replace(busy, pretrain=dataclasses.replace(busy.pretrain, costs=Costs(Cost(1.0, 1.0))), score=None)
     assert assemble.circumstances([quiet]) == {"others": None, "busy": "", "changed": ""}
 

@@ -15,6 +15,7 @@ from stemma.evaluation.comparison.results import Results, read
 from stemma.evaluation.measures.intervals import Interval
 from stemma.evaluation.report import headline as headline_module
 from stemma.evaluation.report import standings as standings_module
+from stemma.evaluation.report import tables
 from stemma.evaluation.report.charts import charts
 from stemma.evaluation.report.page import render, write
 from stemma.evaluation.report.standings import Standings
@@ -173,13 +174,15 @@ def test_minimal_pairs_are_a_table_and_tell_who_cannot(report, tmp_path):
             "total": {**part, "pairs": 100},
             "mean": made_up.measure(right / 50 + 0.004, 0.09),
         }
-        by_name[name]["minimal"] = {"found": {**found, "phenomena": phenomena, "paradigms": {}, "same": 3, "unknown": 12}}
+        by_name[name]["minimal"] = {"found": {**found, "phenomena": phenomena, "paradigms": {}, "same": 3, "unknown": 12}, "seconds": 77.0}
     by_name["word2vec"]["minimal"] = {"why_not": "it asks the text for its neighbours, and gives no likelihood to a sentence"}
     page = shown(made)[1]
     text = page.text[page.text.index("100 pairs of sentences") :]
     assert "drawn by lot from 6,700," in text and "60.4 ± 9.0" in text and "82.4 ± 9.0" in text and "82.0 ± 12.0" in text
     assert "gives no likelihood to a sentence" in text and "语序" in text and "59.7 ± 12.0" in text and "how bert weighs" in text
     results = made_up.results(made)
+    costs = tables.costs(results)
+    assert costs.count(">minimal pairs<") == 2 and ">77\u00a0s<" in costs  # a stage like any other; what was not made costs nothing
     assert {g.name: g.minimal_share and g.minimal_share.value for g in results.generations} == {
         "ngram": 0.604,
         "word2vec": None,

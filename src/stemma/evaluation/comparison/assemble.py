@@ -206,7 +206,7 @@ def measured(generations: Sequence[GenerationResults]) -> list[tuple[str, Costs]
     found: list[tuple[str, Costs]] = []
     for generation in generations:
         stages: dict[str, Any] = {"pretrain": generation.pretrain, "score": generation.surprise, **generation.modes}
-        stages |= {"words": generation.words, "senses": generation.senses}
+        stages |= {"words": generation.words, "senses": generation.senses, "minimal-pairs": generation.minimal}
         found += [(f"{generation.short}, {name}", stage.costs) for name, stage in stages.items() if stage and stage.costs.made]
     return found
 

@@ -1,7 +1,7 @@
 """How well a run predicts held-out text: bits per character, comparable across tokenizers, and perplexities.
 
-The text is scored in blocks of whole sentences, and the interval draws blocks again with replacement. The rules are the
-same for every generation:
+The text is scored in blocks of whole sentences, which are the examples of the interval. The rules are the same for every
+generation:
 
 - A character is one of the raw text, that between two sentences included: nothing stands between Chinese sentences, and
   a line end is one space. How the text was split into sentences changes nothing.

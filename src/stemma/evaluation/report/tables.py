@@ -7,6 +7,7 @@ from html import escape
 from stemma.evaluation.comparison.results import (
     Baseline,
     GenerationResults,
+    MinimalTests,
     Pretraining,
     Results,
     Scoring,
@@ -14,6 +15,7 @@ from stemma.evaluation.comparison.results import (
     SenseTests,
     Surprise,
     Transferred,
+    WordTests,
 )
 from stemma.evaluation.measures.intervals import Interval
 from stemma.evaluation.report.standings import Standings
@@ -300,10 +302,12 @@ def _stage_costs(generation: GenerationResults) -> list[tuple[str, list[str]]]:
     if generation.surprise:
         found.append(("scoring", [*_spent(generation.surprise), DASH, DASH]))
     modes = [mode for mode in MODES if mode in generation.modes]
-    return found + [(f"transfer, {mode_title(mode)}", [*_spent(generation.modes[mode]), DASH, DASH]) for mode in modes]
+    found += [(f"transfer, {mode_title(mode)}", [*_spent(generation.modes[mode]), DASH, DASH]) for mode in modes]
+    tests = (("word tests", generation.words), ("senses", generation.senses), ("minimal pairs", generation.minimal))
+    return found + [(name, [*_spent(stage), DASH, DASH]) for name, stage in tests if stage and stage.seconds]
 
 
-def _spent(stage: Pretraining | Surprise | Transferred) -> list[str]:
+def _spent(stage: Pretraining | Surprise | Transferred | WordTests | SenseTests | MinimalTests) -> list[str]:
     return [figure(stage.seconds, duration), figure(stage.cpu_seconds, duration), figure(stage.peak_bytes, size)]
 
 
