@@ -212,3 +212,12 @@ def test_the_config_and_the_segmenter_stand_in_the_file(tokenizers, tmp_path):
     tokenizers["word"].save(tmp_path / "tokenizer.json")
     own = json.loads((tmp_path / "tokenizer.json").read_text(encoding="utf-8"))["model"]["stemma"]
     assert own["config"]["kind"] == "word" and own["segmenter"]["name"] == "rjieba" and own["segmenter"]["version"] and own["unicode"]
+
+
+def test_a_text_that_holds_the_unknown_tokens_own_form_comes_back_whole():
+    characters = train(iter(["cat sat \ufffd " * 9]), Config(kind="char", vocab_size=0, min_count=1))
+    for text in ("a z \ufffd cat sat", "\ufffd", "z\ufffdz", "\ufffd\ufffdz cat"):
+        assert characters.give_back([text]) == text
+    pieces = train(iter(["cat sat <unk> mat " * 30]), Config(kind="unigram", vocab_size=64))
+    for text in ("cat <unk> 猫 sat", "猫 <unk>", "猫<unk>猫 mat"):
+        assert pieces.give_back([text]) == text

@@ -121,8 +121,11 @@ class Tokenizer:
                 spellings += [sentence[slice(*spans[place])] for place in np.flatnonzero(own == unknown).tolist()]
         if self.config.lowercase:
             spellings = [spelling.lower() for spelling in spellings]
-        known = text.split(self.decode([unknown]))
-        return "".join(chain.from_iterable(zip(known, [*spellings, ""], strict=False)))
+        mark = self.decode([unknown])
+        known = text.split(mark)
+        if len(known) == len(spellings) + 1:
+            return "".join(chain.from_iterable(zip(known, [*spellings, ""], strict=True)))
+        return _spelt(text, mark, spellings, [len(self.decode(ids[: place + 1])) for place in np.flatnonzero(ids == unknown).tolist()])
 
     def token(self, index: int) -> str:
         """How the token is written in the vocabulary."""
@@ -188,6 +191,13 @@ class Tokenizer:
         if self.outside:
             own["outside"] = self.outside.as_json()
         return own
+
+
+def _spelt(text: str, mark: str, spellings: Sequence[str], ends: Sequence[int]) -> str:
+    """The text with the spellings in place of the marks that end where `ends` says; others were written in the text itself."""
+    starts = [0, *ends[:-1]]
+    known = [text[start : end - len(mark)] for start, end in zip(starts, ends, strict=True)]
+    return "".join([*chain.from_iterable(zip(known, spellings, strict=True)), text[ends[-1] :]])
 
 
 def grow(earlier: Tokenizer, texts: Iterator[str], config: Config) -> Tokenizer:

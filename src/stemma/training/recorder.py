@@ -3,6 +3,7 @@
 import dataclasses
 import time
 from dataclasses import asdict
+from math import isnan
 from typing import Any
 
 import numpy as np
@@ -73,7 +74,7 @@ class Recorder:
     def _compare(self, mean: float, patience: int) -> None:
         """Keeps the weights of a new best, else loses patience."""
         progress = self._progress
-        if progress.best_loss is None or mean < progress.best_loss:
+        if progress.best_loss is None or isnan(progress.best_loss) or mean < progress.best_loss:
             progress.best_loss, progress.best_step, progress.waited = mean, progress.step, 0
             self._best = {name: array.copy() for name, array in self._learner.state().get("model", {}).items()}
             return
