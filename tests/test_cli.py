@@ -73,6 +73,16 @@ def test_a_mistyped_command_line_names_the_nearest_right_one(capsys, argv, mend)
     assert "Traceback" not in err
 
 
+@pytest.mark.parametrize(
+    ("argv", "told"),
+    [(["evaluate", "runs/x", "--limit", "ten"], "--limit"), (["pretrain", "ngram"], "--out"), (["evaluate"], "a run folder")],
+)
+def test_an_option_that_cannot_be_read_is_named(capsys, argv, told):
+    code, _, err = stemma(capsys, *argv)
+    assert code == 2
+    assert told.lower() in err.splitlines()[0].lower().replace("_", "-")
+
+
 @pytest.mark.parametrize("name", LATER)
 def test_a_planned_verb_says_so(capsys, name):
     code, _, err = stemma(capsys, *name.split(), "x")

@@ -290,6 +290,22 @@ def test_evaluate_prints_words_for_a_reader(shop, capsys, tmp_path):
     assert next(row for row in table if row[:1] == ["total"])[-3:] == ["1", "of", "2"]
 
 
+def test_a_text_of_one_block_has_bits_without_an_interval(shop, capsys, tmp_path):
+    (tmp_path / "short.txt").write_text("the cat sat .\n天气很好。\n", encoding="utf-8")
+    capsys.readouterr()
+    assert main(["evaluate", str(shop / "gpt"), str(tmp_path / "short.txt")]) == 0
+    line = next(line for line in capsys.readouterr().out.splitlines() if "bits per character" in line)
+    assert float(line.rpartition(": ")[2]) > 0
+
+
+def test_a_counted_run_without_notes_tells_of_none(shop, capsys, tmp_path):
+    (tmp_path / "text.txt").write_text("".join(f"w{n % 7} w{n % 11} w{n % 13}\n" for n in range(400)), encoding="utf-8")
+    options = ["--preset", "tiny", "--set", "model.method=add-k"]
+    assert main(["pretrain", "ngram", str(tmp_path / "text.txt"), "--out", str(tmp_path / "run"), *options]) == 0
+    out, card = capsys.readouterr().out, (tmp_path / "run" / "README.md").read_text(encoding="utf-8")
+    assert "notes:" not in out and "| notes |" not in card
+
+
 PAIRS = "phenomenon\tgood\tbad\norder\tthe cat sat .\tsat cat the .\norder\t天气很好。\t很天气好。\nword\tthe cat ran\tthe cat gnu\n"
 
 
@@ -340,7 +356,9 @@ def test_evaluate_judges_minimal_pairs(shop, capsys, tmp_path, name):
         (["evaluate", "gpt", "--minimal-pairs", "task.tsv"], 3, "add the header as the first line"),
         (["evaluate", "word2vec", "--minimal-pairs", "task.tsv"], 2, "score or fill, which word2vec lacks"),
         (["evaluate", "gpt", "corpus.txt", "--limit", "3"], 2, "drop --limit"),
+        (["evaluate", "gpt", "--minimal-pairs", "task.tsv", "--limit", "-1"], 2, "drop --limit to take all"),
         (["evaluate", "gpt", "corpus.txt", "--restrict", "5"], 2, "drop --restrict"),
+        (["evaluate", "word2vec", "--analogies", "task.tsv", "--restrict", "-1"], 2, "drop --restrict to take all"),
         (["evaluate", "bert", "corpus.txt"], 2, "known: minimal_pairs, senses"),
         (["evaluate", "bert"], 2, "name one"),
         (["evaluate", "languages", "--senses", "task.tsv"], 2, "name that alone"),

@@ -102,3 +102,10 @@ def test_text_without_a_known_word_is_refused():
         windows_of([[0, 0], [0]])
     with pytest.raises(UsageError, match="leave it at 100000"):
         windows_of([[3]], batch_tokens=0)
+
+
+def test_text_whose_words_are_all_thinned_out_is_refused():
+    with pytest.raises(DataError, match=r"leaves 0\.098 of the 3 words") as caught:
+        windows_of([[3, 3, 3]], config=Config())
+    assert "objective.sample" in caught.value.mend
+    assert windows_of([[3, 3, 3]]).expected == 3

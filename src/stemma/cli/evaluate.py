@@ -38,11 +38,8 @@ class Evaluate(Verb):
         if not files:
             expected = "a text, a TSV of examples, --similarity, --analogies, --outliers, --senses or --minimal-pairs"
             raise UsageError("no file to measure on", expected, "name one")
-        if self.restrict < 0 or (self.restrict and not self.analogies):
-            expected = "a number of words, for --analogies"
-            raise UsageError(f"--restrict {self.restrict}", expected, "name an analogies file, or drop --restrict")
-        if self.limit < 0 or (self.limit and not self.minimal_pairs):
-            raise UsageError(f"--limit {self.limit}", "a number of pairs, for --minimal-pairs", "name a file of them, or drop --limit")
+        _check("restrict", self.restrict, "words", "analogies", bool(self.analogies))
+        _check("limit", self.limit, "pairs", "minimal-pairs", bool(self.minimal_pairs))
         if not isinstance(run, FittedRun):
             found = evaluate_run(run, files, self.restrict, self.limit)
         elif list(files) == ["perplexity"] and len(self.files) == 1:
@@ -50,3 +47,11 @@ class Evaluate(Verb):
         else:
             raise UsageError(f"{self.run_folder} is fine-tuned", "one file of labelled examples", "name that alone")
         return Answer({"run": self.run_folder, **found}, measures(found))
+
+
+def _check(option: str, value: int, things: str, files: str, named: bool) -> None:
+    """UsageError where the number of an option is below 0, or the files that it is for were not named."""
+    if value < 0:
+        raise UsageError(f"--{option} {value}", f"a number of {things}, or 0 for all", f"drop --{option} to take all")
+    if value and not named:
+        raise UsageError(f"--{option} {value} without --{files}", f"files of --{files}", f"name one, or drop --{option}")

@@ -12,7 +12,7 @@ import signal
 import sys
 import warnings
 from collections.abc import Sequence
-from io import StringIO
+from io import BytesIO, TextIOWrapper
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -155,12 +155,12 @@ def parse(cls: Any, name: str, argv: list[str]) -> Any:
         with contextlib.suppress(SystemExit):
             tyro.cli(cls, args=["--help"], prog=f"stemma {name}")
         return None
-    printed = StringIO()
+    printed = TextIOWrapper(BytesIO(), encoding="utf-8")  # tyro draws the frame that is taken off below for UTF-8 alone
     try:
         with contextlib.redirect_stderr(printed), contextlib.redirect_stdout(printed):
             verb, unknown = tyro.cli(cls, args=argv, prog=f"stemma {name}", return_unknown_args=True)
     except SystemExit:
-        raise UsageError(_unboxed(printed.getvalue()), f"what stemma {name} --help shows", "see the example there") from None
+        raise UsageError(_unboxed(_told(printed)), f"what stemma {name} --help shows", "see the example there") from None
     if unknown:
         raise _unknown(name, cls, unknown[0])
     return verb
@@ -173,6 +173,11 @@ def _unknown(name: str, cls: Any, word: str) -> UsageError:
 
     known = ["--" + {"settings": "set"}.get(f.name, f.name.replace("_", "-")) for f in dataclasses.fields(cls)]
     return UsageError(f"stemma {name} has no option {word.partition('=')[0]}", "one of its options", nearest(word.partition("=")[0], known))
+
+
+def _told(printed: TextIOWrapper) -> str:
+    printed.seek(0)
+    return printed.read()
 
 
 def _unboxed(text: str) -> str:

@@ -32,6 +32,8 @@ def _figures(row: Mapping[str, Any]) -> str:
 
 
 def _figure(value: Any) -> str:
+    if isinstance(value, Mapping) and value["low"] == value["high"]:  # a single example tells nothing of its luck
+        return f"{value['value']:.4f}"
     if isinstance(value, Mapping):
         return f"{value['value']:.4f} ({value['low']:.4f} to {value['high']:.4f})"
     if isinstance(value, float):

@@ -58,6 +58,12 @@ class Windows:
         self.keep = keep_probability(counts, config.sample, config.subsample)
         self.expected = float((self.keep * counts).sum())  # not @: the threads of a BLAS would spin on for a while
         self.total = int(counts.sum())
+        if self.expected < 1:
+            raise DataError(
+                f"sub-sampling leaves {self.expected:.2g} of the {self.total:,} words of the text, on average",
+                "one word an epoch, or more",
+                "give more text, or set objective.sample to 0, which keeps all",
+            )
         starts = np.asarray(store.sentence_starts, np.int64)
         firsts = np.searchsorted(starts[:-1], np.arange(0, max(len(store.ids), 1), batch_tokens))
         self.borders = np.unique(np.append(firsts, len(starts) - 1))  # chunk -> its first sentence

@@ -69,8 +69,8 @@ def steps_for(config: HandConfig, objective: Objective, seconds_per_step: float 
     first = objective.steps_in_epoch(0)
     if config.tokens:
         sample = range(0, first, max(1, first // 8))
-        a_step = config.accumulate * np.mean([objective.real_tokens(objective.batch(step)) for step in sample])
-        return max(1, int(np.ceil(config.tokens / a_step)))
+        a_step = config.accumulate * float(np.mean([objective.real_tokens(objective.batch(step)) for step in sample]))
+        return max(1, int(np.ceil(config.tokens / max(1.0, a_step))))  # of a few words, sub-sampling may keep none in the whole sample
     whole = sum(objective.steps_in_epoch(epoch) for epoch in range(int(config.epochs)))
     part = (config.epochs % 1) * objective.steps_in_epoch(int(config.epochs)) if config.epochs % 1 else 0
     return max(1, int((whole + part) / config.accumulate))

@@ -59,6 +59,11 @@ def plan_for(files, out, **changes) -> Comparison:
     return Comparison((text,), "classify", train, dev, str(out), ("ngram", "gpt"), dataclasses.replace(config, **changes))
 
 
+def test_a_title_of_white_space_is_none(files, tmp_path):
+    titles = {given: plan_for(files, tmp_path, title=given).title for given in ("", "  ", " 鱼 ")}
+    assert titles == {"": "corpus.txt", "  ": "corpus.txt", " 鱼 ": "鱼"}
+
+
 class Here:
     """Runs the stages in this process; `hear` gets every fact before the comparison does."""
 

@@ -160,6 +160,19 @@ def test_a_loss_at_its_baseline_is_a_budget_too_small_and_no_harm():
     assert "Fine-tuned: the budget was too small for GPT" in text and "worse than the same" not in text
 
 
+def test_a_cheaper_baseline_that_is_better_is_never_called_worse():
+    report = made_up.report()
+    report["generations"] = report["generations"][-1:]
+    tfidf = report["baselines"][1]
+    tfidf["answers"] = made_up.answers(0.97, 31)[:1]
+    tfidf["measures"]["accuracy"] = made_up.measure(made_up.share(tfidf["answers"]))
+    findings, found = told(report)
+    choice = findings["Which one to use"]
+    assert "does best of the generations" in choice and choice.endswith(" points better.") and "worse" not in choice
+    assert re.search(r"TF-IDF \+ logistic regression .* for [\d.]+ points more\.$", found.second)
+    assert "points better than" in findings["Plain methods beside it"] and "beats every generation" in found.title
+
+
 def test_the_senses_line_names_the_best_row_of_its_own_table():
     report = made_up.report()
     report["generations"][1]["senses"]["probes"][0]["accuracy"] = made_up.measure(0.95, 0.02)

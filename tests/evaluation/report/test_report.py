@@ -235,6 +235,14 @@ def test_a_word_model_with_unknown_words_has_no_bits_and_the_page_says_why(repor
     assert "has no bits per character" not in shown(report)[1].text
 
 
+def test_bits_of_a_single_block_stand_without_an_interval(report):
+    made = json.loads(json.dumps(report))
+    score = next(g for g in made["generations"] if g["name"] == "ngram")["score"]["found"]
+    score["bits_per_character"] = made_up.measure(1.7654, 0.0)
+    text = shown(made)[1].text
+    assert "1.765" in text and "± 0.000" not in text and "± 0.00 " not in text
+
+
 def test_every_generation_of_the_lineage_has_its_own_colour():
     assert len({row.colour for row in TABLE}) == len({row.short for row in TABLE}) == len(TABLE)
     assert all(re.fullmatch("#[0-9a-f]{6}", row.colour) for row in TABLE)

@@ -4,7 +4,6 @@ import dataclasses
 import shlex
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import stemma
@@ -71,7 +70,7 @@ def assemble(
     made = {
         "schema": SCHEMA,
         "made": {"stemma": stemma.__version__, "commit": commit(), "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")},
-        "title": comparison.config.title or ", ".join(Path(path).name for path in comparison.corpus),
+        "title": comparison.title,
         "corpus": _corpus(comparison, corpus, generations),
         "task": _task(comparison),
         "budget": _budget(comparison.config),

@@ -158,9 +158,13 @@ def forecast(comparison: Comparison, report: Report) -> Forecast:
     at_once = comparison.config.parallel
     whole = [sum(row.stages.values()) for row in rows]
     memory = sorted((row.plan.memory_mib for row in rows), reverse=True)[:at_once]
-    title = comparison.config.title or ", ".join(comparison.corpus)
     return Forecast(
-        title, rows, at_once, max(sum(whole) / at_once, *whole, 0.0), sum(memory), sum(_disk_mib(comparison, row) for row in rows)
+        comparison.title,
+        rows,
+        at_once,
+        max(sum(whole) / at_once, *whole, 0.0),
+        sum(memory),
+        sum(_disk_mib(comparison, row) for row in rows),
     )
 
 

@@ -78,6 +78,11 @@ class Comparison:
         """The comparison's folder."""
         return Path(self.out)
 
+    @property
+    def title(self) -> str:
+        """What the report is called: the title that was given, or else the names of the corpus files."""
+        return self.config.title.strip() or ", ".join(Path(path).name for path in self.corpus)
+
     def run_folder(self, generation: str, mode: str = "") -> Path:
         """Where a generation's run stands, or the run it became in a mode of transfer."""
         return self.root / "runs" / (f"{generation}-{mode}" if mode else generation)

@@ -91,8 +91,9 @@ def _cheaper(standings: Standings, first: Contender) -> str:
     cheaper = [contender for contender in standings.frontier if contender.cost < first.cost and contender.name != first.name]
     if not cheaper:
         return ""
-    lost = metric_value(standings.metric, abs(standings.lead(first, cheaper[-1]).value))
-    return f", {cheaper[-1].title} {_ratio(cheaper[-1].cost / first.cost)} for {lost} points less"
+    lead = standings.lead(first, cheaper[-1])
+    lost = f"{metric_value(standings.metric, abs(lead.value))} points {'less' if lead.value > 0 else 'more'}"
+    return f", {cheaper[-1].title} {_ratio(cheaper[-1].cost / first.cost)} for {lost}"
 
 
 def _worth_of_reading(standings: Standings) -> str:
@@ -125,13 +126,14 @@ def _choice(standings: Standings) -> list[Finding]:
         told += f"{cheapest.title}, for {duration(cheapest.cost)} of computing."
         return [Finding(about, told, _names(level))]
     reached = f"{standings.metric.title} {_figure(standings, first)}"
-    best = f"{capital(first.title)} does best, with {reached} for {duration(first.cost)} of computing."
+    among = " of the generations" if any(standings.beats(reader, first) for reader in standings.readers) else ""
+    best = f"{capital(first.title)} does best{among}, with {reached} for {duration(first.cost)} of computing."
     cheaper = [c for c in standings.frontier if c.cost < first.cost and c.name != first.name]
     if not cheaper:
         return [Finding(about, best, (first.name,))]
-    other = cheaper[-1]
+    other, lead = cheaper[-1], standings.lead(first, cheaper[-1])
     told = f"The next cheaper choice, {other.title}, costs {_ratio(other.cost / first.cost)} "
-    told += f"and is {gap(standings.metric, standings.lead(first, other))} worse."
+    told += f"and is {gap(standings.metric, lead)} {'worse' if lead.value > 0 else 'better'}."
     return [Finding(about, best, (first.name,)), Finding(about, told, (other.name,))]
 
 
