@@ -215,7 +215,8 @@ def _predicts(results: Results) -> list[Finding]:
     (best, first), (next_best, second), *_ = scored
     told = f"{first.short} predicts unseen text best, at {best.value:.2f} bits a character; "
     told += f"{second.short} follows with {next_best.value:.2f}"
-    return [Finding("Predicting your text", told + _tail(next_best.low > best.high), (first.name, second.name))]
+    tail = _tail(next_best.low > best.high) if best.half and next_best.half else ", on too little text to say for certain"
+    return [Finding("Predicting your text", told + tail, (first.name, second.name))]
 
 
 def _similarity(results: Results) -> list[Finding]:
