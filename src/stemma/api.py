@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from stemma.config import parse_settings, read_toml, resolve
+from stemma.corpus.given import listed
+from stemma.errors import UsageError
 from stemma.runs.fitted import FittedRun, load
 from stemma.runs.run import Run
 from stemma.tasks.table import make_task, task_config
@@ -66,7 +68,9 @@ def finetune(
 def transfer_sections(task: str, config: str | Path | None, settings: Sequence[str], frozen: bool) -> tuple[Config, Any]:
     """The sections `transfer` and `task` from their sources; `frozen` is `mode = "frozen"` said shortly."""
     sources: list[tuple[str, Mapping[str, Any]]] = [(str(config), read_toml(Path(config)))] if config else []
-    sources += [("--set", parse_settings(settings))]
+    sources += [("--set", parse_settings(listed(settings, "settings")))]
+    if not isinstance(frozen, bool):
+        raise UsageError(f"frozen = {frozen!r}", "true or false", "leave it out to let everything move")
     sources += [("--frozen", {"transfer": {"mode": "frozen"}})] if frozen else []
     found = resolve({"transfer": Config, "task": task_config(task)}, *sources)
     return found["transfer"], found["task"]

@@ -31,10 +31,12 @@ class Embed(Verb):
             raise UsageError(f"--layer {self.layer}: {self.run_folder} is fine-tuned", "the vectors that its head reads", "drop --layer")
 
         def rows(lines: list[str]) -> Iterator[dict[str, Any]]:
-            vectors = (
-                run.vectors(*zip(*run.parts_of(lines), strict=True)) if isinstance(run, FittedRun) else run.embed(lines, layer=self.layer)
-            )
-            for line, vector in zip(lines, vectors, strict=True):
-                yield {"text": line, "vector": vector.tolist()}
+            if isinstance(run, FittedRun):
+                yield from run.vector_rows(lines)
+                return
+            known = run.knows(lines)
+            for line, knows, vector in zip(lines, known.tolist(), run.embed(lines, layer=self.layer), strict=True):
+                lacking = {} if knows and vector.any() else {"no_known_word": True}
+                yield {"text": line, **lacking, "vector": vector.tolist()}
 
         return streamed(rows, self.text, self.files)

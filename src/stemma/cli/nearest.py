@@ -8,7 +8,6 @@ from stemma.cli.answer import Printable
 from stemma.cli.pretrained import open_pretrained
 from stemma.cli.streamed import streamed
 from stemma.cli.verb import Flag, Positional, RunPath, Verb
-from stemma.errors import UsageError
 
 
 @dataclass(frozen=True)
@@ -26,9 +25,6 @@ class Nearest(Verb):
 
     def run(self) -> Printable:
         """The neighbours of each word, or the odd one of them."""
-        for option, value, least in (("k", self.k, 1), ("restrict", self.restrict, 0)):
-            if value < least:
-                raise UsageError(f"--{option} {value}", f"{least} or more", f"the default is {getattr(type(self), option)}")
         run = open_pretrained(self.run_folder)
 
         def nearest(asked: list[str]) -> Iterator[dict[str, Any]]:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
+from stemma.bounds import real, whole
 from stemma.corpus.prose import prose
 from stemma.corpus.workers import ordered_map
 from stemma.errors import DataError
@@ -75,11 +76,12 @@ def write_docstrings(
 
     `limit_mb` bounds the text of all packages together. Equal installed packages give equal files, whatever `workers` is.
     """
+    real("limit_mb", limit_mb, above=True, default=7.0)
+    workers = os.cpu_count() or 1 if workers is None else whole("workers", workers, 1)
     chosen = [name for name in packages or PACKAGES if _root(name)]
     if not chosen:
         wrong = f"none of the packages {', '.join(packages or PACKAGES)} is installed"
         raise DataError(wrong, "installed Python packages", "name installed ones, or install scikit-learn")
-    workers = workers or os.cpu_count() or 1
     entries = _unrepeated(_entries(chosen, limit_mb * 1e6 / len(chosen), workers, seed))
     dev_modules = _dev_modules(entries, dev_share, seed)
     train = [entry for entry in entries if (entry.package, entry.module) not in dev_modules]

@@ -151,6 +151,8 @@ class Probed:
     def vectors(self, framed: Framed) -> np.ndarray:
         """The standardised features of each text (N F); of units their mean."""
         starts = torch.from_numpy(self.fixed.starts(framed))
+        if not framed.ids:
+            return np.zeros((0, len(self.mean)), np.float32)
         rows = (self.features(framed).float() - self.mean) / self.scale
         if self.fixed.assignment.task.per == "text":
             return rows.numpy()

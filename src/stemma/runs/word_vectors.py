@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stemma.errors import DataError, UsageError
+from stemma.errors import DataError
 from stemma.runs.neighbours import neighbours, unit_rows
 
 _SPELLINGS = 200_000  # words compared with a misspelt one, from the most frequent down: half a second
@@ -61,13 +61,13 @@ class WordVectors:
         """The `k` words of highest cosine with a word, or with a sum of words such as `king - man + woman`, less those named.
 
         `restrict` seeks them among that many of the most frequent words, 0 among all. Raises DataError for a word that
-        has no vector, UsageError for a sum that makes no sense.
+        has no vector, and for a sum that makes no sense.
         """
         terms = parse(asked)
         named = {self.row(word) for _, word in terms}
         total = np.sum([sign * self._known(word) for sign, word in terms], axis=0)
         if not total.any():
-            raise UsageError(f"{asked!r}: the words cancel out", "a sum that is not zero", "name each word once")
+            raise DataError(f"{asked!r}: the words cancel out", "a sum that is not zero", "name each word once")
         rows = self.frequent(restrict) if restrict else np.arange(len(self.unit))
         table = self.unit[rows] if restrict else self.unit  # not copied for every question
         found = ((int(rows[place]), cosine) for place, cosine in neighbours(table, total, k + len(named)))
@@ -131,5 +131,5 @@ def parse(asked: str) -> list[tuple[int, str]]:
         parts = ["+", *parts]
     signs, words = parts[::2], parts[1::2]
     if len(signs) != len(words) or not words or any(sign not in _SIGNS for sign in signs):
-        raise UsageError(f"{asked!r} is not a word or a sum of words", "words with + or - between", 'for example "king - man + woman"')
+        raise DataError(f"{asked!r} is not a word or a sum of words", "words with + or - between", 'for example "king - man + woman"')
     return [(_SIGNS[sign], word) for sign, word in zip(signs, words, strict=True)]

@@ -88,6 +88,12 @@ class Tokenizer:
         """The ids of one text."""
         return self.encode_flat([text])[0]
 
+    def knows(self, texts: Sequence[str]) -> np.ndarray:
+        """True for each text (N) that has a token of the vocabulary; False where it is empty, or all of it is unknown."""
+        ids, lengths = self.encode_flat(texts)
+        known = np.repeat(np.arange(len(texts)), lengths)[ids != self.specials.get("unk", -1)]
+        return np.bincount(known, minlength=len(texts)).astype(bool)
+
     def encode_offsets(self, text: str) -> tuple[np.ndarray, list[tuple[int, int]]]:
         """The ids of one text, and the (start, end) characters of the raw text that each stands for."""
         return self._engine.encode_offsets(text)

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from stemma.bounds import whole
 from stemma.checkpoint import RunFolder
 from stemma.config import VERSION, parse_settings, read_toml, resolve, restore, to_plain
 from stemma.corpus import read as corpus_read
+from stemma.corpus.given import listed
 from stemma.errors import UsageError
 from stemma.lineage.table import Generation, find
 from stemma.tokens import tokenizer as tokens_tokenizer
@@ -53,7 +55,7 @@ class Request:
     ) -> Self:
         """The request, with paths as people write them: one or several, text or `Path`."""
         toml, earlier = (None if path is None else Path(path) for path in (config, continue_from))
-        return cls(generation, _paths(corpus), preset, toml, tuple(settings), _paths(dev), workers, earlier)
+        return cls(generation, _paths(corpus), preset, toml, tuple(listed(settings, "settings")), _paths(dev), workers, earlier)
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,7 @@ class Job:
 def job_of(request: Request) -> Job:
     """The job that the request spells; UsageError for a setting that is unknown, wrong, or not this generation's."""
     row = find(request.generation)
+    whole("workers", request.workers, 1, default=1)
     earlier = _earlier(row, request.continue_from, request.preset) if request.continue_from else None
     asked = [(str(request.config), read_toml(request.config))] if request.config else []
     asked.append(("--set", parse_settings(request.settings)))

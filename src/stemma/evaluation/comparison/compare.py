@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from stemma.config import parse_settings, resolve, to_plain
+from stemma.config import checked, parse_settings, resolve, to_plain
 from stemma.corpus.document import Ledger
+from stemma.corpus.given import listed
 from stemma.errors import MissingExtra, RunError, UsageError
 from stemma.evaluation.comparison.assemble import assemble
 from stemma.evaluation.comparison.baselines import RIVALS, TOKEN, Rival
@@ -57,7 +58,9 @@ def compare(
     the text alone.
     """
     paths = (str(corpus),) if isinstance(corpus, str | Path) else tuple(map(str, corpus))
-    comparison = Comparison(paths, task, str(train), str(dev), str(out), tuple(generations) or generations_for(task), config or Config())
+    names = tuple(listed(generations, "generations")) or generations_for(task)
+    settled = Config() if config is None else checked("compare", config, "compare")
+    comparison = Comparison(paths, task, str(train), str(dev), str(out), names, settled)
     return run_comparison(comparison, progress or _silent, Processes())
 
 
