@@ -101,6 +101,12 @@ class Run:
         arrays = folder.tensors()
         return cls(folder, row, tokenizer, network_of(row, model, tokenizer, arrays))
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What a copy or a pickle holds: all that use asks for, so that it needs no folder."""
+        if self.folder is not None:
+            _ = self.parameters, self._counts
+        return {name: value for name, value in self.__dict__.items() if name not in ("words", "_surprises")}
+
     @property
     def path(self) -> Path:
         """Where the run stands."""
@@ -267,9 +273,14 @@ class Run:
     @cached_property
     def words(self) -> WordVectors:
         """The word vectors, to be asked by word; specials, which no text can write, are not among them."""
-        vectors, counts = self.word_vectors(), self.folder.tensors().get("counts")
+        vectors, counts = self.word_vectors(), self._counts
         compose = self._composed if self.network.composes else None
         return WordVectors(self.tokenizer.tokens, vectors, counts, specials=tuple(self.tokenizer.specials.values()), compose=compose)
+
+    @cached_property
+    def _counts(self) -> np.ndarray | None:
+        """How often the corpus has each token (V), where the run keeps that."""
+        return self.folder.tensors().get("counts")
 
     def composes(self, word: str) -> bool:
         """True when the word was never seen and its vector would be composed of its character n-grams."""

@@ -32,6 +32,10 @@ class Segmenter:
     version: str = ""
     cut: Callable[[str], list[str]] | None = None
 
+    def __reduce__(self) -> "tuple[Callable[[str], Segmenter], tuple[str]]":
+        """By name: a copied run cuts with what is installed where it is opened, as one from a folder does."""
+        return segmenter, (self.name,)
+
     def cuts(self, text: str, codes: np.ndarray) -> np.ndarray:
         """True where a Chinese word starts (and anywhere outside Chinese); empty where no word is to be cut."""
         chinese = np.flatnonzero(inner_classes()[codes] == HAN) if self.cut else ()
@@ -61,15 +65,13 @@ def _in_groups(lines: np.ndarray, ends: np.ndarray) -> list[np.ndarray]:
 
 def segmenter(name: str) -> Segmenter:
     """The segmenter of that name: `rjieba`, or `given` for text whose words are spaced already."""
-    if name == "given":
-        return GIVEN
+    return GIVEN if name == GIVEN.name else Segmenter("rjieba", version("rjieba"), _rjieba)
 
-    def cut(text: str) -> list[str]:
-        import rjieba  # loads its dictionary: only where Chinese is cut
 
-        return rjieba.cut(text.encode("utf-8", "replace").decode())  # it refuses lone surrogates
+def _rjieba(text: str) -> list[str]:
+    import rjieba  # loads its dictionary: only where Chinese is cut
 
-    return Segmenter("rjieba", version("rjieba"), cut)
+    return rjieba.cut(text.encode("utf-8", "replace").decode())  # it refuses lone surrogates
 
 
 def chosen(words: str, head: Sequence[str]) -> Segmenter:

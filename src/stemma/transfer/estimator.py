@@ -16,6 +16,7 @@ from stemma.errors import DataError, UsageError
 from stemma.runs.fitted import FittedRun
 from stemma.runs.run import Run
 from stemma.transfer.finetune import finetune
+from stemma.transfer.saving import save
 from stemma.transfer.settings import Config, Mode
 
 Texts = Sequence[str] | Sequence[tuple[str, str]]  # single texts, or pairs
@@ -73,6 +74,10 @@ class StemmaClassifier:
         table[:, np.searchsorted(names, self.classes_)] = probabilities
         task, targets = self.result_.task, self.result_.targets | {"labels": names.tolist()}
         return task.score(np.searchsorted(names, labels), list(table), targets)[task.metrics(targets)[0].name]
+
+    def save(self, out: str | Path) -> None:
+        """Writes what was fitted as a run folder with its labels as text, for `stemma.load`, `stemma predict` and the rest."""
+        save(self._fitted(), Path(out))
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """The arguments it was made with."""
