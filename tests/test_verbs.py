@@ -293,6 +293,22 @@ def by_character(tokenizer, text):
     ]
 
 
+def test_corpus_check_says_how_chinese_words_would_be_told_apart(capsys, tmp_path):
+    for name, line, word in (
+        ("spaced", "循环神经网络 机器学习 的 研究", "tokenizer.words=given); "),
+        ("unspaced", "我们研究机器学习。", "=rjieba); "),
+    ):
+        (tmp_path / name).write_text((line + "\n") * 60, encoding="utf-8")
+        capsys.readouterr()
+        assert main(["corpus", "check", str(tmp_path / name)]) == 0
+        assert word in capsys.readouterr().out
+        assert main(["corpus", "check", str(tmp_path / name), "--json"]) == 0
+        assert word in json.loads(capsys.readouterr().out)["chinese_words"]
+    (tmp_path / "english").write_text("the cat sat.\n" * 60, encoding="utf-8")
+    assert main(["corpus", "check", str(tmp_path / "english"), "--json"]) == 0
+    assert "chinese_words" not in json.loads(capsys.readouterr().out)
+
+
 def test_corpus_check_ends_with_3_when_the_corpus_would_be_refused(shop, capsys, tmp_path):
     capsys.readouterr()
     (tmp_path / "bad.txt").write_bytes(b"caf\xe9\n")
@@ -386,7 +402,7 @@ def test_evaluate_judges_minimal_pairs(shop, capsys, tmp_path, name):
         (["fill", "bert", "--text", "no mask"], 3, "for example"),
         (["nearest", "word2vec", "qwertz"], 3, "try another form"),
         (["nearest", "word2vec", "the cat"], 3, "king - man + woman"),
-        (["nearest", "word2vec", "cat", "--k", "0"], 2, "the default is 10"),
+        (["nearest", "word2vec", "cat", "--k", "0"], 2, "the default, 10"),
         (["nearest", "word2vec", "--outlier", "cat", "dgo", "xx"], 3, "did you mean 'dog'"),
         (["nearest", "word2vec", "cat", "--restrict", "-1"], 2, "the default, 0"),
         (["nearest", "gpt", "cat"], 2, "choose another run"),

@@ -259,7 +259,7 @@ def _finish(job: Job, descent: _Descent, text: Ingested) -> None:
         "parameters": sum(p.numel() for p in descent.learner.network.parameters()),
         "peak_memory_mib": peak_memory_mib(),
         "tokens_added": text.tokenizer.vocab_size - Tokenizer.load(job.earlier.tokenizer_path).vocab_size if job.earlier else None,
-        "notes": [*stuck, *_notes(training, progress)] or None,
+        "notes": [*text.notes, *stuck, *_notes(training, progress)] or None,
     }
     folder.append_metrics([done])
     card = write_card(job.row.title, job.row.paper, folder.config, done, ledger, job.row.abilities)
