@@ -14,7 +14,7 @@ import pytest
 import stemma
 from stemma.cli.compare import Compare
 from stemma.cli.main import main, parse
-from stemma.errors import DataError, UsageError
+from stemma.errors import DataError, RunError, UsageError
 from stemma.evaluation.comparison.plan import Config as CompareConfig
 
 ENGLISH = ["the cat sat on the mat .", "a dog ran home to the log .", "the cat ran and the dog sat .", "a mat is on the log ."]
@@ -108,7 +108,9 @@ def test_text_in_use_is_cleaned_as_text_in_training(shop, capsys):
         argv = [verb, str(shop / name)]
         found = []
         for texts in (dirty, clean):
-            assert main([*argv, *(word for text in texts for word in ("--text", text))]) == 0
+            with warnings.catch_warnings():
+                warnings.simplefilter("always")
+                assert main([*argv, *(word for text in texts for word in ("--text", text))]) == 0
             found.append(capsys.readouterr())
         assert found[0].out == found[1].out
         assert ("taken out of the text" in found[0].err, "taken out of the text" in found[1].err) == (True, False)
@@ -291,6 +293,24 @@ def by_character(tokenizer, text):
         [tokenizer.text(int(token)) for token, span in zip(ids, spans, strict=True) if span == (place, place + 1)]
         for place in range(len(text))
     ]
+
+
+def test_a_text_that_makes_no_prediction_gives_no_run(capsys, tmp_path):
+    (tmp_path / "same.txt").write_text("word\n" * 200, encoding="utf-8")
+    code, err = failure(capsys, "pretrain", "word2vec", tmp_path / "same.txt", "--out", tmp_path / "run", "--preset", "tiny")
+    assert code == 3 and "not one prediction" in err and "objective.sample" in err
+    with pytest.raises(RunError, match="not finished"):
+        stemma.load(tmp_path / "run").embed(["word"])
+
+
+def test_what_a_run_of_a_handful_of_steps_gives_carries_a_warning(shop, capsys):
+    argv = {"fill": ["bert", "--text", "the [MASK]"], "embed": ["bert", "--text", "the"], "score": ["gpt", "--text", "花"]}
+    for verb, (name, *rest) in (argv | {"generate": ["gpt", "--text", "the"], "nearest": ["word2vec", "cat"]}).items():
+        capsys.readouterr()
+        with warnings.catch_warnings():
+            warnings.simplefilter("always")
+            assert main([verb, str(shop / name), *rest]) == 0
+        assert ("learnt for 3 steps alone" in capsys.readouterr().err) is (name != "word2vec")  # which made 60
 
 
 def test_corpus_check_says_how_chinese_words_would_be_told_apart(capsys, tmp_path):

@@ -1,5 +1,7 @@
 """Questions in words: neighbours, sums and odd words, held against gensim's; what is missing is told with what is near."""
 
+import warnings
+
 import numpy as np
 import pytest
 
@@ -107,3 +109,17 @@ def test_a_word_never_seen_may_be_composed():
     assert words.row("kingly") is None  # files are judged by the vocabulary's own words
     with pytest.raises(DataError, match="not in the vocabulary"):
         words.nearest("qqq")
+
+
+def test_vectors_that_hardly_differ_are_told_once():
+    draws = np.random.default_rng(3).normal(size=(40, 6)).astype(np.float32)
+    names = [f"w{n}" for n in range(40)]
+    alike = WordVectors(names, draws + 30)
+    with pytest.warns(UserWarning, match=r"cosine of (0\.9\d|1\.00) on average.*train longer"):
+        alike.nearest("w3")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        alike.nearest("w4")
+        WordVectors(names, draws).nearest("w3")
+        WordVectors(names[:1], draws[:1]).nearest("w0")
+    assert alike.alike > 0.9 > abs(WordVectors(names, draws).alike)

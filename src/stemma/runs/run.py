@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 LN2, LN10 = math.log(2), math.log(10)
 SAMPLING = Decoding()
+HANDFUL = 10  # updates below which a run has learnt nothing to speak of
 MOST_NATS = 500  # a prediction: beyond, a perplexity says nothing
 
 
@@ -310,11 +311,28 @@ class Run:
     def _readable(self, likely: Sequence[tuple[int, float]]) -> list[tuple[str, float]]:
         return [(self.tokenizer.text(token), p) for token, p in likely]
 
+    def warn_of_doubts(self) -> None:
+        """Warns, once, where the run has learnt so little that what it gives says nothing; its word vectors warn for themselves."""
+        if "_doubted" not in self.__dict__:
+            self._doubted = True
+            for doubt in self.doubts:
+                warnings.warn(f"{self.path}: {doubt}; what it gives says little", stacklevel=4)
+
+    @property
+    def doubts(self) -> list[str]:
+        """Why not to trust the run: it learnt for a handful of steps, or has not left the baseline of word frequencies."""
+        done = self.folder.done() if self.folder is not None else {}
+        few = done.get("steps")
+        steps = [f"it learnt for {few} steps alone"] if isinstance(few, int) and few < HANDFUL else []
+        stuck = ["its held-out loss has not left the baseline of word frequencies"] if done.get("left_baseline") is False else []
+        return steps + stuck
+
     def _needs(self, ability: Ability) -> None:
         if ability not in self.row.abilities:
             raise UsageError(
                 f"{self.row.name} cannot {ability}", f"a generation that can; it can {', '.join(self.row.abilities)}", "choose another run"
             )
+        self.warn_of_doubts()
 
     def _fits(self, length: int) -> None:
         most = self.network.max_length

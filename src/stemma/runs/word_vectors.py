@@ -7,6 +7,7 @@ import difflib
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -14,6 +15,8 @@ from stemma.errors import DataError
 from stemma.runs.neighbours import neighbours, unit_rows
 
 _SPELLINGS = 200_000  # words compared with a misspelt one, from the most frequent down: half a second
+_JUDGED = 100  # words that are compared to see whether the vectors differ
+TOO_ALIKE = 0.9  # mean cosine of two words above which nearness says nothing; trained vectors have 0.1 to 0.5
 _SIGNS = {"+": 1, "-": -1, "−": -1}
 
 
@@ -47,6 +50,7 @@ class WordVectors:
         self._rows = {token: row for row, token in enumerate(tokens)}
         self._trained: np.ndarray = np.any(self.unit, axis=1)
         order = np.arange(len(tokens)) if counts is None else np.argsort(-counts, kind="stable")
+        self._warned = False
         self.by_frequency = order[self._trained[order]]  # rows that have a vector, the most frequent word first
 
     def row(self, word: str) -> int | None:
@@ -63,6 +67,7 @@ class WordVectors:
         `restrict` seeks them among that many of the most frequent words, 0 among all. Raises DataError for a word that
         has no vector, and for a sum that makes no sense.
         """
+        self._warn_if_alike()
         terms = parse(asked)
         named = {self.row(word) for _, word in terms}
         total = np.sum([sign * self._known(word) for sign, word in terms], axis=0)
@@ -82,6 +87,7 @@ class WordVectors:
 
         gensim's `doesnt_match` names the same one. Raises DataError when fewer than three words have a vector.
         """
+        self._warn_if_alike()
         known = {word: vector for word in words if (vector := self.vector(word)) is not None}
         missing = tuple(word for word in dict.fromkeys(words) if word not in known)
         if len(known) < 3:
@@ -100,6 +106,19 @@ class WordVectors:
             return self.unit[row]
         made = self._compose(word) if self._compose else None
         return None if made is None else unit_rows(made[None])[0]
+
+    @cached_property
+    def alike(self) -> float:
+        """The mean cosine of two of the most frequent words: near 1 where the vectors have hardly begun to differ."""
+        unit = self.unit[self.by_frequency[:_JUDGED]]
+        number = len(unit)
+        return float((np.linalg.norm(unit.sum(0)) ** 2 - number) / (number * (number - 1))) if number > 1 else 0.0
+
+    def _warn_if_alike(self) -> None:
+        if self.alike > TOO_ALIKE and not self._warned:
+            self._warned = True
+            told = f"the vectors of any two frequent words have a cosine of {self.alike:.2f} on average"
+            warnings.warn(f"{told}: they have learnt too little to tell words apart; train longer, or on more text", stacklevel=4)
 
     def _known(self, word: str) -> np.ndarray:
         vector = self.vector(word)

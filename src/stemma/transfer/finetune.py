@@ -57,6 +57,8 @@ def finetune(
     recipe = recipe_for(assignment, config)
     work = _Work(assignment, recipe, config, examples, judged)
 
+    for doubt in run.doubts:
+        warnings.warn(f"{run.path}: {doubt}; what it learns of the task is its head's doing", stacklevel=2)
     threads = config.threads or recipe.threads(work.train)
     with computing_with(threads):
         trials, value, first = _select(work, progress)
