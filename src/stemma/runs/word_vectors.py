@@ -68,7 +68,7 @@ class WordVectors:
         has no vector, and for a sum that makes no sense.
         """
         self._warn_if_alike()
-        terms = parse(asked)
+        terms = self._terms(asked)
         named = {self.row(word) for _, word in terms}
         total = np.sum([sign * self._known(word) for sign, word in terms], axis=0)
         if not total.any():
@@ -106,6 +106,17 @@ class WordVectors:
             return self.unit[row]
         made = self._compose(word) if self._compose else None
         return None if made is None else unit_rows(made[None])[0]
+
+    def _terms(self, asked: str) -> list[tuple[int, str]]:
+        """The signed words of a sum; a word of the vocabulary may hold spaces, or be all of what is asked."""
+        if self.row(asked) is not None:
+            return [(1, asked)]
+        parts = [[""]]  # a sign and its words
+        for part in asked.split():
+            parts = [*parts, [part]] if part in _SIGNS else [*parts[:-1], [*parts[-1], part]]
+        terms = [(_SIGNS[sign or "+"], " ".join(words)) for sign, *words in parts if words or sign]
+        several = [word for _, word in terms if " " in word]
+        return terms if several and all(self.row(word) is not None for word in several) else parse(asked)
 
     @cached_property
     def alike(self) -> float:
