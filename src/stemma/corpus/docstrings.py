@@ -18,6 +18,7 @@ from itertools import groupby
 from pathlib import Path
 
 from stemma.bounds import real, whole
+from stemma.corpus.files import written_at
 from stemma.corpus.prose import prose
 from stemma.corpus.workers import ordered_map
 from stemma.errors import DataError
@@ -265,7 +266,12 @@ def _senses(entries: list[Entry], most: int, seed: int) -> list[str]:
 
 
 def _write(path: Path, lines: Iterable[str]) -> None:
-    """Written aside and renamed, so that the file is there whole or not at all."""
+    """Written aside and renamed, so that the file is there whole or not at all; through a link, and into a pipe or a device."""
+    path, replaces = written_at(path)
+    if not replaces:
+        with path.open("w", encoding="utf-8", newline="\n") as file:
+            file.writelines(f"{line}\n" for line in lines)
+        return
     aside = path.with_name(path.name + ".part")
     with aside.open("w", encoding="utf-8", newline="\n") as file:
         file.writelines(f"{line}\n" for line in lines)

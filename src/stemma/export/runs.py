@@ -301,6 +301,7 @@ def _card(generation: str, source: Path, kind: Kind, sections: dict[str, Any], t
 @contextmanager
 def _written_aside(target: Path) -> Iterator[Path]:
     """A folder that becomes `target` when all is written, or goes."""
+    target = target.resolve()  # a link stays one
     target.parent.mkdir(parents=True, exist_ok=True)
     aside = target.with_name(f".{target.name}.aside")
     shutil.rmtree(aside, ignore_errors=True)
