@@ -102,7 +102,7 @@ class FittedRun:
 
     def vector_rows(self, lines: Iterable[str]) -> list[dict[str, Any]]:
         """As `answer_rows`, with the vector that the head reads of each line."""
-        lines = list(lines)
+        lines = given_texts(lines, "lines")
         examples = [self.task.example(parts, self.targets) for parts in self.parts_of(lines)]
         data, known = self._prepared(examples, _SILENT)
         told = zip(lines, _not_read(known, data), self.model.vectors(data), strict=True)
