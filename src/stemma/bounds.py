@@ -15,6 +15,7 @@ Positive = Annotated[int, Gt(0)]
 Natural = Annotated[int, Ge(0)]
 PositiveFloat = Annotated[float, Gt(0), Lt(math.inf)]
 NonNegative = Annotated[float, Ge(0), Lt(math.inf)]
+Finite = Annotated[float, Gt(-math.inf), Lt(math.inf)]
 Share = Annotated[float, Ge(0), Le(1)]
 Seed = Annotated[int, Ge(0), Le(MOST_SEED)]
 
