@@ -167,15 +167,17 @@ main.entry()
 
 def test_rows_are_json_lines_or_one_json_list():
     rows = [{"text": "one"}, {"text": "二 🙂"}]
-    assert "".join(Rows(rows).pieces(False)) == '{"text": "one"}\n{"text": "二 🙂"}\n'
-    assert json.loads("".join(Rows(rows).pieces(True))) == rows
-    assert json.loads("".join(Rows([]).pieces(True))) == []
+    told = lambda row: [row["text"], "--"]  # noqa: E731
+    assert "".join(Rows(rows, told).pieces("lines")) == '{"text": "one"}\n{"text": "二 🙂"}\n'
+    assert json.loads("".join(Rows(rows, told).pieces("document"))) == rows
+    assert json.loads("".join(Rows([], told).pieces("document"))) == []
+    assert "".join(Rows(rows, told).pieces("person")) == "one\n--\n二 🙂\n--\n"
 
 
 def test_an_answer_is_lines_or_a_document():
     answer = Answer({"loss": float("inf")}, ["a", "b"])
-    assert "".join(answer.pieces(False)) == "a\nb\n"
-    assert json.loads("".join(answer.pieces(True))) == {"loss": None}
+    assert "".join(answer.pieces("lines")) == "".join(answer.pieces("person")) == "a\nb\n"
+    assert json.loads("".join(answer.pieces("document"))) == {"loss": None}
 
 
 def test_arrays_and_nans_become_json():

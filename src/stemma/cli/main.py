@@ -48,7 +48,7 @@ VERBS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (  # group -> 
         ),
     ),
     (
-        "use (text lines in, JSON lines out)",
+        "use (text lines in; text out on a terminal, JSON lines into a pipe or file)",
         (
             ("predict", "predict:Predict", "the label of each text"),
             ("embed", "embed:Embed", "one vector a text"),
@@ -85,7 +85,7 @@ def main(argv: Sequence[str]) -> int:
         if verb is None:
             return 0
         answer = verb.run()
-        for piece in answer.pieces(verb.json):
+        for piece in answer.pieces("document" if verb.json else "person" if sys.stdout.isatty() else "lines"):
             sys.stdout.write(piece)
             sys.stdout.flush()
         return answer.exit_code

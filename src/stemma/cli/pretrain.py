@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stemma.cli.answer import Answer, Printable
+from stemma.cli.answer import Answer, Form, Printable
 from stemma.cli.progress import Progress, duration
 from stemma.cli.verb import Corpus, EarlierRun, Flag, GenerationName, Repeated, Settings, TomlFile, Verb
 from stemma.errors import UsageError
@@ -76,7 +76,7 @@ class _Nothing:
 
     exit_code = 0
 
-    def pieces(self, as_json: bool) -> Iterator[str]:
+    def pieces(self, form: Form) -> Iterator[str]:
         """Nothing."""
         return iter(())
 

@@ -17,6 +17,7 @@ Files = Annotated[Positional[tuple[str, ...]], arg(metavar="[FILE …]", help_be
 GenerationName = Annotated[Positional[str], arg(metavar="GENERATION")]
 Corpus = Annotated[Positional[tuple[str, ...]], arg(metavar="CORPUS …", help_behavior_hint="(required)")]
 TomlFile = Annotated[Path | None, arg(metavar="TOML", help_behavior_hint="(optional)")]
+OutFile = Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(optional)")]
 EarlierRun = Annotated[Path | None, arg(metavar="RUN", help_behavior_hint="(optional)")]
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "Files",
     "Flag",
     "GenerationName",
+    "OutFile",
     "Positional",
     "Repeated",
     "RunPath",
