@@ -11,7 +11,7 @@ from stemma.cli.aligned import number
 from stemma.cli.answer import Answer, Printable
 from stemma.cli.streamed import streamed
 from stemma.cli.texts import arriving
-from stemma.cli.verb import Files, OutFile, RunPath, Texts, Verb
+from stemma.cli.verb import File, Files, RunPath, Texts, Verb
 from stemma.errors import DataError, UsageError
 from stemma.tokens.files import whole_file
 
@@ -29,7 +29,7 @@ class Embed(Verb):
     files: Files = ()  # one text a line; - or none: standard input
     text: Texts = ()  # a text of its own
     layer: int = -1  # 0: the embeddings, -1: the last layer
-    out: OutFile = None  # writes the vectors there as one NumPy array (N D, float32) in the order of the texts; none: prints them
+    out: File = None  # writes the vectors there as one NumPy array (N D, float32) in the order of the texts; none: prints them
 
     def run(self) -> Printable:
         """One vector a text."""
