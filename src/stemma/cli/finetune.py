@@ -18,7 +18,7 @@ class Finetune(Verb):
     """
 
     run_folder: RunPath  # a folder made by stemma pretrain
-    train: Path  # a TSV file with the header label, text (or label, text_a, text_b); for tag: a token and its tag a line
+    train: Path  # TSV, CSV, JSON lines with label, text (or label, text_a, text_b); for tag: a token and its tag a line
     out: Path  # the folder of the fine-tuned run
     dev: File = None  # a file of the same kind to measure on
     task: str = "classify"  # the kind of task: classify, tag
