@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from stemma.checkpoint import RunFolder
-from stemma.config import VERSION, parse_settings, read_toml, resolve, restore, to_plain
+from stemma.config import VERSION, Settings, as_texts, parse_settings, read_toml, resolve, restore, to_plain
 from stemma.corpus import read as corpus_read
 from stemma.errors import UsageError
 from stemma.lineage.table import Generation, find
@@ -46,14 +46,14 @@ class Request:
         *,
         preset: str | None = None,
         config: str | Path | None = None,
-        settings: Sequence[str] = (),
+        settings: Settings = (),
         dev: Paths = (),
         workers: int = 1,
         continue_from: str | Path | None = None,
     ) -> Self:
         """The request, with paths as people write them: one or several, text or `Path`."""
         toml, earlier = (None if path is None else Path(path) for path in (config, continue_from))
-        return cls(generation, _paths(corpus), preset, toml, tuple(settings), _paths(dev), workers, earlier)
+        return cls(generation, _paths(corpus), preset, toml, as_texts(settings), _paths(dev), workers, earlier)
 
 
 @dataclass(frozen=True)
