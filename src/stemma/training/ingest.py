@@ -24,7 +24,7 @@ from stemma.tokens.build import build_once, learn_and_build
 from stemma.tokens.chinese import segmenter
 from stemma.tokens.drawn import drawn, how_much
 from stemma.tokens.files import disk_budget, read_json, write_json
-from stemma.tokens.settings import SPECIALS
+from stemma.tokens.settings import SPACED, SPACES_VERSION, SPECIALS
 from stemma.tokens.store import TokenStore
 from stemma.tokens.tokenizer import Tokenizer
 
@@ -107,6 +107,7 @@ def ingest(
     """The tokenizer and the stores of the source under `root`, made now or found from an earlier run; `earlier` is grown by it."""
     identity = {**source.identity(), "tokenizer": to_plain(tokenizer), "segmenter": segmenter("rjieba").version}
     identity |= {"outside": outside.VERSION} if "unk" in SPECIALS[tokenizer.kind] else {}
+    identity |= {"spaces": SPACES_VERSION} if tokenizer.kind in SPACED else {}
     identity |= {"earlier": earlier.fingerprint} if earlier else {}
     key = hashlib.blake2b(json.dumps(identity, sort_keys=True).encode(), digest_size=8).hexdigest()
     home = root / f"{tokenizer.kind}-{key}"
