@@ -6,6 +6,7 @@ import pytest
 from stemma.corpus.document import Document
 from stemma.tokens.build import build
 from stemma.tokens.drawn import chosen_sentences, drawn, how_much, passages
+from stemma.tokens.settings import special_ids
 from stemma.tokens.tokenizer import Config, train
 
 RNG = np.random.default_rng(5)
@@ -65,6 +66,9 @@ def test_the_drawn_store_is_the_chosen_text_in_its_order(tmp_path, monkeypatch):
         begins = [k for k, i in enumerate(chosen) if i in store.document_starts or k == 0 or chosen[k - 1] != i - 1]
         np.testing.assert_array_equal(part.document_starts, [*begins, len(chosen)])
         assert part.ids.dtype == store.ids.dtype
+        unknown = special_ids(store.header["kind"]).get("unk", -1)
+        assert part.unknown == (part.ids == unknown).sum() and store.unknown == (store.ids == unknown).sum()
+        assert part.characters is None and part.bytes_utf8 is None and store.bytes_utf8 > store.characters > 0
         told = how_much(part)
         documents = np.searchsorted(store.document_starts, chosen, side="right") - 1
         assert (told["documents"], told["of_documents"]) == (len(set(documents)), store.documents)

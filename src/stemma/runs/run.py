@@ -150,6 +150,16 @@ class Run:
         adjoining = list(chain.from_iterable(document.adjoining for document in documents))
         return self._scored(sentences, parts, [len(document.text) for document in documents], adjoining, ends=False)
 
+    def lacks(self, ids: np.ndarray) -> np.ndarray:
+        """True for each of the ids (N) that is no word to the run: the unknown token, or one that its network left out."""
+        return self._surprises.lacks(ids) if "score" in self.row.abilities else ids == self.tokenizer.specials.get("unk", -1)
+
+    def spelling(self, texts: Sequence[str]) -> list[float | None]:
+        """Nats of the spelling of each text's unknown tokens (`runs.unknown_words`); None: the run knows nothing of spelling."""
+        ids, lengths = self.tokenizer.encode_flat(texts)
+        starts, whole = np.concatenate([[0], np.cumsum(lengths)]), np.arange(len(texts) + 1)
+        return self._spelling_nats(texts, ids, starts, whole) if self.lacks(ids).any() else [0.0] * len(texts)
+
     def score_tokens(self, text: str) -> list[TokenScore]:
         """The surprise at each token of the text, and at its end."""
         self._needs("score")
@@ -304,7 +314,7 @@ class Run:
         """What the spelling of each part's unknown tokens costs; `ids` are those of the sentences, with their borders `starts`."""
         if self._spelling is None:
             return [None] * (len(parts) - 1)
-        lacking = self._surprises.lacks(ids)
+        lacking = self.lacks(ids)
         owners = np.searchsorted(starts, np.flatnonzero(lacking), side="right") - 1
         some = np.zeros(len(sentences), bool)
         some[owners] = True

@@ -42,7 +42,7 @@ class Drawn:
 def drawn(store: TokenStore, tokens: int, seed: int) -> TokenStore:
     """The part of `store` that a budget of `tokens` reads: `tokens` at most (one sentence at least). 0, or as many as there are: `store`.
 
-    It stands on disk beside the store, and is found there again; its characters and unknown tokens are not counted. Raises BudgetError
+    It stands on disk beside the store, and is found there again; its characters are not counted. Raises BudgetError
     when the disk is full and DataError when what is found there is damaged.
     """
     if not tokens or tokens >= len(store.ids):
