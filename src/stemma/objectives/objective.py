@@ -26,10 +26,13 @@ class Objective(Protocol):
         """(epoch, step within it), both from 0."""
 
     def real_tokens(self, batch: Batch) -> int:
-        """Tokens of the batch that are text or its separators, padding never; none where the text was read in preparation."""
+        """Tokens of the text that the batch reads, thinned out or not, and their separators; none where it was read in preparation."""
 
     def ledger(self) -> dict[str, int]:
         """What an epoch does with the store's tokens, itemised: `tokens` = `used` + the others."""
+
+    def used_by(self, steps: int) -> int:
+        """How many of them the first `steps` of the first epoch use; an epoch's `used` where they are all."""
 
 
 class TextObjective(Objective, Protocol):

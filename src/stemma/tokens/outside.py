@@ -1,6 +1,8 @@
 """What a vocabulary leaves out: how the unknown words of the text were spelt, for a model of spelling to learn from.
 
 Where fewer than `LEAST` different words were left out, the rarest of the vocabulary stand in for those to come, once each.
+Where a budget reads a part of the text, they alone do, as many as that part has: nobody wrote down what it leaves out, and
+what the rest of the text leaves out was never read.
 Written into tokenizer.json under `model.stemma.outside`, a spelling and how often it is to be counted at the same place:
 
     {"version": 1, "spellings": ["thrice", "zwölf", "the"], "counts": [3, 2, 1]}
@@ -50,6 +52,12 @@ def left_out(counts: np.ndarray, kept: np.ndarray, spell: Callable[[np.ndarray],
 def rarest(tokens: Sequence[str]) -> Outside:
     """The last of the tokens, which come by falling frequency, for a tokenizer whose unknown words nobody counted."""
     return _writable(tokens[max(0, len(tokens) - LEAST) :], [1] * len(tokens))
+
+
+def rarest_of(tokens: Sequence[str], counts: np.ndarray) -> Outside:
+    """Of the tokens those that a part of the text has, the rarest `LEAST` by its `counts` (W)."""
+    ranked = np.argsort(-counts, kind="stable")[: np.count_nonzero(counts)]
+    return rarest([tokens[place] for place in ranked.tolist()])
 
 
 def _writable(spellings: Sequence[str], counts: Sequence[int]) -> Outside:

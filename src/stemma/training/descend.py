@@ -108,7 +108,7 @@ def _settle(job: Job, text: Ingested, objective: Objective, path: Path, report: 
         a_step = seconds_per_step(_learner(job, model, training, text, Ranks()), objective, training, training.seconds * 0.05)
     bought = int(ranks.agree(steps_for(training, objective, a_step, spent)))
     passes = _passes(job, objective, text, training)
-    if training.tokens and text.share < 1:  # words that word2vec thins out count for nothing: what was drawn is not read again for them
+    if training.tokens and text.share < 1:  # what was drawn is not read again
         bought = min(bought, passes.steps_for(text.share))
     steps, message = sensible_steps(bought, training, passes)
     if message:
@@ -233,7 +233,7 @@ def _learner(job: Job, model: Any, training: HandConfig, text: Ingested, ranks: 
 def _finish(job: Job, descent: _Descent, text: Ingested) -> None:
     folder, training, progress = descent.folder, descent.training, descent.progress
     saved = folder.load_state() if progress.best_step else None  # the best weights; before a line of metrics is added
-    ledger = text.full_ledger(descent.objective.ledger())
+    ledger = text.full_ledger(_read_of_it(descent, job.row.reads_once))
     metrics = folder.metrics()
     losses = [line["loss"] for line in metrics if line["kind"] == "step"]
     held_out = [line for line in metrics if line["kind"] == "eval"]
@@ -264,6 +264,16 @@ def _finish(job: Job, descent: _Descent, text: Ingested) -> None:
     folder.append_metrics([done])
     card = write_card(job.row.title, job.row.paper, folder.config, done, ledger, job.row.abilities)
     folder.finish(card, ledger, saved[0]["best"] if saved else None)
+
+
+def _read_of_it(descent: _Descent, reads_once: bool) -> dict[str, int]:
+    """What the run did with the store's tokens: as an epoch does, but for those that it had no step left for."""
+    objective, steps = descent.objective, descent.progress.step * descent.training.accumulate
+    epoch = objective.ledger()
+    if reads_once or steps >= objective.steps_in_epoch(0):
+        return epoch
+    used = objective.used_by(steps)
+    return {**epoch, "used": used, "not_reached": epoch["used"] - used}
 
 
 def _notes(training: HandConfig, progress: Reached) -> list[str]:

@@ -86,12 +86,17 @@ class Ingested:
         return part["tokens"] / part["of_tokens"] if part else 1.0
 
     def drawn(self, tokens: int, seed: int, note: Callable[[str], None]) -> Self:
-        """With the part of `train` that so many tokens are (see `tokens.drawn`); 0, or a pass or more: all of it."""
+        """With the part of `train` that so many tokens are (see `tokens.drawn`); 0, or a pass or more: all of it.
+
+        The vocabulary remains that of the whole text; how unknown words are spelt, which is part of a model's score, is learnt
+        from what is read.
+        """
         part = drawn(self.train, tokens, seed)
-        if found := how_much(part):
-            documents = f"{found['documents']:,} of {found['of_documents']:,} documents"
-            note(f"reading {found['tokens']:,} of {found['of_tokens']:,} tokens, drawn by lot from {documents}")
-        return replace(self, train=part)
+        if not (found := how_much(part)):
+            return self
+        documents = f"{found['documents']:,} of {found['of_documents']:,} documents"
+        note(f"reading {found['tokens']:,} of {found['of_tokens']:,} tokens, drawn by lot from {documents}")
+        return replace(self, train=part, tokenizer=self.tokenizer.read_in_part(part.counts))
 
     def full_ledger(self, read: Mapping[str, int]) -> dict[str, Any]:
         """The ledger of a run: what became of all characters and of all tokens, of which `read` itemises those of `train`."""
