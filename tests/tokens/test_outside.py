@@ -74,23 +74,3 @@ def test_many_are_thinned_evenly_and_few_are_filled_up(monkeypatch):
     assert left_out(counts, np.array([0, 7, 8, 9, 2, 4, 5]), spell) == Outside(("w6", "w1", "w4", "w5"), (2, 1, 1, 1))
     assert left_out(counts, np.arange(10), spell).spellings == ("w4", "w5", "w6", "w1")
     assert rarest(["a", "b", "", "\ud800", "e", "f"]).spellings == ("e", "f")
-
-
-@pytest.mark.parametrize("kind", [*LISTED, "wordpiece", "unigram"])
-def test_a_part_of_the_text_spells_by_what_it_has(kind, monkeypatch, tmp_path):
-    """The rarest known words of the part stand in, and nothing of the rest of the text: that was never read."""
-    monkeypatch.setattr(outside, "LEAST", 6)
-    tokenizer = train(iter(TEXTS), config(kind, vocab_size=30 if kind in LISTED else 400))
-    counts = np.bincount(tokenizer.encode_flat(ENGLISH[:2])[0], minlength=tokenizer.vocab_size)
-    part = tokenizer.read_in_part(counts)
-    there = {"".join(ENGLISH[:2]).find(spelling) >= 0 for spelling in part.outside.spellings}
-    assert there == {True} and 1 < len(part.outside.spellings) <= 6 and set(part.outside.counts) == {1}
-    assert part.tokens == tokenizer.tokens and part.encode(TEXTS[0]).tolist() == tokenizer.encode(TEXTS[0]).tolist()
-    part.save(tmp_path / "tokenizer.json")
-    assert Tokenizer.load(tmp_path / "tokenizer.json").outside == part.outside != tokenizer.outside
-    assert tokenizer.read_in_part(np.zeros_like(counts)) is tokenizer
-
-
-def test_pieces_without_unknown_tokens_have_no_part():
-    tokenizer = train(iter(TEXTS), config("bpe"))
-    assert tokenizer.read_in_part(np.ones(tokenizer.vocab_size, np.int64)) is tokenizer

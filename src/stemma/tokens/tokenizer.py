@@ -33,7 +33,7 @@ from stemma.tokens.byte_level import text_of
 from stemma.tokens.chinese import GIVEN, Segmenter, segmenter
 from stemma.tokens.facts import TokenFacts
 from stemma.tokens.files import write_bytes
-from stemma.tokens.outside import Outside, rarest_of
+from stemma.tokens.outside import Outside
 from stemma.tokens.scripts import UNICODE_VERSION
 from stemma.tokens.settings import SPACED, SPECIALS, Config, special_ids
 from stemma.tokens.word_starts import word_starts
@@ -151,16 +151,11 @@ class Tokenizer:
         """The vocabulary in the order of ids."""
         return list(self._tokens)
 
-    def read_in_part(self, counts: np.ndarray) -> "Tokenizer":
-        """The same tokenizer, whose unknown words are spelt by what the part of the text has in which its ids have these counts (V)."""
-        first = max(self.specials.values()) + 1
-        words = [token if self.kind in WHOLE else token.removeprefix("##").removeprefix("▁") or " " for token in self._tokens[first:]]
-        spelt = rarest_of(words, counts[first:])
-        if self.outside is None or not spelt.spellings:  # nobody wrote it down, or the part has no known word
-            return self
-        part = Tokenizer(self._engine)
-        part.outside = spelt
-        return part
+    def spelling_by(self, outside: Outside) -> "Tokenizer":
+        """The same tokenizer, which tells of other unknown words."""
+        other = Tokenizer(self._engine)
+        other.outside = outside
+        return other
 
     def facts(self, counts: np.ndarray | None = None) -> TokenFacts:
         """What a network needs to know."""

@@ -22,7 +22,7 @@ from stemma.tokens import outside
 from stemma.tokens import tokenizer as tokens_tokenizer
 from stemma.tokens.build import build_once, learn_and_build
 from stemma.tokens.chinese import segmenter
-from stemma.tokens.drawn import drawn, how_much
+from stemma.tokens.drawn import chosen_sentences, drawn, how_much, spelt_in_part
 from stemma.tokens.files import disk_budget, read_json, write_json
 from stemma.tokens.settings import SPACED, SPACES_VERSION, SPECIALS
 from stemma.tokens.store import TokenStore
@@ -85,18 +85,19 @@ class Ingested:
         part = how_much(self.train)
         return part["tokens"] / part["of_tokens"] if part else 1.0
 
-    def drawn(self, tokens: int, seed: int, note: Callable[[str], None]) -> Self:
+    def drawn(self, tokens: int, seed: int, documents: Callable[[], Iterable[Document]], note: Callable[[str], None]) -> Self:
         """With the part of `train` that so many tokens are (see `tokens.drawn`); 0, or a pass or more: all of it.
 
         The vocabulary remains that of the whole text; how unknown words are spelt, which is part of a model's score, is learnt
-        from what is read.
+        from what is read; `documents` gives the text once more for it.
         """
         part = drawn(self.train, tokens, seed)
         if not (found := how_much(part)):
             return self
         documents = f"{found['documents']:,} of {found['of_documents']:,} documents"
         note(f"reading {found['tokens']:,} of {found['of_tokens']:,} tokens, drawn by lot from {documents}")
-        return replace(self, train=part, tokenizer=self.tokenizer.read_in_part(part.counts))
+        chosen = chosen_sentences(self.train, tokens, seed)
+        return replace(self, train=part, tokenizer=spelt_in_part(part, self.train, chosen, self.tokenizer, documents))
 
     def full_ledger(self, read: Mapping[str, int]) -> dict[str, Any]:
         """The ledger of a run: what became of all characters and of all tokens, of which `read` itemises those of `train`."""
