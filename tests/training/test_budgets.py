@@ -104,6 +104,21 @@ def test_what_word2vec_thins_out_counts_below_a_pass_and_above(tmp_path):
         assert ledger["subsampled"] > 0.5 * min(tokens, whole) and ledger["tokens"] == whole
 
 
+@pytest.mark.parametrize("name", ["ngram", "nnlm"])
+def test_unknown_words_are_spelt_by_what_the_budget_read(tmp_path, name):
+    rare = ([f"{word}{n}" for n in range(40) for word in "ab"], [f"c{n}" for n in range(80)])  # each word stands in a few documents
+    corpus = written(tmp_path / "text.txt", rare, " ")
+    closed = ["tokenizer.kind='word'", "tokenizer.vocab_size=20"]
+    told = {}
+    for tokens in (300, 900, 0):
+        asked = request(name, corpus, *closed, *([budget(name, tokens)] if tokens else []))
+        run = pretrain(asked, out=tmp_path / f"{tokens}", store=tmp_path / "stores")
+        outside = Tokenizer.load(run.tokenizer_path).outside
+        told[tokens] = dict(zip(outside.spellings, outside.counts, strict=True))
+    unknown = {tokens: sum(count for word, count in counts.items()) for tokens, counts in told.items()}
+    assert unknown[300] < 300 < unknown[900] < unknown[0] and all(told[900][word] <= told[0][word] for word in told[900])
+
+
 def test_what_the_budget_never_came_to_is_told(tmp_path):
     """BERT's pairs show some sentences twice: of what was drawn, its budget ends before it has seen all."""
     corpus = written(tmp_path / "text.txt", ENGLISH, " ")

@@ -31,12 +31,12 @@ class Objective(Protocol):
     def ledger(self) -> dict[str, int]:
         """What an epoch does with the store's tokens, itemised: `tokens` = `used` + the others."""
 
-    def used_by(self, steps: int) -> int:
-        """How many of them the first `steps` of the first epoch use; an epoch's `used` where they are all."""
-
 
 class TextObjective(Objective, Protocol):
     """An objective over a text, as pre-training has it."""
+
+    def used_by(self, steps: int) -> int:
+        """How many of the store's tokens the first `steps` of the first epoch use; the ledger's `used` where they are all."""
 
     def constant_losses(self, learnt_from: TokenStore) -> dict[str, float]:
         """Nats a prediction of this text for what answers by the frequencies of `learnt_from` alone.

@@ -65,7 +65,7 @@ class _Descent:
     """A job under way: where it is written, what learns from what, and how far it has come."""
 
     folder: RunFolder
-    objective: Objective
+    objective: TextObjective
     learner: Learner
     training: HandConfig
     progress: Reached
@@ -131,7 +131,7 @@ def _threads(job: Job, model: Any, training: HandConfig, text: Ingested, objecti
     return faster_threads(lambda: learner.step([batch], training.rate * 1e-3, seed_for(training.seed, "timing")))
 
 
-def _taken_up(job: Job, folder: RunFolder, text: Ingested, objective: Objective, report: Report, ranks: Ranks) -> _Descent:
+def _taken_up(job: Job, folder: RunFolder, text: Ingested, objective: TextObjective, report: Report, ranks: Ranks) -> _Descent:
     """The run where an earlier call left it, or at its start. It computes as it was settled to, whatever this call would choose."""
     settled, where = folder.config["sections"], str(folder.path)
     model, training = (restore(type(job.sections[name]), settled[name], where) for name in ("model", "training"))

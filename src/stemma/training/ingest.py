@@ -94,8 +94,8 @@ class Ingested:
         part = drawn(self.train, tokens, seed)
         if not (found := how_much(part)):
             return self
-        documents = f"{found['documents']:,} of {found['of_documents']:,} documents"
-        note(f"reading {found['tokens']:,} of {found['of_tokens']:,} tokens, drawn by lot from {documents}")
+        where = f"{found['documents']:,} of {found['of_documents']:,} documents"
+        note(f"reading {found['tokens']:,} of {found['of_tokens']:,} tokens, drawn by lot from {where}")
         chosen = chosen_sentences(self.train, tokens, seed)
         return replace(self, train=part, tokenizer=spelt_in_part(part, self.train, chosen, self.tokenizer, documents))
 
