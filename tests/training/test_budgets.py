@@ -126,6 +126,7 @@ def test_what_the_budget_never_came_to_is_told(tmp_path):
     tokens = json.loads((run.path / "ledger.json").read_text(encoding="utf-8"))["tokens"]
     part = tokens["tokens"] - tokens["beyond_budget"]
     assert 0.1 * part < tokens["not_reached"] < 0.7 * part and 0.3 * part < tokens["used"] < part
+    assert f"{tokens['not_reached']:,} were not reached" in run.metrics()[-1]["notes"][-1]
     assert f"not reached {tokens['not_reached']:,}" in (run.path / "README.md").read_text(encoding="utf-8")
     whole = pretrain(request("bert", corpus, "training.epochs=1"), out=tmp_path / "whole")
     assert "not_reached" not in json.loads((whole.path / "ledger.json").read_text(encoding="utf-8"))["tokens"]

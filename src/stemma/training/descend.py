@@ -3,7 +3,7 @@
 import dataclasses
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +34,8 @@ from stemma.training.ranks import Ranks, join
 from stemma.training.recorder import Recorder
 from stemma.training.request import Job, Report, Updates, take_up
 from stemma.training.settings import BUDGETS, Config, Device, HandConfig
+
+WELL_READ = 0.1  # of what was drawn may be unread without a word: separators are in the budget, and the last step is seldom full
 
 
 @contextmanager
@@ -259,7 +261,7 @@ def _finish(job: Job, descent: _Descent, text: Ingested) -> None:
         "parameters": sum(p.numel() for p in descent.learner.network.parameters()),
         "peak_memory_mib": peak_memory_mib(),
         "tokens_added": text.tokenizer.vocab_size - Tokenizer.load(job.earlier.tokenizer_path).vocab_size if job.earlier else None,
-        "notes": [*stuck, *_notes(training, progress)] or None,
+        "notes": [*stuck, *_notes(training, progress), *_unread(text, ledger["tokens"])] or None,
     }
     folder.append_metrics([done])
     card = write_card(job.row.title, job.row.paper, folder.config, done, ledger, job.row.abilities)
@@ -281,6 +283,13 @@ def _notes(training: HandConfig, progress: Reached) -> list[str]:
     cut = f"cut to {training.most_passes:,.4g} passes over the text (training.most_passes)"
     early = f"stopped early: step {progress.best_step:,} had the least held-out loss, and its weights are kept"
     return ([cut] if training.most_passes else []) + ([early] if progress.stopped else [])
+
+
+def _unread(text: Ingested, tokens: Mapping[str, int]) -> list[str]:
+    """How much of what was drawn the budget came to, where that is not about all of it."""
+    part, missed = len(text.train.ids), tokens.get("not_reached", 0)
+    told = f"of the {part:,} tokens drawn for its budget {missed:,} were not reached: others were read more than once"
+    return [told] if text.share < 1 and missed > WELL_READ * part else []
 
 
 def _told(error: NotFinite, folder: RunFolder, progress: Reached) -> NotFinite:
