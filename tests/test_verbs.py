@@ -170,10 +170,18 @@ def test_score_tells_the_likely_from_the_unlikely(shop, capsys, name):
     assert name == "gpt" or found[0]["nats"] < found[1]["nats"]
 
 
-def test_score_gives_no_bits_to_a_text_that_the_tokenizer_does_not_keep(shop, capsys):
-    found = rows(capsys, "score", shop / "ngram", "--text", "the cat", "--text", "the       cat")
-    assert found[0]["bits_per_character"] > 0 and "why_not_bits" not in found[0]
-    assert found[1]["bits_per_character"] is None and "it comes back as 'the cat'" in found[1]["why_not_bits"]
+def test_score_charges_white_space_as_evaluate_does_and_what_is_lost_has_no_bits(shop, capsys, tmp_path):
+    texts = ("the cat", "the       cat", "the cat\u00ad", "the cat ")
+    plain, spaced, *lost = rows(capsys, "score", shop / "ngram", *(word for text in texts for word in ("--text", text)))
+    assert plain["bits_per_character"] > 0 and plain["spacing_nats"] == 0 and "why_not_bits" not in plain
+    assert spaced["spacing_nats"] > 5 * np.log(2) and spaced["characters"] == 13
+    assert spaced["bits_per_character"] == pytest.approx((spaced["nats"] + spaced["spacing_nats"]) / np.log(2) / 13)
+    for row in lost:
+        assert row["bits_per_character"] is None and "it comes back as 'the cat'" in row["why_not_bits"]
+    (tmp_path / "spaced.txt").write_text(texts[1], encoding="utf-8")
+    capsys.readouterr()
+    assert main(["evaluate", str(shop / "ngram"), str(tmp_path / "spaced.txt"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["perplexity"]["spacing_nats"] == pytest.approx(spaced["spacing_nats"])
     gpt = rows(capsys, "score", shop / "gpt", "--text", "the       cat")
     assert gpt[0]["bits_per_character"] > 0
 

@@ -174,7 +174,18 @@ class Run:
         """
         sentences = list(chain.from_iterable(document.sentences for document in documents))
         parts = np.cumsum([0, *(len(document.sentences) for document in documents)])
-        return self._scored(sentences, parts, [len(document.text) for document in documents], ends=False)
+        adjoining = list(chain.from_iterable(document.adjoining for document in documents))
+        return self._scored(sentences, parts, [len(document.text) for document in documents], adjoining, ends=False)
+
+    def lacks(self, ids: np.ndarray) -> np.ndarray:
+        """True for each of the ids (N) that is no word to the run: the unknown token, or one that its network left out."""
+        return self._surprises.lacks(ids) if "score" in self.row.abilities else ids == self.tokenizer.specials.get("unk", -1)
+
+    def spelling(self, texts: Sequence[str]) -> list[float | None]:
+        """Nats of the spelling of each text's unknown tokens (`runs.unknown_words`); None: the run knows nothing of spelling."""
+        ids, lengths = self.tokenizer.encode_flat(texts)
+        starts, whole = np.concatenate([[0], np.cumsum(lengths)]), np.arange(len(texts) + 1)
+        return self._spelling_nats(texts, ids, starts, whole) if self.lacks(ids).any() else [0.0] * len(texts)
 
     def score_tokens(self, text: str) -> list[TokenScore]:
         """The surprise at each token of the text, and at its end."""
@@ -307,10 +318,12 @@ class Run:
         if most is not None and length > most:
             raise DataError(f"the text has {length} tokens", f"at most {most} (model.max_length)", "shorten it")
 
-    def _scored(self, sentences: Sequence[str], parts: np.ndarray, characters: list[int], ends: bool = True) -> list[Score]:
+    def _scored(
+        self, sentences: Sequence[str], parts: np.ndarray, characters: list[int], adjoining: Sequence[bool] = (), ends: bool = True
+    ) -> list[Score]:
         """One score for each part: the sentences between two borders of `parts`."""
         self._needs("score")
-        ids, lengths = self.tokenizer.encode_flat(sentences)
+        ids, lengths = self.tokenizer.encode_flat(sentences, adjoining)
         starts = np.zeros(len(lengths) + 1, np.int64)
         np.cumsum(lengths, out=starts[1:])
         read = self._surprises(ids, starts, parts) if ends else self._surprises.uncut(ids, starts[parts])
@@ -318,19 +331,22 @@ class Run:
         places = np.flatnonzero(read.unknown)
         owners, number = np.searchsorted(borders, places, side="right") - 1, len(borders) - 1
         lost, unknowns = np.bincount(owners, nats[places], number).tolist(), np.bincount(owners, minlength=number).tolist()
-        spelling = self._spelling_nats(sentences, ids, starts, parts) if len(places) else [0.0] * number
+        spelling = self._spelling_nats(sentences, ids, starts, parts, adjoining) if len(places) else [0.0] * number
         columns = _sums(nats, borders), np.diff(borders).tolist(), characters, unknowns, lost, spelling
         return list(map(partial(tuple.__new__, Score), zip(*columns, strict=True)))  # Score._make, without a call of Python's
 
-    def _spelling_nats(self, sentences: Sequence[str], ids: np.ndarray, starts: np.ndarray, parts: np.ndarray) -> list[float | None]:
+    def _spelling_nats(
+        self, sentences: Sequence[str], ids: np.ndarray, starts: np.ndarray, parts: np.ndarray, adjoining: Sequence[bool] = ()
+    ) -> list[float | None]:
         """What the spelling of each part's unknown tokens costs; `ids` are those of the sentences, with their borders `starts`."""
         if self._spelling is None:
             return [None] * (len(parts) - 1)
-        lacking = self._surprises.lacks(ids)
+        lacking = self.lacks(ids)
         owners = np.searchsorted(starts, np.flatnonzero(lacking), side="right") - 1
         some = np.zeros(len(sentences), bool)
         some[owners] = True
-        spelt = self.tokenizer.spellings(list(compress(sentences, some)), lacking[np.repeat(some, np.diff(starts))])
+        asked, alone = lacking[np.repeat(some, np.diff(starts))], list(compress(adjoining, some))
+        spelt = self.tokenizer.spellings(list(compress(sentences, some)), asked, alone)
         return _sums(np.bincount(owners, self._spelling.nats(spelt), len(sentences)), parts)
 
     @cached_property

@@ -21,6 +21,7 @@ def write_card(
         f"{', '.join(identity['corpus'])}: {characters['documents']:,} documents, {characters['sentences']:,} sentences,",
         f"{used}; the others, itemised: {_items(characters['rejected'])}.",
         f"Tokens: {_items(ledger['tokens'])}.",
+        *_drawn(ledger.get("drawn")),
         *_continued(identity),
         "",
         "## How long, how good",
@@ -51,6 +52,16 @@ def write_card(
 
 
 _USES = {"embed": ['run.embed(["a sentence", "another"])  # one row each'], "score": ['run.score(["a sentence"])  # nats and tokens']}
+
+
+def _drawn(part: Mapping[str, Any] | None) -> list[str]:
+    """What a budget below one pass saw of the text, and what saw all of it."""
+    if not part:
+        return []
+    told = (
+        f"{part['tokens']:,} of {part['of_tokens']:,} tokens were drawn by lot to be read. The vocabulary was learnt from the whole text;"
+    )
+    return ["", f"{told} how unknown words are spelt, from what was drawn."]
 
 
 def _continued(identity: Mapping[str, Any]) -> list[str]:

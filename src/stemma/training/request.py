@@ -9,6 +9,7 @@ from typing import Any, Self
 from stemma.checkpoint import RunFolder
 from stemma.config import VERSION, Settings, as_texts, parse_settings, read_toml, resolve, restore, to_plain
 from stemma.corpus import read as corpus_read
+from stemma.corpus.document import Ledger
 from stemma.errors import UsageError
 from stemma.lineage.table import Generation, find
 from stemma.tokens import tokenizer as tokens_tokenizer
@@ -152,7 +153,8 @@ def take_up(job: Job, path: Path, root: Path, report: Report) -> tuple[RunFolder
         report(Note(message))
 
     text = ingest(job.source, job.sections["tokenizer"], root, note, earlier)
-    return folder, text.drawn(job.text_tokens, job.sections["training"].seed, note)
+    seed = job.sections["training"].seed
+    return folder, text.drawn(job.text_tokens, seed, lambda: job.source.documents("train", Ledger()), note)
 
 
 def _preset(row: Generation, name: str) -> tuple[str, dict[str, Any]]:

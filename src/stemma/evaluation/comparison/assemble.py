@@ -54,7 +54,11 @@ _SECONDS = (
     "A budget of seconds is turned into steps by timing the first ones, so the time spent differs from it a little; "
     "counting reads the text once, whatever the budget."
 )
-_TOKENS = "The tokens of a budget are each generation's own, and a word is more text than a piece of one: see the passes over the text."
+_TOKENS = (
+    "The tokens of a budget are each generation's own, and a word is more text than a piece of one: see the passes over the text. "
+    "They count as read whatever becomes of them, those that word2vec thins out too. A vocabulary is learnt from the whole text, "
+    "how unknown words are spelt from the part that a budget of less than a pass reads."
+)
 
 
 def assemble(
