@@ -29,6 +29,8 @@ SETTINGS = {
     "bert": [*SIZES, "training.steps=3"],
 }
 
+COMPARED = ["corpus.txt", "--train", "task.tsv", "--dev", "task.tsv", "--out", "x", "--generations", "bert"]
+
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory):
@@ -364,6 +366,24 @@ def test_evaluate_judges_minimal_pairs(shop, capsys, tmp_path, name):
         (["evaluate", "languages", "--senses", "task.tsv"], 2, "name that alone"),
         (["compare", "corpus.txt", "--train", "task.tsv", "--dev", "task.tsv", "--out", "x", "--seeds", "0"], 2, "the default is 3"),
         (["convert", "bert", "x", "--to", "onx"], 2, "known: arpa"),
+        (["pretrain", "bert", "corpus.txt", "--out", "x", "--set", "training.threads=999"], 2, "set training.threads to 0"),
+        (["pretrain", "glove", "corpus.txt", "--out", "x", "--set", "training.threads=999", "--dry-run"], 2, "set training.threads to 0"),
+        (["finetune", "bert", "--train", "task.tsv", "--out", "x", "--set", "transfer.threads=999"], 2, "set transfer.threads to 0"),
+        (["compare", *COMPARED, "--threads", "999"], 2, "set threads to 0"),
+        (["compare", *COMPARED, "--set", "bert.training.threads=999"], 2, "set training.threads to 0"),
+        (["compare", *COMPARED, "--set", "transfer.threads=999", "--dry-run"], 2, "set transfer.threads to 0"),
+        (["compare", *COMPARED, "--minimal-limit", "3"], 2, "drop --minimal-limit"),
+        (["compare", *COMPARED, "--senses-limit", "30", "--dry-run"], 2, "drop --senses-limit"),
+        (["compare", *COMPARED, "--senses-test", "task.tsv"], 2, "drop --senses-test"),
+        (["compare", *COMPARED, "--restrict", "30"], 2, "drop --restrict"),
+        (["compare", *COMPARED, "--held-out", "0.1", "--dev-text", "corpus.txt"], 2, "drop --held-out"),
+        (["pretrain", "bert", "corpus.txt", "--out", "x", "--dev", "corpus.txt", "--set", "held_out=0.1"], 2, "drop training.held_out"),
+        (["nearest", "word2vec", "--outlier", "cat", "dog", "mat", "--k", "3"], 2, "drop --k"),
+        (["nearest", "word2vec", "--outlier", "cat", "dog", "mat", "--restrict", "9"], 2, "drop --restrict"),
+        (["generate", "gpt", "--next", "3", "--length", "9"], 2, "drop --next"),
+        (["generate", "gpt", "--next", "3", "--seed", "9"], 2, "drop --next"),
+        (["generate", "gpt", "--length-penalty", "1"], 2, "add --beams"),
+        (["generate", "gpt", "--beams", "2", "--seed", "1"], 2, "drop --seed"),
     ],
     ids=lambda value: " ".join(value[:3]) if isinstance(value, list) else None,
 )

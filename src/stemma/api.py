@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import Any
 
 from stemma.config import parse_settings, read_toml, resolve
+from stemma.layers.threads import check_cores
 from stemma.runs.fitted import FittedRun, load
 from stemma.runs.run import Run
 from stemma.tasks.table import make_task, task_config
 from stemma.training.pretrain import pretrain as _pretrain
-from stemma.training.request import Report, Request
+from stemma.training.request import Report, Request, check_threads, job_of
 from stemma.transfer.finetune import finetune as _finetune
 from stemma.transfer.settings import Config
 
@@ -38,6 +39,7 @@ def pretrain(
     """
     asked: dict[str, Any] = {"preset": preset, "config": config, "settings": settings, "dev": dev, "workers": workers}
     request = Request.of(generation, corpus, continue_from=continue_from, **asked)
+    check_threads(job_of(request), Path(out))
     return Run.open(_pretrain(request, out=out, progress=progress).path)
 
 
@@ -60,6 +62,7 @@ def finetune(
     """
     opened = run if isinstance(run, Run) else Run.open(run)
     transfer, kind = transfer_sections(task, config, settings, frozen)
+    check_cores("transfer.threads", transfer.threads)
     return _finetune(opened, train=train, dev=dev, task=make_task(task, kind), config=transfer, out=out, progress=progress)
 
 

@@ -41,6 +41,9 @@ class Pretrain(Verb):
 
     def run(self) -> Printable:
         """Trains, or plans."""
+        from stemma.training.request import check_threads, job_of
+
+        check_threads(job_of(self._request(self.corpus)), self.out)
         if self.dry_run:
             return self._planned()
         from stemma.training.pretrain import pretrain

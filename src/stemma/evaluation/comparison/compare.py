@@ -1,5 +1,6 @@
 """The main job: one text, one task, one budget; every generation pre-trained, transferred, judged, and told in one report."""
 
+import dataclasses
 import json
 import math
 import re
@@ -10,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from stemma.config import parse_settings, resolve, to_plain
+from stemma.config import to_plain
 from stemma.corpus.document import Ledger
 from stemma.errors import MissingExtra, RunError, UsageError
 from stemma.evaluation.comparison.assemble import assemble
@@ -29,12 +30,11 @@ from stemma.evaluation.measures.perplexity import blocks, spread
 from stemma.evaluation.measures.word_files import read_analogies, read_pairs
 from stemma.evaluation.report.page import write
 from stemma.evaluation.report.word_map import word_maps
-from stemma.layers.threads import cores_free
+from stemma.layers.threads import check_cores, cores_free
 from stemma.lineage.table import find
 from stemma.tokens.files import write_json
 from stemma.training.facts import Fact, Note
-from stemma.training.request import Report, job_of
-from stemma.transfer.settings import Config as Transfer
+from stemma.training.request import Job, Report, check_threads, job_of
 
 BUSY_LOAD = 0.5  # processes a core that ran or waited before the comparison began
 
@@ -91,6 +91,7 @@ def _check(comparison: Comparison) -> None:
     """Everything that can be wrong before the first minute is spent."""
     if comparison.config.budget_tokens and comparison.config.budget_seconds:
         raise UsageError("both a budget of tokens and one of seconds are given", "one of the two", "drop budget_tokens or budget_seconds")
+    check_partners(comparison.config)
     refusals = comparison.refusals()
     if len(refusals) == len(comparison.generations):
         able = generations_for(comparison.task)
@@ -104,8 +105,37 @@ def _check(comparison: Comparison) -> None:
         read_analogies(path)
     if comparison.config.minimal_pairs:
         read_minimal_pairs(comparison.config.minimal_pairs)
-    for generation in comparison.generations:
-        job_of(comparison.request(generation))
+    jobs = [job_of(comparison.request(generation)) for generation in comparison.generations]
+    if not (comparison.root / "plan.json").exists():  # what was begun on a bigger machine goes on
+        _check_threads(comparison, jobs)
+
+
+PARTNERS = {  # an option that does nothing without another one's files
+    "senses_test": "senses",
+    "senses_limit": "senses",
+    "restrict": "analogies",
+    "minimal_limit": "minimal_pairs",
+}
+
+
+def check_partners(config: Config) -> None:
+    """UsageError for an option that would be ignored, since what it is for was not asked for."""
+    changed = {field.name for field in dataclasses.fields(Config) if getattr(config, field.name) != field.default}
+    for option, partner in PARTNERS.items():
+        if option in changed and partner not in changed:
+            given, missing = (f"--{name.replace('_', '-')}" for name in (option, partner))
+            raise UsageError(f"{given} {getattr(config, option)} without {missing}", f"files of {missing}", f"name one, or drop {given}")
+    if "held_out" in changed and config.dev_text:
+        wrong = f"--held-out {config.held_out} with --dev-text, which is the held-out text"
+        raise UsageError(wrong, "one of the two", "drop --held-out")
+
+
+def _check_threads(comparison: Comparison, jobs: Sequence[Job]) -> None:
+    check_cores("threads", comparison.config.threads)
+    for way in comparison.config.modes:
+        check_cores("transfer.threads", comparison.transfer_config(way).threads)
+    for job in jobs:
+        check_threads(job, comparison.run_folder(job.row.name))
 
 
 def _warn_if_busy(progress: Report) -> None:
@@ -126,8 +156,7 @@ def _long_texts(comparison: Comparison) -> str:
     if not short:
         return ""
     fitting = -(-words * 3 // 16) * 8  # a word is about one token and a half, in eights
-    source = ("compare", parse_settings(comparison.transfer(comparison.config.modes[0])))
-    read = resolve({"transfer": Transfer}, source)["transfer"].max_length
+    read = comparison.transfer_config(comparison.config.modes[0]).max_length
     settings = [f"--set {name}.model.max_length={fitting}" for name in short]
     settings += [f"--set transfer.max_length={fitting}"] * (read < fitting)
     told = f"1 in 100 of the task's texts has {words} words or Chinese characters, or more, and {' and '.join(short)} will cut it"

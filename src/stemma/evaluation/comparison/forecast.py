@@ -7,7 +7,6 @@ stages really took.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from stemma.config import parse_settings, resolve
 from stemma.evaluation.comparison.environment import Meter
 from stemma.evaluation.comparison.plan import Comparison
 from stemma.evaluation.comparison.results import TextRead
@@ -16,7 +15,6 @@ from stemma.lineage.table import Generation, find
 from stemma.training.facts import Ahead, Fact, Note, StageEnd
 from stemma.training.rehearse import Plan, rehearse
 from stemma.training.request import Report
-from stemma.transfer.settings import Config as Transfer
 
 Seconds = dict[tuple[str, str], float]  # of a generation's stage
 CHARACTERS_A_TOKEN = 3.5  # roughly, of any tokenizer: for guesses alone
@@ -78,7 +76,7 @@ def expected(comparison: Comparison, speed_of: Callable[[Generation], Speed]) ->
 
 def _transfer_seconds(comparison: Comparison, way: str, train: int, dev: int, length: float, speed: Speed) -> float:
     """Of one way to carry a run over: as many fits as trials and further seeds, and reading the texts."""
-    settings: Transfer = resolve({"transfer": Transfer}, ("compare", parse_settings(comparison.transfer(way))))["transfer"]
+    settings = comparison.transfer_config(way)
     fits = settings.budget + len(settings.seeds) - 1
     examples = max(settings.epochs * train, settings.updates * settings.batch_size)
     reading = (train + dev) * length * FORWARD * speed.a_token

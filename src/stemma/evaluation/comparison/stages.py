@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from stemma.checkpoint import RunFolder
-from stemma.config import parse_settings, resolve, to_plain
+from stemma.config import to_plain
 from stemma.corpus.document import Document
 from stemma.errors import DataError, Interrupted
 from stemma.evaluation.comparison.attempts import Attempt
@@ -216,7 +216,7 @@ class Stages:
     def transfer(self, mode: str) -> dict[str, Any]:
         """Carries the run over to the task in one mode, and measures it on the dev file."""
         train, dev = task_examples(self.comparison)
-        config = resolve({"transfer": Transfer}, ("compare", parse_settings(self.comparison.transfer(mode))))["transfer"]
+        config = self.comparison.transfer_config(mode)
         out = self.comparison.run_folder(self.name, mode) if mode not in CONTROLS.values() else None
         if out and out.exists():
             shutil.rmtree(out)  # of a comparison killed while it was written
