@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -46,9 +47,11 @@ class Pretrain(Verb):
         check_threads(job_of(self._request(self.corpus)), self.out)
         if self.dry_run:
             return self._planned()
+        from stemma.checkpoint import left_as_found
         from stemma.training.pretrain import pretrain
 
-        with Progress() as progress:
+        kept = left_as_found(self.out) if "-" in self.corpus else nullcontext()  # the text that was read goes too
+        with kept, Progress() as progress:
             folder = pretrain(self._request(_kept(self.corpus, self.out)), out=self.out, progress=progress)
         return _pretrained(folder) if os.environ.get("RANK", "0") == "0" else _Nothing()
 

@@ -6,11 +6,13 @@ import math
 import re
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from stemma.checkpoint import left_as_found
 from stemma.config import to_plain
 from stemma.corpus.document import Ledger
 from stemma.errors import MissingExtra, RunError, UsageError
@@ -75,9 +77,10 @@ def run_comparison(comparison: Comparison, progress: Report, launch: Launch) -> 
         progress(Note(lack))
     if long := _long_texts(comparison):
         progress(Note(long))
-    comparison.save()
-    _warn_if_busy(progress)
-    corpus = _ingest(comparison, progress)
+    with nullcontext() if begun(comparison) else left_as_found(comparison.root):
+        comparison.save()
+        _warn_if_busy(progress)
+        corpus = _ingest(comparison, progress)
     simple = _baselines(comparison, progress)
     codes = run_all(comparison, corpus.key, Whole(comparison, progress), launch)
     maps = _word_maps(comparison, corpus.key, progress)
@@ -106,8 +109,13 @@ def _check(comparison: Comparison) -> None:
     if comparison.config.minimal_pairs:
         read_minimal_pairs(comparison.config.minimal_pairs)
     jobs = [job_of(comparison.request(generation)) for generation in comparison.generations]
-    if not (comparison.root / "plan.json").exists():  # what was begun on a bigger machine goes on
+    if not begun(comparison):  # what was begun on a bigger machine goes on
         _check_threads(comparison, jobs)
+
+
+def begun(comparison: Comparison) -> bool:
+    """True when an earlier call has begun to write the comparison."""
+    return (comparison.root / "plan.json").exists()
 
 
 PARTNERS = {  # an option that does nothing without another one's files
