@@ -223,7 +223,7 @@ def test_nearest_and_fill(shop, capsys):
 
 @pytest.mark.parametrize("kind", ["bpe", "unigram"])
 def test_nearest_reads_and_shows_pieces_as_text(shop, capsys, tmp_path, kind):
-    sets = ["--set", f"tokenizer.kind={kind}", "--set", "vocab_size=330", "--set", "training.steps=20", "--set", "min_count=1"]
+    sets = ["--set", f"tokenizer.kind={kind}", "--set", "vocab_size=330", "--set", "training.steps=20", "--set", "lowercase=false"]
     assert main(["pretrain", "word2vec", str(shop / "corpus.txt"), "--out", str(tmp_path / "run"), "--preset", "tiny", *sets]) == 0
     for word in ("the", "公园"):
         (found,) = rows(capsys, "nearest", tmp_path / "run", word, "--k", "40")

@@ -175,7 +175,7 @@ def test_a_cheaper_baseline_that_is_better_is_never_called_worse():
 
 def test_the_senses_line_names_the_best_row_of_its_own_table():
     report = made_up.report()
-    report["generations"][1]["senses"]["probes"][0]["accuracy"] = made_up.measure(0.95, 0.02)
+    report["generations"][1]["senses"]["probes"][0] |= {"accuracy": made_up.measure(0.95, 0.02), "hits": made_up.hits(0.95)}
     text = told(report)[0]["One word, several senses"]
     assert text.startswith("word2vec (static vector) tells the senses of a word apart best, in 95.0\u00a0% of cases")
     assert "the best vector of the word in its context (BERT, word in context) does in 79.0\u00a0%." in text

@@ -167,6 +167,8 @@ def _senses(comparison: Comparison) -> dict[str, Any] | None:
         "train": len(train),
         "test": len(test),
         "majority": senses.majority(train, test),
+        "majority_hits": senses.majority_hits(train, test),
+        "occurrences": [(o.word, o.sense) for o in test],
     }
 
 

@@ -61,11 +61,13 @@ def evaluate_task(run: FittedRun, path: str | Path) -> dict[str, Any]:
 def _perplexity(run: Run, paths: Sequence[str]) -> dict[str, Any]:
     """The text is read as the run's own was."""
     config = restore(corpus_read.Config, run.config.get("corpus", {}), str(run.path))  # an imported run has read none
-    return perplexity(run, blocks(corpus_read.read(paths, config, Ledger())))
+    found = perplexity(run, blocks(corpus_read.read(paths, config, Ledger())))
+    return {name: value for name, value in found.items() if name != "each"}
 
 
 def _similarity(run: Run, paths: Sequence[str]) -> list[dict[str, Any]]:
-    return [{"file": path, **similarity(run.words, read_pairs(path)).as_dict()} for path in paths]
+    told = [(path, similarity(run.words, read_pairs(path)).as_dict()) for path in paths]
+    return [{"file": path, **{name: value for name, value in found.items() if name != "each"}} for path, found in told]
 
 
 def _analogies(run: Run, paths: Sequence[str], restrict: int) -> list[dict[str, Any]]:

@@ -65,7 +65,8 @@ def perplexity(run: Scorer, texts: Sequence[Document]) -> dict[str, Any]:
     """Bits per character with a 95 % interval, and perplexities, of the run on the texts.
 
     `bits_per_character` is None, and `why_not_bits` says why, when the tokenizer does not keep the texts' characters, or the
-    vocabulary lacks a token of them and the run knows nothing of spelling. `nats` are those of the tokens, `spacing_nats` those
+    vocabulary lacks a token of them and the run knows nothing of spelling. `each` holds what every text costs in nats, and its
+    characters: what differences are judged on. `nats` are those of the tokens, `spacing_nats` those
     of white space beside them; `spelling_share` of the bits are the spelling of unknown tokens, which no perplexity a token holds.
     """
     scores = run.score_documents(texts)
@@ -96,6 +97,7 @@ def perplexity(run: Scorer, texts: Sequence[Document]) -> dict[str, Any]:
         "blocks": len(texts),
         "spelling_share": None if why_not else float(spelling.sum() / paid.sum()),
         "why_not_bits": why_not or None,
+        "each": [] if why_not else list(zip(paid.tolist(), characters.astype(int).tolist(), strict=True)),
     }
     return found
 
