@@ -12,6 +12,7 @@ from stemma.cli.progress import Progress, duration
 from stemma.cli.verb import Corpus, Flag, Settings, TomlFile, Verb
 from stemma.config import read_toml, resolve, to_plain
 from stemma.evaluation.comparison.plan import Config
+from stemma.nouns import counted
 
 if TYPE_CHECKING:
     from stemma.evaluation.comparison.forecast import Forecast
@@ -90,7 +91,7 @@ def forecast_lines(found: "Forecast") -> Iterator[str]:
     yield f"{found.title}: what would be computed; nothing was kept"
     for row in found.generations:
         plan, stages = row.plan, row.stages
-        about = f"{plan.tokens:,} tokens" + (f" in {plan.steps:,} steps" if plan.steps else "")
+        about = f"{counted(plan.tokens, 'token')}" + (f" in {counted(plan.steps, 'step')}" if plan.steps else "")
         ways = [name for name in stages if name != "pretrain"]
         rest = f", then {', '.join(ways)} {duration(sum(stages[name] for name in ways))}" if ways else ""
         first = f"reading and pre-training {duration(stages['pretrain'])} ({about})" if "pretrain" in stages else "is pre-trained"

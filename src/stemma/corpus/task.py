@@ -11,6 +11,7 @@ from stemma.corpus.clean import FAULTY, clean
 from stemma.corpus.encoding import codec, invalid_byte, texts
 from stemma.corpus.files import opened
 from stemma.errors import DataError
+from stemma.nouns import counted
 
 _LABEL = ("label", "score", "labels")
 _TEXT = ("text", "text_a", "text1", "sentence", "sentence1")
@@ -49,7 +50,9 @@ def read_examples(path: str | Path, encoding: str = "utf-8", min_labels: int = 2
     labels = {example.label for example in examples}
     if len(labels) < min_labels:
         wrong = f"{path}: all {len(examples)} examples have the label {labels.pop()!r}"
-        raise DataError(wrong, f"at least {min_labels} different labels", "check the label column, or shuffle and split the data again")
+        raise DataError(
+            wrong, f"at least {counted(min_labels, 'different label')}", "check the label column, or shuffle and split the data again"
+        )
     return examples
 
 
@@ -92,7 +95,7 @@ def _example(cells: list[str], columns: dict[str, int], width: int, source: str,
     where = ", line ".join(source.rsplit(":", 1))
     if len(cells) != width:
         cure = "write a tab inside a text as a space" if len(cells) > width else "separate the cells by one tab each"
-        raise DataError(f"{where}: {len(cells)} cells", f"{width} cells, as in the header", cure)
+        raise DataError(f"{where}: {counted(len(cells), 'cell')}", f"{counted(width, 'cell')}, as in the header", cure)
     found = {column: cells[at].strip() for column, at in columns.items()}
     for column, cell in found.items():
         if not cell and not (several and column == "label"):

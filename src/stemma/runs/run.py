@@ -15,6 +15,7 @@ from stemma.config import restore
 from stemma.corpus.document import Document
 from stemma.errors import DataError, UsageError
 from stemma.lineage.table import Ability, Generation, find
+from stemma.nouns import counted
 from stemma.runs import decoding, reading
 from stemma.runs.decoding import Decoding, Written
 from stemma.runs.opening import network_of
@@ -274,7 +275,7 @@ class Run:
     def _fits(self, length: int) -> None:
         most = self.network.max_length
         if most is not None and length > most:
-            raise DataError(f"the text has {length} tokens", f"at most {most} (model.max_length)", "shorten it")
+            raise DataError(f"the text has {counted(length, 'token')}", f"at most {most} (model.max_length)", "shorten it")
 
     def _scored(self, sentences: Sequence[str], parts: np.ndarray, characters: list[int], ends: bool = True) -> list[Score]:
         """One score for each part: the sentences between two borders of `parts`."""

@@ -18,6 +18,7 @@ from stemma.corpus.document import Document, Ledger
 from stemma.corpus.read import fingerprint, read
 from stemma.corpus.split import split
 from stemma.kernels.clocks import Spent, working
+from stemma.nouns import counted
 from stemma.tokens import outside
 from stemma.tokens import tokenizer as tokens_tokenizer
 from stemma.tokens.build import build_once, learn_and_build
@@ -89,8 +90,8 @@ class Ingested:
         """With the part of `train` that so many tokens are (see `tokens.drawn`); 0, or a pass or more: all of it."""
         part = drawn(self.train, tokens, seed)
         if found := how_much(part):
-            documents = f"{found['documents']:,} of {found['of_documents']:,} documents"
-            note(f"reading {found['tokens']:,} of {found['of_tokens']:,} tokens, drawn by lot from {documents}")
+            documents = f"{found['documents']:,} of {counted(found['of_documents'], 'document')}"
+            note(f"reading {found['tokens']:,} of {counted(found['of_tokens'], 'token')}, drawn by lot from {documents}")
         return replace(self, train=part)
 
     def full_ledger(self, read: Mapping[str, int]) -> dict[str, Any]:

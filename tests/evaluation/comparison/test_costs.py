@@ -177,6 +177,28 @@ def test_baselines_have_a_cost(compared):
     assert tfidf.name == "tfidf" and tfidf.cpu_seconds == tfidf.costs.total.cpu_seconds > 0 and tfidf.peak_bytes > 10**7
 
 
+def test_baselines_have_circumstances_and_settings_as_generations_have(compared):
+    pytest.importorskip("sklearn")
+    plan, _, results = compared
+    majority, tfidf = results.baselines
+    assert majority.costs.made.threads == 1 and majority.trials == 1 and not majority.settings
+    assert tfidf.costs.made.threads >= 1 and tfidf.costs.made.asked_threads == 0
+    assert tfidf.settings == {"C": tfidf.settings["C"]} and tfidf.trials == 5
+    assert "TF-IDF + LR" in results.environment.changed  # made before the number of threads was
+    assert any(note.startswith("The TF-IDF + logistic regression: multinomial") for note in results.notes)
+    page = (plan.root / "report.html").read_text(encoding="utf-8")
+    assert f"C = {tfidf.settings['C']:g}</td>" in page
+    made = Circumstances(2, 2, 2, "a cpu", 0.9, 3.0)
+    busy = dataclasses.replace(tfidf, costs=Costs(training=Cost(3.0, 2.0), made=made))
+    assert "90% at most (TF-IDF + LR)" in assemble.circumstances([], [busy])["busy"] and assemble.threads_of([], [busy]) == 2
+
+
+def test_a_baseline_computes_with_the_threads_asked_for(files, tmp_path):
+    pytest.importorskip("sklearn")
+    rows = room._baselines(plan_for(files, tmp_path, threads=1), lambda fact: None)
+    assert [(row.costs.made.threads, row.costs.made.asked_threads) for row in rows] == [(1, 1), (1, 1)]
+
+
 def test_the_progress_of_the_whole_comes_to_its_end(compared):
     _, facts, _ = compared
     ahead = [fact for fact in facts if isinstance(fact, Ahead)]

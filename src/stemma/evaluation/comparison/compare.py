@@ -6,7 +6,7 @@ import math
 import re
 import time
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +32,9 @@ from stemma.evaluation.measures.perplexity import blocks, spread
 from stemma.evaluation.measures.word_files import read_analogies, read_pairs
 from stemma.evaluation.report.page import write
 from stemma.evaluation.report.word_map import word_maps
-from stemma.layers.threads import check_cores, cores_free
+from stemma.layers.threads import check_cores, cores_free, named_threads
 from stemma.lineage.table import find
+from stemma.nouns import counted
 from stemma.tokens.files import write_json
 from stemma.training.facts import Fact, Note
 from stemma.training.request import Job, Report, check_threads, job_of
@@ -150,7 +151,9 @@ def _warn_if_busy(progress: Report) -> None:
     """Tells when others compute already: whoever can wait gets times that mean more."""
     load, cores = mean_load(), cores_free()
     if load is not None and load > BUSY_LOAD * cores:
-        progress(Note(f"the machine is busy already, {load:.1f} processes for {cores} cores: times will be too long, and say so"))
+        progress(
+            Note(f"the machine is busy already, {load:.1f} processes for {counted(cores, 'core')}: times will be too long, and say so")
+        )
 
 
 def _long_texts(comparison: Comparison) -> str:
@@ -217,22 +220,33 @@ def _baselines(comparison: Comparison, progress: Report) -> tuple[Baseline, ...]
 
     def make() -> dict[str, Any]:
         progress(Note("the plain baselines"))
-        return {"rows": [_baseline(rival, train, dev, judge_of(comparison)) for rival in rivals]}
+        asked = comparison.config.threads or named_threads()
+        return {"rows": [_baseline(rival, train, dev, judge_of(comparison), asked) for rival in rivals]}
 
     return staged(comparison.root, "baselines", key, Baselines, make).rows
 
 
-def _baseline(rival: Rival, train: list[Any], dev: list[Any], judge: Judge) -> dict[str, Any]:
+def _baseline(rival: Rival, train: list[Any], dev: list[Any], judge: Judge, asked_threads: int) -> dict[str, Any]:
     named = {"name": rival.name, "short": rival.short, "title": rival.title, "blind": rival.blind}
     try:
-        with Meter() as meter:
+        with Meter() as meter, _no_more_than(asked_threads):
             given = rival.answer(train, dev)
     except MissingExtra as error:
         return {**named, "head": "", "measures": {}, "answers": [], "seconds": 0.0, "missing": str(error)}
     answers = rows(judge.task.gold(given.answered, judge.targets))
     measures = {name: found.as_dict() for name, found in judge.intervals([answers]).items()}
-    costs = {**parts(training=meter.working, compiling=meter.compiling), "made": meter.circumstances(1, 0)}
-    return {**named, "head": given.head, "measures": measures, "answers": [answers], **meter.spent(), "costs": costs}
+    costs = {**parts(training=meter.working, compiling=meter.compiling), "made": meter.circumstances(given.threads, asked_threads)}
+    chosen = {"settings": given.settings, "trials": given.trials}
+    return {**named, "head": given.head, **chosen, "measures": measures, "answers": [answers], **meter.spent(), "costs": costs}
+
+
+def _no_more_than(threads: int) -> AbstractContextManager[Any]:
+    """Within it the libraries of linear algebra compute with so many threads at most; 0: with as many as they like."""
+    try:
+        from threadpoolctl import threadpool_limits  # comes with scikit-learn
+    except ImportError:
+        return nullcontext()
+    return threadpool_limits(threads) if threads else nullcontext()
 
 
 def _word_maps(comparison: Comparison, corpus_key: str, progress: Report) -> WordMaps | None:

@@ -7,7 +7,7 @@ unknown key is an error.
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, TypeVar
 
 from stemma.config import to_plain
@@ -454,6 +454,8 @@ class Baseline(_Strict):
     cpu_seconds: float = 0.0
     peak_bytes: int = 0
     costs: Costs = Costs()
+    settings: dict[str, float] = field(default_factory=dict)  # those that were chosen
+    trials: int = 1  # values that they were chosen from
     blind: bool = False  # it answers without reading: a floor, which pictures may leave out
     missing: str = ""
 

@@ -23,6 +23,7 @@ from functools import lru_cache
 import numpy as np
 
 from stemma.errors import UsageError
+from stemma.nouns import counted
 from stemma.objectives.batch import generator
 
 _LEVEL = 0.95
@@ -172,7 +173,9 @@ def proportion(successes: int, n: int) -> Interval:
     0.278
     """
     if not 0 <= successes <= n or not n:
-        raise UsageError(f"{successes} of {n} cases", "at least one case, and no more successes than cases", "leave out what was not asked")
+        raise UsageError(
+            f"{successes} of {counted(n, 'case')}", "at least one case, and no more successes than cases", "leave out what was not asked"
+        )
     return _wilson(successes / n, n, t_quantile(_LEVEL, np.inf), 1)
 
 
@@ -252,7 +255,7 @@ class _Gap:
 def _gap(ours: Effects, theirs: Effects) -> _Gap:
     sizes = sorted({ours.moves.shape[1], theirs.moves.shape[1]})
     if len(sizes) > 1:
-        told = f"answers to {sizes[0]} and {sizes[1]} examples"
+        told = f"answers to {sizes[0]} and {counted(sizes[1], 'example')}"
         raise UsageError(told, "answers to the same examples", "answer the same file")
     return _Gap(ours.value - theirs.value, *_variance([ours, theirs]), max(len(ours.values), len(theirs.values)))
 

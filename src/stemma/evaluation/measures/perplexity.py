@@ -22,6 +22,7 @@ from stemma.corpus.document import Document
 from stemma.errors import DataError
 from stemma.evaluation.measures.intervals import interval
 from stemma.evaluation.measures.spacing import spacing
+from stemma.nouns import counted
 from stemma.tokens.tokenizer import Tokenizer
 
 BLOCK = 2000  # characters of a block: many blocks for the interval, each much longer than a model's window
@@ -105,9 +106,8 @@ def perplexity(run: Scorer, texts: Sequence[Document]) -> dict[str, Any]:
 def _unspelt(scores: Sequence[Any]) -> str:
     """Why unknown tokens were not charged, in words; "" where there are none, or all were."""
     unknown = sum(score.unknown for score in scores if score.spelling is None)
-    return (
-        f"{unknown:,} tokens are not in its vocabulary, and the run knows no spelling: it was made elsewhere or before" if unknown else ""
-    )
+    lacking = counted(unknown, "token is", "tokens are")
+    return f"{lacking} not in its vocabulary, and the run knows no spelling: it was made elsewhere or before" if unknown else ""
 
 
 def _bits(nats: np.ndarray, characters: np.ndarray) -> dict[str, float]:

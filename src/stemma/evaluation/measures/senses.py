@@ -18,6 +18,7 @@ import numpy as np
 
 from stemma.errors import DataError
 from stemma.evaluation.measures.intervals import Effects, mean_of_shares, share_effects
+from stemma.nouns import counted
 from stemma.objectives.batch import generator, seed_for
 
 CHUNK = 64  # sentences whose token vectors are held at once
@@ -146,12 +147,18 @@ def probe(run: Reader, train: Sequence[Occurrence], test: Sequence[Occurrence], 
 
 def _occurrence(cells: list[str], place: dict[str, int], where: str) -> Occurrence:
     if len(cells) != len(place):
-        raise DataError(f"{where}: {len(cells)} cells", f"{len(place)} cells, as in the header", "separate the cells by one tab each")
+        raise DataError(
+            f"{where}: {counted(len(cells), 'cell')}",
+            f"{counted(len(place), 'cell')}, as in the header",
+            "separate the cells by one tab each",
+        )
     sentence, tokens = cells[place["sentence"]], cells[place["sentence"]].split(" ")
     index = cells[place["index"]]
     if not index.isdecimal() or int(index) >= len(tokens):
         raise DataError(
-            f"{where}: the index {index!r} is not in a sentence of {len(tokens)} words", "the word's place, from 0", "mend the index"
+            f"{where}: the index {index!r} is not in a sentence of {counted(len(tokens), 'word')}",
+            "the word's place, from 0",
+            "mend the index",
         )
     first = sum(len(token) + 1 for token in tokens[: int(index)])
     return Occurrence(cells[place["word"]], cells[place["sense"]], sentence, first, first + len(tokens[int(index)]))

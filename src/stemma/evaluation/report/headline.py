@@ -3,6 +3,7 @@
 A sentence holds three figures at most, and names the rows that are its evidence. What lies inside an interval is not called a difference.
 """
 
+import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -23,7 +24,9 @@ from stemma.evaluation.report.wording import (
     percent,
     times,
 )
+from stemma.nouns import counted
 
+ENOUGH_SEEDS = 5  # more of them narrow the intervals little: the examples' luck is left
 Hits = Sequence[int | None]  # of every test occurrence 1 right, 0 wrong; None where it was not judged
 _MANY_PASSES = 20  # over one text: more teach little (Muennighoff 2023, section 6: past 4 they pay less, past 40 nothing)
 
@@ -110,7 +113,7 @@ def _worth_of_reading(standings: Standings) -> str:
         return ""
     if set(verdicts) == {"budget too small"}:
         return "The budget was too small for pre-training to teach anything"
-    return f"Pre-training on your text paid for {verdicts.count('pays') or 'none'} of {len(verdicts)} generations"
+    return f"Pre-training on your text paid for {verdicts.count('pays') or 'none'} of {counted(len(verdicts), 'generation')}"
 
 
 def _ratio(ratio: float) -> str:
@@ -129,7 +132,7 @@ def _choice(standings: Standings) -> list[Finding]:
         cheapest = min(level, key=lambda contender: contender.cost)
         told = f"{listed_few([c.short for c in level])} differ by no more than chance would explain, so take the cheapest of them: "
         told += f"{cheapest.title}, for {duration(cheapest.cost)} of computing."
-        return [Finding(about, told, _names(level))]
+        return [Finding(about, told, _names(level)), *_more_seeds(standings, level)]
     reached = f"{standings.metric.title} {_figure(standings, first)}"
     among = " of the generations" if any(standings.beats(reader, first) for reader in standings.readers) else ""
     best = f"{capital(first.title)} does best{among}, with {reached} for {duration(first.cost)} of computing."
@@ -140,6 +143,21 @@ def _choice(standings: Standings) -> list[Finding]:
     told = f"The next cheaper choice, {other.title}, costs {_ratio(other.cost / first.cost)} "
     told += f"and is {gap(standings.metric, lead)} {'worse' if lead.value > 0 else 'better'}."
     return [Finding(about, best, (first.name,)), Finding(about, told, (other.name,))]
+
+
+def _more_seeds(standings: Standings, level: Sequence[Contender]) -> list[Finding]:
+    """The command that may tell generations apart which a few seeds do not, where their luck is in it."""
+    results, seeds = standings.results, len(standings.results.budget.seeds)
+    modes = {generation.name: generation.modes for generation in results.generations}
+    if seeds >= ENOUGH_SEEDS or all(modes[row.name][row.mode].deterministic for row in level):
+        return []
+    words = shlex.split(results.command)
+    if "--seeds" in words:
+        place = words.index("--seeds")
+        del words[place : place + 2]
+    command = shlex.join([*words, "--seeds", str(ENOUGH_SEEDS)])
+    told = f"{capital(counted(seeds, 'seed'))} left this open; {ENOUGH_SEEDS} may tell, and what was pre-trained is kept: {command}"
+    return [Finding("Which one to use", told, _names(level))]
 
 
 def _against_baselines(standings: Standings) -> list[Finding]:
