@@ -1,19 +1,23 @@
 """The verbs at work on small runs: what they print, on which stream, and how they end."""
 
+import ast
+import importlib
 import io
 import json
+import re
 import signal
 import subprocess
 import sys
 import warnings
-from dataclasses import replace
+from dataclasses import fields, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import stemma
 from stemma.cli.compare import Compare
-from stemma.cli.main import main, parse
+from stemma.cli.main import TABLE, main, parse
 from stemma.errors import DataError, UsageError
 from stemma.evaluation.comparison.plan import Config as CompareConfig
 
@@ -29,6 +33,9 @@ SETTINGS = {
     "bert": [*SIZES, "training.steps=3"],
 }
 
+VERB_CLASSES = [
+    getattr(importlib.import_module(f"stemma.cli.{place.partition(':')[0]}"), place.partition(":")[2]) for place, *_ in TABLE.values()
+]
 COMPARED = ["corpus.txt", "--train", "task.tsv", "--dev", "task.tsv", "--out", "y", "--generations", "bert"]
 
 
@@ -530,3 +537,32 @@ def test_a_comparison_of_bad_text_leaves_nothing_behind(shop, capsys, tmp_path):
     options = ["--train", task, "--dev", task, "--out", tmp_path / "out", "--preset", "tiny"]
     code, _ = failure(capsys, "compare", tmp_path / "bad.txt", *options)
     assert code == 3 and tree(tmp_path) == ["bad.txt"]
+
+
+def test_a_file_of_wrong_bytes_names_no_option_that_the_verb_lacks(shop, capsys, tmp_path):
+    """Files of examples are UTF-8: of a corpus alone the encoding can be set."""
+    text = "phenomenon\tgood\tbad\n语序\t今天天气很好\t今天很天气好\n"
+    for name, data in (("gb.tsv", text.encode("gb18030")), ("wide.tsv", text.encode("utf-16"))):
+        (tmp_path / name).write_bytes(data)
+        for argv in (
+            ["evaluate", shop / "gpt", "--minimal-pairs", tmp_path / name],
+            ["evaluate", shop / "word2vec", "--similarity", tmp_path / name],
+            ["evaluate", shop / "word2vec", "--senses", tmp_path / name],
+            ["finetune", shop / "bert", "--train", tmp_path / name, "--out", tmp_path / "out"],
+        ):
+            code, err = failure(capsys, *argv)
+            assert code == 3 and "e-save it as UTF-8" in err and "encoding =" not in err, err
+
+
+def test_messages_name_options_that_exist():
+    known = {"--" + name for name in ("set", "help", "version", "train-limit")}
+    for cls in VERB_CLASSES:
+        known |= {"--" + field.name.replace("_", "-") for field in fields(cls)}
+    source = Path(stemma.__file__).parent
+    named = set()
+    for path in source.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                named |= {(path.name, word) for word in re.findall(r"(?<![\w-])--[a-z][a-z-]*[a-z]", node.value)}
+    unknown = {(file, option) for file, option in named if option not in known}
+    assert unknown <= {("environment.py", "--short"), ("environment.py", "--porcelain"), ("environment.py", "--untracked-files")}, unknown

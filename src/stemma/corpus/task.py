@@ -59,11 +59,12 @@ def read_examples(path: str | Path, encoding: str = "utf-8", min_labels: int = 2
 def read_lines(name: str, encoding: str = "utf-8") -> list[str]:
     """The lines of a small file of examples, cleaned, without the empty ones at its end; DataError names a byte that is not text."""
     with opened(name) as stream:
-        text = "".join(texts(stream, encoding, name))
+        text = "".join(texts(stream, encoding, name, settable=False))
     if not text.isascii() and (match := FAULTY.search(text)):
         at, start = match.start(), text.rfind("\n", 0, match.start()) + 1
         where = f"{name}, line {text.count(chr(10), 0, at) + 1}"
-        raise invalid_byte(where, encoding, text[start : at + 1], at - start, text[max(0, at - 4000) : at + 4000])
+        around = text[max(0, at - 4000) : at + 4000]
+        raise invalid_byte(where, encoding, text[start : at + 1], at - start, around, settable=False)
     lines = clean(text)[0].replace("\r\n", "\n").replace("\r", "\n").split("\n")
     while lines and not lines[-1].strip():
         lines.pop()

@@ -42,7 +42,7 @@ def evaluate_run(run: Run, files: Mapping[str, Sequence[str]], restrict: int = 0
         if not set(needed) & set(run.row.abilities):
             fitting = [name for name, abilities in MEASURES.items() if set(abilities) & set(run.row.abilities)]
             wrong = f"{measure} asks for the ability {' or '.join(needed)}, which {run.row.name} lacks"
-            raise UsageError(wrong, f"of {run.row.name}: {', '.join(fitting)}", nearest(measure, fitting))
+            raise UsageError(wrong, f"a measure that suits {run.row.name}", nearest(measure, fitting))
     own: dict[str, Measured] = {"analogies": partial(_analogies, restrict=restrict), "minimal_pairs": partial(_minimal_pairs, limit=limit)}
     measured = _MEASURED | own
     return {measure: measured[measure](run, paths) for measure, paths in files.items()}

@@ -46,9 +46,13 @@ class Reader(Protocol):
 def read_senses(path: Path) -> list[Occurrence]:
     """The occurrences of a file; DataError names the line that is wrong."""
     try:
-        lines = path.read_text(encoding="utf-8-sig").split("\n")
+        lines = path.read_bytes().decode("utf-8-sig").split("\n")
     except OSError as error:
         raise DataError(f"{path}: {error.strerror}", _HEADER, "check the path") from error
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        wrong = f"{path}, line {line}: byte 0x{error.object[error.start]:02x} is not UTF-8"
+        raise DataError(wrong, "text in UTF-8", "Re-save it as UTF-8") from error
     header = lines[0].rstrip("\r").split("\t")
     missing = [name for name in ("word", "index", "sense", "sentence") if name not in header]
     if missing:
