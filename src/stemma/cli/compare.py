@@ -98,6 +98,7 @@ def forecast_lines(found: "Forecast") -> Iterator[str]:
         yield f"  {plan.generation:<10} {first}{rest}; {plan.memory_mib:,.0f} MiB of memory"
         if row.finished:
             yield f"  {'':<10} finished earlier: {', '.join(row.finished)}"
-    yield f"  in all     about {duration(found.seconds)} on this machine as busy as it is now, {found.parallel} at once"
+    low, high = (duration(found.seconds * times) for times in found.roughly)
+    yield f"  in all     about {duration(found.seconds)} ({low} to {high}) on this machine as busy as it is now, {found.parallel} at once"
     yield f"  memory     about {found.memory_mib:,.0f} MiB at most"
     yield f"  disk       about {found.disk_mib:,.1f} MiB"
