@@ -421,6 +421,22 @@ def test_headline_calls_a_tie_a_tie_and_a_winner_a_winner():
     assert re.search(r"fine-tuned word2vec 35\u00a0% of that for \d+\.\d points less\.$", second)
 
 
+def test_a_tie_of_few_seeds_proposes_five_with_its_command(report):
+    def proposed(accuracy, seeds, command="stemma compare a.txt --title 'my text' --seeds 3 --out out"):
+        made = json.loads(json.dumps(report))
+        made["budget"]["seeds"], made["command"] = list(range(1, seeds + 1)), command
+        set_accuracy(made, "gpt", "finetune", accuracy, 55)
+        return [f.text for f in made_up.results(made).headline.findings if "--seeds" in f.text]
+
+    told = (
+        "3 seeds left this open; 5 may tell, and what was pre-trained is kept: stemma compare a.txt --title 'my text' --out out --seeds 5"
+    )
+    assert proposed(0.871, 3) == [told]
+    assert proposed(0.871, 1, "stemma compare a.txt --seeds 1")[0].startswith("1 seed left this open; 5 may tell")
+    assert proposed(0.871, 3, "stemma compare a.txt")[0].endswith("stemma compare a.txt --seeds 5")
+    assert proposed(0.871, 5) == proposed(0.2, 3) == []  # enough of them; a certain first
+
+
 def test_headline_admits_that_a_plain_baseline_won():
     report = made_up.report()
     report["baselines"][1] |= {
