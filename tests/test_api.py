@@ -42,6 +42,7 @@ def test_texts_are_documents_like_those_of_a_file(vectors, tmp_path):
 def test_what_makes_no_sense_is_told(asked, told, tmp_path):
     with pytest.raises((UsageError, DataError), match=told):
         stemma.pretrain("word2vec", out=tmp_path / "run", **asked)
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_mapping_of_settings_says_what_texts_say():

@@ -1,17 +1,20 @@
 """What Python and the command line call: pre-train, open and fine-tune runs, from paths and settings."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+from stemma.checkpoint import left_as_found
 from stemma.config import Settings, as_texts, parse_settings, read_toml, resolve
 from stemma.corpus.read import keep_texts
 from stemma.errors import UsageError
+from stemma.layers.threads import check_cores
 from stemma.runs.fitted import FittedRun, load
 from stemma.runs.run import Run
 from stemma.tasks.table import make_task, task_config
 from stemma.training.pretrain import pretrain as _pretrain
-from stemma.training.request import Report, Request
+from stemma.training.request import Report, Request, check_threads, job_of
 from stemma.transfer.finetune import finetune as _finetune
 from stemma.transfer.settings import Config
 
@@ -42,11 +45,12 @@ def pretrain(
     if (texts is None) == (not corpus):
         given = "both a corpus and texts" if corpus else "neither a corpus nor texts"
         raise UsageError(f"{given} to learn from", "files, or texts=…", "name one of the two")
-    if texts is not None:
-        corpus = keep_texts(texts, Path(out) / "store")
     asked: dict[str, Any] = {"preset": preset, "config": config, "settings": settings, "dev": dev, "workers": workers}
-    request = Request.of(generation, corpus, continue_from=continue_from, **asked)
-    return Run.open(_pretrain(request, out=out, progress=progress).path)
+    with nullcontext() if texts is None else left_as_found(Path(out)):  # the texts that were kept go too
+        text = corpus if texts is None else keep_texts(texts, Path(out) / "store")
+        request = Request.of(generation, text, continue_from=continue_from, **asked)
+        check_threads(job_of(request), Path(out))
+        return Run.open(_pretrain(request, out=out, progress=progress).path)
 
 
 def finetune(
@@ -68,6 +72,7 @@ def finetune(
     """
     opened = run if isinstance(run, Run) else Run.open(run)
     transfer, kind = transfer_sections(task, config, settings, frozen)
+    check_cores("transfer.threads", transfer.threads)
     return _finetune(opened, train=train, dev=dev, task=make_task(task, kind), config=transfer, out=out, progress=progress)
 
 

@@ -16,6 +16,7 @@ from stemma.corpus.formats import Config
 from stemma.corpus.parse import Block, Parsed, parse
 from stemma.corpus.workers import ordered_map
 from stemma.errors import DataError, UsageError
+from stemma.nouns import counted
 
 __all__ = ["Config", "Joiner", "fingerprint", "keep_texts", "no_text", "parsed_blocks", "read", "spool_stdin"]
 
@@ -149,7 +150,7 @@ def keep_texts(texts: Iterable[str], folder: Path) -> Path:
 def no_text(found: Found, ledger: Ledger) -> DataError:
     """The error for a corpus in which not one sentence was found."""
     names = ", ".join(found.files[:3]) + (f" and {len(found.files) - 3} more" if len(found.files) > 3 else "")
-    held = ", ".join(f"{count:,} characters of {reason}" for reason, count in ledger.rejected.items() if count) or "no characters"
+    held = ", ".join(f"{counted(count, 'character')} of {reason}" for reason, count in ledger.rejected.items() if count) or "no characters"
     return DataError(f"{names}: no text in it; it holds {held}", "at least one sentence", "check that this is the file you mean")
 
 

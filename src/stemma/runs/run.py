@@ -16,6 +16,7 @@ from stemma.config import restore
 from stemma.corpus.document import Document
 from stemma.errors import DataError, UsageError
 from stemma.lineage.table import Ability, Generation, find
+from stemma.nouns import counted
 from stemma.runs import decoding, reading
 from stemma.runs.decoding import Decoding, Written
 from stemma.runs.opening import network_of
@@ -277,15 +278,11 @@ class Run:
         """The word vectors, to be asked by word; specials, which no text can write, are not among them."""
         vectors, counts = self.word_vectors(), self.folder.tensors().get("counts")
         compose = self._composed if self.network.composes else None
-        return WordVectors(self.tokenizer.tokens, vectors, counts, specials=tuple(self.tokenizer.specials.values()), compose=compose)
+        return WordVectors(self.tokenizer.texts, vectors, counts, specials=tuple(self.tokenizer.specials.values()), compose=compose)
 
     def composes(self, word: str) -> bool:
         """True when the word was never seen and its vector would be composed of its character n-grams."""
-        return self.network.composes and self._id(word) is None
-
-    def _id(self, word: str) -> int | None:
-        index = self.tokenizer.id(word)
-        return self.tokenizer.id(word.lower()) if index is None and self.tokenizer.config.lowercase else index
+        return self.network.composes and self.words.row(word) is None
 
     def _composed(self, word: str) -> np.ndarray | None:
         return self.network.compose(word.lower() if self.tokenizer.config.lowercase else word)
@@ -316,7 +313,7 @@ class Run:
     def _fits(self, length: int) -> None:
         most = self.network.max_length
         if most is not None and length > most:
-            raise DataError(f"the text has {length} tokens", f"at most {most} (model.max_length)", "shorten it")
+            raise DataError(f"the text has {counted(length, 'token')}", f"at most {most} (model.max_length)", "shorten it")
 
     def _scored(
         self, sentences: Sequence[str], parts: np.ndarray, characters: list[int], adjoining: Sequence[bool] = (), ends: bool = True

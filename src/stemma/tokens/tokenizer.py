@@ -34,6 +34,7 @@ from stemma.tokens.chinese import GIVEN, Segmenter, segmenter
 from stemma.tokens.facts import TokenFacts
 from stemma.tokens.files import write_bytes
 from stemma.tokens.outside import Outside
+from stemma.tokens.pieces import SPACE
 from stemma.tokens.scripts import UNICODE_VERSION
 from stemma.tokens.settings import SPACED, SPECIALS, Config, special_ids
 from stemma.tokens.word_starts import word_starts
@@ -139,8 +140,18 @@ class Tokenizer:
         return self._tokens[index]
 
     def text(self, index: int) -> str:
-        r"""How the token reads: as it is written, or of byte-level BPE its text, a part of a character as `\xe7\xba`."""
-        return text_of(self._tokens[index]) if self.kind == "bpe" else self._tokens[index]
+        r"""How the token reads: as it is written, or its text, of byte-level BPE a part of a character as `\xe7\xba`."""
+        return self._read(self._tokens[index])
+
+    @property
+    def texts(self) -> list[str]:
+        """How the tokens of the vocabulary read, in the order of ids."""
+        return list(map(self._read, self._tokens))
+
+    def _read(self, token: str) -> str:
+        if self.kind == "bpe":
+            return text_of(token)
+        return token.replace(SPACE, " ") if self.kind == "unigram" else token
 
     def id(self, token: str) -> int | None:
         """The token's id, or None."""

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from stemma.nouns import counted
+
 
 def write_card(
     title: str, paper: str, config: Mapping[str, Any], done: Mapping[str, Any], ledger: Mapping[str, Any], abilities: tuple[str, ...]
@@ -10,7 +12,7 @@ def write_card(
     """The card as Markdown."""
     identity, sections = config["identity"], config["sections"]
     characters = ledger["characters"]
-    used = f"{characters['characters_used']:,} of {characters['characters_in']:,} characters used"
+    used = f"{characters['characters_used']:,} of {counted(characters['characters_in'], 'character')} used"
     lines = [
         f"# {identity['generation']}: {title}",
         "",
@@ -18,7 +20,7 @@ def write_card(
         "",
         "## Trained on",
         "",
-        f"{', '.join(identity['corpus'])}: {characters['documents']:,} documents, {characters['sentences']:,} sentences,",
+        f"{', '.join(identity['corpus'])}: {counted(characters['documents'], 'document')}, {counted(characters['sentences'], 'sentence')},",
         f"{used}; the others, itemised: {_items(characters['rejected'])}.",
         f"Tokens: {_items(ledger['tokens'])}.",
         *_drawn(ledger.get("drawn")),

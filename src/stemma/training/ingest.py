@@ -18,6 +18,7 @@ from stemma.corpus.document import Document, Ledger
 from stemma.corpus.read import fingerprint, read
 from stemma.corpus.split import split
 from stemma.kernels.clocks import Spent, working
+from stemma.nouns import counted
 from stemma.tokens import outside
 from stemma.tokens import tokenizer as tokens_tokenizer
 from stemma.tokens.build import build_once, learn_and_build
@@ -94,8 +95,8 @@ class Ingested:
         part = drawn(self.train, tokens, seed)
         if not (found := how_much(part)):
             return self
-        where = f"{found['documents']:,} of {found['of_documents']:,} documents"
-        note(f"reading {found['tokens']:,} of {found['of_tokens']:,} tokens, drawn by lot from {where}")
+        where = f"{found['documents']:,} of {counted(found['of_documents'], 'document')}"
+        note(f"reading {found['tokens']:,} of {counted(found['of_tokens'], 'token')}, drawn by lot from {where}")
         chosen = chosen_sentences(self.train, tokens, seed)
         return replace(self, train=part, tokenizer=spelt_in_part(part, self.train, chosen, self.tokenizer, documents))
 

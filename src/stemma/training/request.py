@@ -115,6 +115,9 @@ def job_of(request: Request) -> Job:
     if earlier:
         _check_same_shape(row, earlier, resolved["model"])
     training = resolved["training"]
+    if request.dev and training.held_out and "held_out" in _named(asked):
+        wrong = f"training.held_out = {training.held_out} with --dev, which is the held-out text"
+        raise UsageError(wrong, "one of the two", "drop training.held_out")
     if isinstance(training, Config):
         _check_optimiser(row, training, bool(request.dev))
     if isinstance(training, HandConfig):
@@ -136,6 +139,15 @@ def job_of(request: Request) -> Job:
             )
     source = Source(request.corpus, request.dev, resolved["corpus"], training.held_out, training.seed, request.workers)
     return Job(row, source, resolved, earlier)
+
+
+def check_threads(job: Job, path: Path) -> None:
+    """UsageError where the run is still to be begun in `path`, with more threads than there are cores; one begun elsewhere goes on."""
+    training = job.sections["training"]
+    if isinstance(training, HandConfig) and not (path / "manifest.json").exists():
+        from stemma.layers.threads import check_cores  # torch: not for generations that count
+
+        check_cores("training.threads", training.threads)
 
 
 Updates = tuple[Iterable[Fact], Report]  # a fact for each update as it is made, and what is to be called with each

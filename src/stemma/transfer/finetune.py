@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from stemma.checkpoint import check_free
 from stemma.errors import RunError
 from stemma.layers.threads import computing_with
 from stemma.runs.assignment import Answers, Assignment
@@ -45,6 +46,8 @@ def finetune(
     result is saved there as a run folder.
     """
     began = time.perf_counter()
+    if out is not None:
+        check_free(Path(out))
     config = config or Config()
     config = dataclasses.replace(config, mode=mode or config.mode)
     kind = make_task(task) if isinstance(task, str) else task

@@ -44,6 +44,8 @@ def test_bits_follow_from_their_definition():
     assert found["bits_per_character"]["value"] == pytest.approx(tokens / characters)
     assert found["bits_per_character"]["low"] <= found["bits_per_character"]["value"] <= found["bits_per_character"]["high"]
     assert found["perplexity_per_token"] == pytest.approx(2.0) and found["spacing_nats"] == 0
+    nats, size = np.array(found["each"]).T
+    assert len(nats) == len(TEXTS) and nats.sum() == pytest.approx(found["nats"]) and size.sum() == characters
     words = sum(len(text.text.split()) for text in TEXTS)  # and no end of a sentence, which nobody is asked for
     assert found["words"] == words and found["perplexity_per_word"] == pytest.approx(2.0 ** (tokens / words))
 
