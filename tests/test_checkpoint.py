@@ -152,3 +152,16 @@ def test_two_writers_do_not_share_a_folder(tmp_path: Path) -> None:
             except RunError:
                 os._exit(7)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+
+
+def test_the_last_fact_says_how_training_ended(tmp_path):
+    folder = RunFolder.create(tmp_path / "run", {"identity": {}})
+    assert folder.done() == {}
+    folder.append_metrics([{"kind": "step", "step": n, "text": "花" * 100} for n in range(3)])
+    assert folder.done() == {}  # not committed
+    folder.append_metrics([{"kind": "done", "steps": 3}])
+    folder.finish("card", {}, {"a": np.zeros(3, np.float32)})
+    assert folder.done() == RunFolder.open(tmp_path / "run").done() == {"kind": "done", "steps": 3}
+    with (tmp_path / "run" / "metrics.jsonl").open("r+b") as file:
+        file.truncate(60)
+    assert folder.done() == {}

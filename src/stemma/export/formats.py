@@ -77,7 +77,7 @@ def _huggingface(run: Run, folder: Path) -> list[Path]:
     if run.row.name == "gpt" and model.inner != 4 * model.width:
         expected = f"4 x model.width = {4 * model.width}: transformers' GPT knows no other"
         raise UsageError(f"{run.path}: model.inner = {model.inner}", expected, "pre-train with that size")
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.resolve().mkdir(parents=True, exist_ok=True)
     tensors = to_huggingface(run.row.name, model.depth, run.folder.tensors())
     arrays = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
     write_bytes(folder / "model.safetensors", save(arrays, metadata={"format": "pt"}))

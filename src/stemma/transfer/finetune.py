@@ -6,6 +6,7 @@
 import dataclasses
 import hashlib
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,12 @@ from typing import Any
 import numpy as np
 
 from stemma.checkpoint import check_free
+from stemma.config import checked
 from stemma.errors import RunError
 from stemma.layers.threads import computing_with
 from stemma.runs.assignment import Answers, Assignment
 from stemma.runs.fitted import FittedRun
+from stemma.runs.framing import told_of_cut
 from stemma.tasks.table import make_task
 from stemma.tasks.task import Task
 from stemma.training.facts import Fact
@@ -48,8 +51,8 @@ def finetune(
     began = time.perf_counter()
     if out is not None:
         check_free(Path(out))
-    config = config or Config()
-    config = dataclasses.replace(config, mode=mode or config.mode)
+    config = Config() if config is None else config
+    config = checked("transfer", config if mode is None else dataclasses.replace(config, mode=mode), "finetune")
     kind = make_task(task) if isinstance(task, str) else task
     examples, judged = drawn(_examples(kind, train), config.train_limit), _examples(kind, dev) if dev is not None else []
     targets = kind.targets(examples)
@@ -57,6 +60,8 @@ def finetune(
     recipe = recipe_for(assignment, config)
     work = _Work(assignment, recipe, config, examples, judged)
 
+    for doubt in run.doubts:
+        warnings.warn(f"{run.path}: {doubt}; what it learns of the task is its head's doing", stacklevel=2)
     threads = config.threads or recipe.threads(work.train)
     with computing_with(threads):
         trials, value, first = _select(work, progress)
@@ -95,6 +100,9 @@ class _Work:
         self.learning, held = hold_out(self.task.strata(gold), config.selection_share, config.selection_limit, config.seeds[0])
         self.dev = self._lesson(dev)
         self.train = Lesson(recipe.prepare(self.task.texts(examples)), gold)
+        for part, lesson in (("training examples", self.train), ("dev examples", self.dev)):
+            if lesson.data.cut:
+                warnings.warn(told_of_cut(lesson.data, part), stacklevel=4)
         self.selection = self._lesson([examples[row] for row in held])
 
     def facts(self) -> dict[str, Any]:
@@ -209,4 +217,4 @@ def _over_seeds(work: _Work, value: float, first: Answers, told: Told | None) ->
 
 
 def _examples(task: Task, given: Examples) -> list[Any]:
-    return task.read(given) if isinstance(given, (str, Path)) else list(given)
+    return task.read(given) if isinstance(given, (str, Path)) else task.given(given)

@@ -26,6 +26,7 @@ from stemma.evaluation.report.standings import Standings
 from stemma.evaluation.report.word_section import words
 from stemma.evaluation.report.wording import BASELINE_COLOUR, CONTROLS, capital, count, duration, listed, mode_title, size, whole
 from stemma.nouns import counted, noun
+from stemma.tokens.files import write_bytes
 
 STATIC_WIDTH = 1000  # of the drawn pictures, in pixels; they shrink with the window
 
@@ -56,9 +57,8 @@ def write(results: Results, out: Path) -> tuple[Path, Path]:
     """Writes `report.json` and `report.html` into `out`, each as a whole or not at all; their paths."""
     written = []
     for name, text in (("report.json", dumped(results)), ("report.html", render(results))):
-        aside = out / f".{name}.partial"
-        aside.write_text(text, encoding="utf-8")
-        written.append(aside.replace(out / name))
+        write_bytes(out / name, text.encode())
+        written.append(out / name)
     return written[0], written[1]
 
 
