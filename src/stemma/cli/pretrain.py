@@ -2,15 +2,17 @@
 
 import os
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stemma.cli.answer import Answer, Printable
+from stemma.cli.answer import Answer, Form, Printable
 from stemma.cli.progress import Progress, duration
-from stemma.cli.verb import Corpus, EarlierRun, Flag, GenerationName, Repeated, Settings, TomlFile, Verb
+from stemma.cli.verb import Corpus, EarlierRun, Flag, GenerationName, Gibibytes, Preset, Repeated, Settings, TomlFile, Verb
 from stemma.errors import UsageError
 from stemma.lineage.table import find
+from stemma.nouns import counted
 
 if TYPE_CHECKING:
     from stemma.checkpoint import RunFolder
@@ -30,22 +32,27 @@ class Pretrain(Verb):
     generation: GenerationName  # a name that stemma lineage prints
     corpus: Corpus  # files, folders or globs; - is standard input
     out: Path  # the run folder
-    preset: str | None = None  # tiny, small or base; small if none is named
+    preset: Preset = None  # tiny, small or base; small if none is named
     config: TomlFile = None  # a TOML file of settings
     settings: Settings = ()  # one setting, as model.width=64; wins over preset and file
     dev: Repeated = ()  # held-out text; without it a share of the corpus is held out
     workers: int = 1  # processes that read; the result does not depend on it
-    memory: float | None = None  # GiB that a generation which counts may hold; the rest goes to disk
+    memory: Gibibytes = None  # GiB that a generation which counts may hold; the rest goes to disk
     continue_from: EarlierRun = None  # a finished run: its words keep their vectors, those of the new text are added (word2vec)
     dry_run: Flag = False  # tells sizes, memory, disk and expected time, and trains nothing
 
     def run(self) -> Printable:
         """Trains, or plans."""
+        from stemma.training.request import check_threads, job_of
+
+        check_threads(job_of(self._request(self.corpus)), self.out)
         if self.dry_run:
             return self._planned()
+        from stemma.checkpoint import left_as_found
         from stemma.training.pretrain import pretrain
 
-        with Progress() as progress:
+        kept = left_as_found(self.out) if "-" in self.corpus else nullcontext()  # the text that was read goes too
+        with kept, Progress() as progress:
             folder = pretrain(self._request(_kept(self.corpus, self.out)), out=self.out, progress=progress)
         return _pretrained(folder) if os.environ.get("RANK", "0") == "0" else _Nothing()
 
@@ -76,7 +83,7 @@ class _Nothing:
 
     exit_code = 0
 
-    def pieces(self, as_json: bool) -> Iterator[str]:
+    def pieces(self, form: Form) -> Iterator[str]:
         """Nothing."""
         return iter(())
 
@@ -112,12 +119,12 @@ def _shown(key: str, value: Any) -> str:
 def plan_lines(plan: "Plan") -> Iterator[str]:
     """The plan for a reader; what was reckoned from a part of the text is marked so."""
     about = "" if plan.exact else "about "
-    yield f"{plan.generation}: a rehearsal on {plan.sample_characters:,} characters; nothing was kept"
-    yield f"  corpus      {about}{plan.corpus_characters:,} characters, {plan.corpus_tokens:,} tokens to learn from"
+    yield f"{plan.generation}: a rehearsal on {counted(plan.sample_characters, 'character')}; nothing was kept"
+    yield f"  corpus      {about}{counted(plan.corpus_characters, 'character')}, {counted(plan.corpus_tokens, 'token')} to learn from"
     yield f"  vocabulary  {plan.vocab_size:,}{'' if plan.exact else ' on the sample'}"
     yield f"  parameters  {plan.parameters:,}{'' if plan.exact else ' with that vocabulary'}"
-    steps = f"{plan.steps:,} steps, " if plan.steps else ""
-    read = f"{steps}{plan.tokens:,} tokens ({plan.passes:,.3g} passes over the text)"
+    steps = f"{counted(plan.steps, 'step')}, " if plan.steps else ""
+    read = f"{steps}{counted(plan.tokens, 'token')} ({plan.passes:,.3g} passes over the text)"
     yield f"  training    {read} in about {duration(plan.training_seconds)} on this machine as busy as it is now"
     yield f"  reading     about {duration(plan.reading_seconds)} before that, tokenizer and token store included"
     yield f"  memory      about {plan.memory_mib:,.0f} MiB at most"

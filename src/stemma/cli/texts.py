@@ -1,11 +1,12 @@
-"""Text lines in: from `--text`, from files, or from standard input; cleaned as text that is learnt from."""
+"""Text lines in: from `--text`, from files, or from standard input, each as soon as it has come; cleaned as text that is learnt from."""
 
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
-from itertools import islice
-from typing import IO, NamedTuple
+from io import BufferedReader
+from itertools import chain
+from typing import IO, NamedTuple, cast
 
 from stemma.corpus.clean import clean
 from stemma.corpus.files import opened
@@ -14,6 +15,7 @@ from stemma.errors import DataError
 
 BATCH = 64  # texts handed to a run at once; few enough that the first results come soon
 COUNTED = 4096  # the same for models of counts, which score a million words in a fraction of a second
+CHUNK = 1 << 20  # bytes that are asked for at once; of a pipe come those that are there
 
 
 class Line(NamedTuple):
@@ -24,37 +26,47 @@ class Line(NamedTuple):
     error: DataError | None = None  # why it is none
 
 
-def texts(given: Sequence[str], files: Sequence[str]) -> Iterator[str]:
-    """The texts, one a line, without their line ends; standard input when nothing else is named."""
-    for line in lines(given, files):
-        if line.error:
-            raise line.error
-        yield line.text
+def arriving(given: Sequence[str], files: Sequence[str], size: int = BATCH) -> Iterator[list[Line]]:
+    """The texts, one a line, without their line ends, in lists of `size` at most; standard input when nothing else is named.
 
-
-def lines(given: Sequence[str], files: Sequence[str]) -> Iterator[Line]:
-    """As `texts`, each with its place; one that is not UTF-8 with its error."""
+    A list holds what has come together and waits for nothing else, so that a program that writes one line and reads
+    its answer gets it. A line that is not UTF-8 comes with its error.
+    """
     removed: Counter[str] = Counter()
-    for line in _raw(given, files):
-        text, own = clean(line.text)
-        removed.update(own)
-        yield line._replace(text=text)
+    for lines in _together(given, files):
+        for first in range(0, len(lines), size):
+            yield _cleaned(lines[first : first + size], removed)
     warn_of(removed)
 
 
-def batches(items: Iterable[Line], size: int = BATCH) -> Iterator[list[Line]]:
-    """The items in lists of `size`.
-
-    >>> list(batches("abcde", 2))
-    [['a', 'b'], ['c', 'd'], ['e']]
-    """
-    rest = iter(items)
-    while batch := list(islice(rest, size)):
-        yield batch
+def texts(given: Sequence[str], files: Sequence[str]) -> Iterator[str]:
+    """The same texts, one by one; a line that is none is a DataError."""
+    return chain.from_iterable(map(sound, arriving(given, files)))
 
 
-def _raw(given: Sequence[str], files: Sequence[str]) -> Iterator[Line]:
-    yield from (Line(text, "") for text in given)
+def sound(lines: Sequence[Line]) -> list[str]:
+    """The texts of these lines; DataError, with its place, for the first that is none."""
+    for line in lines:
+        if line.error:
+            raise DataError(f"{line.place}: {line.error.wrong}", line.error.expected, line.error.mend)
+    return [line.text for line in lines]
+
+
+def _cleaned(lines: list[Line], removed: Counter[str]) -> list[Line]:
+    whole = "".join(line.text for line in lines)
+    if clean(whole)[0] is whole:  # as nearly all lines are: one look for all of them
+        return lines
+    found = []
+    for line in lines:
+        text, own = clean(line.text)
+        removed.update(own)
+        found.append(line._replace(text=text))
+    return found
+
+
+def _together(given: Sequence[str], files: Sequence[str]) -> Iterator[list[Line]]:
+    """The lines in lists of those that came at once."""
+    yield [Line(text, "") for text in given]
     for name in files or (() if given else ("-",)):
         if name == "-" and sys.stdin.isatty():
             print("reading lines from the terminal; Ctrl-D ends them", file=sys.stderr)
@@ -62,12 +74,21 @@ def _raw(given: Sequence[str], files: Sequence[str]) -> Iterator[Line]:
             yield from _lines(file, "standard input" if name == "-" else name)
 
 
-def _lines(file: IO[bytes], name: str) -> Iterator[Line]:
-    for number, line in enumerate(file, start=1):
-        place = f"{name}, line {number}"
-        try:
-            yield Line(line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n"), place)
-        except UnicodeDecodeError as error:
-            wrong = f"byte 0x{line[error.start]:02x} is not UTF-8"
-            mend = "convert it first, for example with iconv -t utf-8"
-            yield Line(line.decode("utf-8", "backslashreplace").rstrip("\r\n"), place, DataError(wrong, "UTF-8 text, one a line", mend))
+def _lines(file: IO[bytes], name: str) -> Iterator[list[Line]]:
+    number, rest = 0, b""
+    while chunk := cast(BufferedReader, file).read1(CHUNK):
+        *whole, rest = (rest + chunk).split(b"\n")
+        yield [_decoded(line, name, number + n) for n, line in enumerate(whole, start=1)]
+        number += len(whole)
+    if rest:
+        yield [_decoded(rest, name, number + 1)]
+
+
+def _decoded(line: bytes, name: str, number: int) -> Line:
+    place = f"{name}, line {number}"
+    try:
+        return Line(line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r"), place)
+    except UnicodeDecodeError as error:
+        wrong = f"byte 0x{line[error.start]:02x} is not UTF-8"
+        mend = "convert it first, for example with iconv -t utf-8"
+        return Line(line.decode("utf-8", "backslashreplace").rstrip("\r"), place, DataError(wrong, "UTF-8 text, one a line", mend))

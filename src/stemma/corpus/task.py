@@ -1,4 +1,6 @@
-"""Reads labelled examples: a TSV file with a header, `label text` or `label text_a text_b`, columns in any order.
+"""Reads labelled examples: a table with a header, `label text` or `label text_a text_b`, columns in any order.
+
+Tabs part the cells, or commas, or each line is a JSON object, or has fastText's `__label__` marks (`corpus.tables`).
 
 A column `labels` in place of `label` holds several labels a text, or none.
 """
@@ -13,7 +15,9 @@ from stemma.corpus.clean import FAULTY, clean
 from stemma.corpus.encoding import codec, invalid_byte, texts
 from stemma.corpus.files import opened
 from stemma.corpus.given import given_texts, listed
+from stemma.corpus.tables import table
 from stemma.errors import DataError
+from stemma.nouns import counted
 
 _LABEL = ("label", "score", "labels")
 _TEXT = ("text", "text_a", "text1", "sentence", "sentence1")
@@ -41,18 +45,18 @@ def read_examples(path: str | Path, encoding: str = "utf-8", min_labels: int = 2
     lines = read_lines(str(path), codec(encoding))
     if not lines:
         raise DataError(f"{path}: the file is empty", _HEADERS, "give it the header and one example a line")
-    columns, width = _columns(lines[0], str(path))
-    several = several or lines[0].split("\t")[columns["label"]].strip().lower() == "labels"
-    examples = []
-    for number, line in enumerate(lines[1:], start=2):
-        if line.strip():
-            examples.append(_example(line.split("\t"), columns, width, f"{path}:{number}", several))
+    found = table(lines, str(path))
+    columns = _columns(found.names, lines[0], str(path))
+    several = several or found.names[columns["label"]] == "labels"
+    examples = [_example(cells, columns, len(found.names), f"{path}:{number}", several) for number, cells in found.rows]
     if not examples:
         raise DataError(f"{path}: no example follows the header", "one example a line", "add the examples below line 1")
     labels = {example.label for example in examples}
     if len(labels) < min_labels:
         wrong = f"{path}: all {len(examples)} examples have the label {labels.pop()!r}"
-        raise DataError(wrong, f"at least {min_labels} different labels", "check the label column, or shuffle and split the data again")
+        raise DataError(
+            wrong, f"at least {counted(min_labels, 'different label')}", "check the label column, or shuffle and split the data again"
+        )
     return examples
 
 
@@ -83,20 +87,20 @@ def is_header(cells: Sequence[str]) -> bool:
 def read_lines(name: str, encoding: str = "utf-8") -> list[str]:
     """The lines of a small file of examples, cleaned, without the empty ones at its end; DataError names a byte that is not text."""
     with opened(name) as stream:
-        text = "".join(texts(stream, encoding, name))
+        text = "".join(texts(stream, encoding, name, settable=False))
     if not text.isascii() and (match := FAULTY.search(text)):
         at, start = match.start(), text.rfind("\n", 0, match.start()) + 1
         where = f"{name}, line {text.count(chr(10), 0, at) + 1}"
-        raise invalid_byte(where, encoding, text[start : at + 1], at - start, text[max(0, at - 4000) : at + 4000])
+        around = text[max(0, at - 4000) : at + 4000]
+        raise invalid_byte(where, encoding, text[start : at + 1], at - start, around, settable=False)
     lines = clean(text)[0].replace("\r\n", "\n").replace("\r", "\n").split("\n")
     while lines and not lines[-1].strip():
         lines.pop()
     return lines
 
 
-def _columns(header: str, path: str) -> tuple[dict[str, int], int]:
-    """Where `label`, `text` and, for pairs, `text_b` stand, and the number of columns."""
-    names = [name.strip().lower() for name in header.split("\t")]
+def _columns(names: list[str], header: str, path: str) -> dict[str, int]:
+    """Where `label`, `text` and, for pairs, `text_b` stand."""
     columns = {}
     for column, known in (("label", _LABEL), ("text", _TEXT), ("text_b", _TEXT_B)):
         at = [names.index(name) for name in known if name in names]
@@ -104,22 +108,21 @@ def _columns(header: str, path: str) -> tuple[dict[str, int], int]:
             columns[column] = at[0]
     if "label" not in columns or "text" not in columns:
         shown = header if len(header) <= 80 else header[:77] + "..."
-        if "\t" not in header and "," in header:
-            raise DataError(f"{path}, line 1: {shown!r} has commas and no tab", _HEADERS, "save the table as tab-separated text (TSV)")
         missing = " and ".join(repr(column) for column in ("label", "text") if column not in columns)
         wrong = f"{path}, line 1: no column {missing} in {shown!r}"
         raise DataError(wrong, _HEADERS, "add that header as the first line, or rename the columns")
     unused = [name for at, name in enumerate(names) if at not in columns.values()]
     if unused:
         warnings.warn(f"{path}: columns not used: {', '.join(unused)}", stacklevel=3)
-    return columns, len(names)
+    return columns
 
 
 def _example(cells: list[str], columns: dict[str, int], width: int, source: str, several: bool) -> Example:
     where = ", line ".join(source.rsplit(":", 1))
     if len(cells) != width:
-        cure = "write a tab inside a text as a space" if len(cells) > width else "separate the cells by one tab each"
-        raise DataError(f"{where}: {len(cells)} cells", f"{width} cells, as in the header", cure)
+        many = "write a tab inside a text as a space, or put quotes round a text with commas"
+        cure = many if len(cells) > width else "fill in the others"
+        raise DataError(f"{where}: {counted(len(cells), 'cell')}", f"{counted(width, 'cell')}, as in the header", cure)
     found = {column: cells[at].strip() for column, at in columns.items()}
     for column, cell in found.items():
         if not cell and not (several and column == "label"):

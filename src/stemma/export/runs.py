@@ -6,13 +6,14 @@ however large the file. Nothing is left out uncounted: the ledger and the card s
 V vocabulary, D width.
 """
 
+import codecs
 import shutil
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import IO, Any, Literal
 
 import numpy as np
 
@@ -26,6 +27,7 @@ from stemma.export.spelling import named
 from stemma.export.streams import reading
 from stemma.export.vectors_in import Chunk
 from stemma.lineage.table import find
+from stemma.nouns import counted
 from stemma.tokens.chinese import GIVEN, segmenter
 from stemma.tokens.files import checksum, sync_folder
 from stemma.tokens.settings import SPECIALS
@@ -81,7 +83,7 @@ def to_run(source: Path, target: Path, skip_bad: bool = False) -> Path:
 def recognise(path: Path) -> Kind:
     """What the file is, by its first bytes; DataError where it is nothing known."""
     with reading(path, KNOWN) as file:
-        head = file.read(HEAD)
+        head = _head(file)
     if head.startswith(MAGIC):
         return "fasttext"
     lines = head.split(b"\n")
@@ -89,11 +91,16 @@ def recognise(path: Path) -> Kind:
         return "arpa"
     header = vectors_in.HEADER.match(head)
     if header and int(header[2]):
-        return "word2vec" if vectors_in.is_line(lines[1], int(header[2])) else "word2vec-binary"
+        return "word2vec" if vectors_in.is_line(lines[1]) else "word2vec-binary"
     if vectors_in.is_line(lines[0]):
         return "glove"
     shown = repr(lines[0][:30].decode("utf-8", "backslashreplace"))
     raise DataError(f"{path} begins with {shown}: no format that Stemma reads", KNOWN, "check the file")
+
+
+def _head(file: IO[bytes]) -> bytes:
+    """The file's first bytes, but for a byte order mark, which is no part of its first word."""
+    return file.read(HEAD).removeprefix(codecs.BOM_UTF8)
 
 
 def _word_vectors(source: Path, kind: Kind, folder: Path, skip_bad: bool) -> None:
@@ -108,7 +115,7 @@ def _word_vectors(source: Path, kind: Kind, folder: Path, skip_bad: bool) -> Non
             counts = dict(zip(model.words, model.counts.tolist(), strict=True))
         else:
             with reading(source, KNOWN) as file:
-                head = file.read(HEAD)
+                head = _head(file)
                 if kind == "word2vec-binary":
                     gathered.take(vectors_in.read_records(source.name, file, head))
                 else:
@@ -126,9 +133,14 @@ def _word_vectors(source: Path, kind: Kind, folder: Path, skip_bad: bool) -> Non
         ledger.without_vector = ledger.words_used - int(trained.sum())
         if ledger.repeated:
             some = ", ".join(map(repr, ledger.first_repeated))
-            warnings.warn(f"{source.name}: {ledger.repeated:,} words are repeated ({some}); the first vector of each counts", stacklevel=2)
+            warnings.warn(
+                f"{source.name}: {counted(ledger.repeated, 'word is', 'words are')} repeated ({some}); the first vector of each counts",
+                stacklevel=2,
+            )
         if ledger.unreadable:
-            warnings.warn(f"{source.name}: {ledger.unreadable:,} words are left out: not UTF-8, or not finite", stacklevel=2)
+            warnings.warn(
+                f"{source.name}: {counted(ledger.unreadable, 'word is', 'words are')} left out: not UTF-8, or not finite", stacklevel=2
+            )
         seen = [counts.get(token.encode(), 0) for token in tokens] if counts else trained
         tensors = {"input": vectors, "output": np.zeros(vectors.shape, np.float32), "counts": np.asarray(seen, np.int64)}
         tensors["counts"][: len(SPECIAL_WORDS)] = 0
@@ -234,7 +246,7 @@ def _told(ledger: WordLedger, tokenizer: Tokenizer, kind: Kind) -> list[str]:
     """The card's lines about the words."""
     case = "No word has a capital, so text is lower-cased first." if tokenizer.config.lowercase else "Text keeps its case."
     lines = [
-        f"- {ledger.words_in:,} words in the file, {ledger.words_used:,} of them used.",
+        f"- {counted(ledger.words_in, 'word')} in the file, {ledger.words_used:,} of them used.",
         f"- {ledger.repeated:,} were repeated: the first vector of a word counts.",
         f"- {ledger.unreadable:,} were left out: not UTF-8, or numbers that are not finite.",
         f"- {ledger.without_vector:,} have a vector of zeros, and so no neighbours.",

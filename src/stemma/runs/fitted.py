@@ -15,6 +15,7 @@ from stemma.corpus.given import given_texts
 from stemma.corpus.task import is_header
 from stemma.errors import DataError, RunError, UsageError
 from stemma.lineage.table import find
+from stemma.nouns import counted
 from stemma.runs.assignment import Answers, Assignment
 from stemma.runs.framing import told_of_cut
 from stemma.runs.opening import unmoved
@@ -120,7 +121,7 @@ class FittedRun:
             if len(parts) != len(names):
                 asked = f"{len(names)} on a line: {', '.join(names)}"
                 cure = "put one tab between the parts" if len(parts) < len(names) else "write a tab inside a text as a space"
-                raise DataError(f"{shown!r} has {len(parts)} part{'s' * (len(parts) > 1)}", asked, cure)
+                raise DataError(f"{shown!r} has {counted(len(parts), 'part')}", asked, cure)
         if len(names) > 1 and len(found) > 1 and all(parts[0] in self.labels for parts in found):
             warnings.warn(f"the first part of every line is a label of this run, and is read as its {names[0]}", stacklevel=3)
         return found
@@ -145,7 +146,9 @@ class FittedRun:
             warnings.warn(told_of_cut(data, "texts"), stacklevel=3)
         if data.unread:
             cause = "they stand after what is read of a text (transfer.max_length, the network's own length), or the tokenizer drops them"
-            warnings.warn(f"{data.unread:,} units had no token to be read at, and their answers are guesses: {cause}", stacklevel=3)
+            warnings.warn(
+                f"{counted(data.unread, 'unit')} had no token to be read at, and their answers are guesses: {cause}", stacklevel=3
+            )
         return data, known
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from stemma.corpus.given import listed
 from stemma.corpus.task import Example
 from stemma.errors import DataError, UsageError
+from stemma.nouns import counted
 from stemma.runs.fitted import FittedRun
 from stemma.runs.run import Run
 from stemma.transfer.finetune import finetune
@@ -39,7 +40,8 @@ class StemmaClassifier:
         """Learns from texts `X` and their labels `y`; a part of them is held out to choose hyperparameters."""
         labels, (texts, others) = _labels(y), _columns(X)
         if len(texts) != len(labels):
-            raise DataError(f"{len(texts)} texts and {len(labels)} labels", "one label a text", "pass X and y of the same length")
+            found = f"{counted(len(texts), 'text')} and {counted(len(labels), 'label')}"
+            raise DataError(found, "one label a text", "pass X and y of the same length")
         self.classes_, numbers = np.unique(labels, return_inverse=True)
         names = _names(self.classes_)
         examples = [Example(a, names[k], b) for a, b, k in zip(texts, others, numbers, strict=True)]

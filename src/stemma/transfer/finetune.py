@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from stemma.checkpoint import check_free
 from stemma.config import checked
 from stemma.errors import RunError
 from stemma.layers.threads import computing_with
@@ -48,6 +49,8 @@ def finetune(
     result is saved there as a run folder.
     """
     began = time.perf_counter()
+    if out is not None:
+        check_free(Path(out))
     config = Config() if config is None else config
     config = checked("transfer", config if mode is None else dataclasses.replace(config, mode=mode), "finetune")
     kind = make_task(task) if isinstance(task, str) else task

@@ -5,6 +5,7 @@ from typing import Any
 
 from stemma.checkpoint import RunFolder
 from stemma.config import VERSION, to_plain
+from stemma.nouns import counted
 from stemma.runs.fitted import FittedRun
 
 
@@ -34,9 +35,9 @@ def card(facts: dict[str, Any]) -> str:
         f"A {facts['generation']} run carried over to the task, {_HOW[facts['mode']]} (`{facts['mode']}`).",
         f"Head: {facts['head']}.",
         "",
-        f"- {examples['learning']:,} examples to learn from, {examples['selection']:,} of the same file to choose "
+        f"- {counted(examples['learning'], 'example')} to learn from, {examples['selection']:,} of the same file to choose "
         f"{knob} = {facts['chosen'][knob]:g} among {len(facts['trials'])} trials; {examples['dev']:,} dev examples for the figures below.",
-        f"- {parameters['trained']:,} of {parameters['total']:,} parameters learnt the task.",
+        f"- {parameters['trained']:,} of {counted(parameters['total'], 'parameter')} learnt the task.",
         f"- It took {facts['seconds']:.0f} s, trials and seeds included.",
         *_unread(facts),
         *(f"- {line}" for line in measured(facts)),
@@ -54,10 +55,8 @@ def _unread(facts: dict[str, Any]) -> list[str]:
     lines = lines if cut["examples"] else []
     if not units:
         return lines
-    return [
-        *lines,
-        f"- {units:,} units of the training examples had no token to be read at: cut off with their text, or dropped by the tokenizer.",
-    ]
+    lost = f"- {counted(units, 'unit')} of the training examples had no token to be read at: "
+    return [*lines, lost + "cut off with their text, or dropped by the tokenizer."]
 
 
 def measured(facts: dict[str, Any]) -> list[str]:
@@ -68,7 +67,7 @@ def measured(facts: dict[str, Any]) -> list[str]:
     seeds = len(facts["seeds"])
     alone = "; no seed changes it" if facts["deterministic"] else " of one seed; others may differ"
     told = [(metric["title"], facts[metric["name"]]) for metric in facts["metrics"] if metric["name"] in facts]
-    spread = [alone if value["std"] is None else f" ± {value['std']:.4f} over {seeds} seeds" for _, value in told]
+    spread = [alone if value["std"] is None else f" ± {value['std']:.4f} over {counted(seeds, 'seed')}" for _, value in told]
     return [f"{title} on dev: {value['mean']:.4f}{after}" for (title, value), after in zip(told, spread, strict=True)]
 
 
