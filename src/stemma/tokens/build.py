@@ -9,18 +9,17 @@ import shutil
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from itertools import chain, islice
 from pathlib import Path
 
 from stemma.config import to_plain
 from stemma.corpus.document import Document
-from stemma.errors import BudgetError, DataError, UsageError
+from stemma.errors import DataError, UsageError
 from stemma.tokens.chinese import SAMPLE
 from stemma.tokens.files import disk_budget, read_json, sync_folder, write_json
 from stemma.tokens.merge import merge
-from stemma.tokens.shards import SHARD, Pool, Shard, encode_shard, shards
+from stemma.tokens.shards import SHARD, Shard, encode_shard, shards, team
 from stemma.tokens.store import HEADER, TokenStore, layout, read_header
 from stemma.tokens.tokenizer import Config, Tokenizer, grow, train
 from stemma.tokens.words import Learner
@@ -143,16 +142,13 @@ def _encoded(texts: Iterator[Shard], tokenizer: Tokenizer, aside: Path, workers:
             yield encode_shard(shard, tokenizer, aside)
         return
     waiting: deque[Future[Path]] = deque()
-    with Pool(workers, aside / TOKENIZER, aside) as pool:
-        try:
-            for shard in texts:
-                waiting.append(pool.submit(shard))
-                if len(waiting) >= 2 * workers:
-                    yield waiting.popleft().result()
-            while waiting:
+    with team(workers, aside / TOKENIZER, aside) as helpers:
+        for shard in texts:
+            waiting.append(helpers.submit(shard))
+            if len(waiting) >= 2 * workers:
                 yield waiting.popleft().result()
-        except BrokenProcessPool as error:
-            raise BudgetError(f"one of {workers} worker processes was killed", "memory for all of them", "set workers lower") from error
+        while waiting:
+            yield waiting.popleft().result()
 
 
 def _check_free(out: Path) -> None:
