@@ -14,13 +14,12 @@ Everything is written aside, fsynced and renamed; the manifest comes after what 
 any moment leaves the old state or the new one. No pickles: safetensors and JSON alone.
 """
 
-import contextlib
-import fcntl
 import json
 import mmap
 import os
 import shutil
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +88,10 @@ def leave_pages(*arrays: np.ndarray) -> None:
 
 
 class RunFolder:
-    """A run folder on disk. `open` wants one that exists; `create` makes it or takes it up again."""
+    """A run folder on disk. `open` wants one that exists; `create` makes it or takes it up again.
+
+    Who writes into it holds it first (`tokens.files.one_writer`).
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -224,8 +226,17 @@ class RunFolder:
         arrays = {file.stem: map_tensors(file) for file in sorted(place.glob("*.safetensors"))}
         return arrays, _read_json(place / "facts.json")
 
-    def finish(self, card: str, ledger: Mapping[str, Any], tensors: Mapping[str, np.ndarray] | None = None) -> None:
-        """Commits the end of training: the weights (those of the last state, unless given), card and ledger."""
+    def finish(
+        self,
+        card: str,
+        ledger: Mapping[str, Any],
+        tensors: Mapping[str, np.ndarray] | None = None,
+        config: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Commits the end of training: the weights (those of the last state, unless given), card and ledger.
+
+        A `config` of the same identity takes the place of that which was begun with, and no state is kept.
+        """
         model = self.path / "model.safetensors"
         if tensors is not None:
             write_tensors(model, tensors)
@@ -234,23 +245,17 @@ class RunFolder:
         write_json(self.path / "ledger.json", ledger)
         write_bytes(self.path / "README.md", card.encode())
         shutil.rmtree(self.prepared_path, ignore_errors=True)  # before the commit: a finished run is never looked at again
-        self._commit(state=self.manifest.get("state"), metrics_bytes=self._metrics_size(), finished=True)
+        if config is not None:
+            self._commit(self.manifest.get("state"), self.manifest["metrics_bytes"], finished=False, unsure=("config.json",))
+            write_json(self.path / "config.json", config)
+        kept = self.manifest.get("state") if config is None else None
+        self._commit(state=kept, metrics_bytes=self._metrics_size(), finished=True)
         self._sweep()
 
-    @contextlib.contextmanager
-    def lock(self) -> Iterator[None]:
-        """Holds the folder for one writer; RunError when another process trains into it."""
-        with (self.path / ".lock").open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                raise RunError(
-                    f"{self.path} is in use by another process", "one writer a run folder", "wait for it, or choose another --out"
-                ) from error
-            yield
-
-    def _commit(self, state: str | None, metrics_bytes: int, finished: bool) -> None:
-        names = [name for name in _ROOT_FILES if (self.path / name).exists() and (finished or name != "model.safetensors")]
+    def _commit(self, state: str | None, metrics_bytes: int, finished: bool, unsure: tuple[str, ...] = ()) -> None:
+        """Writes the manifest; of what is `unsure`, being about to be replaced, it says nothing."""
+        names = [name for name in _ROOT_FILES if (self.path / name).exists() and (finished or name == "config.json")]
+        names = [name for name in names if name not in unsure]
         names += sorted(child.name for child in self.path.glob("tokenizer*.json"))
         if state:
             names += sorted(f"state/{state}/{child.name}" for child in (self.path / "state" / state).iterdir())
@@ -269,6 +274,9 @@ class RunFolder:
         for child in (self.path / "state").glob("*step-*"):
             if child.name != self.manifest["state"]:
                 shutil.rmtree(child, ignore_errors=True)
+        if self.manifest["state"] is None:
+            with suppress(OSError):  # none, or not empty: the batch whose loss was not finite stands there
+                (self.path / "state").rmdir()
 
     def _metrics_size(self) -> int:
         path = self.path / "metrics.jsonl"

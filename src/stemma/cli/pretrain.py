@@ -46,7 +46,7 @@ class Pretrain(Verb):
         from stemma.training.pretrain import pretrain
 
         with Progress() as progress:
-            folder = pretrain(self._request(_kept(self.corpus, self.out)), out=self.out, progress=progress)
+            folder = pretrain(self._request(), out=self.out, progress=progress)
         return _pretrained(folder) if os.environ.get("RANK", "0") == "0" else _Nothing()
 
     def _planned(self) -> Printable:
@@ -54,14 +54,14 @@ class Pretrain(Verb):
 
         if "-" in self.corpus:
             raise UsageError("--dry-run with standard input", "files, which can be read again", "keep the text in a file first")
-        plan = rehearse(self._request(self.corpus))
+        plan = rehearse(self._request())
         return Answer(plan, plan_lines(plan))
 
-    def _request(self, corpus: tuple[str, ...]) -> "Request":
+    def _request(self) -> "Request":
         from stemma.training.request import Request
 
         asked = (self.preset, self.config, self._asked(), self.dev, self.workers, self.continue_from)
-        return Request(self.generation, corpus, *asked)
+        return Request(self.generation, self.corpus, *asked)
 
     def _asked(self) -> tuple[str, ...]:
         if self.memory is None:
@@ -79,16 +79,6 @@ class _Nothing:
     def pieces(self, as_json: bool) -> Iterator[str]:
         """Nothing."""
         return iter(())
-
-
-def _kept(corpus: tuple[str, ...], out: Path) -> tuple[str, ...]:
-    """The corpus with standard input kept as a file, since it is read more than once."""
-    if "-" not in corpus:
-        return corpus
-    from stemma.corpus.read import spool_stdin
-
-    kept = str(spool_stdin(out / "store"))
-    return tuple(kept if path == "-" else path for path in corpus)
 
 
 def _pretrained(folder: "RunFolder") -> Answer:

@@ -50,9 +50,8 @@ def counting(job: Job, path: Path, root: Path, report: Report) -> Iterator[Updat
         if folder is None:
             text.tokenizer.save(path / "tokenizer.json")
             folder = RunFolder.create(path, job.config())
-        with folder.lock():
-            folder.load_state()
-            _count(job, folder, text, report)
+        folder.load_state()
+        _count(job, folder, text, report)
     yield (), report
 
 
