@@ -185,7 +185,10 @@ class RunFolder:
 
     def append_metrics(self, facts: list[dict[str, Any]]) -> None:
         """Adds facts to metrics.jsonl; they count once the next save commits them."""
-        with disk_budget(self.path / "metrics.jsonl"), (self.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
+        with (
+            disk_budget(self.path / "metrics.jsonl"),
+            (self.path / "metrics.jsonl").open("a", encoding="utf-8", errors="backslashreplace") as file,
+        ):
             file.writelines(json.dumps(fact, ensure_ascii=False) + "\n" for fact in facts)
             sync(file)
 
@@ -243,7 +246,7 @@ class RunFolder:
         else:
             _link(self.path / "state" / self.manifest["state"] / "model.safetensors", model)
         write_json(self.path / "ledger.json", ledger)
-        write_bytes(self.path / "README.md", card.encode())
+        write_bytes(self.path / "README.md", card.encode("utf-8", "backslashreplace"))
         shutil.rmtree(self.prepared_path, ignore_errors=True)  # before the commit: a finished run is never looked at again
         if config is not None:
             self._commit(self.manifest.get("state"), self.manifest["metrics_bytes"], finished=False, unsure=("config.json",))

@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from stemma.cli.answer import Answer, Printable
 from stemma.cli.progress import Progress, duration
@@ -26,6 +26,8 @@ class Pretrain(Verb):
 
     Example: stemma pretrain bert corpus.txt --out runs/bert --preset tiny --set training.epochs=2
     """
+
+    several_processes: ClassVar[bool] = True
 
     generation: GenerationName  # a name that stemma lineage prints
     corpus: Corpus  # files, folders or globs; - is standard input

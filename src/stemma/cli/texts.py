@@ -8,6 +8,7 @@ from typing import IO
 
 from stemma.errors import DataError
 
+LONGEST = 1 << 28  # bytes of a line: what goes on for longer has no lines
 BATCH = 64  # texts handed to a run at once; few enough that the first results come soon
 COUNTED = 4096  # the same for models of counts, which score a million words in a fraction of a second
 
@@ -37,7 +38,10 @@ def batches(items: Iterable[str], size: int = BATCH) -> Iterator[list[str]]:
 
 
 def _lines(file: IO[bytes], name: str) -> Iterator[str]:
-    for number, line in enumerate(file, start=1):
+    for number, line in enumerate(iter(lambda: file.readline(LONGEST + 1), b""), start=1):
+        if len(line) > LONGEST:
+            wrong = f"{name}, line {number} is longer than {LONGEST >> 20} MiB"
+            raise DataError(wrong, "one text a line", "cut it into lines, or check that this is the file you mean")
         try:
             yield line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
         except UnicodeDecodeError as error:

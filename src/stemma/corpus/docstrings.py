@@ -265,8 +265,11 @@ def _senses(entries: list[Entry], most: int, seed: int) -> list[str]:
 def _write(path: Path, lines: Iterable[str]) -> None:
     """Written aside and renamed, so that the file is there whole or not at all."""
     aside = path.with_name(path.name + ".part")
-    with aside.open("w", encoding="utf-8", newline="\n") as file:
-        file.writelines(f"{line}\n" for line in lines)
-        file.flush()
-        os.fsync(file.fileno())
-    aside.replace(path)
+    try:
+        with aside.open("w", encoding="utf-8", newline="\n") as file:
+            file.writelines(f"{line}\n" for line in lines)
+            file.flush()
+            os.fsync(file.fileno())
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)

@@ -26,7 +26,7 @@ from stemma.export.streams import reading
 from stemma.export.vectors_in import Chunk
 from stemma.lineage.table import find
 from stemma.tokens.chinese import GIVEN, segmenter
-from stemma.tokens.files import LOCK, checksum, one_writer, sync_folder
+from stemma.tokens.files import LOCK, checksum, disk_budget, one_writer, sync_folder
 from stemma.tokens.settings import SPECIALS
 from stemma.tokens.settings import Config as TokenConfig
 from stemma.tokens.tokenizer import Tokenizer
@@ -295,7 +295,8 @@ def _written_aside(target: Path) -> Iterator[Path]:
             raise UsageError(f"{target} is there already", "a new or an empty folder", "choose another target")
         _empty(aside)  # of what a killed process left
         try:
-            yield aside
+            with disk_budget(target):
+                yield aside
             aside.replace(target)
         except BaseException:
             _empty(aside)

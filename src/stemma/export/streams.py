@@ -21,6 +21,7 @@ WRITERS: dict[str, Any] = {  # levels beyond which a file of numbers hardly shri
     ".xz": partial(lzma.open, mode="wb", preset=1),
 }
 BLOCK = 1 << 22  # bytes
+LONGEST_LINE = 1 << 24  # bytes: a million numbers; what goes on for longer is no file of lines
 
 
 @contextmanager
@@ -49,7 +50,10 @@ def writing(path: Path) -> Iterator[IO[bytes]]:
 
 
 def blocks(file: IO[bytes], first: bytes = b"") -> Iterator[bytes]:
-    """What is left of the file, after `first`, in blocks of whole lines; the last line may lack its end."""
+    """What is left of the file, after `first`, in blocks of whole lines; the last line may lack its end.
+
+    DataError for a line that is longer than LONGEST_LINE.
+    """
     rest = first
     while block := file.read(BLOCK):
         lines, end, begun = block.rpartition(b"\n")
@@ -58,5 +62,8 @@ def blocks(file: IO[bytes], first: bytes = b"") -> Iterator[bytes]:
             rest = begun
         else:
             rest += begun
+        if len(rest) > LONGEST_LINE:
+            shown = repr(rest[:30].decode("utf-8", "backslashreplace"))
+            raise DataError(f"a line that begins with {shown} is longer than {LONGEST_LINE >> 20} MiB", "lines that end", REMAKE)
     if rest:
         yield rest

@@ -14,6 +14,7 @@ from typing import IO, Any
 
 from stemma.errors import BudgetError, RunError
 
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 LOCK = ".lock"
 GRACE_SECONDS = 1.0  # a lock is waited for: the reading workers of a killed process hold its locks until they end too
 
@@ -24,23 +25,28 @@ class DiskFull(BudgetError):
 
 def is_disk_full(error: BaseException) -> bool:
     """True for an error that says: no space left, the quota spent, or a file larger than allowed."""
-    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    return isinstance(error, OSError) and error.errno in _FULL
 
 
 @contextmanager
 def disk_budget(path: Path, clear: Path | None = None) -> Iterator[None]:
-    """Turns "no space left" while `path` is written into a DiskFull that says so, and removes the folder `clear` then."""
+    """Turns "no space left" while `path` is written into a DiskFull that says so, and removes the folder `clear` then.
+
+    So it does with an error of the disk itself, which names no file either.
+    """
     try:
         yield
     except (OSError, DiskFull) as error:
-        full = isinstance(error, DiskFull) or is_disk_full(error)
+        full = isinstance(error, DiskFull) or is_disk_full(error) or error.errno == errno.EIO
         if full and clear is not None:
             shutil.rmtree(clear, ignore_errors=True)
         if not full or isinstance(error, DiskFull):
             raise
         free = shutil.disk_usage(next(folder for folder in path.absolute().parents if folder.exists())).free >> 20
         wrong = f"{path}: {error.strerror} ({free:,} MiB free)"
-        raise DiskFull(wrong, "room for the file", "free some space, then run the same command again") from error
+        broken = error.errno == errno.EIO
+        expected, mend = ("a disk that takes it", "check the disk") if broken else ("room for the file", "free some space")
+        raise DiskFull(wrong, expected, f"{mend}, then run the same command again") from error
 
 
 @contextmanager
@@ -125,8 +131,8 @@ def write_bytes(path: Path, data: bytes, synced: bool = True) -> None:
 
 
 def write_json(path: Path, value: Any, synced: bool = True) -> None:
-    """Writes the value as indented JSON, whole or not at all."""
-    write_bytes(path, (json.dumps(value, ensure_ascii=False, indent=2) + "\n").encode(), synced)
+    """Writes the value as indented JSON, whole or not at all. What is no text, as in names of files, is escaped."""
+    write_bytes(path, (json.dumps(value, ensure_ascii=False, indent=2) + "\n").encode("utf-8", "backslashreplace"), synced)
 
 
 def read_json(path: Path) -> dict | None:

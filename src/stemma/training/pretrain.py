@@ -8,6 +8,7 @@ from pathlib import Path
 from stemma.checkpoint import RunFolder
 from stemma.corpus.files import STDIN
 from stemma.corpus.read import SPOOLED, spool_stdin
+from stemma.errors import UsageError
 from stemma.tokens.files import one_writer
 from stemma.training.facts import Fact
 from stemma.training.request import Drive, Report, Request, job_of
@@ -24,6 +25,9 @@ def pretrain(request: Request, *, out: str | Path, store: str | Path | None = No
     root = Path(store) if store else path / "store"
     with one_writer(path) if first else nullcontext():
         job = job_of(_spooled(request, root, first))
+        if job.row.updates != "backprop" and int(os.environ.get("WORLD_SIZE", "1")) > 1:
+            wrong = f"{job.row.name} in several processes (torchrun): it computes with threads"
+            raise UsageError(wrong, "one process", "run it without torchrun, with --workers for reading")
         drive = _DRIVES[job.row.learns]()
         with drive(job, path, root, progress or _silent) as (updates, take):
             for update in updates:

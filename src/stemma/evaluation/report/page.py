@@ -25,6 +25,7 @@ from stemma.evaluation.report.minimal_section import minimal
 from stemma.evaluation.report.standings import Standings
 from stemma.evaluation.report.word_section import words
 from stemma.evaluation.report.wording import BASELINE_COLOUR, CONTROLS, capital, count, duration, listed, mode_title, size, whole
+from stemma.tokens.files import write_bytes
 
 STATIC_WIDTH = 1000  # of the drawn pictures, in pixels; they shrink with the window
 
@@ -53,12 +54,10 @@ reveal();
 
 def write(results: Results, out: Path) -> tuple[Path, Path]:
     """Writes `report.json` and `report.html` into `out`, each as a whole or not at all; their paths."""
-    written = []
-    for name, text in (("report.json", dumped(results)), ("report.html", render(results))):
-        aside = out / f".{name}.partial"
-        aside.write_text(text, encoding="utf-8")
-        written.append(aside.replace(out / name))
-    return written[0], written[1]
+    paths = (out / "report.json", out / "report.html")
+    for path, text in zip(paths, (dumped(results), render(results)), strict=True):
+        write_bytes(path, text.encode("utf-8", "backslashreplace"))  # file names may hold what is not UTF-8
+    return paths
 
 
 def dumped(results: Results) -> str:
