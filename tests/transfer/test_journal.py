@@ -17,6 +17,7 @@ from stemma.tokens import files
 from stemma.training.facts import Fact
 from stemma.transfer import journal
 from stemma.transfer.finetune import finetune
+from stemma.transfer.saving import save
 from stemma.transfer.settings import Config
 
 FAST = Config(precision="fp32", seeds=(1, 2), budget=2, epochs=1, updates=5, threads=1)
@@ -137,3 +138,12 @@ def test_a_second_process_touches_nothing(bert, train_examples, tmp_path) -> Non
 
     finetune(bert, train=train_examples[:60], config=FAST, out=tmp_path / "run", progress=second)
     assert refused
+
+
+def test_a_run_that_no_folder_was_kept_for_is_saved_later(ngram, train_examples, tmp_path) -> None:
+    fitted = finetune(ngram, train=train_examples[:60], mode="frozen")
+    save(fitted, tmp_path / "late")
+    again = FittedRun.load(tmp_path / "late")
+    np.testing.assert_array_equal(again.predict(["good"])[1], fitted.predict(["good"])[1])
+    with pytest.raises(RunError, match="another --out"):
+        save(fitted, tmp_path / "late")

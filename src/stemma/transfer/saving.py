@@ -8,8 +8,20 @@ import numpy as np
 
 from stemma.checkpoint import RunFolder
 from stemma.config import VERSION, to_plain
+from stemma.errors import RunError
 from stemma.runs.assignment import Assignment
 from stemma.runs.fitted import FittedRun
+from stemma.tokens.files import one_writer
+
+
+def save(fitted: FittedRun, path: Path) -> None:
+    """Writes a fine-tuned run that no folder was kept for as one, which is finished at once."""
+    settings, data = fitted.assignment.settings, fitted.facts["data"]
+    identity = {"generation": fitted.row.name, "task": fitted.task.name, "mode": settings.mode, "data": data}
+    with one_writer(path):
+        if RunFolder.resume(path, identity):
+            raise RunError(f"{path} holds a run already", "an empty or a new folder", "choose another --out")
+        finish(fitted, begin(path, fitted.assignment, identity, fitted.facts["threads"]))
 
 
 def identity_of(run: Any, assignment: Assignment, data: dict[str, Any]) -> dict[str, Any]:
