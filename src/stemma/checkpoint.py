@@ -208,10 +208,11 @@ class RunFolder:
         aside, place = self.path / "state" / f".{name}.aside", self.path / "state" / name
         for stale in (aside, place):
             shutil.rmtree(stale, ignore_errors=True)
-        aside.mkdir(parents=True)
-        for group, tensors in arrays.items():
-            write_tensors(aside / f"{group}.safetensors", tensors)
-        write_json(aside / "facts.json", dict(facts))
+        with disk_budget(aside, clear=aside):
+            aside.mkdir(parents=True)
+            for group, tensors in arrays.items():
+                write_tensors(aside / f"{group}.safetensors", tensors)
+            write_json(aside / "facts.json", dict(facts))
         aside.replace(place)
         sync_folder(place.parent)
         self._commit(state=name, metrics_bytes=self._metrics_size(), finished=False)
@@ -307,6 +308,7 @@ def _link(source: Path, target: Path) -> None:
         with aside.open("rb+") as file:
             sync(file)
     aside.replace(target)
+    aside.unlink(missing_ok=True)  # it is still there where both are links to one file: then nothing was renamed
     sync_folder(target.parent)
 
 

@@ -1,49 +1,71 @@
-"""Text lines in: from `--text`, from files, or from standard input."""
+"""Text lines in: from `--text`, from files, or from standard input, each as soon as it has come."""
 
 import sys
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
+from collections.abc import Iterator, Sequence
+from io import BufferedReader
+from itertools import chain
 from pathlib import Path
-from typing import IO
+from typing import cast
 
 from stemma.errors import DataError
 
 LONGEST = 1 << 28  # bytes of a line: what goes on for longer has no lines
 BATCH = 64  # texts handed to a run at once; few enough that the first results come soon
 COUNTED = 4096  # the same for models of counts, which score a million words in a fraction of a second
+CHUNK = 1 << 20  # bytes that are asked for at once; of a pipe come those that are there
 
 
-def texts(given: Sequence[str], files: Sequence[str]) -> Iterator[str]:
-    """The texts, one a line, without their line ends; standard input when nothing else is named."""
-    yield from given
+def arriving(given: Sequence[str], files: Sequence[str], size: int = BATCH) -> Iterator[list[str]]:
+    """The texts, one a line, without their line ends, in lists of `size` at most; standard input when nothing else is named.
+
+    A list holds what has come together and waits for nothing else, so that a program that writes one line and reads
+    its answer gets it.
+    """
+    yield from _parted(given, size)
     for name in files or (() if given else ("-",)):
         if name == "-":
             if sys.stdin.isatty():
                 print("reading lines from the terminal; Ctrl-D ends them", file=sys.stderr)
-            yield from _lines(sys.stdin.buffer, "standard input")
+            yield from _lists(cast(BufferedReader, sys.stdin.buffer), "standard input", size)
         else:
             with Path(name).open("rb") as file:
-                yield from _lines(file, name)
+                yield from _lists(file, name, size)
 
 
-def batches(items: Iterable[str], size: int = BATCH) -> Iterator[list[str]]:
-    """The items in lists of `size`.
+def texts(given: Sequence[str], files: Sequence[str]) -> Iterator[str]:
+    """The same texts, one by one."""
+    return chain.from_iterable(arriving(given, files))
 
-    >>> list(batches("abcde", 2))
+
+def _lists(file: BufferedReader, name: str, size: int) -> Iterator[list[str]]:
+    number, begun, size_begun = 0, list[bytes](), 0  # lines so far, and what has come of the next one
+    while chunk := file.read1(CHUNK):
+        whole, end, rest = chunk.rpartition(b"\n")
+        if end:
+            lines = b"".join((*begun, whole)).split(b"\n")
+            yield from _parted([_decoded(line, name, number + n) for n, line in enumerate(lines, start=1)], size)
+            number, begun, size_begun = number + len(lines), [], 0
+        begun.append(rest)
+        size_begun += len(rest)
+        if size_begun > LONGEST:
+            wrong = f"{name}, line {number + 1} is longer than {LONGEST >> 20} MiB"
+            raise DataError(wrong, "one text a line", "cut it into lines, or check that this is the file you mean")
+    if size_begun:
+        yield [_decoded(b"".join(begun), name, number + 1)]
+
+
+def _parted(lines: Sequence[str], size: int) -> Iterator[list[str]]:
+    """The lines in lists of `size`.
+
+    >>> list(_parted("abcde", 2))
     [['a', 'b'], ['c', 'd'], ['e']]
     """
-    rest = iter(items)
-    while batch := list(islice(rest, size)):
-        yield batch
+    return ([*lines[first : first + size]] for first in range(0, len(lines), size))
 
 
-def _lines(file: IO[bytes], name: str) -> Iterator[str]:
-    for number, line in enumerate(iter(lambda: file.readline(LONGEST + 1), b""), start=1):
-        if len(line) > LONGEST:
-            wrong = f"{name}, line {number} is longer than {LONGEST >> 20} MiB"
-            raise DataError(wrong, "one text a line", "cut it into lines, or check that this is the file you mean")
-        try:
-            yield line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
-        except UnicodeDecodeError as error:
-            wrong = f"{name}, line {number}: byte 0x{line[error.start]:02x} is not UTF-8"
-            raise DataError(wrong, "UTF-8 text, one a line", "convert it first, for example with iconv -t utf-8") from error
+def _decoded(line: bytes, name: str, number: int) -> str:
+    try:
+        return line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r")
+    except UnicodeDecodeError as error:
+        wrong = f"{name}, line {number}: byte 0x{line[error.start]:02x} is not UTF-8"
+        raise DataError(wrong, "UTF-8 text, one a line", "convert it first, for example with iconv -t utf-8") from error

@@ -87,6 +87,9 @@ class Run:
         """The run of a finished folder, on the CPU, ready for use."""
         folder = RunFolder.open(Path(path))
         config = folder.config
+        if "task" in config:
+            cure = "use stemma predict or embed on it, or name the run that it was made from"
+            raise UsageError(f"{path} is fine-tuned on a task", "a folder made by stemma pretrain", cure)
         row = find(config["identity"]["generation"])
         tokenizer = Tokenizer.load(folder.tokenizer_path)
         model: Any = restore(row.sections()["model"], config["sections"]["model"], str(folder.path))

@@ -92,6 +92,11 @@ class Job:
         return {"stemma": VERSION, "identity": self.identity(), "sections": to_plain({**self.sections, **settled})}
 
 
+def section_types(row: Generation) -> dict[str, type]:
+    """The config classes of all that a pre-training has settings for, by section."""
+    return {"corpus": corpus_read.Config, "tokenizer": tokens_tokenizer.Config, **row.sections(), "training": SETTINGS[row.updates]}
+
+
 def job_of(request: Request) -> Job:
     """The job that the request spells; UsageError for a setting that is unknown, wrong, or not this generation's."""
     row = find(request.generation)
@@ -101,7 +106,7 @@ def job_of(request: Request) -> Job:
     where, base = (f"run {earlier.path}", earlier.config["identity"]["asked"]) if earlier else _preset(row, request.preset or "small")
     if not earlier and _kind(base, asked) == "whitespace":
         base = _spaced(base, row)
-    sections = {"corpus": corpus_read.Config, "tokenizer": tokens_tokenizer.Config, **row.sections(), "training": SETTINGS[row.updates]}
+    sections = section_types(row)
     base = _without_rivals(base, asked)
     if _named(asked) & set(BUDGETS):  # by who asks: then it is not cut, unless that is asked for too
         base = {**base, "training": {**_table(base.get("training")), "most_passes": 0}} if row.updates != "counts" else base
