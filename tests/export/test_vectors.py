@@ -11,6 +11,7 @@ import pytest
 
 from stemma.cli.main import main
 from stemma.errors import DataError, UsageError
+from stemma.export import streams
 from stemma.export.formats import convert
 from stemma.runs.run import Run
 
@@ -236,3 +237,14 @@ class TestDamaged:
     def test_skipping_belongs_to_files(self, run, tmp_path):
         with pytest.raises(UsageError, match="drop --skip-bad"):
             convert(run, tmp_path / "y", "glove", skip_bad=True)
+
+
+@pytest.mark.parametrize("begin", [b"word ", b"\\data\\\nngram 1=1\n\n\\1-grams:\n-1 "])
+def test_a_line_without_an_end_is_refused_at_a_stated_length(tmp_path, monkeypatch, begin):
+    monkeypatch.setattr(streams, "BLOCK", 1 << 12)
+    monkeypatch.setattr(streams, "LONGEST_LINE", 1 << 20)
+    with gzip.open(tmp_path / "endless.gz", "wb") as file:
+        file.write(begin + b"0.1 " * 1_000_000)
+    with pytest.raises(DataError, match="longer than 1 MiB"):
+        convert(tmp_path / "endless.gz", tmp_path / "run", "run")
+    assert [path.name for path in tmp_path.iterdir()] == ["endless.gz"]

@@ -112,3 +112,16 @@ def test_a_file_is_no_folder(tmp_path: Path) -> None:
     for place in (tmp_path / "a", tmp_path / "a" / "b"):
         with pytest.raises(RunError, match="another --out"), one_writer(place):
             pass
+
+
+def test_an_error_of_the_disk_is_told_with_the_file(tmp_path: Path) -> None:
+    with pytest.raises(BudgetError, match=r"a\.bin: Input/output error.*check the disk"), whole_file(tmp_path / "a.bin") as file:
+        file.write(b"half")
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_names_that_are_no_text_are_kept(tmp_path: Path) -> None:
+    name = os.fsdecode(b"n\xff.txt")
+    write_json(tmp_path / "a.json", {"corpus": [name, "文.txt"]})
+    assert read_json(tmp_path / "a.json") == {"corpus": [name, "文.txt"]}
