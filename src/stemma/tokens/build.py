@@ -17,7 +17,7 @@ from stemma.config import to_plain
 from stemma.corpus.document import Document
 from stemma.errors import DataError, UsageError
 from stemma.tokens.chinese import SAMPLE
-from stemma.tokens.files import disk_budget, read_json, sync_folder, write_json
+from stemma.tokens.files import LOCK, disk_budget, read_json, sync_folder, write_json
 from stemma.tokens.merge import merge
 from stemma.tokens.shards import SHARD, Shard, encode_shard, shards, team
 from stemma.tokens.store import HEADER, TokenStore, layout, read_header
@@ -153,7 +153,7 @@ def _encoded(texts: Iterator[Shard], tokenizer: Tokenizer, aside: Path, workers:
 
 def _check_free(out: Path) -> None:
     """Nothing but a store may be replaced by a store."""
-    others = [path.name for path in out.iterdir() if path.name not in (HEADER, *layout("u2"))] if out.is_dir() else []
+    others = [path.name for path in out.iterdir() if path.name not in (HEADER, LOCK, *layout("u2"))] if out.is_dir() else []
     if others or out.is_file():
         told = f"{out} holds other files ({', '.join(others[:3])})" if others else f"{out} is a file"
         raise UsageError(told, "a folder for the token store alone", "name a new folder")
