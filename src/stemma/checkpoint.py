@@ -19,13 +19,13 @@ import mmap
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from stemma.errors import RunError
+from stemma.errors import DataError, RunError, UsageError
 from stemma.tokens.files import checksum, disk_budget, sync, sync_folder, whole_file, write_bytes, write_json
 
 FORMAT = 2
@@ -76,6 +76,35 @@ def map_tensors(path: Path) -> dict[str, np.ndarray]:
         raise RunError(f"{path} cannot be read ({error})", "a safetensors file", "restore it from a copy, or train again") from error
 
 
+def check_free(path: Path) -> None:
+    """RunError where a new run folder cannot stand at `path`, since files of others do."""
+    children = path.iterdir() if path.is_dir() else ()
+    strangers = [child.name for child in children if child.name not in _OURS and not child.name.startswith(("tokenizer", "."))]
+    if strangers:
+        raise RunError(f"{path} holds other files ({strangers[0]})", "an empty or a new folder", "choose another --out")
+
+
+@contextmanager
+def left_as_found(path: Path) -> Iterator[None]:
+    """When bad data or a bad request ends what is done inside, all that is new at `path` goes, and folders made to reach it.
+
+    Any other ending leaves it: a call that was stopped goes on with what there is. So does one that had saved a state.
+    """
+    before = {path, *path.rglob("*")} if path.exists() else set()
+    outside = [folder for folder in path.parents if not folder.exists()]
+    try:
+        yield
+    except (DataError, UsageError):
+        if not any(path.glob("state/step-*")):
+            for new in sorted({path, *path.rglob("*")} - before, reverse=True):  # what stands in a folder comes before it
+                with suppress(OSError):
+                    new.rmdir() if new.is_dir() and not new.is_symlink() else new.unlink()
+            for folder in outside:
+                with suppress(OSError):  # not empty: somebody else's
+                    folder.rmdir()
+        raise
+
+
 def leave_pages(*arrays: np.ndarray) -> None:
     """Takes the pages of arrays that are mapped from files out of this process's memory; they come back when read again."""
     for array in arrays:
@@ -101,18 +130,17 @@ class RunFolder:
     def create(cls, path: Path, config: Mapping[str, Any]) -> "RunFolder":
         """A new folder with this config, committed. `config["identity"]` is what `resume` compares."""
         folder = cls(path)
+        check_free(path)
         path.mkdir(parents=True, exist_ok=True)
-        strangers = [child.name for child in path.iterdir() if child.name not in _OURS and not child.name.startswith(("tokenizer", "."))]
-        if strangers:
-            raise RunError(f"{path} holds other files ({strangers[0]})", "an empty or a new folder", "choose another --out")
         write_json(path / "config.json", config)
         folder._commit(state=None, metrics_bytes=0, finished=False)
         return folder
 
     @classmethod
     def resume(cls, path: Path, identity: Mapping[str, Any]) -> "RunFolder | None":
-        """The folder begun earlier at `path`, or None; RunError when it was begun with another identity."""
+        """The folder begun earlier at `path`, or None; RunError when it was begun with another identity, or holds files of others."""
         if not (path / "manifest.json").exists():
+            check_free(path)
             return None
         folder = cls.open(path)
         for key, old, new in _differences("", folder.config["identity"], json.loads(json.dumps(identity))):

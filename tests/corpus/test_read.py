@@ -281,7 +281,7 @@ def test_paths_that_name_nothing_are_told(tmp_path: Path) -> None:
         taken(tmp_path / "new.txt")
     with pytest.raises(DataError, match="pattern matches no file"):
         taken(str(tmp_path / "*.jsonl"))
-    with pytest.raises(DataError, match=r"no text files in this directory, which holds 1 other files \(\.pdf\)"):
+    with pytest.raises(DataError, match=r"no text files in this directory, which holds 1 other file \(\.pdf\)"):
         taken(tmp_path / "only")
     with pytest.raises(DataError, match="no input was named"):
         taken()

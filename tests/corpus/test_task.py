@@ -40,7 +40,7 @@ def test_encodings_and_compression(tmp_path: Path) -> None:
     text = "label\ttext\n好\t今天天气很好，我们出去玩。\n坏\t这是一个很坏的天气。\n"
     assert read_examples(put(tmp_path, text.encode("gb18030")), encoding="gb18030")[0].label == "好"
     assert read_examples(put(tmp_path, gzip.compress(text.encode())))[1].label == "坏"
-    with pytest.raises(DataError, match=r't.tsv, line 2: byte 0xba.*set encoding = "gb18030"'):
+    with pytest.raises(DataError, match=r"t.tsv, line 2: byte 0xba.*Re-save it as UTF-8; its bytes look like gb18030"):
         read_examples(put(tmp_path, text.encode("gb18030")))
 
 
@@ -83,7 +83,7 @@ def test_several_labels_in_fasttext_and_json(tmp_path: Path) -> None:
         ("__label__1 good\n__label__0\n", r"line 2: the cell 'text' is empty"),
         ("label\tbody\n1\tgood\n", r"no column 'text'.*rename the columns"),
         ("label\ttext\n1\tgood\n0\tbad\tworse\n", r"t.tsv, line 3: 3 cells\. Expected: 2 cells.*tab inside a text as a space"),
-        ("label\ttext\n1\tgood\n0 bad\n", r"line 3: 1 cells.*fill in the others"),
+        ("label\ttext\n1\tgood\n0 bad\n", r"line 3: 1 cell.*fill in the others"),
         ("label\ttext\n1\tgood\n\tbad\n", r"line 3: the cell 'label' is empty.*fill it in"),
         ("label\ttext\n1\tgood\n0\t \n", r"line 3: the cell 'text' is empty"),
         ("label\ttext\n1\tgood\n1\tbad\n", r"all 2 examples have the label '1'.*check the label column"),

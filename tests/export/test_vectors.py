@@ -184,12 +184,12 @@ class TestDamaged:
         assert not list(tmp_path.glob(".*"))
 
     @pytest.mark.parametrize(("data", "told"), [
-        (b"3 2\na 1 2\nb 1\nc 1 2\n", "x.vec, line 3: 1 numbers after 'b'.*a word and 2 numbers.*mend the line"),
+        (b"3 2\na 1 2\nb 1\nc 1 2\n", "x.vec, line 3: 1 number after 'b'.*a word and 2 numbers.*mend the line"),
         (b"3 2\na 1 2\nb 1 2 3\nc 1 2\n", "line 3: 3 numbers after 'b'"),
         (b"2 3\na 1 2\nb 1 2 3\n", "line 2: 2 numbers after 'a'"),
         (b"a 1 2\n\nc 1 2\n", "line 2: 0 numbers"),
-        (b"2 2\na 1 2\n 1 2\n", "line 3: 2 numbers|line 3: 1 numbers"),
-        (b"2 2\na 1 2\nb 1_0 2\n", "line 3: 1 numbers after 'b'"),
+        (b"2 2\na 1 2\n 1 2\n", "line 3: 2 numbers|line 3: 1 number"),
+        (b"2 2\na 1 2\nb 1_0 2\n", "line 3: 1 number after 'b'"),
         (b"2 2\na 1 2\nb nan 2\n", "line 3: the vector of 'b' is not finite.*--skip-bad"),
         (b"2 2\na 1 2\nb 1e39 2\n", "line 3: the vector of 'b' is not finite"),
         (b"2 2\na 1 2\n\xffb 1 2\n", r"line 3: the word '\\\\xffb' is not UTF-8 \(byte 0xff\).*--skip-bad"),

@@ -107,3 +107,14 @@ def test_a_word_never_seen_may_be_composed():
     assert words.row("kingly") is None  # files are judged by the vocabulary's own words
     with pytest.raises(DataError, match="not in the vocabulary"):
         words.nearest("qqq")
+
+
+def test_a_word_is_found_with_the_space_before_it_and_without():
+    tokens = [" the", "the", " sea", "sea", "海", " 海", "\\xe7", " never"]
+    vectors = np.array([[5, 1, 0], [4, 1, 1], [0, 1, 3], [0, 2, 3], [1, 0, 2], [1, 0, 1], [1, 1, 1], [0, 0, 0]], np.float32)
+    words = WordVectors(tokens, vectors, np.array([90, 7, 6, 80, 70, 2, 1, 0]))
+    assert [words.row(word) for word in ("the", "The", " sea", "sea", "海", "never")] == [0, 0, 2, 3, 4, None]
+    assert {word for word, _ in words.nearest("the - sea", 9)} == {"海", " 海", "\\xe7"}  # no form of those asked about
+    assert words.outlier(["the", "sea", "海"]).missing == ()
+    with pytest.raises(DataError, match="did you mean 'sea'"):
+        words.nearest("seaa")

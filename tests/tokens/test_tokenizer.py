@@ -10,6 +10,7 @@ from tokens_texts import CHINESE, ENGLISH, KINDS, ODD, TEXTS, config
 
 from stemma.errors import DataError, UsageError
 from stemma.tokens.long_texts import parts_of
+from stemma.tokens.settings import SPACED
 from stemma.tokens.tokenizer import Config, Tokenizer, train
 
 SPECIALS = {
@@ -234,3 +235,24 @@ def test_a_long_text_is_encoded_in_parts_to_the_same_tokens(tokenizers, kind, mo
     found = tokenizers[kind].encode_batch(["x", whole, ""])
     assert [len(ids) for ids in found] == [len(tokenizers[kind].encode("x")), len(expected), 0]
     assert (found[1] == expected).all()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_sentences_that_adjoin_are_cut_and_given_back_as_they_stand(tokenizers, kind):
+    """What nothing parts gets no space, in Chinese or English; the tokens of what stands alone do not change."""
+    texts, adjoining = ["词语。", "研究生命。", "the mill", "(slowly)", "slow rivers"], [False, True, False, True, True]
+    tokenizer = tokenizers[kind]
+    ids, lengths, starts = tokenizer.encode_words(texts, adjoining)
+    flat, flat_lengths = tokenizer.encode_flat(texts, adjoining)
+    assert ids.tolist() == flat.tolist() and lengths.tolist() == flat_lengths.tolist()
+    own = np.split(ids, np.cumsum(lengths)[:-1])
+    for text, adjoins, row in zip(texts, adjoining, own, strict=True):
+        alone, spans = tokenizer.encode_offsets(text, adjoins)
+        assert row.tolist() == alone.tolist() and max(end for _, end in spans) == len(text)
+        assert adjoins or row.tolist() == tokenizer.encode(text).tolist()
+    assert starts is None or starts[np.cumsum([0, *lengths[:-1]])].all()
+    if kind in SPACED:
+        assert tokenizer.give_back(texts, adjoining) == "词语。研究生命。 the mill(slowly)slow rivers"
+        assert tokenizer.give_back(texts) == "词语。 研究生命。 the mill (slowly) slow rivers"
+    else:
+        assert ids.tolist() == tokenizer.encode_flat(texts)[0].tolist()

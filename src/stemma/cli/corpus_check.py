@@ -7,6 +7,7 @@ from typing import Any
 from stemma.cli.answer import Answer, Printable
 from stemma.cli.verb import Corpus, Settings, TomlFile, Verb
 from stemma.config import parse_settings, read_toml, resolve
+from stemma.nouns import counted
 
 NOT_OK = 3  # the exit code of a corpus that would be refused
 
@@ -40,16 +41,16 @@ def _lines(report: Any) -> Iterator[str]:
     ledger, encoding = report.ledger, report.encoding
     for file in report.files[:20]:
         ends = {"blank": "a blank line", "line": "each line", "file": "the file"}[file["documents_end_at"]]
-        yield f"{file['name']}: {file['format']}, {encoding}; {ends} ends a document; {file['characters']:,} characters"
+        yield f"{file['name']}: {file['format']}, {encoding}; {ends} ends a document; {counted(file['characters'], 'character')}"
     if len(report.files) > 20:
-        yield f"… and {len(report.files) - 20:,} more files"
-    yield f"documents   {ledger.documents:,} (the longest {report.longest_document:,} characters)"
-    yield f"sentences   {ledger.sentences:,} (the longest {report.longest_sentence:,} characters)"
+        yield f"… and {counted(len(report.files) - 20, 'more file')}"
+    yield f"documents   {ledger.documents:,} (the longest {counted(report.longest_document, 'character')})"
+    yield f"sentences   {ledger.sentences:,} (the longest {counted(report.longest_sentence, 'character')})"
     yield f"characters  {ledger.characters_in:,} in = {ledger.characters_used:,} used + {ledger.rejected.total():,} left out"
     yield from (f"            {count:>12,}  {reason}" for reason, count in ledger.rejected.most_common() if count)
     yield f"scripts     {', '.join(f'{name} {count:,}' for name, count in report.scripts.most_common())}"
     if report.longest_line:
-        yield f"longest line {report.longest_line:,} characters ({report.longest_line_at})"
+        yield f"longest line {counted(report.longest_line, 'character')} ({report.longest_line_at})"
     yield from (f"note        {count:,} {what}" for what, count in ledger.notes.items() if count)
     yield from (f"hint        {hint}" for hint in report.hints)
     yield from (f"problem     {problem}" for problem in report.problems)

@@ -30,6 +30,8 @@ class Nearest(Verb):
         for option, value, least in (("k", self.k, 1), ("restrict", self.restrict, 0)):
             if value < least:
                 raise UsageError(f"--{option} {value}", f"{least} or more", f"the default is {getattr(type(self), option)}")
+            if self.outlier and value != getattr(type(self), option):
+                raise UsageError(f"--{option} {value} with --outlier", "it with neighbours alone", f"drop --{option}, or --outlier")
         run = open_pretrained(self.run_folder)
 
         def nearest(asked: list[str]) -> Iterator[dict[str, Any]]:

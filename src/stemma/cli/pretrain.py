@@ -11,6 +11,7 @@ from stemma.cli.progress import Progress, duration
 from stemma.cli.verb import Corpus, EarlierRun, Flag, GenerationName, Gibibytes, Preset, Repeated, Settings, TomlFile, Verb
 from stemma.errors import UsageError
 from stemma.lineage.table import find
+from stemma.nouns import counted
 
 if TYPE_CHECKING:
     from stemma.checkpoint import RunFolder
@@ -43,6 +44,9 @@ class Pretrain(Verb):
 
     def run(self) -> Printable:
         """Trains, or plans."""
+        from stemma.training.request import check_threads, job_of
+
+        check_threads(job_of(self._request()), self.out)
         if self.dry_run:
             return self._planned()
         from stemma.training.pretrain import pretrain
@@ -104,12 +108,12 @@ def _shown(key: str, value: Any) -> str:
 def plan_lines(plan: "Plan") -> Iterator[str]:
     """The plan for a reader; what was reckoned from a part of the text is marked so."""
     about = "" if plan.exact else "about "
-    yield f"{plan.generation}: a rehearsal on {plan.sample_characters:,} characters; nothing was kept"
-    yield f"  corpus      {about}{plan.corpus_characters:,} characters, {plan.corpus_tokens:,} tokens to learn from"
+    yield f"{plan.generation}: a rehearsal on {counted(plan.sample_characters, 'character')}; nothing was kept"
+    yield f"  corpus      {about}{counted(plan.corpus_characters, 'character')}, {counted(plan.corpus_tokens, 'token')} to learn from"
     yield f"  vocabulary  {plan.vocab_size:,}{'' if plan.exact else ' on the sample'}"
     yield f"  parameters  {plan.parameters:,}{'' if plan.exact else ' with that vocabulary'}"
-    steps = f"{plan.steps:,} steps, " if plan.steps else ""
-    read = f"{steps}{plan.tokens:,} tokens ({plan.passes:,.3g} passes over the text)"
+    steps = f"{counted(plan.steps, 'step')}, " if plan.steps else ""
+    read = f"{steps}{counted(plan.tokens, 'token')} ({plan.passes:,.3g} passes over the text)"
     yield f"  training    {read} in about {duration(plan.training_seconds)} on this machine as busy as it is now"
     yield f"  reading     about {duration(plan.reading_seconds)} before that, tokenizer and token store included"
     yield f"  memory      about {plan.memory_mib:,.0f} MiB at most"

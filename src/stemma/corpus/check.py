@@ -17,6 +17,7 @@ from stemma.corpus.read import PARTS, Joiner, no_text
 from stemma.corpus.scripts import count_scripts
 from stemma.corpus.workers import ordered_map
 from stemma.errors import DataError
+from stemma.nouns import counted
 
 _SAMPLED = 100_000  # sentences whose hashes are held at a time to look for repetition
 
@@ -140,16 +141,18 @@ def _hints(report: CorpusReport, config: Config) -> list[str]:
     if ledger.documents == len(report.files) and ledger.sentences > 200 and formats["sentences"] + formats["text"] == len(report.files):
         hints.append('No blank line in any file: each file is one document. If each line is a document, set documents = "line".')
     if len(formats) > 1 and config.format == "auto":
-        counted = ", ".join(f"{count} {name}" for name, count in formats.most_common())
-        hints.append(f"The files were taken for different formats ({counted}). If that is wrong, set format.")
+        kinds = ", ".join(f"{count} {name}" for name, count in formats.most_common())
+        hints.append(f"The files were taken for different formats ({kinds}). If that is wrong, set format.")
     if report.replacements:
         hints.append(f"Replacement characters (U+FFFD): {report.replacements:,}; an earlier conversion damaged the text. Convert it anew.")
     if report.repeated_sentences > 0.1:
         hints.append(f"{report.repeated_sentences:.0%} of the sentences have stood before. Remove repeated text for a better model.")
     if ledger.notes[CUT]:
-        hints.append(f"{ledger.notes[CUT]:,} sentences of more than {config.max_sentence:,} characters (max_sentence) are cut.")
+        cut = counted(ledger.notes[CUT], "sentence")
+        hints.append(f"Cut, since longer than {config.max_sentence:,} characters (max_sentence): {cut}.")
     if ledger.notes[PARTS]:
-        hints.append(f"{ledger.notes[PARTS]:,} documents of more than {config.max_document:,} characters are handed on in parts.")
+        parted = counted(ledger.notes[PARTS], "document")
+        hints.append(f"Handed on in parts, since longer than {config.max_document:,} characters: {parted}.")
     if report.skipped:
         shown = ", ".join(report.skipped[:3]) + (", …" if len(report.skipped) > 3 else "")
         hints.append(f"Files passed over, not .txt or .jsonl: {len(report.skipped)} ({shown}). Name them one by one to read them.")

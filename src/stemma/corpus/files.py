@@ -21,6 +21,7 @@ from types import ModuleType
 from typing import IO, Any, cast
 
 from stemma.errors import DataError, MissingExtra
+from stemma.nouns import counted
 
 STDIN = "-"
 TEXT_SUFFIXES = (".txt", ".text", ".jsonl", ".ndjson")
@@ -153,7 +154,7 @@ def _inside(folder: Path, found: Found, matched: bool = False) -> list[str]:
     found.skipped.extend(skipped)
     if not files and not matched:
         kinds = ", ".join(sorted({Path(name).suffix or "no suffix" for name in skipped}))
-        held = f"{len(skipped)} other files ({kinds})" if skipped else "nothing"
+        held = f"{counted(len(skipped), 'other file')} ({kinds})" if skipped else "nothing"
         expected = "files ending in .txt, .text, .jsonl or .ndjson, plain or .gz, .xz, .bz2, .zst"
         wrong = f"{folder}: no text files in this directory, which holds {held}"
         raise DataError(wrong, expected, "rename the text files, or name them one by one")

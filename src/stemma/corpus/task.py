@@ -14,6 +14,7 @@ from stemma.corpus.encoding import codec, invalid_byte, texts
 from stemma.corpus.files import opened
 from stemma.corpus.tables import table
 from stemma.errors import DataError
+from stemma.nouns import counted
 
 _LABEL = ("label", "score", "labels")
 _TEXT = ("text", "text_a", "text1", "sentence", "sentence1")
@@ -50,18 +51,21 @@ def read_examples(path: str | Path, encoding: str = "utf-8", min_labels: int = 2
     labels = {example.label for example in examples}
     if len(labels) < min_labels:
         wrong = f"{path}: all {len(examples)} examples have the label {labels.pop()!r}"
-        raise DataError(wrong, f"at least {min_labels} different labels", "check the label column, or shuffle and split the data again")
+        raise DataError(
+            wrong, f"at least {counted(min_labels, 'different label')}", "check the label column, or shuffle and split the data again"
+        )
     return examples
 
 
 def read_lines(name: str, encoding: str = "utf-8") -> list[str]:
     """The lines of a small file of examples, cleaned, without the empty ones at its end; DataError names a byte that is not text."""
     with opened(name) as stream:
-        text = "".join(texts(stream, encoding, name, marked=True))
+        text = "".join(texts(stream, encoding, name, settable=False))
     if not text.isascii() and (match := FAULTY.search(text)):
         at, start = match.start(), text.rfind("\n", 0, match.start()) + 1
         where = f"{name}, line {text.count(chr(10), 0, at) + 1}"
-        raise invalid_byte(where, encoding, text[start : at + 1], at - start, text[max(0, at - 4000) : at + 4000])
+        around = text[max(0, at - 4000) : at + 4000]
+        raise invalid_byte(where, encoding, text[start : at + 1], at - start, around, settable=False)
     lines = clean(text)[0].replace("\r\n", "\n").replace("\r", "\n").split("\n")
     while lines and not lines[-1].strip():
         lines.pop()
@@ -89,10 +93,9 @@ def _columns(names: list[str], header: str, path: str) -> dict[str, int]:
 def _example(cells: list[str], columns: dict[str, int], width: int, source: str, several: bool) -> Example:
     where = ", line ".join(source.rsplit(":", 1))
     if len(cells) != width:
-        cure = (
-            "write a tab inside a text as a space, or put quotes round a text with commas" if len(cells) > width else "fill in the others"
-        )
-        raise DataError(f"{where}: {len(cells)} cells", f"{width} cells, as in the header", cure)
+        many = "write a tab inside a text as a space, or put quotes round a text with commas"
+        cure = many if len(cells) > width else "fill in the others"
+        raise DataError(f"{where}: {counted(len(cells), 'cell')}", f"{counted(width, 'cell')}, as in the header", cure)
     found = {column: cells[at].strip() for column, at in columns.items()}
     for column, cell in found.items():
         if not cell and not (several and column == "label"):

@@ -16,6 +16,7 @@ from stemma.errors import DataError
 from stemma.export.streams import REMAKE
 from stemma.export.vectors_in import Chunk, place
 from stemma.kernels.character_ngrams import average_rows, hashed_ngrams
+from stemma.nouns import counted
 
 MAGIC = (793712314).to_bytes(4, "little")
 VERSIONS = (11, 12)
@@ -73,7 +74,7 @@ def open_fasttext(path: Path) -> FastText:
         begin = fields.at
     words, counts = [word for word, _, kind in found if kind == WORD], [count for _, count, kind in found if kind == WORD]
     if len(words) != size or size + labels != entries:
-        raise DataError(f"{path.name}: {len(words):,} words in its dictionary, {size:,} stated", "one count", REMAKE)
+        raise DataError(f"{path.name}: {counted(len(words), 'word')} in its dictionary, {size:,} stated", "one count", REMAKE)
     subwords = arguments["maxn"] > 0 and not (version == 11 and arguments["model"] == SUPERVISED)
     buckets = arguments["buckets"] if subwords else 0
     if shape[1] != arguments["width"] or shape[0] < size + buckets:

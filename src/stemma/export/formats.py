@@ -40,7 +40,7 @@ def convert(source: str | Path, target: str | Path, to: str, skip_bad: bool = Fa
         return [to_run(source, target, skip_bad)]
     if to not in FORMATS:
         known = (*FORMATS, RUN)
-        raise UsageError(f"there is no format {to!r}", f"one of {', '.join(known)}", nearest(to, known))
+        raise UsageError(f"there is no format {to!r}", "the name of a format", nearest(to, known))
     if skip_bad:
         raise UsageError(f"--skip-bad with --to {to}", f"--to {RUN}: it leaves words of a file out", "drop --skip-bad")
     if source.is_file():

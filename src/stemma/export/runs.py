@@ -26,6 +26,7 @@ from stemma.export.fasttext import MAGIC, open_fasttext
 from stemma.export.streams import reading
 from stemma.export.vectors_in import Chunk
 from stemma.lineage.table import find
+from stemma.nouns import counted
 from stemma.tokens.chinese import GIVEN, segmenter
 from stemma.tokens.files import LOCK, checksum, disk_budget, one_writer, sync_folder
 from stemma.tokens.settings import SPECIALS
@@ -124,9 +125,14 @@ def _word_vectors(source: Path, kind: Kind, folder: Path, skip_bad: bool) -> Non
         ledger.without_vector = ledger.words_used - int(trained.sum())
         if ledger.repeated:
             some = ", ".join(map(repr, ledger.first_repeated))
-            warnings.warn(f"{source.name}: {ledger.repeated:,} words are repeated ({some}); the first vector of each counts", stacklevel=2)
+            warnings.warn(
+                f"{source.name}: {counted(ledger.repeated, 'word is', 'words are')} repeated ({some}); the first vector of each counts",
+                stacklevel=2,
+            )
         if ledger.unreadable:
-            warnings.warn(f"{source.name}: {ledger.unreadable:,} words are left out: not UTF-8, or not finite", stacklevel=2)
+            warnings.warn(
+                f"{source.name}: {counted(ledger.unreadable, 'word is', 'words are')} left out: not UTF-8, or not finite", stacklevel=2
+            )
         seen = [counts.get(token.encode(), 0) for token in tokens] if counts else trained
         tensors = {"input": vectors, "output": np.zeros(vectors.shape, np.float32), "counts": np.asarray(seen, np.int64)}
         tensors["counts"][: len(SPECIAL_WORDS)] = 0
@@ -228,7 +234,7 @@ def _told(ledger: WordLedger, tokenizer: Tokenizer, kind: Kind) -> list[str]:
     """The card's lines about the words."""
     case = "No word has a capital, so text is lower-cased first." if tokenizer.config.lowercase else "Text keeps its case."
     lines = [
-        f"- {ledger.words_in:,} words in the file, {ledger.words_used:,} of them used.",
+        f"- {counted(ledger.words_in, 'word')} in the file, {ledger.words_used:,} of them used.",
         f"- {ledger.repeated:,} were repeated: the first vector of a word counts.",
         f"- {ledger.unreadable:,} were left out: not UTF-8, or numbers that are not finite.",
         f"- {ledger.without_vector:,} have a vector of zeros, and so no neighbours.",

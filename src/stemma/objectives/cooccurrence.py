@@ -134,6 +134,10 @@ class Cooccurrence:
         used = sum(int(np.count_nonzero(self.text.rank_of_id[part] >= 0)) for part in parts)
         return {"tokens": read, "used": used, "unknown": read - used}
 
+    def used_by(self, steps: int) -> int:
+        """How many of the store's tokens are used, by any number of steps: all that is read, before the first."""
+        return self.ledger()["used"]
+
     def constant_losses(self, learnt_from: "TokenStore") -> dict[str, float]:
         """None: no loss is taken on held-out text."""
         return {}

@@ -101,11 +101,13 @@ class Draft:
 
 
 class Speller:
-    """Turns a draft of one prompt into text that holds no stop string and no half of a character."""
+    """Turns a draft of one prompt into text: the prompt as it was given, then no stop string and no half of a character."""
 
-    def __init__(self, tokenizer: Tokenizer, ids: Sequence[int], stop: Sequence[str]) -> None:
-        self._tokenizer, self._ids, self._stop = tokenizer, list(ids), stop
-        self._lead = len(tokenizer.decode(ids))  # characters of the prompt
+    def __init__(self, tokenizer: Tokenizer, prompt: str, ids: Sequence[int], stop: Sequence[str]) -> None:
+        self._tokenizer, self._prompt, self._ids, self._stop = tokenizer, prompt, list(ids), stop
+        known = tokenizer.decode(ids)
+        self._known, self._lead = len(known), len(prompt)  # characters of the prompt as its tokens tell it, and as it was given
+        self._parted = prompt[-1:].isspace() and not known[-1:].isspace()  # by a space that the next token tells anew
 
     def stopped(self, new: Sequence[int]) -> bool:
         """True when a stop string was written."""
@@ -129,8 +131,8 @@ class Speller:
 
     def _whole(self, new: Sequence[int]) -> str:
         """Prompt and continuation, of which bytes that are no character, or not yet one, are left out."""
-        whole = self._tokenizer.decode([*self._ids, *new])
-        return whole[: self._lead] + whole[self._lead :].replace(BROKEN, "")
+        written = self._tokenizer.decode([*self._ids, *new])[self._known :].replace(BROKEN, "")
+        return self._prompt + (written.removeprefix(" ") if self._parted else written)
 
     def _cut(self, whole: str) -> int | None:
         found = [place for stop in self._stop if (place := whole.find(stop, self._lead)) >= 0]
@@ -147,7 +149,7 @@ def write(
     """
     _check(length, options, samples)
     encoded = [list(map(int, tokenizer.encode(prompt))) if prompt else [] for prompt in prompts]
-    spellers = [Speller(tokenizer, ids, options.stop) for ids in encoded]
+    spellers = [Speller(tokenizer, prompt, ids, options.stop) for prompt, ids in zip(prompts, encoded, strict=True)]
     drafts = [[Draft(network.frame(ids)[0], _draws(seed, n, ids)) for n in range(samples)] for ids in encoded]
     by_length = sorted(range(len(prompts)), key=lambda prompt: len(encoded[prompt]))
     found: dict[int, list[Draft]] = {}
@@ -173,7 +175,7 @@ def stream(network: Generates, tokenizer: Tokenizer, prompt: str, length: int, o
     """The first text of `write` after its prompt, piece by piece as it comes; a search gives all in one piece."""
     _check(length, options, 1)
     ids = list(map(int, tokenizer.encode(prompt))) if prompt else []
-    speller = Speller(tokenizer, ids, options.stop)
+    speller = Speller(tokenizer, prompt, ids, options.stop)
     told = speller.lead
     if options.beams > 1:
         ((best,),) = write(network, tokenizer, [prompt], length, options, seed)

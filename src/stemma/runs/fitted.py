@@ -13,6 +13,7 @@ from stemma.checkpoint import RunFolder
 from stemma.config import resolve
 from stemma.errors import DataError, RunError, UsageError
 from stemma.lineage.table import find
+from stemma.nouns import counted
 from stemma.runs.assignment import Answers, Assignment
 from stemma.runs.opening import unmoved
 from stemma.runs.run import Run
@@ -76,7 +77,9 @@ class FittedRun:
         data = self.model.prepare(self.task.texts(examples))
         if data.unread:
             cause = "they stand after what is read of a text (transfer.max_length, the network's own length), or the tokenizer drops them"
-            warnings.warn(f"{data.unread:,} units had no token to be read at, and their answers are guesses: {cause}", stacklevel=2)
+            warnings.warn(
+                f"{counted(data.unread, 'unit')} had no token to be read at, and their answers are guesses: {cause}", stacklevel=2
+            )
         return self.model.answers(data)
 
     def answer_rows(self, lines: Sequence[str]) -> list[dict[str, Any]]:
@@ -93,7 +96,7 @@ class FittedRun:
                 shown = line if len(line) <= 60 else line[:57] + "..."
                 asked = f"{len(names)} on a line: {', '.join(names)}"
                 cure = "put one tab between the parts" if len(parts) < len(names) else "write a tab inside a text as a space"
-                raise DataError(f"{shown!r} has {len(parts)} part{'s' * (len(parts) > 1)}", asked, cure)
+                raise DataError(f"{shown!r} has {counted(len(parts), 'part')}", asked, cure)
         return found
 
     def _examples(self, texts: Sequence[str], texts_b: Sequence[str] | None) -> list[Any]:

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
+from html import escape
 from itertools import chain, compress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, overload
@@ -15,6 +16,7 @@ from stemma.config import restore
 from stemma.corpus.document import Document
 from stemma.errors import DataError, UsageError
 from stemma.lineage.table import Ability, Generation, find
+from stemma.nouns import counted
 from stemma.runs import decoding, reading
 from stemma.runs.decoding import Decoding, Written
 from stemma.runs.opening import network_of
@@ -96,6 +98,29 @@ class Run:
         arrays = folder.tensors()
         return cls(folder, row, tokenizer, network_of(row, model, tokenizer, arrays))
 
+    def __repr__(self) -> str:
+        """What the run is, in a line."""
+        return f"<{self.row.short} run at {self.path}: {self.parameters:,} parameters; can {', '.join(self.row.abilities)}>"
+
+    def _repr_html_(self) -> str:
+        """The same as a small table, for notebooks."""
+        rows = {"run": self.path, "generation": f"{self.row.title} ({self.row.paper})", "parameters": f"{self.parameters:,}"}
+        rows |= {"tokens": f"{self.tokenizer.vocab_size:,} ({self.tokenizer.config.kind})", "can": ", ".join(self.row.abilities)}
+        cells = "".join(f"<tr><th style='text-align:left'>{name}</th><td>{escape(str(value))}</td></tr>" for name, value in rows.items())
+        return f"<table>{cells}</table>"
+
+    def __contains__(self, word: str) -> bool:
+        """True where the word has a vector, its own or one composed of its parts."""
+        return self.words.vector(word) is not None
+
+    def __getitem__(self, word: str) -> np.ndarray:
+        """The word's vector at length 1 (D); DataError for one that has none."""
+        return self.words.known(word)
+
+    def similarity(self, a: str, b: str) -> float:
+        """The cosine of two words; DataError for one that has no vector."""
+        return float(self[a] @ self[b])
+
     @property
     def path(self) -> Path:
         """Where the run stands."""
@@ -150,7 +175,18 @@ class Run:
         """
         sentences = list(chain.from_iterable(document.sentences for document in documents))
         parts = np.cumsum([0, *(len(document.sentences) for document in documents)])
-        return self._scored(sentences, parts, [len(document.text) for document in documents], ends=False)
+        adjoining = list(chain.from_iterable(document.adjoining for document in documents))
+        return self._scored(sentences, parts, [len(document.text) for document in documents], adjoining, ends=False)
+
+    def lacks(self, ids: np.ndarray) -> np.ndarray:
+        """True for each of the ids (N) that is no word to the run: the unknown token, or one that its network left out."""
+        return self._surprises.lacks(ids) if "score" in self.row.abilities else ids == self.tokenizer.specials.get("unk", -1)
+
+    def spelling(self, texts: Sequence[str]) -> list[float | None]:
+        """Nats of the spelling of each text's unknown tokens (`runs.unknown_words`); None: the run knows nothing of spelling."""
+        ids, lengths = self.tokenizer.encode_flat(texts)
+        starts, whole = np.concatenate([[0], np.cumsum(lengths)]), np.arange(len(texts) + 1)
+        return self._spelling_nats(texts, ids, starts, whole) if self.lacks(ids).any() else [0.0] * len(texts)
 
     def score_tokens(self, text: str) -> list[TokenScore]:
         """The surprise at each token of the text, and at its end."""
@@ -242,15 +278,11 @@ class Run:
         """The word vectors, to be asked by word; specials, which no text can write, are not among them."""
         vectors, counts = self.word_vectors(), self.folder.tensors().get("counts")
         compose = self._composed if self.network.composes else None
-        return WordVectors(self.tokenizer.tokens, vectors, counts, specials=tuple(self.tokenizer.specials.values()), compose=compose)
+        return WordVectors(self.tokenizer.texts, vectors, counts, specials=tuple(self.tokenizer.specials.values()), compose=compose)
 
     def composes(self, word: str) -> bool:
         """True when the word was never seen and its vector would be composed of its character n-grams."""
-        return self.network.composes and self._id(word) is None
-
-    def _id(self, word: str) -> int | None:
-        index = self.tokenizer.id(word)
-        return self.tokenizer.id(word.lower()) if index is None and self.tokenizer.config.lowercase else index
+        return self.network.composes and self.words.row(word) is None
 
     def _composed(self, word: str) -> np.ndarray | None:
         return self.network.compose(word.lower() if self.tokenizer.config.lowercase else word)
@@ -281,12 +313,14 @@ class Run:
     def _fits(self, length: int) -> None:
         most = self.network.max_length
         if most is not None and length > most:
-            raise DataError(f"the text has {length} tokens", f"at most {most} (model.max_length)", "shorten it")
+            raise DataError(f"the text has {counted(length, 'token')}", f"at most {most} (model.max_length)", "shorten it")
 
-    def _scored(self, sentences: Sequence[str], parts: np.ndarray, characters: list[int], ends: bool = True) -> list[Score]:
+    def _scored(
+        self, sentences: Sequence[str], parts: np.ndarray, characters: list[int], adjoining: Sequence[bool] = (), ends: bool = True
+    ) -> list[Score]:
         """One score for each part: the sentences between two borders of `parts`."""
         self._needs("score")
-        ids, lengths = self.tokenizer.encode_flat(sentences)
+        ids, lengths = self.tokenizer.encode_flat(sentences, adjoining)
         starts = np.zeros(len(lengths) + 1, np.int64)
         np.cumsum(lengths, out=starts[1:])
         read = self._surprises(ids, starts, parts) if ends else self._surprises.uncut(ids, starts[parts])
@@ -294,19 +328,22 @@ class Run:
         places = np.flatnonzero(read.unknown)
         owners, number = np.searchsorted(borders, places, side="right") - 1, len(borders) - 1
         lost, unknowns = np.bincount(owners, nats[places], number).tolist(), np.bincount(owners, minlength=number).tolist()
-        spelling = self._spelling_nats(sentences, ids, starts, parts) if len(places) else [0.0] * number
+        spelling = self._spelling_nats(sentences, ids, starts, parts, adjoining) if len(places) else [0.0] * number
         columns = _sums(nats, borders), np.diff(borders).tolist(), characters, unknowns, lost, spelling
         return list(map(partial(tuple.__new__, Score), zip(*columns, strict=True)))  # Score._make, without a call of Python's
 
-    def _spelling_nats(self, sentences: Sequence[str], ids: np.ndarray, starts: np.ndarray, parts: np.ndarray) -> list[float | None]:
+    def _spelling_nats(
+        self, sentences: Sequence[str], ids: np.ndarray, starts: np.ndarray, parts: np.ndarray, adjoining: Sequence[bool] = ()
+    ) -> list[float | None]:
         """What the spelling of each part's unknown tokens costs; `ids` are those of the sentences, with their borders `starts`."""
         if self._spelling is None:
             return [None] * (len(parts) - 1)
-        lacking = self._surprises.lacks(ids)
+        lacking = self.lacks(ids)
         owners = np.searchsorted(starts, np.flatnonzero(lacking), side="right") - 1
         some = np.zeros(len(sentences), bool)
         some[owners] = True
-        spelt = self.tokenizer.spellings(list(compress(sentences, some)), lacking[np.repeat(some, np.diff(starts))])
+        asked, alone = lacking[np.repeat(some, np.diff(starts))], list(compress(adjoining, some))
+        spelt = self.tokenizer.spellings(list(compress(sentences, some)), asked, alone)
         return _sums(np.bincount(owners, self._spelling.nats(spelt), len(sentences)), parts)
 
     @cached_property

@@ -27,7 +27,11 @@ class Outlier:
 
 
 class WordVectors:
-    """The vectors of a vocabulary. A word that is not found as written is tried in lower case."""
+    """The vectors of a vocabulary, whose tokens may begin with the space before them.
+
+    A word is found with such a space or without, as the more frequent of the two, and tried in lower case where it is not found
+    as written.
+    """
 
     def __init__(
         self,
@@ -48,14 +52,18 @@ class WordVectors:
         self._trained: np.ndarray = np.any(self.unit, axis=1)
         order = np.arange(len(tokens)) if counts is None else np.argsort(-counts, kind="stable")
         self.by_frequency = order[self._trained[order]]  # rows that have a vector, the most frequent word first
+        self._place = np.argsort(order)  # of each row in the order of frequency
 
     def row(self, word: str) -> int | None:
         """The word's row; None when it has no vector."""
         for form in (word, word.lower()):
-            row = self._rows.get(form)
-            if row is not None and self._trained[row]:
-                return row
+            if rows := self._written(form):
+                return min(rows, key=self._place.__getitem__)
         return None
+
+    def _written(self, form: str) -> list[int]:
+        """The rows that have a vector of the tokens that read so, a space before them or not."""
+        return [row for token in (form, f" {form}") if (row := self._rows.get(token)) is not None and self._trained[row]]
 
     def nearest(self, asked: str, k: int = 10, restrict: int = 0) -> list[tuple[str, float]]:
         """The `k` words of highest cosine with a word, or with a sum of words such as `king - man + woman`, less those named.
@@ -64,8 +72,8 @@ class WordVectors:
         has no vector, UsageError for a sum that makes no sense.
         """
         terms = parse(asked)
-        named = {self.row(word) for _, word in terms}
-        total = np.sum([sign * self._known(word) for sign, word in terms], axis=0)
+        named = {row for _, word in terms for row in self._written(word) or self._written(word.lower())}
+        total = np.sum([sign * self.known(word) for sign, word in terms], axis=0)
         if not total.any():
             raise UsageError(f"{asked!r}: the words cancel out", "a sum that is not zero", "name each word once")
         rows = self.frequent(restrict) if restrict else np.arange(len(self.unit))
@@ -101,7 +109,8 @@ class WordVectors:
         made = self._compose(word) if self._compose else None
         return None if made is None else unit_rows(made[None])[0]
 
-    def _known(self, word: str) -> np.ndarray:
+    def known(self, word: str) -> np.ndarray:
+        """As `vector`; DataError, with words that are spelled alike, where there is none."""
         vector = self.vector(word)
         if vector is None:
             mend = self._spellings([word]) or "try another form of it, or lower tokenizer.min_count"
@@ -110,7 +119,7 @@ class WordVectors:
 
     def _spellings(self, words: Sequence[str]) -> str:
         """`did you mean 'river' or 'rivers'?` for words that the vocabulary lacks, nothing where nothing is near."""
-        frequent = [self.tokens[row] for row in self.by_frequency[:_SPELLINGS]]
+        frequent = [self.tokens[row].removeprefix(" ") for row in self.by_frequency[:_SPELLINGS]]
         near: list[str] = []
         for word in words:
             alike = [known for known in frequent if abs(len(known) - len(word)) <= 2]

@@ -26,5 +26,5 @@ def make_task(name: str, config: Any = None) -> Task:
 
 def _module(name: str) -> Any:
     if name not in TASKS:
-        raise UsageError(f"there is no task {name!r}", f"one of {', '.join(TASKS)}", nearest(name, TASKS))
+        raise UsageError(f"there is no task {name!r}", "the name of a task", nearest(name, TASKS))
     return importlib.import_module(TASKS[name].partition(":")[0])

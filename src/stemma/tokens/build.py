@@ -19,6 +19,7 @@ from stemma.errors import DataError, UsageError
 from stemma.tokens.chinese import SAMPLE
 from stemma.tokens.files import LOCK, disk_budget, read_json, sync_folder, write_json
 from stemma.tokens.merge import merge
+from stemma.tokens.settings import SPACED
 from stemma.tokens.shards import SHARD, Shard, encode_shard, shards, team
 from stemma.tokens.store import HEADER, TokenStore, layout, read_header
 from stemma.tokens.tokenizer import Config, Tokenizer, grow, train
@@ -49,7 +50,7 @@ def learn(documents: Documents, config: Config, out: Path, fingerprint: str, ear
     """The tokenizer of a corpus in `out/tokenizer.json`, learnt where it is missing or stale."""
     if _is_learnt(config, out, fingerprint):
         return Tokenizer.load(out / TOKENIZER)
-    texts = (sentence for document in documents() for sentence in document.sentences)
+    texts = chain.from_iterable(document.stretches if config.kind in SPACED else document.sentences for document in documents())
     tokenizer = grow(earlier, texts, config) if earlier else train(texts, config)
     return _kept(tokenizer, config, out, fingerprint)
 

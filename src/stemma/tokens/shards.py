@@ -30,10 +30,12 @@ class Shard:
     documents: list[tuple[str, ...]]
     continues: bool  # the first document began in the shard before
     between: str = ""  # all that stands between its sentences, and before what continues
+    adjoining: tuple[bool, ...] = ()  # of each sentence of all documents (`Document.adjoining`); none given: nothing adjoins
 
     def key(self, tokenizer: str) -> str:
         """What the shard's ids depend on: its text and the tokenizer."""
         digest = hashlib.blake2b(f"{tokenizer} {self.continues} {self.between}".encode("utf-8", "surrogatepass"), digest_size=16)
+        digest.update(bytes(self.adjoining) if any(self.adjoining) else b"")
         for sentences in self.documents:
             digest.update("\n".join(sentences).encode("utf-8", "surrogatepass"))
             digest.update(b"\0%d\0" % len(sentences))
@@ -43,6 +45,7 @@ class Shard:
 def shards(documents: Iterable[Document], characters: int = SHARD) -> Iterator[Shard]:
     """The documents in order, in shards of about so many characters."""
     number, size, group, continues, between = 0, 0, [], False, ""
+    adjoining: list[bool] = []
     for document in documents:
         begun = 0
         for i, sentence in enumerate(document.sentences):
@@ -50,15 +53,16 @@ def shards(documents: Iterable[Document], characters: int = SHARD) -> Iterator[S
             if size >= characters:
                 part = document.part(begun, i + 1)
                 group.append(part.sentences)
-                yield Shard(number, group, continues, between + _between(part))
-                number, size, group, begun, between = number + 1, 0, [], i + 1, ""
+                yield Shard(number, group, continues, between + _between(part), (*adjoining, *part.adjoining))
+                number, size, group, begun, between, adjoining = number + 1, 0, [], i + 1, "", []
                 continues = begun < len(document.sentences)
         if begun == 0 or begun < len(document.sentences):
             part = document.part(begun, len(document.sentences))
             group.append(part.sentences)
             between += _between(part)
+            adjoining += part.adjoining
     if group:
-        yield Shard(number, group, continues, between)
+        yield Shard(number, group, continues, between, tuple(adjoining))
 
 
 def _between(part: Document) -> str:
@@ -73,7 +77,7 @@ class Encoder(Protocol):
     def fingerprint(self) -> str | None:
         """Tells tokenizers apart; None where the numbers serve this attempt alone."""
 
-    def encode_words(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    def encode_words(self, texts: Sequence[str], adjoining: Sequence[bool] = ()) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
         """Flat ids of all texts, the number of each text's ids, and where words start (None: not known)."""
 
 
@@ -95,7 +99,7 @@ def encode_shard(shard: Shard, tokenizer: Encoder, folder: Path) -> Path:
 def _encoded(shard: Shard, tokenizer: Encoder) -> tuple[list[np.ndarray], dict]:
     """The ids, the lengths of the sentences that have any, the word starts, and what the header and the merge want to know."""
     flat = [sentence for sentences in shard.documents for sentence in sentences]
-    ids, lengths, starts = tokenizer.encode_words(flat)
+    ids, lengths, starts = tokenizer.encode_words(flat, shard.adjoining)
     owner = np.repeat(np.arange(len(shard.documents)), [len(sentences) for sentences in shard.documents])
     facts = {
         "characters": sum(map(len, flat)) + len(shard.between),

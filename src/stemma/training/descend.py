@@ -1,7 +1,7 @@
 """A descending run: taken up, settled, trained, finished; saving on the way."""
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +34,8 @@ from stemma.training.request import Job, Report, Updates, take_up
 from stemma.training.settings import BUDGETS, Config, Device, HandConfig
 from stemma.training.stopping import stopping
 
+WELL_READ = 0.1  # of what was drawn may be unread without a word: separators are in the budget, and the last step is seldom full
+
 
 @contextmanager
 def descending(job: Job, path: Path, root: Path, report: Report) -> Iterator[Updates]:
@@ -64,7 +66,7 @@ class _Descent:
     """A job under way: where it is written, what learns from what, and how far it has come."""
 
     folder: RunFolder
-    objective: Objective
+    objective: TextObjective
     learner: Learner
     training: HandConfig
     progress: Reached
@@ -115,7 +117,7 @@ def _settle(job: Job, text: Ingested, objective: Objective, path: Path, report: 
         a_step = seconds_per_step(_learner(job, model, training, text, Ranks()), objective, training, training.seconds * 0.05)
     bought = int(ranks.agree(steps_for(training, objective, a_step, spent)))
     passes = _passes(job, objective, text, training)
-    if training.tokens and text.share < 1:  # words that word2vec thins out count for nothing: what was drawn is not read again for them
+    if training.tokens and text.share < 1:  # what was drawn is not read again
         bought = min(bought, passes.steps_for(text.share))
     steps, message = sensible_steps(bought, training, passes)
     if message:
@@ -138,7 +140,7 @@ def _threads(job: Job, model: Any, training: HandConfig, text: Ingested, objecti
     return faster_threads(lambda: learner.step([batch], training.rate * 1e-3, seed_for(training.seed, "timing")))
 
 
-def _taken_up(job: Job, folder: RunFolder, text: Ingested, objective: Objective, report: Report, ranks: Ranks) -> _Descent:
+def _taken_up(job: Job, folder: RunFolder, text: Ingested, objective: TextObjective, report: Report, ranks: Ranks) -> _Descent:
     """The run where an earlier call left it, or at its start. It computes as it was settled to, whatever this call would choose."""
     settled, where = folder.config["sections"], str(folder.path)
     model, training = (restore(type(job.sections[name]), settled[name], where) for name in ("model", "training"))
@@ -240,7 +242,7 @@ def _learner(job: Job, model: Any, training: HandConfig, text: Ingested, ranks: 
 def _finish(job: Job, descent: _Descent, text: Ingested) -> None:
     folder, training, progress = descent.folder, descent.training, descent.progress
     saved = folder.load_state() if progress.best_step else None  # the best weights; before a line of metrics is added
-    ledger = text.full_ledger(descent.objective.ledger())
+    ledger = text.full_ledger(_read_of_it(descent, job.row.reads_once))
     metrics = folder.metrics()
     losses = [line["loss"] for line in metrics if line["kind"] == "step"]
     held_out = [line for line in metrics if line["kind"] == "eval"]
@@ -266,11 +268,21 @@ def _finish(job: Job, descent: _Descent, text: Ingested) -> None:
         "parameters": sum(p.numel() for p in descent.learner.network.parameters()),
         "peak_memory_mib": peak_memory_mib(),
         "tokens_added": text.tokenizer.vocab_size - Tokenizer.load(job.earlier.tokenizer_path).vocab_size if job.earlier else None,
-        "notes": [*stuck, *_notes(training, progress)] or None,
+        "notes": [*stuck, *_notes(training, progress), *_unread(text, ledger["tokens"])] or None,
     }
     folder.append_metrics([done])
     card = write_card(job.row.title, job.row.paper, folder.config, done, ledger, job.row.abilities)
     folder.finish(card, ledger, saved[0]["best"] if saved else None)
+
+
+def _read_of_it(descent: _Descent, reads_once: bool) -> dict[str, int]:
+    """What the run did with the store's tokens: as an epoch does, but for those that it had no step left for."""
+    objective, steps = descent.objective, descent.progress.step * descent.training.accumulate
+    epoch = objective.ledger()
+    if reads_once or steps >= objective.steps_in_epoch(0):
+        return epoch
+    used = objective.used_by(steps)
+    return {**epoch, "used": used, "not_reached": epoch["used"] - used}
 
 
 def _notes(training: HandConfig, progress: Reached) -> list[str]:
@@ -278,6 +290,13 @@ def _notes(training: HandConfig, progress: Reached) -> list[str]:
     cut = f"cut to {training.most_passes:,.4g} passes over the text (training.most_passes)"
     early = f"stopped early: step {progress.best_step:,} had the least held-out loss, and its weights are kept"
     return ([cut] if training.most_passes else []) + ([early] if progress.stopped else [])
+
+
+def _unread(text: Ingested, tokens: Mapping[str, int]) -> list[str]:
+    """How much of what was drawn the budget came to, where that is not about all of it."""
+    part, missed = len(text.train.ids), tokens.get("not_reached", 0)
+    told = f"of the {part:,} tokens drawn for its budget {missed:,} were not reached: others were read more than once"
+    return [told] if text.share < 1 and missed > WELL_READ * part else []
 
 
 def _told(error: NotFinite, folder: RunFolder, progress: Reached) -> NotFinite:

@@ -18,13 +18,14 @@ from stemma.corpus.document import Document, Ledger
 from stemma.corpus.read import fingerprint, read
 from stemma.corpus.split import split
 from stemma.kernels.clocks import Spent, working
+from stemma.nouns import counted
 from stemma.tokens import outside
 from stemma.tokens import tokenizer as tokens_tokenizer
 from stemma.tokens.build import build_once, learn_and_build
 from stemma.tokens.chinese import segmenter
-from stemma.tokens.drawn import drawn, how_much
+from stemma.tokens.drawn import chosen_sentences, drawn, how_much, spelt_in_part
 from stemma.tokens.files import disk_budget, read_json, write_json
-from stemma.tokens.settings import SPECIALS
+from stemma.tokens.settings import SPACED, SPACES_VERSION, SPECIALS
 from stemma.tokens.store import TokenStore
 from stemma.tokens.tokenizer import Tokenizer
 
@@ -85,13 +86,19 @@ class Ingested:
         part = how_much(self.train)
         return part["tokens"] / part["of_tokens"] if part else 1.0
 
-    def drawn(self, tokens: int, seed: int, note: Callable[[str], None]) -> Self:
-        """With the part of `train` that so many tokens are (see `tokens.drawn`); 0, or a pass or more: all of it."""
+    def drawn(self, tokens: int, seed: int, documents: Callable[[], Iterable[Document]], note: Callable[[str], None]) -> Self:
+        """With the part of `train` that so many tokens are (see `tokens.drawn`); 0, or a pass or more: all of it.
+
+        The vocabulary remains that of the whole text; how unknown words are spelt, which is part of a model's score, is learnt
+        from what is read; `documents` gives the text once more for it.
+        """
         part = drawn(self.train, tokens, seed)
-        if found := how_much(part):
-            documents = f"{found['documents']:,} of {found['of_documents']:,} documents"
-            note(f"reading {found['tokens']:,} of {found['of_tokens']:,} tokens, drawn by lot from {documents}")
-        return replace(self, train=part)
+        if not (found := how_much(part)):
+            return self
+        where = f"{found['documents']:,} of {counted(found['of_documents'], 'document')}"
+        note(f"reading {found['tokens']:,} of {counted(found['of_tokens'], 'token')}, drawn by lot from {where}")
+        chosen = chosen_sentences(self.train, tokens, seed)
+        return replace(self, train=part, tokenizer=spelt_in_part(part, self.train, chosen, self.tokenizer, documents))
 
     def full_ledger(self, read: Mapping[str, int]) -> dict[str, Any]:
         """The ledger of a run: what became of all characters and of all tokens, of which `read` itemises those of `train`."""
@@ -107,6 +114,7 @@ def ingest(
     """The tokenizer and the stores of the source under `root`, made now or found from an earlier run; `earlier` is grown by it."""
     identity = {**source.identity(), "tokenizer": to_plain(tokenizer), "segmenter": segmenter("rjieba").version}
     identity |= {"outside": outside.VERSION} if "unk" in SPECIALS[tokenizer.kind] else {}
+    identity |= {"spaces": SPACES_VERSION} if tokenizer.kind in SPACED else {}
     identity |= {"earlier": earlier.fingerprint} if earlier else {}
     key = hashlib.blake2b(json.dumps(identity, sort_keys=True).encode(), digest_size=8).hexdigest()
     home = root / f"{tokenizer.kind}-{key}"

@@ -5,7 +5,7 @@ from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
-from stemma.checkpoint import RunFolder
+from stemma.checkpoint import RunFolder, left_as_found
 from stemma.corpus.files import STDIN
 from stemma.corpus.read import SPOOLED, spool_stdin
 from stemma.errors import UsageError
@@ -18,12 +18,13 @@ def pretrain(request: Request, *, out: str | Path, store: str | Path | None = No
     """The finished run folder of what was asked for.
 
     The same call again goes on where a killed one was, to the same weights bit for bit; a finished run
-    is returned as it is; RunError, with nothing touched, while another process writes into the folder. Token stores
-    are kept under `store` (default: inside the run folder), and so is what standard input gave.
+    is returned as it is; RunError, with nothing touched, while another process writes into the folder. Bad text or a bad
+    setting found on the way leaves nothing that was not there. Token stores are kept under `store` (default: inside the
+    run folder), and so is what standard input gave.
     """
     path, first = Path(out), os.environ.get("RANK", "0") == "0"
-    root = Path(store) if store else path / "store"
-    with one_writer(path) if first else nullcontext():
+    root, new = Path(store) if store else path / "store", not (path / "manifest.json").exists()
+    with one_writer(path) if first else nullcontext(), left_as_found(path) if first and new else nullcontext():
         job = job_of(_spooled(request, root, first))
         if job.row.updates != "backprop" and int(os.environ.get("WORLD_SIZE", "1")) > 1:
             wrong = f"{job.row.name} in several processes (torchrun): it computes with threads"

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from stemma.checkpoint import RunFolder
+from stemma.nouns import counted
 from stemma.objectives.objective import Objective
 from stemma.training.facts import EpochEnd, HeldOut, Note, Saved, Update
 from stemma.training.learners import Learner
@@ -83,7 +84,9 @@ class Recorder:
         if progress.waited >= patience:
             progress.stopped = True
             best = f"{progress.best_loss:.3f} at step {progress.best_step:,}"
-            self._report(Note(f"no better held-out loss than {best} in {patience} measurements: training stops and keeps those weights"))
+            self._report(
+                Note(f"no better held-out loss than {best} in {counted(patience, 'measurement')}: training stops and keeps those weights")
+            )
 
     def save(self) -> None:
         """Commits metrics and state. All ranks come here together, for the state is gathered; the first one writes.

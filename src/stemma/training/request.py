@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any, Self
 
 from stemma.checkpoint import RunFolder
-from stemma.config import VERSION, parse_settings, read_toml, resolve, restore, to_plain
+from stemma.config import VERSION, Settings, as_texts, parse_settings, read_toml, resolve, restore, to_plain
 from stemma.corpus import read as corpus_read
+from stemma.corpus.document import Ledger
 from stemma.errors import UsageError
 from stemma.lineage.table import Generation, find
 from stemma.tokens import tokenizer as tokens_tokenizer
@@ -46,14 +47,14 @@ class Request:
         *,
         preset: str | None = None,
         config: str | Path | None = None,
-        settings: Sequence[str] = (),
+        settings: Settings = (),
         dev: Paths = (),
         workers: int = 1,
         continue_from: str | Path | None = None,
     ) -> Self:
         """The request, with paths as people write them: one or several, text or `Path`."""
         toml, earlier = (None if path is None else Path(path) for path in (config, continue_from))
-        return cls(generation, _paths(corpus), preset, toml, tuple(settings), _paths(dev), workers, earlier)
+        return cls(generation, _paths(corpus), preset, toml, as_texts(settings), _paths(dev), workers, earlier)
 
 
 @dataclass(frozen=True)
@@ -114,6 +115,9 @@ def job_of(request: Request) -> Job:
     if earlier:
         _check_same_shape(row, earlier, resolved["model"])
     training = resolved["training"]
+    if request.dev and training.held_out and "held_out" in _named(asked):
+        wrong = f"training.held_out = {training.held_out} with --dev, which is the held-out text"
+        raise UsageError(wrong, "one of the two", "drop training.held_out")
     if isinstance(training, Config):
         _check_optimiser(row, training, bool(request.dev))
     if isinstance(training, HandConfig):
@@ -137,6 +141,15 @@ def job_of(request: Request) -> Job:
     return Job(row, source, resolved, earlier)
 
 
+def check_threads(job: Job, path: Path) -> None:
+    """UsageError where the run is still to be begun in `path`, with more threads than there are cores; one begun elsewhere goes on."""
+    training = job.sections["training"]
+    if isinstance(training, HandConfig) and not (path / "manifest.json").exists():
+        from stemma.layers.threads import check_cores  # torch: not for generations that count
+
+        check_cores("training.threads", training.threads)
+
+
 Updates = tuple[Iterable[Fact], Report]  # a fact for each update as it is made, and what is to be called with each
 Drive = Callable[[Job, Path, Path, Report], AbstractContextManager[Updates]]  # (job, run folder, folder of token stores, report)
 
@@ -152,7 +165,8 @@ def take_up(job: Job, path: Path, root: Path, report: Report) -> tuple[RunFolder
         report(Note(message))
 
     text = ingest(job.source, job.sections["tokenizer"], root, note, earlier)
-    return folder, text.drawn(job.text_tokens, job.sections["training"].seed, note)
+    seed = job.sections["training"].seed
+    return folder, text.drawn(job.text_tokens, seed, lambda: job.source.documents("train", Ledger()), note)
 
 
 def _preset(row: Generation, name: str) -> tuple[str, dict[str, Any]]:

@@ -22,7 +22,7 @@ class HandConfig:
 
     steps: Natural = 0  # updates; one of steps, epochs, tokens, seconds says how long
     epochs: NonNegative = 0  # passes over the corpus
-    tokens: Natural = 0  # real tokens, padding never counts; fewer than the text has: drawn by lot from all of it, read once at most
+    tokens: Natural = 0  # read, padding never and what word2vec thins out too; fewer than the text has: drawn by lot, read once at most
     seconds: NonNegative = 0  # turned into steps by timing the first ones
     most_passes: NonNegative = MOST_PASSES  # over the text, to which a preset's budget is cut; 0, as where you name the budget: any number
     batch_tokens: Positive = 4096  # positions an update

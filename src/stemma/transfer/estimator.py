@@ -12,6 +12,7 @@ import numpy as np
 
 from stemma.corpus.task import Example
 from stemma.errors import DataError, UsageError
+from stemma.nouns import counted
 from stemma.runs.fitted import FittedRun
 from stemma.runs.run import Run
 from stemma.transfer.finetune import finetune
@@ -37,7 +38,9 @@ class StemmaClassifier:
         """Learns from texts `X` and their labels `y`; a part of them is held out to choose hyperparameters."""
         labels = np.asarray(y)
         if len(X) != len(labels):
-            raise DataError(f"{len(X)} texts and {len(labels)} labels", "one label a text", "pass X and y of the same length")
+            raise DataError(
+                f"{counted(len(X), 'text')} and {counted(len(labels), 'label')}", "one label a text", "pass X and y of the same length"
+            )
         self.classes_, numbers = np.unique(labels, return_inverse=True)
         digits = len(str(len(self.classes_)))
         pairs = zip(*_columns(X), numbers, strict=True)

@@ -12,6 +12,7 @@ import torch
 from stemma.errors import UsageError
 from stemma.layers.precision import choose_precision
 from stemma.layers.weights import to_tensors
+from stemma.nouns import counted
 from stemma.objectives.batch import seed_for
 from stemma.runs.assignment import Assignment
 from stemma.runs.framing import Framed, frame
@@ -113,7 +114,7 @@ class Descent:
         depths.freeze(model.backbone, self._most)
         names = [name for name, _ in model.backbone.named_parameters()]
         added = new_tokens(run.network, run.task)
-        grown = [f"{added} rows of the token table"] if added else []
+        grown = [f"{counted(added, 'row')} of the token table"] if added else []
         loaded = [] if scratch else [name for name in names if name not in new]
         head = [f"head.{name}" for name, _ in model.head.named_parameters()]
         return model, {"loaded": loaded, "new": (names if scratch else new) + grown + head}

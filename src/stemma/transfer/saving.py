@@ -9,6 +9,7 @@ import numpy as np
 from stemma.checkpoint import RunFolder
 from stemma.config import VERSION, to_plain
 from stemma.errors import RunError
+from stemma.nouns import counted
 from stemma.runs.assignment import Assignment
 from stemma.runs.fitted import FittedRun
 from stemma.tokens.files import one_writer
@@ -84,9 +85,9 @@ def card(facts: dict[str, Any]) -> str:
         f"A {facts['generation']} run carried over to the task, {_HOW[facts['mode']]} (`{facts['mode']}`).",
         f"Head: {facts['head']}.",
         "",
-        f"- {examples['learning']:,} examples to learn from, {examples['selection']:,} of the same file to choose "
+        f"- {counted(examples['learning'], 'example')} to learn from, {examples['selection']:,} of the same file to choose "
         f"{knob} = {facts['chosen'][knob]:g} among {len(facts['trials'])} trials; {examples['dev']:,} dev examples for the figures below.",
-        f"- {parameters['trained']:,} of {parameters['total']:,} parameters learnt the task.",
+        f"- {parameters['trained']:,} of {counted(parameters['total'], 'parameter')} learnt the task.",
         f"- It took {facts['seconds']:.0f} s, trials and seeds included.",
         *_unread(facts),
         *(f"- {line}" for line in measured(facts)),
@@ -102,7 +103,8 @@ def _unread(facts: dict[str, Any]) -> list[str]:
     units = facts["cut"]["units"]
     if not units:
         return []
-    return [f"- {units:,} units of the training examples had no token to be read at: cut off with their text, or dropped by the tokenizer."]
+    lost = f"- {counted(units, 'unit')} of the training examples had no token to be read at: "
+    return [lost + "cut off with their text, or dropped by the tokenizer."]
 
 
 def measured(facts: dict[str, Any]) -> list[str]:
@@ -113,7 +115,7 @@ def measured(facts: dict[str, Any]) -> list[str]:
     seeds = len(facts["seeds"])
     alone = "; no seed changes it" if facts["deterministic"] else " of one seed; others may differ"
     told = [(metric["title"], facts[metric["name"]]) for metric in facts["metrics"] if metric["name"] in facts]
-    spread = [alone if value["std"] is None else f" ± {value['std']:.4f} over {seeds} seeds" for _, value in told]
+    spread = [alone if value["std"] is None else f" ± {value['std']:.4f} over {counted(seeds, 'seed')}" for _, value in told]
     return [f"{title} on dev: {value['mean']:.4f}{after}" for (title, value), after in zip(told, spread, strict=True)]
 
 
