@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from stemma.errors import DataError, UsageError
-from stemma.tokens.files import whole_file
+from stemma.tokens.files import is_disk_full, whole_file
 
 REMAKE = "make the file again, or take an undamaged copy"
 READERS: dict[bytes, Any] = {b"\x1f\x8b": gzip.open, b"BZ": bz2.open, b"\xfd7": lzma.open}
@@ -35,6 +35,8 @@ def reading(path: Path, expected: str) -> Iterator[IO[bytes]]:
         try:
             yield file
         except (EOFError, OSError, lzma.LZMAError, zlib.error) as error:
+            if is_disk_full(error):  # not of this file, but of what is written of it
+                raise
             raise DataError(f"{path.name}: {error}", "a whole compressed file", REMAKE) from error
 
 
