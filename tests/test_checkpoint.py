@@ -186,3 +186,16 @@ def test_a_config_replaced_at_the_end_is_the_old_one_or_the_new_one(tmp_path: Pa
     assert again is not None and not again.finished and again.load_state()[1] == {"step": 1}
     again.finish("card", {}, tensors, CONFIG | {"task": {"labels": ["a"]}})
     assert RunFolder.open(tmp_path).config["task"] == {"labels": ["a"]} and not (tmp_path / "state").exists()
+
+
+def test_the_last_fact_says_how_training_ended(tmp_path):
+    folder = RunFolder.create(tmp_path / "run", {"identity": {}})
+    assert folder.done() == {}
+    folder.append_metrics([{"kind": "step", "step": n, "text": "花" * 100} for n in range(3)])
+    assert folder.done() == {}  # not committed
+    folder.append_metrics([{"kind": "done", "steps": 3}])
+    folder.finish("card", {}, {"a": np.zeros(3, np.float32)})
+    assert folder.done() == RunFolder.open(tmp_path / "run").done() == {"kind": "done", "steps": 3}
+    with (tmp_path / "run" / "metrics.jsonl").open("r+b") as file:
+        file.truncate(60)
+    assert folder.done() == {}

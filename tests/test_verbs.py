@@ -18,7 +18,7 @@ import pytest
 import stemma
 from stemma.cli.compare import Compare
 from stemma.cli.main import TABLE, main, parse
-from stemma.errors import DataError, UsageError
+from stemma.errors import DataError, RunError, UsageError
 from stemma.evaluation.comparison.plan import Config as CompareConfig
 
 ENGLISH = ["the cat sat on the mat .", "a dog ran home to the log .", "the cat ran and the dog sat .", "a mat is on the log ."]
@@ -106,6 +106,45 @@ def test_standard_input_is_a_corpus(shop, capsys, tmp_path, monkeypatch):
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text), encoding="utf-8"))
         assert main(["pretrain", "ngram", "-", "--out", str(tmp_path / "run"), "--preset", "tiny"]) == 0
     assert stemma.load(tmp_path / "run").score(["the cat sat ."])[0].nats > 0
+
+
+def test_text_in_use_is_cleaned_as_text_in_training(shop, capsys):
+    """A control character inside a word, a separator of lines and a byte order mark change no answer and no vector."""
+    dirty = ["the\x0bdo\x00g r\ufeffan", "天\x01气很\u200e好".replace("\u200e", "\x02")]
+    clean = ["the dog ran", "天气很好"]
+    for verb, name in (("predict", "languages"), ("embed", "languages"), ("embed", "bert"), ("score", "ngram"), ("generate", "gpt")):
+        capsys.readouterr()
+        argv = [verb, str(shop / name)]
+        found = []
+        for texts in (dirty, clean):
+            with warnings.catch_warnings():
+                warnings.simplefilter("always")
+                assert main([*argv, *(word for text in texts for word in ("--text", text))]) == 0
+            found.append(capsys.readouterr())
+        assert found[0].out == found[1].out
+        assert ("taken out of the text" in found[0].err, "taken out of the text" in found[1].err) == (True, False)
+
+
+def test_a_line_at_fault_names_itself_and_loses_no_other(shop, capsys, tmp_path):
+    lines = [["the dog", "天气很好"][n % 2] for n in range(1000)]
+    lines[499] = "the dog\ten"
+    (tmp_path / "lines.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    capsys.readouterr()
+    assert main(["predict", str(shop / "languages"), str(tmp_path / "lines.txt")]) == 3
+    out, err = capsys.readouterr()
+    found = [json.loads(line) for line in out.splitlines()]
+    assert [row.get("label") for row in found] == [None if n == 499 else ["en", "zh"][n % 2] for n in range(1000)]
+    assert "lines.txt, line 500: " in found[499]["error"]["wrong"] and "lines.txt, line 500: " in err
+
+
+def test_a_text_without_a_known_word_is_told(shop, capsys):
+    capsys.readouterr()
+    for verb in ("predict", "embed"):
+        assert main([verb, str(shop / "languages"), "--text", "", "--text", "ዓለም", "--text", "the dog"]) == 0
+        out, err = capsys.readouterr()
+        assert [json.loads(line).get("no_known_word", False) for line in out.splitlines()] == [True, True, False]
+        assert "warning: 2 of 3 texts have no known word" in err
+    assert [len(row["vector"]) for row in rows(capsys, "embed", shop / "word2vec", "--text", "", "--text", "花")] == [12, 12]
 
 
 def test_predict_labels_lines_from_anywhere(shop, capsys, monkeypatch, tmp_path):
@@ -227,7 +266,7 @@ def test_next_words_are_the_likeliest(shop, capsys, name, prompt):
     assert sum(p for _, p in whole) == pytest.approx(1, abs=1e-4 if name == "gpt" else 0.02)  # the unknown word has a share
     if name == "ngram" and prompt == "the cat":
         assert told[0][0] == "ran"
-    with pytest.raises(UsageError, match="ask for at least one"):
+    with pytest.raises(UsageError, match="1 or more"):
         run.next_words(prompt, 0)
 
 
@@ -330,6 +369,40 @@ def by_character(tokenizer, text):
     ]
 
 
+def test_a_text_that_makes_no_prediction_gives_no_run(capsys, tmp_path):
+    (tmp_path / "same.txt").write_text("word\n" * 200, encoding="utf-8")
+    code, err = failure(capsys, "pretrain", "word2vec", tmp_path / "same.txt", "--out", tmp_path / "run", "--preset", "tiny")
+    assert code == 3 and "not one prediction" in err and "objective.sample" in err
+    with pytest.raises(RunError, match="not finished"):
+        stemma.load(tmp_path / "run").embed(["word"])
+
+
+def test_what_a_run_of_a_handful_of_steps_gives_carries_a_warning(shop, capsys):
+    argv = {"fill": ["bert", "--text", "the [MASK]"], "embed": ["bert", "--text", "the"], "score": ["gpt", "--text", "花"]}
+    for verb, (name, *rest) in (argv | {"generate": ["gpt", "--text", "the"], "nearest": ["word2vec", "cat"]}).items():
+        capsys.readouterr()
+        with warnings.catch_warnings():
+            warnings.simplefilter("always")
+            assert main([verb, str(shop / name), *rest]) == 0
+        assert ("learnt for 3 steps alone" in capsys.readouterr().err) is (name != "word2vec")  # which made 60
+
+
+def test_corpus_check_says_how_chinese_words_would_be_told_apart(capsys, tmp_path):
+    for name, line, word in (
+        ("spaced", "循环神经网络 机器学习 的 研究", "tokenizer.words=given); "),
+        ("unspaced", "我们研究机器学习。", "=rjieba); "),
+    ):
+        (tmp_path / name).write_text((line + "\n") * 60, encoding="utf-8")
+        capsys.readouterr()
+        assert main(["corpus", "check", str(tmp_path / name)]) == 0
+        assert word in capsys.readouterr().out
+        assert main(["corpus", "check", str(tmp_path / name), "--json"]) == 0
+        assert word in json.loads(capsys.readouterr().out)["chinese_words"]
+    (tmp_path / "english").write_text("the cat sat.\n" * 60, encoding="utf-8")
+    assert main(["corpus", "check", str(tmp_path / "english"), "--json"]) == 0
+    assert "chinese_words" not in json.loads(capsys.readouterr().out)
+
+
 def test_corpus_check_ends_with_3_when_the_corpus_would_be_refused(shop, capsys, tmp_path):
     capsys.readouterr()
     (tmp_path / "bad.txt").write_bytes(b"caf\xe9\n")
@@ -418,21 +491,34 @@ def test_evaluate_judges_minimal_pairs(shop, capsys, tmp_path, name):
         (["fill", "languages", "--text", "x"], 2, "use stemma predict or embed"),
         (["score", "bert", "--text", "x"], 2, "choose another run"),
         (["score", "none", "--text", "x"], 1, "check the path"),
-        (["score", "gpt", "none.txt"], 1, "check the path"),
+        (["score", "gpt", "none.txt"], 3, "check the path"),
         (["embed", "languages", "--text", "x", "--layer", "1"], 2, "drop --layer"),
-        (["fill", "bert", "--text", "no mask"], 2, "for example"),
+        (["fill", "bert", "--text", "no mask"], 3, "for example"),
         (["nearest", "word2vec", "qwertz"], 3, "try another form"),
-        (["nearest", "word2vec", "the cat"], 2, "king - man + woman"),
-        (["nearest", "word2vec", "cat", "--k", "0"], 2, "the default is 10"),
+        (["nearest", "word2vec", "the cat"], 3, "king - man + woman"),
+        (["nearest", "word2vec", "cat", "--k", "0"], 2, "the default, 10"),
         (["nearest", "word2vec", "--outlier", "cat", "dgo", "xx"], 3, "did you mean 'dog'"),
+        (["nearest", "word2vec", "cat", "--restrict", "-1"], 2, "the default, 0"),
         (["nearest", "gpt", "cat"], 2, "choose another run"),
+        (["embed", "bert", "--text", "the cat", "--layer", "99"], 2, "the default, -1"),
+        (["generate", "gpt", "--text", "the", "--temperature", "-1"], 2, "the default, 1.0"),
+        (["generate", "gpt", "--text", "the", "--temperature", "nan"], 2, "the default, 1.0"),
+        (["generate", "gpt", "--text", "the", "--seed", "9" * 30], 2, "the default, 0"),
+        (["generate", "gpt", "--text", "the", "--length", "-1"], 2, "the default, 50"),
+        (["generate", "gpt", "--text", "the", "--next", "-1"], 2, "the default, 10"),
+        (["fill", "bert", "--text", "the [MASK]", "--k", "-1"], 2, "the default, 5"),
+        (["pretrain", "bert", "corpus.txt", "--out", "x", "--workers", "-1"], 2, "the default, 1"),
+        (["pretrain", "bert", "corpus.txt", "--out", "x", "--set", "training.seed=" + "9" * 30], 2, "the default is 0"),
+        (["pretrain", "bert", "corpus.txt", "--out", "x", "--set", "training.rate=inf"], 2, "the default is"),
+        (["corpus", "docstrings", "--out", "x", "--limit-mb", "-1"], 2, "the default, 7.0"),
+        (["predict", "languages", "task.tsv"], 2, "without the header"),
         (["evaluate", "word2vec", "--similarity", "task.tsv"], 3, "put the score behind the words"),
         (["evaluate", "gpt", "--minimal-pairs", "task.tsv"], 3, "add the header as the first line"),
         (["evaluate", "word2vec", "--minimal-pairs", "task.tsv"], 2, "score or fill, which word2vec lacks"),
         (["evaluate", "gpt", "corpus.txt", "--limit", "3"], 2, "drop --limit"),
-        (["evaluate", "gpt", "--minimal-pairs", "task.tsv", "--limit", "-1"], 2, "drop --limit to take all"),
+        (["evaluate", "gpt", "--minimal-pairs", "task.tsv", "--limit", "-1"], 2, "leave it out for the default, 0"),
         (["evaluate", "gpt", "corpus.txt", "--restrict", "5"], 2, "drop --restrict"),
-        (["evaluate", "word2vec", "--analogies", "task.tsv", "--restrict", "-1"], 2, "drop --restrict to take all"),
+        (["evaluate", "word2vec", "--analogies", "task.tsv", "--restrict", "-1"], 2, "leave it out for the default, 0"),
         (["evaluate", "bert", "corpus.txt"], 2, "known: minimal_pairs, senses"),
         (["evaluate", "bert"], 2, "name one"),
         (["evaluate", "languages", "--senses", "task.tsv"], 2, "name that alone"),
@@ -596,7 +682,7 @@ def test_a_comparison_of_bad_text_leaves_nothing_behind(shop, capsys, tmp_path):
 def test_a_file_of_wrong_bytes_names_no_option_that_the_verb_lacks(shop, capsys, tmp_path):
     """Files of examples are UTF-8: of a corpus alone the encoding can be set."""
     text = "phenomenon\tgood\tbad\n语序\t今天天气很好\t今天很天气好\n"
-    for name, data in (("gb.tsv", text.encode("gb18030")), ("wide.tsv", text.encode("utf-16"))):
+    for name, data in (("gb.tsv", text.encode("gb18030")), ("wide.tsv", text.encode("utf-16-le"))):
         (tmp_path / name).write_bytes(data)
         for argv in (
             ["evaluate", shop / "gpt", "--minimal-pairs", tmp_path / name],

@@ -80,6 +80,8 @@ def transfer_sections(task: str, config: str | Path | None, settings: Settings, 
     """The sections `transfer` and `task` from their sources; `frozen` is `mode = "frozen"` said shortly."""
     sources: list[tuple[str, Mapping[str, Any]]] = [(str(config), read_toml(Path(config)))] if config else []
     sources += [("--set", parse_settings(as_texts(settings)))]
+    if not isinstance(frozen, bool):
+        raise UsageError(f"frozen = {frozen!r}", "true or false", "leave it out to let everything move")
     sources += [("--frozen", {"transfer": {"mode": "frozen"}})] if frozen else []
     found = resolve({"transfer": Config, "task": task_config(task)}, *sources)
     return found["transfer"], found["task"]

@@ -34,6 +34,7 @@ _ROOT_FILES = ("config.json", "model.safetensors", "ledger.json", "README.md")
 
 _KINDS = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "<i1"}
 _KINDS |= {"U64": "<u8", "U32": "<u4", "U16": "<u2", "U8": "<u1", "BOOL": "?"}
+_LAST_LINE = 1 << 20  # bytes of metrics.jsonl in which its last line stands whole
 _CHUNK = 1 << 24  # bytes written at a time
 
 
@@ -227,6 +228,19 @@ class RunFolder:
             return []
         text = path.read_bytes()[: self.manifest["metrics_bytes"]].decode()
         return [json.loads(line) for line in text.splitlines()]
+
+    def done(self) -> dict[str, Any]:
+        """What the run's last committed fact says of the whole training; empty where that was not its end."""
+        path = self.path / "metrics.jsonl"
+        try:
+            with path.open("rb") as file:
+                begin = max(0, self.manifest["metrics_bytes"] - _LAST_LINE)
+                file.seek(begin)
+                last = file.read(self.manifest["metrics_bytes"] - begin).rstrip(b"\n").rpartition(b"\n")[2]
+            fact = json.loads(last)
+        except (OSError, ValueError):
+            return {}
+        return fact if isinstance(fact, dict) and fact.get("kind") == "done" else {}
 
     def save_state(self, step: int, arrays: Mapping[str, Mapping[str, np.ndarray]], facts: Mapping[str, Any]) -> None:
         """Commits the training state at `step`: named groups of arrays (`model`, `optimiser`) and JSON facts."""

@@ -15,6 +15,7 @@ from stemma.cli.main import main
 from stemma.errors import BudgetError, DataError, UsageError
 from stemma.export import runs, streams
 from stemma.export.formats import convert
+from stemma.export.spelling import spelled
 from stemma.runs.run import Run
 
 WORDS = ["the", "猫", "don't", "naïve", "🙂", "New", "东西", "co-op"]
@@ -90,13 +91,40 @@ class TestOut:
         convert(run, tmp_path / "v.txt", "word2vec")
         assert (tmp_path / "v.txt").read_text() == "2 2\n.<0x20>. 1 2\na 3 4\n"
 
-    def test_a_failure_leaves_the_earlier_file(self, tmp_path):
-        run = taken_in(tmp_path, b". . 1 2\n.<0x20>. 3 4\n")
+    def test_a_failure_leaves_the_earlier_file(self, tmp_path, monkeypatch):
+        def fails(*_):
+            raise DataError("broken", "whole ones", "mend it")
+
+        run = taken_in(tmp_path, b". . 1 2\na 3 4\n")
         (tmp_path / "v.txt").write_text("earlier")
-        with pytest.raises(DataError, match="rename all but one"):
+        monkeypatch.setattr("stemma.export.vectors_out.vector_lines.put_lines", fails)
+        with pytest.raises(DataError, match="mend it"):
             convert(run, tmp_path / "v.txt", "glove")
         assert (tmp_path / "v.txt").read_text() == "earlier"
         assert not list(tmp_path.glob(".*"))
+
+    @pytest.mark.parametrize("form", ["word2vec", "word2vec-binary", "glove"])
+    def test_names_survive_the_way_out_and_in(self, tmp_path, form):
+        words = ["hello", "my name", "is Ivan", ". . .", "U.S.", "New\tYork", "<0x20>", "a<0x20>b", "<0x0A>x", "北 京", "<unk>x"]
+        rows = np.arange(2 * len(words), dtype=np.float32).reshape(-1, 2) + 1
+        (tmp_path / "first.bin").write_bytes(
+            f"{len(words)} 2\n".encode()
+            + b"".join(spelling + b" " + row.tobytes() + b"\n" for spelling, row in zip(spelled(words, form), rows, strict=True))
+        )
+        convert(tmp_path / "first.bin", tmp_path / "run", "run")
+        convert(tmp_path / "run", tmp_path / "v", form)
+        convert(tmp_path / "v", tmp_path / "again", "run")
+        assert table(tmp_path / "again") == dict(zip(words, rows.tolist(), strict=True))
+
+    def test_words_with_spaces_are_found_by_name_alone_and_sums_take_them(self, tmp_path):
+        with pytest.warns(UserWarning, match=r"3 of 4 words \('my name', 'is Ivan', '\. \. \.'\) never stand in a text"):
+            run = Run.open(taken_in(tmp_path, b"4 3\nhello 1 0 0\nmy name 0 1 0\nis Ivan 0 0 1\n. . . 1 1 0\n"))
+        assert run.nearest("my name", 1)[0][0] == ". . ."
+        assert run.nearest(". . .", 2)[0][0] in ("hello", "my name")
+        assert run.nearest("my name + hello", 1)[0][0] == ". . ."
+        assert run.nearest("hello + is Ivan - my name", 1)[0][0] == ". . ."
+        with pytest.raises(DataError, match=r"king - man \+ woman"):
+            run.nearest("hello my name")
 
 
 class TestIn:

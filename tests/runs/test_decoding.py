@@ -373,8 +373,8 @@ def test_options_out_of_range_are_refused(options, mend):
 @pytest.mark.parametrize(
     ("length", "options", "samples", "mend"),
     [
-        (-1, Decoding(), 1, "most new tokens"),
-        (1, Decoding(), 0, "at least one text"),
+        (-1, Decoding(), 1, "default, 50"),
+        (1, Decoding(), 0, "1 or more"),
         (1, Decoding(beams=2), 3, "raise beams"),
         (1, GREEDY, 2, "set a temperature"),
     ],

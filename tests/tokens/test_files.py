@@ -3,6 +3,8 @@
 import errno
 import os
 import signal
+import stat
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -125,3 +127,36 @@ def test_names_that_are_no_text_are_kept(tmp_path: Path) -> None:
     name = os.fsdecode(b"n\xff.txt")
     write_json(tmp_path / "a.json", {"corpus": [name, "文.txt"]})
     assert read_json(tmp_path / "a.json") == {"corpus": [name, "文.txt"]}
+
+
+def test_a_link_stays_a_link_and_rights_stay(tmp_path: Path) -> None:
+    (tmp_path / "far").mkdir()
+    (tmp_path / "far" / "there").write_bytes(b"old")
+    (tmp_path / "far" / "there").chmod(0o600)
+    (tmp_path / "link").symlink_to("far/there")
+    (tmp_path / "dangling").symlink_to("far/new")
+    for name, place in (("link", "there"), ("dangling", "new")):
+        write_bytes(tmp_path / name, b"new")
+        assert (tmp_path / name).is_symlink() and (tmp_path / "far" / place).read_bytes() == b"new"
+    assert (tmp_path / "far" / "there").stat().st_mode & 0o777 == 0o600
+    assert sorted(path.name for path in (tmp_path / "far").iterdir()) == ["new", "there"]
+
+
+@pytest.mark.parametrize("through", ["pipe", "link"])
+def test_a_pipe_is_written_into(tmp_path: Path, through: str) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("pipe")
+    read: list[bytes] = []
+    reader = threading.Thread(target=lambda: read.append((tmp_path / "pipe").read_bytes()))
+    reader.start()
+    write_bytes(tmp_path / through, "词".encode())
+    reader.join(10)
+    assert read == ["词".encode()] and stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "pipe"]
+
+
+def test_a_device_is_written_into() -> None:
+    write_bytes(Path("/dev/null"), b"gone")
+    assert Path("/dev/null").is_char_device()
+    with pytest.raises(BudgetError, match="/dev/full"):
+        write_bytes(Path("/dev/full"), b"no room")

@@ -71,3 +71,15 @@ def test_a_damaged_store_is_refused_with_its_cure(source, tmp_path):
     (done.train.path / "ids.bin").write_bytes(data)
     with pytest.raises(DataError, match=r"ids\.bin: damaged.*delete the folder"):
         ingest(source, Config("word", 0), tmp_path / "root", lambda _: None)
+
+
+def test_who_told_chinese_words_apart_is_noted_where_nobody_said_it(source, tmp_path):
+    told: list[str] = []
+    assert ingest(source, Config("word", 300), tmp_path / "a", told.append).notes == told[-1:]
+    assert "tokenizer.words=given takes them" in told[-1]
+    assert ingest(source, Config("bpe", 600), tmp_path / "b", told.append).notes == told[-1:]
+    assert ingest(source, Config("word", 300, words="rjieba"), tmp_path / "c", told.append).notes == []
+    assert ingest(source, Config("whitespace", 300), tmp_path / "d", told.append).notes == []
+    english = tmp_path / "english.txt"
+    english.write_text("\n\n".join(f"The mill number {i} turns." for i in range(120)), encoding="utf-8")
+    assert ingest(Source((str(english),), (), CorpusConfig(), 0.1, 3), Config("word", 300), tmp_path / "e", told.append).notes == []

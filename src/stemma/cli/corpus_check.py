@@ -34,10 +34,19 @@ class CorpusCheck(Verb):
         sources = [(str(self.config), read_toml(self.config))] if self.config else []
         config = resolve({"corpus": Config}, *sources, ("--set", parse_settings(self.settings)))["corpus"]
         report = check(self.corpus, config, self.workers)
-        return Answer(report.as_dict(), _lines(report), 0 if report.ok else NOT_OK)
+        words = _words(report.head)
+        document = report.as_dict() | ({"chinese_words": words} if words else {})
+        return Answer(document, _lines(report, words), 0 if report.ok else NOT_OK)
 
 
-def _lines(report: Any) -> Iterator[str]:
+def _words(head: list[str]) -> str:
+    """How Chinese words would be told apart, judged as learning judges it; empty where there are none."""
+    from stemma.tokens.chinese import chosen, has_chinese, told
+
+    return told(chosen("auto", head)) if has_chinese("".join(head)) else ""
+
+
+def _lines(report: Any, words: str) -> Iterator[str]:
     ledger, encoding = report.ledger, report.encoding
     for file in report.files[:20]:
         ends = {"blank": "a blank line", "line": "each line", "file": "the file"}[file["documents_end_at"]]
@@ -49,6 +58,8 @@ def _lines(report: Any) -> Iterator[str]:
     yield f"characters  {ledger.characters_in:,} in = {ledger.characters_used:,} used + {ledger.rejected.total():,} left out"
     yield from (f"            {count:>12,}  {reason}" for reason, count in ledger.rejected.most_common() if count)
     yield f"scripts     {', '.join(f'{name} {count:,}' for name, count in report.scripts.most_common())}"
+    if words:
+        yield f"words       {words}"
     if report.longest_line:
         yield f"longest line {counted(report.longest_line, 'character')} ({report.longest_line_at})"
     yield from (f"note        {count:,} {what}" for what, count in ledger.notes.items() if count)

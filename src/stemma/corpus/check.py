@@ -19,6 +19,7 @@ from stemma.corpus.workers import ordered_map
 from stemma.errors import DataError
 from stemma.nouns import counted
 
+HEAD = 1000  # first sentences that are kept
 _SAMPLED = 100_000  # sentences whose hashes are held at a time to look for repetition
 
 
@@ -40,6 +41,7 @@ class CorpusReport:
     num_problems: int = 0
     skipped: list[str] = field(default_factory=list)  # files of a directory that are not text
     hints: list[str] = field(default_factory=list)
+    head: list[str] = field(default_factory=list)  # the first sentences: whoever learns a tokenizer judges by them
 
     @property
     def ok(self) -> bool:
@@ -81,6 +83,7 @@ def check(paths: Sequence[str | Path], config: Config | None = None, workers: in
         for document in joiner.documents(seen.parsed):
             report.longest_document = max(report.longest_document, len(document.text))
             repetition.add(document.sentences)
+            report.head += document.sentences[: max(0, HEAD - len(report.head))]
     report.repeated_sentences = repetition.share
     if not report.ledger.documents and not report.num_problems:
         _add_problems(report, [no_text(found, report.ledger)], most_problems)

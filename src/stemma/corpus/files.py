@@ -86,6 +86,16 @@ def text_suffix(name: str) -> str:
     return (Path(path.stem) if path.suffix.lower() in _COMPRESSED_SUFFIXES else path).suffix.lower()
 
 
+def written_at(path: Path) -> tuple[Path, bool]:
+    """Where a file of that name is written: at the end of its links; and whether a new one may take its place there.
+
+    It may not where something stands that is no regular file, a pipe or a device: that is written into.
+    """
+    if path.exists() and not path.is_file() and not path.is_dir():
+        return path, False  # not resolved: what a process's pipe is called there is no path
+    return (path.resolve() if path.is_symlink() else path), True
+
+
 @contextmanager
 def opened(name: str) -> Iterator[IO[bytes]]:
     """The file's bytes, decompressed while they are read. Raises DataError for a damaged or non-text file."""

@@ -6,12 +6,15 @@ A column `labels` in place of `label` holds several labels a text, or none.
 """
 
 import warnings
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from stemma.corpus.clean import FAULTY, clean
 from stemma.corpus.encoding import codec, invalid_byte, texts
 from stemma.corpus.files import opened
+from stemma.corpus.given import given_texts, listed
 from stemma.corpus.tables import table
 from stemma.errors import DataError
 from stemma.nouns import counted
@@ -55,6 +58,30 @@ def read_examples(path: str | Path, encoding: str = "utf-8", min_labels: int = 2
             wrong, f"at least {counted(min_labels, 'different label')}", "check the label column, or shuffle and split the data again"
         )
     return examples
+
+
+def given_examples(examples: Iterable[Any]) -> list[Example]:
+    """Examples that a program hands over, their cells cleaned as those of a file; DataError names one that lacks a text or a label."""
+    several = listed(examples, "the examples")
+    for place, example in enumerate(several):
+        if not isinstance(example, Example):
+            raise DataError(f"example {place} is {example!r:.60}", "a stemma.corpus.task.Example", "make one of its text and label")
+    texts = given_texts([example.text for example in several], "text")
+    labels = given_texts([example.label for example in several], "label")
+    others = given_texts([example.text_b for example in several], "text_b")
+    return [
+        replace(example, text=text.strip(), label=label.strip(), text_b=other.strip())
+        for example, text, label, other in zip(several, texts, labels, others, strict=True)
+    ]
+
+
+def is_header(cells: Sequence[str]) -> bool:
+    """True for the cells of a header of labelled examples, or of pairs: names of columns alone, two or more."""
+    names = {cell.strip().lower() for cell in cells}
+    known = (_LABEL, _TEXT, _TEXT_B)
+    return (
+        len(cells) > 1 and names <= {name for column in known for name in column} and sum(bool(names & {*column}) for column in known) > 1
+    )
 
 
 def read_lines(name: str, encoding: str = "utf-8") -> list[str]:

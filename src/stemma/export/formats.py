@@ -79,7 +79,7 @@ def _huggingface(run: Run, folder: Path) -> list[Path]:
         raise UsageError(f"{run.path}: model.inner = {model.inner}", expected, "pre-train with that size")
     tensors = to_huggingface(run.row.name, model.depth, run.folder.tensors())
     arrays = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
-    with one_writer(folder):
+    with one_writer(folder.resolve()):
         write_bytes(folder / "model.safetensors", save(arrays, metadata={"format": "pt"}))
         write_json(folder / "config.json", huggingface_config(run.row.name, model, run.tokenizer.vocab_size, run.tokenizer.specials))
         write_json(folder / "tokenizer_config.json", _tokenizer_config(run))

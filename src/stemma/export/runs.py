@@ -23,6 +23,7 @@ from stemma.errors import DataError, UsageError
 from stemma.export import vectors_in
 from stemma.export.arpa import read_arpa
 from stemma.export.fasttext import MAGIC, open_fasttext
+from stemma.export.spelling import named
 from stemma.export.streams import reading
 from stemma.export.vectors_in import Chunk
 from stemma.lineage.table import find
@@ -45,6 +46,7 @@ TITLES: dict[Kind, str] = {
 KNOWN = f"one of {', '.join(TITLES.values())}; plain, gz, bz2 or xz"
 HEAD = 1 << 20  # bytes that tell what a file is
 WORDS_AT_ONCE = 1 << 16
+SHOWN = 5  # words that are named where many are counted
 SPECIAL_WORDS = tuple(SPECIALS["word"].values())  # ids 0, 1, 2
 
 
@@ -119,7 +121,11 @@ def _word_vectors(source: Path, kind: Kind, folder: Path, skip_bad: bool) -> Non
         vectors = gathered.vectors(source.name)
         ledger, tokens = gathered.ledger, gathered.tokens
         tokenizer = _tokenizer(tokens)
-        ledger.reached_by_text = _reached(tokenizer)
+        ledger.reached_by_text, strangers = _reached(tokenizer)
+        if strangers:
+            number, some = ledger.words_used - ledger.reached_by_text, ", ".join(map(repr, strangers))
+            told = f"{number:,} of {ledger.words_used:,} words ({some}) never stand in a text as Stemma cuts it"
+            warnings.warn(f"{source.name}: {told}; they are found by name alone (nearest, evaluate)", stacklevel=2)
         sections = {"tokenizer": to_plain(tokenizer.config), "model": to_plain(Config(width=vectors.shape[1]))}
         trained = np.any(vectors, axis=1)
         ledger.without_vector = ledger.words_used - int(trained.sum())
@@ -198,7 +204,7 @@ class _Gathered:
         """The word, or None if it is to be left out."""
         mend = "have the file made again, or leave such words out with --skip-bad"
         try:
-            word = raw.decode()
+            word = named(raw.decode())
         except UnicodeDecodeError as error:
             if self._skip_bad:
                 return None
@@ -218,16 +224,20 @@ def _tokenizer(tokens: list[str]) -> Tokenizer:
     return Tokenizer(Words(TokenConfig(kind="word", vocab_size=0, lowercase=lowercase), tokens, segmenter("rjieba")))
 
 
-def _reached(tokenizer: Tokenizer) -> int:
-    """How many words the tokenizer gives back whole when it meets them in a text."""
+def _reached(tokenizer: Tokenizer) -> tuple[int, list[str]]:
+    """How many words the tokenizer gives back whole when it meets them in a text, and a few of those that it does not."""
     tokens, first, reached = tokenizer.tokens, len(SPECIAL_WORDS), 0
+    strangers: list[str] = []
     for begin in range(first, len(tokens), WORDS_AT_ONCE):
         words = tokens[begin : begin + WORDS_AT_ONCE]
         ids, lengths = tokenizer.encode_flat(words)
         whole = np.flatnonzero(lengths == 1)
         at = (np.cumsum(lengths) - lengths)[whole]
-        reached += int((ids[at] == begin + whole).sum())
-    return reached
+        met = whole[ids[at] == begin + whole]
+        reached += len(met)
+        if len(strangers) < SHOWN and len(met) < len(words):
+            strangers += [words[row] for row in np.setdiff1d(np.arange(len(words)), met)[: SHOWN - len(strangers)].tolist()]
+    return reached, strangers
 
 
 def _told(ledger: WordLedger, tokenizer: Tokenizer, kind: Kind) -> list[str]:
@@ -301,6 +311,7 @@ def _card(generation: str, source: Path, kind: Kind, sections: dict[str, Any], t
 @contextmanager
 def _written_aside(target: Path) -> Iterator[Path]:
     """A folder that becomes `target` when all is written, or goes. UsageError where the target is taken."""
+    target = target.resolve()  # a link stays one
     aside = target.with_name(f".{target.name}.aside")
     with one_writer(aside, target):
         if target.exists() and (not target.is_dir() or any(target.iterdir())):

@@ -10,13 +10,14 @@ sign is a matter of taste; the token that ends a text is never penalised.
 B rows, V vocabulary.
 """
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from stemma.bounds import real, whole
+from stemma.corpus.given import listed
 from stemma.errors import UsageError
 from stemma.lineage.network import Generates, Memory
 from stemma.objectives.batch import generator
@@ -40,18 +41,14 @@ class Decoding:
 
     def __post_init__(self) -> None:
         """Refuses what is out of range."""
-        for name, fits, expected in (
-            ("temperature", 0 <= self.temperature < math.inf, "a number, 0 or more"),
-            ("top_k", self.top_k >= 0, "0 or more"),
-            ("top_p", 0 < self.top_p <= 1, "above 0, 1 at most"),
-            ("repetition_penalty", 0 < self.repetition_penalty < math.inf, "a number above 0"),
-            ("beams", self.beams >= 1, "1 or more"),
-            ("length_penalty", 0 <= self.length_penalty < math.inf, "a number, 0 or more"),
-            ("stop", all(self.stop), "texts of one character or more"),
-        ):
-            if not fits:
-                default = Decoding.__dataclass_fields__[name].default
-                raise UsageError(f"{name} = {getattr(self, name)!r}", expected, f"leave it out for the default, {default!r}")
+        real("temperature", self.temperature, default=1.0)
+        whole("top_k", self.top_k, default=0)
+        real("top_p", self.top_p, most=1, above=True, default=1.0)
+        real("repetition_penalty", self.repetition_penalty, above=True, default=1.0)
+        whole("beams", self.beams, 1, default=1)
+        real("length_penalty", self.length_penalty, default=0.6)
+        if not all(isinstance(stop, str) and stop for stop in listed(self.stop, "stop")):
+            raise UsageError(f"stop = {self.stop!r}", "texts of one character or more", "leave it out to stop nowhere")
         if self.beams > 1 and (self.temperature not in (0, 1) or self.top_k or self.top_p < 1):
             raise UsageError(f"beams = {self.beams} with options of a draw", "a search or a draw", "drop temperature, top_k and top_p")
 
@@ -265,10 +262,8 @@ def choose(log_probs: np.ndarray, options: Decoding, draws: np.random.Generator)
 
 
 def _check(length: int, options: Decoding, samples: int) -> None:
-    if length < 0:
-        raise UsageError(f"length = {length}", "0 tokens or more", "set length to the most new tokens that you want")
-    if samples < 1:
-        raise UsageError(f"samples = {samples}", "1 or more", "ask for at least one text")
+    whole("length", length, default=50)
+    whole("samples", samples, 1, default=1)
     if options.beams > 1 and samples > options.beams:
         raise UsageError(f"samples = {samples} with beams = {options.beams}", "as many beams as samples, or more", "raise beams")
     if options.beams == 1 and options.temperature == 0 and samples > 1:

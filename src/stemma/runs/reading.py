@@ -132,6 +132,15 @@ def states(network: Any, texts: Sequence[np.ndarray], layer: int | None) -> Iter
                 yield pieces[number], np.stack([array[row, pieces[number].own] for array in chosen])
 
 
+def widths(network: Any) -> list[int]:
+    """The numbers in a state of each layer (L+1), the embeddings first."""
+    import torch
+
+    with torch.no_grad():
+        layers = network.encode({"ids": torch.zeros(1, 1, dtype=torch.long), "segments": torch.ones(1, 1, dtype=torch.long)})
+    return [states.shape[-1] for states in layers]
+
+
 def surprises(network: Any, texts: Sequence[np.ndarray]) -> list[np.ndarray]:
     """Nats of each id given those before it, starting from the network's start context.
 

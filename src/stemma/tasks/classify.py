@@ -7,7 +7,7 @@ with task.multilabel = true); an empty cell says that none fits.
 Axes: N examples, B batch, S sites, L layers, D width, K labels.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from stemma.corpus.task import Example, read_examples
+from stemma.corpus.task import Example, given_examples, read_examples
 from stemma.errors import DataError
 from stemma.layers.fast import Dropout
 from stemma.layers.loss import Loss
@@ -54,6 +54,14 @@ class Classify:
     def read(self, path: str | Path, learning: bool = True) -> list[Example]:
         """The examples of a TSV file with a header."""
         return read_examples(Path(path), min_labels=2 if learning else 1, several=self.config.multilabel)
+
+    def given(self, examples: Iterable[Example]) -> list[Example]:
+        """Examples with texts and labels that are text."""
+        found = given_examples(examples)
+        for place, example in enumerate(found):
+            if not example.label and not (example.several or self.config.multilabel):
+                raise DataError(f"the label of example {place} is empty", "a label for every text", "fill it in, or leave the example out")
+        return found
 
     def written(self, example: Example) -> str:
         """Label and texts with tabs between."""

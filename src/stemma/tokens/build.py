@@ -128,6 +128,7 @@ def build(
 @contextmanager
 def _aside(out: Path) -> Iterator[Path]:
     """A folder beside the store `out` that takes its place when all has gone well."""
+    out = out.resolve()  # a link stays one
     _check_free(out)
     aside = out.with_name(f"{out.name}.part")
     with disk_budget(out, clear=aside):

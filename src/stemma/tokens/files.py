@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
+from stemma.corpus.files import written_at
 from stemma.errors import BudgetError, RunError
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -53,8 +54,14 @@ def disk_budget(path: Path, clear: Path | None = None) -> Iterator[None]:
 def whole_file(path: Path, synced: bool = True) -> Iterator[IO[bytes]]:
     """The file to write, aside; it takes its place when all went well, so that a kill at any moment leaves the old one or the new one.
 
+    A link stays one: what it leads to is written, with the rights that it had. A pipe or a device is written into.
     Not `synced`, a power cut may damage it: for what a checksum guards and can be made again. Raises BudgetError when the disk is full.
     """
+    path, replaces = written_at(path)
+    if not replaces:
+        with disk_budget(path), path.open("wb") as file:
+            yield file
+        return
     aside = path.with_name(f".{path.name}.aside")
     with disk_budget(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -64,6 +71,8 @@ def whole_file(path: Path, synced: bool = True) -> Iterator[IO[bytes]]:
                 yield file
                 if synced:
                     sync(file)
+                if path.exists():
+                    shutil.copymode(path, aside)
                 aside.replace(path)
             except BaseException:
                 aside.unlink(missing_ok=True)

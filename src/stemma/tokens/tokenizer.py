@@ -60,6 +60,10 @@ class Tokenizer:
         self._tokens: list[str] = engine.tokens
         self._hidden = {i for role, i in self.specials.items() if role not in VISIBLE}
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """As its file, whole: copies and pickles cut as what is loaded does."""
+        return Tokenizer.from_json, (self._json,)
+
     @cached_property
     def _index(self) -> dict[str, int]:
         return {token: i for i, token in enumerate(self._tokens)}
@@ -97,6 +101,12 @@ class Tokenizer:
     def encode(self, text: str) -> np.ndarray:
         """The ids of one text."""
         return self.encode_flat([text])[0]
+
+    def knows(self, texts: Sequence[str]) -> np.ndarray:
+        """True for each text (N) that has a token of the vocabulary; False where it is empty, or all of it is unknown."""
+        ids, lengths = self.encode_flat(texts)
+        known = np.repeat(np.arange(len(texts)), lengths)[ids != self.specials.get("unk", -1)]
+        return np.bincount(known, minlength=len(texts)).astype(bool)
 
     def encode_offsets(self, text: str, adjoins: bool = False) -> tuple[np.ndarray, list[tuple[int, int]]]:
         """The ids of one text, and the (start, end) characters of the raw text that each stands for."""
@@ -189,13 +199,17 @@ class Tokenizer:
         """The tokenizer of a file written by `save`, or of another program's WordPiece, BPE or unigram file."""
         path = Path(path)
         try:
-            data = json.loads(path.read_text(encoding="utf-8"))
-            return cls(_engine(data))
+            return cls.from_json(path.read_text(encoding="utf-8"))
         except FileNotFoundError as error:
             raise DataError(f"{path}: no such file", "a tokenizer.json", "check the path, or pre-train again") from error
         except (ValueError, KeyError, TypeError) as error:
             expected, mend = "a tokenizer.json that Stemma or `tokenizers` wrote", "copy the file again, or delete it to learn it anew"
             raise DataError(f"{path}: {error}", expected, mend) from error
+
+    @classmethod
+    def from_json(cls, text: str) -> "Tokenizer":
+        """The tokenizer of what such a file holds."""
+        return cls(_engine(json.loads(text)))
 
     @cached_property
     def _json(self) -> str:

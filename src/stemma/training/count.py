@@ -88,7 +88,7 @@ def _finish(job: Job, folder: RunFolder, text: Ingested, network: "Counted", beg
         **baseline,
         "parameters": network.parameters,
         "peak_memory_mib": peak_memory_mib(),
-        "notes": [*network.notes, *stuck] or None,
+        "notes": [*text.notes, *network.notes, *stuck] or None,
         **network.facts(),
     }
     folder.append_metrics([done])

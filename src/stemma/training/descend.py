@@ -12,7 +12,7 @@ import torch
 
 from stemma.checkpoint import RunFolder, write_tensors
 from stemma.config import restore
-from stemma.errors import Interrupted, UsageError
+from stemma.errors import DataError, Interrupted, UsageError
 from stemma.layers.allocator import keep_freed_memory
 from stemma.layers.threads import computing_with, faster_threads
 from stemma.objectives.batch import seed_for
@@ -245,6 +245,10 @@ def _finish(job: Job, descent: _Descent, text: Ingested) -> None:
     ledger = text.full_ledger(_read_of_it(descent, job.row.reads_once))
     metrics = folder.metrics()
     losses = [line["loss"] for line in metrics if line["kind"] == "step"]
+    if not sum(line.get("count", 1) for line in metrics if line["kind"] == "epoch"):
+        wrong = f"the text made not one prediction in {progress.step:,} steps: nothing could be learnt"
+        expected = "sentences of two words or more that are left once frequent ones are thinned out"
+        raise DataError(wrong, expected, "give other text, or for word2vec set objective.sample to 0, which keeps all")
     held_out = [line for line in metrics if line["kind"] == "eval"]
     kept = next((line for line in held_out if line["step"] == progress.best_step), held_out[-1]) if held_out else None
     constants = objective_of(job, text.dev, text).constant_losses(text.train) if kept and text.dev else {}
@@ -268,7 +272,7 @@ def _finish(job: Job, descent: _Descent, text: Ingested) -> None:
         "parameters": sum(p.numel() for p in descent.learner.network.parameters()),
         "peak_memory_mib": peak_memory_mib(),
         "tokens_added": text.tokenizer.vocab_size - Tokenizer.load(job.earlier.tokenizer_path).vocab_size if job.earlier else None,
-        "notes": [*stuck, *_notes(training, progress), *_unread(text, ledger["tokens"])] or None,
+        "notes": [*text.notes, *stuck, *_notes(training, progress), *_unread(text, ledger["tokens"])] or None,
     }
     folder.append_metrics([done])
     card = write_card(job.row.title, job.row.paper, folder.config, done, ledger, job.row.abilities)

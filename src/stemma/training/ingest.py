@@ -22,7 +22,7 @@ from stemma.nouns import counted
 from stemma.tokens import outside
 from stemma.tokens import tokenizer as tokens_tokenizer
 from stemma.tokens.build import build_once, learn_and_build
-from stemma.tokens.chinese import segmenter
+from stemma.tokens.chinese import JUDGED, has_chinese, segmenter, told
 from stemma.tokens.drawn import chosen_sentences, drawn, how_much, spelt_in_part
 from stemma.tokens.files import disk_budget, read_json, write_json
 from stemma.tokens.settings import SPACED, SPACES_VERSION, SPECIALS
@@ -81,6 +81,18 @@ class Ingested:
     costs: dict[str, Any] = field(default_factory=dict)  # `reading` and `tokenizing`, and whether they were `found` ready, made earlier
 
     @property
+    def notes(self) -> list[str]:
+        """What a reader should know of how the text was cut: who told Chinese words apart, where nobody had said it."""
+        config = self.tokenizer.config
+        if config.kind == "whitespace" or config.words != "auto" or not self._has_chinese:
+            return []
+        return [told(self.tokenizer.segmenter)]
+
+    @cached_property
+    def _has_chinese(self) -> bool:
+        return has_chinese("".join(map(self.tokenizer.text, range(self.tokenizer.vocab_size))))
+
+    @property
     def share(self) -> float:
         """The share of the text's tokens that stand in `train`."""
         part = how_much(self.train)
@@ -115,6 +127,7 @@ def ingest(
     identity = {**source.identity(), "tokenizer": to_plain(tokenizer), "segmenter": segmenter("rjieba").version}
     identity |= {"outside": outside.VERSION} if "unk" in SPECIALS[tokenizer.kind] else {}
     identity |= {"spaces": SPACES_VERSION} if tokenizer.kind in SPACED else {}
+    identity |= {"judged": JUDGED} if tokenizer.words == "auto" and tokenizer.kind != "whitespace" else {}
     identity |= {"earlier": earlier.fingerprint} if earlier else {}
     key = hashlib.blake2b(json.dumps(identity, sort_keys=True).encode(), digest_size=8).hexdigest()
     home = root / f"{tokenizer.kind}-{key}"
@@ -133,7 +146,10 @@ def ingest(
             costs = _costs(home / "costs.json", reading.spent, working().minus(began))
         finally:
             held_out.unlink(missing_ok=True)
-    return Ingested(learned, train, dev, json.loads(ledger.read_text(encoding="utf-8")), costs)
+    ingested = Ingested(learned, train, dev, json.loads(ledger.read_text(encoding="utf-8")), costs)
+    for line in ingested.notes:
+        note(line)
+    return ingested
 
 
 def _costs(place: Path, reading: Spent, whole: Spent) -> dict[str, Any]:

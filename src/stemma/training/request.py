@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from stemma.bounds import whole
 from stemma.checkpoint import RunFolder
 from stemma.config import VERSION, Settings, as_texts, parse_settings, read_toml, resolve, restore, to_plain
 from stemma.corpus import read as corpus_read
@@ -101,6 +102,7 @@ def section_types(row: Generation) -> dict[str, type]:
 def job_of(request: Request) -> Job:
     """The job that the request spells; UsageError for a setting that is unknown, wrong, or not this generation's."""
     row = find(request.generation)
+    whole("workers", request.workers, 1, default=1)
     earlier = _earlier(row, request.continue_from, request.preset) if request.continue_from else None
     asked = [(str(request.config), read_toml(request.config))] if request.config else []
     asked.append(("--set", parse_settings(request.settings)))

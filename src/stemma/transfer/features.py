@@ -118,7 +118,7 @@ class LinearOnFeatures:
             **known,
             "new": [*known["new"], "task.weights", "task.biases"],
         }
-        return Probed(fixed, head, mean, scale, facts, lambda framed: self.features(fixed, framed))
+        return Probed(fixed, head, mean, scale, facts, self._layers, lambda framed: self.features(fixed, framed))
 
 
 class NetworkOnFeatures:

@@ -6,6 +6,7 @@
 import dataclasses
 import hashlib
 import time
+import warnings
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -14,10 +15,12 @@ from typing import Any
 import numpy as np
 
 from stemma.checkpoint import RunFolder
+from stemma.config import checked
 from stemma.errors import RunError
 from stemma.layers.threads import computing_with
 from stemma.runs.assignment import Answers, Assignment
 from stemma.runs.fitted import FittedRun
+from stemma.runs.framing import told_of_cut
 from stemma.tasks.table import make_task
 from stemma.tasks.task import Task
 from stemma.tokens.files import one_writer
@@ -48,8 +51,8 @@ def finetune(
     result is saved there as a run folder: the same call again goes on where a killed one was, to the same weights, and gives
     back what is finished. RunError when the folder was begun with other settings, or while another process writes into it.
     """
-    config = config or Config()
-    config = dataclasses.replace(config, mode=mode or config.mode)
+    config = Config() if config is None else config
+    config = checked("transfer", config if mode is None else dataclasses.replace(config, mode=mode), "finetune")
     kind = make_task(task) if isinstance(task, str) else task
     with one_writer(Path(out)) if out is not None else nullcontext():
         examples, judged = drawn(_examples(kind, train), config.train_limit), _examples(kind, dev) if dev is not None else []
@@ -60,6 +63,8 @@ def finetune(
         if folder and folder.finished:
             return FittedRun.load(folder.path)
         work = _Work(assignment, recipe_for(assignment, config), config, examples, judged)
+        for doubt in run.doubts:
+            warnings.warn(f"{run.path}: {doubt}; what it learns of the task is its head's doing", stacklevel=2)
         threads = config.threads or (settled_threads(folder) if folder else work.recipe.threads(work.train))
         if out is not None and folder is None:
             folder = begin(Path(out), assignment, identity, threads)
@@ -99,6 +104,9 @@ class _Work:
         self.learning, held = hold_out(self.task.strata(gold), config.selection_share, config.selection_limit, config.seeds[0])
         self.dev = self._lesson(dev)
         self.train = Lesson(recipe.prepare(self.task.texts(examples)), gold)
+        for part, lesson in (("training examples", self.train), ("dev examples", self.dev)):
+            if lesson.data.cut:
+                warnings.warn(told_of_cut(lesson.data, part), stacklevel=4)
         self.selection = self._lesson([examples[row] for row in held])
 
     def facts(self, data: dict[str, Any]) -> dict[str, Any]:
@@ -218,7 +226,7 @@ def _over_seeds(work: _Work, value: float, journal: Journal, told: Told | None) 
 
 
 def _examples(task: Task, given: Examples) -> list[Any]:
-    return task.read(given) if isinstance(given, (str, Path)) else list(given)
+    return task.read(given) if isinstance(given, (str, Path)) else task.given(given)
 
 
 def _fingerprint(task: Task, examples: Sequence[Any]) -> str:

@@ -99,12 +99,14 @@ def card(facts: dict[str, Any]) -> str:
 
 
 def _unread(facts: dict[str, Any]) -> list[str]:
-    """That some units of the training file could not be read, if so."""
-    units = facts["cut"]["units"]
+    """That some texts were cut, or units of the training file could not be read, if so."""
+    cut, units = facts["cut"], facts["cut"]["units"]
+    lines = [f"- {cut['examples']:,} training examples were cut (transfer.max_length), {cut['tokens']:,} tokens of them not read."]
+    lines = lines if cut["examples"] else []
     if not units:
-        return []
+        return lines
     lost = f"- {counted(units, 'unit')} of the training examples had no token to be read at: "
-    return [lost + "cut off with their text, or dropped by the tokenizer."]
+    return [*lines, lost + "cut off with their text, or dropped by the tokenizer."]
 
 
 def measured(facts: dict[str, Any]) -> list[str]:

@@ -197,7 +197,11 @@ def _notes(comparison: Comparison, generations: Sequence[GenerationResults], bas
         notes.append(f"Up to {config.parallel} generations were computed at once, so each one's times are those of a machine it shared.")
     if config.train_limit:
         notes.append(f"Of the training examples {config.train_limit:,} at most were used, drawn by lot.")
-    notes += [f"{generation.short}: {note}" for generation in generations if generation.pretrain for note in generation.pretrain.notes]
+    noted: dict[str, list[str]] = {}
+    for generation in generations:
+        for note in generation.pretrain.notes if generation.pretrain else ():
+            noted.setdefault(note, []).append(generation.short)
+    notes += [f"{', '.join(names)}: {note}" for note, names in noted.items()]
     named = comparison.generations
     unable = refusals(comparison.made_task(), READY if named == generations_for(comparison.task) else named)
     notes += [f"{find(name).short} {'predicts the text alone' if name in named else 'is left out'}: {why}." for name, why in unable.items()]

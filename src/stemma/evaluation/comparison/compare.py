@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from stemma.checkpoint import left_as_found
-from stemma.config import as_texts, resolve, to_plain
+from stemma.config import as_texts, checked, resolve, to_plain
 from stemma.corpus.document import Ledger
+from stemma.corpus.given import listed
 from stemma.errors import MissingExtra, RunError, UsageError
 from stemma.evaluation.comparison.assemble import assemble
 from stemma.evaluation.comparison.baselines import RIVALS, TOKEN, Rival
@@ -62,7 +63,8 @@ def compare(
     """
     config = _settled(config or Config(), options)
     paths = (str(corpus),) if isinstance(corpus, str | Path) else tuple(map(str, corpus))
-    comparison = Comparison(paths, task, str(train), str(dev), str(out), tuple(generations) or generations_for(task), config)
+    names = tuple(listed(generations, "generations")) or generations_for(task)
+    comparison = Comparison(paths, task, str(train), str(dev), str(out), names, checked("compare", config, "compare"))
     return run_comparison(comparison, progress or _silent, Processes())
 
 

@@ -5,6 +5,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from stemma.bounds import whole
 from stemma.config import nearest, restore
 from stemma.corpus import read as corpus_read
 from stemma.corpus.document import Ledger
@@ -37,6 +38,7 @@ def evaluate_run(run: Run, files: Mapping[str, Sequence[str]], restrict: int = 0
     `restrict` keeps that many of the most frequent words as answers to analogies, `limit` draws that many minimal pairs of
     each phenomenon; 0 all.
     """
+    restrict, limit = whole("restrict", restrict, default=0), whole("limit", limit, default=0)
     for measure in files:
         needed = MEASURES[measure]
         if not set(needed) & set(run.row.abilities):
