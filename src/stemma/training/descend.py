@@ -1,10 +1,8 @@
 """A descending run: taken up, settled, trained, finished; saving on the way."""
 
 import dataclasses
-import signal
-import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -35,6 +33,7 @@ from stemma.training.ranks import Ranks, join
 from stemma.training.recorder import Recorder
 from stemma.training.request import Job, Report, Updates, take_up
 from stemma.training.settings import BUDGETS, Config, Device, HandConfig
+from stemma.training.stopping import stopping
 
 WELL_READ = 0.1  # of what was drawn may be unread without a word: separators are in the budget, and the last step is seldom full
 
@@ -56,11 +55,11 @@ def _updates(job: Job, path: Path, root: Path, report: Report, ranks: Ranks) -> 
         return
     objective = objective_of(job, text.train, text)
     folder = folder or _begun(job, text, objective, path, report, ranks)
-    with folder.lock() if ranks.first else nullcontext():
-        descent = _taken_up(job, folder, text, objective, report, ranks)
-        yield from _recorded(job, descent, text, report, ranks)
-        if ranks.first:
-            _finish(job, descent, text)
+    _check_processes(folder, ranks)
+    descent = _taken_up(job, folder, text, objective, report, ranks)
+    yield from _recorded(job, descent, text, report, ranks)
+    if ranks.first:
+        _finish(job, descent, text)
 
 
 @dataclass(frozen=True)
@@ -90,9 +89,17 @@ def _begun(job: Job, text: Ingested, objective: Objective, path: Path, report: R
     settled = _settle(job, text, objective, path, report, ranks)
     if ranks.first:
         text.tokenizer.save(path / "tokenizer.json")
-        RunFolder.create(path, job.config(**settled))
+        RunFolder.create(path, job.config(**settled) | {"processes": ranks.count})
     ranks.wait()
     return RunFolder.open(path)
+
+
+def _check_processes(folder: RunFolder, ranks: Ranks) -> None:
+    """Each process reads its share of a batch and adds it up in its own order: another number of them would end in other weights."""
+    begun = folder.config.get("processes", ranks.count)
+    if begun != ranks.count:
+        mend = f"torchrun --nproc-per-node={begun}" if begun > 1 else "run it without torchrun"
+        raise UsageError(f"{folder.path} was begun by {begun} process{'es' * (begun > 1)}, now {ranks.count}", "as many, to go on", mend)
 
 
 def _settle(job: Job, text: Ingested, objective: Objective, path: Path, report: Report, ranks: Ranks) -> dict[str, Any]:
@@ -182,7 +189,7 @@ def _recorded(job: Job, descent: _Descent, text: Ingested, report: Report, ranks
             recorder.save()
             raise _stopped(folder, fact)
 
-    with _signals() as stop:
+    with stopping() as stop:
         try:
             yield train(learner, descent.objective, training, training.steps, progress, ranks), take
         except NotFinite as error:
@@ -311,21 +318,6 @@ def _stopped(folder: RunFolder, fact: Update) -> Interrupted:
         "the run to go on to its end",
         "repeat the same command: it goes on where it was",
     )
-
-
-@contextmanager
-def _signals() -> Iterator[threading.Event]:
-    """An event that SIGINT and SIGTERM set, so that the loop stops between two steps."""
-    stop = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield stop
-        return
-    earlier = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop
-    finally:
-        for number, handler in earlier.items():
-            signal.signal(number, handler)
 
 
 def _nothing(_: Fact) -> None:
