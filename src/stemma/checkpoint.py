@@ -14,13 +14,12 @@ Everything is written aside, fsynced and renamed; the manifest comes after what 
 any moment leaves the old state or the new one. No pickles: safetensors and JSON alone.
 """
 
-import contextlib
-import fcntl
 import json
 import mmap
 import os
 import shutil
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +85,7 @@ def check_free(path: Path) -> None:
         raise RunError(f"{path} holds other files ({strangers[0]})", "an empty or a new folder", "choose another --out")
 
 
-@contextlib.contextmanager
+@contextmanager
 def left_as_found(path: Path) -> Iterator[None]:
     """When bad data or a bad request ends what is done inside, all that is new at `path` goes, and folders made to reach it.
 
@@ -99,10 +98,10 @@ def left_as_found(path: Path) -> Iterator[None]:
     except (DataError, UsageError):
         if not any(path.glob("state/step-*")):
             for new in sorted({path, *path.rglob("*")} - before, reverse=True):  # what stands in a folder comes before it
-                with contextlib.suppress(OSError):
+                with suppress(OSError):
                     new.rmdir() if new.is_dir() and not new.is_symlink() else new.unlink()
             for folder in outside:
-                with contextlib.suppress(OSError):  # not empty: somebody else's
+                with suppress(OSError):  # not empty: somebody else's
                     folder.rmdir()
         raise
 
@@ -119,7 +118,10 @@ def leave_pages(*arrays: np.ndarray) -> None:
 
 
 class RunFolder:
-    """A run folder on disk. `open` wants one that exists; `create` makes it or takes it up again."""
+    """A run folder on disk. `open` wants one that exists; `create` makes it or takes it up again.
+
+    Who writes into it holds it first (`tokens.files.one_writer`).
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -212,7 +214,10 @@ class RunFolder:
 
     def append_metrics(self, facts: list[dict[str, Any]]) -> None:
         """Adds facts to metrics.jsonl; they count once the next save commits them."""
-        with disk_budget(self.path / "metrics.jsonl"), (self.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
+        with (
+            disk_budget(self.path / "metrics.jsonl"),
+            (self.path / "metrics.jsonl").open("a", encoding="utf-8", errors="backslashreplace") as file,
+        ):
             file.writelines(json.dumps(fact, ensure_ascii=False) + "\n" for fact in facts)
             sync(file)
 
@@ -245,10 +250,11 @@ class RunFolder:
         aside, place = self.path / "state" / f".{name}.aside", self.path / "state" / name
         for stale in (aside, place):
             shutil.rmtree(stale, ignore_errors=True)
-        aside.mkdir(parents=True)
-        for group, tensors in arrays.items():
-            write_tensors(aside / f"{group}.safetensors", tensors)
-        write_json(aside / "facts.json", dict(facts))
+        with disk_budget(aside, clear=aside):
+            aside.mkdir(parents=True)
+            for group, tensors in arrays.items():
+                write_tensors(aside / f"{group}.safetensors", tensors)
+            write_json(aside / "facts.json", dict(facts))
         aside.replace(place)
         sync_folder(place.parent)
         self._commit(state=name, metrics_bytes=self._metrics_size(), finished=False)
@@ -266,33 +272,36 @@ class RunFolder:
         arrays = {file.stem: map_tensors(file) for file in sorted(place.glob("*.safetensors"))}
         return arrays, _read_json(place / "facts.json")
 
-    def finish(self, card: str, ledger: Mapping[str, Any], tensors: Mapping[str, np.ndarray] | None = None) -> None:
-        """Commits the end of training: the weights (those of the last state, unless given), card and ledger."""
+    def finish(
+        self,
+        card: str,
+        ledger: Mapping[str, Any],
+        tensors: Mapping[str, np.ndarray] | None = None,
+        config: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Commits the end of training: the weights (those of the last state, unless given), card and ledger.
+
+        A `config` of the same identity takes the place of that which was begun with, and no state is kept.
+        """
         model = self.path / "model.safetensors"
         if tensors is not None:
             write_tensors(model, tensors)
         else:
             _link(self.path / "state" / self.manifest["state"] / "model.safetensors", model)
         write_json(self.path / "ledger.json", ledger)
-        write_bytes(self.path / "README.md", card.encode())
+        write_bytes(self.path / "README.md", card.encode("utf-8", "backslashreplace"))
         shutil.rmtree(self.prepared_path, ignore_errors=True)  # before the commit: a finished run is never looked at again
-        self._commit(state=self.manifest.get("state"), metrics_bytes=self._metrics_size(), finished=True)
+        if config is not None:
+            self._commit(self.manifest.get("state"), self.manifest["metrics_bytes"], finished=False, unsure=("config.json",))
+            write_json(self.path / "config.json", config)
+        kept = self.manifest.get("state") if config is None else None
+        self._commit(state=kept, metrics_bytes=self._metrics_size(), finished=True)
         self._sweep()
 
-    @contextlib.contextmanager
-    def lock(self) -> Iterator[None]:
-        """Holds the folder for one writer; RunError when another process trains into it."""
-        with (self.path / ".lock").open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                raise RunError(
-                    f"{self.path} is in use by another process", "one writer a run folder", "wait for it, or choose another --out"
-                ) from error
-            yield
-
-    def _commit(self, state: str | None, metrics_bytes: int, finished: bool) -> None:
-        names = [name for name in _ROOT_FILES if (self.path / name).exists() and (finished or name != "model.safetensors")]
+    def _commit(self, state: str | None, metrics_bytes: int, finished: bool, unsure: tuple[str, ...] = ()) -> None:
+        """Writes the manifest; of what is `unsure`, being about to be replaced, it says nothing."""
+        names = [name for name in _ROOT_FILES if (self.path / name).exists() and (finished or name == "config.json")]
+        names = [name for name in names if name not in unsure]
         names += sorted(child.name for child in self.path.glob("tokenizer*.json"))
         if state:
             names += sorted(f"state/{state}/{child.name}" for child in (self.path / "state" / state).iterdir())
@@ -311,6 +320,9 @@ class RunFolder:
         for child in (self.path / "state").glob("*step-*"):
             if child.name != self.manifest["state"]:
                 shutil.rmtree(child, ignore_errors=True)
+        if self.manifest["state"] is None:
+            with suppress(OSError):  # none, or not empty: the batch whose loss was not finite stands there
+                (self.path / "state").rmdir()
 
     def _metrics_size(self) -> int:
         path = self.path / "metrics.jsonl"
@@ -338,6 +350,7 @@ def _link(source: Path, target: Path) -> None:
         with aside.open("rb+") as file:
             sync(file)
     aside.replace(target)
+    aside.unlink(missing_ok=True)  # it is still there where both are links to one file: then nothing was renamed
     sync_folder(target.parent)
 
 

@@ -1,8 +1,10 @@
 """Word vectors out and in: gensim opens what we write, we open what it writes, every number kept; damaged files are told."""
 
 import bz2
+import errno
 import gzip
 import lzma
+import os
 import struct
 from pathlib import Path
 
@@ -10,7 +12,8 @@ import numpy as np
 import pytest
 
 from stemma.cli.main import main
-from stemma.errors import DataError, UsageError
+from stemma.errors import BudgetError, DataError, UsageError
+from stemma.export import runs, streams
 from stemma.export.formats import convert
 from stemma.export.spelling import spelled
 from stemma.runs.run import Run
@@ -264,3 +267,26 @@ class TestDamaged:
     def test_skipping_belongs_to_files(self, run, tmp_path):
         with pytest.raises(UsageError, match="drop --skip-bad"):
             convert(run, tmp_path / "y", "glove", skip_bad=True)
+
+
+@pytest.mark.parametrize("begin", [b"word ", b"\\data\\\nngram 1=1\n\n\\1-grams:\n-1 "])
+def test_a_line_without_an_end_is_refused_at_a_stated_length(tmp_path, monkeypatch, begin):
+    monkeypatch.setattr(streams, "BLOCK", 1 << 12)
+    monkeypatch.setattr(streams, "LONGEST_LINE", 1 << 20)
+    with gzip.open(tmp_path / "endless.gz", "wb") as file:
+        file.write(begin + b"0.1 " * 1_000_000)
+    with pytest.raises(DataError, match="longer than 1 MiB"):
+        convert(tmp_path / "endless.gz", tmp_path / "run", "run")
+    assert [path.name for path in tmp_path.iterdir()] == ["endless.gz"]
+
+
+def test_a_disk_that_is_full_of_what_is_read_is_told_as_such(tmp_path, monkeypatch):
+    (tmp_path / "v.vec").write_text("2 2\na 1 2\nb 3 4\n", encoding="utf-8")
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(runs._Gathered, "_add", full)
+    with pytest.raises(BudgetError, match=r"run: No space left.*free some space"):
+        convert(tmp_path / "v.vec", tmp_path / "run", "run")
+    assert [path.name for path in tmp_path.iterdir()] == ["v.vec"]

@@ -1,5 +1,6 @@
 """The drawn part of a store: of all the text, the same whatever the tokenizer, and a greater one holds each smaller one."""
 
+import shutil
 from collections import Counter
 
 import numpy as np
@@ -93,6 +94,18 @@ def test_long_documents_are_cut_into_passages_and_short_ones_stay_whole(tmp_path
     borders, document, part = passages(store)
     assert np.diff(borders[:51]).tolist() == [2] * 50 and np.diff(borders[50:]).tolist() == [2] * 1000
     assert document[:50].tolist() == [0] * 50 and part[:50].tolist() == list(range(50)) and not part[50:].any()
+
+
+def test_what_a_killed_process_left_beside_it_goes(tmp_path):
+    store = stores(corpus(ENGLISH, 7), tmp_path)[0]
+    tokens = int(SHARE * len(store.ids))
+    place = drawn(store, tokens, seed=3).path
+    shutil.rmtree(place)
+    left = place.with_name(f".{place.name}-killed")
+    left.mkdir()
+    (left / "ids.bin").write_bytes(b"half")
+    assert drawn(store, tokens, seed=3).path == place and not (place / ".lock").exists()
+    assert not [path for path in place.parent.iterdir() if path.name.startswith(f".{place.name}")]
 
 
 def told_by(tokenizer):

@@ -2,15 +2,17 @@
 
 import errno
 import os
+import signal
 import stat
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from stemma.errors import BudgetError
+from stemma.errors import BudgetError, RunError
 from stemma.tokens import files
-from stemma.tokens.files import disk_budget, is_disk_full, read_json, whole_file, write_bytes, write_json
+from stemma.tokens.files import disk_budget, is_disk_full, one_writer, read_json, whole_file, write_bytes, write_json
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
@@ -48,6 +50,83 @@ def test_what_was_begun_goes_when_the_disk_is_full(tmp_path: Path) -> None:
     with pytest.raises(BudgetError), disk_budget(tmp_path / "gone" / "a", clear=begun):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     assert not begun.exists()
+
+
+def refused(write: Callable[[], object]) -> bool:
+    """Whether another process is told that what it would write is in use."""
+    child = os.fork()
+    if not child:
+        try:
+            write()
+            os._exit(0)
+        except RunError as error:
+            os._exit(7 if "in use" in str(error) else 1)
+        except BaseException:
+            os._exit(1)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+
+
+@pytest.fixture(autouse=True)
+def no_grace(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "GRACE_SECONDS", 0.0)
+
+
+def test_a_folder_has_one_writer(tmp_path: Path) -> None:
+    folder = tmp_path / "a" / "b"
+
+    def write() -> None:
+        with one_writer(folder):
+            (folder / "mine").touch()
+
+    with one_writer(folder):
+        assert refused(write) and not (folder / "mine").exists()
+    assert list(tmp_path.iterdir()) == []  # nothing was written, and nothing is left
+    write()
+    assert [path.name for path in folder.iterdir()] == ["mine"]
+
+
+def test_a_file_has_one_writer(tmp_path: Path) -> None:
+    with whole_file(tmp_path / "a") as file:
+        file.write(b"first")
+        file.flush()
+        assert refused(lambda: write_bytes(tmp_path / "a", b"second"))
+    assert (tmp_path / "a").read_bytes() == b"first"
+    assert not refused(lambda: write_bytes(tmp_path / "a", b"second"))
+    assert (tmp_path / "a").read_bytes() == b"second"
+
+
+def test_what_a_killed_writer_left_is_free(tmp_path: Path) -> None:
+    child = os.fork()
+    if not child:
+        with one_writer(tmp_path / "run"), whole_file(tmp_path / "run" / "a") as file:
+            file.write(b"longer than what comes after")
+            file.flush()
+            os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(child, 0)
+    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == [".a.aside", ".lock"]
+    with one_writer(tmp_path / "run"):
+        write_bytes(tmp_path / "run" / "a", b"whole")
+    assert [(path.name, path.read_bytes()) for path in (tmp_path / "run").iterdir()] == [("a", b"whole")]
+
+
+def test_a_file_is_no_folder(tmp_path: Path) -> None:
+    (tmp_path / "a").touch()
+    for place in (tmp_path / "a", tmp_path / "a" / "b"):
+        with pytest.raises(RunError, match="another --out"), one_writer(place):
+            pass
+
+
+def test_an_error_of_the_disk_is_told_with_the_file(tmp_path: Path) -> None:
+    with pytest.raises(BudgetError, match=r"a\.bin: Input/output error.*check the disk"), whole_file(tmp_path / "a.bin") as file:
+        file.write(b"half")
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_names_that_are_no_text_are_kept(tmp_path: Path) -> None:
+    name = os.fsdecode(b"n\xff.txt")
+    write_json(tmp_path / "a.json", {"corpus": [name, "文.txt"]})
+    assert read_json(tmp_path / "a.json") == {"corpus": [name, "文.txt"]}
 
 
 def test_a_link_stays_a_link_and_rights_stay(tmp_path: Path) -> None:

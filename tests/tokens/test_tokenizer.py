@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from tokens_texts import CHINESE, ENGLISH, KINDS, ODD, TEXTS, config
 
 from stemma.errors import DataError, UsageError
+from stemma.tokens.long_texts import parts_of
 from stemma.tokens.settings import SPACED
 from stemma.tokens.tokenizer import Config, Tokenizer, train
 
@@ -222,6 +223,18 @@ def test_a_text_that_holds_the_unknown_tokens_own_form_comes_back_whole():
     pieces = train(iter(["cat sat <unk> mat " * 30]), Config(kind="unigram", vocab_size=64))
     for text in ("cat <unk> 猫 sat", "猫 <unk>", "猫<unk>猫 mat"):
         assert pieces.give_back([text]) == text
+
+
+@pytest.mark.parametrize("kind", ["wordpiece", "bpe", "unigram"])
+def test_a_long_text_is_encoded_in_parts_to_the_same_tokens(tokenizers, kind, monkeypatch):
+    whole = " ".join([*ENGLISH, *CHINESE, "two  spaces", "Ab's 12 3", " end "] * 3)
+    expected = tokenizers[kind].encode(whole)
+    assert len(list(parts_of(whole, 20))) > 5 and "".join(parts_of(whole, 20)) == whole
+    monkeypatch.setattr(parts_of, "__defaults__", (20,))
+    monkeypatch.setattr("stemma.tokens.tokenizer.AT_ONCE", 20)
+    found = tokenizers[kind].encode_batch(["x", whole, ""])
+    assert [len(ids) for ids in found] == [len(tokenizers[kind].encode("x")), len(expected), 0]
+    assert (found[1] == expected).all()
 
 
 @pytest.mark.parametrize("kind", KINDS)

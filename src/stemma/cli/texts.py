@@ -13,6 +13,7 @@ from stemma.corpus.files import opened
 from stemma.corpus.given import warn_of
 from stemma.errors import DataError
 
+LONGEST = 1 << 28  # bytes of a line: what goes on for longer has no lines
 BATCH = 64  # texts handed to a run at once; few enough that the first results come soon
 COUNTED = 4096  # the same for models of counts, which score a million words in a fraction of a second
 CHUNK = 1 << 20  # bytes that are asked for at once; of a pipe come those that are there
@@ -75,13 +76,20 @@ def _together(given: Sequence[str], files: Sequence[str]) -> Iterator[list[Line]
 
 
 def _lines(file: IO[bytes], name: str) -> Iterator[list[Line]]:
-    number, rest = 0, b""
+    number, begun, size = 0, list[bytes](), 0  # lines so far, and what has come of the next one
     while chunk := cast(BufferedReader, file).read1(CHUNK):
-        *whole, rest = (rest + chunk).split(b"\n")
-        yield [_decoded(line, name, number + n) for n, line in enumerate(whole, start=1)]
-        number += len(whole)
-    if rest:
-        yield [_decoded(rest, name, number + 1)]
+        whole, end, rest = chunk.rpartition(b"\n")
+        if end:
+            lines = b"".join((*begun, whole)).split(b"\n")
+            yield [_decoded(line, name, number + n) for n, line in enumerate(lines, start=1)]
+            number, begun, size = number + len(lines), [], 0
+        begun.append(rest)
+        size += len(rest)
+        if size > LONGEST:
+            wrong = f"{name}, line {number + 1} is longer than {LONGEST >> 20} MiB"
+            raise DataError(wrong, "one text a line", "cut it into lines, or check that this is the file you mean")
+    if size:
+        yield [_decoded(b"".join(begun), name, number + 1)]
 
 
 def _decoded(line: bytes, name: str, number: int) -> Line:

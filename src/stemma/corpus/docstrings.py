@@ -273,8 +273,11 @@ def _write(path: Path, lines: Iterable[str]) -> None:
             file.writelines(f"{line}\n" for line in lines)
         return
     aside = path.with_name(path.name + ".part")
-    with aside.open("w", encoding="utf-8", newline="\n") as file:
-        file.writelines(f"{line}\n" for line in lines)
-        file.flush()
-        os.fsync(file.fileno())
-    aside.replace(path)
+    try:
+        with aside.open("w", encoding="utf-8", newline="\n") as file:
+            file.writelines(f"{line}\n" for line in lines)
+            file.flush()
+            os.fsync(file.fileno())
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)

@@ -22,6 +22,7 @@ __all__ = ["Config", "Joiner", "fingerprint", "keep_texts", "no_text", "parsed_b
 
 RULES = 1  # raised whenever the same text would be cut otherwise than before, so that stores made earlier are made anew
 _HASHED = 1 << 30  # bytes; a corpus up to this size is known by its content, a bigger one by sizes and times
+SPOOLED = "stdin.txt"  # what standard input gave
 PARTS = "documents handed on in parts, being too long"
 
 
@@ -128,9 +129,12 @@ def spool_stdin(folder: Path) -> Path:
     """Keeps standard input as a file in `folder`, since a corpus is read more than once; gives back its path."""
     folder.mkdir(parents=True, exist_ok=True)
     aside = folder / "stdin.part"
-    with aside.open("wb") as file:
-        shutil.copyfileobj(sys.stdin.buffer, file, 1 << 20)
-    return aside.replace(folder / "stdin.txt")
+    try:
+        with aside.open("wb") as file:
+            shutil.copyfileobj(sys.stdin.buffer, file, 1 << 20)
+        return aside.replace(folder / SPOOLED)
+    finally:
+        aside.unlink(missing_ok=True)
 
 
 def keep_texts(texts: Iterable[str], folder: Path) -> Path:

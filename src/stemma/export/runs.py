@@ -29,7 +29,7 @@ from stemma.export.vectors_in import Chunk
 from stemma.lineage.table import find
 from stemma.nouns import counted
 from stemma.tokens.chinese import GIVEN, segmenter
-from stemma.tokens.files import checksum, sync_folder
+from stemma.tokens.files import LOCK, checksum, disk_budget, one_writer, sync_folder
 from stemma.tokens.settings import SPECIALS
 from stemma.tokens.settings import Config as TokenConfig
 from stemma.tokens.tokenizer import Tokenizer
@@ -69,10 +69,8 @@ def to_run(source: Path, target: Path, skip_bad: bool = False) -> Path:
     DataError tells the file's line or word that is wrong; `skip_bad` leaves words out (and counts them) that are not UTF-8 or
     whose numbers are not finite. UsageError where the target is taken. A failure leaves no folder behind.
     """
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise UsageError(f"{target} is there already", "a new or an empty folder", "choose another target")
-    kind = recognise(source)
     with _written_aside(target) as folder:
+        kind = recognise(source)
         if kind == "arpa":
             _ngrams(source, folder)
         else:
@@ -312,15 +310,28 @@ def _card(generation: str, source: Path, kind: Kind, sections: dict[str, Any], t
 
 @contextmanager
 def _written_aside(target: Path) -> Iterator[Path]:
-    """A folder that becomes `target` when all is written, or goes."""
+    """A folder that becomes `target` when all is written, or goes. UsageError where the target is taken."""
     target = target.resolve()  # a link stays one
-    target.parent.mkdir(parents=True, exist_ok=True)
     aside = target.with_name(f".{target.name}.aside")
-    shutil.rmtree(aside, ignore_errors=True)
-    aside.mkdir()
-    try:
-        yield aside
-        aside.replace(target)
+    with one_writer(aside, target):
+        if target.exists() and (not target.is_dir() or any(target.iterdir())):
+            raise UsageError(f"{target} is there already", "a new or an empty folder", "choose another target")
+        _empty(aside)  # of what a killed process left
+        try:
+            with disk_budget(target):
+                yield aside
+            aside.replace(target)
+        except BaseException:
+            _empty(aside)
+            raise
+        (target / LOCK).unlink()
         sync_folder(target.parent)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _empty(folder: Path) -> None:
+    """Removes all but the lock."""
+    for child in folder.iterdir():
+        if child.is_dir():
+            shutil.rmtree(child)
+        elif child.name != LOCK:
+            child.unlink()

@@ -24,7 +24,7 @@ import numpy as np
 
 from stemma.bounds import Natural, Positive, PositiveFloat
 from stemma.checkpoint import map_tensors
-from stemma.errors import DataError, UsageError
+from stemma.errors import BudgetError, DataError, UsageError
 from stemma.kernels.clocks import working
 from stemma.kernels.cooccurrence import BLOCK_BITS
 from stemma.objectives.batch import Batch
@@ -172,8 +172,8 @@ class Cooccurrence:
         folder.mkdir(parents=True)
         try:
             pairs = count(self.text, self._memory, threads, folder)
-        except DataError:
-            shutil.rmtree(folder)
+        except (DataError, BudgetError):
+            shutil.rmtree(folder, ignore_errors=True)
             raise
         size = sum((folder / name).stat().st_size for name in (*FILES, INDEX))
         preparation = Preparation(self.text_tokens, *working().minus(began), size)

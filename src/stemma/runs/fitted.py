@@ -2,7 +2,7 @@
 
 import importlib
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -71,9 +71,7 @@ class FittedRun:
         network = unmoved(row, sections["model"], tokenizer, arrays)
         task = make_task(facts["task"], sections["task"])
         assignment = Assignment(row, tokenizer, network, task, facts["targets"], sections["transfer"])
-        module, _, name = FITTED[row.learns][assignment.settings.way].partition(":")
-        model = getattr(importlib.import_module(module), name).restore(assignment, arrays, facts)
-        return cls(assignment, model, facts)
+        return cls(assignment, restored(assignment, arrays, facts), facts)
 
     def predict(self, texts: Iterable[str], texts_b: Iterable[str] | None = None) -> tuple[list[Any], Any]:
         """What each text (or pair) is given, in names, and the numbers behind it: of labels, the probabilities of all (N K)."""
@@ -150,6 +148,13 @@ class FittedRun:
                 f"{counted(data.unread, 'unit')} had no token to be read at, and their answers are guesses: {cause}", stacklevel=3
             )
         return data, known
+
+
+def restored(assignment: Assignment, arrays: Mapping[str, np.ndarray], facts: dict[str, Any]) -> Answers:
+    """The model whose `arrays()` these were, on the assignment's network, which gets its weights; `facts` hold its own and `chosen`."""
+    module, _, name = FITTED[assignment.row.learns][assignment.settings.way].partition(":")
+    model: Answers = getattr(importlib.import_module(module), name).restore(assignment, arrays, facts)
+    return model
 
 
 def load(path: str | Path) -> Run | FittedRun:

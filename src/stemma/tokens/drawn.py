@@ -11,6 +11,7 @@ import hashlib
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from itertools import compress, pairwise
 from pathlib import Path
@@ -19,8 +20,9 @@ from tempfile import mkdtemp
 import numpy as np
 
 from stemma.corpus.document import Document
+from stemma.errors import RunError
 from stemma.tokens.characters import SPACE
-from stemma.tokens.files import disk_budget, read_json, sync_folder, write_json
+from stemma.tokens.files import LOCK, disk_budget, one_writer, read_json, sync_folder, write_json
 from stemma.tokens.merge import BitWriter, Writer
 from stemma.tokens.outside import Outside, left_out_of_part
 from stemma.tokens.sample import batches
@@ -152,11 +154,16 @@ def _lots(document: np.ndarray, part: np.ndarray, seed: int) -> np.ndarray:
 
 def _write(store: TokenStore, chosen: np.ndarray, out: Path, fingerprint: str) -> None:
     """The chosen sentences as a store of its own, whole or not at all. Where another process was first, its equal one stays."""
+    for stale in out.parent.glob(f".{out.name}-*"):
+        with suppress(RunError), one_writer(stale):  # nobody's: of a process that was killed
+            shutil.rmtree(stale)
     with disk_budget(out):
         aside = Path(mkdtemp(prefix=f".{out.name}-", dir=out.parent))
         try:
-            _write_aside(store, chosen, aside, fingerprint)
-            aside.replace(out)
+            with one_writer(aside):
+                _write_aside(store, chosen, aside, fingerprint)
+                aside.replace(out)
+                (out / LOCK).unlink()
             sync_folder(out.parent)
         except OSError:
             if not (out / HEADER).exists():

@@ -7,19 +7,15 @@ facts and checksum, written last: a shard without it was not finished.
 
 import hashlib
 import os
-import sys
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
 from stemma.corpus.document import Document
-from stemma.corpus.workers import end_with_parent
+from stemma.corpus.workers import Team
 from stemma.tokens.files import checksum, read_json, write_bytes, write_json
 from stemma.tokens.tokenizer import Tokenizer
 
@@ -120,46 +116,16 @@ def _encoded(shard: Shard, tokenizer: Encoder) -> tuple[list[np.ndarray], dict]:
     return arrays if starts is None else [*arrays, starts.astype("u1")], facts
 
 
-class Pool:
-    """Worker processes that encode shards, each with its own copy of the tokenizer."""
-
-    def __init__(self, workers: int, tokenizer: Path, folder: Path) -> None:
-        context = get_context("spawn")  # a fork of a process with threads can hang
-        self._pool = ProcessPoolExecutor(workers, context, initializer=_start, initargs=(str(tokenizer), str(folder)))
-
-    def submit(self, shard: Shard) -> Future:
-        """The future path of the encoded shard."""
-        with _main_hidden():
-            return self._pool.submit(_work, shard)
-
-    def __enter__(self) -> "Pool":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._pool.shutdown(wait=True, cancel_futures=True)
-
-
-@contextmanager
-def _main_hidden() -> Iterator[None]:
-    """A spawned process runs the caller's script again to find its names; ours needs none of them. Hidden, a script
-    without `if __name__ == "__main__"` may build too.
-    """
-    main = sys.modules["__main__"].__dict__
-    kept = {name: main[name] for name in main if name in ("__file__", "__spec__")}
-    main.pop("__file__", None)
-    main["__spec__"] = None
-    try:
-        yield
-    finally:
-        main.update(kept)
+def team(workers: int, tokenizer: Path, folder: Path) -> Team[Shard, Path]:
+    """Worker processes that encode shards into files of the folder, each with its own copy of the tokenizer."""
+    return Team(_work, workers, False, _prepare, str(tokenizer), str(folder))  # not forked: that of a process with threads can hang
 
 
 _worker: tuple[Tokenizer, Path]
 
 
-def _start(tokenizer: str, folder: str) -> None:
+def _prepare(tokenizer: str, folder: str) -> None:
     global _worker  # one tokenizer a process: loading it for each shard would cost more than encoding
-    end_with_parent()
     os.environ["TOKENIZERS_PARALLELISM"] = "false"  # the processes are the parallelism
     _worker = Tokenizer.load(tokenizer), Path(folder)
 

@@ -33,6 +33,7 @@ from stemma.tokens.byte_level import text_of
 from stemma.tokens.chinese import GIVEN, Segmenter, segmenter
 from stemma.tokens.facts import TokenFacts
 from stemma.tokens.files import write_bytes
+from stemma.tokens.long_texts import AT_ONCE, parts_of
 from stemma.tokens.outside import Outside
 from stemma.tokens.pieces import SPACE
 from stemma.tokens.scripts import UNICODE_VERSION
@@ -74,6 +75,8 @@ class Tokenizer:
 
     def encode_batch(self, texts: Sequence[str]) -> list[np.ndarray]:
         """The ids of each text, without specials: no text can forge one by writing its name."""
+        if self.kind not in LISTED and sum(map(len, texts)) > AT_ONCE:
+            return [np.concatenate([self.encode_flat([part])[0] for part in parts_of(text)]) for text in texts]
         ids, lengths = self.encode_flat(texts)
         return np.split(ids, np.cumsum(lengths[:-1])) if len(texts) else []
 

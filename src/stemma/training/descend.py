@@ -1,10 +1,8 @@
 """A descending run: taken up, settled, trained, finished; saving on the way."""
 
 import dataclasses
-import signal
-import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -17,6 +15,7 @@ from stemma.config import restore
 from stemma.errors import DataError, Interrupted, UsageError
 from stemma.layers.allocator import keep_freed_memory
 from stemma.layers.threads import computing_with, faster_threads
+from stemma.nouns import counted
 from stemma.objectives.batch import seed_for
 from stemma.objectives.objective import Objective, Preparation, Prepares, TextObjective
 from stemma.tokens.store import TokenStore
@@ -34,6 +33,7 @@ from stemma.training.ranks import Ranks, join
 from stemma.training.recorder import Recorder
 from stemma.training.request import Job, Report, Updates, take_up
 from stemma.training.settings import BUDGETS, Config, Device, HandConfig
+from stemma.training.stopping import stopping
 
 WELL_READ = 0.1  # of what was drawn may be unread without a word: separators are in the budget, and the last step is seldom full
 
@@ -55,11 +55,11 @@ def _updates(job: Job, path: Path, root: Path, report: Report, ranks: Ranks) -> 
         return
     objective = objective_of(job, text.train, text)
     folder = folder or _begun(job, text, objective, path, report, ranks)
-    with folder.lock() if ranks.first else nullcontext():
-        descent = _taken_up(job, folder, text, objective, report, ranks)
-        yield from _recorded(job, descent, text, report, ranks)
-        if ranks.first:
-            _finish(job, descent, text)
+    _check_processes(folder, ranks)
+    descent = _taken_up(job, folder, text, objective, report, ranks)
+    yield from _recorded(job, descent, text, report, ranks)
+    if ranks.first:
+        _finish(job, descent, text)
 
 
 @dataclass(frozen=True)
@@ -89,9 +89,17 @@ def _begun(job: Job, text: Ingested, objective: Objective, path: Path, report: R
     settled = _settle(job, text, objective, path, report, ranks)
     if ranks.first:
         text.tokenizer.save(path / "tokenizer.json")
-        RunFolder.create(path, job.config(**settled))
+        RunFolder.create(path, job.config(**settled) | {"processes": ranks.count})
     ranks.wait()
     return RunFolder.open(path)
+
+
+def _check_processes(folder: RunFolder, ranks: Ranks) -> None:
+    """Each process reads its share of a batch and adds it up in its own order: another number of them would end in other weights."""
+    begun = folder.config.get("processes", ranks.count)
+    if begun != ranks.count:
+        mend = f"torchrun --nproc-per-node={begun}" if begun > 1 else "run it without torchrun"
+        raise UsageError(f"{folder.path} was begun by {begun} process{'es' * (begun > 1)}, now {ranks.count}", "as many, to go on", mend)
 
 
 def _settle(job: Job, text: Ingested, objective: Objective, path: Path, report: Report, ranks: Ranks) -> dict[str, Any]:
@@ -181,7 +189,7 @@ def _recorded(job: Job, descent: _Descent, text: Ingested, report: Report, ranks
             recorder.save()
             raise _stopped(folder, fact)
 
-    with _signals() as stop:
+    with stopping() as stop:
         try:
             yield train(learner, descent.objective, training, training.steps, progress, ranks), take
         except NotFinite as error:
@@ -239,7 +247,7 @@ def _finish(job: Job, descent: _Descent, text: Ingested) -> None:
     metrics = folder.metrics()
     losses = [line["loss"] for line in metrics if line["kind"] == "step"]
     if not sum(line.get("count", 1) for line in metrics if line["kind"] == "epoch"):
-        wrong = f"the text made not one prediction in {progress.step:,} steps: nothing could be learnt"
+        wrong = f"the text made not one prediction in {counted(progress.step, 'step')}: nothing could be learnt"
         expected = "sentences of two words or more that are left once frequent ones are thinned out"
         raise DataError(wrong, expected, "give other text, or for word2vec set objective.sample to 0, which keeps all")
     held_out = [line for line in metrics if line["kind"] == "eval"]
@@ -292,7 +300,7 @@ def _notes(training: HandConfig, progress: Reached) -> list[str]:
 def _unread(text: Ingested, tokens: Mapping[str, int]) -> list[str]:
     """How much of what was drawn the budget came to, where that is not about all of it."""
     part, missed = len(text.train.ids), tokens.get("not_reached", 0)
-    told = f"of the {part:,} tokens drawn for its budget {missed:,} were not reached: others were read more than once"
+    told = f"of {counted(part, 'token')} drawn for its budget {missed:,} were not reached: others were read more than once"
     return [told] if text.share < 1 and missed > WELL_READ * part else []
 
 
@@ -310,21 +318,6 @@ def _stopped(folder: RunFolder, fact: Update) -> Interrupted:
         "the run to go on to its end",
         "repeat the same command: it goes on where it was",
     )
-
-
-@contextmanager
-def _signals() -> Iterator[threading.Event]:
-    """An event that SIGINT and SIGTERM set, so that the loop stops between two steps."""
-    stop = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield stop
-        return
-    earlier = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop
-    finally:
-        for number, handler in earlier.items():
-            signal.signal(number, handler)
 
 
 def _nothing(_: Fact) -> None:

@@ -36,7 +36,7 @@ from stemma.evaluation.report.word_map import word_maps
 from stemma.layers.threads import check_cores, cores_free, named_threads
 from stemma.lineage.table import find
 from stemma.nouns import counted
-from stemma.tokens.files import write_json
+from stemma.tokens.files import one_writer, write_json
 from stemma.training.facts import Fact, Note
 from stemma.training.request import Job, Report, check_threads, job_of
 
@@ -85,8 +85,16 @@ def foresee(comparison: Comparison, progress: Report | None = None) -> Forecast:
 
 
 def run_comparison(comparison: Comparison, progress: Report, launch: Launch) -> Results:
-    """Makes every stage of the comparison that is missing, then the report."""
-    _check(comparison)
+    """Makes every stage of the comparison that is missing, then the report.
+
+    RunError, with nothing touched, while another process makes one in the same folder.
+    """
+    with one_writer(comparison.root):
+        _check(comparison)
+        return _made(comparison, progress, launch)
+
+
+def _made(comparison: Comparison, progress: Report, launch: Launch) -> Results:
     began = time.perf_counter()
     for lack in lacks(comparison.task):
         progress(Note(lack))

@@ -55,11 +55,10 @@ reveal();
 
 def write(results: Results, out: Path) -> tuple[Path, Path]:
     """Writes `report.json` and `report.html` into `out`, each as a whole or not at all; their paths."""
-    written = []
-    for name, text in (("report.json", dumped(results)), ("report.html", render(results))):
-        write_bytes(out / name, text.encode())
-        written.append(out / name)
-    return written[0], written[1]
+    paths = (out / "report.json", out / "report.html")
+    for path, text in zip(paths, (dumped(results), render(results)), strict=True):
+        write_bytes(path, text.encode("utf-8", "backslashreplace"))  # file names may hold what is not UTF-8
+    return paths
 
 
 def dumped(results: Results) -> str:
