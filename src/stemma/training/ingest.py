@@ -149,7 +149,7 @@ def ingest(
         finally:
             held_out.unlink(missing_ok=True)
     ingested = Ingested(learned, train, dev, json.loads(ledger.read_text(encoding="utf-8")), costs)
-    for line in [*_left_out(ingested.ledger), *ingested.notes]:
+    for line in () if costs["found"] else (*_left_out(ingested.ledger), *ingested.notes):
         note(line)
     return ingested
 
