@@ -67,7 +67,8 @@ def finetune(
 ) -> FittedRun:
     """The run carried over to the task: its network fixed when `frozen`, else all of it moving.
 
-    `train` and `dev` are files of the task's format or lists of its examples; `dev` is read for reporting alone.
+    `train` and `dev` are files of the task's format, or its examples: for `classify` pairs (label, text), triples with a second text,
+    mappings, or a data frame. `dev` is read for reporting alone.
     `config` and `settings` set keys of the sections `transfer` and `task`.
     """
     opened = run if isinstance(run, Run) else Run.open(run)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from stemma.corpus.task import Example, read_examples
+from stemma.corpus.task import Example, given_examples, read_examples
 from stemma.errors import DataError
 
 
@@ -113,3 +113,32 @@ def test_real_tasks(shared_data: Path) -> None:
     assert len(read_examples(shared_data / "cls-en-sst2/dev.tsv")) == 872
     assert {example.label for example in read_examples(shared_data / "cls-zh-thucnews-titles/dev.tsv")} >= {"sports", "game"}
     assert read_examples(shared_data / "pair-zh-afqmc/dev.tsv")[0].text_b
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        [("a", "one", "two"), ("b", "three", "four")],
+        [["a", "one", "two"], ["b", "three", "four"]],
+        [{"label": "a", "text_a": "one", "text_b": "two"}, {"sentence2": "four", "Label": "b", "sentence1": "three"}],
+    ],
+)
+def test_examples_of_a_program_in_every_form(given) -> None:
+    found = given_examples(iter(given))
+    assert [(one.label, one.text, one.text_b) for one in found] == [("a", "one", "two"), ("b", "three", "four")]
+
+
+def test_a_data_frame_holds_examples() -> None:
+    class Frame:
+        def to_dict(self, orient: str) -> list[dict[str, str]]:
+            return [{"text": "one", "label": "a"}, {"text": "two", "label": "b"}] if orient == "records" else []
+
+    assert [(one.label, one.text, one.several) for one in given_examples(Frame())] == [("a", "one", False), ("b", "two", False)]
+    several = given_examples([{"labels": ["a", "b"], "text": "both"}])[0]
+    assert (several.label, several.several) == ("a|b", True)
+
+
+@pytest.mark.parametrize("row", [("a",), {"label": "a"}, "a text", 5, ("a", "b", "c", "d"), ("a", float("nan")), (1, "text")])
+def test_what_is_no_example_is_named(row) -> None:
+    with pytest.raises(DataError, match=r"example 1 is|\[1\] is"):
+        given_examples([("a", "one"), row])

@@ -55,6 +55,15 @@ def test_both_parts_come_from_one_reading(source, calls, kind, readings, tmp_pat
     assert not list((tmp_path / "root").glob("*/.held-out*"))
 
 
+def test_a_long_reading_says_how_far_it_has_come(source, tmp_path, monkeypatch):
+    notes: list[str] = []
+    monkeypatch.setattr(module, "EVERY_SECONDS", -1.0)
+    ingest(source, Config("wordpiece", 300), tmp_path / "root", notes.append)
+    far = [note for note in notes if "characters so far" in note]
+    whole = len((tmp_path / "corpus.txt").read_text(encoding="utf-8"))
+    assert far[-1] == f"{whole:,} characters so far, reading 2" and far[0].endswith("characters so far")
+
+
 def test_a_lost_dev_store_is_made_again(source, tmp_path):
     import shutil
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from stemma.lineage.network import Frames
+from stemma.nouns import counted
 from stemma.objectives.batch import Batch
 from stemma.tasks.task import PLACES, Text
 
@@ -85,7 +86,7 @@ def told_of_cut(framed: "Framed", things: str) -> str:
     share = (
         f"{framed.cut:,} of {len(framed.ids):,} {things} were cut to what is read of one (transfer.max_length, the network's own length)"
     )
-    return f"{share}: {framed.tokens_cut:,} tokens were not read"
+    return f"{share}: {counted(framed.tokens_cut, 'token was', 'tokens were')} not read"
 
 
 def lengths(network: Frames, tokenizer: Any, texts: Sequence[Text]) -> np.ndarray:

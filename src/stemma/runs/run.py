@@ -358,7 +358,7 @@ class Run:
         """Why not to trust the run: it learnt for a handful of steps, or has not left the baseline of word frequencies."""
         done = self.folder.done() if self.folder is not None else {}
         few = done.get("steps")
-        steps = [f"it learnt for {few} steps alone"] if isinstance(few, int) and few < HANDFUL else []
+        steps = [f"it learnt for {counted(few, 'step')} alone"] if isinstance(few, int) and few < HANDFUL else []
         stuck = ["its held-out loss has not left the baseline of word frequencies"] if done.get("left_baseline") is False else []
         return steps + stuck
 

@@ -60,10 +60,9 @@ def _drawn(part: Mapping[str, Any] | None) -> list[str]:
     """What a budget below one pass saw of the text, and what saw all of it."""
     if not part:
         return []
-    told = (
-        f"{part['tokens']:,} of {part['of_tokens']:,} tokens were drawn by lot to be read. The vocabulary was learnt from the whole text;"
-    )
-    return ["", f"{told} how unknown words are spelt, from what was drawn."]
+    told = f"{part['tokens']:,} of {counted(part['of_tokens'], 'token')} were drawn by lot to be read."
+    learnt = "The vocabulary was learnt from the whole text; how unknown words are spelt, from what was drawn."
+    return ["", f"{told} {learnt}"]
 
 
 def _continued(identity: Mapping[str, Any]) -> list[str]:

@@ -15,6 +15,7 @@ from stemma.config import restore
 from stemma.errors import DataError, Interrupted, UsageError
 from stemma.layers.allocator import keep_freed_memory
 from stemma.layers.threads import computing_with, faster_threads
+from stemma.nouns import counted
 from stemma.objectives.batch import seed_for
 from stemma.objectives.objective import Objective, Preparation, Prepares, TextObjective
 from stemma.tokens.store import TokenStore
@@ -246,7 +247,7 @@ def _finish(job: Job, descent: _Descent, text: Ingested) -> None:
     metrics = folder.metrics()
     losses = [line["loss"] for line in metrics if line["kind"] == "step"]
     if not sum(line.get("count", 1) for line in metrics if line["kind"] == "epoch"):
-        wrong = f"the text made not one prediction in {progress.step:,} steps: nothing could be learnt"
+        wrong = f"the text made not one prediction in {counted(progress.step, 'step')}: nothing could be learnt"
         expected = "sentences of two words or more that are left once frequent ones are thinned out"
         raise DataError(wrong, expected, "give other text, or for word2vec set objective.sample to 0, which keeps all")
     held_out = [line for line in metrics if line["kind"] == "eval"]
@@ -299,7 +300,7 @@ def _notes(training: HandConfig, progress: Reached) -> list[str]:
 def _unread(text: Ingested, tokens: Mapping[str, int]) -> list[str]:
     """How much of what was drawn the budget came to, where that is not about all of it."""
     part, missed = len(text.train.ids), tokens.get("not_reached", 0)
-    told = f"of the {part:,} tokens drawn for its budget {missed:,} were not reached: others were read more than once"
+    told = f"of {counted(part, 'token')} drawn for its budget {missed:,} were not reached: others were read more than once"
     return [told] if text.share < 1 and missed > WELL_READ * part else []
 
 

@@ -30,6 +30,7 @@ from stemma.tokens.store import TokenStore
 from stemma.tokens.tokenizer import Tokenizer
 
 T = TypeVar("T")
+EVERY_SECONDS = 10.0  # between two notes on how far a long reading has come
 _END: Any = object()  # of a stream
 
 
@@ -138,7 +139,7 @@ def ingest(
             note(f"reading {', '.join(source.paths)} into {tokenizer.kind} tokens")
         held_out = home / ".held-out.jsonl"
         try:
-            reading = _Reading(source, held_out)
+            reading = _Reading(source, held_out, note)
             learned, train = learn_and_build(reading.train, tokenizer, home, key, source.workers, earlier)
             dev = build_once(reading.dev, learned, home / "dev", key, source.workers) if source.has_dev else None
             if not ledger.exists():
@@ -187,16 +188,21 @@ def _alone(lock: Path) -> Iterator[None]:
 class _Reading:
     """Starts the corpus anew as often as it is asked to, keeps the ledger of a whole reading, and what it held out in a file."""
 
-    def __init__(self, source: Source, held_out: Path) -> None:
-        self._source, self._held_out = source, held_out
-        self._last, self._complete = Ledger(), False
+    def __init__(self, source: Source, held_out: Path, note: Callable[[str], None]) -> None:
+        self._source, self._held_out, self._note = source, held_out, note
+        self._last, self._complete, self._readings = Ledger(), False, 0
         self.spent = Spent()  # on reading, by the processes that help with it too
 
     def train(self) -> Iterator[Document]:
         """The documents to learn from; those held out are set aside."""
         self._last, self._complete = Ledger(), False
+        self._readings += 1
+        again, told = f", reading {self._readings}" if self._readings > 1 else "", time.monotonic()
         with disk_budget(self._held_out), self._held_out.open("w", encoding="utf-8") as file:
             for part, document in self._timed(self._source.parts(self._last)):
+                if time.monotonic() - told > EVERY_SECONDS:
+                    told = time.monotonic()
+                    self._note(f"{self._last.characters_in:,} characters so far{again}")
                 if part == "train":
                     yield document
                 else:

@@ -101,7 +101,7 @@ def card(facts: dict[str, Any]) -> str:
 def _unread(facts: dict[str, Any]) -> list[str]:
     """That some texts were cut, or units of the training file could not be read, if so."""
     cut, units = facts["cut"], facts["cut"]["units"]
-    lines = [f"- {cut['examples']:,} training examples were cut (transfer.max_length), {cut['tokens']:,} tokens of them not read."]
+    lines = [f"- {cut['examples']:,} training examples were cut (transfer.max_length), {counted(cut['tokens'], 'token')} of them not read."]
     lines = lines if cut["examples"] else []
     if not units:
         return lines

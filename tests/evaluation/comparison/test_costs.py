@@ -298,14 +298,14 @@ def test_helpers_are_counted(tmp_path):
         subprocess.run([sys.executable, "-c", BURN], check=True)
         yield 2
 
-    reading = _Reading(None, tmp_path / "none")
+    reading = _Reading(None, tmp_path / "none", print)
     with Meter() as meter:
         assert list(reading._timed(stream())) == [1, 2]
     assert reading.spent.cpu_seconds > 0.25 and meter.working.cpu_seconds > 0.25  # the clocks of processes tick in hundredths
 
 
 def test_reading_is_not_what_happens_between_two_documents(tmp_path):
-    reading = _Reading(None, tmp_path / "none")
+    reading = _Reading(None, tmp_path / "none", print)
     for _ in reading._timed(range(3)):
         began = time.process_time()
         while time.process_time() - began < 0.05:
