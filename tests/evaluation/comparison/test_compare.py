@@ -345,7 +345,7 @@ def test_one_failure_stops_no_other_generation(files, tmp_path):
     results = run_comparison(plan, lambda fact: None, InProcess(broken="ngram.score"))
     ngram, vectors = results.generations
     assert ngram.failed and not vectors.failed
-    assert ngram.failures == (Failure("ngram.score", "UsageError", "it broke. Expected: it to hold. glue it."),)
+    assert ngram.failures == (Failure("ngram.score", "UsageError", "it broke. Expected: it to hold. glue it.", UsageError.exit_code),)
     assert "frozen" in ngram.modes and ngram.score is None and "ngram" in str(failed(results))
     assert "glue it." in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
     mended = InProcess()
@@ -360,7 +360,7 @@ def test_a_process_that_dies_is_told(files, tmp_path):
             return -9
 
     results = run_comparison(plan, lambda fact: None, Killed())
-    assert "want of memory" in results.generations[0].failures[0].message
+    assert "want of memory" in results.generations[0].failures[0].message and failed(results).exit_code == 4
     assert results.headline.title.startswith("No generation finished")
 
 

@@ -16,7 +16,7 @@ from stemma.checkpoint import left_as_found
 from stemma.config import as_texts, checked, resolve, to_plain
 from stemma.corpus.document import Ledger
 from stemma.corpus.given import listed
-from stemma.errors import MissingExtra, RunError, UsageError
+from stemma.errors import BudgetError, MissingExtra, RunError, StemmaError, UsageError
 from stemma.evaluation.comparison.assemble import assemble
 from stemma.evaluation.comparison.baselines import RIVALS, TOKEN, Rival
 from stemma.evaluation.comparison.environment import Meter, parts
@@ -300,13 +300,14 @@ def _silent(_: Fact) -> None:
     """Progress that nobody watches."""
 
 
-def failed(results: Results) -> RunError | None:
-    """The error to end with when a generation failed; None when all went well."""
-    names = [generation.name for generation in results.generations if generation.failed]
-    if not names:
+def failed(results: Results) -> StemmaError | None:
+    """The error to end with when a generation failed; None when all went well. A BudgetError where memory or disk was lacking."""
+    broken = [generation for generation in results.generations if generation.failed]
+    if not broken:
         return None
-    return RunError(
-        f"{' and '.join(names)} failed; the report tells why",
+    lacking = any(failure.exit_code == BudgetError.exit_code for generation in broken for failure in generation.failures)
+    return (BudgetError if lacking else RunError)(
+        f"{' and '.join(generation.name for generation in broken)} failed; the report tells why",
         "every generation to finish",
         "mend the cause and repeat the command: finished stages are kept",
     )

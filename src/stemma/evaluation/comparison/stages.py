@@ -19,7 +19,7 @@ import numpy as np
 from stemma.checkpoint import RunFolder
 from stemma.config import to_plain
 from stemma.corpus.document import Document
-from stemma.errors import DataError, Interrupted
+from stemma.errors import DataError, Interrupted, StemmaError
 from stemma.evaluation.comparison.attempts import Attempt
 from stemma.evaluation.comparison.environment import Meter, parts
 from stemma.evaluation.comparison.load import BUSY
@@ -95,7 +95,9 @@ def staged(root: Path, name: str, key: str, kind: type[T], make: Callable[[], Ma
     except (Interrupted, KeyboardInterrupt):
         raise
     except Exception as error:
-        write_json(path, {"key": key, "failed": {"stage": name, "error": type(error).__name__, "message": str(error)}})
+        code = error.exit_code if isinstance(error, StemmaError) else StemmaError.exit_code
+        failure = {"stage": name, "error": type(error).__name__, "message": str(error), "exit_code": code}
+        write_json(path, {"key": key, "failed": failure})
         raise
     write_json(path, {"key": key, "result": to_plain(result)})
     return result
