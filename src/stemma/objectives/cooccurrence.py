@@ -30,7 +30,7 @@ from stemma.kernels.cooccurrence import BLOCK_BITS
 from stemma.objectives.batch import Batch
 from stemma.objectives.cooccurrence_count import FILES, INDEX, Text, count, room_for
 from stemma.objectives.objective import Preparation
-from stemma.tokens.files import checksum, disk_budget, read_json, write_json
+from stemma.tokens.files import checksum, disk_budget, read_json, write_sealed
 
 if TYPE_CHECKING:
     from stemma.tokens.facts import TokenFacts
@@ -175,7 +175,7 @@ class Cooccurrence:
         preparation = Preparation(self.text_tokens, *working().minus(began), size)
         sums = {name: checksum(folder / name) for name in (*FILES, INDEX)}
         header = {"identity": self._identity(), "pairs": pairs, "preparation": asdict(preparation), "files": sums}
-        write_json(folder / HEADER, header)
+        write_sealed(folder / HEADER, header)
         return header
 
     def _is_whole(self, folder: Path, header: dict[str, Any] | None) -> bool:

@@ -57,7 +57,7 @@ class FittedRun:
             )
         facts, row = config["task"], find(config["identity"]["generation"])
         sections = _sections(row.sections()["model"], facts["task"], str(path), config["sections"])
-        tokenizer, arrays = Tokenizer.load(folder.tokenizer_path), folder.tensors()
+        tokenizer, arrays = Tokenizer.load(folder.guarded("tokenizer.json")), folder.tensors()
         network = unmoved(row, sections["model"], tokenizer, arrays)
         task = make_task(facts["task"], sections["task"])
         assignment = Assignment(row, tokenizer, network, task, facts["targets"], sections["transfer"])

@@ -88,7 +88,7 @@ class Run:
         folder = RunFolder.open(Path(path))
         config = folder.config
         row = find(config["identity"]["generation"])
-        tokenizer = Tokenizer.load(folder.tokenizer_path)
+        tokenizer = Tokenizer.load(folder.guarded("tokenizer.json"))
         model: Any = restore(row.sections()["model"], config["sections"]["model"], str(folder.path))
         arrays = folder.tensors()
         return cls(folder, row, tokenizer, network_of(row, model, tokenizer, arrays))

@@ -17,9 +17,9 @@ from tempfile import mkdtemp
 
 import numpy as np
 
-from stemma.tokens.files import disk_budget, sync_folder, write_json
+from stemma.tokens.files import disk_budget, sync_folder, write_sealed
 from stemma.tokens.merge import BitWriter, Writer
-from stemma.tokens.store import HEADER, WORDS, TokenStore, layout
+from stemma.tokens.store import HEADER, VERSION, WORDS, TokenStore, layout
 
 LONGEST = 64  # sentences of a passage at most: more than a network sees at once, and little of a text
 PASSAGES = 1000  # that a text of few and long documents is cut into, if it has as many sentences
@@ -47,7 +47,7 @@ def drawn(store: TokenStore, tokens: int, seed: int) -> TokenStore:
     """
     if not tokens or tokens >= len(store.ids):
         return store
-    made_from = f"{store.header['tokenizer']}/{store.header['fingerprint']}"
+    made_from = f"{VERSION}/{store.header['tokenizer']}/{store.header['fingerprint']}"
     name = hashlib.blake2b(f"{made_from}/{tokens}/{seed}".encode(), digest_size=8).hexdigest()
     out = store.path.with_name(f"{store.path.name}-drawn-{name}")
     if not (out / HEADER).exists():
@@ -141,7 +141,7 @@ def _write_aside(store: TokenStore, chosen: np.ndarray, aside: Path, fingerprint
         "drawn": asdict(_measured(store, chosen, int(lengths.sum()))),
         "files": {name: file.close() for name, file in files.items()},
     }
-    write_json(aside / HEADER, header)
+    write_sealed(aside / HEADER, header)
 
 
 def _blocks(store: TokenStore) -> Iterator[tuple[int, int]]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from stemma.tokens.files import read_json, sync, sync_folder, write_json
+from stemma.tokens.files import read_json, sync, sync_folder, write_sealed
 from stemma.tokens.store import FORMAT, HEADER, VERSION, WORDS, layout
 from stemma.tokens.tokenizer import Tokenizer
 
@@ -102,7 +102,7 @@ def merge(paths: Sequence[Path], tokenizer: Tokenizer, folder: Path, fingerprint
         **sums,
         "files": {name: file.close() for name, file in files.items()},
     }
-    write_json(folder / HEADER, header)
+    write_sealed(folder / HEADER, header)
     sync_folder(folder)
 
 

@@ -20,7 +20,7 @@ import numpy as np
 
 from stemma.corpus.document import Document
 from stemma.corpus.workers import end_with_parent
-from stemma.tokens.files import checksum, read_json, write_bytes, write_json
+from stemma.tokens.files import checksum, read_json, write_bytes, write_sealed
 from stemma.tokens.tokenizer import Tokenizer
 
 SHARD = 1_000_000  # characters: small enough for memory, large enough to drown the cost of a file
@@ -92,7 +92,7 @@ def encode_shard(shard: Shard, tokenizer: Encoder, folder: Path) -> Path:
     arrays, facts = _encoded(shard, tokenizer)
     data = b"".join(array.tobytes() for array in arrays)
     write_bytes(path, data, synced=False)
-    write_json(seal, {"key": key, "sha256": hashlib.sha256(data).hexdigest(), **facts}, synced=False)
+    write_sealed(seal, {"key": key, "sha256": hashlib.sha256(data).hexdigest(), **facts}, synced=False)
     return path
 
 

@@ -258,12 +258,17 @@ def _finish(job: Job, descent: _Descent, text: Ingested) -> None:
         **baseline,
         "parameters": sum(p.numel() for p in descent.learner.network.parameters()),
         "peak_memory_mib": peak_memory_mib(),
-        "tokens_added": text.tokenizer.vocab_size - Tokenizer.load(job.earlier.tokenizer_path).vocab_size if job.earlier else None,
+        "tokens_added": text.tokenizer.vocab_size - _known(job.earlier) if job.earlier else None,
         "notes": [*stuck, *_notes(training, progress)] or None,
     }
     folder.append_metrics([done])
     card = write_card(job.row.title, job.row.paper, folder.config, done, ledger, job.row.abilities)
     folder.finish(card, ledger, saved[0]["best"] if saved else None)
+
+
+def _known(earlier: RunFolder) -> int:
+    """Tokens that the earlier run had."""
+    return Tokenizer.load(earlier.guarded("tokenizer.json")).vocab_size
 
 
 def _notes(training: HandConfig, progress: Reached) -> list[str]:

@@ -23,13 +23,14 @@ from stemma.tokens import tokenizer as tokens_tokenizer
 from stemma.tokens.build import build_once, learn_and_build
 from stemma.tokens.chinese import segmenter
 from stemma.tokens.drawn import drawn, how_much
-from stemma.tokens.files import disk_budget, read_json, write_json
+from stemma.tokens.files import disk_budget, read_sealed, write_sealed
 from stemma.tokens.settings import SPECIALS
 from stemma.tokens.store import TokenStore
 from stemma.tokens.tokenizer import Tokenizer
 
 T = TypeVar("T")
 _END: Any = object()  # of a stream
+AGAIN = "the same command makes it again from the corpus"
 
 
 @dataclass(frozen=True)
@@ -121,19 +122,19 @@ def ingest(
             learned, train = learn_and_build(reading.train, tokenizer, home, key, source.workers, earlier)
             dev = build_once(reading.dev, learned, home / "dev", key, source.workers) if source.has_dev else None
             if not ledger.exists():
-                write_json(ledger, reading.ledger())
+                write_sealed(ledger, reading.ledger())
             costs = _costs(home / "costs.json", reading.spent, working().minus(began))
         finally:
             held_out.unlink(missing_ok=True)
-    return Ingested(learned, train, dev, json.loads(ledger.read_text(encoding="utf-8")), costs)
+    return Ingested(learned, train, dev, read_sealed(ledger, f"delete {home}; {AGAIN}"), costs)
 
 
 def _costs(place: Path, reading: Spent, whole: Spent) -> dict[str, Any]:
     """What reading and tokenizing took, now or, where nothing had to be read, in the earlier call that kept it at `place`."""
     if reading == Spent():
-        return (read_json(place) or {}) | {"found": True}
+        return (read_sealed(place, f"delete {place.parent}; {AGAIN}") if place.exists() else {}) | {"found": True}
     costs = {"reading": reading._asdict(), "tokenizing": whole.minus(reading)._asdict()}
-    write_json(place, costs | {"made": time.time()})
+    write_sealed(place, costs | {"made": time.time()})
     return costs | {"found": False}
 
 

@@ -175,7 +175,7 @@ class Stages:
             folder = pretrain(self.comparison.request(self.name), out=path, store=store, progress=self.progress)
         metrics = folder.metrics()
         done = next(line for line in reversed(metrics) if line["kind"] == "done")
-        ledger = json.loads((folder.path / "ledger.json").read_text(encoding="utf-8"))
+        ledger = folder.ledger
         sections = folder.config["sections"]
         costs = self._pretraining_costs(meter, done, finished, self._settled_threads(sections))
         read_in = [part["seconds"] for name, part in costs.items() if name in ("reading", "tokenizing")]
