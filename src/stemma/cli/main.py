@@ -194,7 +194,7 @@ def _failure(error: BaseException) -> StemmaError | None:
         return error
     if isinstance(error, KeyboardInterrupt):
         return Interrupted("interrupted", "what was saved is kept", "the same command goes on from there")
-    if isinstance(error, MemoryError):
+    if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and "allocate memory" in str(error)):  # torch's own
         return BudgetError("out of memory", "enough memory for this size", "choose a smaller preset or batch")
     if isinstance(error, OSError) and is_disk_full(error):
         wrong = f"{error.filename or 'the disk'}: {error.strerror}"

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stemma.bounds import Natural, Positive, PositiveFloat
+from stemma.bounds import Length, Natural, PositiveFloat
 from stemma.checkpoint import map_tensors
 from stemma.errors import DataError, UsageError
 from stemma.kernels.clocks import working
@@ -45,7 +45,7 @@ HEADER = "header.json"
 class Config:
     """What counts as standing together, and how much memory counting may take (its result does not depend on that)."""
 
-    window: Positive = 10  # words on each side at most (Pennington 2014, section 4.2; the C program has 15)
+    window: Length = 10  # words on each side at most (Pennington 2014, section 4.2; the C program has 15)
     distance_weighting: bool = True  # a pair at distance d counts 1/d; off: 1
     symmetric: bool = True  # both neighbours count; off: X_ij has only the words j that follow i
     tokens: Natural = 0  # of the text at most, which training draws by lot from all of it (`tokens.drawn`); 0: all

@@ -14,7 +14,7 @@ from stemma.config import resolve
 from stemma.errors import DataError, RunError, UsageError
 from stemma.lineage.table import find
 from stemma.runs.assignment import Answers, Assignment
-from stemma.runs.opening import unmoved
+from stemma.runs.opening import opening, unmoved
 from stemma.runs.run import Run
 from stemma.runs.settings import InUse
 from stemma.tasks.table import make_task, task_config
@@ -55,15 +55,17 @@ class FittedRun:
             raise RunError(
                 found, "a folder that this version fine-tuned", "run stemma finetune again, or open it with the version that made it"
             )
-        facts, row = config["task"], find(config["identity"]["generation"])
-        sections = _sections(row.sections()["model"], facts["task"], str(path), config["sections"])
-        tokenizer, arrays = Tokenizer.load(folder.guarded("tokenizer.json")), folder.tensors()
-        network = unmoved(row, sections["model"], tokenizer, arrays)
-        task = make_task(facts["task"], sections["task"])
-        assignment = Assignment(row, tokenizer, network, task, facts["targets"], sections["transfer"])
-        module, _, name = FITTED[row.learns][assignment.settings.way].partition(":")
-        model = getattr(importlib.import_module(module), name).restore(assignment, arrays, facts)
-        return cls(assignment, model, facts)
+        row, arrays = find(config["identity"]["generation"]), folder.tensors()
+        with opening(folder):
+            facts = config["task"]
+            sections = _sections(row.sections()["model"], facts["task"], str(path), config["sections"])
+            tokenizer = Tokenizer.load(folder.guarded("tokenizer.json"))
+            network = unmoved(row, sections["model"], tokenizer, arrays)
+            task = make_task(facts["task"], sections["task"])
+            assignment = Assignment(row, tokenizer, network, task, facts["targets"], sections["transfer"])
+            module, _, name = FITTED[row.learns][assignment.settings.way].partition(":")
+            model = getattr(importlib.import_module(module), name).restore(assignment, arrays, facts)
+            return cls(assignment, model, facts)
 
     def predict(self, texts: Sequence[str], texts_b: Sequence[str] | None = None) -> tuple[list[Any], Any]:
         """What each text (or pair) is given, in names, and the numbers behind it: of labels, the probabilities of all (N K)."""

@@ -17,7 +17,7 @@ from stemma.errors import DataError, UsageError
 from stemma.lineage.table import Ability, Generation, find
 from stemma.runs import decoding, reading
 from stemma.runs.decoding import Decoding, Written
-from stemma.runs.opening import network_of
+from stemma.runs.opening import network_of, opening
 from stemma.runs.word_vectors import Outlier, WordVectors
 from stemma.tokens.tokenizer import Tokenizer
 
@@ -88,10 +88,11 @@ class Run:
         folder = RunFolder.open(Path(path))
         config = folder.config
         row = find(config["identity"]["generation"])
-        tokenizer = Tokenizer.load(folder.guarded("tokenizer.json"))
-        model: Any = restore(row.sections()["model"], config["sections"]["model"], str(folder.path))
         arrays = folder.tensors()
-        return cls(folder, row, tokenizer, network_of(row, model, tokenizer, arrays))
+        with opening(folder):
+            tokenizer = Tokenizer.load(folder.guarded("tokenizer.json"))
+            model: Any = restore(row.sections()["model"], config["sections"]["model"], str(folder.path))
+            return cls(folder, row, tokenizer, network_of(row, model, tokenizer, arrays))
 
     @property
     def path(self) -> Path:

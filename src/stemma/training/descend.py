@@ -17,6 +17,7 @@ from stemma.config import restore
 from stemma.errors import Interrupted, UsageError
 from stemma.layers.allocator import keep_freed_memory
 from stemma.layers.threads import computing_with, faster_threads
+from stemma.layers.weights import check_memory
 from stemma.objectives.batch import seed_for
 from stemma.objectives.objective import Objective, Preparation, Prepares, TextObjective
 from stemma.tokens.store import TokenStore
@@ -100,6 +101,9 @@ def _settle(job: Job, text: Ingested, objective: Objective, path: Path, report: 
         precision = choose_precision(training.precision, device)
         training = dataclasses.replace(training, device=cast(Device, device.type), precision=precision)
         model = job.row.load_network().settle(model, device)
+        facts = text.tokenizer.facts(text.train.counts)
+        if device.type == "cpu":  # weights, slopes, and at least one mean of slopes
+            check_memory(lambda: job.row.load_network()(model, facts), copies=3)
     training = dataclasses.replace(training, threads=training.threads or _threads(job, model, training, text, objective, ranks))
     torch.set_num_threads(training.threads)
     a_step, spent = None, 0.0
