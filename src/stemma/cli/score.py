@@ -14,6 +14,8 @@ from stemma.cli.verb import Files, Flag, RunPath, Texts, Verb
 if TYPE_CHECKING:
     from stemma.runs.run import Run
 
+MOST_NATS = 500  # of which the exponential is still a number
+
 
 @dataclass(frozen=True)
 class Score(Verb):
@@ -44,7 +46,7 @@ def _score_row(score: Any) -> dict[str, Any]:
     return {
         "log10": score.log10,
         "nats": score.nats,
-        "probability": exp(-score.nats),
+        "probability": exp(min(-score.nats, MOST_NATS)),  # an imported model need not sum to one
         "tokens": score.tokens,
         "unknown": score.unknown,
         "perplexity": score.perplexity(),
