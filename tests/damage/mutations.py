@@ -100,7 +100,9 @@ def strange_tensors(data: bytes, draw: random.Random) -> bytes:
         elif way == 2 and last - first >= 8:  # a few of them far out of range
             for _ in range(draw.choice((1, 5))):
                 place = draw.randrange(first, last - 3) // 4 * 4
-                body[place : place + 4] = draw.choice((b"\xff\xff\xff\xff", b"\xff\xff\xff\x7f", b"\0\0\xc0\x7f", bytes(4), draw.randbytes(4)))
+                body[place : place + 4] = draw.choice(
+                    (b"\xff\xff\xff\xff", b"\xff\xff\xff\x7f", b"\0\0\xc0\x7f", bytes(4), draw.randbytes(4))
+                )
         elif way == 3:  # two tensors of one place
             other = header[draw.choice(names)]
             if other["data_offsets"][1] - other["data_offsets"][0] == last - first:

@@ -1,3 +1,4 @@
+# ruff: noqa: T201 (it is a program)
 """Damages copies of run folders, asks the verbs, and counts what they say.
 
 As a program it prints the table: `python tests/damage/trials.py --count 200 --kinds ngram gpt`. Each trial is made in a child process,
@@ -20,7 +21,8 @@ from pathlib import Path
 HERE = Path(__file__).resolve()
 TEXTS = ("the mill on the river turns", "老磨坊在河边慢慢地转动。", "unheard of words")
 LEARNT = "\n\n".join(
-    f"The old mill number {n % 7} turns by the river.\nNobody minds it {'at all' if n % 3 else 'today'}.\n老磨坊在河边慢慢地转动，{n % 5}个人看着它。"
+    f"The old mill number {n % 7} turns by the river.\nNobody minds it {'today' if n % 3 else 'at all'}.\n"
+    f"老磨坊在河边慢慢地转动，{n % 5}个人看着它。"
     for n in range(120)
 )
 TINY = {
@@ -118,11 +120,24 @@ def child(argv: list[str]) -> None:
         (run / name).write_bytes(data)
 
 
-def tried(kind: str, whole: Path, name: str, designed: bool, count: int, seed: int = 0, patience: float = 60.0) -> tuple[Counter, list[str]]:
+def tried(
+    kind: str, whole: Path, name: str, designed: bool, count: int, seed: int = 0, patience: float = 60.0
+) -> tuple[Counter, list[str]]:
     """The outcomes of so many trials, and what those said that should not be."""
     found, bad, first = Counter(), [], 0
     while first < count:
-        argv = [sys.executable, str(HERE), "--child", kind, str(whole), name, "design" if designed else "chance", str(first), str(count), str(seed)]
+        argv = [
+            sys.executable,
+            str(HERE),
+            "--child",
+            kind,
+            str(whole),
+            name,
+            "design" if designed else "chance",
+            str(first),
+            str(count),
+            str(seed),
+        ]
         with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=HERE.parents[2]) as process:
             begun, ended = first - 1, ""
             try:
@@ -156,7 +171,9 @@ def number_of(line: dict, designed: bool) -> str:
 def table(rows: dict[str, Counter]) -> str:
     """The outcomes as a table."""
     lines = ["| " + " | ".join(("", *OUTCOMES)) + " |", "|" + "---|" * (len(OUTCOMES) + 1)]
-    return "\n".join([*lines, *("| " + " | ".join([name, *(str(row[outcome]) for outcome in OUTCOMES)]) + " |" for name, row in rows.items())])
+    return "\n".join(
+        [*lines, *("| " + " | ".join([name, *(str(row[outcome]) for outcome in OUTCOMES)]) + " |" for name, row in rows.items())]
+    )
 
 
 def program() -> None:

@@ -94,6 +94,10 @@ class Phrases:
         ends = np.cumsum([len(self._words[i]) for i in ids.tolist()]).tolist()
         return ids, [(spans[first][0], spans[end - 1][1]) for first, end in zip([0, *ends], ends, strict=False)]
 
+    def drops(self, character: str) -> bool:
+        """As of the words."""
+        return self.base.drops(character)
+
     def decode(self, ids: Iterable[int]) -> str:
         """The words of the ids, as without phrases."""
         return self.base.decode([word for i in ids for word in self._words[i]])

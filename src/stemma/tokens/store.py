@@ -51,6 +51,11 @@ class TokenStore:
         return self.header["unknown"]
 
     @property
+    def dropped(self) -> dict[str, int]:
+        """Characters that became no token, by kind."""
+        return self.header["dropped"]
+
+    @property
     def sentences(self) -> int:
         """The number of sentences."""
         return len(self.sentence_starts) - 1

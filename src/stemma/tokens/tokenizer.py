@@ -28,6 +28,7 @@ from stemma.errors import DataError, UsageError
 from stemma.tokens import characters, phrases, words
 from stemma.tokens.byte_level import text_of
 from stemma.tokens.chinese import GIVEN, Segmenter, segmenter
+from stemma.tokens.dropped import Dropped
 from stemma.tokens.facts import TokenFacts
 from stemma.tokens.files import write_bytes
 from stemma.tokens.outside import Outside
@@ -147,6 +148,11 @@ class Tokenizer:
     def facts(self, counts: np.ndarray | None = None) -> TokenFacts:
         """What a network needs to know."""
         return TokenFacts(self.vocab_size, dict(self.specials), counts, self._tokens)
+
+    @cached_property
+    def dropped(self) -> Dropped:
+        """Counts the characters that become no token."""
+        return Dropped(self._engine.drops)
 
     @cached_property
     def fingerprint(self) -> str:

@@ -25,7 +25,7 @@ from stemma.tokens.chinese import segmenter
 from stemma.tokens.drawn import drawn, how_much
 from stemma.tokens.files import disk_budget, read_sealed, write_sealed
 from stemma.tokens.settings import SPECIALS
-from stemma.tokens.store import TokenStore
+from stemma.tokens.store import VERSION, TokenStore
 from stemma.tokens.tokenizer import Tokenizer
 
 T = TypeVar("T")
@@ -106,7 +106,7 @@ def ingest(
     source: Source, tokenizer: tokens_tokenizer.Config, root: Path, note: Callable[[str], None], earlier: Tokenizer | None = None
 ) -> Ingested:
     """The tokenizer and the stores of the source under `root`, made now or found from an earlier run; `earlier` is grown by it."""
-    identity = {**source.identity(), "tokenizer": to_plain(tokenizer), "segmenter": segmenter("rjieba").version}
+    identity = {**source.identity(), "tokenizer": to_plain(tokenizer), "segmenter": segmenter("rjieba").version, "store": VERSION}
     identity |= {"outside": outside.VERSION} if "unk" in SPECIALS[tokenizer.kind] else {}
     identity |= {"earlier": earlier.fingerprint} if earlier else {}
     key = hashlib.blake2b(json.dumps(identity, sort_keys=True).encode(), digest_size=8).hexdigest()
@@ -122,7 +122,8 @@ def ingest(
             learned, train = learn_and_build(reading.train, tokenizer, home, key, source.workers, earlier)
             dev = build_once(reading.dev, learned, home / "dev", key, source.workers) if source.has_dev else None
             if not ledger.exists():
-                write_sealed(ledger, reading.ledger())
+                parts = [train] if dev is None or source.dev else [train, dev]
+                write_sealed(ledger, reading.ledger(parts))
             costs = _costs(home / "costs.json", reading.spent, working().minus(began))
         finally:
             held_out.unlink(missing_ok=True)
@@ -204,12 +205,16 @@ class _Reading:
         finally:
             self.spent = self.spent.plus(Spent(0.0, _children_seconds() - children))
 
-    def ledger(self) -> dict[str, Any]:
-        """The ledger of the corpus files, read once more if no reading came to its end."""
+    def ledger(self, stores: Iterable[TokenStore]) -> dict[str, Any]:
+        """The ledger of the corpus files, read once more if no reading came to its end; used is what became tokens of the stores."""
         if not self._complete:
             for _ in self.train():
                 pass
-        return self._last.as_dict()
+        whole = Ledger()
+        whole.add(self._last)
+        for store in stores:
+            whole.take_out(store.dropped)
+        return whole.as_dict()
 
 
 def _children_seconds() -> float:
