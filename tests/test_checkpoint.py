@@ -211,7 +211,15 @@ def test_a_manifest_that_tells_of_no_run_is_refused(tmp_path: Path, wrong: dict)
 
 
 @pytest.mark.parametrize(
-    "config", ["null", "[]", "{}", '{"identity": {}, "sections": {}}', '{"identity": {"generation": "gpt"}, "sections": {"model": 3}}']
+    "config",
+    [
+        "null",
+        "[]",
+        '{"identity": {"generation": "gpt"}, "sections": 1}',
+        "{}",
+        '{"identity": {}, "sections": {}}',
+        '{"identity": {"generation": "gpt"}, "sections": {"model": 3}}',
+    ],
 )
 def test_a_config_that_tells_of_no_run_is_refused(tmp_path: Path, config: str) -> None:
     folder = begun(tmp_path)

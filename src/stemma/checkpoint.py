@@ -194,11 +194,8 @@ class RunFolder:
         """The resolved config as plain tables: `identity`, of which `generation` is text, and the tables of `sections`."""
         path = self.guarded("config.json")
         config = plain_json(path, MEND)
-        tables = isinstance(config, dict) and [config.get("identity"), config.get("sections"), config.get("task", {})]
-        if not tables or not all(isinstance(table, dict) for table in (*tables, *(tables[1] or {}).values())):
-            raise DamagedError(f"{path} holds no settings", "the tables identity and sections", MEND)
-        if not isinstance(config["identity"].get("generation"), str):
-            raise DamagedError(f"{path} names no generation", "identity.generation", MEND)
+        if not isinstance(config, dict) or not _is_config(config):
+            raise DamagedError(f"{path} holds no settings", "identity.generation and the tables of sections", MEND)
         return config
 
     @property
@@ -370,6 +367,14 @@ def _read_manifest(path: Path) -> dict[str, Any]:
     if not whole or not all(map(_is_entry, files or {}, (files or {}).values())):
         raise DamagedError(f"{path} is damaged: it does not tell of the files of a run", "the manifest as it was written", MEND)
     return manifest
+
+
+def _is_config(config: Mapping[str, Any]) -> bool:
+    """True where there is a generation, and each section is a table."""
+    identity, sections, task = config.get("identity"), config.get("sections"), config.get("task", {})
+    if not isinstance(identity, dict) or not isinstance(sections, dict) or not isinstance(task, dict):
+        return False
+    return isinstance(identity.get("generation"), str) and all(isinstance(section, dict) for section in sections.values())
 
 
 def _is_entry(name: str, entry: Any) -> bool:

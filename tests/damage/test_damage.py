@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pytest
-
 from tests.damage.trials import FILES, made, tried
 
 BAD = ("wrong", "traceback", "crash", "hung")
