@@ -63,7 +63,7 @@ def test_lineage_as_a_tree_and_as_json(capsys):
         (["lineaeg"], "did you mean 'lineage'?"),
         (["serve", "runs/x"], "see stemma --help"),
         (["lineage", "--jsn"], "did you mean '--json'?"),
-        (["lineage", "extra"], "quote a text with spaces"),
+        (["lineage", "bert", "extra"], "quote a text with spaces"),
     ],
 )
 def test_a_mistyped_command_line_names_the_nearest_right_one(capsys, argv, mend):
@@ -167,15 +167,17 @@ main.entry()
 
 def test_rows_are_json_lines_or_one_json_list():
     rows = [{"text": "one"}, {"text": "二 🙂"}]
-    assert "".join(Rows(rows).pieces(False)) == '{"text": "one"}\n{"text": "二 🙂"}\n'
-    assert json.loads("".join(Rows(rows).pieces(True))) == rows
-    assert json.loads("".join(Rows([]).pieces(True))) == []
+    told = lambda row: [row["text"], "--"]  # noqa: E731
+    assert "".join(Rows(rows, told).pieces("lines")) == '{"text": "one"}\n{"text": "二 🙂"}\n'
+    assert json.loads("".join(Rows(rows, told).pieces("document"))) == rows
+    assert json.loads("".join(Rows([], told).pieces("document"))) == []
+    assert "".join(Rows(rows, told).pieces("person")) == "one\n--\n二 🙂\n--\n"
 
 
 def test_an_answer_is_lines_or_a_document():
     answer = Answer({"loss": float("inf")}, ["a", "b"])
-    assert "".join(answer.pieces(False)) == "a\nb\n"
-    assert json.loads("".join(answer.pieces(True))) == {"loss": None}
+    assert "".join(answer.pieces("lines")) == "".join(answer.pieces("person")) == "a\nb\n"
+    assert json.loads("".join(answer.pieces("document"))) == {"loss": None}
 
 
 def test_arrays_and_nans_become_json():
@@ -183,3 +185,68 @@ def test_arrays_and_nans_become_json():
 
     document = {"a": np.array([[1.5, np.nan]]), "b": np.float32(0.5), "c": np.int64(3)}
     assert json.loads(dumps(document)) == {"a": [[1.5, None]], "b": 0.5, "c": 3}
+
+
+def test_settings_tell_what_each_takes(capsys):
+    code, out, err = stemma(capsys, "settings", "bert", "--preset", "tiny", "--json")
+    assert (code, err) == (0, "")
+    found = {key: {row["key"]: row for row in rows} for key, rows in json.loads(out).items()}
+    assert list(found) == ["corpus", "tokenizer", "model", "objective", "training"]
+    assert found["model"]["activation"]["takes"] == "gelu or gelu_tanh"
+    assert found["objective"]["mask_share"] | {"about": ""} == {
+        "key": "mask_share",
+        "takes": "number from 0 to 1",
+        "value": 0.4,
+        "about": "",
+    }
+    assert "unigram" in found["tokenizer"]["kind"]["takes"]
+    assert all(row["takes"] != "value" for rows in found.values() for row in rows.values())
+
+
+@pytest.mark.parametrize("name", ["ngram", "nnlm", "word2vec", "glove", "lstm", "gpt", "bert", "transfer"])
+def test_every_setting_is_told_in_text(capsys, name):
+    code, out, _ = stemma(capsys, "settings", name)
+    assert code == 0 and out.startswith("[")
+
+
+def test_settings_of_nothing_known(capsys):
+    assert "did you mean 'bert'" in stemma(capsys, "settings", "bertt")[2]
+    assert stemma(capsys, "settings", "bert", "--preset", "huge")[0] == 2
+    assert "drop --preset" in stemma(capsys, "settings", "transfer", "--preset", "tiny")[2]
+
+
+@pytest.mark.parametrize("name", ["bert", "xlnet"])
+def test_lineage_prints_the_page_of_one(capsys, name):
+    code, out, _ = stemma(capsys, "lineage", name)
+    assert code == 0 and out.startswith(f"{name} · ")
+    assert ("Axes: B batch" in out) == (name == "bert")
+
+
+@pytest.mark.parametrize(
+    ("argv", "meant"),
+    [
+        (["pretrain", "bert", "x.txt", "--out", "r", "--seed", "7"], "write --set training.seed=7"),
+        (["pretrain", "bert", "x.txt", "--out", "r", "--epochs=2"], "write --set training.epochs=2"),
+        (["finetune", "r", "--train", "t", "--out", "o", "--max-length", "64"], "write --set transfer.max_length=64"),
+        (["compare", "c.txt", "--train", "t", "--dev", "d", "--out", "o", "--epochs", "2"], "training.epochs=2 or --set transfer.epochs=2"),
+        (["nearest", "r", "cat", "--seed", "7"], "has no option --seed.\n"),
+    ],
+)
+def test_an_option_that_is_a_setting_is_told_so(capsys, argv, meant):
+    code, out, err = stemma(capsys, *argv)
+    assert (code, out) == (2, "") and meant in err
+
+
+@pytest.mark.parametrize(("line", "found"), [("ne", ["nearest"]), ("pretrain be", ["bert"]), ("pretrain bert --cont", ["--continue-from"])])
+def test_bash_completes(capsys, line, found):
+    script = stemma(capsys, "completion")[1]
+    words = ["stemma", *line.split(" ")]
+    asked = f"COMP_WORDS=({' '.join(words)}); COMP_CWORD={len(words) - 1}; _stemma_words; echo ${{COMPREPLY[@]}}"
+    shell = subprocess.run(["bash", "-c", f"{script}\n{asked}"], capture_output=True, text=True, check=True)
+    assert (shell.stdout.split(), shell.stderr) == (found, "")
+
+
+def test_completions_are_installed_for_the_user(capsys, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    assert stemma(capsys, "completion", "--install")[0] == 0
+    assert "complete -o default" in (tmp_path / "bash-completion/completions/stemma").read_text()

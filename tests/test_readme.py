@@ -1,4 +1,4 @@
-"""Runs every command of the README, in its order, in an empty folder; holds its tables against the code."""
+"""Runs every command of the README and of the guide for newcomers, in order, in an empty folder; holds the tables against the code."""
 
 import os
 import re
@@ -16,7 +16,9 @@ from stemma.lineage.table import TABLE as LINEAGE
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"^```(\w+)( setup)?\n(.*?)^```$", README, flags=re.MULTILINE | re.DOTALL)
+FENCED = re.compile(r"^```(\w+)( setup)?\n(.*?)^```$", flags=re.MULTILINE | re.DOTALL)
+BLOCKS = FENCED.findall(README)
+GUIDE = [(kind, text) for kind, _, text in FENCED.findall((ROOT / "docs/coming-from.md").read_text(encoding="utf-8")) if kind != "text"]
 RUNNABLE = [(kind, text) for kind, setup, text in BLOCKS if not setup]
 SETUP = [line.partition("#")[0].strip() for _, setup, text in BLOCKS if setup for line in text.splitlines()]
 
@@ -45,6 +47,30 @@ def test_the_block_runs(newcomer, kind, text):
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=850)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.fixture(scope="module")
+def convert(newcomer):
+    """A folder with the texts that the guide's commands need."""
+    folder = newcomer[0] / "guide"
+    folder.mkdir()
+    sentences = [
+        "the river runs past the bank to the lake .",
+        "a keyboard stands on the desk by the lamp .",
+        "peter lives in london by the river .",
+    ]
+    (folder / "corpus.txt").write_text("\n".join(sentences * 60), encoding="utf-8")
+    rows = [f"{label}\t{text}" for label, text in zip(("water", "desk", "water"), sentences, strict=True)]
+    (folder / "train.tsv").write_text("\n".join(["label\ttext", *rows * 8]) + "\n", encoding="utf-8")
+    (folder / "labelled.txt").write_text("".join(f"__label__{row}\n".replace("\t", " ") for row in rows * 8), encoding="utf-8")
+    (folder / "entities.conll").write_text("Peter B-PER\nlives O\nin O\nLondon B-LOC\n\n" * 12, encoding="utf-8")
+    return folder, newcomer[1]
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize(("kind", "text"), GUIDE, ids=[text.splitlines()[0][:60] for _, text in GUIDE])
+def test_the_guide_s_block_runs(convert, kind, text):
+    test_the_block_runs(convert, kind, text)
 
 
 @pytest.mark.parametrize("command", [line for line in SETUP if line])

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -114,6 +115,52 @@ def test_embed_gives_one_vector_a_text(shop, capsys, name):
     found = rows(capsys, "embed", shop / name, "--text", "the cat", "--text", "", "--text", "🙂 花")
     assert len(found) == 3
     assert len({len(row["vector"]) for row in found}) == 1
+
+
+def test_embed_writes_one_array(shop, capsys, tmp_path):
+    asked = ["embed", shop / "gpt", "--text", "the cat", "--text", "花"]
+    printed = np.array([row["vector"] for row in rows(capsys, *asked)])
+    assert main([str(word) for word in [*asked, "--out", tmp_path / "v.npy"]]) == 0
+    assert np.load(tmp_path / "v.npy") == pytest.approx(printed, rel=1e-6)
+    assert capsys.readouterr().out == f"{tmp_path / 'v.npy'}: 2 × 20, float32\n"
+    (tmp_path / "empty.txt").touch()
+    code, err = failure(capsys, "embed", shop / "gpt", tmp_path / "empty.txt", "--out", tmp_path / "none.npy")
+    assert (code, (tmp_path / "none.npy").exists()) == (3, False) and "no text to embed" in err
+
+
+@pytest.mark.parametrize(
+    ("argv", "lines"),
+    [
+        (["nearest", "word2vec", "cat", "--k", "2"], ["cat", r"  \S+ +-?\d\.\d{3}", r"  \S+ +-?\d\.\d{3}"]),
+        (["fill", "bert", "--text", "the [MASK] sat", "--k", "1"], [r"the \[MASK\] sat", r"  .+  \d+\.\d %"]),
+        (["predict", "languages", "--text", "天气 很好"], [r"zh [01]\.\d\d  天气 很好"]),
+        (["embed", "gpt", "--text", "the cat"], ["the cat", r"  20 numbers: (-?[\d.e-]+ ){6}…"]),
+        (["generate", "gpt", "--text", "the", "--next", "2"], ["the", r"  .+  <?\d+\.\d %", r"  .+  <?\d+\.\d %"]),
+        (
+            ["score", "ngram", "--text", "the cat", "--tokens"],
+            ["the cat", r"  [\d.]+ bits a character · perplexity .* over 3 predictions.*"],
+        ),
+    ],
+)
+def test_a_terminal_is_shown_text(shop, capsys, monkeypatch, argv, lines):
+    capsys.readouterr()
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    assert main([argv[0], str(shop / argv[1]), *argv[2:]]) == 0
+    out = capsys.readouterr().out.splitlines()
+    for line, pattern in zip(out, lines, strict=argv[0] != "score"):
+        assert re.fullmatch(pattern, line), line
+    assert argv[0] != "score" or [line.split()[0] for line in out[2:]] == ["the", "cat", "</s>"]
+
+
+def test_a_program_that_waits_for_each_answer_gets_it(shop):
+    argv = [sys.executable, "-m", "stemma", "predict", str(shop / "languages")]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        for text, label in (("the cat", "en"), ("天气很好", "zh")):
+            process.stdin.write(f"{text}\n".encode())
+            process.stdin.flush()
+            assert json.loads(process.stdout.readline())["label"] == label
+        process.stdin.close()
+        assert process.wait() == 0
 
 
 @pytest.mark.parametrize("name", ["ngram", "nnlm", "gpt"])

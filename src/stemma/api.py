@@ -1,10 +1,12 @@
 """What Python and the command line call: pre-train, open and fine-tune runs, from paths and settings."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from stemma.config import parse_settings, read_toml, resolve
+from stemma.config import Settings, as_texts, parse_settings, read_toml, resolve
+from stemma.corpus.read import keep_texts
+from stemma.errors import UsageError
 from stemma.runs.fitted import FittedRun, load
 from stemma.runs.run import Run
 from stemma.tasks.table import make_task, task_config
@@ -18,12 +20,13 @@ __all__ = ["finetune", "load", "pretrain"]
 
 def pretrain(
     generation: str,
-    corpus: str | Path | Sequence[str | Path],
+    corpus: str | Path | Sequence[str | Path] = (),
     *,
     out: str | Path,
+    texts: Iterable[str] | None = None,
     preset: str | None = None,
     config: str | Path | None = None,
-    settings: Sequence[str] = (),
+    settings: Settings = (),
     dev: str | Path | Sequence[str | Path] = (),
     workers: int = 1,
     continue_from: str | Path | None = None,
@@ -31,11 +34,16 @@ def pretrain(
 ) -> Run:
     """The run of `generation` pre-trained on `corpus`, in the folder `out`, ready for use.
 
-    The same call again goes on where a killed one was. `config` is a TOML file and `settings` are
-    `section.key=value` texts; both win over the preset, the settings over the file. `dev` is held-out
-    text; without it a share of the corpus is held out. The preset is `small` unless another is named, or the settings of
-    the finished run to `continue_from`, whose words keep their vectors (word2vec).
+    The same call again goes on where a killed one was. `texts` stand in for a corpus in files: each is a document, and they are
+    kept in `out`. `config` is a TOML file and `settings` are a mapping, or `section.key=value` texts; both win over the preset,
+    the settings over the file. `dev` is held-out text; without it a share of the corpus is held out. The preset is `small`
+    unless another is named, or the settings of the finished run to `continue_from`, whose words keep their vectors (word2vec).
     """
+    if (texts is None) == (not corpus):
+        given = "both a corpus and texts" if corpus else "neither a corpus nor texts"
+        raise UsageError(f"{given} to learn from", "files, or texts=…", "name one of the two")
+    if texts is not None:
+        corpus = keep_texts(texts, Path(out) / "store")
     asked: dict[str, Any] = {"preset": preset, "config": config, "settings": settings, "dev": dev, "workers": workers}
     request = Request.of(generation, corpus, continue_from=continue_from, **asked)
     return Run.open(_pretrain(request, out=out, progress=progress).path)
@@ -49,7 +57,7 @@ def finetune(
     task: str = "classify",
     frozen: bool = False,
     config: str | Path | None = None,
-    settings: Sequence[str] = (),
+    settings: Settings = (),
     out: str | Path | None = None,
     progress: Report | None = None,
 ) -> FittedRun:
@@ -63,10 +71,10 @@ def finetune(
     return _finetune(opened, train=train, dev=dev, task=make_task(task, kind), config=transfer, out=out, progress=progress)
 
 
-def transfer_sections(task: str, config: str | Path | None, settings: Sequence[str], frozen: bool) -> tuple[Config, Any]:
+def transfer_sections(task: str, config: str | Path | None, settings: Settings, frozen: bool) -> tuple[Config, Any]:
     """The sections `transfer` and `task` from their sources; `frozen` is `mode = "frozen"` said shortly."""
     sources: list[tuple[str, Mapping[str, Any]]] = [(str(config), read_toml(Path(config)))] if config else []
-    sources += [("--set", parse_settings(settings))]
+    sources += [("--set", parse_settings(as_texts(settings)))]
     sources += [("--frozen", {"transfer": {"mode": "frozen"}})] if frozen else []
     found = resolve({"transfer": Config, "task": task_config(task)}, *sources)
     return found["transfer"], found["task"]

@@ -44,16 +44,46 @@ def test_encodings_and_compression(tmp_path: Path) -> None:
         read_examples(put(tmp_path, text.encode("gb18030")))
 
 
+FORMS = {
+    "csv": 'label,text\n好,"今天, 天气 ""很"" 好"\n\nbad,"two\nlines"\n',
+    "csv with columns turned": '"text","label"\n"今天, 天气 ""很"" 好",好\ntwo lines,bad\n',
+    "json": '{"label": "好", "text": "今天, 天气 \\"很\\" 好"}\n\n{"text": "two\\nlines", "label": "bad"}\n',
+    "fasttext": '__label__好 今天, 天气 "很" 好\n\n__label__bad two lines\n',
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])
+def test_the_same_examples_in_every_form(tmp_path: Path, form: str, encoding: str) -> None:
+    found = read_examples(put(tmp_path, FORMS[form].encode(encoding)))
+    assert [(one.label, one.text) for one in found] == [("好", '今天, 天气 "很" 好'), ("bad", "two lines")]
+    assert [one.source.rpartition(":")[2] for one in found][1] == {"csv": "4", "csv with columns turned": "3"}.get(form, "3")
+
+
+def test_several_labels_in_fasttext_and_json(tmp_path: Path) -> None:
+    marked = read_examples(put(tmp_path, "__label__a __label__b both\n__label__a one\nnone\n"))
+    assert [(one.label, one.text, one.several) for one in marked] == [("a|b", "both", True), ("a", "one", True), ("", "none", True)]
+    objects = read_examples(put(tmp_path, '{"labels": ["a", "b"], "text": "both"}\n{"labels": [], "text": "none"}\n'))
+    assert [(one.label, one.several) for one in objects] == [("a|b", True), ("", True)]
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [
         ("", r"the file is empty.*give it the header"),
         ("label\ttext\n", r"no example follows the header.*below line 1"),
         ("1\tgood\n0\tbad\n", r"line 1: no column 'label' and 'text' in '1\\tgood'.*add that header"),
-        ("label,text\n1,good\n", r"commas and no tab.*TSV"),
+        ("label;text\n1;good\n", r"no column 'label' and 'text' in 'label;text'.*rename the columns"),
+        ('label,text\n1,"good, bad"\n0,one, two\n', r"line 3: 3 cells.*put quotes round a text with commas"),
+        ('label,text\n1,good\n0,"bad" x\n', r"line 3: .*cells with commas between them"),
+        ('{"label": "1", "text": "good"}\n{"label": "0"}\n', r"line 2: not the keys of the first line \(differing: text\)"),
+        ('{"label": "1", "text": "good"}\n[1]\n', r"line 2: list.*JSON object"),
+        ('{"label": "1", "text": "good"}\n{"label": null, "text": "x"}\n', r"line 2: 'label' is null.*write it as text"),
+        ('{"label": "1", "text": "good"}\n{"label\n', r"line 2: .*mend the line"),
+        ("__label__1 good\n__label__0\n", r"line 2: the cell 'text' is empty"),
         ("label\tbody\n1\tgood\n", r"no column 'text'.*rename the columns"),
         ("label\ttext\n1\tgood\n0\tbad\tworse\n", r"t.tsv, line 3: 3 cells\. Expected: 2 cells.*tab inside a text as a space"),
-        ("label\ttext\n1\tgood\n0 bad\n", r"line 3: 1 cells.*one tab each"),
+        ("label\ttext\n1\tgood\n0 bad\n", r"line 3: 1 cells.*fill in the others"),
         ("label\ttext\n1\tgood\n\tbad\n", r"line 3: the cell 'label' is empty.*fill it in"),
         ("label\ttext\n1\tgood\n0\t \n", r"line 3: the cell 'text' is empty"),
         ("label\ttext\n1\tgood\n1\tbad\n", r"all 2 examples have the label '1'.*check the label column"),

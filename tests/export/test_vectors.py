@@ -185,6 +185,7 @@ class TestDamaged:
     @pytest.mark.parametrize(("data", "told"), [
         (b"3 2\na 1 2\nb 1\nc 1 2\n", "x.vec, line 3: 1 numbers after 'b'.*a word and 2 numbers.*mend the line"),
         (b"3 2\na 1 2\nb 1 2 3\nc 1 2\n", "line 3: 3 numbers after 'b'"),
+        (b"2 3\na 1 2\nb 1 2 3\n", "line 2: 2 numbers after 'a'"),
         (b"a 1 2\n\nc 1 2\n", "line 2: 0 numbers"),
         (b"2 2\na 1 2\n 1 2\n", "line 3: 2 numbers|line 3: 1 numbers"),
         (b"2 2\na 1 2\nb 1_0 2\n", "line 3: 1 numbers after 'b'"),
@@ -216,6 +217,12 @@ class TestDamaged:
     def test_no_such_file(self, tmp_path):
         with pytest.raises(UsageError, match="check the path"):
             convert(tmp_path / "none", tmp_path / "run", "run")
+
+    def test_a_byte_order_mark_is_no_part_of_the_file(self, tmp_path):
+        for name, data in (("headed", b"2 2\na 1 2\nb 3 4\n"), ("bare", b"a 1 2\nb 3 4\n")):
+            (tmp_path / name).mkdir()
+            run = Run.open(taken_in(tmp_path / name, b"\xef\xbb\xbf" + data))
+            assert run.tokenizer.tokens[-2:] == ["a", "b"]
 
     def test_a_target_that_is_taken(self, run, tmp_path):
         with pytest.raises(UsageError, match="choose another target"):

@@ -1,14 +1,16 @@
-"""What a verb gives back, and how it is printed: lines to read, or one JSON document."""
+"""What a verb gives back, and how it is printed: as text for a person at a terminal, as JSON for a program."""
 
 import contextlib
 import dataclasses
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 _PLAIN = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
+
+Form = Literal["document", "lines", "person"]  # with --json; into a pipe or a file; on a terminal
 
 
 class Printable(Protocol):
@@ -18,7 +20,7 @@ class Printable(Protocol):
     def exit_code(self) -> int:
         """What the command ends with once all is printed."""
 
-    def pieces(self, as_json: bool) -> Iterator[str]:
+    def pieces(self, form: Form) -> Iterator[str]:
         """The text to print, piece by piece, line ends included."""
 
 
@@ -30,9 +32,9 @@ class Answer:
     lines: Iterable[str]
     exit_code: int = 0
 
-    def pieces(self, as_json: bool) -> Iterator[str]:
+    def pieces(self, form: Form) -> Iterator[str]:
         """The document, or its lines."""
-        if as_json:
+        if form == "document":
             yield dumps(self.document, indent=2) + "\n"
         else:
             yield from (f"{line}\n" for line in self.lines)
@@ -40,15 +42,19 @@ class Answer:
 
 @dataclass(frozen=True)
 class Rows:
-    """A stream of results, printed as they come: JSON lines, or one JSON list with `--json`."""
+    """A stream of results, printed as they come: JSON lines, one JSON list with `--json`, aligned text for a person."""
 
     rows: Iterable[Mapping[str, Any]]
+    told: Callable[[Any], Iterable[str]]  # a row as a person reads it, line by line
     exit_code: int = 0
 
-    def pieces(self, as_json: bool) -> Iterator[str]:
-        """One row a line."""
-        if not as_json:
+    def pieces(self, form: Form) -> Iterator[str]:
+        """One row a line; for a person as many as `told` makes of it."""
+        if form == "lines":
             yield from (dumps(row) + "\n" for row in self.rows)
+            return
+        if form == "person":
+            yield from (f"{line}\n" for row in self.rows for line in self.told(row))
             return
         before = "[\n"
         for row in self.rows:

@@ -2,12 +2,20 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from stemma.cli.answer import Printable
+import numpy as np
+
+from stemma.cli.aligned import number
+from stemma.cli.answer import Answer, Printable
 from stemma.cli.streamed import streamed
-from stemma.cli.verb import Files, RunPath, Texts, Verb
-from stemma.errors import UsageError
+from stemma.cli.texts import arriving
+from stemma.cli.verb import File, Files, RunPath, Texts, Verb
+from stemma.errors import DataError, UsageError
+from stemma.tokens.files import whole_file
+
+FIRST = 6  # numbers of a vector that a person is shown
 
 
 @dataclass(frozen=True)
@@ -21,6 +29,7 @@ class Embed(Verb):
     files: Files = ()  # one text a line; - or none: standard input
     text: Texts = ()  # a text of its own
     layer: int = -1  # 0: the embeddings, -1: the last layer
+    out: File = None  # writes the vectors there as one NumPy array (N D, float32) in the order of the texts; none: prints them
 
     def run(self) -> Printable:
         """One vector a text."""
@@ -37,4 +46,22 @@ class Embed(Verb):
             for line, vector in zip(lines, vectors, strict=True):
                 yield {"text": line, "vector": vector.tolist()}
 
-        return streamed(rows, self.text, self.files)
+        def told(row: dict[str, Any]) -> Iterator[str]:
+            yield row["text"]
+            vector = row["vector"]
+            yield f"  {len(vector)} numbers: {' '.join(map(number, vector[:FIRST]))}{' …' * (len(vector) > FIRST)}"
+
+        if self.out is None:
+            return streamed(rows, told, self.text, self.files)
+        parts = [[row["vector"] for row in rows(batch)] for batch in arriving(self.text, self.files)]
+        return _saved(self.out, [np.asarray(part, np.float32) for part in parts if part])
+
+
+def _saved(path: Path, parts: list[np.ndarray]) -> Answer:
+    if not parts:
+        raise DataError("there is no text to embed", "one text a line or more", "check the input")
+    vectors = np.concatenate(parts)
+    with whole_file(path) as file:
+        np.save(file, vectors)
+    texts, width = vectors.shape
+    return Answer({"out": str(path), "texts": texts, "width": width}, [f"{path}: {texts:,} × {width}, float32"])

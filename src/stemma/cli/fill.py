@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from stemma.cli.aligned import likely
 from stemma.cli.answer import Printable
 from stemma.cli.likeliest import likeliest
 from stemma.cli.pretrained import open_pretrained
@@ -31,4 +32,11 @@ class Fill(Verb):
             for line in lines:
                 yield {"text": line, "masks": [likeliest(run.tokenizer, best) for best in run.fill_ids(line, self.k)]}
 
-        return streamed(rows, self.text, self.files)
+        def told(row: dict[str, Any]) -> Iterator[str]:
+            yield row["text"]
+            for place, mask in enumerate(row["masks"], start=1):
+                if len(row["masks"]) > 1:
+                    yield f"  mask {place}"
+                yield from likely(mask)
+
+        return streamed(rows, told, self.text, self.files)

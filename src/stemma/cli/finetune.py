@@ -7,7 +7,7 @@ from typing import Any
 
 from stemma.cli.answer import Answer, Printable
 from stemma.cli.progress import Progress
-from stemma.cli.verb import Flag, RunPath, Settings, TomlFile, Verb
+from stemma.cli.verb import File, Flag, RunPath, Settings, TomlFile, Verb
 
 
 @dataclass(frozen=True)
@@ -18,9 +18,9 @@ class Finetune(Verb):
     """
 
     run_folder: RunPath  # a folder made by stemma pretrain
-    train: Path  # a TSV file with the header label, text (or label, text_a, text_b); for tag: a token and its tag a line
+    train: Path  # TSV, CSV, JSON lines with label, text (or label, text_a, text_b); for tag: a token and its tag a line
     out: Path  # the folder of the fine-tuned run
-    dev: Path | None = None  # a file of the same kind to measure on
+    dev: File = None  # a file of the same kind to measure on
     task: str = "classify"  # the kind of task: classify, tag
     frozen: Flag = False  # keeps the network as it is; only a head learns, linear unless transfer.head=network
     config: TomlFile = None  # a TOML file of settings

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from stemma.cli.aligned import likely
 from stemma.cli.answer import Printable
 from stemma.cli.likeliest import likeliest
 from stemma.cli.pretrained import open_pretrained
@@ -54,4 +55,12 @@ class Generate(Verb):
                 for number, one in enumerate(samples):
                     yield {"prompt": prompt, **({"sample": number} if self.samples > 1 else {}), "text": one.text}
 
-        return streamed(rows, self.text or (() if self.files else ("",)), self.files)
+        def told(row: dict[str, Any]) -> Iterator[str]:
+            if not self.next:
+                yield row["text"]
+                yield from [""] * (self.samples > 1)
+                return
+            yield row["prompt"] or "(at the beginning)"
+            yield from likely(row["next"])
+
+        return streamed(rows, told, self.text or (() if self.files else ("",)), self.files)

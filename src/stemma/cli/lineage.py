@@ -1,24 +1,41 @@
 """`stemma lineage`: prints the family tree of generations."""
 
+import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated, Any
 
+from tyro.conf import arg
+
+from stemma.cli.aligned import columns
 from stemma.cli.answer import Answer, Printable
-from stemma.cli.verb import Verb
+from stemma.cli.verb import Positional, Verb
+from stemma.config import nearest
+from stemma.errors import UsageError
 from stemma.lineage.table import TABLE, Generation
 
 
 @dataclass(frozen=True)
 class Lineage(Verb):
-    """Prints the family tree of generations: year, what each asks of the text, its abilities, its presets.
+    """Prints the family tree of generations: year, what each asks of the text, its abilities, its presets; or one generation's page.
 
-    Example: stemma lineage
+    Example: stemma lineage bert
     """
 
+    generation: Annotated[Positional[str], arg(metavar="[GENERATION]", help_behavior_hint="(optional)")] = ""  # none: the whole tree
+
     def run(self) -> Printable:
-        """The tree, or the rows of the table."""
-        return Answer([_row(row) for row in TABLE], _tree())
+        """The tree, or the rows of the table; or a page."""
+        if not self.generation:
+            return Answer([_row(row) for row in TABLE], _tree())
+        found = {row.name: row for row in TABLE}
+        if self.generation not in found:
+            wrong = f"there is no generation {self.generation!r}"
+            raise UsageError(wrong, f"one of {', '.join(found)}", nearest(self.generation, found))
+        row = found[self.generation]
+        return Answer(_row(row) | {"about": _about(row)}, _page(row))
 
 
 def _row(row: Generation) -> dict[str, Any]:
@@ -27,6 +44,33 @@ def _row(row: Generation) -> dict[str, Any]:
         "learns": row.learns, "asks": row.asks, "abilities": row.abilities, "tokenizer": row.tokenizer,
         "presets": list(row.presets()) if row.ready else [],
     }  # fmt: skip
+
+
+def _page(row: Generation) -> Iterator[str]:
+    children = [other.name for other in TABLE if other.parent == row.name]
+    yield f"{row.name} · {row.title} ({row.paper}, {row.year})"
+    yield from columns(
+        [
+            ("parent", row.parent or "none: it is the oldest"),
+            ("children", ", ".join(children) or "none"),
+            ("asks", row.asks),
+            ("can", ", ".join(row.abilities)),
+            ("tokens", row.tokenizer),
+            ("presets", ", ".join(row.presets()) if row.ready else "in the plan, not in this version"),
+        ]
+    )
+    if row.ready:
+        yield from ["", *_about(row).splitlines(), ""]
+        yield f"its settings: stemma settings {row.name}    to pre-train it: stemma pretrain {row.name} CORPUS --out RUN"
+
+
+def _about(row: Generation) -> str:
+    """What its file says of it: what it added and gave up, the formulae, where it deviates."""
+    if not row.ready:
+        return ""
+    spec = find_spec(row.network.partition(":")[0])
+    assert spec is not None and spec.origin is not None
+    return ast.get_docstring(ast.parse(Path(spec.origin).read_text(encoding="utf-8"))) or ""
 
 
 def _tree() -> Iterator[str]:

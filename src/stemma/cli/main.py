@@ -26,7 +26,9 @@ VERBS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (  # group -> 
     (
         "look",
         (
-            ("lineage", "lineage:Lineage", "the family tree: year, paper, abilities, presets"),
+            ("lineage", "lineage:Lineage", "the family tree: year, paper, abilities, presets; of one generation its page"),
+            ("settings", "settings:Settings", "what --set may set, for a generation or for fine-tuning"),
+            ("completion", "completion:Completion", "your shell completes verbs, options and generations"),
             ("corpus check", "corpus_check:CorpusCheck", "what a corpus is, what would be rejected, and the cure"),
             ("corpus docstrings", "corpus_docstrings:CorpusDocstrings", "writes the embedded default: docstrings of installed packages"),
             ("show tokens", "show_tokens:ShowTokens", "how a run cuts a text"),
@@ -48,7 +50,7 @@ VERBS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (  # group -> 
         ),
     ),
     (
-        "use (text lines in, JSON lines out)",
+        "use (text lines in; text out on a terminal, JSON lines into a pipe or file)",
         (
             ("predict", "predict:Predict", "the label of each text"),
             ("embed", "embed:Embed", "one vector a text"),
@@ -85,7 +87,7 @@ def main(argv: Sequence[str]) -> int:
         if verb is None:
             return 0
         answer = verb.run()
-        for piece in answer.pieces(verb.json):
+        for piece in answer.pieces("document" if verb.json else "person" if sys.stdout.isatty() else "lines"):
             sys.stdout.write(piece)
             sys.stdout.flush()
         return answer.exit_code
@@ -162,17 +164,49 @@ def parse(cls: Any, name: str, argv: list[str]) -> Any:
     except SystemExit:
         raise UsageError(_unboxed(_told(printed)), f"what stemma {name} --help shows", "see the example there") from None
     if unknown:
-        raise _unknown(name, cls, unknown[0])
+        raise _unknown(name, cls, unknown, argv)
     return verb
 
 
-def _unknown(name: str, cls: Any, word: str) -> UsageError:
+def option_name(field: str) -> str:
+    """How a verb's field is spelled on the command line."""
+    return "--" + {"settings": "set"}.get(field, field.replace("_", "-"))
+
+
+def _unknown(name: str, cls: Any, words: list[str], argv: list[str]) -> UsageError:
+    word = words[0]
     if not word.startswith("-"):
         return UsageError(f"stemma {name}: {word!r} is one word too many", f"what stemma {name} --help shows", "quote a text with spaces")
     import dataclasses
 
-    known = ["--" + {"settings": "set"}.get(f.name, f.name.replace("_", "-")) for f in dataclasses.fields(cls)]
-    return UsageError(f"stemma {name} has no option {word.partition('=')[0]}", "one of its options", nearest(word.partition("=")[0], known))
+    option, _, value = word.partition("=")
+    value = value or next((given for given in words[1:2] if not given.startswith("-")), "")
+    as_settings = _settings_called(name, option.strip("-").replace("-", "_"), argv)
+    if as_settings:
+        meant = " or ".join(f"--set {setting}={value or '…'}" for setting in as_settings)
+        return UsageError(f"stemma {name} has no option {option}: it is a setting", "a setting behind --set", f"write {meant}")
+    known = [option_name(field.name) for field in dataclasses.fields(cls)]
+    return UsageError(f"stemma {name} has no option {option}", "one of its options", nearest(option, known))
+
+
+def _settings_called(name: str, key: str, argv: Sequence[str]) -> list[str]:
+    """The settings with this key that the verb takes, as section.key; of pretrain those of the generation named."""
+    from dataclasses import fields
+
+    from stemma.lineage.table import TABLE as LINEAGE
+
+    sections: dict[str, type] = {}
+    if name in ("pretrain", "compare"):
+        from stemma.training.request import section_types
+
+        for row in LINEAGE:
+            if row.ready and (row.name in argv or name == "compare"):
+                sections |= section_types(row)
+    if name in ("finetune", "compare"):
+        from stemma.transfer.settings import Config
+
+        sections |= {"transfer": Config}
+    return [f"{section}.{key}" for section, cls in sections.items() if key in {field.name for field in fields(cls)}]
 
 
 def _told(printed: TextIOWrapper) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from stemma.cli.aligned import columns, number
 from stemma.cli.answer import Printable
 from stemma.cli.pretrained import open_pretrained
 from stemma.cli.streamed import streamed
@@ -42,6 +43,14 @@ class Nearest(Verb):
                 found = run.outlier(group.split())
                 yield {"words": group.split(), "outlier": found.word, "cosines": found.cosines, "missing": found.missing}
 
+        def told(row: dict[str, Any]) -> Iterator[str]:
+            if self.outlier:
+                yield f"{' '.join(row['words'])}: {row['outlier']} fits the others least"
+                yield from columns(zip(row["cosines"], map(number, row["cosines"].values()), strict=True))
+                return
+            yield row["word"] + (" (never seen: made of its parts)" if row.get("composed") else "")
+            yield from columns((found["word"], f"{found['cosine']:.3f}") for found in row["nearest"])
+
         together = self.outlier or {"+", "-"} & set(self.words)  # one group of words, or one sum, written without quotes
         given = (" ".join(self.words),) if self.words and together else self.words
-        return streamed(outliers if self.outlier else nearest, given, ())
+        return streamed(outliers if self.outlier else nearest, told, given, ())

@@ -23,4 +23,4 @@ class Predict(Verb):
         from stemma.runs.fitted import FittedRun
 
         run = FittedRun.load(self.run_folder)
-        return streamed(lambda lines: iter(run.answer_rows(lines)), self.text, self.files)
+        return streamed(lambda lines: iter(run.answer_rows(lines)), run.task.shown, self.text, self.files)

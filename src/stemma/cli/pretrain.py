@@ -6,9 +6,9 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stemma.cli.answer import Answer, Printable
+from stemma.cli.answer import Answer, Form, Printable
 from stemma.cli.progress import Progress, duration
-from stemma.cli.verb import Corpus, EarlierRun, Flag, GenerationName, Repeated, Settings, TomlFile, Verb
+from stemma.cli.verb import Corpus, EarlierRun, Flag, GenerationName, Gibibytes, Preset, Repeated, Settings, TomlFile, Verb
 from stemma.errors import UsageError
 from stemma.lineage.table import find
 
@@ -30,12 +30,12 @@ class Pretrain(Verb):
     generation: GenerationName  # a name that stemma lineage prints
     corpus: Corpus  # files, folders or globs; - is standard input
     out: Path  # the run folder
-    preset: str | None = None  # tiny, small or base; small if none is named
+    preset: Preset = None  # tiny, small or base; small if none is named
     config: TomlFile = None  # a TOML file of settings
     settings: Settings = ()  # one setting, as model.width=64; wins over preset and file
     dev: Repeated = ()  # held-out text; without it a share of the corpus is held out
     workers: int = 1  # processes that read; the result does not depend on it
-    memory: float | None = None  # GiB that a generation which counts may hold; the rest goes to disk
+    memory: Gibibytes = None  # GiB that a generation which counts may hold; the rest goes to disk
     continue_from: EarlierRun = None  # a finished run: its words keep their vectors, those of the new text are added (word2vec)
     dry_run: Flag = False  # tells sizes, memory, disk and expected time, and trains nothing
 
@@ -76,7 +76,7 @@ class _Nothing:
 
     exit_code = 0
 
-    def pieces(self, as_json: bool) -> Iterator[str]:
+    def pieces(self, form: Form) -> Iterator[str]:
         """Nothing."""
         return iter(())
 

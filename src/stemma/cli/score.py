@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from math import exp, log
 from typing import TYPE_CHECKING, Any
 
+from stemma.cli.aligned import columns, number
 from stemma.cli.answer import Printable
 from stemma.cli.pretrained import open_pretrained
 from stemma.cli.streamed import streamed
@@ -38,7 +39,7 @@ class Score(Verb):
                 by_token = {"by_token": [_token_row(token) for token in run.score_tokens(line)]} if self.tokens else {}
                 yield {"text": line, **_score_row(score), **_bits(run, line, score), **by_token}
 
-        return streamed(rows, self.text, self.files, COUNTED if run.row.learns == "count" else BATCH)
+        return streamed(rows, _told, self.text, self.files, COUNTED if run.row.learns == "count" else BATCH)
 
 
 def _score_row(score: Any) -> dict[str, Any]:
@@ -62,6 +63,24 @@ def _bits(run: "Run", text: str, score: Any) -> dict[str, Any]:
     if bits is None or (back := run.tokenizer.give_back([text])) == text:
         return {"bits_per_character": bits}
     return {"bits_per_character": None, "why_not_bits": f"the tokenizer does not keep the text: it comes back as {back!r}"}
+
+
+def _told(row: dict[str, Any]) -> Iterator[str]:
+    """A score for a person: what compares across runs first."""
+    yield row["text"]
+    unknown = f", {row['unknown']} unknown" if row["unknown"] else ""
+    yield (
+        f"  {number(row['bits_per_character'])} bits a character · perplexity {number(row['perplexity'])}"
+        f" over {row['tokens']:,} predictions{unknown} · log10 of its probability {number(row['log10'])}"
+    )
+    if "why_not_bits" in row:
+        yield f"  no bits: {row['why_not_bits']}"
+    yield from columns(_token_cells(token) for token in row.get("by_token", ()))
+
+
+def _token_cells(token: dict[str, Any]) -> tuple[str, ...]:
+    cells = token["token"], f"{token['log10']:.2f}", "unknown" if token["unknown"] else ""
+    return (*cells[:2], f"{token['order']}-gram", cells[2]) if "order" in token else cells
 
 
 def _token_row(token: Any) -> dict[str, Any]:

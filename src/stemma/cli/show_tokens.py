@@ -29,7 +29,7 @@ class ShowTokens(Verb):
 
         tokenizer = Tokenizer.load(_tokenizer_file(self.run_folder))
         rows = (_cut(tokenizer, text) for text in texts(self.text, self.files))
-        return Rows(rows) if self.json else Answer(None, (_bars(row) for row in rows))
+        return Rows(rows, lambda row: [_bars(row)]) if self.json else Answer(None, map(_bars, rows))
 
 
 def _tokenizer_file(given: str) -> Path:

@@ -34,13 +34,19 @@ def codec(name: str) -> str:
     return info.name
 
 
-def texts(stream: IO[bytes], encoding: str, name: str) -> Iterator[str]:
-    """The stream decoded, about a megabyte at a time; a byte that is not in the encoding comes as U+DC00 + byte."""
+def texts(stream: IO[bytes], encoding: str, name: str, marked: bool = False) -> Iterator[str]:
+    """The stream decoded, about a megabyte at a time; a byte that is not in the encoding comes as U+DC00 + byte.
+
+    With `marked`, a byte order mark at its beginning wins over `encoding`.
+    """
     decoder = codecs.getincrementaldecoder(encoding)(ESCAPE)
     head = True
     try:
         while data := stream.read(CHUNK):
             if head:
+                if marked and (mark := next((mark for mark in _BYTE_ORDER_MARKS if data.startswith(mark)), None)):
+                    encoding = _BYTE_ORDER_MARKS[mark]
+                    decoder = codecs.getincrementaldecoder(encoding)(ESCAPE)
                 _check_encoding(name, encoding, data[: 1 << 16])
                 head = False
             if text := decoder.decode(data):

@@ -146,6 +146,8 @@ def _is_text_name(path: Path) -> bool:
 
 
 def _similar(path: Path) -> str:
+    if path.is_symlink():
+        return f"it is a link to {path.readlink()}, which is not there: mend the link"
     beside = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
     close = difflib.get_close_matches(path.name, beside, n=1, cutoff=0.6)
     if close:

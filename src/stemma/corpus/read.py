@@ -4,7 +4,7 @@ import hashlib
 import json
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -15,9 +15,9 @@ from stemma.corpus.files import STDIN, Found, find, text_suffix
 from stemma.corpus.formats import Config
 from stemma.corpus.parse import Block, Parsed, parse
 from stemma.corpus.workers import ordered_map
-from stemma.errors import DataError
+from stemma.errors import DataError, UsageError
 
-__all__ = ["Config", "Joiner", "fingerprint", "no_text", "parsed_blocks", "read", "spool_stdin"]
+__all__ = ["Config", "Joiner", "fingerprint", "keep_texts", "no_text", "parsed_blocks", "read", "spool_stdin"]
 
 RULES = 1  # raised whenever the same text would be cut otherwise than before, so that stores made earlier are made anew
 _HASHED = 1 << 30  # bytes; a corpus up to this size is known by its content, a bigger one by sizes and times
@@ -130,6 +130,20 @@ def spool_stdin(folder: Path) -> Path:
     with aside.open("wb") as file:
         shutil.copyfileobj(sys.stdin.buffer, file, 1 << 20)
     return aside.replace(folder / "stdin.txt")
+
+
+def keep_texts(texts: Iterable[str], folder: Path) -> Path:
+    """Keeps texts as a file of JSON lines in `folder`, each a document, since a corpus is read more than once; gives back its path."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if isinstance(texts, str):
+        raise UsageError("texts is one string, which would be read letter by letter", "a list of texts", "write [text]")
+    aside = folder / "texts.part"
+    with aside.open("wb") as file:
+        for place, text in enumerate(texts):
+            if not isinstance(text, str):
+                raise DataError(f"texts[{place}] is {text!r:.60}", "a text as a string", "fill it in, or leave it out")
+            file.write(json.dumps({"text": text}, ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n")
+    return aside.replace(folder / "texts.jsonl")
 
 
 def no_text(found: Found, ledger: Ledger) -> DataError:

@@ -1,4 +1,6 @@
-"""Reads labelled examples: a TSV file with a header, `label text` or `label text_a text_b`, columns in any order.
+"""Reads labelled examples: a table with a header, `label text` or `label text_a text_b`, columns in any order.
+
+Tabs part the cells, or commas, or each line is a JSON object, or has fastText's `__label__` marks (`corpus.tables`).
 
 A column `labels` in place of `label` holds several labels a text, or none.
 """
@@ -10,6 +12,7 @@ from pathlib import Path
 from stemma.corpus.clean import FAULTY, clean
 from stemma.corpus.encoding import codec, invalid_byte, texts
 from stemma.corpus.files import opened
+from stemma.corpus.tables import table
 from stemma.errors import DataError
 
 _LABEL = ("label", "score", "labels")
@@ -38,12 +41,10 @@ def read_examples(path: str | Path, encoding: str = "utf-8", min_labels: int = 2
     lines = read_lines(str(path), codec(encoding))
     if not lines:
         raise DataError(f"{path}: the file is empty", _HEADERS, "give it the header and one example a line")
-    columns, width = _columns(lines[0], str(path))
-    several = several or lines[0].split("\t")[columns["label"]].strip().lower() == "labels"
-    examples = []
-    for number, line in enumerate(lines[1:], start=2):
-        if line.strip():
-            examples.append(_example(line.split("\t"), columns, width, f"{path}:{number}", several))
+    found = table(lines, str(path))
+    columns = _columns(found.names, lines[0], str(path))
+    several = several or found.names[columns["label"]] == "labels"
+    examples = [_example(cells, columns, len(found.names), f"{path}:{number}", several) for number, cells in found.rows]
     if not examples:
         raise DataError(f"{path}: no example follows the header", "one example a line", "add the examples below line 1")
     labels = {example.label for example in examples}
@@ -56,7 +57,7 @@ def read_examples(path: str | Path, encoding: str = "utf-8", min_labels: int = 2
 def read_lines(name: str, encoding: str = "utf-8") -> list[str]:
     """The lines of a small file of examples, cleaned, without the empty ones at its end; DataError names a byte that is not text."""
     with opened(name) as stream:
-        text = "".join(texts(stream, encoding, name))
+        text = "".join(texts(stream, encoding, name, marked=True))
     if not text.isascii() and (match := FAULTY.search(text)):
         at, start = match.start(), text.rfind("\n", 0, match.start()) + 1
         where = f"{name}, line {text.count(chr(10), 0, at) + 1}"
@@ -67,9 +68,8 @@ def read_lines(name: str, encoding: str = "utf-8") -> list[str]:
     return lines
 
 
-def _columns(header: str, path: str) -> tuple[dict[str, int], int]:
-    """Where `label`, `text` and, for pairs, `text_b` stand, and the number of columns."""
-    names = [name.strip().lower() for name in header.split("\t")]
+def _columns(names: list[str], header: str, path: str) -> dict[str, int]:
+    """Where `label`, `text` and, for pairs, `text_b` stand."""
     columns = {}
     for column, known in (("label", _LABEL), ("text", _TEXT), ("text_b", _TEXT_B)):
         at = [names.index(name) for name in known if name in names]
@@ -77,21 +77,21 @@ def _columns(header: str, path: str) -> tuple[dict[str, int], int]:
             columns[column] = at[0]
     if "label" not in columns or "text" not in columns:
         shown = header if len(header) <= 80 else header[:77] + "..."
-        if "\t" not in header and "," in header:
-            raise DataError(f"{path}, line 1: {shown!r} has commas and no tab", _HEADERS, "save the table as tab-separated text (TSV)")
         missing = " and ".join(repr(column) for column in ("label", "text") if column not in columns)
         wrong = f"{path}, line 1: no column {missing} in {shown!r}"
         raise DataError(wrong, _HEADERS, "add that header as the first line, or rename the columns")
     unused = [name for at, name in enumerate(names) if at not in columns.values()]
     if unused:
         warnings.warn(f"{path}: columns not used: {', '.join(unused)}", stacklevel=3)
-    return columns, len(names)
+    return columns
 
 
 def _example(cells: list[str], columns: dict[str, int], width: int, source: str, several: bool) -> Example:
     where = ", line ".join(source.rsplit(":", 1))
     if len(cells) != width:
-        cure = "write a tab inside a text as a space" if len(cells) > width else "separate the cells by one tab each"
+        cure = (
+            "write a tab inside a text as a space, or put quotes round a text with commas" if len(cells) > width else "fill in the others"
+        )
         raise DataError(f"{where}: {len(cells)} cells", f"{width} cells, as in the header", cure)
     found = {column: cells[at].strip() for column, at in columns.items()}
     for column, cell in found.items():

@@ -6,13 +6,14 @@ however large the file. Nothing is left out uncounted: the ledger and the card s
 V vocabulary, D width.
 """
 
+import codecs
 import shutil
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import IO, Any, Literal
 
 import numpy as np
 
@@ -79,7 +80,7 @@ def to_run(source: Path, target: Path, skip_bad: bool = False) -> Path:
 def recognise(path: Path) -> Kind:
     """What the file is, by its first bytes; DataError where it is nothing known."""
     with reading(path, KNOWN) as file:
-        head = file.read(HEAD)
+        head = _head(file)
     if head.startswith(MAGIC):
         return "fasttext"
     lines = head.split(b"\n")
@@ -87,11 +88,16 @@ def recognise(path: Path) -> Kind:
         return "arpa"
     header = vectors_in.HEADER.match(head)
     if header and int(header[2]):
-        return "word2vec" if vectors_in.is_line(lines[1], int(header[2])) else "word2vec-binary"
+        return "word2vec" if vectors_in.is_line(lines[1]) else "word2vec-binary"
     if vectors_in.is_line(lines[0]):
         return "glove"
     shown = repr(lines[0][:30].decode("utf-8", "backslashreplace"))
     raise DataError(f"{path} begins with {shown}: no format that Stemma reads", KNOWN, "check the file")
+
+
+def _head(file: IO[bytes]) -> bytes:
+    """The file's first bytes, but for a byte order mark, which is no part of its first word."""
+    return file.read(HEAD).removeprefix(codecs.BOM_UTF8)
 
 
 def _word_vectors(source: Path, kind: Kind, folder: Path, skip_bad: bool) -> None:
@@ -106,7 +112,7 @@ def _word_vectors(source: Path, kind: Kind, folder: Path, skip_bad: bool) -> Non
             counts = dict(zip(model.words, model.counts.tolist(), strict=True))
         else:
             with reading(source, KNOWN) as file:
-                head = file.read(HEAD)
+                head = _head(file)
                 if kind == "word2vec-binary":
                     gathered.take(vectors_in.read_records(source.name, file, head))
                 else:

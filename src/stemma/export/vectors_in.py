@@ -76,11 +76,10 @@ def place(what: str, first: int, row: int) -> str:
     return f"{what} {first + row:,}"
 
 
-def is_line(line: bytes, width: int | None = None) -> bool:
-    """True for a word and its numbers: `width` of them, or one at least."""
+def is_line(line: bytes) -> bool:
+    """True for a word and its numbers written out, however many: four bytes a number would hardly look like it."""
     fields = line.split()
-    numbers = fields[-width:] if width else fields[-1:]
-    return len(fields) > len(numbers) > 0 and all(_number(field) is not None for field in numbers)
+    return len(fields) > 1 and all(_number(field) is not None for field in fields[1:][-2:])
 
 
 class _Text:

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
+from html import escape
 from itertools import chain, compress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, overload
@@ -87,12 +88,38 @@ class Run:
         """The run of a finished folder, on the CPU, ready for use."""
         folder = RunFolder.open(Path(path))
         config = folder.config
+        if "task" in config:
+            cure = "use stemma predict or embed on it, or name the run that it was made from"
+            raise UsageError(f"{path} is fine-tuned on a task", "a folder made by stemma pretrain", cure)
         row = find(config["identity"]["generation"])
         arrays = folder.tensors()
         with opening(folder):
             tokenizer = Tokenizer.load(folder.guarded("tokenizer.json"))
             model: Any = restore(row.sections()["model"], config["sections"]["model"], str(folder.path))
             return cls(folder, row, tokenizer, network_of(row, model, tokenizer, arrays))
+
+    def __repr__(self) -> str:
+        """What the run is, in a line."""
+        return f"<{self.row.short} run at {self.path}: {self.parameters:,} parameters; can {', '.join(self.row.abilities)}>"
+
+    def _repr_html_(self) -> str:
+        """The same as a small table, for notebooks."""
+        rows = {"run": self.path, "generation": f"{self.row.title} ({self.row.paper})", "parameters": f"{self.parameters:,}"}
+        rows |= {"tokens": f"{self.tokenizer.vocab_size:,} ({self.tokenizer.config.kind})", "can": ", ".join(self.row.abilities)}
+        cells = "".join(f"<tr><th style='text-align:left'>{name}</th><td>{escape(str(value))}</td></tr>" for name, value in rows.items())
+        return f"<table>{cells}</table>"
+
+    def __contains__(self, word: str) -> bool:
+        """True where the word has a vector, its own or one composed of its parts."""
+        return self.words.vector(word) is not None
+
+    def __getitem__(self, word: str) -> np.ndarray:
+        """The word's vector at length 1 (D); DataError for one that has none."""
+        return self.words.known(word)
+
+    def similarity(self, a: str, b: str) -> float:
+        """The cosine of two words; DataError for one that has no vector."""
+        return float(self[a] @ self[b])
 
     @property
     def path(self) -> Path:

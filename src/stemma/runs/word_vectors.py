@@ -65,7 +65,7 @@ class WordVectors:
         """
         terms = parse(asked)
         named = {self.row(word) for _, word in terms}
-        total = np.sum([sign * self._known(word) for sign, word in terms], axis=0)
+        total = np.sum([sign * self.known(word) for sign, word in terms], axis=0)
         if not total.any():
             raise UsageError(f"{asked!r}: the words cancel out", "a sum that is not zero", "name each word once")
         rows = self.frequent(restrict) if restrict else np.arange(len(self.unit))
@@ -101,7 +101,8 @@ class WordVectors:
         made = self._compose(word) if self._compose else None
         return None if made is None else unit_rows(made[None])[0]
 
-    def _known(self, word: str) -> np.ndarray:
+    def known(self, word: str) -> np.ndarray:
+        """As `vector`; DataError, with words that are spelled alike, where there is none."""
         vector = self.vector(word)
         if vector is None:
             mend = self._spellings([word]) or "try another form of it, or lower tokenizer.min_count"

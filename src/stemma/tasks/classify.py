@@ -7,7 +7,7 @@ with task.multilabel = true); an empty cell says that none fits.
 Axes: N examples, B batch, S sites, L layers, D width, K labels.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -182,6 +182,12 @@ class Classify:
             }
             for example, label, row in zip(examples, given, probabilities, strict=True)
         ]
+
+    def shown(self, row: Mapping[str, Any]) -> Iterator[str]:
+        """The label and its probability before the text; of several labels those that were given."""
+        given = row["labels"] if "labels" in row else [row["label"]]
+        told = [f"{label} {row['probabilities'][label]:.2f}" for label in given]
+        yield f"{', '.join(told) or '(no label)'}  {row['text']}".replace("\t", " ⇥ ")
 
     def _names(self, example: Example, several: bool) -> list[str]:
         if not several:

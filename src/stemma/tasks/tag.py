@@ -10,7 +10,7 @@ Axes: N examples, B batch, U units, L layers, D width, K tags, E types of span, 
 
 import dataclasses
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -227,6 +227,17 @@ class Tag:
                 row["entities"] = [_entity(example, span) for span in spans(tags)]
             rows.append(row)
         return rows
+
+    def shown(self, row: Mapping[str, Any]) -> Iterator[str]:
+        """The text with its spans marked; of tags that mark no spans, each word with its tag."""
+        if "entities" not in row:
+            yield " ".join(f"{word['word']}/{word['tag']}" for word in row["words"])
+            return
+        text, end, marked = row["text"], 0, ""
+        for entity in row["entities"]:
+            marked += f"{text[end : entity['start']]}[{text[entity['start'] : entity['end']]}]{entity['type']}"
+            end = entity["end"]
+        yield marked + text[end:]
 
     def _cut(self, text: str, targets: Targets) -> list[tuple[int, int]]:
         if targets["units"] == "characters":

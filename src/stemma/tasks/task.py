@@ -25,7 +25,7 @@ So a head of units never sees pieces: its axes are units, whatever the tokenizer
 Axes: N examples, B batch, U units, S sites, L layers, D width, K labels, M rows, C terms; *R any axes.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -173,3 +173,6 @@ class Task(Protocol):
 
     def answer_rows(self, examples: Sequence[Any], answers: Sequence[Any], targets: Targets) -> list[dict[str, Any]]:
         """One JSON row an answered example: what command line and server give."""
+
+    def shown(self, row: Mapping[str, Any]) -> Iterator[str]:
+        """Such a row as a person reads it, line by line."""

@@ -26,13 +26,11 @@ LEAST = {"wordpiece": 32, "bpe": 257, "unigram": 32}  # vocab_size; bpe begins w
 class Config:
     """How text is cut into tokens and how the vocabulary is learnt."""
 
-    kind: Kind = "wordpiece"
+    kind: Kind = "wordpiece"  # what a token is: words, what stands between spaces, characters, or pieces learnt from the text
     vocab_size: VocabSize = 8192  # tokens at most, specials included; 0: no limit (word, whitespace, char)
     lowercase: bool = False  # word, char, wordpiece (which then drops accents too), unigram
     min_count: Positive = 1  # a word (wordpiece, unigram: a character) seen less often is unknown
-    words: Literal["auto", "rjieba", "given"] = (
-        "auto"  # what cuts Chinese words (not whitespace), tokens or not: given = spaces in the text
-    )
+    words: Literal["auto", "rjieba", "given"] = "auto"  # what cuts Chinese words (not whitespace): given = spaces in the text
     phrases: Natural = 0  # passes that join words which belong together, new_york (word, whitespace)
     phrase_score: Literal["ratio", "npmi"] = "ratio"  # word2phrase's, or normalised pointwise mutual information
     phrase_threshold: float = 100.0  # of the last pass; a ratio's is twice as high in the pass before. npmi: below 1

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from stemma.checkpoint import RunFolder
-from stemma.config import VERSION, parse_settings, read_toml, resolve, restore, to_plain
+from stemma.config import VERSION, Settings, as_texts, parse_settings, read_toml, resolve, restore, to_plain
 from stemma.corpus import read as corpus_read
 from stemma.errors import UsageError
 from stemma.lineage.table import Generation, find
@@ -46,14 +46,14 @@ class Request:
         *,
         preset: str | None = None,
         config: str | Path | None = None,
-        settings: Sequence[str] = (),
+        settings: Settings = (),
         dev: Paths = (),
         workers: int = 1,
         continue_from: str | Path | None = None,
     ) -> Self:
         """The request, with paths as people write them: one or several, text or `Path`."""
         toml, earlier = (None if path is None else Path(path) for path in (config, continue_from))
-        return cls(generation, _paths(corpus), preset, toml, tuple(settings), _paths(dev), workers, earlier)
+        return cls(generation, _paths(corpus), preset, toml, as_texts(settings), _paths(dev), workers, earlier)
 
 
 @dataclass(frozen=True)
@@ -92,6 +92,11 @@ class Job:
         return {"stemma": VERSION, "identity": self.identity(), "sections": to_plain({**self.sections, **settled})}
 
 
+def section_types(row: Generation) -> dict[str, type]:
+    """The config classes of all that a pre-training has settings for, by section."""
+    return {"corpus": corpus_read.Config, "tokenizer": tokens_tokenizer.Config, **row.sections(), "training": SETTINGS[row.updates]}
+
+
 def job_of(request: Request) -> Job:
     """The job that the request spells; UsageError for a setting that is unknown, wrong, or not this generation's."""
     row = find(request.generation)
@@ -101,7 +106,7 @@ def job_of(request: Request) -> Job:
     where, base = (f"run {earlier.path}", earlier.config["identity"]["asked"]) if earlier else _preset(row, request.preset or "small")
     if not earlier and _kind(base, asked) == "whitespace":
         base = _spaced(base, row)
-    sections = {"corpus": corpus_read.Config, "tokenizer": tokens_tokenizer.Config, **row.sections(), "training": SETTINGS[row.updates]}
+    sections = section_types(row)
     base = _without_rivals(base, asked)
     if _named(asked) & set(BUDGETS):  # by who asks: then it is not cut, unless that is asked for too
         base = {**base, "training": {**_table(base.get("training")), "most_passes": 0}} if row.updates != "counts" else base

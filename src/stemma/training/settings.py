@@ -34,7 +34,7 @@ class HandConfig:
     flat_epochs: Natural = 0  # schedule `steps`: passes at the peak
     decay_epochs: Positive = 1  # schedule `steps`: passes from one division to the next
     decay: PositiveFloat = 1.0  # schedule `steps`: what the rate is divided by each time
-    seed: Natural = 0
+    seed: Natural = 0  # of all that is drawn: order, masks, first weights, dropout
     threads: Natural = 0  # 0: one or all, whichever is faster when the run begins; the run keeps to it
     held_out: Share = 0.01  # share of the corpus kept unread, when no dev text is given
     save_seconds: PositiveFloat = 120.0  # between states that resume can start from
@@ -109,7 +109,7 @@ class CountConfig:
     """The section `training` of a generation that counts: it reads the corpus once."""
 
     tokens: Natural = 0  # tokens read at most, drawn by lot from all of the text; 0: all
-    seed: Natural = 0
+    seed: Natural = 0  # of all that is drawn: order, masks, first weights, dropout
     held_out: Share = 0.01  # share of the corpus kept unread, when no dev text is given
 
 

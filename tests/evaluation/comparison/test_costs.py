@@ -161,7 +161,7 @@ def test_the_console_tells_title_and_cautions(compared):
     plan, _, results = compared
     machine = dataclasses.replace(results.environment, busy="The machine was busy.")
     busy = dataclasses.replace(results, environment=machine)
-    answer = "".join(shown(plan.root, dataclasses.replace(busy, headline=headline(Standings(busy)))).pieces(False))
+    answer = "".join(shown(plan.root, dataclasses.replace(busy, headline=headline(Standings(busy)))).pieces("lines"))
     assert answer.startswith("Kater & 鱼\n") and "warning: The machine was busy.\nwarning: Not all was computed alike" in answer
 
 

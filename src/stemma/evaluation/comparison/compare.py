@@ -3,13 +3,13 @@
 import math
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from stemma.config import parse_settings, resolve, to_plain
+from stemma.config import as_texts, parse_settings, resolve, to_plain
 from stemma.corpus.document import Ledger
 from stemma.errors import MissingExtra, RunError, UsageError
 from stemma.evaluation.comparison.assemble import assemble
@@ -57,16 +57,28 @@ def compare(
     generations: Sequence[str] = (),
     config: Config | None = None,
     progress: Report | None = None,
+    **options: Any,
 ) -> Results:
     """The results of a comparison, also written as `report.html` and `report.json` in `out`, beside the run folders.
 
-    Without `generations`, all that can learn the task. The same call again goes on where a killed one was. A generation that
-    fails is told among the results (`failures`) and stops no other one; one that cannot learn the task (`refusal`) predicts
-    the text alone.
+    Without `generations`, all that can learn the task. `options` are fields of `config`, as budget_seconds=60
+    or preset="tiny". The same call again goes on where a killed one was. A generation that fails is told among the results
+    (`failures`) and stops no other one; one that cannot learn the task (`refusal`) predicts the text alone.
     """
+    config = _settled(config or Config(), options)
     paths = (str(corpus),) if isinstance(corpus, str | Path) else tuple(map(str, corpus))
-    comparison = Comparison(paths, task, str(train), str(dev), str(out), tuple(generations) or generations_for(task), config or Config())
+    comparison = Comparison(paths, task, str(train), str(dev), str(out), tuple(generations) or generations_for(task), config)
     return run_comparison(comparison, progress or _silent, Processes())
+
+
+def _settled(config: Config, options: Mapping[str, Any]) -> Config:
+    """The config with these fields in place of its own, checked as a file's would be."""
+    if not options:
+        return config
+    asked = {**to_plain(config), **options}
+    if "settings" in options:
+        asked["settings"] = as_texts(options["settings"])
+    return resolve({"compare": Config}, ("compare", {"compare": to_plain(asked)}))["compare"]
 
 
 def foresee(comparison: Comparison, progress: Report | None = None) -> Forecast:

@@ -1,0 +1,107 @@
+"""Small tables of examples in the forms that people have them in: tabs, commas (CSV), JSON lines, fastText's `__label__` lines.
+
+What a file is, is read from it. Whatever the form, a table is a header and rows of cells, each with the line it began on.
+"""
+
+import csv
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from stemma.errors import DataError
+
+MARK = "__label__"  # before each label in fastText's files
+LABELS = "|"  # between the labels of a text that has several
+
+
+@dataclass(frozen=True)
+class Table:
+    """The names of the columns, and the rows."""
+
+    names: list[str]
+    rows: Iterator[tuple[int, list[str]]]  # (number of the line, from 1; its cells)
+
+
+def table(lines: list[str], path: str) -> Table:
+    """The table in these lines of `path`; DataError for a line that is not of its form."""
+    first = next((line for line in lines if line.strip()), "").lstrip()
+    if first.startswith("{"):
+        return _json_lines(lines, path)
+    if first.startswith(MARK):
+        return _fasttext(lines, path)
+    if "\t" not in first and "," in first:
+        return _csv(lines, path)
+    return Table(_names(lines[0].split("\t")), ((number, line.split("\t")) for number, line in enumerate(lines[1:], 2) if line.strip()))
+
+
+def _names(cells: list[str]) -> list[str]:
+    return [cell.strip().lower() for cell in cells]
+
+
+def _csv(lines: list[str], path: str) -> Table:
+    reader = csv.reader((line + "\n" for line in lines), strict=True)
+    names = _names(next(reader))
+
+    def rows() -> Iterator[tuple[int, list[str]]]:
+        while True:
+            number = reader.line_num + 1  # a cell in quotes may go on for lines
+            try:
+                cells = next(reader, None)
+            except csv.Error as error:
+                wrong = f"{path}, line {number}: {error}"
+                raise DataError(
+                    wrong, "cells with commas between them", 'put quotes round a text with commas, "" for a quote in it'
+                ) from error
+            if cells is None:
+                return
+            if any(cell.strip() for cell in cells):
+                yield number, [" ".join(cell.split("\n")) for cell in cells]
+
+    return Table(names, rows())
+
+
+def _json_lines(lines: list[str], path: str) -> Table:
+    objects = [(number, _object(line, f"{path}, line {number}")) for number, line in enumerate(lines, 1) if line.strip()]
+    keys = list(objects[0][1])
+
+    def rows() -> Iterator[tuple[int, list[str]]]:
+        for number, found in objects:
+            if set(found) != set(keys):
+                other = ", ".join(sorted(set(found) ^ set(keys)))
+                wrong = f"{path}, line {number}: not the keys of the first line (differing: {other})"
+                raise DataError(wrong, f"an object with {', '.join(keys)}", "give each line the same keys")
+            yield number, [_cell(found[key], key, f"{path}, line {number}") for key in keys]
+
+    return Table(_names(keys), rows())
+
+
+def _object(line: str, where: str) -> dict[str, Any]:
+    try:
+        found = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{where}: {error}", 'a JSON object such as {"label": "sport", "text": "…"}', "mend the line") from error
+    if not isinstance(found, dict):
+        raise DataError(f"{where}: {type(found).__name__}", "a JSON object", "put the label and the text into one")
+    return found
+
+
+def _cell(value: Any, key: str, where: str) -> str:
+    """A value as a cell: text, numbers and truth values as they read, a list of labels with bars between them."""
+    if isinstance(value, list) and all(isinstance(one, str) for one in value):
+        return LABELS.join(value)
+    if isinstance(value, (str, int, float)):
+        return str(value).lower() if isinstance(value, bool) else str(value).replace("\n", " ")
+    raise DataError(f"{where}: {key!r} is {json.dumps(value)[:60]}", "a text, a number or a list of texts", "write it as text")
+
+
+def _fasttext(lines: list[str], path: str) -> Table:
+    """The form of fastText: `__label__a __label__b text`; `labels` where a line has several, or none."""
+    found = []
+    for number, line in enumerate(lines, 1):
+        words = line.split()
+        count = next((n for n, word in enumerate(words) if not word.startswith(MARK)), len(words))
+        if words:
+            found.append((number, [word.removeprefix(MARK) for word in words[:count]], " ".join(words[count:])))
+    several = any(len(labels) != 1 for _, labels, _ in found)
+    return Table(["labels" if several else "label", "text"], ((number, [LABELS.join(labels), text]) for number, labels, text in found))

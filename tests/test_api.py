@@ -1,0 +1,79 @@
+"""The Python surface: plain keywords, mappings, texts, and a run that shows what it is."""
+
+import numpy as np
+import pytest
+
+import stemma
+from stemma.config import as_texts, parse_settings
+from stemma.errors import DataError, UsageError
+
+TEXTS = ["the cat sat on the mat .\nthe dog sat on the log .", "今天天气很好。我们去公园看花。", "the cat ran home ."] * 30
+SMALL = {"model.width": 12, "tokenizer": {"min_count": 1}, "training.steps": 60}
+
+
+@pytest.fixture(scope="module")
+def vectors(tmp_path_factory):
+    return stemma.pretrain("word2vec", texts=iter(TEXTS), out=tmp_path_factory.mktemp("runs") / "vectors", preset="tiny", settings=SMALL)
+
+
+def test_texts_are_documents_like_those_of_a_file(vectors, tmp_path):
+    import json
+
+    lines = "".join(json.dumps({"text": text}) + "\n" for text in TEXTS)
+    (tmp_path / "t.jsonl").write_text(lines, encoding="utf-8")
+    settings = ["model.width=12", "tokenizer.min_count=1", "training.steps=60"]
+    other = stemma.pretrain("word2vec", tmp_path / "t.jsonl", out=tmp_path / "run", preset="tiny", settings=settings)
+    assert np.array_equal(other.word_vectors(), vectors.word_vectors())
+    again = stemma.pretrain("word2vec", texts=list(TEXTS), out=vectors.path, preset="tiny", settings=SMALL)
+    assert np.array_equal(again.word_vectors(), vectors.word_vectors())
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ({}, "neither a corpus nor texts"),
+        ({"corpus": "x.txt", "texts": ["a"]}, "both a corpus and texts"),
+        ({"texts": "the cat"}, "letter by letter"),
+        ({"texts": ["the cat", None]}, r"texts\[1\] is None"),
+        ({"texts": ["the cat"], "settings": "model.width=12"}, "settings is one string"),
+        ({"texts": ["the cat"], "settings": {"model.widht": 12}}, "did you mean 'width'"),
+    ],
+)
+def test_what_makes_no_sense_is_told(asked, told, tmp_path):
+    with pytest.raises((UsageError, DataError), match=told):
+        stemma.pretrain("word2vec", out=tmp_path / "run", **asked)
+
+
+def test_a_mapping_of_settings_says_what_texts_say():
+    asked = {"model": {"width": 64, "activation": "gelu"}, "training.betas": (0.9, 0.95), "tokenizer": "word", "corpus.field": '"'}
+    texts = ["model.width=64", 'model.activation="gelu"', "training.betas=[0.9, 0.95]", 'tokenizer="word"', r'corpus.field="\""']
+    assert list(as_texts(asked)) == texts
+    assert parse_settings(as_texts(asked))["corpus"] == {"field": '"'}
+
+
+def test_a_run_shows_what_it_is(vectors):
+    assert repr(vectors).startswith(f"<word2vec run at {vectors.path}: ")
+    assert "nearest" in repr(vectors)
+    assert "<th style='text-align:left'>generation</th><td>skip-gram and CBOW word vectors" in vectors._repr_html_()
+
+
+def test_words_of_a_run(vectors):
+    assert "cat" in vectors and "zebra" not in vectors
+    assert vectors["cat"].shape == (12,)
+    assert np.linalg.norm(vectors["cat"]) == pytest.approx(1)
+    other, cosine = vectors.nearest("cat", 1)[0]
+    assert vectors.similarity("cat", other) == pytest.approx(cosine, abs=1e-6)
+    with pytest.raises(DataError, match="not in the vocabulary"):
+        vectors["zebra"]
+
+
+def test_compare_takes_plain_keywords(tmp_path):
+    (tmp_path / "c.txt").write_text("\n".join(TEXTS), encoding="utf-8")
+    rows = "".join(f"{label}\t{text} {n}\n" for n in range(12) for label, text in (("en", "the cat"), ("zh", "天气 很好")))
+    (tmp_path / "t.tsv").write_text("label\ttext\n" + rows, encoding="utf-8")
+    asked = {"train": tmp_path / "t.tsv", "dev": tmp_path / "t.tsv", "out": tmp_path / "out", "generations": ["word2vec"]}
+    few = {"preset": "tiny", "budget_tokens": 500, "modes": ["frozen"], "seeds": 1, "trials": 1}
+    results = stemma.compare(tmp_path / "c.txt", **asked, **few, settings={"tokenizer.min_count": 1})
+    assert [row.name for row in results.generations] == ["word2vec"]
+    with pytest.raises(UsageError, match="did you mean 'budget_tokens'"):
+        stemma.compare(tmp_path / "c.txt", **asked, budget_token=5)
