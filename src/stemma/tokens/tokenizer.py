@@ -263,7 +263,7 @@ def _engine(data: dict) -> Any:
 def _in_order(vocab: dict[str, int]) -> list[str]:
     """The tokens in the order of their ids, which are 0, 1, 2 ...; ValueError where they are not."""
     tokens = sorted(vocab, key=vocab.__getitem__)
-    if [vocab[token] for token in tokens] != list(range(len(tokens))) or not all(token for token in tokens):
+    if [vocab[token] for token in tokens] != list(range(len(tokens))):
         raise ValueError("the ids of the vocabulary do not number it")
     return tokens
 
