@@ -32,6 +32,7 @@ from typing import TYPE_CHECKING, Literal, Self
 import numpy as np
 
 from stemma.bounds import Natural, Order, PositiveFloat
+from stemma.checkpoint import leave_pages
 from stemma.errors import DamagedError, DataError, UsageError
 from stemma.kernels import ngram_checks
 from stemma.kernels import ngram_plain as kernels
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
 
 Method = Literal["mkn", "kn", "abs", "katz", "add-k", "mle"]
 LN10 = math.log(10)
+ROWS = 1 << 20  # looked at before their pages are given back
 MEND = "restore the run from a copy, or make it again"
 
 
@@ -370,6 +372,13 @@ def _wrong(config: Config, facts: "TokenFacts", arrays: Mapping[str, np.ndarray]
         return "words are not a numbering of the vocabulary"
     if (arrays["implied"] >= rows).any():
         return "implied n-grams beyond the last one"
-    links = (_shared(arrays[name]) for name in ("last_words", "successors", "suffixes", "log10_probs", "log10_backoffs"))
-    row = int(ngram_checks.first_wrong_row(*links, offsets))
-    return f"row {row} of {rows} is no n-gram" if row >= 0 else ""
+    links = [_shared(arrays[name]) for name in ("last_words", "successors", "suffixes", "log10_probs", "log10_backoffs")]
+    for n in range(config.order):
+        if n < config.order - 1 and int(links[1][offsets[n]]) != offsets[n + 1]:
+            return f"row {offsets[n]} of {rows} is no n-gram"
+        for begin in range(int(offsets[n]), int(offsets[n + 1]), ROWS):
+            row = int(ngram_checks.first_wrong_row(*links, offsets, n, begin, min(begin + ROWS, int(offsets[n + 1]))))
+            if row >= 0:
+                return f"row {row} of {rows} is no n-gram"
+            leave_pages(*links)  # of a model that is mapped from disk, no more comes into memory than is used
+    return "" if config.order == 1 or int(links[1][below]) == rows else f"row {below - 1} of {rows} is no n-gram"
