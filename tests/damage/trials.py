@@ -9,14 +9,18 @@ import argparse
 import contextlib
 import io
 import json
+import os
 import random
 import resource
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 from collections import Counter
 from pathlib import Path
+
+from stemma.tokens.sums import file_sum
 
 HERE = Path(__file__).resolve()
 TEXTS = ("the mill on the river turns", "老磨坊在河边慢慢地转动。", "unheard of words")
@@ -44,42 +48,73 @@ ASKED = {  # kind -> the command line behind `stemma`, RUN standing for the fold
     "glove": ["nearest", "RUN", "mill", "--json"],
 }
 FILES = ("model.safetensors", "tokenizer.json", "config.json", "manifest.json", "metrics.jsonl", "ledger.json", "README.md")
+TRAINED = ("store", "state")  # what is asked of these is to be trained on
 OUTCOMES = ("tried", "refused", "still right", "wrong", "another answer", "traceback", "crash", "hung")
 MOST = 12 << 30  # bytes of addresses for a child: an absurd size ends it soon
 
 
 def made(kind: str, folder: Path) -> Path:
-    """A tiny run of the kind; `KIND-classify` is one fine-tuned on a task."""
+    """A tiny run of the kind: `KIND-classify` is one fine-tuned on a task, `KIND-store` and `KIND-state` are begun and not finished."""
     import stemma
+    from stemma.errors import Interrupted
+    from stemma.training.facts import Fact, Update
 
-    generation, _, task = kind.partition("-")
+    generation, _, way = kind.partition("-")
     run = folder / kind
-    corpus = folder / "corpus.txt"
-    corpus.write_text(LEARNT, encoding="utf-8")
-    settings = [*TINY[generation], *(["training.evaluations=1"] if generation in ("nnlm", "lstm", "gpt", "bert") else [])]
-    stemma.pretrain(generation, corpus, out=folder / generation, preset="tiny", settings=settings)
-    if task:
+    (folder / "corpus.txt").write_text(LEARNT, encoding="utf-8")
+
+    def stop(fact: Fact) -> None:
+        if way == "state" and isinstance(fact, Update) and fact.step == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    asked = {"preset": "tiny", "settings": settings_of(generation), "progress": stop}
+    with contextlib.suppress(Interrupted):
+        stemma.pretrain(generation, folder / "corpus.txt", out=run if way in TRAINED else folder / generation, **asked)
+    if way == "store":
+        for path in run.iterdir():
+            if path.name != "store":
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+    if way == "classify":
         lines = [f"{label}\tthe {word} mill 磨坊 {n}" for n in range(30) for label, word in (("good", "fine"), ("bad", "old"))]
         (folder / "task.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
         stemma.finetune(folder / generation, train=folder / "task.tsv", dev=folder / "task.tsv", out=run, settings=["transfer.epochs=1"])
     return run
 
 
+def settings_of(generation: str) -> list[str]:
+    """Of a run that is made in a moment."""
+    return [*TINY[generation], *(["training.evaluations=1"] if generation in ("nnlm", "lstm", "gpt", "bert") else [])]
+
+
 def command(kind: str, run: Path) -> list[str]:
     """What is asked of a run."""
+    generation, _, way = kind.partition("-")
+    if way in TRAINED:
+        settings = [word for setting in settings_of(generation) for word in ("--set", setting)]
+        return ["pretrain", generation, str(corpus_of(run)), "--out", str(run), "--preset", "tiny", "--json", *settings]
     asked = ["predict", "RUN", "--json"] if "-" in kind else ASKED[kind]
     texts = [] if asked[0] == "nearest" else [f"--text={text} [MASK]" if asked[0] == "fill" else f"--text={text}" for text in TEXTS]
     return [str(run) if word == "RUN" else word for word in (*asked, *texts)]
 
 
-def answer(argv: list[str]) -> tuple[int, str, str]:
-    """(exit code, what was printed, what was said)."""
+def corpus_of(run: Path) -> Path:
+    """The corpus of a run, or of a copy of it one folder further down."""
+    return next(folder / "corpus.txt" for folder in run.parents if (folder / "corpus.txt").exists())
+
+
+def answer(kind: str, run: Path) -> tuple[int, str, str]:
+    """(exit code, what was printed, what was said); of a training the weights, the ledger and the losses, in place of what it prints."""
+    from stemma.checkpoint import RunFolder
     from stemma.cli.main import main
 
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        code = main(argv)
-    return code, out.getvalue(), err.getvalue()
+        code = main(command(kind, run))
+    if code or kind.partition("-")[2] not in TRAINED:
+        return code, out.getvalue(), err.getvalue()
+    folder = RunFolder.open(run)
+    losses = [(line["kind"], line.get("step"), line.get("loss")) for line in folder.metrics()]
+    return code, f"{file_sum(run / 'model.safetensors')} {folder.ledger} {losses}", err.getvalue()
 
 
 def outcome(code: int, out: str, err: str, right: str, designed: bool) -> str:
@@ -98,26 +133,44 @@ def child(argv: list[str]) -> None:
     from tests.damage.mutations import CHANCE, by_design, sealed_again
 
     kind, whole, name, designed, first, last, seed = argv[0], Path(argv[1]), argv[2], argv[3] == "design", *map(int, argv[4:7])
+    trained = kind.partition("-")[2] in TRAINED
     resource.setrlimit(resource.RLIMIT_AS, (MOST, MOST))
-    _, right, _ = answer(command(kind, whole))
     with tempfile.TemporaryDirectory(dir=whole.parent) as place:
         run = Path(place) / "run"
-        shutil.copytree(whole, run, ignore=shutil.ignore_patterns("store", "state"))
+        copy_run(whole, run, trained)
+        code, right, err = answer(kind, run)
+        assert code == 0, err
         data = (whole / name).read_bytes()
-        right = right.replace(str(whole), str(run))
         for number in range(first, last):
             draw = random.Random(f"{seed}/{kind}/{name}/{designed}/{number}")
-            (run / "manifest.json").write_bytes((whole / "manifest.json").read_bytes())
-            changed = (by_design(name) if designed else draw.choice(CHANCE))(data, draw)
+            if trained:
+                copy_run(whole, run, trained)
+            else:
+                (run / "manifest.json").write_bytes((whole / "manifest.json").read_bytes())
+            changed = (by_design(name) if designed else draw.choice(CHANCE))(data, draw) if data else b"\0"
+            (run / name).unlink()  # a hard link, perhaps
             (run / name).write_bytes(changed)
             if designed and name != "manifest.json":
                 sealed_again(run)
             print(json.dumps({"begun": number}), flush=True)
-            code, out, err = answer(command(kind, run))
+            code, out, err = answer(kind, run)
             found = outcome(code, out, err, right, designed) if changed != data else "still right"
             told = (err.strip().splitlines() or [""])[-6:] if found in ("traceback", "wrong") else []
             print(json.dumps({"number": number, "outcome": found, "code": code, "told": told}), flush=True)
-        (run / name).write_bytes(data)
+
+
+def copy_run(whole: Path, run: Path, trained: bool) -> None:
+    """A fresh copy; of a finished run without what it was made from."""
+    shutil.rmtree(run, ignore_errors=True)
+    shutil.copytree(whole, run, ignore=None if trained else shutil.ignore_patterns("store", "state"))
+
+
+def files_of(kind: str, whole: Path) -> list[str]:
+    """The files of a run that are put to trial."""
+    if kind.partition("-")[2] not in TRAINED:
+        return list(FILES)
+    names = (str(path.relative_to(whole)) for path in sorted(whole.rglob("*")) if path.is_file() and not path.name.startswith("."))
+    return [name for name in names if kind.endswith("store") or not name.startswith("store/")]
 
 
 def tried(
@@ -180,7 +233,7 @@ def program() -> None:
     """The table of all kinds and files asked for."""
     options = argparse.ArgumentParser()
     options.add_argument("--kinds", nargs="+", default=["ngram", "word2vec", "gpt", "bert", "lstm"])
-    options.add_argument("--files", nargs="+", default=list(FILES))
+    options.add_argument("--files", nargs="+", default=[])
     options.add_argument("--count", type=int, default=100)
     options.add_argument("--seed", type=int, default=0)
     options.add_argument("--ways", nargs="+", default=["chance", "design"])
@@ -190,7 +243,7 @@ def program() -> None:
         for kind in asked.kinds:
             run = made(kind, Path(folder))
             for way in asked.ways:
-                for name in asked.files:
+                for name in asked.files or files_of(kind, run):
                     if way == "design" and name in ("README.md", "ledger.json"):
                         continue
                     found, bad = tried(kind, run, name, way == "design", asked.count, asked.seed)
