@@ -76,7 +76,7 @@ def made(kind: str, folder: Path) -> Path:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
     if way == "classify":
         lines = [f"{label}\tthe {word} mill 磨坊 {n}" for n in range(30) for label, word in (("good", "fine"), ("bad", "old"))]
-        (folder / "task.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        (folder / "task.tsv").write_text("\n".join(["label\ttext", *lines]) + "\n", encoding="utf-8")
         stemma.finetune(folder / generation, train=folder / "task.tsv", dev=folder / "task.tsv", out=run, settings=["transfer.epochs=1"])
     return run
 
