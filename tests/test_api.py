@@ -42,6 +42,7 @@ def test_texts_are_documents_like_those_of_a_file(vectors, tmp_path):
 def test_what_makes_no_sense_is_told(asked, told, tmp_path):
     with pytest.raises((UsageError, DataError), match=told):
         stemma.pretrain("word2vec", out=tmp_path / "run", **asked)
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_mapping_of_settings_says_what_texts_say():
@@ -77,3 +78,13 @@ def test_compare_takes_plain_keywords(tmp_path):
     assert [row.name for row in results.generations] == ["word2vec"]
     with pytest.raises(UsageError, match="did you mean 'budget_tokens'"):
         stemma.compare(tmp_path / "c.txt", **asked, budget_token=5)
+
+
+def test_a_fine_tuning_takes_plain_examples(vectors, tmp_path):
+    pairs = [(label, f"{text} {n}") for n in range(10) for label, text in (("en", "the cat sat"), ("zh", "天气 很好 公园"))]
+    (tmp_path / "t.tsv").write_text("label\ttext\n" + "".join(f"{label}\t{text}\n" for label, text in pairs), encoding="utf-8")
+    of_file = stemma.finetune(vectors, train=tmp_path / "t.tsv", frozen=True, settings={"transfer.seeds": [1]})
+    of_pairs = stemma.finetune(vectors, train=pairs, frozen=True, settings=["transfer.seeds=[1]"])
+    of_mappings = stemma.finetune(vectors, train=[{"label": a, "text": b} for a, b in pairs], frozen=True, settings={"seeds": [1]})
+    found = [fitted.predict(["the cat", "公园"])[1] for fitted in (of_file, of_pairs, of_mappings)]
+    assert np.array_equal(found[0], found[1]) and np.array_equal(found[0], found[2])

@@ -1,5 +1,6 @@
 """The run folder: a kill at any file operation leaves the old state or the new one."""
 
+import errno
 import os
 import shutil
 import subprocess
@@ -10,8 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from stemma import checkpoint
 from stemma.checkpoint import FORMAT, RunFolder, map_tensors, write_tensors
-from stemma.errors import DamagedError, RunError
+from stemma.errors import BudgetError, DamagedError, RunError
 from stemma.tokens.files import checksum, write_json, write_sealed
 
 CONFIG = {"identity": {"generation": "gpt", "asked": {"model": {"width": 64}}}, "sections": {}}
@@ -66,7 +68,7 @@ def test_a_kill_at_every_file_operation_leaves_one_whole_state(tmp_path: Path) -
     operations = int(killed_at(tmp_path / "whole", 0).stdout)
     assert operations > 40
     seen = set()
-    for fatal in range(1, operations + 1, 3):
+    for fatal in range(operations, 0, -3):  # from the last one, after which the run is finished
         path = tmp_path / str(fatal)
         begun(path)
         assert killed_at(path, fatal).returncode == -9
@@ -289,14 +291,59 @@ def test_an_unfinished_run_says_how_to_go_on(tmp_path: Path) -> None:
         begun(tmp_path).tensors()
 
 
-def test_two_writers_do_not_share_a_folder(tmp_path: Path) -> None:
+def test_a_full_disk_leaves_the_last_state_and_nothing_aside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = begun(tmp_path)
-    with folder.lock():
-        child = os.fork()
-        if not child:
-            try:
-                with RunFolder.open(tmp_path).lock():
-                    os._exit(0)
-            except RunError:
-                os._exit(7)
-        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+    before = sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*"))
+    write = checkpoint.write_tensors
+
+    def full(path: Path, tensors: dict[str, np.ndarray]) -> None:
+        if path.stem == "optimiser":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        write(path, tensors)
+
+    with monkeypatch.context() as patched, pytest.raises(BudgetError, match=r"No space left.*free some space"):
+        patched.setattr(checkpoint, "write_tensors", full)
+        folder.save_state(2, {"model": {"w": np.full(5, 2.0)}, "optimiser": {"m": np.full(5, 2.0)}}, {"step": 2})
+    assert sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*")) == before
+    assert RunFolder.open(tmp_path).load_state()[1] == {"step": 1}
+
+
+def test_what_was_linked_when_it_was_killed_is_linked_again(tmp_path: Path) -> None:
+    folder = begun(tmp_path)
+    os.link(tmp_path / "state" / folder.manifest["state"] / "model.safetensors", tmp_path / "model.safetensors")
+    folder.finish("card", {})
+    assert (folder.tensors()["w"] == 1.0).all() and not list(tmp_path.glob(".*.aside"))
+
+
+def test_a_config_replaced_at_the_end_is_the_old_one_or_the_new_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Killed(Exception):
+        pass
+
+    folder, write, tensors = begun(tmp_path), checkpoint.write_sealed, {"w": np.full(5, 7.0)}
+
+    def die(path: Path, value: object) -> None:
+        if path.name == "manifest.json" and (tmp_path / "config.json").read_bytes() != before:
+            raise Killed
+        write(path, value)
+
+    before = (tmp_path / "config.json").read_bytes()
+    with monkeypatch.context() as patched, pytest.raises(Killed):
+        patched.setattr(checkpoint, "write_sealed", die)
+        folder.finish("card", {}, tensors, CONFIG | {"task": {"labels": ["a"]}})
+    again = RunFolder.resume(tmp_path, CONFIG["identity"])
+    assert again is not None and not again.finished and again.load_state()[1] == {"step": 1}
+    again.finish("card", {}, tensors, CONFIG | {"task": {"labels": ["a"]}})
+    assert RunFolder.open(tmp_path).config["task"] == {"labels": ["a"]} and not (tmp_path / "state").exists()
+
+
+def test_the_last_fact_says_how_training_ended(tmp_path):
+    folder = RunFolder.create(tmp_path / "run", {"identity": {}})
+    assert folder.done() == {}
+    folder.append_metrics([{"kind": "step", "step": n, "text": "花" * 100} for n in range(3)])
+    assert folder.done() == {}  # not committed
+    folder.append_metrics([{"kind": "done", "steps": 3}])
+    folder.finish("card", {}, {"a": np.zeros(3, np.float32)})
+    assert folder.done() == RunFolder.open(tmp_path / "run").done() == {"kind": "done", "steps": 3}
+    with (tmp_path / "run" / "metrics.jsonl").open("r+b") as file:
+        file.truncate(60)
+    assert folder.done() == {}

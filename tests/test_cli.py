@@ -102,7 +102,7 @@ def test_with_json_a_failure_is_one_document_too(capsys):
     ("error", "code", "told"),
     [
         (DataError("a.txt, line 3: bad", "good", "mend it"), 3, "mend it"),
-        (KeyboardInterrupt(), 5, "goes on from there"),
+        (KeyboardInterrupt(), 5, "it finds again"),
         (MemoryError(), 4, "smaller preset"),
         (OSError(28, "No space left on device", "runs/x"), 4, "run the same command again"),
         (PermissionError(13, "Permission denied", "runs/x"), 1, "check the path and its rights"),
@@ -162,7 +162,7 @@ main.entry()
         os.kill(process.pid, signal.SIGTERM)
         err = process.stderr.read()
     assert process.returncode == 5
-    assert b"goes on from there" in err
+    assert b"it finds again" in err
 
 
 def test_rows_are_json_lines_or_one_json_list():

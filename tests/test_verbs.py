@@ -1,5 +1,7 @@
 """The verbs at work on small runs: what they print, on which stream, and how they end."""
 
+import ast
+import importlib
 import io
 import json
 import re
@@ -7,15 +9,16 @@ import signal
 import subprocess
 import sys
 import warnings
-from dataclasses import replace
+from dataclasses import fields, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import stemma
 from stemma.cli.compare import Compare
-from stemma.cli.main import main, parse
-from stemma.errors import DataError, UsageError
+from stemma.cli.main import TABLE, main, parse
+from stemma.errors import DataError, RunError, UsageError
 from stemma.evaluation.comparison.plan import Config as CompareConfig
 
 ENGLISH = ["the cat sat on the mat .", "a dog ran home to the log .", "the cat ran and the dog sat .", "a mat is on the log ."]
@@ -29,6 +32,11 @@ SETTINGS = {
     "gpt": [*SIZES, "training.steps=3"],
     "bert": [*SIZES, "training.steps=3"],
 }
+
+VERB_CLASSES = [
+    getattr(importlib.import_module(f"stemma.cli.{place.partition(':')[0]}"), place.partition(":")[2]) for place, *_ in TABLE.values()
+]
+COMPARED = ["corpus.txt", "--train", "task.tsv", "--dev", "task.tsv", "--out", "y", "--generations", "bert"]
 
 
 @pytest.fixture(scope="module")
@@ -98,6 +106,45 @@ def test_standard_input_is_a_corpus(shop, capsys, tmp_path, monkeypatch):
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text), encoding="utf-8"))
         assert main(["pretrain", "ngram", "-", "--out", str(tmp_path / "run"), "--preset", "tiny"]) == 0
     assert stemma.load(tmp_path / "run").score(["the cat sat ."])[0].nats > 0
+
+
+def test_text_in_use_is_cleaned_as_text_in_training(shop, capsys):
+    """A control character inside a word, a separator of lines and a byte order mark change no answer and no vector."""
+    dirty = ["the\x0bdo\x00g r\ufeffan", "天\x01气很\u200e好".replace("\u200e", "\x02")]
+    clean = ["the dog ran", "天气很好"]
+    for verb, name in (("predict", "languages"), ("embed", "languages"), ("embed", "bert"), ("score", "ngram"), ("generate", "gpt")):
+        capsys.readouterr()
+        argv = [verb, str(shop / name)]
+        found = []
+        for texts in (dirty, clean):
+            with warnings.catch_warnings():
+                warnings.simplefilter("always")
+                assert main([*argv, *(word for text in texts for word in ("--text", text))]) == 0
+            found.append(capsys.readouterr())
+        assert found[0].out == found[1].out
+        assert ("taken out of the text" in found[0].err, "taken out of the text" in found[1].err) == (True, False)
+
+
+def test_a_line_at_fault_names_itself_and_loses_no_other(shop, capsys, tmp_path):
+    lines = [["the dog", "天气很好"][n % 2] for n in range(1000)]
+    lines[499] = "the dog\ten"
+    (tmp_path / "lines.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    capsys.readouterr()
+    assert main(["predict", str(shop / "languages"), str(tmp_path / "lines.txt")]) == 3
+    out, err = capsys.readouterr()
+    found = [json.loads(line) for line in out.splitlines()]
+    assert [row.get("label") for row in found] == [None if n == 499 else ["en", "zh"][n % 2] for n in range(1000)]
+    assert "lines.txt, line 500: " in found[499]["error"]["wrong"] and "lines.txt, line 500: " in err
+
+
+def test_a_text_without_a_known_word_is_told(shop, capsys):
+    capsys.readouterr()
+    for verb in ("predict", "embed"):
+        assert main([verb, str(shop / "languages"), "--text", "", "--text", "ዓለም", "--text", "the dog"]) == 0
+        out, err = capsys.readouterr()
+        assert [json.loads(line).get("no_known_word", False) for line in out.splitlines()] == [True, True, False]
+        assert "warning: 2 of 3 texts have no known word" in err
+    assert [len(row["vector"]) for row in rows(capsys, "embed", shop / "word2vec", "--text", "", "--text", "花")] == [12, 12]
 
 
 def test_predict_labels_lines_from_anywhere(shop, capsys, monkeypatch, tmp_path):
@@ -170,10 +217,18 @@ def test_score_tells_the_likely_from_the_unlikely(shop, capsys, name):
     assert name == "gpt" or found[0]["nats"] < found[1]["nats"]
 
 
-def test_score_gives_no_bits_to_a_text_that_the_tokenizer_does_not_keep(shop, capsys):
-    found = rows(capsys, "score", shop / "ngram", "--text", "the cat", "--text", "the       cat")
-    assert found[0]["bits_per_character"] > 0 and "why_not_bits" not in found[0]
-    assert found[1]["bits_per_character"] is None and "it comes back as 'the cat'" in found[1]["why_not_bits"]
+def test_score_charges_white_space_as_evaluate_does_and_what_is_lost_has_no_bits(shop, capsys, tmp_path):
+    texts = ("the cat", "the       cat", "the cat\u00ad", "the cat ")
+    plain, spaced, *lost = rows(capsys, "score", shop / "ngram", *(word for text in texts for word in ("--text", text)))
+    assert plain["bits_per_character"] > 0 and plain["spacing_nats"] == 0 and "why_not_bits" not in plain
+    assert spaced["spacing_nats"] > 5 * np.log(2) and spaced["characters"] == 13
+    assert spaced["bits_per_character"] == pytest.approx((spaced["nats"] + spaced["spacing_nats"]) / np.log(2) / 13)
+    for row in lost:
+        assert row["bits_per_character"] is None and "it comes back as 'the cat'" in row["why_not_bits"]
+    (tmp_path / "spaced.txt").write_text(texts[1], encoding="utf-8")
+    capsys.readouterr()
+    assert main(["evaluate", str(shop / "ngram"), str(tmp_path / "spaced.txt"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["perplexity"]["spacing_nats"] == pytest.approx(spaced["spacing_nats"])
     gpt = rows(capsys, "score", shop / "gpt", "--text", "the       cat")
     assert gpt[0]["bits_per_character"] > 0
 
@@ -211,7 +266,7 @@ def test_next_words_are_the_likeliest(shop, capsys, name, prompt):
     assert sum(p for _, p in whole) == pytest.approx(1, abs=1e-4 if name == "gpt" else 0.02)  # the unknown word has a share
     if name == "ngram" and prompt == "the cat":
         assert told[0][0] == "ran"
-    with pytest.raises(UsageError, match="ask for at least one"):
+    with pytest.raises(UsageError, match="1 or more"):
         run.next_words(prompt, 0)
 
 
@@ -266,6 +321,17 @@ def test_nearest_and_fill(shop, capsys):
     assert [[(row["token"], row["probability"]) for row in mask] for mask in masks] == run.fill("the [MASK] sat on the [MASK] .", 2)
 
 
+@pytest.mark.parametrize("kind", ["bpe", "unigram"])
+def test_nearest_reads_and_shows_pieces_as_text(shop, capsys, tmp_path, kind):
+    sets = ["--set", f"tokenizer.kind={kind}", "--set", "vocab_size=330", "--set", "training.steps=20", "--set", "lowercase=false"]
+    assert main(["pretrain", "word2vec", str(shop / "corpus.txt"), "--out", str(tmp_path / "run"), "--preset", "tiny", *sets]) == 0
+    for word in ("the", "公园"):
+        (found,) = rows(capsys, "nearest", tmp_path / "run", word, "--k", "40")
+        shown = {row["word"] for row in found["nearest"]}
+        assert len(shown) > 20 and not any(mark in token for token in shown for mark in "Ġ▁Ċ")
+        assert " cat" in shown and not {word, f" {word}"} & shown
+
+
 def test_show_tokens_cuts_where_the_text_is_cut(shop, capsys):
     capsys.readouterr()
     text = "the cat 公园"
@@ -301,6 +367,40 @@ def by_character(tokenizer, text):
         [tokenizer.text(int(token)) for token, span in zip(ids, spans, strict=True) if span == (place, place + 1)]
         for place in range(len(text))
     ]
+
+
+def test_a_text_that_makes_no_prediction_gives_no_run(capsys, tmp_path):
+    (tmp_path / "same.txt").write_text("word\n" * 200, encoding="utf-8")
+    code, err = failure(capsys, "pretrain", "word2vec", tmp_path / "same.txt", "--out", tmp_path / "run", "--preset", "tiny")
+    assert code == 3 and "not one prediction" in err and "objective.sample" in err
+    with pytest.raises(RunError, match="not finished"):
+        stemma.load(tmp_path / "run").embed(["word"])
+
+
+def test_what_a_run_of_a_handful_of_steps_gives_carries_a_warning(shop, capsys):
+    argv = {"fill": ["bert", "--text", "the [MASK]"], "embed": ["bert", "--text", "the"], "score": ["gpt", "--text", "花"]}
+    for verb, (name, *rest) in (argv | {"generate": ["gpt", "--text", "the"], "nearest": ["word2vec", "cat"]}).items():
+        capsys.readouterr()
+        with warnings.catch_warnings():
+            warnings.simplefilter("always")
+            assert main([verb, str(shop / name), *rest]) == 0
+        assert ("learnt for 3 steps alone" in capsys.readouterr().err) is (name != "word2vec")  # which made 60
+
+
+def test_corpus_check_says_how_chinese_words_would_be_told_apart(capsys, tmp_path):
+    for name, line, word in (
+        ("spaced", "循环神经网络 机器学习 的 研究", "tokenizer.words=given); "),
+        ("unspaced", "我们研究机器学习。", "=rjieba); "),
+    ):
+        (tmp_path / name).write_text((line + "\n") * 60, encoding="utf-8")
+        capsys.readouterr()
+        assert main(["corpus", "check", str(tmp_path / name)]) == 0
+        assert word in capsys.readouterr().out
+        assert main(["corpus", "check", str(tmp_path / name), "--json"]) == 0
+        assert word in json.loads(capsys.readouterr().out)["chinese_words"]
+    (tmp_path / "english").write_text("the cat sat.\n" * 60, encoding="utf-8")
+    assert main(["corpus", "check", str(tmp_path / "english"), "--json"]) == 0
+    assert "chinese_words" not in json.loads(capsys.readouterr().out)
 
 
 def test_corpus_check_ends_with_3_when_the_corpus_would_be_refused(shop, capsys, tmp_path):
@@ -385,32 +485,63 @@ def test_evaluate_judges_minimal_pairs(shop, capsys, tmp_path, name):
         (["pretrain", "bert", "corpus.txt", "--out", "x", "--memory", "2"], 2, "drop --memory"),
         (["pretrain", "ngram", "corpus.txt", "--out", "x", "--memory", "0.001"], 4, "for example --memory"),
         (["pretrain", "bert", "-", "--out", "x", "--dry-run"], 2, "keep the text in a file"),
-        (["finetune", "bert", "--train", "corpus.txt", "--out", "x"], 3, "TSV|header"),
+        (["finetune", "bert", "--train", "corpus.txt", "--out", "y"], 3, "TSV|header"),
         (["finetune", "bert", "--train", "task.tsv", "--out", "x", "--task", "clasify"], 2, "did you mean 'classify'"),
         (["predict", "bert", "--text", "x"], 1, "run stemma finetune on it first"),
         (["fill", "languages", "--text", "x"], 2, "use stemma predict or embed"),
         (["score", "bert", "--text", "x"], 2, "choose another run"),
         (["score", "none", "--text", "x"], 1, "check the path"),
-        (["score", "gpt", "none.txt"], 1, "check the path"),
+        (["score", "gpt", "none.txt"], 3, "check the path"),
         (["embed", "languages", "--text", "x", "--layer", "1"], 2, "drop --layer"),
-        (["fill", "bert", "--text", "no mask"], 2, "for example"),
+        (["fill", "bert", "--text", "no mask"], 3, "for example"),
         (["nearest", "word2vec", "qwertz"], 3, "try another form"),
-        (["nearest", "word2vec", "the cat"], 2, "king - man + woman"),
-        (["nearest", "word2vec", "cat", "--k", "0"], 2, "the default is 10"),
+        (["nearest", "word2vec", "the cat"], 3, "king - man + woman"),
+        (["nearest", "word2vec", "cat", "--k", "0"], 2, "the default, 10"),
         (["nearest", "word2vec", "--outlier", "cat", "dgo", "xx"], 3, "did you mean 'dog'"),
+        (["nearest", "word2vec", "cat", "--restrict", "-1"], 2, "the default, 0"),
         (["nearest", "gpt", "cat"], 2, "choose another run"),
+        (["embed", "bert", "--text", "the cat", "--layer", "99"], 2, "the default, -1"),
+        (["generate", "gpt", "--text", "the", "--temperature", "-1"], 2, "the default, 1.0"),
+        (["generate", "gpt", "--text", "the", "--temperature", "nan"], 2, "the default, 1.0"),
+        (["generate", "gpt", "--text", "the", "--seed", "9" * 30], 2, "the default, 0"),
+        (["generate", "gpt", "--text", "the", "--length", "-1"], 2, "the default, 50"),
+        (["generate", "gpt", "--text", "the", "--next", "-1"], 2, "the default, 10"),
+        (["fill", "bert", "--text", "the [MASK]", "--k", "-1"], 2, "the default, 5"),
+        (["pretrain", "bert", "corpus.txt", "--out", "x", "--workers", "-1"], 2, "the default, 1"),
+        (["pretrain", "bert", "corpus.txt", "--out", "x", "--set", "training.seed=" + "9" * 30], 2, "the default is 0"),
+        (["pretrain", "bert", "corpus.txt", "--out", "x", "--set", "training.rate=inf"], 2, "the default is"),
+        (["corpus", "docstrings", "--out", "x", "--limit-mb", "-1"], 2, "the default, 7.0"),
+        (["predict", "languages", "task.tsv"], 2, "without the header"),
         (["evaluate", "word2vec", "--similarity", "task.tsv"], 3, "put the score behind the words"),
         (["evaluate", "gpt", "--minimal-pairs", "task.tsv"], 3, "add the header as the first line"),
         (["evaluate", "word2vec", "--minimal-pairs", "task.tsv"], 2, "score or fill, which word2vec lacks"),
         (["evaluate", "gpt", "corpus.txt", "--limit", "3"], 2, "drop --limit"),
-        (["evaluate", "gpt", "--minimal-pairs", "task.tsv", "--limit", "-1"], 2, "drop --limit to take all"),
+        (["evaluate", "gpt", "--minimal-pairs", "task.tsv", "--limit", "-1"], 2, "leave it out for the default, 0"),
         (["evaluate", "gpt", "corpus.txt", "--restrict", "5"], 2, "drop --restrict"),
-        (["evaluate", "word2vec", "--analogies", "task.tsv", "--restrict", "-1"], 2, "drop --restrict to take all"),
+        (["evaluate", "word2vec", "--analogies", "task.tsv", "--restrict", "-1"], 2, "leave it out for the default, 0"),
         (["evaluate", "bert", "corpus.txt"], 2, "known: minimal_pairs, senses"),
         (["evaluate", "bert"], 2, "name one"),
         (["evaluate", "languages", "--senses", "task.tsv"], 2, "name that alone"),
         (["compare", "corpus.txt", "--train", "task.tsv", "--dev", "task.tsv", "--out", "x", "--seeds", "0"], 2, "the default is 3"),
         (["convert", "bert", "x", "--to", "onx"], 2, "known: arpa"),
+        (["pretrain", "bert", "corpus.txt", "--out", "y", "--set", "training.threads=999"], 2, "set training.threads to 0"),
+        (["pretrain", "glove", "corpus.txt", "--out", "y", "--set", "training.threads=999", "--dry-run"], 2, "set training.threads to 0"),
+        (["finetune", "bert", "--train", "task.tsv", "--out", "x", "--set", "transfer.threads=999"], 2, "set transfer.threads to 0"),
+        (["compare", *COMPARED, "--threads", "999"], 2, "set threads to 0"),
+        (["compare", *COMPARED, "--set", "bert.training.threads=999"], 2, "set training.threads to 0"),
+        (["compare", *COMPARED, "--set", "transfer.threads=999", "--dry-run"], 2, "set transfer.threads to 0"),
+        (["compare", *COMPARED, "--minimal-limit", "3"], 2, "drop --minimal-limit"),
+        (["compare", *COMPARED, "--senses-limit", "30", "--dry-run"], 2, "drop --senses-limit"),
+        (["compare", *COMPARED, "--senses-test", "task.tsv"], 2, "drop --senses-test"),
+        (["compare", *COMPARED, "--restrict", "30"], 2, "drop --restrict"),
+        (["compare", *COMPARED, "--held-out", "0.1", "--dev-text", "corpus.txt"], 2, "drop --held-out"),
+        (["pretrain", "bert", "corpus.txt", "--out", "x", "--dev", "corpus.txt", "--set", "held_out=0.1"], 2, "drop training.held_out"),
+        (["nearest", "word2vec", "--outlier", "cat", "dog", "mat", "--k", "3"], 2, "drop --k"),
+        (["nearest", "word2vec", "--outlier", "cat", "dog", "mat", "--restrict", "9"], 2, "drop --restrict"),
+        (["generate", "gpt", "--next", "3", "--length", "9"], 2, "drop --next"),
+        (["generate", "gpt", "--next", "3", "--seed", "9"], 2, "drop --next"),
+        (["generate", "gpt", "--length-penalty", "1"], 2, "add --beams"),
+        (["generate", "gpt", "--beams", "2", "--seed", "1"], 2, "drop --seed"),
     ],
     ids=lambda value: " ".join(value[:3]) if isinstance(value, list) else None,
 )
@@ -501,3 +632,76 @@ def test_a_text_that_cannot_be_read_leaves_nothing_behind(tmp_path, capsys, name
     code, told = failure(capsys, "pretrain", name, tmp_path / "bad.txt", "--out", tmp_path / "deep" / "run", "--preset", "tiny")
     assert code != 0 and "bad.txt, line 2" in told
     assert [path.name for path in tmp_path.iterdir()] == ["bad.txt"]
+
+
+def tree(folder):
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "told"),
+    [
+        ("gpt", ["training.patience=1", "training.held_out=0"], "drop training.patience"),  # found after the run folder is begun
+        ("word2vec", ["min_count=1", "training.steps=1", "sample=1e-9"], "sub-sampl"),
+        ("glove", ["min_count=9999"], "min_count"),
+    ],
+)
+@pytest.mark.parametrize("before", [None, "run/.kept", "run"], ids=["no folder", "a file", "empty folder"])
+def test_what_is_found_wrong_on_the_way_leaves_nothing_behind(tmp_path, capsys, monkeypatch, name, settings, told, before):
+    (tmp_path / "text.txt").write_text("\n".join(["雨 rain", *ENGLISH]) + "\n", encoding="utf-8")
+    if before:
+        place = tmp_path / before
+        place.parent.mkdir(exist_ok=True)
+        place.mkdir() if before == "run" else place.write_text("mine", encoding="utf-8")
+    found = tree(tmp_path)
+    sets = [word for setting in settings for word in ("--set", setting)]
+    code, err = failure(capsys, "pretrain", name, tmp_path / "text.txt", "--out", tmp_path / "run", "--preset", "tiny", *sets)
+    assert code in (2, 3) and told in err, err
+    assert tree(tmp_path) == found
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO((tmp_path / "text.txt").read_bytes())))
+    failure(capsys, "pretrain", name, "-", "--out", tmp_path / "run", "--preset", "tiny", *sets)
+    assert tree(tmp_path) == found
+
+
+def test_a_folder_with_other_files_is_refused_before_anything_is_made_there(shop, capsys, tmp_path):
+    (tmp_path / "letter.txt").write_text("dear reader", encoding="utf-8")
+    code, err = failure(capsys, "pretrain", "ngram", shop / "corpus.txt", "--out", tmp_path)
+    assert code == 1 and "choose another --out" in err and tree(tmp_path) == ["letter.txt"]
+    code, err = failure(capsys, "finetune", shop / "bert", "--train", shop / "task.tsv", "--out", tmp_path)
+    assert code == 1 and "choose another --out" in err and tree(tmp_path) == ["letter.txt"]
+
+
+def test_a_comparison_of_bad_text_leaves_nothing_behind(shop, capsys, tmp_path):
+    (tmp_path / "bad.txt").write_bytes(b"a good line\n\xff\xfe a bad one\n")
+    task = shop / "task.tsv"
+    options = ["--train", task, "--dev", task, "--out", tmp_path / "out", "--preset", "tiny"]
+    code, _ = failure(capsys, "compare", tmp_path / "bad.txt", *options)
+    assert code == 3 and tree(tmp_path) == ["bad.txt"]
+
+
+def test_a_file_of_wrong_bytes_names_no_option_that_the_verb_lacks(shop, capsys, tmp_path):
+    """Files of examples are UTF-8: of a corpus alone the encoding can be set."""
+    text = "phenomenon\tgood\tbad\n语序\t今天天气很好\t今天很天气好\n"
+    for name, data in (("gb.tsv", text.encode("gb18030")), ("wide.tsv", text.encode("utf-16-le"))):
+        (tmp_path / name).write_bytes(data)
+        for argv in (
+            ["evaluate", shop / "gpt", "--minimal-pairs", tmp_path / name],
+            ["evaluate", shop / "word2vec", "--similarity", tmp_path / name],
+            ["evaluate", shop / "word2vec", "--senses", tmp_path / name],
+            ["finetune", shop / "bert", "--train", tmp_path / name, "--out", tmp_path / "out"],
+        ):
+            code, err = failure(capsys, *argv)
+            assert code == 3 and "e-save it as UTF-8" in err and "encoding =" not in err, err
+
+
+def test_messages_name_options_that_exist():
+    known = {"--set", "--help", "--version"}
+    for cls in VERB_CLASSES:
+        known |= {"--" + field.name.replace("_", "-") for field in fields(cls)}
+    named = set()
+    for path in Path(stemma.__file__).parent.rglob("*.py"):
+        raised = [node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Call)]
+        errors = [call for call in raised if isinstance(call.func, ast.Name) and call.func.id.endswith(("Error", "Extra"))]
+        for text in (inner.value for call in errors for inner in ast.walk(call) if isinstance(inner, ast.Constant)):
+            named |= set(re.findall(r"(?<![\w-])--[a-z][a-z-]*[a-z]", text)) if isinstance(text, str) else set()
+    assert len(named) > 10 and named <= known, named - known

@@ -1,17 +1,20 @@
 """What Python and the command line call: pre-train, open and fine-tune runs, from paths and settings."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+from stemma.checkpoint import left_as_found
 from stemma.config import Settings, as_texts, parse_settings, read_toml, resolve
 from stemma.corpus.read import keep_texts
 from stemma.errors import UsageError
+from stemma.layers.threads import check_cores
 from stemma.runs.fitted import FittedRun, load
 from stemma.runs.run import Run
 from stemma.tasks.table import make_task, task_config
 from stemma.training.pretrain import pretrain as _pretrain
-from stemma.training.request import Report, Request
+from stemma.training.request import Report, Request, check_threads, job_of
 from stemma.transfer.finetune import finetune as _finetune
 from stemma.transfer.settings import Config
 
@@ -42,11 +45,12 @@ def pretrain(
     if (texts is None) == (not corpus):
         given = "both a corpus and texts" if corpus else "neither a corpus nor texts"
         raise UsageError(f"{given} to learn from", "files, or texts=…", "name one of the two")
-    if texts is not None:
-        corpus = keep_texts(texts, Path(out) / "store")
     asked: dict[str, Any] = {"preset": preset, "config": config, "settings": settings, "dev": dev, "workers": workers}
-    request = Request.of(generation, corpus, continue_from=continue_from, **asked)
-    return Run.open(_pretrain(request, out=out, progress=progress).path)
+    with nullcontext() if texts is None else left_as_found(Path(out)):  # the texts that were kept go too
+        text = corpus if texts is None else keep_texts(texts, Path(out) / "store")
+        request = Request.of(generation, text, continue_from=continue_from, **asked)
+        check_threads(job_of(request), Path(out))
+        return Run.open(_pretrain(request, out=out, progress=progress).path)
 
 
 def finetune(
@@ -63,11 +67,13 @@ def finetune(
 ) -> FittedRun:
     """The run carried over to the task: its network fixed when `frozen`, else all of it moving.
 
-    `train` and `dev` are files of the task's format or lists of its examples; `dev` is read for reporting alone.
+    `train` and `dev` are files of the task's format, or its examples: for `classify` pairs (label, text), triples with a second text,
+    mappings, or a data frame. `dev` is read for reporting alone.
     `config` and `settings` set keys of the sections `transfer` and `task`.
     """
     opened = run if isinstance(run, Run) else Run.open(run)
     transfer, kind = transfer_sections(task, config, settings, frozen)
+    check_cores("transfer.threads", transfer.threads)
     return _finetune(opened, train=train, dev=dev, task=make_task(task, kind), config=transfer, out=out, progress=progress)
 
 
@@ -75,6 +81,8 @@ def transfer_sections(task: str, config: str | Path | None, settings: Settings, 
     """The sections `transfer` and `task` from their sources; `frozen` is `mode = "frozen"` said shortly."""
     sources: list[tuple[str, Mapping[str, Any]]] = [(str(config), read_toml(Path(config)))] if config else []
     sources += [("--set", parse_settings(as_texts(settings)))]
+    if not isinstance(frozen, bool):
+        raise UsageError(f"frozen = {frozen!r}", "true or false", "leave it out to let everything move")
     sources += [("--frozen", {"transfer": {"mode": "frozen"}})] if frozen else []
     found = resolve({"transfer": Config, "task": task_config(task)}, *sources)
     return found["transfer"], found["task"]

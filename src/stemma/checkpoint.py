@@ -17,8 +17,6 @@ Whoever reads a file of the folder through `RunFolder` reads what was written: s
 first asked for.
 """
 
-import contextlib
-import fcntl
 import json
 import math
 import mmap
@@ -26,12 +24,13 @@ import os
 import re
 import shutil
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from stemma.errors import DamagedError, RunError
+from stemma.errors import DamagedError, DataError, RunError, UsageError
 from stemma.tokens.files import (
     checksum,
     disk_budget,
@@ -55,6 +54,7 @@ _STATE = re.compile(r"step-\d{9,18}")
 
 _KINDS = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "<i1"}
 _KINDS |= {"U64": "<u8", "U32": "<u4", "U16": "<u2", "U8": "<u1", "BOOL": "?"}
+_LAST_LINE = 1 << 20  # bytes of metrics.jsonl in which its last line stands whole
 _CHUNK = 1 << 24  # bytes written at a time
 
 
@@ -108,6 +108,35 @@ def _view(flat: np.ndarray, name: str, entry: Mapping[str, Any]) -> np.ndarray:
     return flat[first:last].view(kind).reshape(shape)
 
 
+def check_free(path: Path) -> None:
+    """RunError where a new run folder cannot stand at `path`, since files of others do."""
+    children = path.iterdir() if path.is_dir() else ()
+    strangers = [child.name for child in children if child.name not in _OURS and not child.name.startswith(("tokenizer", "."))]
+    if strangers:
+        raise RunError(f"{path} holds other files ({strangers[0]})", "an empty or a new folder", "choose another --out")
+
+
+@contextmanager
+def left_as_found(path: Path) -> Iterator[None]:
+    """When bad data or a bad request ends what is done inside, all that is new at `path` goes, and folders made to reach it.
+
+    Any other ending leaves it: a call that was stopped goes on with what there is. So does one that had saved a state.
+    """
+    before = {path, *path.rglob("*")} if path.exists() else set()
+    outside = [folder for folder in path.parents if not folder.exists()]
+    try:
+        yield
+    except (DataError, UsageError):
+        if not any(path.glob("state/step-*")):
+            for new in sorted({path, *path.rglob("*")} - before, reverse=True):  # what stands in a folder comes before it
+                with suppress(OSError):
+                    new.rmdir() if new.is_dir() and not new.is_symlink() else new.unlink()
+            for folder in outside:
+                with suppress(OSError):  # not empty: somebody else's
+                    folder.rmdir()
+        raise
+
+
 def leave_pages(*arrays: np.ndarray) -> None:
     """Takes the pages of arrays that are mapped from files out of this process's memory; they come back when read again."""
     for array in arrays:
@@ -120,7 +149,10 @@ def leave_pages(*arrays: np.ndarray) -> None:
 
 
 class RunFolder:
-    """A run folder on disk. `open` wants one that exists; `create` makes it or takes it up again."""
+    """A run folder on disk. `open` wants one that exists; `create` makes it or takes it up again.
+
+    Who writes into it holds it first (`tokens.files.one_writer`).
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -131,18 +163,17 @@ class RunFolder:
     def create(cls, path: Path, config: Mapping[str, Any]) -> "RunFolder":
         """A new folder with this config, committed. `config["identity"]` is what `resume` compares."""
         folder = cls(path)
+        check_free(path)
         path.mkdir(parents=True, exist_ok=True)
-        strangers = [child.name for child in path.iterdir() if child.name not in _OURS and not child.name.startswith(("tokenizer", "."))]
-        if strangers:
-            raise RunError(f"{path} holds other files ({strangers[0]})", "an empty or a new folder", "choose another --out")
         write_json(path / "config.json", config)
         folder._commit(state=None, metrics_bytes=0, finished=False)
         return folder
 
     @classmethod
     def resume(cls, path: Path, identity: Mapping[str, Any]) -> "RunFolder | None":
-        """The folder begun earlier at `path`, or None; RunError when it was begun with another identity."""
+        """The folder begun earlier at `path`, or None; RunError when it was begun with another identity, or holds files of others."""
         if not (path / "manifest.json").exists():
+            check_free(path)
             return None
         folder = cls.open(path)
         for key, old, new in _differences("", folder.config["identity"], json.loads(json.dumps(identity))):
@@ -192,7 +223,9 @@ class RunFolder:
     @property
     def config(self) -> dict[str, Any]:
         """The resolved config as plain tables: `identity`, of which `generation` is text, and the tables of `sections`."""
-        path = self.guarded("config.json")
+        path = self.path / "config.json"
+        if self.finished or path.name in self.manifest["files"]:  # else a kill came while it was replaced (`finish`)
+            self.guarded(path.name)
         config = plain_json(path, MEND)
         if not isinstance(config, dict) or not _is_config(config):
             raise DamagedError(f"{path} holds no settings", "identity.generation and the tables of sections", MEND)
@@ -229,7 +262,10 @@ class RunFolder:
 
     def append_metrics(self, facts: list[dict[str, Any]]) -> None:
         """Adds facts to metrics.jsonl; they count once the next save commits them."""
-        with disk_budget(self.path / "metrics.jsonl"), (self.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
+        with (
+            disk_budget(self.path / "metrics.jsonl"),
+            (self.path / "metrics.jsonl").open("a", encoding="utf-8", errors="backslashreplace") as file,
+        ):
             file.writelines(json.dumps(fact, ensure_ascii=False) + "\n" for fact in facts)
             sync(file)
 
@@ -246,6 +282,19 @@ class RunFolder:
         except (ValueError, TypeError, RecursionError) as error:
             raise DamagedError(f"{path} cannot be read ({error})", "a JSON fact a line", MEND) from error
 
+    def done(self) -> dict[str, Any]:
+        """What the run's last committed fact says of the whole training; empty where that was not its end."""
+        path = self.path / "metrics.jsonl"
+        try:
+            with path.open("rb") as file:
+                begin = max(0, self.manifest["metrics_bytes"] - _LAST_LINE)
+                file.seek(begin)
+                last = file.read(self.manifest["metrics_bytes"] - begin).rstrip(b"\n").rpartition(b"\n")[2]
+            fact = json.loads(last)
+        except (OSError, ValueError):
+            return {}
+        return fact if isinstance(fact, dict) and fact.get("kind") == "done" else {}
+
     def save_state(self, step: int, arrays: Mapping[str, Mapping[str, np.ndarray]], facts: Mapping[str, Any]) -> None:
         """Commits the training state at `step`: named groups of arrays (`model`, `optimiser`) and JSON facts."""
         name = f"step-{step:09d}"
@@ -254,10 +303,11 @@ class RunFolder:
         aside, place = self.path / "state" / f".{name}.aside", self.path / "state" / name
         for stale in (aside, place):
             shutil.rmtree(stale, ignore_errors=True)
-        aside.mkdir(parents=True)
-        for group, tensors in arrays.items():
-            write_tensors(aside / f"{group}.safetensors", tensors)
-        write_json(aside / "facts.json", dict(facts))
+        with disk_budget(aside, clear=aside):
+            aside.mkdir(parents=True)
+            for group, tensors in arrays.items():
+                write_tensors(aside / f"{group}.safetensors", tensors)
+            write_json(aside / "facts.json", dict(facts))
         aside.replace(place)
         sync_folder(place.parent)
         self._commit(state=name, metrics_bytes=self._metrics_size(), finished=False)
@@ -276,33 +326,36 @@ class RunFolder:
         arrays = {file.stem: map_tensors(file) for file in sorted(place.glob("*.safetensors"))}
         return arrays, plain_json(place / "facts.json", MEND)
 
-    def finish(self, card: str, ledger: Mapping[str, Any], tensors: Mapping[str, np.ndarray] | None = None) -> None:
-        """Commits the end of training: the weights (those of the last state, unless given), card and ledger."""
+    def finish(
+        self,
+        card: str,
+        ledger: Mapping[str, Any],
+        tensors: Mapping[str, np.ndarray] | None = None,
+        config: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Commits the end of training: the weights (those of the last state, unless given), card and ledger.
+
+        A `config` of the same identity takes the place of that which was begun with, and no state is kept.
+        """
         model = self.path / "model.safetensors"
         if tensors is not None:
             write_tensors(model, tensors)
         else:
             _link(self.path / "state" / self.manifest["state"] / "model.safetensors", model)
         write_json(self.path / "ledger.json", ledger)
-        write_bytes(self.path / "README.md", card.encode())
+        write_bytes(self.path / "README.md", card.encode("utf-8", "backslashreplace"))
         shutil.rmtree(self.prepared_path, ignore_errors=True)  # before the commit: a finished run is never looked at again
-        self._commit(state=self.manifest.get("state"), metrics_bytes=self._metrics_size(), finished=True)
+        if config is not None:
+            self._commit(self.manifest.get("state"), self.manifest["metrics_bytes"], finished=False, unsure=("config.json",))
+            write_json(self.path / "config.json", config)
+        kept = self.manifest.get("state") if config is None else None
+        self._commit(state=kept, metrics_bytes=self._metrics_size(), finished=True)
         self._sweep()
 
-    @contextlib.contextmanager
-    def lock(self) -> Iterator[None]:
-        """Holds the folder for one writer; RunError when another process trains into it."""
-        with (self.path / ".lock").open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                raise RunError(
-                    f"{self.path} is in use by another process", "one writer a run folder", "wait for it, or choose another --out"
-                ) from error
-            yield
-
-    def _commit(self, state: str | None, metrics_bytes: int, finished: bool) -> None:
-        names = [name for name in _ROOT_FILES if (self.path / name).exists() and (finished or name != "model.safetensors")]
+    def _commit(self, state: str | None, metrics_bytes: int, finished: bool, unsure: tuple[str, ...] = ()) -> None:
+        """Writes the manifest; of what is `unsure`, being about to be replaced, it says nothing."""
+        names = [name for name in _ROOT_FILES if (self.path / name).exists() and (finished or name == "config.json")]
+        names = [name for name in names if name not in unsure]
         names += sorted(child.name for child in self.path.glob("tokenizer*.json"))
         if state:
             names += sorted(f"state/{state}/{child.name}" for child in (self.path / "state" / state).iterdir())
@@ -324,6 +377,9 @@ class RunFolder:
         for child in (self.path / "state").glob("*step-*"):
             if child.name != self.manifest["state"]:
                 shutil.rmtree(child, ignore_errors=True)
+        if self.manifest["state"] is None:
+            with suppress(OSError):  # none, or not empty: the batch whose loss was not finite stands there
+                (self.path / "state").rmdir()
 
     def _metrics_size(self) -> int:
         path = self.path / "metrics.jsonl"
@@ -351,6 +407,7 @@ def _link(source: Path, target: Path) -> None:
         with aside.open("rb+") as file:
             sync(file)
     aside.replace(target)
+    aside.unlink(missing_ok=True)  # it is still there where both are links to one file: then nothing was renamed
     sync_folder(target.parent)
 
 

@@ -81,6 +81,11 @@ def as_texts(settings: Settings) -> tuple[str, ...]:
     return tuple(found)
 
 
+def checked(section: str, config: C, where: str) -> C:
+    """The config that a program made, if every value of it is one that a file could set; UsageError names the one that is not."""
+    return resolve({section: type(config)}, (where, {section: to_plain(config)}))[section]
+
+
 def parse_settings(settings: Iterable[str]) -> dict[str, Any]:
     """`["model.width=64", "order=5"]` as nested tables; values are read as TOML, else as text.
 

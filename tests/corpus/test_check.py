@@ -83,3 +83,12 @@ def test_real_corpora(shared_data: Path) -> None:
     assert check([shared_data / "text-en-novels/dev.txt"]).files[0]["format"] == "text"
     assert check([shared_data / "fixtures/sentencepiece/botchan.txt"]).files[0]["format"] == "wrapped"
     assert check([shared_data / "text-en-shakespeare/input.txt"]).files[0]["format"] == "sentences"
+
+
+@pytest.mark.parametrize(("header", "column"), [("label\ttext", 2), ("text\tlabels", 1), ("score\tsentence1\tsentence2", 2)])
+def test_a_table_of_labelled_examples_is_no_corpus(tmp_path, header, column):
+    (tmp_path / "t.tsv").write_text(f"{header}\n1\tgood\t好\n", encoding="utf-8")
+    found = check([tmp_path / "t.tsv"], Config())
+    assert any(f"cut -f {column}`" in problem for problem in map(str, found.problems))
+    (tmp_path / "t.tsv").write_text("the label\tand the text\n", encoding="utf-8")
+    assert not check([tmp_path / "t.tsv"], Config()).problems

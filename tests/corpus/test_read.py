@@ -5,6 +5,7 @@ import gzip
 import io
 import json
 import lzma
+import os
 import sys
 from functools import partial
 from pathlib import Path
@@ -18,6 +19,7 @@ from stemma.corpus.blocks import blocks
 from stemma.corpus.clean import _ANY, _is_clean, clean
 from stemma.corpus.document import Document, Ledger
 from stemma.corpus.encoding import texts
+from stemma.corpus.files import find
 from stemma.corpus.formats import Config
 from stemma.corpus.parse import Block, _Parser, parse
 from stemma.corpus.read import Joiner, fingerprint, read, spool_stdin
@@ -279,7 +281,7 @@ def test_paths_that_name_nothing_are_told(tmp_path: Path) -> None:
         taken(tmp_path / "new.txt")
     with pytest.raises(DataError, match="pattern matches no file"):
         taken(str(tmp_path / "*.jsonl"))
-    with pytest.raises(DataError, match=r"no text files in this directory, which holds 1 other files \(\.pdf\)"):
+    with pytest.raises(DataError, match=r"no text files in this directory, which holds 1 other file \(\.pdf\)"):
         taken(tmp_path / "only")
     with pytest.raises(DataError, match="no input was named"):
         taken()
@@ -453,3 +455,23 @@ def test_joins_survive_parts_cuts_and_block_borders(tmp_path: Path) -> None:
     joiner = Joiner(Config(format="text"), ledger)
     (document,) = [d for block in endless for d in joiner.documents(parse(block, Config(format="text")))]
     assert len(endless) > 1 and document.text.replace(" ", "") == long.replace(" ", "") and len(document.text) >= len(long) - len(endless)
+
+
+def test_links_pipes_and_devices_in_a_folder_are_passed_over(tmp_path):
+    (tmp_path / "a.txt").write_text("One line.\n一行。\n", encoding="utf-8")
+    (tmp_path / "loop.txt").symlink_to("loop.txt")
+    (tmp_path / "broken.txt").symlink_to("nowhere.txt")
+    (tmp_path / "linked.txt").symlink_to("a.txt")
+    os.mkfifo(tmp_path / "pipe.txt")
+    found = find([tmp_path])
+    assert [Path(name).name for name in found.files] == ["a.txt"]
+    assert [Path(name).name for name in found.skipped] == ["broken.txt", "loop.txt", "pipe.txt"]
+    assert [Path(name).name for name in found.repeated] == ["linked.txt"]
+
+
+@pytest.mark.parametrize(("name", "told"), [("pipe", "zcat FILE"), ("loop.txt", "mend the link"), ("/dev/zero", "a device")])
+def test_what_cannot_be_read_again_is_told(tmp_path, name, told):
+    (tmp_path / "loop.txt").symlink_to("loop.txt")
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(DataError, match=told):
+        find([tmp_path / name])

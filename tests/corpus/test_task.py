@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from stemma.corpus.task import Example, read_examples
+from stemma.corpus.task import Example, given_examples, read_examples
 from stemma.errors import DataError
 
 
@@ -40,7 +40,7 @@ def test_encodings_and_compression(tmp_path: Path) -> None:
     text = "label\ttext\n好\t今天天气很好，我们出去玩。\n坏\t这是一个很坏的天气。\n"
     assert read_examples(put(tmp_path, text.encode("gb18030")), encoding="gb18030")[0].label == "好"
     assert read_examples(put(tmp_path, gzip.compress(text.encode())))[1].label == "坏"
-    with pytest.raises(DataError, match=r't.tsv, line 2: byte 0xba.*set encoding = "gb18030"'):
+    with pytest.raises(DataError, match=r"t.tsv, line 2: byte 0xba.*Re-save it as UTF-8; its bytes look like gb18030"):
         read_examples(put(tmp_path, text.encode("gb18030")))
 
 
@@ -83,7 +83,7 @@ def test_several_labels_in_fasttext_and_json(tmp_path: Path) -> None:
         ("__label__1 good\n__label__0\n", r"line 2: the cell 'text' is empty"),
         ("label\tbody\n1\tgood\n", r"no column 'text'.*rename the columns"),
         ("label\ttext\n1\tgood\n0\tbad\tworse\n", r"t.tsv, line 3: 3 cells\. Expected: 2 cells.*tab inside a text as a space"),
-        ("label\ttext\n1\tgood\n0 bad\n", r"line 3: 1 cells.*fill in the others"),
+        ("label\ttext\n1\tgood\n0 bad\n", r"line 3: 1 cell.*fill in the others"),
         ("label\ttext\n1\tgood\n\tbad\n", r"line 3: the cell 'label' is empty.*fill it in"),
         ("label\ttext\n1\tgood\n0\t \n", r"line 3: the cell 'text' is empty"),
         ("label\ttext\n1\tgood\n1\tbad\n", r"all 2 examples have the label '1'.*check the label column"),
@@ -113,3 +113,32 @@ def test_real_tasks(shared_data: Path) -> None:
     assert len(read_examples(shared_data / "cls-en-sst2/dev.tsv")) == 872
     assert {example.label for example in read_examples(shared_data / "cls-zh-thucnews-titles/dev.tsv")} >= {"sports", "game"}
     assert read_examples(shared_data / "pair-zh-afqmc/dev.tsv")[0].text_b
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        [("a", "one", "two"), ("b", "three", "four")],
+        [["a", "one", "two"], ["b", "three", "four"]],
+        [{"label": "a", "text_a": "one", "text_b": "two"}, {"sentence2": "four", "Label": "b", "sentence1": "three"}],
+    ],
+)
+def test_examples_of_a_program_in_every_form(given) -> None:
+    found = given_examples(iter(given))
+    assert [(one.label, one.text, one.text_b) for one in found] == [("a", "one", "two"), ("b", "three", "four")]
+
+
+def test_a_data_frame_holds_examples() -> None:
+    class Frame:
+        def to_dict(self, orient: str) -> list[dict[str, str]]:
+            return [{"text": "one", "label": "a"}, {"text": "two", "label": "b"}] if orient == "records" else []
+
+    assert [(one.label, one.text, one.several) for one in given_examples(Frame())] == [("a", "one", False), ("b", "two", False)]
+    several = given_examples([{"labels": ["a", "b"], "text": "both"}])[0]
+    assert (several.label, several.several) == ("a|b", True)
+
+
+@pytest.mark.parametrize("row", [("a",), {"label": "a"}, "a text", 5, ("a", "b", "c", "d"), ("a", float("nan")), (1, "text")])
+def test_what_is_no_example_is_named(row) -> None:
+    with pytest.raises(DataError, match=r"example 1 is|\[1\] is"):
+        given_examples([("a", "one"), row])

@@ -7,6 +7,7 @@ import numpy as np
 
 from stemma.evaluation.comparison.plan import SCHEMA
 from stemma.evaluation.comparison.results import Results, read
+from stemma.evaluation.measures.intervals import interval
 from stemma.evaluation.report.headline import headline
 from stemma.evaluation.report.standings import Standings
 from stemma.lineage.table import TABLE, Generation, find
@@ -37,6 +38,38 @@ def measure(value: float, half: float = 0.013) -> dict:
 
 GOLD = np.random.default_rng(1).integers(0, 7, 800)
 EASE = np.random.default_rng(0).random(800)
+
+
+HARD = np.random.default_rng(2).normal(0, 0.15, 96)  # bits that a block takes above the others, whoever reads it
+TOLD = np.random.default_rng(3).normal(size=265)  # people's scores of the pairs that are used
+SENSES = [
+    (word, f"{word} {k % (2 + place // 3)}") for k in range(122) for place, word in enumerate(("kernel", "tree", "graph", "degree", "包"))
+]
+PLAIN = np.random.default_rng(4).random(len(SENSES))  # how easy an occurrence is
+
+
+def blocks(bits: float, own: float = 0.02, alike: float = 1.0) -> list[tuple[float, int]]:
+    """What each of 96 blocks costs; `own` bits are this reader's luck, and the others' is shared `alike`."""
+    luck = alike * HARD + np.random.default_rng(round(bits * 1000)).normal(0, own, len(HARD))
+    return [(2000 * float(nats) * float(np.log(2)), 2000) for nats in bits + luck - luck.mean()]
+
+
+def interval_of_blocks(found: list[tuple[float, int]]) -> float:
+    """Half the length of the interval that such blocks have, in bits a character."""
+    return interval(np.array(found)[None], lambda sums: sums[..., 0] / sums[..., 1] / np.log(2)).half
+
+
+def cosines(rho: float, used: int = len(TOLD), pairs: int = 353, own: float = 0.1) -> list[tuple[float, float] | None]:
+    """A cosine and people's score of each pair that is used, about so correlated; the same pairs are hard for all."""
+    noise = np.random.default_rng(5).normal(size=len(TOLD)) + own * np.random.default_rng(round(rho * 1000)).normal(size=len(TOLD))
+    found = rho * TOLD + np.sqrt(1 - rho**2) * noise
+    return [*zip(found[:used].tolist(), TOLD[:used].tolist(), strict=True), *[None] * (pairs - used)]
+
+
+def hits(accuracy: float, own: float = 0.05) -> list[int]:
+    """Which occurrences are named right; hard ones are hard for all."""
+    ease = PLAIN + np.random.default_rng(round(accuracy * 1000)).normal(0, own, len(PLAIN))
+    return (ease < np.quantile(ease, accuracy)).astype(int).tolist()
 
 
 def answers(accuracy: float, seed: int, seeds: int = 3) -> list[list[int]]:
@@ -117,6 +150,7 @@ def probe(short: str, title: str, kind: str, accuracy: float, shown: bool = True
         "title": title,
         "kind": kind,
         "accuracy": measure(accuracy, 0.03),
+        "hits": hits(accuracy),
         "shown": shown,
         "within": 0.62,
         "across": 0.55,
@@ -140,7 +174,10 @@ def judged(rho: float) -> dict:
     missing = ["Arafat", "FBI", "OPEC", "Maradona", "Freud", "Harvard", "CD"]
     return {
         "similarity": [
-            {"file": "words/wordsim353.tsv", "found": {"rho": measure(rho, 0.1), "pairs": 353, "used": 265, "missing": missing}},
+            {
+                "file": "words/wordsim353.tsv",
+                "found": {"rho": measure(rho, 0.1), "pairs": 353, "used": 265, "missing": missing, "each": cosines(rho)},
+            },
             {"file": "words/wordsim240.tsv", "why_not": "only 0 of 240 pairs have vectors for both words."},
         ],
         "analogies": [{"file": "words/questions-words.txt", "sections": {"family": section, "城市": none}, "total": total}],
@@ -200,6 +237,7 @@ def report() -> dict:
             "score": {
                 "found": {
                     "bits_per_character": measure(2.31, 0.03),
+                    "each": blocks(2.31),
                     "perplexity_per_token": 61.4,
                     "perplexity_per_word": 402.0,
                     "tokens": 58_000,
@@ -239,6 +277,7 @@ def report() -> dict:
             "score": {
                 "found": {
                     "bits_per_character": measure(2.18, 0.03),
+                    "each": blocks(2.18),
                     "perplexity_per_token": 49.0,
                     "perplexity_per_word": 318.0,
                     "tokens": 57_000,
@@ -361,6 +400,8 @@ def report() -> dict:
             "train": 600,
             "test": 610,
             "majority": measure(0.46, 0.02),
+            "majority_hits": hits(0.46),
+            "occurrences": SENSES,
             "file": "task/senses.tsv",
             "how": "half of each sense for train, half for test",
         },
@@ -403,7 +444,12 @@ def _invented(row: Generation, place: int, rng: np.random.Generator) -> dict:
     }
     trained = pretrain(row.name, seconds, 600_000_000, 20_000_000, 5_000_000, curve(8.0, 4.0, seconds))
     trained |= {"left_baseline": row.name != "albert", "passes": 1.2 if place % 4 else 31.0}
-    bits = {"bits_per_character": measure(2.4 - 0.02 * place, 0.03), "perplexity_per_token": 50.0, "perplexity_per_word": 300.0}
+    bits = {
+        "bits_per_character": measure(2.4 - 0.02 * place, 0.03),
+        "each": blocks(2.4 - 0.02 * place),
+        "perplexity_per_token": 50.0,
+        "perplexity_per_word": 300.0,
+    }
     found = {"tokens": 57_000, "words": 34_000, "characters": 201_000, "oov": 0, "blocks": 96, "seconds": 3.9, **bits, **SPENT}
     return {
         **{name: getattr(row, name) for name in copied},

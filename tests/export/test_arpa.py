@@ -181,6 +181,20 @@ class TestRoundTrip:
         write_arpa(read.network, read.tokens, tmp_path / "again.arpa")
         assert contents(tmp_path / "again.arpa") == text
 
+    def test_words_that_look_like_specials_or_hold_blanks_come_back(self, tmp_path):
+        names = ["<UNK>", "<Unk>", "a b", "a<0x20>b", "<<UNK>>", "<0x09>", "猫"]
+        ids = {name: n for n, name in enumerate(["<unk>", "<s>", "</s>"], 0)}
+        text = np.arange(3, 3 + len(names), dtype=np.uint16)
+        store = SimpleNamespace(ids=np.concatenate([text, text[::-1]]), sentence_starts=np.array([0, len(text), 2 * len(text)]))
+        config, facts = Config(order=2), TokenFacts(3 + len(names), {"unk": 0, "bos": 1, "eos": 2})
+        counts = Counts(CountsConfig(), config, store, facts, Room(2**30))
+        network = Ngram.from_counts(config, facts, counts.merge([counts.partial(0, 2)]))
+        write_arpa(network, [*ids, *names], tmp_path / "one.arpa")
+        read = read_arpa(tmp_path / "one.arpa")
+        assert read.tokens == [*ids, *names]
+        write_arpa(read.network, read.tokens, tmp_path / "two.arpa")
+        assert (tmp_path / "two.arpa").read_bytes() == (tmp_path / "one.arpa").read_bytes()
+
     def test_numbers_are_shortest_decimals_of_float32(self):
         from stemma.kernels.decimals import put_number
 

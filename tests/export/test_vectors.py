@@ -1,8 +1,10 @@
 """Word vectors out and in: gensim opens what we write, we open what it writes, every number kept; damaged files are told."""
 
 import bz2
+import errno
 import gzip
 import lzma
+import os
 import struct
 from pathlib import Path
 
@@ -10,8 +12,10 @@ import numpy as np
 import pytest
 
 from stemma.cli.main import main
-from stemma.errors import DataError, UsageError
+from stemma.errors import BudgetError, DataError, UsageError
+from stemma.export import runs, streams
 from stemma.export.formats import convert
+from stemma.export.spelling import spelled
 from stemma.runs.run import Run
 
 WORDS = ["the", "猫", "don't", "naïve", "🙂", "New", "东西", "co-op"]
@@ -87,13 +91,40 @@ class TestOut:
         convert(run, tmp_path / "v.txt", "word2vec")
         assert (tmp_path / "v.txt").read_text() == "2 2\n.<0x20>. 1 2\na 3 4\n"
 
-    def test_a_failure_leaves_the_earlier_file(self, tmp_path):
-        run = taken_in(tmp_path, b". . 1 2\n.<0x20>. 3 4\n")
+    def test_a_failure_leaves_the_earlier_file(self, tmp_path, monkeypatch):
+        def fails(*_):
+            raise DataError("broken", "whole ones", "mend it")
+
+        run = taken_in(tmp_path, b". . 1 2\na 3 4\n")
         (tmp_path / "v.txt").write_text("earlier")
-        with pytest.raises(DataError, match="rename all but one"):
+        monkeypatch.setattr("stemma.export.vectors_out.vector_lines.put_lines", fails)
+        with pytest.raises(DataError, match="mend it"):
             convert(run, tmp_path / "v.txt", "glove")
         assert (tmp_path / "v.txt").read_text() == "earlier"
         assert not list(tmp_path.glob(".*"))
+
+    @pytest.mark.parametrize("form", ["word2vec", "word2vec-binary", "glove"])
+    def test_names_survive_the_way_out_and_in(self, tmp_path, form):
+        words = ["hello", "my name", "is Ivan", ". . .", "U.S.", "New\tYork", "<0x20>", "a<0x20>b", "<0x0A>x", "北 京", "<unk>x"]
+        rows = np.arange(2 * len(words), dtype=np.float32).reshape(-1, 2) + 1
+        (tmp_path / "first.bin").write_bytes(
+            f"{len(words)} 2\n".encode()
+            + b"".join(spelling + b" " + row.tobytes() + b"\n" for spelling, row in zip(spelled(words, form), rows, strict=True))
+        )
+        convert(tmp_path / "first.bin", tmp_path / "run", "run")
+        convert(tmp_path / "run", tmp_path / "v", form)
+        convert(tmp_path / "v", tmp_path / "again", "run")
+        assert table(tmp_path / "again") == dict(zip(words, rows.tolist(), strict=True))
+
+    def test_words_with_spaces_are_found_by_name_alone_and_sums_take_them(self, tmp_path):
+        with pytest.warns(UserWarning, match=r"3 of 4 words \('my name', 'is Ivan', '\. \. \.'\) never stand in a text"):
+            run = Run.open(taken_in(tmp_path, b"4 3\nhello 1 0 0\nmy name 0 1 0\nis Ivan 0 0 1\n. . . 1 1 0\n"))
+        assert run.nearest("my name", 1)[0][0] == ". . ."
+        assert run.nearest(". . .", 2)[0][0] in ("hello", "my name")
+        assert run.nearest("my name + hello", 1)[0][0] == ". . ."
+        assert run.nearest("hello + is Ivan - my name", 1)[0][0] == ". . ."
+        with pytest.raises(DataError, match=r"king - man \+ woman"):
+            run.nearest("hello my name")
 
 
 class TestIn:
@@ -183,12 +214,12 @@ class TestDamaged:
         assert not list(tmp_path.glob(".*"))
 
     @pytest.mark.parametrize(("data", "told"), [
-        (b"3 2\na 1 2\nb 1\nc 1 2\n", "x.vec, line 3: 1 numbers after 'b'.*a word and 2 numbers.*mend the line"),
+        (b"3 2\na 1 2\nb 1\nc 1 2\n", "x.vec, line 3: 1 number after 'b'.*a word and 2 numbers.*mend the line"),
         (b"3 2\na 1 2\nb 1 2 3\nc 1 2\n", "line 3: 3 numbers after 'b'"),
         (b"2 3\na 1 2\nb 1 2 3\n", "line 2: 2 numbers after 'a'"),
         (b"a 1 2\n\nc 1 2\n", "line 2: 0 numbers"),
-        (b"2 2\na 1 2\n 1 2\n", "line 3: 2 numbers|line 3: 1 numbers"),
-        (b"2 2\na 1 2\nb 1_0 2\n", "line 3: 1 numbers after 'b'"),
+        (b"2 2\na 1 2\n 1 2\n", "line 3: 2 numbers|line 3: 1 number"),
+        (b"2 2\na 1 2\nb 1_0 2\n", "line 3: 1 number after 'b'"),
         (b"2 2\na 1 2\nb nan 2\n", "line 3: the vector of 'b' is not finite.*--skip-bad"),
         (b"2 2\na 1 2\nb 1e39 2\n", "line 3: the vector of 'b' is not finite"),
         (b"2 2\na 1 2\n\xffb 1 2\n", r"line 3: the word '\\\\xffb' is not UTF-8 \(byte 0xff\).*--skip-bad"),
@@ -236,3 +267,26 @@ class TestDamaged:
     def test_skipping_belongs_to_files(self, run, tmp_path):
         with pytest.raises(UsageError, match="drop --skip-bad"):
             convert(run, tmp_path / "y", "glove", skip_bad=True)
+
+
+@pytest.mark.parametrize("begin", [b"word ", b"\\data\\\nngram 1=1\n\n\\1-grams:\n-1 "])
+def test_a_line_without_an_end_is_refused_at_a_stated_length(tmp_path, monkeypatch, begin):
+    monkeypatch.setattr(streams, "BLOCK", 1 << 12)
+    monkeypatch.setattr(streams, "LONGEST_LINE", 1 << 20)
+    with gzip.open(tmp_path / "endless.gz", "wb") as file:
+        file.write(begin + b"0.1 " * 1_000_000)
+    with pytest.raises(DataError, match="longer than 1 MiB"):
+        convert(tmp_path / "endless.gz", tmp_path / "run", "run")
+    assert [path.name for path in tmp_path.iterdir()] == ["endless.gz"]
+
+
+def test_a_disk_that_is_full_of_what_is_read_is_told_as_such(tmp_path, monkeypatch):
+    (tmp_path / "v.vec").write_text("2 2\na 1 2\nb 3 4\n", encoding="utf-8")
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(runs._Gathered, "_add", full)
+    with pytest.raises(BudgetError, match=r"run: No space left.*free some space"):
+        convert(tmp_path / "v.vec", tmp_path / "run", "run")
+    assert [path.name for path in tmp_path.iterdir()] == ["v.vec"]

@@ -97,6 +97,17 @@ def test_the_ledger_balances():
     assert ledger["tokens"] == 7 == ledger["used"] + ledger["unknown"] + ledger["subsampled"] and ledger["unknown"] == 3
 
 
+def test_what_is_thinned_out_was_read_too():
+    text = [[3, 4, 3, 0], [3, 5], [3] * 9]
+    windows = windows_of(text * 4, config=Config(sample=0.05), batch_tokens=9)
+    steps = windows.steps_in_epoch()
+    for ranks in (1, 2, 3):
+        read = [windows.real_tokens(windows.batch(step, rank, ranks)) for step in range(steps) for rank in range(ranks)]
+        assert sum(read) == 4 * 15 > 2 * windows.ledger()["used"]
+    assert windows.used_by(0) == 0 and windows.used_by(steps) == windows.used_by(2 * steps) == windows.ledger()["used"]
+    assert windows.used_by(steps // 2) == pytest.approx(windows.ledger()["used"] / 2, abs=2)
+
+
 def test_text_without_a_known_word_is_refused():
     with pytest.raises(DataError, match="train the tokenizer on this text"):
         windows_of([[0, 0], [0]])

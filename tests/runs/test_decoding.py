@@ -241,6 +241,19 @@ def test_a_stream_gives_the_text_of_write_piece_by_piece(tokenizer, seed):
         assert len(list(stream(network, tokenizer, prompt, 25, Decoding(), seed))) > 3
 
 
+@pytest.mark.parametrize("prompt", ["the zebra  Sat\ton", "zebra", "the cat ", "天气 zebra", "\u200b", "  the"])
+def test_the_prompt_comes_back_as_it_was_given(tokenizer, prompt):
+    """Its unknown words, white space and letters; what is written after it is what its tokens lead to."""
+    network = Endless(tokenizer)
+    ((written,),) = write(network, tokenizer, [prompt], 9, Decoding(), 2)
+    ids = list(map(int, tokenizer.encode(prompt)))
+    known = tokenizer.decode(ids)
+    told = tokenizer.decode([*ids, *written.ids])[len(known) :].replace("\ufffd", "")
+    lost = prompt.endswith(" ") and not known.endswith(" ")
+    assert written.ids and written.text == prompt + (told.removeprefix(" ") if lost else told)
+    assert prompt + "".join(stream(network, tokenizer, prompt, 9, Decoding(), 2)) == written.text
+
+
 def test_no_text_ends_inside_a_character(pieces):
     """A network that writes one blossom, byte by byte, over and over: four tokens a character."""
     ids, lead = [int(token) for token in pieces.encode("🌸")][-4:], len(pieces.encode("x"))
@@ -360,8 +373,8 @@ def test_options_out_of_range_are_refused(options, mend):
 @pytest.mark.parametrize(
     ("length", "options", "samples", "mend"),
     [
-        (-1, Decoding(), 1, "most new tokens"),
-        (1, Decoding(), 0, "at least one text"),
+        (-1, Decoding(), 1, "default, 50"),
+        (1, Decoding(), 0, "1 or more"),
         (1, Decoding(beams=2), 3, "raise beams"),
         (1, GREEDY, 2, "set a temperature"),
     ],

@@ -118,3 +118,77 @@ def test_a_folder_of_an_older_format_is_told(runs, tmp_path, lost):
     RunFolder.open(path.parent)._commit(state=None, metrics_bytes=0, finished=True)
     with pytest.raises(RunError, match=rf"older format: config.json has no {lost[0]}.*{lost[-1]}"):
         load(tmp_path / "old")
+
+
+@pytest.mark.parametrize("name", ["bert", "word2vec", "ngram"])
+def test_what_is_measured_and_what_is_used_read_the_same_text(runs, name, tmp_path):
+    """A file's cells are cleaned and stripped; so are the texts of a program and the lines of a command."""
+    fitted = finetune(runs[name], train=make_examples(60, 1), config=Config(mode="frozen", seeds=(1,), precision="fp32"))
+    texts = ["good\x00 film", " the\x0bbad 坏\x01 film ", "\ufefffine\u2028story"]
+    (tmp_path / "dev.tsv").write_text("label\ttext\n" + "".join(f"pos\t{text}\n" for text in texts), encoding="utf-8", newline="")
+    measured = fitted.answers(fitted.task.read(tmp_path / "dev.tsv", learning=False))
+    with pytest.warns(UserWarning, match="as in training"):
+        np.testing.assert_array_equal(np.stack(measured), fitted.predict(texts)[1])
+    with pytest.warns(UserWarning, match="2 NUL|1 NUL"):
+        rows = fitted.answer_rows(texts)
+    np.testing.assert_array_equal(np.stack(measured), [list(row["probabilities"].values()) for row in rows])
+
+
+@pytest.mark.parametrize("way", ["finetune", "frozen"])
+def test_what_is_cut_is_told_where_it_happens(runs, way, tmp_path):
+    examples = [Example(f"{example.text} {'the film ' * 20}", example.label) for example in make_examples(40, 1)]
+    config = Config(mode=way, precision="fp32", seeds=(1,), budget=1, updates=2, epochs=1, max_length=12)
+    with pytest.warns(UserWarning, match=r"40 of 40 training examples were cut .*transfer\.max_length.*tokens were not read"):
+        finetune(runs["bert"], train=examples, config=config, out=tmp_path / "out")
+    assert "40 training examples were cut" in (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
+    fitted = load(tmp_path / "out")
+    with pytest.warns(UserWarning, match="1 of 2 texts were cut"):
+        rows = fitted.answer_rows(["good film", examples[0].text])
+    assert "tokens_cut" not in rows[0] and rows[1]["tokens_cut"] > 20
+    with pytest.warns(UserWarning, match="1 of 1 texts were cut"):
+        fitted.predict([examples[0].text])
+    with pytest.warns(UserWarning, match="1 of 1 texts were cut"):
+        fitted.vectors([examples[0].text])
+
+
+@pytest.mark.parametrize("name", ["bert", "word2vec", "ngram"])
+def test_texts_without_a_known_word_are_told(runs, name):
+    fitted = finetune(runs[name], train=make_examples(40, 1), config=Config(mode="frozen", seeds=(1,), precision="fp32"))
+    with pytest.warns(UserWarning, match=r"2 of 3 texts have no known word \(the first is ''\): their answers"):
+        rows = fitted.answer_rows(["", "ዓለም", "good"])
+    assert [row.get("no_known_word", False) for row in rows] == [True, True, False]
+    with pytest.warns(UserWarning, match="2 of 3 texts have no known word"):
+        assert fitted.predict(["", "ዓለም", "good"])[1].shape == (3, 2)
+    width = fitted.vectors(["good"]).shape[1]
+    with pytest.warns(UserWarning, match="their vectors say nothing"):
+        assert [len(row["vector"]) for row in fitted.vector_rows(["", "good"])] == [width, width]
+    assert fitted.vectors([]).shape == (0, width)
+
+
+def test_pairs_need_a_known_word_on_either_side(runs):
+    pairs = finetune(runs["ngram"], train=[Example("good", "ab"[k], ["bad", "film"][k]) for k in (0, 1) * 20])
+    rows = pairs.answer_rows(["good\tfilm", "good\t", "ዓለም\tfilm"])
+    assert [row.get("no_known_word", False) for row in rows] == [False, True, True]
+
+
+@pytest.mark.parametrize("header", ["label\ttext_a\ttext_b", "label\ttext", "text_a\ttext_b", "Sentence1\tSentence2\tLabel"])
+def test_the_header_of_a_table_is_no_text(runs, header):
+    pairs = finetune(runs["ngram"], train=[Example("good", "ab"[k], ["bad", "film"][k]) for k in (0, 1) * 20])
+    with pytest.raises(UsageError, match=r"header of a table.*text_a, text_b on a line.*stemma evaluate"):
+        pairs.answer_rows([header, "a\tthe good\ta film"])
+    with pytest.raises(DataError, match="has 3 parts"):
+        pairs.answer_rows(["a\tthe good\ta film"])
+
+
+def test_one_string_and_what_is_no_text_are_refused(runs):
+    fitted = finetune(runs["ngram"], train=make_examples(40, 1))
+    for call in (fitted.predict, fitted.vectors, fitted.answer_rows, fitted.vector_rows):
+        with pytest.raises(UsageError, match="one string"):
+            call("abc")
+        with pytest.raises(DataError, match=r"\[1\] is None"):
+            call(["good", None])
+        with pytest.raises(DataError, match="join its tokens"):
+            call([["good", "film"]])
+    pairs = finetune(runs["ngram"], train=[Example("good", "ab"[k], ["bad", "film"][k]) for k in (0, 1) * 20])
+    with pytest.raises(UsageError, match="pass both of the same length"):
+        pairs.predict(["good", "bad"], ["film"])

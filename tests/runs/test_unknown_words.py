@@ -115,6 +115,8 @@ def test_what_descends_is_charged_by_the_same_model(texts, generation):
     lines = (texts / "dev.txt").read_text(encoding="utf-8").splitlines()[8:12]
     ours, theirs = run.score(lines), peer.score(lines)
     assert [score.spelling for score in ours] == [score.spelling for score in theirs] and sum(score.unknown for score in ours) > 5
+    assert run.spelling(lines) == [score.spelling for score in ours] and run.spelling([""]) == [0.0]
+    assert int(run.lacks(run.tokenizer.encode_flat(lines)[0]).sum()) == sum(score.unknown for score in ours)
     (whole,) = run.score_documents([Document(tuple(lines), "dev.txt:1")])
     assert whole.spelling == pytest.approx(sum(score.spelling for score in ours))
     assert whole.bits_per_character == pytest.approx((whole.nats + whole.spelling) / math.log(2) / whole.characters)

@@ -1,9 +1,11 @@
 """Questions in words: neighbours, sums and odd words, held against gensim's; what is missing is told with what is near."""
 
+import warnings
+
 import numpy as np
 import pytest
 
-from stemma.errors import DataError, UsageError
+from stemma.errors import DataError
 from stemma.runs.word_vectors import WordVectors, parse
 
 TOKENS = ["<unk>", "king", "queen", "man", "woman", "北京", "上海", "apple", "never", "well-known", "-"]
@@ -76,7 +78,7 @@ def test_a_sum_has_blanks_round_its_signs(asked, terms):
 
 @pytest.mark.parametrize("asked", ["", "king man", "king -", "king - - man", "+ king man"])
 def test_what_is_no_sum_is_refused(asked):
-    with pytest.raises(UsageError, match="king - man \\+ woman"):
+    with pytest.raises(DataError, match="king - man \\+ woman"):
         parse(asked)
 
 
@@ -87,7 +89,7 @@ def test_an_unknown_word_is_told_with_what_is_near(asked, cure):
 
 
 def test_words_that_cancel_out_have_no_neighbours():
-    with pytest.raises(UsageError, match="cancel out"):
+    with pytest.raises(DataError, match="cancel out"):
         WORDS.nearest("king - king")
 
 
@@ -107,3 +109,28 @@ def test_a_word_never_seen_may_be_composed():
     assert words.row("kingly") is None  # files are judged by the vocabulary's own words
     with pytest.raises(DataError, match="not in the vocabulary"):
         words.nearest("qqq")
+
+
+def test_a_word_is_found_with_the_space_before_it_and_without():
+    tokens = [" the", "the", " sea", "sea", "海", " 海", "\\xe7", " never"]
+    vectors = np.array([[5, 1, 0], [4, 1, 1], [0, 1, 3], [0, 2, 3], [1, 0, 2], [1, 0, 1], [1, 1, 1], [0, 0, 0]], np.float32)
+    words = WordVectors(tokens, vectors, np.array([90, 7, 6, 80, 70, 2, 1, 0]))
+    assert [words.row(word) for word in ("the", "The", " sea", "sea", "海", "never")] == [0, 0, 2, 3, 4, None]
+    assert {word for word, _ in words.nearest("the - sea", 9)} == {"海", " 海", "\\xe7"}  # no form of those asked about
+    assert words.outlier(["the", "sea", "海"]).missing == ()
+    with pytest.raises(DataError, match="did you mean 'sea'"):
+        words.nearest("seaa")
+
+
+def test_vectors_that_hardly_differ_are_told_once():
+    draws = np.random.default_rng(3).normal(size=(40, 6)).astype(np.float32)
+    names = [f"w{n}" for n in range(40)]
+    alike = WordVectors(names, draws + 30)
+    with pytest.warns(UserWarning, match=r"cosine of (0\.9\d|1\.00) on average.*train longer"):
+        alike.nearest("w3")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        alike.nearest("w4")
+        WordVectors(names, draws).nearest("w3")
+        WordVectors(names[:1], draws[:1]).nearest("w0")
+    assert alike.alike > 0.9 > abs(WordVectors(names, draws).alike)

@@ -34,7 +34,8 @@ def test_the_store_holds_the_corpus(tokenizers, documents, kind, tmp_path):
     store = build(documents, tokenizer, tmp_path / "store", fingerprint="made")
     store.verify()
     assert sorted(contents(tmp_path / "store")) == sorted(NAMES)
-    rows = [[tokenizer.encode(sentence) for sentence in document.sentences] for document in documents]
+    pairs = [zip(document.sentences, document.adjoining, strict=True) for document in documents]
+    rows = [[tokenizer.encode_flat([sentence], [adjoins])[0] for sentence, adjoins in document] for document in pairs]
     kept = [[row for row in document if len(row)] for document in rows]
     kept = [document for document in kept if document]
     flat = [row for document in kept for row in document]
@@ -170,11 +171,11 @@ def test_finished_shards_are_taken_up_after_a_kill(tokenizers, documents, tmp_pa
     kept = Tokenizer.encode_words
 
     def until(limit: int):
-        def encode_words(self, texts):
+        def encode_words(self, texts, adjoining=()):
             if len(encoded) == limit:
                 raise KeyboardInterrupt
             encoded.append(1)
-            return kept(self, texts)
+            return kept(self, texts, adjoining)
 
         monkeypatch.setattr(Tokenizer, "encode_words", encode_words)
 

@@ -7,7 +7,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokens_texts import CHINESE, ENGLISH, ODD
 
-from stemma.tokens.chinese import Segmenter, are_characters, rejoined, segmenter, spoken, word_spans
+from stemma.tokens.chinese import (
+    GIVEN,
+    Segmenter,
+    are_characters,
+    chosen,
+    has_chinese,
+    is_given,
+    rejoined,
+    segmenter,
+    spoken,
+    told,
+    word_spans,
+)
 from stemma.tokens.scripts import HAN, SEPARATOR, codes_of, inner_classes
 
 MIXED = "使用语言模型来预测下一个词的probability。GPT-2 是2019年的，iPhone 12 naïve！"
@@ -85,3 +97,35 @@ def test_texts_of_single_characters_are_known():
     assert not are_characters(["张三", "笑"])
     assert not are_characters(["a", "b"])
     assert not are_characters([])
+
+
+TERMS = ["循环神经网络 自然语言处理 机器学习 支持向量机", "深度学习 数据 循环神经网络 的 人工智能", "人工智能 机器学习 支持向量机 研究"]
+POEM = ["连甍遥接汉 飞观迥凌虚", "云日隐层阙 风烟出绮疏", "岩廊罢机务 崇文聊驻辇", "玉匣启龙图 金绳披凤篆"]
+
+
+@pytest.mark.parametrize(
+    ("texts", "given"),
+    [
+        (TERMS, True),  # longer than most words, but they recur
+        (["我们 使用 语言 模型 ， 它 预测 下 一个 词 。", "今天 天气 很 好 ！"], True),
+        (["我们 use 语言 模型 in Python 来 预测"], True),
+        (["我们使用语言模型，它预测下一个词。", "今天天气很好！"], False),
+        (["红、黄、蓝、绿、白"], False),  # short runs, which no space parts
+        (["日本語の文を書くのは楽しい。今日は天気が良い。"], False),
+        (["the 猫 sat on a mat"], False),
+    ],
+)
+def test_words_are_given_where_spaces_part_them(texts, given):
+    assert is_given(texts * 60) is given
+    assert not is_given(texts[:1])  # too little to judge by
+
+
+def test_clauses_that_spaces_part_are_no_words():
+    verses = [line.replace(" ", chr(0x4E00 + n) + " ") + chr(0x5E00 + n) for n, line in enumerate(POEM * 40)]
+    assert not is_given(verses)
+
+
+def test_what_was_chosen_is_told_with_the_setting_that_changes_it():
+    assert "tokenizer.words=given" in told(chosen("auto", TERMS * 60)) and chosen("auto", TERMS * 60) is GIVEN
+    assert "cut by rjieba (tokenizer.words=rjieba); tokenizer.words=given" in told(chosen("auto", POEM))
+    assert has_chinese("a 猫") and has_chinese("〇𠀀") and not has_chinese("the cat, かな 🙂")

@@ -1,11 +1,15 @@
 """The drawn part of a store: of all the text, the same whatever the tokenizer, and a greater one holds each smaller one."""
 
+import shutil
+from collections import Counter
+
 import numpy as np
 import pytest
 
 from stemma.corpus.document import Document
 from stemma.tokens.build import build
-from stemma.tokens.drawn import chosen_sentences, drawn, how_much, passages
+from stemma.tokens.drawn import chosen_sentences, drawn, how_much, passages, spelt_in_part
+from stemma.tokens.settings import special_ids
 from stemma.tokens.tokenizer import Config, train
 
 RNG = np.random.default_rng(5)
@@ -65,6 +69,9 @@ def test_the_drawn_store_is_the_chosen_text_in_its_order(tmp_path, monkeypatch):
         begins = [k for k, i in enumerate(chosen) if i in store.document_starts or k == 0 or chosen[k - 1] != i - 1]
         np.testing.assert_array_equal(part.document_starts, [*begins, len(chosen)])
         assert part.ids.dtype == store.ids.dtype
+        unknown = special_ids(store.header["kind"]).get("unk", -1)
+        assert part.unknown == (part.ids == unknown).sum() and store.unknown == (store.ids == unknown).sum()
+        assert part.characters is None and part.bytes_utf8 is None and store.bytes_utf8 > store.characters > 0
         told = how_much(part)
         documents = np.searchsorted(store.document_starts, chosen, side="right") - 1
         assert (told["documents"], told["of_documents"]) == (len(set(documents)), store.documents)
@@ -87,3 +94,51 @@ def test_long_documents_are_cut_into_passages_and_short_ones_stay_whole(tmp_path
     borders, document, part = passages(store)
     assert np.diff(borders[:51]).tolist() == [2] * 50 and np.diff(borders[50:]).tolist() == [2] * 1000
     assert document[:50].tolist() == [0] * 50 and part[:50].tolist() == list(range(50)) and not part[50:].any()
+
+
+def test_what_a_killed_process_left_beside_it_goes(tmp_path):
+    store = stores(corpus(ENGLISH, 7), tmp_path)[0]
+    tokens = int(SHARE * len(store.ids))
+    place = drawn(store, tokens, seed=3).path
+    shutil.rmtree(place)
+    left = place.with_name(f".{place.name}-killed")
+    left.mkdir()
+    (left / "ids.bin").write_bytes(b"half")
+    assert drawn(store, tokens, seed=3).path == place and not (place / ".lock").exists()
+    assert not [path for path in place.parent.iterdir() if path.name.startswith(f".{place.name}")]
+
+
+def told_by(tokenizer):
+    return dict(zip(tokenizer.outside.spellings, tokenizer.outside.counts, strict=True))
+
+
+@pytest.mark.parametrize("kind", ["word", "whitespace", "char", "wordpiece"])
+@pytest.mark.parametrize("sentences", [ENGLISH, CHINESE], ids=["english", "chinese"])
+def test_a_part_spells_unknown_words_by_what_was_read(tmp_path, monkeypatch, kind, sentences):
+    """What the rest of the text leaves out is not known; a part of all of it knows all."""
+    monkeypatch.setattr("stemma.tokens.outside.LEAST", 6)
+    sentences = [*sentences[:150], "\u200b\u200b", *sentences[150:], *(f"{sentence} late{n}" for n, sentence in enumerate(sentences[:40]))]
+    documents = corpus(sentences, 7)
+    config = Config(kind=kind, vocab_size=6 if kind != "wordpiece" else 60, words="auto")
+    tokenizer = train(iter(sentences), config)
+    store = build(documents, tokenizer, tmp_path / "s", fingerprint="f")
+    for tokens in (len(store.ids) // 4, len(store.ids) - 1):
+        chosen, part = chosen_sentences(store, tokens, 3), drawn(store, tokens, 3)
+        found = spelt_in_part(part, store, chosen, tokenizer, lambda: documents)
+        if kind == "wordpiece":  # its vocabulary tells how its unknown words are spelt
+            assert found is tokenizer
+            continue
+        held = [sentence for sentence in sentences if len(tokenizer.encode(sentence))]
+        read = [sentence for sentence, taken in zip(held, chosen, strict=True) if taken]
+        expected = Counter(tokenizer.spellings(read, tokenizer.encode_flat(read)[0] == tokenizer.specials["unk"]))
+        told = told_by(found)
+        assert expected and part.unknown == expected.total() and {word: told[word] for word in expected} == expected
+        rest = set(told) - set(expected)
+        assert {told[word] for word in rest} <= {1} and all(tokenizer.id("▁" if word == " " else word) for word in rest)
+        again = spelt_in_part(part, store, chosen, tokenizer, lambda: pytest.fail("read again"))
+        assert again.outside == found.outside != tokenizer.outside and found.encode(held[0]).tolist() == tokenizer.encode(held[0]).tolist()
+        part.verify()
+    everything = spelt_in_part(
+        build(documents, tokenizer, tmp_path / "all"), store, np.ones(store.sentences, bool), tokenizer, lambda: documents
+    )
+    assert told_by(everything) == told_by(tokenizer)

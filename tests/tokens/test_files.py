@@ -2,14 +2,28 @@
 
 import errno
 import os
+import signal
+import stat
+import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from stemma.errors import BudgetError, DamagedError
+from stemma.errors import BudgetError, DamagedError, RunError
 from stemma.tokens import files
-from stemma.tokens.files import disk_budget, is_disk_full, read_json, read_sealed, whole_file, write_bytes, write_json, write_sealed
+from stemma.tokens.files import (
+    disk_budget,
+    is_disk_full,
+    one_writer,
+    read_json,
+    read_sealed,
+    whole_file,
+    write_bytes,
+    write_json,
+    write_sealed,
+)
 from stemma.tokens.sums import file_sum, page_sum
 
 
@@ -48,6 +62,116 @@ def test_what_was_begun_goes_when_the_disk_is_full(tmp_path: Path) -> None:
     with pytest.raises(BudgetError), disk_budget(tmp_path / "gone" / "a", clear=begun):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     assert not begun.exists()
+
+
+def refused(write: Callable[[], object]) -> bool:
+    """Whether another process is told that what it would write is in use."""
+    child = os.fork()
+    if not child:
+        try:
+            write()
+            os._exit(0)
+        except RunError as error:
+            os._exit(7 if "in use" in str(error) else 1)
+        except BaseException:
+            os._exit(1)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+
+
+@pytest.fixture(autouse=True)
+def no_grace(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "GRACE_SECONDS", 0.0)
+
+
+def test_a_folder_has_one_writer(tmp_path: Path) -> None:
+    folder = tmp_path / "a" / "b"
+
+    def write() -> None:
+        with one_writer(folder):
+            (folder / "mine").touch()
+
+    with one_writer(folder):
+        assert refused(write) and not (folder / "mine").exists()
+    assert list(tmp_path.iterdir()) == []  # nothing was written, and nothing is left
+    write()
+    assert [path.name for path in folder.iterdir()] == ["mine"]
+
+
+def test_a_file_has_one_writer(tmp_path: Path) -> None:
+    with whole_file(tmp_path / "a") as file:
+        file.write(b"first")
+        file.flush()
+        assert refused(lambda: write_bytes(tmp_path / "a", b"second"))
+    assert (tmp_path / "a").read_bytes() == b"first"
+    assert not refused(lambda: write_bytes(tmp_path / "a", b"second"))
+    assert (tmp_path / "a").read_bytes() == b"second"
+
+
+def test_what_a_killed_writer_left_is_free(tmp_path: Path) -> None:
+    child = os.fork()
+    if not child:
+        with one_writer(tmp_path / "run"), whole_file(tmp_path / "run" / "a") as file:
+            file.write(b"longer than what comes after")
+            file.flush()
+            os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(child, 0)
+    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == [".a.aside", ".lock"]
+    with one_writer(tmp_path / "run"):
+        write_bytes(tmp_path / "run" / "a", b"whole")
+    assert [(path.name, path.read_bytes()) for path in (tmp_path / "run").iterdir()] == [("a", b"whole")]
+
+
+def test_a_file_is_no_folder(tmp_path: Path) -> None:
+    (tmp_path / "a").touch()
+    for place in (tmp_path / "a", tmp_path / "a" / "b"):
+        with pytest.raises(RunError, match="another --out"), one_writer(place):
+            pass
+
+
+def test_an_error_of_the_disk_is_told_with_the_file(tmp_path: Path) -> None:
+    with pytest.raises(BudgetError, match=r"a\.bin: Input/output error.*check the disk"), whole_file(tmp_path / "a.bin") as file:
+        file.write(b"half")
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_names_that_are_no_text_are_kept(tmp_path: Path) -> None:
+    name = os.fsdecode(b"n\xff.txt")
+    write_json(tmp_path / "a.json", {"corpus": [name, "文.txt"]})
+    assert read_json(tmp_path / "a.json") == {"corpus": [name, "文.txt"]}
+
+
+def test_a_link_stays_a_link_and_rights_stay(tmp_path: Path) -> None:
+    (tmp_path / "far").mkdir()
+    (tmp_path / "far" / "there").write_bytes(b"old")
+    (tmp_path / "far" / "there").chmod(0o600)
+    (tmp_path / "link").symlink_to("far/there")
+    (tmp_path / "dangling").symlink_to("far/new")
+    for name, place in (("link", "there"), ("dangling", "new")):
+        write_bytes(tmp_path / name, b"new")
+        assert (tmp_path / name).is_symlink() and (tmp_path / "far" / place).read_bytes() == b"new"
+    assert (tmp_path / "far" / "there").stat().st_mode & 0o777 == 0o600
+    assert sorted(path.name for path in (tmp_path / "far").iterdir()) == ["new", "there"]
+
+
+@pytest.mark.parametrize("through", ["pipe", "link"])
+def test_a_pipe_is_written_into(tmp_path: Path, through: str) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("pipe")
+    read: list[bytes] = []
+    reader = threading.Thread(target=lambda: read.append((tmp_path / "pipe").read_bytes()))
+    reader.start()
+    write_bytes(tmp_path / through, "词".encode())
+    reader.join(10)
+    assert read == ["词".encode()] and stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "pipe"]
+
+
+def test_a_device_is_written_into() -> None:
+    write_bytes(Path("/dev/null"), b"gone")
+    assert Path("/dev/null").is_char_device()
+    with pytest.raises(BudgetError, match="/dev/full"):
+        write_bytes(Path("/dev/full"), b"no room")
 
 
 def test_a_sum_sees_every_flipped_bit_and_every_page_that_has_moved(tmp_path):

@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from tokens_texts import CHINESE, ENGLISH, KINDS, ODD, TEXTS, config
 
 from stemma.errors import DataError, UsageError
+from stemma.tokens.long_texts import parts_of
+from stemma.tokens.settings import SPACED
 from stemma.tokens.tokenizer import Config, Tokenizer, train
 
 SPECIALS = {
@@ -260,3 +262,36 @@ def test_a_text_that_holds_the_unknown_tokens_own_form_comes_back_whole():
     pieces = train(iter(["cat sat <unk> mat " * 30]), Config(kind="unigram", vocab_size=64))
     for text in ("cat <unk> 猫 sat", "猫 <unk>", "猫<unk>猫 mat"):
         assert pieces.give_back([text]) == text
+
+
+@pytest.mark.parametrize("kind", ["wordpiece", "bpe", "unigram"])
+def test_a_long_text_is_encoded_in_parts_to_the_same_tokens(tokenizers, kind, monkeypatch):
+    whole = " ".join([*ENGLISH, *CHINESE, "two  spaces", "Ab's 12 3", " end "] * 3)
+    expected = tokenizers[kind].encode(whole)
+    assert len(list(parts_of(whole, 20))) > 5 and "".join(parts_of(whole, 20)) == whole
+    monkeypatch.setattr(parts_of, "__defaults__", (20,))
+    monkeypatch.setattr("stemma.tokens.tokenizer.AT_ONCE", 20)
+    found = tokenizers[kind].encode_batch(["x", whole, ""])
+    assert [len(ids) for ids in found] == [len(tokenizers[kind].encode("x")), len(expected), 0]
+    assert (found[1] == expected).all()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_sentences_that_adjoin_are_cut_and_given_back_as_they_stand(tokenizers, kind):
+    """What nothing parts gets no space, in Chinese or English; the tokens of what stands alone do not change."""
+    texts, adjoining = ["词语。", "研究生命。", "the mill", "(slowly)", "slow rivers"], [False, True, False, True, True]
+    tokenizer = tokenizers[kind]
+    ids, lengths, starts = tokenizer.encode_words(texts, adjoining)
+    flat, flat_lengths = tokenizer.encode_flat(texts, adjoining)
+    assert ids.tolist() == flat.tolist() and lengths.tolist() == flat_lengths.tolist()
+    own = np.split(ids, np.cumsum(lengths)[:-1])
+    for text, adjoins, row in zip(texts, adjoining, own, strict=True):
+        alone, spans = tokenizer.encode_offsets(text, adjoins)
+        assert row.tolist() == alone.tolist() and max(end for _, end in spans) == len(text)
+        assert adjoins or row.tolist() == tokenizer.encode(text).tolist()
+    assert starts is None or starts[np.cumsum([0, *lengths[:-1]])].all()
+    if kind in SPACED:
+        assert tokenizer.give_back(texts, adjoining) == "词语。研究生命。 the mill(slowly)slow rivers"
+        assert tokenizer.give_back(texts) == "词语。 研究生命。 the mill (slowly) slow rivers"
+    else:
+        assert ids.tolist() == tokenizer.encode_flat(texts)[0].tolist()

@@ -29,7 +29,7 @@ class Cell(nn.Module):
         self.kind = kind
 
     def layers(self) -> list[Layer]:
-        return [layer(self, "embeddings", "table"), layer(self, "block 1", "blocks.0"), layer(self, "top", "head", "unread")]
+        return [layer(self, "embeddings", "table"), layer(self, "block 1", "blocks.0", block=True), layer(self, "top", "head", "unread")]
 
     def loss(self, batch: dict[str, Tensor], carried: Carried | None = None) -> Loss:
         ids, labels = batch["ids"], batch["labels"]

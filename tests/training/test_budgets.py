@@ -89,7 +89,47 @@ def test_the_drawn_text_is_read_once_at_most_and_told(tmp_path, name):
     assert name in ("bert", "gpt", "lstm", "nnlm") or done["passes"] == pytest.approx(share)  # separators are in the budget of these
     assert done["tokens"] < 500 + 128  # a step more at most
     assert any(f"drawn by lot from {part['documents']} of {part['of_documents']} documents" in note for note in notes)
-    assert f"beyond budget {tokens['beyond_budget']:,}" in (run.path / "README.md").read_text(encoding="utf-8")
+    card = (run.path / "README.md").read_text(encoding="utf-8")
+    assert f"beyond budget {tokens['beyond_budget']:,}" in card and "The vocabulary was learnt from the whole text" in card
+
+
+def test_what_word2vec_thins_out_counts_below_a_pass_and_above(tmp_path):
+    """Below one pass what is read counted, above it what is kept: a budget of one token more went from one pass to three."""
+    corpus = written(tmp_path / "text.txt", ENGLISH, " ")
+    whole = len(take_up(job_of(request("word2vec", corpus)), tmp_path / "x", tmp_path / "stores", lambda _: None)[1].train.ids)
+    for tokens in (whole // 2, whole - 1, whole, whole + 1, 2 * whole):
+        run = pretrain(request("word2vec", corpus, "sample=0.005", budget("word2vec", tokens)), out=tmp_path / f"run-{tokens}")
+        done, ledger = run.metrics()[-1], json.loads((run.path / "ledger.json").read_text(encoding="utf-8"))["tokens"]
+        assert done["passes"] == pytest.approx(tokens / whole, rel=0.12) and done["tokens"] == pytest.approx(tokens, rel=0.12)
+        assert ledger["subsampled"] > 0.5 * min(tokens, whole) and ledger["tokens"] == whole
+
+
+@pytest.mark.parametrize("name", ["ngram", "nnlm"])
+def test_unknown_words_are_spelt_by_what_the_budget_read(tmp_path, name):
+    rare = ([f"{word}{n}" for n in range(40) for word in "ab"], [f"c{n}" for n in range(80)])  # each word stands in a few documents
+    corpus = written(tmp_path / "text.txt", rare, " ")
+    closed = ["tokenizer.kind='word'", "tokenizer.vocab_size=20"]
+    told = {}
+    for tokens in (300, 900, 0):
+        asked = request(name, corpus, *closed, *([budget(name, tokens)] if tokens else []))
+        run = pretrain(asked, out=tmp_path / f"{tokens}", store=tmp_path / "stores")
+        outside = Tokenizer.load(run.tokenizer_path).outside
+        told[tokens] = dict(zip(outside.spellings, outside.counts, strict=True))
+    unknown = {tokens: sum(count for word, count in counts.items()) for tokens, counts in told.items()}
+    assert unknown[300] < 300 < unknown[900] < unknown[0] and all(told[900][word] <= told[0][word] for word in told[900])
+
+
+def test_what_the_budget_never_came_to_is_told(tmp_path):
+    """BERT's pairs show some sentences twice: of what was drawn, its budget ends before it has seen all."""
+    corpus = written(tmp_path / "text.txt", ENGLISH, " ")
+    run = pretrain(request("bert", corpus, budget("bert", 500)), out=tmp_path / "run")
+    tokens = json.loads((run.path / "ledger.json").read_text(encoding="utf-8"))["tokens"]
+    part = tokens["tokens"] - tokens["beyond_budget"]
+    assert 0.1 * part < tokens["not_reached"] < 0.7 * part and 0.3 * part < tokens["used"] < part
+    assert f"{tokens['not_reached']:,} were not reached" in run.metrics()[-1]["notes"][-1]
+    assert f"not reached {tokens['not_reached']:,}" in (run.path / "README.md").read_text(encoding="utf-8")
+    whole = pretrain(request("bert", corpus, "training.epochs=1"), out=tmp_path / "whole")
+    assert "not_reached" not in json.loads((whole.path / "ledger.json").read_text(encoding="utf-8"))["tokens"]
 
 
 def test_a_budget_of_a_pass_or_more_reads_the_whole_text(tmp_path):

@@ -56,6 +56,15 @@ def test_both_parts_come_from_one_reading(source, calls, kind, readings, tmp_pat
     assert not list((tmp_path / "root").glob("*/.held-out*"))
 
 
+def test_a_long_reading_says_how_far_it_has_come(source, tmp_path, monkeypatch):
+    notes: list[str] = []
+    monkeypatch.setattr(module, "EVERY_SECONDS", -1.0)
+    ingest(source, Config("wordpiece", 300), tmp_path / "root", notes.append)
+    far = [note for note in notes if "characters so far" in note]
+    whole = len((tmp_path / "corpus.txt").read_text(encoding="utf-8"))
+    assert far[-1] == f"{whole:,} characters so far, reading 2" and far[0].endswith("characters so far")
+
+
 def test_a_lost_dev_store_is_made_again(source, tmp_path):
     first = ingest(source, Config("word", 0), tmp_path / "root", lambda _: None)
     ids = first.dev.ids.tolist()
@@ -70,6 +79,18 @@ def test_a_damaged_store_is_refused_with_its_cure(source, tmp_path):
     (done.train.path / "ids.bin").write_bytes(data)
     with pytest.raises(DataError, match=r"ids\.bin: damaged.*delete the folder"):
         ingest(source, Config("word", 0), tmp_path / "root", lambda _: None)
+
+
+def test_who_told_chinese_words_apart_is_noted_where_nobody_said_it(source, tmp_path):
+    told: list[str] = []
+    assert ingest(source, Config("word", 300), tmp_path / "a", told.append).notes == told[-1:]
+    assert "tokenizer.words=given takes them" in told[-1]
+    assert ingest(source, Config("bpe", 600), tmp_path / "b", told.append).notes == told[-1:]
+    assert ingest(source, Config("word", 300, words="rjieba"), tmp_path / "c", told.append).notes == []
+    assert ingest(source, Config("whitespace", 300), tmp_path / "d", told.append).notes == []
+    english = tmp_path / "english.txt"
+    english.write_text("\n\n".join(f"The mill number {i} turns." for i in range(120)), encoding="utf-8")
+    assert ingest(Source((str(english),), (), CorpusConfig(), 0.1, 3), Config("word", 300), tmp_path / "e", told.append).notes == []
 
 
 @pytest.mark.parametrize("kind", ["word", "bpe"])

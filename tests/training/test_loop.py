@@ -4,16 +4,20 @@ import os
 import signal
 import subprocess
 import sys
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from stemma.checkpoint import RunFolder, map_tensors
 from stemma.errors import Interrupted, RunError, UsageError
+from stemma.tokens import files
+from stemma.training import descend, recorder
 from stemma.training.facts import Fact
 from stemma.training.pretrain import pretrain
+from stemma.training.ranks import Ranks
 from stemma.training.request import Request
 
 SENTENCES = [
@@ -103,11 +107,17 @@ def test_a_loss_that_is_not_finite_stops_at_its_step_with_the_batch_kept(corpus:
     assert map_tensors(kept)["ids"].shape[1] > 1
 
 
-def test_an_interrupt_saves_and_says_how_to_go_on(corpus: Path, tmp_path: Path) -> None:
-    def interrupt(fact: Fact) -> None:
-        if fact.kind == "step" and fact.step == 4:
-            os.kill(os.getpid(), signal.SIGINT)
+def interrupt(fact: Fact) -> None:
+    if fact.kind == "step" and fact.step == 4:
+        os.kill(os.getpid(), signal.SIGINT)
 
+
+def losses(folder: RunFolder) -> list[tuple[str, int, float, dict[str, float]]]:
+    return [(line["kind"], line["step"], line["loss"], line.get("parts", {})) for line in folder.metrics() if "step" in line]
+
+
+def test_an_interrupt_saves_and_says_how_to_go_on(corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recorder, "LOG_LINES", 3)  # three updates a line: the fourth stands within one
     with pytest.raises(Interrupted, match="repeat the same command") as raised:
         gpt(corpus, tmp_path / "run", "training.steps=9", progress=interrupt)
     assert raised.value.exit_code == 5
@@ -115,8 +125,47 @@ def test_an_interrupt_saves_and_says_how_to_go_on(corpus: Path, tmp_path: Path) 
     gpt(corpus, tmp_path / "run", "training.steps=9", progress=facts.append)
     whole = gpt(corpus, tmp_path / "whole", "training.steps=9")
     assert [fact.step for fact in facts if fact.kind == "step"] == [5, 6, 7, 8, 9]
+    assert losses(RunFolder.open(tmp_path / "run")) == losses(whole)
     a, b = weights(tmp_path / "run"), weights(whole.path)
     assert all(a[name].tobytes() == b[name].tobytes() for name in a)
+
+
+class Pair(Ranks):
+    """The first of two processes, the other of which is made up."""
+
+    def wait(self) -> None:
+        """For nobody."""
+
+    def agree(self, value: Any) -> Any:
+        """The own value."""
+        return value
+
+
+def test_another_number_of_processes_is_refused(corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(Interrupted):
+        gpt(corpus, tmp_path / "run", "training.steps=9", progress=interrupt)
+    with monkeypatch.context() as patched, pytest.raises(UsageError, match=r"begun by 1 process, now 2.*without torchrun"):
+        patched.setattr(descend, "join", lambda: nullcontext(Pair(0, 2)))
+        gpt(corpus, tmp_path / "run", "training.steps=9")
+    gpt(corpus, tmp_path / "run", "training.steps=9")
+
+
+def test_a_second_process_touches_nothing(corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "GRACE_SECONDS", 0.0)
+    held: list[dict[str, bytes]] = []
+
+    def second(fact: Fact) -> None:
+        if fact.kind == "save" and fact.step == 2:
+            held.append({str(path): path.read_bytes() for path in sorted((tmp_path / "run").rglob("*")) if path.is_file()})
+            for settings in ("training.steps=3", "training.steps=4"):
+                with pytest.raises(RunError, match="in use by another process"):
+                    gpt(corpus, tmp_path / "run", settings)
+            held.append({str(path): path.read_bytes() for path in sorted((tmp_path / "run").rglob("*")) if path.is_file()})
+
+    folder = gpt(corpus, tmp_path / "run", "training.steps=3", "training.save_seconds=1e-9", progress=second)
+    assert len(held) == 2 and held[0] == held[1]
+    assert [line["step"] for line in folder.metrics() if line["kind"] == "step"] == [1, 2, 3]
+    assert not (tmp_path / "run" / ".lock").exists()
 
 
 def test_a_run_killed_as_it_saves_takes_every_held_out_loss(corpus: Path, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from torch import nn
 
 from recurrent import Cell, drawn
 from stemma.errors import UsageError
+from stemma.layers.blocks import Layer, layer
 from stemma.lineage import bert, gpt
 from stemma.objectives.batch import IGNORE
 from stemma.tokens.facts import TokenFacts
@@ -257,6 +258,32 @@ def test_a_step_of_muon_is_as_long_as_adamws_would_be() -> None:
     for parameter in block_matrices(network):  # type: ignore[arg-type]
         moved = (parameter.detach() - before[id(parameter)]).square().mean().sqrt()
         assert 0.5 * 0.2 * 1e-2 < moved < 1.2 * 0.2 * 1e-2
+
+
+class Tower(nn.Module):
+    """A network that is a block and nothing else, and calls it by a name of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.square = nn.Linear(5, 5, bias=False)
+
+    def layers(self) -> list[Layer]:
+        return [layer(self, "storey 1", "square", block=True)]
+
+
+def test_muon_moves_what_the_network_calls_its_blocks_and_needs_no_rest() -> None:
+    network = Tower()
+    before = network.square.weight.detach().clone()
+    made = ours(network, "muon", (0.1,), weight_decay=0.0)
+    assert [type(part) for part in made._parts] == [Muon] and block_matrices(network) == [network.square.weight]  # type: ignore[arg-type]
+    assert not torch.equal(before, network.square.weight)
+    Optimiser(network, Config(optimiser="muon")).restore(made.state())
+
+
+def test_muon_leaves_what_is_outside_the_blocks_to_adamw_alone() -> None:
+    network, _ = bert_and_batch()
+    groups = [{"params": list(network.pooler.parameters()), "weight_decay": 0.0}]  # every block is frozen
+    assert [type(part) for part in Optimiser(network, Config(optimiser="muon"), groups)._parts] == [torch.optim.AdamW]
 
 
 def test_muon_refuses_a_network_without_blocks() -> None:

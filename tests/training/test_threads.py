@@ -3,6 +3,9 @@
 import pytest
 import torch
 
+import stemma
+from stemma.errors import UsageError
+from stemma.layers import threads
 from stemma.layers.threads import computing_with
 from stemma.training import descend
 from stemma.training.facts import Saved, Update
@@ -40,3 +43,25 @@ def test_a_resumed_run_computes_with_what_was_settled_at_first(tmp_path, monkeyp
     assert folder.config["sections"]["training"]["threads"] == 2
     done = folder.metrics()[-1]
     assert 0 < done["earlier"]["seconds"] < done["seconds"] and done["ingested"]["found"]
+
+
+def test_what_was_begun_on_a_bigger_machine_goes_on_and_nothing_new_begins_there(tmp_path, monkeypatch):
+    corpus = tmp_path / "corpus.txt"
+    corpus.write_text("".join(f"the cat sat on mat {n}\n我们去公园看花 {n}\n\n" for n in range(40)), encoding="utf-8")
+    settings = [*SMALL, "training.steps=4", "training.save_seconds=1e-6", "training.threads=2"]
+    asked = {"preset": "tiny", "settings": settings}
+
+    def killed(fact):
+        if isinstance(fact, Saved):
+            raise Killed
+
+    monkeypatch.setattr(threads, "cores_free", lambda: 2)
+    with pytest.raises(Killed):
+        stemma.pretrain("gpt", corpus, out=tmp_path / "run", progress=killed, **asked)
+    monkeypatch.setattr(threads, "cores_free", lambda: 1)
+    seen = []
+    stemma.pretrain("gpt", corpus, out=tmp_path / "run", progress=lambda fact: seen.append(torch.get_num_threads()), **asked)
+    assert set(seen) == {2}
+    with pytest.raises(UsageError, match=r"only 1 core is free for it here.* set training\.threads to 0"):
+        stemma.pretrain("gpt", corpus, out=tmp_path / "other", **asked)
+    assert not (tmp_path / "other").exists()

@@ -1,8 +1,12 @@
 """scikit-learn's manners, tried with scikit-learn itself."""
 
+import pickle
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+import stemma
 from stemma.errors import DataError, UsageError
 from stemma.transfer.estimator import StemmaClassifier
 from stemma.transfer.settings import Config
@@ -40,6 +44,64 @@ def test_labels_of_any_kind(ngram, data):
         model = StemmaClassifier(ngram).fit(X, labels)
         assert model.predict(X[:50]).dtype == labels.dtype
         assert (model.predict(X) == labels).mean() > 0.9
+
+
+@pytest.mark.parametrize(
+    ("labels", "names"),
+    [(("x", "y"), ("x", "y")), ((10, 9), ("10", "9")), ((True, False), ("False", "True")), (("好", "差"), ("好", "差"))],
+)
+def test_a_saved_classifier_keeps_its_labels(ngram, data, tmp_path, labels, names):
+    X, y = data
+    given = [labels[int(label == "pos")] for label in y]
+    model = StemmaClassifier(ngram).fit(X, given)
+    model.save(tmp_path / "saved")
+    again = stemma.load(tmp_path / "saved")
+    assert again.labels == model.result_.labels == tuple(sorted(map(str, labels))) and set(names) == set(again.labels)
+    assert again.predict(X[:40])[0] == [str(label) for label in model.predict(X[:40]).tolist()]
+    columns = [again.labels.index(str(label)) for label in model.classes_.tolist()]
+    np.testing.assert_array_equal(again.predict(X[:40])[1][:, columns], model.predict_proba(X[:40]))
+
+
+@pytest.mark.parametrize("mode", ["frozen", "finetune"])
+def test_fitted_estimators_pickle_and_joblib(run, data, mode, tmp_path):
+    import joblib
+
+    X, y = data
+    model = StemmaClassifier(run, mode=mode, config=replace(FAST, updates=2, epochs=1)).fit(X[:40], y[:40])
+    joblib.dump(model, tmp_path / "model")
+    for copy in (pickle.loads(pickle.dumps(model)), joblib.load(tmp_path / "model")):
+        np.testing.assert_array_equal(copy.predict_proba(X[:9]), model.predict_proba(X[:9]))
+        np.testing.assert_array_equal(copy.classes_, model.classes_)
+
+
+@pytest.mark.parametrize(
+    ("X", "y", "wrong"),
+    [
+        (["a", "b"], ["x", float("nan")], r"y\[1\] is nan"),
+        (["a", "b"], ["x", None], r"y\[1\] is None"),
+        (["a", None], ["x", "y"], r"X\[0\]|X\[1\] is None"),
+        ([["the", "good", "film"], ["a", "b", "c"]], ["x", "y"], "join tokens with spaces"),
+        (["a", ("a", "b")], ["x", "y"], "pairs of two texts alone"),
+        (["a", "b"], [["x"], ["y"]], "one column"),
+        (["a", "b"], ["x", "x "], "rename them"),
+    ],
+)
+def test_what_is_no_text_or_no_label_is_named(ngram, X, y, wrong):
+    with pytest.raises(DataError, match=wrong):
+        StemmaClassifier(ngram).fit(X, y)
+
+
+def test_a_bare_string_and_a_misspelt_mode_are_refused(ngram, data):
+    X, y = data
+    with pytest.raises(UsageError, match="one string"):
+        StemmaClassifier(ngram).fit("abcdefgh", y[:8])
+    with pytest.raises(UsageError, match="did you mean 'frozen'"):
+        StemmaClassifier(ngram, mode="froozen").fit(X, y)
+    with pytest.raises(UsageError, match=r"transfer\.seeds"):
+        StemmaClassifier(ngram, mode="frozen", seed=-1).fit(X, y)
+    fitted = StemmaClassifier(ngram).fit(X, y)
+    with pytest.raises(UsageError, match="one string"):
+        fitted.predict("good")
 
 
 def test_clone_pipeline_and_cross_validation(bert, data):

@@ -243,3 +243,46 @@ def test_one_seed_has_no_deviation(values, deterministic, line):
     spread = float(np.std(values, ddof=1)) if len(values) > 1 else None
     named = {"metrics": [{"name": "accuracy", "title": "accuracy"}], "seeds": [{}] * len(values), "deterministic": deterministic}
     assert measured({**named, "accuracy": {"mean": float(np.mean(values)), "std": spread}}) == [line]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"mode": "froozen"}, "did you mean 'frozen'"),
+        ({"head": "lineal"}, "did you mean 'linear'"),
+        ({"budget": -1}, r"transfer\.budget = -1"),
+        ({"grid": (float("nan"),)}, r"transfer\.grid"),
+        ({"epochs": 2.5}, r"transfer\.epochs = 2\.5"),
+        ({"selection_share": 2}, r"transfer\.selection_share = 2"),
+        ({"seeds": (10**30,)}, r"transfer\.seeds"),
+        ({"weight_decay": float("inf")}, r"transfer\.weight_decay"),
+    ],
+)
+def test_a_config_made_by_hand_is_checked_as_one_from_a_file(ngram, train_examples, wrong, told):
+    with pytest.raises(UsageError, match=told):
+        finetune(ngram, train=train_examples, config=Config(**wrong))
+    if "mode" in wrong:
+        with pytest.raises(UsageError, match=told):
+            finetune(ngram, train=train_examples, **wrong)
+
+
+@pytest.mark.parametrize(
+    ("example", "told"),
+    [
+        (Example(None, "pos"), r"text\[0\] is None"),
+        (Example("good", float("nan")), r"label\[0\] is nan"),
+        (Example("good", None), r"label\[0\] is None"),
+        (Example("good", " "), "label of example 0 is empty"),
+        (Example(["good"], "pos"), "join its tokens"),
+        ("good", "example 0 is 'good'"),
+    ],
+)
+def test_examples_without_text_or_label_are_named(ngram, train_examples, example, told):
+    with pytest.raises(DataError, match=told):
+        finetune(ngram, train=[example, *train_examples])
+
+
+def test_examples_of_a_program_are_cleaned_as_those_of_a_file(ngram, train_examples):
+    dirty = [dataclasses.replace(example, text=f" {example.text}\x00", label=f"{example.label} ") for example in train_examples]
+    with pytest.warns(UserWarning, match="as in training"):
+        assert finetune(ngram, train=dirty).facts["data"] == finetune(ngram, train=train_examples).facts["data"]

@@ -119,5 +119,5 @@ def test_units_that_the_tokenizer_does_not_see_are_answered_and_counted():
     unseen = [sentence(["the", "\ue000", "film"], ["O", "B-POS", "O"]), *TRAIN[:60]]
     result = finetune(run, train=unseen, dev=unseen[:1], task="tag", config=Config(mode="frozen", precision="fp32", seeds=(1,), budget=1))
     assert result.facts["cut"]["units"] == result.facts["cut"]["dev_units"] == 1
-    with pytest.warns(UserWarning, match="1 units had no token"):
+    with pytest.warns(UserWarning, match="1 unit had no token"):
         assert len(result.answers(unseen[:1])[0]) == 3

@@ -12,6 +12,7 @@ from stemma.cli.progress import Progress, duration
 from stemma.cli.verb import Corpus, Flag, Settings, TomlFile, Verb
 from stemma.config import read_toml, resolve, to_plain
 from stemma.evaluation.comparison.plan import Config
+from stemma.nouns import counted
 
 if TYPE_CHECKING:
     from stemma.evaluation.comparison.forecast import Forecast
@@ -90,13 +91,14 @@ def forecast_lines(found: "Forecast") -> Iterator[str]:
     yield f"{found.title}: what would be computed; nothing was kept"
     for row in found.generations:
         plan, stages = row.plan, row.stages
-        about = f"{plan.tokens:,} tokens" + (f" in {plan.steps:,} steps" if plan.steps else "")
+        about = f"{counted(plan.tokens, 'token')}" + (f" in {counted(plan.steps, 'step')}" if plan.steps else "")
         ways = [name for name in stages if name != "pretrain"]
         rest = f", then {', '.join(ways)} {duration(sum(stages[name] for name in ways))}" if ways else ""
         first = f"reading and pre-training {duration(stages['pretrain'])} ({about})" if "pretrain" in stages else "is pre-trained"
         yield f"  {plan.generation:<10} {first}{rest}; {plan.memory_mib:,.0f} MiB of memory"
         if row.finished:
             yield f"  {'':<10} finished earlier: {', '.join(row.finished)}"
-    yield f"  in all     about {duration(found.seconds)} on this machine as busy as it is now, {found.parallel} at once"
+    low, high = (duration(found.seconds * times) for times in found.roughly)
+    yield f"  in all     about {duration(found.seconds)} ({low} to {high}) on this machine as busy as it is now, {found.parallel} at once"
     yield f"  memory     about {found.memory_mib:,.0f} MiB at most"
     yield f"  disk       about {found.disk_mib:,.1f} MiB"

@@ -7,6 +7,7 @@ from typing import Any
 from stemma.cli.answer import Answer, Printable
 from stemma.cli.verb import Corpus, Settings, TomlFile, Verb
 from stemma.config import parse_settings, read_toml, resolve
+from stemma.nouns import counted
 
 NOT_OK = 3  # the exit code of a corpus that would be refused
 
@@ -33,23 +34,34 @@ class CorpusCheck(Verb):
         sources = [(str(self.config), read_toml(self.config))] if self.config else []
         config = resolve({"corpus": Config}, *sources, ("--set", parse_settings(self.settings)))["corpus"]
         report = check(self.corpus, config, self.workers)
-        return Answer(report.as_dict(), _lines(report), 0 if report.ok else NOT_OK)
+        words = _words(report.head)
+        document = report.as_dict() | ({"chinese_words": words} if words else {})
+        return Answer(document, _lines(report, words), 0 if report.ok else NOT_OK)
 
 
-def _lines(report: Any) -> Iterator[str]:
+def _words(head: list[str]) -> str:
+    """How Chinese words would be told apart, judged as learning judges it; empty where there are none."""
+    from stemma.tokens.chinese import chosen, has_chinese, told
+
+    return told(chosen("auto", head)) if has_chinese("".join(head)) else ""
+
+
+def _lines(report: Any, words: str) -> Iterator[str]:
     ledger, encoding = report.ledger, report.encoding
     for file in report.files[:20]:
         ends = {"blank": "a blank line", "line": "each line", "file": "the file"}[file["documents_end_at"]]
-        yield f"{file['name']}: {file['format']}, {encoding}; {ends} ends a document; {file['characters']:,} characters"
+        yield f"{file['name']}: {file['format']}, {encoding}; {ends} ends a document; {counted(file['characters'], 'character')}"
     if len(report.files) > 20:
-        yield f"… and {len(report.files) - 20:,} more files"
-    yield f"documents   {ledger.documents:,} (the longest {report.longest_document:,} characters)"
-    yield f"sentences   {ledger.sentences:,} (the longest {report.longest_sentence:,} characters)"
+        yield f"… and {counted(len(report.files) - 20, 'more file')}"
+    yield f"documents   {ledger.documents:,} (the longest {counted(report.longest_document, 'character')})"
+    yield f"sentences   {ledger.sentences:,} (the longest {counted(report.longest_sentence, 'character')})"
     yield f"characters  {ledger.characters_in:,} in = {ledger.characters_used:,} used + {ledger.rejected.total():,} left out"
     yield from (f"            {count:>12,}  {reason}" for reason, count in ledger.rejected.most_common() if count)
     yield f"scripts     {', '.join(f'{name} {count:,}' for name, count in report.scripts.most_common())}"
+    if words:
+        yield f"words       {words}"
     if report.longest_line:
-        yield f"longest line {report.longest_line:,} characters ({report.longest_line_at})"
+        yield f"longest line {counted(report.longest_line, 'character')} ({report.longest_line_at})"
     yield from (f"note        {count:,} {what}" for what, count in ledger.notes.items() if count)
     yield from (f"hint        {hint}" for hint in report.hints)
     yield from (f"problem     {problem}" for problem in report.problems)

@@ -10,7 +10,7 @@ import numpy as np
 from stemma.cli.aligned import number
 from stemma.cli.answer import Answer, Printable
 from stemma.cli.streamed import streamed
-from stemma.cli.texts import arriving
+from stemma.cli.texts import arriving, sound
 from stemma.cli.verb import File, Files, RunPath, Texts, Verb
 from stemma.errors import DataError, UsageError
 from stemma.tokens.files import whole_file
@@ -40,11 +40,13 @@ class Embed(Verb):
             raise UsageError(f"--layer {self.layer}: {self.run_folder} is fine-tuned", "the vectors that its head reads", "drop --layer")
 
         def rows(lines: list[str]) -> Iterator[dict[str, Any]]:
-            vectors = (
-                run.vectors(*zip(*run.parts_of(lines), strict=True)) if isinstance(run, FittedRun) else run.embed(lines, layer=self.layer)
-            )
-            for line, vector in zip(lines, vectors, strict=True):
-                yield {"text": line, "vector": vector.tolist()}
+            if isinstance(run, FittedRun):
+                yield from run.vector_rows(lines)
+                return
+            known = run.knows(lines)
+            for line, knows, vector in zip(lines, known.tolist(), run.embed(lines, layer=self.layer), strict=True):
+                lacking = {} if knows and vector.any() else {"no_known_word": True}
+                yield {"text": line, **lacking, "vector": vector.tolist()}
 
         def told(row: dict[str, Any]) -> Iterator[str]:
             yield row["text"]
@@ -53,7 +55,7 @@ class Embed(Verb):
 
         if self.out is None:
             return streamed(rows, told, self.text, self.files)
-        parts = [[row["vector"] for row in rows(batch)] for batch in arriving(self.text, self.files)]
+        parts = [[row["vector"] for row in rows(sound(batch))] for batch in arriving(self.text, self.files)]
         return _saved(self.out, [np.asarray(part, np.float32) for part in parts if part])
 
 

@@ -38,8 +38,8 @@ class Evaluate(Verb):
         if not files:
             expected = "a text, a TSV of examples, --similarity, --analogies, --outliers, --senses or --minimal-pairs"
             raise UsageError("no file to measure on", expected, "name one")
-        _check("restrict", self.restrict, "words", "analogies", bool(self.analogies))
-        _check("limit", self.limit, "pairs", "minimal-pairs", bool(self.minimal_pairs))
+        _check("restrict", self.restrict, "analogies", bool(self.analogies))
+        _check("limit", self.limit, "minimal-pairs", bool(self.minimal_pairs))
         if not isinstance(run, FittedRun):
             found = evaluate_run(run, files, self.restrict, self.limit)
         elif list(files) == ["perplexity"] and len(self.files) == 1:
@@ -49,9 +49,7 @@ class Evaluate(Verb):
         return Answer({"run": self.run_folder, **found}, measures(found))
 
 
-def _check(option: str, value: int, things: str, files: str, named: bool) -> None:
-    """UsageError where the number of an option is below 0, or the files that it is for were not named."""
-    if value < 0:
-        raise UsageError(f"--{option} {value}", f"a number of {things}, or 0 for all", f"drop --{option} to take all")
+def _check(option: str, value: int, files: str, named: bool) -> None:
+    """UsageError where the files that an option is for were not named."""
     if value and not named:
         raise UsageError(f"--{option} {value} without --{files}", f"files of --{files}", f"name one, or drop --{option}")

@@ -14,6 +14,8 @@ from stemma.cli.verb import File, Flag, RunPath, Settings, TomlFile, Verb
 class Finetune(Verb):
     """Carries a run over to a task, frozen or fine-tuned; the dev file is read for reporting alone.
 
+    Repeat the command to go on after a stop.
+
     Example: stemma finetune runs/bert --train train.tsv --dev dev.tsv --out runs/bert-films --frozen
     """
 

@@ -42,8 +42,7 @@ class Generate(Verb):
         run = open_pretrained(self.run_folder)
         draw = self.temperature, self.top_k, self.top_p
         options = Decoding(*draw, self.repetition_penalty, self.beams, self.length_penalty, self.stop)
-        if self.next and (options != Decoding() or self.samples > 1):
-            raise UsageError("--next with options of writing", "the likeliest next tokens alone, or a text", "drop --next, or the options")
+        self._check(options != Decoding())
 
         def rows(prompts: list[str]) -> Iterator[dict[str, Any]]:
             if self.next:
@@ -64,3 +63,15 @@ class Generate(Verb):
             yield from likely(row["next"])
 
         return streamed(rows, told, self.text or (() if self.files else ("",)), self.files)
+        return streamed(rows, self.text or (() if self.files else ("",)), self.files)
+
+    def _check(self, chosen: bool) -> None:
+        """UsageError for an option that would be ignored; `chosen`: one of a draw or a search was given."""
+        given = {name for name in ("length", "seed", "samples", "length_penalty") if getattr(self, name) != getattr(type(self), name)}
+        if self.next and (chosen or given):
+            raise UsageError("--next with options of writing", "the likeliest next tokens alone, or a text", "drop --next, or the options")
+        if "length_penalty" in given and self.beams == 1:
+            wrong = f"--length-penalty {self.length_penalty} without --beams"
+            raise UsageError(wrong, "a search, whose texts it ranks", "add --beams 4, or drop --length-penalty")
+        if "seed" in given and self.beams > 1:
+            raise UsageError(f"--seed {self.seed} with --beams, which draws nothing", "a search or a draw", "drop --seed, or --beams")

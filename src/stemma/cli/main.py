@@ -17,6 +17,7 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from stemma.cli.answer import dumps
+from stemma.cli.standard_streams import closed_streams_open, print_out, to_nowhere
 from stemma.config import VERSION, nearest
 from stemma.errors import BudgetError, Interrupted, RunError, StemmaError, UsageError
 from stemma.layers.waiting import let_threads_sleep
@@ -70,6 +71,7 @@ TABLE = {name: (place, summary) for _, verbs in VERBS for name, place, summary i
 def entry() -> NoReturn:
     """The console script: runs the verb and leaves with its exit code."""
     signal.signal(signal.SIGTERM, _terminated)
+    closed_streams_open()
     gc.set_threshold(*RARELY)
     let_threads_sleep()
     sys.exit(main(sys.argv[1:]))
@@ -83,16 +85,19 @@ def main(argv: Sequence[str]) -> int:
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")
     warnings.showwarning = _warn
     try:
+        if sys.stdout is None:
+            raise StemmaError("standard output is closed", "a place to write to", "open it, or redirect it to /dev/null")
         verb = _parsed(list(argv))
         if verb is None:
             return 0
+        if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not verb.several_processes:
+            raise UsageError("this verb in several processes (torchrun)", "pretrain, or one process", "run it without torchrun")
         answer = verb.run()
         for piece in answer.pieces("document" if verb.json else "person" if sys.stdout.isatty() else "lines"):
-            sys.stdout.write(piece)
-            sys.stdout.flush()
+            print_out(piece)
         return answer.exit_code
     except BrokenPipeError:  # the reader has seen enough, as in `stemma predict … | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        to_nowhere(1)
         return 0
     except BaseException as error:
         failure = _failure(error)
@@ -116,7 +121,7 @@ def _parsed(argv: list[str]) -> Any:
         name, rest = find_verb(argv)
         module, _, cls = TABLE[name][0].partition(":")
         return parse(getattr(importlib.import_module(f"stemma.cli.{module}"), cls), name, rest)
-    sys.stdout.flush()
+    print_out("")
     return None
 
 
@@ -227,7 +232,7 @@ def _failure(error: BaseException) -> StemmaError | None:
     if isinstance(error, StemmaError):
         return error
     if isinstance(error, KeyboardInterrupt):
-        return Interrupted("interrupted", "what was saved is kept", "the same command goes on from there")
+        return Interrupted("interrupted", "to come to its end", "repeat the same command: what it had saved, if anything, it finds again")
     if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and "allocate memory" in str(error)):  # torch's own
         return BudgetError("out of memory", "enough memory for this size", "choose a smaller preset or batch")
     if isinstance(error, OSError) and is_disk_full(error):
@@ -235,14 +240,18 @@ def _failure(error: BaseException) -> StemmaError | None:
         return BudgetError(wrong, "room on the disk", "free some, then run the same command again")
     if isinstance(error, OSError) and error.filename is not None:
         return StemmaError(f"{error.filename}: {error.strerror}", "a path that Stemma may use", "check the path and its rights")
+    if isinstance(error, OSError) and error.errno is not None:
+        return StemmaError(f"a file or a stream: {error.strerror}", "files that can be read and written", "check the disk")
     return None
 
 
 def _failed(error: StemmaError, as_json: bool) -> int:
+    if isinstance(error, UsageError) and os.environ.get("RANK", "0") != "0":
+        return error.exit_code  # every process of torchrun has it: the first one tells it
     print(f"error: {error.wrong}\n  expected: {error.expected}\n  to mend it: {error.mend}", file=sys.stderr)
     if as_json:
         parts = {"wrong": error.wrong, "expected": error.expected, "mend": error.mend}
-        with contextlib.suppress(BrokenPipeError):
+        with contextlib.suppress(OSError):
             print(dumps({"error": parts, "exit_code": error.exit_code}, indent=2), flush=True)
     return error.exit_code
 

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from stemma.nouns import counted
+
 _SHOWN = 20  # words without a vector that are named in a line; --json names them all
 
 
@@ -43,7 +45,7 @@ def _figure(value: Any) -> str:
 
 def _similarity(files: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     for found in files:
-        yield f"similarity, {found['file']}: rho {_figure(found['rho'])}, {found['used']:,} of {found['pairs']:,} pairs"
+        yield f"similarity, {found['file']}: rho {_figure(found['rho'])}, {found['used']:,} of {counted(found['pairs'], 'pair')}"
         yield from _missing(found["missing"])
 
 
@@ -62,7 +64,7 @@ def _analogies(files: Sequence[Mapping[str, Any]]) -> Iterator[str]:
 def _outliers(found: Mapping[str, Any]) -> Iterator[str]:
     if found["covered"]:
         figures = f"{found['accuracy']:.1%} found, outlier position {found['position']:.1%}"
-        yield f"outliers: {figures}, {found['covered']:,} of {found['asked']:,} groups"
+        yield f"outliers: {figures}, {found['covered']:,} of {counted(found['asked'], 'group')}"
     else:
         yield f"outliers: none of {found['asked']:,} groups has vectors"
     yield from _missing(found["missing"])
@@ -84,7 +86,7 @@ def _minimal_pairs(found: Mapping[str, Any]) -> Iterator[str]:
         right, low, high = (row["share"][key] * 100 for key in ("value", "low", "high"))
         yield f"  {name:{wide}}  {right:5.1f}   {low:5.1f} to {high:5.1f}  {row['pairs']:5,}  {row['ties']:4,}"
     if drawn:
-        yield f"  drawn by lot from {found['given']:,} pairs"
+        yield f"  drawn by lot from {counted(found['given'], 'pair')}"
     if found["same"] or found["unknown"]:
         yield f"  pairs read as the same tokens, so ties: {found['same']:,}; with an unknown word in what differs: {found['unknown']:,}"
 

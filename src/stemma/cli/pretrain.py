@@ -4,13 +4,14 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from stemma.cli.answer import Answer, Form, Printable
 from stemma.cli.progress import Progress, duration
 from stemma.cli.verb import Corpus, EarlierRun, Flag, GenerationName, Gibibytes, Preset, Repeated, Settings, TomlFile, Verb
 from stemma.errors import UsageError
 from stemma.lineage.table import find
+from stemma.nouns import counted
 
 if TYPE_CHECKING:
     from stemma.checkpoint import RunFolder
@@ -27,6 +28,8 @@ class Pretrain(Verb):
     Example: stemma pretrain bert corpus.txt --out runs/bert --preset tiny --set training.epochs=2
     """
 
+    several_processes: ClassVar[bool] = True
+
     generation: GenerationName  # a name that stemma lineage prints
     corpus: Corpus  # files, folders or globs; - is standard input
     out: Path  # the run folder
@@ -35,18 +38,21 @@ class Pretrain(Verb):
     settings: Settings = ()  # one setting, as model.width=64; wins over preset and file
     dev: Repeated = ()  # held-out text; without it a share of the corpus is held out
     workers: int = 1  # processes that read; the result does not depend on it
-    memory: Gibibytes = None  # GiB that a generation which counts may hold; the rest goes to disk
+    memory: Gibibytes = None  # GiB for counting, program included; the rest goes to disk. Judging the model takes some tens of MiB more
     continue_from: EarlierRun = None  # a finished run: its words keep their vectors, those of the new text are added (word2vec)
     dry_run: Flag = False  # tells sizes, memory, disk and expected time, and trains nothing
 
     def run(self) -> Printable:
         """Trains, or plans."""
+        from stemma.training.request import check_threads, job_of
+
+        check_threads(job_of(self._request()), self.out)
         if self.dry_run:
             return self._planned()
         from stemma.training.pretrain import pretrain
 
         with Progress() as progress:
-            folder = pretrain(self._request(_kept(self.corpus, self.out)), out=self.out, progress=progress)
+            folder = pretrain(self._request(), out=self.out, progress=progress)
         return _pretrained(folder) if os.environ.get("RANK", "0") == "0" else _Nothing()
 
     def _planned(self) -> Printable:
@@ -54,14 +60,14 @@ class Pretrain(Verb):
 
         if "-" in self.corpus:
             raise UsageError("--dry-run with standard input", "files, which can be read again", "keep the text in a file first")
-        plan = rehearse(self._request(self.corpus))
+        plan = rehearse(self._request())
         return Answer(plan, plan_lines(plan))
 
-    def _request(self, corpus: tuple[str, ...]) -> "Request":
+    def _request(self) -> "Request":
         from stemma.training.request import Request
 
         asked = (self.preset, self.config, self._asked(), self.dev, self.workers, self.continue_from)
-        return Request(self.generation, corpus, *asked)
+        return Request(self.generation, self.corpus, *asked)
 
     def _asked(self) -> tuple[str, ...]:
         if self.memory is None:
@@ -79,16 +85,6 @@ class _Nothing:
     def pieces(self, form: Form) -> Iterator[str]:
         """Nothing."""
         return iter(())
-
-
-def _kept(corpus: tuple[str, ...], out: Path) -> tuple[str, ...]:
-    """The corpus with standard input kept as a file, since it is read more than once."""
-    if "-" not in corpus:
-        return corpus
-    from stemma.corpus.read import spool_stdin
-
-    kept = str(spool_stdin(out / "store"))
-    return tuple(kept if path == "-" else path for path in corpus)
 
 
 def _pretrained(folder: "RunFolder") -> Answer:
@@ -112,12 +108,12 @@ def _shown(key: str, value: Any) -> str:
 def plan_lines(plan: "Plan") -> Iterator[str]:
     """The plan for a reader; what was reckoned from a part of the text is marked so."""
     about = "" if plan.exact else "about "
-    yield f"{plan.generation}: a rehearsal on {plan.sample_characters:,} characters; nothing was kept"
-    yield f"  corpus      {about}{plan.corpus_characters:,} characters, {plan.corpus_tokens:,} tokens to learn from"
+    yield f"{plan.generation}: a rehearsal on {counted(plan.sample_characters, 'character')}; nothing was kept"
+    yield f"  corpus      {about}{counted(plan.corpus_characters, 'character')}, {counted(plan.corpus_tokens, 'token')} to learn from"
     yield f"  vocabulary  {plan.vocab_size:,}{'' if plan.exact else ' on the sample'}"
     yield f"  parameters  {plan.parameters:,}{'' if plan.exact else ' with that vocabulary'}"
-    steps = f"{plan.steps:,} steps, " if plan.steps else ""
-    read = f"{steps}{plan.tokens:,} tokens ({plan.passes:,.3g} passes over the text)"
+    steps = f"{counted(plan.steps, 'step')}, " if plan.steps else ""
+    read = f"{steps}{counted(plan.tokens, 'token')} ({plan.passes:,.3g} passes over the text)"
     yield f"  training    {read} in about {duration(plan.training_seconds)} on this machine as busy as it is now"
     yield f"  reading     about {duration(plan.reading_seconds)} before that, tokenizer and token store included"
     yield f"  memory      about {plan.memory_mib:,.0f} MiB at most"

@@ -6,6 +6,7 @@ import time
 from types import TracebackType
 from typing import Any, Self, TextIO
 
+from stemma.nouns import counted
 from stemma.training.facts import Ahead, Counting, EpochEnd, Fact, HeldOut, Note, Prepared, Saved, StageEnd, Update
 
 EVERY_SECONDS = 5.0  # between two plain lines
@@ -92,19 +93,21 @@ def event(fact: Note | Prepared | EpochEnd | HeldOut | Saved | StageEnd | Ahead)
     """One line for what is no step: a note, an epoch's loss, a held-out loss, a saved state, a stage's end, how far all has come."""
     match fact:
         case EpochEnd():
-            return f"epoch {fact.epoch:.4g}: mean loss {fact.loss:.4f} over {fact.count:,} predictions"
+            return f"epoch {fact.epoch:.4g}: mean loss {fact.loss:.4f} over {counted(fact.count, 'prediction')}"
         case HeldOut():
             return f"held out at step {fact.step:,}: loss {fact.loss:.3f}"
         case Saved():
             return f"saved at step {fact.step:,}"
         case Prepared():
-            return f"read {fact.tokens:,} tokens in {fact.seconds:.1f} s; {fact.bytes / 2**20:,.0f} MiB on disk until training ends"
+            return (
+                f"read {counted(fact.tokens, 'token')} in {fact.seconds:.1f} s; {fact.bytes / 2**20:,.0f} MiB on disk until training ends"
+            )
         case StageEnd():
             ends = {"kept": "was finished earlier", "made": f"done in {duration(fact.seconds)}", "failed": "failed"}
             return f"{fact.stage} {ends[fact.how]}"
         case Ahead():
             left = f", about {duration(fact.seconds_left)} left" if fact.done < fact.stages else ""
-            return f"in all {fact.done} of {fact.stages} stages, {fact.share:.0%} of the work{left}"
+            return f"in all {fact.done} of {counted(fact.stages, 'stage')}, {fact.share:.0%} of the work{left}"
         case Note():
             return fact.message
 

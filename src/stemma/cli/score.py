@@ -11,6 +11,7 @@ from stemma.cli.pretrained import open_pretrained
 from stemma.cli.streamed import streamed
 from stemma.cli.texts import BATCH, COUNTED
 from stemma.cli.verb import Files, Flag, RunPath, Texts, Verb
+from stemma.corpus.document import Document
 
 if TYPE_CHECKING:
     from stemma.runs.run import Run
@@ -58,11 +59,20 @@ def _score_row(score: Any) -> dict[str, Any]:
 
 
 def _bits(run: "Run", text: str, score: Any) -> dict[str, Any]:
-    """Bits a character, or why there are none: what the tokenizer does not keep of a text was never predicted."""
+    """Bits a character, white space that the tokens do not tell charged as by `stemma evaluate`; or why there are none."""
     bits = score.bits_per_character
     if bits is None or (back := run.tokenizer.give_back([text])) == text:
-        return {"bits_per_character": bits}
-    return {"bits_per_character": None, "why_not_bits": f"the tokenizer does not keep the text: it comes back as {back!r}"}
+        return {"spacing_nats": 0.0, "bits_per_character": bits}
+    from stemma.evaluation.measures.spacing import spacing  # only where it is used
+
+    kept = spacing(run.tokenizer, [Document((text,), "")])
+    around = (text[: len(text) - len(text.lstrip())], text[len(text.rstrip()) :])
+    around_back = (back[: len(back) - len(back.lstrip())], back[len(back.rstrip()) :])
+    if kept.why_not or around != around_back:  # what surrounds a text is no part of a corpus, and has no price
+        told = f"the tokenizer does not keep the text: it comes back as {back!r}"
+        return {"spacing_nats": None, "bits_per_character": None, "why_not_bits": told}
+    nats = float(kept.nats[0])
+    return {"spacing_nats": nats, "bits_per_character": bits + nats / log(2) / score.characters}
 
 
 def _told(row: dict[str, Any]) -> Iterator[str]:

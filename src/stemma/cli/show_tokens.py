@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from stemma.cli.answer import Answer, Printable, Rows
 from stemma.cli.texts import texts
 from stemma.cli.verb import Files, RunPath, Texts, Verb
+from stemma.nouns import counted
 
 if TYPE_CHECKING:
     from stemma.tokens.tokenizer import Tokenizer
@@ -45,7 +46,7 @@ def _cut(tokenizer: "Tokenizer", text: str) -> dict[str, Any]:
 
 def _bars(row: dict[str, Any]) -> str:
     """The tokens between bars, thinner ones inside a character; of JSON's `spans` those that overlap tell the same."""
-    counts = f"{len(row['tokens'])} tokens, {len(row['text'])} characters"
+    counts = f"{counted(len(row['tokens']), 'token')}, {counted(len(row['text']), 'character')}"
     cut, before = "", 0
     for token, (start, end) in zip(row["tokens"], row["spans"], strict=True):
         cut += (" ┊ " if start < before else " │ ") + token.replace(" ", "␣")

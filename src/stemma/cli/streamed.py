@@ -1,15 +1,65 @@
 """Text lines in, rows out: a verb's results, printed while the rest is still to be read."""
 
-from collections.abc import Callable, Iterable, Iterator
-from itertools import chain
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
-from stemma.cli.answer import Rows
-from stemma.cli.texts import BATCH, arriving
+from stemma.cli.answer import Form, Rows
+from stemma.cli.texts import BATCH, Line, arriving
+from stemma.errors import DataError
 
 RowsOf = Callable[[list[str]], Iterator[dict[str, Any]]]
+Told = Callable[[Any], Iterable[str]]
+SHOWN = 10  # lines at fault that standard error tells of; each has its row besides
 
 
-def streamed(rows: RowsOf, told: Callable[[Any], Iterable[str]], given: tuple[str, ...], files: tuple[str, ...], size: int = BATCH) -> Rows:
+def streamed(rows: RowsOf, told: Told, given: tuple[str, ...], files: tuple[str, ...], size: int = BATCH) -> "Streamed":
     """`rows` of the texts that `--text`, files or standard input give, `size` texts at a time at most; `told` writes one for a person."""
-    return Rows(chain.from_iterable(map(rows, arriving(given, files, size))), told)
+    return Streamed(rows, told, given, files, size)
+
+
+class Streamed:
+    """The rows of many texts. One at fault gets a row with its `error` and is told with its place; no other is lost by it."""
+
+    def __init__(self, rows: RowsOf, told: Told, given: tuple[str, ...], files: tuple[str, ...], size: int) -> None:
+        self._rows, self._told, self._given, self._files, self._size = rows, told, given, files, size
+        self._alone = len(given) == 1 and not files  # its error is the command's
+        self._faults = 0
+        self.exit_code = 0  # that of data at fault, once all is printed, where a text was
+
+    def pieces(self, form: Form) -> Iterator[str]:
+        """One row a line, or one JSON list; for a person as `told` has it, and nothing of a text at fault but its error."""
+        yield from Rows(self._all(), lambda row: () if "error" in row else self._told(row)).pieces(form)
+        if self._faults > SHOWN:
+            print(f"error: {self._faults - SHOWN:,} more lines at fault; each has its row", file=sys.stderr)
+
+    def _all(self) -> Iterator[dict[str, Any]]:
+        for batch in arriving(self._given, self._files, self._size):
+            yield from self._together(batch)
+
+    def _together(self, batch: Sequence[Line]) -> Iterator[dict[str, Any]]:
+        """The rows of a batch; where one of its texts is at fault, each by itself."""
+        if not any(line.error for line in batch):
+            try:
+                yield from list(self._rows([line.text for line in batch]))
+                return
+            except DataError:
+                if self._alone:
+                    raise
+        for line in batch:
+            yield from self._one(line)
+
+    def _one(self, line: Line) -> Iterator[dict[str, Any]]:
+        try:
+            if line.error:
+                raise line.error
+            yield from list(self._rows([line.text]))
+        except DataError as error:
+            yield self._fault(line, error)
+
+    def _fault(self, line: Line, error: DataError) -> dict[str, Any]:
+        self._faults, self.exit_code = self._faults + 1, error.exit_code
+        wrong = f"{line.place}: {error.wrong}" if line.place else error.wrong
+        if self._faults <= SHOWN:
+            print(f"error: {wrong}\n  expected: {error.expected}\n  to mend it: {error.mend}", file=sys.stderr)
+        return {"text": line.text, "error": {"wrong": wrong, "expected": error.expected, "mend": error.mend}}

@@ -1,63 +1,96 @@
-"""Text lines in: from `--text`, from files, or from standard input, each as soon as it has come."""
+"""Text lines in: from `--text`, from files, or from standard input, each as soon as it has come; cleaned as text that is learnt from."""
 
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from io import BufferedReader
 from itertools import chain
-from pathlib import Path
-from typing import cast
+from typing import IO, NamedTuple, cast
 
+from stemma.corpus.clean import clean
+from stemma.corpus.files import opened
+from stemma.corpus.given import warn_of
 from stemma.errors import DataError
 
+LONGEST = 1 << 28  # bytes of a line: what goes on for longer has no lines
 BATCH = 64  # texts handed to a run at once; few enough that the first results come soon
 COUNTED = 4096  # the same for models of counts, which score a million words in a fraction of a second
 CHUNK = 1 << 20  # bytes that are asked for at once; of a pipe come those that are there
 
 
-def arriving(given: Sequence[str], files: Sequence[str], size: int = BATCH) -> Iterator[list[str]]:
+class Line(NamedTuple):
+    """One text, and where it stood."""
+
+    text: str
+    place: str  # "dev.txt, line 3"; empty for a text of the command line
+    error: DataError | None = None  # why it is none
+
+
+def arriving(given: Sequence[str], files: Sequence[str], size: int = BATCH) -> Iterator[list[Line]]:
     """The texts, one a line, without their line ends, in lists of `size` at most; standard input when nothing else is named.
 
     A list holds what has come together and waits for nothing else, so that a program that writes one line and reads
-    its answer gets it.
+    its answer gets it. A line that is not UTF-8 comes with its error.
     """
-    yield from _parted(given, size)
-    for name in files or (() if given else ("-",)):
-        if name == "-":
-            if sys.stdin.isatty():
-                print("reading lines from the terminal; Ctrl-D ends them", file=sys.stderr)
-            yield from _lists(cast(BufferedReader, sys.stdin.buffer), "standard input", size)
-        else:
-            with Path(name).open("rb") as file:
-                yield from _lists(file, name, size)
+    removed: Counter[str] = Counter()
+    for lines in _together(given, files):
+        for first in range(0, len(lines), size):
+            yield [_cleaned(line, removed) for line in lines[first : first + size]]
+    warn_of(removed)
 
 
 def texts(given: Sequence[str], files: Sequence[str]) -> Iterator[str]:
-    """The same texts, one by one."""
-    return chain.from_iterable(arriving(given, files))
+    """The same texts, one by one; a line that is none is a DataError."""
+    return chain.from_iterable(map(sound, arriving(given, files)))
 
 
-def _lists(file: BufferedReader, name: str, size: int) -> Iterator[list[str]]:
-    number, rest = 0, b""
-    while chunk := file.read1(CHUNK):
-        *lines, rest = (rest + chunk).split(b"\n")
-        yield from _parted([_decoded(line, name, number + n) for n, line in enumerate(lines, start=1)], size)
-        number += len(lines)
-    if rest:
-        yield [_decoded(rest, name, number + 1)]
+def sound(lines: Sequence[Line]) -> list[str]:
+    """The texts of these lines; DataError, with its place, for the first that is none."""
+    for line in lines:
+        if line.error:
+            raise DataError(f"{line.place}: {line.error.wrong}", line.error.expected, line.error.mend)
+    return [line.text for line in lines]
 
 
-def _parted(lines: Sequence[str], size: int) -> Iterator[list[str]]:
-    """The lines in lists of `size`.
-
-    >>> list(_parted("abcde", 2))
-    [['a', 'b'], ['c', 'd'], ['e']]
-    """
-    return ([*lines[first : first + size]] for first in range(0, len(lines), size))
+def _cleaned(line: Line, removed: Counter[str]) -> Line:
+    text, own = clean(line.text)
+    removed.update(own)
+    return line._replace(text=text)
 
 
-def _decoded(line: bytes, name: str, number: int) -> str:
+def _together(given: Sequence[str], files: Sequence[str]) -> Iterator[list[Line]]:
+    """The lines in lists of those that came at once."""
+    yield [Line(text, "") for text in given]
+    for name in files or (() if given else ("-",)):
+        if name == "-" and sys.stdin.isatty():
+            print("reading lines from the terminal; Ctrl-D ends them", file=sys.stderr)
+        with nullcontext(sys.stdin.buffer) if name == "-" else opened(name) as file:
+            yield from _lines(file, "standard input" if name == "-" else name)
+
+
+def _lines(file: IO[bytes], name: str) -> Iterator[list[Line]]:
+    number, begun, size = 0, list[bytes](), 0  # lines so far, and what has come of the next one
+    while chunk := cast(BufferedReader, file).read1(CHUNK):
+        whole, end, rest = chunk.rpartition(b"\n")
+        if end:
+            lines = b"".join((*begun, whole)).split(b"\n")
+            yield [_decoded(line, name, number + n) for n, line in enumerate(lines, start=1)]
+            number, begun, size = number + len(lines), [], 0
+        begun.append(rest)
+        size += len(rest)
+        if size > LONGEST:
+            wrong = f"{name}, line {number + 1} is longer than {LONGEST >> 20} MiB"
+            raise DataError(wrong, "one text a line", "cut it into lines, or check that this is the file you mean")
+    if size:
+        yield [_decoded(b"".join(begun), name, number + 1)]
+
+
+def _decoded(line: bytes, name: str, number: int) -> Line:
+    place = f"{name}, line {number}"
     try:
-        return line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r")
+        return Line(line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r"), place)
     except UnicodeDecodeError as error:
-        wrong = f"{name}, line {number}: byte 0x{line[error.start]:02x} is not UTF-8"
-        raise DataError(wrong, "UTF-8 text, one a line", "convert it first, for example with iconv -t utf-8") from error
+        wrong = f"byte 0x{line[error.start]:02x} is not UTF-8"
+        mend = "convert it first, for example with iconv -t utf-8"
+        return Line(line.decode("utf-8", "backslashreplace").rstrip("\r"), place, DataError(wrong, "UTF-8 text, one a line", mend))

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from tyro.conf import FlagCreatePairsOff, Positional, UseAppendAction, arg
 
@@ -44,6 +44,8 @@ __all__ = [
 @dataclass(frozen=True, kw_only=True)
 class Verb:
     """A verb's options are its fields; their comments are its help."""
+
+    several_processes: ClassVar[bool] = False  # may be started by torchrun
 
     json: Flag = False  # prints one JSON document on stdout
     debug: Flag = False  # shows the traceback of an error

@@ -17,7 +17,9 @@ from stemma.corpus.read import PARTS, Joiner, no_text
 from stemma.corpus.scripts import count_scripts
 from stemma.corpus.workers import ordered_map
 from stemma.errors import DataError
+from stemma.nouns import counted
 
+HEAD = 1000  # first sentences that are kept
 _SAMPLED = 100_000  # sentences whose hashes are held at a time to look for repetition
 
 
@@ -39,6 +41,7 @@ class CorpusReport:
     num_problems: int = 0
     skipped: list[str] = field(default_factory=list)  # files of a directory that are not text
     hints: list[str] = field(default_factory=list)
+    head: list[str] = field(default_factory=list)  # the first sentences: whoever learns a tokenizer judges by them
 
     @property
     def ok(self) -> bool:
@@ -80,6 +83,7 @@ def check(paths: Sequence[str | Path], config: Config | None = None, workers: in
         for document in joiner.documents(seen.parsed):
             report.longest_document = max(report.longest_document, len(document.text))
             repetition.add(document.sentences)
+            report.head += document.sentences[: max(0, HEAD - len(report.head))]
     report.repeated_sentences = repetition.share
     if not report.ledger.documents and not report.num_problems:
         _add_problems(report, [no_text(found, report.ledger)], most_problems)
@@ -140,16 +144,18 @@ def _hints(report: CorpusReport, config: Config) -> list[str]:
     if ledger.documents == len(report.files) and ledger.sentences > 200 and formats["sentences"] + formats["text"] == len(report.files):
         hints.append('No blank line in any file: each file is one document. If each line is a document, set documents = "line".')
     if len(formats) > 1 and config.format == "auto":
-        counted = ", ".join(f"{count} {name}" for name, count in formats.most_common())
-        hints.append(f"The files were taken for different formats ({counted}). If that is wrong, set format.")
+        kinds = ", ".join(f"{count} {name}" for name, count in formats.most_common())
+        hints.append(f"The files were taken for different formats ({kinds}). If that is wrong, set format.")
     if report.replacements:
         hints.append(f"Replacement characters (U+FFFD): {report.replacements:,}; an earlier conversion damaged the text. Convert it anew.")
     if report.repeated_sentences > 0.1:
         hints.append(f"{report.repeated_sentences:.0%} of the sentences have stood before. Remove repeated text for a better model.")
     if ledger.notes[CUT]:
-        hints.append(f"{ledger.notes[CUT]:,} sentences of more than {config.max_sentence:,} characters (max_sentence) are cut.")
+        cut = counted(ledger.notes[CUT], "sentence")
+        hints.append(f"Cut, since longer than {config.max_sentence:,} characters (max_sentence): {cut}.")
     if ledger.notes[PARTS]:
-        hints.append(f"{ledger.notes[PARTS]:,} documents of more than {config.max_document:,} characters are handed on in parts.")
+        parted = counted(ledger.notes[PARTS], "document")
+        hints.append(f"Handed on in parts, since longer than {config.max_document:,} characters: {parted}.")
     if report.skipped:
         shown = ", ".join(report.skipped[:3]) + (", …" if len(report.skipped) > 3 else "")
         hints.append(f"Files passed over, not .txt or .jsonl: {len(report.skipped)} ({shown}). Name them one by one to read them.")

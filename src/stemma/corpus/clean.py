@@ -51,6 +51,16 @@ def clean(text: str) -> tuple[str, Counter[str]]:
     return _BREAKS.sub(" ", text), rejected
 
 
+def kept_places(text: str) -> list[int]:
+    r"""For each character of the cleaned text, its place in the text.
+
+    >>> kept_places("a\x00b"), clean("a\x00b")[0]
+    ([0, 2], 'ab')
+    """
+    gone = {match.start() for _, pattern in _REASONS for match in pattern.finditer(text)}
+    return [place for place in range(len(text)) if place not in gone]
+
+
 def _is_clean(text: str) -> bool:
     """True where a look at bytes, several times as fast as `_ANY`, finds nothing to take out; False where there may be."""
     try:

@@ -12,6 +12,7 @@ from pathlib import Path
 from stemma.corpus.encoding import codec
 from stemma.corpus.task import read_lines
 from stemma.errors import DataError
+from stemma.nouns import counted
 
 OUTSIDE = "O"
 DOCUMENT = "-DOCSTART-"
@@ -105,10 +106,10 @@ def _sentence(rows: list[tuple[str, str]], source: str) -> Tagged:
 
 def _cells(cells: list[str], where: str, width: int, wanted: tuple[int, int]) -> list[str]:
     """The cells, if they are as many as the line before had (`width`; 0: it is the first), with a token and a tag among them."""
-    found = f"{where}: {len(cells)} column{'s' * (len(cells) != 1)} ({' '.join(cells)[:40]!r})"
+    found = f"{where}: {counted(len(cells), 'column')} ({' '.join(cells)[:40]!r})"
     hint = "; set comments if lines that start with # are comments" if cells[0].startswith("#") else ""
     if width and len(cells) != width:
-        raise DataError(found, f"{width} columns, as in the lines above", "part every cell of a line by one tab" + hint)
+        raise DataError(found, f"{counted(width, 'column')}, as in the lines above", "part every cell of a line by one tab" + hint)
     if len(cells) < 2 or any(not -len(cells) <= column < len(cells) for column in wanted):
         raise DataError(found, _LINES, "add what is missing, or name the columns" + hint)
     for column, name in zip(wanted, ("token", "tag"), strict=True):

@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
+from stemma.bounds import real, whole
+from stemma.corpus.files import written_at
 from stemma.corpus.prose import prose
 from stemma.corpus.workers import ordered_map
 from stemma.errors import DataError
@@ -75,11 +77,12 @@ def write_docstrings(
 
     `limit_mb` bounds the text of all packages together. Equal installed packages give equal files, whatever `workers` is.
     """
+    real("limit_mb", limit_mb, above=True, default=7.0)
+    workers = os.cpu_count() or 1 if workers is None else whole("workers", workers, 1)
     chosen = [name for name in packages or PACKAGES if _root(name)]
     if not chosen:
         wrong = f"none of the packages {', '.join(packages or PACKAGES)} is installed"
         raise DataError(wrong, "installed Python packages", "name installed ones, or install scikit-learn")
-    workers = workers or os.cpu_count() or 1
     entries = _unrepeated(_entries(chosen, limit_mb * 1e6 / len(chosen), workers, seed))
     dev_modules = _dev_modules(entries, dev_share, seed)
     train = [entry for entry in entries if (entry.package, entry.module) not in dev_modules]
@@ -263,10 +266,18 @@ def _senses(entries: list[Entry], most: int, seed: int) -> list[str]:
 
 
 def _write(path: Path, lines: Iterable[str]) -> None:
-    """Written aside and renamed, so that the file is there whole or not at all."""
+    """Written aside and renamed, so that the file is there whole or not at all; through a link, and into a pipe or a device."""
+    path, replaces = written_at(path)
+    if not replaces:
+        with path.open("w", encoding="utf-8", newline="\n") as file:
+            file.writelines(f"{line}\n" for line in lines)
+        return
     aside = path.with_name(path.name + ".part")
-    with aside.open("w", encoding="utf-8", newline="\n") as file:
-        file.writelines(f"{line}\n" for line in lines)
-        file.flush()
-        os.fsync(file.fileno())
-    aside.replace(path)
+    try:
+        with aside.open("w", encoding="utf-8", newline="\n") as file:
+            file.writelines(f"{line}\n" for line in lines)
+            file.flush()
+            os.fsync(file.fileno())
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)

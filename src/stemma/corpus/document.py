@@ -28,6 +28,24 @@ class Document:
             return lead + " ".join(self.sentences)
         return "".join(chain.from_iterable(zip((lead, *self.joins), self.sentences, strict=True)))
 
+    @property
+    def adjoining(self) -> tuple[bool, ...]:
+        """Of each sentence, whether nothing parts it from what stands before it, as between Chinese ones; at the document's start False."""
+        if not self.joins:
+            return (self.lead == "", *[False] * (len(self.sentences) - 1))[: len(self.sentences)]
+        return tuple(before == "" for before in (self.lead, *self.joins))
+
+    @property
+    def stretches(self) -> tuple[str, ...]:
+        """The sentences, those that nothing parts as one."""
+        found: list[list[str]] = []
+        for sentence, adjoins in zip(self.sentences, self.adjoining, strict=True):
+            if adjoins and found:
+                found[-1].append(sentence)
+            else:
+                found.append([sentence])
+        return tuple(map("".join, found))
+
     def part(self, start: int, stop: int) -> "Document":
         """Some of its sentences: parts that follow one another have the text of the whole."""
         lead = self.lead if start == 0 else self.joins[start - 1] if self.joins else " "

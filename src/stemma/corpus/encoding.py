@@ -34,20 +34,21 @@ def codec(name: str) -> str:
     return info.name
 
 
-def texts(stream: IO[bytes], encoding: str, name: str, marked: bool = False) -> Iterator[str]:
+def texts(stream: IO[bytes], encoding: str, name: str, settable: bool = True) -> Iterator[str]:
     """The stream decoded, about a megabyte at a time; a byte that is not in the encoding comes as U+DC00 + byte.
 
-    With `marked`, a byte order mark at its beginning wins over `encoding`.
+    `settable` says whether the reader of an error can name another encoding: of a corpus, not of files of examples, where a byte
+    order mark at the beginning is enough.
     """
     decoder = codecs.getincrementaldecoder(encoding)(ESCAPE)
     head = True
     try:
         while data := stream.read(CHUNK):
             if head:
-                if marked and (mark := next((mark for mark in _BYTE_ORDER_MARKS if data.startswith(mark)), None)):
+                if not settable and (mark := next((mark for mark in _BYTE_ORDER_MARKS if data.startswith(mark)), None)):
                     encoding = _BYTE_ORDER_MARKS[mark]
                     decoder = codecs.getincrementaldecoder(encoding)(ESCAPE)
-                _check_encoding(name, encoding, data[: 1 << 16])
+                _check_encoding(name, encoding, data[: 1 << 16], settable)
                 head = False
             if text := decoder.decode(data):
                 yield text
@@ -58,19 +59,21 @@ def texts(stream: IO[bytes], encoding: str, name: str, marked: bool = False) -> 
         raise DataError(wrong, f"text in {encoding}", f'set encoding = "{encoding}-le" or "{encoding}-be"') from error
 
 
-def invalid_byte(where: str, encoding: str, line: str, at: int, sample: str) -> DataError:
-    """The error for the faulty character at `at` in `line`; `sample` is more of the text around it."""
+def invalid_byte(where: str, encoding: str, line: str, at: int, sample: str, settable: bool = True) -> DataError:
+    """The error for the faulty character at `at` in `line`; `sample` is more of the text around it (`settable`: as of `texts`)."""
     byte = ord(line[at]) - 0xDC00
     shown = line[max(0, at - 20) : at].encode("utf-8", "replace").decode()
     after = f" after {shown!r}" if shown.strip() else ""
     label = "UTF-8" if encoding == "utf-8" else encoding
     wrong = f"{where}: byte 0x{byte:02x} at column {at + 1}{after} is not {label}"
-    return DataError(wrong, f"text in {label}", _cure(sample, encoding))
+    return DataError(wrong, f"text in {label}", _cure(sample, encoding, settable))
 
 
-def _cure(sample: str, encoding: str) -> str:
+def _cure(sample: str, encoding: str, settable: bool) -> str:
     wide = encoding.startswith(("utf-16", "utf-32"))  # whose encoders take no single bytes back
     likely = "" if wide else guess(sample.encode(encoding, ESCAPE), encoding)
+    if not settable:
+        return "Re-save it as UTF-8" + (f"; its bytes look like {likely}" if likely else "")
     by_hand = 'or set invalid = "reject" to leave such bytes out, counted'
     if likely:
         return f'Re-save it as UTF-8, or set encoding = "{likely}" (a guess that fits the bytes around); {by_hand}'
@@ -123,7 +126,7 @@ def _is_japanese(c: str) -> bool:
     return "\u3041" <= c <= "\u30fe" or 0xB0 <= _first_byte(c, "euc_jp") <= 0xCF  # kana; level 1 of JIS X 0208
 
 
-def _check_encoding(name: str, encoding: str, head: bytes) -> None:
+def _check_encoding(name: str, encoding: str, head: bytes, settable: bool) -> None:
     """Refuses UTF-16 read as something else, and what is no text at all."""
     wide = encoding.replace("_", "-").startswith(("utf-16", "utf-32"))
     if wide:
@@ -131,13 +134,15 @@ def _check_encoding(name: str, encoding: str, head: bytes) -> None:
     for mark, likely in _BYTE_ORDER_MARKS.items():
         if head.startswith(mark):
             wrong = f"{name}, line 1: the file starts with the byte order mark of {likely.upper()}"
-            raise DataError(wrong, f"text in {encoding}", f'set encoding = "{likely}", or re-save it as UTF-8')
+            cure = f'set encoding = "{likely}", or re-save it as UTF-8' if settable else "re-save it as UTF-8"
+            raise DataError(wrong, f"text in {encoding}", cure)
     zeros = head.count(0)
     if zeros > len(head) // 4:
         even = head[::2].count(0)
         likely = "utf-16-be" if even > zeros * 0.9 else "utf-16-le" if even < zeros * 0.1 else ""
         if likely:
-            raise DataError(f"{name}: every second byte is zero, as in UTF-16", f"text in {encoding}", f'set encoding = "{likely}"')
+            cure = f'set encoding = "{likely}"' if settable else "re-save it as UTF-8"
+            raise DataError(f"{name}: every second byte is zero, as in UTF-16", f"text in {encoding}", cure)
     controls = len(head) - len(head.translate(None, _CONTROLS))
     if controls > max(len(head) // 8, 4):
         wrong = f"{name} is a binary file: {controls} of its first {len(head)} bytes are control codes"

@@ -10,6 +10,7 @@ import glob
 import gzip
 import io
 import lzma
+import os
 import sys
 import zlib
 from collections.abc import Iterator, Sequence
@@ -20,6 +21,7 @@ from types import ModuleType
 from typing import IO, Any, cast
 
 from stemma.errors import DataError, MissingExtra
+from stemma.nouns import counted
 
 STDIN = "-"
 TEXT_SUFFIXES = (".txt", ".text", ".jsonl", ".ndjson")
@@ -53,10 +55,11 @@ class Found:
 def find(paths: Sequence[str | Path]) -> Found:
     """Every file that the paths name. Raises DataError for a path that names none."""
     found = Found()
-    seen: set[Path] = set()
+    seen: set[str] = set()
     for path in [paths] if isinstance(paths, (str, Path)) else paths:
         for file in _named(str(path), found):
-            key = Path(file).resolve()
+            check_readable_again(file)
+            key = os.path.realpath(file)
             if key in seen:
                 found.repeated.append(file)
             else:
@@ -67,10 +70,30 @@ def find(paths: Sequence[str | Path]) -> Found:
     return found
 
 
+def check_readable_again(name: str) -> None:
+    """Raises DataError for what gives its bytes only once, or without end: a pipe, as in `<(zcat FILE)`, or a device."""
+    if name == STDIN or Path(name).is_file() or not Path(name).exists():
+        return
+    if Path(name).is_fifo():
+        mend = "give it as standard input (zcat FILE | stemma … -), or keep it in a file first"
+        raise DataError(f"{name} is a pipe, which can be read only once", "a file", mend)
+    raise DataError(f"{name} is {'a folder' if Path(name).is_dir() else 'a device or a socket'}", "a file", "name a file of text")
+
+
 def text_suffix(name: str) -> str:
     """`.jsonl` of `news.jsonl.gz`: the suffix that says what the text is."""
     path = Path(name)
     return (Path(path.stem) if path.suffix.lower() in _COMPRESSED_SUFFIXES else path).suffix.lower()
+
+
+def written_at(path: Path) -> tuple[Path, bool]:
+    """Where a file of that name is written: at the end of its links; and whether a new one may take its place there.
+
+    It may not where something stands that is no regular file, a pipe or a device: that is written into.
+    """
+    if path.exists() and not path.is_file() and not path.is_dir():
+        return path, False  # not resolved: what a process's pipe is called there is no path
+    return (path.resolve() if path.is_symlink() else path), True
 
 
 @contextmanager
@@ -80,8 +103,9 @@ def opened(name: str) -> Iterator[IO[bytes]]:
     try:
         head = raw.read(16)
         _check_kind(name, head)
-        stream = io.BufferedReader(_Rejoined(head, raw)) if name == STDIN else raw
-        if name != STDIN:
+        once = name == STDIN or not raw.seekable()
+        stream = io.BufferedReader(_Rejoined(head, raw)) if once else raw
+        if not once:
             raw.seek(0)
         yield _decompressed(name, head, stream)
     except DataError:
@@ -97,7 +121,11 @@ def opened(name: str) -> Iterator[IO[bytes]]:
 
 def _raw(name: str) -> IO[bytes]:
     try:
-        return sys.stdin.buffer if name == STDIN else Path(name).open("rb")
+        if name == STDIN:
+            return sys.stdin.buffer
+        if Path(name).is_char_device():
+            raise DataError(f"{name} is a device", "a file that has an end", "name a file of text")
+        return Path(name).open("rb")
     except FileNotFoundError as error:
         raise DataError(f"{name}: no such file", "a file that can be read", _similar(Path(name))) from error
     except OSError as error:
@@ -119,6 +147,9 @@ def _named(path: str, found: Found) -> list[str]:
         if files:
             return files
         raise DataError(f"{path}: the pattern matches no file", "at least one file", "quote the pattern, and check the folder it stands in")
+    if place.is_symlink():
+        wrong = f"{path} is a link to {place.readlink()}, which is not there or leads back to itself"
+        raise DataError(wrong, "a file, a directory, a glob or -", "mend the link, or name the file itself")
     raise DataError(f"{path}: no such file", "a file, a directory, a glob or -", _similar(place))
 
 
@@ -129,11 +160,11 @@ def _inside(folder: Path, found: Found, matched: bool = False) -> list[str]:
     for path in sorted(folder.rglob("*"), key=lambda p: p.relative_to(folder).parts):
         if path.is_dir() or any(part.startswith(".") for part in path.relative_to(folder).parts):
             continue
-        (files if _is_text_name(path) else skipped).append(str(path))
+        (files if _is_text_name(path) and path.is_file() else skipped).append(str(path))  # no pipe, no link to nowhere
     found.skipped.extend(skipped)
     if not files and not matched:
         kinds = ", ".join(sorted({Path(name).suffix or "no suffix" for name in skipped}))
-        held = f"{len(skipped)} other files ({kinds})" if skipped else "nothing"
+        held = f"{counted(len(skipped), 'other file')} ({kinds})" if skipped else "nothing"
         expected = "files ending in .txt, .text, .jsonl or .ndjson, plain or .gz, .xz, .bz2, .zst"
         wrong = f"{folder}: no text files in this directory, which holds {held}"
         raise DataError(wrong, expected, "rename the text files, or name them one by one")

@@ -15,6 +15,8 @@ from stemma.bounds import Positive
 from stemma.corpus.clean import clean
 from stemma.corpus.files import text_suffix
 from stemma.corpus.sentences import is_unspaced, sentences
+from stemma.corpus.task import is_header
+from stemma.errors import DataError
 
 _FINAL = (".", "!", "?", "。", "！", "？", "”", '"', "…", ":", "：")
 
@@ -41,10 +43,14 @@ def border(config: Config, format: str) -> str:
 
 
 def recognise(sample: str, name: str = "") -> str:
-    """The format of a text, from its first lines and the suffix of its name."""
+    """The format of a text, from its first lines and the suffix of its name; DataError for a table of labelled examples."""
     sample = clean(sample)[0].replace("\r\n", "\n").replace("\r", "\n")
     lines = [line.strip() for line in sample.split("\n")]
     filled = [line for line in lines if line]
+    if filled and is_header(cells := filled[0].split("\t")):
+        column = next((place for place, cell in enumerate(cells, start=1) if cell.strip().lower() not in ("label", "labels", "score")), 2)
+        cure = f"take its texts alone, `tail -n +2 {name or 'FILE'} | cut -f {column}`, and give the table to --train"
+        raise DataError(f"{name}: a table of labelled examples, {filled[0]!r}", "text, whose labels would be learnt as words", cure)
     if text_suffix(name) in (".jsonl", ".ndjson", ".json") or (filled and _is_json_object(filled[0])):
         return "jsonl"
     if _is_wrapped(lines):

@@ -16,11 +16,13 @@ from stemma.corpus.formats import Config
 from stemma.corpus.parse import Block, Parsed, parse
 from stemma.corpus.workers import ordered_map
 from stemma.errors import DataError, UsageError
+from stemma.nouns import counted
 
 __all__ = ["Config", "Joiner", "fingerprint", "keep_texts", "no_text", "parsed_blocks", "read", "spool_stdin"]
 
 RULES = 1  # raised whenever the same text would be cut otherwise than before, so that stores made earlier are made anew
 _HASHED = 1 << 30  # bytes; a corpus up to this size is known by its content, a bigger one by sizes and times
+SPOOLED = "stdin.txt"  # what standard input gave
 PARTS = "documents handed on in parts, being too long"
 
 
@@ -127,9 +129,12 @@ def spool_stdin(folder: Path) -> Path:
     """Keeps standard input as a file in `folder`, since a corpus is read more than once; gives back its path."""
     folder.mkdir(parents=True, exist_ok=True)
     aside = folder / "stdin.part"
-    with aside.open("wb") as file:
-        shutil.copyfileobj(sys.stdin.buffer, file, 1 << 20)
-    return aside.replace(folder / "stdin.txt")
+    try:
+        with aside.open("wb") as file:
+            shutil.copyfileobj(sys.stdin.buffer, file, 1 << 20)
+        return aside.replace(folder / SPOOLED)
+    finally:
+        aside.unlink(missing_ok=True)
 
 
 def keep_texts(texts: Iterable[str], folder: Path) -> Path:
@@ -149,7 +154,7 @@ def keep_texts(texts: Iterable[str], folder: Path) -> Path:
 def no_text(found: Found, ledger: Ledger) -> DataError:
     """The error for a corpus in which not one sentence was found."""
     names = ", ".join(found.files[:3]) + (f" and {len(found.files) - 3} more" if len(found.files) > 3 else "")
-    held = ", ".join(f"{count:,} characters of {reason}" for reason, count in ledger.rejected.items() if count) or "no characters"
+    held = ", ".join(f"{counted(count, 'character')} of {reason}" for reason, count in ledger.rejected.items() if count) or "no characters"
     return DataError(f"{names}: no text in it; it holds {held}", "at least one sentence", "check that this is the file you mean")
 
 

@@ -6,14 +6,18 @@ A column `labels` in place of `label` holds several labels a text, or none.
 """
 
 import warnings
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
 
 from stemma.corpus.clean import FAULTY, clean
 from stemma.corpus.encoding import codec, invalid_byte, texts
 from stemma.corpus.files import opened
-from stemma.corpus.tables import table
+from stemma.corpus.given import given_texts, listed
+from stemma.corpus.tables import LABELS, table
 from stemma.errors import DataError
+from stemma.nouns import counted
 
 _LABEL = ("label", "score", "labels")
 _TEXT = ("text", "text_a", "text1", "sentence", "sentence1")
@@ -50,18 +54,77 @@ def read_examples(path: str | Path, encoding: str = "utf-8", min_labels: int = 2
     labels = {example.label for example in examples}
     if len(labels) < min_labels:
         wrong = f"{path}: all {len(examples)} examples have the label {labels.pop()!r}"
-        raise DataError(wrong, f"at least {min_labels} different labels", "check the label column, or shuffle and split the data again")
+        raise DataError(
+            wrong, f"at least {counted(min_labels, 'different label')}", "check the label column, or shuffle and split the data again"
+        )
     return examples
+
+
+@runtime_checkable
+class Frame(Protocol):
+    """A table of a data library, such as pandas'."""
+
+    def to_dict(self, orient: str) -> Any:
+        """With "records": a mapping a row."""
+
+
+def given_examples(examples: Iterable[Any] | Frame) -> list[Example]:
+    """Examples that a program hands over, their cells cleaned as those of a file; DataError names one that lacks a text or a label.
+
+    Each is an `Example`, a pair (label, text), a triple (label, text_a, text_b), or a mapping with the columns of a file; or all
+    of them are a data frame with such columns.
+    """
+    rows = examples.to_dict("records") if isinstance(examples, Frame) else listed(examples, "the examples")
+    several = [_example_of(row, f"example {place}") for place, row in enumerate(rows)]
+    texts = given_texts([example.text for example in several], "text")
+    labels = given_texts([example.label for example in several], "label")
+    others = given_texts([example.text_b for example in several], "text_b")
+    return [
+        replace(example, text=text.strip(), label=label.strip(), text_b=other.strip())
+        for example, text, label, other in zip(several, texts, labels, others, strict=True)
+    ]
+
+
+def _example_of(row: Any, where: str) -> Example:
+    if isinstance(row, Example):
+        return row
+    if isinstance(row, (tuple, list)) and len(row) in (2, 3):
+        label, text, text_b = (*row, "")[:3]
+    elif isinstance(row, Mapping) and {"label", "text"} <= (found := _places([str(name).lower() for name in row])).keys():
+        cells = list(row.values())
+        label, text, text_b = (cells[found[column]] if column in found else "" for column in ("label", "text", "text_b"))
+    else:
+        expected = "(label, text), (label, text_a, text_b), or a mapping with `label` and `text`"
+        raise DataError(f"{where} is {row!r:.60}", expected, "make each example one of these")
+    several = isinstance(label, (list, tuple))
+    return Example(text, LABELS.join(label) if several else label, text_b, several=several)
+
+
+def _places(names: list[str]) -> dict[str, int]:
+    """Where `label`, `text` and `text_b` stand among the names of columns, those that do."""
+    known = (("label", _LABEL), ("text", _TEXT), ("text_b", _TEXT_B))
+    found = {column: [names.index(name) for name in among if name in names] for column, among in known}
+    return {column: places[0] for column, places in found.items() if places}
+
+
+def is_header(cells: Sequence[str]) -> bool:
+    """True for the cells of a header of labelled examples, or of pairs: names of columns alone, two or more."""
+    names = {cell.strip().lower() for cell in cells}
+    known = (_LABEL, _TEXT, _TEXT_B)
+    return (
+        len(cells) > 1 and names <= {name for column in known for name in column} and sum(bool(names & {*column}) for column in known) > 1
+    )
 
 
 def read_lines(name: str, encoding: str = "utf-8") -> list[str]:
     """The lines of a small file of examples, cleaned, without the empty ones at its end; DataError names a byte that is not text."""
     with opened(name) as stream:
-        text = "".join(texts(stream, encoding, name, marked=True))
+        text = "".join(texts(stream, encoding, name, settable=False))
     if not text.isascii() and (match := FAULTY.search(text)):
         at, start = match.start(), text.rfind("\n", 0, match.start()) + 1
         where = f"{name}, line {text.count(chr(10), 0, at) + 1}"
-        raise invalid_byte(where, encoding, text[start : at + 1], at - start, text[max(0, at - 4000) : at + 4000])
+        around = text[max(0, at - 4000) : at + 4000]
+        raise invalid_byte(where, encoding, text[start : at + 1], at - start, around, settable=False)
     lines = clean(text)[0].replace("\r\n", "\n").replace("\r", "\n").split("\n")
     while lines and not lines[-1].strip():
         lines.pop()
@@ -70,11 +133,7 @@ def read_lines(name: str, encoding: str = "utf-8") -> list[str]:
 
 def _columns(names: list[str], header: str, path: str) -> dict[str, int]:
     """Where `label`, `text` and, for pairs, `text_b` stand."""
-    columns = {}
-    for column, known in (("label", _LABEL), ("text", _TEXT), ("text_b", _TEXT_B)):
-        at = [names.index(name) for name in known if name in names]
-        if at:
-            columns[column] = at[0]
+    columns = _places(names)
     if "label" not in columns or "text" not in columns:
         shown = header if len(header) <= 80 else header[:77] + "..."
         missing = " and ".join(repr(column) for column in ("label", "text") if column not in columns)
@@ -89,10 +148,9 @@ def _columns(names: list[str], header: str, path: str) -> dict[str, int]:
 def _example(cells: list[str], columns: dict[str, int], width: int, source: str, several: bool) -> Example:
     where = ", line ".join(source.rsplit(":", 1))
     if len(cells) != width:
-        cure = (
-            "write a tab inside a text as a space, or put quotes round a text with commas" if len(cells) > width else "fill in the others"
-        )
-        raise DataError(f"{where}: {len(cells)} cells", f"{width} cells, as in the header", cure)
+        many = "write a tab inside a text as a space, or put quotes round a text with commas"
+        cure = many if len(cells) > width else "fill in the others"
+        raise DataError(f"{where}: {counted(len(cells), 'cell')}", f"{counted(width, 'cell')}, as in the header", cure)
     found = {column: cells[at].strip() for column, at in columns.items()}
     for column, cell in found.items():
         if not cell and not (several and column == "label"):

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from stemma.export.arpa_parse import SPECIALS, parse_arpa
+from stemma.export.arpa_parse import SPECIALS, UNKNOWNS, parse_arpa
 from stemma.export.ngram_links import link_ngrams, sort_keys
-from stemma.export.spelling import joined, spelled
+from stemma.export.spelling import joined, named, spelled
 from stemma.export.streams import writing
 from stemma.kernels import arpa_lines
 from stemma.kernels.decimals import NUMBER
@@ -21,6 +21,7 @@ from stemma.kernels.numbers import ABSENT, END, UNKNOWN
 from stemma.lineage.ngram import Config, Ngram
 
 LINES_AT_ONCE = 1 << 16
+_RESERVED = {*SPECIALS, *(name.decode() for name in UNKNOWNS)}  # what no other word may be called in a file
 
 
 @dataclass(frozen=True)
@@ -51,10 +52,11 @@ def write_arpa(network: Ngram, tokens: Sequence[str], path: Path | str) -> None:
 
 def _names(network: Ngram, tokens: Sequence[str]) -> list[bytes]:
     """The spelling of each word id."""
-    names = [*SPECIALS, *[""] * (int(network.sizes[0]) - len(SPECIALS))]
+    names = [""] * int(network.sizes[0])
     for token in np.flatnonzero((network.words != ABSENT) & (network.words > END)).tolist():
-        names[network.words[token]] = f"<{tokens[token]}>" if tokens[token] in SPECIALS else tokens[token]
-    return spelled(names, "ARPA")
+        names[network.words[token]] = tokens[token]
+    specials = [special.encode() for special in SPECIALS]
+    return specials + spelled(names[len(SPECIALS) :], "ARPA", _RESERVED)
 
 
 def _lines(
@@ -92,7 +94,11 @@ def _offsets(network: Ngram) -> np.ndarray:
 
 def read_arpa(path: Path | str) -> ArpaModel:
     """Reads a model, compressed or not. DataError names the line that is wrong."""
-    tokens, orders, knows_unknown = parse_arpa(Path(path))
+    spellings, orders, knows_unknown = parse_arpa(Path(path))
+    names = [name if (name := named(spelling)) not in SPECIALS else spelling for spelling in spellings[len(SPECIALS) :]]
+    tokens = [*SPECIALS, *names]
+    if len(set(tokens)) < len(tokens):  # another program's, which means no escape by it
+        tokens = spellings
     arrays = link_ngrams(Path(path).name, orders)
     arrays["words"] = np.arange(len(tokens), dtype=np.uint32)
     if not knows_unknown:

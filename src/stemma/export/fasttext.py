@@ -16,6 +16,7 @@ from stemma.errors import DataError
 from stemma.export.streams import REMAKE
 from stemma.export.vectors_in import Chunk, place
 from stemma.kernels.character_ngrams import average_rows, hashed_ngrams
+from stemma.nouns import counted
 
 MAGIC = (793712314).to_bytes(4, "little")
 VERSIONS = (11, 12)
@@ -73,7 +74,7 @@ def open_fasttext(path: Path) -> FastText:
         begin = fields.at
     words, counts = [word for word, _, kind in found if kind == WORD], [count for _, count, kind in found if kind == WORD]
     if len(words) != size or size + labels != entries:
-        raise DataError(f"{path.name}: {len(words):,} words in its dictionary, {size:,} stated", "one count", REMAKE)
+        raise DataError(f"{path.name}: {counted(len(words), 'word')} in its dictionary, {size:,} stated", "one count", REMAKE)
     width, buckets, minn, maxn = (arguments[name] for name in ("width", "buckets", "minn", "maxn"))
     if width <= 0 or buckets < 0 or minn < 0:
         wrong = f"{path.name}: vectors of {width} numbers, {buckets} rows for n-grams of {minn} to {maxn} characters"

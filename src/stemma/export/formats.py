@@ -13,7 +13,7 @@ from stemma.config import nearest
 from stemma.errors import UsageError
 from stemma.lineage.table import Generation
 from stemma.runs.run import Run
-from stemma.tokens.files import write_bytes, write_json
+from stemma.tokens.files import one_writer, write_bytes, write_json
 
 if TYPE_CHECKING:
     from stemma.export.vectors_out import Form
@@ -40,7 +40,7 @@ def convert(source: str | Path, target: str | Path, to: str, skip_bad: bool = Fa
         return [to_run(source, target, skip_bad)]
     if to not in FORMATS:
         known = (*FORMATS, RUN)
-        raise UsageError(f"there is no format {to!r}", f"one of {', '.join(known)}", nearest(to, known))
+        raise UsageError(f"there is no format {to!r}", "the name of a format", nearest(to, known))
     if skip_bad:
         raise UsageError(f"--skip-bad with --to {to}", f"--to {RUN}: it leaves words of a file out", "drop --skip-bad")
     if source.is_file():
@@ -77,14 +77,14 @@ def _huggingface(run: Run, folder: Path) -> list[Path]:
     if run.row.name == "gpt" and model.inner != 4 * model.width:
         expected = f"4 x model.width = {4 * model.width}: transformers' GPT knows no other"
         raise UsageError(f"{run.path}: model.inner = {model.inner}", expected, "pre-train with that size")
-    folder.mkdir(parents=True, exist_ok=True)
     tensors = to_huggingface(run.row.name, model.depth, run.folder.tensors())
     arrays = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
-    write_bytes(folder / "model.safetensors", save(arrays, metadata={"format": "pt"}))
-    write_json(folder / "config.json", huggingface_config(run.row.name, model, run.tokenizer.vocab_size, run.tokenizer.specials))
-    write_json(folder / "tokenizer_config.json", _tokenizer_config(run))
-    data = json.loads(run.folder.guarded("tokenizer.json").read_text(encoding="utf-8"))
-    write_json(folder / "tokenizer.json", {**data, "post_processor": _frame(run)})
+    with one_writer(folder.resolve()):
+        write_bytes(folder / "model.safetensors", save(arrays, metadata={"format": "pt"}))
+        write_json(folder / "config.json", huggingface_config(run.row.name, model, run.tokenizer.vocab_size, run.tokenizer.specials))
+        write_json(folder / "tokenizer_config.json", _tokenizer_config(run))
+        data = json.loads(run.folder.guarded("tokenizer.json").read_text(encoding="utf-8"))
+        write_json(folder / "tokenizer.json", {**data, "post_processor": _frame(run)})
     return [folder / name for name in ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")]
 
 

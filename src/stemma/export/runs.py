@@ -23,11 +23,13 @@ from stemma.errors import DataError, UsageError
 from stemma.export import vectors_in
 from stemma.export.arpa import read_arpa
 from stemma.export.fasttext import MAGIC, open_fasttext
+from stemma.export.spelling import named
 from stemma.export.streams import reading
 from stemma.export.vectors_in import Chunk
 from stemma.lineage.table import find
+from stemma.nouns import counted
 from stemma.tokens.chinese import GIVEN, segmenter
-from stemma.tokens.files import checksum, sync_folder
+from stemma.tokens.files import LOCK, checksum, disk_budget, one_writer, sync_folder
 from stemma.tokens.settings import SPECIALS
 from stemma.tokens.settings import Config as TokenConfig
 from stemma.tokens.tokenizer import Tokenizer
@@ -44,6 +46,7 @@ TITLES: dict[Kind, str] = {
 KNOWN = f"one of {', '.join(TITLES.values())}; plain, gz, bz2 or xz"
 HEAD = 1 << 20  # bytes that tell what a file is
 WORDS_AT_ONCE = 1 << 16
+SHOWN = 5  # words that are named where many are counted
 SPECIAL_WORDS = tuple(SPECIALS["word"].values())  # ids 0, 1, 2
 
 
@@ -66,10 +69,8 @@ def to_run(source: Path, target: Path, skip_bad: bool = False) -> Path:
     DataError tells the file's line or word that is wrong; `skip_bad` leaves words out (and counts them) that are not UTF-8 or
     whose numbers are not finite. UsageError where the target is taken. A failure leaves no folder behind.
     """
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise UsageError(f"{target} is there already", "a new or an empty folder", "choose another target")
-    kind = recognise(source)
     with _written_aside(target) as folder:
+        kind = recognise(source)
         if kind == "arpa":
             _ngrams(source, folder)
         else:
@@ -120,15 +121,24 @@ def _word_vectors(source: Path, kind: Kind, folder: Path, skip_bad: bool) -> Non
         vectors = gathered.vectors(source.name)
         ledger, tokens = gathered.ledger, gathered.tokens
         tokenizer = _tokenizer(tokens)
-        ledger.reached_by_text = _reached(tokenizer)
+        ledger.reached_by_text, strangers = _reached(tokenizer)
+        if strangers:
+            number, some = ledger.words_used - ledger.reached_by_text, ", ".join(map(repr, strangers))
+            told = f"{number:,} of {ledger.words_used:,} words ({some}) never stand in a text as Stemma cuts it"
+            warnings.warn(f"{source.name}: {told}; they are found by name alone (nearest, evaluate)", stacklevel=2)
         sections = {"tokenizer": to_plain(tokenizer.config), "model": to_plain(Config(width=vectors.shape[1]))}
         trained = np.any(vectors, axis=1)
         ledger.without_vector = ledger.words_used - int(trained.sum())
         if ledger.repeated:
             some = ", ".join(map(repr, ledger.first_repeated))
-            warnings.warn(f"{source.name}: {ledger.repeated:,} words are repeated ({some}); the first vector of each counts", stacklevel=2)
+            warnings.warn(
+                f"{source.name}: {counted(ledger.repeated, 'word is', 'words are')} repeated ({some}); the first vector of each counts",
+                stacklevel=2,
+            )
         if ledger.unreadable:
-            warnings.warn(f"{source.name}: {ledger.unreadable:,} words are left out: not UTF-8, or not finite", stacklevel=2)
+            warnings.warn(
+                f"{source.name}: {counted(ledger.unreadable, 'word is', 'words are')} left out: not UTF-8, or not finite", stacklevel=2
+            )
         seen = [counts.get(token.encode(), 0) for token in tokens] if counts else trained
         tensors = {"input": vectors, "output": np.zeros(vectors.shape, np.float32), "counts": np.asarray(seen, np.int64)}
         tensors["counts"][: len(SPECIAL_WORDS)] = 0
@@ -194,7 +204,7 @@ class _Gathered:
         """The word, or None if it is to be left out."""
         mend = "have the file made again, or leave such words out with --skip-bad"
         try:
-            word = raw.decode()
+            word = named(raw.decode())
         except UnicodeDecodeError as error:
             if self._skip_bad:
                 return None
@@ -214,23 +224,27 @@ def _tokenizer(tokens: list[str]) -> Tokenizer:
     return Tokenizer(Words(TokenConfig(kind="word", vocab_size=0, lowercase=lowercase), tokens, segmenter("rjieba")))
 
 
-def _reached(tokenizer: Tokenizer) -> int:
-    """How many words the tokenizer gives back whole when it meets them in a text."""
+def _reached(tokenizer: Tokenizer) -> tuple[int, list[str]]:
+    """How many words the tokenizer gives back whole when it meets them in a text, and a few of those that it does not."""
     tokens, first, reached = tokenizer.tokens, len(SPECIAL_WORDS), 0
+    strangers: list[str] = []
     for begin in range(first, len(tokens), WORDS_AT_ONCE):
         words = tokens[begin : begin + WORDS_AT_ONCE]
         ids, lengths = tokenizer.encode_flat(words)
         whole = np.flatnonzero(lengths == 1)
         at = (np.cumsum(lengths) - lengths)[whole]
-        reached += int((ids[at] == begin + whole).sum())
-    return reached
+        met = whole[ids[at] == begin + whole]
+        reached += len(met)
+        if len(strangers) < SHOWN and len(met) < len(words):
+            strangers += [words[row] for row in np.setdiff1d(np.arange(len(words)), met)[: SHOWN - len(strangers)].tolist()]
+    return reached, strangers
 
 
 def _told(ledger: WordLedger, tokenizer: Tokenizer, kind: Kind) -> list[str]:
     """The card's lines about the words."""
     case = "No word has a capital, so text is lower-cased first." if tokenizer.config.lowercase else "Text keeps its case."
     lines = [
-        f"- {ledger.words_in:,} words in the file, {ledger.words_used:,} of them used.",
+        f"- {counted(ledger.words_in, 'word')} in the file, {ledger.words_used:,} of them used.",
         f"- {ledger.repeated:,} were repeated: the first vector of a word counts.",
         f"- {ledger.unreadable:,} were left out: not UTF-8, or numbers that are not finite.",
         f"- {ledger.without_vector:,} have a vector of zeros, and so no neighbours.",
@@ -296,14 +310,28 @@ def _card(generation: str, source: Path, kind: Kind, sections: dict[str, Any], t
 
 @contextmanager
 def _written_aside(target: Path) -> Iterator[Path]:
-    """A folder that becomes `target` when all is written, or goes."""
-    target.parent.mkdir(parents=True, exist_ok=True)
+    """A folder that becomes `target` when all is written, or goes. UsageError where the target is taken."""
+    target = target.resolve()  # a link stays one
     aside = target.with_name(f".{target.name}.aside")
-    shutil.rmtree(aside, ignore_errors=True)
-    aside.mkdir()
-    try:
-        yield aside
-        aside.replace(target)
+    with one_writer(aside, target):
+        if target.exists() and (not target.is_dir() or any(target.iterdir())):
+            raise UsageError(f"{target} is there already", "a new or an empty folder", "choose another target")
+        _empty(aside)  # of what a killed process left
+        try:
+            with disk_budget(target):
+                yield aside
+            aside.replace(target)
+        except BaseException:
+            _empty(aside)
+            raise
+        (target / LOCK).unlink()
         sync_folder(target.parent)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _empty(folder: Path) -> None:
+    """Removes all but the lock."""
+    for child in folder.iterdir():
+        if child.is_dir():
+            shutil.rmtree(child)
+        elif child.name != LOCK:
+            child.unlink()

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from stemma.errors import DataError, UsageError
-from stemma.tokens.files import whole_file
+from stemma.tokens.files import is_disk_full, whole_file
 
 REMAKE = "make the file again, or take an undamaged copy"
 READERS: dict[bytes, Any] = {b"\x1f\x8b": gzip.open, b"BZ": bz2.open, b"\xfd7": lzma.open}
@@ -21,6 +21,7 @@ WRITERS: dict[str, Any] = {  # levels beyond which a file of numbers hardly shri
     ".xz": partial(lzma.open, mode="wb", preset=1),
 }
 BLOCK = 1 << 22  # bytes
+LONGEST_LINE = 1 << 24  # bytes: a million numbers; what goes on for longer is no file of lines
 
 
 @contextmanager
@@ -34,6 +35,8 @@ def reading(path: Path, expected: str) -> Iterator[IO[bytes]]:
         try:
             yield file
         except (EOFError, OSError, lzma.LZMAError, zlib.error) as error:
+            if is_disk_full(error):  # not of this file, but of what is written of it
+                raise
             raise DataError(f"{path.name}: {error}", "a whole compressed file", REMAKE) from error
 
 
@@ -49,7 +52,10 @@ def writing(path: Path) -> Iterator[IO[bytes]]:
 
 
 def blocks(file: IO[bytes], first: bytes = b"") -> Iterator[bytes]:
-    """What is left of the file, after `first`, in blocks of whole lines; the last line may lack its end."""
+    """What is left of the file, after `first`, in blocks of whole lines; the last line may lack its end.
+
+    DataError for a line that is longer than LONGEST_LINE.
+    """
     rest = first
     while block := file.read(BLOCK):
         lines, end, begun = block.rpartition(b"\n")
@@ -58,5 +64,8 @@ def blocks(file: IO[bytes], first: bytes = b"") -> Iterator[bytes]:
             rest = begun
         else:
             rest += begun
+        if len(rest) > LONGEST_LINE:
+            shown = repr(rest[:30].decode("utf-8", "backslashreplace"))
+            raise DataError(f"a line that begins with {shown} is longer than {LONGEST_LINE >> 20} MiB", "lines that end", REMAKE)
     if rest:
         yield rest

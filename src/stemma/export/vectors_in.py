@@ -15,6 +15,7 @@ import numpy as np
 from stemma.errors import DataError
 from stemma.export.streams import BLOCK, REMAKE, blocks
 from stemma.kernels import vector_lines
+from stemma.nouns import counted
 
 HEADER = re.compile(rb"[ \t]*(\d+)[ \t]+(\d+)[ \t]*\r?\n")
 LONGEST_WORD = 1 << 16  # bytes; more without a space is no binary file of words
@@ -45,7 +46,7 @@ def read_lines(name: str, file: IO[bytes], head: bytes, headed: bool) -> Iterato
     for block in blocks(file, head):
         yield from text.chunks(block)
     if size is not None and text.words != size:
-        wrong = f"{name} holds {text.words:,} words, but its first line says {size:,}"
+        wrong = f"{name} holds {counted(text.words, 'word')}, but its first line says {size:,}"
         raise DataError(wrong, "as many lines as the first line states", REMAKE)
 
 
@@ -68,7 +69,9 @@ def read_records(name: str, file: IO[bytes], head: bytes) -> Iterator[Chunk]:
                 raise DataError(wrong, f"for each word a space and {width} numbers of four bytes", REMAKE)
             data += more
     if (data + file.read(1)).strip():
-        raise DataError(f"{name} goes on after its last word", f"{size:,} words of {width} numbers, as its first line says", REMAKE)
+        raise DataError(
+            f"{name} goes on after its last word", f"{counted(size, 'word')} of {counted(width, 'number')}, as its first line says", REMAKE
+        )
 
 
 def place(what: str, first: int, row: int) -> str:
@@ -123,8 +126,8 @@ class _Text:
         _, space, last = word.rpartition(b" ")  # a word with spaces does not end in a number: that would be one too many
         if not word or len(known) < self.width or (space and _number(last) is not None):
             found = _numbers_at_end(line)
-            wrong = f"{self.name}, line {self.line:,}: {found} numbers after {_shown(line)}"
-            raise DataError(wrong, f"a word and {self.width} numbers", MEND)
+            wrong = f"{self.name}, line {self.line:,}: {counted(found, 'number')} after {_shown(line)}"
+            raise DataError(wrong, f"a word and {counted(self.width, 'number')}", MEND)
         return word, known
 
 

@@ -28,9 +28,10 @@ class Layer(NamedTuple):
 
     name: str  # "embeddings", "block 1", ..., "top"
     parameters: dict[str, nn.Parameter]
+    block: bool = False  # one of a tower of equal ones, whose matrices map states to states
 
 
-def layer(network: nn.Module, name: str, *parts: str) -> Layer:
-    """The layer of the network's parameters whose names are `parts` or stand under them."""
+def layer(network: nn.Module, name: str, *parts: str, block: bool = False) -> Layer:
+    """The layer of the network's parameters whose names are `parts` or stand under them; `block` says whether it is one."""
     chosen = {key: value for key, value in network.named_parameters() if any(f"{key}.".startswith(f"{part}.") for part in parts)}
-    return Layer(name, chosen)
+    return Layer(name, chosen, block)

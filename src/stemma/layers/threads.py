@@ -14,6 +14,8 @@ from pathlib import Path
 
 import torch
 
+from stemma.errors import UsageError
+
 TRIES = 3  # timed calls with each number of threads, in turn
 LONG = 2.0  # seconds of a call that is timed only once with each
 GAIN = 1.05  # all threads are taken when they are so much faster: they cost the CPU of all
@@ -23,6 +25,17 @@ def cores_free() -> int:
     """The cores that this process may compute on: those it is bound to, and no more than a container's share of time."""
     bound = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, math.ceil(min(bound, _quota())))
+
+
+def check_cores(option: str, threads: int) -> None:
+    """UsageError where `option` names more threads than there are cores: none of them would be faster.
+
+    For what begins: what was begun on a bigger machine goes on as it was begun, since another number may round otherwise.
+    """
+    cores = cores_free()
+    if threads > cores:
+        here = "only 1 core is free for it" if cores == 1 else f"only {cores} cores are free for it"
+        raise UsageError(f"{option} = {threads}, and {here} here", f"1 to {cores}, or 0 for what is faster", f"set {option} to 0")
 
 
 def named_threads() -> int:

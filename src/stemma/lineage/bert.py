@@ -187,7 +187,7 @@ class BERT(nn.Module):
 
     def layers(self) -> list[Layer]:
         """The embeddings, the blocks, then the pooler and the pre-training heads."""
-        blocks = [layer(self, f"block {n + 1}", f"blocks.{n}") for n in range(len(self.blocks))]
+        blocks = [layer(self, f"block {n + 1}", f"blocks.{n}", block=True) for n in range(len(self.blocks))]
         bottom = layer(self, "embeddings", "tokens", "positions", "types", "norm")
         return [bottom, *blocks, layer(self, "top", "pooler", "masked_head", "next_head")]
 

@@ -211,7 +211,7 @@ class GPT(nn.Module):
 
     def layers(self) -> list[Layer]:
         """The embeddings, the blocks; nothing stands above them, for the head is the token table."""
-        blocks = [layer(self, f"block {n + 1}", f"blocks.{n}") for n in range(len(self.blocks))]
+        blocks = [layer(self, f"block {n + 1}", f"blocks.{n}", block=True) for n in range(len(self.blocks))]
         return [layer(self, "embeddings", "tokens", "positions"), *blocks, layer(self, "top")]
 
     def task_input(self) -> InputTransformation:

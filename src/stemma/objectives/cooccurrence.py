@@ -24,7 +24,7 @@ import numpy as np
 
 from stemma.bounds import Length, Natural, PositiveFloat
 from stemma.checkpoint import map_tensors
-from stemma.errors import DataError, UsageError
+from stemma.errors import BudgetError, DataError, UsageError
 from stemma.kernels.clocks import working
 from stemma.kernels.cooccurrence import BLOCK_BITS
 from stemma.objectives.batch import Batch
@@ -134,6 +134,10 @@ class Cooccurrence:
         used = sum(int(np.count_nonzero(self.text.rank_of_id[part] >= 0)) for part in parts)
         return {"tokens": read, "used": used, "unknown": read - used}
 
+    def used_by(self, steps: int) -> int:
+        """How many of the store's tokens are used, by any number of steps: all that is read, before the first."""
+        return self.ledger()["used"]
+
     def constant_losses(self, learnt_from: "TokenStore") -> dict[str, float]:
         """None: no loss is taken on held-out text."""
         return {}
@@ -168,8 +172,8 @@ class Cooccurrence:
         folder.mkdir(parents=True)
         try:
             pairs = count(self.text, self._memory, threads, folder)
-        except DataError:
-            shutil.rmtree(folder)
+        except (DataError, BudgetError):
+            shutil.rmtree(folder, ignore_errors=True)
             raise
         size = sum((folder / name).stat().st_size for name in (*FILES, INDEX))
         preparation = Preparation(self.text_tokens, *working().minus(began), size)

@@ -26,7 +26,7 @@ class Objective(Protocol):
         """(epoch, step within it), both from 0."""
 
     def real_tokens(self, batch: Batch) -> int:
-        """Tokens of the batch that are text or its separators, padding never; none where the text was read in preparation."""
+        """Tokens of the text that the batch reads, thinned out or not, and their separators; none where it was read in preparation."""
 
     def ledger(self) -> dict[str, int]:
         """What an epoch does with the store's tokens, itemised: `tokens` = `used` + the others."""
@@ -34,6 +34,9 @@ class Objective(Protocol):
 
 class TextObjective(Objective, Protocol):
     """An objective over a text, as pre-training has it."""
+
+    def used_by(self, steps: int) -> int:
+        """How many of the store's tokens the first `steps` of the first epoch use; the ledger's `used` where they are all."""
 
     def constant_losses(self, learnt_from: TokenStore) -> dict[str, float]:
         """Nats a prediction of this text for what answers by the frequencies of `learnt_from` alone.

@@ -94,6 +94,12 @@ class Pairs:
         shown = int(kernels.covered(self._epochs.plan(0).spans, len(self._store.ids)).sum())
         return {"tokens": len(self._store.ids), "used": shown, "cut_from_long_pairs": len(self._store.ids) - shown}
 
+    def used_by(self, steps: int) -> int:
+        """How many of the store's tokens the first `steps` of the first epoch show; B from elsewhere shows some of them twice."""
+        plan = self._epochs.plan(0)
+        shown = plan.instances[: plan.row_starts[min(steps * self._rows_per_step, plan.rows)]]
+        return int(kernels.covered(plan.spans[shown], len(self._store.ids)).sum())
+
     def constant_losses(self, learnt_from: TokenStore) -> dict[str, float]:
         """Nats of answering by frequency alone: masked tokens, and whether a sentence follows, which is a coin's toss."""
         return {"masked": frequency_loss(learnt_from, self._store)} | ({"next": log(2)} if self._config.pairs else {})

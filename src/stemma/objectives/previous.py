@@ -82,6 +82,10 @@ class Previous:
         """What an epoch does with the store's tokens: all are asked for, once."""
         return {"tokens": len(self._store.ids), "used": len(self._store.ids)}
 
+    def used_by(self, steps: int) -> int:
+        """How many of the store's tokens the first `steps` of the first epoch ask for, about: all steps are alike."""
+        return round(len(self._store.ids) * min(1.0, steps / self.steps_in_epoch(0)))
+
     def constant_losses(self, learnt_from: "TokenStore") -> dict[str, float]:
         """Nats of answering by frequency alone: tokens, and the ends of sentences."""
         return {"": frequency_loss(learnt_from, self._store, (learnt_from.sentences, self._store.sentences))}

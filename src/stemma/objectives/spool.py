@@ -19,8 +19,7 @@ from weakref import WeakSet
 
 import numpy as np
 
-from stemma.errors import BudgetError
-from stemma.tokens.files import is_disk_full
+from stemma.tokens.files import DiskFull, is_disk_full
 
 RESERVE = 1 << 26  # bytes of the disk that are left alone
 PAGE, LEAST_PAGE = 1 << 14, 1 << 9  # bytes
@@ -112,13 +111,13 @@ class Room:
         return self._folder
 
     def check_disk(self, size: int) -> None:
-        """BudgetError unless the disk has room for so many bytes more."""
+        """DiskFull unless the disk has room for so many bytes more."""
         if shutil.disk_usage(self.folder).free < size + RESERVE:
             raise self._disk_full()
 
     @contextmanager
     def disk(self) -> Iterator[None]:
-        """Turns "no space left" into a BudgetError."""
+        """Turns "no space left" into a DiskFull."""
         try:
             yield
         except OSError as error:
@@ -126,8 +125,8 @@ class Room:
                 raise self._disk_full() from error
             raise
 
-    def _disk_full(self) -> BudgetError:
-        return BudgetError(
+    def _disk_full(self) -> DiskFull:
+        return DiskFull(
             f"{self.folder}: the disk is full ({shutil.disk_usage(self.folder).free >> 20:,} MiB free)",
             "room for counts that do not fit in memory",
             "free some space, or allow more memory with --memory, and run the same command again",

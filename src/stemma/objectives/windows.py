@@ -31,7 +31,7 @@ class Config:
 
 
 class Windows:
-    """Gives `words` (N) int32 and `starts` (S+1) int64, the sentence borders within `words`."""
+    """Gives `words` (N) int32 and `starts` (S+1) int64, the sentence borders within `words`; `read` (1), the tokens they were made of."""
 
     def __init__(
         self,
@@ -87,20 +87,25 @@ class Windows:
         kept = np.flatnonzero(draws < self.keep.take(ids))
         starts = np.searchsorted(kept, starts - starts[0])
         words = ids.take(kept).astype(np.int32)
+        read = np.array([len(ids) * (rank + 1) // ranks - len(ids) * rank // ranks])
         if ranks > 1:
             share = np.searchsorted(starts, np.array([rank, rank + 1]) * len(words) / ranks)
             starts = starts[share[0] : share[1] + 1]
             words, starts = words[starts[0] : starts[-1]], starts - starts[0]
-        return {"words": words, "starts": starts}
+        return {"words": words, "starts": starts, "read": read}
 
     def real_tokens(self, batch: Batch) -> int:
-        """The words of the batch."""
-        return len(batch["words"])
+        """Tokens of the text that the batch was made of, those that were thinned out or unknown too, as word2vec.c counts them."""
+        return int(batch["read"][0])
 
     def ledger(self) -> dict[str, int]:
         """Tokens of one epoch: all = used + unknown + subsampled (the last as expected over draws)."""
         used = round(self.expected)
         return {"tokens": self.total + self.unknown, "used": used, "unknown": self.unknown, "subsampled": self.total - used}
+
+    def used_by(self, steps: int) -> int:
+        """How many of the store's tokens the first `steps` of an epoch use, about: all steps are alike."""
+        return round(self.expected * min(1.0, steps / self.steps_in_epoch()))
 
     def constant_losses(self, learnt_from: "TokenStore") -> dict[str, float]:
         """None: no loss is taken on held-out text."""

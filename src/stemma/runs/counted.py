@@ -40,6 +40,11 @@ class Sides:
         """How many texts."""
         return len(self.sides[0])
 
+    @property
+    def lost(self) -> tuple[int, ...]:
+        """Tokens cut off each text: none."""
+        return (0,) * self.count
+
     def of(self, rows: np.ndarray) -> "Sides":
         """These texts alone."""
         return Sides(tuple(tuple(texts[row] for row in rows) for texts in self.sides))
@@ -61,6 +66,11 @@ class Bag:
     values: np.ndarray
     starts: np.ndarray
     cut = tokens_cut = unread = 0  # counting has no longest length
+
+    @property
+    def lost(self) -> tuple[int, ...]:
+        """Tokens cut off each text: none."""
+        return (0,) * (len(self.starts) - 1)
 
     def of(self, rows: np.ndarray) -> "Bag":
         """These texts alone."""

@@ -10,13 +10,14 @@ sign is a matter of taste; the token that ends a text is never penalised.
 B rows, V vocabulary.
 """
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from stemma.bounds import real, whole
+from stemma.corpus.given import listed
 from stemma.errors import UsageError
 from stemma.lineage.network import Generates, Memory
 from stemma.objectives.batch import generator
@@ -40,18 +41,14 @@ class Decoding:
 
     def __post_init__(self) -> None:
         """Refuses what is out of range."""
-        for name, fits, expected in (
-            ("temperature", 0 <= self.temperature < math.inf, "a number, 0 or more"),
-            ("top_k", self.top_k >= 0, "0 or more"),
-            ("top_p", 0 < self.top_p <= 1, "above 0, 1 at most"),
-            ("repetition_penalty", 0 < self.repetition_penalty < math.inf, "a number above 0"),
-            ("beams", self.beams >= 1, "1 or more"),
-            ("length_penalty", 0 <= self.length_penalty < math.inf, "a number, 0 or more"),
-            ("stop", all(self.stop), "texts of one character or more"),
-        ):
-            if not fits:
-                default = Decoding.__dataclass_fields__[name].default
-                raise UsageError(f"{name} = {getattr(self, name)!r}", expected, f"leave it out for the default, {default!r}")
+        real("temperature", self.temperature, default=1.0)
+        whole("top_k", self.top_k, default=0)
+        real("top_p", self.top_p, most=1, above=True, default=1.0)
+        real("repetition_penalty", self.repetition_penalty, above=True, default=1.0)
+        whole("beams", self.beams, 1, default=1)
+        real("length_penalty", self.length_penalty, default=0.6)
+        if not all(isinstance(stop, str) and stop for stop in listed(self.stop, "stop")):
+            raise UsageError(f"stop = {self.stop!r}", "texts of one character or more", "leave it out to stop nowhere")
         if self.beams > 1 and (self.temperature not in (0, 1) or self.top_k or self.top_p < 1):
             raise UsageError(f"beams = {self.beams} with options of a draw", "a search or a draw", "drop temperature, top_k and top_p")
 
@@ -101,11 +98,13 @@ class Draft:
 
 
 class Speller:
-    """Turns a draft of one prompt into text that holds no stop string and no half of a character."""
+    """Turns a draft of one prompt into text: the prompt as it was given, then no stop string and no half of a character."""
 
-    def __init__(self, tokenizer: Tokenizer, ids: Sequence[int], stop: Sequence[str]) -> None:
-        self._tokenizer, self._ids, self._stop = tokenizer, list(ids), stop
-        self._lead = len(tokenizer.decode(ids))  # characters of the prompt
+    def __init__(self, tokenizer: Tokenizer, prompt: str, ids: Sequence[int], stop: Sequence[str]) -> None:
+        self._tokenizer, self._prompt, self._ids, self._stop = tokenizer, prompt, list(ids), stop
+        known = tokenizer.decode(ids)
+        self._known, self._lead = len(known), len(prompt)  # characters of the prompt as its tokens tell it, and as it was given
+        self._parted = prompt[-1:].isspace() and not known[-1:].isspace()  # by a space that the next token tells anew
 
     def stopped(self, new: Sequence[int]) -> bool:
         """True when a stop string was written."""
@@ -129,8 +128,8 @@ class Speller:
 
     def _whole(self, new: Sequence[int]) -> str:
         """Prompt and continuation, of which bytes that are no character, or not yet one, are left out."""
-        whole = self._tokenizer.decode([*self._ids, *new])
-        return whole[: self._lead] + whole[self._lead :].replace(BROKEN, "")
+        written = self._tokenizer.decode([*self._ids, *new])[self._known :].replace(BROKEN, "")
+        return self._prompt + (written.removeprefix(" ") if self._parted else written)
 
     def _cut(self, whole: str) -> int | None:
         found = [place for stop in self._stop if (place := whole.find(stop, self._lead)) >= 0]
@@ -147,7 +146,7 @@ def write(
     """
     _check(length, options, samples)
     encoded = [list(map(int, tokenizer.encode(prompt))) if prompt else [] for prompt in prompts]
-    spellers = [Speller(tokenizer, ids, options.stop) for ids in encoded]
+    spellers = [Speller(tokenizer, prompt, ids, options.stop) for prompt, ids in zip(prompts, encoded, strict=True)]
     drafts = [[Draft(network.frame(ids)[0], _draws(seed, n, ids)) for n in range(samples)] for ids in encoded]
     by_length = sorted(range(len(prompts)), key=lambda prompt: len(encoded[prompt]))
     found: dict[int, list[Draft]] = {}
@@ -173,7 +172,7 @@ def stream(network: Generates, tokenizer: Tokenizer, prompt: str, length: int, o
     """The first text of `write` after its prompt, piece by piece as it comes; a search gives all in one piece."""
     _check(length, options, 1)
     ids = list(map(int, tokenizer.encode(prompt))) if prompt else []
-    speller = Speller(tokenizer, ids, options.stop)
+    speller = Speller(tokenizer, prompt, ids, options.stop)
     told = speller.lead
     if options.beams > 1:
         ((best,),) = write(network, tokenizer, [prompt], length, options, seed)
@@ -263,10 +262,8 @@ def choose(log_probs: np.ndarray, options: Decoding, draws: np.random.Generator)
 
 
 def _check(length: int, options: Decoding, samples: int) -> None:
-    if length < 0:
-        raise UsageError(f"length = {length}", "0 tokens or more", "set length to the most new tokens that you want")
-    if samples < 1:
-        raise UsageError(f"samples = {samples}", "1 or more", "ask for at least one text")
+    whole("length", length, default=50)
+    whole("samples", samples, 1, default=1)
     if options.beams > 1 and samples > options.beams:
         raise UsageError(f"samples = {samples} with beams = {options.beams}", "as many beams as samples, or more", "raise beams")
     if options.beams == 1 and options.temperature == 0 and samples > 1:

@@ -2,7 +2,7 @@
 
 import importlib
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -11,13 +11,18 @@ import numpy as np
 
 from stemma.checkpoint import RunFolder
 from stemma.config import resolve
+from stemma.corpus.given import given_texts
+from stemma.corpus.task import is_header
 from stemma.errors import DataError, RunError, UsageError
 from stemma.lineage.table import find
+from stemma.nouns import counted
 from stemma.runs.assignment import Answers, Assignment
+from stemma.runs.framing import told_of_cut
 from stemma.runs.opening import opening, unmoved
-from stemma.runs.run import Run
+from stemma.runs.run import Run, warn_of_unknown
 from stemma.runs.settings import InUse
 from stemma.tasks.table import make_task, task_config
+from stemma.tasks.task import Text
 from stemma.tokens.tokenizer import Tokenizer
 
 _LINEAR, _NETWORK, _MOVED = "stemma.runs.fixed:Probed", "stemma.runs.fixed:Networked", "stemma.runs.moved:Moved"
@@ -33,9 +38,14 @@ FITTED: dict[str, dict[str, str]] = {  # how the generation learns, and the way 
     "count": {"frozen": "stemma.runs.counted:Bagged", "finetune": "stemma.runs.counted:Adapted", "scratch": "stemma.runs.counted:Adapted"},
 }
 
+_GUESSED, _SILENT = "their answers are those to an empty text", "their vectors say nothing of them"
+
 
 class FittedRun:
-    """A fine-tuned run. `labels` are the names of the label space in order; `facts` is the transfer report."""
+    """A fine-tuned run, which takes texts as a `Run` does.
+
+    `labels` are the names of the label space in order; `facts` is the transfer report.
+    """
 
     def __init__(self, assignment: Assignment, model: Answers, facts: dict[str, Any]) -> None:
         self.assignment, self.model, self.facts = assignment, model, facts
@@ -63,55 +73,101 @@ class FittedRun:
             network = unmoved(row, sections["model"], tokenizer, arrays)
             task = make_task(facts["task"], sections["task"])
             assignment = Assignment(row, tokenizer, network, task, facts["targets"], sections["transfer"])
-            module, _, name = FITTED[row.learns][assignment.settings.way].partition(":")
-            model = getattr(importlib.import_module(module), name).restore(assignment, arrays, facts)
-            return cls(assignment, model, facts)
+            return cls(assignment, restored(assignment, arrays, facts), facts)
 
-    def predict(self, texts: Sequence[str], texts_b: Sequence[str] | None = None) -> tuple[list[Any], Any]:
+    def predict(self, texts: Iterable[str], texts_b: Iterable[str] | None = None) -> tuple[list[Any], Any]:
         """What each text (or pair) is given, in names, and the numbers behind it: of labels, the probabilities of all (N K)."""
         return self.task.told(self.answers(self._examples(texts, texts_b)), self.targets)
 
-    def vectors(self, texts: Sequence[str], texts_b: Sequence[str] | None = None) -> np.ndarray:
+    def vectors(self, texts: Iterable[str], texts_b: Iterable[str] | None = None) -> np.ndarray:
         """The vector of each text that the head reads (N F)."""
-        return self.model.vectors(self.model.prepare(self.task.texts(self._examples(texts, texts_b))))
+        data, _ = self._prepared(self._examples(texts, texts_b), _SILENT)
+        return self.model.vectors(data)
+
+    def knows(self, texts: Sequence[Text]) -> np.ndarray:
+        """True for each text (N) with a word, or a piece of one, that the run knows; of a pair both halves must have one."""
+        known = self.assignment.tokenizer.knows([text.text for text in texts])
+        pairs = len(self.task.parts(self.targets)) > 1
+        return known & self.assignment.tokenizer.knows([text.other for text in texts]) if pairs else known
 
     def answers(self, examples: Sequence[Any]) -> list[Any]:
         """The task's answer to each of its examples."""
-        data = self.model.prepare(self.task.texts(examples))
-        if data.unread:
-            cause = "they stand after what is read of a text (transfer.max_length, the network's own length), or the tokenizer drops them"
-            warnings.warn(f"{data.unread:,} units had no token to be read at, and their answers are guesses: {cause}", stacklevel=2)
-        return self.model.answers(data)
+        return self.model.answers(self._prepared(examples, _GUESSED)[0])
 
-    def answer_rows(self, lines: Sequence[str]) -> list[dict[str, Any]]:
-        """One JSON row a line, whose parts have tabs between them."""
+    def answer_rows(self, lines: Iterable[str]) -> list[dict[str, Any]]:
+        """One JSON row a line, whose parts have tabs between them; `no_known_word` and `tokens_cut` where that is so."""
         examples = [self.task.example(parts, self.targets) for parts in self.parts_of(lines)]
-        return self.task.answer_rows(examples, self.answers(examples), self.targets)
+        data, known = self._prepared(examples, _GUESSED)
+        rows = self.task.answer_rows(examples, self.model.answers(data), self.targets)
+        return [row | lacking for row, lacking in zip(rows, _not_read(known, data), strict=True)]
 
-    def parts_of(self, lines: Sequence[str]) -> list[tuple[str, ...]]:
-        """The parts of each line; DataError unless they are exactly those that the task asks for."""
-        names = self.task.parts(self.targets)
-        found = [tuple(line.split("\t")) for line in lines]
+    def vector_rows(self, lines: Iterable[str]) -> list[dict[str, Any]]:
+        """As `answer_rows`, with the vector that the head reads of each line."""
+        lines = given_texts(lines, "lines")
+        examples = [self.task.example(parts, self.targets) for parts in self.parts_of(lines)]
+        data, known = self._prepared(examples, _SILENT)
+        told = zip(lines, _not_read(known, data), self.model.vectors(data), strict=True)
+        return [{"text": line, **lacking, "vector": vector.tolist()} for line, lacking, vector in told]
+
+    def parts_of(self, lines: Iterable[str]) -> list[tuple[str, ...]]:
+        """The parts of each line; DataError unless they are exactly those that the task asks for, UsageError for a header of columns."""
+        names, lines = self.task.parts(self.targets), given_texts(lines, "lines")
+        found = [tuple(part.strip() for part in line.split("\t")) for line in lines]
         for line, parts in zip(lines, found, strict=True):
+            shown = line if len(line) <= 60 else line[:57] + "..."
+            if is_header(parts):
+                cure = "hand over those columns alone, without the header; stemma evaluate reads labelled files"
+                raise UsageError(f"{shown!r} is the header of a table", f"{', '.join(names)} on a line, and nothing else", cure)
             if len(parts) != len(names):
-                shown = line if len(line) <= 60 else line[:57] + "..."
                 asked = f"{len(names)} on a line: {', '.join(names)}"
                 cure = "put one tab between the parts" if len(parts) < len(names) else "write a tab inside a text as a space"
-                raise DataError(f"{shown!r} has {len(parts)} part{'s' * (len(parts) > 1)}", asked, cure)
+                raise DataError(f"{shown!r} has {counted(len(parts), 'part')}", asked, cure)
         return found
 
-    def _examples(self, texts: Sequence[str], texts_b: Sequence[str] | None) -> list[Any]:
-        columns = [texts, texts_b] if texts_b is not None and any(texts_b) else [texts]
+    def _examples(self, texts: Iterable[str], texts_b: Iterable[str] | None) -> list[Any]:
+        first, second = given_texts(texts), None if texts_b is None else given_texts(texts_b, "texts_b")
+        columns = [first, second] if second is not None and any(second) else [first]
         names = self.task.parts(self.targets)
-        if len(texts) and len(columns) != len(names):
+        if first and len(columns) != len(names):
             cure = "pass texts_b" if len(names) > 1 else "leave texts_b out"
             raise UsageError(f"this run answers for {' and '.join(names)}, not for {len(columns)} part(s)", "the same kind of input", cure)
-        return [self.task.example(parts, self.targets) for parts in zip(*columns, strict=True)]
+        if second is not None and len(first) != len(second):
+            raise UsageError(f"{len(first)} texts and {len(second)} texts_b", "a second text for each", "pass both of the same length")
+        return [self.task.example([part.strip() for part in parts], self.targets) for parts in zip(*columns, strict=True)]
+
+    def _prepared(self, examples: Sequence[Any], so: str) -> tuple[Any, np.ndarray]:
+        """What the model reads of the examples, and of each (N) whether it has a known word; warnings tell what is not read."""
+        read = self.task.texts(examples)
+        data, known = self.model.prepare(read), self.knows(read)
+        warn_of_unknown([text.text for text in read], known, so)
+        if data.cut:
+            warnings.warn(told_of_cut(data, "texts"), stacklevel=3)
+        if data.unread:
+            cause = "they stand after what is read of a text (transfer.max_length, the network's own length), or the tokenizer drops them"
+            warnings.warn(
+                f"{counted(data.unread, 'unit')} had no token to be read at, and their answers are guesses: {cause}", stacklevel=3
+            )
+        return data, known
+
+
+def restored(assignment: Assignment, arrays: Mapping[str, np.ndarray], facts: dict[str, Any]) -> Answers:
+    """The model whose `arrays()` these were, on the assignment's network, which gets its weights; `facts` hold its own and `chosen`."""
+    module, _, name = FITTED[assignment.row.learns][assignment.settings.way].partition(":")
+    model: Answers = getattr(importlib.import_module(module), name).restore(assignment, arrays, facts)
+    return model
 
 
 def load(path: str | Path) -> Run | FittedRun:
     """The run of a folder: a `Run` if it was pre-trained, a `FittedRun` if it was fine-tuned on a task."""
     return FittedRun.load(path) if "task" in RunFolder.open(Path(path)).config else Run.open(path)
+
+
+def _not_read(known: np.ndarray, data: Any) -> list[dict[str, Any]]:
+    """What a program should know of each row: that the text has no word the run knows, and how many tokens were cut off."""
+    return [
+        ({} if knows else {"no_known_word": True}) | ({"tokens_cut": lost} if lost else {})
+        for knows, lost in zip(known.tolist(), data.lost, strict=True)
+    ]
 
 
 def _lacking(config: dict[str, Any]) -> list[str]:

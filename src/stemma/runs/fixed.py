@@ -118,14 +118,15 @@ def chosen_layers(asked: Sequence[int], available: int) -> tuple[int, ...]:
 
 @dataclass
 class Probed:
-    """A fixed network with its fitted linear head; `features` computes what the head reads, or has kept it."""
+    """A fixed network with its fitted linear head; `kept` gives what the head reads where it was computed already, copies compute it."""
 
     fixed: FixedNetwork
     head: LinearHead
     mean: Tensor
     scale: Tensor
     facts: dict[str, Any]
-    features: Callable[[Framed], Tensor]
+    layers: tuple[int, ...]
+    kept: Callable[[Framed], Tensor] | None = None
 
     @classmethod
     def restore(cls, assignment: Assignment, arrays: Mapping[str, np.ndarray], facts: dict[str, Any]) -> Self:
@@ -138,7 +139,14 @@ class Probed:
         check_shapes(arrays, {f"task.{name}": shape for name, shape in expected.items()})
         layers = chosen_layers(assignment.settings.layers, fixed.depth)
         head = LinearHead(weights, biases, facts["several"])
-        return cls(fixed, head, mean, scale, facts, lambda framed: fixed.features(framed, layers))
+        return cls(fixed, head, mean, scale, facts, layers)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"kept": None}
+
+    def features(self, framed: Framed) -> Float[Tensor, "M F"]:
+        """What the head reads."""
+        return self.kept(framed) if self.kept else self.fixed.features(framed, self.layers)
 
     def prepare(self, texts: Sequence[Text]) -> Framed:
         """Tokenises and frames."""
@@ -154,6 +162,8 @@ class Probed:
     def vectors(self, framed: Framed) -> np.ndarray:
         """The standardised features of each text (N F); of units their mean."""
         starts = torch.from_numpy(self.fixed.starts(framed))
+        if not framed.ids:
+            return np.zeros((0, len(self.mean)), np.float32)
         rows = (self.features(framed).float() - self.mean) / self.scale
         if self.fixed.assignment.task.per == "text":
             return rows.numpy()
@@ -242,12 +252,12 @@ class HeadOnStates(nn.Module):
 
 @dataclass
 class Networked:
-    """A fixed network with the task network fitted on its states; `states` computes them, or has kept them."""
+    """A fixed network with the task network fitted on its states; `kept` gives those computed already, copies compute them."""
 
     fixed: FixedNetwork
     model: HeadOnStates
     facts: dict[str, Any]
-    states: Callable[[Framed], SiteStates]
+    kept: Callable[[Framed], SiteStates] | None = None
 
     @classmethod
     def restore(cls, assignment: Assignment, arrays: Mapping[str, np.ndarray], facts: dict[str, Any]) -> Self:
@@ -257,7 +267,14 @@ class Networked:
         empty = torch.zeros(fixed.depth, fixed.network.width)
         model = HeadOnStates(assignment.task.network(Seat(fixed.network.width, fixed.depth), assignment.targets), empty, empty.clone())
         load_weights(model, {name.removeprefix("task."): array for name, array in arrays.items() if name.startswith("task.")})
-        return cls(fixed, model.to(fixed.device), facts, lambda framed: SiteStates(fixed, framed))
+        return cls(fixed, model.to(fixed.device), facts)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"kept": None}
+
+    def states(self, framed: Framed) -> SiteStates:
+        """The states that the task network reads."""
+        return self.kept(framed) if self.kept else SiteStates(self.fixed, framed)
 
     def prepare(self, texts: Sequence[Text]) -> Framed:
         """Tokenises and frames."""

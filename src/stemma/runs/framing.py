@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from stemma.lineage.network import Frames
+from stemma.nouns import counted
 from stemma.objectives.batch import Batch
 from stemma.tasks.task import PLACES, Text
 
@@ -29,8 +30,17 @@ class Framed:
     types: tuple[np.ndarray, ...]  # sentence A or B
     windows: tuple[tuple[int, ...], ...]  # their lengths; one where the text is answered for as a whole
     units: tuple[Units, ...]  # of each text; empty arrays where the text is answered for
-    cut: int  # examples shortened to fit
-    tokens_cut: int  # and the tokens that cost
+    lost: tuple[int, ...]  # tokens that were cut off each example to fit
+
+    @property
+    def cut(self) -> int:
+        """Examples shortened to fit."""
+        return sum(map(bool, self.lost))
+
+    @property
+    def tokens_cut(self) -> int:
+        """And the tokens that cost."""
+        return sum(self.lost)
 
     @property
     def lengths(self) -> np.ndarray:
@@ -54,20 +64,29 @@ def frame(network: Frames, tokenizer: Any, texts: Sequence[Text], max_length: in
     seconds = iter(tokenizer.encode_batch([text.other for text in texts if text.other]))
     most = min(max_length, network.max_length or max_length)
     room, room_of_pair = max(most - len(network.frame([])[0]), 1), max(most - len(network.frame([], [])[0]), 1)
-    ids, types, windows, units, cut, tokens_cut = [], [], [], [], 0, 0
+    ids, types, windows, units, losses = [], [], [], [], []
     for first, span, text in zip(firsts, spans, texts, strict=True):
+        lost = 0
         if text.units:
             rows, own = _windowed(network, first, align(text.units, span), room)
         else:
             second = next(seconds) if text.other else None
             kept, kept_second, lost = _fitted(first, second, room if second is None else room_of_pair)
-            cut, tokens_cut = cut + (lost > 0), tokens_cut + lost
             rows, own = [network.frame(kept.tolist(), None if kept_second is None else kept_second.tolist())], align((), ())
         ids.append(np.concatenate([np.asarray(row, dtype=np.int64) for row, _ in rows]))
         types.append(np.concatenate([np.asarray(kinds, dtype=np.int64) for _, kinds in rows]))
         windows.append(tuple(len(row) for row, _ in rows))
         units.append(own)
-    return Framed(tuple(ids), tuple(types), tuple(windows), tuple(units), cut, tokens_cut)
+        losses.append(lost)
+    return Framed(tuple(ids), tuple(types), tuple(windows), tuple(units), tuple(losses))
+
+
+def told_of_cut(framed: "Framed", things: str) -> str:
+    """In words, how many of the texts were cut and what that cost."""
+    share = (
+        f"{framed.cut:,} of {len(framed.ids):,} {things} were cut to what is read of one (transfer.max_length, the network's own length)"
+    )
+    return f"{share}: {counted(framed.tokens_cut, 'token was', 'tokens were')} not read"
 
 
 def lengths(network: Frames, tokenizer: Any, texts: Sequence[Text]) -> np.ndarray:

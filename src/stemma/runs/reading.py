@@ -3,16 +3,19 @@
 N tokens of all texts and their ends, S sentences, P parts (texts, or documents of several sentences).
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
-from typing import Any, NamedTuple, Protocol
+from itertools import chain, pairwise
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
 from stemma.runs.cuts import surprises_uncut
 
+T = TypeVar("T")
 BATCH_POSITIONS = 4096  # rows times positions of one forward pass
+GATHERED = 1 << 18  # positions that are looked over at once for rows of like length
+LONGEST = 1 << 14  # tokens that a network without a window of its own reads at once: memory does not grow with the text
 
 
 @dataclass(frozen=True)
@@ -114,52 +117,88 @@ READERS: dict[str, Callable[[Any, int, int], Reader]] = {"counts": CountReader, 
 def states(network: Any, texts: Sequence[np.ndarray], layer: int | None) -> Iterator[tuple[Piece, np.ndarray]]:
     """(piece, states (L T D) of its own tokens) for every piece of every text; L is 1 when `layer` is given.
 
-    A text longer than the network's window is read in windows that follow one another.
+    A text longer than the network's window, or than LONGEST where it has none, is read in windows that follow one another.
     """
     import torch
 
-    pieces = [piece for number, ids in enumerate(texts) for piece in _pieces(network, number, np.asarray(ids, np.int64))]
-    for rows in _batches([len(piece.framed) for piece in pieces]):
-        batch = _padded([pieces[n].framed for n in rows], [pieces[n].types for n in rows])
-        with torch.no_grad():
-            layers = network.encode({name: torch.from_numpy(array) for name, array in batch.items()})
-        chosen = [array.float().numpy() for array in (layers if layer is None else [layers[layer]])]
-        for row, number in enumerate(rows):
-            yield pieces[number], np.stack([array[row, pieces[number].own] for array in chosen])
+    every = chain.from_iterable(_pieces(network, number, np.asarray(ids, np.int64)) for number, ids in enumerate(texts))
+    for pieces in _gathered(every, lambda piece: len(piece.framed)):
+        for rows in _batches([len(piece.framed) for piece in pieces]):
+            batch = _padded([pieces[n].framed for n in rows], [pieces[n].types for n in rows])
+            with torch.no_grad():
+                layers = network.encode({name: torch.from_numpy(array) for name, array in batch.items()})
+            chosen = [array.float().numpy() for array in (layers if layer is None else [layers[layer]])]
+            for row, number in enumerate(rows):
+                yield pieces[number], np.stack([array[row, pieces[number].own] for array in chosen])
+
+
+def widths(network: Any) -> list[int]:
+    """The numbers in a state of each layer (L+1), the embeddings first."""
+    import torch
+
+    with torch.no_grad():
+        layers = network.encode({"ids": torch.zeros(1, 1, dtype=torch.long), "segments": torch.ones(1, 1, dtype=torch.long)})
+    return [states.shape[-1] for states in layers]
 
 
 def surprises(network: Any, texts: Sequence[np.ndarray]) -> list[np.ndarray]:
     """Nats of each id given those before it, starting from the network's start context.
 
-    A text longer than the window is read in windows that overlap by half, so that every token but the
-    first few has half a window of context at least.
+    A text longer than the window (LONGEST where there is none) is read in windows that overlap by half, so that every token
+    but the first few has half a window of context at least.
     """
     import torch
 
     found = [np.zeros(len(ids)) for ids in texts]
-    windows = []  # (text, framed ids, first id scored, how many)
-    for number, ids in enumerate(texts):
-        framed, _ = network.frame([int(i) for i in ids])
-        most, lead = network.max_length or len(framed), len(framed) - len(ids)
-        start, done = 0, 0
-        while done < len(ids):
-            row = framed[start : start + most]
-            scored = start + len(row) - lead - done
-            windows.append((number, row, done, scored))
-            done += scored
-            start = max(0, done + lead - most // 2)
-    for rows in _batches([len(window[1]) for window in windows]):
-        batch = _padded([windows[n][1] for n in rows], [[0] * len(windows[n][1]) for n in rows])
-        nats = network.score({name: torch.from_numpy(array) for name, array in batch.items()}).numpy()
-        for row, number in enumerate(rows):
-            text, ids, first, count = windows[number]
-            found[text][first : first + count] = nats[row, len(ids) - count : len(ids)]
+    every = chain.from_iterable(_windows(network, number, np.asarray(ids, np.int64)) for number, ids in enumerate(texts))
+    for windows in _gathered(every, lambda window: len(window.ids)):
+        for rows in _batches([len(window.ids) for window in windows]):
+            batch = _padded([windows[n].ids for n in rows], [np.zeros_like(windows[n].ids) for n in rows])
+            nats = network.score({name: torch.from_numpy(array) for name, array in batch.items()}).numpy()
+            for row, number in enumerate(rows):
+                text, ids, first, count = windows[number]
+                found[text][first : first + count] = nats[row, len(ids) - count : len(ids)]
     return found
+
+
+class _Window(NamedTuple):
+    text: int  # which text
+    ids: np.ndarray  # framed
+    first: int  # of the text's ids, the first one scored
+    size: int  # how many are
+
+
+def _windows(network: Any, number: int, ids: np.ndarray) -> Iterator[_Window]:
+    before = network.frame([-1])[0]
+    lead = before.index(-1)
+    framed = np.concatenate([np.array(before[:lead], np.int64), ids, np.array(before[lead + 1 :], np.int64)])
+    most, lead = network.max_length or LONGEST, len(framed) - len(ids)
+    start, done = 0, 0
+    while done < len(ids):
+        row = framed[start : start + most]
+        scored = start + len(row) - lead - done
+        yield _Window(number, row, done, scored)
+        done += scored
+        start = max(0, done + lead - most // 2)
+
+
+def _gathered(items: Iterable[T], length: Callable[[T], int]) -> Iterator[list[T]]:
+    """The items in lists whose lengths come to GATHERED or a little more."""
+    found: list[T] = []
+    positions = 0
+    for item in items:
+        found.append(item)
+        positions += length(item)
+        if positions >= GATHERED:
+            yield found
+            found, positions = [], 0
+    if found:
+        yield found
 
 
 def _pieces(network: Any, number: int, ids: np.ndarray) -> Iterator[Piece]:
     frame, lead = len(network.frame([])[0]), network.frame([-1])[0].index(-1)  # specials in all, and before the text
-    room = (network.max_length or len(ids) + frame) - frame
+    room = (network.max_length or LONGEST) - frame
     for first in range(0, len(ids), max(1, room)):
         own = ids[first : first + room]
         framed, types = network.frame([int(i) for i in own])
@@ -178,7 +217,7 @@ def _batches(lengths: list[int]) -> Iterator[list[int]]:
         yield batch
 
 
-def _padded(ids: list[list[int]], types: list[list[int]]) -> dict[str, np.ndarray]:
+def _padded(ids: list[Any], types: list[Any]) -> dict[str, np.ndarray]:
     """A batch (B T) of rows padded at their ends, padding being segment 0."""
     longest = max(map(len, ids))
     batch = {name: np.zeros((len(ids), longest), np.int64) for name in ("ids", "types", "segments")}

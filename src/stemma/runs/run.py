@@ -1,7 +1,8 @@
 """A trained run, opened: its tokenizer, its network, and what its generation can do with text."""
 
 import math
-from collections.abc import Iterator, Sequence
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from html import escape
@@ -11,11 +12,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
 import numpy as np
 
+from stemma.bounds import MOST_SEED, whole
 from stemma.checkpoint import RunFolder
 from stemma.config import restore
+from stemma.corpus.clean import kept_places
 from stemma.corpus.document import Document
+from stemma.corpus.given import given_text, given_texts, listed
 from stemma.errors import DataError, UsageError
 from stemma.lineage.table import Ability, Generation, find
+from stemma.nouns import counted
 from stemma.runs import decoding, reading
 from stemma.runs.decoding import Decoding, Written
 from stemma.runs.opening import network_of, opening
@@ -27,6 +32,7 @@ if TYPE_CHECKING:
 
 LN2, LN10 = math.log(2), math.log(10)
 SAMPLING = Decoding()
+HANDFUL = 10  # updates below which a run has learnt nothing to speak of
 MOST_NATS = 500  # a prediction: beyond, a perplexity says nothing
 
 
@@ -78,7 +84,11 @@ class Vectors:
 
 
 class Run:
-    """A finished run folder in use."""
+    """A finished run folder in use.
+
+    Texts are cleaned as those that it learnt from: what no reader sees is taken out, and a warning says so. A single string
+    where several texts are asked for is a UsageError, what is no text a DataError.
+    """
 
     def __init__(self, folder: RunFolder, row: Generation, tokenizer: Tokenizer, network: Any) -> None:
         self.folder, self.row, self.tokenizer, self.network = folder, row, tokenizer, network
@@ -97,6 +107,12 @@ class Run:
             tokenizer = Tokenizer.load(folder.guarded("tokenizer.json"))
             model: Any = restore(row.sections()["model"], config["sections"]["model"], str(folder.path))
             return cls(folder, row, tokenizer, network_of(row, model, tokenizer, arrays))
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What a copy or a pickle holds: all that use asks for, so that it needs no folder."""
+        if self.folder is not None:
+            _ = self.parameters, self._counts
+        return {name: value for name, value in self.__dict__.items() if name not in ("words", "_surprises")}
 
     def __repr__(self) -> str:
         """What the run is, in a line."""
@@ -136,34 +152,50 @@ class Run:
         """Numbers that were learnt (for a counting generation: stored)."""
         return sum(int(array.size) for array in self.folder.tensors().values())
 
-    def embed(self, texts: Sequence[str], layer: int = -1) -> np.ndarray:
+    def embed(self, texts: Iterable[str], layer: int = -1) -> np.ndarray:
         """One vector a text (N D): the mean of its tokens' states in `layer` (0: embeddings, -1: the last).
 
-        A text without tokens gets zeros.
+        A text without tokens gets zeros. A warning tells of texts without a known word (`knows`), whose vectors say nothing.
         """
         self._needs("embed")
-        sums: dict[int, np.ndarray] = {}
+        texts, widths = given_texts(texts), self._widths
+        layer = whole("layer", layer, -len(widths), len(widths) - 1, -1)
+        sums = np.zeros((len(texts), widths[layer]), np.float32)
         counts = np.zeros(len(texts), np.int64)
         for piece, states in self._states(texts, layer):
-            sums[piece.text] = sums.get(piece.text, 0.0) + states[0].sum(0)
+            sums[piece.text] += states[0].sum(0)
             counts[piece.text] += len(piece.ids)
-        width = next(iter(sums.values())).shape[0] if sums else 1
-        return np.stack([sums.get(n, np.zeros(width)) / max(1, counts[n]) for n in range(len(texts))]).astype(np.float32)
+        vectors = (sums / np.maximum(1, counts)[:, None]).astype(np.float32)
+        warn_of_unknown(texts, self.knows(texts) & vectors.any(1), "their vectors say nothing of them")
+        return vectors
 
-    def vectors(self, texts: Sequence[str]) -> list[Vectors]:
-        """Every token's states in every layer, with its place in the text."""
+    def knows(self, texts: Iterable[str]) -> np.ndarray:
+        """True for each text (N) with a word, or a piece of one, that the run has a vector or a probability for."""
+        texts = given_texts(texts)
+        known = self.tokenizer.knows(texts)
+        if "nearest" in self.row.abilities and self.network.composes:
+            for place in np.flatnonzero(~known).tolist():
+                _, spans = self.tokenizer.encode_offsets(texts[place])
+                known[place] = any(self._composed(texts[place][start:end]) is not None for start, end in spans)
+        return known
+
+    def vectors(self, texts: Iterable[str]) -> list[Vectors]:
+        """Every token's states in every layer, with its place in the text as it was given."""
         self._needs("embed")
+        raw = listed(texts, "texts")
+        texts = given_texts(raw)
         encoded = [self.tokenizer.encode_offsets(text) for text in texts]
         found: dict[int, dict[int, np.ndarray]] = {n: {} for n in range(len(texts))}
         for piece, states in self._states(texts, None):
             found[piece.text][piece.first] = states
-        joined = [
-            np.concatenate([parts[first] for first in sorted(parts)], axis=1) if parts else np.zeros((1, 0, 1)) for parts in found.values()
-        ]
-        return [Vectors(np.asarray(ids), spans, layers) for (ids, spans), layers in zip(encoded, joined, strict=True)]
+        nothing = np.zeros((len(self._widths), 0, self._widths[-1]), np.float32)
+        joined = [np.concatenate([parts[first] for first in sorted(parts)], axis=1) if parts else nothing for parts in found.values()]
+        places = [spans if text == given else _replaced(spans, given) for (_, spans), text, given in zip(encoded, texts, raw, strict=True)]
+        return [Vectors(np.asarray(ids), spans, layers) for (ids, _), spans, layers in zip(encoded, places, joined, strict=True)]
 
-    def score(self, texts: Sequence[str]) -> list[Score]:
+    def score(self, texts: Iterable[str]) -> list[Score]:
         """The surprise at each text, from its start to its end."""
+        texts = given_texts(texts)
         return self._scored(texts, np.arange(len(texts) + 1), list(map(len, texts)))
 
     def score_documents(self, documents: Sequence[Document]) -> list[Score]:
@@ -175,12 +207,23 @@ class Run:
         """
         sentences = list(chain.from_iterable(document.sentences for document in documents))
         parts = np.cumsum([0, *(len(document.sentences) for document in documents)])
-        return self._scored(sentences, parts, [len(document.text) for document in documents], ends=False)
+        adjoining = list(chain.from_iterable(document.adjoining for document in documents))
+        return self._scored(sentences, parts, [len(document.text) for document in documents], adjoining, ends=False)
+
+    def lacks(self, ids: np.ndarray) -> np.ndarray:
+        """True for each of the ids (N) that is no word to the run: the unknown token, or one that its network left out."""
+        return self._surprises.lacks(ids) if "score" in self.row.abilities else ids == self.tokenizer.specials.get("unk", -1)
+
+    def spelling(self, texts: Sequence[str]) -> list[float | None]:
+        """Nats of the spelling of each text's unknown tokens (`runs.unknown_words`); None: the run knows nothing of spelling."""
+        ids, lengths = self.tokenizer.encode_flat(texts)
+        starts, whole = np.concatenate([[0], np.cumsum(lengths)]), np.arange(len(texts) + 1)
+        return self._spelling_nats(texts, ids, starts, whole) if self.lacks(ids).any() else [0.0] * len(texts)
 
     def score_tokens(self, text: str) -> list[TokenScore]:
         """The surprise at each token of the text, and at its end."""
         self._needs("score")
-        ids = self.tokenizer.encode(text)
+        ids = self.tokenizer.encode(given_text(text))
         priced = [*ids.tolist(), self.tokenizer.specials["eos"]]
         read = self._surprises(ids, np.array([0, len(ids)]), np.array([0, 1]))
         columns = read.nats.tolist(), read.unknown.tolist(), read.orders.tolist()
@@ -194,7 +237,7 @@ class Run:
         self, prompts: str | list[str] | tuple[str, ...] = "", *, length: int = 50, options: Decoding = SAMPLING, seed: int = 0
     ) -> str | list[str]:
         """The prompt and up to `length` tokens after it; of several prompts, several texts, each as if it were alone."""
-        several = [prompts] if isinstance(prompts, str) else prompts
+        several = given_texts([prompts] if isinstance(prompts, str) else prompts, "prompts")
         texts = [best.text for best, *_ in self.write(several, length=length, options=options, seed=seed)]
         return texts[0] if isinstance(prompts, str) else texts
 
@@ -203,11 +246,13 @@ class Run:
     ) -> list[list[Written]]:
         """For each prompt `samples` texts with their probabilities: independent draws, or the best of a beam search."""
         self._needs("generate")
+        prompts, seed = given_texts(prompts, "prompts"), whole("seed", seed, 0, MOST_SEED, 0)
         return decoding.write(self.network, self.tokenizer, prompts, length, options, seed, samples)
 
     def stream(self, prompt: str = "", *, length: int = 50, options: Decoding = SAMPLING, seed: int = 0) -> Iterator[str]:
         """What `generate` writes after the prompt, piece by piece as it comes."""
         self._needs("generate")
+        prompt, seed = given_text(prompt, "the prompt"), whole("seed", seed, 0, MOST_SEED, 0)
         return decoding.stream(self.network, self.tokenizer, prompt, length, options, seed)
 
     def next_words(self, text: str, k: int = 10) -> list[tuple[str, float]]:
@@ -220,9 +265,8 @@ class Run:
     def next_ids(self, text: str, k: int = 10) -> list[tuple[int, float]]:
         """As `next_words`, by their ids."""
         self._needs("generate")
-        if k < 1:
-            raise UsageError(f"k = {k}", "1 token or more", "ask for at least one")
-        ids = [int(i) for i in self.tokenizer.encode(text)]
+        k = whole("k", k, 1, default=10)
+        ids = [int(i) for i in self.tokenizer.encode(given_text(text))]
         return decoding.next_tokens(self.network, ids, k)
 
     def fill(self, text: str, k: int = 5) -> list[list[tuple[str, float]]]:
@@ -234,9 +278,10 @@ class Run:
         self._needs("fill")
         import torch
 
-        parts = text.split("[MASK]")
+        k = whole("k", k, 1, default=5)
+        parts = given_text(text).split("[MASK]")
         if len(parts) == 1:
-            raise UsageError("the text has no [MASK]", "a [MASK] where a token is asked for", 'for example "the [MASK] sat down"')
+            raise DataError("the text has no [MASK]", "a [MASK] where a token is asked for", 'for example "the [MASK] sat down"')
         mask = self.tokenizer.specials["mask"]
         ids = [int(i) for part in self.tokenizer.encode_batch(parts) for i in (mask, *part)][1:]
         framed, types = self.network.frame(ids)
@@ -251,11 +296,11 @@ class Run:
 
         `restrict` seeks them among that many of the most frequent words, 0 among all.
         """
-        return self.words.nearest(asked, k, restrict)
+        return self.words.nearest(given_text(asked, "the word"), whole("k", k, 1, default=10), whole("restrict", restrict, default=0))
 
-    def outlier(self, words: Sequence[str]) -> Outlier:
+    def outlier(self, words: Iterable[str]) -> Outlier:
         """The word that fits the others least, by its mean cosine with them."""
-        return self.words.outlier(words)
+        return self.words.outlier(given_texts(words, "words"))
 
     def word_vectors(self) -> np.ndarray:
         """One vector a word of the vocabulary, in the order of ids (V D); zeros for words that were never trained."""
@@ -263,19 +308,24 @@ class Run:
         return self.network.word_vectors()
 
     @cached_property
+    def _widths(self) -> list[int]:
+        return reading.widths(self.network)
+
+    @cached_property
     def words(self) -> WordVectors:
         """The word vectors, to be asked by word; specials, which no text can write, are not among them."""
-        vectors, counts = self.word_vectors(), self.folder.tensors().get("counts")
+        vectors, counts = self.word_vectors(), self._counts
         compose = self._composed if self.network.composes else None
-        return WordVectors(self.tokenizer.tokens, vectors, counts, specials=tuple(self.tokenizer.specials.values()), compose=compose)
+        return WordVectors(self.tokenizer.texts, vectors, counts, specials=tuple(self.tokenizer.specials.values()), compose=compose)
+
+    @cached_property
+    def _counts(self) -> np.ndarray | None:
+        """How often the corpus has each token (V), where the run keeps that."""
+        return self.folder.tensors().get("counts")
 
     def composes(self, word: str) -> bool:
         """True when the word was never seen and its vector would be composed of its character n-grams."""
-        return self.network.composes and self._id(word) is None
-
-    def _id(self, word: str) -> int | None:
-        index = self.tokenizer.id(word)
-        return self.tokenizer.id(word.lower()) if index is None and self.tokenizer.config.lowercase else index
+        return self.network.composes and self.words.row(word) is None
 
     def _composed(self, word: str) -> np.ndarray | None:
         return self.network.compose(word.lower() if self.tokenizer.config.lowercase else word)
@@ -297,21 +347,40 @@ class Run:
     def _readable(self, likely: Sequence[tuple[int, float]]) -> list[tuple[str, float]]:
         return [(self.tokenizer.text(token), p) for token, p in likely]
 
+    def warn_of_doubts(self) -> None:
+        """Warns, once, where the run has learnt so little that what it gives says nothing; its word vectors warn for themselves."""
+        if "_doubted" not in self.__dict__:
+            self._doubted = True
+            for doubt in self.doubts:
+                warnings.warn(f"{self.path}: {doubt}; what it gives says little", stacklevel=4)
+
+    @property
+    def doubts(self) -> list[str]:
+        """Why not to trust the run: it learnt for a handful of steps, or has not left the baseline of word frequencies."""
+        done = self.folder.done() if self.folder is not None else {}
+        few = done.get("steps")
+        steps = [f"it learnt for {counted(few, 'step')} alone"] if isinstance(few, int) and few < HANDFUL else []
+        stuck = ["its held-out loss has not left the baseline of word frequencies"] if done.get("left_baseline") is False else []
+        return steps + stuck
+
     def _needs(self, ability: Ability) -> None:
         if ability not in self.row.abilities:
             raise UsageError(
                 f"{self.row.name} cannot {ability}", f"a generation that can; it can {', '.join(self.row.abilities)}", "choose another run"
             )
+        self.warn_of_doubts()
 
     def _fits(self, length: int) -> None:
         most = self.network.max_length
         if most is not None and length > most:
-            raise DataError(f"the text has {length} tokens", f"at most {most} (model.max_length)", "shorten it")
+            raise DataError(f"the text has {counted(length, 'token')}", f"at most {most} (model.max_length)", "shorten it")
 
-    def _scored(self, sentences: Sequence[str], parts: np.ndarray, characters: list[int], ends: bool = True) -> list[Score]:
+    def _scored(
+        self, sentences: Sequence[str], parts: np.ndarray, characters: list[int], adjoining: Sequence[bool] = (), ends: bool = True
+    ) -> list[Score]:
         """One score for each part: the sentences between two borders of `parts`."""
         self._needs("score")
-        ids, lengths = self.tokenizer.encode_flat(sentences)
+        ids, lengths = self.tokenizer.encode_flat(sentences, adjoining)
         starts = np.zeros(len(lengths) + 1, np.int64)
         np.cumsum(lengths, out=starts[1:])
         read = self._surprises(ids, starts, parts) if ends else self._surprises.uncut(ids, starts[parts])
@@ -319,19 +388,22 @@ class Run:
         places = np.flatnonzero(read.unknown)
         owners, number = np.searchsorted(borders, places, side="right") - 1, len(borders) - 1
         lost, unknowns = np.bincount(owners, nats[places], number).tolist(), np.bincount(owners, minlength=number).tolist()
-        spelling = self._spelling_nats(sentences, ids, starts, parts) if len(places) else [0.0] * number
+        spelling = self._spelling_nats(sentences, ids, starts, parts, adjoining) if len(places) else [0.0] * number
         columns = _sums(nats, borders), np.diff(borders).tolist(), characters, unknowns, lost, spelling
         return list(map(partial(tuple.__new__, Score), zip(*columns, strict=True)))  # Score._make, without a call of Python's
 
-    def _spelling_nats(self, sentences: Sequence[str], ids: np.ndarray, starts: np.ndarray, parts: np.ndarray) -> list[float | None]:
+    def _spelling_nats(
+        self, sentences: Sequence[str], ids: np.ndarray, starts: np.ndarray, parts: np.ndarray, adjoining: Sequence[bool] = ()
+    ) -> list[float | None]:
         """What the spelling of each part's unknown tokens costs; `ids` are those of the sentences, with their borders `starts`."""
         if self._spelling is None:
             return [None] * (len(parts) - 1)
-        lacking = self._surprises.lacks(ids)
+        lacking = self.lacks(ids)
         owners = np.searchsorted(starts, np.flatnonzero(lacking), side="right") - 1
         some = np.zeros(len(sentences), bool)
         some[owners] = True
-        spelt = self.tokenizer.spellings(list(compress(sentences, some)), lacking[np.repeat(some, np.diff(starts))])
+        asked, alone = lacking[np.repeat(some, np.diff(starts))], list(compress(adjoining, some))
+        spelt = self.tokenizer.spellings(list(compress(sentences, some)), asked, alone)
         return _sums(np.bincount(owners, self._spelling.nats(spelt), len(sentences)), parts)
 
     @cached_property
@@ -346,6 +418,21 @@ class Run:
         """How this generation reads text to score it."""
         specials = self.tokenizer.specials
         return reading.READERS[self.row.scores_by](self.network, specials["eos"], specials.get("unk", -1))
+
+
+def warn_of_unknown(texts: Sequence[str], known: np.ndarray, so: str) -> None:
+    """Tells which of the texts have no word that a run knows, if any, and what that means."""
+    unknown = np.flatnonzero(~known).tolist()
+    if unknown:
+        first = texts[unknown[0]]
+        shown = repr(first if len(first) <= 40 else first[:37] + "...")
+        warnings.warn(f"{len(unknown):,} of {len(texts):,} texts have no known word (the first is {shown}): {so}", stacklevel=3)
+
+
+def _replaced(spans: Sequence[tuple[int, int]], given: str) -> list[tuple[int, int]]:
+    """Spans of the cleaned text as spans of the text as it was given."""
+    places = kept_places(given)
+    return [(places[start], places[end - 1] + 1) if end > start else (0, 0) for start, end in spans]
 
 
 def _sums(values: np.ndarray, borders: np.ndarray) -> list:

@@ -7,13 +7,16 @@ import difflib
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
-from stemma.errors import DataError, UsageError
+from stemma.errors import DataError
 from stemma.runs.neighbours import neighbours, unit_rows
 
 _SPELLINGS = 200_000  # words compared with a misspelt one, from the most frequent down: half a second
+_JUDGED = 100  # words that are compared to see whether the vectors differ
+TOO_ALIKE = 0.9  # mean cosine of two words above which nearness says nothing; trained vectors have 0.1 to 0.5
 _SIGNS = {"+": 1, "-": -1, "−": -1}
 
 
@@ -27,7 +30,11 @@ class Outlier:
 
 
 class WordVectors:
-    """The vectors of a vocabulary. A word that is not found as written is tried in lower case."""
+    """The vectors of a vocabulary, whose tokens may begin with the space before them.
+
+    A word is found with such a space or without, as the more frequent of the two, and tried in lower case where it is not found
+    as written.
+    """
 
     def __init__(
         self,
@@ -47,27 +54,33 @@ class WordVectors:
         self._rows = {token: row for row, token in enumerate(tokens)}
         self._trained: np.ndarray = np.any(self.unit, axis=1)
         order = np.arange(len(tokens)) if counts is None else np.argsort(-counts, kind="stable")
+        self._warned = False
         self.by_frequency = order[self._trained[order]]  # rows that have a vector, the most frequent word first
+        self._place = np.argsort(order)  # of each row in the order of frequency
 
     def row(self, word: str) -> int | None:
         """The word's row; None when it has no vector."""
         for form in (word, word.lower()):
-            row = self._rows.get(form)
-            if row is not None and self._trained[row]:
-                return row
+            if rows := self._written(form):
+                return min(rows, key=self._place.__getitem__)
         return None
+
+    def _written(self, form: str) -> list[int]:
+        """The rows that have a vector of the tokens that read so, a space before them or not."""
+        return [row for token in (form, f" {form}") if (row := self._rows.get(token)) is not None and self._trained[row]]
 
     def nearest(self, asked: str, k: int = 10, restrict: int = 0) -> list[tuple[str, float]]:
         """The `k` words of highest cosine with a word, or with a sum of words such as `king - man + woman`, less those named.
 
         `restrict` seeks them among that many of the most frequent words, 0 among all. Raises DataError for a word that
-        has no vector, UsageError for a sum that makes no sense.
+        has no vector, and for a sum that makes no sense.
         """
-        terms = parse(asked)
-        named = {self.row(word) for _, word in terms}
+        self._warn_if_alike()
+        terms = self._terms(asked)
+        named = {row for _, word in terms for row in self._written(word) or self._written(word.lower())}
         total = np.sum([sign * self.known(word) for sign, word in terms], axis=0)
         if not total.any():
-            raise UsageError(f"{asked!r}: the words cancel out", "a sum that is not zero", "name each word once")
+            raise DataError(f"{asked!r}: the words cancel out", "a sum that is not zero", "name each word once")
         rows = self.frequent(restrict) if restrict else np.arange(len(self.unit))
         table = self.unit[rows] if restrict else self.unit  # not copied for every question
         found = ((int(rows[place]), cosine) for place, cosine in neighbours(table, total, k + len(named)))
@@ -82,6 +95,7 @@ class WordVectors:
 
         gensim's `doesnt_match` names the same one. Raises DataError when fewer than three words have a vector.
         """
+        self._warn_if_alike()
         known = {word: vector for word in words if (vector := self.vector(word)) is not None}
         missing = tuple(word for word in dict.fromkeys(words) if word not in known)
         if len(known) < 3:
@@ -101,6 +115,30 @@ class WordVectors:
         made = self._compose(word) if self._compose else None
         return None if made is None else unit_rows(made[None])[0]
 
+    def _terms(self, asked: str) -> list[tuple[int, str]]:
+        """The signed words of a sum; a word of the vocabulary may hold spaces, or be all of what is asked."""
+        if self.row(asked) is not None:
+            return [(1, asked)]
+        parts = [[""]]  # a sign and its words
+        for part in asked.split():
+            parts = [*parts, [part]] if part in _SIGNS else [*parts[:-1], [*parts[-1], part]]
+        terms = [(_SIGNS[sign or "+"], " ".join(words)) for sign, *words in parts if words or sign]
+        several = [word for _, word in terms if " " in word]
+        return terms if several and all(self.row(word) is not None for word in several) else parse(asked)
+
+    @cached_property
+    def alike(self) -> float:
+        """The mean cosine of two of the most frequent words: near 1 where the vectors have hardly begun to differ."""
+        unit = self.unit[self.by_frequency[:_JUDGED]]
+        number = len(unit)
+        return float((np.linalg.norm(unit.sum(0)) ** 2 - number) / (number * (number - 1))) if number > 1 else 0.0
+
+    def _warn_if_alike(self) -> None:
+        if self.alike > TOO_ALIKE and not self._warned:
+            self._warned = True
+            told = f"the vectors of any two frequent words have a cosine of {self.alike:.2f} on average"
+            warnings.warn(f"{told}: they have learnt too little to tell words apart; train longer, or on more text", stacklevel=4)
+
     def known(self, word: str) -> np.ndarray:
         """As `vector`; DataError, with words that are spelled alike, where there is none."""
         vector = self.vector(word)
@@ -111,7 +149,7 @@ class WordVectors:
 
     def _spellings(self, words: Sequence[str]) -> str:
         """`did you mean 'river' or 'rivers'?` for words that the vocabulary lacks, nothing where nothing is near."""
-        frequent = [self.tokens[row] for row in self.by_frequency[:_SPELLINGS]]
+        frequent = [self.tokens[row].removeprefix(" ") for row in self.by_frequency[:_SPELLINGS]]
         near: list[str] = []
         for word in words:
             alike = [known for known in frequent if abs(len(known) - len(word)) <= 2]
@@ -132,5 +170,5 @@ def parse(asked: str) -> list[tuple[int, str]]:
         parts = ["+", *parts]
     signs, words = parts[::2], parts[1::2]
     if len(signs) != len(words) or not words or any(sign not in _SIGNS for sign in signs):
-        raise UsageError(f"{asked!r} is not a word or a sum of words", "words with + or - between", 'for example "king - man + woman"')
+        raise DataError(f"{asked!r} is not a word or a sum of words", "words with + or - between", 'for example "king - man + woman"')
     return [(_SIGNS[sign], word) for sign, word in zip(signs, words, strict=True)]

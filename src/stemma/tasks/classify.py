@@ -7,7 +7,7 @@ with task.multilabel = true); an empty cell says that none fits.
 Axes: N examples, B batch, S sites, L layers, D width, K labels.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -18,12 +18,13 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from stemma.corpus.task import Example, read_examples
+from stemma.corpus.task import Example, given_examples, read_examples
 from stemma.errors import DataError
 from stemma.layers.fast import Dropout
 from stemma.layers.loss import Loss
 from stemma.layers.pooling import largest_state
 from stemma.layers.scalar_mix import ScalarMix
+from stemma.nouns import counted
 from stemma.tasks import scores
 from stemma.tasks.task import Metric, Seat, Targets, Text
 
@@ -54,6 +55,14 @@ class Classify:
         """The examples of a TSV file with a header."""
         return read_examples(Path(path), min_labels=2 if learning else 1, several=self.config.multilabel)
 
+    def given(self, examples: Iterable[Example]) -> list[Example]:
+        """Examples with texts and labels that are text."""
+        found = given_examples(examples)
+        for place, example in enumerate(found):
+            if not example.label and not (example.several or self.config.multilabel):
+                raise DataError(f"the label of example {place} is empty", "a label for every text", "fill it in, or leave the example out")
+        return found
+
     def written(self, example: Example) -> str:
         """Label and texts with tabs between."""
         return "\t".join((example.label, example.text, example.text_b, "\n"))
@@ -64,7 +73,7 @@ class Classify:
         names = sorted({name for example in examples for name in self._names(example, several)})
         if len(names) < (1 if several else 2):
             where = examples[0].source if examples else "the training file"
-            wrong = f"{where}: {len(names)} label in {len(examples)} examples"
+            wrong = f"{where}: {len(names)} label in {counted(len(examples), 'example')}"
             raise DataError(wrong, "two labels or more to tell apart", "add examples of another label")
         return {"labels": names, "several": several, "pairs": any(example.text_b for example in examples)}
 
@@ -134,19 +143,18 @@ class Classify:
         return {**found, "loss": float(-np.log(np.maximum(right, 1e-12)).mean())}
 
     def terms(self, gold: np.ndarray, decoded: np.ndarray, targets: Targets) -> Float[np.ndarray, "N C"]:
-        """One cell of the confusion table (K K); of several labels each one's hits, gold and given (K 3)."""
-        if targets["several"]:
-            return np.stack([gold * decoded, gold, decoded], -1).reshape(len(gold), -1).astype(np.float32)
-        classes = len(targets["labels"])
-        return np.eye(classes * classes, dtype=np.float32)[gold * classes + decoded]
+        """Each label's hits, gold and given (K 3): all that the metrics ask of a confusion table, and K / 3 times fewer."""
+        if not targets["several"]:
+            rows = np.eye(len(targets["labels"]), dtype=np.float32)
+            gold, decoded = rows[gold], rows[decoded]
+        return np.stack([gold * decoded, gold, decoded], -1).reshape(len(gold), -1).astype(np.float32)
 
     def measures(self, sums: Float[np.ndarray, "*R C"], targets: Targets) -> dict[str, np.ndarray]:
         """The metrics of sums of terms."""
-        classes = len(targets["labels"])
+        hits, asked, given = np.moveaxis(sums.reshape(*sums.shape[:-1], len(targets["labels"]), 3), -1, 0)
         if not targets["several"]:
-            table = sums.reshape(*sums.shape[:-1], classes, classes)
-            return {"accuracy": scores.accuracy_of(table), "macro_f1": scores.macro_f1_of(table)}
-        hits, asked, given = np.moveaxis(sums.reshape(*sums.shape[:-1], classes, 3), -1, 0)
+            accuracy = hits.sum(-1) / np.maximum(asked.sum(-1), 1)
+            return {"accuracy": accuracy, "macro_f1": scores.mean_f1_of(hits, asked, given)}
         return {"micro_f1": scores.f1_of(hits.sum(-1), asked.sum(-1), given.sum(-1)), "macro_f1": scores.f1_of(hits, asked, given).mean(-1)}
 
     def breakdown(self, gold: np.ndarray, decoded: np.ndarray, targets: Targets) -> list[dict[str, Any]]:

@@ -15,19 +15,13 @@ def confusion(gold: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarr
     return np.bincount(cells, minlength=classes * classes).reshape(classes, classes)
 
 
-def accuracy_of(table: np.ndarray) -> np.ndarray:
-    """The share on the diagonal of tables (... K K)."""
-    return np.trace(table, axis1=-2, axis2=-1) / np.maximum(table.sum(axis=(-2, -1)), 1)
-
-
-def macro_f1_of(table: np.ndarray) -> np.ndarray:
-    """The plain mean of the classes' F1 of tables (... K K).
+def mean_f1_of(hits: np.ndarray, asked: np.ndarray, given: np.ndarray) -> np.ndarray:
+    """The plain mean of the classes' F1 (... K).
 
     A class that is neither gold nor predicted does not count (as in scikit-learn, which
     averages over the classes it sees).
     """
-    hits = np.diagonal(table, axis1=-2, axis2=-1)
-    seen = table.sum(axis=-1) + table.sum(axis=-2)  # 2 hits + misses + false alarms
+    seen = asked + given  # 2 hits + misses + false alarms
     f1 = np.where(seen > 0, 2.0 * hits / np.maximum(seen, 1), 0.0)
     return f1.sum(axis=-1) / np.maximum((seen > 0).sum(axis=-1), 1)
 
@@ -39,7 +33,8 @@ def accuracy(gold: np.ndarray, predicted: np.ndarray) -> float:
 
 def macro_f1(gold: np.ndarray, predicted: np.ndarray, classes: int) -> float:
     """The mean of the classes' F1."""
-    return float(macro_f1_of(confusion(gold, predicted, classes)))
+    table = confusion(gold, predicted, classes)
+    return float(mean_f1_of(np.diagonal(table), table.sum(axis=1), table.sum(axis=0)))
 
 
 def f1_of(hits: np.ndarray, asked: np.ndarray, given: np.ndarray) -> np.ndarray:

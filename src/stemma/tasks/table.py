@@ -3,7 +3,7 @@
 import importlib
 from typing import Any
 
-from stemma.config import nearest
+from stemma.config import checked, nearest
 from stemma.errors import UsageError
 from stemma.tasks.task import Task
 
@@ -21,10 +21,11 @@ def task_config(name: str) -> type:
 def make_task(name: str, config: Any = None) -> Task:
     """The task with this config, or with its defaults; UsageError names the nearest one where there is none of that name."""
     module = _module(name)
-    return getattr(module, TASKS[name].partition(":")[2])(config or module.Config())
+    config = module.Config() if config is None else checked("task", config, f"the task {name}")
+    return getattr(module, TASKS[name].partition(":")[2])(config)
 
 
 def _module(name: str) -> Any:
     if name not in TASKS:
-        raise UsageError(f"there is no task {name!r}", f"one of {', '.join(TASKS)}", nearest(name, TASKS))
+        raise UsageError(f"there is no task {name!r}", "the name of a task", nearest(name, TASKS))
     return importlib.import_module(TASKS[name].partition(":")[0])

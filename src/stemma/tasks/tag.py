@@ -10,7 +10,7 @@ Axes: N examples, B batch, U units, L layers, D width, K tags, E types of span, 
 
 import dataclasses
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -24,6 +24,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from stemma.bounds import Positive
 from stemma.corpus.columns import OUTSIDE, Tagged, is_bio, read_columns
+from stemma.corpus.given import listed
 from stemma.errors import DataError
 from stemma.layers.crf import ChainCRF, Lawful, best_path
 from stemma.layers.fast import Dropout
@@ -84,6 +85,14 @@ class Tag:
             text, units = rejoined(sentence.tokens, characters)
             sentences.append(Sentence(text, tuple(units), sentence))
         return sentences
+
+    def given(self, examples: Iterable[Sentence]) -> list[Sentence]:
+        """Sentences as `read` gives them."""
+        found = listed(examples, "the examples")
+        for place, example in enumerate(found):
+            if not isinstance(example, Sentence):
+                raise DataError(f"example {place} is {example!r:.60}", "a tagged Sentence", "read them from a file of tokens and tags")
+        return found
 
     def written(self, example: Sentence) -> str:
         """`token/tag token/tag`."""

@@ -25,7 +25,7 @@ So a head of units never sees pieces: its axes are units, whatever the tokenizer
 Axes: N examples, B batch, U units, S sites, L layers, D width, K labels, M rows, C terms; *R any axes.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -113,6 +113,9 @@ class Task(Protocol):
 
     def read(self, path: str | Path, learning: bool = True) -> list[Any]:
         """The file's examples; DataError with file, line and cure. `learning`: must suffice to learn from, not just to measure on."""
+
+    def given(self, examples: Iterable[Any]) -> list[Any]:
+        """Examples that a program hands over, cleaned as those of a file are; DataError names one without a text or a label."""
 
     def written(self, example: Any) -> str:
         """The example as one line: what a fingerprint of the data is made of."""

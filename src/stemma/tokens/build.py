@@ -9,18 +9,18 @@ import shutil
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from itertools import chain, islice
 from pathlib import Path
 
 from stemma.config import to_plain
 from stemma.corpus.document import Document
-from stemma.errors import BudgetError, DamagedError, DataError, UsageError
+from stemma.errors import DamagedError, DataError, UsageError
 from stemma.tokens.chinese import SAMPLE
-from stemma.tokens.files import disk_budget, read_json, sync_folder, write_sealed
+from stemma.tokens.files import LOCK, disk_budget, read_json, sync_folder, write_sealed
 from stemma.tokens.merge import merge
-from stemma.tokens.shards import SHARD, Pool, Shard, encode_shard, shards
+from stemma.tokens.settings import SPACED
+from stemma.tokens.shards import SHARD, Shard, encode_shard, shards, team
 from stemma.tokens.store import HEADER, TokenStore, layout, read_header
 from stemma.tokens.sums import file_sum
 from stemma.tokens.tokenizer import Config, Tokenizer, grow, train
@@ -51,7 +51,7 @@ def learn(documents: Documents, config: Config, out: Path, fingerprint: str, ear
     """The tokenizer of a corpus in `out/tokenizer.json`, learnt where it is missing or stale; DamagedError where it is damaged."""
     if _is_learnt(config, out, fingerprint):
         return _found(out)
-    texts = (sentence for document in documents() for sentence in document.sentences)
+    texts = chain.from_iterable(document.stretches if config.kind in SPACED else document.sentences for document in documents())
     tokenizer = grow(earlier, texts, config) if earlier else train(texts, config)
     return _kept(tokenizer, config, out, fingerprint)
 
@@ -139,6 +139,7 @@ def build(
 @contextmanager
 def _aside(out: Path) -> Iterator[Path]:
     """A folder beside the store `out` that takes its place when all has gone well."""
+    out = out.resolve()  # a link stays one
     _check_free(out)
     aside = out.with_name(f"{out.name}.part")
     with disk_budget(out, clear=aside):
@@ -154,21 +155,18 @@ def _encoded(texts: Iterator[Shard], tokenizer: Tokenizer, aside: Path, workers:
             yield encode_shard(shard, tokenizer, aside)
         return
     waiting: deque[Future[Path]] = deque()
-    with Pool(workers, aside / TOKENIZER, aside) as pool:
-        try:
-            for shard in texts:
-                waiting.append(pool.submit(shard))
-                if len(waiting) >= 2 * workers:
-                    yield waiting.popleft().result()
-            while waiting:
+    with team(workers, aside / TOKENIZER, aside) as helpers:
+        for shard in texts:
+            waiting.append(helpers.submit(shard))
+            if len(waiting) >= 2 * workers:
                 yield waiting.popleft().result()
-        except BrokenProcessPool as error:
-            raise BudgetError(f"one of {workers} worker processes was killed", "memory for all of them", "set workers lower") from error
+        while waiting:
+            yield waiting.popleft().result()
 
 
 def _check_free(out: Path) -> None:
     """Nothing but a store may be replaced by a store."""
-    others = [path.name for path in out.iterdir() if path.name not in (HEADER, *layout("u2"))] if out.is_dir() else []
+    others = [path.name for path in out.iterdir() if path.name not in (HEADER, LOCK, *layout("u2"))] if out.is_dir() else []
     if others or out.is_file():
         told = f"{out} holds other files ({', '.join(others[:3])})" if others else f"{out} is a file"
         raise UsageError(told, "a folder for the token store alone", "name a new folder")

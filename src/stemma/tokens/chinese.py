@@ -5,6 +5,8 @@ it never crosses punctuation, and the segmenter never cuts inside a run that is 
 "naïve" at the ï).
 """
 
+import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -12,12 +14,16 @@ from itertools import pairwise
 
 import numpy as np
 
-from stemma.tokens.scripts import HAN, codes_of, inner_classes, is_han
+from stemma.tokens.scripts import HAN, HAN_BLOCKS, SYMBOL, codes_of, inner_classes, is_han
 
-GIVEN_RUN = 2.5  # characters: below this mean length, runs of Chinese characters are words already
-ENOUGH_RUNS = 100  # to judge by
+ENOUGH_RUNS = 100  # runs of Chinese characters, to judge by
+GIVEN_RUN = 2.5  # characters: below this mean length, runs that spaces part are words
+RECURRING = 0.5  # longer ones (terms, names) are words if at least this share of them stands there more than once; clauses seldom do
+JUDGED = 2  # raised whenever texts would be judged otherwise than before, so that stores made earlier are made anew
 SAMPLE = 1000  # texts that tell whether Chinese words are given
 TOGETHER = 1 << 16  # characters given to the segmenter at a time: a call for each line would take twice as long
+
+_HAN = re.compile("[" + "".join(f"{chr(low)}-{chr(high)}" for low, high in HAN_BLOCKS) + "]")
 
 
 @dataclass(frozen=True)
@@ -31,6 +37,10 @@ class Segmenter:
     name: str
     version: str = ""
     cut: Callable[[str], list[str]] | None = None
+
+    def __reduce__(self) -> "tuple[Callable[[str], Segmenter], tuple[str]]":
+        """By name: a copied run cuts with what is installed where it is opened, as one from a folder does."""
+        return segmenter, (self.name,)
 
     def cuts(self, text: str, codes: np.ndarray) -> np.ndarray:
         """True where a Chinese word starts (and anywhere outside Chinese); empty where no word is to be cut."""
@@ -61,15 +71,13 @@ def _in_groups(lines: np.ndarray, ends: np.ndarray) -> list[np.ndarray]:
 
 def segmenter(name: str) -> Segmenter:
     """The segmenter of that name: `rjieba`, or `given` for text whose words are spaced already."""
-    if name == "given":
-        return GIVEN
+    return GIVEN if name == GIVEN.name else Segmenter("rjieba", version("rjieba"), _rjieba)
 
-    def cut(text: str) -> list[str]:
-        import rjieba  # loads its dictionary: only where Chinese is cut
 
-        return rjieba.cut(text.encode("utf-8", "replace").decode())  # it refuses lone surrogates
+def _rjieba(text: str) -> list[str]:
+    import rjieba  # loads its dictionary: only where Chinese is cut
 
-    return Segmenter("rjieba", version("rjieba"), cut)
+    return rjieba.cut(text.encode("utf-8", "replace").decode())  # it refuses lone surrogates
 
 
 def chosen(words: str, head: Sequence[str]) -> Segmenter:
@@ -79,13 +87,38 @@ def chosen(words: str, head: Sequence[str]) -> Segmenter:
 
 
 def is_given(texts: Iterable[str]) -> bool:
-    """True when the texts' Chinese words are spaced already: their runs are hardly longer than words."""
+    """True when the texts' Chinese words are spaced already.
+
+    Then spaces part the runs of Chinese characters at least as often as punctuation does; and the runs are hardly longer
+    than words, or recur as words do and clauses do not.
+    """
     from stemma.kernels.word_scan import borders
 
     codes = codes_of("\n".join(texts))
     starts, ends = borders(codes, np.zeros(0, dtype=bool), inner_classes())
-    runs = (ends - starts)[inner_classes()[codes[starts]] == HAN]
-    return len(runs) >= ENOUGH_RUNS and float(runs.mean()) < GIVEN_RUN
+    kinds, lines = inner_classes()[codes[starts]], np.cumsum(codes == ord("\n"))[starts]
+    chinese = kinds == HAN
+    spaced = chinese[:-1] & chinese[1:] & (lines[:-1] == lines[1:])  # nothing but white space stands between
+    pointed = chinese[:-2] & (kinds[1:-1] == SYMBOL) & chinese[2:] & (lines[:-2] == lines[2:])
+    sizes = (ends - starts)[chinese]
+    if len(sizes) < ENOUGH_RUNS or spaced.sum() < max(1, pointed.sum()):
+        return False
+    if float(sizes.mean()) < GIVEN_RUN:
+        return True
+    runs = Counter(codes[start:end].tobytes() for start, end in zip(starts[chinese].tolist(), ends[chinese].tolist(), strict=True))
+    return sum(times for times in runs.values() if times > 1) >= RECURRING * runs.total()
+
+
+def told(words: Segmenter) -> str:
+    """How Chinese words are told apart, in words, and the setting that makes it otherwise."""
+    if words is GIVEN:
+        return "Chinese words are taken as spaces part them (tokenizer.words=given); tokenizer.words=rjieba cuts them"
+    return f"Chinese words are cut by {words.name} (tokenizer.words={words.name}); tokenizer.words=given takes them as spaces part them"
+
+
+def has_chinese(text: str) -> bool:
+    """True where a Chinese character stands in the text."""
+    return _HAN.search(text) is not None
 
 
 def word_spans(text: str, words: Segmenter) -> list[tuple[int, int]]:

@@ -9,20 +9,29 @@ P passages, S sentences, D documents.
 
 import hashlib
 import shutil
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
-from itertools import pairwise
+from itertools import compress, pairwise
 from pathlib import Path
 from tempfile import mkdtemp
 
 import numpy as np
 
-from stemma.tokens.files import disk_budget, sync_folder, write_sealed
+from stemma.corpus.document import Document
+from stemma.errors import RunError
+from stemma.tokens.characters import SPACE
+from stemma.tokens.files import LOCK, disk_budget, one_writer, read_json, sync_folder, write_sealed
 from stemma.tokens.merge import BitWriter, Writer
+from stemma.tokens.outside import Outside, left_out_of_part
+from stemma.tokens.sample import batches
 from stemma.tokens.store import HEADER, VERSION, WORDS, TokenStore, layout
+from stemma.tokens.tokenizer import LISTED, Tokenizer
 
 LONGEST = 64  # sentences of a passage at most: more than a network sees at once, and little of a text
 PASSAGES = 1000  # that a text of few and long documents is cut into, if it has as many sentences
+OUTSIDE = "outside.json"  # how unknown words are spelt in a part (`tokens.outside`)
 BLOCK = 1 << 22  # tokens copied at a time
 KEPT = ("format", "version", "dtype", "kind", "vocab_size", "tokenizer", "segmenter")  # of the whole store's header
 
@@ -42,7 +51,7 @@ class Drawn:
 def drawn(store: TokenStore, tokens: int, seed: int) -> TokenStore:
     """The part of `store` that a budget of `tokens` reads: `tokens` at most (one sentence at least). 0, or as many as there are: `store`.
 
-    It stands on disk beside the store, and is found there again; its characters and unknown tokens are not counted. Raises BudgetError
+    It stands on disk beside the store, and is found there again; its characters are not counted. Raises BudgetError
     when the disk is full and DataError when what is found there is damaged.
     """
     if not tokens or tokens >= len(store.ids):
@@ -55,6 +64,25 @@ def drawn(store: TokenStore, tokens: int, seed: int) -> TokenStore:
     part = TokenStore.open(out)
     part.verify()
     return part
+
+
+def spelt_in_part(
+    part: TokenStore, store: TokenStore, chosen: np.ndarray, tokenizer: Tokenizer, documents: Callable[[], Iterable[Document]]
+) -> Tokenizer:
+    """The tokenizer that tells how unknown words are spelt in the `part` that the `chosen` sentences (S) of `store` are, and no others.
+
+    The text is read once more for it, and what was found kept beside the part; pieces, whose vocabulary tells it, are given back as
+    they are, and so is a tokenizer that tells of no spelling.
+    """
+    if tokenizer.outside is None or tokenizer.kind not in LISTED:
+        return tokenizer
+    kept = part.path / OUTSIDE
+    found = Outside.from_json(read_json(kept))
+    if found is None:
+        spellings = _unknown_words(chosen, tokenizer, documents()) if part.unknown else Counter[str]()
+        found = left_out_of_part(spellings, _known(tokenizer, store.counts))
+        write_sealed(kept, found.as_json())
+    return tokenizer.spelling_by(found)
 
 
 def how_much(store: TokenStore) -> dict[str, int]:
@@ -92,6 +120,29 @@ def passages(store: TokenStore) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return np.append(first, store.sentences), document, part
 
 
+def _unknown_words(chosen: np.ndarray, tokenizer: Tokenizer, documents: Iterable[Document]) -> Counter[str]:
+    """Spellings of what the vocabulary lacks in the chosen sentences, of those that hold a token, and how often each stands there."""
+    found, unknown, at = Counter[str](), tokenizer.specials["unk"], 0
+    for batch in batches(sentence for document in documents for sentence in document.sentences):
+        ids, lengths = tokenizer.encode_flat(batch)
+        held = np.flatnonzero(lengths)
+        taken = np.zeros(len(batch), np.bool_)
+        taken[held] = chosen[at : at + len(held)]
+        at += len(held)
+        own = np.repeat(taken, lengths)
+        found.update(tokenizer.spellings(list(compress(batch, taken)), ids[own] == unknown))
+    return found
+
+
+def _known(tokenizer: Tokenizer, counts: np.ndarray) -> list[str]:
+    """The words of the vocabulary by falling frequency, phrases aside."""
+    first = max(tokenizer.specials.values()) + 1
+    tokens = [tokenizer.token(first + int(place)) for place in np.argsort(-counts[first:], kind="stable")]
+    if tokenizer.kind == "char":
+        return [" " if token == SPACE else token for token in tokens]
+    return [token for token in tokens if not (tokenizer.config.phrases and "_" in token)]
+
+
 def _lots(document: np.ndarray, part: np.ndarray, seed: int) -> np.ndarray:
     """(P) uint64: a draw for each passage, of the seed and its place."""
     from stemma.kernels.draws import STEP, scrambled  # Numba: only where something is drawn
@@ -103,11 +154,16 @@ def _lots(document: np.ndarray, part: np.ndarray, seed: int) -> np.ndarray:
 
 def _write(store: TokenStore, chosen: np.ndarray, out: Path, fingerprint: str) -> None:
     """The chosen sentences as a store of its own, whole or not at all. Where another process was first, its equal one stays."""
+    for stale in out.parent.glob(f".{out.name}-*"):
+        with suppress(RunError), one_writer(stale):  # nobody's: of a process that was killed
+            shutil.rmtree(stale)
     with disk_budget(out):
         aside = Path(mkdtemp(prefix=f".{out.name}-", dir=out.parent))
         try:
-            _write_aside(store, chosen, aside, fingerprint)
-            aside.replace(out)
+            with one_writer(aside):
+                _write_aside(store, chosen, aside, fingerprint)
+                aside.replace(out)
+                (out / LOCK).unlink()
             sync_folder(out.parent)
         except OSError:
             if not (out / HEADER).exists():

@@ -1,60 +1,137 @@
-"""Files that are there whole or not at all: written aside, synced, renamed; a full disk told as such."""
+"""Files that are there whole or not at all: written aside, synced, renamed, by one process at a time; a full disk told as such."""
 
 import errno
+import fcntl
 import hashlib
 import json
 import os
 import shutil
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
-from stemma.errors import BudgetError, DamagedError
+from stemma.corpus.files import written_at
+from stemma.errors import BudgetError, DamagedError, RunError
 
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+LOCK = ".lock"
 SEAL = "seal"  # the key of a sealed JSON file that holds the hash of all the others
+GRACE_SECONDS = 1.0  # a lock is waited for: the reading workers of a killed process hold its locks until they end too
+
+
+class DiskFull(BudgetError):
+    """A file could not be written for want of room."""
 
 
 def is_disk_full(error: BaseException) -> bool:
     """True for an error that says: no space left, the quota spent, or a file larger than allowed."""
-    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    return isinstance(error, OSError) and error.errno in _FULL
 
 
 @contextmanager
 def disk_budget(path: Path, clear: Path | None = None) -> Iterator[None]:
-    """Turns "no space left" while `path` is written into a BudgetError that says so, and removes the folder `clear` then."""
+    """Turns "no space left" while `path` is written into a DiskFull that says so, and removes the folder `clear` then.
+
+    So it does with an error of the disk itself, which names no file either.
+    """
     try:
         yield
-    except (OSError, BudgetError) as error:
-        full = isinstance(error, BudgetError) or is_disk_full(error)
+    except (OSError, DiskFull) as error:
+        full = isinstance(error, DiskFull) or is_disk_full(error) or error.errno == errno.EIO
         if full and clear is not None:
             shutil.rmtree(clear, ignore_errors=True)
-        if not full or isinstance(error, BudgetError):
+        if not full or isinstance(error, DiskFull):
             raise
         free = shutil.disk_usage(next(folder for folder in path.absolute().parents if folder.exists())).free >> 20
         wrong = f"{path}: {error.strerror} ({free:,} MiB free)"
-        raise BudgetError(wrong, "room for the file", "free some space, then run the same command again") from error
+        broken = error.errno == errno.EIO
+        expected, mend = ("a disk that takes it", "check the disk") if broken else ("room for the file", "free some space")
+        raise DiskFull(wrong, expected, f"{mend}, then run the same command again") from error
 
 
 @contextmanager
 def whole_file(path: Path, synced: bool = True) -> Iterator[IO[bytes]]:
     """The file to write, aside; it takes its place when all went well, so that a kill at any moment leaves the old one or the new one.
 
+    A link stays one: what it leads to is written, with the rights that it had. A pipe or a device is written into.
     Not `synced`, a power cut may damage it: for what a checksum guards and can be made again. Raises BudgetError when the disk is full.
     """
+    path, replaces = written_at(path)
+    if not replaces:
+        with disk_budget(path), path.open("wb") as file:
+            yield file
+        return
     aside = path.with_name(f".{path.name}.aside")
     with disk_budget(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with aside.open("wb") as file:
+        with _hold(aside, path) as file:
+            try:
+                file.truncate()
                 yield file
                 if synced:
                     sync(file)
-            aside.replace(path)
-            if synced:
-                sync_folder(path.parent)
+                if path.exists():
+                    shutil.copymode(path, aside)
+                aside.replace(path)
+            except BaseException:
+                aside.unlink(missing_ok=True)
+                raise
+        if synced:
+            sync_folder(path.parent)
+
+
+@contextmanager
+def one_writer(folder: Path, shown: Path | None = None) -> Iterator[None]:
+    """Holds the folder, made where it is missing, for this process alone; one that is empty in the end goes again.
+
+    RunError when another process writes into it, or when it is no folder: nothing has been touched then. `shown` is its name there.
+    """
+    shown = shown or folder
+    made = [place for place in (folder, *folder.parents) if not place.exists()]
+    with _hold_folder(folder, shown):
+        try:
+            yield
         finally:
-            aside.unlink(missing_ok=True)
+            (folder / LOCK).unlink(missing_ok=True)
+            for place in made:
+                with suppress(OSError):  # not empty
+                    place.rmdir()
+
+
+def _hold_folder(folder: Path, shown: Path) -> IO[bytes]:
+    """The folder's lock, held; the folder is made for it, and again where its last writer takes it away meanwhile."""
+    while True:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            return _hold(folder / LOCK, shown)
+        except FileNotFoundError:
+            continue
+        except (FileExistsError, NotADirectoryError) as error:
+            raise RunError(f"{shown} is a file, or stands in one", "a folder to write into", "choose another --out") from error
+
+
+def _hold(path: Path, shown: Path) -> IO[bytes]:
+    """The file, open to be written and locked for this process alone; RunError when another one writes `shown`."""
+    until = time.monotonic() + GRACE_SECONDS
+    while True:
+        file = open(path, "wb", opener=_keeping)  # noqa: SIM115  (Path.open takes no opener; the caller closes it)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if path.exists() and os.path.samestat(path.stat(), os.fstat(file.fileno())):
+                return file  # and not one that its last writer has renamed or removed meanwhile
+        except BlockingIOError as error:
+            if time.monotonic() > until:
+                file.close()
+                raise RunError(f"{shown} is in use by another process", "one writer at a time", "wait for it, or choose another") from error
+        file.close()
+        time.sleep(0.02)
+
+
+def _keeping(name: str, flags: int) -> int:
+    """Opens without emptying: what stands there may be another process's, until the lock is held."""
+    return os.open(name, flags & ~os.O_TRUNC, 0o666)
 
 
 def write_bytes(path: Path, data: bytes, synced: bool = True) -> None:
@@ -64,8 +141,8 @@ def write_bytes(path: Path, data: bytes, synced: bool = True) -> None:
 
 
 def write_json(path: Path, value: Any, synced: bool = True) -> None:
-    """Writes the value as indented JSON, whole or not at all."""
-    write_bytes(path, (json.dumps(value, ensure_ascii=False, indent=2) + "\n").encode(), synced)
+    """Writes the value as indented JSON, whole or not at all. What is no text, as in names of files, is escaped."""
+    write_bytes(path, (json.dumps(value, ensure_ascii=False, indent=2) + "\n").encode("utf-8", "backslashreplace"), synced)
 
 
 def read_json(path: Path) -> dict | None:

@@ -1,6 +1,7 @@
 """What a vocabulary leaves out: how the unknown words of the text were spelt, for a model of spelling to learn from.
 
 Where fewer than `LEAST` different words were left out, the rarest of the vocabulary stand in for those to come, once each.
+Where a budget reads a part of the text, only what is left out of that part counts: the rest was never read.
 Written into tokenizer.json under `model.stemma.outside`, a spelling and how often it is to be counted at the same place:
 
     {"version": 1, "spellings": ["thrice", "zwölf", "the"], "counts": [3, 2, 1]}
@@ -54,6 +55,13 @@ def left_out(counts: np.ndarray, kept: np.ndarray, spell: Callable[[np.ndarray],
 def rarest(tokens: Sequence[str]) -> Outside:
     """The last of the tokens, which come by falling frequency, for a tokenizer whose unknown words nobody counted."""
     return _writable(tokens[max(0, len(tokens) - LEAST) :], [1] * len(tokens))
+
+
+def left_out_of_part(spellings: Mapping[str, int], known: Sequence[str]) -> Outside:
+    """As `left_out`, of the unknown words of a part of the text by their counts, with the `known` words by falling frequency."""
+    words, unknown = [*spellings, *known], len(spellings)
+    counts = np.array([*spellings.values(), *range(len(known), 0, -1)], np.int64)
+    return left_out(counts, np.arange(unknown, len(words)), lambda numbers: [words[number] for number in numbers.tolist()])
 
 
 def _writable(spellings: Sequence[str], counts: Sequence[int]) -> Outside:

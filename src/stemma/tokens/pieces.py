@@ -2,7 +2,9 @@
 
 import json
 from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property
 from itertools import chain
+from typing import Any
 
 import numpy as np
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
@@ -25,33 +27,49 @@ class Pieces:
         self.tokens: list[str] = sorted(vocab, key=vocab.__getitem__)
         self._sizes, self._widths, self._ahead = _measures(rust, self.tokens)
 
-    def encode_flat(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-        """The ids of all texts one after the other, and how many each text has."""
-        rows = [encoding.ids for encoding in self._rust.encode_batch_fast(list(texts), add_special_tokens=False)]
+    def encode_flat(self, texts: Sequence[str], adjoining: Sequence[bool] = ()) -> tuple[np.ndarray, np.ndarray]:
+        """The ids of all texts one after the other, and how many each text has; no space is put before those that adjoin others."""
+        rows = [encoding.ids for encoding in self._encoded(Tokenizer.encode_batch_fast, texts, adjoining)]
         lengths = np.fromiter(map(len, rows), dtype=np.int64, count=len(rows))
         return np.fromiter(chain.from_iterable(rows), dtype=np.uint32, count=int(lengths.sum())), lengths
 
-    def encode_ends(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def encode_ends(self, texts: Sequence[str], adjoining: Sequence[bool] = ()) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The ids of all texts, how many each has, and the characters of its text before the end of each token."""
         if self._widths is None:
-            return self._encode_offset_ends(texts)
-        ids, lengths = self.encode_flat(texts)
+            return self._encode_offset_ends(texts, adjoining)
+        ids, lengths = self.encode_flat(texts, adjoining)
         ends, unfit = ends_by_size(texts, lengths, self._sizes[ids], self._widths, self._ahead)
         if unfit.any():  # something unknown is in them: the library keeps offsets, which takes longer
-            _, again, exact = self._encode_offset_ends([texts[i] for i in np.flatnonzero(unfit).tolist()])
+            places = np.flatnonzero(unfit).tolist()
+            _, again, exact = self._encode_offset_ends([texts[i] for i in places], [adjoining[i] for i in places] if adjoining else ())
             assert np.array_equal(again, lengths[unfit])
             ends[np.repeat(unfit, lengths)] = exact
         return ids, lengths, ends
 
-    def _encode_offset_ends(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        found = self._rust.encode_batch(list(texts), add_special_tokens=False)
+    def _encode_offset_ends(self, texts: Sequence[str], adjoining: Sequence[bool]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        found = self._encoded(Tokenizer.encode_batch, texts, adjoining)
         lengths = np.fromiter(map(len, found), dtype=np.int64, count=len(found))
         ids = np.fromiter(chain.from_iterable(encoding.ids for encoding in found), np.uint32, int(lengths.sum()))
         return ids, lengths, np.fromiter((end for encoding in found for _, end in encoding.offsets), np.int64, len(ids))
 
-    def encode_offsets(self, text: str) -> tuple[np.ndarray, list[tuple[int, int]]]:
+    def _encoded(self, encode: Callable[..., list[Any]], texts: Sequence[str], adjoining: Sequence[bool]) -> list[Any]:
+        """What the library's `encode` gives for each text."""
+        if not any(adjoining):
+            return encode(self._rust, list(texts), add_special_tokens=False)
+        groups = [[text for text, adjoins in zip(texts, adjoining, strict=True) if adjoins == bare] for bare in (False, True)]
+        parted, bare = (iter(encode(*pair, add_special_tokens=False)) for pair in zip((self._rust, self._bare), groups, strict=True))
+        return [next(bare if adjoins else parted) for adjoins in adjoining]
+
+    @cached_property
+    def _bare(self) -> Tokenizer:
+        """The same that puts no space before a text."""
+        rust = Tokenizer.from_str(json.dumps(_without_space(json.loads(self._rust.to_str()))))
+        rust.encode_special_tokens = True
+        return rust
+
+    def encode_offsets(self, text: str, adjoins: bool = False) -> tuple[np.ndarray, list[tuple[int, int]]]:
         """The ids, and the (start, end) of each in the raw text."""
-        encoding = self._rust.encode(text, add_special_tokens=False)
+        encoding = (self._bare if adjoins else self._rust).encode(text, add_special_tokens=False)
         return np.array(encoding.ids, dtype=np.uint32), encoding.offsets
 
     def drops(self, character: str) -> bool:
@@ -68,6 +86,17 @@ class Pieces:
     def to_rust(self) -> Tokenizer:
         """The Rust tokenizer itself."""
         return self._rust
+
+
+def _without_space(parts: dict) -> dict:
+    """A tokenizer.json whose splitters put no space before a text."""
+    splitter = parts["pre_tokenizer"] or {}
+    for step in splitter.get("pretokenizers", [splitter]):
+        if step.get("type") == "ByteLevel":
+            step["add_prefix_space"] = False
+        elif step.get("type") == "Metaspace":
+            step["prepend_scheme"] = "never"
+    return parts
 
 
 Widths = Callable[[np.ndarray], np.ndarray]

@@ -7,19 +7,15 @@ facts and checksum, written last: a shard without it was not finished.
 
 import hashlib
 import os
-import sys
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
 from stemma.corpus.document import Document
-from stemma.corpus.workers import end_with_parent
+from stemma.corpus.workers import Team
 from stemma.tokens.dropped import Dropped
 from stemma.tokens.files import checksum, read_json, write_bytes, write_sealed
 from stemma.tokens.tokenizer import Tokenizer
@@ -35,10 +31,12 @@ class Shard:
     documents: list[tuple[str, ...]]
     continues: bool  # the first document began in the shard before
     between: str = ""  # all that stands between its sentences, and before what continues
+    adjoining: tuple[bool, ...] = ()  # of each sentence of all documents (`Document.adjoining`); none given: nothing adjoins
 
     def key(self, tokenizer: str) -> str:
         """What the shard's ids depend on: its text and the tokenizer."""
         digest = hashlib.blake2b(f"{tokenizer} {self.continues} {self.between}".encode("utf-8", "surrogatepass"), digest_size=16)
+        digest.update(bytes(self.adjoining) if any(self.adjoining) else b"")
         for sentences in self.documents:
             digest.update("\n".join(sentences).encode("utf-8", "surrogatepass"))
             digest.update(b"\0%d\0" % len(sentences))
@@ -48,6 +46,7 @@ class Shard:
 def shards(documents: Iterable[Document], characters: int = SHARD) -> Iterator[Shard]:
     """The documents in order, in shards of about so many characters."""
     number, size, group, continues, between = 0, 0, [], False, ""
+    adjoining: list[bool] = []
     for document in documents:
         begun = 0
         for i, sentence in enumerate(document.sentences):
@@ -55,15 +54,16 @@ def shards(documents: Iterable[Document], characters: int = SHARD) -> Iterator[S
             if size >= characters:
                 part = document.part(begun, i + 1)
                 group.append(part.sentences)
-                yield Shard(number, group, continues, between + _between(part))
-                number, size, group, begun, between = number + 1, 0, [], i + 1, ""
+                yield Shard(number, group, continues, between + _between(part), (*adjoining, *part.adjoining))
+                number, size, group, begun, between, adjoining = number + 1, 0, [], i + 1, "", []
                 continues = begun < len(document.sentences)
         if begun == 0 or begun < len(document.sentences):
             part = document.part(begun, len(document.sentences))
             group.append(part.sentences)
             between += _between(part)
+            adjoining += part.adjoining
     if group:
-        yield Shard(number, group, continues, between)
+        yield Shard(number, group, continues, between, tuple(adjoining))
 
 
 def _between(part: Document) -> str:
@@ -82,7 +82,7 @@ class Encoder(Protocol):
     def fingerprint(self) -> str | None:
         """Tells tokenizers apart; None where the numbers serve this attempt alone."""
 
-    def encode_words(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    def encode_words(self, texts: Sequence[str], adjoining: Sequence[bool] = ()) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
         """Flat ids of all texts, the number of each text's ids, and where words start (None: not known)."""
 
 
@@ -104,7 +104,7 @@ def encode_shard(shard: Shard, tokenizer: Encoder, folder: Path) -> Path:
 def _encoded(shard: Shard, tokenizer: Encoder) -> tuple[list[np.ndarray], dict]:
     """The ids, the lengths of the sentences that have any, the word starts, and what the header and the merge want to know."""
     flat = [sentence for sentences in shard.documents for sentence in sentences]
-    ids, lengths, starts = tokenizer.encode_words(flat)
+    ids, lengths, starts = tokenizer.encode_words(flat, shard.adjoining)
     data = "".join(flat).encode("utf-8", "surrogatepass")
     owner = np.repeat(np.arange(len(shard.documents)), [len(sentences) for sentences in shard.documents])
     facts = {
@@ -123,46 +123,16 @@ def _encoded(shard: Shard, tokenizer: Encoder) -> tuple[list[np.ndarray], dict]:
     return arrays if starts is None else [*arrays, starts.astype("u1")], facts
 
 
-class Pool:
-    """Worker processes that encode shards, each with its own copy of the tokenizer."""
-
-    def __init__(self, workers: int, tokenizer: Path, folder: Path) -> None:
-        context = get_context("spawn")  # a fork of a process with threads can hang
-        self._pool = ProcessPoolExecutor(workers, context, initializer=_start, initargs=(str(tokenizer), str(folder)))
-
-    def submit(self, shard: Shard) -> Future:
-        """The future path of the encoded shard."""
-        with _main_hidden():
-            return self._pool.submit(_work, shard)
-
-    def __enter__(self) -> "Pool":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._pool.shutdown(wait=True, cancel_futures=True)
-
-
-@contextmanager
-def _main_hidden() -> Iterator[None]:
-    """A spawned process runs the caller's script again to find its names; ours needs none of them. Hidden, a script
-    without `if __name__ == "__main__"` may build too.
-    """
-    main = sys.modules["__main__"].__dict__
-    kept = {name: main[name] for name in main if name in ("__file__", "__spec__")}
-    main.pop("__file__", None)
-    main["__spec__"] = None
-    try:
-        yield
-    finally:
-        main.update(kept)
+def team(workers: int, tokenizer: Path, folder: Path) -> Team[Shard, Path]:
+    """Worker processes that encode shards into files of the folder, each with its own copy of the tokenizer."""
+    return Team(_work, workers, False, _prepare, str(tokenizer), str(folder))  # not forked: that of a process with threads can hang
 
 
 _worker: tuple[Tokenizer, Path]
 
 
-def _start(tokenizer: str, folder: str) -> None:
+def _prepare(tokenizer: str, folder: str) -> None:
     global _worker  # one tokenizer a process: loading it for each shard would cost more than encoding
-    end_with_parent()
     os.environ["TOKENIZERS_PARALLELISM"] = "false"  # the processes are the parallelism
     _worker = Tokenizer.load(tokenizer), Path(folder)
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from stemma.errors import DamagedError, DataError
 from stemma.tokens.files import checksum, read_sealed
+from stemma.tokens.settings import special_ids
 
 FORMAT, VERSION = "stemma-token-store", 4
 HEADER, WORDS = "header.json", "words.bin"
@@ -31,14 +32,14 @@ class TokenStore:
     word_bits: np.ndarray  # uint8 ((tokens + 7) // 8), or empty where every token begins a word
 
     @property
-    def characters(self) -> int:
-        """Characters of the documents' text, of what stands between their sentences too."""
-        return self.header["characters"]
+    def characters(self) -> int | None:
+        """Characters of the documents' text, of what stands between their sentences too; None for a drawn part, made of tokens."""
+        return self.header.get("characters")
 
     @property
-    def bytes_utf8(self) -> int:
+    def bytes_utf8(self) -> int | None:
         """The same in bytes of UTF-8."""
-        return self.header["bytes_utf8"]
+        return self.header.get("bytes_utf8")
 
     @property
     def vocab_size(self) -> int:
@@ -48,7 +49,8 @@ class TokenStore:
     @property
     def unknown(self) -> int:
         """Tokens that the vocabulary lacks."""
-        return self.header["unknown"]
+        unknown = special_ids(self.header["kind"]).get("unk")
+        return 0 if unknown is None else int(self.counts[unknown])
 
     @property
     def dropped(self) -> dict[str, int]:

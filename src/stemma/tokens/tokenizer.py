@@ -9,6 +9,9 @@ Kinds and their normal form, that is what `decode(encode(text))` gives back:
 - `bpe`: the text itself, less one space at its start.
 - `unigram`: the NFKC text with white space collapsed to single spaces and stripped.
 
+The last two put a space before a text, as programs do that open their file; but not before a sentence that *adjoins* what stands
+before it: between Chinese sentences is none, and none is made up.
+
 All but the last three are lower-cased first where the config says so; what the vocabulary lacks becomes "unk".
 """
 
@@ -31,9 +34,11 @@ from stemma.tokens.chinese import GIVEN, Segmenter, segmenter
 from stemma.tokens.dropped import Dropped
 from stemma.tokens.facts import TokenFacts
 from stemma.tokens.files import write_bytes
+from stemma.tokens.long_texts import AT_ONCE, parts_of
 from stemma.tokens.outside import Outside
+from stemma.tokens.pieces import SPACE
 from stemma.tokens.scripts import UNICODE_VERSION
-from stemma.tokens.settings import SPECIALS, Config, special_ids
+from stemma.tokens.settings import SPACED, SPECIALS, Config, special_ids
 from stemma.tokens.word_starts import word_starts
 
 __all__ = ["Config", "Tokenizer", "grow", "train"]
@@ -56,6 +61,10 @@ class Tokenizer:
         self._tokens: list[str] = engine.tokens
         self._hidden = {i for role, i in self.specials.items() if role not in VISIBLE}
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """As its file, whole: copies and pickles cut as what is loaded does."""
+        return Tokenizer.from_json, (self._json,)
+
     @cached_property
     def _index(self) -> dict[str, int]:
         return {token: i for i, token in enumerate(self._tokens)}
@@ -67,39 +76,50 @@ class Tokenizer:
 
     def encode_batch(self, texts: Sequence[str]) -> list[np.ndarray]:
         """The ids of each text, without specials: no text can forge one by writing its name."""
+        if self.kind not in LISTED and sum(map(len, texts)) > AT_ONCE:
+            return [np.concatenate([self.encode_flat([part])[0] for part in parts_of(text)]) for text in texts]
         ids, lengths = self.encode_flat(texts)
         return np.split(ids, np.cumsum(lengths[:-1])) if len(texts) else []
 
-    def encode_flat(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-        """The ids of all texts one after the other, and how many each text has: the fast way for many texts."""
+    def encode_flat(self, texts: Sequence[str], adjoining: Sequence[bool] = ()) -> tuple[np.ndarray, np.ndarray]:
+        """The ids of all texts one after the other, and how many each text has: the fast way for many texts.
+
+        `adjoining` tells of each text whether nothing parts it from what stands before it; none given: all stand alone.
+        """
         if not len(texts):
             return np.zeros(0, dtype=np.uint32), np.zeros(0, dtype=np.int64)
-        return self._engine.encode_flat(texts)
+        return self._engine.encode_flat(texts, adjoining) if self.kind in SPACED else self._engine.encode_flat(texts)
 
-    def encode_words(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    def encode_words(self, texts: Sequence[str], adjoining: Sequence[bool] = ()) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
         """As `encode_flat`, and which tokens begin a word (see `stemma.tokens.word_starts`); None: every token does."""
         if self.kind in WHOLE:
             return *self.encode_flat(texts), None
         if not len(texts):
             return *self.encode_flat(texts), np.zeros(0, dtype=bool)
-        ids, lengths, ends = self._engine.encode_ends(texts)
+        ids, lengths, ends = self._engine.encode_ends(texts, adjoining) if self.kind in SPACED else self._engine.encode_ends(texts)
         return ids, lengths, word_starts(texts, lengths, ends, self.segmenter)
 
     def encode(self, text: str) -> np.ndarray:
         """The ids of one text."""
         return self.encode_flat([text])[0]
 
-    def encode_offsets(self, text: str) -> tuple[np.ndarray, list[tuple[int, int]]]:
-        """The ids of one text, and the (start, end) characters of the raw text that each stands for."""
-        return self._engine.encode_offsets(text)
+    def knows(self, texts: Sequence[str]) -> np.ndarray:
+        """True for each text (N) that has a token of the vocabulary; False where it is empty, or all of it is unknown."""
+        ids, lengths = self.encode_flat(texts)
+        known = np.repeat(np.arange(len(texts)), lengths)[ids != self.specials.get("unk", -1)]
+        return np.bincount(known, minlength=len(texts)).astype(bool)
 
-    def spellings(self, texts: Sequence[str], asked: np.ndarray) -> list[str]:
+    def encode_offsets(self, text: str, adjoins: bool = False) -> tuple[np.ndarray, list[tuple[int, int]]]:
+        """The ids of one text, and the (start, end) characters of the raw text that each stands for."""
+        return self._engine.encode_offsets(text, adjoins) if self.kind in SPACED else self._engine.encode_offsets(text)
+
+    def spellings(self, texts: Sequence[str], asked: np.ndarray, adjoining: Sequence[bool] = ()) -> list[str]:
         """How those tokens of the texts are spelt for which `asked` (N) is true, over flat ids; in lower case where the config says so."""
         if self.kind in LISTED and not self.config.phrases:
             return self._engine.spellings(texts, asked)
         found, first = [], 0
-        for text in texts:
-            spans = self.encode_offsets(text)[1]
+        for text, adjoins in zip(texts, adjoining or [False] * len(texts), strict=True):
+            spans = self.encode_offsets(text, adjoins)[1]
             found += [text[slice(*spans[place])] for place in np.flatnonzero(asked[first : first + len(spans)]).tolist()]
             first += len(spans)
         return [spelling.lower() for spelling in found] if self.config.lowercase else found
@@ -108,17 +128,18 @@ class Tokenizer:
         """The text of the ids in its kind's normal form; of the specials only "unk" and "mask" are shown."""
         return self._engine.decode([int(i) for i in ids if int(i) not in self._hidden])
 
-    def give_back(self, sentences: Sequence[str]) -> str:
+    def give_back(self, sentences: Sequence[str], adjoining: Sequence[bool] = ()) -> str:
         """The text that the sentences' tokens stand for, unknown ones spelt as they are there: what the tokenizer keeps of it."""
-        ids, lengths = self.encode_flat(sentences)
+        ids, lengths = self.encode_flat(sentences, adjoining)
         unknown = self.specials.get("unk", -1)
         text = self.decode(ids)
         if not (ids == unknown).any():
             return text
         spellings = []
-        for sentence, own in zip(sentences, np.split(ids, np.cumsum(lengths)[:-1]), strict=True):
+        alone = adjoining or [False] * len(sentences)
+        for sentence, adjoins, own in zip(sentences, alone, np.split(ids, np.cumsum(lengths)[:-1]), strict=True):
             if (own == unknown).any():
-                _, spans = self.encode_offsets(sentence)
+                _, spans = self.encode_offsets(sentence, adjoins)
                 spellings += [sentence[slice(*spans[place])] for place in np.flatnonzero(own == unknown).tolist()]
         if self.config.lowercase:
             spellings = [spelling.lower() for spelling in spellings]
@@ -133,8 +154,18 @@ class Tokenizer:
         return self._tokens[index]
 
     def text(self, index: int) -> str:
-        r"""How the token reads: as it is written, or of byte-level BPE its text, a part of a character as `\xe7\xba`."""
-        return text_of(self._tokens[index]) if self.kind == "bpe" else self._tokens[index]
+        r"""How the token reads: as it is written, or its text, of byte-level BPE a part of a character as `\xe7\xba`."""
+        return self._read(self._tokens[index])
+
+    @property
+    def texts(self) -> list[str]:
+        """How the tokens of the vocabulary read, in the order of ids."""
+        return list(map(self._read, self._tokens))
+
+    def _read(self, token: str) -> str:
+        if self.kind == "bpe":
+            return text_of(token)
+        return token.replace(SPACE, " ") if self.kind == "unigram" else token
 
     def id(self, token: str) -> int | None:
         """The token's id, or None."""
@@ -144,6 +175,12 @@ class Tokenizer:
     def tokens(self) -> list[str]:
         """The vocabulary in the order of ids."""
         return list(self._tokens)
+
+    def spelling_by(self, outside: Outside) -> "Tokenizer":
+        """The same tokenizer, which tells of other unknown words."""
+        other = Tokenizer(self._engine)
+        other.outside = outside
+        return other
 
     def facts(self, counts: np.ndarray | None = None) -> TokenFacts:
         """What a network needs to know."""
@@ -168,14 +205,18 @@ class Tokenizer:
         """The tokenizer of a file written by `save`, or of another program's WordPiece, BPE or unigram file."""
         path = Path(path)
         try:
-            data = json.loads(path.read_text(encoding="utf-8"))
-            return cls(_engine(data))
+            return cls.from_json(path.read_text(encoding="utf-8"))
         except FileNotFoundError as error:
             raise DataError(f"{path}: no such file", "a tokenizer.json", "check the path, or pre-train again") from error
         except (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError) as error:
             expected, mend = "a tokenizer.json that Stemma or `tokenizers` wrote", "copy the file again, or delete it to learn it anew"
             told = f"no {error}" if isinstance(error, KeyError) else f"{error}"
             raise DataError(f"{path}: {told}", expected, mend) from error
+
+    @classmethod
+    def from_json(cls, text: str) -> "Tokenizer":
+        """The tokenizer of what such a file holds."""
+        return cls(_engine(json.loads(text)))
 
     @cached_property
     def _json(self) -> str:

@@ -156,8 +156,8 @@ class Learner:
         numbers, lengths = self._table.count_texts(*_bytes(texts, self._config, self._words))
         return numbers - np.uint32(1), lengths
 
-    def encode_words(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray, None]:
-        """As `encode_flat`; every token begins a word."""
+    def encode_words(self, texts: Sequence[str], adjoining: Sequence[bool] = ()) -> tuple[np.ndarray, np.ndarray, None]:
+        """As `encode_flat`; every token begins a word, whatever stands before its text."""
         return *self.encode_flat(texts), None
 
     def finish(self) -> tuple[Words, np.ndarray]:

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from stemma.nouns import counted
+
 
 def write_card(
     title: str, paper: str, config: Mapping[str, Any], done: Mapping[str, Any], ledger: Mapping[str, Any], abilities: tuple[str, ...]
@@ -10,7 +12,7 @@ def write_card(
     """The card as Markdown."""
     identity, sections = config["identity"], config["sections"]
     characters = ledger["characters"]
-    used = f"{characters['characters_used']:,} of {characters['characters_in']:,} characters used"
+    used = f"{characters['characters_used']:,} of {counted(characters['characters_in'], 'character')} used"
     lines = [
         f"# {identity['generation']}: {title}",
         "",
@@ -18,9 +20,10 @@ def write_card(
         "",
         "## Trained on",
         "",
-        f"{', '.join(identity['corpus'])}: {characters['documents']:,} documents, {characters['sentences']:,} sentences,",
+        f"{', '.join(identity['corpus'])}: {counted(characters['documents'], 'document')}, {counted(characters['sentences'], 'sentence')},",
         f"{used}; the others, itemised: {_items(characters['rejected'])}.",
         f"Tokens: {_items(ledger['tokens'])}.",
+        *_drawn(ledger.get("drawn")),
         *_continued(identity),
         "",
         "## How long, how good",
@@ -51,6 +54,15 @@ def write_card(
 
 
 _USES = {"embed": ['run.embed(["a sentence", "another"])  # one row each'], "score": ['run.score(["a sentence"])  # nats and tokens']}
+
+
+def _drawn(part: Mapping[str, Any] | None) -> list[str]:
+    """What a budget below one pass saw of the text, and what saw all of it."""
+    if not part:
+        return []
+    told = f"{part['tokens']:,} of {counted(part['of_tokens'], 'token')} were drawn by lot to be read."
+    learnt = "The vocabulary was learnt from the whole text; how unknown words are spelt, from what was drawn."
+    return ["", f"{told} {learnt}"]
 
 
 def _continued(identity: Mapping[str, Any]) -> list[str]:

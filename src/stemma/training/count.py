@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from stemma.tokens.facts import TokenFacts
 
 SCRATCH = ".counting"  # in the run folder: what does not fit in memory
-SCORED = 1 << 14  # held-out tokens scored at a time
+SCORED = 1 << 10  # held-out tokens scored at a time: each may bring some twenty pages of the model into memory
 STAGES = ("count", "merge", "estimate", "done")
 USED = 0.9  # of the memory that is left: the rest is what allocating and freeing leaves lying about
 KEPT = 1 << 23  # bytes of the largest block that is not given back when it is freed
@@ -50,9 +50,8 @@ def counting(job: Job, path: Path, root: Path, report: Report) -> Iterator[Updat
         if folder is None:
             text.tokenizer.save(path / "tokenizer.json")
             folder = RunFolder.create(path, job.config())
-        with folder.lock():
-            folder.load_state()
-            _count(job, folder, text, report)
+        folder.load_state()
+        _count(job, folder, text, report)
     yield (), report
 
 
@@ -89,7 +88,7 @@ def _finish(job: Job, folder: RunFolder, text: Ingested, network: "Counted", beg
         **baseline,
         "parameters": network.parameters,
         "peak_memory_mib": peak_memory_mib(),
-        "notes": [*network.notes, *stuck] or None,
+        "notes": [*text.notes, *network.notes, *stuck] or None,
         **network.facts(),
     }
     folder.append_metrics([done])

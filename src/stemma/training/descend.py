@@ -1,10 +1,8 @@
 """A descending run: taken up, settled, trained, finished; saving on the way."""
 
 import dataclasses
-import signal
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -14,10 +12,11 @@ import torch
 
 from stemma.checkpoint import RunFolder, write_tensors
 from stemma.config import restore
-from stemma.errors import Interrupted, UsageError
+from stemma.errors import DataError, Interrupted, UsageError
 from stemma.layers.allocator import keep_freed_memory
 from stemma.layers.threads import computing_with, faster_threads
 from stemma.layers.weights import check_memory
+from stemma.nouns import counted
 from stemma.objectives.batch import seed_for
 from stemma.objectives.objective import Objective, Preparation, Prepares, TextObjective
 from stemma.tokens.store import TokenStore
@@ -35,6 +34,9 @@ from stemma.training.ranks import Ranks, join
 from stemma.training.recorder import Recorder
 from stemma.training.request import Job, Report, Updates, take_up
 from stemma.training.settings import BUDGETS, Config, Device, HandConfig
+from stemma.training.stopping import stopping
+
+WELL_READ = 0.1  # of what was drawn may be unread without a word: separators are in the budget, and the last step is seldom full
 
 
 @contextmanager
@@ -54,11 +56,11 @@ def _updates(job: Job, path: Path, root: Path, report: Report, ranks: Ranks) -> 
         return
     objective = objective_of(job, text.train, text)
     folder = folder or _begun(job, text, objective, path, report, ranks)
-    with folder.lock() if ranks.first else nullcontext():
-        descent = _taken_up(job, folder, text, objective, report, ranks)
-        yield from _recorded(job, descent, text, report, ranks)
-        if ranks.first:
-            _finish(job, descent, text)
+    _check_processes(folder, ranks)
+    descent = _taken_up(job, folder, text, objective, report, ranks)
+    yield from _recorded(job, descent, text, report, ranks)
+    if ranks.first:
+        _finish(job, descent, text)
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,7 @@ class _Descent:
     """A job under way: where it is written, what learns from what, and how far it has come."""
 
     folder: RunFolder
-    objective: Objective
+    objective: TextObjective
     learner: Learner
     training: HandConfig
     progress: Reached
@@ -88,9 +90,17 @@ def _begun(job: Job, text: Ingested, objective: Objective, path: Path, report: R
     settled = _settle(job, text, objective, path, report, ranks)
     if ranks.first:
         text.tokenizer.save(path / "tokenizer.json")
-        RunFolder.create(path, job.config(**settled))
+        RunFolder.create(path, job.config(**settled) | {"processes": ranks.count})
     ranks.wait()
     return RunFolder.open(path)
+
+
+def _check_processes(folder: RunFolder, ranks: Ranks) -> None:
+    """Each process reads its share of a batch and adds it up in its own order: another number of them would end in other weights."""
+    begun = folder.config.get("processes", ranks.count)
+    if begun != ranks.count:
+        mend = f"torchrun --nproc-per-node={begun}" if begun > 1 else "run it without torchrun"
+        raise UsageError(f"{folder.path} was begun by {begun} process{'es' * (begun > 1)}, now {ranks.count}", "as many, to go on", mend)
 
 
 def _settle(job: Job, text: Ingested, objective: Objective, path: Path, report: Report, ranks: Ranks) -> dict[str, Any]:
@@ -112,7 +122,7 @@ def _settle(job: Job, text: Ingested, objective: Objective, path: Path, report: 
         a_step = seconds_per_step(_learner(job, model, training, text, Ranks()), objective, training, training.seconds * 0.05)
     bought = int(ranks.agree(steps_for(training, objective, a_step, spent)))
     passes = _passes(job, objective, text, training)
-    if training.tokens and text.share < 1:  # words that word2vec thins out count for nothing: what was drawn is not read again for them
+    if training.tokens and text.share < 1:  # what was drawn is not read again
         bought = min(bought, passes.steps_for(text.share))
     steps, message = sensible_steps(bought, training, passes)
     if message:
@@ -135,7 +145,7 @@ def _threads(job: Job, model: Any, training: HandConfig, text: Ingested, objecti
     return faster_threads(lambda: learner.step([batch], training.rate * 1e-3, seed_for(training.seed, "timing")))
 
 
-def _taken_up(job: Job, folder: RunFolder, text: Ingested, objective: Objective, report: Report, ranks: Ranks) -> _Descent:
+def _taken_up(job: Job, folder: RunFolder, text: Ingested, objective: TextObjective, report: Report, ranks: Ranks) -> _Descent:
     """The run where an earlier call left it, or at its start. It computes as it was settled to, whatever this call would choose."""
     settled, where = folder.config["sections"], str(folder.path)
     model, training = (restore(type(job.sections[name]), settled[name], where) for name in ("model", "training"))
@@ -183,7 +193,7 @@ def _recorded(job: Job, descent: _Descent, text: Ingested, report: Report, ranks
             recorder.save()
             raise _stopped(folder, fact)
 
-    with _signals() as stop:
+    with stopping() as stop:
         try:
             yield train(learner, descent.objective, training, training.steps, progress, ranks), take
         except NotFinite as error:
@@ -237,9 +247,13 @@ def _learner(job: Job, model: Any, training: HandConfig, text: Ingested, ranks: 
 def _finish(job: Job, descent: _Descent, text: Ingested) -> None:
     folder, training, progress = descent.folder, descent.training, descent.progress
     saved = folder.load_state() if progress.best_step else None  # the best weights; before a line of metrics is added
-    ledger = text.full_ledger(descent.objective.ledger())
+    ledger = text.full_ledger(_read_of_it(descent, job.row.reads_once))
     metrics = folder.metrics()
     losses = [line["loss"] for line in metrics if line["kind"] == "step"]
+    if not sum(line.get("count", 1) for line in metrics if line["kind"] == "epoch"):
+        wrong = f"the text made not one prediction in {counted(progress.step, 'step')}: nothing could be learnt"
+        expected = "sentences of two words or more that are left once frequent ones are thinned out"
+        raise DataError(wrong, expected, "give other text, or for word2vec set objective.sample to 0, which keeps all")
     held_out = [line for line in metrics if line["kind"] == "eval"]
     kept = next((line for line in held_out if line["step"] == progress.best_step), held_out[-1]) if held_out else None
     constants = objective_of(job, text.dev, text).constant_losses(text.train) if kept and text.dev else {}
@@ -263,11 +277,21 @@ def _finish(job: Job, descent: _Descent, text: Ingested) -> None:
         "parameters": sum(p.numel() for p in descent.learner.network.parameters()),
         "peak_memory_mib": peak_memory_mib(),
         "tokens_added": text.tokenizer.vocab_size - _known(job.earlier) if job.earlier else None,
-        "notes": [*stuck, *_notes(training, progress)] or None,
+        "notes": [*text.notes, *stuck, *_notes(training, progress), *_unread(text, ledger["tokens"])] or None,
     }
     folder.append_metrics([done])
     card = write_card(job.row.title, job.row.paper, folder.config, done, ledger, job.row.abilities)
     folder.finish(card, ledger, saved[0]["best"] if saved else None)
+
+
+def _read_of_it(descent: _Descent, reads_once: bool) -> dict[str, int]:
+    """What the run did with the store's tokens: as an epoch does, but for those that it had no step left for."""
+    objective, steps = descent.objective, descent.progress.step * descent.training.accumulate
+    epoch = objective.ledger()
+    if reads_once or steps >= objective.steps_in_epoch(0):
+        return epoch
+    used = objective.used_by(steps)
+    return {**epoch, "used": used, "not_reached": epoch["used"] - used}
 
 
 def _known(earlier: RunFolder) -> int:
@@ -280,6 +304,13 @@ def _notes(training: HandConfig, progress: Reached) -> list[str]:
     cut = f"cut to {training.most_passes:,.4g} passes over the text (training.most_passes)"
     early = f"stopped early: step {progress.best_step:,} had the least held-out loss, and its weights are kept"
     return ([cut] if training.most_passes else []) + ([early] if progress.stopped else [])
+
+
+def _unread(text: Ingested, tokens: Mapping[str, int]) -> list[str]:
+    """How much of what was drawn the budget came to, where that is not about all of it."""
+    part, missed = len(text.train.ids), tokens.get("not_reached", 0)
+    told = f"of {counted(part, 'token')} drawn for its budget {missed:,} were not reached: others were read more than once"
+    return [told] if text.share < 1 and missed > WELL_READ * part else []
 
 
 def _told(error: NotFinite, folder: RunFolder, progress: Reached) -> NotFinite:
@@ -296,21 +327,6 @@ def _stopped(folder: RunFolder, fact: Update) -> Interrupted:
         "the run to go on to its end",
         "repeat the same command: it goes on where it was",
     )
-
-
-@contextmanager
-def _signals() -> Iterator[threading.Event]:
-    """An event that SIGINT and SIGTERM set, so that the loop stops between two steps."""
-    stop = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield stop
-        return
-    earlier = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop
-    finally:
-        for number, handler in earlier.items():
-            signal.signal(number, handler)
 
 
 def _nothing(_: Fact) -> None:

@@ -18,17 +18,19 @@ from stemma.corpus.document import Document, Ledger
 from stemma.corpus.read import fingerprint, read
 from stemma.corpus.split import split
 from stemma.kernels.clocks import Spent, working
+from stemma.nouns import counted
 from stemma.tokens import outside
 from stemma.tokens import tokenizer as tokens_tokenizer
 from stemma.tokens.build import build_once, learn_and_build
-from stemma.tokens.chinese import segmenter
-from stemma.tokens.drawn import drawn, how_much
+from stemma.tokens.chinese import JUDGED, has_chinese, segmenter, told
+from stemma.tokens.drawn import chosen_sentences, drawn, how_much, spelt_in_part
 from stemma.tokens.files import disk_budget, read_sealed, write_sealed
-from stemma.tokens.settings import SPECIALS
+from stemma.tokens.settings import SPACED, SPACES_VERSION, SPECIALS
 from stemma.tokens.store import VERSION, TokenStore
 from stemma.tokens.tokenizer import Tokenizer
 
 T = TypeVar("T")
+EVERY_SECONDS = 10.0  # between two notes on how far a long reading has come
 _END: Any = object()  # of a stream
 AGAIN = "the same command makes it again from the corpus"
 
@@ -81,18 +83,36 @@ class Ingested:
     costs: dict[str, Any] = field(default_factory=dict)  # `reading` and `tokenizing`, and whether they were `found` ready, made earlier
 
     @property
+    def notes(self) -> list[str]:
+        """What a reader should know of how the text was cut: who told Chinese words apart, where nobody had said it."""
+        config = self.tokenizer.config
+        if config.kind == "whitespace" or config.words != "auto" or not self._has_chinese:
+            return []
+        return [told(self.tokenizer.segmenter)]
+
+    @cached_property
+    def _has_chinese(self) -> bool:
+        return has_chinese("".join(map(self.tokenizer.text, range(self.tokenizer.vocab_size))))
+
+    @property
     def share(self) -> float:
         """The share of the text's tokens that stand in `train`."""
         part = how_much(self.train)
         return part["tokens"] / part["of_tokens"] if part else 1.0
 
-    def drawn(self, tokens: int, seed: int, note: Callable[[str], None]) -> Self:
-        """With the part of `train` that so many tokens are (see `tokens.drawn`); 0, or a pass or more: all of it."""
+    def drawn(self, tokens: int, seed: int, documents: Callable[[], Iterable[Document]], note: Callable[[str], None]) -> Self:
+        """With the part of `train` that so many tokens are (see `tokens.drawn`); 0, or a pass or more: all of it.
+
+        The vocabulary remains that of the whole text; how unknown words are spelt, which is part of a model's score, is learnt
+        from what is read; `documents` gives the text once more for it.
+        """
         part = drawn(self.train, tokens, seed)
-        if found := how_much(part):
-            documents = f"{found['documents']:,} of {found['of_documents']:,} documents"
-            note(f"reading {found['tokens']:,} of {found['of_tokens']:,} tokens, drawn by lot from {documents}")
-        return replace(self, train=part)
+        if not (found := how_much(part)):
+            return self
+        where = f"{found['documents']:,} of {counted(found['of_documents'], 'document')}"
+        note(f"reading {found['tokens']:,} of {counted(found['of_tokens'], 'token')}, drawn by lot from {where}")
+        chosen = chosen_sentences(self.train, tokens, seed)
+        return replace(self, train=part, tokenizer=spelt_in_part(part, self.train, chosen, self.tokenizer, documents))
 
     def full_ledger(self, read: Mapping[str, int]) -> dict[str, Any]:
         """The ledger of a run: what became of all characters and of all tokens, of which `read` itemises those of `train`."""
@@ -108,6 +128,8 @@ def ingest(
     """The tokenizer and the stores of the source under `root`, made now or found from an earlier run; `earlier` is grown by it."""
     identity = {**source.identity(), "tokenizer": to_plain(tokenizer), "segmenter": segmenter("rjieba").version, "store": VERSION}
     identity |= {"outside": outside.VERSION} if "unk" in SPECIALS[tokenizer.kind] else {}
+    identity |= {"spaces": SPACES_VERSION} if tokenizer.kind in SPACED else {}
+    identity |= {"judged": JUDGED} if tokenizer.words == "auto" and tokenizer.kind != "whitespace" else {}
     identity |= {"earlier": earlier.fingerprint} if earlier else {}
     key = hashlib.blake2b(json.dumps(identity, sort_keys=True).encode(), digest_size=8).hexdigest()
     home = root / f"{tokenizer.kind}-{key}"
@@ -118,7 +140,7 @@ def ingest(
             note(f"reading {', '.join(source.paths)} into {tokenizer.kind} tokens")
         held_out = home / ".held-out.jsonl"
         try:
-            reading = _Reading(source, held_out)
+            reading = _Reading(source, held_out, note)
             learned, train = learn_and_build(reading.train, tokenizer, home, key, source.workers, earlier)
             dev = build_once(reading.dev, learned, home / "dev", key, source.workers) if source.has_dev else None
             if not ledger.exists():
@@ -127,7 +149,10 @@ def ingest(
             costs = _costs(home / "costs.json", reading.spent, working().minus(began))
         finally:
             held_out.unlink(missing_ok=True)
-    return Ingested(learned, train, dev, read_sealed(ledger, f"delete {home}; {AGAIN}"), costs)
+    ingested = Ingested(learned, train, dev, read_sealed(ledger, f"delete {home}; {AGAIN}"), costs)
+    for line in ingested.notes:
+        note(line)
+    return ingested
 
 
 def _costs(place: Path, reading: Spent, whole: Spent) -> dict[str, Any]:
@@ -165,16 +190,21 @@ def _alone(lock: Path) -> Iterator[None]:
 class _Reading:
     """Starts the corpus anew as often as it is asked to, keeps the ledger of a whole reading, and what it held out in a file."""
 
-    def __init__(self, source: Source, held_out: Path) -> None:
-        self._source, self._held_out = source, held_out
-        self._last, self._complete = Ledger(), False
+    def __init__(self, source: Source, held_out: Path, note: Callable[[str], None]) -> None:
+        self._source, self._held_out, self._note = source, held_out, note
+        self._last, self._complete, self._readings = Ledger(), False, 0
         self.spent = Spent()  # on reading, by the processes that help with it too
 
     def train(self) -> Iterator[Document]:
         """The documents to learn from; those held out are set aside."""
         self._last, self._complete = Ledger(), False
+        self._readings += 1
+        again, told = f", reading {self._readings}" if self._readings > 1 else "", time.monotonic()
         with disk_budget(self._held_out), self._held_out.open("w", encoding="utf-8") as file:
             for part, document in self._timed(self._source.parts(self._last)):
+                if time.monotonic() - told > EVERY_SECONDS:
+                    told = time.monotonic()
+                    self._note(f"{self._last.characters_in:,} characters so far{again}")
                 if part == "train":
                     yield document
                 else:

@@ -17,6 +17,7 @@ from stemma.errors import RunError, UsageError
 from stemma.layers.loss import Carried, Loss, weighed
 from stemma.layers.weights import load_weights, to_tensors, weights
 from stemma.lineage.table import DescendsByHand, Network
+from stemma.nouns import counted
 from stemma.objectives.batch import Batch
 from stemma.training.optimisers import Group, Optimiser
 from stemma.training.precision import autocast
@@ -146,8 +147,8 @@ class Backprop:
         """Takes up a state that `state` gave; one with memories needs as many ranks as there were."""
         memories = sum(group.startswith("carried-") for group in arrays)
         if memories not in (0, self._ranks.count):
-            wrong = f"the state was saved by {memories} processes, and {self._ranks.count} would go on from it"
-            raise RunError(wrong, "as many, each with its own memory", f"run it with {memories} processes")
+            wrong = f"the state was saved by {counted(memories, 'process', 'processes')}, and {self._ranks.count} would go on from it"
+            raise RunError(wrong, "as many, each with its own memory", f"run it with {counted(memories, 'process', 'processes')}")
         load_weights(self.network, arrays["model"])
         self._optimiser.restore(arrays["optimiser"])
         self._carried = _tensors(arrays[f"carried-{self._ranks.rank}"], self._device) if memories else None

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import cast
 
 import numpy as np
@@ -31,6 +31,8 @@ class Reached:
     cpu_seconds: float = 0.0  # of this process, all its threads; preparation is in all three, compiling in none
     epoch_nats: float = 0.0  # the epoch's losses, added up over all its predictions so far
     epoch_count: int = 0  # those predictions
+    losses: list[float] = field(default_factory=list)  # of the updates since the log's last line
+    parts: list[dict[str, float]] = field(default_factory=list)  # of each of those losses
     best_loss: float | None = None  # the least held-out loss, where training waits for a new one (`patience`)
     best_step: int = 0
     waited: int = 0  # held-out losses since

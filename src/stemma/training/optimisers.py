@@ -254,8 +254,7 @@ def orthogonal(matrices: torch.Tensor, coefficients: Coefficients = POLAR) -> to
 
 def block_matrices(network: Encoder) -> list[nn.Parameter]:
     """The two-dimensional weights of the network's blocks: no token table, no head."""
-    blocks = [layer for layer in network.layers() if layer.name.startswith("block ")]
-    return [parameter for layer in blocks for parameter in layer.parameters.values() if parameter.ndim == 2]
+    return [parameter for layer in network.layers() if layer.block for parameter in layer.parameters.values() if parameter.ndim == 2]
 
 
 def _matrices_and_others(network: nn.Module, config: Config) -> list[Group]:
@@ -294,7 +293,7 @@ def _sgd(network: nn.Module, groups: list[Group], config: Config) -> list[torch.
 
 
 def _muon(network: nn.Module, groups: list[Group], config: Config) -> list[torch.optim.Optimizer]:
-    """Muon on the blocks' matrices, in the precision of the products; AdamW on the rest."""
+    """Muon on the blocks' matrices, in the precision of the products, AdamW on the rest; each where it has something to move."""
     blocks = {id(parameter) for parameter in block_matrices(cast(Encoder, network))}
     if not blocks:
         raise UsageError("optimiser muon for a network without blocks", "a network with blocks", "set training.optimiser to adamw")
@@ -308,7 +307,8 @@ def _muon(network: nn.Module, groups: list[Group], config: Config) -> list[torch
     parts = {module.weight: module.parts for module in network.modules() if isinstance(module, Dense)}
     device = next(network.parameters()).device
     dtype = torch.bfloat16 if choose_precision(config.precision, device) == "bf16" else torch.float32
-    return [Muon(chosen, cast(float, config.momentum), dtype, parts), *_adamw(network, rest, config)]
+    muon = [Muon(chosen, cast(float, config.momentum), dtype, parts)] if chosen else []
+    return [*muon, *(_adamw(network, rest, config) if rest else [])]
 
 
 def _betas(config: Config) -> tuple[float, float]:

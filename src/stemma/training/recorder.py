@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from stemma.checkpoint import RunFolder
+from stemma.nouns import counted
 from stemma.objectives.objective import Objective
 from stemma.training.facts import EpochEnd, HeldOut, Note, Saved, Update
 from stemma.training.learners import Learner
@@ -41,14 +42,15 @@ class Recorder:
         self._training, self._progress = training, progress
         self._report, self._ranks, self._passes, self._best = report, ranks, passes, best
         self._every = max(1, training.steps // LOG_LINES)
-        self._window: list[Update] = []
         self._lines: list[dict[str, Any]] = []
         self._saved = time.monotonic()
 
     def take(self, fact: Update) -> None:
         """One step's fact."""
         self._report(dataclasses.replace(fact, passes=self._passes.after(fact.step)))
-        self._window.append(fact)
+        self._last = fact
+        self._progress.losses.append(fact.loss)
+        self._progress.parts.append(fact.parts)
         self._end_epoch()
         if self._ends_line(fact):
             self._end_line()
@@ -82,11 +84,15 @@ class Recorder:
         if progress.waited >= patience:
             progress.stopped = True
             best = f"{progress.best_loss:.3f} at step {progress.best_step:,}"
-            self._report(Note(f"no better held-out loss than {best} in {patience} measurements: training stops and keeps those weights"))
+            self._report(
+                Note(f"no better held-out loss than {best} in {counted(patience, 'measurement')}: training stops and keeps those weights")
+            )
 
     def save(self) -> None:
-        """Commits metrics and state. All ranks come here together, for the state is gathered; the first one writes."""
-        self._end_line()
+        """Commits metrics and state. All ranks come here together, for the state is gathered; the first one writes.
+
+        Where a signal stops the run within a line of the log, its losses so far go with the state: the resumed run ends the line.
+        """
         state = self._learner.state()
         if self._ranks.first:
             state |= {"best": self._best} if self._best else {}
@@ -114,9 +120,8 @@ class Recorder:
         progress.epoch_nats, progress.epoch_count = 0.0, 0
 
     def _end_line(self) -> None:
-        if self._window:
-            last = self._window[-1]
-            loss = float(np.mean([fact.loss for fact in self._window]))
-            parts = {name: float(np.mean([fact.parts[name] for fact in self._window if name in fact.parts])) for name in last.parts}
-            self._lines.append(dataclasses.replace(last, loss=loss, parts=parts).line())
-            self._window = []
+        progress = self._progress
+        if progress.losses:
+            parts = {name: float(np.mean([one[name] for one in progress.parts if name in one])) for name in self._last.parts}
+            self._lines.append(dataclasses.replace(self._last, loss=float(np.mean(progress.losses)), parts=parts).line())
+            progress.losses, progress.parts = [], []

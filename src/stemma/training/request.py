@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from stemma.bounds import whole
 from stemma.checkpoint import RunFolder
 from stemma.config import VERSION, Settings, as_texts, parse_settings, read_toml, resolve, restore, to_plain
 from stemma.corpus import read as corpus_read
+from stemma.corpus.document import Ledger
 from stemma.errors import UsageError
 from stemma.lineage.table import Generation, find
 from stemma.tokens import tokenizer as tokens_tokenizer
@@ -100,6 +102,7 @@ def section_types(row: Generation) -> dict[str, type]:
 def job_of(request: Request) -> Job:
     """The job that the request spells; UsageError for a setting that is unknown, wrong, or not this generation's."""
     row = find(request.generation)
+    whole("workers", request.workers, 1, default=1)
     earlier = _earlier(row, request.continue_from, request.preset) if request.continue_from else None
     asked = [(str(request.config), read_toml(request.config))] if request.config else []
     asked.append(("--set", parse_settings(request.settings)))
@@ -114,6 +117,9 @@ def job_of(request: Request) -> Job:
     if earlier:
         _check_same_shape(row, earlier, resolved["model"])
     training = resolved["training"]
+    if request.dev and training.held_out and "held_out" in _named(asked):
+        wrong = f"training.held_out = {training.held_out} with --dev, which is the held-out text"
+        raise UsageError(wrong, "one of the two", "drop training.held_out")
     if isinstance(training, Config):
         _check_optimiser(row, training, bool(request.dev))
     if isinstance(training, HandConfig):
@@ -137,6 +143,15 @@ def job_of(request: Request) -> Job:
     return Job(row, source, resolved, earlier)
 
 
+def check_threads(job: Job, path: Path) -> None:
+    """UsageError where the run is still to be begun in `path`, with more threads than there are cores; one begun elsewhere goes on."""
+    training = job.sections["training"]
+    if isinstance(training, HandConfig) and not (path / "manifest.json").exists():
+        from stemma.layers.threads import check_cores  # torch: not for generations that count
+
+        check_cores("training.threads", training.threads)
+
+
 Updates = tuple[Iterable[Fact], Report]  # a fact for each update as it is made, and what is to be called with each
 Drive = Callable[[Job, Path, Path, Report], AbstractContextManager[Updates]]  # (job, run folder, folder of token stores, report)
 
@@ -152,7 +167,8 @@ def take_up(job: Job, path: Path, root: Path, report: Report) -> tuple[RunFolder
         report(Note(message))
 
     text = ingest(job.source, job.sections["tokenizer"], root, note, earlier)
-    return folder, text.drawn(job.text_tokens, job.sections["training"].seed, note)
+    seed = job.sections["training"].seed
+    return folder, text.drawn(job.text_tokens, seed, lambda: job.source.documents("train", Ledger()), note)
 
 
 def _preset(row: Generation, name: str) -> tuple[str, dict[str, Any]]:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from stemma.bounds import BelowOne, Length, Natural, NonNegative, Positive, PositiveFloat, Share
+from stemma.bounds import BelowOne, Length, Natural, NonNegative, Positive, PositiveFloat, Seed, Share
 from stemma.errors import UsageError
 
 # BERT made 40 passes over its text. A text read again teaches less each time: four passes are nearly as good as new text, and from
@@ -22,7 +22,7 @@ class HandConfig:
 
     steps: Natural = 0  # updates; one of steps, epochs, tokens, seconds says how long
     epochs: NonNegative = 0  # passes over the corpus
-    tokens: Natural = 0  # real tokens, padding never counts; fewer than the text has: drawn by lot from all of it, read once at most
+    tokens: Natural = 0  # read, padding never and what word2vec thins out too; fewer than the text has: drawn by lot, read once at most
     seconds: NonNegative = 0  # turned into steps by timing the first ones
     most_passes: NonNegative = MOST_PASSES  # over the text, to which a preset's budget is cut; 0, as where you name the budget: any number
     batch_tokens: Length = 4096  # positions an update
@@ -34,7 +34,7 @@ class HandConfig:
     flat_epochs: Natural = 0  # schedule `steps`: passes at the peak
     decay_epochs: Positive = 1  # schedule `steps`: passes from one division to the next
     decay: PositiveFloat = 1.0  # schedule `steps`: what the rate is divided by each time
-    seed: Natural = 0  # of all that is drawn: order, masks, first weights, dropout
+    seed: Seed = 0  # of all that is drawn: order, masks, first weights, dropout
     threads: Natural = 0  # 0: one or all, whichever is faster when the run begins; the run keeps to it
     held_out: Share = 0.01  # share of the corpus kept unread, when no dev text is given
     save_seconds: PositiveFloat = 120.0  # between states that resume can start from
@@ -109,7 +109,7 @@ class CountConfig:
     """The section `training` of a generation that counts: it reads the corpus once."""
 
     tokens: Natural = 0  # tokens read at most, drawn by lot from all of the text; 0: all
-    seed: Natural = 0  # of all that is drawn: order, masks, first weights, dropout
+    seed: Seed = 0  # of all that is drawn: order, masks, first weights, dropout
     held_out: Share = 0.01  # share of the corpus kept unread, when no dev text is given
 
 

@@ -1,7 +1,7 @@
 """How generations that count learn a task of texts; what they become stands in `runs.counted`. Axes: N texts, K classes."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -11,6 +11,7 @@ from stemma.runs.assignment import Assignment
 from stemma.runs.counted import Adapted, Bag, Bagged, Sides, bag_of, encode_sides, unigrams
 from stemma.runs.ngrams import extended, flatten, histories
 from stemma.tasks.task import Text
+from stemma.transfer.journal import Journal, Told
 from stemma.transfer.recipe import Lesson
 from stemma.transfer.regression import fit_rows
 from stemma.transfer.settings import Config
@@ -35,7 +36,9 @@ class BagOfNgrams:
         """Torch's own choice: hardly anything here is torch's work."""
         return torch.get_num_threads()
 
-    def fit(self, lesson: Lesson, rows: np.ndarray, c: float, seed: int, told: Callable | None = None) -> Bagged:
+    def fit(
+        self, lesson: Lesson, rows: np.ndarray, c: float, seed: int, told: Told | None = None, journal: Journal | None = None
+    ) -> Bagged:
         """The head of this C on the rows' bags."""
         began = time.perf_counter()
         task, network = self._assignment.task, self._assignment.network
@@ -77,7 +80,9 @@ class ClassModels:
         """Torch's own choice: hardly anything here is torch's work."""
         return torch.get_num_threads()
 
-    def fit(self, lesson: Lesson, rows: np.ndarray, mu: float, seed: int, told: Callable | None = None) -> Adapted:
+    def fit(
+        self, lesson: Lesson, rows: np.ndarray, mu: float, seed: int, told: Told | None = None, journal: Journal | None = None
+    ) -> Adapted:
         """Counts the rows' n-grams class by class."""
         began = time.perf_counter()
         labels, texts = self._assignment.task.rows(lesson.gold[rows]), lesson.data.of(rows)

@@ -10,6 +10,7 @@ from typing import Any
 from torch import nn
 
 from stemma.errors import UsageError
+from stemma.nouns import counted
 
 
 def depths(backbone: Any) -> tuple[dict[str, int], int]:
@@ -55,7 +56,9 @@ def freeze(backbone: nn.Module, moving: int | None) -> list[str]:
     """
     found, layers = depths(backbone)
     if moving is not None and moving > layers:
-        raise UsageError(f"transfer.moving = {moving}, but the network has {layers} layers", f"0 to {layers}", "lower transfer.moving")
+        raise UsageError(
+            f"transfer.moving = {moving}, but the network has {counted(layers, 'layer')}", f"0 to {layers}", "lower transfer.moving"
+        )
     frozen = []
     for name, parameter in backbone.named_parameters():
         fixed = moving is not None and (moving == 0 or found[name] <= layers - moving)
@@ -79,7 +82,9 @@ def redraw(backbone: nn.Module, fresh: nn.Module, top: int) -> list[str]:
     """Replaces the top `top` blocks, and what stands above them, by those of a newly drawn network."""
     found, layers = depths(backbone)
     if top > layers:
-        raise UsageError(f"transfer.redraw = {top}, but the network has {layers} layers", f"0 to {layers}", "lower transfer.redraw")
+        raise UsageError(
+            f"transfer.redraw = {top}, but the network has {counted(layers, 'layer')}", f"0 to {layers}", "lower transfer.redraw"
+        )
     chosen = [name for name, depth in found.items() if top and depth > layers - top]
     _copy(backbone, fresh, chosen)
     return chosen

@@ -1,6 +1,6 @@
 """A task put through the one training loop: how long, how fast, by which learner."""
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -9,14 +9,15 @@ from torch import nn
 
 from stemma.layers.precision import autocast
 from stemma.layers.threads import faster_threads
-from stemma.training.facts import Fact
+from stemma.training.facts import Update
 from stemma.training.learners import Backprop
+from stemma.training.loop import Reached, train
 from stemma.training.ranks import Ranks
 from stemma.training.settings import Config as LoopConfig
+from stemma.training.stopping import stopping
 from stemma.transfer.batches import TaskBatches
+from stemma.transfer.journal import Journal
 from stemma.transfer.settings import Config
-
-Told = Callable[[Fact], None]
 
 
 def loop_settings(config: Config, batches: TaskBatches, rate: float, seed: int) -> LoopConfig:
@@ -37,6 +38,26 @@ def learner_of(
 ) -> Backprop:
     """What moves the model's parameters that may move, by AdamW; `groups` gives them rates of their own."""
     return Backprop(model, loop, device, precision, Ranks(), groups)
+
+
+def updates(learner: Backprop, batches: TaskBatches, loop: LoopConfig, reached: Reached, journal: Journal | None) -> Iterator[Update]:
+    """Makes the updates that are left, yielding a fact after each, and keeps their losses in `reached`.
+
+    The `journal` saves what is learnt from time to time, and when a signal stops it: then Interrupted is raised.
+    """
+    with stopping() as stop:
+        for fact in train(learner, batches, loop, loop.steps, reached, Ranks()):
+            reached.losses.append(fact.loss)
+            yield fact
+            if journal and (journal.due or stop.is_set()):
+                journal.save(learner, reached)
+            if stop.is_set():
+                raise journal.stopped() if journal else KeyboardInterrupt
+
+
+def last_loss(reached: Reached) -> float:
+    """The mean loss of the last tenth of the updates."""
+    return float(np.mean(reached.losses[-max(1, len(reached.losses) // 10) :]))
 
 
 @torch.inference_mode()

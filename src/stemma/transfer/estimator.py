@@ -10,11 +10,14 @@ from typing import Any, Self
 
 import numpy as np
 
+from stemma.corpus.given import listed
 from stemma.corpus.task import Example
 from stemma.errors import DataError, UsageError
+from stemma.nouns import counted
 from stemma.runs.fitted import FittedRun
 from stemma.runs.run import Run
 from stemma.transfer.finetune import finetune
+from stemma.transfer.saving import save
 from stemma.transfer.settings import Config, Mode
 
 Texts = Sequence[str] | Sequence[tuple[str, str]]  # single texts, or pairs
@@ -35,13 +38,13 @@ class StemmaClassifier:
 
     def fit(self, X: Texts, y: Sequence[Any]) -> Self:
         """Learns from texts `X` and their labels `y`; a part of them is held out to choose hyperparameters."""
-        labels = np.asarray(y)
-        if len(X) != len(labels):
-            raise DataError(f"{len(X)} texts and {len(labels)} labels", "one label a text", "pass X and y of the same length")
+        labels, (texts, others) = _labels(y), _columns(X)
+        if len(texts) != len(labels):
+            found = f"{counted(len(texts), 'text')} and {counted(len(labels), 'label')}"
+            raise DataError(found, "one label a text", "pass X and y of the same length")
         self.classes_, numbers = np.unique(labels, return_inverse=True)
-        digits = len(str(len(self.classes_)))
-        pairs = zip(*_columns(X), numbers, strict=True)
-        examples = [Example(a, f"{k:0{digits}d}", b) for a, b, k in pairs]
+        names = _names(self.classes_)
+        examples = [Example(a, names[k], b) for a, b, k in zip(texts, others, numbers, strict=True)]
         config = dataclasses.replace(self.config or Config(), seeds=(self.seed,))
         run = self.run if not isinstance(self.run, (str, Path)) else Run.open(self.run)
         self.result_: FittedRun = finetune(run, train=examples, mode=self.mode, config=config)
@@ -54,7 +57,8 @@ class StemmaClassifier:
 
     def predict_proba(self, X: Texts) -> np.ndarray:
         """Probabilities (N K) in the order of `classes_`."""
-        return self._fitted().predict(*_columns(X))[1]
+        fitted = self._fitted()
+        return fitted.predict(*_columns(X))[1][:, [fitted.labels.index(name) for name in _names(self.classes_)]]
 
     def transform(self, X: Texts) -> np.ndarray:
         """The vector of each text that the head reads (N F): features for another estimator."""
@@ -66,12 +70,16 @@ class StemmaClassifier:
 
     def score(self, X: Texts, y: Sequence[Any]) -> float:
         """The task's primary metric; a label that `fit` never saw is a mistake."""
-        probabilities, labels = self.predict_proba(X), np.asarray(y)
+        probabilities, labels = self.predict_proba(X), _labels(y)
         names = np.unique(np.concatenate([self.classes_, labels]))
         table = np.zeros((len(labels), len(names)), dtype=probabilities.dtype)
         table[:, np.searchsorted(names, self.classes_)] = probabilities
         task, targets = self.result_.task, self.result_.targets | {"labels": names.tolist()}
         return task.score(np.searchsorted(names, labels), list(table), targets)[task.metrics(targets)[0].name]
+
+    def save(self, out: str | Path) -> None:
+        """Writes what was fitted as a run folder with its labels as text, for `stemma.load`, `stemma predict` and the rest."""
+        save(self._fitted(), Path(out))
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """The arguments it was made with."""
@@ -108,10 +116,30 @@ class StemmaClassifier:
         return self.result_
 
 
-def _pair(text: str | tuple[str, str]) -> tuple[str, str]:
-    return (text, "") if isinstance(text, str) else (text[0], text[1])
-
-
 def _columns(texts: Texts) -> tuple[list[str], list[str]]:
-    pairs = [_pair(text) for text in texts]
-    return [a for a, _ in pairs], [b for _, b in pairs]
+    """The texts and their second halves; DataError for what is neither a text nor a pair of texts, such as a list of tokens."""
+    rows = listed(texts, "X")
+    pairs = any(not isinstance(row, str) for row in rows)
+    for place, row in enumerate(rows):
+        if pairs and not (isinstance(row, (tuple, list, np.ndarray)) and len(row) == 2 and all(isinstance(part, str) for part in row)):
+            raise DataError(f"X[{place}] is {row!r:.60}", "texts alone, or pairs of two texts alone", "join tokens with spaces")
+    return ([row[0] for row in rows], [row[1] for row in rows]) if pairs else (rows, [""] * len(rows))
+
+
+def _labels(y: Sequence[Any]) -> np.ndarray:
+    """The labels (N); DataError names one that is none."""
+    labels = listed(y, "y")
+    for place, label in enumerate(labels):
+        if isinstance(label, (list, tuple, np.ndarray)):
+            raise DataError(f"y[{place}] is {label!r:.60}", "one label a text, none in a list", "pass y as one column: y.ravel()")
+        if label is None or label != label:  # a NaN is not equal to itself
+            raise DataError(f"y[{place}] is {label!r}", "a label for every text", "fill it in, or leave the text out")
+    return np.asarray(labels)
+
+
+def _names(classes: np.ndarray) -> list[str]:
+    """The classes as text, which is how a run folder keeps them; DataError where two would be one."""
+    names = [str(label) for label in classes.tolist()]
+    if len({name.strip() for name in names} - {""}) < len(names):
+        raise DataError(f"labels that are the same as text, or nothing: {names!r:.80}", "labels that differ as text", "rename them")
+    return names

@@ -20,11 +20,11 @@ from stemma.runs.framing import Framed
 from stemma.runs.linear import Dense
 from stemma.runs.moved import has_no_blocks
 from stemma.tasks.task import Seat, Text
-from stemma.training.loop import Reached, train
-from stemma.training.ranks import Ranks
+from stemma.training.loop import Reached
 from stemma.transfer.backbone import fresh
 from stemma.transfer.batches import TaskBatches
-from stemma.transfer.descent import Told, learner_of, loop_settings, threads_for
+from stemma.transfer.descent import last_loss, learner_of, loop_settings, threads_for, updates
+from stemma.transfer.journal import Journal, Told
 from stemma.transfer.recipe import Lesson
 from stemma.transfer.regression import fit_rows, standardiser
 from stemma.transfer.settings import Config
@@ -100,7 +100,9 @@ class LinearOnFeatures:
         """What the linear model reads, computed once."""
         return self._fixed.once(fixed, framed, lambda: fixed.features(framed, self._layers))
 
-    def fit(self, lesson: Lesson, rows: np.ndarray, c: float, seed: int, told: Told | None = None) -> Probed:
+    def fit(
+        self, lesson: Lesson, rows: np.ndarray, c: float, seed: int, told: Told | None = None, journal: Journal | None = None
+    ) -> Probed:
         """The head of this C on the rows' features."""
         began, task = time.perf_counter(), self._assignment.task
         fixed = self._fixed.of(seed)
@@ -116,7 +118,7 @@ class LinearOnFeatures:
             **known,
             "new": [*known["new"], "task.weights", "task.biases"],
         }
-        return Probed(fixed, head, mean, scale, facts, lambda framed: self.features(fixed, framed))
+        return Probed(fixed, head, mean, scale, facts, self._layers, lambda framed: self.features(fixed, framed))
 
 
 class NetworkOnFeatures:
@@ -140,7 +142,9 @@ class NetworkOnFeatures:
         """Those that take a batch through the network sooner."""
         return self._fixed.threads(lesson)
 
-    def fit(self, lesson: Lesson, rows: np.ndarray, rate: float, seed: int, told: Told | None = None) -> Networked:
+    def fit(
+        self, lesson: Lesson, rows: np.ndarray, rate: float, seed: int, told: Told | None = None, journal: Journal | None = None
+    ) -> Networked:
         """Descends on the rows' labels at this peak rate; the states below do not move."""
         began, fixed = time.perf_counter(), self._fixed.of(seed)
         states = self._states(fixed, lesson.data)
@@ -155,15 +159,14 @@ class NetworkOnFeatures:
         )
         loop = loop_settings(self._config, batches, rate, seed)
         learner = learner_of(model, loop, fixed.device, "fp32")  # so small a network gains nothing by bf16
-        losses = []
-        for fact in train(learner, batches, loop, loop.steps, Reached(), Ranks()):
-            losses.append(fact.loss)
+        reached = journal.take_up(learner) if journal else Reached()
+        for fact in updates(learner, batches, loop, reached, journal):
             if told:
                 told(fact)
         known = self._fixed.facts(fixed, sum(parameter.numel() for parameter in model.parameters()))
         facts = {
             "steps": loop.steps,
-            "loss": float(np.mean(losses[-max(1, len(losses) // 10) :])),
+            "loss": last_loss(reached),
             "padding": batches.padding,
             "layer_weights": model.head.layer_weights(),
             "seconds": time.perf_counter() - began,

@@ -6,25 +6,31 @@
 import dataclasses
 import hashlib
 import time
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from stemma.checkpoint import RunFolder
+from stemma.config import checked
 from stemma.errors import RunError
 from stemma.layers.threads import computing_with
 from stemma.runs.assignment import Answers, Assignment
 from stemma.runs.fitted import FittedRun
+from stemma.runs.framing import told_of_cut
 from stemma.tasks.table import make_task
 from stemma.tasks.task import Task
-from stemma.training.facts import Fact
+from stemma.tokens.files import one_writer
+from stemma.training.facts import Note
+from stemma.transfer.journal import BEST_SEED, BEST_TRIAL, Journal, Told
 from stemma.transfer.recipe import Lesson, Recipe, recipe_for
-from stemma.transfer.saving import save
+from stemma.transfer.saving import begin, finish, identity_of, settled_threads
 from stemma.transfer.selection import drawn, hold_out
 from stemma.transfer.settings import Config, Mode
 
-Told = Callable[[Fact], None]
 Examples = str | Path | Sequence[Any]
 
 
@@ -42,43 +48,48 @@ def finetune(
     """The run carried over to the task, with all that a report needs in `.facts`.
 
     `task` is a name, for its default settings, or a task that was made. `mode` wins over `config.mode`. With `out`, the
-    result is saved there as a run folder.
+    result is saved there as a run folder: the same call again goes on where a killed one was, to the same weights, and gives
+    back what is finished. RunError when the folder was begun with other settings, or while another process writes into it.
     """
-    began = time.perf_counter()
-    config = config or Config()
-    config = dataclasses.replace(config, mode=mode or config.mode)
+    config = Config() if config is None else config
+    config = checked("transfer", config if mode is None else dataclasses.replace(config, mode=mode), "finetune")
     kind = make_task(task) if isinstance(task, str) else task
-    examples, judged = drawn(_examples(kind, train), config.train_limit), _examples(kind, dev) if dev is not None else []
-    targets = kind.targets(examples)
-    assignment = Assignment(run.row, run.tokenizer, run.network, kind, targets, config)
-    recipe = recipe_for(assignment, config)
-    work = _Work(assignment, recipe, config, examples, judged)
+    with one_writer(Path(out)) if out is not None else nullcontext():
+        examples, judged = drawn(_examples(kind, train), config.train_limit), _examples(kind, dev) if dev is not None else []
+        assignment = Assignment(run.row, run.tokenizer, run.network, kind, kind.targets(examples), config)
+        data = {"train": _fingerprint(kind, examples), "dev": _fingerprint(kind, judged) if judged else None}
+        identity = identity_of(run, assignment, data)
+        folder = RunFolder.resume(Path(out), identity) if out is not None else None
+        if folder and folder.finished:
+            return FittedRun.load(folder.path)
+        work = _Work(assignment, recipe_for(assignment, config), config, examples, judged)
+        for doubt in run.doubts:
+            warnings.warn(f"{run.path}: {doubt}; what it learns of the task is its head's doing", stacklevel=2)
+        threads = config.threads or (settled_threads(folder) if folder else work.recipe.threads(work.train))
+        if out is not None and folder is None:
+            folder = begin(Path(out), assignment, identity, threads)
+        journal = Journal(folder, assignment)
+        if journal.told and progress:
+            progress(Note(f"going on: {journal.told}"))
+        with computing_with(threads), journal.interrupted():
+            value = _select(work, journal, progress)
+            seed, model = _over_seeds(work, value, journal, progress)
+        facts = work.facts(data) | {"threads": threads, "chosen": {work.recipe.knob: value}, "saved_seed": seed}
+        fitted = FittedRun(assignment, model, {**facts, **_found(work, journal, model)})
+        if folder is not None:
+            finish(fitted, folder)
+        return fitted
 
-    threads = config.threads or recipe.threads(work.train)
-    with computing_with(threads):
-        trials, value, first = _select(work, progress)
-        rows, saved, model = _over_seeds(work, value, first, progress)
-    facts = {
-        "task": kind.name,
-        "mode": config.mode,
-        "generation": run.row.name,
-        "head": recipe.head,
-        **work.facts(),
-        "knob": recipe.knob,
-        "trials": trials,
-        "chosen": {recipe.knob: value},
-        "deterministic": recipe.deterministic,
-        "seeds": rows,
-        "saved_seed": saved,
-        "threads": threads,
-        **work.means(rows),
-        **{key: value for key, value in model.facts.items() if key not in ("seconds", "loss")},
-        "seconds": time.perf_counter() - began,
+
+def _found(work: "_Work", journal: Journal, model: Answers) -> dict[str, Any]:
+    """What the report says of the trials, the seeds and the model that is kept."""
+    return {
+        "trials": list(journal.done.trials),
+        "seeds": list(journal.done.rows),
+        **work.means(journal.done.rows),
+        **{key: value for key, value in model.facts.items() if key not in ("seconds", "loss", "chosen")},
+        "seconds": journal.seconds,
     }
-    fitted = FittedRun(assignment, model, facts)
-    if out is not None:
-        save(fitted, Path(out))
-    return fitted
 
 
 class _Work:
@@ -86,16 +97,20 @@ class _Work:
 
     def __init__(self, assignment: Assignment, recipe: Recipe, config: Config, examples: list[Any], dev: list[Any]) -> None:
         self.task, self.targets, self.recipe, self.config = assignment.task, assignment.targets, recipe, config
+        self.generation = assignment.row.name
         self.metrics = self.task.metrics(self.targets)
         self._examples, self._dev = examples, dev
         gold = self.task.gold(examples, self.targets)
         self.learning, held = hold_out(self.task.strata(gold), config.selection_share, config.selection_limit, config.seeds[0])
         self.dev = self._lesson(dev)
         self.train = Lesson(recipe.prepare(self.task.texts(examples)), gold)
+        for part, lesson in (("training examples", self.train), ("dev examples", self.dev)):
+            if lesson.data.cut:
+                warnings.warn(told_of_cut(lesson.data, part), stacklevel=4)
         self.selection = self._lesson([examples[row] for row in held])
 
-    def facts(self) -> dict[str, Any]:
-        """What the report says of the examples."""
+    def facts(self, data: dict[str, Any]) -> dict[str, Any]:
+        """What the report says of the way and of the examples, whose fingerprints `data` are."""
         sizes = {
             "train": len(self._examples),
             "learning": len(self.learning),
@@ -103,11 +118,17 @@ class _Work:
             "dev": len(self._dev),
         }
         return {
+            "task": self.task.name,
+            "mode": self.config.mode,
+            "generation": self.generation,
+            "head": self.recipe.head,
+            "knob": self.recipe.knob,
+            "deterministic": self.recipe.deterministic,
             "labels": list(self.targets["labels"]),
             "targets": self.targets,
             "metrics": [dataclasses.asdict(metric) for metric in self.metrics],
             "examples": sizes,
-            "data": {"train": self._fingerprint(self._examples), "dev": self._fingerprint(self._dev) if self._dev else None},
+            "data": data,
             "cut": {
                 "examples": self.train.data.cut,
                 "tokens": self.train.data.tokens_cut,
@@ -116,9 +137,11 @@ class _Work:
             },
         }
 
-    def fit(self, value: float, seed: int, told: Told | None) -> Answers:
+    def fit(self, value: float, seed: int, told: Told | None, journal: Journal) -> Answers:
         """A model of the learning part."""
-        return self.recipe.fit(self.train, self.learning, value, seed, told)
+        model = self.recipe.fit(self.train, self.learning, value, seed, told, journal)
+        model.facts["chosen"] = {self.recipe.knob: value}
+        return model
 
     def score(self, model: Answers, lesson: Lesson) -> tuple[dict[str, float], np.ndarray]:
         """The task's measures of the model on these examples, and what it answered."""
@@ -133,7 +156,7 @@ class _Work:
         """The primary metric, turned so that more is better."""
         return self.metrics[0].sign * found[self.metrics[0].name]
 
-    def means(self, rows: list[dict]) -> dict[str, dict[str, float | None]]:
+    def means(self, rows: Sequence[dict[str, Any]]) -> dict[str, dict[str, float | None]]:
         """Mean and standard deviation over seeds of each measure on dev; of a single seed there is no deviation (None)."""
         found: dict[str, dict[str, float | None]] = {}
         for name in [*(metric.name for metric in self.metrics), "loss"]:
@@ -146,13 +169,6 @@ class _Work:
     def _lesson(self, examples: list[Any]) -> Lesson:
         return Lesson(self.recipe.prepare(self.task.texts(examples)), self.task.gold(examples, self.targets))
 
-    def _fingerprint(self, examples: Sequence[Any]) -> str:
-        """Changes whenever an example's text or label does."""
-        digest = hashlib.blake2b(digest_size=16)
-        for example in examples:
-            digest.update(self.task.written(example).encode())
-        return digest.hexdigest()
-
 
 def trial_values(grid: Sequence[float], budget: int) -> list[float]:
     """At most `budget` values of the grid, evenly spaced, its ends kept (its middle, if only one may be tried)."""
@@ -163,47 +179,59 @@ def trial_values(grid: Sequence[float], budget: int) -> list[float]:
     return [values[round(place)] for place in places]
 
 
-def _select(work: _Work, told: Told | None) -> tuple[list[dict], float, Answers]:
-    """Every trial's facts, and the value and model of the best; a trial that diverges is told and passed over."""
-    knob, trials = work.recipe.knob, []
-    best: tuple[tuple[float, float], float, Answers] | None = None
-    for value in trial_values(work.config.grid or work.recipe.grid, work.config.budget):
+def _select(work: _Work, journal: Journal, told: Told | None) -> float:
+    """The value of the best trial; the journal has every trial's facts. A trial that diverges is told and passed over."""
+    knob = work.recipe.knob
+    values = trial_values(work.config.grid or work.recipe.grid, work.config.budget)
+    for value in values[len(journal.done.trials) :]:
         began = time.perf_counter()
         try:
-            model = work.fit(value, work.config.seeds[0], told)
+            model = work.fit(value, work.config.seeds[0], told, journal)
         except RunError as error:
-            trials.append({knob: value, "failed": str(error)})
+            journal.trial({knob: value, "failed": str(error)}, None)
             continue
         found, _ = work.score(model, work.selection)
-        trials.append({knob: value, **found, "seconds": time.perf_counter() - began})
-        rank = work.rank(found)
-        if best is None or rank > best[0]:
-            best = (rank, value, model)
+        trial = {knob: value, **found, "seconds": time.perf_counter() - began}
+        best = _best_trial(work, journal.done.trials)
+        journal.trial(trial, model if best is None or work.rank(trial) > work.rank(best) else None)
+    trials = journal.done.trials
+    best = _best_trial(work, trials)
     if best is None:
         raise RunError(
             f"every trial failed: {trials[-1]['failed']}", "a grid with a value that works", "set transfer.grid to smaller values"
         )
-    return trials, best[1], best[2]
+    return best[knob]
 
 
-def _over_seeds(work: _Work, value: float, first: Answers, told: Told | None) -> tuple[list[dict], int, Answers]:
-    """What each seed gave, prediction by prediction; the seed that was best on the selection part, and its model."""
+def _best_trial(work: _Work, trials: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
+    """The facts of the best one, the first of equals; None where none worked."""
+    return max((trial for trial in trials if "failed" not in trial), key=work.rank, default=None)
+
+
+def _over_seeds(work: _Work, value: float, journal: Journal, told: Told | None) -> tuple[int, Answers]:
+    """The seed that was best on the selection part, and its model; the journal has what each seed gave, prediction by prediction."""
     seeds = work.config.seeds[:1] if work.recipe.deterministic else work.config.seeds
-    rows: list[dict] = []
-    best: tuple[float, int, Answers] | None = None
-    for seed in seeds:
-        model = first if not rows else work.fit(value, seed, told)
+    for seed in seeds[len(journal.done.rows) :]:
+        rows = journal.done.rows
+        model = work.fit(value, seed, told, journal) if rows else journal.done.models[BEST_TRIAL]
         held, _ = work.score(model, work.selection)
         row = {"seed": seed, "selection": held, "seconds": model.facts["seconds"]}
         if len(work.dev.gold):
             found, answers = work.score(model, work.dev)
             row |= {**found, "predictions": answers.tolist()}
-        rows.append(row)
-        if best is None or work.quality(held) > best[0]:
-            best = (work.quality(held), seed, model)
-    assert best is not None
-    return rows, best[1], best[2]
+        better = not rows or work.quality(held) > max(work.quality(earlier["selection"]) for earlier in rows)
+        journal.seed(row, model if better else None)
+    best = max(journal.done.rows, key=lambda row: work.quality(row["selection"]))
+    return best["seed"], journal.done.models[BEST_SEED]
 
 
 def _examples(task: Task, given: Examples) -> list[Any]:
-    return task.read(given) if isinstance(given, (str, Path)) else list(given)
+    return task.read(given) if isinstance(given, (str, Path)) else task.given(given)
+
+
+def _fingerprint(task: Task, examples: Sequence[Any]) -> str:
+    """Changes whenever an example's text or label does."""
+    digest = hashlib.blake2b(digest_size=16)
+    for example in examples:
+        digest.update(task.written(example).encode())
+    return digest.hexdigest()

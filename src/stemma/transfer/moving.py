@@ -12,17 +12,18 @@ import torch
 from stemma.errors import UsageError
 from stemma.layers.precision import choose_precision
 from stemma.layers.weights import to_tensors
+from stemma.nouns import counted
 from stemma.objectives.batch import seed_for
 from stemma.runs.assignment import Assignment
 from stemma.runs.framing import Framed, frame
 from stemma.runs.moved import HeadedNetwork, Moved, batch_of, frames_of, has_no_blocks, new_tokens
 from stemma.tasks.task import Seat, Text
-from stemma.training.loop import Reached, train
-from stemma.training.ranks import Ranks
+from stemma.training.loop import Reached
 from stemma.transfer import depths
 from stemma.transfer.backbone import fresh
 from stemma.transfer.batches import TaskBatches
-from stemma.transfer.descent import Told, learner_of, loop_settings, threads_for
+from stemma.transfer.descent import last_loss, learner_of, loop_settings, threads_for, updates
+from stemma.transfer.journal import Journal, Told
 from stemma.transfer.recipe import Lesson
 from stemma.transfer.settings import Config
 
@@ -54,7 +55,9 @@ class Descent:
         """Those that take a batch through the network sooner."""
         return threads_for(self._assignment.network, lesson.data.lengths, self._config, self._precision)
 
-    def fit(self, lesson: Lesson, rows: np.ndarray, rate: float, seed: int, told: Told | None = None) -> Moved:
+    def fit(
+        self, lesson: Lesson, rows: np.ndarray, rate: float, seed: int, told: Told | None = None, journal: Journal | None = None
+    ) -> Moved:
         """Descends on the rows' labels at this peak rate."""
         config, began = self._config, time.perf_counter()
         model, transferred = self._model(seed)
@@ -62,17 +65,16 @@ class Descent:
         loop = loop_settings(config, batches, rate, seed)
         split = depths.parameter_groups(model, model.backbone, config.layer_decay, config.weight_decay)
         learner = learner_of(model, loop, self._device, self._precision, split)
-        losses, epoch = [], batches.steps_in_epoch(0) / batches.parts
-        transferred["frozen"] = self._freeze(model, 0.0)
-        for fact in train(learner, batches, loop, loop.steps, Reached(), Ranks()):
-            losses.append(fact.loss)
+        reached, epoch = journal.take_up(learner) if journal else Reached(), batches.steps_in_epoch(0) / batches.parts
+        transferred["frozen"] = self._freeze(model, reached.step / epoch)
+        for fact in updates(learner, batches, loop, reached, journal):
             if config.unfreeze:
                 transferred["frozen"] = self._freeze(model, fact.step / epoch)
             if told:
                 told(fact)
         facts = {
             "steps": loop.steps,
-            "loss": float(np.mean(losses[-max(1, len(losses) // 10) :])),
+            "loss": last_loss(reached),
             "padding": batches.padding,
             "rates": {f"depth {group['depth']}": rate * group["scale"] for group in split},
             "seconds": time.perf_counter() - began,
@@ -112,7 +114,7 @@ class Descent:
         depths.freeze(model.backbone, self._most)
         names = [name for name, _ in model.backbone.named_parameters()]
         added = new_tokens(run.network, run.task)
-        grown = [f"{added} rows of the token table"] if added else []
+        grown = [f"{counted(added, 'row')} of the token table"] if added else []
         loaded = [] if scratch else [name for name in names if name not in new]
         head = [f"head.{name}" for name, _ in model.head.named_parameters()]
         return model, {"loaded": loaded, "new": (names if scratch else new) + grown + head}

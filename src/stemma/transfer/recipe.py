@@ -1,9 +1,9 @@
 """What finetune asks of a way to learn a task: the seam between selection and heads."""
 
 import importlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -12,6 +12,9 @@ from stemma.lineage.table import Generation
 from stemma.runs.assignment import Answers, Assignment
 from stemma.tasks.task import Task, Text
 from stemma.transfer.settings import Config
+
+if TYPE_CHECKING:
+    from stemma.transfer.journal import Journal, Told
 
 _LINEAR, _NETWORK = "stemma.transfer.features:LinearOnFeatures", "stemma.transfer.features:NetworkOnFeatures"
 _DESCENT = "stemma.transfer.moving:Descent"
@@ -62,8 +65,10 @@ class Recipe(Protocol):
     def threads(self, lesson: Lesson) -> int:
         """How many threads of torch do this fastest here and now."""
 
-    def fit(self, lesson: Lesson, rows: np.ndarray, value: float, seed: int, told: Callable | None = None) -> Answers:
-        """Learns from these rows of the lesson with this value of the knob."""
+    def fit(
+        self, lesson: Lesson, rows: np.ndarray, value: float, seed: int, told: "Told | None" = None, journal: "Journal | None" = None
+    ) -> Answers:
+        """Learns from these rows of the lesson with this value of the knob; what descends saves into the journal on the way."""
 
 
 def refusal(row: Generation, task: Task) -> str:

@@ -1,28 +1,79 @@
-"""Writes a fine-tuned run as a run folder, with its card."""
+"""The run folder of a fine-tuning: begun, and finished with its card."""
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from stemma.checkpoint import RunFolder
 from stemma.config import VERSION, to_plain
+from stemma.errors import RunError
+from stemma.nouns import counted
+from stemma.runs.assignment import Assignment
 from stemma.runs.fitted import FittedRun
+from stemma.tokens.files import one_writer
 
 
 def save(fitted: FittedRun, path: Path) -> None:
-    """Writes the run folder: weights with the head's under `task.`, tokenizer, label space, transfer report, card."""
-    run, facts = fitted.assignment, fitted.facts
-    sections = {
-        "model": to_plain(run.network.config),
-        "tokenizer": to_plain(run.tokenizer.config),
-        "transfer": to_plain(run.settings),
-        "task": to_plain(run.task.config),
+    """Writes a fine-tuned run that no folder was kept for as one, which is finished at once."""
+    settings, data = fitted.assignment.settings, fitted.facts["data"]
+    identity = {"generation": fitted.row.name, "task": fitted.task.name, "mode": settings.mode, "data": data}
+    with one_writer(path):
+        if RunFolder.resume(path, identity):
+            raise RunError(f"{path} holds a run already", "an empty or a new folder", "choose another --out")
+        finish(fitted, begin(path, fitted.assignment, identity, fitted.facts["threads"]))
+
+
+def identity_of(run: Any, assignment: Assignment, data: dict[str, Any]) -> dict[str, Any]:
+    """What must be the same for a fine-tuning to go on: all that its result depends on. `data` are the examples' fingerprints."""
+    settings, task = to_plain(assignment.settings), to_plain(assignment.task.config)
+    return {
+        "generation": run.row.name,
+        "task": assignment.task.name,
+        "mode": assignment.settings.mode,
+        "data": data,
+        "pretrained": run.folder.manifest["files"]["model.safetensors"] if run.folder else _digest(run),
+        "asked": {"transfer": settings, "task": task},
     }
-    identity = {"generation": run.row.name, "task": run.task.name, "mode": run.settings.mode, "data": facts["data"]}
-    folder = RunFolder.create(path, {"stemma": VERSION, "identity": identity, "sections": sections, "task": facts})
-    run.tokenizer.save(folder.tokenizer_path)
+
+
+def begin(path: Path, assignment: Assignment, identity: dict[str, Any], threads: int) -> RunFolder:
+    """The new run folder, with its tokenizer and the settings, of which `threads` were settled."""
+    assignment.tokenizer.save(path / "tokenizer.json")
+    sections = {
+        "model": to_plain(assignment.network.config),
+        "tokenizer": to_plain(assignment.tokenizer.config),
+        "transfer": to_plain(assignment.settings) | {"threads": threads},
+        "task": to_plain(assignment.task.config),
+    }
+    return RunFolder.create(path, {"stemma": VERSION, "identity": identity, "sections": sections})
+
+
+def settled_threads(folder: RunFolder) -> int:
+    """How many threads an earlier call began with: another number would round otherwise."""
+    threads: int = folder.config["sections"]["transfer"]["threads"]
+    return threads
+
+
+def finish(fitted: FittedRun, folder: RunFolder) -> None:
+    """Commits the fine-tuned run: weights with the head's under `task.`, label space, transfer report, card."""
+    facts = fitted.facts
     folder.append_metrics([{"kind": "trial", **trial} for trial in facts["trials"]])
     folder.append_metrics([{"kind": "seed", **{k: v for k, v in row.items() if k != "predictions"}} for row in facts["seeds"]])
-    folder.finish(card(facts), {"examples": facts["examples"], "cut": facts["cut"]}, fitted.model.arrays())
+    ledger = {"examples": facts["examples"], "cut": facts["cut"]}
+    folder.finish(card(facts), ledger, fitted.model.arrays(), folder.config | {"task": facts})
+
+
+def _digest(run: Any) -> str:
+    """Tells the weights of runs without a folder apart."""
+    from stemma.layers.weights import weights
+
+    digest = hashlib.blake2b(digest_size=16)
+    for name, array in sorted((run.network.arrays() if run.row.learns == "count" else weights(run.network)).items()):
+        digest.update(name.encode())
+        digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+    return digest.hexdigest()
 
 
 def card(facts: dict[str, Any]) -> str:
@@ -34,9 +85,9 @@ def card(facts: dict[str, Any]) -> str:
         f"A {facts['generation']} run carried over to the task, {_HOW[facts['mode']]} (`{facts['mode']}`).",
         f"Head: {facts['head']}.",
         "",
-        f"- {examples['learning']:,} examples to learn from, {examples['selection']:,} of the same file to choose "
+        f"- {counted(examples['learning'], 'example')} to learn from, {examples['selection']:,} of the same file to choose "
         f"{knob} = {facts['chosen'][knob]:g} among {len(facts['trials'])} trials; {examples['dev']:,} dev examples for the figures below.",
-        f"- {parameters['trained']:,} of {parameters['total']:,} parameters learnt the task.",
+        f"- {parameters['trained']:,} of {counted(parameters['total'], 'parameter')} learnt the task.",
         f"- It took {facts['seconds']:.0f} s, trials and seeds included.",
         *_unread(facts),
         *(f"- {line}" for line in measured(facts)),
@@ -48,11 +99,14 @@ def card(facts: dict[str, Any]) -> str:
 
 
 def _unread(facts: dict[str, Any]) -> list[str]:
-    """That some units of the training file could not be read, if so."""
-    units = facts["cut"]["units"]
+    """That some texts were cut, or units of the training file could not be read, if so."""
+    cut, units = facts["cut"], facts["cut"]["units"]
+    lines = [f"- {cut['examples']:,} training examples were cut (transfer.max_length), {counted(cut['tokens'], 'token')} of them not read."]
+    lines = lines if cut["examples"] else []
     if not units:
-        return []
-    return [f"- {units:,} units of the training examples had no token to be read at: cut off with their text, or dropped by the tokenizer."]
+        return lines
+    lost = f"- {counted(units, 'unit')} of the training examples had no token to be read at: "
+    return [*lines, lost + "cut off with their text, or dropped by the tokenizer."]
 
 
 def measured(facts: dict[str, Any]) -> list[str]:
@@ -63,7 +117,7 @@ def measured(facts: dict[str, Any]) -> list[str]:
     seeds = len(facts["seeds"])
     alone = "; no seed changes it" if facts["deterministic"] else " of one seed; others may differ"
     told = [(metric["title"], facts[metric["name"]]) for metric in facts["metrics"] if metric["name"] in facts]
-    spread = [alone if value["std"] is None else f" ± {value['std']:.4f} over {seeds} seeds" for _, value in told]
+    spread = [alone if value["std"] is None else f" ± {value['std']:.4f} over {counted(seeds, 'seed')}" for _, value in told]
     return [f"{title} on dev: {value['mean']:.4f}{after}" for (title, value), after in zip(told, spread, strict=True)]
 
 

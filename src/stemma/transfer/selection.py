@@ -9,6 +9,7 @@ from typing import TypeVar
 import numpy as np
 
 from stemma.errors import DataError
+from stemma.nouns import counted
 from stemma.objectives.batch import generator
 
 T = TypeVar("T")
@@ -37,7 +38,7 @@ def hold_out(labels: Sequence[int] | np.ndarray, share: float, limit: int, seed:
     selection = np.sort(np.concatenate(held)) if held else np.empty(0, dtype=np.int64)
     if len(selection) == 0:
         raise DataError(
-            f"{len(labels)} training example{'s' * (len(labels) != 1)}, too few to hold one out to choose hyperparameters on",
+            f"{counted(len(labels), 'training example')}, too few to hold one out to choose hyperparameters on",
             "two examples or more of at least one class",
             "add labelled examples",
         )

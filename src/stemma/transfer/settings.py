@@ -5,7 +5,7 @@ from typing import Annotated
 
 from annotated_types import Ge, Gt, Le, MinLen
 
-from stemma.bounds import Natural, NonNegative, Positive, PositiveFloat, Share
+from stemma.bounds import Natural, NonNegative, Positive, PositiveFloat, Seed, Share
 from stemma.runs.settings import InUse, Mode
 
 __all__ = ["Config", "Mode"]
@@ -18,7 +18,7 @@ class Config(InUse):
     train_limit: Natural = 0  # labelled examples to learn from at most, drawn by lot, the same ones for every run and seed; 0: all
     grid: tuple[PositiveFloat, ...] = ()  # values tried of the head's one knob (a rate, a C, a prior's weight); empty: the head's own
     budget: Positive = 3  # trials at most; a longer grid is thinned evenly: every generation has equally many
-    seeds: Annotated[tuple[int, ...], MinLen(1)] = (1, 2, 3)  # of dropout, order and new tensors; the first one makes the trials
+    seeds: Annotated[tuple[Seed, ...], MinLen(1)] = (1, 2, 3)  # of dropout, order and new tensors; the first one makes the trials
     selection_share: Annotated[float, Gt(0), Le(0.5)] = 0.1  # of the training examples, held out to choose from the grid
     selection_limit: Positive = 1000  # examples held out at most
     epochs: Positive = 3  # passes over the learning part, or more:

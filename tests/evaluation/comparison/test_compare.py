@@ -14,7 +14,7 @@ import pytest
 
 from stemma.checkpoint import RunFolder
 from stemma.corpus.document import Document
-from stemma.errors import DamagedError, DataError, Interrupted, UsageError
+from stemma.errors import DamagedError, DataError, Interrupted, RunError, UsageError
 from stemma.evaluation.comparison import compare as compare_module
 from stemma.evaluation.comparison.compare import compare, failed, run_comparison
 from stemma.evaluation.comparison.environment import Meter, environment
@@ -22,6 +22,8 @@ from stemma.evaluation.comparison.launch import Processes, run_all
 from stemma.evaluation.comparison.plan import READY, Comparison, Config, generations_for, key_of
 from stemma.evaluation.comparison.results import CutOff, Failure, Results, read
 from stemma.evaluation.comparison.stages import Stages, kept, read_held_out, run_stages, stage_path, staged, write_held_out
+from stemma.tokens import files as tokens_files
+from stemma.tokens.files import one_writer
 
 ANIMALS = {"cat": "purrs on the warm mat", "dog": "barks at the gate", "鱼": "在 水里 游泳", "鸟": "在 天上 飞"}
 MINIMAL = [
@@ -412,6 +414,13 @@ def test_what_is_wrong_is_told_before_anything_is_made(files, tmp_path, changes,
     plan = plan_for(files, tmp_path / "out", **changes)
     with pytest.raises(UsageError, match=cure):
         run_comparison(plan, lambda fact: None, InProcess())
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_second_comparison_in_the_same_folder_touches_nothing(files, tmp_path, monkeypatch):
+    monkeypatch.setattr(tokens_files, "GRACE_SECONDS", 0.0)
+    with one_writer(tmp_path / "out"), pytest.raises(RunError, match="in use by another process"):
+        run_comparison(plan_for(files, tmp_path / "out"), lambda _: None, Processes())
     assert not (tmp_path / "out").exists()
 
 

@@ -13,13 +13,14 @@ import numpy as np
 import pytest
 
 from stemma.cli.compare import compared as shown
+from stemma.cli.compare import forecast_lines
 from stemma.errors import Interrupted
 from stemma.evaluation.comparison import assemble
 from stemma.evaluation.comparison import compare as room
 from stemma.evaluation.comparison.attempts import Attempt
 from stemma.evaluation.comparison.compare import foresee, run_comparison
 from stemma.evaluation.comparison.environment import Meter
-from stemma.evaluation.comparison.forecast import Whole
+from stemma.evaluation.comparison.forecast import A_STAGE, Forecast, Speed, Whole, expected
 from stemma.evaluation.comparison.load import Reading, family_seconds, read_load, taken_by_others
 from stemma.evaluation.comparison.plan import Comparison, Config
 from stemma.evaluation.comparison.results import Circumstances, Cost, Costs, MinimalTests
@@ -177,6 +178,28 @@ def test_baselines_have_a_cost(compared):
     assert tfidf.name == "tfidf" and tfidf.cpu_seconds == tfidf.costs.total.cpu_seconds > 0 and tfidf.peak_bytes > 10**7
 
 
+def test_baselines_have_circumstances_and_settings_as_generations_have(compared):
+    pytest.importorskip("sklearn")
+    plan, _, results = compared
+    majority, tfidf = results.baselines
+    assert majority.costs.made.threads == 1 and majority.trials == 1 and not majority.settings
+    assert tfidf.costs.made.threads >= 1 and tfidf.costs.made.asked_threads == 0
+    assert tfidf.settings == {"C": tfidf.settings["C"]} and tfidf.trials == 5
+    assert "TF-IDF + LR" in results.environment.changed  # made before the number of threads was
+    assert any(note.startswith("The TF-IDF + logistic regression: multinomial") for note in results.notes)
+    page = (plan.root / "report.html").read_text(encoding="utf-8")
+    assert f"C = {tfidf.settings['C']:g}</td>" in page
+    made = Circumstances(2, 2, 2, "a cpu", 0.9, 3.0)
+    busy = dataclasses.replace(tfidf, costs=Costs(training=Cost(3.0, 2.0), made=made))
+    assert "90% at most (TF-IDF + LR)" in assemble.circumstances([], [busy])["busy"] and assemble.threads_of([], [busy]) == 2
+
+
+def test_a_baseline_computes_with_the_threads_asked_for(files, tmp_path):
+    pytest.importorskip("sklearn")
+    rows = room._baselines(plan_for(files, tmp_path, threads=1), lambda fact: None)
+    assert [(row.costs.made.threads, row.costs.made.asked_threads) for row in rows] == [(1, 1), (1, 1)]
+
+
 def test_the_progress_of_the_whole_comes_to_its_end(compared):
     _, facts, _ = compared
     ahead = [fact for fact in facts if isinstance(fact, Ahead)]
@@ -210,6 +233,46 @@ def test_a_dry_run_tells_what_would_be_done_and_leaves_nothing(files, tmp_path):
     assert found.memory_mib == max(ngram.plan.memory_mib, gpt.plan.memory_mib) > 10 and found.disk_mib > gpt.plan.disk_mib > 0
 
 
+def test_a_forecast_grows_with_what_is_read(files, tmp_path):
+    """Twice the examples, twice as long texts, more trials and seeds, more occurrences: each as many times the seconds."""
+    speed, stages = Speed(5.0, 100.0, 1e-3, 2.0), ("finetune", "frozen", "senses", "minimal-pairs", "words")
+
+    def seconds(examples=1, long=1, probes=1, **changes):
+        words = "it purrs " * (10 * long)
+        (tmp_path / "t.tsv").write_text("label\ttext\n" + f"a\t{words}\nb\t{words}\n" * (500 * examples), encoding="utf-8")
+        sense = "".join(f"bank\t0\t{k % 2}\t{'bank of it ' * (4 * long)}\n" for k in range(20 * probes))
+        (tmp_path / "s.tsv").write_text("word\tindex\tsense\tsentence\n" + sense, encoding="utf-8")
+        pairs = f"x\t{'a b ' * 8 * long}\t{'b a ' * 8 * long}\n" * (30 * probes)
+        (tmp_path / "m.tsv").write_text("phenomenon\tgood\tbad\n" + pairs, encoding="utf-8")
+        (tmp_path / "p.tsv").write_text("a\tb\t1\n" * (200 * probes), encoding="utf-8")
+        asked = {"senses": str(tmp_path / "s.tsv"), "minimal_pairs": (str(tmp_path / "m.tsv"),), "similarity": (str(tmp_path / "p.tsv"),)}
+        asked |= {"settings": ("transfer.epochs=30",), "modes": ("finetune", "frozen"), "trials": 3, "seeds": 1}
+        plan = plan_for(files, tmp_path / "out", **(asked | changes))
+        plan = dataclasses.replace(plan, train=str(tmp_path / "t.tsv"), generations=("word2vec", "gpt", "bert"))
+        found = expected(plan, lambda row: speed)
+        return {name: {stage: found[name, stage] - A_STAGE for stage in stages if (name, stage) in found} for name in plan.generations}
+
+    first = seconds()
+    for name in ("gpt", "bert"):
+        more = {key: seconds(**{key: 2})[name] for key in ("examples", "long", "probes")}
+        assert more["examples"]["finetune"] == pytest.approx(2 * first[name]["finetune"], rel=0.05)
+        assert more["examples"]["frozen"] == pytest.approx(2 * first[name]["frozen"], rel=0.05)
+        assert more["long"]["finetune"] == pytest.approx(2 * first[name]["finetune"], rel=0.05)
+        assert seconds(long=4)[name]["finetune"] == pytest.approx(128 / 45 * first[name]["finetune"], rel=0.05)  # the rest is cut
+        assert more["long"]["senses"] == pytest.approx(2 * first[name]["senses"], rel=0.05)
+        assert more["probes"]["senses"] == pytest.approx(2 * first[name]["senses"])
+        assert more["probes"]["minimal-pairs"] == pytest.approx(2 * first[name]["minimal-pairs"])
+        assert more["long"]["minimal-pairs"] == pytest.approx((2 if name == "gpt" else 4) * first[name]["minimal-pairs"], rel=0.05)
+        assert seconds(trials=6)[name]["finetune"] == pytest.approx(2 * first[name]["finetune"])
+        assert seconds(seeds=4)[name]["finetune"] == pytest.approx(2 * first[name]["finetune"])
+    assert seconds(probes=2)["word2vec"]["words"] == pytest.approx(2 * first["word2vec"]["words"])
+
+
+def test_a_forecast_says_how_rough_it_is(files, tmp_path):
+    lines = [*forecast_lines(Forecast("a title", (), 1, 60.0, 10.0, 1.0))]
+    assert any("about 1 min 00 s (30 s to 2 min 00 s) on this machine" in line for line in lines)
+
+
 def test_a_dry_run_knows_what_is_finished(compared):
     plan, *_ = compared
     before = {path: path.stat().st_mtime_ns for path in plan.root.rglob("*")}
@@ -235,14 +298,14 @@ def test_helpers_are_counted(tmp_path):
         subprocess.run([sys.executable, "-c", BURN], check=True)
         yield 2
 
-    reading = _Reading(None, tmp_path / "none")
+    reading = _Reading(None, tmp_path / "none", print)
     with Meter() as meter:
         assert list(reading._timed(stream())) == [1, 2]
     assert reading.spent.cpu_seconds > 0.25 and meter.working.cpu_seconds > 0.25  # the clocks of processes tick in hundredths
 
 
 def test_reading_is_not_what_happens_between_two_documents(tmp_path):
-    reading = _Reading(None, tmp_path / "none")
+    reading = _Reading(None, tmp_path / "none", print)
     for _ in reading._timed(range(3)):
         began = time.process_time()
         while time.process_time() - began < 0.05:

@@ -94,6 +94,9 @@ class Planted:
         self.tokenizer = train(iter([" ".join(words)]), Config(kind="whitespace", min_count=1))
         self.costs = costs
 
+    def lacks(self, ids):
+        return ids == self.tokenizer.specials["unk"]
+
     def score(self, texts):
         return [SimpleNamespace(nats=self.costs(text), spelling=None) for text in texts]
 
@@ -144,6 +147,27 @@ def test_spelling_decides_where_it_has_a_price():
         run, [MinimalPair("length", "the cat sat", "the catch sat"), MinimalPair("length", "the catch sat", "the cat sat")]
     )
     assert (found.total.right, found.total.ties, found.same, found.unknown) == (1, 0, 2, 2)
+
+
+def test_words_that_the_model_alone_lacks_are_unknown_too():
+    """A closed model may have left out words of its tokenizer: it reads them as one and the same."""
+    run = Planted(lambda text: 10.0, ["the", "cat", "gnu", "sat"])
+    left_out = [run.tokenizer.id(word) for word in ("cat", "gnu")]
+    run.lacks = lambda ids: np.isin(ids, [*left_out, run.tokenizer.specials["unk"]])
+    pairs = [MinimalPair("a", "the cat", "the gnu"), MinimalPair("a", "the zebra", "the cat"), MinimalPair("a", "the sat", "the gnu")]
+    found = minimal_pairs(run, pairs)
+    assert (found.same, found.unknown) == (2, 3)
+
+
+def test_what_fills_masks_pays_for_spelling_too(monkeypatch):
+    monkeypatch.setattr("stemma.evaluation.measures.minimal_pairs.pseudo_nats", lambda network, tokenizer, texts: [10.0] * len(texts))
+    run = Planted(None, {"the", "sat"})
+    run.row, run.spelling = find("bert"), lambda texts: [float(len(text)) for text in texts]
+    pairs = [MinimalPair("length", "the cat sat", "the catch sat"), MinimalPair("length", "the catch sat", "the cat sat")]
+    found = minimal_pairs(run, pairs)
+    assert (found.total.right, found.total.ties, found.same, found.unknown) == (1, 0, 2, 2)
+    run.spelling = lambda texts: [None] * len(texts)  # of a run that knows nothing of it
+    assert minimal_pairs(run, pairs).total.ties == 2
 
 
 def test_a_limit_draws_the_same_pairs_of_each_phenomenon_for_all():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from stemma.errors import DataError
-from stemma.evaluation.measures.senses import majority, probe, read_senses, split_half, thinned
+from stemma.evaluation.measures.senses import effects_of, majority, majority_hits, probe, read_senses, split_half, thinned
 from stemma.runs.run import Vectors
 
 HEADER = "word\tindex\tsense\tsentence\n"
@@ -71,6 +71,20 @@ def test_vectors_in_context_tell_planted_senses_apart_and_static_ones_do_not(occ
     assert by_kind["in-context"]["within"] > by_kind["in-context"]["across"]
     assert by_kind["static"]["within"] == pytest.approx(by_kind["static"]["across"])
     assert set(by_kind["static"]["words"]) == {"bank", "银行"}
+    assert by_kind["in-context"]["hits"] == [1] * len(test) and by_kind["static"]["hits"] == majority_hits(train, test)
+
+
+def test_cases_weigh_so_that_senses_count_equally_and_lost_ones_are_in_neither(occurrences):
+    train, test = split_half(occurrences)
+    places, planted = [(o.word, o.sense) for o in test], Planted(0.8)
+    probes = probe(planted, train, test, in_context=True)["probes"]
+    for found in probes:
+        (ours, theirs) = effects_of(found["hits"], majority_hits(train, test), places)
+        assert ours.value == pytest.approx(found["accuracy"]["value"]) and theirs.value == pytest.approx(majority(train, test)["value"])
+    lost = [None, *probes[0]["hits"][1:]]
+    ours, theirs = effects_of(lost, probes[0]["hits"], places)
+    assert ours.value == theirs.value and ours.moves.shape == (1, len(test) - 1)
+    assert effects_of([None] * len(test), lost, places) is None
 
 
 def test_the_vector_of_a_word_is_the_mean_of_its_pieces(occurrences):

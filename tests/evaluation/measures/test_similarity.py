@@ -33,6 +33,9 @@ def test_similarity_orders_pairs_and_names_the_missing():
     result = similarity(KNOWN, pairs)
     assert result.rho.value == pytest.approx(1) and result.rho.low <= result.rho.value <= result.rho.high
     assert (result.pairs, result.used, result.missing) == (6, 4, ("<unk>", "women"))
+    assert [pair and pair[1] for pair in result.each] == [8.0, 9.5, 1.0, 4.0, None, None]
+    cosines, scores = np.array([pair for pair in result.each if pair]).T
+    assert spearman(cosines, scores) == result.rho.value
 
 
 def test_similarity_without_known_words_is_refused():

@@ -205,12 +205,77 @@ def test_the_headline_tells_whose_word_vectors_agree_best_with_people(report):
     assert "Word vectors" not in findings(report)
     told = findings(with_glove(report))["Word vectors"]
     assert told.startswith("GloVe's word vectors agree best with people's judgement of wordsim353.tsv: rho 0.45, and word2vec's 0.41")
-    assert told.endswith("; the intervals overlap, so the two cannot be told apart.")
+    assert told.endswith("and word2vec's 0.41.")  # their intervals overlap, for some pairs are hard for both
     other = with_glove(report)
-    found = other["generations"][-1]["words"]
-    found["similarity"][0]["found"] |= {"used": 99, "rho": made_up.measure(0.9, 0.02)}
+    found = other["generations"][-1]["words"]["similarity"][0]["found"]
+    found |= {"each": made_up.cosines(0.45, own=1.0)}
+    assert findings(other)["Word vectors"].endswith("; compared pair by pair, the difference may be chance.")
+    found |= {"used": 99, "rho": made_up.measure(0.9, 0.02), "each": made_up.cosines(0.9, used=99)}
     told = findings(other)["Word vectors"]
     assert told.endswith("0.41, each on the pairs it has vectors for.")
+
+
+def test_vectors_that_agree_alike_on_the_pairs_that_both_have_are_not_told_apart(report):
+    """Their intervals lie apart, for one of them was spared the hard pairs."""
+    other = with_glove(report)
+    first = next(g for g in other["generations"] if g["name"] == "word2vec")["words"]["similarity"][0]["found"]
+    easy = {"used": 99, "rho": made_up.measure(0.9, 0.02), "each": [*first["each"][:99], *[None] * (353 - 99)]}
+    other["generations"][-1]["words"]["similarity"][0]["found"] |= easy
+    assert findings(other)["Word vectors"].endswith("; compared pair by pair, the difference may be chance.")
+    none = [*[None] * 350, *[(0.1, 0.2)] * 3]
+    other["generations"][-1]["words"]["similarity"][0]["found"] |= {"each": none}
+    assert findings(other)["Word vectors"].endswith("may be chance.")
+
+
+def predicted(report, bits, *each):
+    """The finding on bits per character where generations have such blocks, each with an interval of `bits` around it."""
+    made = json.loads(json.dumps(report))
+    scored = [g for g in made["generations"] if g["score"] and "found" in g["score"]]
+    scored += [{**json.loads(json.dumps(scored[0])), "name": f"more {n}"} for n in range(len(each) - len(scored))]
+    for generation, (value, blocks) in zip(scored, each, strict=True):
+        generation["score"]["found"] |= {"bits_per_character": made_up.measure(value, bits), "each": blocks}
+    others = [g for g in made["generations"] if not (g["score"] and "found" in g["score"])]
+    return findings({**made, "generations": [*scored, *others]})["Predicting your text"]
+
+
+def test_bits_are_compared_block_by_block(report):
+    """Blocks that are hard for all make wide intervals, and leave the difference what it is."""
+    told = predicted(report, 0.03, (2.18, made_up.blocks(2.18)), (2.21, made_up.blocks(2.21)))
+    assert "at 2.18 bits a character" in told and told.endswith("follows with 2.21.")
+    told = predicted(report, 0.03, (2.18, made_up.blocks(2.18, own=0.2)), (2.21, made_up.blocks(2.21, own=0.2)))
+    assert told.endswith("; compared block by block, the difference may be chance.")
+
+
+def test_blocks_that_are_hard_for_the_one_and_easy_for_the_other_tell_less_than_their_intervals(report):
+    """Of eight, the best one was chosen: two intervals that lie apart are no proof of it."""
+    half = made_up.interval_of_blocks(made_up.blocks(2.18, alike=1.0))
+    apart = 2.18 + 2.1 * half
+    worse = [(apart + 0.001 * n, made_up.blocks(apart + 0.001 * n, alike=-1.0)) for n in range(7)]
+    told = predicted(report, half, (2.18, made_up.blocks(2.18)), *worse)
+    assert told.endswith("; compared block by block, the difference may be chance.")
+    assert predicted(report, half, (2.18, made_up.blocks(2.18)), (apart, worse[0][1])).endswith("follows with 2.24.")
+
+
+def test_senses_are_compared_case_by_case(report):
+    made = json.loads(json.dumps(report))
+
+    def told(best, other):
+        for generation in made["generations"]:
+            for probe in generation["senses"].get("probes", ()):
+                probe["accuracy"], probe["hits"] = made_up.measure(0.4, 0.03), made_up.hits(0.4)
+        inside = made["generations"][-1]["senses"]["probes"][1]  # BERT, in context
+        still = made["generations"][1]["senses"]["probes"][0]  # word2vec, static
+        inside["accuracy"], inside["hits"] = made_up.measure(0.75, 0.03), best
+        still["accuracy"], still["hits"] = made_up.measure(0.72, 0.03), other
+        return findings(made)["One word, several senses"]
+
+    assert told(made_up.hits(0.75, own=0.01), made_up.hits(0.72, own=0.01)).endswith(" does in 72.0\u00a0%.")
+    mixed = told(made_up.hits(0.75, own=3.0), made_up.hits(0.72, own=3.0))
+    assert mixed.endswith("; compared case by case, the difference may be chance.")
+    lost = [None if k % 2 else hit for k, hit in enumerate(made_up.hits(0.75, own=0.01))]
+    alike_where_both_judge = [hit if k % 2 else lost[k] for k, hit in enumerate(made_up.hits(0.2))]
+    assert told(lost, alike_where_both_judge).endswith("may be chance.")
+    assert told([None] * len(lost), made_up.hits(0.72)).endswith("may be chance.")
 
 
 def test_a_loss_curve_has_its_own_unit(report):
@@ -354,6 +419,22 @@ def test_headline_calls_a_tie_a_tie_and_a_winner_a_winner():
         )
     )
     assert re.search(r"fine-tuned word2vec 35\u00a0% of that for \d+\.\d points less\.$", second)
+
+
+def test_a_tie_of_few_seeds_proposes_five_with_its_command(report):
+    def proposed(accuracy, seeds, command="stemma compare a.txt --title 'my text' --seeds 3 --out out"):
+        made = json.loads(json.dumps(report))
+        made["budget"]["seeds"], made["command"] = list(range(1, seeds + 1)), command
+        set_accuracy(made, "gpt", "finetune", accuracy, 55)
+        return [f.text for f in made_up.results(made).headline.findings if "--seeds" in f.text]
+
+    told = (
+        "3 seeds left this open; 5 may tell, and what was pre-trained is kept: stemma compare a.txt --title 'my text' --out out --seeds 5"
+    )
+    assert proposed(0.871, 3) == [told]
+    assert proposed(0.871, 1, "stemma compare a.txt --seeds 1")[0].startswith("1 seed left this open; 5 may tell")
+    assert proposed(0.871, 3, "stemma compare a.txt")[0].endswith("stemma compare a.txt --seeds 5")
+    assert proposed(0.871, 5) == proposed(0.2, 3) == []  # enough of them; a certain first
 
 
 def test_headline_admits_that_a_plain_baseline_won():

@@ -30,6 +30,7 @@ from stemma.evaluation.measures.judge import rows
 from stemma.evaluation.report.headline import headline
 from stemma.evaluation.report.standings import Standings
 from stemma.lineage.table import find
+from stemma.nouns import counted, noun
 from stemma.training.facts import Fact
 
 _ALWAYS = (
@@ -54,7 +55,11 @@ _SECONDS = (
     "A budget of seconds is turned into steps by timing the first ones, so the time spent differs from it a little; "
     "counting reads the text once, whatever the budget."
 )
-_TOKENS = "The tokens of a budget are each generation's own, and a word is more text than a piece of one: see the passes over the text."
+_TOKENS = (
+    "The tokens of a budget are each generation's own, and a word is more text than a piece of one: see the passes over the text. "
+    "They count as read whatever becomes of them, those that word2vec thins out too. A vocabulary is learnt from the whole text, "
+    "how unknown words are spelt from the part that a budget of less than a pass reads."
+)
 
 
 def assemble(
@@ -67,6 +72,7 @@ def assemble(
 ) -> Results:
     """The results of all stages, and the headline that follows from them."""
     generations = tuple(_generation(comparison, name, corpus.key, codes.get(name, 0)) for name in comparison.generations)
+    about = circumstances(generations, baselines)
     made = {
         "schema": SCHEMA,
         "made": {"stemma": stemma.__version__, "commit": commit(), "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")},
@@ -74,12 +80,12 @@ def assemble(
         "corpus": _corpus(comparison, corpus, generations),
         "task": _task(comparison),
         "budget": _budget(comparison.config),
-        "environment": environment() | {"threads": threads_of(generations), "wall_seconds": wall_seconds} | circumstances(generations),
+        "environment": environment() | {"threads": threads_of(generations, baselines), "wall_seconds": wall_seconds} | about,
         "generations": generations,
         "baselines": baselines,
         "senses": _senses(comparison),
         "words": maps,
-        "notes": _notes(comparison, generations),
+        "notes": _notes(comparison, generations, baselines),
         "command": _command(comparison, _settled_threads(generations)),
         "lacks": lacks(comparison.task),
         "cautions": _cautions(generations),
@@ -123,8 +129,8 @@ def _generation(comparison: Comparison, name: str, corpus_key: str, code: int) -
 def _corpus(comparison: Comparison, corpus: TextRead, generations: Sequence[GenerationResults]) -> dict[str, Any]:
     read_by = next((generation.pretrain.ledger for generation in generations if generation.pretrain), None)
     ledger = to_plain(corpus.ledger or read_by) or Ledger().as_dict()
-    counted = {"documents": ledger["documents"], "sentences": ledger["sentences"], "characters": ledger["characters_used"]}
-    return {"paths": comparison.corpus, **counted, "ledger": ledger, "held_out": corpus.held_out}
+    totals = {"documents": ledger["documents"], "sentences": ledger["sentences"], "characters": ledger["characters_used"]}
+    return {"paths": comparison.corpus, **totals, "ledger": ledger, "held_out": corpus.held_out}
 
 
 def _task(comparison: Comparison) -> dict[str, Any]:
@@ -167,16 +173,18 @@ def _senses(comparison: Comparison) -> dict[str, Any] | None:
         "train": len(train),
         "test": len(test),
         "majority": senses.majority(train, test),
+        "majority_hits": senses.majority_hits(train, test),
+        "occurrences": [(o.word, o.sense) for o in test],
     }
 
 
-def _notes(comparison: Comparison, generations: Sequence[GenerationResults]) -> list[str]:
+def _notes(comparison: Comparison, generations: Sequence[GenerationResults], baselines: Sequence[Baseline]) -> list[str]:
     """What a careful reader should know, computed from what was done."""
     config = comparison.config
     notes = [
         *_ALWAYS,
-        f"Every head had at most {config.trials} trial{'s' * (config.trials > 1)} of its one knob, "
-        f"and {config.seeds} seed{'s' * (config.seeds > 1)} unless nothing in it is left to chance; plain baselines choose from a grid of "
+        f"Every head had at most {counted(config.trials, 'trial')} of its one knob, "
+        f"and {counted(config.seeds, 'seed')} unless nothing in it is left to chance; plain baselines choose from a grid of "
         "their own, whatever the number of trials.",
     ]
     sharing = [row for row in map(find, comparison.generations) if row.tokens_of]
@@ -189,30 +197,35 @@ def _notes(comparison: Comparison, generations: Sequence[GenerationResults]) -> 
         notes.append(f"Up to {config.parallel} generations were computed at once, so each one's times are those of a machine it shared.")
     if config.train_limit:
         notes.append(f"Of the training examples {config.train_limit:,} at most were used, drawn by lot.")
-    notes += [f"{generation.short}: {note}" for generation in generations if generation.pretrain for note in generation.pretrain.notes]
+    noted: dict[str, list[str]] = {}
+    for generation in generations:
+        for note in generation.pretrain.notes if generation.pretrain else ():
+            noted.setdefault(note, []).append(generation.short)
+    notes += [f"{', '.join(names)}: {note}" for note, names in noted.items()]
     named = comparison.generations
     unable = refusals(comparison.made_task(), READY if named == generations_for(comparison.task) else named)
     notes += [f"{find(name).short} {'predicts the text alone' if name in named else 'is left out'}: {why}." for name, why in unable.items()]
-    notes += [sentence for sentence in circumstances(generations).values() if isinstance(sentence, str) and sentence]
+    notes += [sentence for sentence in circumstances(generations, baselines).values() if isinstance(sentence, str) and sentence]
+    notes += [f"The {row.title}: {row.head}." for row in baselines if row.head]
     lost = sum(costs.lost.seconds for _, costs in measured(generations))
     if lost >= 1:
         notes.append(f"{lost:,.0f} seconds of attempts that were stopped came to nothing; they are in none of the figures.")
     return notes + [note for generation in generations for note in _cut_off(generation)]
 
 
-def measured(generations: Sequence[GenerationResults]) -> list[tuple[str, Costs]]:
-    """The costs of every finished stage, by the generation and the stage."""
+def measured(generations: Sequence[GenerationResults], baselines: Sequence[Baseline] = ()) -> list[tuple[str, Costs]]:
+    """The costs of every finished stage, by the generation and the stage, then those of the baselines."""
     found: list[tuple[str, Costs]] = []
     for generation in generations:
         stages: dict[str, Any] = {"pretrain": generation.pretrain, "score": generation.surprise, **generation.modes}
         stages |= {"words": generation.words, "senses": generation.senses, "minimal-pairs": generation.minimal}
         found += [(f"{generation.short}, {name}", stage.costs) for name, stage in stages.items() if stage and stage.costs.made]
-    return found
+    return found + [(row.short, row.costs) for row in baselines if row.costs.made]
 
 
-def circumstances(generations: Sequence[GenerationResults]) -> dict[str, Any]:
+def circumstances(generations: Sequence[GenerationResults], baselines: Sequence[Baseline] = ()) -> dict[str, Any]:
     """Of `Machine`: what others took of the cores, and what a reader must hear of it and of changed threads or cores."""
-    stages = [(name, costs.total.seconds, costs.made) for name, costs in measured(generations) if costs.made]
+    stages = [(name, costs.total.seconds, costs.made) for name, costs in measured(generations, baselines) if costs.made]
     known = [(made.others, seconds, name) for name, seconds, made in stages if made.others is not None and seconds]
     whole = sum(seconds for _, seconds, _ in known)
     others = sum(share * seconds for share, seconds, _ in known) / whole if whole else None
@@ -230,17 +243,17 @@ def _changed(stages: Sequence[tuple[str, Circumstances]]) -> str:
     """A sentence when the stages were not all made with the same threads asked for, cores and processor."""
     groups: dict[str, list[str]] = {}
     for name, made in stages:
-        asked = f"{made.asked_threads} threads asked for" if made.asked_threads else "threads chosen by their speed"
-        groups.setdefault(f"{asked} on {made.cores} cores of {made.cpu}", []).append(name)
+        asked = f"{counted(made.asked_threads, 'thread')} asked for" if made.asked_threads else "threads chosen by their speed"
+        groups.setdefault(f"{asked} on {counted(made.cores or 1, 'core')} of {made.cpu}", []).append(name)
     if len(groups) < 2:
         return ""
     told = "; ".join(f"{how}: {', '.join(names)}" for how, names in groups.items())
     return f"Not all was computed alike, so times cannot be compared between these: {told}."
 
 
-def threads_of(generations: Sequence[GenerationResults]) -> int:
+def threads_of(generations: Sequence[GenerationResults], baselines: Sequence[Baseline] = ()) -> int:
     """The most threads that any stage computed with."""
-    return max([costs.made.threads for _, costs in measured(generations) if costs.made], default=1)
+    return max([costs.made.threads for _, costs in measured(generations, baselines) if costs.made], default=1)
 
 
 def _cut_off(generation: GenerationResults) -> list[str]:
@@ -248,8 +261,11 @@ def _cut_off(generation: GenerationResults) -> list[str]:
     cut = generation.cut
     if not cut:
         return []
-    unread = f", and {cut.units:,} words or characters in them were not learnt from" if cut.units else ""
-    return [f"{generation.short}: {cut.examples:,} training examples are longer than what it reads of a text and were cut{unread}."]
+    units = counted(cut.units, "word or character in them was", "words or characters in them were")
+    longer = counted(cut.examples, "training example is", "training examples are")
+    was = noun(cut.examples, "was", "were")
+    unread = f", and {units} not learnt from" if cut.units else ""
+    return [f"{generation.short}: {longer} longer than what it reads of a text and {was} cut{unread}."]
 
 
 def _cautions(generations: Sequence[GenerationResults]) -> list[str]:
@@ -257,7 +273,9 @@ def _cautions(generations: Sequence[GenerationResults]) -> list[str]:
     cuts = [(generation.short, cut) for generation in generations if (cut := generation.cut) and cut.settings]
     if not cuts:
         return []
-    shares = ", ".join(f"{short} the first {cut.reads} tokens ({cut.dev_share:.1%} of the dev texts are longer)" for short, cut in cuts)
+    shares = ", ".join(
+        f"{short} the first {counted(cut.reads, 'token')} ({cut.dev_share:.1%} of the dev texts are longer)" for short, cut in cuts
+    )
     settings = dict.fromkeys(setting for _, cut in cuts for setting in cut.settings)
     room = f"99 of 100 fit with {shlex.join(word for setting in settings for word in ('--set', setting))}."
     return [f"Not everybody read whole texts: {shares}. What is plain, or counts, read them to their ends. {room}"]

@@ -8,13 +8,14 @@ Beside tags of words: the majority tag, and a look-up of each word's commonest t
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from stemma.corpus.task import Example
 from stemma.errors import MissingExtra
+from stemma.nouns import counted
 from stemma.tasks.tag import Sentence
 from stemma.transfer.selection import hold_out
 
@@ -25,11 +26,15 @@ TOKEN = rf"[{CJK}]|[^\W{CJK}]+"  # a Chinese character, or a run of other letter
 GRID = (1.0, 3.0, 10.0, 30.0, 100.0)  # of C: the best lay inside on every task tried, English and Chinese
 
 
-class Plain(NamedTuple):
-    """The dev examples with what a baseline answers in place of what is right, and its head in words."""
+@dataclass(frozen=True)
+class Plain:
+    """The dev examples with what a baseline answers in place of what is right, its head in words, and how it came to it."""
 
     answered: list[Any]
     head: str
+    settings: dict[str, float] = field(default_factory=dict)  # those that were chosen
+    trials: int = 1  # values that they were chosen from
+    threads: int = 1  # that it was free to compute with
 
 
 def majority(train: Sequence[Example], dev: Sequence[Example]) -> Plain:
@@ -60,12 +65,44 @@ def tfidf(
     learning, selection = hold_out(gold, selection_share, selection_limit, seed)
     texts = np.array([_text(example) for example in train], dtype=object)
     vectors = TfidfVectorizer(token_pattern=TOKEN, ngram_range=(1, 2), sublinear_tf=True)
-    seen, asked = vectors.fit_transform(texts[learning]), vectors.transform(texts[selection])
+    seen = vectors.fit_transform(texts[learning])
+    turn = merging(seen)
+    seen, asked = seen @ turn, vectors.transform(texts[selection]) @ turn
     models = [LogisticRegression(C=c, max_iter=1000).fit(seen, gold[learning]) for c in grid]
     best = max(models, key=lambda model: float(np.mean(model.predict(asked) == gold[selection])))
-    given = best.predict(vectors.transform([_text(example) for example in dev])) if dev else []
+    given = best.predict(vectors.transform([_text(example) for example in dev]) @ turn) if dev else []
     answered = [replace(example, label=labels[k]) for example, k in zip(dev, given, strict=True)]
-    return Plain(answered, f"multinomial logistic regression on TF-IDF of 1- and 2-grams, C = {best.C:g} of {len(grid)} tried")
+    head = f"multinomial logistic regression on TF-IDF of 1- and 2-grams, C = {best.C:g} of {len(grid)} tried"
+    return Plain(answered, head, {"C": float(best.C)}, len(grid), _free_threads())
+
+
+def merging(seen: Any) -> Any:
+    """The map (V U) of features to fewer ones that learn the same from the texts `seen` (N V), both sparse.
+
+    Features that one text alone has are multiples of each other. Under a penalty on squares they act as one feature, in the
+    direction of that text: the map turns the space so that this one is left, and loses nothing. Most 2-grams are such.
+    """
+    from scipy.sparse import csr_matrix
+
+    columns = seen.tocsc()
+    alone = np.diff(columns.indptr) == 1
+    first = columns.indptr[:-1][alone]
+    texts, values = columns.indices[first], columns.data[first]
+    lengths = np.sqrt(np.bincount(texts, values**2, minlength=seen.shape[0]))
+    owners, merged = np.unique(texts, return_inverse=True)
+    target = np.empty(seen.shape[1], np.int64)
+    target[~alone] = np.arange(np.count_nonzero(~alone))
+    target[alone] = np.count_nonzero(~alone) + merged
+    weights = np.ones(seen.shape[1])
+    weights[alone] = values / lengths[texts]
+    return csr_matrix((weights, (np.arange(seen.shape[1]), target)), shape=(seen.shape[1], np.count_nonzero(~alone) + len(owners)))
+
+
+def _free_threads() -> int:
+    """The most threads that a library loaded by now may compute with."""
+    from threadpoolctl import threadpool_info
+
+    return max((pool["num_threads"] for pool in threadpool_info()), default=1)
 
 
 def majority_tag(train: Sequence[Sentence], dev: Sequence[Sentence]) -> Plain:
@@ -83,7 +120,7 @@ def tag_of_word(train: Sequence[Sentence], dev: Sequence[Sentence]) -> Plain:
     known = {token: _commonest(tags) for token, tags in counts.items()}
     other = _commonest(sum(counts.values(), Counter()))
     answered = [_tagged(example, [known.get(token, other) for token in example.tagged.tokens]) for example in dev]
-    return Plain(answered, f"the commonest tag of each of {len(known):,} words; {other!r} for others")
+    return Plain(answered, f"the commonest tag of each of {counted(len(known), 'word')}; {other!r} for others")
 
 
 def _commonest(counts: Counter[str]) -> str:

@@ -1,16 +1,20 @@
 """The main job: one text, one task, one budget; every generation pre-trained, transferred, judged, and told in one report."""
 
+import dataclasses
 import math
 import re
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from stemma.config import as_texts, parse_settings, resolve, to_plain
+from stemma.checkpoint import left_as_found
+from stemma.config import as_texts, checked, resolve, to_plain
 from stemma.corpus.document import Ledger
+from stemma.corpus.given import listed
 from stemma.errors import MissingExtra, RunError, UsageError
 from stemma.evaluation.comparison.assemble import assemble
 from stemma.evaluation.comparison.baselines import RIVALS, TOKEN, Rival
@@ -37,12 +41,12 @@ from stemma.evaluation.measures.perplexity import blocks, spread
 from stemma.evaluation.measures.word_files import read_analogies, read_pairs
 from stemma.evaluation.report.page import write
 from stemma.evaluation.report.word_map import word_maps
-from stemma.layers.threads import cores_free
+from stemma.layers.threads import check_cores, cores_free, named_threads
 from stemma.lineage.table import find
-from stemma.tokens.files import read_json, write_sealed
+from stemma.nouns import counted
+from stemma.tokens.files import one_writer, read_json, write_sealed
 from stemma.training.facts import Fact, Note
-from stemma.training.request import Report, job_of
-from stemma.transfer.settings import Config as Transfer
+from stemma.training.request import Job, Report, check_threads, job_of
 
 BUSY_LOAD = 0.5  # processes a core that ran or waited before the comparison began
 
@@ -67,7 +71,8 @@ def compare(
     """
     config = _settled(config or Config(), options)
     paths = (str(corpus),) if isinstance(corpus, str | Path) else tuple(map(str, corpus))
-    comparison = Comparison(paths, task, str(train), str(dev), str(out), tuple(generations) or generations_for(task), config)
+    names = tuple(listed(generations, "generations")) or generations_for(task)
+    comparison = Comparison(paths, task, str(train), str(dev), str(out), names, checked("compare", config, "compare"))
     return run_comparison(comparison, progress or _silent, Processes())
 
 
@@ -88,16 +93,25 @@ def foresee(comparison: Comparison, progress: Report | None = None) -> Forecast:
 
 
 def run_comparison(comparison: Comparison, progress: Report, launch: Launch) -> Results:
-    """Makes every stage of the comparison that is missing, then the report."""
-    _check(comparison)
+    """Makes every stage of the comparison that is missing, then the report.
+
+    RunError, with nothing touched, while another process makes one in the same folder.
+    """
+    with one_writer(comparison.root):
+        _check(comparison)
+        return _made(comparison, progress, launch)
+
+
+def _made(comparison: Comparison, progress: Report, launch: Launch) -> Results:
     began = time.perf_counter()
     for lack in lacks(comparison.task):
         progress(Note(lack))
     if long := _long_texts(comparison):
         progress(Note(long))
-    comparison.save()
-    _warn_if_busy(progress)
-    corpus = _ingest(comparison, progress)
+    with nullcontext() if begun(comparison) else left_as_found(comparison.root):
+        comparison.save()
+        _warn_if_busy(progress)
+        corpus = _ingest(comparison, progress)
     simple = _baselines(comparison, progress)
     codes = run_all(comparison, corpus.key, Whole(comparison, progress), launch)
     maps = _word_maps(comparison, corpus.key, progress)
@@ -111,6 +125,7 @@ def _check(comparison: Comparison) -> None:
     """Everything that can be wrong before the first minute is spent."""
     if comparison.config.budget_tokens and comparison.config.budget_seconds:
         raise UsageError("both a budget of tokens and one of seconds are given", "one of the two", "drop budget_tokens or budget_seconds")
+    check_partners(comparison.config)
     refusals = comparison.refusals()
     if len(refusals) == len(comparison.generations):
         able = generations_for(comparison.task)
@@ -124,15 +139,51 @@ def _check(comparison: Comparison) -> None:
         read_analogies(path)
     if comparison.config.minimal_pairs:
         read_minimal_pairs(comparison.config.minimal_pairs)
-    for generation in comparison.generations:
-        job_of(comparison.request(generation))
+    jobs = [job_of(comparison.request(generation)) for generation in comparison.generations]
+    if not begun(comparison):  # what was begun on a bigger machine goes on
+        _check_threads(comparison, jobs)
+
+
+def begun(comparison: Comparison) -> bool:
+    """True when an earlier call has begun to write the comparison."""
+    return (comparison.root / "plan.json").exists()
+
+
+PARTNERS = {  # an option that does nothing without another one's files
+    "senses_test": "senses",
+    "senses_limit": "senses",
+    "restrict": "analogies",
+    "minimal_limit": "minimal_pairs",
+}
+
+
+def check_partners(config: Config) -> None:
+    """UsageError for an option that would be ignored, since what it is for was not asked for."""
+    changed = {field.name for field in dataclasses.fields(Config) if getattr(config, field.name) != field.default}
+    for option, partner in PARTNERS.items():
+        if option in changed and partner not in changed:
+            given, missing = (f"--{name.replace('_', '-')}" for name in (option, partner))
+            raise UsageError(f"{given} {getattr(config, option)} without {missing}", f"files of {missing}", f"name one, or drop {given}")
+    if "held_out" in changed and config.dev_text:
+        wrong = f"--held-out {config.held_out} with --dev-text, which is the held-out text"
+        raise UsageError(wrong, "one of the two", "drop --held-out")
+
+
+def _check_threads(comparison: Comparison, jobs: Sequence[Job]) -> None:
+    check_cores("threads", comparison.config.threads)
+    for way in comparison.config.modes:
+        check_cores("transfer.threads", comparison.transfer_config(way).threads)
+    for job in jobs:
+        check_threads(job, comparison.run_folder(job.row.name))
 
 
 def _warn_if_busy(progress: Report) -> None:
     """Tells when others compute already: whoever can wait gets times that mean more."""
     load, cores = mean_load(), cores_free()
     if load is not None and load > BUSY_LOAD * cores:
-        progress(Note(f"the machine is busy already, {load:.1f} processes for {cores} cores: times will be too long, and say so"))
+        progress(
+            Note(f"the machine is busy already, {load:.1f} processes for {counted(cores, 'core')}: times will be too long, and say so")
+        )
 
 
 def _long_texts(comparison: Comparison) -> str:
@@ -146,8 +197,7 @@ def _long_texts(comparison: Comparison) -> str:
     if not short:
         return ""
     fitting = -(-words * 3 // 16) * 8  # a word is about one token and a half, in eights
-    source = ("compare", parse_settings(comparison.transfer(comparison.config.modes[0])))
-    read = resolve({"transfer": Transfer}, source)["transfer"].max_length
+    read = comparison.transfer_config(comparison.config.modes[0]).max_length
     settings = [f"--set {name}.model.max_length={fitting}" for name in short]
     settings += [f"--set transfer.max_length={fitting}"] * (read < fitting)
     told = f"1 in 100 of the task's texts has {words} words or Chinese characters, or more, and {' and '.join(short)} will cut it"
@@ -199,22 +249,33 @@ def _baselines(comparison: Comparison, progress: Report) -> tuple[Baseline, ...]
 
     def make() -> dict[str, Any]:
         progress(Note("the plain baselines"))
-        return {"rows": [_baseline(rival, train, dev, judge_of(comparison)) for rival in rivals]}
+        asked = comparison.config.threads or named_threads()
+        return {"rows": [_baseline(rival, train, dev, judge_of(comparison), asked) for rival in rivals]}
 
     return staged(comparison.root, "baselines", key, Baselines, make).rows
 
 
-def _baseline(rival: Rival, train: list[Any], dev: list[Any], judge: Judge) -> dict[str, Any]:
+def _baseline(rival: Rival, train: list[Any], dev: list[Any], judge: Judge, asked_threads: int) -> dict[str, Any]:
     named = {"name": rival.name, "short": rival.short, "title": rival.title, "blind": rival.blind}
     try:
-        with Meter() as meter:
+        with Meter() as meter, _no_more_than(asked_threads):
             given = rival.answer(train, dev)
     except MissingExtra as error:
         return {**named, "head": "", "measures": {}, "answers": [], "seconds": 0.0, "missing": str(error)}
     answers = rows(judge.task.gold(given.answered, judge.targets))
     measures = {name: found.as_dict() for name, found in judge.intervals([answers]).items()}
-    costs = {**parts(training=meter.working, compiling=meter.compiling), "made": meter.circumstances(1, 0)}
-    return {**named, "head": given.head, "measures": measures, "answers": [answers], **meter.spent(), "costs": costs}
+    costs = {**parts(training=meter.working, compiling=meter.compiling), "made": meter.circumstances(given.threads, asked_threads)}
+    chosen = {"settings": given.settings, "trials": given.trials}
+    return {**named, "head": given.head, **chosen, "measures": measures, "answers": [answers], **meter.spent(), "costs": costs}
+
+
+def _no_more_than(threads: int) -> AbstractContextManager[Any]:
+    """Within it the libraries of linear algebra compute with so many threads at most; 0: with as many as they like."""
+    try:
+        from threadpoolctl import threadpool_limits  # comes with scikit-learn
+    except ImportError:
+        return nullcontext()
+    return threadpool_limits(threads) if threads else nullcontext()
 
 
 def _word_maps(comparison: Comparison, corpus_key: str, progress: Report) -> WordMaps | None:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from stemma.bounds import real
 from stemma.corpus.docstrings import write_docstrings
 from stemma.evaluation.comparison.compare import compare
 from stemma.evaluation.comparison.plan import Config
@@ -16,6 +17,7 @@ _FILES = ("train.jsonl", "dev.jsonl", "task_train.tsv", "task_dev.tsv", "senses.
 
 def demo(out: str | Path, *, seconds: float = SECONDS, progress: Report | None = None) -> Results:
     """The results of the comparison on the embedded default, written to `out`; the same call again goes on."""
+    real("seconds", seconds, above=True, default=SECONDS)
     place = Path(out) / "text"
     if not all((place / name).exists() for name in _FILES):
         if progress:

@@ -4,26 +4,30 @@ Before it, every generation is rehearsed on a sample of the text; while it goes,
 stages really took.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from stemma.config import parse_settings, resolve
 from stemma.evaluation.comparison.environment import Meter
 from stemma.evaluation.comparison.plan import Comparison
 from stemma.evaluation.comparison.results import TextRead
-from stemma.evaluation.comparison.stages import Stages, stage_result, task_examples
+from stemma.evaluation.comparison.stages import Stages, sense_examples, stage_result, task_examples
+from stemma.evaluation.measures.minimal_files import read_minimal_pairs
+from stemma.evaluation.measures.minimal_pairs import ability_for, drawn
+from stemma.evaluation.measures.word_files import read_analogies, read_pairs
 from stemma.lineage.table import Generation, find
 from stemma.training.facts import Ahead, Fact, Note, StageEnd
 from stemma.training.rehearse import Plan, rehearse
 from stemma.training.request import Report
-from stemma.transfer.settings import Config as Transfer
 
 Seconds = dict[tuple[str, str], float]  # of a generation's stage
+ROUGHLY = (0.5, 2.0)  # times a forecast is what comparisons really took: steps of another length, a machine busier or less so
 CHARACTERS_A_TOKEN = 3.5  # roughly, of any tokenizer: for guesses alone
 TOKEN_SECONDS = {"counts": 2e-6, "by hand": 4e-6}  # of training, roughly
 BACKPROP_SECONDS = {"tiny": 1e-4, "small": 3e-4, "base": 3e-3}  # by preset
 FORWARD = 1 / 3  # of a training step's time
-A_HEAD = 3.0  # seconds of fitting a linear head once
+A_STAGE = 0.5  # seconds of any stage: its files
+AN_EXAMPLE = 1.5e-3  # seconds that one labelled example adds to the fit of a linear head
+A_QUESTION = 1e-3  # seconds of a word pair or an analogy among the words of a vocabulary
 WITHOUT_BUDGET = 120.0  # seconds of pre-training where a preset's own budget holds
 
 
@@ -34,6 +38,7 @@ class Speed:
     reading: float
     training: float
     a_token: float
+    characters_a_token: float = CHARACTERS_A_TOKEN
 
 
 def guessed_speed(comparison: Comparison, row: Generation) -> Speed:
@@ -46,46 +51,84 @@ def guessed_speed(comparison: Comparison, row: Generation) -> Speed:
 
 def rehearsed_speed(plan: Plan) -> Speed:
     """As the rehearsal measured it."""
-    return Speed(plan.reading_seconds, plan.training_seconds, plan.training_seconds / max(1, plan.tokens))
+    cut = plan.corpus_characters / max(1, plan.corpus_tokens)
+    return Speed(plan.reading_seconds, plan.training_seconds, plan.training_seconds / max(1, plan.tokens), cut)
 
 
 def expected(comparison: Comparison, speed_of: Callable[[Generation], Speed]) -> Seconds:
     """Seconds of every stage of every generation, as long as it has one core or more to itself."""
-    train, dev = task_examples(comparison)
-    task = comparison.made_task()
-    sample = train[:: max(1, len(train) // 200)]
-    length = sum(len(task.written(example)) for example in sample) / len(sample) / CHARACTERS_A_TOKEN
+    amounts = Amounts.of(comparison)
     found: Seconds = {}
     for name in comparison.generations:
-        speed = speed_of(find(name))
-        forward = FORWARD * speed.a_token
-        held_out = comparison.config.held_out_characters / CHARACTERS_A_TOKEN
-        counts = find(name).learns == "count"
+        row = find(name)
+        speed = speed_of(row)
         for stage in Stages(comparison, name, "", _silent).names():
-            if stage == "pretrain":
-                seconds = speed.reading + speed.training
-            elif stage == "score":
-                seconds = held_out * forward
-            elif stage in ("words", "senses", "minimal-pairs"):
-                seconds = A_HEAD + 10_000 * forward
-            elif counts:  # no steps: each trial reads the texts once, and fits a head or counts
-                seconds = comparison.config.trials * (A_HEAD + len(train) * length * speed.a_token)
-            else:
-                seconds = _transfer_seconds(comparison, stage, len(train), len(dev), length, speed)
-            found[name, stage] = 0.5 + seconds
+            found[name, stage] = A_STAGE + _stage_seconds(comparison, row, stage, amounts, speed)
     return found
 
 
-def _transfer_seconds(comparison: Comparison, way: str, train: int, dev: int, length: float, speed: Speed) -> float:
+@dataclass(frozen=True)
+class Amounts:
+    """How much each stage has to read; lengths are the mean of a text's characters."""
+
+    train: int  # labelled examples
+    dev: int
+    length: float  # of an example
+    questions: int  # of word pairs and analogies
+    occurrences: int  # of words whose senses are told apart
+    sentence: float  # length of an occurrence's
+    pairs: int  # minimal ones
+    good: float  # length of one's sentence
+
+    @classmethod
+    def of(cls, comparison: Comparison) -> "Amounts":
+        """Read off the files."""
+        config, task = comparison.config, comparison.made_task()
+        train, dev = task_examples(comparison)
+        sides = sense_examples(comparison) if config.senses else ([], [])
+        occurrences = [occurrence.sentence for side in sides for occurrence in side]
+        pairs = drawn(read_minimal_pairs(config.minimal_pairs), config.minimal_limit) if config.minimal_pairs else []
+        questions = sum(len(read_pairs(path)) for path in config.similarity) + sum(len(read_analogies(path)) for path in config.analogies)
+        written = [task.written(example) for example in train[:: max(1, len(train) // 200)]]
+        told = (_mean_length(written), questions, len(occurrences), _mean_length(occurrences))
+        return cls(len(train), len(dev), *told, len(pairs), _mean_length([pair.good for pair in pairs]))
+
+
+def _mean_length(texts: Sequence[str]) -> float:
+    return sum(map(len, texts)) / len(texts) if texts else 0.0
+
+
+def _stage_seconds(comparison: Comparison, row: Generation, stage: str, amounts: Amounts, speed: Speed) -> float:
+    """Texts x their tokens x the time of one, as often as the stage reads them."""
+    forward = FORWARD * speed.a_token / speed.characters_a_token  # of a character
+    if stage == "pretrain":
+        return speed.reading + speed.training
+    if stage == "score":
+        return comparison.config.held_out_characters * forward
+    if stage == "words":
+        return amounts.questions * A_QUESTION
+    if stage == "senses":
+        return amounts.occurrences * amounts.sentence * forward
+    if stage == "minimal-pairs":
+        masked = amounts.good / speed.characters_a_token if ability_for(row) == "fill" else 1.0  # each token by itself
+        return 2 * amounts.pairs * amounts.good * forward * max(1.0, masked)
+    return _transfer_seconds(comparison, row, stage, amounts, speed)
+
+
+def _transfer_seconds(comparison: Comparison, row: Generation, way: str, amounts: Amounts, speed: Speed) -> float:
     """Of one way to carry a run over: as many fits as trials and further seeds, and reading the texts."""
-    settings: Transfer = resolve({"transfer": Transfer}, ("compare", parse_settings(comparison.transfer(way))))["transfer"]
+    settings = comparison.transfer_config(way)
+    length = min(amounts.length / speed.characters_a_token, settings.max_length)  # tokens that are read of an example
+    a_head = amounts.train * AN_EXAMPLE
+    if row.learns == "count":  # no steps: each trial reads the texts once, and fits a head or counts
+        return settings.budget * (a_head + amounts.train * length * speed.a_token)
     fits = settings.budget + len(settings.seeds) - 1
-    examples = max(settings.epochs * train, settings.updates * settings.batch_size)
-    reading = (train + dev) * length * FORWARD * speed.a_token
+    examples = max(settings.epochs * amounts.train, settings.updates * settings.batch_size)
+    reading = (amounts.train + amounts.dev) * length * FORWARD * speed.a_token
     if way in ("finetune", "scratch"):
         return reading * fits + fits * examples * length * speed.a_token
-    drawn = len(settings.seeds) if way.startswith("random") else 1
-    return reading * drawn + fits * A_HEAD
+    drawn_anew = len(settings.seeds) if way.startswith("random") else 1
+    return reading * drawn_anew + fits * a_head
 
 
 class Whole:
@@ -135,6 +178,7 @@ class Forecast:
     seconds: float  # in all, by the clock
     memory_mib: float  # of the most demanding that are computed at once
     disk_mib: float
+    roughly: tuple[float, float] = ROUGHLY  # times `seconds` it may really take
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,9 @@ from stemma.training.settings import MOST_PASSES
 
 if TYPE_CHECKING:
     from stemma.training.request import Request
+    from stemma.transfer.settings import Config as Transfer
 
-SCHEMA = 3  # of the stages' files and of report.json (`results`): stages of another schema are made anew
+SCHEMA = 4  # of the stages' files and of report.json (`results`): stages of another schema are made anew
 PATIENCE = 2  # held-out losses without a new best before a budget of seconds is given up
 READY = tuple(row.name for row in TABLE if row.ready)  # generations that this version can pre-train
 
@@ -118,6 +119,13 @@ class Comparison:
         heads = [] if head == "linear" else [f'transfer.head="{head}"']
         limit = [f"transfer.train_limit={self.config.train_limit}"] if self.config.train_limit else []
         return [f'transfer.mode="{mode}"', *heads, f"transfer.seeds={seeds}", f"transfer.budget={self.config.trials}", *limit, *named]
+
+    def transfer_config(self, way: str) -> "Transfer":
+        """These settings, resolved."""
+        from stemma.transfer.settings import Config as Transfer
+
+        resolved: Transfer = resolve({"transfer": Transfer}, ("compare", parse_settings(self.transfer(way))))["transfer"]
+        return resolved
 
     @property
     def task_settings(self) -> list[str]:

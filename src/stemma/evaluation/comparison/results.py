@@ -7,7 +7,7 @@ unknown key is an error.
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, TypeVar
 
 from stemma.config import to_plain
@@ -197,6 +197,7 @@ class Surprise(_Strict):
     spelling_share: float | None  # of the bits; the rest is what predicting the tokens costs
     why_not_bits: str | None
     spacing_nats: float | None  # of white space that the tokens do not tell; None where they do not tell the text at all
+    each: tuple[tuple[float, int], ...]  # nats and characters of every block; none where there are no bits
     seconds: float
     cpu_seconds: float
     peak_bytes: int
@@ -256,6 +257,7 @@ class Agreement(_Strict):
     pairs: int
     used: int
     missing: tuple[str, ...]
+    each: tuple[tuple[float, float] | None, ...]  # of every pair its cosine and people's score; None where it was not used
 
 
 @dataclass(frozen=True)
@@ -318,6 +320,7 @@ class Probe(_Strict):
     short: str
     shown: bool  # in the chart
     accuracy: Interval
+    hits: tuple[int | None, ...]  # of every test occurrence 1 right, 0 wrong; None where it was not judged
     words: dict[str, float]  # the accuracy of each
     within: float | None  # mean cosine of pairs of one sense
     across: float | None  # and of pairs of two
@@ -451,6 +454,8 @@ class Baseline(_Strict):
     cpu_seconds: float = 0.0
     peak_bytes: int = 0
     costs: Costs = Costs()
+    settings: dict[str, float] = field(default_factory=dict)  # those that were chosen
+    trials: int = 1  # values that they were chosen from
     blind: bool = False  # it answers without reading: a floor, which pictures may leave out
     missing: str = ""
 
@@ -559,6 +564,8 @@ class SenseFiles(_Strict):
     train: int
     test: int
     majority: Interval  # of always naming the commonest sense
+    majority_hits: tuple[int | None, ...]
+    occurrences: tuple[tuple[str, str], ...]  # of the test part, each a word and its sense
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from stemma.checkpoint import RunFolder
-from stemma.config import parse_settings, resolve, to_plain
+from stemma.config import to_plain
 from stemma.corpus.document import Document
 from stemma.errors import DamagedError, DataError, Interrupted
 from stemma.evaluation.comparison.attempts import Attempt
@@ -35,6 +35,7 @@ from stemma.evaluation.report.wording import CONTROLS
 from stemma.kernels.clocks import Spent
 from stemma.layers.threads import computing_with, named_threads
 from stemma.lineage.table import find
+from stemma.nouns import counted
 from stemma.runs.framing import lengths
 from stemma.runs.moved import new_tokens
 from stemma.runs.run import Run
@@ -213,7 +214,7 @@ class Stages:
     def transfer(self, mode: str) -> dict[str, Any]:
         """Carries the run over to the task in one mode, and measures it on the dev file."""
         train, dev = task_examples(self.comparison)
-        config = resolve({"transfer": Transfer}, ("compare", parse_settings(self.comparison.transfer(mode))))["transfer"]
+        config = self.comparison.transfer_config(mode)
         out = self.comparison.run_folder(self.name, mode) if mode not in CONTROLS.values() else None
         if out and out.exists():
             shutil.rmtree(out)  # of a comparison killed while it was written
@@ -255,7 +256,8 @@ class Stages:
         fits = max(reads, -8 * int(-np.percentile(np.concatenate([train, dev]), 99) // 8))  # in eights, as kernels like it
         settings = [f"{self.name}.model.max_length={fits}"] * (window < fits) + [f"transfer.max_length={fits}"] * (config.max_length < fits)
         shares = {"share": found["examples"] / len(train), "dev_share": float(np.mean(dev > reads))}
-        told = f"{self.row.short} reads {reads} tokens of a text: {shares['dev_share']:.1%} of the dev texts are longer and were cut"
+        told = f"{self.row.short} reads {counted(reads, 'token')} of a text: "
+        told += f"{shares['dev_share']:.1%} of the dev texts are longer and were cut"
         self.progress(Note(told + (f"; 99 of 100 fit with {' '.join(_sets(settings))}" if settings else "")))
         return {**found, **shares, "reads": reads, "fits": fits, "settings": settings}
 

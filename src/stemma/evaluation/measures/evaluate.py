@@ -5,6 +5,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from stemma.bounds import whole
 from stemma.config import nearest, restore
 from stemma.corpus import read as corpus_read
 from stemma.corpus.document import Ledger
@@ -37,12 +38,13 @@ def evaluate_run(run: Run, files: Mapping[str, Sequence[str]], restrict: int = 0
     `restrict` keeps that many of the most frequent words as answers to analogies, `limit` draws that many minimal pairs of
     each phenomenon; 0 all.
     """
+    restrict, limit = whole("restrict", restrict, default=0), whole("limit", limit, default=0)
     for measure in files:
         needed = MEASURES[measure]
         if not set(needed) & set(run.row.abilities):
             fitting = [name for name, abilities in MEASURES.items() if set(abilities) & set(run.row.abilities)]
             wrong = f"{measure} asks for the ability {' or '.join(needed)}, which {run.row.name} lacks"
-            raise UsageError(wrong, f"of {run.row.name}: {', '.join(fitting)}", nearest(measure, fitting))
+            raise UsageError(wrong, f"a measure that suits {run.row.name}", nearest(measure, fitting))
     own: dict[str, Measured] = {"analogies": partial(_analogies, restrict=restrict), "minimal_pairs": partial(_minimal_pairs, limit=limit)}
     measured = _MEASURED | own
     return {measure: measured[measure](run, paths) for measure, paths in files.items()}
@@ -61,11 +63,13 @@ def evaluate_task(run: FittedRun, path: str | Path) -> dict[str, Any]:
 def _perplexity(run: Run, paths: Sequence[str]) -> dict[str, Any]:
     """The text is read as the run's own was."""
     config = restore(corpus_read.Config, run.config.get("corpus", {}), str(run.path))  # an imported run has read none
-    return perplexity(run, blocks(corpus_read.read(paths, config, Ledger())))
+    found = perplexity(run, blocks(corpus_read.read(paths, config, Ledger())))
+    return {name: value for name, value in found.items() if name != "each"}
 
 
 def _similarity(run: Run, paths: Sequence[str]) -> list[dict[str, Any]]:
-    return [{"file": path, **similarity(run.words, read_pairs(path)).as_dict()} for path in paths]
+    told = [(path, similarity(run.words, read_pairs(path)).as_dict()) for path in paths]
+    return [{"file": path, **{name: value for name, value in found.items() if name != "each"}} for path, found in told]
 
 
 def _analogies(run: Run, paths: Sequence[str], restrict: int) -> list[dict[str, Any]]:

@@ -23,6 +23,7 @@ from functools import lru_cache
 import numpy as np
 
 from stemma.errors import UsageError
+from stemma.nouns import counted
 from stemma.objectives.batch import generator
 
 _LEVEL = 0.95
@@ -131,7 +132,12 @@ def leads(first: Effects, others: Sequence[Effects], choices: int, rows: Sequenc
     1979; Hsu 1984, comparisons with the best). The intervals say what those tests say: one that excludes zero is a win, and
     without a real lead over a group, 2.5 % of comparisons at most name one. Who is ahead of `first` was not chosen: no payment.
     """
-    gaps = [_gap(first, other) for other in others]
+    return leads_of([(first, other) for other in others], choices, rows)
+
+
+def leads_of(pairs: Sequence[tuple[Effects, Effects]], choices: int, rows: Sequence[int]) -> list[Interval]:
+    """As `leads`, where `first` stands beside each of the others on the examples that those two share."""
+    gaps = [_gap(first, other) for first, other in pairs]
     ahead = sorted((j for j, gap in enumerate(gaps) if gap.value > 0), key=lambda j: gaps[j].chance)
     found = {j: gap.interval() for j, gap in enumerate(gaps) if gap.value <= 0}
     left, paid = choices + sum(rows), 0.0
@@ -142,6 +148,24 @@ def leads(first: Effects, others: Sequence[Effects], choices: int, rows: Sequenc
     return [found[j] for j in range(len(gaps))]
 
 
+def ratio_effects(terms: np.ndarray) -> Effects:
+    """The effects of examples (N 2) on the sum of the first terms over that of the second, of one system without seeds."""
+    return effects(terms[None], lambda sums: sums[..., 0] / sums[..., 1])
+
+
+def share_effects(hits: np.ndarray, weights: np.ndarray) -> Effects:
+    """The effects of examples, 1 right or 0 wrong (N), on the share of the `weights` (N) that is right."""
+    return effects(np.stack([hits * weights, weights], axis=-1)[None], lambda sums: sums[..., 0] / sums[..., 1], share=True)
+
+
+def rank_effects(x: np.ndarray, y: np.ndarray) -> Effects:
+    """The effects of pairs (N) of numbers on Spearman's rho: its influence function (Croux & Dehon 2010, section 2), ties halved."""
+    left, right = (_midranks(values) / len(values) - 0.5 for values in (x, y))
+    scale = np.sqrt((left @ left) * (right @ right)) / len(x)
+    moves = (left * right + _mean_above(x, right) + _mean_above(y, left)) / scale
+    return Effects(np.array([left @ right / len(x) / scale]), (moves - moves.mean())[None], share=False)
+
+
 def proportion(successes: int, n: int) -> Interval:
     """Wilson's interval of `successes` of `n` independent cases; it has a width at 0 of n and n of n too.
 
@@ -149,7 +173,9 @@ def proportion(successes: int, n: int) -> Interval:
     0.278
     """
     if not 0 <= successes <= n or not n:
-        raise UsageError(f"{successes} of {n} cases", "at least one case, and no more successes than cases", "leave out what was not asked")
+        raise UsageError(
+            f"{successes} of {counted(n, 'case')}", "at least one case, and no more successes than cases", "leave out what was not asked"
+        )
     return _wilson(successes / n, n, t_quantile(_LEVEL, np.inf), 1)
 
 
@@ -229,7 +255,7 @@ class _Gap:
 def _gap(ours: Effects, theirs: Effects) -> _Gap:
     sizes = sorted({ours.moves.shape[1], theirs.moves.shape[1]})
     if len(sizes) > 1:
-        told = f"answers to {sizes[0]} and {sizes[1]} examples"
+        told = f"answers to {sizes[0]} and {counted(sizes[1], 'example')}"
         raise UsageError(told, "answers to the same examples", "answer the same file")
     return _Gap(ours.value - theirs.value, *_variance([ours, theirs]), max(len(ours.values), len(theirs.values)))
 
@@ -284,6 +310,19 @@ def _alike(terms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     keys = [terms[start : start + step].astype(np.float64) @ mix for start in range(0, len(terms), step)]
     _, first, which = np.unique(np.concatenate(keys), return_index=True, return_inverse=True)
     return terms[first].astype(np.float64), which.reshape(-1)
+
+
+def _midranks(values: np.ndarray) -> np.ndarray:
+    """Ranks from a half up, ties sharing their mean."""
+    _, place, count = np.unique(values, return_inverse=True, return_counts=True)
+    return (np.cumsum(count) - count / 2)[place]
+
+
+def _mean_above(values: np.ndarray, of: np.ndarray) -> np.ndarray:
+    """For each value the sum of `of` over greater values and half of that over equal ones, divided by the number of all."""
+    _, place = np.unique(values, return_inverse=True)
+    sums = np.bincount(place, of)
+    return (sums[::-1].cumsum()[::-1] - sums / 2)[place] / len(values)
 
 
 def _wilson(value: float, n: float, quantile: float, seeds: int) -> Interval:

@@ -13,6 +13,7 @@ from typing import Any
 
 from stemma.corpus.task import read_lines
 from stemma.errors import DataError
+from stemma.nouns import counted
 
 _TABLE = "the header `phenomenon<TAB>good<TAB>bad`, or JSON lines with sentence_good and sentence_bad as BLiMP has them"
 _NAMES = {"phenomenon": ("linguistics_term", "field"), "good": ("sentence_good",), "bad": ("sentence_bad",), "paradigm": ("UID",)}
@@ -53,7 +54,11 @@ def _read(path: str) -> list[MinimalPair]:
 
 def _from_cells(cells: list[str], header: list[str], where: str) -> MinimalPair:
     if len(cells) != len(header):
-        raise DataError(f"{where}: {len(cells)} cells", f"{len(header)} cells, as in the header", "separate the cells by one tab each")
+        raise DataError(
+            f"{where}: {counted(len(cells), 'cell')}",
+            f"{counted(len(header), 'cell')}, as in the header",
+            "separate the cells by one tab each",
+        )
     return _pair(dict(zip(header, cells, strict=True)), where)
 
 

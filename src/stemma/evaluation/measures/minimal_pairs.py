@@ -2,9 +2,10 @@
 
 What reads left to right gives whole sentences their probability, each by itself and with its end, as `stemma score` does; what
 fills masks gives pseudo-log-likelihoods (`runs.pseudo_likelihood`). Lengths are not made up for, as in the paper. Equally likely
-sentences are a tie and not right. A run that charges unknown words for their spelling (`runs.unknown_words`) is judged with it.
-Pairs that a vocabulary reads as the same tokens, since they differ in unknown words alone, in what the tokenizer drops or (SLING
-has some) not at all, are told, and ties but for their spelling; so are pairs that an unknown word may have decided.
+sentences are a tie and not right. To both, the spelling of unknown words is added (`runs.unknown_words`) where the run knows of it.
+Pairs that a run reads as the same tokens, since they differ in unknown words alone, in what the tokenizer drops or (SLING
+has some) not at all, are told, and ties but for their spelling; so are pairs that an unknown word may have decided. Unknown is
+what the vocabulary lacks, and what a closed model left out of its own.
 
 P pairs.
 """
@@ -28,6 +29,7 @@ WAYS = {
     "score": "log-probability of the whole sentence",
     "fill": "pseudo-log-likelihood, each token masked with those of its word on its right",
 }
+LACKING = -1  # stands for every token that is no word to the run
 ROUNDING = 1e-6  # nats that differ by less of themselves are equal: the networks reckon in float32
 
 
@@ -103,19 +105,24 @@ def minimal_pairs(run: Run, pairs: Sequence[MinimalPair], limit: int = 0) -> Min
 def _weighed(run: Run, pairs: Sequence[MinimalPair], ability: Ability) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Nats (P 2) of the good and the bad sentences, which pairs are the same tokens, in which an unknown word makes a difference."""
     texts = list(dict.fromkeys(text for pair in pairs for text in (pair.good, pair.bad)))  # each once: sentences recur
-    ids = dict(zip(texts, map(tuple, run.tokenizer.encode_batch(texts)), strict=True))
-    costs = _scored(run, texts) if ability == "score" else pseudo_nats(run.network, run.tokenizer, texts)
-    cost = dict(zip(texts, costs, strict=True))
+    flat, lengths = run.tokenizer.encode_flat(texts)
+    read = np.where(run.lacks(flat), LACKING, flat.astype(np.int64))
+    ids = dict(zip(texts, (tuple(own.tolist()) for own in np.split(read, np.cumsum(lengths)[:-1])), strict=True))
+    cost = dict(zip(texts, _scored(run, texts) if ability == "score" else _filled(run, texts), strict=True))
     nats = np.array([(cost[pair.good], cost[pair.bad]) for pair in pairs], np.float64)
     same = np.array([ids[pair.good] == ids[pair.bad] for pair in pairs], bool)
-    lacking = run.tokenizer.specials.get("unk", -1)
-    differ = [lacking in _difference(ids[pair.good], ids[pair.bad]) for pair in pairs]
-    written = np.array([lacking in ids[pair.good] for pair in pairs], bool)
+    differ = [LACKING in _difference(ids[pair.good], ids[pair.bad]) for pair in pairs]
+    written = np.array([LACKING in ids[pair.good] for pair in pairs], bool)
     return nats, same, np.array(differ, bool) | (same & written)
 
 
 def _scored(run: Run, texts: Sequence[str]) -> list[float]:
     return [score.nats + (score.spelling or 0.0) for score in run.score(texts)]
+
+
+def _filled(run: Run, texts: Sequence[str]) -> list[float]:
+    pairs = zip(pseudo_nats(run.network, run.tokenizer, texts), run.spelling(texts), strict=True)
+    return [nats + (spelling or 0.0) for nats, spelling in pairs]
 
 
 def _difference(good: Sequence[int], bad: Sequence[int]) -> list[int]:

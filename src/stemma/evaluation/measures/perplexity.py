@@ -22,6 +22,7 @@ from stemma.corpus.document import Document
 from stemma.errors import DataError
 from stemma.evaluation.measures.intervals import interval
 from stemma.evaluation.measures.spacing import spacing
+from stemma.nouns import counted
 from stemma.tokens.tokenizer import Tokenizer
 
 BLOCK = 2000  # characters of a block: many blocks for the interval, each much longer than a model's window
@@ -65,7 +66,8 @@ def perplexity(run: Scorer, texts: Sequence[Document]) -> dict[str, Any]:
     """Bits per character with a 95 % interval, and perplexities, of the run on the texts.
 
     `bits_per_character` is None, and `why_not_bits` says why, when the tokenizer does not keep the texts' characters, or the
-    vocabulary lacks a token of them and the run knows nothing of spelling. `nats` are those of the tokens, `spacing_nats` those
+    vocabulary lacks a token of them and the run knows nothing of spelling. `each` holds what every text costs in nats, and its
+    characters: what differences are judged on. `nats` are those of the tokens, `spacing_nats` those
     of white space beside them; `spelling_share` of the bits are the spelling of unknown tokens, which no perplexity a token holds.
     """
     scores = run.score_documents(texts)
@@ -96,6 +98,7 @@ def perplexity(run: Scorer, texts: Sequence[Document]) -> dict[str, Any]:
         "blocks": len(texts),
         "spelling_share": None if why_not else float(spelling.sum() / paid.sum()),
         "why_not_bits": why_not or None,
+        "each": [] if why_not else list(zip(paid.tolist(), characters.astype(int).tolist(), strict=True)),
     }
     return found
 
@@ -103,9 +106,8 @@ def perplexity(run: Scorer, texts: Sequence[Document]) -> dict[str, Any]:
 def _unspelt(scores: Sequence[Any]) -> str:
     """Why unknown tokens were not charged, in words; "" where there are none, or all were."""
     unknown = sum(score.unknown for score in scores if score.spelling is None)
-    return (
-        f"{unknown:,} tokens are not in its vocabulary, and the run knows no spelling: it was made elsewhere or before" if unknown else ""
-    )
+    lacking = counted(unknown, "token is", "tokens are")
+    return f"{lacking} not in its vocabulary, and the run knows no spelling: it was made elsewhere or before" if unknown else ""
 
 
 def _bits(nats: np.ndarray, characters: np.ndarray) -> dict[str, float]:

@@ -17,7 +17,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from stemma.errors import DataError
-from stemma.evaluation.measures.intervals import mean_of_shares
+from stemma.evaluation.measures.intervals import Effects, mean_of_shares, share_effects
+from stemma.nouns import counted
 from stemma.objectives.batch import generator, seed_for
 
 CHUNK = 64  # sentences whose token vectors are held at once
@@ -45,9 +46,13 @@ class Reader(Protocol):
 def read_senses(path: Path) -> list[Occurrence]:
     """The occurrences of a file; DataError names the line that is wrong."""
     try:
-        lines = path.read_text(encoding="utf-8-sig").split("\n")
+        lines = path.read_bytes().decode("utf-8-sig").split("\n")
     except OSError as error:
         raise DataError(f"{path}: {error.strerror}", _HEADER, "check the path") from error
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        wrong = f"{path}, line {line}: byte 0x{error.object[error.start]:02x} is not UTF-8"
+        raise DataError(wrong, "text in UTF-8", "Re-save it as UTF-8") from error
     header = lines[0].rstrip("\r").split("\t")
     missing = [name for name in ("word", "index", "sense", "sentence") if name not in header]
     if missing:
@@ -86,11 +91,33 @@ def thinned(occurrences: Sequence[Occurrence], most: int) -> list[Occurrence]:
 def majority(train: Sequence[Occurrence], test: Sequence[Occurrence]) -> dict[str, float]:
     """The score of always naming the commonest sense of the training part."""
     hits: Hits = {}
-    for word in _words(train, test):
-        commonest = _by_frequency([o.sense for o in train if o.word == word])[0]
+    for word, commonest in _commonest(train, test).items():
         senses = np.array([o.sense for o in test if o.word == word])
         hits[word] = _by_sense(senses, senses == commonest)
     return _averaged(hits)
+
+
+def majority_hits(train: Sequence[Occurrence], test: Sequence[Occurrence]) -> list[int | None]:
+    """Whether the commonest sense of the training part is each test occurrence's, 1 or 0; None of a word that is not judged."""
+    commonest = _commonest(train, test)
+    return [int(o.sense == commonest[o.word]) if o.word in commonest else None for o in test]
+
+
+def effects_of(
+    hits: Sequence[int | None], others: Sequence[int | None], occurrences: Sequence[tuple[str, str]]
+) -> tuple[Effects, Effects] | None:
+    """What the occurrences, each a word and its sense, do to two scores, senses counting equally.
+
+    Those alone that both have judged; None where there are none.
+    """
+    both = [k for k, pair in enumerate(zip(hits, others, strict=True)) if None not in pair]
+    if not both:
+        return None
+    of = [occurrences[k] for k in both]
+    times, senses = Counter(of), Counter(word for word, _ in set(of))
+    weights = np.array([1 / (times[place] * senses[place[0]]) for place in of])
+    first, second = (share_effects(np.array([side[k] for k in both], np.float64), weights) for side in (hits, others))
+    return first, second
 
 
 def probe(run: Reader, train: Sequence[Occurrence], test: Sequence[Occurrence], in_context: bool) -> dict[str, Any]:
@@ -99,7 +126,7 @@ def probe(run: Reader, train: Sequence[Occurrence], test: Sequence[Occurrence], 
     A run in context is judged by the layer that does best on the training part, each half of it
     named from the other; the test part is for reporting alone.
     """
-    kept, asked, lost = _vectors(run, train, test)
+    kept, asked, places = _vectors(run, train, test)
     words = _words(kept[0], asked[0])
     first = "the word's static vector" if not in_context else "layer 0: the embedding, before any context"
     probes = [_result("static", first, kept[1][:, 0], asked[1][:, 0], kept[0], asked[0], words) | {"short": "static vector", "shown": True}]
@@ -116,20 +143,34 @@ def probe(run: Reader, train: Sequence[Occurrence], test: Sequence[Occurrence], 
             by_layer[best] | {"title": f"in context, layer {best} of {len(layers) - 1}", "short": "word in context", "shown": True}
         )
     probes.append(averages | {"short": "rest of the sentence", "shown": not in_context})
-    return {"probes": probes, "layers": layers, "best_layer": best, "without_vector": lost}
+    for found in probes:  # of all test occurrences, those without a vector too
+        hits = dict(zip(places, found["hits"], strict=True))
+        found["hits"] = [hits.get(place) for place in range(len(test))]
+    return {"probes": probes, "layers": layers, "best_layer": best, "without_vector": len(train) + len(test) - len(kept[0]) - len(places)}
 
 
 def _occurrence(cells: list[str], place: dict[str, int], where: str) -> Occurrence:
     if len(cells) != len(place):
-        raise DataError(f"{where}: {len(cells)} cells", f"{len(place)} cells, as in the header", "separate the cells by one tab each")
+        raise DataError(
+            f"{where}: {counted(len(cells), 'cell')}",
+            f"{counted(len(place), 'cell')}, as in the header",
+            "separate the cells by one tab each",
+        )
     sentence, tokens = cells[place["sentence"]], cells[place["sentence"]].split(" ")
     index = cells[place["index"]]
     if not index.isdecimal() or int(index) >= len(tokens):
         raise DataError(
-            f"{where}: the index {index!r} is not in a sentence of {len(tokens)} words", "the word's place, from 0", "mend the index"
+            f"{where}: the index {index!r} is not in a sentence of {counted(len(tokens), 'word')}",
+            "the word's place, from 0",
+            "mend the index",
         )
     first = sum(len(token) + 1 for token in tokens[: int(index)])
     return Occurrence(cells[place["word"]], cells[place["sense"]], sentence, first, first + len(tokens[int(index)]))
+
+
+def _commonest(train: Sequence[Occurrence], test: Sequence[Occurrence]) -> dict[str, str]:
+    """The commonest training sense of each word that can be judged."""
+    return {word: _by_frequency([o.sense for o in train if o.word == word])[0] for word in _words(train, test)}
 
 
 def _words(train: Sequence[Occurrence], test: Sequence[Occurrence]) -> list[str]:
@@ -145,18 +186,19 @@ Hits = dict[str, list[np.ndarray]]  # word -> for each of its senses which occur
 Read = tuple[list[Occurrence], np.ndarray, np.ndarray]  # occurrences, their vectors (N L D), the mean of the rest of the sentence (N D)
 
 
-def _vectors(run: Reader, train: Sequence[Occurrence], test: Sequence[Occurrence]) -> tuple[Read, Read, int]:
-    sides, lost = [], 0
+def _vectors(run: Reader, train: Sequence[Occurrence], test: Sequence[Occurrence]) -> tuple[Read, Read, list[int]]:
+    """The two sides as far as they have vectors, and which test occurrences have."""
+    sides, places = [], list[int]()
     for side in (train, test):
-        found, own, rest = [], [], []
+        found, own, rest, places = [], [], [], []
         for start in range(0, len(side), CHUNK):
             part = side[start : start + CHUNK]
-            for occurrence, read in zip(part, run.vectors([o.sentence for o in part]), strict=True):
+            for place, (occurrence, read) in enumerate(zip(part, run.vectors([o.sentence for o in part]), strict=True), start):
                 inside = np.array([first < occurrence.last and last > occurrence.first for first, last in read.spans], bool)
                 if not inside.any():
-                    lost += 1
                     continue
                 found.append(occurrence)
+                places.append(place)
                 own.append(read.layers[:, inside].astype(np.float64).mean(1))
                 others = read.layers[-1, ~inside]
                 rest.append(others.mean(0) if len(others) else np.zeros(read.layers.shape[2]))
@@ -165,18 +207,22 @@ def _vectors(run: Reader, train: Sequence[Occurrence], test: Sequence[Occurrence
         raise DataError(
             "no word of the senses file has a vector", "words that the run's vocabulary has", "use senses of words in the corpus"
         )
-    return sides[0], sides[1], lost
+    return sides[0], sides[1], places
 
 
 def _result(
     kind: str, title: str, kept: np.ndarray, asked: np.ndarray, train: list[Occurrence], test: list[Occurrence], words: list[str]
 ) -> dict[str, Any]:
     right: Hits = {}
+    hits: list[int | None] = [None] * len(test)
     within, across = [], []
     for word in words:
         mine, theirs = _rows(train, word), _rows(test, word)
         senses = np.array([test[k].sense for k in theirs])
-        right[word] = _by_sense(senses, _named(kept[mine], [train[k].sense for k in mine], asked[theirs]) == senses)
+        named = _named(kept[mine], [train[k].sense for k in mine], asked[theirs]) == senses
+        for k, hit in zip(theirs, named.tolist(), strict=True):
+            hits[k] = int(hit)
+        right[word] = _by_sense(senses, named)
         gap = _cosines(asked[theirs], senses)
         if gap is not None:
             within.append(gap[0])
@@ -185,6 +231,7 @@ def _result(
         "kind": kind,
         "title": title,
         "accuracy": _averaged(right),
+        "hits": hits,
         "words": {word: float(np.mean([part.mean() for part in parts])) for word, parts in right.items()},
         "within": float(np.mean(within)) if within else None,
         "across": float(np.mean(across)) if across else None,

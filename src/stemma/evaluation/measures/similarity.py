@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 import numpy as np
 
 from stemma.errors import DataError
-from stemma.evaluation.measures.intervals import Interval, correlation
+from stemma.evaluation.measures.intervals import Effects, Interval, correlation, rank_effects
 from stemma.evaluation.measures.word_files import Group, Pair, Question
 from stemma.runs.word_vectors import WordVectors
 
@@ -28,10 +28,11 @@ class Similarity:
     pairs: int  # in the file
     used: int  # both words have a vector
     missing: tuple[str, ...]  # words without one, sorted
+    each: tuple[tuple[float, float] | None, ...] = ()  # of every pair in the file its cosine and people's score; None: not used
 
     def as_dict(self) -> dict:
         """Plain values for a report."""
-        counted = {"pairs": self.pairs, "used": self.used, "missing": list(self.missing)}
+        counted = {"pairs": self.pairs, "used": self.used, "missing": list(self.missing), "each": self.each}
         return {"rho": self.rho.as_dict(), **counted}
 
 
@@ -109,7 +110,18 @@ def similarity(words: WordVectors, pairs: Sequence[Pair]) -> Similarity:
         raise DataError(f"all {len(known)} pairs of known words have the same score", "scores to rank by", "check the score column")
     left, right, scores = (np.array(column) for column in zip(*known, strict=True))
     cosines = np.einsum("pd,pd->p", words.unit[left], words.unit[right])
-    return Similarity(correlation(spearman(cosines, scores), len(known)), len(pairs), len(known), tuple(missing))
+    judged = iter(zip(cosines.tolist(), scores.tolist(), strict=True))
+    each = tuple(next(judged) if i is not None and j is not None else None for i, j, _ in found)
+    return Similarity(correlation(spearman(cosines, scores), len(known)), len(pairs), len(known), tuple(missing), each)
+
+
+def effects_of(ours: Sequence[Sequence[float] | None], theirs: Sequence[Sequence[float] | None]) -> tuple[Effects, Effects] | None:
+    """What the pairs of a file do to two rhos (`Similarity.each`): those alone that both use; None where they are too few to tell."""
+    both = [(mine, other) for mine, other in zip(ours, theirs, strict=True) if mine and other]
+    if len(both) <= 3:
+        return None
+    cosines, others, scores = (np.array(column) for column in zip(*((m[0], o[0], m[1]) for m, o in both), strict=True))
+    return rank_effects(cosines, scores), rank_effects(others, scores)
 
 
 def spearman(x: np.ndarray, y: np.ndarray) -> float:

@@ -23,9 +23,9 @@ import numpy as np
 
 from stemma.corpus.document import Document
 from stemma.corpus.sentences import is_unspaced
+from stemma.tokens.settings import SPACED
 from stemma.tokens.tokenizer import Tokenizer
 
-SPACED = ("bpe", "unigram")  # kinds of tokenizer that put a space before each sentence
 _GAPS = re.compile(r"(\s*)\S")
 _LETTER, _DIGIT, _UNSPACED = "letter", "digit", "unspaced"
 _SHOWN = 24  # characters of an example
@@ -53,8 +53,8 @@ def spacing(tokenizer: Tokenizer, documents: Sequence[Document]) -> Kept:
 
 def _returned(tokenizer: Tokenizer, document: Document) -> str:
     """The document as its tokens tell it; where it goes on with another, the space that some kinds put before it is told too."""
-    ahead = " " if document.lead is not None and tokenizer.kind in SPACED else ""
-    return ahead + tokenizer.give_back(document.sentences)
+    ahead = " " if document.lead and tokenizer.kind in SPACED else ""
+    return ahead + tokenizer.give_back(document.sentences, document.adjoining)
 
 
 def _code(document: Document, back: str, counts: defaultdict[tuple[str, str, str], Counter[str]]) -> float:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from stemma.corpus.task import read_lines
 from stemma.errors import DataError
+from stemma.nouns import counted
 
 _PAIRS = "two words and a score a line, as `king<TAB>queen<TAB>8.58`"
 _ANALOGIES = "four words a line under lines like `: family`, or a TSV with the header section, a, b, c, d"
@@ -64,7 +65,7 @@ def read_analogies(path: Path | str) -> list[Question]:
         elif len(cells) == 4:
             questions.append(Question(section, *cells))
         else:
-            raise DataError(f"{path}, line {number}: {len(cells)} words", _ANALOGIES, "mend the line, or remove it")
+            raise DataError(f"{path}, line {number}: {counted(len(cells), 'word')}", _ANALOGIES, "mend the line, or remove it")
     if not questions:
         raise DataError(f"{path}: no question", _ANALOGIES, "check the file")
     return questions
@@ -79,7 +80,7 @@ def read_group(path: Path | str) -> Group:
         elif parts[-1]:
             parts.append([])
     if len(parts) != 2 or len(parts[0]) < 2:
-        told = f"{path}: {len(parts)} block{'s' * (len(parts) != 1)} of words, {len(parts[0])} in the first"
+        told = f"{path}: {counted(len(parts), 'block')} of words, {len(parts[0])} in the first"
         raise DataError(told, _GROUPS, "give each group a file of its own, with one empty line in it")
     return Group(Path(path).stem, tuple(parts[0]), tuple(parts[1]))
 
@@ -124,7 +125,9 @@ def _first_pair(path: Path | str, rows: list[Row]) -> tuple[int, int]:
 def _pair(path: Path | str, number: int, cells: list[str], at: int, width: int) -> Pair:
     where = f"{path}, line {number}"
     if len(cells) != width:
-        raise DataError(f"{where}: {len(cells)} columns", f"{width}, as in the first pair", "separate them with tabs, or remove the line")
+        raise DataError(
+            f"{where}: {counted(len(cells), 'column')}", f"{width}, as in the first pair", "separate them with tabs, or remove the line"
+        )
     score = _number(cells[at])
     if score is None:
         raise DataError(f"{where}: score {cells[at]!r}", f"a number in column {at + 1}, as in the first pair", "mend the line")

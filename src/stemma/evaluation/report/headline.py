@@ -3,10 +3,15 @@
 A sentence holds three figures at most, and names the rows that are its evidence. What lies inside an interval is not called a difference.
 """
 
+import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from stemma.evaluation.comparison.results import Finding, GenerationResults, Headline, Probe, Results
+import numpy as np
+
+from stemma.evaluation.comparison.results import Finding, GenerationResults, Headline, Probe, Results, SenseFiles
+from stemma.evaluation.measures import senses, similarity
+from stemma.evaluation.measures.intervals import Effects, leads_of, ratio_effects
 from stemma.evaluation.report.standings import Contender, Standings, Verdict
 from stemma.evaluation.report.wording import (
     agreeing,
@@ -19,7 +24,10 @@ from stemma.evaluation.report.wording import (
     percent,
     times,
 )
+from stemma.nouns import counted
 
+ENOUGH_SEEDS = 5  # more of them narrow the intervals little: the examples' luck is left
+Hits = Sequence[int | None]  # of every test occurrence 1 right, 0 wrong; None where it was not judged
 _MANY_PASSES = 20  # over one text: more teach little (Muennighoff 2023, section 6: past 4 they pay less, past 40 nothing)
 
 
@@ -54,7 +62,7 @@ def _names(contenders: Sequence[Contender]) -> tuple[str, ...]:
 
 def _title(standings: Standings) -> str:
     first, metric = standings.ranked[0], standings.metric
-    floor = standings.unbeaten_floor(first)
+    floor = standings.unbeaten_floor
     if floor:
         return f"No generation is clearly better than the {floor.short}, which does not read: {metric.title} {_figure(standings, floor)}"
     ahead = [baseline for baseline in standings.readers if standings.beats(baseline, first)]
@@ -105,7 +113,7 @@ def _worth_of_reading(standings: Standings) -> str:
         return ""
     if set(verdicts) == {"budget too small"}:
         return "The budget was too small for pre-training to teach anything"
-    return f"Pre-training on your text paid for {verdicts.count('pays') or 'none'} of {len(verdicts)} generations"
+    return f"Pre-training on your text paid for {verdicts.count('pays') or 'none'} of {counted(len(verdicts), 'generation')}"
 
 
 def _ratio(ratio: float) -> str:
@@ -124,7 +132,7 @@ def _choice(standings: Standings) -> list[Finding]:
         cheapest = min(level, key=lambda contender: contender.cost)
         told = f"{listed_few([c.short for c in level])} differ by no more than chance would explain, so take the cheapest of them: "
         told += f"{cheapest.title}, for {duration(cheapest.cost)} of computing."
-        return [Finding(about, told, _names(level))]
+        return [Finding(about, told, _names(level)), *_more_seeds(standings, level)]
     reached = f"{standings.metric.title} {_figure(standings, first)}"
     among = " of the generations" if any(standings.beats(reader, first) for reader in standings.readers) else ""
     best = f"{capital(first.title)} does best{among}, with {reached} for {duration(first.cost)} of computing."
@@ -135,6 +143,21 @@ def _choice(standings: Standings) -> list[Finding]:
     told = f"The next cheaper choice, {other.title}, costs {_ratio(other.cost / first.cost)} "
     told += f"and is {gap(standings.metric, lead)} {'worse' if lead.value > 0 else 'better'}."
     return [Finding(about, best, (first.name,)), Finding(about, told, (other.name,))]
+
+
+def _more_seeds(standings: Standings, level: Sequence[Contender]) -> list[Finding]:
+    """The command that may tell generations apart which a few seeds do not, where their luck is in it."""
+    results, seeds = standings.results, len(standings.results.budget.seeds)
+    modes = {generation.name: generation.modes for generation in results.generations}
+    if seeds >= ENOUGH_SEEDS or all(modes[row.name][row.mode].deterministic for row in level):
+        return []
+    words = shlex.split(results.command)
+    if "--seeds" in words:
+        place = words.index("--seeds")
+        del words[place : place + 2]
+    command = shlex.join([*words, "--seeds", str(ENOUGH_SEEDS)])
+    told = f"{capital(counted(seeds, 'seed'))} left this open; {ENOUGH_SEEDS} may tell, and what was pre-trained is kept: {command}"
+    return [Finding("Which one to use", told, _names(level))]
 
 
 def _against_baselines(standings: Standings) -> list[Finding]:
@@ -215,8 +238,22 @@ def _predicts(results: Results) -> list[Finding]:
     (best, first), (next_best, second), *_ = scored
     told = f"{first.short} predicts unseen text best, at {best.value:.2f} bits a character; "
     told += f"{second.short} follows with {next_best.value:.2f}"
-    tail = _tail(next_best.low > best.high) if best.half and next_best.half else ", on too little text to say for certain"
+    blocks = [np.array(g.surprise.each) for _, g in scored if g.surprise and g.surprise.each]
+    several = len(blocks) == len(scored) and len(blocks[0]) > 1
+    tail = _tail(_ahead([(-ratio_effects(blocks[0]), -ratio_effects(other)) for other in blocks[1:]]), "block by block")
+    tail = tail if several else ", on too little text to say for certain."
     return [Finding("Predicting your text", told + tail, (first.name, second.name))]
+
+
+def _ahead(pairs: Sequence[tuple[Effects, Effects] | None]) -> bool:
+    """True when the first of several is ahead of the next, both judged on the same examples, by more than chance and its choice explain.
+
+    `pairs` are its effects and those of each other one, the next one first; None where the two share too few examples.
+    """
+    if not pairs or pairs[0] is None:
+        return False
+    judged = [pair for pair in pairs if pair is not None]
+    return leads_of(judged, 1, [1] * len(judged))[0].low > 0
 
 
 def _similarity(results: Results) -> list[Finding]:
@@ -226,7 +263,7 @@ def _similarity(results: Results) -> list[Finding]:
     if len(judged) < 2:
         return []
     (best, first), (next_best, second), *_ = judged
-    tail = _tail(next_best.rho.high < best.rho.low)
+    tail = _tail(_ahead([similarity.effects_of(best.each, found.each) for found, _ in judged[1:]]), "pair by pair")
     pairs = "" if len({found.used for found, _ in judged}) == 1 else ", each on the pairs it has vectors for"
     file = Path(files[0][0].file).name
     told = f"{first.short}'s word vectors agree best with people's judgement of {file}: rho {best.rho.value:.2f}, "
@@ -246,12 +283,20 @@ def _senses(results: Results) -> list[Finding]:
     if not others:
         floor = results.senses.majority
         against = f"; always naming the commonest sense gets {percent(floor.value)}\u00a0%"
-        return [Finding("One word, several senses", told + against + _tail(best.accuracy.low > floor.high), (first.name,))]
+        certain = _parted(results.senses, best.hits, len(rows), results.senses.majority_hits, 0)
+        return [Finding("One word, several senses", told + against + _tail(certain, "case by case"), (first.name,))]
     other, second = max(others, key=_told_apart)
     kind = "the best vector that ignores the word's context" if moving else "the best vector of the word in its context"
     told += f"; {kind} ({second.short}, {other.short}) does in {percent(other.accuracy.value)}\u00a0%"
-    tail = _tail(not best.accuracy.overlaps(other.accuracy))
-    return [Finding("One word, several senses", told + tail, tuple(dict.fromkeys((first.name, second.name))))]
+    certain = _parted(results.senses, best.hits, len(rows) - len(others), other.hits, len(others))
+    rows_told = tuple(dict.fromkeys((first.name, second.name)))
+    return [Finding("One word, several senses", told + _tail(certain, "case by case"), rows_told)]
+
+
+def _parted(files: SenseFiles, hits: Hits, choices: int, others: Hits, rows: int) -> bool:
+    """True when the best of `choices` rows names more senses right than the other, the best of `rows`, by more than chance explains."""
+    pair = senses.effects_of(hits, others, files.occurrences)
+    return pair is not None and leads_of([pair], choices, [rows])[0].low > 0
 
 
 def _told_apart(row: tuple[Probe, GenerationResults]) -> float:
@@ -270,8 +315,8 @@ def _unread(results: Results) -> list[Finding]:
     return [Finding("Left unread", told, tuple(g.name for _, g in guessed))]
 
 
-def _tail(clear: bool) -> str:
-    return "." if clear else "; the intervals overlap, so the two cannot be told apart."
+def _tail(clear: bool, how: str) -> str:
+    return "." if clear else f"; compared {how}, the difference may be chance."
 
 
 def _failed(results: Results) -> list[str]:

@@ -6,6 +6,7 @@ from html import escape
 from stemma.evaluation.comparison.results import GenerationResults, Results, SentencesWeighed
 from stemma.evaluation.report import tables
 from stemma.evaluation.report.wording import whole
+from stemma.nouns import noun
 
 Weighed = tuple[GenerationResults, SentencesWeighed]
 
@@ -22,10 +23,11 @@ def minimal(results: Results) -> str:
 
 def _lead(weighed: Sequence[Weighed]) -> str:
     first = weighed[0][1]
-    pairs = f"{tables.figure(first.total.pairs, whole)} pairs of sentences"
+    pairs = f"{tables.figure(first.total.pairs, whole)} {noun(first.total.pairs, 'pair')} of sentences"
+    kinds = noun(len(first.phenomena), "phenomenon", "phenomena")
     drawn = f", drawn by lot from {tables.figure(first.given, whole)}," if first.given > first.total.pairs else ""
     return (
-        f"{pairs}{drawn} that differ in one thing, of {tables.figure(len(first.phenomena), whole)} phenomena; one sentence of each pair "
+        f"{pairs}{drawn} that differ in one thing, of {tables.figure(len(first.phenomena), whole)} {kinds}; one sentence of each pair "
         "is good. The share of pairs in which it is the likelier one: guessing gets 50 %, and equally likely sentences are not right. "
         "What reads left to right weighs sentences by their probability, what fills masks by its pseudo-log-likelihood."
     )

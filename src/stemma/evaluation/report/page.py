@@ -25,6 +25,8 @@ from stemma.evaluation.report.minimal_section import minimal
 from stemma.evaluation.report.standings import Standings
 from stemma.evaluation.report.word_section import words
 from stemma.evaluation.report.wording import BASELINE_COLOUR, CONTROLS, capital, count, duration, listed, mode_title, size, whole
+from stemma.nouns import counted, noun
+from stemma.tokens.files import write_bytes
 
 STATIC_WIDTH = 1000  # of the drawn pictures, in pixels; they shrink with the window
 
@@ -53,12 +55,10 @@ reveal();
 
 def write(results: Results, out: Path) -> tuple[Path, Path]:
     """Writes `report.json` and `report.html` into `out`, each as a whole or not at all; their paths."""
-    written = []
-    for name, text in (("report.json", dumped(results)), ("report.html", render(results))):
-        aside = out / f".{name}.partial"
-        aside.write_text(text, encoding="utf-8")
-        written.append(aside.replace(out / name))
-    return written[0], written[1]
+    paths = (out / "report.json", out / "report.html")
+    for path, text in zip(paths, (dumped(results), render(results)), strict=True):
+        write_bytes(path, text.encode("utf-8", "backslashreplace"))  # file names may hold what is not UTF-8
+    return paths
 
 
 def dumped(results: Results) -> str:
@@ -216,16 +216,18 @@ def _glued(text: str) -> str:
 def _facts(results: Results) -> str:
     corpus, task, machine = results.corpus, results.task, results.environment
     number, seeds = tables.figure, len(results.budget.seeds)
-    budget = f"preset {escape(results.budget.preset)}, {seeds} seed{'s' if seeds > 1 else ''}"
+    budget = f"preset {escape(results.budget.preset)}, {counted(seeds, 'seed')}"
+    held = [f"{number(n)} {noun(n, kind)}" for n, kind in ((corpus.documents, "document"), (corpus.sentences, "sentence"))]
+    labels = f", {number(len(task.labels))} {noun(len(task.labels), 'label')}" if task.labels else ""
     facts = [
-        ("Text", f"{number(corpus.characters)} characters", f"{number(corpus.documents)} documents, {number(corpus.sentences)} sentences"),
+        ("Text", f"{number(corpus.characters)} {noun(corpus.characters, 'character')}", ", ".join(held)),
         (
             "Task",
-            f"{escape(task.kind)}, {number(len(task.labels))} labels" if task.labels else escape(task.kind),
+            escape(task.kind) + labels,
             f"{number(task.train_examples, whole)} to learn from, {number(task.dev_examples, whole)} to judge by",
         ),
         ("Budget", _budget(results.budget), budget),
-        ("Machine", f"{machine.cores} cores", f"{escape(machine.cpu)}; {duration(machine.wall_seconds)} in all"),
+        ("Machine", counted(machine.cores or 1, "core"), f"{escape(machine.cpu)}; {duration(machine.wall_seconds)} in all"),
     ]
     return (
         '<dl class="facts">'
@@ -282,7 +284,7 @@ def _text(results: Results, draw: _Figures) -> str:
     scored = results.corpus.held_out.scored
     lead = (
         f"Held-out text that no generation has seen: {tables.figure(scored.characters)} characters in "
-        f"{tables.figure(scored.blocks, whole)} blocks of whole sentences. Bits per character do not depend on "
+        f"{tables.figure(scored.blocks, whole)} {noun(scored.blocks, 'block')} of whole sentences. Bits per character do not depend on "
         "how a generation cuts its tokens; perplexities per token do, and are not comparable between rows. All are asked for "
         "the same characters, those of the raw text, and no generation pays for ends of sentences; white space that its tokens "
         "do not tell is charged."
@@ -297,8 +299,9 @@ def _text(results: Results, draw: _Figures) -> str:
 
 def _senses(results: Results, files: SenseFiles, draw: _Figures) -> str:
     lead = (
-        f"{tables.figure(files.words)} words that have {tables.figure(files.senses)} senses between them, "
-        f"{tables.figure(files.train, whole)} occurrences to learn from and {tables.figure(files.test, whole)} to judge by. "
+        f"{tables.figure(files.words)} {noun(files.words, 'word has', 'words have')} {tables.figure(files.senses)} senses between them, "
+        f"{tables.figure(files.train, whole)} {noun(files.train, 'occurrence')} to learn from "
+        f"and {tables.figure(files.test, whole)} to judge by. "
         "The sense of an occurrence is that of the nearest average vector; the senses of a word count equally, however common. "
         "A static vector is the same in every sentence, so by itself it can only ever name one sense."
     )
@@ -318,8 +321,8 @@ def _learning(results: Results, draw: _Figures) -> str:
             boxes.append(f"<div><h3>{tables.dot(g.colour)}{escape(g.short)}</h3>{picture}</div>")
     if not boxes:
         return ""
-    counted = [g.short for g in results.generations if g.learns == "count"]
-    tail = f" {listed(counted)} counts and has no curve." if counted else ""
+    uncurved = [g.short for g in results.generations if g.learns == "count"]
+    tail = f" {listed(uncurved)} counts and has no curve." if uncurved else ""
     lead = (
         "Training loss over time. Each generation asks something else of the text, so the heights are not comparable, "
         "even where the units are alike; the shapes are: "
@@ -335,16 +338,16 @@ def _protocol(results: Results) -> str:
     budget, machine = results.budget, results.environment
     seeds, modes = listed([str(seed) for seed in budget.seeds]), listed([mode_title(mode) for mode in budget.modes])
     memory = f"{size(machine.memory_bytes)} of memory" if machine.memory_bytes else "memory unknown"
-    software = f"Python {machine.python}, PyTorch {machine.torch} on {machine.threads} threads"
+    software = f"Python {machine.python}, PyTorch {machine.torch} on {counted(machine.threads, 'thread')}"
     labels = f"; labels {listed(list(task.labels))}" if task.labels else ""
     facts = [
-        f"Text: {listed(list(corpus.paths))}. The ledger {settled}: {ledger.characters_in:,} characters in, "
+        f"Text: {listed(list(corpus.paths))}. The ledger {settled}: {counted(ledger.characters_in, 'character')} in, "
         f"{ledger.characters_used:,} used, left out: {rejects}.",
         f"Held out: {corpus.held_out.how}.",
         f"Task: {task.kind}, {task.train} against {task.dev}{labels}.",
         f"Budget of pre-training: {_budget(budget)}, preset {budget.preset}; seeds {seeds}; modes {modes}.",
         *results.notes,
-        f"Machine: {machine.cpu}, {machine.cores} cores, {memory}, {machine.system}, {software}.",
+        f"Machine: {machine.cpu}, {counted(machine.cores or 1, 'core')}, {memory}, {machine.system}, {software}.",
     ]
     points = "".join(f"<li>{escape(fact)}</li>" for fact in facts)
     return f'<ul class="honest">{points}</ul><h3>How each transfer was made</h3>{tables.protocol(results)}'

@@ -112,9 +112,18 @@ class Standings:
         """Those of the others whose difference from the first may be chance; what does not read ties with nobody."""
         return [other for other in others if other.place != first.place and not other.blind and not self.lead(first, other).excludes_zero]
 
-    def unbeaten_floor(self, contender: Contender) -> Contender | None:
-        """The baseline that answers without reading and that the contender is not clearly better than, if there is one."""
-        return next((baseline for baseline in self.baselines if baseline.blind and not self.beats(contender, baseline)), None)
+    @cached_property
+    def unbeaten_floor(self) -> Contender | None:
+        """The baseline that answers without reading and that no generation is clearly better than, if there is one.
+
+        The first may lead it by less than its seeds differ, and another clearly; which one does was chosen from all rows.
+        """
+        return next((b for b in self.baselines if b.blind and not any(self._clears(contender, b) for contender in self.ranked)), None)
+
+    def _clears(self, contender: Contender, floor: Contender) -> bool:
+        if contender is self.ranked[0]:
+            return self.beats(contender, floor)
+        return leads(self._effect(contender), [self._effect(floor)], len(self.pretrained), [0])[0].low > 0
 
     def gain(self, name: str, mode: str) -> Interval | None:
         """What pre-training was worth to a generation in a mode: its lead over the control; None where one of the two is missing."""

@@ -327,6 +327,15 @@ def protocol(results: Results) -> str:
             counts = "".join(number_cell(figure(number), kind=inner) for number in (result.trained_parameters, result.trials))
             cells = f'<td class="{inner}">{mode_title(mode)}</td><td class="long {inner}">{escape(result.head)}</td>{counts}'
             rows.append(f'<tr>{name}{cells}<td class="{inner}">{escape(chosen) or DASH}</td><td class="{inner}">{seeds}</td></tr>')
+    rows += [_plain_protocol(baseline, metric) for baseline in results.baselines if not baseline.missing]
     each = f"{capital(metric.title)} of each seed{', %' * metric.share}"
     head = ["Representation", "Transfer", "Head", "#Trained parameters", "#Trials", "Chosen", each]
     return table(head, rows, "How each transfer was made")
+
+
+def _plain_protocol(baseline: Baseline, metric: Metric) -> str:
+    chosen = ", ".join(f"{key} = {value:g}" for key, value in baseline.settings.items())
+    cells = f'<td class="long">{escape(baseline.head)}</td>{number_cell(DASH)}{number_cell(figure(baseline.trials))}'
+    value = metric_value(metric, baseline.measures[metric.name].value)
+    name = f'<th scope="row" colspan="2">{escape(baseline.title)}</th>'
+    return f'<tr class="baseline">{name}{cells}<td>{escape(chosen) or DASH}</td><td>{value}</td></tr>'

@@ -76,7 +76,7 @@ def _maps(vectors: Sequence[np.ndarray]) -> tuple[str, list[np.ndarray]]:
 
 
 def _frequent(table: WordVectors) -> list[str]:
-    return [word for row in table.by_frequency if is_content(word := table.tokens[row])]
+    return list(dict.fromkeys(word for row in table.by_frequency if is_content(word := table.tokens[row].removeprefix(" "))))
 
 
 def _vectors(table: WordVectors, words: Sequence[str]) -> np.ndarray:

@@ -1,0 +1,40 @@
+"""Standard streams that are closed or full, and processes that torchrun starts: an exit code, and words where there is a place for them."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+STEMMA = f"{sys.executable} -m stemma"
+
+
+def shell(command: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    words = ["bash", "-c", command]
+    return subprocess.run(words, capture_output=True, text=True, timeout=120, check=False, env={**os.environ, **environment})
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+@pytest.mark.parametrize(
+    ("command", "code", "told"),
+    [
+        (f"{STEMMA} lineage >&-", 1, "standard output is closed"),
+        (f"{STEMMA} lineage > /dev/full", 4, "standard output: No space left on device"),
+        (f"{STEMMA} lineage nosuch 2> /dev/full", 2, ""),
+        (f"{STEMMA} lineage nosuch 2>&-", 2, ""),
+        (f"{STEMMA} lineage --json 2>&-", 0, ""),
+        (f"{STEMMA} corpus check - <&-", 3, ""),
+    ],
+)
+def test_closed_and_full_streams(command: str, code: int, told: str) -> None:
+    done = shell(command)
+    assert done.returncode == code
+    assert told in done.stderr and "Traceback" not in done.stderr and "mistake" not in done.stderr
+    assert "error" not in done.stdout  # what is told stands on standard error, or nowhere
+
+
+def test_one_process_alone_refuses_what_cannot_be_shared() -> None:
+    first, second = (shell(f"{STEMMA} finetune runs/x --train y --out z", WORLD_SIZE="2", RANK=rank) for rank in "01")
+    assert first.returncode == second.returncode == 2
+    assert "run it without torchrun" in first.stderr and second.stderr == ""
