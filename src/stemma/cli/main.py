@@ -234,7 +234,7 @@ def _failure(error: BaseException) -> StemmaError | None:
         return error
     if isinstance(error, KeyboardInterrupt):
         return Interrupted("interrupted", "to come to its end", "repeat the same command: what it had saved, if anything, it finds again")
-    if isinstance(error, MemoryError):
+    if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and "allocate memory" in str(error)):  # torch's own
         return BudgetError("out of memory", "enough memory for this size", "choose a smaller preset or batch")
     if isinstance(error, OSError) and is_disk_full(error):
         wrong = f"{error.filename or 'the disk'}: {error.strerror}"
