@@ -1,5 +1,6 @@
 """The one config reader: sources in order, strict values, and errors that name the mend."""
 
+import dataclasses
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stemma.bounds import Natural, Positive, PositiveFloat, Share
-from stemma.config import nearest, parse_settings, read_toml, resolve, restore, to_plain
+from stemma.config import checked, nearest, parse_settings, read_toml, resolve, restore, to_plain
 from stemma.errors import UsageError
 
 
@@ -260,3 +261,35 @@ def test_a_toml_file_without_end_is_refused(tmp_path):
         (tmp_path / "x.toml").write_text(text, encoding="utf-8")
         with pytest.raises(UsageError, match=r"x\.toml"):
             read_toml(tmp_path / "x.toml")
+
+
+def _numbers() -> list[tuple[str, type, str]]:
+    """Every setting of every generation, of transfer and of a comparison whose default is a number with a fraction."""
+    from stemma.evaluation.comparison.plan import Config as Compare
+    from stemma.lineage.table import TABLE
+    from stemma.tokens.tokenizer import Config as Tokens
+    from stemma.training.settings import SETTINGS
+    from stemma.transfer.settings import Config as Transfer
+
+    sections = [("transfer", Transfer), ("compare", Compare), ("tokenizer", Tokens)]
+    for row in TABLE:
+        if row.ready:
+            sections += [*row.sections().items(), ("training", SETTINGS[row.updates])]
+    found = [(name, cls, f.name) for name, cls in sections for f in dataclasses.fields(cls) if isinstance(f.default, float)]
+    return list(dict.fromkeys(found))
+
+
+@pytest.mark.parametrize(("section", "cls", "key"), _numbers(), ids=lambda value: getattr(value, "__module__", value))
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_no_number_is_endless_or_none(section, cls, key, value):
+    with pytest.raises(UsageError, match=key):
+        resolve({section: cls}, ("--set", {section: {key: value}}))
+
+
+def test_a_config_made_by_hand_is_checked_as_one_from_a_file():
+    from stemma.transfer.settings import Config as Transfer
+
+    assert checked("transfer", Transfer(epochs=2), "Python") == Transfer(epochs=2)
+    for wrong in (Transfer(mode="froozen"), Transfer(epochs=-1), Transfer(epochs=True), Transfer(grid=(0.0,)), Transfer(moving=-2)):
+        with pytest.raises(UsageError, match=r"Python: transfer\.(mode|epochs|grid|moving)"):
+            checked("transfer", wrong, "Python")

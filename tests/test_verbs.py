@@ -4,10 +4,12 @@ import ast
 import importlib
 import io
 import json
+import os
 import re
 import signal
 import subprocess
 import sys
+import threading
 import warnings
 from dataclasses import fields, replace
 from pathlib import Path
@@ -385,6 +387,17 @@ def by_character(tokenizer, text):
         [tokenizer.text(int(token)) for token, span in zip(ids, spans, strict=True) if span == (place, place + 1)]
         for place in range(len(text))
     ]
+
+
+def test_vectors_go_into_a_pipe_as_into_a_file(shop, capsys, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    read: list[bytes] = []
+    reader = threading.Thread(target=lambda: read.append((tmp_path / "pipe").read_bytes()))
+    reader.start()
+    for name in ("pipe", "file.npy"):
+        assert main(["embed", str(shop / "word2vec"), "--text", "cat", "--text", "花", "--out", str(tmp_path / name)]) == 0
+    reader.join(10)
+    assert read == [(tmp_path / "file.npy").read_bytes()] and np.load(tmp_path / "file.npy").shape == (2, 12)
 
 
 def test_a_text_that_makes_no_prediction_gives_no_run(capsys, tmp_path):

@@ -17,6 +17,7 @@ Positive = Annotated[int, Gt(0), Le(MOST)]
 Natural = Annotated[int, Ge(0), Le(MOST)]
 PositiveFloat = Annotated[float, Gt(0), Lt(math.inf)]
 NonNegative = Annotated[float, Ge(0), Lt(math.inf)]
+Finite = Annotated[float, Gt(-math.inf), Lt(math.inf)]
 Share = Annotated[float, Ge(0), Le(1)]
 Seed = Annotated[int, Ge(0), Le(MOST_SEED)]
 BelowOne = Annotated[float, Ge(0), Lt(1)]  # a share that leaves something: of dropout, of a mean that moves

@@ -61,3 +61,8 @@ def test_a_list_of_tokens_is_no_text():
         given_texts([["the", "cat"]])
     with pytest.raises(UsageError, match="one text at a time"):
         given_text(["the", "cat"])
+
+
+def test_a_table_is_no_list_of_texts():
+    with pytest.raises(UsageError, match=r"table of 2 dimensions.*one column"):
+        given_texts(np.array([["a", "b"], ["c", "d"]]))

@@ -69,3 +69,15 @@ def test_what_is_no_list_of_texts_is_refused(runs, name):
             call("abc")
         with pytest.raises(DataError, match=r"texts\[0\] is nan"):
             call([float("nan")])
+
+
+def test_words_are_asked_for_one_by_one(runs):
+    run = runs["word2vec"]
+    assert "good" in run and None not in run and ["good"] not in run and 3 not in run
+    for call in (lambda word: run[word], lambda word: run.similarity(word, "good"), lambda word: run.nearest(word)):
+        with pytest.raises(UsageError, match="one text at a time"):
+            call(["good"])
+        with pytest.raises(DataError, match="the word is None"):
+            call(None)
+    with pytest.raises(UsageError, match="one string"):
+        run.outlier("good")

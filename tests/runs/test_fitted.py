@@ -192,3 +192,9 @@ def test_one_string_and_what_is_no_text_are_refused(runs):
     pairs = finetune(runs["ngram"], train=[Example("good", "ab"[k], ["bad", "film"][k]) for k in (0, 1) * 20])
     with pytest.raises(UsageError, match="pass both of the same length"):
         pairs.predict(["good", "bad"], ["film"])
+
+
+def test_a_column_of_labels_read_as_texts_is_told(runs):
+    pairs = finetune(runs["ngram"], train=[Example("good", "ab"[k], ["bad", "film"][k]) for k in (0, 1) * 20])
+    with pytest.warns(UserWarning, match="first part of every line is a label of this run, and is read as its text_a"):
+        pairs.answer_rows(["a\tthe good film", "b\tbad"])

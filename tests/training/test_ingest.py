@@ -109,3 +109,16 @@ def test_whatever_is_damaged_is_refused_and_made_again_as_the_error_says(source,
     again = ingest(source, Config(kind, 300), tmp_path / "root", lambda _: None)
     assert again.train.ids.tolist() == done.train.ids.tolist() and again.ledger == done.ledger
     assert again.tokenizer.fingerprint == done.tokenizer.fingerprint
+
+
+def test_what_is_cut_or_taken_out_is_told_where_it_happens(tmp_path):
+    (tmp_path / "dirty.txt").write_text("\n\n".join(f"The\x00 mill {i} turns\x02." + " on" * 40 for i in range(60)), encoding="utf-8")
+    told: list[str] = []
+    source = Source((str(tmp_path / "dirty.txt"),), (), CorpusConfig(max_sentence=80), 0.1, 3)
+    ledger = ingest(source, Config("word", 300), tmp_path / "root", told.append).ledger
+    assert f"{ledger['notes']['sentences cut, being too long']:,} sentences cut, being too long" in told
+    assert "taken out of the text, since no reader sees them: 60 NUL, 60 control characters" in told
+    told.clear()
+    (tmp_path / "clean.txt").write_text("\n\n".join(f"The mill {i} turns." for i in range(60)), encoding="utf-8")
+    ingest(Source((str(tmp_path / "clean.txt"),), (), CorpusConfig(), 0.1, 3), Config("word", 300), tmp_path / "root", told.append)
+    assert len(told) == 1  # that it is read

@@ -79,6 +79,7 @@ def test_fitted_estimators_pickle_and_joblib(run, data, mode, tmp_path):
     [
         (["a", "b"], ["x", float("nan")], r"y\[1\] is nan"),
         (["a", "b"], ["x", None], r"y\[1\] is None"),
+        (["a", "b"], ["x", object()], r"y\[1\] is <object"),
         (["a", None], ["x", "y"], r"X\[0\]|X\[1\] is None"),
         ([["the", "good", "film"], ["a", "b", "c"]], ["x", "y"], "join tokens with spaces"),
         (["a", ("a", "b")], ["x", "y"], "pairs of two texts alone"),

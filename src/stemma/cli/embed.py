@@ -64,6 +64,8 @@ def _saved(path: Path, parts: list[np.ndarray]) -> Answer:
         raise DataError("there is no text to embed", "one text a line or more", "check the input")
     vectors = np.concatenate(parts)
     with whole_file(path) as file:
-        np.save(file, vectors)
+        # not np.save, which asks for the file's position: a pipe has none
+        np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(vectors))
+        file.write(np.ascontiguousarray(vectors).data)
     texts, width = vectors.shape
     return Answer({"out": str(path), "texts": texts, "width": width}, [f"{path}: {texts:,} × {width}, float32"])

@@ -36,7 +36,7 @@ def arriving(given: Sequence[str], files: Sequence[str], size: int = BATCH) -> I
     removed: Counter[str] = Counter()
     for lines in _together(given, files):
         for first in range(0, len(lines), size):
-            yield [_cleaned(line, removed) for line in lines[first : first + size]]
+            yield _cleaned(lines[first : first + size], removed)
     warn_of(removed)
 
 
@@ -53,10 +53,16 @@ def sound(lines: Sequence[Line]) -> list[str]:
     return [line.text for line in lines]
 
 
-def _cleaned(line: Line, removed: Counter[str]) -> Line:
-    text, own = clean(line.text)
-    removed.update(own)
-    return line._replace(text=text)
+def _cleaned(lines: list[Line], removed: Counter[str]) -> list[Line]:
+    whole = "".join(line.text for line in lines)
+    if clean(whole)[0] is whole:  # as nearly all lines are: one look for all of them
+        return lines
+    found = []
+    for line in lines:
+        text, own = clean(line.text)
+        removed.update(own)
+        found.append(line._replace(text=text))
+    return found
 
 
 def _together(given: Sequence[str], files: Sequence[str]) -> Iterator[list[Line]]:

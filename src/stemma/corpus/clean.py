@@ -20,6 +20,7 @@ _REASONS = (
     ("lone surrogates", re.compile("[\ud800-\udbff\udd00-\udfff]")),
     ("control characters", re.compile("[\x01-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\ufffe\uffff]")),
 )
+UNSEEN = tuple(reason for reason, _ in _REASONS)  # why characters are taken out
 # Line breaks that are not a line end in a file: form feed, vertical tab, NEL, Unicode separators.
 # They become spaces, so that no later splitlines() can tear a sentence.
 _BREAKS = re.compile("[\x0b\x0c\x1c-\x1f\x85\u2028\u2029]")

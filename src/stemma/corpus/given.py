@@ -3,7 +3,9 @@
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Mapping, Set
-from typing import Any
+from typing import Any, cast
+
+import numpy as np
 
 from stemma.corpus.clean import clean
 from stemma.errors import DataError, UsageError
@@ -15,6 +17,9 @@ def given_texts(texts: Iterable[str], name: str = "texts") -> list[str]:
     UsageError for a single string, which would be read letter by letter, and for what is no series of texts. DataError
     names the one that is no text: None, a NaN, a list of tokens.
     """
+    dimensions = 1 if isinstance(texts, (list, tuple)) else np.ndim(cast(Any, texts))
+    if dimensions > 1:
+        raise UsageError(f"{name} is a table of {dimensions} dimensions", "a list of texts", "pass one column of it")
     several = listed(texts, name)
     for place, text in enumerate(several):
         if not isinstance(text, str):

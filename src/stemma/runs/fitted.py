@@ -122,6 +122,8 @@ class FittedRun:
                 asked = f"{len(names)} on a line: {', '.join(names)}"
                 cure = "put one tab between the parts" if len(parts) < len(names) else "write a tab inside a text as a space"
                 raise DataError(f"{shown!r} has {counted(len(parts), 'part')}", asked, cure)
+        if len(names) > 1 and len(found) > 1 and all(parts[0] in self.labels for parts in found):
+            warnings.warn(f"the first part of every line is a label of this run, and is read as its {names[0]}", stacklevel=3)
         return found
 
     def _examples(self, texts: Iterable[str], texts_b: Iterable[str] | None) -> list[Any]:

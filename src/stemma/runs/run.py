@@ -127,11 +127,11 @@ class Run:
 
     def __contains__(self, word: str) -> bool:
         """True where the word has a vector, its own or one composed of its parts."""
-        return self.words.vector(word) is not None
+        return isinstance(word, str) and self.words.vector(given_text(word, "the word")) is not None
 
     def __getitem__(self, word: str) -> np.ndarray:
         """The word's vector at length 1 (D); DataError for one that has none."""
-        return self.words.known(word)
+        return self.words.known(given_text(word, "the word"))
 
     def similarity(self, a: str, b: str) -> float:
         """The cosine of two words; DataError for one that has no vector."""
@@ -321,7 +321,7 @@ class Run:
     @cached_property
     def _counts(self) -> np.ndarray | None:
         """How often the corpus has each token (V), where the run keeps that."""
-        return self.folder.tensors().get("counts")
+        return self.folder.tensors().get("counts") if self.folder is not None else None
 
     def composes(self, word: str) -> bool:
         """True when the word was never seen and its vector would be composed of its character n-grams."""

@@ -141,6 +141,7 @@ class WordVectors:
 
     def known(self, word: str) -> np.ndarray:
         """As `vector`; DataError, with words that are spelled alike, where there is none."""
+        self._warn_if_alike()
         vector = self.vector(word)
         if vector is None:
             mend = self._spellings([word]) or "try another form of it, or lower tokenizer.min_count"

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from stemma.bounds import Natural, Positive, VocabSize
+from stemma.bounds import Finite, Natural, Positive, VocabSize
 from stemma.config import nearest
 from stemma.errors import UsageError
 
@@ -36,7 +36,7 @@ class Config:
     words: Literal["auto", "rjieba", "given"] = "auto"  # what cuts Chinese words (not whitespace): given = spaces in the text
     phrases: Natural = 0  # passes that join words which belong together, new_york (word, whitespace)
     phrase_score: Literal["ratio", "npmi"] = "ratio"  # word2phrase's, or normalised pointwise mutual information
-    phrase_threshold: float = 100.0  # of the last pass; a ratio's is twice as high in the pass before. npmi: below 1
+    phrase_threshold: Finite = 100.0  # of the last pass; a ratio's is twice as high in the pass before. npmi: below 1
     train_characters: Natural = 10_000_000  # wordpiece, bpe, unigram learn from an even sample of at most this many; 0: all
 
     def __post_init__(self) -> None:

@@ -28,7 +28,7 @@ def page_sum(data: bytes) -> str:
 
 def _sum(file: IO[bytes]) -> str:
     digest, block = hashlib.blake2b(digest_size=16), np.empty((BLOCK, PAGE), "<u8")
-    buffer = memoryview(block.reshape(-1).view(np.uint8))
+    buffer = block.reshape(-1).view(np.uint8).data
     while size := _filled(file, buffer):
         pages = -(-size // (8 * PAGE))
         buffer[size : pages * 8 * PAGE] = bytes(pages * 8 * PAGE - size)

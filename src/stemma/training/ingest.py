@@ -14,6 +14,7 @@ from typing import Any, Self, TypeVar
 
 from stemma.config import to_plain
 from stemma.corpus import read as corpus_read
+from stemma.corpus.clean import UNSEEN
 from stemma.corpus.document import Document, Ledger
 from stemma.corpus.read import fingerprint, read
 from stemma.corpus.split import split
@@ -150,9 +151,17 @@ def ingest(
         finally:
             held_out.unlink(missing_ok=True)
     ingested = Ingested(learned, train, dev, read_sealed(ledger, f"delete {home}; {AGAIN}"), costs)
-    for line in ingested.notes:
+    for line in [*_left_out(ingested.ledger), *ingested.notes]:
         note(line)
     return ingested
+
+
+def _left_out(ledger: Mapping[str, Any]) -> Iterator[str]:
+    """What was done to the text that its owner may not expect, told where it happens: the ledger itemises all."""
+    yield from (f"{count:,} {what}" for what, count in ledger["notes"].items() if count)
+    unseen = {reason: count for reason, count in ledger["rejected"].items() if reason in UNSEEN}
+    if unseen:
+        yield f"taken out of the text, since no reader sees them: {', '.join(f'{count:,} {reason}' for reason, count in unseen.items())}"
 
 
 def _costs(place: Path, reading: Spent, whole: Spent) -> dict[str, Any]:

@@ -5,6 +5,7 @@ scikit-learn is not imported here: an estimator is what behaves like one.
 
 import dataclasses
 from collections.abc import Sequence
+from numbers import Number
 from pathlib import Path
 from typing import Any, Self
 
@@ -132,7 +133,8 @@ def _labels(y: Sequence[Any]) -> np.ndarray:
     for place, label in enumerate(labels):
         if isinstance(label, (list, tuple, np.ndarray)):
             raise DataError(f"y[{place}] is {label!r:.60}", "one label a text, none in a list", "pass y as one column: y.ravel()")
-        if label is None or label != label:  # a NaN is not equal to itself
+        number = isinstance(label, (Number, np.generic))
+        if not isinstance(label, str) and (not number or label != label):  # a NaN is not equal to itself
             raise DataError(f"y[{place}] is {label!r}", "a label for every text", "fill it in, or leave the text out")
     return np.asarray(labels)
 

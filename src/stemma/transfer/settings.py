@@ -31,6 +31,6 @@ class Config(InUse):
     dropout: Annotated[float, Ge(0), Le(0.9)] = 0.1  # before the head
     auxiliary: NonNegative = 0.0  # weight of the language-model loss beside the task's (Radford 2018: 0.5)
     layer_decay: Annotated[float, Gt(0), Le(1)] = 1.0  # rate of a layer over that of the one above
-    moving: int = -1  # top layers that move when fine-tuning; -1: all of them and the embeddings
+    moving: Annotated[int, Ge(-1)] = -1  # top layers that move when fine-tuning; -1: all of them and the embeddings
     unfreeze: NonNegative = 0.0  # epochs from one layer's start to the next, the head first (Howard & Ruder 2018); 0: all at once
     redraw: Natural = 0  # top layers drawn anew before fine-tuning (Zhang 2021: helps on few examples)

@@ -402,7 +402,7 @@ def read_held_out(root: Path) -> list[Document]:
     """What `write_held_out` kept; DamagedError where it is not that any more."""
     place = root / HELD_OUT
     mend = f"delete it and {stage_path(root, 'ingest')}; the same command makes both again"
-    rows = read_sealed(place, mend).get("documents")
+    rows: Any = read_sealed(place, mend).get("documents")
     try:
         return [Document(tuple(sentences), source, joins=tuple(joins), lead=lead) for sentences, source, joins, lead in rows]
     except (TypeError, ValueError) as error:
