@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -12,8 +13,8 @@ import pytest
 
 from stemma import checkpoint
 from stemma.checkpoint import FORMAT, RunFolder, map_tensors, write_tensors
-from stemma.errors import BudgetError, RunError
-from stemma.tokens.files import write_json
+from stemma.errors import BudgetError, DamagedError, RunError
+from stemma.tokens.files import checksum, write_json, write_sealed
 
 CONFIG = {"identity": {"generation": "gpt", "asked": {"model": {"width": 64}}}, "sections": {}}
 
@@ -107,17 +108,164 @@ def test_a_damaged_file_is_named(tmp_path: Path) -> None:
     data = bytearray(weights.read_bytes())
     data[-1] ^= 1
     weights.write_bytes(data)
-    with pytest.raises(RunError, match=r"model\.safetensors is damaged.*train again"):
+    with pytest.raises(RunError, match=r"model\.safetensors is damaged.*delete the folder and run"):
         RunFolder.open(tmp_path).load_state()
     weights.write_bytes(data[:-1])
-    with pytest.raises(RunError, match=r"model\.safetensors is damaged.*same command again"):
+    with pytest.raises(RunError, match=r"model\.safetensors is damaged: .* bytes.*delete the folder and run"):
         RunFolder.open(tmp_path)
 
 
-@pytest.mark.parametrize(("change", "cure"), [(-1, "make it anew"), (1, "update stemma")])
+def finished(path: Path) -> RunFolder:
+    folder = begun(path)
+    (path / "tokenizer.json").write_text('{"model": 1}', encoding="utf-8")
+    folder.append_metrics([{"kind": "done", "loss": 1.25}])
+    folder.finish("# card", {"used": 7})
+    return RunFolder.open(path)
+
+
+READERS = {
+    "config.json": lambda folder: folder.config,
+    "tokenizer.json": lambda folder: folder.guarded("tokenizer.json"),
+    "model.safetensors": lambda folder: folder.tensors(),
+    "ledger.json": lambda folder: folder.ledger,
+    "metrics.jsonl": lambda folder: folder.metrics(),
+}
+
+
+@pytest.mark.parametrize("name", [*READERS, "manifest.json"])
+def test_every_flipped_bit_of_a_finished_run_is_refused_by_who_reads_it(tmp_path: Path, name: str) -> None:
+    whole = finished(tmp_path)
+    before = {key: read(whole) for key, read in READERS.items()}
+    file = tmp_path / name
+    data = file.read_bytes()
+    for place in range(0, len(data), 3):
+        file.unlink()  # the state's weights are the same file
+        file.write_bytes(data[:place] + bytes([data[place] ^ 1 << place % 8]) + data[place + 1 :])
+        try:
+            folder = RunFolder.open(tmp_path)
+            found = {key: read(folder) for key, read in READERS.items()}
+        except RunError as error:
+            assert name in str(error) or "is not a run folder" in str(error) or "has run format" in str(error)
+            assert isinstance(error, DamagedError) and error.exit_code == 3 and "delete the folder" in str(error)
+        else:
+            assert name == "manifest.json" and str(found) == str(before)  # white space, or the name of the seal
+    file.write_bytes(data)
+    assert str({key: read(RunFolder.open(tmp_path)) for key, read in READERS.items()}) == str(before)
+
+
+def test_what_is_not_computed_with_may_change(tmp_path: Path) -> None:
+    state = tmp_path / "state" / finished(tmp_path).manifest["state"]
+    (tmp_path / "README.md").write_text("# Our river model\n\nPublished under CC-BY.", encoding="utf-8")
+    shutil.rmtree(state)
+    (tmp_path / "ledger.json").unlink()
+    folder = RunFolder.open(tmp_path)
+    folder.verify()
+    assert (folder.tensors()["w"] == 1.0).all() and folder.config == CONFIG
+    with pytest.raises(DamagedError, match=r"ledger\.json is damaged: missing"):
+        _ = folder.ledger
+
+
+def test_a_cut_log_is_told_and_what_came_after_the_commit_is_not(tmp_path: Path) -> None:
+    folder = begun(tmp_path)
+    folder.append_metrics([{"kind": "step", "step": 2}])  # never committed
+    assert folder.load_state() and [line["step"] for line in folder.metrics()] == [1]
+    os.truncate(tmp_path / "metrics.jsonl", 5)
+    with pytest.raises(DamagedError, match=r"metrics\.jsonl is damaged: 5 bytes"):
+        RunFolder.open(tmp_path).load_state()
+
+
+def test_a_folder_of_the_format_before_is_read_and_guarded(tmp_path: Path) -> None:
+    folder = finished(tmp_path)
+    files = {name: {"bytes": entry["bytes"], "sha256": checksum(tmp_path / name)} for name, entry in folder.manifest["files"].items()}
+    files["README.md"] = {"bytes": 1, "sha256": "of a card that was edited since"}
+    older = {"format": 2, "finished": True, "state": folder.manifest["state"], "metrics_bytes": folder.manifest["metrics_bytes"]}
+    write_json(tmp_path / "manifest.json", {**older, "files": files})
+    assert (RunFolder.open(tmp_path).tensors()["w"] == 1.0).all() and len(RunFolder.open(tmp_path).metrics()) == 2
+    weights = bytearray((tmp_path / "model.safetensors").read_bytes())
+    weights[-3] ^= 16
+    (tmp_path / "model.safetensors").write_bytes(weights)
+    with pytest.raises(DamagedError, match=r"model\.safetensors is damaged: its sum"):
+        RunFolder.open(tmp_path).tensors()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"state": 5},
+        {"state": "../../etc"},
+        {"state": "step-1/../../x"},
+        {"metrics_bytes": -1},
+        {"metrics_bytes": None},
+        {"finished": "yes"},
+        {"files": None},
+        {"files": [1]},
+        {"files": {"config.json": None}},
+        {"files": {"config.json": {"bytes": "9", "sum": ""}}},
+        {"files": {"config.json": {"bytes": 9, "sum": 3}}},
+        {"files": {"../secret": {"bytes": 1, "sum": "a"}}},
+        {"files": {"/etc/passwd": {"bytes": 1, "sum": "a"}}},
+    ],
+)
+def test_a_manifest_that_tells_of_no_run_is_refused(tmp_path: Path, wrong: dict) -> None:
+    write_sealed(tmp_path / "manifest.json", {**finished(tmp_path).manifest, **wrong})
+    with pytest.raises(DamagedError, match=r"manifest\.json is damaged.*delete the folder"):
+        RunFolder.open(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        "null",
+        "[]",
+        '{"identity": {"generation": "gpt"}, "sections": 1}',
+        "{}",
+        '{"identity": {}, "sections": {}}',
+        '{"identity": {"generation": "gpt"}, "sections": {"model": 3}}',
+    ],
+)
+def test_a_config_that_tells_of_no_run_is_refused(tmp_path: Path, config: str) -> None:
+    folder = begun(tmp_path)
+    (tmp_path / "config.json").write_text(config, encoding="utf-8")
+    folder._commit(state=None, metrics_bytes=0, finished=False)
+    with pytest.raises(DamagedError, match=r"config\.json"):
+        _ = RunFolder.open(tmp_path).config
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"{}"[:1],
+        b"[" * 5000,
+        b"[]",
+        b"null",
+        b'{"a": null}',
+        b'{"a": {"dtype": "F32", "shape": [2], "data_offsets": [0, 4]}}',
+        b'{"a": {"dtype": "F32", "shape": [1], "data_offsets": [8, 12]}}',
+        b'{"a": {"dtype": "F32", "shape": [-1, -1], "data_offsets": [0, 4]}}',
+        b'{"a": {"dtype": "F32", "shape": [-1], "data_offsets": [-4, 4]}}',
+        b'{"a": {"dtype": "F32", "shape": [99999999999999999999, 0], "data_offsets": [0, 0]}}',
+        b'{"a": {"dtype": "F9", "shape": [1], "data_offsets": [0, 4]}}',
+        b'{"a": {"dtype": [], "shape": [1], "data_offsets": [0, 4]}}',
+        b'{"a": {"dtype": "F32", "shape": "1", "data_offsets": [0, 4]}}',
+        b'{"a": {"dtype": "F32", "shape": [1], "data_offsets": [0]}}',
+        b'{"a": ' + b"9" * 4301 + b"}",
+    ],
+)
+def test_a_header_that_lies_is_refused(tmp_path: Path, header: bytes) -> None:
+    place = tmp_path / "t.safetensors"
+    for length in (len(header), 2**63, 2**64 - 1, len(header) + 9):
+        place.write_bytes(length.to_bytes(8, "little") + header + bytes(8))
+        with pytest.raises(DamagedError, match=r"t\.safetensors cannot be read"):
+            map_tensors(place)
+    place.write_bytes(b"abc")
+    with pytest.raises(DamagedError, match=r"t\.safetensors cannot be read"):
+        map_tensors(place)
+
+
+@pytest.mark.parametrize(("change", "cure"), [(-2, "make it anew"), (1, "update stemma")])
 def test_a_folder_of_another_format_is_refused(tmp_path: Path, change: int, cure: str) -> None:
     folder = begun(tmp_path)
-    write_json(tmp_path / "manifest.json", {**folder.manifest, "format": FORMAT + change})
+    write_sealed(tmp_path / "manifest.json", {**folder.manifest, "format": FORMAT + change})
     with pytest.raises(RunError, match=f"has run format {FORMAT + change}.*{cure}"):
         RunFolder.open(tmp_path)
 
@@ -171,7 +319,7 @@ def test_a_config_replaced_at_the_end_is_the_old_one_or_the_new_one(tmp_path: Pa
     class Killed(Exception):
         pass
 
-    folder, write, tensors = begun(tmp_path), checkpoint.write_json, {"w": np.full(5, 7.0)}
+    folder, write, tensors = begun(tmp_path), checkpoint.write_sealed, {"w": np.full(5, 7.0)}
 
     def die(path: Path, value: object) -> None:
         if path.name == "manifest.json" and (tmp_path / "config.json").read_bytes() != before:
@@ -180,7 +328,7 @@ def test_a_config_replaced_at_the_end_is_the_old_one_or_the_new_one(tmp_path: Pa
 
     before = (tmp_path / "config.json").read_bytes()
     with monkeypatch.context() as patched, pytest.raises(Killed):
-        patched.setattr(checkpoint, "write_json", die)
+        patched.setattr(checkpoint, "write_sealed", die)
         folder.finish("card", {}, tensors, CONFIG | {"task": {"labels": ["a"]}})
     again = RunFolder.resume(tmp_path, CONFIG["identity"])
     assert again is not None and not again.finished and again.load_state()[1] == {"step": 1}

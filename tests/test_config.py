@@ -222,6 +222,47 @@ def test_a_saved_config_is_read_strictly(table, told):
         restore(Model, table, "config.json")
 
 
+@pytest.mark.parametrize(
+    ("generation", "setting", "told"),
+    [
+        ("gpt", "model.depth=1000000", "less than or equal to 1024"),
+        ("gpt", "model.width=1000000000", "less than or equal to 131072"),
+        ("bert", "model.width=99999999999999999999", "less than or equal to"),
+        ("lstm", "model.dropout=1", "less than 1"),
+        ("gpt", "training.betas=[1.0,1.0]", "less than 1"),
+        ("gpt", "training.epochs=inf", "less than inf"),
+        ("gpt", "training.rate=1e999", "less than inf"),
+        ("gpt", "training.steps=10000000000000000000000", "less than or equal to"),
+        ("gpt", "training.accumulate=99999999999999", "less than or equal to"),
+        ("gpt", "tokenizer.vocab_size=999999999999", "less than or equal to"),
+        ("gpt", "model.width=" + "9" * 4301, "valid integer"),
+        ("gpt", "model.width=" + "[" * 5000, "valid integer"),
+        ("ngram", "model.order=256", "less than or equal to 255"),
+        ("word2vec", "model.buckets=2147483648", "less than 2147483648"),
+    ],
+)
+def test_a_slip_of_the_pen_is_refused_before_any_work(generation, setting, told):
+    from stemma.training.request import Request, job_of
+
+    with pytest.raises(UsageError, match=told):
+        job_of(Request.of(generation, "no such corpus", settings=[setting]))
+
+
+@pytest.mark.parametrize("name", ["undefined", "rot13", "base64", "idna", "punycode", "a\0b", "no such"])
+def test_an_encoding_that_reads_no_bytes_is_refused(name):
+    from stemma.corpus.encoding import codec
+
+    with pytest.raises(UsageError, match="is not known"):
+        codec(name)
+
+
+def test_a_toml_file_without_end_is_refused(tmp_path):
+    for text in ("[" * 5000, "a = " + "[" * 5000, "a = " + "9" * 4301):
+        (tmp_path / "x.toml").write_text(text, encoding="utf-8")
+        with pytest.raises(UsageError, match=r"x\.toml"):
+            read_toml(tmp_path / "x.toml")
+
+
 def _numbers() -> list[tuple[str, type, str]]:
     """Every setting of every generation, of transfer and of a comparison whose default is a number with a fraction."""
     from stemma.evaluation.comparison.plan import Config as Compare

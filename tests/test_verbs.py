@@ -177,6 +177,24 @@ def test_embed_writes_one_array(shop, capsys, tmp_path):
     assert (code, (tmp_path / "none.npy").exists()) == (3, False) and "no text to embed" in err
 
 
+@pytest.mark.parametrize("name", [*SETTINGS, "languages"])
+def test_info_tells_what_a_folder_is(shop, capsys, name):
+    capsys.readouterr()
+    assert main(["info", str(shop / name), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["folder"] == str(shop / name) and found["on disk"].endswith("iB")
+    if name == "languages":
+        assert found["labels"] == "en, zh" and "task classify (frozen)" in found["what"] and "accuracy" in found["measured"].lower()
+    else:
+        assert found["what"].endswith(", pre-trained") and found["text"] == str(shop / "corpus.txt") and "notes" in found
+    assert main(["info", str(shop / name)]) == 0
+    assert "None" not in capsys.readouterr().out
+
+
+def test_info_of_what_is_no_run(shop, capsys, tmp_path):
+    assert "not a run folder" in failure(capsys, "info", tmp_path)[1]
+
+
 @pytest.mark.parametrize(
     ("argv", "lines"),
     [

@@ -11,13 +11,25 @@ from stemma.errors import UsageError
 
 MOST_SEED = 2**63 - 1
 
-Positive = Annotated[int, Gt(0)]
-Natural = Annotated[int, Ge(0)]
+MOST = 1 << 53  # whole numbers up to here are exact in JSON, and in 64 bits with room to reckon
+
+Positive = Annotated[int, Gt(0), Le(MOST)]
+Natural = Annotated[int, Ge(0), Le(MOST)]
 PositiveFloat = Annotated[float, Gt(0), Lt(math.inf)]
 NonNegative = Annotated[float, Ge(0), Lt(math.inf)]
 Finite = Annotated[float, Gt(-math.inf), Lt(math.inf)]
 Share = Annotated[float, Ge(0), Le(1)]
 Seed = Annotated[int, Ge(0), Le(MOST_SEED)]
+BelowOne = Annotated[float, Ge(0), Lt(1)]  # a share that leaves something: of dropout, of a mean that moves
+
+# Sizes of networks. The bounds lie far beyond any machine: beyond them stand slips of the pen, which are refused before any work.
+Width = Annotated[int, Gt(0), Le(1 << 17)]
+WidthOrNone = Annotated[int, Ge(0), Le(1 << 17)]
+Depth = Annotated[int, Gt(0), Le(1 << 10)]
+Length = Annotated[int, Gt(0), Le(1 << 24)]
+VocabSize = Annotated[int, Ge(0), Le(1 << 24)]
+Order = Annotated[int, Gt(0), Le(255)]  # words of an n-gram: of the longest match, a byte is kept
+Buckets = Annotated[int, Gt(0), Lt(1 << 31)]  # numbered by 32 bits
 
 
 def whole(name: str, value: Any, least: int = 0, most: int | None = None, default: int | None = None) -> int:

@@ -5,18 +5,23 @@
         model.safetensors  the finished weights
         metrics.jsonl      one fact a line
         ledger.json        what became of every character of the corpus
-        README.md          the model card
+        README.md          the model card: for people, who may edit it
         state/step-N/      what resume needs: weights, optimiser, counters
         state/prepared/    what an objective made of the whole text, for as long as the training lasts
-        manifest.json      sizes and checksums of all of these: written last, it *is* the commit
+        manifest.json      sizes and sums of all that is computed with: written last, it *is* the commit
 
 Everything is written aside, fsynced and renamed; the manifest comes after what it names, so a kill at
 any moment leaves the old state or the new one. No pickles: safetensors and JSON alone.
+
+Whoever reads a file of the folder through `RunFolder` reads what was written: sizes are compared at opening, sums when a file is
+first asked for.
 """
 
 import json
+import math
 import mmap
 import os
+import re
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -25,11 +30,26 @@ from typing import Any
 
 import numpy as np
 
-from stemma.errors import DataError, RunError, UsageError
-from stemma.tokens.files import checksum, disk_budget, sync, sync_folder, whole_file, write_bytes, write_json
+from stemma.errors import DamagedError, DataError, RunError, UsageError
+from stemma.tokens.files import (
+    checksum,
+    disk_budget,
+    plain_json,
+    read_sealed,
+    sync,
+    sync_folder,
+    whole_file,
+    write_bytes,
+    write_json,
+    write_sealed,
+)
+from stemma.tokens.sums import file_sum, page_sum
 
-FORMAT = 2
-_ROOT_FILES = ("config.json", "model.safetensors", "ledger.json", "README.md")
+FORMAT = 3
+READ = (2, 3)  # formats that are opened: 2 has SHA-256 sums, none of the metrics, and no seal
+MEND = "restore it from a copy, or delete the folder and run the command that made it again"
+_ROOT_FILES = ("config.json", "model.safetensors", "ledger.json")
+_STATE = re.compile(r"step-\d{9,18}")
 
 
 _KINDS = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "<i1"}
@@ -61,20 +81,31 @@ def write_tensors(path: Path, tensors: Mapping[str, np.ndarray]) -> None:
 
 
 def map_tensors(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of a safetensors file, memory-mapped and read-only: opening costs nothing."""
+    """The arrays of a safetensors file, memory-mapped and read-only: opening costs nothing.
+
+    DamagedError where the header is none, or tells of numbers that the file does not hold.
+    """
     try:
+        size = path.stat().st_size
         with path.open("rb") as file:
             length = int.from_bytes(file.read(8), "little")
+            if length > size - 8:
+                raise ValueError(f"a header of {length:,} bytes in a file of {size:,}")
             header = json.loads(file.read(length))
-        flat = np.memmap(path, np.uint8, "r", offset=8 + length) if path.stat().st_size > 8 + length else np.empty(0, np.uint8)
-        tensors = {}
-        for name, entry in header.items():
-            if name != "__metadata__":
-                first, last = entry["data_offsets"]
-                tensors[name] = flat[first:last].view(_KINDS[entry["dtype"]]).reshape(entry["shape"])
-        return tensors
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RunError(f"{path} cannot be read ({error})", "a safetensors file", "restore it from a copy, or train again") from error
+        flat = np.memmap(path, np.uint8, "r", offset=8 + length) if size > 8 + length else np.empty(0, np.uint8)
+        return {name: _view(flat, name, entry) for name, entry in header.items() if name != "__metadata__"}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise DamagedError(f"{path} cannot be read ({error})", "a safetensors file", MEND) from error
+
+
+def _view(flat: np.ndarray, name: str, entry: Mapping[str, Any]) -> np.ndarray:
+    """The array that a header's entry tells of; ValueError where the file has no such bytes."""
+    (first, last), shape, kind = entry["data_offsets"], entry["shape"], np.dtype(_KINDS[entry["dtype"]])
+    if not all(isinstance(number, int) and number >= 0 for number in (first, last, *shape)):
+        raise ValueError(f"{name}: offsets and shapes are whole numbers")
+    if last > len(flat) or last - first != math.prod(shape) * kind.itemsize:
+        raise ValueError(f"{name}: {shape} at bytes {first} to {last} of {len(flat)}")
+    return flat[first:last].view(kind).reshape(shape)
 
 
 def check_free(path: Path) -> None:
@@ -126,6 +157,7 @@ class RunFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.manifest: dict[str, Any] = {}
+        self._compared: set[str] = set()  # files whose sums have been found right
 
     @classmethod
     def create(cls, path: Path, config: Mapping[str, Any]) -> "RunFolder":
@@ -160,33 +192,49 @@ class RunFolder:
             raise RunError(
                 f"{path} is not a run folder: it has no manifest.json", "a folder made by stemma pretrain or finetune", "check the path"
             )
-        folder.manifest = _read_json(path / "manifest.json")
-        if (found := folder.manifest.get("format", 0)) != FORMAT:
-            cure = "update stemma" if found > FORMAT else "make it anew, or open it with the version that made it"
-            raise RunError(f"{path} has run format {found}", f"format {FORMAT}", cure)
+        folder.manifest = _read_manifest(path / "manifest.json")
         for name, entry in folder.manifest["files"].items():
-            file = path / name
-            if not file.exists() or file.stat().st_size != entry["bytes"]:
-                found = f"{file.stat().st_size} bytes" if file.exists() else "missing"
-                raise RunError(
-                    f"{file} is damaged: {found}", f"{entry['bytes']} bytes", "restore it from a copy, or run the same command again"
-                )
+            if folder._computes(name):
+                _compare_sizes(path / name, entry["bytes"])
         return folder
 
+    def _computes(self, name: str) -> bool:
+        """True for what is computed with: of a finished run its weights, no longer the state that they came from."""
+        return name not in ("README.md", "ledger.json") and not (self.finished and name.startswith("state/"))
+
+    def guarded(self, name: str) -> Path:
+        """The file, its bytes compared with the sum of what was written: once, at 2 GB/s. DamagedError if they differ."""
+        path = self.path / name
+        if name not in self._compared:
+            entry = self.manifest["files"].get(name)
+            if entry is None:
+                raise DamagedError(f"{self.path / 'manifest.json'} tells of no {name}", "all files of the run", MEND)
+            _compare_sizes(path, entry["bytes"])
+            if (file_sum(path) != entry["sum"]) if "sum" in entry else (checksum(path) != entry["sha256"]):
+                raise DamagedError(f"{path} is damaged: its sum differs", "the bytes that were written", MEND)
+            self._compared.add(name)
+        return path
+
     def verify(self) -> None:
-        """Compares every file with its checksum; RunError names the first that differs."""
-        for name, entry in self.manifest["files"].items():
-            if checksum(self.path / name) != entry["sha256"]:
-                raise RunError(
-                    f"{self.path / name} is damaged: its checksum differs",
-                    "the bytes that were written",
-                    "restore it from a copy, or train again",
-                )
+        """Compares every file that is computed with to its sum; DamagedError names the first that differs."""
+        for name in filter(self._computes, self.manifest["files"]):
+            self.guarded(name)
 
     @property
     def config(self) -> dict[str, Any]:
-        """The resolved config as plain tables."""
-        return _read_json(self.path / "config.json")
+        """The resolved config as plain tables: `identity`, of which `generation` is text, and the tables of `sections`."""
+        path = self.path / "config.json"
+        if self.finished or path.name in self.manifest["files"]:  # else a kill came while it was replaced (`finish`)
+            self.guarded(path.name)
+        config = plain_json(path, MEND)
+        if not isinstance(config, dict) or not _is_config(config):
+            raise DamagedError(f"{path} holds no settings", "identity.generation and the tables of sections", MEND)
+        return config
+
+    @property
+    def ledger(self) -> dict[str, Any]:
+        """What became of every character of the corpus."""
+        return plain_json(self.guarded("ledger.json"), MEND)
 
     @property
     def finished(self) -> bool:
@@ -210,7 +258,7 @@ class RunFolder:
             raise RunError(
                 f"{self.path} is not finished{step}", "a finished run", "run the same pretrain command again: it goes on where it was"
             )
-        return map_tensors(self.path / "model.safetensors")
+        return map_tensors(self.guarded("model.safetensors"))
 
     def append_metrics(self, facts: list[dict[str, Any]]) -> None:
         """Adds facts to metrics.jsonl; they count once the next save commits them."""
@@ -222,12 +270,17 @@ class RunFolder:
             sync(file)
 
     def metrics(self) -> list[dict[str, Any]]:
-        """The committed facts of metrics.jsonl."""
-        path = self.path / "metrics.jsonl"
-        if not path.exists():
-            return []
-        text = path.read_bytes()[: self.manifest["metrics_bytes"]].decode()
-        return [json.loads(line) for line in text.splitlines()]
+        """The committed facts of metrics.jsonl; DamagedError where they are not as they were written."""
+        path, size = self.path / "metrics.jsonl", self.manifest["metrics_bytes"]
+        data = path.read_bytes()[:size] if path.exists() else b""
+        if len(data) < size:
+            raise DamagedError(f"{path} is damaged: {len(data)} bytes", f"{size} bytes", MEND)
+        if self.manifest.get("metrics_sum", found := page_sum(data)) != found:
+            raise DamagedError(f"{path} is damaged: its sum differs", "the bytes that were written", MEND)
+        try:
+            return [dict(json.loads(line)) for line in data.decode().splitlines()]
+        except (ValueError, TypeError, RecursionError) as error:
+            raise DamagedError(f"{path} cannot be read ({error})", "a JSON fact a line", MEND) from error
 
     def done(self) -> dict[str, Any]:
         """What the run's last committed fact says of the whole training; empty where that was not its end."""
@@ -261,7 +314,8 @@ class RunFolder:
         self._sweep()
 
     def load_state(self) -> tuple[dict[str, dict[str, np.ndarray]], dict[str, Any]] | None:
-        """The last committed state, checked against its checksums, or None; drops what came after it."""
+        """The last committed state, checked against its sums, or None; drops what came after it."""
+        self.metrics()
         path = self.path / "metrics.jsonl"
         if path.exists() and path.stat().st_size > self.manifest["metrics_bytes"]:
             os.truncate(path, self.manifest["metrics_bytes"])
@@ -270,7 +324,7 @@ class RunFolder:
         self.verify()
         place = self.path / "state" / self.manifest["state"]
         arrays = {file.stem: map_tensors(file) for file in sorted(place.glob("*.safetensors"))}
-        return arrays, _read_json(place / "facts.json")
+        return arrays, plain_json(place / "facts.json", MEND)
 
     def finish(
         self,
@@ -310,10 +364,13 @@ class RunFolder:
         for name in names:
             file = self.path / name
             reuse = name.startswith("state/") and name in known
-            files[name] = known[name] if reuse else {"bytes": file.stat().st_size, "sha256": checksum(file)}
-        manifest = {"format": FORMAT, "finished": finished, "state": state, "metrics_bytes": metrics_bytes, "files": files}
-        write_json(self.path / "manifest.json", manifest)
+            files[name] = known[name] if reuse else {"bytes": file.stat().st_size, "sum": file_sum(file)}
+        manifest: dict[str, Any] = {"format": FORMAT, "finished": finished, "state": state, "metrics_bytes": metrics_bytes}
+        metrics = (self.path / "metrics.jsonl").read_bytes() if metrics_bytes else b""
+        manifest |= {"metrics_sum": page_sum(metrics[:metrics_bytes]), "files": files}
+        write_sealed(self.path / "manifest.json", manifest)
         self.manifest = manifest
+        self._compared.clear()
 
     def _sweep(self) -> None:
         """Removes states that the manifest no longer names."""
@@ -354,8 +411,40 @@ def _link(source: Path, target: Path) -> None:
     sync_folder(target.parent)
 
 
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise RunError(f"{path} cannot be read ({error})", "JSON written by stemma", "restore it from a copy, or train again") from error
+def _read_manifest(path: Path) -> dict[str, Any]:
+    """The manifest, every entry of it of the kind that is asked for; DamagedError where one is not, RunError for another format."""
+    manifest = read_sealed(path, MEND)
+    found = manifest.get("format", 0)
+    if found not in READ:
+        cure = "update stemma" if isinstance(found, int) and found > FORMAT else "make it anew, or open it with the version that made it"
+        raise RunError(f"{path.parent} has run format {found}", f"format {FORMAT}", cure)
+    state, files = manifest.get("state"), manifest.get("files")
+    whole = state is None or (isinstance(state, str) and _STATE.fullmatch(state) is not None)
+    whole &= isinstance(manifest.get("finished"), bool) and _is_size(manifest.get("metrics_bytes")) and isinstance(files, dict)
+    if not whole or not all(map(_is_entry, files or {}, (files or {}).values())):
+        raise DamagedError(f"{path} is damaged: it does not tell of the files of a run", "the manifest as it was written", MEND)
+    return manifest
+
+
+def _is_config(config: Mapping[str, Any]) -> bool:
+    """True where there is a generation, and each section is a table."""
+    identity, sections, task = config.get("identity"), config.get("sections"), config.get("task", {})
+    if not isinstance(identity, dict) or not isinstance(sections, dict) or not isinstance(task, dict):
+        return False
+    return isinstance(identity.get("generation"), str) and all(isinstance(section, dict) for section in sections.values())
+
+
+def _is_entry(name: str, entry: Any) -> bool:
+    """True where a file inside the folder is told of with its size and a sum."""
+    inside = not Path(name).is_absolute() and ".." not in Path(name).parts and "\0" not in name
+    return inside and isinstance(entry, dict) and _is_size(entry.get("bytes")) and isinstance(entry.get("sum", entry.get("sha256")), str)
+
+
+def _is_size(number: Any) -> bool:
+    return isinstance(number, int) and not isinstance(number, bool) and number >= 0
+
+
+def _compare_sizes(path: Path, size: int) -> None:
+    found = path.stat().st_size if path.is_file() else None
+    if found != size:
+        raise DamagedError(f"{path} is damaged: {'missing' if found is None else f'{found} bytes'}", f"{size} bytes", MEND)

@@ -31,7 +31,7 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise UsageError(f"{path}: no such file", "a TOML config", "check the path") from error
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}", "a TOML config that may be read", "check the path and its rights") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"{path}: {error}", "a TOML file", "mend the line it names") from error
 
 
@@ -140,7 +140,7 @@ def _set_twice(setting: str, name: str) -> UsageError:
 def _value(text: str) -> Any:
     try:
         return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):  # no TOML, or numbers and brackets without end: text
         return text
 
 

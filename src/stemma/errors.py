@@ -42,7 +42,13 @@ class Interrupted(StemmaError, RuntimeError):
 
 
 class RunError(StemmaError, RuntimeError):
-    """A run folder is damaged or unfinished, or training failed (a NaN, say): exit code 1."""
+    """A run folder is unfinished or none, or training failed (a NaN, say): exit code 1."""
+
+
+class DamagedError(RunError):
+    """A file that Stemma wrote is not as it was written: exit code 3."""
+
+    exit_code = 3
 
 
 class MissingExtra(StemmaError, ImportError):

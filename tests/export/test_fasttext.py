@@ -101,3 +101,36 @@ def test_a_compressed_model_is_to_be_unpacked(tmp_path, rows):
     (tmp_path / "m.bin.gz").write_bytes(gzip.compress(packed(rows)))
     with pytest.raises(DataError, match=r"m\.bin\.gz is compressed.*unpack it first"):
         convert(tmp_path / "m.bin.gz", tmp_path / "run", "run")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("bucket", -(2**31)), ("bucket", -1), ("bucket", 2**31 - 1), ("dim", 0), ("dim", -3), ("dim", 2**31 - 1), ("minn", -5)],
+)
+def test_sizes_without_sense_are_refused(tmp_path, rows, monkeypatch, name, value):
+    monkeypatch.setitem(ARGUMENTS, name, value)
+    (tmp_path / "m.bin").write_bytes(packed(rows))
+    with pytest.raises(DataError, match="undamaged copy"):
+        convert(tmp_path / "m.bin", tmp_path / "run", "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_n_grams_may_be_longer_than_any_word(tmp_path, rows):
+    for longest in (20, 2**31 - 1):
+        (tmp_path / f"{longest}.bin").write_bytes(packed(rows, maxn=longest))
+    vectors = [next(open_fasttext(tmp_path / f"{longest}.bin").chunks()).vectors for longest in (20, 2**31 - 1)]
+    np.testing.assert_array_equal(*vectors)
+
+
+def test_random_damage_is_told_or_harmless(tmp_path, rows):
+    whole, draws, told = packed(rows), np.random.default_rng(0), 0
+    for _ in range(400):
+        data = bytearray(whole)
+        for place in draws.integers(8, len(data) - 1, draws.integers(1, 3)):
+            data[place] = draws.integers(256)
+        (tmp_path / "m.bin").write_bytes(data)
+        try:
+            assert all(len(chunk.words) == len(chunk.vectors) for chunk in open_fasttext(tmp_path / "m.bin").chunks())
+        except DataError:
+            told += 1
+    assert told > 20

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from tests.transfer.conftest import make_examples, make_run
 
+from stemma.checkpoint import RunFolder
 from stemma.corpus.task import Example
 from stemma.errors import DataError, RunError, UsageError
 from stemma.runs.fitted import FITTED, load
@@ -114,6 +115,7 @@ def test_a_folder_of_an_older_format_is_told(runs, tmp_path, lost):
         part = part[key]
     del part[lost[-1]]
     path.write_text(json.dumps(config).ljust(len(written.encode())))  # as long as its manifest says
+    RunFolder.open(path.parent)._commit(state=None, metrics_bytes=0, finished=True)
     with pytest.raises(RunError, match=rf"older format: config.json has no {lost[0]}.*{lost[-1]}"):
         load(tmp_path / "old")
 

@@ -105,7 +105,7 @@ def test_a_truncated_file_is_refused_by_name(tokenizers, documents, name, tmp_pa
     path = build(documents, tokenizers["bpe"], tmp_path / "store").path / name
     for size in (path.stat().st_size - 2, path.stat().st_size // 2, 0):
         os.truncate(path, size)
-        with pytest.raises(DataError, match=rf"{name}: damaged.*delete the folder"):
+        with pytest.raises(DataError, match=rf"{name}.* damaged.*delete the folder"):
             TokenStore.open(tmp_path / "store")
 
 
@@ -119,7 +119,7 @@ def test_a_flipped_bit_is_refused_by_name(tokenizers, documents, name, tmp_path)
         TokenStore.open(tmp_path / "store").verify()
 
 
-@pytest.mark.parametrize(("old", "new"), [('"version": 3', '"version": 2'), ("stemma-token-store", "other"), ('"ids.bin"', '"x.bin"')])
+@pytest.mark.parametrize(("old", "new"), [('"version": 4', '"version": 3'), ("stemma-token-store", "other"), ('"ids.bin"', '"x.bin"')])
 def test_another_version_is_refused(tokenizers, documents, old, new, tmp_path):
     path = build(documents, tokenizers["bpe"], tmp_path / "store").path / "header.json"
     path.write_text(path.read_text(encoding="utf-8").replace(old, new), encoding="utf-8")

@@ -8,11 +8,23 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from stemma.errors import BudgetError, RunError
+from stemma.errors import BudgetError, DamagedError, RunError
 from stemma.tokens import files
-from stemma.tokens.files import disk_budget, is_disk_full, one_writer, read_json, whole_file, write_bytes, write_json
+from stemma.tokens.files import (
+    disk_budget,
+    is_disk_full,
+    one_writer,
+    read_json,
+    read_sealed,
+    whole_file,
+    write_bytes,
+    write_json,
+    write_sealed,
+)
+from stemma.tokens.sums import file_sum, page_sum
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
@@ -160,3 +172,47 @@ def test_a_device_is_written_into() -> None:
     assert Path("/dev/null").is_char_device()
     with pytest.raises(BudgetError, match="/dev/full"):
         write_bytes(Path("/dev/full"), b"no room")
+
+
+def test_a_sum_sees_every_flipped_bit_and_every_page_that_has_moved(tmp_path):
+    place, draws = tmp_path / "data", np.random.default_rng(0)
+    for size in (0, 1, 7, 4096, 4097, 9000, 5 << 20):
+        data = bytearray(draws.integers(0, 256, size, np.uint8).tobytes())
+        place.write_bytes(data)
+        whole = file_sum(place)
+        assert whole == page_sum(bytes(data)) and len(whole) == 32
+        for bit in draws.integers(0, 8 * size, 40 if size else 0):
+            data[bit // 8] ^= 1 << bit % 8
+            assert page_sum(bytes(data)) != whole
+            data[bit // 8] ^= 1 << bit % 8
+        assert page_sum(bytes(data) + b"\0") != whole
+    first, second = bytes(data[:4096]), bytes(data[4096:8192])
+    assert page_sum(second + first + bytes(data[8192:])) != whole
+    cancelling = bytearray(data)  # the page's sum stays: only the place within it tells
+    cancelling[:8], cancelling[8:16] = data[8:16], data[:8]
+    assert page_sum(bytes(cancelling)) != whole
+
+
+@pytest.mark.parametrize("value", [{"a": [1, 2.5, None], "词": "x"}, {}, {"nan": float("inf"), "1": True}])
+def test_sealed_json_comes_back_or_is_refused(tmp_path, value):
+    place = tmp_path / "facts.json"
+    write_sealed(place, value)
+    assert read_sealed(place, "mend it") == value == read_json(place)
+    text = place.read_text(encoding="utf-8")
+    for number, character in enumerate(text):
+        changed = text[:number] + ("7" if character != "7" else "8") + text[number + 1 :]
+        place.write_text(changed, encoding="utf-8")
+        try:
+            read = read_sealed(place, "mend it")
+        except DamagedError as error:
+            assert error.exit_code == 3 and "facts.json is damaged" in str(error) and "mend it" in str(error)
+            assert read_json(place) is None
+        else:  # white space, or the word "seal" itself: nothing that was told has changed
+            assert {key: read.get(key) for key in value} == value
+
+
+@pytest.mark.parametrize("text", ["", "{", "[" * 5000, "null", "[1]", '{"a": ' + "9" * 4301 + "}", '{"a": "\ud800"}'])
+def test_what_is_no_json_table_is_damaged(tmp_path, text):
+    (tmp_path / "x.json").write_bytes(text.encode("utf-8", "surrogatepass"))
+    with pytest.raises(DamagedError, match=r"x\.json is damaged.*make it again"):
+        read_sealed(tmp_path / "x.json", "make it again")

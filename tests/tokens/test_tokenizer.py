@@ -210,6 +210,45 @@ def test_a_damaged_file_is_refused_by_name(tmp_path, content):
         Tokenizer.load(tmp_path / "none.json")
 
 
+WRONG = {
+    "ids that do not number": lambda model: model["vocab"].update(extra=10**6),
+    "one id twice": lambda model: model["vocab"].update(dict.fromkeys(list(model["vocab"])[-2:], 5)),
+    "an id that is none": lambda model: model["vocab"].update({list(model["vocab"])[-1]: None}),
+    "no specials": lambda model: model["vocab"].update({next(iter(model["vocab"])): 1, list(model["vocab"])[1]: 0}),
+    "no counts": lambda model: model["stemma"].update(outside={"version": 1, "spellings": ["a"], "counts": [{}]}),
+    "counts below zero": lambda model: model["stemma"].update(outside={"version": 1, "spellings": ["a"], "counts": [-4]}),
+    "no spellings": lambda model: model["stemma"].update(outside={"version": 1, "spellings": [7], "counts": [1]}),
+    "fewer counts": lambda model: model["stemma"].update(outside={"version": 1, "spellings": ["a", "b"], "counts": [1]}),
+    "another kind": lambda model: model["stemma"]["config"].update(kind="wordpiece"),
+    "a size beyond": lambda model: model["stemma"]["config"].update(vocab_size=1 << 63),
+}
+
+
+@pytest.mark.parametrize("kind", ["word", "char"])
+@pytest.mark.parametrize("wrong", WRONG)
+def test_a_file_of_a_wrong_shape_is_refused(tokenizers, tmp_path, kind, wrong):
+    place = tmp_path / "tokenizer.json"
+    tokenizers[kind].save(place)
+    data = json.loads(place.read_text(encoding="utf-8"))
+    WRONG[wrong](data["model"])
+    place.write_text(json.dumps(data), encoding="utf-8")
+    with pytest.raises(DataError, match=r"tokenizer\.json: .*copy the file again"):
+        Tokenizer.load(place)
+
+
+@pytest.mark.parametrize("passes", [[[[0, 10**6]]], [[[0, -1]]], [[[0, "1"]]], [[[0]]], [[7]], [[[k, k]] for k in (5, *range(400, 440))]])
+def test_phrases_of_what_is_not_there_are_refused(tmp_path, passes):
+    tokenizer = train(iter(["new york is new york"] * 9), Config(kind="word", vocab_size=0, phrases=1, phrase_threshold=0.1))
+    tokenizer.save(tmp_path / "tokenizer.json")
+    data = json.loads((tmp_path / "tokenizer.json").read_text(encoding="utf-8"))
+    own = data["model"]["stemma"]["phrases"]
+    own["words"] += [f"w{n}" for n in range(397 - len(own["words"]))]
+    own["passes"] = passes
+    (tmp_path / "tokenizer.json").write_text(json.dumps(data), encoding="utf-8")
+    with pytest.raises(DataError, match="copy the file again"):
+        Tokenizer.load(tmp_path / "tokenizer.json")
+
+
 def test_the_config_and_the_segmenter_stand_in_the_file(tokenizers, tmp_path):
     tokenizers["word"].save(tmp_path / "tokenizer.json")
     own = json.loads((tmp_path / "tokenizer.json").read_text(encoding="utf-8"))["model"]["stemma"]

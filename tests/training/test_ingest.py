@@ -1,12 +1,13 @@
 """The text of a run is fingerprinted once and parted in one reading."""
 
+import shutil
 from pathlib import Path
 
 import pytest
 
 from stemma.corpus.document import Ledger
 from stemma.corpus.read import Config as CorpusConfig
-from stemma.errors import DataError
+from stemma.errors import DamagedError, DataError
 from stemma.tokens.build import build
 from stemma.tokens.tokenizer import Config
 from stemma.training import ingest as module
@@ -65,8 +66,6 @@ def test_a_long_reading_says_how_far_it_has_come(source, tmp_path, monkeypatch):
 
 
 def test_a_lost_dev_store_is_made_again(source, tmp_path):
-    import shutil
-
     first = ingest(source, Config("word", 0), tmp_path / "root", lambda _: None)
     ids = first.dev.ids.tolist()
     shutil.rmtree(first.dev.path)
@@ -92,6 +91,24 @@ def test_who_told_chinese_words_apart_is_noted_where_nobody_said_it(source, tmp_
     english = tmp_path / "english.txt"
     english.write_text("\n\n".join(f"The mill number {i} turns." for i in range(120)), encoding="utf-8")
     assert ingest(Source((str(english),), (), CorpusConfig(), 0.1, 3), Config("word", 300), tmp_path / "e", told.append).notes == []
+
+
+@pytest.mark.parametrize("kind", ["word", "bpe"])
+@pytest.mark.parametrize("name", ["tokenizer.json", "ledger.json", "costs.json", "store/counts.bin", "store/sentences.bin", "dev/ids.bin"])
+def test_whatever_is_damaged_is_refused_and_made_again_as_the_error_says(source, kind, name, tmp_path):
+    done = ingest(source, Config(kind, 300), tmp_path / "root", lambda _: None)
+    place = next((tmp_path / "root").glob(f"*/{name}"))
+    data = bytearray(place.read_bytes())
+    at = data.rindex(b"7") if name.endswith(".json") and b"7" in data else len(data) // 2
+    data[at] ^= 1  # a 7 becomes a 6: still JSON
+    place.write_bytes(data)
+    with pytest.raises((DataError, DamagedError), match="damaged") as caught:
+        ingest(source, Config(kind, 300), tmp_path / "root", lambda _: None)
+    assert place.name in str(caught.value) and caught.value.exit_code == 3 and "delete" in caught.value.mend
+    shutil.rmtree(place.parent)
+    again = ingest(source, Config(kind, 300), tmp_path / "root", lambda _: None)
+    assert again.train.ids.tolist() == done.train.ids.tolist() and again.ledger == done.ledger
+    assert again.tokenizer.fingerprint == done.tokenizer.fingerprint
 
 
 def test_what_is_cut_or_taken_out_is_told_where_it_happens(tmp_path):

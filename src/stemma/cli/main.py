@@ -29,6 +29,7 @@ VERBS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (  # group -> 
         (
             ("lineage", "lineage:Lineage", "the family tree: year, paper, abilities, presets; of one generation its page"),
             ("settings", "settings:Settings", "what --set may set, for a generation or for fine-tuning"),
+            ("info", "info:Info", "what a run or a comparison is, how good, how big"),
             ("completion", "completion:Completion", "your shell completes verbs, options and generations"),
             ("corpus check", "corpus_check:CorpusCheck", "what a corpus is, what would be rejected, and the cure"),
             ("corpus docstrings", "corpus_docstrings:CorpusDocstrings", "writes the embedded default: docstrings of installed packages"),
@@ -233,7 +234,7 @@ def _failure(error: BaseException) -> StemmaError | None:
         return error
     if isinstance(error, KeyboardInterrupt):
         return Interrupted("interrupted", "to come to its end", "repeat the same command: what it had saved, if anything, it finds again")
-    if isinstance(error, MemoryError):
+    if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and "allocate memory" in str(error)):  # torch's own
         return BudgetError("out of memory", "enough memory for this size", "choose a smaller preset or batch")
     if isinstance(error, OSError) and is_disk_full(error):
         wrong = f"{error.filename or 'the disk'}: {error.strerror}"

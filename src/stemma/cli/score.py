@@ -16,6 +16,8 @@ from stemma.corpus.document import Document
 if TYPE_CHECKING:
     from stemma.runs.run import Run
 
+MOST_NATS = 500  # of which the exponential is still a number
+
 
 @dataclass(frozen=True)
 class Score(Verb):
@@ -46,7 +48,7 @@ def _score_row(score: Any) -> dict[str, Any]:
     return {
         "log10": score.log10,
         "nats": score.nats,
-        "probability": exp(-score.nats),
+        "probability": exp(min(-score.nats, MOST_NATS)),  # an imported model need not sum to one
         "tokens": score.tokens,
         "unknown": score.unknown,
         "perplexity": score.perplexity(),

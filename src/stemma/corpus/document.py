@@ -1,6 +1,7 @@
 """What the corpus room hands on: documents, and the ledger of what became of every character."""
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import chain
 
@@ -77,6 +78,11 @@ class Ledger:
         self.documents += other.documents
         self.sentences += other.sentences
         self.notes.update(other.notes)
+
+    def take_out(self, dropped: Mapping[str, int]) -> None:
+        """Counts characters as rejected, by their kind, that were taken for used: a tokenizer made nothing of them."""
+        self.characters_used -= sum(dropped.values())
+        self.rejected.update(dropped)
 
     def as_dict(self) -> dict:
         """The ledger as JSON-able values, with the balance stated."""

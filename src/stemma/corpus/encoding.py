@@ -26,7 +26,8 @@ def codec(name: str) -> str:
     try:
         info = codecs.lookup(name)
         "".encode(name)  # refuses base64, rot13 and the like
-    except LookupError as error:
+        codecs.getincrementaldecoder(name)(ESCAPE).decode(b"a", True)  # and those that read no bytes, or not so
+    except (LookupError, ValueError) as error:
         known = [alias.replace("_", "-") for alias in {*encodings.aliases.aliases, *encodings.aliases.aliases.values()}]
         expected = "an encoding by name, such as utf-8, gb18030 or big5"
         raise UsageError(f"encoding {name!r} is not known", expected, nearest(name, known)) from error

@@ -75,14 +75,18 @@ def open_fasttext(path: Path) -> FastText:
     words, counts = [word for word, _, kind in found if kind == WORD], [count for _, count, kind in found if kind == WORD]
     if len(words) != size or size + labels != entries:
         raise DataError(f"{path.name}: {counted(len(words), 'word')} in its dictionary, {size:,} stated", "one count", REMAKE)
-    subwords = arguments["maxn"] > 0 and not (version == 11 and arguments["model"] == SUPERVISED)
-    buckets = arguments["buckets"] if subwords else 0
-    if shape[1] != arguments["width"] or shape[0] < size + buckets:
-        raise DataError(f"{path.name}: a matrix of {shape}", f"[{size + buckets}, {arguments['width']}] at least", REMAKE)
+    width, buckets, minn, maxn = (arguments[name] for name in ("width", "buckets", "minn", "maxn"))
+    if width <= 0 or buckets < 0 or minn < 0:
+        wrong = f"{path.name}: vectors of {width} numbers, {buckets} rows for n-grams of {minn} to {maxn} characters"
+        raise DataError(wrong, "sizes as fastText writes them", REMAKE)
+    subwords = maxn > 0 and not (version == 11 and arguments["model"] == SUPERVISED)
+    buckets = buckets if subwords else 0
+    if shape[1] != width or shape[0] < size + buckets:
+        raise DataError(f"{path.name}: a matrix of {shape}", f"[{size + buckets}, {width}] at least", REMAKE)
     if path.stat().st_size < begin + 4 * shape[0] * shape[1]:
         raise DataError(f"{path.name} ends within its vectors", f"{shape[0]:,} rows of {shape[1]} numbers of four bytes", REMAKE)
     rows = np.memmap(path, "<f4", "r", offset=begin, shape=(shape[0], shape[1]))
-    return FastText(path.name, words, np.array(counts, np.int64), rows, arguments["minn"], arguments["maxn"], buckets)
+    return FastText(path.name, words, np.array(counts, np.int64), rows, minn, maxn, buckets)
 
 
 class _Fields:

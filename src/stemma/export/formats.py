@@ -83,7 +83,7 @@ def _huggingface(run: Run, folder: Path) -> list[Path]:
         write_bytes(folder / "model.safetensors", save(arrays, metadata={"format": "pt"}))
         write_json(folder / "config.json", huggingface_config(run.row.name, model, run.tokenizer.vocab_size, run.tokenizer.specials))
         write_json(folder / "tokenizer_config.json", _tokenizer_config(run))
-        data = json.loads(run.folder.tokenizer_path.read_text(encoding="utf-8"))
+        data = json.loads(run.folder.guarded("tokenizer.json").read_text(encoding="utf-8"))
         write_json(folder / "tokenizer.json", {**data, "post_processor": _frame(run)})
     return [folder / name for name in ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")]
 

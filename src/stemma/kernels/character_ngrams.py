@@ -21,6 +21,7 @@ def hashed_ngrams(words: Sequence[bytes], shortest: int, longest: int, buckets: 
     """
     framed = [b"<" + word + b">" for word in words]
     ends = np.cumsum([0, *map(len, framed)])
+    longest = min(longest, max(map(len, framed), default=0))  # room is made for no more than there can be
     return _hash_ngrams(np.frombuffer(b"".join(framed), np.uint8), ends, shortest, longest, buckets)
 
 

@@ -1,12 +1,13 @@
 """A network's weights as named arrays and back; a batch's arrays as tensors."""
 
-from collections.abc import Mapping
+import os
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import torch
 from torch import nn
 
-from stemma.errors import RunError
+from stemma.errors import BudgetError, RunError
 
 
 def weights(network: nn.Module) -> dict[str, np.ndarray]:
@@ -32,6 +33,19 @@ def load_weights(network: nn.Module, arrays: Mapping[str, np.ndarray]) -> None:
     with torch.no_grad():
         for name, array in arrays.items():
             places[name].copy_(torch.tensor(array))
+
+
+def check_memory(make: Callable[[], nn.Module], copies: int) -> None:
+    """BudgetError where the network that `make` makes has more weights, `copies` of them, than this machine has memory.
+
+    The network is made without any: a slip of the pen in a size would otherwise end the process, not the call.
+    """
+    with torch.device("meta"):
+        sizes = sum(weight.numel() * weight.element_size() for weight in make().parameters())
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if copies * sizes > memory:
+        told = f"a network of {sizes / 2**30:,.1f} GiB, of which {copies} are held"
+        raise BudgetError(told, f"less than the {memory / 2**30:,.1f} GiB of memory here", "choose a smaller model.width, depth or preset")
 
 
 def to_tensors(batch: Mapping[str, np.ndarray], device: torch.device) -> dict[str, torch.Tensor]:

@@ -19,7 +19,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from stemma.bounds import Positive, Share
+from stemma.bounds import BelowOne, Depth, Length, Width
 from stemma.errors import DataError, UsageError
 from stemma.layers.attention import Mask, Path, SelfAttention, block_mask, fitting_path
 from stemma.layers.blocks import FeedForward, Layer, layer
@@ -37,12 +37,12 @@ EPS = 1e-12  # of the layer norms (modeling.py)
 class Config:
     """BERT-base; `small` and `tiny` are in presets/bert.toml."""
 
-    width: Positive = 768  # numbers in a state; a multiple of `heads`
-    depth: Positive = 12  # blocks
-    heads: Positive = 12  # attention heads
-    inner: Positive = 3072  # width inside the feed-forward network
-    max_length: Positive = 512  # positions that have an embedding
-    dropout: Share = 0.1  # on embeddings, attention weights and both sub-layers' outputs
+    width: Width = 768  # numbers in a state; a multiple of `heads`
+    depth: Depth = 12  # blocks
+    heads: Width = 12  # attention heads
+    inner: Width = 3072  # width inside the feed-forward network
+    max_length: Length = 512  # positions that have an embedding
+    dropout: BelowOne = 0.1  # on embeddings, attention weights and both sub-layers' outputs
     activation: Literal["gelu", "gelu_tanh"] = "gelu"  # exact, as published checkpoints are read; or Google's code
     attention: Literal["auto", "sdpa", "explicit"] = "auto"  # how attention is computed; auto: the faster one here, recorded
 

@@ -32,7 +32,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from stemma.bounds import Positive, PositiveFloat
+from stemma.bounds import PositiveFloat, Width
 from stemma.kernels import glove as kernels
 from stemma.layers.blocks import Layer, layer
 from stemma.layers.loss import Carried, Loss
@@ -49,7 +49,7 @@ class Config:
     """Defaults are those of the paper (section 4.2) and, where it is silent, of glove.c."""
 
     max_length: ClassVar[int | None] = None  # any text fits
-    width: Positive = 100  # D, floats a vector
+    width: Width = 100  # D, floats a vector
     x_max: PositiveFloat = 100.0  # entries of X from here on weigh 1; 10 for texts of a few million words
     alpha: PositiveFloat = 0.75  # how fast the weight falls below
     clip: PositiveFloat = 100.0  # of each component of a gradient, before the rate

@@ -20,7 +20,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from stemma.bounds import Positive, Share
+from stemma.bounds import BelowOne, Depth, Length, Width
 from stemma.errors import DataError, UsageError
 from stemma.layers.attention import Cache, Mask, Path, SelfAttention, block_mask, fitting_path
 from stemma.layers.blocks import FeedForward, Layer, layer
@@ -39,12 +39,12 @@ STD = 0.02  # of the normal that all weights are drawn from (section 4.1)
 class Config:
     """The paper's sizes; `small` and `tiny` are in presets/gpt.toml."""
 
-    width: Positive = 768  # numbers in a state; a multiple of `heads`
-    depth: Positive = 12  # blocks
-    heads: Positive = 12  # attention heads
-    inner: Positive = 3072  # width inside the feed-forward network
-    max_length: Positive = 512  # positions that have an embedding
-    dropout: Share = 0.1  # on embeddings, attention weights and both sub-layers' outputs
+    width: Width = 768  # numbers in a state; a multiple of `heads`
+    depth: Depth = 12  # blocks
+    heads: Width = 12  # attention heads
+    inner: Width = 3072  # width inside the feed-forward network
+    max_length: Length = 512  # positions that have an embedding
+    dropout: BelowOne = 0.1  # on embeddings, attention weights and both sub-layers' outputs
     attention: Literal["auto", "sdpa", "explicit"] = "auto"  # how attention is computed; auto: the faster one here, recorded
 
 

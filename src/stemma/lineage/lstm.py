@@ -34,7 +34,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from stemma.bounds import Natural, NonNegative, Positive, Share
+from stemma.bounds import BelowOne, Depth, Length, NonNegative, Positive, Width, WidthOrNone
 from stemma.errors import DataError, UsageError
 from stemma.layers.adaptive import AdaptiveSoftmax, fitting_cutoffs
 from stemma.layers.blocks import Layer, layer
@@ -57,20 +57,20 @@ class Config:
 
     max_length: ClassVar[int | None] = None  # any text fits
 
-    width: Positive = 650  # numbers in a token's embedding
-    inner: Natural = 0  # cells of a layer; 0: width
-    last: Natural = 0  # cells of the last layer; 0: inner
-    depth: Positive = 2  # layers
+    width: Width = 650  # numbers in a token's embedding
+    inner: WidthOrNone = 0  # cells of a layer; 0: width
+    last: WidthOrNone = 0  # cells of the last layer; 0: inner
+    depth: Depth = 2  # layers
     tied: bool = False  # the output's table is the embeddings'; wants last = width
     output: Literal["full", "adaptive", "sampled"] = "full"  # the softmax: whole, in clusters by frequency, or sampled in training
     cutoffs: tuple[Positive, ...] = ()  # adaptive: ranks where each cluster but the last ends; (): by the vocabulary's size
-    negatives: Positive = 1024  # sampled: tokens drawn a step, shared by its predictions
+    negatives: Length = 1024  # sampled: tokens drawn a step, shared by its predictions
     power: NonNegative = 0.75  # sampled: tokens are drawn ~ count^power
-    dropout: Share = 0.5  # on what the output reads
-    dropout_input: Share = 0.5  # on the embeddings
-    dropout_hidden: Share = 0.5  # between layers
-    dropout_embedding: Share = 0.0  # whole words, the same ones at all places of a batch
-    weight_drop: Share = 0.0  # on the weights from state to state, one mask a batch
+    dropout: BelowOne = 0.5  # on what the output reads
+    dropout_input: BelowOne = 0.5  # on the embeddings
+    dropout_hidden: BelowOne = 0.5  # between layers
+    dropout_embedding: BelowOne = 0.0  # whole words, the same ones at all places of a batch
+    weight_drop: BelowOne = 0.0  # on the weights from state to state, one mask a batch
     locked: bool = False  # the first three dropouts' masks hold at all positions of a row
     activation: NonNegative = 0.0  # AWD's alpha
     temporal: NonNegative = 0.0  # AWD's beta

@@ -31,8 +31,10 @@ from typing import TYPE_CHECKING, Literal, Self
 
 import numpy as np
 
-from stemma.bounds import Natural, Positive, PositiveFloat
-from stemma.errors import DataError, UsageError
+from stemma.bounds import Natural, Order, PositiveFloat
+from stemma.checkpoint import leave_pages
+from stemma.errors import DamagedError, DataError, UsageError
+from stemma.kernels import ngram_checks
 from stemma.kernels import ngram_plain as kernels
 from stemma.kernels import ngram_scoring as scoring
 from stemma.kernels.numbers import ABSENT, END, START, UNKNOWN, WORD_BITS
@@ -45,13 +47,15 @@ if TYPE_CHECKING:
 
 Method = Literal["mkn", "kn", "abs", "katz", "add-k", "mle"]
 LN10 = math.log(10)
+ROWS = 1 << 20  # looked at before their pages are given back
+MEND = "restore the run from a copy, or make it again"
 
 
 @dataclass(frozen=True)
 class Config:
     """Order and smoothing of an n-gram model."""
 
-    order: Positive = 3  # words in the longest n-gram
+    order: Order = 3  # words in the longest n-gram
     method: Method = "mkn"  # smoothing: modified Kneser-Ney, Kneser-Ney, absolute discounting, Katz, additive, none
     prune: tuple[Natural, ...] = ()  # drop n-grams seen at most so often, an entry an order; the last one extends
     discount_fallback: bool | tuple[float, float, float] = True  # discounts where the text is too small for the closed form
@@ -167,7 +171,8 @@ class Ngram:
             known = np.minimum(words, counts.vocabulary - 1)
             words = np.where(words == ABSENT, ABSENT, np.where(moved[known + 1] > moved[known], moved[known], UNKNOWN)).astype(np.uint32)
         share = -math.log10(estimation.types) if config.method == "add-k" else math.nan
-        model = cls.from_arrays(config, facts, {**arrays, "words": words, "uniform": np.array([share]), "implied": np.empty(0, np.uint32)})
+        arrays |= {"words": words, "uniform": np.array([share]), "implied": np.empty(0, np.uint32)}
+        model = cls._of(config, facts, arrays)
         model.notes = estimation.notes
         if counts.skipped:
             model.notes.append(f"{counts.skipped:,} special tokens inside sentences were left out")
@@ -175,7 +180,17 @@ class Ngram:
 
     @classmethod
     def from_arrays(cls, config: Config, facts: "TokenFacts", arrays: Mapping[str, np.ndarray]) -> Self:
-        """The model over `arrays` as they are, memory-mapped or not; nothing is rebuilt or copied."""
+        """The model over `arrays` as they are, memory-mapped or not; nothing is rebuilt or copied.
+
+        They are read through once: DamagedError where they are not those of a model of this order and vocabulary, whose links
+        compiled code may follow.
+        """
+        if wrong := _wrong(config, facts, arrays):
+            raise DamagedError(f"the arrays of the n-gram model: {wrong}", "those of one model, as it was written", MEND)
+        return cls._of(config, facts, arrays)
+
+    @classmethod
+    def _of(cls, config: Config, facts: "TokenFacts", arrays: Mapping[str, np.ndarray]) -> Self:
         end = facts.specials.get("eos", facts.vocab_size)
         return cls(config, arrays, end, facts.specials.get("unk"))
 
@@ -325,3 +340,45 @@ def _shared(array: np.ndarray) -> np.ndarray:
     view = np.asarray(array).view()
     view.flags.writeable = False
     return view
+
+
+def _wrong(config: Config, facts: "TokenFacts", arrays: Mapping[str, np.ndarray]) -> str:
+    """What is wrong with the arrays of a model, in a few words; empty where nothing is."""
+    if lacking := [name for name in Ngram.ARRAYS if name not in arrays]:
+        return f"there is no {lacking[0]}"
+    sizes, words = arrays["sizes"], arrays["words"]
+    if sizes.dtype.kind not in "iu" or sizes.shape != (config.order,) or (sizes < 0).any() or int(sizes[0]) <= END:
+        return f"sizes of {len(sizes.reshape(-1))} orders, where model.order = {config.order}"
+    offsets = np.concatenate([[0], np.cumsum([min(int(size), 1 << 40) for size in sizes])])
+    rows, below = int(offsets[-1]), int(offsets[-2])
+    logarithm = arrays["log10_probs"].dtype
+    shapes = {
+        "words": (np.uint32, facts.vocab_size),
+        "last_words": (np.uint32, rows),
+        "successors": (np.uint32, below + 1),
+        "suffixes": (np.uint32, rows),
+        "log10_probs": (np.float64 if logarithm == np.float64 else np.float32, rows),
+        "log10_backoffs": (logarithm, below),
+        "uniform": (np.float64, 1),
+        "implied": (np.uint32, len(arrays["implied"].reshape(-1))),
+    }
+    if config.order == 1:  # one row beyond, for the context that is none
+        shapes |= {"successors": (np.uint32, arrays["successors"].size), "log10_backoffs": (logarithm, arrays["log10_backoffs"].size)}
+    for name, (kind, length) in shapes.items():
+        if arrays[name].dtype != kind or arrays[name].shape != (length,):
+            return f"{name} is {arrays[name].dtype} {list(arrays[name].shape)}, not {np.dtype(kind)} [{length}]"
+    known = words[(words != ABSENT) & (words != UNKNOWN)]
+    if (known >= sizes[0]).any() or len(np.unique(known)) != len(known):
+        return "words are not a numbering of the vocabulary"
+    if (arrays["implied"] >= rows).any():
+        return "implied n-grams beyond the last one"
+    links = [_shared(arrays[name]) for name in ("last_words", "successors", "suffixes", "log10_probs", "log10_backoffs")]
+    for n in range(config.order):
+        if n < config.order - 1 and int(links[1][offsets[n]]) != offsets[n + 1]:
+            return f"row {offsets[n]} of {rows} is no n-gram"
+        for begin in range(int(offsets[n]), int(offsets[n + 1]), ROWS):
+            row = int(ngram_checks.first_wrong_row(*links, offsets, n, begin, min(begin + ROWS, int(offsets[n + 1]))))
+            if row >= 0:
+                return f"row {row} of {rows} is no n-gram"
+            leave_pages(*links)  # of a model that is mapped from disk, no more comes into memory than is used
+    return "" if config.order == 1 or int(links[1][below]) == rows else f"row {below - 1} of {rows} is no n-gram"

@@ -31,7 +31,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from stemma.bounds import Natural, NonNegative, Positive
+from stemma.bounds import Depth, Length, NonNegative, Width, WidthOrNone
 from stemma.errors import DataError
 from stemma.layers.blocks import Layer, layer
 from stemma.layers.fast import Dense
@@ -52,12 +52,12 @@ class Config:
     """Defaults are the paper's for the AP News corpus (n = 6); presets/nnlm.toml has sizes for a CPU in minutes."""
 
     max_length: ClassVar[int | None] = None  # any text fits
-    context: Positive = 5  # words that are read, the paper's n - 1
-    width: Positive = 100  # numbers in a word's vector, the paper's m
-    inner: Natural = 60  # hidden units, the paper's h; 0: none
+    context: Depth = 5  # words that are read, the paper's n - 1
+    width: Width = 100  # numbers in a word's vector, the paper's m
+    inner: WidthOrNone = 60  # hidden units, the paper's h; 0: none
     direct: bool = True  # connections from the vectors straight to the output, the paper's W
     output: Literal["full", "sampled", "hierarchical"] = "full"  # the softmax: whole, sampled in training, or along a Huffman tree
-    negatives: Positive = 1024  # sampled: words drawn a step, shared by its predictions
+    negatives: Length = 1024  # sampled: words drawn a step, shared by its predictions
     power: NonNegative = 0.75  # sampled: words are drawn ~ count^power
 
 

@@ -35,7 +35,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from stemma.bounds import NonNegative, Positive
+from stemma.bounds import Buckets, Length, NonNegative, Width
 from stemma.errors import DataError, UsageError
 from stemma.kernels import word2vec_pairs as kernels
 from stemma.kernels import word2vec_rounds as rounds
@@ -60,17 +60,17 @@ class Config:
 
     max_length: ClassVar[int | None] = None  # any text fits
     architecture: Literal["skipgram", "cbow"] = "skipgram"
-    width: Positive = 100  # D, floats a vector
-    window: Positive = 5  # words on each side at most; the radius is uniform in 1..window
+    width: Width = 100  # D, floats a vector
+    window: Length = 5  # words on each side at most; the radius is uniform in 1..window
     output: Literal["negative", "hierarchical", "both"] = "negative"  # negative sampling, a tree's turns, or the sum of the two losses
-    negatives: Positive = 5  # K draws a prediction
+    negatives: Length = 5  # K draws a prediction
     power: NonNegative = 0.75  # negatives ~ count^power (Mikolov 2013b, section 2.2)
     kernel: Literal["block", "plain"] = "block"  # plain: one pair after the other, as published; slower
     racing: bool = False  # threads write without waiting for each other (Hogwild): faster, not reproducible
     subwords: bool = False  # words are composed of their character n-grams too (fastText): unseen words get vectors
-    shortest: Positive = 3  # characters of an n-gram, < and > at the word's ends included
-    longest: Positive = 6
-    buckets: Positive = 2_000_000  # rows that the n-grams share by their hash; each takes 4 x width bytes
+    shortest: Length = 3  # characters of an n-gram, < and > at the word's ends included
+    longest: Length = 6
+    buckets: Buckets = 2_000_000  # rows that the n-grams share by their hash; each takes 4 x width bytes
 
     def __post_init__(self) -> None:
         """Refuses what does not go together."""

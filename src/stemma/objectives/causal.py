@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stemma.bounds import Positive
+from stemma.bounds import Length
 from stemma.errors import DataError
 from stemma.objectives.batch import IGNORE, Batch, generator
 from stemma.objectives.epochs import Epochs
@@ -22,7 +22,7 @@ from stemma.tokens.store import TokenStore
 class Config:
     """How documents become rows."""
 
-    row_length: Positive | None = None  # positions in a row; None: the model's max_length
+    row_length: Length | None = None  # positions in a row; None: the model's max_length
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stemma.bounds import Natural, Positive, PositiveFloat
+from stemma.bounds import Length, Natural, PositiveFloat
 from stemma.checkpoint import map_tensors
 from stemma.errors import BudgetError, DataError, UsageError
 from stemma.kernels.clocks import working
@@ -30,7 +30,7 @@ from stemma.kernels.cooccurrence import BLOCK_BITS
 from stemma.objectives.batch import Batch
 from stemma.objectives.cooccurrence_count import FILES, INDEX, Text, count, room_for
 from stemma.objectives.objective import Preparation
-from stemma.tokens.files import checksum, disk_budget, read_json, write_json
+from stemma.tokens.files import checksum, disk_budget, read_json, write_sealed
 
 if TYPE_CHECKING:
     from stemma.tokens.facts import TokenFacts
@@ -45,7 +45,7 @@ HEADER = "header.json"
 class Config:
     """What counts as standing together, and how much memory counting may take (its result does not depend on that)."""
 
-    window: Positive = 10  # words on each side at most (Pennington 2014, section 4.2; the C program has 15)
+    window: Length = 10  # words on each side at most (Pennington 2014, section 4.2; the C program has 15)
     distance_weighting: bool = True  # a pair at distance d counts 1/d; off: 1
     symmetric: bool = True  # both neighbours count; off: X_ij has only the words j that follow i
     tokens: Natural = 0  # of the text at most, which training draws by lot from all of it (`tokens.drawn`); 0: all
@@ -179,7 +179,7 @@ class Cooccurrence:
         preparation = Preparation(self.text_tokens, *working().minus(began), size)
         sums = {name: checksum(folder / name) for name in (*FILES, INDEX)}
         header = {"identity": self._identity(), "pairs": pairs, "preparation": asdict(preparation), "files": sums}
-        write_json(folder / HEADER, header)
+        write_sealed(folder / HEADER, header)
         return header
 
     def _is_whole(self, folder: Path, header: dict[str, Any] | None) -> bool:

@@ -14,7 +14,7 @@ from math import log
 
 import numpy as np
 
-from stemma.bounds import Natural, Positive, Share
+from stemma.bounds import Depth, Natural, Share
 from stemma.errors import DataError, UsageError
 from stemma.kernels import sentence_pairs as kernels
 from stemma.objectives.batch import Batch, generator, seed_for
@@ -35,7 +35,7 @@ class Config:
     most_predictions: Natural = 0  # an instance; 0: no limit beyond the share
     short_share: Share = 0.1  # of document passes whose target length is drawn shorter
     dynamic: bool = True  # masks and pairs drawn anew each epoch; off: as the original, `copies` fixed ones
-    copies: Positive = 10  # fixed instances of each text when not dynamic (dupe_factor)
+    copies: Depth = 10  # fixed instances of each text when not dynamic (dupe_factor)
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from stemma.bounds import Positive
+from stemma.bounds import Length
 from stemma.errors import DataError, UsageError
 from stemma.objectives.batch import IGNORE, Batch, generator
 from stemma.objectives.epochs import Epochs
@@ -39,7 +39,7 @@ SHORTEST = 5  # tokens that a drawn window has at least
 class Config:
     """How the stream is cut; there are `batch_tokens // window` columns."""
 
-    window: Positive = 64  # tokens that the gradient reaches back
+    window: Length = 64  # tokens that the gradient reaches back
     variable: bool = False  # windows of drawn lengths about `window` (5 in 100 about half of it); a column's last may be shorter than 5
 
 

@@ -23,7 +23,7 @@ from typing import Any, Self
 import numpy as np
 
 from stemma.runs.assignment import Assignment
-from stemma.runs.linear import LinearHead, Sparse
+from stemma.runs.linear import LinearHead, Sparse, check_shapes
 from stemma.runs.ngrams import extended, find, flatten, histories
 from stemma.tasks.task import Text
 
@@ -122,6 +122,8 @@ class Bagged:
         """The head from its saved tensors."""
         import torch
 
+        classes, columns = len(assignment.targets["labels"]), arrays["task.columns"].size
+        check_shapes(arrays, {"task.columns": (columns,), "task.weights": (columns, classes), "task.biases": (classes,)})
         weights, biases = (torch.tensor(arrays[f"task.{name}"]) for name in ("weights", "biases"))
         return cls(assignment, np.array(arrays["task.columns"]), LinearHead(weights, biases, facts["several"]), facts)
 
@@ -173,6 +175,11 @@ class Adapted:
     @classmethod
     def restore(cls, assignment: Assignment, arrays: Mapping[str, np.ndarray], facts: dict[str, Any]) -> Self:
         """The class models from their saved counts."""
+        classes = len(assignment.targets["labels"])
+        check_shapes(arrays, {"task.shares": (classes,)})
+        for name in [name for name in arrays if name.startswith("task.") and f"{name}.counts" in arrays]:
+            keys = arrays[name].size
+            check_shapes(arrays, {name: (keys,), f"{name}.counts": (keys, classes)})
         tables = {name.removeprefix("task."): array for name, array in arrays.items() if name.startswith("task.")}
         return cls(assignment, unigrams(assignment), tables, facts["chosen"]["mu"], facts)
 

@@ -18,7 +18,7 @@ from stemma.lineage.table import find
 from stemma.nouns import counted
 from stemma.runs.assignment import Answers, Assignment
 from stemma.runs.framing import told_of_cut
-from stemma.runs.opening import unmoved
+from stemma.runs.opening import opening, unmoved
 from stemma.runs.run import Run, warn_of_unknown
 from stemma.runs.settings import InUse
 from stemma.tasks.table import make_task, task_config
@@ -65,13 +65,15 @@ class FittedRun:
             raise RunError(
                 found, "a folder that this version fine-tuned", "run stemma finetune again, or open it with the version that made it"
             )
-        facts, row = config["task"], find(config["identity"]["generation"])
-        sections = _sections(row.sections()["model"], facts["task"], str(path), config["sections"])
-        tokenizer, arrays = Tokenizer.load(folder.tokenizer_path), folder.tensors()
-        network = unmoved(row, sections["model"], tokenizer, arrays)
-        task = make_task(facts["task"], sections["task"])
-        assignment = Assignment(row, tokenizer, network, task, facts["targets"], sections["transfer"])
-        return cls(assignment, restored(assignment, arrays, facts), facts)
+        row, arrays = find(config["identity"]["generation"]), folder.tensors()
+        with opening(folder):
+            facts = config["task"]
+            sections = _sections(row.sections()["model"], facts["task"], str(path), config["sections"])
+            tokenizer = Tokenizer.load(folder.guarded("tokenizer.json"))
+            network = unmoved(row, sections["model"], tokenizer, arrays)
+            task = make_task(facts["task"], sections["task"])
+            assignment = Assignment(row, tokenizer, network, task, facts["targets"], sections["transfer"])
+            return cls(assignment, restored(assignment, arrays, facts), facts)
 
     def predict(self, texts: Iterable[str], texts_b: Iterable[str] | None = None) -> tuple[list[Any], Any]:
         """What each text (or pair) is given, in names, and the numbers behind it: of labels, the probabilities of all (N K)."""

@@ -23,7 +23,7 @@ from stemma.layers.weights import load_weights, to_tensors, weights
 from stemma.objectives.batch import Batch
 from stemma.runs.assignment import Assignment
 from stemma.runs.framing import Framed, collate_units, frame, under_budget
-from stemma.runs.linear import Dense, LinearHead
+from stemma.runs.linear import Dense, LinearHead, check_shapes
 from stemma.runs.moved import at_units, batch_of, has_no_blocks
 from stemma.tasks.task import PLACES, Seat, Text
 
@@ -134,6 +134,9 @@ class Probed:
         load_weights(assignment.network, {name: array for name, array in arrays.items() if not name.startswith("task.")})
         fixed = FixedNetwork(assignment, assignment.network)
         weights, biases, mean, scale = (torch.tensor(arrays[f"task.{name}"]) for name in ("weights", "biases", "mean", "scale"))
+        features, classes = len(mean), biases.numel()
+        expected = {"weights": (features, classes), "biases": (classes,), "mean": (features,), "scale": (features,)}
+        check_shapes(arrays, {f"task.{name}": shape for name, shape in expected.items()})
         layers = chosen_layers(assignment.settings.layers, fixed.depth)
         head = LinearHead(weights, biases, facts["several"])
         return cls(fixed, head, mean, scale, facts, layers)

@@ -1,5 +1,6 @@
 """Linear models over fixed features, dense or sparse. Axes: N examples, F features, K classes."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -7,6 +8,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from stemma.errors import DamagedError
 
 CHUNK = 4096  # rows widened to float32 at once, so that half-precision caches are never copied whole
 
@@ -79,6 +82,14 @@ class LinearHead:
         """Class probabilities (N K) in float32, each row summing to one unless there are `several`."""
         scores = design.times(self.weights) + self.biases
         return (scores.sigmoid() if self.several else scores.softmax(-1)).numpy().astype(np.float32)
+
+
+def check_shapes(arrays: Mapping[str, np.ndarray], shapes: Mapping[str, tuple[int, ...]]) -> None:
+    """DamagedError unless each array is there in its shape."""
+    for name, shape in shapes.items():
+        found = arrays[name].shape if name in arrays else "missing"
+        if found != shape:
+            raise DamagedError(f"{name} of the weights is {found}", f"{shape}", "restore the run from a copy, or fine-tune again")
 
 
 def _bags(starts: np.ndarray, places: np.ndarray, values: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:

@@ -1,12 +1,32 @@
 """From a run folder's arrays to the network they are of."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
+from stemma.checkpoint import MEND, RunFolder
+from stemma.errors import DamagedError, StemmaError, UsageError
 from stemma.lineage.table import Generation
 from stemma.tokens.tokenizer import Tokenizer
+
+
+@contextmanager
+def opening(folder: RunFolder) -> Iterator[None]:
+    """While a run is made of the folder's files: what does not fit together there is the folder's fault, and told as such.
+
+    Settings that no network has are DamagedError here, for nobody asked for them now.
+    """
+    try:
+        yield
+    except UsageError as error:
+        raise DamagedError(error.wrong, error.expected, MEND) from error
+    except StemmaError:
+        raise
+    except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        told = f"{folder.path} does not hold what a run holds ({type(error).__name__}: {error})"
+        raise DamagedError(told, "a run folder as it was written", MEND) from error
 
 
 def network_of(row: Generation, config: Any, tokenizer: Tokenizer, arrays: Mapping[str, np.ndarray]) -> Any:
@@ -37,6 +57,10 @@ def _copied(row: Generation, config: Any, tokenizer: Tokenizer, arrays: Mapping[
 def _drawn(row: Generation, config: Any, tokenizer: Tokenizer, arrays: Mapping[str, np.ndarray]) -> Any:
     import torch
 
+    from stemma.layers.weights import check_memory
+
+    if row.updates == "backprop":
+        check_memory(lambda: row.load_network()(config, tokenizer.facts()), copies=1)
     with torch.random.fork_rng(devices=[]):
         return row.load_network()(config, tokenizer.facts()).eval()
 

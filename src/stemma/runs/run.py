@@ -23,7 +23,7 @@ from stemma.lineage.table import Ability, Generation, find
 from stemma.nouns import counted
 from stemma.runs import decoding, reading
 from stemma.runs.decoding import Decoding, Written
-from stemma.runs.opening import network_of
+from stemma.runs.opening import network_of, opening
 from stemma.runs.word_vectors import Outlier, WordVectors
 from stemma.tokens.tokenizer import Tokenizer
 
@@ -102,10 +102,11 @@ class Run:
             cure = "use stemma predict or embed on it, or name the run that it was made from"
             raise UsageError(f"{path} is fine-tuned on a task", "a folder made by stemma pretrain", cure)
         row = find(config["identity"]["generation"])
-        tokenizer = Tokenizer.load(folder.tokenizer_path)
-        model: Any = restore(row.sections()["model"], config["sections"]["model"], str(folder.path))
         arrays = folder.tensors()
-        return cls(folder, row, tokenizer, network_of(row, model, tokenizer, arrays))
+        with opening(folder):
+            tokenizer = Tokenizer.load(folder.guarded("tokenizer.json"))
+            model: Any = restore(row.sections()["model"], config["sections"]["model"], str(folder.path))
+            return cls(folder, row, tokenizer, network_of(row, model, tokenizer, arrays))
 
     def __getstate__(self) -> dict[str, Any]:
         """What a copy or a pickle holds: all that use asks for, so that it needs no folder."""

@@ -15,13 +15,14 @@ from pathlib import Path
 
 from stemma.config import to_plain
 from stemma.corpus.document import Document
-from stemma.errors import DataError, UsageError
+from stemma.errors import DamagedError, DataError, UsageError
 from stemma.tokens.chinese import SAMPLE
-from stemma.tokens.files import LOCK, disk_budget, read_json, sync_folder, write_json
+from stemma.tokens.files import LOCK, disk_budget, read_json, sync_folder, write_sealed
 from stemma.tokens.merge import merge
 from stemma.tokens.settings import SPACED
 from stemma.tokens.shards import SHARD, Shard, encode_shard, shards, team
 from stemma.tokens.store import HEADER, TokenStore, layout, read_header
+from stemma.tokens.sums import file_sum
 from stemma.tokens.tokenizer import Config, Tokenizer, grow, train
 from stemma.tokens.words import Learner
 
@@ -47,23 +48,33 @@ def learn_and_build(
 
 
 def learn(documents: Documents, config: Config, out: Path, fingerprint: str, earlier: Tokenizer | None = None) -> Tokenizer:
-    """The tokenizer of a corpus in `out/tokenizer.json`, learnt where it is missing or stale."""
+    """The tokenizer of a corpus in `out/tokenizer.json`, learnt where it is missing or stale; DamagedError where it is damaged."""
     if _is_learnt(config, out, fingerprint):
-        return Tokenizer.load(out / TOKENIZER)
+        return _found(out)
     texts = chain.from_iterable(document.stretches if config.kind in SPACED else document.sentences for document in documents())
     tokenizer = grow(earlier, texts, config) if earlier else train(texts, config)
     return _kept(tokenizer, config, out, fingerprint)
 
 
 def _is_learnt(config: Config, out: Path, fingerprint: str) -> bool:
-    return (out / TOKENIZER).is_file() and read_json(out / LEARNT) == {"config": to_plain(config), "fingerprint": fingerprint}
+    learnt = read_json(out / LEARNT) or {}
+    return (out / TOKENIZER).is_file() and learnt.get("config") == to_plain(config) and learnt.get("fingerprint") == fingerprint
+
+
+def _found(out: Path) -> Tokenizer:
+    """The tokenizer as it was learnt: it cuts all text that is to come."""
+    learnt, place = read_json(out / LEARNT) or {}, out / TOKENIZER
+    if learnt.get("sum", found := file_sum(place)) != found:  # folders of earlier versions tell no sum
+        mend = f"delete {out}; the same command makes it again from the corpus"
+        raise DamagedError(f"{place} is damaged: its sum is not the one in {LEARNT}", "the file as it was written", mend)
+    return Tokenizer.load(place)
 
 
 def _kept(tokenizer: Tokenizer, config: Config, out: Path, fingerprint: str) -> Tokenizer:
     """The tokenizer, written to `out` with what it was learnt from."""
     (out / LEARNT).unlink(missing_ok=True)
     tokenizer.save(out / TOKENIZER)
-    write_json(out / LEARNT, {"config": to_plain(config), "fingerprint": fingerprint})
+    write_sealed(out / LEARNT, {"config": to_plain(config), "fingerprint": fingerprint, "sum": file_sum(out / TOKENIZER)})
     return tokenizer
 
 

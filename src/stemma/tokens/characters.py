@@ -57,6 +57,10 @@ class Characters:
         widths = [len(c.lower()) for c in text] if self.config.lowercase else [1] * len(text)
         return self.encode_flat([text])[0], [(i, i + 1) for i, width in enumerate(widths) for _ in range(width)]
 
+    def drops(self, character: str) -> bool:
+        """Every character is a token."""
+        return False
+
     def decode(self, ids: Iterable[int]) -> str:
         """The characters as they stood; an unknown one is shown as U+FFFD."""
         return "".join(self._shown[i] for i in ids)

@@ -22,11 +22,11 @@ import numpy as np
 from stemma.corpus.document import Document
 from stemma.errors import RunError
 from stemma.tokens.characters import SPACE
-from stemma.tokens.files import LOCK, disk_budget, one_writer, read_json, sync_folder, write_json
+from stemma.tokens.files import LOCK, disk_budget, one_writer, read_json, sync_folder, write_sealed
 from stemma.tokens.merge import BitWriter, Writer
 from stemma.tokens.outside import Outside, left_out_of_part
 from stemma.tokens.sample import batches
-from stemma.tokens.store import HEADER, WORDS, TokenStore, layout
+from stemma.tokens.store import HEADER, VERSION, WORDS, TokenStore, layout
 from stemma.tokens.tokenizer import LISTED, Tokenizer
 
 LONGEST = 64  # sentences of a passage at most: more than a network sees at once, and little of a text
@@ -56,7 +56,7 @@ def drawn(store: TokenStore, tokens: int, seed: int) -> TokenStore:
     """
     if not tokens or tokens >= len(store.ids):
         return store
-    made_from = f"{store.header['tokenizer']}/{store.header['fingerprint']}"
+    made_from = f"{VERSION}/{store.header['tokenizer']}/{store.header['fingerprint']}"
     name = hashlib.blake2b(f"{made_from}/{tokens}/{seed}".encode(), digest_size=8).hexdigest()
     out = store.path.with_name(f"{store.path.name}-drawn-{name}")
     if not (out / HEADER).exists():
@@ -81,7 +81,7 @@ def spelt_in_part(
     if found is None:
         spellings = _unknown_words(chosen, tokenizer, documents()) if part.unknown else Counter[str]()
         found = left_out_of_part(spellings, _known(tokenizer, store.counts))
-        write_json(kept, found.as_json())
+        write_sealed(kept, found.as_json())
     return tokenizer.spelling_by(found)
 
 
@@ -197,7 +197,7 @@ def _write_aside(store: TokenStore, chosen: np.ndarray, aside: Path, fingerprint
         "drawn": asdict(_measured(store, chosen, int(lengths.sum()))),
         "files": {name: file.close() for name, file in files.items()},
     }
-    write_json(aside / HEADER, header)
+    write_sealed(aside / HEADER, header)
 
 
 def _blocks(store: TokenStore) -> Iterator[tuple[int, int]]:

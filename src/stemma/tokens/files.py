@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import IO, Any
 
 from stemma.corpus.files import written_at
-from stemma.errors import BudgetError, RunError
+from stemma.errors import BudgetError, DamagedError, RunError
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 LOCK = ".lock"
+SEAL = "seal"  # the key of a sealed JSON file that holds the hash of all the others
 GRACE_SECONDS = 1.0  # a lock is waited for: the reading workers of a killed process hold its locks until they end too
 
 
@@ -145,11 +146,41 @@ def write_json(path: Path, value: Any, synced: bool = True) -> None:
 
 
 def read_json(path: Path) -> dict | None:
-    """The JSON file's value, or None where it is missing or damaged."""
+    """The JSON file's table, sealed or not; None where it is missing or damaged."""
+    try:
+        return read_sealed(path, "make it again")
+    except DamagedError:
+        return None
+
+
+def write_sealed(path: Path, value: dict[str, Any], synced: bool = True) -> None:
+    """As `write_json`, with a hash of the value, so that `read_sealed` sees when a character of it has changed."""
+    write_json(path, {**value, SEAL: _seal(value)}, synced)
+
+
+def read_sealed(path: Path, mend: str) -> dict[str, Any]:
+    """The value that `write_sealed` wrote, or an older version without a seal; DamagedError, which says `mend`, for anything else."""
+    value = plain_json(path, mend)
+    if not isinstance(value, dict):
+        raise DamagedError(f"{path} is damaged: it holds no table", "JSON as stemma wrote it", mend)
+    seal = value.pop(SEAL, None)
+    if seal is not None and seal != _seal(value):
+        raise DamagedError(f"{path} is damaged: it is not what its seal was made of", "JSON as stemma wrote it", mend)
+    return value
+
+
+def plain_json(path: Path, mend: str) -> Any:
+    """The value of a JSON file that Stemma wrote; DamagedError, which says `mend`, where it cannot be read."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
+    except (OSError, ValueError, RecursionError) as error:  # ValueError: not JSON, not UTF-8, a number of 4,300 digits
+        raise DamagedError(f"{path} is damaged: {error}", "JSON as stemma wrote it", mend) from error
+
+
+def _seal(value: dict[str, Any]) -> str:
+    """A hash of what the value is once it has been written and read."""
+    plain = json.loads(json.dumps(value))
+    return hashlib.blake2b(json.dumps(plain, sort_keys=True).encode(), digest_size=8).hexdigest()
 
 
 def checksum(path: Path) -> str:

@@ -1,12 +1,13 @@
 """Shards to store: their arrays one after the other, in order, with borders made absolute and ids made narrow."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from stemma.tokens.files import read_json, sync, sync_folder, write_json
+from stemma.tokens.files import read_json, sync, sync_folder, write_sealed
 from stemma.tokens.store import FORMAT, HEADER, VERSION, WORDS, layout
 from stemma.tokens.tokenizer import Tokenizer
 
@@ -66,6 +67,7 @@ def merge(paths: Sequence[Path], tokenizer: Tokenizer, folder: Path, fingerprint
     files[WORDS] = BitWriter(folder / WORDS, layout(dtype)[WORDS])
     counts = np.zeros(tokenizer.vocab_size, dtype=np.int64)
     sums = dict.fromkeys(SUMMED, 0)
+    dropped = Counter[str]()
     documents: list[int] = []  # sentences of each
     files["sentences.bin"].add(np.zeros(1, np.int64))
     for path in paths:
@@ -81,6 +83,7 @@ def merge(paths: Sequence[Path], tokenizer: Tokenizer, folder: Path, fingerprint
             documents[-1] += facts["documents"].pop(0)
         documents += facts["documents"]
         sums = {name: sums[name] + facts[name] for name in SUMMED}
+        dropped.update(facts["dropped"])
         path.with_suffix(".json").unlink()
         path.unlink()
     sentences = np.array([0, *filter(None, documents)], dtype=np.int64)
@@ -100,9 +103,10 @@ def merge(paths: Sequence[Path], tokenizer: Tokenizer, folder: Path, fingerprint
         "segmenter": {"name": tokenizer.segmenter.name, "version": tokenizer.segmenter.version},
         "fingerprint": fingerprint,
         **sums,
+        "dropped": dict(sorted(dropped.items())),
         "files": {name: file.close() for name, file in files.items()},
     }
-    write_json(folder / HEADER, header)
+    write_sealed(folder / HEADER, header)
     sync_folder(folder)
 
 

@@ -30,10 +30,14 @@ class Outside:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any] | None) -> Self | None:
-        """From its written form; None where there is none of this version."""
+        """From its written form; None where there is none of this version. ValueError where it does not count spellings."""
         if not data or data["version"] != VERSION:
             return None
-        return cls(tuple(data["spellings"]), tuple(data["counts"]))
+        spellings, counts = tuple(data["spellings"]), tuple(data["counts"])
+        whole = len(spellings) == len(counts) and all(type(spelling) is str and spelling for spelling in spellings)
+        if not whole or not all(type(count) is int and 0 < count < 1 << 48 for count in counts):
+            raise ValueError("what the vocabulary leaves out is no list of spellings with their counts")
+        return cls(spellings, counts)
 
 
 def left_out(counts: np.ndarray, kept: np.ndarray, spell: Callable[[np.ndarray], Sequence[str]]) -> Outside:

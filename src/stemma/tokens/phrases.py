@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 ROOM = 1 << 24  # pairs held at a time while they are counted; more are counted in several readings
 CHUNK = 1 << 20  # units read at a time
+LONGEST = 1 << 16  # words of a phrase that is read from a file
 
 Joins = list[list[tuple[int, int]]]  # pass -> pairs of units; their phrases have the next numbers
 
@@ -93,6 +94,10 @@ class Phrases:
         ends = np.cumsum([len(self._words[i]) for i in ids.tolist()]).tolist()
         return ids, [(spans[first][0], spans[end - 1][1]) for first, end in zip([0, *ends], ends, strict=False)]
 
+    def drops(self, character: str) -> bool:
+        """As of the words."""
+        return self.base.drops(character)
+
     def decode(self, ids: Iterable[int]) -> str:
         """The words of the ids, as without phrases."""
         return self.base.decode([word for i in ids for word in self._words[i]])
@@ -109,7 +114,15 @@ class Phrases:
 def from_json(config: Config, tokens: Sequence[str], words: Segmenter, kept: dict, outside: Outside | None) -> Phrases:
     """The phrases that `as_json` gave."""
     base = Words(config, [*SPECIALS[config.kind].values(), *kept["words"]], words)
-    return Phrases(config, tokens, base, [[(first, second) for first, second in found] for found in kept["passes"]], outside)
+    joins = [[(first, second) for first, second in found] for found in kept["passes"]]
+    sizes = [1] * len(base.tokens)  # words of each unit
+    for found in joins:
+        if not all(type(unit) is int and 0 <= unit < len(sizes) for pair in found for unit in pair):
+            raise ValueError("a pass joins units that are not there before it")
+        sizes += [sizes[first] + sizes[second] for first, second in found]
+        if max(sizes) > LONGEST:
+            raise ValueError(f"a phrase of {max(sizes):,} words")
+    return Phrases(config, tokens, base, joins, outside)
 
 
 def join(units: np.ndarray, owners: np.ndarray, keys: np.ndarray, phrases: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

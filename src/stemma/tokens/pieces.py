@@ -72,6 +72,11 @@ class Pieces:
         encoding = (self._bare if adjoins else self._rust).encode(text, add_special_tokens=False)
         return np.array(encoding.ids, dtype=np.uint32), encoding.offsets
 
+    def drops(self, character: str) -> bool:
+        """True where the normal form of the character is nothing."""
+        normaliser = self._rust.normalizer
+        return normaliser is not None and not normaliser.normalize_str(character).strip()
+
     def decode(self, ids: Iterable[int]) -> str:
         """The text in its normal form (see `Tokenizer.decode`)."""
         if self.config.kind == "wordpiece":

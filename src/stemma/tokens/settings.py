@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from stemma.bounds import Finite, Natural, Positive
+from stemma.bounds import Finite, Natural, Positive, VocabSize
 from stemma.config import nearest
 from stemma.errors import UsageError
 
@@ -30,7 +30,7 @@ class Config:
     """How text is cut into tokens and how the vocabulary is learnt."""
 
     kind: Kind = "wordpiece"  # what a token is: words, what stands between spaces, characters, or pieces learnt from the text
-    vocab_size: Natural = 8192  # tokens at most, specials included; 0: no limit (word, whitespace, char)
+    vocab_size: VocabSize = 8192  # tokens at most, specials included; 0: no limit (word, whitespace, char)
     lowercase: bool = False  # word, char, wordpiece (which then drops accents too), unigram
     min_count: Positive = 1  # a word (wordpiece, unigram: a character) seen less often is unknown
     words: Literal["auto", "rjieba", "given"] = "auto"  # what cuts Chinese words (not whitespace): given = spaces in the text

@@ -16,7 +16,8 @@ import numpy as np
 
 from stemma.corpus.document import Document
 from stemma.corpus.workers import Team
-from stemma.tokens.files import checksum, read_json, write_bytes, write_json
+from stemma.tokens.dropped import Dropped
+from stemma.tokens.files import checksum, read_json, write_bytes, write_sealed
 from stemma.tokens.tokenizer import Tokenizer
 
 SHARD = 1_000_000  # characters: small enough for memory, large enough to drown the cost of a file
@@ -74,6 +75,10 @@ class Encoder(Protocol):
     """What numbers the tokens of texts: a tokenizer, or a learner of one, whose numbers no later attempt can use."""
 
     @property
+    def dropped(self) -> Dropped:
+        """Counts the characters that become no token."""
+
+    @property
     def fingerprint(self) -> str | None:
         """Tells tokenizers apart; None where the numbers serve this attempt alone."""
 
@@ -92,7 +97,7 @@ def encode_shard(shard: Shard, tokenizer: Encoder, folder: Path) -> Path:
     arrays, facts = _encoded(shard, tokenizer)
     data = b"".join(array.tobytes() for array in arrays)
     write_bytes(path, data, synced=False)
-    write_json(seal, {"key": key, "sha256": hashlib.sha256(data).hexdigest(), **facts}, synced=False)
+    write_sealed(seal, {"key": key, "sha256": hashlib.sha256(data).hexdigest(), **facts}, synced=False)
     return path
 
 
@@ -100,10 +105,12 @@ def _encoded(shard: Shard, tokenizer: Encoder) -> tuple[list[np.ndarray], dict]:
     """The ids, the lengths of the sentences that have any, the word starts, and what the header and the merge want to know."""
     flat = [sentence for sentences in shard.documents for sentence in sentences]
     ids, lengths, starts = tokenizer.encode_words(flat, shard.adjoining)
+    data = "".join(flat).encode("utf-8", "surrogatepass")
     owner = np.repeat(np.arange(len(shard.documents)), [len(sentences) for sentences in shard.documents])
     facts = {
         "characters": sum(map(len, flat)) + len(shard.between),
-        "bytes_utf8": len("".join([*flat, shard.between]).encode("utf-8", "surrogatepass")),
+        "bytes_utf8": len(data) + len(shard.between.encode("utf-8", "surrogatepass")),
+        "dropped": tokenizer.dropped.counts(data),
         "empty_sentences": int((lengths == 0).sum()),
         "empty_characters": sum(len(sentence) for sentence, n in zip(flat, lengths, strict=True) if n == 0),
         "tokens": int(lengths.sum()),

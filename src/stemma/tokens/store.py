@@ -5,17 +5,16 @@ A folder: `header.json` (written last), `ids.bin` (uint16 below 65,536 tokens, e
 eight a byte, the lowest first; empty where every token does); little-endian throughout.
 """
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from stemma.errors import DataError
-from stemma.tokens.files import checksum
+from stemma.errors import DamagedError, DataError
+from stemma.tokens.files import checksum, read_sealed
 from stemma.tokens.settings import special_ids
 
-FORMAT, VERSION = "stemma-token-store", 3
+FORMAT, VERSION = "stemma-token-store", 4
 HEADER, WORDS = "header.json", "words.bin"
 MEND = "delete the folder; the same command makes it again from the corpus"
 
@@ -52,6 +51,11 @@ class TokenStore:
         """Tokens that the vocabulary lacks."""
         unknown = special_ids(self.header["kind"]).get("unk")
         return 0 if unknown is None else int(self.counts[unknown])
+
+    @property
+    def dropped(self) -> dict[str, int]:
+        """Characters that became no token, by kind."""
+        return self.header["dropped"]
 
     @property
     def sentences(self) -> int:
@@ -106,14 +110,15 @@ def layout(dtype: str) -> dict[str, np.dtype]:
 def read_header(path: Path) -> dict:
     """The header of a finished store."""
     place = path / HEADER
+    if not place.is_file():
+        raise DataError(f"{place}: missing", "a finished token store", MEND)
     try:
-        header = json.loads(place.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise DataError(f"{place}: missing", "a finished token store", MEND) from error
-    except (ValueError, OSError) as error:
-        raise DataError(f"{place}: damaged ({error})", "the header of a token store", MEND) from error
-    known = isinstance(header, dict) and header.get("format") == FORMAT and header.get("version") == VERSION
-    if not known or not {"dtype", "tokenizer", "fingerprint"} <= header.keys() or header.get("files", {}).keys() != set(layout("u2")):
+        header = read_sealed(place, MEND)
+    except DamagedError as error:
+        raise DataError(error.wrong, "the header of a token store", MEND) from error
+    known = header.get("format") == FORMAT and header.get("version") == VERSION and header.get("dtype") in ("uint16", "uint32")
+    files = header.get("files")
+    if not known or not {"tokenizer", "fingerprint"} <= header.keys() or not isinstance(files, dict) or files.keys() != set(layout("u2")):
         raise DataError(f"{place}: not of this version", f"{FORMAT}, version {VERSION}", MEND)
     return header
 

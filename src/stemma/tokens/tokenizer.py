@@ -31,6 +31,7 @@ from stemma.errors import DataError, UsageError
 from stemma.tokens import characters, phrases, words
 from stemma.tokens.byte_level import text_of
 from stemma.tokens.chinese import GIVEN, Segmenter, segmenter
+from stemma.tokens.dropped import Dropped
 from stemma.tokens.facts import TokenFacts
 from stemma.tokens.files import write_bytes
 from stemma.tokens.long_texts import AT_ONCE, parts_of
@@ -186,6 +187,11 @@ class Tokenizer:
         return TokenFacts(self.vocab_size, dict(self.specials), counts, self._tokens)
 
     @cached_property
+    def dropped(self) -> Dropped:
+        """Counts the characters that become no token."""
+        return Dropped(self._engine.drops)
+
+    @cached_property
     def fingerprint(self) -> str:
         """Changes whenever the tokenizer does."""
         return hashlib.blake2b(self._json.encode(), digest_size=16).hexdigest()
@@ -202,9 +208,10 @@ class Tokenizer:
             return cls.from_json(path.read_text(encoding="utf-8"))
         except FileNotFoundError as error:
             raise DataError(f"{path}: no such file", "a tokenizer.json", "check the path, or pre-train again") from error
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError) as error:
             expected, mend = "a tokenizer.json that Stemma or `tokenizers` wrote", "copy the file again, or delete it to learn it anew"
-            raise DataError(f"{path}: {error}", expected, mend) from error
+            told = f"no {error}" if isinstance(error, KeyError) else f"{error}"
+            raise DataError(f"{path}: {told}", expected, mend) from error
 
     @classmethod
     def from_json(cls, text: str) -> "Tokenizer":
@@ -272,8 +279,8 @@ def _engine(data: dict) -> Any:
     config = restore(Config, own["config"], "its settings")
     outside = Outside.from_json(own.get("outside"))
     if config.kind in LISTED:
-        vocab = data["model"]["vocab"]
-        tokens = sorted(vocab, key=vocab.__getitem__)
+        tokens = _in_order(data["model"]["vocab"])
+        _begins(tokens, config.kind)
         name = own.get("segmenter", {"name": "rjieba" if config.kind == "char" else "given"})["name"]
         if config.kind == "char":
             return characters.Characters(config, tokens, segmenter(name), outside)
@@ -284,8 +291,29 @@ def _engine(data: dict) -> Any:
 
     from stemma.tokens.pieces import Pieces
 
-    name = own.get("segmenter", {"name": "rjieba"})["name"]
-    return Pieces(config, tokenizers.Tokenizer.from_str(json.dumps(data)), segmenter(name), outside)
+    try:
+        rust = tokenizers.Tokenizer.from_str(json.dumps(data))
+    except Exception as error:  # the library raises nothing narrower
+        raise ValueError(str(error)) from error
+    tokens = _in_order(rust.get_vocab(with_added_tokens=True))
+    if "stemma" in data["model"]:
+        _begins(tokens, config.kind)
+    return Pieces(config, rust, segmenter(own.get("segmenter", {"name": "rjieba"})["name"]), outside)
+
+
+def _in_order(vocab: dict[str, int]) -> list[str]:
+    """The tokens in the order of their ids, which are 0, 1, 2 ...; ValueError where they are not."""
+    tokens = sorted(vocab, key=vocab.__getitem__)
+    if [vocab[token] for token in tokens] != list(range(len(tokens))):
+        raise ValueError("the ids of the vocabulary do not number it")
+    return tokens
+
+
+def _begins(tokens: Sequence[str], kind: str) -> None:
+    """ValueError unless the vocabulary begins with the kind's specials."""
+    specials = list(dict.fromkeys(SPECIALS[kind].values()))
+    if list(tokens[: len(specials)]) != specials:
+        raise ValueError(f"the vocabulary does not begin with {', '.join(specials)}")
 
 
 def _foreign(data: dict) -> dict:

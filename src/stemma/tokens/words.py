@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from stemma.kernels.numbers import SEPARATOR
 from stemma.tokens.chinese import GIVEN, SAMPLE, Segmenter, chosen, spoken
+from stemma.tokens.dropped import Dropped
 from stemma.tokens.outside import Outside, left_out
 from stemma.tokens.sample import batches
 from stemma.tokens.scripts import HAN_BLOCKS, bytes_of, codes_of, lower_codes, token_classes, word_classes
@@ -71,6 +73,10 @@ class Words:
         starts, ends = borders(codes, self.words.cuts(lowered, codes), _classes(self.config))
         spans = list(zip(starts.tolist(), ends.tolist(), strict=True))
         return self.encode_flat([text])[0], spans if len(lowered) == len(text) else _raw_places(text, spans)
+
+    def drops(self, character: str) -> bool:
+        """True where the character parts words and is in none."""
+        return bool(_classes(self.config)[ord(character)] == SEPARATOR)
 
     def decode(self, ids: Iterable[int]) -> str:
         """The words joined by spaces, or as Chinese is written where a segmenter cut them."""
@@ -143,6 +149,7 @@ class Learner:
         self._config, self._words = config, GIVEN if config.kind == "whitespace" else chosen(config.words, head)
         self._table = WordTable()
         self.fingerprint = None  # its numbers mean nothing to another learner
+        self.dropped = Dropped(lambda character: bool(_classes(config)[ord(character)] == SEPARATOR))
 
     def encode_flat(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         """The numbers of all words one after the other, and how many each text has. Counts them."""

@@ -15,6 +15,7 @@ from stemma.config import restore
 from stemma.errors import DataError, Interrupted, UsageError
 from stemma.layers.allocator import keep_freed_memory
 from stemma.layers.threads import computing_with, faster_threads
+from stemma.layers.weights import check_memory
 from stemma.nouns import counted
 from stemma.objectives.batch import seed_for
 from stemma.objectives.objective import Objective, Preparation, Prepares, TextObjective
@@ -110,6 +111,9 @@ def _settle(job: Job, text: Ingested, objective: Objective, path: Path, report: 
         precision = choose_precision(training.precision, device)
         training = dataclasses.replace(training, device=cast(Device, device.type), precision=precision)
         model = job.row.load_network().settle(model, device)
+        facts = text.tokenizer.facts(text.train.counts)
+        if device.type == "cpu":  # weights, slopes, and at least one mean of slopes
+            check_memory(lambda: job.row.load_network()(model, facts), copies=3)
     training = dataclasses.replace(training, threads=training.threads or _threads(job, model, training, text, objective, ranks))
     torch.set_num_threads(training.threads)
     a_step, spent = None, 0.0
@@ -272,7 +276,7 @@ def _finish(job: Job, descent: _Descent, text: Ingested) -> None:
         **baseline,
         "parameters": sum(p.numel() for p in descent.learner.network.parameters()),
         "peak_memory_mib": peak_memory_mib(),
-        "tokens_added": text.tokenizer.vocab_size - Tokenizer.load(job.earlier.tokenizer_path).vocab_size if job.earlier else None,
+        "tokens_added": text.tokenizer.vocab_size - _known(job.earlier) if job.earlier else None,
         "notes": [*text.notes, *stuck, *_notes(training, progress), *_unread(text, ledger["tokens"])] or None,
     }
     folder.append_metrics([done])
@@ -288,6 +292,11 @@ def _read_of_it(descent: _Descent, reads_once: bool) -> dict[str, int]:
         return epoch
     used = objective.used_by(steps)
     return {**epoch, "used": used, "not_reached": epoch["used"] - used}
+
+
+def _known(earlier: RunFolder) -> int:
+    """Tokens that the earlier run had."""
+    return Tokenizer.load(earlier.guarded("tokenizer.json")).vocab_size
 
 
 def _notes(training: HandConfig, progress: Reached) -> list[str]:

@@ -25,14 +25,15 @@ from stemma.tokens import tokenizer as tokens_tokenizer
 from stemma.tokens.build import build_once, learn_and_build
 from stemma.tokens.chinese import JUDGED, has_chinese, segmenter, told
 from stemma.tokens.drawn import chosen_sentences, drawn, how_much, spelt_in_part
-from stemma.tokens.files import disk_budget, read_json, write_json
+from stemma.tokens.files import disk_budget, read_sealed, write_sealed
 from stemma.tokens.settings import SPACED, SPACES_VERSION, SPECIALS
-from stemma.tokens.store import TokenStore
+from stemma.tokens.store import VERSION, TokenStore
 from stemma.tokens.tokenizer import Tokenizer
 
 T = TypeVar("T")
 EVERY_SECONDS = 10.0  # between two notes on how far a long reading has come
 _END: Any = object()  # of a stream
+AGAIN = "the same command makes it again from the corpus"
 
 
 @dataclass(frozen=True)
@@ -126,7 +127,7 @@ def ingest(
     source: Source, tokenizer: tokens_tokenizer.Config, root: Path, note: Callable[[str], None], earlier: Tokenizer | None = None
 ) -> Ingested:
     """The tokenizer and the stores of the source under `root`, made now or found from an earlier run; `earlier` is grown by it."""
-    identity = {**source.identity(), "tokenizer": to_plain(tokenizer), "segmenter": segmenter("rjieba").version}
+    identity = {**source.identity(), "tokenizer": to_plain(tokenizer), "segmenter": segmenter("rjieba").version, "store": VERSION}
     identity |= {"outside": outside.VERSION} if "unk" in SPECIALS[tokenizer.kind] else {}
     identity |= {"spaces": SPACES_VERSION} if tokenizer.kind in SPACED else {}
     identity |= {"judged": JUDGED} if tokenizer.words == "auto" and tokenizer.kind != "whitespace" else {}
@@ -144,11 +145,12 @@ def ingest(
             learned, train = learn_and_build(reading.train, tokenizer, home, key, source.workers, earlier)
             dev = build_once(reading.dev, learned, home / "dev", key, source.workers) if source.has_dev else None
             if not ledger.exists():
-                write_json(ledger, reading.ledger())
+                parts = [train] if dev is None or source.dev else [train, dev]
+                write_sealed(ledger, reading.ledger(parts))
             costs = _costs(home / "costs.json", reading.spent, working().minus(began))
         finally:
             held_out.unlink(missing_ok=True)
-    ingested = Ingested(learned, train, dev, json.loads(ledger.read_text(encoding="utf-8")), costs)
+    ingested = Ingested(learned, train, dev, read_sealed(ledger, f"delete {home}; {AGAIN}"), costs)
     for line in () if costs["found"] else (*_left_out(ingested.ledger), *ingested.notes):
         note(line)
     return ingested
@@ -165,9 +167,9 @@ def _left_out(ledger: Mapping[str, Any]) -> Iterator[str]:
 def _costs(place: Path, reading: Spent, whole: Spent) -> dict[str, Any]:
     """What reading and tokenizing took, now or, where nothing had to be read, in the earlier call that kept it at `place`."""
     if reading == Spent():
-        return (read_json(place) or {}) | {"found": True}
+        return (read_sealed(place, f"delete {place.parent}; {AGAIN}") if place.exists() else {}) | {"found": True}
     costs = {"reading": reading._asdict(), "tokenizing": whole.minus(reading)._asdict()}
-    write_json(place, costs | {"made": time.time()})
+    write_sealed(place, costs | {"made": time.time()})
     return costs | {"found": False}
 
 
@@ -242,12 +244,16 @@ class _Reading:
         finally:
             self.spent = self.spent.plus(Spent(0.0, _children_seconds() - children))
 
-    def ledger(self) -> dict[str, Any]:
-        """The ledger of the corpus files, read once more if no reading came to its end."""
+    def ledger(self, stores: Iterable[TokenStore]) -> dict[str, Any]:
+        """The ledger of the corpus files, read once more if no reading came to its end; used is what became tokens of the stores."""
         if not self._complete:
             for _ in self.train():
                 pass
-        return self._last.as_dict()
+        whole = Ledger()
+        whole.add(self._last)
+        for store in stores:
+            whole.take_out(store.dropped)
+        return whole.as_dict()
 
 
 def _children_seconds() -> float:

@@ -1,6 +1,5 @@
 """`--dry-run`: a few real steps on a sample of the text, from which the whole run is reckoned."""
 
-import json
 import statistics
 import time
 from dataclasses import dataclass, replace
@@ -108,7 +107,7 @@ def _for_a_sample(job: Job) -> list[str]:
 
 def _reckoned(job: Job, sample: _Sample, run: RunFolder, facts: list[Fact], took: float, before_mib: float) -> Plan:
     done = next(line for line in reversed(run.metrics()) if line["kind"] == "done")
-    ledger = json.loads((run.path / "ledger.json").read_text(encoding="utf-8"))
+    ledger = run.ledger
     corpus_tokens = ledger["tokens"]["tokens"] / sample.share
     store, folder = _mib(run.path / "store"), _mib(run.path)
     if not isinstance(job.sections["training"], HandConfig):
@@ -133,7 +132,7 @@ def _reckoned(job: Job, sample: _Sample, run: RunFolder, facts: list[Fact], took
         disk = store / sample.share + (folder - store) + _mib(run.path / "state") + kept  # a new state stands beside the old one
     return Plan(
         job.row.name, sample.share == 1.0, sample.characters, round(sample.characters / sample.share), round(corpus_tokens),
-        Tokenizer.load(run.tokenizer_path).vocab_size, done["parameters"], steps, round(tokens), passes,
+        Tokenizer.load(run.guarded("tokenizer.json")).vocab_size, done["parameters"], steps, round(tokens), passes,
         max(0.0, took - done["seconds"]) / sample.share, seconds, memory, disk, to_plain(job.sections),
     )  # fmt: skip
 
@@ -173,7 +172,7 @@ def _steps_in_epoch(job: Job, run: RunFolder) -> int:
     from stemma.training.descend import objective_of  # torch: not for generations that count
 
     store = TokenStore.open(next((run.path / "store").glob("*/store")))
-    return objective_of(job, store, Ingested(Tokenizer.load(run.tokenizer_path), store, None, {})).steps_in_epoch(0)
+    return objective_of(job, store, Ingested(Tokenizer.load(run.guarded("tokenizer.json")), store, None, {})).steps_in_epoch(0)
 
 
 def _mib(path: Path) -> float:

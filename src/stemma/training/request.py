@@ -161,7 +161,7 @@ def take_up(job: Job, path: Path, root: Path, report: Report) -> tuple[RunFolder
     folder = RunFolder.resume(path, job.identity())
     if folder and folder.finished:
         return folder, None
-    earlier = Tokenizer.load(job.earlier.tokenizer_path) if job.earlier else None
+    earlier = Tokenizer.load(job.earlier.guarded("tokenizer.json")) if job.earlier else None
 
     def note(message: str) -> None:
         report(Note(message))

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from stemma.bounds import Natural, NonNegative, Positive, PositiveFloat, Seed, Share
+from stemma.bounds import BelowOne, Length, Natural, NonNegative, Positive, PositiveFloat, Seed, Share
 from stemma.errors import UsageError
 
 # BERT made 40 passes over its text. A text read again teaches less each time: four passes are nearly as good as new text, and from
@@ -25,8 +25,8 @@ class HandConfig:
     tokens: Natural = 0  # read, padding never and what word2vec thins out too; fewer than the text has: drawn by lot, read once at most
     seconds: NonNegative = 0  # turned into steps by timing the first ones
     most_passes: NonNegative = MOST_PASSES  # over the text, to which a preset's budget is cut; 0, as where you name the budget: any number
-    batch_tokens: Positive = 4096  # positions an update
-    accumulate: Positive = 1  # micro-batches an update
+    batch_tokens: Length = 4096  # positions an update
+    accumulate: Length = 1  # micro-batches an update
     rate: PositiveFloat = 5e-4  # peak learning rate
     schedule: Schedule = "linear"
     warmup: Share = 0.1  # share of the steps
@@ -76,9 +76,9 @@ class Config(HandConfig):
 
     optimiser: OptimiserName = "adamw"
     weight_decay: NonNegative = 0.01  # of matrices; apart from the slope, but in adagrad, sgd and asgd added to it
-    betas: tuple[float, float] | None = None  # of the means of slopes and of their squares
+    betas: tuple[BelowOne, BelowOne] | None = None  # of the means of slopes and of their squares
     epsilon: PositiveFloat | None = None  # added to the root of the mean square
-    momentum: Share | None = None  # of sgd (0: none) and of muon
+    momentum: BelowOne | None = None  # of sgd (0: none) and of muon
     muon_rate: NonNegative | None = None  # peak rate of the blocks' matrices under muon; `rate` is the others'; 0: as `rate`
     clip: NonNegative = 1.0  # global gradient norm; 0: off
     device: Device = "auto"

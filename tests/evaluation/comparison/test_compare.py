@@ -6,20 +6,22 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from stemma.checkpoint import RunFolder
-from stemma.errors import DataError, Interrupted, RunError, UsageError
+from stemma.corpus.document import Document
+from stemma.errors import DamagedError, DataError, Interrupted, RunError, UsageError
 from stemma.evaluation.comparison import compare as compare_module
 from stemma.evaluation.comparison.compare import compare, failed, run_comparison
 from stemma.evaluation.comparison.environment import Meter, environment
 from stemma.evaluation.comparison.launch import Processes, run_all
 from stemma.evaluation.comparison.plan import READY, Comparison, Config, generations_for, key_of
 from stemma.evaluation.comparison.results import CutOff, Failure, Results, read
-from stemma.evaluation.comparison.stages import Stages, kept, run_stages, staged
+from stemma.evaluation.comparison.stages import Stages, kept, read_held_out, run_stages, stage_path, staged, write_held_out
 from stemma.tokens import files as tokens_files
 from stemma.tokens.files import one_writer
 
@@ -345,7 +347,7 @@ def test_one_failure_stops_no_other_generation(files, tmp_path):
     results = run_comparison(plan, lambda fact: None, InProcess(broken="ngram.score"))
     ngram, vectors = results.generations
     assert ngram.failed and not vectors.failed
-    assert ngram.failures == (Failure("ngram.score", "UsageError", "it broke. Expected: it to hold. glue it."),)
+    assert ngram.failures == (Failure("ngram.score", "UsageError", "it broke. Expected: it to hold. glue it.", UsageError.exit_code),)
     assert "frozen" in ngram.modes and ngram.score is None and "ngram" in str(failed(results))
     assert "glue it." in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
     mended = InProcess()
@@ -360,7 +362,7 @@ def test_a_process_that_dies_is_told(files, tmp_path):
             return -9
 
     results = run_comparison(plan, lambda fact: None, Killed())
-    assert "want of memory" in results.generations[0].failures[0].message
+    assert "want of memory" in results.generations[0].failures[0].message and failed(results).exit_code == 4
     assert results.headline.title.startswith("No generation finished")
 
 
@@ -490,3 +492,30 @@ def test_a_stopped_comparison_stops_its_processes(files, tmp_path):
     for name in moving:  # each saved what it had, and ngram never began
         assert RunFolder.open(plan.run_folder(name)).load_state() is not None
     assert not plan.run_folder("ngram").exists()
+
+
+def test_what_is_damaged_of_a_comparison_is_made_again(tmp_path):
+    made = []
+
+    def make():
+        made.append(1)
+        return {"kind": "words", "title": "t"}
+
+    @dataclass(frozen=True)
+    class Told:
+        kind: str
+        title: str
+
+    for change in (lambda data: data, lambda data: data[:-9], lambda data: data.replace(b"words", b"wordz"), lambda data: b"null"):
+        staged(tmp_path, "x", "key", Told, make)
+        place = stage_path(tmp_path, "x")
+        place.write_bytes(change(place.read_bytes()))
+        assert kept(tmp_path, "x", "other", Told) is None
+    assert staged(tmp_path, "x", "key", Told, make) == Told("words", "t") and len(made) == 4
+    text = [Document(("the cat purrs .", "猫叫。"), "a.txt", joins=(" ",), lead="\n")]
+    write_held_out(tmp_path, text)
+    assert read_held_out(tmp_path) == text
+    place = tmp_path / "held-out.json"
+    place.write_bytes(place.read_bytes().replace(b"purrs", b"barks"))
+    with pytest.raises(DamagedError, match=r"held-out\.json is damaged.*makes both again"):
+        read_held_out(tmp_path)

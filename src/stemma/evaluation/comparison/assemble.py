@@ -9,6 +9,7 @@ from typing import Any
 import stemma
 from stemma.config import to_plain
 from stemma.corpus.document import Ledger
+from stemma.errors import BudgetError
 from stemma.evaluation.comparison.environment import commit, environment
 from stemma.evaluation.comparison.extras import lacks
 from stemma.evaluation.comparison.load import BUSY
@@ -103,7 +104,7 @@ def _generation(comparison: Comparison, name: str, corpus_key: str, code: int) -
     failures = [failure for stage, result in results.items() if result is None and (failure := stages.failure(stage))]
     if code and not failures:
         died = f"its process ended with exit code {code}" + (", killed by a signal, perhaps for want of memory" if code < 0 else "")
-        failures.append(Failure(name, "RunError", died))
+        failures.append(Failure(name, "RunError", died, code if code > 0 else BudgetError.exit_code))
     return GenerationResults(
         name=row.name,
         title=row.title,

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from stemma.kernels.clocks import Spent, working
-from stemma.tokens.files import read_json, write_json
+from stemma.tokens.files import read_json, write_sealed
 
 EVERY_SECONDS = 5.0  # between two signs of life
 
@@ -56,4 +56,4 @@ class Attempt:
 
     def _tell(self) -> None:
         spent = self.before.plus(working().minus(self._began))
-        write_json(self._path, {"key": self._key, **spent._asdict(), "first": self.first, "last": time.time()})
+        write_sealed(self._path, {"key": self._key, **spent._asdict(), "first": self.first, "last": time.time()})

@@ -1,7 +1,6 @@
 """The main job: one text, one task, one budget; every generation pre-trained, transferred, judged, and told in one report."""
 
 import dataclasses
-import json
 import math
 import re
 import time
@@ -16,7 +15,7 @@ from stemma.checkpoint import left_as_found
 from stemma.config import as_texts, checked, resolve, to_plain
 from stemma.corpus.document import Ledger
 from stemma.corpus.given import listed
-from stemma.errors import MissingExtra, RunError, UsageError
+from stemma.errors import BudgetError, MissingExtra, RunError, StemmaError, UsageError
 from stemma.evaluation.comparison.assemble import assemble
 from stemma.evaluation.comparison.baselines import RIVALS, TOKEN, Rival
 from stemma.evaluation.comparison.environment import Meter, parts
@@ -26,7 +25,16 @@ from stemma.evaluation.comparison.launch import Launch, Processes, run_all
 from stemma.evaluation.comparison.load import mean_load
 from stemma.evaluation.comparison.plan import Comparison, Config, content_of, generations_for, key_of
 from stemma.evaluation.comparison.results import Baseline, Baselines, Results, TextRead, WordMaps
-from stemma.evaluation.comparison.stages import Stages, judge_of, sense_examples, stage_path, staged, task_examples
+from stemma.evaluation.comparison.stages import (
+    HELD_OUT,
+    Stages,
+    judge_of,
+    sense_examples,
+    stage_path,
+    staged,
+    task_examples,
+    write_held_out,
+)
 from stemma.evaluation.measures.judge import Judge, rows
 from stemma.evaluation.measures.minimal_files import read_minimal_pairs
 from stemma.evaluation.measures.perplexity import blocks, spread
@@ -36,7 +44,7 @@ from stemma.evaluation.report.word_map import word_maps
 from stemma.layers.threads import check_cores, cores_free, named_threads
 from stemma.lineage.table import find
 from stemma.nouns import counted
-from stemma.tokens.files import one_writer, write_json
+from stemma.tokens.files import one_writer, read_json, write_sealed
 from stemma.training.facts import Fact, Note
 from stemma.training.request import Job, Report, check_threads, job_of
 
@@ -201,7 +209,6 @@ def _ingest(comparison: Comparison, progress: Report) -> TextRead:
     source = job_of(comparison.request(comparison.generations[0])).source
     identity = source.identity()
     key = key_of("ingest", identity, comparison.config.held_out_characters)
-    place = comparison.root / "held-out.json"
 
     def make() -> dict[str, Any]:
         progress(Note("reading the text"))
@@ -212,7 +219,7 @@ def _ingest(comparison: Comparison, progress: Report) -> TextRead:
             documents, characters = documents + 1, characters + len(document.text)
             found += blocks([document])
         chosen = spread(found, comparison.config.held_out_characters)
-        write_json(place, [[block.sentences, block.source, block.joins, block.lead] for block in chosen])
+        write_held_out(comparison.root, chosen)
         how = (
             "the dev text given"
             if comparison.config.dev_text
@@ -222,7 +229,7 @@ def _ingest(comparison: Comparison, progress: Report) -> TextRead:
         held_out = {"how": how, "documents": documents, "characters": characters, "scored": scored}
         return {"key": key_of(identity), "held_out": held_out, "ledger": ledger.as_dict() if not comparison.config.dev_text else None}
 
-    if not place.exists():
+    if read_json(comparison.root / HELD_OUT) is None:  # missing or damaged
         stage_path(comparison.root, "ingest").unlink(missing_ok=True)
     return staged(comparison.root, "ingest", key, TextRead, make)
 
@@ -290,9 +297,9 @@ def _word_maps(comparison: Comparison, corpus_key: str, progress: Report) -> Wor
 def _spent(comparison: Comparison, seconds: float) -> float:
     """Seconds of the comparison, earlier sessions included; kept in `stages/time.json`."""
     place = stage_path(comparison.root, "time")
-    before = json.loads(place.read_text(encoding="utf-8"))["seconds"] if place.exists() else 0.0
+    before = (read_json(place) or {}).get("seconds", 0.0)
     total = before + (seconds if math.isfinite(seconds) else 0.0)
-    write_json(place, {"seconds": total})
+    write_sealed(place, {"seconds": total})
     return total
 
 
@@ -300,13 +307,14 @@ def _silent(_: Fact) -> None:
     """Progress that nobody watches."""
 
 
-def failed(results: Results) -> RunError | None:
-    """The error to end with when a generation failed; None when all went well."""
-    names = [generation.name for generation in results.generations if generation.failed]
-    if not names:
+def failed(results: Results) -> StemmaError | None:
+    """The error to end with when a generation failed; None when all went well. A BudgetError where memory or disk was lacking."""
+    broken = [generation for generation in results.generations if generation.failed]
+    if not broken:
         return None
-    return RunError(
-        f"{' and '.join(names)} failed; the report tells why",
+    lacking = any(failure.exit_code == BudgetError.exit_code for generation in broken for failure in generation.failures)
+    return (BudgetError if lacking else RunError)(
+        f"{' and '.join(generation.name for generation in broken)} failed; the report tells why",
         "every generation to finish",
         "mend the cause and repeat the command: finished stages are kept",
     )

@@ -157,15 +157,17 @@ class Comparison:
 
     def save(self) -> None:
         """Writes `plan.json`, which the worker processes read."""
-        from stemma.tokens.files import write_json
+        from stemma.tokens.files import write_sealed
 
         self.root.mkdir(parents=True, exist_ok=True)
-        write_json(self.root / "plan.json", to_plain(self))
+        write_sealed(self.root / "plan.json", to_plain(self))
 
     @classmethod
     def load(cls, out: Path) -> "Comparison":
         """The comparison that is planned in this folder."""
-        plain = json.loads((out / "plan.json").read_text(encoding="utf-8"))
+        from stemma.tokens.files import read_sealed
+
+        plain = read_sealed(out / "plan.json", "repeat the command: it writes the plan anew")
         config = Config(**{name: _frozen(value) for name, value in plain.pop("config").items()})
         return cls(**{name: _frozen(value) for name, value in plain.items()}, config=config)
 

@@ -33,6 +33,7 @@ class Failure(_Strict):
     stage: str  # "gpt.finetune"
     error: str  # the error's class
     message: str
+    exit_code: int = 1  # that a command which it ends would leave with
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ A finished stage's result stands in `stages/NAME.json` with the key of what it w
 a killed comparison goes on with the first stage that is missing.
 """
 
-import json
 import shlex
 import shutil
 import time
@@ -19,7 +18,7 @@ import numpy as np
 from stemma.checkpoint import RunFolder
 from stemma.config import to_plain
 from stemma.corpus.document import Document
-from stemma.errors import DataError, Interrupted
+from stemma.errors import DamagedError, DataError, Interrupted, StemmaError
 from stemma.evaluation.comparison.attempts import Attempt
 from stemma.evaluation.comparison.environment import Meter, parts
 from stemma.evaluation.comparison.load import BUSY
@@ -40,7 +39,7 @@ from stemma.nouns import counted
 from stemma.runs.framing import lengths
 from stemma.runs.moved import new_tokens
 from stemma.runs.run import Run
-from stemma.tokens.files import write_json
+from stemma.tokens.files import read_json, read_sealed, write_sealed
 from stemma.training.facts import Note, StageEnd
 from stemma.training.pretrain import pretrain
 from stemma.training.request import Report
@@ -50,6 +49,7 @@ from stemma.transfer.selection import drawn
 from stemma.transfer.settings import Config as Transfer
 
 NOTHING = Spent()
+HELD_OUT = "held-out.json"
 PAID = ("reading", "tokenizing", "training", "measuring")  # the parts of `Costs.total`
 CURVE = 60  # points of a learning curve in the report
 T = TypeVar("T")
@@ -70,16 +70,14 @@ def stage_path(root: Path, name: str) -> Path:
 def kept(root: Path, name: str, key: str, kind: type[T]) -> T | None:
     """The stage's result, if it was finished with this key."""
     path = stage_path(root, name)
-    if not path.exists():
-        return None
-    stage = json.loads(path.read_text(encoding="utf-8"))
-    return read(kind, stage["result"], str(path)) if stage["key"] == key and "result" in stage else None
+    stage = read_json(path) or {}  # a damaged one is made again
+    return read(kind, stage["result"], str(path)) if stage.get("key") == key and "result" in stage else None
 
 
 def stage_result(root: Path, name: str, kind: type[T]) -> T | None:
     """The stage's result, whatever it was made from; None where there is none."""
     path = stage_path(root, name)
-    stage = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    stage = read_json(path) or {}
     return read(kind, stage["result"], str(path)) if "result" in stage else None
 
 
@@ -95,9 +93,11 @@ def staged(root: Path, name: str, key: str, kind: type[T], make: Callable[[], Ma
     except (Interrupted, KeyboardInterrupt):
         raise
     except Exception as error:
-        write_json(path, {"key": key, "failed": {"stage": name, "error": type(error).__name__, "message": str(error)}})
+        code = error.exit_code if isinstance(error, StemmaError) else StemmaError.exit_code
+        failure = {"stage": name, "error": type(error).__name__, "message": str(error), "exit_code": code}
+        write_sealed(path, {"key": key, "failed": failure})
         raise
-    write_json(path, {"key": key, "result": to_plain(result)})
+    write_sealed(path, {"key": key, "result": to_plain(result)})
     return result
 
 
@@ -128,7 +128,7 @@ class Stages:
         if stage == "pretrain":
             return self.base
         if stage == "score":
-            return key_of(stage, self.base, content_of([str(self.comparison.root / "held-out.json")]))
+            return key_of(stage, self.base, content_of([str(self.comparison.root / HELD_OUT)]))
         if stage == "senses":
             return key_of(stage, self.base, content_of([path for path in (config.senses, config.senses_test) if path]), config.senses_limit)
         if stage == "minimal-pairs":
@@ -161,7 +161,7 @@ class Stages:
     def failure(self, stage: str) -> Failure | None:
         """How the stage broke when it was last tried, if it did."""
         path = stage_path(self.comparison.root, f"{self.name}.{stage}")
-        kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        kept = read_json(path) or {}
         broken = kept.get("failed") if kept.get("key") == self.key(stage) else None
         return read(Failure, broken, str(path)) if broken else None
 
@@ -176,7 +176,7 @@ class Stages:
             folder = pretrain(self.comparison.request(self.name), out=path, store=store, progress=self.progress)
         metrics = folder.metrics()
         done = next(line for line in reversed(metrics) if line["kind"] == "done")
-        ledger = json.loads((folder.path / "ledger.json").read_text(encoding="utf-8"))
+        ledger = folder.ledger
         sections = folder.config["sections"]
         costs = self._pretraining_costs(meter, done, finished, self._settled_threads(sections))
         read_in = [part["seconds"] for name, part in costs.items() if name in ("reading", "tokenizing")]
@@ -208,8 +208,7 @@ class Stages:
         """Predicts the held-out text, where the generation can."""
         if "score" not in self.row.abilities:
             return {"why_not": f"it asks the text for {self.row.asks}, and gives no probability to a whole one"}
-        rows = json.loads((self.comparison.root / "held-out.json").read_text(encoding="utf-8"))
-        texts = [Document(tuple(sentences), source, joins=tuple(joins), lead=lead) for sentences, source, joins, lead in rows]
+        texts = read_held_out(self.comparison.root)
         with self._measured() as meter:
             found = perplexity(self.run(), texts)
         return {"found": found | meter.spent() | {"costs": self._costs(meter, measuring=meter.working)}}
@@ -392,6 +391,22 @@ def task_examples(comparison: Comparison) -> tuple[list[Any], list[Any]]:
     """The labelled examples: all of dev, and of train as many as the comparison allows, drawn by lot."""
     task = comparison.made_task()
     return drawn(task.read(comparison.train), comparison.config.train_limit), task.read(comparison.dev, learning=False)
+
+
+def write_held_out(root: Path, documents: Sequence[Document]) -> None:
+    """Keeps the text that generations are judged by in `held-out.json`."""
+    write_sealed(root / HELD_OUT, {"documents": [[text.sentences, text.source, text.joins, text.lead] for text in documents]})
+
+
+def read_held_out(root: Path) -> list[Document]:
+    """What `write_held_out` kept; DamagedError where it is not that any more."""
+    place = root / HELD_OUT
+    mend = f"delete it and {stage_path(root, 'ingest')}; the same command makes both again"
+    rows: Any = read_sealed(place, mend).get("documents")
+    try:
+        return [Document(tuple(sentences), source, joins=tuple(joins), lead=lead) for sentences, source, joins, lead in rows]
+    except (TypeError, ValueError) as error:
+        raise DamagedError(f"{place} is damaged: {error}", "the held-out text", mend) from error
 
 
 def judge_of(comparison: Comparison) -> Judge:

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
-from stemma.errors import Interrupted
+from stemma.errors import Interrupted, StemmaError
 from stemma.evaluation.comparison.plan import Comparison
 from stemma.evaluation.comparison.stages import Stages, run_stages
 from stemma.training.facts import Fact, to_json
@@ -34,6 +34,8 @@ def main(argv: Sequence[str]) -> int:
             pass
     except (Interrupted, KeyboardInterrupt):
         return Interrupted.exit_code
+    except StemmaError as error:  # not a stage's: there was no room even to keep how it failed; the code tells it
+        return error.exit_code
     return 0
 
 
