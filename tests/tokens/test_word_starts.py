@@ -144,7 +144,8 @@ def test_the_store_keeps_the_starts(tokenizers, documents, kind, tmp_path):
     documents = [*documents, Document(tuple(HARD), "hard")]
     store = build(documents, tokenizer, tmp_path / "store", shard_characters=70)
     sentences = [sentence for document in documents for sentence in document.sentences]
-    starts = tokenizer.encode_words(sentences)[2]
+    adjoining = [flag for document in documents for flag in document.adjoining]
+    starts = tokenizer.encode_words(sentences, adjoining)[2]
     expected = np.ones(len(store.ids), bool) if starts is None else starts
     assert store.word_starts().dtype == bool and store.word_starts().tolist() == expected.tolist()
     assert store.word_starts()[store.sentence_starts[:-1]].all()
@@ -168,11 +169,12 @@ def test_bits_of_a_wrong_size_are_refused(tokenizers, documents, tmp_path):
     import json
 
     from stemma.errors import DataError
+    from stemma.tokens.files import SEAL, write_sealed
 
     path = build(documents, tokenizers["bpe"], tmp_path / "store").path
     (path / "words.bin").write_bytes(b"\1")
     header = json.loads((path / "header.json").read_text(encoding="utf-8"))
     header["files"]["words.bin"]["bytes"] = 1
-    (path / "header.json").write_text(json.dumps(header), encoding="utf-8")
+    write_sealed(path / "header.json", {key: value for key, value in header.items() if key != SEAL})
     with pytest.raises(DataError, match=r"words\.bin.*delete the folder"):
         TokenStore.open(path)
