@@ -149,5 +149,5 @@ def rates_for(network: Any) -> tuple[float, ...]:
     if has_no_blocks(network):
         return (3e-3, 1e-2, 3e-2)
     if network.width <= 320:
-        return (3e-4, 1e-3, 3e-3)
+        return (5e-4, 1e-3, 2e-3)
     return (5e-5, 1e-4, 3e-4) if network.width <= 640 else (2e-5, 5e-5, 1e-4)
