@@ -27,6 +27,7 @@ def test_a_pickled_run_answers_as_before(name):
         else:
             np.testing.assert_array_equal(again.embed(TEXTS), run.embed(TEXTS))
         assert again.tokenizer.fingerprint == run.tokenizer.fingerprint
+        assert repr(again) == repr(run) and "run, kept in memory; can" in repr(run)
 
 
 @pytest.mark.parametrize(("name", "way"), [("bert", "frozen"), ("gpt", "frozen-network"), ("word2vec", "finetune"), ("ngram", "frozen")])

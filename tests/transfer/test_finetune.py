@@ -86,7 +86,8 @@ def test_the_task_is_learnt_by_moving(train_examples, dev_examples, run):
 
 
 def test_the_same_seeds_give_the_same_predictions(bert, train_examples, dev_examples):
-    one, two = (finetune(bert, train=train_examples, dev=dev_examples, config=FAST).facts for _ in range(2))
+    config = dataclasses.replace(FAST, threads=1)  # by itself it takes one or two, whichever is faster now: sums in another order
+    one, two = (finetune(bert, train=train_examples, dev=dev_examples, config=config).facts for _ in range(2))
     assert [row["predictions"] for row in one["seeds"]] == [row["predictions"] for row in two["seeds"]]
     assert one["trials"][0]["loss"] == two["trials"][0]["loss"]
 

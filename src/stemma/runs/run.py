@@ -116,7 +116,8 @@ class Run:
 
     def __repr__(self) -> str:
         """What the run is, in a line."""
-        return f"<{self.row.short} run at {self.path}: {self.parameters:,} parameters; can {', '.join(self.row.abilities)}>"
+        kept = f" at {self.path}: {self.parameters:,} parameters" if self.folder else ", kept in memory"
+        return f"<{self.row.short} run{kept}; can {', '.join(self.row.abilities)}>"
 
     def _repr_html_(self) -> str:
         """The same as a small table, for notebooks."""
