@@ -346,4 +346,5 @@ def test_the_last_fact_says_how_training_ended(tmp_path):
     assert folder.done() == RunFolder.open(tmp_path / "run").done() == {"kind": "done", "steps": 3}
     with (tmp_path / "run" / "metrics.jsonl").open("r+b") as file:
         file.truncate(60)
-    assert folder.done() == {}
+    with pytest.raises(DamagedError, match=r"metrics\.jsonl is damaged"):
+        folder.done()

@@ -23,7 +23,7 @@ import mmap
 import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -54,7 +54,6 @@ _STATE = re.compile(r"step-\d{9,18}")
 
 _KINDS = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "<i1"}
 _KINDS |= {"U64": "<u8", "U32": "<u4", "U16": "<u2", "U8": "<u1", "BOOL": "?"}
-_LAST_LINE = 1 << 20  # bytes of metrics.jsonl in which its last line stands whole
 _CHUNK = 1 << 24  # bytes written at a time
 
 
@@ -271,29 +270,27 @@ class RunFolder:
 
     def metrics(self) -> list[dict[str, Any]]:
         """The committed facts of metrics.jsonl; DamagedError where they are not as they were written."""
+        return self._facts(self._log().splitlines())
+
+    def _log(self) -> bytes:
         path, size = self.path / "metrics.jsonl", self.manifest["metrics_bytes"]
         data = path.read_bytes()[:size] if path.exists() else b""
         if len(data) < size:
             raise DamagedError(f"{path} is damaged: {len(data)} bytes", f"{size} bytes", MEND)
         if self.manifest.get("metrics_sum", found := page_sum(data)) != found:
             raise DamagedError(f"{path} is damaged: its sum differs", "the bytes that were written", MEND)
+        return data
+
+    def _facts(self, lines: Sequence[bytes]) -> list[dict[str, Any]]:
         try:
-            return [dict(json.loads(line)) for line in data.decode().splitlines()]
+            return [dict(json.loads(line)) for line in lines]
         except (ValueError, TypeError, RecursionError) as error:
-            raise DamagedError(f"{path} cannot be read ({error})", "a JSON fact a line", MEND) from error
+            raise DamagedError(f"{self.path / 'metrics.jsonl'} cannot be read ({error})", "a JSON fact a line", MEND) from error
 
     def done(self) -> dict[str, Any]:
-        """What the run's last committed fact says of the whole training; empty where that was not its end."""
-        path = self.path / "metrics.jsonl"
-        try:
-            with path.open("rb") as file:
-                begin = max(0, self.manifest["metrics_bytes"] - _LAST_LINE)
-                file.seek(begin)
-                last = file.read(self.manifest["metrics_bytes"] - begin).rstrip(b"\n").rpartition(b"\n")[2]
-            fact = json.loads(last)
-        except (OSError, ValueError):
-            return {}
-        return fact if isinstance(fact, dict) and fact.get("kind") == "done" else {}
+        """What the last committed fact says of the whole training; empty where that was not its end. Raises as `metrics`."""
+        last = self._facts(self._log().splitlines()[-1:])
+        return last[0] if last and last[0].get("kind") == "done" else {}
 
     def save_state(self, step: int, arrays: Mapping[str, Mapping[str, np.ndarray]], facts: Mapping[str, Any]) -> None:
         """Commits the training state at `step`: named groups of arrays (`model`, `optimiser`) and JSON facts."""

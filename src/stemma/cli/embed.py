@@ -9,7 +9,7 @@ import numpy as np
 
 from stemma.cli.aligned import number
 from stemma.cli.answer import Answer, Printable
-from stemma.cli.streamed import streamed
+from stemma.cli.streamed import Streamed
 from stemma.cli.texts import arriving, sound
 from stemma.cli.verb import File, Files, RunPath, Texts, Verb
 from stemma.errors import DataError, UsageError
@@ -54,7 +54,7 @@ class Embed(Verb):
             yield f"  {len(vector)} numbers: {' '.join(map(number, vector[:FIRST]))}{' …' * (len(vector) > FIRST)}"
 
         if self.out is None:
-            return streamed(rows, told, self.text, self.files)
+            return Streamed(rows, told, self.text, self.files)
         parts = [[row["vector"] for row in rows(sound(batch))] for batch in arriving(self.text, self.files)]
         return _saved(self.out, [np.asarray(part, np.float32) for part in parts if part])
 

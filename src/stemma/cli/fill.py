@@ -8,7 +8,7 @@ from stemma.cli.aligned import likely
 from stemma.cli.answer import Printable
 from stemma.cli.likeliest import likeliest
 from stemma.cli.pretrained import open_pretrained
-from stemma.cli.streamed import streamed
+from stemma.cli.streamed import Streamed
 from stemma.cli.verb import Files, RunPath, Texts, Verb
 
 
@@ -39,4 +39,4 @@ class Fill(Verb):
                     yield f"  mask {place}"
                 yield from likely(mask)
 
-        return streamed(rows, told, self.text, self.files)
+        return Streamed(rows, told, self.text, self.files)

@@ -8,7 +8,7 @@ from stemma.cli.aligned import likely
 from stemma.cli.answer import Printable
 from stemma.cli.likeliest import likeliest
 from stemma.cli.pretrained import open_pretrained
-from stemma.cli.streamed import streamed
+from stemma.cli.streamed import Streamed
 from stemma.cli.verb import Files, RunPath, Texts, Verb
 from stemma.errors import UsageError
 
@@ -62,8 +62,7 @@ class Generate(Verb):
             yield row["prompt"] or "(at the beginning)"
             yield from likely(row["next"])
 
-        return streamed(rows, told, self.text or (() if self.files else ("",)), self.files)
-        return streamed(rows, self.text or (() if self.files else ("",)), self.files)
+        return Streamed(rows, told, self.text or (() if self.files else ("",)), self.files)
 
     def _check(self, chosen: bool) -> None:
         """UsageError for an option that would be ignored; `chosen`: one of a draw or a search was given."""

@@ -45,7 +45,7 @@ def _of_run(folder: "RunFolder") -> dict[str, Any]:
     from stemma.tokens.tokenizer import Tokenizer
 
     identity = folder.config["identity"]
-    done: dict[str, Any] = next((line for line in reversed(folder.metrics()) if line["kind"] == "done"), {})
+    done = folder.done()
     row, tokenizer = find(identity["generation"]), Tokenizer.load(folder.tokenizer_path)
     ledger = read_json(folder.path / "ledger.json") or {}
     characters = ledger.get("characters", {}).get("characters_used")

@@ -7,7 +7,7 @@ from typing import Any
 from stemma.cli.aligned import columns, number
 from stemma.cli.answer import Printable
 from stemma.cli.pretrained import open_pretrained
-from stemma.cli.streamed import streamed
+from stemma.cli.streamed import Streamed
 from stemma.cli.verb import Flag, Positional, RunPath, Verb
 from stemma.errors import UsageError
 
@@ -53,4 +53,4 @@ class Nearest(Verb):
 
         together = self.outlier or {"+", "-"} & set(self.words)  # one group of words, or one sum, written without quotes
         given = (" ".join(self.words),) if self.words and together else self.words
-        return streamed(outliers if self.outlier else nearest, told, given, ())
+        return Streamed(outliers if self.outlier else nearest, told, given, ())

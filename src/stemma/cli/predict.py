@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from stemma.cli.answer import Printable
-from stemma.cli.streamed import streamed
+from stemma.cli.streamed import Streamed
 from stemma.cli.verb import Files, RunPath, Texts, Verb
 
 
@@ -23,4 +23,4 @@ class Predict(Verb):
         from stemma.runs.fitted import FittedRun
 
         run = FittedRun.load(self.run_folder)
-        return streamed(lambda lines: iter(run.answer_rows(lines)), run.task.shown, self.text, self.files)
+        return Streamed(lambda lines: iter(run.answer_rows(lines)), run.task.shown, self.text, self.files)

@@ -88,8 +88,8 @@ class _Nothing:
 
 
 def _pretrained(folder: "RunFolder") -> Answer:
-    done: dict[str, Any] = next((line for line in reversed(folder.metrics()) if line["kind"] == "done"), {})
-    known = {key: value for key, value in done.items() if key not in ("kind", "message", "earlier", "ingested") and value is not None}
+    unsaid = ("kind", "message", "earlier", "ingested")
+    known = {key: value for key, value in folder.done().items() if key not in unsaid and value is not None}
     document = {"run": str(folder.path), "generation": folder.config["identity"]["generation"], **known}
     lines = [f"{folder.path}: ready", *(f"  {key.replace('_', ' ')}: {_shown(key, value)}" for key, value in known.items())]
     return Answer(document, [*lines, f"  model card: {folder.path / 'README.md'}"])

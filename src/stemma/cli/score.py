@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from stemma.cli.aligned import columns, number
 from stemma.cli.answer import Printable
 from stemma.cli.pretrained import open_pretrained
-from stemma.cli.streamed import streamed
+from stemma.cli.streamed import Streamed
 from stemma.cli.texts import BATCH, COUNTED
 from stemma.cli.verb import Files, Flag, RunPath, Texts, Verb
 from stemma.corpus.document import Document
@@ -40,7 +40,7 @@ class Score(Verb):
                 by_token = {"by_token": [_token_row(token) for token in run.score_tokens(line)]} if self.tokens else {}
                 yield {"text": line, **_score_row(score), **_bits(run, line, score), **by_token}
 
-        return streamed(rows, _told, self.text, self.files, COUNTED if run.row.learns == "count" else BATCH)
+        return Streamed(rows, _told, self.text, self.files, COUNTED if run.row.learns == "count" else BATCH)
 
 
 def _score_row(score: Any) -> dict[str, Any]:

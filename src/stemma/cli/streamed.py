@@ -13,15 +13,13 @@ Told = Callable[[Any], Iterable[str]]
 SHOWN = 10  # lines at fault that standard error tells of; each has its row besides
 
 
-def streamed(rows: RowsOf, told: Told, given: tuple[str, ...], files: tuple[str, ...], size: int = BATCH) -> "Streamed":
-    """`rows` of the texts that `--text`, files or standard input give, `size` texts at a time at most; `told` writes one for a person."""
-    return Streamed(rows, told, given, files, size)
-
-
 class Streamed:
-    """The rows of many texts. One at fault gets a row with its `error` and is told with its place; no other is lost by it."""
+    """`rows` of the texts that `--text`, files or standard input give, `size` texts at a time at most; `told` writes one for a person.
 
-    def __init__(self, rows: RowsOf, told: Told, given: tuple[str, ...], files: tuple[str, ...], size: int) -> None:
+    A text at fault gets a row with its `error` and is told with its place; no other is lost by it.
+    """
+
+    def __init__(self, rows: RowsOf, told: Told, given: tuple[str, ...], files: tuple[str, ...], size: int = BATCH) -> None:
         self._rows, self._told, self._given, self._files, self._size = rows, told, given, files, size
         self._alone = len(given) == 1 and not files  # its error is the command's
         self._faults = 0

@@ -18,7 +18,7 @@ from stemma.config import restore
 from stemma.corpus.clean import kept_places
 from stemma.corpus.document import Document
 from stemma.corpus.given import given_text, given_texts, listed
-from stemma.errors import DataError, UsageError
+from stemma.errors import DamagedError, DataError, UsageError
 from stemma.lineage.table import Ability, Generation, find
 from stemma.nouns import counted
 from stemma.runs import decoding, reading
@@ -358,7 +358,10 @@ class Run:
     @property
     def doubts(self) -> list[str]:
         """Why not to trust the run: it learnt for a handful of steps, or has not left the baseline of word frequencies."""
-        done = self.folder.done() if self.folder is not None else {}
+        try:
+            done = self.folder.done() if self.folder is not None else {}
+        except DamagedError as error:  # nothing is computed with the log
+            return [f"nobody knows how it was trained, since {error.wrong}"]
         few = done.get("steps")
         steps = [f"it learnt for {counted(few, 'step')} alone"] if isinstance(few, int) and few < HANDFUL else []
         stuck = ["its held-out loss has not left the baseline of word frequencies"] if done.get("left_baseline") is False else []

@@ -106,7 +106,7 @@ def _for_a_sample(job: Job) -> list[str]:
 
 
 def _reckoned(job: Job, sample: _Sample, run: RunFolder, facts: list[Fact], took: float, before_mib: float) -> Plan:
-    done = next(line for line in reversed(run.metrics()) if line["kind"] == "done")
+    done = run.done()
     ledger = run.ledger
     corpus_tokens = ledger["tokens"]["tokens"] / sample.share
     store, folder = _mib(run.path / "store"), _mib(run.path)

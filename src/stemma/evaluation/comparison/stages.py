@@ -175,7 +175,7 @@ class Stages:
             store = self.comparison.root / "store"
             folder = pretrain(self.comparison.request(self.name), out=path, store=store, progress=self.progress)
         metrics = folder.metrics()
-        done = next(line for line in reversed(metrics) if line["kind"] == "done")
+        done = folder.done()
         ledger = folder.ledger
         sections = folder.config["sections"]
         costs = self._pretraining_costs(meter, done, finished, self._settled_threads(sections))
