@@ -73,6 +73,12 @@ class Apart:
         self._place = (starts.nonzero() + columns).where(self._real, torch.zeros_like(columns))  # (S M) in the flattened batch
         self._shape = segments.shape
 
+    def turned(self) -> Int[Tensor, "S M"]:
+        """Where each place of a segment stands read from its end, its first token staying first; its own inverse."""
+        lengths = self._real.sum(1, keepdim=True)
+        place = torch.arange(self._real.shape[1], device=lengths.device).expand(self._real.shape)
+        return (lengths - place).where(self._real & (place > 0), place)
+
     def rows(self, x: Float[Tensor, "B T D"]) -> Float[Tensor, "S M D"]:
         """Each segment at the beginning of a row."""
         return x.flatten(0, 1)[self._place]

@@ -165,6 +165,8 @@ TABLE: tuple[Generation, ...] = (
         asks="the next and the previous word",
         abilities=("score", "embed", "transfer"),
         tokenizer="word",
+        network="stemma.lineage.elmo:ELMo",
+        data="stemma.objectives.both_ways:BothWays",
     ),
     Generation(
         name="seq2seq",

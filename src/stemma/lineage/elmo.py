@@ -1,0 +1,221 @@
+# ruff: noqa: F722 (axis names stand in annotations)
+"""ELMo: deep contextualised word vectors (Peters et al. 2018). Parent: the LSTM language model (`lstm`).
+
+What it added: words read by their spelling (`layers.spelling`), a second language model that reads from right to left, and the states of
+all layers as features for a task. What it gave up: the two directions never meet before the task; a text cannot be written with it.
+
+Each direction is a language model of projected, clipped LSTM layers; a layer above the first adds its input to its output. The
+characters' network and the softmax are shared by the two. The loss is the mean of the two directions' means. Training is stateful
+(`objectives.both_ways`), with each direction's state in `Loss.carried`. `encode` reads every segment from a state of zeros.
+
+Deviates: a text's border is one token, `<eos>`, where the paper has a begin and an end of each sentence; documents are not cut into
+sentences. Deviates: in `encode` the backward direction starts at the border, as in training, and the frame's border is read by both.
+
+B batch, T positions, P width of the projection, D = 2P, C cells, N predictions, V vocabulary, L characters of a word.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import ClassVar, Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from stemma.bounds import BelowOne, Depth, Length, NonNegative, Positive, Width
+from stemma.errors import DataError, UsageError
+from stemma.layers.blocks import Layer, layer
+from stemma.layers.fast import dropout
+from stemma.layers.loss import Carried, Loss, cross_entropy, surprisal
+from stemma.layers.pooling import mean_state
+from stemma.layers.projected import ProjectedLSTM
+from stemma.layers.recurrent import Apart, State
+from stemma.layers.sampled import Proposal, sampled_cross_entropy
+from stemma.layers.spelling import CharacterCNN, spell, spell_border
+from stemma.objectives.batch import IGNORE
+from stemma.tokens.facts import TokenFacts
+
+Tensors = dict[str, Tensor]
+DIRECTIONS = ("forward", "backward")
+DOCUMENT_TOKENS = 500  # the counts of a corpus leave its documents' ends out: taken as one in so many tokens, to begin with
+
+
+@dataclass(frozen=True)
+class Config:
+    """Defaults are the paper's 93.6 M parameters beside the softmax; presets/elmo.toml has sizes for a CPU in minutes."""
+
+    max_length: ClassVar[int | None] = None  # any text fits
+
+    characters: Width = 16  # numbers in a character's embedding
+    filters: tuple[Positive, ...] = (32, 32, 64, 128, 256, 512, 1024)  # convolutions over 1, 2, ... characters
+    highways: Length = 2  # highway layers
+    width: Width = 512  # numbers in a direction's state
+    cells: Width = 4096  # of a layer
+    depth: Depth = 2  # layers of each direction
+    clip: NonNegative = 3.0  # cells and states stay within plus and minus this
+    skip: bool = True  # layers above the first add their input
+    output: Literal["full", "sampled"] = "sampled"  # the softmax: whole, or sampled in training
+    negatives: Length = 8192  # sampled: words drawn a step, shared by its predictions
+    power: NonNegative = 1.0  # sampled: words are drawn ~ count^power
+    dropout: BelowOne = 0.1  # on what enters a layer, and on what the output reads
+
+
+class Chain(nn.Module):
+    """One direction: layers of LSTMs over words in the order that it reads them."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.config = config
+        self.lstms = nn.ModuleList(ProjectedLSTM(config.width, config.cells, config.width, config.clip) for _ in range(config.depth))
+
+    def forward(self, x: Float[Tensor, "B T P"], begin: list[State] | None = None) -> tuple[list[Tensor], list[State]]:
+        """Each layer's outputs (B T P), and each layer's state after the last position."""
+        outputs: list[Tensor] = []
+        after: list[State] = []
+        for number, lstm in enumerate(self.lstms):
+            y, state = lstm(dropout(x, self.config.dropout, self.training), begin[number] if begin else None)
+            x = y + x if self.config.skip and number else y
+            outputs.append(x)
+            after.append(state)
+        return outputs, after
+
+
+class ELMo(nn.Module):
+    """The bidirectional language model."""
+
+    max_length: int | None = None  # any text fits
+    task_tokens = 0
+    frequencies: Tensor  # (V) how often each token is predicted, at least once
+    spelled: Tensor  # (V L)
+
+    def __init__(self, config: Config, tokens: TokenFacts) -> None:
+        super().__init__()
+        if "eos" not in tokens.specials:
+            raise UsageError("the tokenizer has no 'eos' token", "a tokenizer with an end-of-text token", "set tokenizer.kind to word")
+        self.config, self.end, self.vocab_size = config, tokens.specials["eos"], tokens.vocab_size
+        self.register_buffer("spelled", _spelled(tokens, self.end), persistent=False)
+        self.register_buffer("frequencies", _frequencies(tokens, self.end))
+        self.words = CharacterCNN(config.characters, config.filters, config.highways, config.width)
+        self.forward_chain, self.backward_chain = Chain(config), Chain(config)
+        self.table = nn.Parameter(torch.empty(tokens.vocab_size, config.width).normal_(0, config.width**-0.5))
+        self.bias = nn.Parameter((self.frequencies / self.frequencies.sum()).log())
+
+    @staticmethod
+    def settle(config: Config, device: torch.device) -> Config:
+        """The config as it is: nothing in it depends on the device."""
+        return config
+
+    @property
+    def width(self) -> int:
+        """Numbers in a state: of both directions."""
+        return 2 * self.config.width
+
+    def frame(self, ids: Sequence[int], other: Sequence[int] | None = None) -> tuple[list[int], list[int]]:
+        """(ids with the border as start context, types): `<eos> ids`, or `<eos> ids <eos> other`."""
+        framed = [self.end, *ids] if other is None else [self.end, *ids, self.end, *other]
+        return framed, [0] * len(framed)
+
+    def loss(self, batch: Tensors, carried: Carried | None = None) -> Loss:
+        """The mean over both directions of -log P(label_t | all that the row has read in that direction).
+
+        Reads `ids`, `labels`, `back_ids`, `back_labels` (B T), the latter two of text from right to left, and if present `begins` (B):
+        rows that forget what `carried` holds.
+        """
+        counts = self.predictions(batch)
+        if not all(counts.values()):
+            raise DataError("a batch asks for no prediction: all its labels are ignored", "one label or more", "leave such batches out")
+        ids, labels = torch.stack([batch["ids"], batch["back_ids"]]), (batch["labels"], batch["back_labels"])
+        sums, carry = {}, {}
+        for name, x, asked, chain in zip(DIRECTIONS, self._embed(ids), labels, self._chains, strict=True):
+            outputs, after = chain(x, self._begun(name, carried, batch.get("begins")))
+            hidden = dropout(outputs[-1], self.config.dropout, self.training)
+            sums[name] = self._cross_entropy(hidden[asked != IGNORE], asked[asked != IGNORE])
+            carry[f"{name}.h"] = torch.cat([state.h for state in after], 1).detach().float()
+            carry[f"{name}.c"] = torch.cat([state.c for state in after], 1).detach().float()
+        return Loss.of({name: (nats, counts[name]) for name, nats in sums.items()}, carry, dict.fromkeys(DIRECTIONS, 0.5))
+
+    def predictions(self, batch: Tensors) -> dict[str, int]:
+        """Labels of each direction that are not IGNORE."""
+        return {name: int((batch[key] != IGNORE).sum()) for name, key in zip(DIRECTIONS, ("labels", "back_labels"), strict=True)}
+
+    @torch.no_grad()
+    def score(self, batch: Tensors) -> Float[Tensor, "B T"]:
+        """Nats of each token given those to its left in its segment; 0 at padding and at a segment's first token."""
+        ids = batch["ids"]
+        segments = batch.get("segments", torch.ones_like(ids))
+        follows = (segments[:, 1:] == segments[:, :-1]) & (segments[:, 1:] > 0)
+        apart = Apart(segments)
+        hidden = apart.back(self.forward_chain(apart.rows(self._embed(ids)))[0][-1])[:, :-1][follows]
+        nats = torch.zeros(ids.shape, device=ids.device)
+        nats[:, 1:][follows] = surprisal(hidden, self.table, self.bias, ids[:, 1:][follows])
+        return nats
+
+    def encode(self, batch: Tensors) -> list[Float[Tensor, "B T D"]]:
+        """The words' vectors twice, then each layer's outputs, forward beside backward; every segment from a state of zeros."""
+        apart = Apart(batch.get("segments", torch.ones_like(batch["ids"])))
+        x = self._embed(batch["ids"])
+        rows, turn = apart.rows(x), apart.turned()
+        forward = self.forward_chain(rows)[0]
+        backward = [_take(y, turn) for y in self.backward_chain(_take(rows, turn))[0]]
+        pairs = zip(forward, backward, strict=True)
+        return [torch.cat([x, x], 2), *(apart.back(torch.cat(pair, 2)) for pair in pairs)]
+
+    def summary(self, states: list[Float[Tensor, "B T D"]], batch: Tensors) -> Float[Tensor, "B D"]:
+        """The mean of the last layer's states."""
+        return mean_state(states[-1], batch["segments"])
+
+    def layers(self) -> list[Layer]:
+        """The words, the layers of both directions, the output."""
+        chains = ("forward_chain", "backward_chain")
+        middle = [layer(self, f"layer {n + 1}", *(f"{chain}.lstms.{n}" for chain in chains)) for n in range(self.config.depth)]
+        return [layer(self, "embeddings", "words"), *middle, layer(self, "top", "table", "bias")]
+
+    def task_input(self) -> "ELMo":
+        """Itself: <eos> is there from the start."""
+        return self
+
+    @property
+    def _chains(self) -> tuple[Chain, Chain]:
+        return self.forward_chain, self.backward_chain
+
+    def _embed(self, ids: Int[Tensor, "*shape"]) -> Float[Tensor, "*shape P"]:
+        """The words' vectors; each distinct word is read once."""
+        distinct, place = ids.unique(return_inverse=True)
+        return self.words(self.spelled[distinct].long())[place]
+
+    def _begun(self, name: str, carried: Carried | None, begins: Tensor | None) -> list[State] | None:
+        """What a direction goes on from: nothing in rows that begin."""
+        if carried is None:
+            return None
+        goes_on = 1.0 if begins is None else (~begins)[:, None].float()
+        h, c = ((carried[f"{name}.{part}"] * goes_on).chunk(self.config.depth, 1) for part in "hc")
+        return [State(*pair) for pair in zip(h, c, strict=True)]
+
+    def _cross_entropy(self, hidden: Float[Tensor, "N P"], labels: Int[Tensor, " N"]) -> Float[Tensor, ""]:
+        if self.config.output == "sampled" and self.training:
+            return sampled_cross_entropy(hidden, self.table, self.bias, labels, self._proposal, self.config.negatives)
+        return cross_entropy(hidden, self.table, self.bias, labels)
+
+    @cached_property
+    def _proposal(self) -> Proposal:
+        return Proposal(self.frequencies.float(), self.config.power)
+
+
+def _take(x: Float[Tensor, "B T P"], turn: Int[Tensor, "B T"]) -> Float[Tensor, "B T P"]:
+    return x.gather(1, turn[..., None].expand(-1, -1, x.shape[2]))
+
+
+def _spelled(tokens: TokenFacts, end: int) -> Int[Tensor, "V L"]:
+    """How each token is spelled; the end is a text's border. Facts without spellings give every token the empty one."""
+    words = tokens.tokens or [""] * tokens.vocab_size
+    rows = [spell_border() if place == end else spell(word) for place, word in enumerate(words)]
+    return torch.tensor(rows, dtype=torch.int16)
+
+
+def _frequencies(tokens: TokenFacts, end: int) -> Int[Tensor, " V"]:
+    """How often each token is predicted in the corpus, at least once."""
+    counts = np.zeros(tokens.vocab_size, np.int64) if tokens.counts is None else np.array(tokens.counts, np.int64)
+    counts[end] = max(counts[end], counts.sum() // DOCUMENT_TOKENS)
+    return torch.from_numpy(counts).clamp(min=1)

@@ -1,0 +1,54 @@
+"""Both ways: each word is asked for given all before it, and given all after it (ELMo).
+
+The forward stream is that of `streams`; the backward one is the same over the mirrored text, so that the two directions of a batch
+read different documents (as Peters 2018's program does) and each carries its own state.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from stemma.objectives.batch import Batch
+from stemma.objectives.streams import Config, Streams
+
+if TYPE_CHECKING:
+    from stemma.tokens.facts import TokenFacts
+    from stemma.tokens.store import TokenStore
+
+__all__ = ["BothWays", "Config", "Mirrored"]
+
+
+@dataclass(frozen=True)
+class Mirrored:
+    """A store's text from its end to its start, as a view."""
+
+    ids: np.ndarray
+    sentence_starts: np.ndarray
+    document_starts: np.ndarray
+
+    @classmethod
+    def of(cls, store: "TokenStore") -> "Mirrored":
+        """The mirrored store."""
+        sentences, documents = np.asarray(store.sentence_starts), np.asarray(store.document_starts)
+        return cls(store.ids[::-1], len(store.ids) - sentences[::-1], len(sentences) - 1 - documents[::-1])
+
+
+class BothWays(Streams):
+    """Batches of `streams`, and beside them `back_ids`, `back_labels` (B T) of the mirrored text."""
+
+    def __init__(
+        self, store: "TokenStore", facts: "TokenFacts", config: Config, *, seed: int, batch_tokens: int, max_length: int | None = None
+    ) -> None:
+        super().__init__(store, facts, config, seed=seed, batch_tokens=batch_tokens)
+        self._back = Streams(Mirrored.of(store), facts, config, seed=seed, batch_tokens=batch_tokens)  # type: ignore[arg-type]
+
+    def batch(self, step: int, rank: int = 0, ranks: int = 1) -> Batch:
+        """Window `step` of the columns of `rank`, in both directions."""
+        back = self._back.batch(step, rank, ranks)
+        return {**super().batch(step, rank, ranks), "back_ids": back["ids"], "back_labels": back["labels"]}
+
+    def constant_losses(self, learnt_from: "TokenStore") -> dict[str, float]:
+        """Nats of answering by frequency alone: the same in both directions."""
+        loss = super().constant_losses(learnt_from)[""]
+        return {"forward": loss, "backward": loss}
