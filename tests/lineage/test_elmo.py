@@ -61,7 +61,7 @@ def restated(net: ELMo, ids: list[int]) -> list[np.ndarray]:
                 i, f, g, o = np.split(lstm["inputs"] @ below + lstm["recurrent"] @ h[n] + lstm["bias"], 4)
                 c[n] = np.clip(sigmoid(f) * c[n] + sigmoid(i) * np.tanh(g), -clip, clip)
                 h[n] = np.clip(lstm["project"] @ (sigmoid(o) * np.tanh(c[n])), -clip, clip)
-                below = h[n] + below if n and config.skip else h[n]
+                below = h[n] + below if n and config.skip else h[n].copy()
                 layers[n][t] = below
         found[name] = [np.stack([layer[t] for t in range(len(ids))]) for layer in layers]
     first = np.stack(x)

@@ -45,7 +45,7 @@ class Highway(nn.Module):
 
 
 class CharacterCNN(nn.Module):
-    """A vector for each spelling; `filters` is how many there are of width 1, 2, ... The largest value over all places counts, padding too."""
+    """A vector for each spelling; `filters` is how many there are of width 1, 2, ... A filter's largest value counts, padding included."""
 
     def __init__(self, width: int, filters: Sequence[int], highways: int, projection: int) -> None:
         super().__init__()
