@@ -94,7 +94,7 @@ class ELMo(nn.Module):
         super().__init__()
         if "eos" not in tokens.specials:
             raise UsageError("the tokenizer has no 'eos' token", "a tokenizer with an end-of-text token", "set tokenizer.kind to word")
-        self.config, self.end, self.vocab_size = config, tokens.specials["eos"], tokens.vocab_size
+        self.config, self.end = config, tokens.specials["eos"]
         self.register_buffer("spelled", _spelled(tokens, self.end), persistent=False)
         self.register_buffer("frequencies", _frequencies(tokens, self.end))
         self.words = CharacterCNN(config.characters, config.filters, config.highways, config.width)
@@ -111,6 +111,11 @@ class ELMo(nn.Module):
     def width(self) -> int:
         """Numbers in a state: of both directions."""
         return 2 * self.config.width
+
+    @property
+    def vocab_size(self) -> int:
+        """Words that can be read and predicted."""
+        return len(self.table)
 
     def frame(self, ids: Sequence[int], other: Sequence[int] | None = None) -> tuple[list[int], list[int]]:
         """(ids with the border as start context, types): `<eos> ids`, or `<eos> ids <eos> other`."""
