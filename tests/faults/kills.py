@@ -92,7 +92,7 @@ def result(kind: str, out: Path) -> dict[str, Any]:
 def run(asked: list[str], within: float | None = None) -> int:
     """The exit code of the command, killed with all its processes after so many seconds if any are given."""
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
+    quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
     with subprocess.Popen(asked, env=environment, start_new_session=True, **quiet) as process:
         try:
             _, told = process.communicate(timeout=within)
