@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -31,7 +31,7 @@ def opening(folder: RunFolder) -> Iterator[None]:
 
 def network_of(row: Generation, config: Any, tokenizer: Tokenizer, arrays: Mapping[str, np.ndarray]) -> Any:
     """The row's network with these weights: mapped from the file as they are, or copied into a network in eval mode."""
-    return _WAYS[row.learns](row, config, tokenizer, arrays)
+    return _WAYS[stands_as(row)](row, config, tokenizer, arrays)
 
 
 def unmoved(row: Generation, config: Any, tokenizer: Tokenizer, arrays: Mapping[str, np.ndarray]) -> Any:
@@ -42,8 +42,19 @@ def unmoved(row: Generation, config: Any, tokenizer: Tokenizer, arrays: Mapping[
     return _UNMOVED[row.learns](row, config, tokenizer, own)
 
 
+def stands_as(row: Generation) -> Literal["counts", "tables", "module"]:
+    """What a finished run of the row is read from: counts, tables of word vectors, or a module of PyTorch's."""
+    if row.learns == "count":
+        return "counts"
+    return "tables" if row.tables else "module"
+
+
 def _mapped(row: Generation, config: Any, tokenizer: Tokenizer, arrays: Mapping[str, np.ndarray]) -> Any:
     return row.load_network().from_arrays(config, tokenizer.facts(), arrays)
+
+
+def _tables(row: Generation, config: Any, tokenizer: Tokenizer, arrays: Mapping[str, np.ndarray]) -> Any:
+    return row.load_tables().from_arrays(config, tokenizer.facts(), arrays)
 
 
 def _copied(row: Generation, config: Any, tokenizer: Tokenizer, arrays: Mapping[str, np.ndarray]) -> Any:
@@ -66,4 +77,4 @@ def _drawn(row: Generation, config: Any, tokenizer: Tokenizer, arrays: Mapping[s
 
 
 _UNMOVED = {"count": _mapped, "descend": _drawn}
-_WAYS = {"count": _mapped, "descend": _copied}
+_WAYS = {"counts": _mapped, "tables": _tables, "module": _copied}
