@@ -237,3 +237,14 @@ def test_few_words_are_cut_as_many_are(kind, texts):
 def test_the_class_of_a_character_is_that_of_the_table():
     codes = [*range(0x3100), *range(0x3100, 0x110000, 97)]
     assert [class_of(code) for code in codes] == word_classes()[codes].tolist()
+
+
+@given(
+    texts=st.lists(
+        st.text(st.one_of(st.characters(exclude_characters="ΣİΣ"), st.sampled_from("ab'王国雨， \n\t<unk>")), max_size=30), max_size=3
+    )
+)
+@pytest.mark.parametrize(("kind", "cutter"), [("word", "rjieba"), ("word", "given"), ("whitespace", "auto")])
+def test_each_text_is_given_back_as_alone(kind, cutter, texts):
+    tokenizer = train(iter(["a b王国的雨，ab ' a", *texts[:1]]), Config(kind=kind, vocab_size=0, lowercase=kind == "word", words=cutter))
+    assert tokenizer.give_back_each(texts) == [tokenizer.give_back([text]) for text in texts]

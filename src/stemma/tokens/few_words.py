@@ -17,6 +17,9 @@ _WORD = re.compile(r"[wm]+(?:a[wm]+)*|[hH][hm]*|[sa](?:m+[sa]?)*")
 _TOKEN = re.compile(r"[^\x00\t\n\r ]+")
 
 
+tokens_of = _TOKEN.findall  # what stands between white space, as KenLM has it
+
+
 class FewWords:
     """Cuts texts and looks their words up, until it has had `LITTLE` characters."""
 

@@ -10,7 +10,7 @@ import numpy as np
 from stemma.kernels.numbers import SEPARATOR
 from stemma.tokens.chinese import GIVEN, SAMPLE, Segmenter, chosen, spoken
 from stemma.tokens.dropped import Dropped
-from stemma.tokens.few_words import FewWords
+from stemma.tokens.few_words import FewWords, tokens_of
 from stemma.tokens.outside import Outside, left_out
 from stemma.tokens.sample import batches
 from stemma.tokens.scripts import HAN_BLOCKS, bytes_of, codes_of, lower_codes, token_classes, word_classes
@@ -75,21 +75,40 @@ class Words:
     def spellings(self, texts: Sequence[str], asked: np.ndarray) -> list[str]:
         """How those words are spelt for which `asked` (N) is true, over all words of the texts."""
         joined = "\n".join(map(self._lower, texts))
-        spans = self._few.borders(joined) if self._few.takes(texts) else self._borders(joined)
-        return [joined[start:end] for start, end in compress(spans, asked.tolist())]
+        if self._few.takes(texts):
+            return [joined[start:end] for start, end in compress(self._few.borders(joined), asked.tolist())]
+        starts, ends = self._borders(joined)
+        return [joined[start:end] for start, end in zip(starts[asked].tolist(), ends[asked].tolist(), strict=True)]
+
+    def give_back(self, texts: Sequence[str]) -> list[str]:
+        """What each text's words are written as, unknown ones spelt as they are there: all that its tokens keep of it."""
+        if self.config.kind == "whitespace":
+            return [" ".join(tokens_of(text)) for text in texts]
+        ids, lengths = self.encode_flat(texts)
+        words = self.spellings(texts, np.ones(len(ids), bool))
+        shown = (
+            words if self.words is GIVEN else [word if known else self.tokens[0] for word, known in zip(words, ids.tolist(), strict=True)]
+        )
+        ends = np.cumsum(lengths).tolist()
+        parts = [slice(end - length, end) for end, length in zip(ends, lengths.tolist(), strict=True)]
+        return [" ".join(words[part]) if self.words is GIVEN else spoken(shown[part], words[part]) for part in parts]
 
     def encode_offsets(self, text: str) -> tuple[np.ndarray, list[tuple[int, int]]]:
         """The ids, and the (start, end) of each in the raw text."""
         lowered = self._lower(text)
-        spans = self._few.borders(lowered) if self._few.takes([text]) else self._borders(lowered)
+        if self._few.takes([text]):
+            spans = self._few.borders(lowered)
+        else:
+            starts, ends = self._borders(lowered)
+            spans = list(zip(starts.tolist(), ends.tolist(), strict=True))
         return self.encode_flat([text])[0], spans if len(lowered) == len(text) else _raw_places(text, spans)
 
-    def _borders(self, text: str) -> list[tuple[int, int]]:
+    def _borders(self, text: str) -> tuple[np.ndarray, np.ndarray]:
         from stemma.kernels.word_scan import borders
 
         codes = codes_of(text)
-        starts, ends = borders(codes, self.words.cuts(text, codes), _classes(self.config))
-        return list(zip(starts.tolist(), ends.tolist(), strict=True))
+        found: tuple[np.ndarray, np.ndarray] = borders(codes, self.words.cuts(text, codes), _classes(self.config))
+        return found
 
     def _lower(self, text: str) -> str:
         return text.lower() if self.config.lowercase else text
