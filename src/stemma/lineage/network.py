@@ -107,6 +107,9 @@ class StaticVectors(Frames, Protocol):
     def vectors_of(self, ids: "np.ndarray") -> "Float[np.ndarray, 'T D']":
         """The words' vectors, as a text's states."""
 
+    def arrays(self) -> "dict[str, np.ndarray]":
+        """What is to be kept, by name; the arrays themselves."""
+
     def as_module(self, tokens: "TokenFacts") -> "nn.Module":
         """The network as an `Encoder` that PyTorch moves, for tasks: itself where it is one."""
 
@@ -122,9 +125,6 @@ class DescendsByHand(StaticVectors, Protocol):
     @property
     def parameters(self) -> int:
         """Numbers that are learnt."""
-
-    def arrays(self) -> "dict[str, np.ndarray]":
-        """What is to be kept, by name; the arrays themselves."""
 
     def take_up(self, arrays: "Mapping[str, np.ndarray]") -> None:
         """Copies what an interrupted run's `arrays` were."""

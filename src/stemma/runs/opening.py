@@ -34,12 +34,17 @@ def network_of(row: Generation, config: Any, tokenizer: Tokenizer, arrays: Mappi
     return _WAYS[stands_as(row)](row, config, tokenizer, arrays)
 
 
-def unmoved(row: Generation, config: Any, tokenizer: Tokenizer, arrays: Mapping[str, np.ndarray]) -> Any:
-    """The row's network in the shape of a run that learnt a task: what counts has its own arrays; the weights of what descends
-    are loaded by whoever knows whether it grew.
+def unmoved(row: Generation, config: Any, tokenizer: Tokenizer, arrays: Mapping[str, np.ndarray], moves: bool = True) -> Any:
+    """The row's network in the shape of a run that learnt a task: what counts has its own arrays, and so have tables that no
+    head `moves`; the weights of modules are loaded by whoever knows whether they grew.
     """
     own = {name: array for name, array in arrays.items() if not name.startswith("task.")}
-    return _UNMOVED[row.learns](row, config, tokenizer, own)
+    kind = stands_as(row)
+    return (
+        _drawn(row, config, tokenizer, own)
+        if kind == "module" or (kind == "tables" and moves)
+        else _WAYS[kind](row, config, tokenizer, own)
+    )
 
 
 def stands_as(row: Generation) -> Literal["counts", "tables", "module"]:
@@ -76,5 +81,4 @@ def _drawn(row: Generation, config: Any, tokenizer: Tokenizer, arrays: Mapping[s
         return row.load_network()(config, tokenizer.facts()).eval()
 
 
-_UNMOVED = {"count": _mapped, "descend": _drawn}
 _WAYS = {"counts": _mapped, "tables": _tables, "module": _copied}
