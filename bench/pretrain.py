@@ -34,8 +34,8 @@ from stemma.corpus.docstrings import write_docstrings
 from stemma.layers.allocator import keep_freed_memory
 from stemma.layers.attention import fitting_path
 from stemma.objectives.batch import IGNORE, seed_for
+from stemma.training.backprop import Backprop, to_tensors
 from stemma.training.ingest import Ingested, ingest
-from stemma.training.learners import Backprop, to_tensors
 from stemma.training.loop import Reached, train
 from stemma.training.ranks import Ranks
 from stemma.training.request import Job, Request, job_of

@@ -69,7 +69,7 @@ def train(corpus: Any, kernel: Any, iterations: int, folder: Path, memory: float
     _, counting = clocked(counts.prepare, folder, 1, lambda _: None)
     torch.manual_seed(0)
     network = GloVe(Config(width=100, x_max=10.0, kernel=kernel), facts)
-    told = [clocked(network.descend, counts.batch(step), 0.05, step) for step in range(iterations)]
+    told = [clocked(network.tables.descend, counts.batch(step), 0.05, step) for step in range(iterations)]
     return {
         "counting": counting,
         "iteration": statistics.median(seconds for _, seconds in told),

@@ -132,7 +132,7 @@ def train_ours(corpus: Any, architecture: Any, width: int, epochs: int, seed: in
     steps = windows.steps_in_epoch() * epochs
     for step in range(steps):
         rate = RATES[architecture] * max(1 - step / steps, 1e-4)
-        network.descend(windows.batch(step), rate, seed=seed * 1_000_003 + step, threads=threads)
+        network.tables.descend(windows.batch(step), rate, seed=seed * 1_000_003 + step, threads=threads)
     return network.input.detach().numpy()
 
 

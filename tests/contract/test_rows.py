@@ -5,7 +5,9 @@ import inspect
 
 import numpy as np
 import pytest
+import torch
 
+from stemma.layers.uniform import uniform
 from stemma.lineage import network
 from stemma.lineage.table import TABLE, Generation
 from stemma.tokens.facts import TokenFacts
@@ -33,15 +35,33 @@ def test_abilities_are_the_methods_of_the_network(row: Generation) -> None:
 
 @rows
 def test_who_makes_the_steps_is_as_the_row_says(row: Generation) -> None:
-    cls, data = row.load_network(), row.load_data()
+    cls, data = row.load_tables() if row.tables else row.load_network(), row.load_data()
     contract = {"counts": network.Counted, "by hand": network.DescendsByHand, "backprop": network.Network}[row.updates]
     names = set(dir(cls)) | set(inspect.get_annotations(cls)) | {"notes", "end", "config"}
     assert methods(contract) <= names
+    assert bool(row.tables) == (row.updates == "by hand")
     assert hasattr(cls, "descend") == (row.updates == "by hand")
     assert hasattr(cls, "from_counts") == (row.updates == "counts") == (row.learns == "count")
     assert hasattr(data, "prepare") == row.reads_once
     assert hasattr(cls, "take_over") == row.continues
     assert hasattr(cls, "grow") == (getattr(cls, "task_tokens", 0) > 0)
+
+
+@pytest.mark.parametrize("row", [row for row in READY if row.tables], ids=lambda row: row.name)
+def test_tables_and_the_module_of_them_answer_alike(row: Generation) -> None:
+    """What reads a run without PyTorch, and what learns a task with it, stand on the same words."""
+    facts = TokenFacts(9, {"unk": 0, "bos": 1, "eos": 2}, np.arange(9) + 1, tuple("abcdefghi"))
+    tables = row.load_tables().drawn(row.model_config()(width=5), facts, uniform(3))
+    module, ids = tables.as_module(facts), np.array([4, 8, 4])
+    assert issubclass(row.load_network(), torch.nn.Module) and isinstance(module, row.load_network())
+    assert tables.word_vectors().tobytes() == module.word_vectors().tobytes()
+    assert tables.vectors_of(ids).tobytes() == module.encode({"ids": torch.from_numpy(ids)[None]})[0][0].detach().numpy().tobytes()
+    assert {name: array.tobytes() for name, array in tables.arrays().items()} == {
+        name: tensor.numpy().tobytes() for name, tensor in module.state_dict().items()
+    }
+    torch.manual_seed(3)
+    drawn = row.load_network()(row.model_config()(width=5), facts)
+    assert drawn.word_vectors().tobytes() == tables.word_vectors().tobytes()  # the one generator and the other
 
 
 @pytest.mark.parametrize("row", [row for row in READY if row.updates == "backprop"], ids=lambda row: row.name)

@@ -21,66 +21,59 @@ run, where glove.c leaves it out (so does `exact`).
 B batch, T positions, D width, V vocabulary, P pairs.
 """
 
+import copy
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from functools import partial
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from stemma.bounds import PositiveFloat, Width
-from stemma.kernels import glove as kernels
 from stemma.layers.blocks import Layer, layer
 from stemma.layers.loss import Carried, Loss
 from stemma.layers.pooling import mean_state
-from stemma.objectives.batch import Batch, generator
+from stemma.layers.weights import torch_uniform
+from stemma.lineage.glove_tables import Config, Tables
 from stemma.objectives.cooccurrence import entries
 
 if TYPE_CHECKING:
     from stemma.tokens.facts import TokenFacts
 
-
-@dataclass(frozen=True)
-class Config:
-    """Defaults are those of the paper (section 4.2) and, where it is silent, of glove.c."""
-
-    max_length: ClassVar[int | None] = None  # any text fits
-    width: Width = 100  # D, floats a vector
-    x_max: PositiveFloat = 100.0  # entries of X from here on weigh 1; 10 for texts of a few million words
-    alpha: PositiveFloat = 0.75  # how fast the weight falls below
-    clip: PositiveFloat = 100.0  # of each component of a gradient, before the rate
-    bias_eta: PositiveFloat = 1.0  # rate of the biases; glove.c's first release had 0.05
-    kernel: Literal["tiles", "exact"] = "tiles"  # exact: one entry after the other in float64, as published; slower
+__all__ = ["Config", "GloVe", "Tables"]
 
 
 class GloVe(nn.Module):
-    """Vectors of words and of context words (V D), and their biases (V).
-
-    Rows of words that never occur, or never beside another, are zero and stay so.
-    """
+    """The `Tables` as parameters, for what differentiates: a task that moves them, and the loss as the paper has it."""
 
     max_length: int | None = None  # any text fits
     task_tokens = 0
     composes = False
+    words: nn.Parameter
+    contexts: nn.Parameter
+    word_biases: nn.Parameter
+    context_biases: nn.Parameter
 
     def __init__(self, config: Config, tokens: "TokenFacts") -> None:
         super().__init__()
         self.config = config
-        counts = np.ones(tokens.vocab_size, np.int64) if tokens.counts is None else np.array(tokens.counts, np.int64)
-        counts[list(tokens.specials.values())] = 0  # without counts, all other words are taken for known
-        real = torch.float64 if config.kernel == "exact" else torch.float32
-        known = torch.from_numpy(counts > 0)[:, None].to(real)
+        self._tables = Tables.drawn(config, tokens, torch_uniform)
+        for name, table in self._tables.tables.items():
+            self.register_parameter(name, nn.Parameter(torch.from_numpy(table)))
 
-        def drawn(width: int) -> nn.Parameter:
-            return nn.Parameter((torch.rand((tokens.vocab_size, width), dtype=real) - 0.5) / config.width * known)
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy has its own parameters, and looks at those."""
+        bare = copy.copy(self._tables)
+        bare.__dict__.pop("descent", None)
+        bare.tables = {name: np.empty(0) for name in self._tables.tables}
+        return {**self.__dict__, "_tables": bare}
 
-        self.words, self.contexts = drawn(config.width), drawn(config.width)
-        self.word_biases, self.context_biases = (nn.Parameter(drawn(1).detach()[:, 0].clone()) for _ in range(2))
-        self._sums: dict[str, np.ndarray] = {}  # of squared steps (AdaGrad), by parameter; from the first step on
+    @property
+    def tables(self) -> Tables:
+        """The parameters as tables, in the same memory, so that those may descend."""
+        own = dict(self.named_parameters())
+        self._tables.tables = {name: own[name].detach().cpu().numpy() for name in self._tables.tables}
+        return self._tables
 
     @property
     def width(self) -> int:
@@ -91,19 +84,6 @@ class GloVe(nn.Module):
     def vocab_size(self) -> int:
         """Rows of the word table."""
         return len(self.words)
-
-    def descend(self, batch: Batch, rate: float, seed: int, threads: int = 1) -> Loss:
-        """One iteration over X, in place; gives the mean cost of an entry as it was when visited.
-
-        `batch` is that of `objectives.cooccurrence`; `rate` is AdaGrad's eta. The result depends on parameters, sums, batch, rate
-        and seed, and never on `threads`.
-        """
-        with torch.no_grad():
-            for parameter in self.parameters():
-                parameter[torch.from_numpy(np.array(batch["lone"]))] = 0
-        visit = self._exact if self.config.kernel == "exact" else self._by_tiles
-        cost, count = visit(batch, rate, seed, threads)
-        return Loss(torch.tensor(cost / count), count, {"cost": (cost, count)})
 
     def loss(self, batch: dict[str, Tensor], carried: Carried | None = None) -> Loss:
         """The same objective, differentiable: the mean cost of an entry of X."""
@@ -116,6 +96,10 @@ class GloVe(nn.Module):
     def encode(self, batch: dict[str, Tensor]) -> list[Tensor]:
         """Layer 0 alone: the vectors w + w~ (B T D) of `ids` (B T)."""
         return [(F.embedding(batch["ids"], self.words) + F.embedding(batch["ids"], self.contexts)).float()]
+
+    def vectors_of(self, ids: np.ndarray) -> np.ndarray:
+        """The vectors w + w~ (T D) of the words."""
+        return self.tables.vectors_of(ids)
 
     def frame(self, ids: Sequence[int], other: Sequence[int] | None = None) -> tuple[list[int], list[int]]:
         """Ids and types of a text or a pair; no special is added."""
@@ -140,50 +124,6 @@ class GloVe(nn.Module):
     def compose(self, word: str) -> None:
         """None: a word that was never seen has no vector."""
 
-    def optimiser_state(self) -> dict[str, np.ndarray]:
-        """AdaGrad's sums of squared steps, by parameter: what a resumed run needs beside the weights."""
-        return dict(self._sums)
-
-    def restore_optimiser(self, arrays: dict[str, np.ndarray]) -> None:
-        """Takes up what `optimiser_state` gave."""
-        self._sums = {name: np.array(arrays[name]) for name, _ in self.named_parameters()}
-
-    def _tables(self) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-        """Parameters and sums as arrays to be updated in place; sums begin at 1 (glove.c)."""
-        weights = {name: parameter.detach().numpy() for name, parameter in self.named_parameters()}
-        self._sums = self._sums or {name: np.ones_like(array) for name, array in weights.items()}
-        return weights, self._sums
-
-    def _exact(self, batch: Batch, rate: float, seed: int, threads: int) -> tuple[float, int]:
-        """Entry after entry, in one random order, the same in every iteration, as glove.c with one thread."""
-        config, (weights, sums) = self.config, self._tables()
-        found = entries(batch)
-        order = generator("glove", "order").permutation(len(found[0]))
-        rates = (rate, config.bias_eta, config.clip, config.x_max, config.alpha)
-        return kernels.exact(tuple(weights.values()), tuple(sums.values()), found, order, rates), len(order)
-
-    def _by_tiles(self, batch: Batch, rate: float, seed: int, threads: int) -> tuple[float, int]:
-        """Round after round in an order drawn anew; threads divide the tiles of a round between them."""
-        config, (weights, sums) = self.config, self._tables()
-        lanes = (0,) * -(-config.width // kernels.LANES)
-        table = kernels.packed(len(lanes), tuple(weights.values()), tuple(sums.values()))
-        rates = tuple(map(np.float32, (rate, config.bias_eta, config.clip)))
-        told = np.zeros((len(batch["blocks"]), 2))
-        with ThreadPoolExecutor(threads) as pool:
-            for turn in generator(seed, "rounds").permutation(len(batch["rounds"]) - 1):
-                first, last = map(int, batch["rounds"][turn : turn + 2])
-                borders, places = np.array(batch["tiles"][first : last + 1]), np.array(batch["blocks"][first:last])
-                pairs = self._weighed(batch, slice(borders[0], borders[-1]))
-                rest = (borders - borders[0], pairs, bool(batch["symmetric"][0]), rates, told[first:last])
-                work = partial(kernels.descend_tiles, lanes, table, batch["members"], places, *rest, threads=threads)
-                list(pool.map(work, range(threads)))
-        kernels.unpack(len(lanes), table, tuple(weights.values()), tuple(sums.values()))
-        cost, count = told.sum(0)
-        return float(cost), int(count)
-
-    def _weighed(self, batch: Batch, part: slice) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Rows, columns, log x and f(x) of a part of X, read from disk."""
-        rows, columns = np.array(batch["rows"][part]), np.array(batch["columns"][part])
-        logs = np.log(batch["values"][part].astype(np.float32))
-        alpha, limit = np.float32(self.config.alpha), np.float32(np.log(self.config.x_max))
-        return rows, columns, logs, np.exp(np.minimum(alpha * (logs - limit), np.float32(0)))
+    def as_module(self, tokens: "TokenFacts") -> "GloVe":
+        """Itself."""
+        return self

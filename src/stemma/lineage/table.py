@@ -16,6 +16,7 @@ from stemma.lineage.network import Counted as Counted
 from stemma.lineage.network import DescendsByHand as DescendsByHand
 from stemma.lineage.network import Encoder as Encoder
 from stemma.lineage.network import Network as Network
+from stemma.lineage.network import StaticVectors as StaticVectors
 
 Ability = Literal["score", "generate", "fill", "nearest", "embed", "translate", "transfer"]
 
@@ -43,6 +44,7 @@ class Generation:
     tokens_of: str = ""  # beside others it takes the byte-level tokens of this generation: nothing is then out of its vocabulary
     loss_unit: str = "nats"  # what its training loss is counted in
     network: str = ""  # "module:Class"; empty while the generation has no file yet
+    tables: str = ""  # "module:Class" of its word vectors without PyTorch (`network.StaticVectors`); empty where a network makes vectors
     data: str = ""  # "module:Class" of its objective
 
     @property
@@ -59,14 +61,21 @@ class Generation:
         """The class of its network; its module also holds `Config`."""
         return _imported(self.network)
 
+    def load_tables(self) -> Any:
+        """The class of its tables, for rows that have them; its module also holds `Config`."""
+        return _imported(self.tables)
+
     def load_data(self) -> Any:
         """The class of its objective; its module also holds `Config`."""
         return _imported(self.data)
 
+    def model_config(self) -> type:
+        """The config section `model`, from what needs no PyTorch where there is such."""
+        return _config(self.tables or self.network)
+
     def sections(self) -> dict[str, type]:
         """The two config sections a generation brings: `model` and `objective`."""
-        network, data = (importlib.import_module(place.partition(":")[0]) for place in (self.network, self.data))
-        return {"model": network.Config, "objective": data.Config}
+        return {"model": self.model_config(), "objective": _config(self.data)}
 
     def presets(self) -> dict[str, dict[str, Any]]:
         """Preset name -> config tables, from `presets/NAME.toml`."""
@@ -120,6 +129,7 @@ TABLE: tuple[Generation, ...] = (
         abilities=("nearest", "embed", "transfer"),
         tokenizer="word",
         network="stemma.lineage.word2vec:Word2Vec",
+        tables="stemma.lineage.word2vec_tables:Tables",
         data="stemma.objectives.windows:Windows",
         updates="by hand",
         continues=True,
@@ -136,6 +146,7 @@ TABLE: tuple[Generation, ...] = (
         abilities=("nearest", "embed", "transfer"),
         tokenizer="word",
         network="stemma.lineage.glove:GloVe",
+        tables="stemma.lineage.glove_tables:Tables",
         data="stemma.objectives.cooccurrence:Cooccurrence",
         loss_unit="weighted squared error",
         updates="by hand",
@@ -290,6 +301,11 @@ def find(name: str) -> Generation:
                 )
             return row
     raise UsageError(f"there is no generation {name!r}", f"one of {', '.join(ready)}", nearest(name, ready))
+
+
+def _config(place: str) -> type:
+    config: type = importlib.import_module(place.partition(":")[0]).Config
+    return config
 
 
 def _imported(place: str) -> Any:

@@ -26,93 +26,61 @@ B batch, T positions, D width, V vocabulary, P predictions, C words of a context
 G rows of a word.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+import copy
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from stemma.bounds import Buckets, Length, NonNegative, Width
-from stemma.errors import DataError, UsageError
-from stemma.kernels import word2vec_pairs as kernels
-from stemma.kernels import word2vec_rounds as rounds
-from stemma.kernels import word2vec_subwords as grams
-from stemma.kernels.character_ngrams import hashed_ngrams, word_rows
-from stemma.kernels.draws import alias_tables
-from stemma.kernels.word2vec_blocks import Setting
-from stemma.kernels.word2vec_tree import descend_tree
 from stemma.layers.blocks import Layer, layer
-from stemma.layers.huffman import HuffmanTree, huffman
 from stemma.layers.loss import Carried, Loss
 from stemma.layers.pooling import mean_state
-from stemma.objectives.batch import seed_for
+from stemma.layers.weights import torch_uniform
+from stemma.lineage.word2vec_tables import Config, Tables
 
 if TYPE_CHECKING:
     from stemma.tokens.facts import TokenFacts
 
-
-@dataclass(frozen=True)
-class Config:
-    """Defaults are those of word2vec.c for skip-gram."""
-
-    max_length: ClassVar[int | None] = None  # any text fits
-    architecture: Literal["skipgram", "cbow"] = "skipgram"
-    width: Width = 100  # D, floats a vector
-    window: Length = 5  # words on each side at most; the radius is uniform in 1..window
-    output: Literal["negative", "hierarchical", "both"] = "negative"  # negative sampling, a tree's turns, or the sum of the two losses
-    negatives: Length = 5  # K draws a prediction
-    power: NonNegative = 0.75  # negatives ~ count^power (Mikolov 2013b, section 2.2)
-    kernel: Literal["block", "plain"] = "block"  # plain: one pair after the other, as published; slower
-    racing: bool = False  # threads write without waiting for each other (Hogwild): faster, not reproducible
-    subwords: bool = False  # words are composed of their character n-grams too (fastText): unseen words get vectors
-    shortest: Length = 3  # characters of an n-gram, < and > at the word's ends included
-    longest: Length = 6
-    buckets: Buckets = 2_000_000  # rows that the n-grams share by their hash; each takes 4 x width bytes
-
-    def __post_init__(self) -> None:
-        """Refuses what does not go together."""
-        if self.subwords and self.output != "negative":
-            raise UsageError(f"output = {self.output} with subwords", "negative sampling with subwords", "drop one of the two")
-        if self.racing and (self.subwords or self.output != "negative"):
-            raise UsageError("racing with a tree or subwords", "one thread: only negative sampling of whole words races", "drop racing")
-        if self.longest < self.shortest:
-            raise UsageError(f"longest = {self.longest} is below shortest = {self.shortest}", "the two in order", "raise model.longest")
+__all__ = ["Config", "Tables", "Word2Vec"]
 
 
 class Word2Vec(nn.Module):
-    """Word vectors in `input` (V D); the targets' vectors in `output` (V D), the tree's inner nodes' in `nodes` (V D).
-
-    Rows of words that never occur (specials, and words without a count) are zero and stay so. With subwords, what is
-    learnt stands in `subwords` (V + buckets, D), and `input` is composed of it.
-    """
+    """The `Tables` as parameters, for what differentiates: a task that moves them, and the loss as the paper has it."""
 
     max_length: int | None = None  # any text fits
     task_tokens = 0
-    shaped_by = ("width", "output", "subwords", "shortest", "longest", "buckets")  # settings that a run going on from another keeps
     counts: Tensor  # (V,) of the corpus, specials zero
+    input: nn.Parameter
+    output: nn.Parameter
+    nodes: nn.Parameter
+    subwords: nn.Parameter
 
     def __init__(self, config: Config, tokens: "TokenFacts") -> None:
         super().__init__()
-        self.config, self.specials = config, frozenset(tokens.specials.values())
-        shape = (tokens.vocab_size, config.width)
-        counts = np.zeros(shape[0], np.int64) if tokens.counts is None else np.array(tokens.counts, np.int64)
-        counts[list(self.specials)] = 0
-        self.register_buffer("counts", torch.from_numpy(counts))
-        first = _table(*shape).uniform_(-0.5 / config.width, 0.5 / config.width)
-        self.input = nn.Parameter(first.masked_fill_(self.counts[:, None] == 0, 0))
-        if config.output != "hierarchical":
-            self.output = nn.Parameter(_table(*shape).zero_())
-        if config.output != "negative":
-            self.nodes = nn.Parameter(_table(*shape).zero_())
-        if config.subwords:
-            self._spell(tokens)
-        self._tables: tuple[np.ndarray, np.ndarray] | None = None  # made at the first step, from the counts of that time
-        self._tree: HuffmanTree | None = None  # likewise
-        self._hottest_negative = 0.0
-        self._pace = rounds.Pace()
+        self.config = config
+        self._tables = Tables.drawn(config, tokens, torch_uniform)
+        for name, table in self._tables.tables.items():
+            if name == "counts":
+                self.register_buffer(name, torch.from_numpy(table))
+            else:
+                self.register_parameter(name, nn.Parameter(torch.from_numpy(table)))
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy has its own parameters, and looks at those."""
+        bare = copy.copy(self._tables)
+        bare.__dict__.pop("descent", None)
+        bare.tables = {name: np.empty(0) for name in self._tables.tables}
+        return {**self.__dict__, "_tables": bare}
+
+    @property
+    def tables(self) -> Tables:
+        """The parameters as tables, in the same memory, so that those may descend."""
+        own = {**dict(self.named_parameters()), **dict(self.named_buffers())}
+        self._tables.tables = {name: own[name].detach().cpu().numpy() for name in self._tables.tables}
+        return self._tables
 
     @property
     def width(self) -> int:
@@ -123,70 +91,6 @@ class Word2Vec(nn.Module):
     def vocab_size(self) -> int:
         """Rows of the word table."""
         return len(self.input)
-
-    def take_over(self, arrays: Mapping[str, np.ndarray], tokens: "TokenFacts") -> None:
-        """Goes on from an earlier run's tables, whose words have the first ids here too.
-
-        They keep their vectors, and counts are summed; words that it lacked stay as they were drawn. The tree is built
-        anew from the summed counts, and its nodes, which mean other words now, begin at zero.
-        """
-        old = len(arrays["counts"])
-        self.counts[:old] += torch.tensor(arrays["counts"])
-        if self.config.subwords:
-            self._spell(tokens)
-        with torch.no_grad():
-            for name in ("input", "output"):
-                if name in arrays:
-                    getattr(self, name)[:old] = torch.tensor(arrays[name])
-            if self.config.subwords:
-                self.subwords[:old] = torch.tensor(arrays["subwords"][:old])
-                buckets, learnt = self.subwords[len(self.counts) :], torch.tensor(arrays["subwords"][old:])
-                seen = learnt.any(1)
-                buckets[seen] = learnt[seen]
-
-    def descend(self, batch: dict[str, Tensor], rate: float, seed: int, threads: int = 1) -> Loss:
-        """One pass of the kernel over the chunk, in place; gives its exact mean loss a prediction.
-
-        `batch` holds `words` (N) and `starts` (S+1) on the CPU; `rate` is the learning rate; at most `threads`
-        are used. The result depends on parameters, batch, rate and seed, and on `threads` only when `racing`.
-        A vocabulary so small that blocks would overshoot on its frequent words goes through the plain kernel.
-        """
-        words, starts = (np.asarray(batch[name]) for name in ("words", "starts"))
-        config = self.config
-        text = kernels.Text(words, *kernels.windows(starts, config.window, np.uint64(seed_for(seed, "radius"))))
-        draws = np.uint64(seed_for(seed, "negatives"))
-        if config.subwords:
-            total, count = self._descend_subwords(text, rate, draws)
-        elif config.output != "negative":
-            total, count = self._descend_tree(text, rate, draws)
-        else:
-            total, count = self._descend_words(text, rate, draws, threads)
-        mean = torch.tensor(total / max(count, 1), dtype=torch.float64)
-        return Loss(mean, int(count), {self.config.architecture: (float(total), int(count))})
-
-    def _descend_words(self, text: kernels.Text, rate: float, draws: np.uint64, threads: int) -> tuple[float, int]:
-        config, tables = self.config, (self.input.detach().numpy(), self.output.detach().numpy())
-        words, alias = text.words, self._alias()
-        hottest = np.bincount(words, minlength=1).max() / max(len(words), 1)
-        tokens = rounds.tokens_a_round(rate, config.negatives, config.window, hottest, self._hottest_negative)
-        if config.kernel == "plain" or tokens < rounds.LEAST:
-            return kernels.PLAIN[config.architecture](*tables, *text, *alias, config.negatives, np.float32(rate), draws)
-        setting, pace = Setting(config.negatives, config.window, np.float32(rate), draws), None if config.racing else self._pace
-        return rounds.descend_chunk(config.architecture, tables, text, alias, setting, tokens, threads, pace)
-
-    def _descend_tree(self, text: kernels.Text, rate: float, draws: np.uint64) -> tuple[float, int]:
-        config, tree = self.config, self._huffman()
-        both = config.output == "both"
-        tables = tuple(table.detach().numpy() for table in (self.input, self.output if both else self.nodes, self.nodes))
-        paths = (tree.starts, tree.nodes, tree.bits)
-        negatives = config.negatives if both else 0
-        return descend_tree(config.architecture, config.kernel, tables, text, paths, self._alias(), negatives, rate, draws)
-
-    def _descend_subwords(self, text: kernels.Text, rate: float, draws: np.uint64) -> tuple[float, int]:
-        config, tables = self.config, (self.subwords.detach().numpy(), self.output.detach().numpy())
-        run, plain = grams.KERNELS[config.architecture], config.kernel == "plain"
-        self._composed = False
-        return run(*tables, text, self._grams, self._alias(), config.negatives, np.float32(rate), draws, plain)
 
     def loss(self, batch: dict[str, Tensor], carried: Carried | None = None) -> Loss:
         """The same objective, differentiable, on `inputs`, `targets`, `negatives` of the batch or on fresh draws."""
@@ -210,7 +114,7 @@ class Word2Vec(nn.Module):
 
     def _composed_inputs(self, inputs: Tensor) -> Tensor:
         """The mean (P D) of all rows of each prediction's words."""
-        starts, rows = self._grams
+        starts, rows = self.tables.grams
         groups = [[word for word in group if word >= 0] for group in inputs.tolist()]
         bags = [np.concatenate([rows[starts[word] : starts[word + 1]] for word in group]) for group in groups]
         offsets = np.cumsum([0, *map(len, bags)])[:-1]
@@ -218,7 +122,7 @@ class Word2Vec(nn.Module):
 
     def _turns(self, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """All nodes (sum of L) on the targets' paths: whose they are, their rows, and +1 or -1 for the turn."""
-        tree = self._huffman()
+        tree = self.tables.descent.tree
         ids = targets.numpy()
         owner = np.repeat(np.arange(len(ids)), tree.lengths[ids])
         places = np.concatenate([np.arange(tree.starts[i], tree.starts[i + 1]) for i in ids] or [np.zeros(0, np.int64)])
@@ -242,14 +146,18 @@ class Word2Vec(nn.Module):
             some = inside.any(1)
             inputs, targets = words[near].masked_fill(~inside, -1)[some], words[some]
         size = (len(targets), self.config.negatives)
-        weights = self._weights()
+        weights = torch.from_numpy(self.tables.descent.weights)
         negatives = torch.multinomial(weights, max(len(targets), 1) * size[1], replacement=True)[: size[0] * size[1]].view(size)
         return {"inputs": inputs, "targets": targets, "negatives": negatives}
 
     def encode(self, batch: dict[str, Tensor]) -> list[Tensor]:
         """Layer 0 alone: the vectors (B T D) of `ids` (B T)."""
-        self._compose()
+        self.tables.word_vectors()  # composes them
         return [F.embedding(batch["ids"], self.input)]
+
+    def vectors_of(self, ids: np.ndarray) -> np.ndarray:
+        """The vectors (T D) of the words."""
+        return self.tables.vectors_of(ids)
 
     def frame(self, ids: Sequence[int], other: Sequence[int] | None = None) -> tuple[list[int], list[int]]:
         """Ids and types of a text or a pair; no special is added."""
@@ -269,15 +177,7 @@ class Word2Vec(nn.Module):
 
     def word_vectors(self) -> np.ndarray:
         """The vectors (V D) that words are compared by."""
-        self._compose()
-        return self.input.detach().cpu().numpy()
-
-    def optimiser_state(self) -> dict[str, np.ndarray]:
-        """Nothing: plain gradient descent remembers nothing."""
-        return {}
-
-    def restore_optimiser(self, arrays: Mapping[str, np.ndarray]) -> None:
-        """Nothing to take up."""
+        return self.tables.word_vectors()
 
     @property
     def composes(self) -> bool:
@@ -286,61 +186,13 @@ class Word2Vec(nn.Module):
 
     def compose(self, word: str) -> np.ndarray | None:
         """The vector (D) of a word never seen, from the n-grams it shares with words that were; None where it shares none."""
-        config = self.config
-        if not config.subwords:
-            return None
-        _, hashes = self._ngrams([word])
-        rows = self.subwords.detach()[len(self.counts) + torch.from_numpy(hashes).long()].numpy()
-        return rows.mean(0) if rows.any() else None
+        return self.tables.compose(word)
+
+    def as_module(self, tokens: "TokenFacts") -> "Word2Vec":
+        """Itself."""
+        return self
 
     def state_dict(self, *args: Any, **options: Any) -> dict[str, Any]:  # type: ignore[override]
         """As torch's; with subwords, the words' vectors are composed first."""
-        self._compose()
+        self.tables.word_vectors()
         return super().state_dict(*args, **options)
-
-    def _spell(self, tokens: "TokenFacts") -> None:
-        """Makes the table of words and n-grams, zero where nothing will be learnt; fastText draws from twice word2vec's range."""
-        config, trained = self.config, self.counts.numpy() > 0
-        self._grams = word_rows(*self._ngrams(tokens.tokens), trained)
-        table = torch.zeros(len(trained) + config.buckets, config.width)
-        used = torch.from_numpy(np.unique(self._grams[1])).long()
-        table[used] = (torch.rand(len(used), config.width) - 0.5) * 2 / config.width
-        self.subwords = nn.Parameter(table)
-        self._composed = False
-
-    def _ngrams(self, words: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-        """(starts, hashes) of the words' character n-grams."""
-        config = self.config
-        coded = [word.encode("utf-8", "surrogatepass") for word in words]
-        return hashed_ngrams(coded, config.shortest, config.longest, config.buckets)
-
-    def _compose(self) -> None:
-        """Brings `input` up to what the n-grams have learnt since."""
-        if self.config.subwords and not self._composed:
-            grams.compose_all(self.subwords.detach().numpy(), *self._grams, self.input.detach().numpy())
-            self._composed = True
-
-    def _huffman(self) -> HuffmanTree:
-        if self._tree is None:
-            self._weights()  # tells of missing counts
-            self._tree = huffman(self.counts.numpy())
-        return self._tree
-
-    def _weights(self) -> Tensor:
-        weights = self.counts.double() ** self.config.power * (self.counts > 0)
-        if not weights.any():
-            mend = "build the network with TokenFacts(counts=store.counts)"
-            raise DataError("word2vec knows no word counts", "the counts of the token store", mend)
-        return weights
-
-    def _alias(self) -> tuple[np.ndarray, np.ndarray]:
-        if self._tables is None:
-            weights = self._weights()
-            self._tables = alias_tables(weights.numpy())
-            self._hottest_negative = float(weights.max() / weights.sum())
-        return self._tables
-
-
-def _table(rows: int, width: int) -> Tensor:
-    """Room for a table, in memory of NumPy's, which asks Linux for huge pages where torch doesn't: 5 % faster at width 300."""
-    return torch.from_numpy(np.empty((rows, width), np.float32))

@@ -18,7 +18,7 @@ from stemma.lineage.table import find
 from stemma.nouns import counted
 from stemma.runs.assignment import Answers, Assignment
 from stemma.runs.framing import told_of_cut
-from stemma.runs.opening import opening, unmoved
+from stemma.runs.opening import opening, stands_as, unmoved
 from stemma.runs.run import Run, warn_of_unknown
 from stemma.runs.settings import InUse
 from stemma.tasks.table import make_task, task_config
@@ -26,8 +26,8 @@ from stemma.tasks.task import Text
 from stemma.tokens.tokenizer import Tokenizer
 
 _LINEAR, _NETWORK, _MOVED = "stemma.runs.fixed:Probed", "stemma.runs.fixed:Networked", "stemma.runs.moved:Moved"
-FITTED: dict[str, dict[str, str]] = {  # how the generation learns, and the way it was carried over -> "module:Class" with `restore`
-    "descend": {
+FITTED: dict[str, dict[str, str]] = {  # what a run is read from, and the way it was carried over -> "module:Class" with `restore`
+    "module": {
         "frozen": _LINEAR,
         "frozen-network": _NETWORK,
         "random": _LINEAR,
@@ -35,7 +35,15 @@ FITTED: dict[str, dict[str, str]] = {  # how the generation learns, and the way 
         "finetune": _MOVED,
         "scratch": _MOVED,
     },
-    "count": {"frozen": "stemma.runs.counted:Bagged", "finetune": "stemma.runs.counted:Adapted", "scratch": "stemma.runs.counted:Adapted"},
+    "tables": {
+        "frozen": _LINEAR,
+        "frozen-network": _NETWORK,
+        "random": _LINEAR,
+        "random-network": _NETWORK,
+        "finetune": _MOVED,
+        "scratch": _MOVED,
+    },
+    "counts": {"frozen": "stemma.runs.counted:Bagged", "finetune": "stemma.runs.counted:Adapted", "scratch": "stemma.runs.counted:Adapted"},
 }
 
 _GUESSED, _SILENT = "their answers are those to an empty text", "their vectors say nothing of them"
@@ -68,7 +76,7 @@ class FittedRun:
         row, arrays = find(config["identity"]["generation"]), folder.tensors()
         with opening(folder):
             facts = config["task"]
-            sections = _sections(row.sections()["model"], facts["task"], str(path), config["sections"])
+            sections = _sections(row.model_config(), facts["task"], str(path), config["sections"])
             tokenizer = Tokenizer.load(folder.guarded("tokenizer.json"))
             network = unmoved(row, sections["model"], tokenizer, arrays)
             task = make_task(facts["task"], sections["task"])
@@ -154,7 +162,7 @@ class FittedRun:
 
 def restored(assignment: Assignment, arrays: Mapping[str, np.ndarray], facts: dict[str, Any]) -> Answers:
     """The model whose `arrays()` these were, on the assignment's network, which gets its weights; `facts` hold its own and `chosen`."""
-    module, _, name = FITTED[assignment.row.learns][assignment.settings.way].partition(":")
+    module, _, name = FITTED[stands_as(assignment.row)][assignment.settings.way].partition(":")
     model: Answers = getattr(importlib.import_module(module), name).restore(assignment, arrays, facts)
     return model
 

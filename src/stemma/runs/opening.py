@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -31,19 +31,35 @@ def opening(folder: RunFolder) -> Iterator[None]:
 
 def network_of(row: Generation, config: Any, tokenizer: Tokenizer, arrays: Mapping[str, np.ndarray]) -> Any:
     """The row's network with these weights: mapped from the file as they are, or copied into a network in eval mode."""
-    return _WAYS[row.learns](row, config, tokenizer, arrays)
+    return _WAYS[stands_as(row)](row, config, tokenizer, arrays)
 
 
-def unmoved(row: Generation, config: Any, tokenizer: Tokenizer, arrays: Mapping[str, np.ndarray]) -> Any:
-    """The row's network in the shape of a run that learnt a task: what counts has its own arrays; the weights of what descends
-    are loaded by whoever knows whether it grew.
+def unmoved(row: Generation, config: Any, tokenizer: Tokenizer, arrays: Mapping[str, np.ndarray], moves: bool = True) -> Any:
+    """The row's network in the shape of a run that learnt a task: what counts has its own arrays, and so have tables that no
+    head `moves`; the weights of modules are loaded by whoever knows whether they grew.
     """
     own = {name: array for name, array in arrays.items() if not name.startswith("task.")}
-    return _UNMOVED[row.learns](row, config, tokenizer, own)
+    kind = stands_as(row)
+    return (
+        _drawn(row, config, tokenizer, own)
+        if kind == "module" or (kind == "tables" and moves)
+        else _WAYS[kind](row, config, tokenizer, own)
+    )
+
+
+def stands_as(row: Generation) -> Literal["counts", "tables", "module"]:
+    """What a finished run of the row is read from: counts, tables of word vectors, or a module of PyTorch's."""
+    if row.learns == "count":
+        return "counts"
+    return "tables" if row.tables else "module"
 
 
 def _mapped(row: Generation, config: Any, tokenizer: Tokenizer, arrays: Mapping[str, np.ndarray]) -> Any:
     return row.load_network().from_arrays(config, tokenizer.facts(), arrays)
+
+
+def _tables(row: Generation, config: Any, tokenizer: Tokenizer, arrays: Mapping[str, np.ndarray]) -> Any:
+    return row.load_tables().from_arrays(config, tokenizer.facts(), arrays)
 
 
 def _copied(row: Generation, config: Any, tokenizer: Tokenizer, arrays: Mapping[str, np.ndarray]) -> Any:
@@ -65,5 +81,4 @@ def _drawn(row: Generation, config: Any, tokenizer: Tokenizer, arrays: Mapping[s
         return row.load_network()(config, tokenizer.facts()).eval()
 
 
-_UNMOVED = {"count": _mapped, "descend": _drawn}
-_WAYS = {"count": _mapped, "descend": _copied}
+_WAYS = {"counts": _mapped, "tables": _tables, "module": _copied}

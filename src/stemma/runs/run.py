@@ -105,7 +105,7 @@ class Run:
         arrays = folder.tensors()
         with opening(folder):
             tokenizer = Tokenizer.load(folder.guarded("tokenizer.json"))
-            model: Any = restore(row.sections()["model"], config["sections"]["model"], str(folder.path))
+            model: Any = restore(row.model_config(), config["sections"]["model"], str(folder.path))
             return cls(folder, row, tokenizer, network_of(row, model, tokenizer, arrays))
 
     def __getstate__(self) -> dict[str, Any]:
@@ -147,6 +147,10 @@ class Run:
     def config(self) -> dict[str, Any]:
         """The resolved sections."""
         return self.folder.config["sections"]
+
+    def module(self) -> Any:
+        """The network as an `Encoder` that PyTorch moves, or a `Counted`: what learns a task stands on it."""
+        return self.network.as_module(self.tokenizer.facts()) if self.row.tables else self.network
 
     @cached_property
     def parameters(self) -> int:
@@ -310,7 +314,7 @@ class Run:
 
     @cached_property
     def _widths(self) -> list[int]:
-        return reading.widths(self.network)
+        return [self.network.width] if self.row.tables else reading.widths(self.network)
 
     @cached_property
     def words(self) -> WordVectors:
@@ -334,16 +338,19 @@ class Run:
     def _states(self, texts: Sequence[str], layer: int | None) -> Iterator[tuple[reading.Piece, np.ndarray]]:
         """The states of the texts' pieces; words never seen get composed vectors where the network has them."""
         if "nearest" not in self.row.abilities or not self.network.composes:
-            yield from reading.states(self.network, self.tokenizer.encode_batch(texts), layer)
+            yield from self._read(self.tokenizer.encode_batch(texts), layer)
             return
         encoded = [self.tokenizer.encode_offsets(text) for text in texts]
-        for piece, states in reading.states(self.network, [ids for ids, _ in encoded], layer):
+        for piece, states in self._read([ids for ids, _ in encoded], layer):
             for place in np.flatnonzero(piece.ids == self.tokenizer.specials.get("unk")).tolist():
                 start, end = encoded[piece.text][1][piece.first + place]
                 vector = self._composed(texts[piece.text][start:end])
                 if vector is not None:
                     states[:, place] = vector
             yield piece, states
+
+    def _read(self, texts: Sequence[np.ndarray], layer: int | None) -> Iterator[tuple[reading.Piece, np.ndarray]]:
+        return reading.static_states(self.network, texts) if self.row.tables else reading.states(self.network, texts, layer)
 
     def _readable(self, likely: Sequence[tuple[int, float]]) -> list[tuple[str, float]]:
         return [(self.tokenizer.text(token), p) for token, p in likely]

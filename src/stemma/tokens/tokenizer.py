@@ -149,6 +149,13 @@ class Tokenizer:
             return "".join(chain.from_iterable(zip(known, [*spellings, ""], strict=True)))
         return _spelt(text, mark, spellings, [len(self.decode(ids[: place + 1])) for place in np.flatnonzero(ids == unknown).tolist()])
 
+    def give_back_each(self, texts: Sequence[str]) -> list[str]:
+        """As `give_back`, each text by itself."""
+        if self.kind in WHOLE and not self.config.phrases:
+            given: list[str] = self._engine.give_back(texts)
+            return given
+        return [self.give_back([text]) for text in texts]
+
     def token(self, index: int) -> str:
         """How the token is written in the vocabulary."""
         return self._tokens[index]

@@ -109,7 +109,7 @@ class LinearOnFeatures:
         features = self.features(fixed, lesson.data)[torch.from_numpy(_places(rows, fixed.starts(lesson.data)))]
         mean, scale = standardiser(features)
         head = fit_rows(Dense(features, mean, scale), task.rows(lesson.gold[rows]), len(self._assignment.targets["labels"]), c)
-        known = self._fixed.facts(fixed, head.weights.numel() + head.biases.numel())
+        known = self._fixed.facts(fixed, head.weights.size + head.biases.size)
         facts = {
             "features": features.shape[1],
             "layers": list(self._layers),

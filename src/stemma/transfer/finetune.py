@@ -56,7 +56,7 @@ def finetune(
     kind = make_task(task) if isinstance(task, str) else task
     with one_writer(Path(out)) if out is not None else nullcontext():
         examples, judged = drawn(_examples(kind, train), config.train_limit), _examples(kind, dev) if dev is not None else []
-        assignment = Assignment(run.row, run.tokenizer, run.network, kind, kind.targets(examples), config)
+        assignment = Assignment(run.row, run.tokenizer, run.module(), kind, kind.targets(examples), config)
         data = {"train": _fingerprint(kind, examples), "dev": _fingerprint(kind, judged) if judged else None}
         identity = identity_of(run, assignment, data)
         folder = RunFolder.resume(Path(out), identity) if out is not None else None
