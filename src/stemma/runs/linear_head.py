@@ -28,13 +28,6 @@ class LinearHead:
         return (powers / powers.sum(1, keepdims=True)).astype(np.float32)
 
 
-def dense_times(features: np.ndarray, mean: np.ndarray, scale: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """The features (N F), standardised by `mean` and `scale` (F), @ weights (F K)."""
-    weights = weights / scale[:, None]
-    products: np.ndarray = features @ weights - mean @ weights
-    return products
-
-
 def sparse_times(starts: np.ndarray, places: np.ndarray, values: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Rows of `values` in the columns `places`, `starts` (N+1) their borders, @ weights (F K)."""
     products = np.zeros((len(starts) - 1, weights.shape[1]), weights.dtype)

@@ -34,17 +34,12 @@ def network_of(row: Generation, config: Any, tokenizer: Tokenizer, arrays: Mappi
     return _WAYS[stands_as(row)](row, config, tokenizer, arrays)
 
 
-def unmoved(row: Generation, config: Any, tokenizer: Tokenizer, arrays: Mapping[str, np.ndarray], moves: bool = True) -> Any:
-    """The row's network in the shape of a run that learnt a task: what counts has its own arrays, and so have tables that no
-    head `moves`; the weights of modules are loaded by whoever knows whether they grew.
+def unmoved(row: Generation, config: Any, tokenizer: Tokenizer, arrays: Mapping[str, np.ndarray]) -> Any:
+    """The row's network in the shape of a run that learnt a task: what counts has its own arrays; the weights of the others are
+    loaded by whoever knows whether they grew.
     """
     own = {name: array for name, array in arrays.items() if not name.startswith("task.")}
-    kind = stands_as(row)
-    return (
-        _drawn(row, config, tokenizer, own)
-        if kind == "module" or (kind == "tables" and moves)
-        else _WAYS[kind](row, config, tokenizer, own)
-    )
+    return (_mapped if row.learns == "count" else _drawn)(row, config, tokenizer, own)
 
 
 def stands_as(row: Generation) -> Literal["counts", "tables", "module"]:
