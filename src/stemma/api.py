@@ -9,8 +9,9 @@ from stemma.checkpoint import left_as_found
 from stemma.config import Settings, as_texts, parse_settings, read_toml, resolve
 from stemma.corpus.read import keep_texts
 from stemma.errors import UsageError
+from stemma.export.opened import load
 from stemma.layers.cores import check_cores
-from stemma.runs.fitted import FittedRun, load
+from stemma.runs.fitted import FittedRun
 from stemma.runs.run import Run
 from stemma.tasks.table import make_task, task_config
 from stemma.training.pretrain import pretrain as _pretrain
