@@ -149,7 +149,7 @@ def looking(home: Path) -> list[Row]:
         Row("settings word2vec", ["settings", "word2vec"]),
         Row("info", ["info", home / "word2vec"]),
         Row("corpus check, 0.2 MB", ["corpus", "check", home / "tiny.txt"]),
-        Row("show tokens", ["show", "tokens", home / "word2vec", SENTENCE]),
+        Row("show tokens", ["show", "tokens", home / "word2vec", "--text", SENTENCE]),
     ]
 
 

@@ -166,6 +166,15 @@ def test_embed_gives_one_vector_a_text(shop, capsys, name):
     assert len({len(row["vector"]) for row in found}) == 1
 
 
+@pytest.mark.parametrize("name", ["bert", "word2vec", "languages"])
+def test_normalised_vectors_have_length_one_and_their_direction(shop, capsys, name):
+    asked = ["embed", shop / name, "--text", "the cat", "--text", ""]
+    plain, unit = (np.array([row["vector"] for row in rows(capsys, *asked, *more)]) for more in ([], ["--normalise"]))
+    lengths = np.linalg.norm(plain, axis=1, keepdims=True)
+    np.testing.assert_allclose(unit * lengths, plain, atol=1e-5)
+    assert np.linalg.norm(unit[0]) == pytest.approx(1, abs=1e-5) and np.isfinite(unit).all()
+
+
 def test_embed_writes_one_array(shop, capsys, tmp_path):
     asked = ["embed", shop / "gpt", "--text", "the cat", "--text", "花"]
     printed = np.array([row["vector"] for row in rows(capsys, *asked)])

@@ -157,8 +157,8 @@ class Run:
         """Numbers that were learnt (for a counting generation: stored)."""
         return sum(int(array.size) for array in self.folder.tensors().values())
 
-    def embed(self, texts: Iterable[str], layer: int = -1) -> np.ndarray:
-        """One vector a text (N D): the mean of its tokens' states in `layer` (0: embeddings, -1: the last).
+    def embed(self, texts: Iterable[str], layer: int = -1, *, normalise: bool = False) -> np.ndarray:
+        """One vector a text (N D): the mean of its tokens' states in `layer` (0: embeddings, -1: the last), at length 1 to `normalise`.
 
         A text without tokens gets zeros. A warning tells of texts without a known word (`knows`), whose vectors say nothing.
         """
@@ -172,7 +172,7 @@ class Run:
             counts[piece.text] += len(piece.ids)
         vectors = (sums / np.maximum(1, counts)[:, None]).astype(np.float32)
         warn_of_unknown(texts, self.knows(texts) & vectors.any(1), "their vectors say nothing of them")
-        return vectors
+        return unit(vectors) if normalise else vectors
 
     def knows(self, texts: Iterable[str]) -> np.ndarray:
         """True for each text (N) with a word, or a piece of one, that the run has a vector or a probability for."""
@@ -429,6 +429,13 @@ class Run:
         """How this generation reads text to score it."""
         specials = self.tokenizer.specials
         return reading.READERS[self.row.scores_by](self.network, specials["eos"], specials.get("unk", -1))
+
+
+def unit(vectors: np.ndarray) -> np.ndarray:
+    """The rows (N D) at length 1; zeros stay zeros."""
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    found: np.ndarray = vectors / np.where(lengths > 0, lengths, 1)
+    return found
 
 
 def warn_of_unknown(texts: Sequence[str], known: np.ndarray, so: str) -> None:
