@@ -538,7 +538,7 @@ def test_evaluate_judges_minimal_pairs(shop, capsys, tmp_path, name):
         (["nearest", "word2vec", "the cat"], 3, "king - man + woman"),
         (["nearest", "word2vec", "cat", "--k", "0"], 2, "the default, 10"),
         (["nearest", "word2vec", "--outlier", "cat", "dgo", "xx"], 3, "did you mean 'dog'"),
-        (["nearest", "word2vec", "cat", "--restrict", "-1"], 2, "the default, 0"),
+        (["nearest", "word2vec", "cat", "--restrict", "-1"], 2, "the default, 10000"),
         (["nearest", "gpt", "cat"], 2, "choose another run"),
         (["embed", "bert", "--text", "the cat", "--layer", "99"], 2, "the default, -1"),
         (["generate", "gpt", "--text", "the", "--temperature", "-1"], 2, "the default, 1.0"),

@@ -24,7 +24,7 @@ from stemma.nouns import counted
 from stemma.runs import decoding, reading
 from stemma.runs.decoding import Decoding, Written
 from stemma.runs.opening import network_of, opening
-from stemma.runs.word_vectors import Outlier, WordVectors
+from stemma.runs.word_vectors import FREQUENT, Outlier, WordVectors
 from stemma.tokens.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
@@ -296,12 +296,14 @@ class Run:
         pairs = zip(best.indices.tolist(), best.values.tolist(), strict=True)
         return [list(zip(ids, values, strict=True)) for ids, values in pairs]
 
-    def nearest(self, asked: str, k: int = 10, restrict: int = 0) -> list[tuple[str, float]]:
+    def nearest(self, asked: str, k: int = 10, restrict: int = FREQUENT) -> list[tuple[str, float]]:
         """The `k` words of highest cosine with a word's vector, or with a sum of them such as `king - man + woman`.
 
         `restrict` seeks them among that many of the most frequent words, 0 among all.
         """
-        return self.words.nearest(given_text(asked, "the word"), whole("k", k, 1, default=10), whole("restrict", restrict, default=0))
+        return self.words.nearest(
+            given_text(asked, "the word"), whole("k", k, 1, default=10), whole("restrict", restrict, default=FREQUENT)
+        )
 
     def outlier(self, words: Iterable[str]) -> Outlier:
         """The word that fits the others least, by its mean cosine with them."""
