@@ -16,6 +16,7 @@ from stemma.config import restore, to_plain
 from stemma.errors import DataError, StemmaError
 from stemma.export.huggingface import from_huggingface, names
 from stemma.lineage.table import Generation, find
+from stemma.nouns import counted
 from stemma.runs.opening import network_of
 from stemma.runs.run import Run
 from stemma.tokens.settings import Config as TokenConfig
@@ -78,7 +79,7 @@ def _read(path: Path) -> Found:
     config: Any = restore(row.sections()["model"], (_bert if row.name == "bert" else _gpt)(told), str(path / "config.json"))
     arrays, lacking = _ours(path, row.name, config, _named(row.name, theirs))
     if len(arrays["tokens.weight"]) != tokenizer.vocab_size:
-        wrong = f"{path}: the tokenizer has {tokenizer.vocab_size:,} tokens, the model {len(arrays['tokens.weight']):,}"
+        wrong = f"{path}: the tokenizer has {counted(tokenizer.vocab_size, 'token')}, the model {len(arrays['tokens.weight']):,}"
         raise DataError(wrong, "one row of the model a token", "choose the tokenizer that the model was trained with")
     if (width := arrays["tokens.weight"].shape[1]) != config.width:
         raise DataError(f"{path}: {width} numbers a token, {config.width} in config.json", "the config of these weights", CURE)
@@ -166,7 +167,7 @@ def _ours(path: Path, generation: str, config: Any, theirs: dict[str, np.ndarray
     missing = [name for name in table if any(their not in theirs for their in name.theirs)]
     needed = [name.theirs[0] for name in missing if not name.ours.startswith(OPTIONAL)]
     if needed or config.depth > len(theirs):
-        shown = ", ".join(needed[:3]) or f"tensors for {config.depth} blocks"
+        shown = ", ".join(needed[:3]) or f"tensors for {counted(config.depth, 'block')}"
         raise DataError(f"{path}: model.safetensors lacks {shown}", "every tensor of the model that config.json tells of", CURE)
     tied, table_name = theirs.get("cls.predictions.decoder.weight"), "bert.embeddings.word_embeddings.weight"
     if tied is not None and not np.array_equal(tied, theirs[table_name], equal_nan=True):
