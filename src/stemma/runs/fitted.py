@@ -26,23 +26,17 @@ from stemma.tasks.task import Text
 from stemma.tokens.tokenizer import Tokenizer
 
 _LINEAR, _NETWORK, _MOVED = "stemma.runs.fixed:Probed", "stemma.runs.fixed:Networked", "stemma.runs.moved:Moved"
+_DESCENDED = {
+    "frozen": _LINEAR,
+    "frozen-network": _NETWORK,
+    "random": _LINEAR,
+    "random-network": _NETWORK,
+    "finetune": _MOVED,
+    "scratch": _MOVED,
+}
 FITTED: dict[str, dict[str, str]] = {  # what a run is read from, and the way it was carried over -> "module:Class" with `restore`
-    "module": {
-        "frozen": _LINEAR,
-        "frozen-network": _NETWORK,
-        "random": _LINEAR,
-        "random-network": _NETWORK,
-        "finetune": _MOVED,
-        "scratch": _MOVED,
-    },
-    "tables": {
-        "frozen": _LINEAR,
-        "frozen-network": _NETWORK,
-        "random": _LINEAR,
-        "random-network": _NETWORK,
-        "finetune": _MOVED,
-        "scratch": _MOVED,
-    },
+    "module": _DESCENDED,
+    "tables": _DESCENDED,
     "counts": {"frozen": "stemma.runs.counted:Bagged", "finetune": "stemma.runs.counted:Adapted", "scratch": "stemma.runs.counted:Adapted"},
 }
 
