@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from tests.lineage.differentiable import GloVeLoss
 
 from stemma.kernels import glove as kernels
 from stemma.lineage.glove import Config, GloVe
@@ -33,7 +34,7 @@ def counted(folder, symmetric=True, vocab_size=V, sentences=400, seed=0, words=N
 
 def network(facts, scale=0.0, seed=3, **options):
     torch.manual_seed(seed)
-    net = GloVe(Config(**{"width": D, "x_max": 10.0, **options}), facts)
+    net = GloVeLoss(GloVe, Config(**{"width": D, "x_max": 10.0, **options}), facts)
     if scale:
         with torch.no_grad():
             for parameter in net.parameters():
@@ -86,7 +87,7 @@ def test_tiles_are_the_exact_steps_in_the_order_of_the_tiles(tmp_path, monkeypat
     net = network(facts, 0.5, bias_eta=bias_eta, clip=clip)
     weights = tuple(p.detach().numpy().astype(np.float64) for p in net.parameters())
     sums = tuple(np.ones_like(array) for array in weights)
-    monkeypatch.setattr("stemma.lineage.glove_descent.generator", lambda *_: SimpleNamespace(permutation=np.arange))
+    monkeypatch.setattr("stemma.lineage.glove.generator", lambda *_: SimpleNamespace(permutation=np.arange))
     rows, columns, values = entries(batch)
     pairs = len(batch["rows"])
     mirrored = pairs + np.cumsum(rows[:pairs] != columns[:pairs]) - 1
@@ -197,8 +198,9 @@ def test_words_alone_have_no_vector_and_vectors_are_sums(tmp_path):
     assert vectors.shape == (V, D) and not vectors[[0, 1, 2, V - 1]].any()
     assert vectors[store.counts > 0][:-1].any(1).all()
     ids = torch.tensor([[3, 9, 5], [4, 4, 22]])
-    (encoded,) = net.encode({"ids": ids})
+    module = net.tables.as_module()
+    (encoded,) = module.encode({"ids": ids})
     assert encoded.shape == (2, 3, D) and np.array_equal(encoded.detach().numpy(), vectors[ids])
     encoded.sum().backward()
-    assert float(net.words.grad[4].sum()) == float(net.contexts.grad[4].sum()) == 2 * D
-    assert net.frame([4, 5], [6]) == ([4, 5, 6], [0, 0, 1])
+    assert float(module.words.grad[4].sum()) == float(module.contexts.grad[4].sum()) == 2 * D
+    assert module.frame([4, 5], [6]) == ([4, 5, 6], [0, 0, 1])

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from tests.lineage.differentiable import Word2VecLoss
 
 from stemma.cli.main import main
 from stemma.errors import DataError
@@ -26,7 +27,7 @@ BOTH = pytest.mark.parametrize("architecture", ["skipgram", "cbow"])
 def network(architecture="skipgram", **options):
     torch.manual_seed(3)
     facts = SimpleNamespace(vocab_size=V, specials={"unk": 0, "bos": 1, "eos": 2}, counts=np.arange(V) + 3, tokens=WORDS)
-    net = Word2Vec(Config(architecture, **{"width": D, "window": 4, "subwords": True, "buckets": BUCKETS, **options}), facts)
+    net = Word2VecLoss(Word2Vec, Config(architecture, **{"width": D, "window": 4, "subwords": True, "buckets": BUCKETS, **options}), facts)
     with torch.no_grad():
         net.subwords[net.subwords.any(1)] = torch.randn(int(net.subwords.any(1).sum()), D) * 0.5
         net.output.normal_(0, 0.4)
@@ -51,7 +52,7 @@ def reference(net, batch, rate, seed):
         for group, target in asks:
             used = np.concatenate([rows[starts[words[j]] : starts[words[j] + 1]] for j in group])
             x, error = table[used].mean(0), np.zeros(D)
-            draws = [draw_word(np.uint64(mix(np.uint64(first + count * K + k))), *net.tables.descent.alias) for k in range(K)]
+            draws = [draw_word(np.uint64(mix(np.uint64(first + count * K + k))), *net.tables.alias) for k in range(K)]
             for label, word in [(1, target)] + [(0, n) for n in draws if n != target]:
                 probability = 1 / (1 + np.exp(-x @ output[word]))
                 loss -= np.log(probability if label else 1 - probability)
@@ -80,7 +81,7 @@ def test_the_kernels_descend_what_autograd_sees(architecture):
         net, rate, seed = network(architecture, kernel=kernel), 1e-3, 11
         before = {name: table.detach().clone() for name, table in net.named_parameters()}
         first = seed_for(seed, "negatives")
-        drawn = [draw_word(np.uint64(mix(np.uint64(first + k))), *net.tables.descent.alias) for k in range(2 * K)]
+        drawn = [draw_word(np.uint64(mix(np.uint64(first + k))), *net.tables.alias) for k in range(2 * K)]
         inputs, targets = ([[7], [4]], [4, 7]) if architecture == "skipgram" else ([[4], [7]], [7, 4])
         loss = net.loss({"inputs": torch.tensor(inputs), "targets": torch.tensor(targets), "negatives": torch.tensor(drawn).view(2, -1)})
         loss.mean.backward()
@@ -113,15 +114,15 @@ def test_fast_is_plain_but_for_the_order_within_a_block(architecture):
 def test_vectors_are_composed_of_what_was_learnt():
     net = network()
     net.tables.descend(chunk(), 0.05, seed=1)
-    vectors = net.state_dict()["input"]
+    vectors = torch.from_numpy(net.tables.arrays()["input"])
     starts, rows = net.tables.grams
     for word in range(V):
         own = rows[starts[word] : starts[word + 1]]
         wanted = net.subwords.detach()[own].mean(0) if len(own) else torch.zeros(D)
         assert torch.allclose(vectors[word], wanted, atol=1e-6) and (word >= 3) == bool(len(own))
-    assert torch.equal(net.encode({"ids": torch.tensor([[4]])})[0][0, 0], vectors[4])
+    assert torch.equal(net.tables.as_module().encode({"ids": torch.tensor([[4]])})[0][0, 0], vectors[4])
     rows = V + hashed_ngrams([b"sailo"], 3, 6, BUCKETS)[1]
-    assert np.allclose(net.compose("sailo"), net.subwords.detach()[rows].mean(0))
+    assert np.allclose(net.tables.compose("sailo"), net.subwords.detach()[rows].mean(0))
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from tests.lineage.differentiable import Word2VecLoss
 
 from stemma.errors import UsageError
 from stemma.kernels import word2vec_pairs as kernels
@@ -22,7 +23,7 @@ def network(architecture="skipgram", output="hierarchical", **options):
     """A network with all tables random, so that every gradient is alive."""
     torch.manual_seed(3)
     facts = SimpleNamespace(vocab_size=V, specials={"unk": 0, "bos": 1, "eos": 2}, counts=np.arange(V) ** 2 + 1)
-    net = Word2Vec(Config(architecture, **{"width": D, "window": 4, "output": output, "negatives": K, **options}), facts)
+    net = Word2VecLoss(Word2Vec, Config(architecture, **{"width": D, "window": 4, "output": output, "negatives": K, **options}), facts)
     with torch.no_grad():
         for table in net.parameters():
             table.normal_(0, 0.4)
@@ -51,7 +52,7 @@ def reference_pair(x, nodes, tree, target, rate):
 @BOTH
 def test_plain_kernel_is_the_reference_step_by_step(architecture):
     net, batch, rate, seed = network(architecture, kernel="plain"), chunk(), 0.05, 5
-    input, nodes, tree = *(p.detach().numpy().astype(np.float64) for p in (net.input, net.nodes)), net.tables.descent.tree
+    input, nodes, tree = *(p.detach().numpy().astype(np.float64) for p in (net.input, net.nodes)), net.tables.tree
     words, (low, high) = batch["words"], kernels.windows(batch["starts"], 4, np.uint64(seed_for(seed, "radius")))
     loss, count = 0.0, 0
     for i in range(len(words)):
@@ -76,7 +77,7 @@ def test_the_kernels_descend_what_autograd_sees(architecture, output):
         net, rate, seed = network(architecture, output, kernel=kernel), 1e-3, 11
         before = {name: table.detach().clone() for name, table in net.named_parameters()}
         first = seed_for(seed, "negatives")
-        drawn = [draw_word(np.uint64(mix(np.uint64(first + k))), *net.tables.descent.alias) for k in range(2 * K)]
+        drawn = [draw_word(np.uint64(mix(np.uint64(first + k))), *net.tables.alias) for k in range(2 * K)]
         asked = {"inputs": torch.tensor([[4], [7]]), "targets": torch.tensor([7, 4]), "negatives": torch.tensor(drawn).view(2, -1)}
         loss = net.loss(asked)
         loss.mean.backward()
@@ -104,7 +105,7 @@ def test_fast_is_plain_but_for_the_order_within_a_window(output):
 def test_the_tree_gives_every_word_a_probability_and_they_sum_to_one():
     net = network()
     x, targets = net.input[5].detach(), torch.arange(3, V)
-    owner, nodes, signs = net._turns(targets)
+    owner, nodes, signs = net.turns(targets)
     turns = torch.nn.functional.logsigmoid(signs * (x * net.nodes[nodes].detach()).sum(-1))
     assert float(torch.zeros(len(targets)).index_add(0, owner, turns).exp().sum()) == pytest.approx(1, abs=1e-6)
 
@@ -118,7 +119,7 @@ def test_words_of_a_topic_become_neighbours(architecture, output):
         words.append([*draw.integers(5 + topic * 8, 13 + topic * 8, 6), 3 + draw.integers(2) if topic == 0 else 5 + topic * 8])
     flat = np.concatenate(words).astype(np.int32)
     facts = SimpleNamespace(vocab_size=45, specials={"unk": 0, "bos": 1, "eos": 2}, counts=np.bincount(flat, minlength=45))
-    net = Word2Vec(Config(architecture, width=D, window=4, output=output), facts)
+    net = Word2VecLoss(Word2Vec, Config(architecture, width=D, window=4, output=output), facts)
     batch = {"words": flat, "starts": np.arange(0, len(flat) + 1, 7)}
     losses = [float(net.tables.descend(batch, 0.025, seed=s).mean) for s in range(10)]
     assert losses[-1] < losses[0]

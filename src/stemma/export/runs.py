@@ -108,7 +108,7 @@ def _head(file: IO[bytes]) -> bytes:
 
 
 def _word_vectors(source: Path, kind: Kind, folder: Path, skip_bad: bool) -> None:
-    from stemma.lineage.word2vec_tables import Config
+    from stemma.lineage.word2vec import Config
 
     counts = None
     with (folder / ".rows.aside").open("wb+") as rows:

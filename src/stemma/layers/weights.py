@@ -30,14 +30,6 @@ def load_weights(network: nn.Module, arrays: Mapping[str, np.ndarray]) -> None:
             places[name].copy_(torch.tensor(array))
 
 
-def module_with(make: Callable[[], nn.Module], arrays: Mapping[str, np.ndarray]) -> nn.Module:
-    """The network that `make` makes, with these weights, in eval mode. PyTorch's generator goes on as if nothing had been drawn."""
-    with torch.random.fork_rng(devices=[]):
-        network = make().eval()
-    load_weights(network, arrays)
-    return network
-
-
 def check_memory(make: Callable[[], nn.Module], copies: int) -> None:
     """BudgetError where the network that `make` makes has more weights, `copies` of them, than this machine has memory.
 

@@ -18,112 +18,128 @@ Deviates: an iteration visits X tile after tile in an order drawn anew, where gl
 does as glove.c. Deviates: numbers are float32, in `exact` float64 as in glove.c. Deviates: an update that is not finite stops the
 run, where glove.c leaves it out (so does `exact`).
 
-B batch, T positions, D width, V vocabulary, P pairs.
+V vocabulary, D width, P pairs.
 """
 
-import copy
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 import numpy as np
-import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
 
-from stemma.layers.blocks import Layer, layer
-from stemma.layers.loss import Carried, Loss
-from stemma.layers.pooling import mean_state
-from stemma.layers.weights import torch_uniform
-from stemma.lineage.glove_tables import Config, Tables
-from stemma.objectives.cooccurrence import entries
+from stemma.bounds import PositiveFloat, Width
+from stemma.layers.word_tables import WordTables
+from stemma.lineage.network import Descended
+from stemma.objectives.batch import Batch, generator
 
 if TYPE_CHECKING:
+    from stemma.layers.shapes import Shapes
+    from stemma.layers.uniform import Uniform
     from stemma.tokens.facts import TokenFacts
 
-__all__ = ["Config", "GloVe", "Tables"]
+
+@dataclass(frozen=True)
+class Config:
+    """Defaults are those of the paper (section 4.2) and, where it is silent, of glove.c."""
+
+    max_length: ClassVar[int | None] = None  # any text fits
+    width: Width = 100  # D, floats a vector
+    x_max: PositiveFloat = 100.0  # entries of X from here on weigh 1; 10 for texts of a few million words
+    alpha: PositiveFloat = 0.75  # how fast the weight falls below
+    clip: PositiveFloat = 100.0  # of each component of a gradient, before the rate
+    bias_eta: PositiveFloat = 1.0  # rate of the biases; glove.c's first release had 0.05
+    kernel: Literal["tiles", "exact"] = "tiles"  # exact: one entry after the other in float64, as published; slower
 
 
-class GloVe(nn.Module):
-    """The `Tables` as parameters, for what differentiates: a task that moves them, and the loss as the paper has it."""
+class GloVe(WordTables):
+    """Vectors of words and of context words, `words` and `contexts` (V D), and their biases (V).
 
-    max_length: int | None = None  # any text fits
-    task_tokens = 0
-    composes = False
-    words: nn.Parameter
-    contexts: nn.Parameter
-    word_biases: nn.Parameter
-    context_biases: nn.Parameter
+    Rows of words that never occur, or never beside another, are zero and stay so.
+    """
 
-    def __init__(self, config: Config, tokens: "TokenFacts") -> None:
-        super().__init__()
-        self.config = config
-        self._tables = Tables.drawn(config, tokens, torch_uniform)
-        for name, table in self._tables.tables.items():
-            self.register_parameter(name, nn.Parameter(torch.from_numpy(table)))
+    vectors = ("words", "contexts")
 
-    def __getstate__(self) -> dict[str, Any]:
-        """A copy has its own parameters, and looks at those."""
-        bare = copy.copy(self._tables)
-        bare.__dict__.pop("descent", None)
-        bare.tables = {name: np.empty(0) for name in self._tables.tables}
-        return {**self.__dict__, "_tables": bare}
+    @classmethod
+    def shapes(cls, config: Config, vocab_size: int) -> "Shapes":
+        """Of each table, in the order in which they are drawn."""
+        words = (vocab_size, config.width)
+        return {"words": words, "contexts": words, "word_biases": (vocab_size,), "context_biases": (vocab_size,)}
 
-    @property
-    def tables(self) -> Tables:
-        """The parameters as tables, in the same memory, so that those may descend."""
-        own = dict(self.named_parameters())
-        self._tables.tables = {name: own[name].detach().cpu().numpy() for name in self._tables.tables}
-        return self._tables
+    @classmethod
+    def drawn(cls, config: Config, tokens: "TokenFacts", draw: "Uniform") -> Self:
+        """Tables at the start of training; without counts, all words but the specials are taken for known."""
+        counts = np.ones(tokens.vocab_size, np.int64) if tokens.counts is None else np.array(tokens.counts, np.int64)
+        counts[list(tokens.specials.values())] = 0
+        real = np.float64 if config.kernel == "exact" else np.float32
+        tables = {}
+        for name, shape in cls.shapes(config, tokens.vocab_size).items():
+            numbers = (draw(int(np.prod(shape)), real).reshape(len(counts), -1) - real(0.5)) / real(config.width)
+            tables[name] = (numbers * (counts > 0)[:, None].astype(real)).reshape(shape)
+        return cls(config, tokens, tables)
 
-    @property
-    def width(self) -> int:
-        """Numbers in a vector."""
-        return self.config.width
+    def descend(self, batch: Batch, rate: float, seed: int, threads: int = 1) -> Descended:
+        """One iteration over X, in place; gives the mean cost of an entry as it was when visited.
 
-    @property
-    def vocab_size(self) -> int:
-        """Rows of the word table."""
-        return len(self.words)
+        `batch` is that of `objectives.cooccurrence`; `rate` is AdaGrad's eta. The result depends on tables, sums, batch, rate
+        and seed, and never on `threads`.
+        """
+        lone = np.asarray(batch["lone"])
+        for table in self.tables.values():
+            table[lone] = 0
+        visit = self._exact if self.config.kernel == "exact" else self._by_tiles
+        cost, count = visit(batch, rate, seed, threads)
+        return Descended(cost / count, count)
 
-    def loss(self, batch: dict[str, Tensor], carried: Carried | None = None) -> Loss:
-        """The same objective, differentiable: the mean cost of an entry of X."""
-        rows, columns, values = (torch.from_numpy(array) for array in entries({name: np.asarray(array) for name, array in batch.items()}))
-        config = self.config
-        score = (self.words[rows] * self.contexts[columns]).sum(1) + self.word_biases[rows] + self.context_biases[columns]  # (P)
-        weight = (values / config.x_max).clamp(max=1) ** config.alpha
-        return Loss((weight * (score - values.log()) ** 2 / 2).mean(), len(values))
+    @cached_property
+    def sums(self) -> dict[str, np.ndarray]:
+        """AdaGrad's sums of squared steps, by table; they begin at 1 (glove.c)."""
+        return {name: np.ones_like(table) for name, table in self.tables.items()}
 
-    def encode(self, batch: dict[str, Tensor]) -> list[Tensor]:
-        """Layer 0 alone: the vectors w + w~ (B T D) of `ids` (B T)."""
-        return [(F.embedding(batch["ids"], self.words) + F.embedding(batch["ids"], self.contexts)).float()]
+    def optimiser_state(self) -> dict[str, np.ndarray]:
+        """The sums: what a resumed run needs beside the tables."""
+        return dict(self.sums)
 
-    def vectors_of(self, ids: np.ndarray) -> np.ndarray:
-        """The vectors w + w~ (T D) of the words."""
-        return self.tables.vectors_of(ids)
+    def restore_optimiser(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """Takes up what `optimiser_state` gave."""
+        self.sums = {name: np.array(arrays[name]) for name in self.tables}
 
-    def frame(self, ids: Sequence[int], other: Sequence[int] | None = None) -> tuple[list[int], list[int]]:
-        """Ids and types of a text or a pair; no special is added."""
-        return [*ids, *(other or ())], [0] * len(ids) + [1] * len(other or ())
+    def _exact(self, batch: Batch, rate: float, seed: int, threads: int) -> tuple[float, int]:
+        """Entry after entry, in one random order, the same in every iteration, as glove.c with one thread."""
+        from stemma.kernels import glove as kernels  # compiled code: only where it is used
+        from stemma.objectives.cooccurrence import entries
 
-    def summary(self, states: list[Tensor], batch: dict[str, Tensor]) -> Tensor:
-        """The mean (B D) of the words' vectors (fastText; Joulin 2017)."""
-        return mean_state(states[-1], batch["segments"])
+        config, weights, sums = self.config, self.tables, self.sums
+        found = entries(batch)
+        order = generator("glove", "order").permutation(len(found[0]))
+        rates = (rate, config.bias_eta, config.clip, config.x_max, config.alpha)
+        return kernels.exact(tuple(weights.values()), tuple(sums.values()), found, order, rates), len(order)
 
-    def layers(self) -> list[Layer]:
-        """The vectors and their biases."""
-        return [layer(self, "embeddings", "words", "contexts", "word_biases", "context_biases"), layer(self, "top")]
+    def _by_tiles(self, batch: Batch, rate: float, seed: int, threads: int) -> tuple[float, int]:
+        """Round after round in an order drawn anew; threads divide the tiles of a round between them."""
+        from stemma.kernels import glove as kernels
 
-    def task_input(self) -> "GloVe":
-        """Itself: no special is added."""
-        return self
+        config, weights, sums = self.config, self.tables, self.sums
+        lanes = (0,) * -(-config.width // kernels.LANES)
+        table = kernels.packed(len(lanes), tuple(weights.values()), tuple(sums.values()))
+        rates = tuple(map(np.float32, (rate, config.bias_eta, config.clip)))
+        told = np.zeros((len(batch["blocks"]), 2))
+        with ThreadPoolExecutor(threads) as pool:
+            for turn in generator(seed, "rounds").permutation(len(batch["rounds"]) - 1):
+                first, last = map(int, batch["rounds"][turn : turn + 2])
+                borders, places = np.array(batch["tiles"][first : last + 1]), np.array(batch["blocks"][first:last])
+                pairs = self._weighed(batch, slice(borders[0], borders[-1]))
+                rest = (borders - borders[0], pairs, bool(batch["symmetric"][0]), rates, told[first:last])
+                work = partial(kernels.descend_tiles, lanes, table, batch["members"], places, *rest, threads=threads)
+                list(pool.map(work, range(threads)))
+        kernels.unpack(len(lanes), table, tuple(weights.values()), tuple(sums.values()))
+        cost, count = told.sum(0)
+        return float(cost), int(count)
 
-    def word_vectors(self) -> np.ndarray:
-        """The vectors w + w~ (V D) that words are compared by."""
-        return (self.words + self.contexts).detach().cpu().numpy()
-
-    def compose(self, word: str) -> None:
-        """None: a word that was never seen has no vector."""
-
-    def as_module(self, tokens: "TokenFacts") -> "GloVe":
-        """Itself."""
-        return self
+    def _weighed(self, batch: Batch, part: slice) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Rows, columns, log x and f(x) of a part of X, read from disk."""
+        rows, columns = np.array(batch["rows"][part]), np.array(batch["columns"][part])
+        logs = np.log(batch["values"][part].astype(np.float32))
+        alpha, limit = np.float32(self.config.alpha), np.float32(np.log(self.config.x_max))
+        return rows, columns, logs, np.exp(np.minimum(alpha * (logs - limit), np.float32(0)))

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from stemma.layers.loss import Carried, Loss
     from stemma.layers.uniform import Uniform
     from stemma.objectives.batch import Batch
-    from stemma.tokens.facts import TokenFacts
 
     Tensors = Mapping[str, Tensor]
 
@@ -110,8 +109,8 @@ class StaticVectors(Frames, Protocol):
     def arrays(self) -> "dict[str, np.ndarray]":
         """What is to be kept, by name; the arrays themselves."""
 
-    def as_module(self, tokens: "TokenFacts") -> "nn.Module":
-        """The network as an `Encoder` that PyTorch moves, for tasks: itself where it is one."""
+    def as_module(self) -> "nn.Module":
+        """The same vectors as an `Encoder` that PyTorch moves, for tasks."""
 
 
 class DescendsByHand(StaticVectors, Protocol):

@@ -8,7 +8,7 @@ import importlib
 import tomllib
 from dataclasses import dataclass
 from importlib import resources
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from stemma.config import nearest
 from stemma.errors import UsageError
@@ -17,6 +17,11 @@ from stemma.lineage.network import DescendsByHand as DescendsByHand
 from stemma.lineage.network import Encoder as Encoder
 from stemma.lineage.network import Network as Network
 from stemma.lineage.network import StaticVectors as StaticVectors
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from stemma.tokens.facts import TokenFacts
 
 Ability = Literal["score", "generate", "fill", "nearest", "embed", "translate", "transfer"]
 
@@ -44,7 +49,6 @@ class Generation:
     tokens_of: str = ""  # beside others it takes the byte-level tokens of this generation: nothing is then out of its vocabulary
     loss_unit: str = "nats"  # what its training loss is counted in
     network: str = ""  # "module:Class"; empty while the generation has no file yet
-    tables: str = ""  # "module:Class" of its word vectors without PyTorch (`network.StaticVectors`); empty where a network makes vectors
     data: str = ""  # "module:Class" of its objective
 
     @property
@@ -61,17 +65,22 @@ class Generation:
         """The class of its network; its module also holds `Config`."""
         return _imported(self.network)
 
-    def load_tables(self) -> Any:
-        """The class of its tables, for rows that have them; its module also holds `Config`."""
-        return _imported(self.tables)
+    def new_module(self, config: Any, tokens: "TokenFacts") -> "nn.Module":
+        """Its network, drawn by PyTorch's generator, as PyTorch moves it; for rows that descend."""
+        if self.updates == "by hand":
+            from stemma.layers.weights import torch_uniform
+
+            module: nn.Module = self.load_network().drawn(config, tokens, torch_uniform).as_module()
+            return module
+        return self.load_network()(config, tokens)  # type: ignore[no-any-return]
 
     def load_data(self) -> Any:
         """The class of its objective; its module also holds `Config`."""
         return _imported(self.data)
 
     def model_config(self) -> type:
-        """The config section `model`, from what needs no PyTorch where there is such."""
-        return _config(self.tables or self.network)
+        """The config section `model`."""
+        return _config(self.network)
 
     def sections(self) -> dict[str, type]:
         """The two config sections a generation brings: `model` and `objective`."""
@@ -129,7 +138,6 @@ TABLE: tuple[Generation, ...] = (
         abilities=("nearest", "embed", "transfer"),
         tokenizer="word",
         network="stemma.lineage.word2vec:Word2Vec",
-        tables="stemma.lineage.word2vec_tables:Tables",
         data="stemma.objectives.windows:Windows",
         updates="by hand",
         continues=True,
@@ -146,7 +154,6 @@ TABLE: tuple[Generation, ...] = (
         abilities=("nearest", "embed", "transfer"),
         tokenizer="word",
         network="stemma.lineage.glove:GloVe",
-        tables="stemma.lineage.glove_tables:Tables",
         data="stemma.objectives.cooccurrence:Cooccurrence",
         loss_unit="weighted squared error",
         updates="by hand",

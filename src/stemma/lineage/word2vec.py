@@ -22,162 +22,155 @@ Deviates: `kernel = "block"` computes rounds of up to 256 tokens from the same s
 of up to 64 tokens (CBOW: 16), each weighted by K / 16 for every prediction it serves: the published gradient in expectation.
 `kernel = "plain"` does as published.
 
-B batch, T positions, D width, V vocabulary, P predictions, C words of a context, K negatives, N tokens, S sentences, L nodes of a path,
-G rows of a word.
+D width, V vocabulary, K negatives, N tokens, S sentences.
 """
 
-import copy
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 import numpy as np
-import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
 
-from stemma.layers.blocks import Layer, layer
-from stemma.layers.loss import Carried, Loss
-from stemma.layers.pooling import mean_state
-from stemma.layers.weights import torch_uniform
-from stemma.lineage.word2vec_tables import Config, Tables
+from stemma.bounds import Buckets, Length, NonNegative, Width
+from stemma.errors import DataError, UsageError
+from stemma.layers.huffman import HuffmanTree, huffman
+from stemma.layers.uniform import Uniform, spread
+from stemma.layers.word_tables import COUNTS, WordTables
+from stemma.lineage.network import Descended
+from stemma.objectives.batch import Batch, seed_for
 
 if TYPE_CHECKING:
+    from stemma.kernels.word2vec_pairs import Text
+    from stemma.kernels.word2vec_rounds import Pace
+    from stemma.layers.shapes import Shapes
     from stemma.tokens.facts import TokenFacts
 
-__all__ = ["Config", "Tables", "Word2Vec"]
+
+@dataclass(frozen=True)
+class Config:
+    """Defaults are those of word2vec.c for skip-gram."""
+
+    max_length: ClassVar[int | None] = None  # any text fits
+    architecture: Literal["skipgram", "cbow"] = "skipgram"
+    width: Width = 100  # D, floats a vector
+    window: Length = 5  # words on each side at most; the radius is uniform in 1..window
+    output: Literal["negative", "hierarchical", "both"] = "negative"  # negative sampling, a tree's turns, or the sum of the two losses
+    negatives: Length = 5  # K draws a prediction
+    power: NonNegative = 0.75  # negatives ~ count^power (Mikolov 2013b, section 2.2)
+    kernel: Literal["block", "plain"] = "block"  # plain: one pair after the other, as published; slower
+    racing: bool = False  # threads write without waiting for each other (Hogwild): faster, not reproducible
+    subwords: bool = False  # words are composed of their character n-grams too (fastText): unseen words get vectors
+    shortest: Length = 3  # characters of an n-gram, < and > at the word's ends included
+    longest: Length = 6
+    buckets: Buckets = 2_000_000  # rows that the n-grams share by their hash; each takes 4 x width bytes
+
+    def __post_init__(self) -> None:
+        """Refuses what does not go together."""
+        if self.subwords and self.output != "negative":
+            raise UsageError(f"output = {self.output} with subwords", "negative sampling with subwords", "drop one of the two")
+        if self.racing and (self.subwords or self.output != "negative"):
+            raise UsageError("racing with a tree or subwords", "one thread: only negative sampling of whole words races", "drop racing")
+        if self.longest < self.shortest:
+            raise UsageError(f"longest = {self.longest} is below shortest = {self.shortest}", "the two in order", "raise model.longest")
 
 
-class Word2Vec(nn.Module):
-    """The `Tables` as parameters, for what differentiates: a task that moves them, and the loss as the paper has it."""
+class Word2Vec(WordTables):
+    """Word vectors in `input` (V D); the targets' vectors in `output` (V D), the tree's inner nodes' in `nodes` (V D); `counts` (V).
 
-    max_length: int | None = None  # any text fits
-    task_tokens = 0
-    counts: Tensor  # (V,) of the corpus, specials zero
-    input: nn.Parameter
-    output: nn.Parameter
-    nodes: nn.Parameter
-    subwords: nn.Parameter
+    Rows of words that never occur (specials, and words without a count) are zero and stay so. With subwords, what is
+    learnt stands in `subwords` (V + buckets, D), and `input` is composed of it.
+    """
 
-    def __init__(self, config: Config, tokens: "TokenFacts") -> None:
-        super().__init__()
-        self.config = config
-        self._tables = Tables.drawn(config, tokens, torch_uniform)
-        for name, table in self._tables.tables.items():
-            if name == "counts":
-                self.register_buffer(name, torch.from_numpy(table))
-            else:
-                self.register_parameter(name, nn.Parameter(torch.from_numpy(table)))
+    vectors = ("input",)
+    shaped_by = ("width", "output", "subwords", "shortest", "longest", "buckets")  # settings that a run going on from another keeps
+    composed = True  # `input` is up to what the n-grams have learnt
 
-    def __getstate__(self) -> dict[str, Any]:
-        """A copy has its own parameters, and looks at those."""
-        bare = copy.copy(self._tables)
-        bare.__dict__.pop("descent", None)
-        bare.tables = {name: np.empty(0) for name in self._tables.tables}
-        return {**self.__dict__, "_tables": bare}
+    @classmethod
+    def shapes(cls, config: Config, vocab_size: int) -> "Shapes":
+        """What is learnt, and the counts of the corpus (V), specials zero."""
+        words = (vocab_size, config.width)
+        output = {"output": words} if config.output != "hierarchical" else {}
+        nodes = {"nodes": words} if config.output != "negative" else {}
+        subwords = {"subwords": (vocab_size + config.buckets, config.width)} if config.subwords else {}
+        return {"input": words, **output, **nodes, **subwords, COUNTS: (vocab_size,)}
+
+    @classmethod
+    def drawn(cls, config: Config, tokens: "TokenFacts", draw: Uniform) -> Self:
+        """Tables at the start of training."""
+        counts = np.zeros(tokens.vocab_size, np.int64) if tokens.counts is None else np.array(tokens.counts, np.int64)
+        counts[list(set(tokens.specials.values()))] = 0
+        shapes = cls.shapes(config, len(counts))
+        tables = {name: np.full(shape, 0, np.float32) for name, shape in shapes.items() if name != COUNTS} | {COUNTS: counts}
+        tables["input"][:] = spread(draw(counts.size * config.width, np.float32), 0.5 / config.width).reshape(-1, config.width)
+        tables["input"][counts == 0] = 0
+        found = cls(config, tokens, tables)
+        if config.subwords:
+            found.spell(draw)
+        return found
 
     @property
-    def tables(self) -> Tables:
-        """The parameters as tables, in the same memory, so that those may descend."""
-        own = {**dict(self.named_parameters()), **dict(self.named_buffers())}
-        self._tables.tables = {name: own[name].detach().cpu().numpy() for name in self._tables.tables}
-        return self._tables
+    def counts(self) -> np.ndarray:
+        """How often the corpus has each word (V); 0 for specials."""
+        return self.tables[COUNTS]
 
-    @property
-    def width(self) -> int:
-        """Numbers in a vector."""
-        return self.config.width
+    def arrays(self) -> dict[str, np.ndarray]:
+        """All tables, by name, as a run folder keeps them."""
+        self._compose()
+        return self.tables
 
-    @property
-    def vocab_size(self) -> int:
-        """Rows of the word table."""
-        return len(self.input)
+    def take_up(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """Copies the tables that an interrupted run had saved."""
+        super().take_up(arrays)
+        self.composed = False
 
-    def loss(self, batch: dict[str, Tensor], carried: Carried | None = None) -> Loss:
-        """The same objective, differentiable, on `inputs`, `targets`, `negatives` of the batch or on fresh draws."""
-        drawn = batch if "targets" in batch else self.draw(batch)
-        inputs, targets, negatives = drawn["inputs"], drawn["targets"], drawn["negatives"]
-        x = self._composed_inputs(inputs) if self.config.subwords else self._mean_inputs(inputs)  # (P D)
-        total = x.new_zeros(())
-        if self.config.output != "hierarchical":
-            positive = (x * self.output[targets]).sum(-1)  # (P)
-            negative = torch.einsum("pd,pkd->pk", x, self.output[negatives])  # (P K)
-            skipped = negatives == targets[:, None]
-            total = total + F.softplus(-positive).sum() + F.softplus(negative).masked_fill(skipped, 0).sum()
-        if self.config.output != "negative":
-            owner, nodes, signs = self._turns(targets)
-            total = total + F.softplus(-signs * (x[owner] * self.nodes[nodes]).sum(-1)).sum()
-        return Loss(total / max(len(targets), 1), len(targets))
+    def take_over(self, arrays: Mapping[str, np.ndarray], draw: Uniform) -> None:
+        """Goes on from an earlier run's tables, whose words have the first ids here too.
 
-    def _mean_inputs(self, inputs: Tensor) -> Tensor:
-        real = (inputs >= 0)[:, :, None]  # (P C 1)
-        return (self.input[inputs.clamp(min=0)] * real).sum(1) / real.sum(1)
+        They keep their vectors, and counts are summed; words that it lacked stay as they were drawn. The tree is built
+        anew from the summed counts, and its nodes, which mean other words now, begin at zero.
+        """
+        old = len(arrays[COUNTS])
+        self.counts[:old] += arrays[COUNTS]
+        if self.config.subwords:
+            self.spell(draw)
+        for name in ("input", "output"):
+            if name in arrays:
+                self.tables[name][:old] = arrays[name]
+        if self.config.subwords:
+            subwords, learnt = self.tables["subwords"], arrays["subwords"][old:]
+            subwords[:old] = arrays["subwords"][:old]
+            seen = learnt.any(1)
+            subwords[len(self.counts) :][seen] = learnt[seen]
 
-    def _composed_inputs(self, inputs: Tensor) -> Tensor:
-        """The mean (P D) of all rows of each prediction's words."""
-        starts, rows = self.tables.grams
-        groups = [[word for word in group if word >= 0] for group in inputs.tolist()]
-        bags = [np.concatenate([rows[starts[word] : starts[word + 1]] for word in group]) for group in groups]
-        offsets = np.cumsum([0, *map(len, bags)])[:-1]
-        return F.embedding_bag(torch.from_numpy(np.concatenate([*bags, rows[:0]])).long(), self.subwords, torch.from_numpy(offsets))
+    def spell(self, draw: Uniform) -> None:
+        """Draws the table of words and n-grams, zero where nothing will be learnt; fastText draws from twice word2vec's range."""
+        self.__dict__.pop("grams", None)  # those of the counts as they were
+        used, width = np.unique(self.grams[1]), self.config.width
+        self.tables["subwords"].fill(0)
+        self.tables["subwords"][used] = (draw(len(used) * width, np.float32).reshape(-1, width) - np.float32(0.5)) * np.float32(2) / width
+        self.composed = False
 
-    def _turns(self, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """All nodes (sum of L) on the targets' paths: whose they are, their rows, and +1 or -1 for the turn."""
-        tree = self.tables.descent.tree
-        ids = targets.numpy()
-        owner = np.repeat(np.arange(len(ids)), tree.lengths[ids])
-        places = np.concatenate([np.arange(tree.starts[i], tree.starts[i + 1]) for i in ids] or [np.zeros(0, np.int64)])
-        nodes, signs = tree.nodes[places].astype(np.int64), 1 - 2 * tree.bits[places].astype(np.float32)
-        return torch.from_numpy(owner), torch.from_numpy(nodes), torch.from_numpy(signs)
+    def descend(self, batch: Batch, rate: float, seed: int, threads: int = 1) -> Descended:
+        """One pass of the kernel over the chunk, in place; gives its exact mean loss a prediction.
 
-    def draw(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Predictions of a chunk from torch's generator: `inputs` (P C), -1 where empty; `targets` (P); `negatives` (P K)."""
-        words, starts, window = batch["words"].long(), batch["starts"], self.config.window
-        place = torch.arange(len(words))
-        sentence = torch.searchsorted(starts, place, right=True)
-        radius = torch.randint(1, window + 1, (len(words),))
-        offsets = torch.tensor([o for o in range(-window, window + 1) if o])
-        near = place[:, None] + offsets  # (N 2*window)
-        inside = (near >= 0) & (near < len(words)) & (offsets.abs() <= radius[:, None])
-        near = near.clamp(0, max(len(words) - 1, 0))
-        inside &= sentence[near] == sentence[:, None]
-        if self.config.architecture == "skipgram":
-            inputs, targets = words[near[inside]][:, None], words[:, None].expand_as(near)[inside]
+        `batch` holds `words` (N) and `starts` (S+1); `rate` is the learning rate; at most `threads`
+        are used. The result depends on tables, batch, rate and seed, and on `threads` only when `racing`.
+        A vocabulary so small that blocks would overshoot on its frequent words goes through the plain kernel.
+        """
+        from stemma.kernels import word2vec_pairs as kernels  # compiled code: only where it is used
+
+        words, starts = (np.asarray(batch[name]) for name in ("words", "starts"))
+        config = self.config
+        text = kernels.Text(words, *kernels.windows(starts, config.window, np.uint64(seed_for(seed, "radius"))))
+        draws = np.uint64(seed_for(seed, "negatives"))
+        if config.subwords:
+            total, count = self._subwords(text, rate, draws)
+        elif config.output != "negative":
+            total, count = self._tree_and_words(text, rate, draws)
         else:
-            some = inside.any(1)
-            inputs, targets = words[near].masked_fill(~inside, -1)[some], words[some]
-        size = (len(targets), self.config.negatives)
-        weights = torch.from_numpy(self.tables.descent.weights)
-        negatives = torch.multinomial(weights, max(len(targets), 1) * size[1], replacement=True)[: size[0] * size[1]].view(size)
-        return {"inputs": inputs, "targets": targets, "negatives": negatives}
-
-    def encode(self, batch: dict[str, Tensor]) -> list[Tensor]:
-        """Layer 0 alone: the vectors (B T D) of `ids` (B T)."""
-        self.tables.word_vectors()  # composes them
-        return [F.embedding(batch["ids"], self.input)]
-
-    def vectors_of(self, ids: np.ndarray) -> np.ndarray:
-        """The vectors (T D) of the words."""
-        return self.tables.vectors_of(ids)
-
-    def frame(self, ids: Sequence[int], other: Sequence[int] | None = None) -> tuple[list[int], list[int]]:
-        """Ids and types of a text or a pair; no special is added."""
-        return [*ids, *(other or ())], [0] * len(ids) + [1] * len(other or ())
-
-    def summary(self, states: list[Tensor], batch: dict[str, Tensor]) -> Tensor:
-        """The mean (B D) of the words' vectors (fastText; Joulin 2017)."""
-        return mean_state(states[-1], batch["segments"])
-
-    def layers(self) -> list[Layer]:
-        """The vectors; targets and nodes, which no task reads."""
-        return [layer(self, "embeddings", "input", "output", "nodes", "subwords"), layer(self, "top")]
-
-    def task_input(self) -> "Word2Vec":
-        """Itself: no special is added."""
-        return self
-
-    def word_vectors(self) -> np.ndarray:
-        """The vectors (V D) that words are compared by."""
-        return self.tables.word_vectors()
+            total, count = self._words(text, rate, draws, threads)
+        return Descended(total / max(count, 1), int(count))
 
     @property
     def composes(self) -> bool:
@@ -186,13 +179,97 @@ class Word2Vec(nn.Module):
 
     def compose(self, word: str) -> np.ndarray | None:
         """The vector (D) of a word never seen, from the n-grams it shares with words that were; None where it shares none."""
-        return self.tables.compose(word)
+        if not self.config.subwords:
+            return None
+        _, hashes = self._ngrams([word])
+        rows = self.tables["subwords"][len(self.counts) + hashes.astype(np.int64)]
+        return rows.mean(0) if rows.any() else None
 
-    def as_module(self, tokens: "TokenFacts") -> "Word2Vec":
-        """Itself."""
-        return self
+    @cached_property
+    def grams(self) -> tuple[np.ndarray, np.ndarray]:
+        """(starts (V+1), rows) of each word's own row and those of its n-grams."""
+        from stemma.kernels.character_ngrams import word_rows
 
-    def state_dict(self, *args: Any, **options: Any) -> dict[str, Any]:  # type: ignore[override]
-        """As torch's; with subwords, the words' vectors are composed first."""
-        self.tables.word_vectors()
-        return super().state_dict(*args, **options)
+        return word_rows(*self._ngrams(self.tokens.tokens), self.counts > 0)
+
+    def _ngrams(self, words: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        """(starts, hashes) of the words' character n-grams."""
+        from stemma.kernels.character_ngrams import hashed_ngrams
+
+        config = self.config
+        coded = [word.encode("utf-8", "surrogatepass") for word in words]
+        return hashed_ngrams(coded, config.shortest, config.longest, config.buckets)
+
+    def _compose(self) -> None:
+        """Brings `input` up to what the n-grams have learnt since."""
+        if self.config.subwords and not self.composed:
+            from stemma.kernels.word2vec_subwords import compose_all
+
+            compose_all(self.tables["subwords"], *self.grams, self.tables["input"])
+            self.composed = True
+
+    @cached_property
+    def weights(self) -> np.ndarray:
+        """How often each word is drawn (V), up to a factor; DataError where no word was counted."""
+        weights: np.ndarray = self.counts.astype(np.float64) ** self.config.power * (self.counts > 0)
+        if not weights.any():
+            mend = "build the network with TokenFacts(counts=store.counts)"
+            raise DataError("word2vec knows no word counts", "the counts of the token store", mend)
+        return weights
+
+    @cached_property
+    def alias(self) -> tuple[np.ndarray, np.ndarray]:
+        """The tables that negatives are drawn from."""
+        from stemma.kernels.draws import alias_tables
+
+        return alias_tables(self.weights)
+
+    @cached_property
+    def hottest_negative(self) -> float:
+        """The share of the draws that the most frequent word has."""
+        return float(self.weights.max() / self.weights.sum())
+
+    @cached_property
+    def pace(self) -> "Pace":
+        """How many threads have turned out to be faster."""
+        from stemma.kernels.word2vec_rounds import Pace
+
+        return Pace()
+
+    @cached_property
+    def tree(self) -> HuffmanTree:
+        """The tree of the words by their counts."""
+        _ = self.weights  # tells of missing counts
+        return huffman(self.counts)
+
+    def _words(self, text: "Text", rate: float, draws: np.uint64, threads: int) -> tuple[float, int]:
+        from stemma.kernels import word2vec_pairs as kernels
+        from stemma.kernels import word2vec_rounds as rounds
+        from stemma.kernels.word2vec_blocks import Setting
+
+        config, tables = self.config, (self.tables["input"], self.tables["output"])
+        words, alias = text.words, self.alias
+        hottest = np.bincount(words, minlength=1).max() / max(len(words), 1)
+        tokens = rounds.tokens_a_round(rate, config.negatives, config.window, hottest, self.hottest_negative)
+        if config.kernel == "plain" or tokens < rounds.LEAST:
+            return kernels.PLAIN[config.architecture](*tables, *text, *alias, config.negatives, np.float32(rate), draws)
+        setting, pace = Setting(config.negatives, config.window, np.float32(rate), draws), None if config.racing else self.pace
+        return rounds.descend_chunk(config.architecture, tables, text, alias, setting, tokens, threads, pace)
+
+    def _tree_and_words(self, text: "Text", rate: float, draws: np.uint64) -> tuple[float, int]:
+        from stemma.kernels.word2vec_tree import descend_tree
+
+        config, tree = self.config, self.tree
+        both = config.output == "both"
+        tables = tuple(self.tables[name] for name in ("input", "output" if both else "nodes", "nodes"))
+        paths = (tree.starts, tree.nodes, tree.bits)
+        negatives = config.negatives if both else 0
+        return descend_tree(config.architecture, config.kernel, tables, text, paths, self.alias, negatives, rate, draws)
+
+    def _subwords(self, text: "Text", rate: float, draws: np.uint64) -> tuple[float, int]:
+        from stemma.kernels.word2vec_subwords import KERNELS
+
+        config = self.config
+        self.composed = False
+        tables, plain = (self.tables["subwords"], self.tables["output"]), config.kernel == "plain"
+        return KERNELS[config.architecture](*tables, text, self.grams, self.alias, config.negatives, np.float32(rate), draws, plain)

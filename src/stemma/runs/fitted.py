@@ -18,7 +18,7 @@ from stemma.lineage.table import find
 from stemma.nouns import counted
 from stemma.runs.assignment import Answers, Assignment
 from stemma.runs.framing import told_of_cut
-from stemma.runs.opening import opening, stands_as, unmoved
+from stemma.runs.opening import opening, unmoved
 from stemma.runs.run import Run, warn_of_unknown
 from stemma.runs.settings import InUse
 from stemma.tasks.table import make_task, task_config
@@ -34,10 +34,9 @@ _DESCENDED = {
     "finetune": _MOVED,
     "scratch": _MOVED,
 }
-FITTED: dict[str, dict[str, str]] = {  # what a run is read from, and the way it was carried over -> "module:Class" with `restore`
-    "module": _DESCENDED,
-    "tables": _DESCENDED,
-    "counts": {"frozen": "stemma.runs.counted:Bagged", "finetune": "stemma.runs.counted:Adapted", "scratch": "stemma.runs.counted:Adapted"},
+FITTED: dict[str, dict[str, str]] = {  # how its generation learns, and the way it was carried over -> "module:Class" with `restore`
+    "descend": _DESCENDED,
+    "count": {"frozen": "stemma.runs.counted:Bagged", "finetune": "stemma.runs.counted:Adapted", "scratch": "stemma.runs.counted:Adapted"},
 }
 
 _GUESSED, _SILENT = "their answers are those to an empty text", "their vectors say nothing of them"
@@ -156,7 +155,7 @@ class FittedRun:
 
 def restored(assignment: Assignment, arrays: Mapping[str, np.ndarray], facts: dict[str, Any]) -> Answers:
     """The model whose `arrays()` these were, on the assignment's network, which gets its weights; `facts` hold its own and `chosen`."""
-    module, _, name = FITTED[stands_as(assignment.row)][assignment.settings.way].partition(":")
+    module, _, name = FITTED[assignment.row.learns][assignment.settings.way].partition(":")
     model: Answers = getattr(importlib.import_module(module), name).restore(assignment, arrays, facts)
     return model
 

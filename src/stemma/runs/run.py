@@ -150,7 +150,7 @@ class Run:
 
     def module(self) -> Any:
         """The network as an `Encoder` that PyTorch moves, or a `Counted`: what learns a task stands on it."""
-        return self.network.as_module(self.tokenizer.facts()) if self.row.tables else self.network
+        return self.network.as_module() if self.row.updates == "by hand" else self.network
 
     @cached_property
     def parameters(self) -> int:
@@ -316,7 +316,7 @@ class Run:
 
     @cached_property
     def _widths(self) -> list[int]:
-        return [self.network.width] if self.row.tables else reading.widths(self.network)
+        return [self.network.width] if self.row.updates == "by hand" else reading.widths(self.network)
 
     @cached_property
     def words(self) -> WordVectors:
@@ -352,7 +352,7 @@ class Run:
             yield piece, states
 
     def _read(self, texts: Sequence[np.ndarray], layer: int | None) -> Iterator[tuple[reading.Piece, np.ndarray]]:
-        return reading.static_states(self.network, texts) if self.row.tables else reading.states(self.network, texts, layer)
+        return reading.static_states(self.network, texts) if self.row.updates == "by hand" else reading.states(self.network, texts, layer)
 
     def _readable(self, likely: Sequence[tuple[int, float]]) -> list[tuple[str, float]]:
         return [(self.tokenizer.text(token), p) for token, p in likely]

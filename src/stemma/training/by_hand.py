@@ -40,7 +40,7 @@ class Handmade:
     ) -> "ByHand":
         """Tables drawn anew, or going on from an earlier run's."""
         draw = uniform(seed_for(training.seed, "init"))
-        tables = row.load_tables().drawn(model, tokens, draw)
+        tables = row.load_network().drawn(model, tokens, draw)
         if earlier is not None:
             tables.take_over(earlier, draw)
         return ByHand(tables, training.threads or named_threads() or cores_free())

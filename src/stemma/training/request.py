@@ -197,7 +197,7 @@ def _check_same_shape(row: Generation, earlier: RunFolder, model: Any) -> None:
     """What was learnt must fit: the network names the settings that may not change."""
     before = to_plain(restore(type(model), earlier.config["sections"]["model"], str(earlier.path)))
     after = to_plain(model)
-    for key in row.load_tables().shaped_by:
+    for key in row.load_network().shaped_by:
         if before[key] != after[key]:
             wrong = f"model.{key} = {after[key]}, but {before[key]} in {earlier.path}"
             raise UsageError(wrong, "the same, so that its vectors fit", f"drop model.{key}")

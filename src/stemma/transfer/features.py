@@ -42,7 +42,7 @@ class Fixed:
     def of(self, seed: int) -> FixedNetwork:
         """The network that this seed's head stands on."""
         if self._drawn and self._network_of[0] != seed:
-            network = fresh(self._assignment.network, self._assignment.tokenizer, seed)
+            network = fresh(self._assignment, seed)
             self._network_of = (seed, FixedNetwork(self._assignment, network))
         return self._network_of[1]
 
