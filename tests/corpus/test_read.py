@@ -79,6 +79,11 @@ def test_lines_of_tags_part_documents_and_are_no_text(tmp_path: Path, monkeypatc
     assert ledger.rejected["lines <doc …> and </doc>"] == sum(len(line) for line in TAGGED.split("\n") if "doc" in line)
 
 
+def test_tags_count_after_other_text_too(tmp_path: Path) -> None:
+    documents, _ = taken(put(tmp_path, f"An extract of the mill's own pages.\n\n{TAGGED}", "wiki_00"))
+    assert [document.sentences[0] for document in documents] == ["An extract of the mill's own pages.", "Mill", "河"]
+
+
 def test_tags_in_other_text_are_text(tmp_path: Path) -> None:
     documents, _ = taken(put(tmp_path, "HTML has no such line as\n<doc id=1>\nof its own.\n"))
     assert documents[0].sentences[1] == "<doc id=1>"

@@ -56,7 +56,7 @@ def recognise(sample: str, name: str = "") -> str:
         raise DataError(f"{name}: a table of labelled examples, {filled[0]!r}", "text, whose labels would be learnt as words", cure)
     if text_suffix(name) in (".jsonl", ".ndjson", ".json") or (filled and _is_json_object(filled[0])):
         return "jsonl"
-    if filled and filled[0].startswith("<doc ") and TAG.fullmatch(filled[0]):
+    if _is_tagged(filled):
         return "tagged"
     if _is_wrapped(lines):
         return "wrapped"
@@ -71,6 +71,15 @@ def _is_json_object(line: str) -> bool:
         return isinstance(json.loads(line), dict)
     except ValueError:
         return line.startswith('{"')
+
+
+def _is_tagged(filled: list[str]) -> bool:
+    """True where the first line begins a document, or, after other text, document after document begins and ends."""
+    tags = [line for line in filled if TAG.fullmatch(line)]
+    begun = [line.startswith("<doc ") for line in tags]
+    if filled and filled[0] in tags:
+        return begun[0]
+    return sum(begun) > 1 and all(one != other for one, other in pairwise(begun))
 
 
 def _is_wrapped(lines: list[str]) -> bool:
