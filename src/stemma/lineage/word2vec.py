@@ -34,6 +34,7 @@ import numpy as np
 
 from stemma.bounds import Buckets, Length, NonNegative, Width
 from stemma.errors import DataError, UsageError
+from stemma.kernels.aligned import aligned_zeros
 from stemma.layers.huffman import HuffmanTree, huffman
 from stemma.layers.uniform import Uniform, spread
 from stemma.layers.word_tables import COUNTS, WordTables
@@ -101,7 +102,7 @@ class Word2Vec(WordTables):
         counts = np.zeros(tokens.vocab_size, np.int64) if tokens.counts is None else np.array(tokens.counts, np.int64)
         counts[list(set(tokens.specials.values()))] = 0
         shapes = cls.shapes(config, len(counts))
-        tables = {name: np.full(shape, 0, np.float32) for name, shape in shapes.items() if name != COUNTS} | {COUNTS: counts}
+        tables = {name: aligned_zeros(shape) for name, shape in shapes.items() if name != COUNTS} | {COUNTS: counts}
         tables["input"][:] = spread(draw(counts.size * config.width, np.float32), 0.5 / config.width).reshape(-1, config.width)
         tables["input"][counts == 0] = 0
         found = cls(config, tokens, tables)
