@@ -619,7 +619,7 @@ def test_warnings_go_to_stderr_in_a_line(shop, capsys, monkeypatch):
         warnings.warn("columns not used: id", stacklevel=1)
         return None
 
-    monkeypatch.setattr("stemma.cli.main._parsed", warn)
+    monkeypatch.setattr("stemma.cli.main.parsed", warn)
     with warnings.catch_warnings():
         warnings.simplefilter("always")
         main(["lineage"])

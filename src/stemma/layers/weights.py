@@ -11,9 +11,9 @@ from stemma.errors import BudgetError
 from stemma.layers.shapes import check_shapes
 
 
-def torch_uniform(count: int, dtype: type) -> np.ndarray:
-    """Numbers in [0, 1) of float32 or float64 from PyTorch's own generator; `layers.uniform` gives the same without PyTorch."""
-    return torch.rand(count, dtype=torch.float32 if dtype is np.float32 else torch.float64).numpy()
+def torch_uniform(array: np.ndarray) -> None:
+    """Fills the array with numbers in [0, 1) from PyTorch's own generator; `layers.uniform` gives the same without PyTorch."""
+    torch.from_numpy(array).uniform_()
 
 
 def weights(network: nn.Module) -> dict[str, np.ndarray]:

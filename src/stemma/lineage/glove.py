@@ -75,8 +75,11 @@ class GloVe(WordTables):
         real = np.float64 if config.kernel == "exact" else np.float32
         tables = {}
         for name, shape in cls.shapes(config, tokens.vocab_size).items():
-            numbers = (draw(int(np.prod(shape)), real).reshape(len(counts), -1) - real(0.5)) / real(config.width)
-            tables[name] = (numbers * (counts > 0)[:, None].astype(real)).reshape(shape)
+            tables[name] = np.empty(shape, real)
+            draw(tables[name])
+            tables[name] -= real(0.5)
+            tables[name] /= real(config.width)
+            tables[name][counts == 0] = 0
         return cls(config, tokens, tables)
 
     def descend(self, batch: Batch, rate: float, seed: int, threads: int = 1) -> Descended:

@@ -103,7 +103,8 @@ class Word2Vec(WordTables):
         counts[list(set(tokens.specials.values()))] = 0
         shapes = cls.shapes(config, len(counts))
         tables = {name: aligned_zeros(shape) for name, shape in shapes.items() if name != COUNTS} | {COUNTS: counts}
-        tables["input"][:] = spread(draw(counts.size * config.width, np.float32), 0.5 / config.width).reshape(-1, config.width)
+        draw(tables["input"])
+        spread(tables["input"], 0.5 / config.width)
         tables["input"][counts == 0] = 0
         found = cls(config, tokens, tables)
         if config.subwords:
@@ -148,8 +149,10 @@ class Word2Vec(WordTables):
         """Draws the table of words and n-grams, zero where nothing will be learnt; fastText draws from twice word2vec's range."""
         self.__dict__.pop("grams", None)  # those of the counts as they were
         used, width = np.unique(self.grams[1]), self.config.width
+        rows = np.empty((len(used), width), np.float32)
+        draw(rows)
         self.tables["subwords"].fill(0)
-        self.tables["subwords"][used] = (draw(len(used) * width, np.float32).reshape(-1, width) - np.float32(0.5)) * np.float32(2) / width
+        self.tables["subwords"][used] = (rows - np.float32(0.5)) * np.float32(2) / width
         self.composed = False
 
     def descend(self, batch: Batch, rate: float, seed: int, threads: int = 1) -> Descended:
