@@ -457,7 +457,7 @@ def test_evaluate_measures_what_fits_the_run(shop, capsys, tmp_path):
     assert main(["evaluate", str(shop / "gpt"), str(shop / "corpus.txt"), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["perplexity"]["bits_per_character"]["value"] > 0
     assert main(["evaluate", str(shop / "languages"), str(shop / "task.tsv")]) == 0
-    assert "task, accuracy: " in capsys.readouterr().out
+    assert "  accuracy  " in capsys.readouterr().out
     (tmp_path / "pairs.tsv").write_text("a\tb\tscore\ncat\tdog\t5\nmat\tlog\t4\n花\t天气\t1\n", encoding="utf-8")
     assert main(["evaluate", str(shop / "word2vec"), "--similarity", str(tmp_path / "pairs.tsv"), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["similarity"][0]["used"] == 3
