@@ -64,6 +64,7 @@ bench: .venv/installed-bench
 	@$(BIN)/python bench/pretrain.py $(BENCH_ARGS)
 	@$(BIN)/python bench/recurrent.py
 	@$(BIN)/python bench/static.py $(BENCH_ARGS)
+	@$(BIN)/python bench/startup.py $(BENCH_ARGS)
 
 clean:
 	@rm -rf .venv demo build dist src/*.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis

@@ -34,8 +34,8 @@ from stemma.corpus.docstrings import write_docstrings
 from stemma.layers.allocator import keep_freed_memory
 from stemma.layers.attention import fitting_path
 from stemma.objectives.batch import IGNORE, seed_for
+from stemma.training.backprop import Backprop, to_tensors
 from stemma.training.ingest import Ingested, ingest
-from stemma.training.learners import Backprop, to_tensors
 from stemma.training.loop import Reached, train
 from stemma.training.ranks import Ranks
 from stemma.training.request import Job, Request, job_of
@@ -236,7 +236,7 @@ def main() -> None:
     parser.add_argument("--dev", help="held-out text; without it a share of the corpus")
     parser.add_argument("--generations", nargs="+", default=["bert", "gpt"], choices=["bert", "gpt"])
     parser.add_argument("--steps", type=int, default=400, help="of 4,096 tokens, at most")
-    parser.add_argument("--rate", type=float, help="peak learning rate of both sides (default: the preset's)")
+    parser.add_argument("--rate", type=float, default=1e-3, help="peak learning rate of both sides")
     parser.add_argument("--json", type=Path, help="also write the JSON document to this file")
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -270,8 +270,8 @@ def texts(options: argparse.Namespace, folder: Path) -> tuple[str, Any]:
 
 def prepare(generation: str, corpus: str, dev: Any, options: argparse.Namespace, folder: Path) -> Match:
     """Tokenizer and token stores."""
-    settings = ["training.batch_tokens=4096", *([f"training.rate={options.rate}"] if options.rate else [])]
-    job = job_of(Request.of(generation, corpus, preset="small", settings=settings, dev=dev))
+    shared = ["training.optimiser=adamw", f"training.rate={options.rate}", "model.dropout=0.1"]  # the Trainer has no Muon
+    job = job_of(Request.of(generation, corpus, preset="small", settings=["training.batch_tokens=4096", *shared], dev=dev))
     text = ingest(job.source, job.sections["tokenizer"], folder / generation, tell)
     text.tokenizer.save(folder / generation / "tokenizer.json")
     assert text.dev is not None, "docstrings come with held-out text, and of other corpora a share is held out"

@@ -20,9 +20,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-import torch
 
 from processes import cost
+from stemma.layers.uniform import uniform
 from stemma.lineage.glove import Config, GloVe
 from stemma.objectives.cooccurrence import Config as Counting
 from stemma.objectives.cooccurrence import Cooccurrence
@@ -67,8 +67,7 @@ def train(corpus: Any, kernel: Any, iterations: int, folder: Path, memory: float
     shutil.rmtree(folder, ignore_errors=True)
     counts = Cooccurrence(corpus, facts, Counting(window=10, memory=memory), seed=0)
     _, counting = clocked(counts.prepare, folder, 1, lambda _: None)
-    torch.manual_seed(0)
-    network = GloVe(Config(width=100, x_max=10.0, kernel=kernel), facts)
+    network = GloVe.drawn(Config(width=100, x_max=10.0, kernel=kernel), facts, uniform(0))
     told = [clocked(network.descend, counts.batch(step), 0.05, step) for step in range(iterations)]
     return {
         "counting": counting,
@@ -129,7 +128,6 @@ def command(folder: Path) -> float:
 
 def measure(corpus: Path, quick: bool) -> dict[str, dict[str, Any]]:
     """Rows of CPU seconds: counting, an iteration, the whole; of the final cost; of peak memory under limits."""
-    torch.set_num_threads(1)
     encoded = encode(corpus, 2_000_000 if quick else sys.maxsize)
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)

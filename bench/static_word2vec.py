@@ -25,6 +25,7 @@ from gensim.models import Word2Vec as Peer
 from processes import cost
 from stemma.evaluation.measures.similarity import analogies, similarity
 from stemma.evaluation.measures.word_files import read_analogies, read_pairs
+from stemma.layers.uniform import uniform
 from stemma.lineage.word2vec import Config, Word2Vec
 from stemma.objectives.windows import Config as WindowsConfig
 from stemma.objectives.windows import Windows
@@ -127,13 +128,12 @@ def train_ours(corpus: Any, architecture: Any, width: int, epochs: int, seed: in
     """Vectors (V D) by Stemma's own objective and kernel, driven as its training loop does."""
     facts: Any = SimpleNamespace(vocab_size=len(corpus.words), specials=SPECIALS, counts=corpus.counts)
     windows = Windows(corpus, facts, WindowsConfig(), seed=seed, batch_tokens=BATCH_TOKENS)
-    torch.manual_seed(seed)
-    network: Any = Word2Vec(Config(architecture, width=width, racing=racing), facts)
+    network = Word2Vec.drawn(Config(architecture, width=width, racing=racing), facts, uniform(seed))
     steps = windows.steps_in_epoch() * epochs
     for step in range(steps):
         rate = RATES[architecture] * max(1 - step / steps, 1e-4)
         network.descend(windows.batch(step), rate, seed=seed * 1_000_003 + step, threads=threads)
-    return network.input.detach().numpy()
+    return network.word_vectors()
 
 
 def train_gensim(corpus: SimpleNamespace, architecture: str, width: int, epochs: int, seed: int, threads: int = 1) -> np.ndarray:

@@ -88,3 +88,41 @@ def test_a_fine_tuning_takes_plain_examples(vectors, tmp_path):
     of_mappings = stemma.finetune(vectors, train=[{"label": a, "text": b} for a, b in pairs], frozen=True, settings={"seeds": [1]})
     found = [fitted.predict(["the cat", "公园"])[1] for fitted in (of_file, of_pairs, of_mappings)]
     assert np.array_equal(found[0], found[1]) and np.array_equal(found[0], found[2])
+
+
+PROGRAM = """
+import numpy as np
+import stemma
+
+run = stemma.load("runs/bert", stemma.Run)
+vectors: np.ndarray = run.embed(["a list"], normalise=True)
+classifier = stemma.load("runs/topics", kind=stemma.Classifier)
+labels, shares = classifier.predict(["a list"])
+stemma.load("runs/any").embed(["a list"])
+pretrained: stemma.Run = stemma.pretrain("gpt", texts=["a text"], out="runs/gpt", settings={"training.tokens": 2000})
+"""
+
+
+def test_a_users_program_type_checks(tmp_path):
+    import subprocess
+    import sys
+
+    (tmp_path / "right.py").write_text(PROGRAM, encoding="utf-8")
+    (tmp_path / "wrong.py").write_text(PROGRAM + 'run.predict(["a list"])\nclassifier.fill("a [MASK]")\n', encoding="utf-8")
+    told = {}
+    for name in ("right", "wrong"):
+        command = [sys.executable, "-m", "mypy", "--strict", "--config-file", "", "--cache-dir", str(tmp_path / "cache"), f"{name}.py"]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        told[name] = [line for line in done.stdout.splitlines() if line.startswith(name)]
+    assert told["right"] == []
+    assert [line.partition("error: ")[2] for line in told["wrong"]] == [
+        '"Run" has no attribute "predict"  [attr-defined]', '"FittedRun" has no attribute "fill"  [attr-defined]',
+    ]  # fmt: skip
+
+
+def test_load_opens_what_is_asked_for(vectors):
+    assert isinstance(stemma.load(vectors.path, stemma.Run), stemma.Run)
+    with pytest.raises(UsageError, match=r"was pre-trained.*ask for stemma.Run"):
+        stemma.load(vectors.path, stemma.Classifier)
+    with pytest.raises(UsageError, match=r"kind = 'run'"):
+        stemma.load(vectors.path, "run")

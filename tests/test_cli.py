@@ -112,7 +112,7 @@ def test_every_ending_has_its_exit_code_and_no_traceback(capsys, monkeypatch, er
     def fail(argv):
         raise error
 
-    monkeypatch.setattr(cli, "_parsed", fail)
+    monkeypatch.setattr(cli, "parsed", fail)
     got, out, err = stemma(capsys, "lineage")
     assert (got, out) == (code, "")
     assert told in err
@@ -123,7 +123,7 @@ def test_debug_shows_the_traceback(capsys, monkeypatch):
     def fail(argv):
         raise DataError("a", "b", "c")
 
-    monkeypatch.setattr(cli, "_parsed", fail)
+    monkeypatch.setattr(cli, "parsed", fail)
     assert "Traceback" in stemma(capsys, "lineage", "--debug")[2]
 
 
@@ -131,7 +131,7 @@ def test_our_own_mistake_shows_the_traceback_and_asks_for_a_report(capsys, monke
     def fail(argv):
         raise KeyError("x")
 
-    monkeypatch.setattr(cli, "_parsed", fail)
+    monkeypatch.setattr(cli, "parsed", fail)
     code, _, err = stemma(capsys, "lineage")
     assert code == 1
     assert "Traceback" in err
@@ -153,7 +153,7 @@ from stemma.cli import main
 def wait(argv):
     print("ready", flush=True)
     time.sleep(60)
-main._parsed = wait
+main.parsed = wait
 sys.argv = ["stemma", "lineage"]
 main.entry()
 """

@@ -20,7 +20,7 @@ NEVER_ONE = {  # lengths, sizes and shares of which several stand in the message
     ("tokens/store.py", "len(store.ids)"),
     ("export/spelling.py", "times"),
     ("training/ingest.py", "tokenizer.kind"),
-    ("layers/threads.py", "cores"),
+    ("layers/cores.py", "cores"),
     ("lineage/lstm.py", "self.sizes[-1]"),
     ("corpus/task.py", "len(examples)"),
     ("cli/progress.py", "fact.tokens_per_second"),

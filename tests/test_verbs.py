@@ -166,6 +166,15 @@ def test_embed_gives_one_vector_a_text(shop, capsys, name):
     assert len({len(row["vector"]) for row in found}) == 1
 
 
+@pytest.mark.parametrize("name", ["bert", "word2vec", "languages"])
+def test_normalised_vectors_have_length_one_and_their_direction(shop, capsys, name):
+    asked = ["embed", shop / name, "--text", "the cat", "--text", ""]
+    plain, unit = (np.array([row["vector"] for row in rows(capsys, *asked, *more)]) for more in ([], ["--normalise"]))
+    lengths = np.linalg.norm(plain, axis=1, keepdims=True)
+    np.testing.assert_allclose(unit * lengths, plain, atol=1e-5)
+    assert np.linalg.norm(unit[0]) == pytest.approx(1, abs=1e-5) and np.isfinite(unit).all()
+
+
 def test_embed_writes_one_array(shop, capsys, tmp_path):
     asked = ["embed", shop / "gpt", "--text", "the cat", "--text", "花"]
     printed = np.array([row["vector"] for row in rows(capsys, *asked)])
@@ -448,7 +457,7 @@ def test_evaluate_measures_what_fits_the_run(shop, capsys, tmp_path):
     assert main(["evaluate", str(shop / "gpt"), str(shop / "corpus.txt"), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["perplexity"]["bits_per_character"]["value"] > 0
     assert main(["evaluate", str(shop / "languages"), str(shop / "task.tsv")]) == 0
-    assert "task, accuracy: " in capsys.readouterr().out
+    assert "  accuracy  " in capsys.readouterr().out
     (tmp_path / "pairs.tsv").write_text("a\tb\tscore\ncat\tdog\t5\nmat\tlog\t4\n花\t天气\t1\n", encoding="utf-8")
     assert main(["evaluate", str(shop / "word2vec"), "--similarity", str(tmp_path / "pairs.tsv"), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["similarity"][0]["used"] == 3
@@ -529,7 +538,7 @@ def test_evaluate_judges_minimal_pairs(shop, capsys, tmp_path, name):
         (["nearest", "word2vec", "the cat"], 3, "king - man + woman"),
         (["nearest", "word2vec", "cat", "--k", "0"], 2, "the default, 10"),
         (["nearest", "word2vec", "--outlier", "cat", "dgo", "xx"], 3, "did you mean 'dog'"),
-        (["nearest", "word2vec", "cat", "--restrict", "-1"], 2, "the default, 0"),
+        (["nearest", "word2vec", "cat", "--restrict", "-1"], 2, "the default, 10000"),
         (["nearest", "gpt", "cat"], 2, "choose another run"),
         (["embed", "bert", "--text", "the cat", "--layer", "99"], 2, "the default, -1"),
         (["generate", "gpt", "--text", "the", "--temperature", "-1"], 2, "the default, 1.0"),
@@ -610,7 +619,7 @@ def test_warnings_go_to_stderr_in_a_line(shop, capsys, monkeypatch):
         warnings.warn("columns not used: id", stacklevel=1)
         return None
 
-    monkeypatch.setattr("stemma.cli.main._parsed", warn)
+    monkeypatch.setattr("stemma.cli.main.parsed", warn)
     with warnings.catch_warnings():
         warnings.simplefilter("always")
         main(["lineage"])

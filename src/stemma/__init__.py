@@ -27,10 +27,10 @@ if TYPE_CHECKING:
     from stemma.errors import BudgetError, DataError, Interrupted, MissingExtra, RunError, StemmaError, UsageError
     from stemma.evaluation.comparison.compare import compare
     from stemma.evaluation.comparison.demo import demo
+    from stemma.export.opened import load
     from stemma.lineage.table import TABLE as LINEAGE
     from stemma.runs.decoding import Decoding
     from stemma.runs.fitted import FittedRun as Classifier
-    from stemma.runs.fitted import load
     from stemma.runs.run import Run
     from stemma.transfer.estimator import StemmaClassifier
 
@@ -63,7 +63,7 @@ _PLACES = {
     "Classifier": "stemma.runs.fitted:FittedRun",
     "Decoding": "stemma.runs.decoding:Decoding",
     "Run": "stemma.runs.run:Run",
-    "load": "stemma.runs.fitted:load",
+    "load": "stemma.export.opened:load",
     "StemmaClassifier": "stemma.transfer.estimator:StemmaClassifier",
     **{name: f"stemma.api:{name}" for name in ("finetune", "pretrain")},
     **{name: f"stemma.errors:{name}" for name in __all__ if name.endswith(("Error", "Interrupted", "MissingExtra"))},

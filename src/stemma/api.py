@@ -9,13 +9,13 @@ from stemma.checkpoint import left_as_found
 from stemma.config import Settings, as_texts, parse_settings, read_toml, resolve
 from stemma.corpus.read import keep_texts
 from stemma.errors import UsageError
-from stemma.layers.threads import check_cores
-from stemma.runs.fitted import FittedRun, load
+from stemma.export.opened import load
+from stemma.layers.cores import check_cores
+from stemma.runs.fitted import FittedRun
 from stemma.runs.run import Run
 from stemma.tasks.table import make_task, task_config
 from stemma.training.pretrain import pretrain as _pretrain
 from stemma.training.request import Report, Request, check_threads, job_of
-from stemma.transfer.finetune import finetune as _finetune
 from stemma.transfer.settings import Config
 
 __all__ = ["finetune", "load", "pretrain"]
@@ -71,6 +71,8 @@ def finetune(
     mappings, or a data frame. `dev` is read for reporting alone.
     `config` and `settings` set keys of the sections `transfer` and `task`.
     """
+    from stemma.transfer.finetune import finetune as _finetune  # torch: not for those who only use a run
+
     opened = run if isinstance(run, Run) else Run.open(run)
     transfer, kind = transfer_sections(task, config, settings, frozen)
     check_cores("transfer.threads", transfer.threads)

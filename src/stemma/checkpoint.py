@@ -188,9 +188,9 @@ class RunFolder:
         """An existing run folder, its manifest read and the sizes of its files checked."""
         folder = cls(path)
         if not (path / "manifest.json").exists():
-            raise RunError(
-                f"{path} is not a run folder: it has no manifest.json", "a folder made by stemma pretrain or finetune", "check the path"
-            )
+            foreign = (path / "model.safetensors").exists() and (path / "config.json").exists()
+            cure = f"if it is a Hugging Face folder: stemma convert {path} RUN --to run" if foreign else "check the path"
+            raise RunError(f"{path} is not a run folder: it has no manifest.json", "a folder made by stemma pretrain or finetune", cure)
         folder.manifest = _read_manifest(path / "manifest.json")
         for name, entry in folder.manifest["files"].items():
             if folder._computes(name):

@@ -5,7 +5,9 @@ import inspect
 
 import numpy as np
 import pytest
+import torch
 
+from stemma.layers.uniform import uniform
 from stemma.lineage import network
 from stemma.lineage.table import TABLE, Generation
 from stemma.tokens.facts import TokenFacts
@@ -13,7 +15,9 @@ from stemma.training.optimisers import block_matrices
 
 READY = [row for row in TABLE if row.ready]
 rows = pytest.mark.parametrize("row", READY, ids=lambda row: row.name)
-METHODS = {"generate": "advance", "fill": "fill", "nearest": "word_vectors", "embed": "encode", "translate": "translate"}
+METHODS = {
+    "generate": ["advance"], "fill": ["fill"], "nearest": ["word_vectors"], "embed": ["encode", "vectors_of"], "translate": ["translate"],
+}  # fmt: skip
 
 
 def methods(contract: type) -> set[str]:
@@ -25,10 +29,10 @@ def methods(contract: type) -> set[str]:
 @rows
 def test_abilities_are_the_methods_of_the_network(row: Generation) -> None:
     cls = row.load_network()
-    offered = {ability for ability, method in METHODS.items() if hasattr(cls, method)}
+    offered = {ability for ability, methods in METHODS.items() if any(hasattr(cls, name) for name in methods)}
     offered |= {"score"} if hasattr(cls, "score") or hasattr(cls, "score_flat") else set()
     assert offered == set(row.abilities) - {"transfer"}
-    assert ("transfer" in row.abilities) == (hasattr(cls, "encode") or hasattr(cls, "score_flat"))
+    assert ("transfer" in row.abilities) == any(hasattr(cls, name) for name in ("encode", "as_module", "score_flat"))
 
 
 @rows
@@ -42,6 +46,22 @@ def test_who_makes_the_steps_is_as_the_row_says(row: Generation) -> None:
     assert hasattr(data, "prepare") == row.reads_once
     assert hasattr(cls, "take_over") == row.continues
     assert hasattr(cls, "grow") == (getattr(cls, "task_tokens", 0) > 0)
+
+
+@pytest.mark.parametrize("row", [row for row in READY if row.updates == "by hand"], ids=lambda row: row.name)
+def test_tables_and_the_module_of_them_answer_alike(row: Generation) -> None:
+    """What reads a run without PyTorch, and what learns a task with it, stand on the same words."""
+    facts = TokenFacts(9, {"unk": 0, "bos": 1, "eos": 2}, np.arange(9) + 1, tuple("abcdefghi"))
+    tables = row.load_network().drawn(row.model_config()(width=5), facts, uniform(3))
+    module, ids = tables.as_module(), np.array([4, 8, 4])
+    assert tables.vectors_of(ids).tobytes() == module.encode({"ids": torch.from_numpy(ids)[None]})[0][0].detach().numpy().tobytes()
+    assert {name: array.tobytes() for name, array in tables.arrays().items()} == {
+        name: tensor.numpy().tobytes() for name, tensor in module.state_dict().items()
+    }
+    torch.manual_seed(3)
+    drawn = row.new_module(row.model_config()(width=5), facts)
+    (vectors,) = drawn.encode({"ids": torch.arange(9)[None]})
+    assert vectors[0].detach().numpy().tobytes() == tables.word_vectors().tobytes()  # the one generator and the other
 
 
 @pytest.mark.parametrize("row", [row for row in READY if row.updates == "backprop"], ids=lambda row: row.name)

@@ -55,6 +55,40 @@ def test_one_sentence_a_line_blank_line_between_documents(tmp_path: Path, text: 
     assert ledger.rejected == {"line ends": 3, "blank lines": 1, "trimmed white space": 0, "white space between sentences": 0}
 
 
+TAGGED = """<doc id="1" title="a > b">
+Mill
+
+The mill turns. It is old.
+
+Nobody minds.
+</doc>
+
+<doc id="2">
+河
+老磨坊转。河水流。
+</doc>
+"""
+
+
+@pytest.mark.parametrize("size", [1, 30, 1000])
+def test_lines_of_tags_part_documents_and_are_no_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    monkeypatch.setattr(reading, "blocks", partial(blocks, size=size))
+    documents, ledger = taken(put(tmp_path, TAGGED, "wiki_00"), format="auto" if size == 1000 else "tagged")
+    found = [document.sentences for document in documents]
+    assert found == [("Mill", "The mill turns.", "It is old.", "Nobody minds."), ("河", "老磨坊转。", "河水流。")]
+    assert ledger.rejected["lines <doc …> and </doc>"] == sum(len(line) for line in TAGGED.split("\n") if "doc" in line)
+
+
+def test_tags_count_after_other_text_too(tmp_path: Path) -> None:
+    documents, _ = taken(put(tmp_path, f"An extract of the mill's own pages.\n\n{TAGGED}", "wiki_00"))
+    assert [document.sentences[0] for document in documents] == ["An extract of the mill's own pages.", "Mill", "河"]
+
+
+def test_tags_in_other_text_are_text(tmp_path: Path) -> None:
+    documents, _ = taken(put(tmp_path, "HTML has no such line as\n<doc id=1>\nof its own.\n"))
+    assert documents[0].sentences[1] == "<doc id=1>"
+
+
 def test_free_text_is_split(tmp_path: Path) -> None:
     documents, _ = taken(put(tmp_path, "Mr. Fox ran. He fell! 他来了。她走了。\nThe end. Good night.\n"))
     assert documents[0].sentences == ("Mr. Fox ran.", "He fell!", "他来了。", "她走了。", "The end.", "Good night.")

@@ -9,8 +9,9 @@ import time
 import pytest
 import torch
 
-from stemma.layers import threads
-from stemma.layers.threads import computing_with, cores_free, faster_threads
+from stemma.layers import cores, threads
+from stemma.layers.cores import cores_free
+from stemma.layers.threads import computing_with, faster_threads
 from stemma.layers.waiting import ASLEEP, let_threads_sleep
 
 
@@ -61,7 +62,7 @@ def test_what_is_named_or_single_is_not_tried(four, monkeypatch):
 
 @pytest.mark.parametrize(("quota", "free"), [(1.5, 2), (0.5, 1), (100.0, 64), (math.inf, 64)])
 def test_a_container_of_one_core_and_a_half_has_two(monkeypatch, quota, free):
-    monkeypatch.setattr(threads, "_quota", lambda: quota)
+    monkeypatch.setattr(cores, "_quota", lambda: quota)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(64)), raising=False)
     assert cores_free() == free
 

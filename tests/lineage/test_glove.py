@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from tests.lineage.differentiable import GloVeLoss
 
 from stemma.kernels import glove as kernels
 from stemma.lineage.glove import Config, GloVe
@@ -33,7 +34,7 @@ def counted(folder, symmetric=True, vocab_size=V, sentences=400, seed=0, words=N
 
 def network(facts, scale=0.0, seed=3, **options):
     torch.manual_seed(seed)
-    net = GloVe(Config(**{"width": D, "x_max": 10.0, **options}), facts)
+    net = GloVeLoss(GloVe, Config(**{"width": D, "x_max": 10.0, **options}), facts)
     if scale:
         with torch.no_grad():
             for parameter in net.parameters():
@@ -92,9 +93,11 @@ def test_tiles_are_the_exact_steps_in_the_order_of_the_tiles(tmp_path, monkeypat
     mirrored = pairs + np.cumsum(rows[:pairs] != columns[:pairs]) - 1
     order = [n for p in range(pairs) for n in ((p, mirrored[p]) if symmetric and rows[p] != columns[p] else (p,))]
     cost = reference(weights, sums, (rows, columns, values), np.array(order), 0.05, bias_eta, clip, 10.0, 0.75)
-    got = net.descend(batch, 0.05, seed=1)
+    got = net.tables.descend(batch, 0.05, seed=1)
     assert got.count == len(rows) and float(got.mean) == pytest.approx(cost / len(rows), rel=1e-4)
-    for ours, theirs in zip((*net.parameters(), *map(torch.from_numpy, net.optimiser_state().values())), (*weights, *sums), strict=True):
+    for ours, theirs in zip(
+        (*net.parameters(), *map(torch.from_numpy, net.tables.optimiser_state().values())), (*weights, *sums), strict=True
+    ):
         np.testing.assert_allclose(ours.detach().numpy(), theirs, rtol=1e-5, atol=2e-4)  # float32 against float64 over thousands of steps
 
 
@@ -106,7 +109,7 @@ def test_the_step_is_the_gradient_of_the_loss(tmp_path):
     loss = net.loss({name: torch.from_numpy(np.array(array)) for name, array in batch.items()})
     loss.mean.backward()
     before = {name: p.detach().clone() for name, p in net.named_parameters()}
-    got = net.descend(batch, rate, seed=0)
+    got = net.tables.descend(batch, rate, seed=0)
     assert float(got.mean) == pytest.approx(float(loss.mean.detach()), rel=1e-3)
     for name, parameter in net.named_parameters():
         wanted = parameter.grad.numpy() * loss.count
@@ -122,7 +125,7 @@ def test_the_loss_has_the_gradient_of_finite_differences(tmp_path):
 def test_threads_change_nothing(tmp_path):
     batch, facts = counted(tmp_path / "x")
     nets = [network(facts, 0.3) for _ in range(3)]
-    losses = [float(net.descend(batch, 0.05, seed=9, threads=threads).mean) for net, threads in zip(nets, (1, 2, 5), strict=True)]
+    losses = [float(net.tables.descend(batch, 0.05, seed=9, threads=threads).mean) for net, threads in zip(nets, (1, 2, 5), strict=True)]
     assert len(set(losses)) == 1
     for net in nets[1:]:
         assert all(torch.equal(a, b) for a, b in zip(net.parameters(), nets[0].parameters(), strict=True))
@@ -133,13 +136,13 @@ def test_it_goes_on_with_its_sums_to_the_same_bits(tmp_path, kernel):
     batch, facts = counted(tmp_path / "x")
     whole, first, second = (network(facts, kernel=kernel) for _ in range(3))
     for step in range(4):
-        whole.descend(batch, 0.05, seed=step)
+        whole.tables.descend(batch, 0.05, seed=step)
     for step in range(2):
-        first.descend(batch, 0.05, seed=step)
+        first.tables.descend(batch, 0.05, seed=step)
     second.load_state_dict(first.state_dict())
-    second.restore_optimiser({name: array.copy() for name, array in first.optimiser_state().items()})
+    second.tables.restore_optimiser({name: array.copy() for name, array in first.tables.optimiser_state().items()})
     for step in (2, 3):
-        second.descend(batch, 0.05, seed=step)
+        second.tables.descend(batch, 0.05, seed=step)
     assert all(torch.equal(a, b) for a, b in zip(whole.parameters(), second.parameters(), strict=True))
     assert not set(whole.state_dict()) - {"words", "contexts", "word_biases", "context_biases"}  # the sums are not in the model
 
@@ -149,7 +152,7 @@ def test_both_kernels_come_to_the_same_cost(tmp_path):
     costs = []
     for kernel in ("tiles", "exact"):
         net = network(facts, kernel=kernel)
-        costs.append([float(net.descend(batch, 0.05, seed=step).mean) for step in range(30)])
+        costs.append([float(net.tables.descend(batch, 0.05, seed=step).mean) for step in range(30)])
     assert costs[0][-1] == pytest.approx(costs[1][-1], rel=0.05)  # as seen while the rows move: another order, another path
     assert all(np.diff(costs[1]) < 0) and costs[0][-1] < 0.5 * costs[0][0]
 
@@ -166,7 +169,7 @@ def test_a_planted_table_is_recovered(tmp_path, kernel):
     batch = {**batch, "values": planted}
     net = network(facts, kernel=kernel, x_max=1e-9)
     for step in range(400):
-        net.descend(batch, 0.2, seed=step)
+        net.tables.descend(batch, 0.2, seed=step)
     score = (net.words[rows] * net.contexts[columns]).sum(1) + net.word_biases[rows] + net.context_biases[columns]
     assert np.abs(score.detach().numpy() - np.log(planted)).max() < 0.05
 
@@ -190,13 +193,14 @@ def test_words_alone_have_no_vector_and_vectors_are_sums(tmp_path):
     objective = Cooccurrence(store, facts, Counting(), seed=0)
     objective.prepare(tmp_path / "x", 1, lambda _: None)
     net = network(facts)
-    net.descend(objective.batch(0), 0.05, seed=0)
+    net.tables.descend(objective.batch(0), 0.05, seed=0)
     vectors = net.word_vectors()
     assert vectors.shape == (V, D) and not vectors[[0, 1, 2, V - 1]].any()
     assert vectors[store.counts > 0][:-1].any(1).all()
     ids = torch.tensor([[3, 9, 5], [4, 4, 22]])
-    (encoded,) = net.encode({"ids": ids})
+    module = net.tables.as_module()
+    (encoded,) = module.encode({"ids": ids})
     assert encoded.shape == (2, 3, D) and np.array_equal(encoded.detach().numpy(), vectors[ids])
     encoded.sum().backward()
-    assert float(net.words.grad[4].sum()) == float(net.contexts.grad[4].sum()) == 2 * D
-    assert net.frame([4, 5], [6]) == ([4, 5, 6], [0, 0, 1])
+    assert float(module.words.grad[4].sum()) == float(module.contexts.grad[4].sum()) == 2 * D
+    assert module.frame([4, 5], [6]) == ([4, 5, 6], [0, 0, 1])

@@ -10,7 +10,7 @@ from stemma.errors import DataError, UsageError
 from stemma.lineage.nnlm import NNLM, Config
 from stemma.runs.run import Run
 from stemma.tokens.facts import TokenFacts
-from stemma.training.learners import Backprop
+from stemma.training.backprop import Backprop
 from stemma.training.pretrain import pretrain
 from stemma.training.ranks import Ranks
 from stemma.training.request import Request

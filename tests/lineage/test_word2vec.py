@@ -6,6 +6,7 @@ import numba
 import numpy as np
 import pytest
 import torch
+from tests.lineage.differentiable import Word2VecLoss
 
 from stemma.errors import DataError, UsageError
 from stemma.kernels import word2vec_pairs as kernels
@@ -29,7 +30,7 @@ def network(architecture="skipgram", scale=1.0, counts=None, **options):
     """A network with both tables random, so that every gradient is alive."""
     torch.manual_seed(3)
     counts = np.arange(V) * 3 + 1 if counts is None else counts
-    net = Word2Vec(Config(architecture, **{"width": D, "window": 4, **options}), facts(counts))
+    net = Word2VecLoss(Word2Vec, Config(architecture, **{"width": D, "window": 4, **options}), facts(counts))
     with torch.no_grad():
         net.input.normal_(0, scale)
         net.output.normal_(0, scale)
@@ -49,7 +50,7 @@ def chunk(length=N, seed=0, vocab_size=V):
 def draws(net, seed, first, count):
     """The plain kernel's negatives number `first`, `first` + 1, ..."""
     first += seed_for(seed, "negatives")
-    return [draw_word(np.uint64(mix(np.uint64(first + k))), *net._alias()) for k in range(count)]
+    return [draw_word(np.uint64(mix(np.uint64(first + k))), *net.tables.alias) for k in range(count)]
 
 
 def reference_step(input, output, contexts, target, negatives, rate):
@@ -84,7 +85,7 @@ def reference(net, batch, rate, seed):
 def test_plain_kernel_is_the_reference_step_by_step(architecture):
     net, batch = network(architecture, scale=0.5, kernel="plain"), chunk()
     input, output, loss, count = reference(net, batch, 0.05, seed=5)
-    got = net.descend(batch, 0.05, seed=5)
+    got = net.tables.descend(batch, 0.05, seed=5)
     assert got.count == count and float(got.mean) == pytest.approx(loss / count, rel=1e-6)
     np.testing.assert_allclose(net.input.detach().numpy(), input, atol=2e-6)  # float32 against float64 over 600 steps
     np.testing.assert_allclose(net.output.detach().numpy(), output, atol=2e-6)
@@ -93,7 +94,7 @@ def test_plain_kernel_is_the_reference_step_by_step(architecture):
 def test_fast_loss_is_the_torch_loss_at_rate_zero():
     net, batch = network(scale=0.3), chunk(700)
     torch.manual_seed(0)
-    fast = np.mean([float(net.descend(batch, 0.0, seed=s).mean) for s in range(200)])
+    fast = np.mean([float(net.tables.descend(batch, 0.0, seed=s).mean) for s in range(200)])
     torch_form = np.mean([float(net.loss({k: torch.from_numpy(v) for k, v in batch.items()}).mean.detach()) for _ in range(50)])
     assert fast == pytest.approx(torch_form, rel=0.01)
 
@@ -108,7 +109,7 @@ def test_the_kernels_descend_what_autograd_sees(architecture):
     negatives = torch.tensor(draws(net, seed, 0, 2 * net.config.negatives)).view(2, -1)
     loss = net.loss({**drawn, "negatives": negatives})
     loss.mean.backward()
-    got = net.descend(batch, rate, seed=seed)
+    got = net.tables.descend(batch, rate, seed=seed)
     assert got.count == loss.count == 2 and float(got.mean) == pytest.approx(float(loss.mean.detach()), rel=1e-2)
     np.testing.assert_allclose((before - net.input.detach()) / rate, net.input.grad * 2, atol=2e-2)  # second order in the rate
 
@@ -120,16 +121,16 @@ def test_planted_synonyms_become_neighbours(architecture):
         topic = draw.integers(5)
         words.append([*draw.integers(5 + topic * 8, 13 + topic * 8, 6), 3 + draw.integers(2) if topic == 0 else 5 + topic * 8])
     flat = np.concatenate(words).astype(np.int32)
-    net = Word2Vec(Config(architecture, width=D, window=4), facts(np.bincount(flat, minlength=45)))
+    net = Word2VecLoss(Word2Vec, Config(architecture, width=D, window=4), facts(np.bincount(flat, minlength=45)))
     batch = {"words": flat, "starts": np.arange(0, len(flat) + 1, 7)}
-    losses = [float(net.descend(batch, 0.02, seed=s).mean) for s in range(15)]
+    losses = [float(net.tables.descend(batch, 0.02, seed=s).mean) for s in range(15)]
     assert losses[-1] < losses[0]
     assert dict(nearest(net, 3, 44))[4] > 0.9
-    assert fast.tokens_a_round(0.02, 5, 4, 0.03, net._hottest_negative) >= fast.LEAST  # the block kernel did it
+    assert fast.tokens_a_round(0.02, 5, 4, 0.03, net.tables.hottest_negative) >= fast.LEAST  # the block kernel did it
 
 
 def test_encode_looks_up_rows_and_lets_gradients_through():
-    net = network()
+    net = network().tables.as_module()
     ids = torch.tensor([[3, 9, 5], [4, 4, 22]])
     (vectors,) = net.encode({"ids": ids})
     vectors.sum().backward()
@@ -139,7 +140,7 @@ def test_encode_looks_up_rows_and_lets_gradients_through():
 
 def test_words_without_training_have_no_vector():
     counts = np.arange(V)
-    net = Word2Vec(Config(width=D), facts(counts))
+    net = Word2VecLoss(Word2Vec, Config(width=D), facts(counts))
     assert not net.input[:3].any() and net.input[3:].any(1).all()
     with pytest.raises(UsageError, match="ask for another word"):
         nearest(net, 1)
@@ -147,9 +148,9 @@ def test_words_without_training_have_no_vector():
 
 
 def test_a_network_without_counts_says_what_to_give_it():
-    net = Word2Vec(Config(width=D), SimpleNamespace(vocab_size=V, specials=SPECIALS, counts=None))
+    net = Word2VecLoss(Word2Vec, Config(width=D), SimpleNamespace(vocab_size=V, specials=SPECIALS, counts=None))
     with pytest.raises(DataError, match=r"TokenFacts\(counts=store.counts\)"):
-        net.descend(chunk(), 0.1, seed=1)
+        net.tables.descend(chunk(), 0.1, seed=1)
 
 
 def change(kernel, architecture, seed, rate, batch, threads=1, **options):
@@ -158,7 +159,7 @@ def change(kernel, architecture, seed, rate, batch, threads=1, **options):
     if kernel == "block":
         assert fast.tokens_a_round(rate, 5, 4, 0.3, 0.3) >= fast.LEAST  # else the plain kernel would stand in
     before = torch.cat([net.input.detach().clone(), net.output.detach().clone()])
-    loss = net.descend(batch, rate, seed=seed, threads=threads)
+    loss = net.tables.descend(batch, rate, seed=seed, threads=threads)
     return (torch.cat([net.input.detach(), net.output.detach()]) - before).double() / rate, loss
 
 
@@ -184,7 +185,7 @@ def test_every_pair_is_counted_whatever_the_block(architecture):
     net, batch = network(architecture), chunk(1001)
     low, high = kernels.windows(batch["starts"], 4, np.uint64(seed_for(5, "radius")))
     wanted = (high - low).sum() if architecture == "skipgram" else (high > low).sum()
-    assert net.descend(batch, 0.0, seed=5).count == wanted
+    assert net.tables.descend(batch, 0.0, seed=5).count == wanted
 
 
 @BOTH
@@ -213,8 +214,8 @@ def test_the_faster_number_of_threads_is_taken_and_the_other_tried_again():
 @BOTH
 def test_a_tiny_vocabulary_does_not_overshoot(architecture):
     words = np.random.default_rng(0).integers(3, 6, 40_000).astype(np.int32)
-    net = Word2Vec(Config(architecture, width=D), facts(np.bincount(words, minlength=6)))
-    losses = [float(net.descend({"words": words, "starts": np.array([0, len(words)])}, 0.1, seed=s).mean) for s in range(8)]
+    net = Word2VecLoss(Word2Vec, Config(architecture, width=D), facts(np.bincount(words, minlength=6)))
+    losses = [float(net.tables.descend({"words": words, "starts": np.array([0, len(words)])}, 0.1, seed=s).mean) for s in range(8)]
     assert max(losses) < 6 * np.log(2) + 0.01  # the loss of untrained vectors
 
 
@@ -222,9 +223,9 @@ def test_a_tiny_vocabulary_does_not_overshoot(architecture):
 def test_odd_chunks(architecture):
     net = network(architecture)
     for words, starts in (([], [0]), ([], [0, 0, 0]), ([5], [0, 1]), ([5, 6, 7], [0, 1, 2, 3])):
-        got = net.descend({"words": np.array(words, np.int32), "starts": np.array(starts)}, 0.1, seed=1)
+        got = net.tables.descend({"words": np.array(words, np.int32), "starts": np.array(starts)}, 0.1, seed=1)
         assert got.count == 0 and float(got.mean) == 0
-    long = net.descend({"words": chunk(5000)["words"], "starts": np.array([0, 5000])}, 1e-3, seed=1)
+    long = net.tables.descend({"words": chunk(5000)["words"], "starts": np.array([0, 5000])}, 1e-3, seed=1)
     assert long.count > 4990  # one sentence of 5000 words is not cut
 
 
@@ -238,8 +239,8 @@ def test_windows_are_uniform_and_stay_in_their_sentence():
 
 def test_negatives_follow_the_power_of_the_counts():
     counts = np.array([0, 0, 0, 1000, 100, 10, 1, 0, 50])
-    net = Word2Vec(Config(width=D), facts(counts))
-    drawn = np.bincount([draw_word(np.uint64(mix(np.uint64(n))), *net._alias()) for n in range(60_000)], minlength=9)
+    net = Word2VecLoss(Word2Vec, Config(width=D), facts(counts))
+    drawn = np.bincount([draw_word(np.uint64(mix(np.uint64(n))), *net.tables.alias) for n in range(60_000)], minlength=9)
     wanted = counts**0.75 / (counts**0.75).sum() * 60_000
     assert (drawn[counts == 0] == 0).all()
     assert ((drawn - wanted)[counts > 0] ** 2 / wanted[counts > 0]).sum() < 18.5  # chi-square, 4 degrees of freedom, p = 0.001

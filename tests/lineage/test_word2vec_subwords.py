@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from tests.lineage.differentiable import Word2VecLoss
 
 from stemma.cli.main import main
 from stemma.errors import DataError
@@ -26,7 +27,7 @@ BOTH = pytest.mark.parametrize("architecture", ["skipgram", "cbow"])
 def network(architecture="skipgram", **options):
     torch.manual_seed(3)
     facts = SimpleNamespace(vocab_size=V, specials={"unk": 0, "bos": 1, "eos": 2}, counts=np.arange(V) + 3, tokens=WORDS)
-    net = Word2Vec(Config(architecture, **{"width": D, "window": 4, "subwords": True, "buckets": BUCKETS, **options}), facts)
+    net = Word2VecLoss(Word2Vec, Config(architecture, **{"width": D, "window": 4, "subwords": True, "buckets": BUCKETS, **options}), facts)
     with torch.no_grad():
         net.subwords[net.subwords.any(1)] = torch.randn(int(net.subwords.any(1).sum()), D) * 0.5
         net.output.normal_(0, 0.4)
@@ -43,7 +44,7 @@ def reference(net, batch, rate, seed):
     """The whole chunk in float64, pair by pair as fastText does it, with the kernels' own draws."""
     table, output = (p.detach().numpy().astype(np.float64) for p in (net.subwords, net.output))
     words, (low, high) = batch["words"], kernels.windows(batch["starts"], 4, np.uint64(seed_for(seed, "radius")))
-    starts, rows = net._grams
+    starts, rows = net.tables.grams
     loss, count, first = 0.0, 0, seed_for(seed, "negatives")
     for i in range(len(words)):
         near = [j for j in range(low[i], high[i] + 1) if j != i]
@@ -51,7 +52,7 @@ def reference(net, batch, rate, seed):
         for group, target in asks:
             used = np.concatenate([rows[starts[words[j]] : starts[words[j] + 1]] for j in group])
             x, error = table[used].mean(0), np.zeros(D)
-            draws = [draw_word(np.uint64(mix(np.uint64(first + count * K + k))), *net._alias()) for k in range(K)]
+            draws = [draw_word(np.uint64(mix(np.uint64(first + count * K + k))), *net.tables.alias) for k in range(K)]
             for label, word in [(1, target)] + [(0, n) for n in draws if n != target]:
                 probability = 1 / (1 + np.exp(-x @ output[word]))
                 loss -= np.log(probability if label else 1 - probability)
@@ -67,7 +68,7 @@ def reference(net, batch, rate, seed):
 def test_plain_kernel_is_the_reference_step_by_step(architecture):
     net, batch = network(architecture, kernel="plain"), chunk()
     table, output, loss, count = reference(net, batch, 0.01, seed=5)
-    got = net.descend(batch, 0.01, seed=5)
+    got = net.tables.descend(batch, 0.01, seed=5)
     assert got.count == count and float(got.mean) == pytest.approx(loss / count, rel=2e-3)
     # A negative drawn twice for one pair is scored once before both its steps; the reference scores it anew.
     assert np.abs(net.subwords.detach().numpy() - table).max() < 2e-3 and np.abs(net.output.detach().numpy() - output).max() < 2e-3
@@ -80,15 +81,15 @@ def test_the_kernels_descend_what_autograd_sees(architecture):
         net, rate, seed = network(architecture, kernel=kernel), 1e-3, 11
         before = {name: table.detach().clone() for name, table in net.named_parameters()}
         first = seed_for(seed, "negatives")
-        drawn = [draw_word(np.uint64(mix(np.uint64(first + k))), *net._alias()) for k in range(2 * K)]
+        drawn = [draw_word(np.uint64(mix(np.uint64(first + k))), *net.tables.alias) for k in range(2 * K)]
         inputs, targets = ([[7], [4]], [4, 7]) if architecture == "skipgram" else ([[4], [7]], [7, 4])
         loss = net.loss({"inputs": torch.tensor(inputs), "targets": torch.tensor(targets), "negatives": torch.tensor(drawn).view(2, -1)})
         loss.mean.backward()
-        got = net.descend(batch, rate, seed=seed)
+        got = net.tables.descend(batch, rate, seed=seed)
         assert got.count == loss.count == 2 and float(got.mean) == pytest.approx(float(loss.mean.detach()), rel=1e-2)
         gradient = net.subwords.grad * 2  # the mean's gradient is divided among the rows; each gets it in full (`Deviates` as fastText)
         moved = (before["subwords"] - net.subwords.detach()) / rate
-        starts, rows = net._grams
+        starts, rows = net.tables.grams
         for word, other in ((4, 7), (7, 4)):
             own, others = (rows[starts[w] : starts[w + 1]] for w in (word, other))
             single = [row for row in own if (own == row).sum() == 1 and row not in others]
@@ -101,9 +102,9 @@ def test_fast_is_plain_but_for_the_order_within_a_block(architecture):
     batch, steps = chunk(400, seed=2), {}
     for kernel in ("plain", "block"):
         net = network(architecture, kernel=kernel)
-        still = net.descend(batch, 0.0, seed=3)
+        still = net.tables.descend(batch, 0.0, seed=3)
         before = torch.cat([t.detach().clone() for t in (net.subwords, net.output)])
-        net.descend(batch, 1e-5, seed=3)
+        net.tables.descend(batch, 1e-5, seed=3)
         steps[kernel] = float(still.mean), still.count, torch.cat([net.subwords.detach(), net.output.detach()]) - before
     (plain, pairs, wanted), (fast, count, got) = steps["plain"], steps["block"]
     assert count == pairs and fast == pytest.approx(plain, rel=1e-5)
@@ -112,16 +113,16 @@ def test_fast_is_plain_but_for_the_order_within_a_block(architecture):
 
 def test_vectors_are_composed_of_what_was_learnt():
     net = network()
-    net.descend(chunk(), 0.05, seed=1)
-    vectors = net.state_dict()["input"]
-    starts, rows = net._grams
+    net.tables.descend(chunk(), 0.05, seed=1)
+    vectors = torch.from_numpy(net.tables.arrays()["input"])
+    starts, rows = net.tables.grams
     for word in range(V):
         own = rows[starts[word] : starts[word + 1]]
         wanted = net.subwords.detach()[own].mean(0) if len(own) else torch.zeros(D)
         assert torch.allclose(vectors[word], wanted, atol=1e-6) and (word >= 3) == bool(len(own))
-    assert torch.equal(net.encode({"ids": torch.tensor([[4]])})[0][0, 0], vectors[4])
+    assert torch.equal(net.tables.as_module().encode({"ids": torch.tensor([[4]])})[0][0, 0], vectors[4])
     rows = V + hashed_ngrams([b"sailo"], 3, 6, BUCKETS)[1]
-    assert np.allclose(net.compose("sailo"), net.subwords.detach()[rows].mean(0))
+    assert np.allclose(net.tables.compose("sailo"), net.subwords.detach()[rows].mean(0))
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ TEXTS = ["the good film", "坏电影", "", "ዓለም 🙂"]
 @pytest.mark.parametrize("name", ["bert", "gpt", "word2vec", "ngram"])
 def test_a_pickled_run_answers_as_before(name):
     run = make_run(name)
-    if name != "ngram":
+    if run.row.updates == "backprop":
         run.network.eval()
     for again in (pickle.loads(pickle.dumps(run)), copy.deepcopy(run)):
         if name == "ngram":

@@ -12,8 +12,8 @@ NETWORKS = ["bert", "gpt", "word2vec"]
 @pytest.fixture(scope="module")
 def runs():
     made = {name: make_run(name) for name in NETWORKS}
-    for run in made.values():
-        run.network.eval()
+    for name in ("bert", "gpt"):
+        made[name].network.eval()
     return made
 
 

@@ -54,7 +54,8 @@ def test_saved_and_opened_predicts_the_same(runs, name, way, tmp_path):
 
 
 def test_what_is_learnt_can_be_used():
-    assert {learns: set(ways) for learns, ways in RECIPES.items()} == {learns: set(ways) for learns, ways in FITTED.items()}
+    ways = {kind: set(known) for kind, known in FITTED.items()}
+    assert {kind: set(known) for kind, known in RECIPES.items()} == ways
 
 
 @pytest.mark.parametrize("name", ["bert", "ngram", "word2vec"])

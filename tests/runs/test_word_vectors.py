@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from stemma.errors import DataError
-from stemma.runs.word_vectors import WordVectors, parse
+from stemma.runs.word_vectors import FREQUENT, WordVectors, parse
 
 TOKENS = ["<unk>", "king", "queen", "man", "woman", "北京", "上海", "apple", "never", "well-known", "-"]
 ROWS = [[1, 1, 0, 0], [1, 0, 1, 0], [0.2, 1, 0, 0.1], [0.2, 0, 1, 0.1], [0, 0.2, 0.2, 2], [0, 0.3, 0.1, 2], [0.1, 0.5, 0.5, 0.3]]
@@ -34,6 +34,14 @@ def test_sums_have_gensims_neighbours(drawn):
         assert [word for word, _ in ours] == [word for word, _ in theirs]
         np.testing.assert_allclose([x for _, x in ours], [x for _, x in theirs], atol=1e-5)
         assert [word for word, _ in words.nearest(a, 60)] == [word for word, _ in keyed.most_similar(a, topn=60)]
+
+
+def test_rare_words_are_no_neighbours_unless_asked_for():
+    vectors = np.random.default_rng(1).normal(size=(FREQUENT + 2, 6)).astype(np.float32)
+    vectors[-1] = vectors[3]  # the rarest word stands just where a frequent one does
+    words = WordVectors([f"w{n}" for n in range(len(vectors))], vectors)
+    assert words.nearest("w3", 1, restrict=0)[0][0] == f"w{FREQUENT + 1}" != words.nearest("w3", 1)[0][0]
+    assert words.nearest(f"w{FREQUENT + 1}", 1)[0][0] == "w3"  # asked of, it has its vector
 
 
 @pytest.mark.filterwarnings("ignore:left out")

@@ -14,9 +14,11 @@ from stemma.kernels import word_table
 from stemma.kernels.word_scan import borders
 from stemma.kernels.word_table import WordTable
 from stemma.tokens.chinese import GIVEN, segmenter
+from stemma.tokens.few_words import LITTLE
 from stemma.tokens.sample import batches, even_sample
-from stemma.tokens.scripts import PLACES, bytes_of, codes_of, lower_codes, token_classes, word_classes
+from stemma.tokens.scripts import PLACES, bytes_of, class_of, codes_of, lower_codes, token_classes, word_classes
 from stemma.tokens.tokenizer import Config, train
+from stemma.tokens.words import Words, learn
 
 RULES = re.compile("[wm]+(?:a[wm]+)*|h[hm]*|[sa](?:m+[sa]?)*")  # over one letter a character: its class
 LETTERS = np.array(list("-wmhsa"))
@@ -209,3 +211,40 @@ def test_an_even_sample_spans_the_stream_within_its_limit():
     assert stride == 16 and kept == texts[::16] and sum(map(len, kept)) <= 600
     assert even_sample(iter(texts), 0) == (texts, 1)
     assert even_sample(iter(["x" * 50]), 10) == (["x" * 50], 1)
+
+
+@given(
+    texts=st.lists(
+        st.text(alphabet=st.one_of(st.characters(), st.sampled_from("aB'’ß İΣσς王国的雨，。\u200d❤️\n\r\t _9é")), max_size=40), max_size=4
+    )
+)
+@pytest.mark.parametrize("kind", ["word", "whitespace"])
+def test_few_words_are_cut_as_many_are(kind, texts):
+    """What needs no compiled code and what is compiled: the same ids, borders and spellings."""
+    config = Config(kind=kind, vocab_size=0, lowercase=kind == "word")
+    words = learn(iter(["the cat’s rain 王国 的 雨 ß ❤️ don't ' _9", *texts]), config)
+    few, many = Words(config, words.tokens, words.words), Words(config, words.tokens, words.words)
+    many._few.takes(["x" * (LITTLE + 1)])
+    assert few._few.takes(()) and not many._few.takes(())
+    (ids, lengths), (expected, expected_lengths) = few.encode_flat(texts), many.encode_flat(texts)
+    assert ids.tolist() == expected.tolist() and lengths.tolist() == expected_lengths.tolist()
+    for text in texts:
+        assert few.encode_offsets(text)[1] == many.encode_offsets(text)[1]
+    asked = np.arange(len(ids)) % 2 == 0
+    assert few.spellings(texts, asked) == many.spellings(texts, asked)
+
+
+def test_the_class_of_a_character_is_that_of_the_table():
+    codes = [*range(0x3100), *range(0x3100, 0x110000, 97)]
+    assert [class_of(code) for code in codes] == word_classes()[codes].tolist()
+
+
+@given(
+    texts=st.lists(
+        st.text(st.one_of(st.characters(exclude_characters="ΣİΣ"), st.sampled_from("ab'王国雨， \n\t<unk>")), max_size=30), max_size=3
+    )
+)
+@pytest.mark.parametrize(("kind", "cutter"), [("word", "rjieba"), ("word", "given"), ("whitespace", "auto")])
+def test_each_text_is_given_back_as_alone(kind, cutter, texts):
+    tokenizer = train(iter(["a b王国的雨，ab ' a", *texts[:1]]), Config(kind=kind, vocab_size=0, lowercase=kind == "word", words=cutter))
+    assert tokenizer.give_back_each(texts) == [tokenizer.give_back([text]) for text in texts]

@@ -7,8 +7,7 @@ import torch
 
 from recurrent import Columns, drawn
 from stemma.checkpoint import map_tensors, write_tensors
-from stemma.training.learners import Backprop
-from stemma.training.loop import evaluate
+from stemma.training.backprop import Backprop, evaluate
 from stemma.training.ranks import Ranks, join
 from stemma.training.settings import Config
 

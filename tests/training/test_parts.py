@@ -14,8 +14,8 @@ from stemma.objectives.batch import IGNORE, Batch
 from stemma.runs.moved import HeadedNetwork
 from stemma.tasks import classify, tag
 from stemma.tokens.facts import TokenFacts
-from stemma.training.learners import Backprop
-from stemma.training.loop import held_out_loss
+from stemma.training.backprop import Backprop
+from stemma.training.held_out import held_out_loss
 from stemma.training.ranks import Ranks
 from stemma.training.settings import Config
 

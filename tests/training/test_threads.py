@@ -5,9 +5,9 @@ import torch
 
 import stemma
 from stemma.errors import UsageError
-from stemma.layers import threads
+from stemma.layers import cores
 from stemma.layers.threads import computing_with
-from stemma.training import descend
+from stemma.training import backprop
 from stemma.training.facts import Saved, Update
 from stemma.training.pretrain import pretrain
 from stemma.training.request import Request
@@ -31,11 +31,11 @@ def test_a_resumed_run_computes_with_what_was_settled_at_first(tmp_path, monkeyp
         if isinstance(fact, Saved) and fact.step >= 2:
             raise Killed
 
-    monkeypatch.setattr(descend, "faster_threads", lambda step: (step(), 2)[1])
+    monkeypatch.setattr(backprop, "faster_threads", lambda step: (step(), 2)[1])
     with computing_with(3), pytest.raises(Killed):
         pretrain(request, out=tmp_path / "run", progress=killed)
     assert seen == [2, 2]
-    monkeypatch.setattr(descend, "faster_threads", lambda step: pytest.fail("tried again"))
+    monkeypatch.setattr(backprop, "faster_threads", lambda step: pytest.fail("tried again"))
     with computing_with(1):
         folder = pretrain(request, out=tmp_path / "run", progress=lambda fact: seen.append(torch.get_num_threads()))
         assert torch.get_num_threads() == 1
@@ -55,10 +55,10 @@ def test_what_was_begun_on_a_bigger_machine_goes_on_and_nothing_new_begins_there
         if isinstance(fact, Saved):
             raise Killed
 
-    monkeypatch.setattr(threads, "cores_free", lambda: 2)
+    monkeypatch.setattr(cores, "cores_free", lambda: 2)
     with pytest.raises(Killed):
         stemma.pretrain("gpt", corpus, out=tmp_path / "run", progress=killed, **asked)
-    monkeypatch.setattr(threads, "cores_free", lambda: 1)
+    monkeypatch.setattr(cores, "cores_free", lambda: 1)
     seen = []
     stemma.pretrain("gpt", corpus, out=tmp_path / "run", progress=lambda fact: seen.append(torch.get_num_threads()), **asked)
     assert set(seen) == {2}

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from stemma.corpus.task import Example
+from stemma.layers.uniform import uniform
 from stemma.lineage.table import find
 from stemma.objectives.spool import Room
 from stemma.runs.assignment import Assignment
@@ -46,9 +47,11 @@ def make_run(name: str, dropout: float = 0.1) -> Run:
     sizes = (
         {"width": 20} if name == "word2vec" else {"width": 24, "depth": 3, "heads": 2, "inner": 40, "max_length": 48, "dropout": dropout}
     )
+    facts = tokenizer.facts(np.ones(tokenizer.vocab_size, dtype=np.int64))
+    if row.updates == "by hand":
+        return Run(None, row, tokenizer, row.load_network().drawn(config(**sizes), facts, uniform(7)))
     torch.manual_seed(7)
-    network = row.load_network()(config(**sizes), tokenizer.facts(np.ones(tokenizer.vocab_size, dtype=np.int64)))
-    return Run(None, row, tokenizer, network)
+    return Run(None, row, tokenizer, row.load_network()(config(**sizes), facts))
 
 
 CLASSIFY = make_task("classify")
@@ -57,7 +60,7 @@ CLASSIFY = make_task("classify")
 def assigned(run: Run, config, examples=()) -> Assignment:
     """The run put to the task of these examples, or of two labels."""
     targets = CLASSIFY.targets(examples or [Example("a", "neg"), Example("a", "pos")])
-    return Assignment(run.row, run.tokenizer, run.network, CLASSIFY, targets, config)
+    return Assignment(run.row, run.tokenizer, run.module(), CLASSIFY, targets, config)
 
 
 def lesson_of(recipe, examples) -> Lesson:

@@ -2,16 +2,13 @@
 
 import pytest
 import torch
-from tests.transfer.conftest import CLASSIFY
+from tests.transfer.conftest import CLASSIFY, assigned
 
 from stemma.errors import UsageError
 from stemma.runs.moved import HeadedNetwork
 from stemma.transfer import depths
-from stemma.transfer.backbone import fresh as drawn
-
-
-def fresh(run, seed):
-    return drawn(run.network, run.tokenizer, seed)
+from stemma.transfer.backbone import fresh
+from stemma.transfer.settings import Config
 
 
 def test_the_rate_table_of_twelve_layers():
@@ -32,7 +29,7 @@ def test_depths_follow_the_flow(bert):
 
 
 def test_groups_cover_each_moving_parameter_once(run):
-    model = HeadedNetwork(fresh(run, 1), CLASSIFY, {"labels": ["a", "b", "c"], "several": False}, 0.1)
+    model = HeadedNetwork(fresh(assigned(run, Config()), 1), CLASSIFY, {"labels": ["a", "b", "c"], "several": False}, 0.1)
     depths.freeze(model.backbone, None)
     split = depths.parameter_groups(model, model.backbone, 0.5, 0.01)
     held = [id(p) for group in split for p in group["params"]]
@@ -44,7 +41,7 @@ def test_groups_cover_each_moving_parameter_once(run):
 
 
 def test_freeze_leaves_the_top(bert):
-    network = fresh(bert, 1)
+    network = fresh(assigned(bert, Config()), 1)
     frozen = depths.freeze(network, 1)
     assert {name for name, p in network.named_parameters() if not p.requires_grad} == set(frozen)
     assert any(name.startswith("blocks.1.") for name in frozen) and not any(name.startswith("blocks.2.") for name in frozen)
@@ -61,7 +58,7 @@ def test_unfreezing_goes_from_the_top_to_the_embeddings():
 
 
 def test_redraw_changes_the_named_tensors_alone(bert):
-    network, other = fresh(bert, 1), fresh(bert, 2)
+    network, other = fresh(assigned(bert, Config()), 1), fresh(assigned(bert, Config()), 2)
     before = {name: p.detach().clone() for name, p in network.named_parameters()}
     names = depths.redraw(network, other, 2)
     for name, p in network.named_parameters():
@@ -73,14 +70,14 @@ def test_redraw_changes_the_named_tensors_alone(bert):
 
 
 def test_a_network_without_blocks_is_all_embeddings(word2vec):
-    assert depths.depths(word2vec.network) == ({"input": 0, "output": 0}, 0)
+    assert depths.depths(word2vec.module()) == ({"input": 0, "output": 0}, 0)
 
 
 def test_depths_are_in_the_order_of_the_parameters_and_leave_none_out(run):
-    assert list(depths.depths(run.network)[0]) == [name for name, _ in run.network.named_parameters()]
+    assert list(depths.depths(run.module())[0]) == [name for name, _ in run.module().named_parameters()]
 
 
 def test_fresh_networks_repeat_by_seed(run):
-    one, same, other = (fresh(run, seed).state_dict() for seed in (1, 1, 2))
+    one, same, other = (fresh(assigned(run, Config()), seed).state_dict() for seed in (1, 1, 2))
     assert all(torch.equal(one[name], same[name]) for name in one)
     assert any(not torch.equal(one[name], other[name]) for name in one)

@@ -30,7 +30,7 @@ TWO = {"labels": ["neg", "pos"], "several": False}
 
 
 def drawn(run, seed):
-    return fresh(run.network, run.tokenizer, seed)
+    return fresh(assigned(run, FAST), seed)
 
 
 def sums(network):
@@ -38,11 +38,11 @@ def sums(network):
 
 
 def test_frozen_leaves_every_tensor_bit_identical(run, train_examples, dev_examples):
-    before = sums(run.network)
+    before = sums(run.module())
     result = finetune(run, train=train_examples, dev=dev_examples, mode="frozen", config=FAST)
-    assert sums(run.network) == before
+    assert sums(run.module()) == before
     facts = result.facts
-    assert facts["frozen"] == [name for name, _ in run.network.named_parameters()]
+    assert facts["frozen"] == [name for name, _ in run.module().named_parameters()]
     assert facts["parameters"]["trained"] < facts["parameters"]["total"]
     assert facts["deterministic"] and len(facts["seeds"]) == 1
     assert facts["accuracy"]["mean"] > 0.8
@@ -50,9 +50,9 @@ def test_frozen_leaves_every_tensor_bit_identical(run, train_examples, dev_examp
 
 @pytest.mark.parametrize("mode", ["finetune", "scratch"])
 def test_moving_modes_leave_the_run_as_it_was(run, train_examples, dev_examples, mode):
-    before = sums(run.network)
+    before = sums(run.module())
     result = finetune(run, train=train_examples, dev=dev_examples, mode=mode, config=FAST)
-    assert sums(run.network) == before
+    assert sums(run.module()) == before
     facts = result.facts
     assert [row["seed"] for row in facts["seeds"]] == [1, 2]
     assert all(len(row["predictions"]) == len(dev_examples) for row in facts["seeds"])
@@ -118,7 +118,7 @@ def test_padding_and_batch_mates_change_no_score(run, dev_examples):
     torch.manual_seed(0)
     model = HeadedNetwork(drawn(run, 3), CLASSIFY, TWO, 0.1).eval()
     torch.nn.init.normal_(model.head.weight)
-    data = frame(run.network.task_input(), run.tokenizer, CLASSIFY.texts(dev_examples[:12]), 48)
+    data = frame(run.module().task_input(), run.tokenizer, CLASSIFY.texts(dev_examples[:12]), 48)
     with torch.inference_mode():
         together = model.answer(to_tensors(collate(data, range(12)), torch.device("cpu")))
         alone = [model.answer(to_tensors(collate(data, [k]), torch.device("cpu")))[0] for k in range(12)]
@@ -205,10 +205,10 @@ def test_errors_say_how_to_mend(bert, train_examples, dev_examples, tmp_path):
 
 def test_the_task_network_learns_and_leaves_the_run_as_it_was(run, train_examples, dev_examples):
     """Its size is the same for every generation but for the projection of their widths; it tells how it weighs the layers."""
-    before = sums(run.network)
+    before = sums(run.module())
     config = Config(mode="frozen", head="network", precision="fp32", seeds=(1, 2), grid=(3e-3,), updates=200)
     result = finetune(run, train=train_examples, dev=dev_examples, config=config)
-    assert sums(run.network) == before
+    assert sums(run.module()) == before
     facts = result.facts
     assert facts["accuracy"]["mean"] > 0.8 and [row["seed"] for row in facts["seeds"]] == [1, 2] and not facts["deterministic"]
     assert sum(facts["layer_weights"]) == pytest.approx(1) and len(facts["layer_weights"]) == (1 if run.row.name == "word2vec" else 4)

@@ -5,9 +5,15 @@ import pytest
 import torch
 
 from stemma.runs.linear import Dense, Sparse
+from stemma.runs.linear_head import sparse_times
 from stemma.transfer.regression import fit, fit_rows, standardiser
 
 sklearn_linear = pytest.importorskip("sklearn.linear_model")
+
+
+def answers(head, design):
+    """The head's probabilities on the design (N K)."""
+    return head.probabilities(design.times(torch.as_tensor(head.weights)).numpy())
 
 
 def problem(classes, seed=0, n=157, width=11):
@@ -24,7 +30,7 @@ def test_equals_scikit_learn(classes, c):
     tensor = torch.as_tensor(features)
     mean, scale = standardiser(tensor)
     design = Dense(tensor, mean, scale)
-    ours = fit(design, labels, classes, c, steps=1000).probabilities(design)
+    ours = answers(fit(design, labels, classes, c, steps=1000), design)
     theirs = sklearn_linear.LogisticRegression(C=c, tol=1e-10, max_iter=5000)
     theirs.fit((features - features.mean(0)) / features.std(0), labels)
     expected = theirs.predict_proba((features - features.mean(0)) / features.std(0))
@@ -37,7 +43,7 @@ def test_float16_cache_gives_the_float32_answer():
     heads = []
     for tensor in (halves, halves.float()):
         design = Dense(tensor, *standardiser(tensor))
-        heads.append(fit(design, labels, 3, 0.1).probabilities(design))
+        heads.append(answers(fit(design, labels, 3, 0.1), design))
     np.testing.assert_allclose(heads[0], heads[1], atol=1e-5)
 
 
@@ -50,9 +56,17 @@ def test_sparse_equals_dense():
     starts = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=90))])
     sparse = Sparse(starts, columns, features[rows, columns], 17)
     dense = Dense(torch.as_tensor(features), torch.zeros(17), torch.ones(17))
-    np.testing.assert_allclose(
-        fit(sparse, labels, 3, 1.0).probabilities(sparse), fit(dense, labels, 3, 1.0).probabilities(dense), atol=1e-4
-    )
+    np.testing.assert_allclose(answers(fit(sparse, labels, 3, 1.0), sparse), answers(fit(dense, labels, 3, 1.0), dense), atol=1e-4)
+
+
+def test_sparse_products_are_those_of_the_design():
+    rng = np.random.default_rng(5)
+    features = rng.poisson(0.2, size=(4500, 13)).astype(np.float32)  # more rows than are multiplied at once, some of them empty
+    rows, columns = np.nonzero(features)
+    starts = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=len(features)))])
+    assert (np.diff(starts) == 0).any()
+    weights = rng.normal(size=(13, 3)).astype(np.float32)
+    np.testing.assert_allclose(sparse_times(starts, columns, features[rows, columns], weights), features @ weights, atol=1e-5)
 
 
 def test_a_constant_feature_is_harmless():
@@ -60,7 +74,7 @@ def test_a_constant_feature_is_harmless():
     features[:, 2] = 7.0
     tensor = torch.as_tensor(features)
     design = Dense(tensor, *standardiser(tensor))
-    probabilities = fit(design, labels, 3, 1.0).probabilities(design)
+    probabilities = answers(fit(design, labels, 3, 1.0), design)
     assert np.isfinite(probabilities).all()
     np.testing.assert_allclose(probabilities.sum(1), 1, atol=1e-6)
 
@@ -71,7 +85,7 @@ def test_a_warm_start_reaches_the_same_place():
     design = Dense(tensor, *standardiser(tensor))
     first = fit(design, labels, 4, 0.1)
     cold, warm = fit(design, labels, 4, 1.0, steps=1000), fit(design, labels, 4, 1.0, start=first, steps=1000)
-    np.testing.assert_allclose(cold.probabilities(design), warm.probabilities(design), atol=1e-5)
+    np.testing.assert_allclose(answers(cold, design), answers(warm, design), atol=1e-5)
 
 
 def test_columns_are_regressions_of_their_own():
@@ -81,7 +95,7 @@ def test_columns_are_regressions_of_their_own():
     tensor = torch.as_tensor(features)
     mean, scale = standardiser(tensor)
     design = Dense(tensor, mean, scale)
-    ours = fit_rows(design, gold, 3, 0.5).probabilities(design)
+    ours = answers(fit_rows(design, gold, 3, 0.5), design)
     for column, expected in zip(ours.T, gold.T, strict=True):
         theirs = sklearn_linear.LogisticRegression(C=0.5, tol=1e-10, max_iter=5000)
         theirs.fit((features - features.mean(0)) / features.std(0), expected)

@@ -6,6 +6,7 @@ from tests.transfer.conftest import FILLERS, make_run
 
 from stemma.corpus.columns import Tagged
 from stemma.errors import UsageError
+from stemma.layers.uniform import uniform
 from stemma.lineage.table import find
 from stemma.runs.fitted import FittedRun
 from stemma.runs.run import Run
@@ -87,7 +88,8 @@ def test_characters_are_tagged_from_the_vectors_of_words():
     texts = ["我们看电影", "他们讲故事", "电影很好", "故事很长", "我们", "北京很远", "他去北京"] * 20
     tokenizer = train_tokenizer(iter(texts), TokenizerConfig(kind="word", words="rjieba", min_count=1))
     row = find("word2vec")
-    network = row.load_network()(row.sections()["model"](width=20), tokenizer.facts(np.ones(tokenizer.vocab_size, dtype=np.int64)))
+    facts = tokenizer.facts(np.ones(tokenizer.vocab_size, dtype=np.int64))
+    network = row.load_network().drawn(row.model_config()(width=20), facts, uniform(7))
     spans = {"电影": "B-ART I-ART", "故事": "B-ART I-ART", "北京": "B-LOC I-LOC"}
     examples = []
     for text in texts[:70]:

@@ -15,7 +15,8 @@ class Convert(Verb):
     """Writes a run in another program's format, or another program's file as a run (--to run).
 
     Out: arpa (ngram); word2vec, word2vec-binary, glove (whatever has word vectors); huggingface folder (gpt, bert).
-    In: ARPA, word2vec text and binary, fastText .vec and .bin, GloVe text; what a file is, is read from it.
+    In: a Hugging Face folder (bert, openai-gpt; safetensors), ARPA, word2vec text and binary, fastText .vec and .bin,
+    GloVe text; what a file is, is read from it.
     Files may be gz, bz2 or xz (fastText's .bin may not).
 
     Example: stemma convert runs/word2vec vectors.txt.gz --to word2vec

@@ -49,7 +49,9 @@ def _words(head: list[str]) -> str:
 def _lines(report: Any, words: str) -> Iterator[str]:
     ledger, encoding = report.ledger, report.encoding
     for file in report.files[:20]:
-        ends = {"blank": "a blank line", "line": "each line", "file": "the file"}[file["documents_end_at"]]
+        ends = {"blank": "a blank line", "line": "each line", "file": "the file", "tag": "a line <doc …> or </doc>"}[
+            file["documents_end_at"]
+        ]
         yield f"{file['name']}: {file['format']}, {encoding}; {ends} ends a document; {counted(file['characters'], 'character')}"
     if len(report.files) > 20:
         yield f"… and {counted(len(report.files) - 20, 'more file')}"

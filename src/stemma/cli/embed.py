@@ -11,7 +11,7 @@ from stemma.cli.aligned import number
 from stemma.cli.answer import Answer, Printable
 from stemma.cli.streamed import Streamed
 from stemma.cli.texts import arriving, sound
-from stemma.cli.verb import File, Files, RunPath, Texts, Verb
+from stemma.cli.verb import File, Files, Flag, RunPath, Texts, Verb
 from stemma.errors import DataError, UsageError
 from stemma.tokens.files import whole_file
 
@@ -29,11 +29,13 @@ class Embed(Verb):
     files: Files = ()  # one text a line; - or none: standard input
     text: Texts = ()  # a text of its own
     layer: int = -1  # 0: the embeddings, -1: the last layer
+    normalise: Flag = False  # makes each vector's length 1, so that a product of two is their cosine
     out: File = None  # writes the vectors there as one NumPy array (N D, float32) in the order of the texts; none: prints them
 
     def run(self) -> Printable:
         """One vector a text."""
         from stemma.runs.fitted import FittedRun, load
+        from stemma.runs.run import unit
 
         run = load(self.run_folder)
         if isinstance(run, FittedRun) and self.layer != -1:
@@ -41,10 +43,12 @@ class Embed(Verb):
 
         def rows(lines: list[str]) -> Iterator[dict[str, Any]]:
             if isinstance(run, FittedRun):
-                yield from run.vector_rows(lines)
+                for row in run.vector_rows(lines):
+                    vector = np.asarray(row["vector"], np.float32)
+                    yield row | ({"vector": unit(vector[None])[0].tolist()} if self.normalise else {})
                 return
             known = run.knows(lines)
-            for line, knows, vector in zip(lines, known.tolist(), run.embed(lines, layer=self.layer), strict=True):
+            for line, knows, vector in zip(lines, known.tolist(), run.embed(lines, self.layer, normalise=self.normalise), strict=True):
                 lacking = {} if knows and vector.any() else {"no_known_word": True}
                 yield {"text": line, **lacking, "vector": vector.tolist()}
 

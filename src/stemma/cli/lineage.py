@@ -48,7 +48,7 @@ def _row(row: Generation) -> dict[str, Any]:
 
 def _page(row: Generation) -> Iterator[str]:
     children = [other.name for other in TABLE if other.parent == row.name]
-    yield f"{row.name} · {row.title} ({row.paper}, {row.year})"
+    yield f"{row.name} · {row.title} ({row.paper})"
     yield from columns(
         [
             ("parent", row.parent or "none: it is the oldest"),

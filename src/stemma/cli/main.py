@@ -88,7 +88,7 @@ def main(argv: Sequence[str]) -> int:
     try:
         if sys.stdout is None:
             raise StemmaError("standard output is closed", "a place to write to", "open it, or redirect it to /dev/null")
-        verb = _parsed(list(argv))
+        verb = parsed(list(argv))
         if verb is None:
             return 0
         if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not verb.several_processes:
@@ -112,7 +112,7 @@ def main(argv: Sequence[str]) -> int:
         return _failed(failure, as_json)
 
 
-def _parsed(argv: list[str]) -> Any:
+def parsed(argv: list[str]) -> Any:
     """The verb with its options; None where help or the version was asked for and printed."""
     if not argv or argv[0] in ("-h", "--help", "help"):
         print(overview(), end="")

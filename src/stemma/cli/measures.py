@@ -1,45 +1,64 @@
-"""Nested measures as lines to read: an interval, and a row of figures, on one line each; analogies as a table."""
+"""Nested measures as lines to read: a figure with its interval on a line, rows of figures as tables."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from stemma.cli.aligned import columns, number
 from stemma.nouns import counted
 
 _SHOWN = 20  # words without a vector that are named in a line; --json names them all
 
 
-def measures(found: Mapping[str, Any], before: str = "") -> Iterator[str]:
+def measures(found: Mapping[str, Any]) -> Iterator[str]:
     """The measures of `stemma evaluate`, line by line."""
     for name, value in found.items():
-        label = f"{before}{name.replace('_', ' ')}"
-        if name in _LINES and not before:
+        if name in _LINES:
             yield from _LINES[name](value)
-        elif isinstance(value, Mapping) and all(isinstance(inner, (int, float, type(None))) for inner in value.values()):
-            yield f"{label}: {_figures(value)}"
-        elif isinstance(value, Mapping):
-            yield from measures(value, f"{label}, ")
-        elif isinstance(value, (list, tuple)) and value and isinstance(value[0], Mapping):
-            yield from (f"{label}: {_figures(row)}" for row in value)
-        elif isinstance(value, (list, tuple)):
-            yield f"{label}: {len(value):,}" + (f" ({', '.join(map(str, value[:5]))}{', …' if len(value) > 5 else ''})" if value else "")
         elif value is not None:
-            yield f"{label}: {_figure(value)}"
+            yield _words(name)
+            yield from columns(_rows(value))
+            for inner, rows in value.items():
+                if _is_table(rows):
+                    yield from _table(_words(inner), rows)
 
 
-def _figures(row: Mapping[str, Any]) -> str:
-    if {"value", "low", "high"} <= row.keys():
-        return _figure(row)
-    shown = {key: value for key, value in row.items() if not isinstance(value, Mapping) or "low" in value}
-    return ", ".join(f"{key.replace('_', ' ')} {_figure(value)}" for key, value in shown.items())
+def _rows(found: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, str]]:
+    """(name, figure) of all but tables."""
+    for name, value in found.items():
+        label = f"{before}{_words(name)}"
+        if isinstance(value, Mapping) and "value" not in value:
+            yield from _rows(value, f"{label}, ")
+        elif isinstance(value, (list, tuple)) and not _is_table(value):
+            shown = f" ({', '.join(map(str, value[:5]))}{', …' if len(value) > 5 else ''})" if value else ""
+            yield label, f"{len(value):,}{shown}"
+        elif value is not None and not _is_table(value):
+            yield label, _figure(value)
+
+
+def _is_table(value: Any) -> bool:
+    return isinstance(value, (list, tuple)) and bool(value) and isinstance(value[0], Mapping)
+
+
+def _table(name: str, rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Rows of the same keys, under these."""
+    keys = [key for key, value in rows[0].items() if not isinstance(value, Mapping) or "value" in value]
+    yield f"{name}, each by itself"
+    yield from columns([[_words(key) for key in keys], *([_figure(row[key]) for key in keys] for row in rows)])
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
 
 
 def _figure(value: Any) -> str:
     if isinstance(value, Mapping) and value["low"] == value["high"]:  # a single example tells nothing of its luck
-        return f"{value['value']:.4f}"
+        return number(value["value"])
     if isinstance(value, Mapping):
-        return f"{value['value']:.4f} ({value['low']:.4f} to {value['high']:.4f})"
+        return f"{number(value['value'])} ({number(value['low'])} to {number(value['high'])})"
+    if isinstance(value, bool) or value is None:
+        return {True: "yes", False: "no", None: "–"}[value]
     if isinstance(value, float):
-        return f"{value:.4f}"
+        return number(value)
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 

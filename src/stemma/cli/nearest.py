@@ -10,6 +10,7 @@ from stemma.cli.pretrained import open_pretrained
 from stemma.cli.streamed import Streamed
 from stemma.cli.verb import Flag, Positional, RunPath, Verb
 from stemma.errors import UsageError
+from stemma.runs.word_vectors import FREQUENT
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class Nearest(Verb):
     run_folder: RunPath  # a folder made by stemma pretrain
     words: Positional[tuple[str, ...]] = ()  # one or more, or sums of words; none: one a line from standard input
     k: int = 10  # neighbours a word
-    restrict: int = 0  # neighbours are sought among that many of the most frequent words; 0: all
+    restrict: int = FREQUENT  # neighbours are sought among that many of the most frequent words; 0: all
     outlier: Flag = False  # names the word that fits the others least; from standard input, one group of words a line
 
     def run(self) -> Printable:

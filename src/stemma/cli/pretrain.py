@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from stemma.cli.aligned import columns, number
 from stemma.cli.answer import Answer, Form, Printable
 from stemma.cli.progress import Progress, duration
 from stemma.cli.verb import Corpus, EarlierRun, Flag, GenerationName, Gibibytes, Preset, Repeated, Settings, TomlFile, Verb
@@ -91,18 +92,18 @@ def _pretrained(folder: "RunFolder") -> Answer:
     unsaid = ("kind", "message", "earlier", "ingested")
     known = {key: value for key, value in folder.done().items() if key not in unsaid and value is not None}
     document = {"run": str(folder.path), "generation": folder.config["identity"]["generation"], **known}
-    lines = [f"{folder.path}: ready", *(f"  {key.replace('_', ' ')}: {_shown(key, value)}" for key, value in known.items())]
-    return Answer(document, [*lines, f"  model card: {folder.path / 'README.md'}"])
+    told = [(key.replace("_", " "), _shown(key, value)) for key, value in known.items()]
+    return Answer(document, [f"{folder.path}: ready", *columns([*told, ("model card", str(folder.path / "README.md"))])])
 
 
 def _shown(key: str, value: Any) -> str:
-    if key == "seconds":
+    if key in ("seconds", "cpu_seconds") and value >= 1:
         return duration(value)
     if isinstance(value, list):
         return " · ".join(_shown("", item) for item in (value if len(value) <= 10 else [*value[:5], "…", *value[-5:]]))
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return f"{value:,}" if isinstance(value, int) else f"{value:,.4g}" if isinstance(value, float) else str(value)
+    return f"{value:,}" if isinstance(value, int) else number(value) if isinstance(value, float) else str(value)
 
 
 def plan_lines(plan: "Plan") -> Iterator[str]:

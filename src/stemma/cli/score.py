@@ -36,9 +36,10 @@ class Score(Verb):
         run = open_pretrained(self.run_folder)
 
         def rows(lines: list[str]) -> Iterator[dict[str, Any]]:
-            for line, score in zip(lines, run.score(lines), strict=True):
+            scores, backs = run.score(lines), run.tokenizer.give_back_each(lines)
+            for line, score, back in zip(lines, scores, backs, strict=True):
                 by_token = {"by_token": [_token_row(token) for token in run.score_tokens(line)]} if self.tokens else {}
-                yield {"text": line, **_score_row(score), **_bits(run, line, score), **by_token}
+                yield {"text": line, **_score_row(score), **_bits(run, line, score, back), **by_token}
 
         return Streamed(rows, _told, self.text, self.files, COUNTED if run.row.learns == "count" else BATCH)
 
@@ -58,10 +59,13 @@ def _score_row(score: Any) -> dict[str, Any]:
     }
 
 
-def _bits(run: "Run", text: str, score: Any) -> dict[str, Any]:
-    """Bits a character, white space that the tokens do not tell charged as by `stemma evaluate`; or why there are none."""
+def _bits(run: "Run", text: str, score: Any, back: str) -> dict[str, Any]:
+    """Bits a character, white space that the tokens do not tell charged as by `stemma evaluate`; or why there are none.
+
+    `back` is what the tokens keep of the text.
+    """
     bits = score.bits_per_character
-    if bits is None or (back := run.tokenizer.give_back([text])) == text:
+    if bits is None or back == text:
         return {"spacing_nats": 0.0, "bits_per_character": bits}
     from stemma.evaluation.measures.spacing import spacing  # only where it is used
 

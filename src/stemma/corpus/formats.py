@@ -4,9 +4,11 @@
 `text`       one paragraph a line, split into sentences; a blank line between documents
 `wrapped`    paragraphs broken into lines at some width, a blank line between paragraphs; a file is a document
 `jsonl`      one JSON object a line, its `text` field one document
+`tagged`     a document between a line `<doc …>` and a line `</doc>`, as WikiExtractor writes them; its lines are read as `text`
 """
 
 import json
+import re
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
@@ -18,6 +20,7 @@ from stemma.corpus.sentences import is_unspaced, sentences
 from stemma.corpus.task import is_header
 from stemma.errors import DataError
 
+TAG = re.compile(r"</?doc(?: .*)?>")  # a line that begins or ends a document
 _FINAL = (".", "!", "?", "。", "！", "？", "”", '"', "…", ":", "：")
 
 
@@ -25,7 +28,7 @@ _FINAL = (".", "!", "?", "。", "！", "？", "”", '"', "…", ":", "：")
 class Config:
     """How the text is read."""
 
-    format: Literal["auto", "sentences", "text", "wrapped", "jsonl"] = "auto"  # auto: recognised, file by file
+    format: Literal["auto", "sentences", "text", "wrapped", "jsonl", "tagged"] = "auto"  # auto: recognised, file by file
     encoding: str = "utf-8"  # any of Python's, by name: gb18030, big5, utf-16
     field: str = "text"  # the field of a JSON line that holds its text
     label: str = "label"  # the field of a JSON line that holds its label, where there is one
@@ -36,10 +39,10 @@ class Config:
 
 
 def border(config: Config, format: str) -> str:
-    """What ends a document: "blank", "line" or "file"."""
+    """What ends a document: "blank", "line", "file", or in tagged text "tag", which ends one in any case."""
     if config.documents != "auto":
         return config.documents
-    return {"wrapped": "file", "jsonl": "line"}.get(format, "blank")
+    return {"wrapped": "file", "jsonl": "line", "tagged": "tag"}.get(format, "blank")
 
 
 def recognise(sample: str, name: str = "") -> str:
@@ -53,6 +56,8 @@ def recognise(sample: str, name: str = "") -> str:
         raise DataError(f"{name}: a table of labelled examples, {filled[0]!r}", "text, whose labels would be learnt as words", cure)
     if text_suffix(name) in (".jsonl", ".ndjson", ".json") or (filled and _is_json_object(filled[0])):
         return "jsonl"
+    if _is_tagged(filled):
+        return "tagged"
     if _is_wrapped(lines):
         return "wrapped"
     several = sum(len(sentences(line[:5000])) > 1 for line in filled[:2000])
@@ -66,6 +71,15 @@ def _is_json_object(line: str) -> bool:
         return isinstance(json.loads(line), dict)
     except ValueError:
         return line.startswith('{"')
+
+
+def _is_tagged(filled: list[str]) -> bool:
+    """True where the first line begins a document, or, after other text, document after document begins and ends."""
+    tags = [line for line in filled if TAG.fullmatch(line)]
+    begun = [line.startswith("<doc ") for line in tags]
+    if filled and filled[0] in tags:
+        return begun[0]
+    return sum(begun) > 1 and all(one != other for one, other in pairwise(begun))
 
 
 def _is_wrapped(lines: list[str]) -> bool:

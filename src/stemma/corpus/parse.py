@@ -9,12 +9,13 @@ from stemma.config import nearest
 from stemma.corpus.clean import FAULTY, clean, has_faults
 from stemma.corpus.document import Ledger
 from stemma.corpus.encoding import invalid_byte
-from stemma.corpus.formats import Config, border, first_word, full_width
+from stemma.corpus.formats import TAG, Config, border, first_word, full_width
 from stemma.corpus.sentences import is_unspaced, pieces, sentences
 from stemma.errors import DataError
 
 LINE_ENDS, BLANK, TRIMMED, BETWEEN = "line ends", "blank lines", "trimmed white space", "white space between sentences"
 MARKUP, BAD_RECORDS = "JSON markup and other fields", "JSON lines that cannot be read"
+TAGS = "lines <doc …> and </doc>"
 CUT = "sentences cut, being too long"  # a note: no character is lost by it
 _LISTED = 20  # problems listed from one block
 
@@ -71,6 +72,7 @@ class _Parser:
         self.lines: list[str] = []  # as they stand
         self.trimmed: list[str] = []  # without the white space around them
         self.blanks: list[int] = []  # which of them are blank
+        self.tags: set[int] = set()  # numbers of those that begin or end a document and are no text
 
     def run(self) -> None:
         self._find_faults()
@@ -79,12 +81,14 @@ class _Parser:
         if closed:
             self.lines.pop()
         self._trim(closed)
+        if self.block.format == "tagged":
+            self._take_out_tags()
         if self.block.format == "jsonl":
             self._records()
         elif self.block.format == "wrapped":
             self._paragraphs()
         else:
-            self._sentences(split=self.block.format == "text")
+            self._sentences(split=self.block.format in ("text", "tagged"))
 
     def _sentences(self, split: bool) -> None:
         if not split and self.block.begins and self.block.ends and self.border != "line":
@@ -98,7 +102,7 @@ class _Parser:
             if line:
                 self._add(number, sentences(line) if split else [line], line, self._lead(number))
             whole = self.block.ends or number < final
-            if (blank and self.border == "blank") or (whole and self.border == "line"):
+            if number in self.tags or (blank and self.border == "blank") or (whole and self.border == "line"):
                 self._end_document(number)
 
     def _whole_lines(self) -> None:
@@ -227,6 +231,14 @@ class _Parser:
         blank = sum(len(self.lines[index]) for index in self.blanks)
         blank_ends = len(self.blanks) - (not closed and last in self.blanks[-1:])
         self.rejected.update({TRIMMED: white - blank, BLANK: blank + blank_ends, LINE_ENDS: last + closed - blank_ends})
+
+    def _take_out_tags(self) -> None:
+        """Lines that begin or end a document go to the ledger as such."""
+        for index, line in enumerate(self.trimmed):
+            if TAG.fullmatch(line):
+                self.tags.add(self.block.line + index)
+                self.rejected[TAGS] += len(line)
+                self.trimmed[index] = ""
 
     def _numbered(self) -> Iterator[tuple[int, str, bool]]:
         """(number, trimmed line, blank) for each line."""

@@ -23,11 +23,13 @@ from stemma.errors import DataError, UsageError
 from stemma.export import vectors_in
 from stemma.export.arpa import read_arpa
 from stemma.export.fasttext import MAGIC, open_fasttext
+from stemma.export.huggingface_in import is_huggingface, read_huggingface
 from stemma.export.spelling import named
 from stemma.export.streams import reading
 from stemma.export.vectors_in import Chunk
 from stemma.lineage.table import find
 from stemma.nouns import counted
+from stemma.runs.opening import network_of
 from stemma.tokens.chinese import GIVEN, segmenter
 from stemma.tokens.files import LOCK, checksum, disk_budget, one_writer, sync_folder
 from stemma.tokens.settings import SPECIALS
@@ -35,8 +37,9 @@ from stemma.tokens.settings import Config as TokenConfig
 from stemma.tokens.tokenizer import Tokenizer
 from stemma.tokens.words import Words
 
-Kind = Literal["arpa", "fasttext", "word2vec", "word2vec-binary", "glove"]
+Kind = Literal["huggingface", "arpa", "fasttext", "word2vec", "word2vec-binary", "glove"]
 TITLES: dict[Kind, str] = {
+    "huggingface": "Hugging Face folder",
     "arpa": "ARPA file",
     "fasttext": "fastText model",
     "word2vec": "word2vec text",
@@ -64,12 +67,15 @@ class WordLedger:
 
 
 def to_run(source: Path, target: Path, skip_bad: bool = False) -> Path:
-    """Writes the run folder of a file of word vectors or of an ARPA file.
+    """Writes the run folder of a file of word vectors, of an ARPA file or of a Hugging Face folder.
 
     DataError tells the file's line or word that is wrong; `skip_bad` leaves words out (and counts them) that are not UTF-8 or
     whose numbers are not finite. UsageError where the target is taken. A failure leaves no folder behind.
     """
     with _written_aside(target) as folder:
+        if is_huggingface(source):
+            _huggingface(source, folder)
+            return target
         kind = recognise(source)
         if kind == "arpa":
             _ngrams(source, folder)
@@ -271,6 +277,30 @@ def _ngrams(source: Path, folder: Path) -> None:
     _finish(folder, "ngram", source, "arpa", sections, tokenizer, network.arrays(), ledger, card)
 
 
+def _huggingface(source: Path, folder: Path) -> None:
+    import torch
+
+    found = read_huggingface(source)
+    model = found.row.load_network().settle(found.config, torch.device("cpu"))
+    network_of(found.row, model, found.tokenizer, found.arrays)  # refuses what does not fit, before anything is written
+    sections = {"tokenizer": to_plain(found.tokenizer.config), "model": to_plain(model)}
+    empty = [f"- The folder has no {head}: " + _EMPTY[head] for head in found.lacking]
+    name, ledger = found.row.name, {"lacking": list(found.lacking)}
+    card = _card(name, source, "huggingface", sections, empty)
+    _finish(folder, name, source, "huggingface", sections, found.tokenizer, found.arrays, ledger, card)
+
+
+_EMPTY = {
+    "pooler": "it is drawn as before training.",
+    "masked_head": "`fill` refuses.",
+    "next_head": "whether sentences follow each other, it cannot tell.",
+}
+
+
+def _weights_of(source: Path, kind: Kind) -> Path:
+    return source / "model.safetensors" if kind == "huggingface" else source
+
+
 def _are_utf8(name: str, tokens: list[str]) -> None:
     try:
         (text := "\n".join(tokens)).encode()
@@ -283,7 +313,11 @@ def _finish(
     folder: Path, generation: str, source: Path, kind: Kind, sections: dict[str, Any], tokenizer: Tokenizer,
     tensors: dict[str, np.ndarray], ledger: dict[str, Any], card: str,
 ) -> None:  # fmt: skip
-    identity = {"generation": generation, "corpus": [], "converted": {"file": source.name, "format": kind, "sha256": checksum(source)}}
+    identity = {
+        "generation": generation,
+        "corpus": [],
+        "converted": {"file": source.name, "format": kind, "sha256": checksum(_weights_of(source, kind))},
+    }
     run = RunFolder.create(folder, {"stemma": VERSION, "identity": identity, "sections": sections})
     tokenizer.save(run.tokenizer_path)
     run.append_metrics([{"kind": "done", "parameters": sum(int(array.size) for array in tensors.values())}])

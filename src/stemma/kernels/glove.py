@@ -17,6 +17,7 @@ V vocabulary, D width, P pairs, G tiles.
 
 import numpy as np
 
+from stemma.kernels.aligned import aligned_zeros
 from stemma.kernels.compiling import compiled, inlined
 
 LANES = 16  # rows are padded to multiples of this many float32: one AVX-512 register
@@ -150,7 +151,7 @@ def packed(lanes: int, weights: tuple[np.ndarray, ...], sums: tuple[np.ndarray, 
     """The table (2 V stride) of `descend_tiles` from (words, contexts, word biases, context biases) and their sums."""
     rows, width = weights[0].shape
     room = LANES * lanes
-    table = np.zeros((2, rows, 2 * room + LANES), np.float32)
+    table = aligned_zeros((2, rows, 2 * room + LANES))
     for side in range(2):
         table[side, :, :width], table[side, :, room : room + width] = weights[side], sums[side]
         table[side, :, room + width : 2 * room] = 1  # of the padding, whose weights stay 0

@@ -4,44 +4,18 @@ On a machine that others use too, two threads can be twenty times slower than on
 has had its turn, and the faster one spins meanwhile on a core that somebody else wants.
 """
 
-import math
-import os
 import statistics
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import torch
 
-from stemma.errors import UsageError
+from stemma.layers.cores import cores_free, named_threads
 
 TRIES = 3  # timed calls with each number of threads, in turn
 LONG = 2.0  # seconds of a call that is timed only once with each
 GAIN = 1.05  # all threads are taken when they are so much faster: they cost the CPU of all
-
-
-def cores_free() -> int:
-    """The cores that this process may compute on: those it is bound to, and no more than a container's share of time."""
-    bound = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, math.ceil(min(bound, _quota())))
-
-
-def check_cores(option: str, threads: int) -> None:
-    """UsageError where `option` names more threads than there are cores: none of them would be faster.
-
-    For what begins: what was begun on a bigger machine goes on as it was begun, since another number may round otherwise.
-    """
-    cores = cores_free()
-    if threads > cores:
-        here = "only 1 core is free for it" if cores == 1 else f"only {cores} cores are free for it"
-        raise UsageError(f"{option} = {threads}, and {here} here", f"1 to {cores}, or 0 for what is faster", f"set {option} to 0")
-
-
-def named_threads() -> int:
-    """How many threads the environment asks for; 0 where it asks for no number."""
-    first = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()  # a list is one number a nested level
-    return int(first) if first.isdecimal() else 0
 
 
 def faster_threads(call: Callable[[], object]) -> int:
@@ -83,17 +57,3 @@ def _seconds(call: Callable[[], object], threads: int) -> float:
     began = time.perf_counter()
     call()
     return time.perf_counter() - began
-
-
-def _quota() -> float:
-    """Cores' worth of time that the control group allows, of either version; infinite where it sets no limit."""
-    try:
-        allowed, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="ascii").split()
-        return math.inf if allowed == "max" else int(allowed) / int(period)
-    except (OSError, ValueError):
-        pass
-    try:
-        allowed, period = (Path(f"/sys/fs/cgroup/cpu/cpu.cfs_{name}_us").read_text(encoding="ascii") for name in ("quota", "period"))
-        return int(allowed) / int(period) if int(allowed) > 0 else math.inf
-    except (OSError, ValueError):
-        return math.inf

@@ -7,7 +7,13 @@ import numpy as np
 import torch
 from torch import nn
 
-from stemma.errors import BudgetError, RunError
+from stemma.errors import BudgetError
+from stemma.layers.shapes import check_shapes
+
+
+def torch_uniform(array: np.ndarray) -> None:
+    """Fills the array with numbers in [0, 1) from PyTorch's own generator; `layers.uniform` gives the same without PyTorch."""
+    torch.from_numpy(array).uniform_()
 
 
 def weights(network: nn.Module) -> dict[str, np.ndarray]:
@@ -18,18 +24,7 @@ def weights(network: nn.Module) -> dict[str, np.ndarray]:
 def load_weights(network: nn.Module, arrays: Mapping[str, np.ndarray]) -> None:
     """Copies arrays into the network's parameters and buffers of the same names."""
     places = network.state_dict()
-    for name, array in arrays.items():
-        if name not in places or tuple(places[name].shape) != array.shape:
-            there = tuple(places[name].shape) if name in places else "no such tensor"
-            raise RunError(
-                f"the weights hold {name} {array.shape}, the network {there}",
-                "weights of this network",
-                "check that config.json belongs to them",
-            )
-    if missing := places.keys() - arrays.keys():
-        raise RunError(
-            f"the weights lack {', '.join(sorted(missing))}", "weights of this network", "check that config.json belongs to them"
-        )
+    check_shapes({name: array.shape for name, array in arrays.items()}, {name: tuple(place.shape) for name, place in places.items()})
     with torch.no_grad():
         for name, array in arrays.items():
             places[name].copy_(torch.tensor(array))

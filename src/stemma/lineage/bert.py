@@ -201,7 +201,10 @@ class BERT(nn.Module):
 
     @torch.no_grad()
     def fill(self, batch: Tensors) -> Float[Tensor, "M V"]:
-        """Scores of every token at each [MASK] of `ids`, row by row."""
+        """Scores of every token at each [MASK] of `ids`, row by row; UsageError where the head for them is empty."""
+        if not self.masked_head.norm.weight.any():
+            mend = "use embed or finetune, or convert a folder saved with its head (BertForMaskedLM, BertForPreTraining)"
+            raise UsageError("the model came without its head for masked tokens", "a model with that head", mend)
         return self.logits(self._last(batch, Wanted(batch["ids"] == self.specials["mask"])))
 
     @torch.no_grad()

@@ -18,29 +18,25 @@ Deviates: an iteration visits X tile after tile in an order drawn anew, where gl
 does as glove.c. Deviates: numbers are float32, in `exact` float64 as in glove.c. Deviates: an update that is not finite stops the
 run, where glove.c leaves it out (so does `exact`).
 
-B batch, T positions, D width, V vocabulary, P pairs.
+V vocabulary, D width, P pairs.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
-from typing import TYPE_CHECKING, ClassVar, Literal
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 import numpy as np
-import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
 
 from stemma.bounds import PositiveFloat, Width
-from stemma.kernels import glove as kernels
-from stemma.layers.blocks import Layer, layer
-from stemma.layers.loss import Carried, Loss
-from stemma.layers.pooling import mean_state
+from stemma.layers.word_tables import WordTables
+from stemma.lineage.network import Descended
 from stemma.objectives.batch import Batch, generator
-from stemma.objectives.cooccurrence import entries
 
 if TYPE_CHECKING:
+    from stemma.layers.shapes import Shapes
+    from stemma.layers.uniform import Uniform
     from stemma.tokens.facts import TokenFacts
 
 
@@ -57,106 +53,67 @@ class Config:
     kernel: Literal["tiles", "exact"] = "tiles"  # exact: one entry after the other in float64, as published; slower
 
 
-class GloVe(nn.Module):
-    """Vectors of words and of context words (V D), and their biases (V).
+class GloVe(WordTables):
+    """Vectors of words and of context words, `words` and `contexts` (V D), and their biases (V).
 
     Rows of words that never occur, or never beside another, are zero and stay so.
     """
 
-    max_length: int | None = None  # any text fits
-    task_tokens = 0
-    composes = False
+    vectors = ("words", "contexts")
 
-    def __init__(self, config: Config, tokens: "TokenFacts") -> None:
-        super().__init__()
-        self.config = config
+    @classmethod
+    def shapes(cls, config: Config, vocab_size: int) -> "Shapes":
+        """Of each table, in the order in which they are drawn."""
+        words = (vocab_size, config.width)
+        return {"words": words, "contexts": words, "word_biases": (vocab_size,), "context_biases": (vocab_size,)}
+
+    @classmethod
+    def drawn(cls, config: Config, tokens: "TokenFacts", draw: "Uniform") -> Self:
+        """Tables at the start of training; without counts, all words but the specials are taken for known."""
         counts = np.ones(tokens.vocab_size, np.int64) if tokens.counts is None else np.array(tokens.counts, np.int64)
-        counts[list(tokens.specials.values())] = 0  # without counts, all other words are taken for known
-        real = torch.float64 if config.kernel == "exact" else torch.float32
-        known = torch.from_numpy(counts > 0)[:, None].to(real)
+        counts[list(tokens.specials.values())] = 0
+        real = np.float64 if config.kernel == "exact" else np.float32
+        tables = {}
+        for name, shape in cls.shapes(config, tokens.vocab_size).items():
+            tables[name] = np.empty(shape, real)
+            draw(tables[name])
+            tables[name] -= real(0.5)
+            tables[name] /= real(config.width)
+            tables[name][counts == 0] = 0
+        return cls(config, tokens, tables)
 
-        def drawn(width: int) -> nn.Parameter:
-            return nn.Parameter((torch.rand((tokens.vocab_size, width), dtype=real) - 0.5) / config.width * known)
-
-        self.words, self.contexts = drawn(config.width), drawn(config.width)
-        self.word_biases, self.context_biases = (nn.Parameter(drawn(1).detach()[:, 0].clone()) for _ in range(2))
-        self._sums: dict[str, np.ndarray] = {}  # of squared steps (AdaGrad), by parameter; from the first step on
-
-    @property
-    def width(self) -> int:
-        """Numbers in a vector."""
-        return self.config.width
-
-    @property
-    def vocab_size(self) -> int:
-        """Rows of the word table."""
-        return len(self.words)
-
-    def descend(self, batch: Batch, rate: float, seed: int, threads: int = 1) -> Loss:
+    def descend(self, batch: Batch, rate: float, seed: int, threads: int = 1) -> Descended:
         """One iteration over X, in place; gives the mean cost of an entry as it was when visited.
 
-        `batch` is that of `objectives.cooccurrence`; `rate` is AdaGrad's eta. The result depends on parameters, sums, batch, rate
+        `batch` is that of `objectives.cooccurrence`; `rate` is AdaGrad's eta. The result depends on tables, sums, batch, rate
         and seed, and never on `threads`.
         """
-        with torch.no_grad():
-            for parameter in self.parameters():
-                parameter[torch.from_numpy(np.array(batch["lone"]))] = 0
+        lone = np.asarray(batch["lone"])
+        for table in self.tables.values():
+            table[lone] = 0
         visit = self._exact if self.config.kernel == "exact" else self._by_tiles
         cost, count = visit(batch, rate, seed, threads)
-        return Loss(torch.tensor(cost / count), count, {"cost": (cost, count)})
+        return Descended(cost / count, count)
 
-    def loss(self, batch: dict[str, Tensor], carried: Carried | None = None) -> Loss:
-        """The same objective, differentiable: the mean cost of an entry of X."""
-        rows, columns, values = (torch.from_numpy(array) for array in entries({name: np.asarray(array) for name, array in batch.items()}))
-        config = self.config
-        score = (self.words[rows] * self.contexts[columns]).sum(1) + self.word_biases[rows] + self.context_biases[columns]  # (P)
-        weight = (values / config.x_max).clamp(max=1) ** config.alpha
-        return Loss((weight * (score - values.log()) ** 2 / 2).mean(), len(values))
-
-    def encode(self, batch: dict[str, Tensor]) -> list[Tensor]:
-        """Layer 0 alone: the vectors w + w~ (B T D) of `ids` (B T)."""
-        return [(F.embedding(batch["ids"], self.words) + F.embedding(batch["ids"], self.contexts)).float()]
-
-    def frame(self, ids: Sequence[int], other: Sequence[int] | None = None) -> tuple[list[int], list[int]]:
-        """Ids and types of a text or a pair; no special is added."""
-        return [*ids, *(other or ())], [0] * len(ids) + [1] * len(other or ())
-
-    def summary(self, states: list[Tensor], batch: dict[str, Tensor]) -> Tensor:
-        """The mean (B D) of the words' vectors (fastText; Joulin 2017)."""
-        return mean_state(states[-1], batch["segments"])
-
-    def layers(self) -> list[Layer]:
-        """The vectors and their biases."""
-        return [layer(self, "embeddings", "words", "contexts", "word_biases", "context_biases"), layer(self, "top")]
-
-    def task_input(self) -> "GloVe":
-        """Itself: no special is added."""
-        return self
-
-    def word_vectors(self) -> np.ndarray:
-        """The vectors w + w~ (V D) that words are compared by."""
-        return (self.words + self.contexts).detach().cpu().numpy()
-
-    def compose(self, word: str) -> None:
-        """None: a word that was never seen has no vector."""
+    @cached_property
+    def sums(self) -> dict[str, np.ndarray]:
+        """AdaGrad's sums of squared steps, by table; they begin at 1 (glove.c)."""
+        return {name: np.ones_like(table) for name, table in self.tables.items()}
 
     def optimiser_state(self) -> dict[str, np.ndarray]:
-        """AdaGrad's sums of squared steps, by parameter: what a resumed run needs beside the weights."""
-        return dict(self._sums)
+        """The sums: what a resumed run needs beside the tables."""
+        return dict(self.sums)
 
-    def restore_optimiser(self, arrays: dict[str, np.ndarray]) -> None:
+    def restore_optimiser(self, arrays: Mapping[str, np.ndarray]) -> None:
         """Takes up what `optimiser_state` gave."""
-        self._sums = {name: np.array(arrays[name]) for name, _ in self.named_parameters()}
-
-    def _tables(self) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-        """Parameters and sums as arrays to be updated in place; sums begin at 1 (glove.c)."""
-        weights = {name: parameter.detach().numpy() for name, parameter in self.named_parameters()}
-        self._sums = self._sums or {name: np.ones_like(array) for name, array in weights.items()}
-        return weights, self._sums
+        self.sums = {name: np.array(arrays[name]) for name in self.tables}
 
     def _exact(self, batch: Batch, rate: float, seed: int, threads: int) -> tuple[float, int]:
         """Entry after entry, in one random order, the same in every iteration, as glove.c with one thread."""
-        config, (weights, sums) = self.config, self._tables()
+        from stemma.kernels import glove as kernels  # compiled code: only where it is used
+        from stemma.objectives.cooccurrence import entries
+
+        config, weights, sums = self.config, self.tables, self.sums
         found = entries(batch)
         order = generator("glove", "order").permutation(len(found[0]))
         rates = (rate, config.bias_eta, config.clip, config.x_max, config.alpha)
@@ -164,7 +121,9 @@ class GloVe(nn.Module):
 
     def _by_tiles(self, batch: Batch, rate: float, seed: int, threads: int) -> tuple[float, int]:
         """Round after round in an order drawn anew; threads divide the tiles of a round between them."""
-        config, (weights, sums) = self.config, self._tables()
+        from stemma.kernels import glove as kernels
+
+        config, weights, sums = self.config, self.tables, self.sums
         lanes = (0,) * -(-config.width // kernels.LANES)
         table = kernels.packed(len(lanes), tuple(weights.values()), tuple(sums.values()))
         rates = tuple(map(np.float32, (rate, config.bias_eta, config.clip)))

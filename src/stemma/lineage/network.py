@@ -8,18 +8,19 @@ Axes: B batch, T positions, D width, V vocabulary, M masked positions, L layers.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 if TYPE_CHECKING:
     import numpy as np
     import torch
     from jaxtyping import Float, Int
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from stemma.layers.blocks import Layer
     from stemma.layers.loss import Carried, Loss
+    from stemma.layers.uniform import Uniform
     from stemma.objectives.batch import Batch
-    from stemma.tokens.facts import TokenFacts
 
     Tensors = Mapping[str, Tensor]
 
@@ -81,11 +82,51 @@ class Network(Encoder, Protocol):
         """
 
 
-class DescendsByHand(Encoder, Protocol):
-    """A network that writes its own gradients and updates itself in place."""
+@dataclass(frozen=True, slots=True)
+class Descended:
+    """What a pass of a network's own descent saw: the mean loss of a prediction, and how many there were."""
 
-    def descend(self, batch: "Batch", rate: float, seed: int, threads: int = 1) -> "Loss":
+    mean: float
+    count: int
+
+
+class StaticVectors(Frames, Protocol):
+    """A network of word vectors, which are the same in every context: tables that need no PyTorch to be read, or to learn."""
+
+    config: Any
+
+    @property
+    def width(self) -> int:
+        """D, numbers in a vector."""
+
+    @property
+    def vocab_size(self) -> int:
+        """V, rows of the word table."""
+
+    def vectors_of(self, ids: "np.ndarray") -> "Float[np.ndarray, 'T D']":
+        """The words' vectors, as a text's states."""
+
+    def arrays(self) -> "dict[str, np.ndarray]":
+        """What is to be kept, by name; the arrays themselves."""
+
+    def as_module(self) -> "nn.Module":
+        """The same vectors as an `Encoder` that PyTorch moves, for tasks."""
+
+
+class DescendsByHand(StaticVectors, Protocol):
+    """Tables that write their own gradients and update themselves in place; `drawn` makes them for training."""
+
+    drawn: "Callable[..., Self]"
+
+    def descend(self, batch: "Batch", rate: float, seed: int, threads: int = 1) -> Descended:
         """One pass over the batch, in place; its exact loss before or while it moved."""
+
+    @property
+    def parameters(self) -> int:
+        """Numbers that are learnt."""
+
+    def take_up(self, arrays: "Mapping[str, np.ndarray]") -> None:
+        """Copies what an interrupted run's `arrays` were."""
 
     def optimiser_state(self) -> "dict[str, np.ndarray]":
         """What a resumed run needs beside the weights; empty where that is nothing."""
@@ -163,7 +204,7 @@ class TakesOver(Protocol):
 
     shaped_by: tuple[str, ...]  # settings of the model that must stay as they were
 
-    def take_over(self, arrays: "Mapping[str, np.ndarray]", tokens: "TokenFacts") -> None:
+    def take_over(self, arrays: "Mapping[str, np.ndarray]", draw: "Uniform") -> None:
         """Begins with an earlier run's tables, whose words have the first ids here too."""
 
 

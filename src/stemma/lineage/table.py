@@ -8,7 +8,7 @@ import importlib
 import tomllib
 from dataclasses import dataclass
 from importlib import resources
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from stemma.config import nearest
 from stemma.errors import UsageError
@@ -16,6 +16,12 @@ from stemma.lineage.network import Counted as Counted
 from stemma.lineage.network import DescendsByHand as DescendsByHand
 from stemma.lineage.network import Encoder as Encoder
 from stemma.lineage.network import Network as Network
+from stemma.lineage.network import StaticVectors as StaticVectors
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from stemma.tokens.facts import TokenFacts
 
 Ability = Literal["score", "generate", "fill", "nearest", "embed", "translate", "transfer"]
 
@@ -59,14 +65,26 @@ class Generation:
         """The class of its network; its module also holds `Config`."""
         return _imported(self.network)
 
+    def new_module(self, config: Any, tokens: "TokenFacts") -> "nn.Module":
+        """Its network, drawn by PyTorch's generator, as PyTorch moves it; for rows that descend."""
+        if self.updates == "by hand":
+            from stemma.layers.weights import torch_uniform
+
+            module: nn.Module = self.load_network().drawn(config, tokens, torch_uniform).as_module()
+            return module
+        return self.load_network()(config, tokens)  # type: ignore[no-any-return]
+
     def load_data(self) -> Any:
         """The class of its objective; its module also holds `Config`."""
         return _imported(self.data)
 
+    def model_config(self) -> type:
+        """The config section `model`."""
+        return _config(self.network)
+
     def sections(self) -> dict[str, type]:
         """The two config sections a generation brings: `model` and `objective`."""
-        network, data = (importlib.import_module(place.partition(":")[0]) for place in (self.network, self.data))
-        return {"model": network.Config, "objective": data.Config}
+        return {"model": self.model_config(), "objective": _config(self.data)}
 
     def presets(self) -> dict[str, dict[str, Any]]:
         """Preset name -> config tables, from `presets/NAME.toml`."""
@@ -292,6 +310,11 @@ def find(name: str) -> Generation:
                 )
             return row
     raise UsageError(f"there is no generation {name!r}", f"one of {', '.join(ready)}", nearest(name, ready))
+
+
+def _config(place: str) -> type:
+    config: type = importlib.import_module(place.partition(":")[0]).Config
+    return config
 
 
 def _imported(place: str) -> Any:

@@ -31,6 +31,6 @@ def seed_for(*parts: int | str) -> int:
     return int.from_bytes(digest, "little") >> 1
 
 
-def generator(*parts: int | str) -> np.random.Generator:
+def generator(*parts: int | str) -> "np.random.Generator":
     """A NumPy generator seeded by `seed_for(*parts)`."""
     return np.random.Generator(np.random.PCG64(seed_for(*parts)))

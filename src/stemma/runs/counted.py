@@ -18,14 +18,17 @@ Axes: E events, N texts, K classes, F features.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from stemma.runs.assignment import Assignment
-from stemma.runs.linear import LinearHead, Sparse, check_shapes
+from stemma.runs.linear_head import LinearHead, check_shapes, sparse_times
 from stemma.runs.ngrams import extended, find, flatten, histories
 from stemma.tasks.task import Text
+
+if TYPE_CHECKING:
+    from stemma.runs.linear import Sparse
 
 
 @dataclass(frozen=True)
@@ -78,14 +81,20 @@ class Bag:
         starts = np.concatenate([[0], np.cumsum(np.diff(self.starts)[rows])])
         return Bag(self.keys[places], self.values[places], starts)
 
-    def design(self, columns: np.ndarray) -> Sparse:
-        """The matrix of the n-grams among `columns`, each row of length one."""
+    def design(self, columns: np.ndarray) -> "Sparse":
+        """The matrix of the n-grams among `columns`, each row of length one, to fit a head on."""
+        from stemma.runs.linear import Sparse  # torch: not for a head in use
+
+        return Sparse(*self.rows(columns), len(columns))
+
+    def rows(self, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """That matrix as borders of its rows (N+1), columns and values."""
         place, known = find(self.keys, columns)
         text = np.repeat(np.arange(len(self.starts) - 1), np.diff(self.starts))[known]
         starts = np.concatenate([[0], np.cumsum(np.bincount(text, minlength=len(self.starts) - 1))])
         values = self.values[known]
         norms = np.sqrt(np.bincount(text, values**2, minlength=len(self.starts) - 1))
-        return Sparse(starts, place[known], values / np.maximum(norms[text], 1e-12), len(columns))
+        return starts, place[known], values / np.maximum(norms[text], 1e-12)
 
 
 def bag_of(network: Any, texts: Sides) -> Bag:
@@ -120,11 +129,9 @@ class Bagged:
     @classmethod
     def restore(cls, assignment: Assignment, arrays: Mapping[str, np.ndarray], facts: dict[str, Any]) -> Self:
         """The head from its saved tensors."""
-        import torch
-
         classes, columns = len(assignment.targets["labels"]), arrays["task.columns"].size
         check_shapes(arrays, {"task.columns": (columns,), "task.weights": (columns, classes), "task.biases": (classes,)})
-        weights, biases = (torch.tensor(arrays[f"task.{name}"]) for name in ("weights", "biases"))
+        weights, biases = (np.array(arrays[f"task.{name}"]) for name in ("weights", "biases"))
         return cls(assignment, np.array(arrays["task.columns"]), LinearHead(weights, biases, facts["several"]), facts)
 
     def prepare(self, texts: Sequence[Text]) -> Bag:
@@ -141,11 +148,11 @@ class Bagged:
 
     def arrays(self) -> dict[str, np.ndarray]:
         """The model's arrays under their own names, the head's under `task.`."""
-        head = {"task.columns": self.columns, "task.weights": self.head.weights.numpy(), "task.biases": self.head.biases.numpy()}
+        head = {"task.columns": self.columns, "task.weights": self.head.weights, "task.biases": self.head.biases}
         return dict(self.assignment.network.arrays()) | head
 
     def _probabilities(self, bag: Bag) -> np.ndarray:
-        return self.head.probabilities(bag.design(self.columns))
+        return self.head.probabilities(sparse_times(*bag.rows(self.columns), self.head.weights))
 
 
 def unigrams(assignment: Assignment) -> np.ndarray:

@@ -26,15 +26,16 @@ from stemma.tasks.task import Text
 from stemma.tokens.tokenizer import Tokenizer
 
 _LINEAR, _NETWORK, _MOVED = "stemma.runs.fixed:Probed", "stemma.runs.fixed:Networked", "stemma.runs.moved:Moved"
-FITTED: dict[str, dict[str, str]] = {  # how the generation learns, and the way it was carried over -> "module:Class" with `restore`
-    "descend": {
-        "frozen": _LINEAR,
-        "frozen-network": _NETWORK,
-        "random": _LINEAR,
-        "random-network": _NETWORK,
-        "finetune": _MOVED,
-        "scratch": _MOVED,
-    },
+_DESCENDED = {
+    "frozen": _LINEAR,
+    "frozen-network": _NETWORK,
+    "random": _LINEAR,
+    "random-network": _NETWORK,
+    "finetune": _MOVED,
+    "scratch": _MOVED,
+}
+FITTED: dict[str, dict[str, str]] = {  # how its generation learns, and the way it was carried over -> "module:Class" with `restore`
+    "descend": _DESCENDED,
     "count": {"frozen": "stemma.runs.counted:Bagged", "finetune": "stemma.runs.counted:Adapted", "scratch": "stemma.runs.counted:Adapted"},
 }
 
@@ -68,7 +69,7 @@ class FittedRun:
         row, arrays = find(config["identity"]["generation"]), folder.tensors()
         with opening(folder):
             facts = config["task"]
-            sections = _sections(row.sections()["model"], facts["task"], str(path), config["sections"])
+            sections = _sections(row.model_config(), facts["task"], str(path), config["sections"])
             tokenizer = Tokenizer.load(folder.guarded("tokenizer.json"))
             network = unmoved(row, sections["model"], tokenizer, arrays)
             task = make_task(facts["task"], sections["task"])

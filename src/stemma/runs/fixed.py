@@ -15,7 +15,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from stemma.errors import UsageError
 from stemma.layers.loss import Carried, Loss
 from stemma.layers.pooling import mean_state
 from stemma.layers.precision import autocast, choose_precision
@@ -23,8 +22,10 @@ from stemma.layers.weights import load_weights, to_tensors, weights
 from stemma.objectives.batch import Batch
 from stemma.runs.assignment import Assignment
 from stemma.runs.framing import Framed, collate_units, frame, under_budget
-from stemma.runs.linear import Dense, LinearHead, check_shapes
+from stemma.runs.linear import Dense
+from stemma.runs.linear_head import LinearHead, check_shapes
 from stemma.runs.moved import at_units, batch_of, has_no_blocks
+from stemma.runs.settings import chosen_layers
 from stemma.tasks.task import PLACES, Seat, Text
 
 HALF_OVER = 256 * 2**20  # bytes of float32 features above which they are kept in float16
@@ -106,16 +107,6 @@ def _empty(rows: int, width: int) -> Float[Tensor, "M F"]:
     return torch.empty(rows, width, dtype=torch.half if 4 * rows * width > HALF_OVER else torch.float32)
 
 
-def chosen_layers(asked: Sequence[int], available: int) -> tuple[int, ...]:
-    """The layers asked for (negative ones counted from the end), or the last four (Devlin 2018, table 7)."""
-    if not asked:
-        return tuple(range(max(available - 4, 1 if available > 1 else 0), available))
-    for layer in asked:
-        if not -available <= layer < available:
-            raise UsageError(f"transfer.layers has {layer}", f"layers 0 to {available - 1}, or -{available} to -1", "mend transfer.layers")
-    return tuple(sorted({layer % available for layer in asked}))
-
-
 @dataclass
 class Probed:
     """A fixed network with its fitted linear head; `kept` gives what the head reads where it was computed already, copies compute it."""
@@ -133,8 +124,9 @@ class Probed:
         """The head from its saved tensors, on the network, which gets the saved weights."""
         load_weights(assignment.network, {name: array for name, array in arrays.items() if not name.startswith("task.")})
         fixed = FixedNetwork(assignment, assignment.network)
-        weights, biases, mean, scale = (torch.tensor(arrays[f"task.{name}"]) for name in ("weights", "biases", "mean", "scale"))
-        features, classes = len(mean), biases.numel()
+        weights, biases = (np.array(arrays[f"task.{name}"]) for name in ("weights", "biases"))
+        mean, scale = (torch.tensor(arrays[f"task.{name}"]) for name in ("mean", "scale"))
+        features, classes = len(mean), biases.size
         expected = {"weights": (features, classes), "biases": (classes,), "mean": (features,), "scale": (features,)}
         check_shapes(arrays, {f"task.{name}": shape for name, shape in expected.items()})
         layers = chosen_layers(assignment.settings.layers, fixed.depth)
@@ -157,7 +149,8 @@ class Probed:
         task, targets, starts = self.fixed.assignment.task, self.fixed.assignment.targets, self.fixed.starts(framed)
         if not starts[-1]:
             return task.from_rows(np.zeros((0, self.head.weights.shape[1]), dtype=np.float32), starts, targets)
-        return task.from_rows(self.head.probabilities(Dense(self.features(framed), self.mean, self.scale)), starts, targets)
+        products = Dense(self.features(framed), self.mean, self.scale).times(torch.from_numpy(self.head.weights))
+        return task.from_rows(self.head.probabilities(products.numpy()), starts, targets)
 
     def vectors(self, framed: Framed) -> np.ndarray:
         """The standardised features of each text (N F); of units their mean."""
@@ -171,8 +164,8 @@ class Probed:
 
     def arrays(self) -> dict[str, np.ndarray]:
         """The network's tensors under their own names, the head's under `task.`."""
-        head = {"weights": self.head.weights, "biases": self.head.biases, "mean": self.mean, "scale": self.scale}
-        return weights(self.fixed.network) | {f"task.{name}": tensor.numpy() for name, tensor in head.items()}
+        head = {"weights": self.head.weights, "biases": self.head.biases, "mean": self.mean.numpy(), "scale": self.scale.numpy()}
+        return weights(self.fixed.network) | {f"task.{name}": array for name, array in head.items()}
 
 
 class SiteStates:

@@ -1,15 +1,11 @@
-"""Linear models over fixed features, dense or sparse. Axes: N examples, F features, K classes."""
+"""Fixed features that linear models are fitted on, dense or sparse. Axes: N examples, F features, K classes."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-
-from stemma.errors import DamagedError
 
 CHUNK = 4096  # rows widened to float32 at once, so that half-precision caches are never copied whole
 
@@ -68,28 +64,6 @@ class Sparse:
     def transposed_times(self, residuals: Tensor) -> Tensor:
         """(F N) @ (N K)."""
         return _bag_sums(self._columns, residuals)
-
-
-@dataclass(frozen=True, slots=True)
-class LinearHead:
-    """Weights (F K) and biases (K) of a fitted logistic regression."""
-
-    weights: Tensor
-    biases: Tensor
-    several: bool = False  # each column is a question of yes or no
-
-    def probabilities(self, design: Design) -> np.ndarray:
-        """Class probabilities (N K) in float32, each row summing to one unless there are `several`."""
-        scores = design.times(self.weights) + self.biases
-        return (scores.sigmoid() if self.several else scores.softmax(-1)).numpy().astype(np.float32)
-
-
-def check_shapes(arrays: Mapping[str, np.ndarray], shapes: Mapping[str, tuple[int, ...]]) -> None:
-    """DamagedError unless each array is there in its shape."""
-    for name, shape in shapes.items():
-        found = arrays[name].shape if name in arrays else "missing"
-        if found != shape:
-            raise DamagedError(f"{name} of the weights is {found}", f"{shape}", "restore the run from a copy, or fine-tune again")
 
 
 def _bags(starts: np.ndarray, places: np.ndarray, values: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:

@@ -30,40 +30,32 @@ def opening(folder: RunFolder) -> Iterator[None]:
 
 
 def network_of(row: Generation, config: Any, tokenizer: Tokenizer, arrays: Mapping[str, np.ndarray]) -> Any:
-    """The row's network with these weights: mapped from the file as they are, or copied into a network in eval mode."""
-    return _WAYS[row.learns](row, config, tokenizer, arrays)
-
-
-def unmoved(row: Generation, config: Any, tokenizer: Tokenizer, arrays: Mapping[str, np.ndarray]) -> Any:
-    """The row's network in the shape of a run that learnt a task: what counts has its own arrays; the weights of what descends
-    are loaded by whoever knows whether it grew.
-    """
-    own = {name: array for name, array in arrays.items() if not name.startswith("task.")}
-    return _UNMOVED[row.learns](row, config, tokenizer, own)
-
-
-def _mapped(row: Generation, config: Any, tokenizer: Tokenizer, arrays: Mapping[str, np.ndarray]) -> Any:
-    return row.load_network().from_arrays(config, tokenizer.facts(), arrays)
-
-
-def _copied(row: Generation, config: Any, tokenizer: Tokenizer, arrays: Mapping[str, np.ndarray]) -> Any:
+    """The row's network with these weights: mapped from the file as they are, or copied into a module in eval mode."""
+    if row.updates != "backprop":
+        return row.load_network().from_arrays(config, tokenizer.facts(), arrays)
     from stemma.layers.weights import load_weights
 
-    network = _drawn(row, config, tokenizer, arrays)
+    network = _module(row, config, tokenizer)
     load_weights(network, arrays)
     return network
 
 
-def _drawn(row: Generation, config: Any, tokenizer: Tokenizer, arrays: Mapping[str, np.ndarray]) -> Any:
+def unmoved(row: Generation, config: Any, tokenizer: Tokenizer, arrays: Mapping[str, np.ndarray]) -> Any:
+    """The row's network in the shape of a run that learnt a task: what counts has its own arrays; the weights of the others are
+    loaded by whoever knows whether they grew.
+    """
+    if row.learns == "count":
+        own = {name: array for name, array in arrays.items() if not name.startswith("task.")}
+        return row.load_network().from_arrays(config, tokenizer.facts(), own)
+    return _module(row, config, tokenizer)
+
+
+def _module(row: Generation, config: Any, tokenizer: Tokenizer) -> Any:
     import torch
 
     from stemma.layers.weights import check_memory
 
     if row.updates == "backprop":
-        check_memory(lambda: row.load_network()(config, tokenizer.facts()), copies=1)
+        check_memory(lambda: row.new_module(config, tokenizer.facts()), copies=1)
     with torch.random.fork_rng(devices=[]):
-        return row.load_network()(config, tokenizer.facts()).eval()
-
-
-_UNMOVED = {"count": _mapped, "descend": _drawn}
-_WAYS = {"count": _mapped, "descend": _copied}
+        return row.new_module(config, tokenizer.facts()).eval()

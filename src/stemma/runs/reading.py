@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
+from stemma.lineage.network import StaticVectors
 from stemma.runs.cuts import surprises_uncut
 
 T = TypeVar("T")
@@ -130,6 +131,13 @@ def states(network: Any, texts: Sequence[np.ndarray], layer: int | None) -> Iter
             chosen = [array.float().numpy() for array in (layers if layer is None else [layers[layer]])]
             for row, number in enumerate(rows):
                 yield pieces[number], np.stack([array[row, pieces[number].own] for array in chosen])
+
+
+def static_states(network: StaticVectors, texts: Sequence[np.ndarray]) -> Iterator[tuple[Piece, np.ndarray]]:
+    """As `states`, of word vectors, whose one layer (1 T D) is looked up."""
+    for number, ids in enumerate(texts):
+        for piece in _pieces(network, number, np.asarray(ids, np.int64)):
+            yield piece, network.vectors_of(piece.ids)[None]
 
 
 def widths(network: Any) -> list[int]:

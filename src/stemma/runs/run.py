@@ -24,7 +24,7 @@ from stemma.nouns import counted
 from stemma.runs import decoding, reading
 from stemma.runs.decoding import Decoding, Written
 from stemma.runs.opening import network_of, opening
-from stemma.runs.word_vectors import Outlier, WordVectors
+from stemma.runs.word_vectors import FREQUENT, Outlier, WordVectors
 from stemma.tokens.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ class Run:
         arrays = folder.tensors()
         with opening(folder):
             tokenizer = Tokenizer.load(folder.guarded("tokenizer.json"))
-            model: Any = restore(row.sections()["model"], config["sections"]["model"], str(folder.path))
+            model: Any = restore(row.model_config(), config["sections"]["model"], str(folder.path))
             return cls(folder, row, tokenizer, network_of(row, model, tokenizer, arrays))
 
     def __getstate__(self) -> dict[str, Any]:
@@ -148,13 +148,17 @@ class Run:
         """The resolved sections."""
         return self.folder.config["sections"]
 
+    def module(self) -> Any:
+        """The network as an `Encoder` that PyTorch moves, or a `Counted`: what learns a task stands on it."""
+        return self.network.as_module() if self.row.updates == "by hand" else self.network
+
     @cached_property
     def parameters(self) -> int:
         """Numbers that were learnt (for a counting generation: stored)."""
         return sum(int(array.size) for array in self.folder.tensors().values())
 
-    def embed(self, texts: Iterable[str], layer: int = -1) -> np.ndarray:
-        """One vector a text (N D): the mean of its tokens' states in `layer` (0: embeddings, -1: the last).
+    def embed(self, texts: Iterable[str], layer: int = -1, *, normalise: bool = False) -> np.ndarray:
+        """One vector a text (N D): the mean of its tokens' states in `layer` (0: embeddings, -1: the last), at length 1 to `normalise`.
 
         A text without tokens gets zeros. A warning tells of texts without a known word (`knows`), whose vectors say nothing.
         """
@@ -168,7 +172,7 @@ class Run:
             counts[piece.text] += len(piece.ids)
         vectors = (sums / np.maximum(1, counts)[:, None]).astype(np.float32)
         warn_of_unknown(texts, self.knows(texts) & vectors.any(1), "their vectors say nothing of them")
-        return vectors
+        return unit(vectors) if normalise else vectors
 
     def knows(self, texts: Iterable[str]) -> np.ndarray:
         """True for each text (N) with a word, or a piece of one, that the run has a vector or a probability for."""
@@ -292,12 +296,14 @@ class Run:
         pairs = zip(best.indices.tolist(), best.values.tolist(), strict=True)
         return [list(zip(ids, values, strict=True)) for ids, values in pairs]
 
-    def nearest(self, asked: str, k: int = 10, restrict: int = 0) -> list[tuple[str, float]]:
+    def nearest(self, asked: str, k: int = 10, restrict: int = FREQUENT) -> list[tuple[str, float]]:
         """The `k` words of highest cosine with a word's vector, or with a sum of them such as `king - man + woman`.
 
         `restrict` seeks them among that many of the most frequent words, 0 among all.
         """
-        return self.words.nearest(given_text(asked, "the word"), whole("k", k, 1, default=10), whole("restrict", restrict, default=0))
+        return self.words.nearest(
+            given_text(asked, "the word"), whole("k", k, 1, default=10), whole("restrict", restrict, default=FREQUENT)
+        )
 
     def outlier(self, words: Iterable[str]) -> Outlier:
         """The word that fits the others least, by its mean cosine with them."""
@@ -310,7 +316,7 @@ class Run:
 
     @cached_property
     def _widths(self) -> list[int]:
-        return reading.widths(self.network)
+        return [self.network.width] if self.row.updates == "by hand" else reading.widths(self.network)
 
     @cached_property
     def words(self) -> WordVectors:
@@ -334,16 +340,19 @@ class Run:
     def _states(self, texts: Sequence[str], layer: int | None) -> Iterator[tuple[reading.Piece, np.ndarray]]:
         """The states of the texts' pieces; words never seen get composed vectors where the network has them."""
         if "nearest" not in self.row.abilities or not self.network.composes:
-            yield from reading.states(self.network, self.tokenizer.encode_batch(texts), layer)
+            yield from self._read(self.tokenizer.encode_batch(texts), layer)
             return
         encoded = [self.tokenizer.encode_offsets(text) for text in texts]
-        for piece, states in reading.states(self.network, [ids for ids, _ in encoded], layer):
+        for piece, states in self._read([ids for ids, _ in encoded], layer):
             for place in np.flatnonzero(piece.ids == self.tokenizer.specials.get("unk")).tolist():
                 start, end = encoded[piece.text][1][piece.first + place]
                 vector = self._composed(texts[piece.text][start:end])
                 if vector is not None:
                     states[:, place] = vector
             yield piece, states
+
+    def _read(self, texts: Sequence[np.ndarray], layer: int | None) -> Iterator[tuple[reading.Piece, np.ndarray]]:
+        return reading.static_states(self.network, texts) if self.row.updates == "by hand" else reading.states(self.network, texts, layer)
 
     def _readable(self, likely: Sequence[tuple[int, float]]) -> list[tuple[str, float]]:
         return [(self.tokenizer.text(token), p) for token, p in likely]
@@ -422,6 +431,13 @@ class Run:
         """How this generation reads text to score it."""
         specials = self.tokenizer.specials
         return reading.READERS[self.row.scores_by](self.network, specials["eos"], specials.get("unk", -1))
+
+
+def unit(vectors: np.ndarray) -> np.ndarray:
+    """The rows (N D) at length 1; zeros stay zeros."""
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    found: np.ndarray = vectors / np.where(lengths > 0, lengths, 1)
+    return found
 
 
 def warn_of_unknown(texts: Sequence[str], known: np.ndarray, so: str) -> None:

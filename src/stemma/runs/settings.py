@@ -1,5 +1,6 @@
 """What of the section `transfer` must be known again to use what it made."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -43,3 +44,13 @@ class InUse:
             if asked == (self.mode, self.head):
                 return way
         raise UsageError(f"transfer.head = {self.head!r} with transfer.mode = {self.mode!r}", "linear", "drop transfer.head")
+
+
+def chosen_layers(asked: Sequence[int], available: int) -> tuple[int, ...]:
+    """The layers asked for (negative ones counted from the end), or the last four (Devlin 2018, table 7)."""
+    if not asked:
+        return tuple(range(max(available - 4, 1 if available > 1 else 0), available))
+    for layer in asked:
+        if not -available <= layer < available:
+            raise UsageError(f"transfer.layers has {layer}", f"layers 0 to {available - 1}, or -{available} to -1", "mend transfer.layers")
+    return tuple(sorted({layer % available for layer in asked}))

@@ -14,6 +14,7 @@ import numpy as np
 from stemma.errors import DataError
 from stemma.runs.neighbours import neighbours, unit_rows
 
+FREQUENT = 10_000  # words among which neighbours are sought unless asked otherwise: those of rare words are mostly chance
 _SPELLINGS = 200_000  # words compared with a misspelt one, from the most frequent down: half a second
 _JUDGED = 100  # words that are compared to see whether the vectors differ
 TOO_ALIKE = 0.9  # mean cosine of two words above which nearness says nothing; trained vectors have 0.1 to 0.5
@@ -69,7 +70,7 @@ class WordVectors:
         """The rows that have a vector of the tokens that read so, a space before them or not."""
         return [row for token in (form, f" {form}") if (row := self._rows.get(token)) is not None and self._trained[row]]
 
-    def nearest(self, asked: str, k: int = 10, restrict: int = 0) -> list[tuple[str, float]]:
+    def nearest(self, asked: str, k: int = 10, restrict: int = FREQUENT) -> list[tuple[str, float]]:
         """The `k` words of highest cosine with a word, or with a sum of words such as `king - man + woman`, less those named.
 
         `restrict` seeks them among that many of the most frequent words, 0 among all. Raises DataError for a word that
@@ -81,8 +82,9 @@ class WordVectors:
         total = np.sum([sign * self.known(word) for sign, word in terms], axis=0)
         if not total.any():
             raise DataError(f"{asked!r}: the words cancel out", "a sum that is not zero", "name each word once")
-        rows = self.frequent(restrict) if restrict else np.arange(len(self.unit))
-        table = self.unit[rows] if restrict else self.unit  # not copied for every question
+        some = 0 < restrict < len(self.unit)
+        rows = self.frequent(restrict) if some else np.arange(len(self.unit))
+        table = self.unit[rows] if some else self.unit  # not copied for every question
         found = ((int(rows[place]), cosine) for place, cosine in neighbours(table, total, k + len(named)))
         return [(self.tokens[row], cosine) for row, cosine in found if row not in named][:k]
 

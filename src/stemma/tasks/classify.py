@@ -4,31 +4,26 @@
 Several labels stand in one cell with a separator between, as `sport|politics`, in a column called `labels` (or `label`,
 with task.multilabel = true); an empty cell says that none fits.
 
-Axes: N examples, B batch, S sites, L layers, D width, K labels.
+Its heads stand in `classify_heads`. Axes: N examples, B batch, K labels.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import torch
-import torch.nn.functional as F
-from jaxtyping import Bool, Float
-from torch import Tensor, nn
+from jaxtyping import Float
 
 from stemma.corpus.task import Example, given_examples, read_examples
 from stemma.errors import DataError
-from stemma.layers.fast import Dropout
-from stemma.layers.loss import Loss
-from stemma.layers.pooling import largest_state
-from stemma.layers.scalar_mix import ScalarMix
 from stemma.nouns import counted
 from stemma.tasks import scores
 from stemma.tasks.task import Metric, Seat, Targets, Text
 
-HIDDEN = 128  # width of the task network, the same for every generation
+if TYPE_CHECKING:
+    from stemma.tasks.classify_heads import LabelHead, PooledNetwork
+
 SURE = 0.5  # probability from which one of several labels is given
 _ONE = (Metric("accuracy", "accuracy"), Metric("macro_f1", "macro-F1"))
 _SEVERAL = (Metric("micro_f1", "micro-F1"), Metric("macro_f1", "macro-F1"))
@@ -108,10 +103,14 @@ class Classify:
 
     def head(self, seat: Seat, targets: Targets) -> "LabelHead":
         """Dropout and one linear layer on the summary of a text."""
+        from stemma.tasks.classify_heads import LabelHead  # torch: not for who only reads, scores and tells
+
         return LabelHead(seat, len(targets["labels"]), targets["several"])
 
     def network(self, seat: Seat, targets: Targets) -> "PooledNetwork":
         """Scalar mix, projection, mean and maximum over the text, one hidden layer."""
+        from stemma.tasks.classify_heads import PooledNetwork  # likewise
+
         return PooledNetwork(seat, len(targets["labels"]), targets["several"])
 
     def rows(self, gold: np.ndarray) -> np.ndarray:
@@ -201,82 +200,6 @@ class Classify:
         if not several:
             return [example.label]
         return list(dict.fromkeys(name for part in example.label.split(self.config.separator) if (name := part.strip())))
-
-
-class LabelHead(nn.Linear):
-    """Dropout and a linear layer from a text's vector to the scores of the labels."""
-
-    words = "dropout, one linear layer"
-
-    def __init__(self, seat: Seat, classes: int, several: bool) -> None:
-        super().__init__(seat.width, classes)
-        self.dropout, self.several = Dropout(seat.dropout), several
-        nn.init.zeros_(self.bias)
-        if seat.zeros:
-            nn.init.zeros_(self.weight)
-        else:
-            nn.init.trunc_normal_(self.weight, std=0.02, a=-0.04, b=0.04)
-
-    def loss(self, states: Float[Tensor, "B D"], batch: Mapping[str, Tensor]) -> Loss:
-        """Cross-entropy of the labels."""
-        return _loss(self(self.dropout(states)).float(), batch["labels"], self.several)
-
-    def predictions(self, batch: Mapping[str, Tensor]) -> dict[str, int]:
-        """Texts."""
-        return {"task": len(batch["labels"])}
-
-    def answer(self, states: Float[Tensor, "B D"], batch: Mapping[str, Tensor]) -> list[np.ndarray]:
-        """The probabilities (K) of each text."""
-        return _answers(self(states).float(), self.several)
-
-
-class PooledNetwork(nn.Module):
-    """Scalar mix, projection to HIDDEN, mean and maximum over the text, one hidden layer, a linear layer."""
-
-    words = f"scalar mix of all layers, projection to {HIDDEN}, mean and maximum over the text, one hidden layer of {HIDDEN}"
-
-    def __init__(self, seat: Seat, classes: int, several: bool) -> None:
-        super().__init__()
-        self.several = several
-        self.mix = ScalarMix(seat.layers)
-        self.dropout = Dropout(seat.dropout)
-        self.projection = nn.Linear(seat.width, HIDDEN)
-        self.hidden = nn.Linear(2 * HIDDEN, HIDDEN)
-        self.last = nn.Linear(HIDDEN, classes)
-
-    def forward(self, states: Float[Tensor, "B S L D"], sites: Bool[Tensor, "B S"]) -> Float[Tensor, "B K"]:
-        """Scores of the labels."""
-        x = self.projection(self.dropout(self.mix(states)))  # (B, S, HIDDEN)
-        mean = (x * sites[..., None]).sum(1) / sites.sum(1, keepdim=True).clamp(min=1)
-        pooled = torch.cat([mean, largest_state(x, sites)], -1)  # (B, 2 HIDDEN)
-        return self.last(self.dropout(F.gelu(self.hidden(pooled)))).float()
-
-    def loss(self, states: Float[Tensor, "B S L D"], batch: Mapping[str, Tensor]) -> Loss:
-        """Cross-entropy of the labels."""
-        return _loss(self(states, batch["sites"]), batch["labels"], self.several)
-
-    def predictions(self, batch: Mapping[str, Tensor]) -> dict[str, int]:
-        """Texts."""
-        return {"task": len(batch["labels"])}
-
-    def answer(self, states: Float[Tensor, "B S L D"], batch: Mapping[str, Tensor]) -> list[np.ndarray]:
-        """The probabilities (K) of each text."""
-        return _answers(self(states, batch["sites"]), self.several)
-
-    def layer_weights(self) -> list[float]:
-        """The shares of the layers in the mix."""
-        return self.mix.shares()
-
-
-def _loss(logits: Float[Tensor, "B K"], labels: Tensor, several: bool) -> Loss:
-    """The mean over texts; of several labels each is a question of yes or no, and a text's nats are the sum of theirs."""
-    nats = F.binary_cross_entropy_with_logits if several else F.cross_entropy
-    return Loss.of({"task": (nats(logits.float(), labels, reduction="sum"), len(labels))})
-
-
-def _answers(logits: Float[Tensor, "B K"], several: bool) -> list[np.ndarray]:
-    probabilities = logits.sigmoid() if several else logits.softmax(-1)
-    return list(probabilities.detach().float().cpu().numpy())
 
 
 def _table(answers: Sequence[np.ndarray], targets: Targets) -> Float[np.ndarray, "N K"]:

@@ -130,11 +130,15 @@ def word_spans(text: str, words: Segmenter) -> list[tuple[int, int]]:
     return list(zip(starts.tolist(), ends.tolist(), strict=True))
 
 
-def spoken(words: Sequence[str]) -> str:
-    """The words joined by spaces, but as Chinese is written: none between two Chinese words or at full-width symbols."""
-    text = [words[0]] if words else []
-    for before, word in pairwise(words):
-        text.append(word if _tight(before, word) else f" {word}")
+def spoken(words: Sequence[str], written: Sequence[str] = ()) -> str:
+    """The words joined by spaces, but as Chinese is written: none between two Chinese words or at full-width symbols.
+
+    Where `written` has them otherwise, that is what stands between those spaces.
+    """
+    written = written or words
+    text = [*written[:1]]
+    for (before, word), as_written in zip(pairwise(words), written[1:], strict=True):
+        text.append(as_written if _tight(before, word) else f" {as_written}")
     return "".join(text)
 
 

@@ -11,8 +11,9 @@ from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_toke
 
 from stemma.tokens.chinese import Segmenter, spoken
 from stemma.tokens.outside import Outside
+from stemma.tokens.scripts import byte_widths
 from stemma.tokens.settings import SPECIALS, Config, special_ids
-from stemma.tokens.word_starts import NormalWidths, byte_widths, ends_by_size
+from stemma.tokens.word_starts import NormalWidths, ends_by_size
 
 SPACE = "▁"  # what stands for a space in unigram pieces
 

@@ -55,7 +55,7 @@ class Tokenizer:
         self._engine = engine
         self.config: Config = engine.config
         self.kind: str = engine.config.kind
-        self.specials = special_ids(self.kind)
+        self.specials = _specials(self.kind, engine.tokens)
         self.outside: Outside | None = engine.outside  # how unknown words were spelt; None: nobody wrote it down
         self.segmenter: Segmenter = engine.words  # what cuts Chinese words, be they tokens or begun by tokens
         self._tokens: list[str] = engine.tokens
@@ -148,6 +148,13 @@ class Tokenizer:
         if len(known) == len(spellings) + 1:
             return "".join(chain.from_iterable(zip(known, [*spellings, ""], strict=True)))
         return _spelt(text, mark, spellings, [len(self.decode(ids[: place + 1])) for place in np.flatnonzero(ids == unknown).tolist()])
+
+    def give_back_each(self, texts: Sequence[str]) -> list[str]:
+        """As `give_back`, each text by itself."""
+        if self.kind in WHOLE and not self.config.phrases:
+            given: list[str] = self._engine.give_back(texts)
+            return given
+        return [self.give_back([text]) for text in texts]
 
     def token(self, index: int) -> str:
         """How the token is written in the vocabulary."""
@@ -309,9 +316,20 @@ def _in_order(vocab: dict[str, int]) -> list[str]:
     return tokens
 
 
+def _specials(kind: str, tokens: Sequence[str]) -> dict[str, int]:
+    """Role -> id: the first ids, but in a WordPiece vocabulary of another program wherever it has them."""
+    ids = special_ids(kind)
+    if kind != "wordpiece" or list(tokens[: len(ids)]) == list(SPECIALS[kind].values()):
+        return ids
+    places = {token: place for place, token in enumerate(tokens)}
+    return {role: places.get(written, ids[role]) for role, written in SPECIALS[kind].items()}
+
+
 def _begins(tokens: Sequence[str], kind: str) -> None:
-    """ValueError unless the vocabulary begins with the kind's specials."""
+    """ValueError unless the vocabulary begins with the kind's specials; one of WordPiece may have them anywhere."""
     specials = list(dict.fromkeys(SPECIALS[kind].values()))
+    if kind == "wordpiece" and not set(specials) - set(tokens):
+        return
     if list(tokens[: len(specials)]) != specials:
         raise ValueError(f"the vocabulary does not begin with {', '.join(specials)}")
 

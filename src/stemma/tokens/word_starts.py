@@ -57,11 +57,6 @@ def ends_by_size(
     return ends, (extra < 0) | (extra > ahead)
 
 
-def byte_widths(codes: np.ndarray) -> np.ndarray:
-    """How many bytes each code point takes in UTF-8."""
-    return 1 + (codes >= 0x80).astype(np.int64) + (codes >= 0x800) + (codes >= 0x10000)
-
-
 class NormalWidths:
     """How many visible characters a normaliser makes of each code point, asked once for each that is met."""
 

@@ -1,7 +1,8 @@
 """Words as tokens: split at white space alone (KenLM's manner) or also at punctuation, Chinese cut by a segmenter."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain, islice
+from functools import cached_property
+from itertools import chain, compress, islice
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 from stemma.kernels.numbers import SEPARATOR
 from stemma.tokens.chinese import GIVEN, SAMPLE, Segmenter, chosen, spoken
 from stemma.tokens.dropped import Dropped
+from stemma.tokens.few_words import FewWords, tokens_of
 from stemma.tokens.outside import Outside, left_out
 from stemma.tokens.sample import batches
 from stemma.tokens.scripts import HAN_BLOCKS, bytes_of, codes_of, lower_codes, token_classes, word_classes
@@ -35,14 +37,25 @@ class Words:
     """Encodes and decodes by a list of words; a word that is not in the list is unknown."""
 
     def __init__(self, config: Config, tokens: Sequence[str], words: Segmenter, outside: Outside | None = None) -> None:
-        from stemma.kernels.word_table import WordTable
-
         self.config, self.words, self.tokens, self.outside = config, words, list(tokens), outside
-        self._specials = len(SPECIALS[config.kind])  # not in the table: text cannot forge a special
-        self._table = WordTable()
+        self._specials = len(SPECIALS[config.kind])  # not looked up: text cannot forge a special
+        self._few = FewWords(config.kind == "whitespace", words)
+
+    @cached_property
+    def _ids(self) -> dict[str, int]:
+        """The id of each word that is no special."""
+        return {token: i for i, token in enumerate(self.tokens) if i >= self._specials}
+
+    @cached_property
+    def _table(self) -> "WordTable":
+        """The same for compiled code."""
+        from stemma.kernels.word_table import WordTable  # Numba takes half a second: only where many words are cut
+
+        table = WordTable()
         known = [token.encode("utf-8", "surrogatepass") for token in self.tokens[self._specials :]]
         ends = np.cumsum([0, *map(len, known)], dtype=np.int64)
-        self._table.add(np.frombuffer(b"".join(known), np.uint8), ends[:-1], ends[1:])
+        table.add(np.frombuffer(b"".join(known), np.uint8), ends[:-1], ends[1:])
+        return table
 
     def grown(self, newer: "Words") -> "Words":
         """These words with their ids, then those of `newer` that are not among them, as many as the config has room for."""
@@ -52,27 +65,53 @@ class Words:
 
     def encode_flat(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         """The ids of all texts one after the other, and how many each text has."""
+        if self._few.takes(texts):
+            ids = self._ids
+            cut = [[ids.get(text[start:end], 0) for start, end in self._few.borders(text)] for text in map(self._lower, texts)]
+            return np.fromiter(chain.from_iterable(cut), np.uint32), np.fromiter(map(len, cut), np.int64, len(cut))
         numbers, lengths = self._table.number_texts(*_bytes(texts, self.config, self.words))
         return np.where(numbers > 0, numbers + np.uint32(self._specials - 1), np.uint32(0)), lengths
 
     def spellings(self, texts: Sequence[str], asked: np.ndarray) -> list[str]:
         """How those words are spelt for which `asked` (N) is true, over all words of the texts."""
-        from stemma.kernels.word_scan import borders
-
-        joined = "\n".join(text.lower() if self.config.lowercase else text for text in texts)
-        codes = codes_of(joined)
-        starts, ends = borders(codes, self.words.cuts(joined, codes), _classes(self.config))
+        joined = "\n".join(map(self._lower, texts))
+        if self._few.takes(texts):
+            return [joined[start:end] for start, end in compress(self._few.borders(joined), asked.tolist())]
+        starts, ends = self._borders(joined)
         return [joined[start:end] for start, end in zip(starts[asked].tolist(), ends[asked].tolist(), strict=True)]
+
+    def give_back(self, texts: Sequence[str]) -> list[str]:
+        """What each text's words are written as, unknown ones spelt as they are there: all that its tokens keep of it."""
+        if self.config.kind == "whitespace":
+            return [" ".join(tokens_of(text)) for text in texts]
+        ids, lengths = self.encode_flat(texts)
+        words = self.spellings(texts, np.ones(len(ids), bool))
+        shown = (
+            words if self.words is GIVEN else [word if known else self.tokens[0] for word, known in zip(words, ids.tolist(), strict=True)]
+        )
+        ends = np.cumsum(lengths).tolist()
+        parts = [slice(end - length, end) for end, length in zip(ends, lengths.tolist(), strict=True)]
+        return [" ".join(words[part]) if self.words is GIVEN else spoken(shown[part], words[part]) for part in parts]
 
     def encode_offsets(self, text: str) -> tuple[np.ndarray, list[tuple[int, int]]]:
         """The ids, and the (start, end) of each in the raw text."""
+        lowered = self._lower(text)
+        if self._few.takes([text]):
+            spans = self._few.borders(lowered)
+        else:
+            starts, ends = self._borders(lowered)
+            spans = list(zip(starts.tolist(), ends.tolist(), strict=True))
+        return self.encode_flat([text])[0], spans if len(lowered) == len(text) else _raw_places(text, spans)
+
+    def _borders(self, text: str) -> tuple[np.ndarray, np.ndarray]:
         from stemma.kernels.word_scan import borders
 
-        lowered = text.lower() if self.config.lowercase else text
-        codes = codes_of(lowered)
-        starts, ends = borders(codes, self.words.cuts(lowered, codes), _classes(self.config))
-        spans = list(zip(starts.tolist(), ends.tolist(), strict=True))
-        return self.encode_flat([text])[0], spans if len(lowered) == len(text) else _raw_places(text, spans)
+        codes = codes_of(text)
+        found: tuple[np.ndarray, np.ndarray] = borders(codes, self.words.cuts(text, codes), _classes(self.config))
+        return found
+
+    def _lower(self, text: str) -> str:
+        return text.lower() if self.config.lowercase else text
 
     def drops(self, character: str) -> bool:
         """True where the character parts words and is in none."""

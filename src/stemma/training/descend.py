@@ -8,16 +8,12 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
-import torch
 
 from stemma.checkpoint import RunFolder, write_tensors
 from stemma.config import restore
 from stemma.errors import DataError, Interrupted, UsageError
 from stemma.layers.allocator import keep_freed_memory
-from stemma.layers.threads import computing_with, faster_threads
-from stemma.layers.weights import check_memory
 from stemma.nouns import counted
-from stemma.objectives.batch import seed_for
 from stemma.objectives.objective import Objective, Preparation, Prepares, TextObjective
 from stemma.tokens.store import TokenStore
 from stemma.tokens.tokenizer import Tokenizer
@@ -25,15 +21,14 @@ from stemma.training.baseline import against_baseline
 from stemma.training.card import write_card
 from stemma.training.facts import Fact, Note, Prepared, Update
 from stemma.training.ingest import Ingested
-from stemma.training.learners import Backprop, ByHand, Learner, NotFinite
-from stemma.training.loop import Reached, evaluate, seconds_per_step, steps_for, train
+from stemma.training.learners import Learner, Manner, NotFinite
+from stemma.training.loop import Reached, seconds_per_step, steps_for, train
 from stemma.training.passes import Passes, sensible_steps
 from stemma.training.peak import peak_memory_mib
-from stemma.training.precision import choose_device, choose_precision
 from stemma.training.ranks import Ranks, join
 from stemma.training.recorder import Recorder
 from stemma.training.request import Job, Report, Updates, take_up
-from stemma.training.settings import BUDGETS, Config, Device, HandConfig
+from stemma.training.settings import BUDGETS, Config, HandConfig
 from stemma.training.stopping import stopping
 
 WELL_READ = 0.1  # of what was drawn may be unread without a word: separators are in the budget, and the last step is seldom full
@@ -43,7 +38,7 @@ WELL_READ = 0.1  # of what was drawn may be unread without a word: separators ar
 def descending(job: Job, path: Path, root: Path, report: Report) -> Iterator[Updates]:
     """The updates that are left of the job, inside the process group and with the threads asked for; then the finished folder."""
     keep_freed_memory()
-    with computing_with(job.sections["training"].threads or torch.get_num_threads()), join() as ranks:
+    with _manner(job).computing(job.sections["training"].threads), join() as ranks:
         yield from _updates(job, path, root, report if ranks.first else _nothing, ranks)
         ranks.wait()
 
@@ -105,17 +100,13 @@ def _check_processes(folder: RunFolder, ranks: Ranks) -> None:
 
 def _settle(job: Job, text: Ingested, objective: Objective, path: Path, report: Report, ranks: Ranks) -> dict[str, Any]:
     """The sections `model` and `training` with every `auto` and budget settled by measuring once."""
-    model, training = job.sections["model"], job.sections["training"]
-    if isinstance(training, Config):
-        device = choose_device(training.device, ranks.local)
-        precision = choose_precision(training.precision, device)
-        training = dataclasses.replace(training, device=cast(Device, device.type), precision=precision)
-        model = job.row.load_network().settle(model, device)
-        facts = text.tokenizer.facts(text.train.counts)
-        if device.type == "cpu":  # weights, slopes, and at least one mean of slopes
-            check_memory(lambda: job.row.load_network()(model, facts), copies=3)
-    training = dataclasses.replace(training, threads=training.threads or _threads(job, model, training, text, objective, ranks))
-    torch.set_num_threads(training.threads)
+    manner, facts = _manner(job), text.tokenizer.facts(text.train.counts)
+    training: Any
+    model, training = manner.settled(job.row, job.sections["model"], job.sections["training"], facts, ranks)
+    if not training.threads:
+        threads = manner.threads(training, ranks, lambda: _learner(job, model, training, text, Ranks()), lambda: objective.batch(0))
+        training = dataclasses.replace(training, threads=threads)
+    manner.use(training.threads)
     a_step, spent = None, 0.0
     if training.seconds:
         spent = _prepare(job, objective, RunFolder(path), training.threads, report).seconds
@@ -136,20 +127,11 @@ def _passes(job: Job, objective: Objective, text: Ingested, training: HandConfig
     return Passes(objective, text.share, training.accumulate, job.row.reads_once)
 
 
-def _threads(job: Job, model: Any, training: HandConfig, text: Ingested, objective: Objective, ranks: Ranks) -> int:
-    """How many threads are faster: tried on a learner that is thrown away. Kernels of our own find out while they go."""
-    if not isinstance(training, Config) or training.device != "cpu" or training.compile or ranks.count > 1:
-        return torch.get_num_threads()
-    learner = _learner(job, model, training, text, Ranks())
-    batch = objective.batch(0)
-    return faster_threads(lambda: learner.step([batch], training.rate * 1e-3, seed_for(training.seed, "timing")))
-
-
 def _taken_up(job: Job, folder: RunFolder, text: Ingested, objective: TextObjective, report: Report, ranks: Ranks) -> _Descent:
     """The run where an earlier call left it, or at its start. It computes as it was settled to, whatever this call would choose."""
     settled, where = folder.config["sections"], str(folder.path)
     model, training = (restore(type(job.sections[name]), settled[name], where) for name in ("model", "training"))
-    torch.set_num_threads(training.threads)  # until `descending` ends; another number would round otherwise
+    _manner(job).use(training.threads)  # until `descending` ends; another number would round otherwise
     learner = _learner(job, model, training, text, ranks)
     saved = folder.load_state()
     progress = Reached(**saved[1]) if saved else Reached()
@@ -187,7 +169,7 @@ def _recorded(job: Job, descent: _Descent, text: Ingested, report: Report, ranks
         assert isinstance(fact, Update)
         recorder.take(fact)
         if held_out and fact.step in marks:
-            recorder.judge(*evaluate(learner, held_out, cast(Config, training), ranks))
+            recorder.judge(*_manner(job).evaluate(learner, held_out, training, ranks))
         recorder.save_when_due(fact)
         if ranks.agree(stop.is_set()) and fact.step < training.steps:
             recorder.save()
@@ -234,14 +216,27 @@ def objective_of(job: Job, store: TokenStore, text: Ingested) -> TextObjective:
 
 
 def _learner(job: Job, model: Any, training: HandConfig, text: Ingested, ranks: Ranks) -> Learner:
-    torch.manual_seed(seed_for(training.seed, "init"))
-    facts = text.tokenizer.facts(text.train.counts)
-    network = job.row.load_network()(model, facts)
-    if job.earlier:
-        network.take_over(job.earlier.tensors(), facts)
-    if not isinstance(training, Config):
-        return ByHand(network, training.threads or torch.get_num_threads(), ranks)
-    return Backprop(network, training, choose_device(training.device, ranks.local), training.precision, ranks)
+    earlier = job.earlier.tensors() if job.earlier else None
+    return _manner(job).learner(job.row, model, training, text.tokenizer.facts(text.train.counts), ranks, earlier)
+
+
+def _manner(job: Job) -> Manner:
+    return _MANNERS[job.row.updates]()
+
+
+def _differentiating() -> Manner:
+    from stemma.training.backprop import Differentiating  # torch: not for tables that move themselves
+
+    return Differentiating()
+
+
+def _handmade() -> Manner:
+    from stemma.training.by_hand import Handmade
+
+    return Handmade()
+
+
+_MANNERS = {"backprop": _differentiating, "by hand": _handmade}
 
 
 def _finish(job: Job, descent: _Descent, text: Ingested) -> None:
@@ -274,7 +269,7 @@ def _finish(job: Job, descent: _Descent, text: Ingested) -> None:
         "epoch_losses": [line["loss"] for line in metrics if line["kind"] == "epoch"],
         "held_out_loss": kept["loss"] if kept else None,
         **baseline,
-        "parameters": sum(p.numel() for p in descent.learner.network.parameters()),
+        "parameters": descent.learner.parameters,
         "peak_memory_mib": peak_memory_mib(),
         "tokens_added": text.tokenizer.vocab_size - _known(job.earlier) if job.earlier else None,
         "notes": [*text.notes, *stuck, *_notes(training, progress), *_unread(text, ledger["tokens"])] or None,

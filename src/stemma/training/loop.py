@@ -3,22 +3,17 @@
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import cast
 
 import numpy as np
-import torch
 
 from stemma.kernels.clocks import working
-from stemma.layers.loss import weighed
-from stemma.lineage.table import Network
 from stemma.objectives.batch import seed_for
 from stemma.objectives.objective import Objective
 from stemma.training.facts import Update
-from stemma.training.learners import Learner, to_tensors
-from stemma.training.precision import autocast
+from stemma.training.learners import Learner
 from stemma.training.ranks import Ranks
 from stemma.training.schedules import Place, rate_at
-from stemma.training.settings import Config, HandConfig
+from stemma.training.settings import HandConfig
 
 
 @dataclass
@@ -92,39 +87,3 @@ def seconds_per_step(learner: Learner, objective: Objective, config: HandConfig,
         if len(times) >= 4 and time.perf_counter() - began > most_seconds:
             break
     return float(np.median(times[2:]))
-
-
-def evaluate(learner: Learner, objective: Objective, config: Config, ranks: Ranks) -> tuple[float, dict[str, float]]:
-    """`held_out_loss` of the weights that are kept, of which the learner hears. Every rank calls it; the first measures."""
-    mean, parts = float("nan"), dict[str, float]()
-    if ranks.first:
-        with learner.evaluating():
-            mean, parts = held_out_loss(learner.network, objective, config.evaluation_tokens, config.precision)
-    mean = ranks.agree(mean)
-    learner.judge(mean)
-    return mean, parts
-
-
-def held_out_loss(network: torch.nn.Module, objective: Objective, most_tokens: int, precision: str) -> tuple[float, dict[str, float]]:
-    """Mean nats per prediction over the first batches of the held-out text, and the means of its parts, each over all its predictions.
-
-    What a batch leaves is carried to the next; the first starts from nothing, whatever training carries.
-    """
-    device = next(network.parameters()).device
-    network.eval()
-    sums: dict[str, float] = {}
-    counts: dict[str, int] = {}
-    tokens, carried = 0, None
-    with torch.no_grad(), autocast(device, precision):
-        for step in range(objective.steps_in_epoch(0)):
-            batch = objective.batch(step)
-            loss = cast(Network, network).loss(to_tensors(batch, device), carried)
-            carried = loss.carried
-            for name, (value, count) in loss.parts.items():
-                sums[name], counts[name] = sums.get(name, 0.0) + float(value), counts.get(name, 0) + count
-            tokens += objective.real_tokens(batch)
-            if tokens >= most_tokens:
-                break
-    if not sums:
-        return float("nan"), {}
-    return float(weighed(sums, counts, loss.weights)), {name: sums[name] / max(1, counts[name]) for name in sums}

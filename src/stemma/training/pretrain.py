@@ -51,7 +51,7 @@ def _counting() -> Drive:
 
 
 def _descending() -> Drive:
-    from stemma.training.descend import descending  # torch: not for generations that count
+    from stemma.training.descend import descending
 
     return descending
 

@@ -1,13 +1,13 @@
-"""One process or several: what `torchrun` tells a process about its place among its like."""
+"""One process or several: what `torchrun` tells a process about its place among its like.
+
+PyTorch, which moves what they tell each other, is loaded where there are several.
+"""
 
 import contextlib
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
-
-import torch
-import torch.distributed as dist
 
 T = TypeVar("T")
 
@@ -28,12 +28,16 @@ class Ranks:
     def wait(self) -> None:
         """Returns when every process has come here."""
         if self.count > 1:
+            import torch.distributed as dist
+
             dist.barrier()
 
     def agree(self, value: T) -> T:
         """The first process's value, in every process."""
         if self.count == 1:
             return value
+        import torch.distributed as dist
+
         box = [value]
         dist.broadcast_object_list(box, src=0)
         return box[0]
@@ -42,6 +46,9 @@ class Ranks:
         """Each of the numbers, summed over the processes, in every process."""
         if self.count == 1:
             return list(numbers)
+        import torch
+        import torch.distributed as dist
+
         sums = torch.tensor(numbers, dtype=torch.float64, device="cuda" if dist.get_backend() == "nccl" else "cpu")
         dist.all_reduce(sums)
         return sums.tolist()
@@ -50,6 +57,8 @@ class Ranks:
         """Every process's value, in the order of the ranks, in the first process; nothing in the others."""
         if self.count == 1:
             return [value]
+        import torch.distributed as dist
+
         box = [None] * self.count if self.first else None
         dist.gather_object(value, box)
         return box or []
@@ -59,10 +68,16 @@ class Ranks:
 def join() -> Iterator[Ranks]:
     """Joins the group that `torchrun` started; a process started alone is rank 0 of 1."""
     count = int(os.environ.get("WORLD_SIZE", "1"))
-    if count == 1 or dist.is_initialized():
-        yield Ranks(dist.get_rank(), dist.get_world_size(), int(os.environ.get("LOCAL_RANK", "0"))) if count > 1 else Ranks()
+    if count == 1:
+        yield Ranks()
         return
+    import torch
+    import torch.distributed as dist
+
     local = int(os.environ.get("LOCAL_RANK", "0"))
+    if dist.is_initialized():
+        yield Ranks(dist.get_rank(), dist.get_world_size(), local)
+        return
     if torch.cuda.is_available():
         torch.cuda.set_device(local)
     dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")

@@ -169,7 +169,7 @@ def _steps(training: HandConfig, tokens_a_step: float, seconds_a_step: float, st
 
 
 def _steps_in_epoch(job: Job, run: RunFolder) -> int:
-    from stemma.training.descend import objective_of  # torch: not for generations that count
+    from stemma.training.descend import objective_of
 
     store = TokenStore.open(next((run.path / "store").glob("*/store")))
     return objective_of(job, store, Ingested(Tokenizer.load(run.guarded("tokenizer.json")), store, None, {})).steps_in_epoch(0)

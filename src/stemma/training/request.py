@@ -12,6 +12,7 @@ from stemma.config import VERSION, Settings, as_texts, parse_settings, read_toml
 from stemma.corpus import read as corpus_read
 from stemma.corpus.document import Ledger
 from stemma.errors import UsageError
+from stemma.layers.cores import check_cores
 from stemma.lineage.table import Generation, find
 from stemma.tokens import tokenizer as tokens_tokenizer
 from stemma.tokens.tokenizer import Tokenizer
@@ -147,8 +148,6 @@ def check_threads(job: Job, path: Path) -> None:
     """UsageError where the run is still to be begun in `path`, with more threads than there are cores; one begun elsewhere goes on."""
     training = job.sections["training"]
     if isinstance(training, HandConfig) and not (path / "manifest.json").exists():
-        from stemma.layers.threads import check_cores  # torch: not for generations that count
-
         check_cores("training.threads", training.threads)
 
 

@@ -45,7 +45,7 @@ class BagOfNgrams:
         bag = lesson.data.of(rows)
         columns = np.unique(bag.keys)
         head = fit_rows(bag.design(columns), task.rows(lesson.gold[rows]), len(self._assignment.targets["labels"]), c)
-        trained = head.weights.numel() + head.biases.numel()
+        trained = head.weights.size + head.biases.size
         stored = sum(array.size for array in network.arrays().values())
         facts = {
             "features": len(columns),

@@ -9,8 +9,8 @@ from torch import nn
 
 from stemma.layers.precision import autocast
 from stemma.layers.threads import faster_threads
+from stemma.training.backprop import Backprop
 from stemma.training.facts import Update
-from stemma.training.learners import Backprop
 from stemma.training.loop import Reached, train
 from stemma.training.ranks import Ranks
 from stemma.training.settings import Config as LoopConfig

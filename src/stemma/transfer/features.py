@@ -42,7 +42,7 @@ class Fixed:
     def of(self, seed: int) -> FixedNetwork:
         """The network that this seed's head stands on."""
         if self._drawn and self._network_of[0] != seed:
-            network = fresh(self._assignment.network, self._assignment.tokenizer, seed)
+            network = fresh(self._assignment, seed)
             self._network_of = (seed, FixedNetwork(self._assignment, network))
         return self._network_of[1]
 
@@ -109,7 +109,7 @@ class LinearOnFeatures:
         features = self.features(fixed, lesson.data)[torch.from_numpy(_places(rows, fixed.starts(lesson.data)))]
         mean, scale = standardiser(features)
         head = fit_rows(Dense(features, mean, scale), task.rows(lesson.gold[rows]), len(self._assignment.targets["labels"]), c)
-        known = self._fixed.facts(fixed, head.weights.numel() + head.biases.numel())
+        known = self._fixed.facts(fixed, head.weights.size + head.biases.size)
         facts = {
             "features": features.shape[1],
             "layers": list(self._layers),

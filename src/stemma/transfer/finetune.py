@@ -56,7 +56,7 @@ def finetune(
     kind = make_task(task) if isinstance(task, str) else task
     with one_writer(Path(out)) if out is not None else nullcontext():
         examples, judged = drawn(_examples(kind, train), config.train_limit), _examples(kind, dev) if dev is not None else []
-        assignment = Assignment(run.row, run.tokenizer, run.network, kind, kind.targets(examples), config)
+        assignment = Assignment(run.row, run.tokenizer, run.module(), kind, kind.targets(examples), config)
         data = {"train": _fingerprint(kind, examples), "dev": _fingerprint(kind, judged) if judged else None}
         identity = identity_of(run, assignment, data)
         folder = RunFolder.resume(Path(out), identity) if out is not None else None
@@ -143,6 +143,11 @@ class _Work:
         model.facts["chosen"] = {self.recipe.knob: value}
         return model
 
+    def announce(self, fit: str, value: float, told: Told | None) -> None:
+        """Says which fit begins, where fits take their time."""
+        if told and not self.recipe.deterministic:
+            told(Note(f"{fit}: {self.recipe.knob} {value:g}"))
+
     def score(self, model: Answers, lesson: Lesson) -> tuple[dict[str, float], np.ndarray]:
         """The task's measures of the model on these examples, and what it answered."""
         answers = model.answers(lesson.data)
@@ -183,8 +188,9 @@ def _select(work: _Work, journal: Journal, told: Told | None) -> float:
     """The value of the best trial; the journal has every trial's facts. A trial that diverges is told and passed over."""
     knob = work.recipe.knob
     values = trial_values(work.config.grid or work.recipe.grid, work.config.budget)
-    for value in values[len(journal.done.trials) :]:
+    for number, value in enumerate(values[len(journal.done.trials) :], start=len(journal.done.trials) + 1):
         began = time.perf_counter()
+        work.announce(f"trial {number} of {len(values)}", value, told)
         try:
             model = work.fit(value, work.config.seeds[0], told, journal)
         except RunError as error:
@@ -213,6 +219,8 @@ def _over_seeds(work: _Work, value: float, journal: Journal, told: Told | None) 
     seeds = work.config.seeds[:1] if work.recipe.deterministic else work.config.seeds
     for seed in seeds[len(journal.done.rows) :]:
         rows = journal.done.rows
+        if rows:
+            work.announce(f"seed {seed}, {len(rows) + 1} of {len(seeds)}", value, told)
         model = work.fit(value, seed, told, journal) if rows else journal.done.models[BEST_TRIAL]
         held, _ = work.score(model, work.selection)
         row = {"seed": seed, "selection": held, "seconds": model.facts["seconds"]}

@@ -106,7 +106,7 @@ class Descent:
     def _model(self, seed: int) -> tuple[HeadedNetwork, dict[str, Any]]:
         """The network to move, and which of its tensors were loaded and which drawn anew."""
         config, scratch, run = self._config, self._config.mode == "scratch", self._assignment
-        drawn = partial(fresh, run.network, run.tokenizer, seed_for(seed, "network"))
+        drawn = partial(fresh, run, seed_for(seed, "network"))
         backbone = drawn() if scratch else copy.deepcopy(run.network)
         torch.manual_seed(seed_for(seed, "head"))
         new = depths.redraw(backbone, drawn(), config.redraw) if config.redraw and not scratch else []

@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stemma.runs.linear import CHUNK, Design, LinearHead
+from stemma.runs.linear import CHUNK, Design
+from stemma.runs.linear_head import LinearHead
 
 
 def standardiser(features: Tensor) -> tuple[Tensor, Tensor]:
@@ -29,8 +30,8 @@ def fit(design: Design, labels: np.ndarray, classes: int, c: float, start: Linea
     # Two softmax columns share what scikit-learn's single binary one carries: w = w1 - w0, so |w|^2 = 2 |W|^2.
     penalty = (2.0 if classes == 2 else 1.0) / (c * count)
     # Weights and loss in double, products in the features' precision: the line search needs the digits.
-    weights = torch.zeros(width, classes, dtype=torch.float64) if start is None else start.weights.double().clone()
-    biases = torch.zeros(classes, dtype=torch.float64) if start is None else start.biases.double().clone()
+    weights = torch.zeros(width, classes, dtype=torch.float64) if start is None else torch.tensor(start.weights, dtype=torch.float64)
+    biases = torch.zeros(classes, dtype=torch.float64) if start is None else torch.tensor(start.biases, dtype=torch.float64)
     tight = 1e-8 if design.dtype == torch.float64 else 1e-5
     optimiser = torch.optim.LBFGS(
         [weights, biases],
@@ -52,7 +53,7 @@ def fit(design: Design, labels: np.ndarray, classes: int, c: float, start: Linea
         return -logs[torch.arange(count), gold].mean() + 0.5 * penalty * weights.square().sum()
 
     optimiser.step(closure)
-    return LinearHead(weights.to(design.dtype), biases.to(design.dtype))
+    return LinearHead(weights.to(design.dtype).numpy(), biases.to(design.dtype).numpy())
 
 
 def fit_rows(design: Design, gold: np.ndarray, classes: int, c: float) -> LinearHead:
@@ -60,6 +61,6 @@ def fit_rows(design: Design, gold: np.ndarray, classes: int, c: float) -> Linear
     if gold.ndim == 1:
         return fit(design, gold, classes, c)
     heads = [fit(design, column, 2, c) for column in gold.T]
-    weights = torch.stack([head.weights[:, 1] - head.weights[:, 0] for head in heads], 1)
-    biases = torch.stack([head.biases[1] - head.biases[0] for head in heads])
+    weights = np.stack([head.weights[:, 1] - head.weights[:, 0] for head in heads], 1)
+    biases = np.stack([head.biases[1] - head.biases[0] for head in heads])
     return LinearHead(weights, biases, several=True)

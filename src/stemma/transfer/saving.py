@@ -69,8 +69,8 @@ def _digest(run: Any) -> str:
     """Tells the weights of runs without a folder apart."""
     from stemma.layers.weights import weights
 
-    digest = hashlib.blake2b(digest_size=16)
-    for name, array in sorted((run.network.arrays() if run.row.learns == "count" else weights(run.network)).items()):
+    digest, network = hashlib.blake2b(digest_size=16), run.module()
+    for name, array in sorted((network.arrays() if run.row.learns == "count" else weights(network)).items()):
         digest.update(name.encode())
         digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
     return digest.hexdigest()

@@ -41,7 +41,7 @@ from stemma.evaluation.measures.perplexity import blocks, spread
 from stemma.evaluation.measures.word_files import read_analogies, read_pairs
 from stemma.evaluation.report.page import write
 from stemma.evaluation.report.word_map import word_maps
-from stemma.layers.threads import check_cores, cores_free, named_threads
+from stemma.layers.cores import check_cores, cores_free, named_threads
 from stemma.lineage.table import find
 from stemma.nouns import counted
 from stemma.tokens.files import one_writer, read_json, write_sealed

@@ -33,7 +33,8 @@ from stemma.evaluation.measures.similarity import analogies, similarity
 from stemma.evaluation.measures.word_files import read_analogies, read_pairs
 from stemma.evaluation.report.wording import CONTROLS
 from stemma.kernels.clocks import Spent
-from stemma.layers.threads import computing_with, named_threads
+from stemma.layers.cores import named_threads
+from stemma.layers.threads import computing_with
 from stemma.lineage.table import find
 from stemma.nouns import counted
 from stemma.runs.framing import lengths

@@ -10,13 +10,12 @@ from typing import Any
 import numpy as np
 
 from stemma.evaluation.report.function_words import is_content
-from stemma.runs.word_vectors import WordVectors
+from stemma.runs.word_vectors import FREQUENT, WordVectors
 
 WORDS = 120  # on a map: as many labels as can be read side by side
 LEAST = 5  # fewer words make no map
 ASKED = 8  # words whose neighbours are listed
 NEIGHBOURS = 5
-FREQUENT = 10_000  # words among which neighbours are listed: those of rare words are mostly chance
 PERPLEXITY = 10  # neighbours that t-SNE attends to (van der Maaten & Hinton 2008, section 2: 5 to 50)
 
 

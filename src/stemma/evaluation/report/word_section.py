@@ -9,8 +9,8 @@ import numpy as np
 from stemma.evaluation.comparison.results import Answered, GenerationResults, PairsFile, Results, WordMaps, WordTests
 from stemma.evaluation.measures.similarity import METHODS
 from stemma.evaluation.report import map_drawing, tables
-from stemma.evaluation.report.word_map import FREQUENT
 from stemma.evaluation.report.wording import listed, percent, whole
+from stemma.runs.word_vectors import FREQUENT
 
 Generations = Mapping[str, GenerationResults]
 Judged = Sequence[tuple[GenerationResults, WordTests]]

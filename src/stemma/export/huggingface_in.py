@@ -1,0 +1,241 @@
+"""A Hugging Face folder of BERT or of GPT as a run: config.json, model.safetensors, and tokenizer.json or vocab.txt.
+
+Heads that the folder lacks stay empty: `fill` then refuses; a missing pooler is drawn as before training. Pickles are never opened.
+"""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stemma.config import restore, to_plain
+from stemma.errors import DataError, StemmaError
+from stemma.export.huggingface import from_huggingface, names
+from stemma.lineage.table import Generation, find
+from stemma.nouns import counted
+from stemma.runs.opening import network_of
+from stemma.runs.run import Run
+from stemma.tokens.settings import Config as TokenConfig
+from stemma.tokens.tokenizer import Tokenizer
+
+GENERATIONS = {"bert": "bert", "openai-gpt": "gpt"}  # their model_type -> ours
+ACTIVATIONS = {"gelu": "gelu", "gelu_new": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh"}
+FLOATS = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
+OPTIONAL = ("pooler.", "masked_head.", "next_head.")  # ours: what a folder may come without
+LIMIT = 1 << 27  # bytes of a JSON file or a header
+CURE = "download the folder again, or choose another"
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a folder holds, as ours."""
+
+    row: Generation
+    config: Any  # of the model
+    tokenizer: Tokenizer
+    arrays: dict[str, np.ndarray]
+    lacking: tuple[str, ...]  # heads that the folder does not have
+
+
+def is_huggingface(path: Path) -> bool:
+    """True for a folder whose config.json tells of a model_type, and that is no run of ours."""
+    config = path / "config.json"
+    if (path / "manifest.json").exists() or not config.is_file() or config.stat().st_size > LIMIT:
+        return False
+    return b'"model_type"' in config.read_bytes()
+
+
+def open_huggingface(path: Path) -> Run:
+    """The run in memory that the folder holds."""
+    found = read_huggingface(path)
+    network = network_of(found.row, found.config, found.tokenizer, found.arrays)
+    return Run(None, found.row, found.tokenizer, network)  # type: ignore[arg-type]  # as other runs that are kept in memory
+
+
+def read_huggingface(path: Path) -> Found:
+    """What the folder holds; DataError where it is not what is read here, or does not fit together."""
+    try:
+        return _read(path)
+    except StemmaError:
+        raise
+    except (ArithmeticError, AttributeError, LookupError, OSError, RecursionError, TypeError, ValueError) as error:
+        told = f"{path} does not hold what its config.json tells of ({type(error).__name__}: {error})"
+        raise DataError(told, "a Hugging Face folder of one model", CURE) from error
+
+
+def _read(path: Path) -> Found:
+    told = _table(path / "config.json")
+    kind = told.get("model_type")
+    if not isinstance(kind, str) or kind not in GENERATIONS:
+        shown = f"a model of type {kind!r}" + (", which this version does not compute" if kind == "gpt2" else "")
+        raise DataError(f"{path} holds {shown}", f"one of {', '.join(GENERATIONS)}", "choose a folder of one of these")
+    row = find(GENERATIONS[kind])
+    theirs = _tensors(path)
+    tokenizer = _tokenizer(path, row)
+    config: Any = restore(row.sections()["model"], (_bert if row.name == "bert" else _gpt)(told), str(path / "config.json"))
+    arrays, lacking = _ours(path, row.name, config, _named(row.name, theirs))
+    if len(arrays["tokens.weight"]) != tokenizer.vocab_size:
+        wrong = f"{path}: the tokenizer has {counted(tokenizer.vocab_size, 'token')}, the model {len(arrays['tokens.weight']):,}"
+        raise DataError(wrong, "one row of the model a token", "choose the tokenizer that the model was trained with")
+    if (width := arrays["tokens.weight"].shape[1]) != config.width:
+        raise DataError(f"{path}: {width} numbers a token, {config.width} in config.json", "the config of these weights", CURE)
+    return Found(row, config, tokenizer, _whole(arrays, config, tokenizer.vocab_size, lacking), lacking)
+
+
+def _table(path: Path) -> dict[str, Any]:
+    if not path.is_file() or path.stat().st_size > LIMIT:
+        raise DataError(f"{path} is no file of a readable size", "JSON", CURE)
+    value = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(value, dict):
+        raise DataError(f"{path} holds no table", "a JSON table", CURE)
+    return value
+
+
+def _must(told: Mapping[str, Any], key: str, only: Any) -> None:
+    if told.get(key, only) != only:
+        raise DataError(f"config.json: {key} = {told[key]!r}", f"{only!r}: nothing else is computed here", "choose another model")
+
+
+def _bert(told: Mapping[str, Any]) -> dict[str, Any]:
+    for key, only in (("layer_norm_eps", 1e-12), ("type_vocab_size", 2), ("position_embedding_type", "absolute"), ("is_decoder", False)):
+        _must(told, key, only)
+    activation = told.get("hidden_act", "gelu")
+    if activation not in ACTIVATIONS:
+        raise DataError(f"config.json: hidden_act = {activation!r}", f"one of {', '.join(ACTIVATIONS)}", "choose another model")
+    return {
+        "width": told.get("hidden_size", 768), "depth": told.get("num_hidden_layers", 12), "heads": told.get("num_attention_heads", 12),
+        "inner": told.get("intermediate_size", 3072), "max_length": told.get("max_position_embeddings", 512),
+        "dropout": float(told.get("hidden_dropout_prob", 0.1)), "activation": ACTIVATIONS[activation],
+    }  # fmt: skip
+
+
+def _gpt(told: Mapping[str, Any]) -> dict[str, Any]:
+    _must(told, "layer_norm_epsilon", 1e-5)
+    _must(told, "afn", "gelu")
+    width = told.get("n_embd", 768)
+    sizes = {"width": width, "depth": told.get("n_layer", 12), "heads": told.get("n_head", 12), "inner": 4 * width}
+    return {**sizes, "max_length": told.get("n_positions", 512), "dropout": float(told.get("resid_pdrop", 0.1))}
+
+
+def _tensors(path: Path) -> dict[str, np.ndarray]:
+    """The floating-point tensors of model.safetensors, memory-mapped where they can be; others (position_ids) are not used."""
+    place = path / "model.safetensors"
+    if not place.is_file():
+        if (path / "pytorch_model.bin").exists():
+            wrong = f"{path} holds pytorch_model.bin, a pickle: opening one runs whatever code it holds"
+            raise DataError(wrong, "model.safetensors", "have it saved anew by transformers: model.save_pretrained(FOLDER)")
+        raise DataError(f"{path} has no model.safetensors", "the weights in one file", CURE)
+    size = place.stat().st_size
+    with place.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        if length > min(size - 8, LIMIT):
+            raise DataError(f"{place}: a header of {length:,} bytes in a file of {size:,}", "a safetensors file", CURE)
+        header = json.loads(file.read(length))
+    flat = np.memmap(place, np.uint8, "r", offset=8 + length) if size > 8 + length else np.empty(0, np.uint8)
+    floats = {name: entry for name, entry in header.items() if name != "__metadata__" and entry["dtype"] in FLOATS}
+    return {name: _view(flat, place, name, entry) for name, entry in floats.items()}
+
+
+def _view(flat: np.ndarray, place: Path, name: str, entry: Mapping[str, Any]) -> np.ndarray:
+    (first, last), shape, kind = entry["data_offsets"], entry["shape"], np.dtype(FLOATS[entry["dtype"]])
+    whole = all(type(number) is int and number >= 0 for number in (first, last, *shape))
+    if not whole or last > len(flat) or last - first != math.prod(shape) * kind.itemsize:
+        raise DataError(f"{place}: {name} is said to be {shape} at bytes {first} to {last} of {len(flat)}", "a safetensors file", CURE)
+    array = np.frombuffer(flat[first:last].tobytes() if first % kind.itemsize else flat[first:last], kind)
+    return (array.astype("<u4") << 16).view("<f4").reshape(shape) if entry["dtype"] == "BF16" else array.reshape(shape)
+
+
+def _named(generation: str, theirs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The tensors under the names of today's pre-training model: with its prefix, norms as weight and bias."""
+    prefix = {"bert": "bert.", "gpt": "transformer."}[generation]
+    bare = not any(name.startswith(prefix) for name in theirs)
+    found = {}
+    for name, array in theirs.items():
+        if name.endswith((".gamma", ".beta")):
+            name = name.removesuffix(".gamma") + ".weight" if name.endswith(".gamma") else name.removesuffix(".beta") + ".bias"
+        found[prefix + name if bare and not name.startswith("cls.") else name] = array
+    return found
+
+
+def _ours(path: Path, generation: str, config: Any, theirs: dict[str, np.ndarray]) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
+    """Our tensors as float32, and the heads of which some or all is missing."""
+    table = names(generation, min(config.depth, len(theirs)))
+    missing = [name for name in table if any(their not in theirs for their in name.theirs)]
+    needed = [name.theirs[0] for name in missing if not name.ours.startswith(OPTIONAL)]
+    if needed or config.depth > len(theirs):
+        shown = ", ".join(needed[:3]) or f"tensors for {counted(config.depth, 'block')}"
+        raise DataError(f"{path}: model.safetensors lacks {shown}", "every tensor of the model that config.json tells of", CURE)
+    tied, table_name = theirs.get("cls.predictions.decoder.weight"), "bert.embeddings.word_embeddings.weight"
+    if tied is not None and not np.array_equal(tied, theirs[table_name], equal_nan=True):
+        raise DataError(f"{path}: its decoder is a table of its own", "a decoder tied to the token table", "choose another model")
+    lacking = tuple(head for head in OPTIONAL if any(name.ours.startswith(head) for name in missing))
+    filled = {their: theirs.get(their, np.zeros(1, np.float32)) for name in table for their in name.theirs}
+    arrays = from_huggingface(generation, config.depth, filled)
+    kept = {name: array.astype(np.float32) for name, array in arrays.items() if not (lacking and name.startswith(lacking))}
+    for name, array in kept.items():
+        if not np.isfinite(array).all():
+            raise DataError(f"{path}: {name} holds numbers that are not finite", "weights that a float32 holds", CURE)
+    return kept, tuple(head.removesuffix(".") for head in lacking)
+
+
+def _whole(arrays: dict[str, np.ndarray], config: Any, vocab_size: int, lacking: tuple[str, ...]) -> dict[str, np.ndarray]:
+    """The tensors with those of the heads that are lacking: empty, but for the pooler, drawn as before training."""
+    width = config.width
+    shapes: dict[str, dict[str, tuple[int, ...]]] = {
+        "pooler": {"weight": (width, width), "bias": (width,)},
+        "masked_head": {
+            "dense.weight": (width, width), "dense.bias": (width,), "norm.weight": (width,), "norm.bias": (width,), "bias": (vocab_size,)
+        },
+        "next_head": {"weight": (2, width), "bias": (2,)},
+    }  # fmt: skip
+    made = {f"{head}.{name}": np.zeros(shape, np.float32) for head in lacking for name, shape in shapes[head].items()}
+    if "pooler" in lacking:
+        made["pooler.weight"] = np.random.default_rng(0).normal(0, 0.02, (width, width)).clip(-0.04, 0.04).astype(np.float32)
+    return {**arrays, **made}
+
+
+def _tokenizer(path: Path, row: Generation) -> Tokenizer:
+    if (path / "tokenizer.json").exists():
+        data = _table(path / "tokenizer.json")
+        kind = data["model"].get("type")
+    elif (path / "vocab.txt").exists() and row.name == "bert":
+        data, kind = _from_vocabulary(path), "WordPiece"
+    else:
+        raise DataError(f"{path} has no tokenizer.json", "the tokenizer that the model was trained with", CURE)
+    expected = {"bert": "WordPiece", "gpt": "BPE"}[row.name]
+    byte_level = "ByteLevel" in json.dumps(data.get("pre_tokenizer"))
+    if kind != expected or (kind == "BPE" and not byte_level):
+        raise DataError(
+            f"{path}: its tokenizer cuts by {kind}", f"{'byte-level ' * (expected == 'BPE')}{expected}", "choose another folder"
+        )
+    if "stemma" not in data["model"]:
+        lowercase = bool((data.get("normalizer") or {}).get("lowercase")) and kind == "WordPiece"
+        config = TokenConfig(row.tokenizer, max(len(data["model"]["vocab"]), 300), lowercase)  # type: ignore[arg-type]
+        data["model"]["stemma"] = {"config": to_plain(config), "segmenter": {"name": "rjieba"}}
+    data |= {"truncation": None, "padding": None}  # of another program's use, not of the model
+    return Tokenizer.from_json(json.dumps(data))
+
+
+def _from_vocabulary(path: Path) -> dict[str, Any]:
+    """The tokenizer.json that vocab.txt and tokenizer_config.json stand for: BERT's, lower-casing unless it is told not to."""
+    from tokenizers import Tokenizer as Rust
+    from tokenizers import models, normalizers, pre_tokenizers
+
+    place, asked = path / "vocab.txt", path / "tokenizer_config.json"
+    if place.stat().st_size > LIMIT:
+        raise DataError(f"{place} is too large", "one token a line", CURE)
+    tokens = place.read_text(encoding="utf-8").removesuffix("\n").split("\n")
+    told = _table(asked) if asked.exists() else {}
+    rust = Rust(models.WordPiece({token.rstrip("\r"): i for i, token in enumerate(tokens)}, unk_token="[UNK]"))
+    rust.normalizer = normalizers.BertNormalizer(
+        lowercase=bool(told.get("do_lower_case", True)),
+        strip_accents=told.get("strip_accents"),
+        handle_chinese_chars=bool(told.get("tokenize_chinese_chars", True)),
+    )
+    rust.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    rust.add_special_tokens(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"])
+    return json.loads(rust.to_str())

@@ -1,0 +1,37 @@
+"""`stemma.load`: a run of ours, or another program's folder, ready for use."""
+
+from pathlib import Path
+from typing import Any, overload
+
+from stemma.errors import UsageError
+from stemma.export.huggingface_in import is_huggingface, open_huggingface
+from stemma.runs import fitted
+from stemma.runs.fitted import FittedRun
+from stemma.runs.run import Run
+
+
+@overload
+def load(path: str | Path) -> Any: ...
+
+
+@overload
+def load(path: str | Path, kind: type[Run]) -> Run: ...
+
+
+@overload
+def load(path: str | Path, kind: type[FittedRun]) -> FittedRun: ...
+
+
+def load(path: str | Path, kind: type[Run] | type[FittedRun] | None = None) -> Run | FittedRun:
+    """The run of a folder: a `Run` if it was pre-trained, a `FittedRun` (`stemma.Classifier`) if it was fine-tuned on a task.
+
+    Only the folder knows which, so type checkers are told by `kind`: UsageError where the folder holds the other one.
+    A Hugging Face folder of `bert` or `openai-gpt` is a `Run` kept in memory; DataError where it cannot be read as one.
+    """
+    if kind not in (None, Run, FittedRun):
+        raise UsageError(f"kind = {kind!r}", "stemma.Run or stemma.Classifier", "leave kind out, and the folder decides")
+    found = open_huggingface(Path(path)) if is_huggingface(Path(path)) else fitted.load(path)
+    if kind is not None and not isinstance(found, kind):
+        other = ("pre-trained", "Run") if isinstance(found, Run) else ("fine-tuned on a task", "Classifier")
+        raise UsageError(f"{path} was {other[0]}", f"what {kind.__name__} opens", f"ask for stemma.{other[1]}, or leave kind out")
+    return found

@@ -1,0 +1,49 @@
+"""A fitted logistic regression in use, without PyTorch. Axes: N examples, F features, K classes."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from stemma.errors import DamagedError
+
+AT_ONCE = 4096  # rows of a sparse matrix that are multiplied together
+
+
+@dataclass(frozen=True, slots=True)
+class LinearHead:
+    """Weights (F K) and biases (K) of a fitted logistic regression."""
+
+    weights: np.ndarray
+    biases: np.ndarray
+    several: bool = False  # each column is a question of yes or no
+
+    def probabilities(self, products: np.ndarray) -> np.ndarray:
+        """Class probabilities (N K) in float32 of features @ weights (N K), each row summing to one unless there are `several`."""
+        scores = products + self.biases
+        if self.several:
+            found: np.ndarray = 1 / (1 + np.exp(-scores))
+            return found.astype(np.float32)
+        powers = np.exp(scores - scores.max(1, keepdims=True, initial=-np.inf))
+        return (powers / powers.sum(1, keepdims=True)).astype(np.float32)
+
+
+def sparse_times(starts: np.ndarray, places: np.ndarray, values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Rows of `values` in the columns `places`, `starts` (N+1) their borders, @ weights (F K)."""
+    products = np.zeros((len(starts) - 1, weights.shape[1]), weights.dtype)
+    for first in range(0, len(products), AT_ONCE):
+        borders = starts[first : first + AT_ONCE + 1]
+        part = slice(borders[0], borders[-1])
+        terms = values[part, None].astype(weights.dtype) * weights[places[part]]
+        filled = np.flatnonzero(np.diff(borders))
+        if len(filled):  # reduceat has no empty sums
+            products[first + filled] = np.add.reduceat(terms, borders[filled] - borders[0])
+    return products
+
+
+def check_shapes(arrays: Mapping[str, np.ndarray], shapes: Mapping[str, tuple[int, ...]]) -> None:
+    """DamagedError unless each array is there in its shape."""
+    for name, shape in shapes.items():
+        found = arrays[name].shape if name in arrays else "missing"
+        if found != shape:
+            raise DamagedError(f"{name} of the weights is {found}", f"{shape}", "restore the run from a copy, or fine-tune again")

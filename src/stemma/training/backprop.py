@@ -1,0 +1,210 @@
+"""Descending by backpropagation: the learner that differentiates, and how its settings are settled on this machine."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import nn
+
+from stemma.errors import RunError
+from stemma.layers.loss import Carried, Loss, weighed
+from stemma.layers.threads import computing_with, faster_threads
+from stemma.layers.weights import check_memory, load_weights, to_tensors, weights
+from stemma.lineage.table import Generation, Network
+from stemma.nouns import counted
+from stemma.objectives.batch import Batch, seed_for
+from stemma.objectives.objective import Objective
+from stemma.tokens.facts import TokenFacts
+from stemma.training.held_out import held_out_loss
+from stemma.training.learners import Arrays, Learner, NotFinite, Step, rate_scale
+from stemma.training.optimisers import Group, Optimiser
+from stemma.training.precision import autocast, choose_device, choose_precision
+from stemma.training.ranks import Ranks
+from stemma.training.settings import Config, Device, HandConfig
+
+
+class Differentiating:
+    """The `Manner` of networks that autograd moves."""
+
+    def computing(self, threads: int) -> AbstractContextManager[None]:
+        """PyTorch with so many threads, or with as many as it has."""
+        return computing_with(threads or torch.get_num_threads())
+
+    def use(self, threads: int) -> None:
+        """From here on with so many."""
+        torch.set_num_threads(threads)
+
+    def settled(self, row: Generation, model: Any, training: HandConfig, tokens: TokenFacts, ranks: Ranks) -> tuple[Any, HandConfig]:
+        """The config of the model and that of training with device and precision chosen."""
+        assert isinstance(training, Config)
+        device = choose_device(training.device, ranks.local)
+        precision = choose_precision(training.precision, device)
+        training = dataclasses.replace(training, device=cast(Device, device.type), precision=precision)
+        model = row.load_network().settle(model, device)
+        if device.type == "cpu":  # weights, slopes, and at least one mean of slopes
+            check_memory(lambda: row.load_network()(model, tokens), copies=3)
+        return model, training
+
+    def threads(self, training: HandConfig, ranks: Ranks, make: Callable[[], Learner], batch: Callable[[], Batch]) -> int:
+        """How many threads are faster: tried on a learner that is thrown away."""
+        assert isinstance(training, Config)
+        if training.device != "cpu" or training.compile or ranks.count > 1:
+            return torch.get_num_threads()
+        learner, first, rate = make(), [batch()], training.rate * 1e-3
+        return faster_threads(lambda: learner.step(first, rate, seed_for(training.seed, "timing")))
+
+    def learner(
+        self, row: Generation, model: Any, training: HandConfig, tokens: TokenFacts, ranks: Ranks, earlier: Mapping[str, np.ndarray] | None
+    ) -> "Backprop":
+        """A network drawn anew, and its optimiser."""
+        assert isinstance(training, Config) and earlier is None
+        torch.manual_seed(seed_for(training.seed, "init"))
+        network = row.load_network()(model, tokens)
+        return Backprop(network, training, choose_device(training.device, ranks.local), training.precision, ranks)
+
+    def evaluate(self, learner: Learner, objective: Objective, training: HandConfig, ranks: Ranks) -> tuple[float, dict[str, float]]:
+        """As `evaluate`."""
+        assert isinstance(training, Config)
+        return evaluate(cast(Backprop, learner), objective, training, ranks)
+
+
+class Backprop:
+    """Gradients by autograd, updates by the optimiser that the settings name.
+
+    `groups` replaces the two parameter groups; a group's `scale` multiplies the rate (layer-wise rates).
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        settings: Config,
+        device: torch.device,
+        precision: str,
+        ranks: Ranks,
+        groups: list[Group] | None = None,
+    ) -> None:
+        self.network = network.to(device)
+        self._settings, self._device, self._precision, self._ranks = settings, device, precision, ranks
+        self._optimiser = Optimiser(network, settings, groups)
+        self._parameters = [p for p in network.parameters() if p.requires_grad]
+        self._carried: Carried | None = None
+        self._loss: Callable[..., Loss] = cast(Network, network).loss
+        if settings.compile:
+            self._loss = torch.compile(_Loss(network))
+        if ranks.count > 1:
+            wrapped = self._loss if isinstance(self._loss, nn.Module) else _Loss(network)
+            self._loss = nn.parallel.DistributedDataParallel(wrapped, find_unused_parameters=True)
+
+    @property
+    def parameters(self) -> int:
+        """Numbers that are learnt."""
+        return sum(parameter.numel() for parameter in self.network.parameters())
+
+    def step(self, batches: list[Batch], rate: float, seed: int) -> Step:
+        """One update: that of one batch made of all the micro-batches of all processes, each part's mean over all its predictions."""
+        torch.manual_seed(seed)
+        self.network.train()
+        tensors = [to_tensors(batch, self._device) for batch in batches]
+        counts = self._predictions(tensors)
+        sums = dict.fromkeys(counts, 0.0)
+        for batch, inputs in zip(batches, tensors, strict=True):
+            with autocast(self._device, self._precision):
+                loss = self._loss(inputs, self._carried)
+            self._carried = loss.carried
+            if not np.isfinite(float(loss.mean.detach())):
+                raise NotFinite(batch)
+            (loss.share(counts) * self._ranks.count).backward()  # DDP takes the mean over processes, and this is a sum
+            for name, (total, _) in loss.parts.items():
+                sums[name] += float(cast(torch.Tensor, total).detach())
+        self._update(rate * rate_scale(batches), batches[-1])
+        sums = dict(zip(sums, self._ranks.total(list(sums.values())), strict=True))
+        means = {name: total / max(1, counts[name]) for name, total in sums.items()}
+        return Step(float(weighed(sums, counts, loss.weights)), next(iter(counts.values())), means)
+
+    def _predictions(self, batches: list[dict[str, torch.Tensor]]) -> dict[str, int]:
+        """How many predictions each part of the loss has in these batches and in those of the other processes."""
+        counts: dict[str, int] = {}
+        for batch in batches:
+            for name, count in cast(Network, self.network).predictions(batch).items():
+                counts[name] = counts.get(name, 0) + count
+        return {name: int(count) for name, count in zip(counts, self._ranks.total(list(counts.values())), strict=True)}
+
+    def _update(self, rate: float, batch: Batch) -> None:
+        norm = nn.utils.clip_grad_norm_(self._parameters, self._settings.clip or float("inf"))
+        if not torch.isfinite(norm):
+            raise NotFinite(batch)
+        self._optimiser.update(rate)
+
+    def evaluating(self) -> AbstractContextManager[None]:
+        """The averaged weights, where the optimiser averages and has begun to."""
+        return self._optimiser.average.swapped() if self._optimiser.average else nullcontext()
+
+    def judge(self, loss: float) -> None:
+        """Tells an optimiser that averages; others do not mind."""
+        if self._optimiser.average:
+            self._optimiser.average.judge(loss)
+
+    def state(self) -> Arrays:
+        """The weights to keep, the optimiser's state, and what each rank's last batch left."""
+        memories = self._ranks.gather(_arrays(self._carried)) if self._carried else []
+        if not self._ranks.first:
+            return {}
+        with self.evaluating():
+            model = weights(self.network)
+            if self._optimiser.average and self._optimiser.average.count:
+                model = {name: array.copy() for name, array in model.items()}  # the mean is about to leave the network
+        carried = {f"carried-{rank}": memory for rank, memory in enumerate(memories)}
+        return {"model": model, "optimiser": self._optimiser.state(), **carried}
+
+    def restore(self, arrays: Mapping[str, Mapping[str, np.ndarray]]) -> None:
+        """Takes up a state that `state` gave; one with memories needs as many ranks as there were."""
+        memories = sum(group.startswith("carried-") for group in arrays)
+        if memories not in (0, self._ranks.count):
+            wrong = f"the state was saved by {counted(memories, 'process', 'processes')}, and {self._ranks.count} would go on from it"
+            raise RunError(wrong, "as many, each with its own memory", f"run it with {counted(memories, 'process', 'processes')}")
+        load_weights(self.network, arrays["model"])
+        self._optimiser.restore(arrays["optimiser"])
+        self._carried = _tensors(arrays[f"carried-{self._ranks.rank}"], self._device) if memories else None
+
+
+def evaluate(learner: Backprop, objective: Objective, config: Config, ranks: Ranks) -> tuple[float, dict[str, float]]:
+    """`held_out_loss` of the weights that are kept, of which the learner hears. Every rank calls it; the first measures."""
+    mean, parts = float("nan"), dict[str, float]()
+    if ranks.first:
+        with learner.evaluating():
+            mean, parts = held_out_loss(learner.network, objective, config.evaluation_tokens, config.precision)
+    mean = ranks.agree(mean)
+    learner.judge(mean)
+    return mean, parts
+
+
+class _Loss(nn.Module):
+    """`network.loss` as a forward call, which is what DDP and compile wrap."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, batch: dict[str, torch.Tensor], carried: Carried | None) -> Loss:
+        return cast(Network, self.network).loss(batch, carried)
+
+
+def _arrays(carried: Carried) -> dict[str, np.ndarray]:
+    """The tensors as arrays; NumPy has no bfloat16, whose bits then stand as whole numbers under `name:bfloat16`."""
+    short = {name: tensor.dtype == torch.bfloat16 for name, tensor in carried.items()}
+    return {
+        f"{name}:bfloat16" if short[name] else name: (tensor.view(torch.int16) if short[name] else tensor).cpu().numpy()
+        for name, tensor in carried.items()
+    }
+
+
+def _tensors(arrays: Mapping[str, np.ndarray], device: torch.device) -> Carried:
+    """What `_arrays` was given."""
+    found = {name: torch.tensor(array, device=device) for name, array in arrays.items()}
+    return {
+        name.removesuffix(":bfloat16"): tensor.view(torch.bfloat16) if name.endswith(":bfloat16") else tensor
+        for name, tensor in found.items()
+    }

@@ -1,0 +1,149 @@
+# ruff: noqa: T201 (it is a program)
+"""Kills commands at random moments (SIGKILL), gives them again until they end, and compares with the run that nobody killed.
+
+As a program it prints the table: `python tests/faults/kills.py --runs 5 --kinds nnlm lstm glove compare`. What must be equal: the
+weights, and the log but for its clocks; of a comparison the weights of all its runs, and every figure that is no cost.
+"""
+
+import argparse
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from stemma.tokens.sums import file_sum
+
+GENERATIONS = ("ngram", "nnlm", "word2vec", "glove", "lstm", "gpt", "bert")
+KINDS = (*GENERATIONS, "finetune", "compare")
+MOST = 4  # kills of one run at most; then it may end
+MEASURES = ("accuracy", "macro_f1", "bits_per_character", "held_out_loss")
+CLOCKED = {"seconds", "cpu_seconds", "tokens_per_second", "peak_memory_mib", "earlier", "ingested", "message", "threads"}
+
+
+@dataclass(frozen=True)
+class Row:
+    """What became of the killed runs of one kind."""
+
+    runs: int
+    kills: int
+    equal: int
+    told: tuple[str, ...]  # how the others differed
+
+
+def texts(folder: Path) -> None:
+    """A corpus of some hundred sentences in both languages, and a task."""
+    draw = random.Random(1)
+    words = ("the", "old", "mill", "turns", "by", "a", "river", "and", "nobody", "minds", "rain", "falling", "on", "grey", "stones")
+    lines = [" ".join(draw.choices(words, k=9)) + "." + ("" if n % 4 else "\n老磨坊在河边慢慢地转动。\n") for n in range(3000)]
+    (folder / "corpus.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    rows = [
+        f"{label}\t{' '.join(draw.choices(words, k=5))} {word}" for _ in range(60) for label, word in (("good", "fine"), ("bad", "grim"))
+    ]
+    (folder / "task.tsv").write_text("\n".join(["label\ttext", *rows]) + "\n", encoding="utf-8")
+
+
+def command(kind: str, folder: Path, out: Path) -> list[str]:
+    """The command line of a run of some seconds."""
+    corpus, task = str(folder / "corpus.txt"), str(folder / "task.tsv")
+    if kind == "finetune":
+        settings = ["transfer.threads=1", "transfer.updates=40", "transfer.seeds=[1,2]", "transfer.budget=2"]
+        asked = ["finetune", str(folder / "gpt-whole"), "--train", task, "--dev", task]
+    elif kind == "compare":
+        settings = ["transfer.updates=20", "transfer.max_length=24"]
+        asked = ["compare", corpus, "--train", task, "--dev", task, "--generations", "ngram", "glove", "bert", "--budget-tokens", "20000"]
+        asked += ["--preset", "tiny", "--seeds", "2", "--trials", "1", "--threads", "1", "--modes", "frozen", "finetune"]
+    else:
+        counted = kind == "ngram"
+        settings = [] if counted else ["training.steps=150", "training.batch_tokens=256", "training.threads=1", "training.save_seconds=0.3"]
+        asked = ["pretrain", kind, corpus, "--preset", "tiny"]
+    return [sys.executable, "-m", "stemma", *asked, "--out", str(out), *(word for s in settings for word in ("--set", s))]
+
+
+def unclocked(value: Any) -> Any:
+    """A fact without what the clock says."""
+    return {key: found for key, found in value.items() if key not in CLOCKED} if isinstance(value, dict) else value
+
+
+def figures(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    """The measures in a report, with the way to each."""
+    for key, found in value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ():
+        yield from [(f"{name}/{key}", found)] if key in MEASURES else figures(found, f"{name}/{key}")
+
+
+def result(kind: str, out: Path) -> dict[str, Any]:
+    """All that must not depend on kills."""
+    found: dict[str, Any] = {str(path.relative_to(out)): file_sum(path) for path in sorted(out.rglob("model.safetensors"))}
+    for path in sorted(out.rglob("metrics.jsonl")):
+        found[str(path.relative_to(out))] = [unclocked(json.loads(line)) for line in path.read_text("utf-8").splitlines()]
+    if kind == "compare":
+        found |= figures(json.loads((out / "report.json").read_text("utf-8")))
+    return found
+
+
+def run(asked: list[str], within: float | None = None) -> int:
+    """The exit code of the command, killed with all its processes after so many seconds if any are given."""
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
+    quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(asked, env=environment, start_new_session=True, **quiet) as process:
+        try:
+            _, told = process.communicate(timeout=within)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+        else:
+            if process.returncode:
+                raise RuntimeError(f"{' '.join(asked)}: {told[-500:]}")
+    return process.returncode
+
+
+def tried(kind: str, runs: int, folder: Path, seed: int = 0) -> Row:
+    """So many runs of a kind, each killed up to `MOST` times."""
+    whole = folder / f"{kind}-whole"
+    if kind == "finetune" and not (folder / "gpt-whole").exists():
+        run(command("gpt", folder, folder / "gpt-whole"))
+    began = time.monotonic()
+    if not whole.exists():
+        run(command(kind, folder, whole))
+    took, right = time.monotonic() - began, result(kind, whole)
+    kills, told = 0, list[str]()
+    for number in range(runs):
+        draw, out = random.Random(f"{seed}/{kind}/{number}"), folder / f"{kind}-{number}"
+        for _ in range(MOST):
+            if run(command(kind, folder, out), draw.uniform(0.15, 1.0) * took) == 0:
+                break
+            kills += 1
+        else:
+            run(command(kind, folder, out))
+        found = result(kind, out)
+        told += [f"{kind} {number}: {key}" for key in sorted(right.keys() | found.keys()) if right.get(key) != found.get(key)][:3]
+        shutil.rmtree(out)
+    differing = len({line.partition(":")[0] for line in told})
+    return Row(runs, kills, runs - differing, tuple(told))
+
+
+def program() -> None:
+    """The table of all kinds asked for."""
+    options = argparse.ArgumentParser()
+    options.add_argument("--kinds", nargs="+", default=list(KINDS), choices=KINDS)
+    options.add_argument("--runs", type=int, default=5)
+    options.add_argument("--seed", type=int, default=0)
+    asked = options.parse_args()
+    print("| | runs | kills | equal |\n|---|---|---|---|")
+    with tempfile.TemporaryDirectory() as name:
+        texts(Path(name))
+        for kind in asked.kinds:
+            row = tried(kind, asked.runs, Path(name), asked.seed)
+            print(f"| {kind} | {row.runs} | {row.kills} | {row.equal} |", *row.told, sep="\n  " if row.told else "", flush=True)
+
+
+if __name__ == "__main__":
+    program()

@@ -1,0 +1,52 @@
+"""Verbs that need no network load none: what starts a command is what it computes with."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import stemma
+
+TEXT = "\n\n".join(f"the old mill number {n % 7} turns by the river. 老磨坊在河边转动。" for n in range(60))
+LOADED = "import sys\nfrom stemma.cli.main import main\ncode = main(sys.argv[1:])\nprint('LOADED', code, *sys.modules, file=sys.stderr)"
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Runs of the generations that need no network, and what the verbs are asked of."""
+    folder = tmp_path_factory.mktemp("home")
+    (folder / "corpus.txt").write_text(TEXT, encoding="utf-8")
+    for name in ("word2vec", "glove", "ngram"):
+        small = ["tokenizer.min_count=1", *([] if name == "ngram" else ["training.steps=3"])]
+        stemma.pretrain(name, folder / "corpus.txt", out=folder / name, preset="tiny", settings=small)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("asked", "unneeded"),
+    [
+        ("--version", "torch numba numpy tyro"),
+        ("--help", "torch numba numpy tyro"),
+        ("lineage", "torch numba"),
+        ("lineage word2vec", "torch numba"),
+        ("info {home}/word2vec", "torch numba"),
+        ("corpus check {home}/corpus.txt", "torch"),
+        ("nearest {home}/word2vec mill", "torch numba"),
+        ("nearest {home}/glove mill", "torch numba"),
+        ("embed {home}/word2vec --text mill --text 磨坊", "torch numba"),
+        ("embed {home}/glove --text mill", "torch numba"),
+        ("score {home}/ngram --text mill", "torch"),
+        ("generate {home}/ngram --text mill", "torch"),
+        (
+            "pretrain word2vec {home}/corpus.txt --preset tiny --set training.steps=2 --set tokenizer.min_count=1 --out {home}/again",
+            "torch",
+        ),
+    ],
+)
+def test_a_verb_loads_what_it_computes_with(home: Path, asked: str, unneeded: str) -> None:
+    words = asked.format(home=home).split()
+    done = subprocess.run([sys.executable, "-c", LOADED, *words], capture_output=True, text=True, check=False)
+    told = done.stderr.rpartition("LOADED")[2].split()
+    assert told and told[0] == "0", done.stderr
+    assert not set(unneeded.split()) & set(told[1:])
