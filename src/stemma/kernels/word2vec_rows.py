@@ -8,6 +8,7 @@ D width, P pairs.
 import numpy as np
 
 from stemma.kernels.compiling import inlined
+from stemma.kernels.exponential import exp2
 from stemma.kernels.fetching import prefetch
 from stemma.kernels.word2vec_registers import FLOATS, LANES, pitch
 
@@ -83,16 +84,7 @@ def gradients(scores, sign, rate, weights, count):
     for p in range(count):
         score = scores[p] * np.float32(sign)
         t = max(abs(score) * np.float32(-1.442695041), np.float32(-126))
-        whole = np.int32(t - np.float32(0.5))
-        f = t - np.float32(whole)
-        power = np.float32(1.54697320e-04)
-        power = power * f + np.float32(1.34004322e-03)
-        power = power * f + np.float32(9.61802560e-03)
-        power = power * f + np.float32(5.55032721e-02)
-        power = power * f + np.float32(2.40226512e-01)
-        power = power * f + np.float32(6.93147207e-01)
-        power = power * f + np.float32(1)
-        e = power * np.int32((whole + np.int32(127)) << np.int32(23)).view(np.float32)  # exp(-|score|)
+        e = exp2(t)  # exp(-|score|)
         log = np.float32(0.00525346)
         log = log * e + np.float32(-0.02958851)
         log = log * e + np.float32(0.07836167)

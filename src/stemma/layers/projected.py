@@ -2,16 +2,21 @@
 """LSTM whose output is projected and clipped (Sak 2014; Peters 2018): the state h is narrower than the cells.
 
 The gates are those of `layers.recurrent`; the cells are clipped to +-`clip` after each update, and so is h = project(o * tanh(c)).
-torch's own `proj_size` has neither clip.
+torch's own `proj_size` has neither clip, and no fast way on a CPU. Here the inputs' part of all steps is one product, a step is two
+products with one compiled pass between them (`kernels.gates`), and each weight's gradient is one product over all steps.
 
 Axes: B rows, T positions, D width of the input, C cells, P width of the projection.
 """
 
+from collections.abc import Callable
+
+import numpy as np
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
+from stemma.layers.fast import dense, product_type
 from stemma.layers.recurrent import State
 
 
@@ -31,11 +36,80 @@ class ProjectedLSTM(nn.Module):
 
     def forward(self, x: Float[Tensor, "B T D"], state: State | None = None) -> tuple[Float[Tensor, "B T P"], State]:
         """The outputs h_1 .. h_T and the state after them, having begun from `state` (None: from zeros)."""
+        dtype = product_type(x)
         h, c = state or (x.new_zeros(len(x), self.projection), x.new_zeros(len(x), self.cells))
-        outputs = []
-        for step in F.linear(x, self.inputs, self.bias).unbind(1):  # the inputs' part of all steps in one product
-            i, f, g, o = (step + F.linear(h, self.recurrent)).chunk(4, 1)
-            c = (torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)).clamp(-self.clip, self.clip)
-            h = F.linear(torch.sigmoid(o) * torch.tanh(c), self.project).clamp(-self.clip, self.clip)
-            outputs.append(h)
-        return torch.stack(outputs, 1), State(h, c)
+        steps = dense(x.transpose(0, 1), self.inputs, self.bias).float()  # (T B 4C): the inputs' part of all steps
+        outputs, h, c = _Steps.apply(steps, self.recurrent, self.project, h.float(), c.float(), self.clip, dtype)
+        return outputs.transpose(0, 1), State(h, c)
+
+
+class _Steps(torch.autograd.Function):
+    """The steps from the inputs' part of all gates (T B 4C, float32, used up) and the state before (h, c)."""
+
+    @staticmethod
+    def forward(ctx, gates, recurrent, project, h, c, clip, dtype):  # type: ignore[no-untyped-def]
+        gates = gates.contiguous()
+        length, rows, size = len(gates), len(c), c.shape[1]
+        cells, states = gates.new_empty(length + 1, rows, size), gates.new_empty(length + 1, rows, h.shape[1])
+        squashed, read = gates.new_empty(length, rows, size), gates.new_empty(length, rows, size)
+        cells[0], states[0] = c, h
+        across, down, step = recurrent.to(dtype).t(), project.to(dtype).t(), _pass(gates.device)[0]
+        for t in range(length):
+            gates[t] += states[t].to(dtype) @ across
+            step(gates[t], cells[t], cells[t + 1], squashed[t], read[t], clip)
+            states[t + 1] = (read[t].to(dtype) @ down).clamp_(-clip, clip)
+        ctx.save_for_backward(gates, cells, squashed, read, states, recurrent, project)
+        ctx.clip, ctx.dtype = clip, dtype
+        return states[1:], states[-1].clone(), cells[-1].clone()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, d_outputs, d_h, d_c):  # type: ignore[no-untyped-def]
+        gates, cells, squashed, read, states, recurrent, project = ctx.saved_tensors
+        d_gates, d_states, d_c = torch.empty_like(gates), torch.empty_like(states[1:]), d_c.clone()
+        across, down, step_back = recurrent.to(ctx.dtype), project.to(ctx.dtype), _pass(gates.device)[1]
+        for t in reversed(range(len(gates))):
+            torch.mul(d_h + d_outputs[t], states[t + 1].abs() < ctx.clip, out=d_states[t])
+            d_read = (d_states[t].to(ctx.dtype) @ down).float()
+            step_back(gates[t], cells[t], cells[t + 1], squashed[t], d_read, d_c, d_gates[t], ctx.clip)
+            d_h = (d_gates[t].to(ctx.dtype) @ across).float()
+        slopes = d_gates.flatten(0, 1).to(ctx.dtype).t()  # (4C TB)
+        d_recurrent = slopes @ states[:-1].flatten(0, 1).to(ctx.dtype)
+        d_project = d_states.flatten(0, 1).to(ctx.dtype).t() @ read.flatten(0, 1).to(ctx.dtype)
+        return d_gates, d_recurrent.to(recurrent.dtype), d_project.to(project.dtype), d_h, d_c, None, None
+
+
+def _pass(device: torch.device) -> tuple[Callable[..., None], Callable[..., None]]:
+    """What stands between a step's products, there and back: compiled on a CPU."""
+    if device.type != "cpu":
+        return _step, _step_back
+    from stemma.kernels import gates  # compiled code: only where it is used
+
+    return _on_arrays(gates.step), _on_arrays(gates.step_back)
+
+
+def _on_arrays(kernel: Callable[..., None]) -> Callable[..., None]:
+    def run(*given: Tensor | float) -> None:
+        kernel(*(part.numpy() if isinstance(part, Tensor) else np.float32(part) for part in given))
+
+    return run
+
+
+def _step(gates: Tensor, before: Tensor, cells: Tensor, squashed: Tensor, read: Tensor, clip: float) -> None:
+    """`kernels.gates.step` by PyTorch."""
+    i, f, g, o = gates.chunk(4, 1)
+    for gate, squash in ((i, torch.sigmoid), (f, torch.sigmoid), (g, torch.tanh), (o, torch.sigmoid)):
+        gate.copy_(squash(gate))
+    cells.copy_((f * before + i * g).clamp_(-clip, clip))
+    squashed.copy_(cells.tanh())
+    torch.mul(o, squashed, out=read)
+
+
+def _step_back(
+    gates: Tensor, before: Tensor, cells: Tensor, squashed: Tensor, d_read: Tensor, d_cells: Tensor, d_gates: Tensor, clip: float
+) -> None:
+    """`kernels.gates.step_back` by PyTorch."""
+    i, f, g, o = gates.chunk(4, 1)
+    d_c = (d_cells + d_read * o * (1 - squashed**2)) * (cells.abs() < clip)
+    d_gates.copy_(torch.cat([d_c * g * i * (1 - i), d_c * before * f * (1 - f), d_c * i * (1 - g**2), d_read * squashed * o * (1 - o)], 1))
+    torch.mul(d_c, f, out=d_cells)
