@@ -111,17 +111,6 @@ def test_a_stream_in_two_batches_is_the_stream_in_one():
     assert fresh.mean.item() == pytest.approx(net.loss({name: part[:, 3:] for name, part in stream.items()}).mean.item(), rel=1e-6)
 
 
-def test_the_layer_is_torchs_where_no_clip_acts():
-    lstm = network(clip=50.0).forward_chain.lstms[0]
-    peer = torch.nn.LSTM(6, 7, proj_size=6, batch_first=True)
-    with torch.no_grad():
-        for own, name in (("inputs", "weight_ih_l0"), ("recurrent", "weight_hh_l0"), ("bias", "bias_ih_l0"), ("project", "weight_hr_l0")):
-            getattr(peer, name).copy_(getattr(lstm, own))
-        peer.bias_hh_l0.zero_()
-    x = torch.randn(2, 5, 6)
-    torch.testing.assert_close(lstm(x)[0], peer(x)[0], atol=1e-6, rtol=1e-5)
-
-
 def test_words_are_cut_at_48_bytes():
     assert spell("雨")[:6] == [BEGIN_WORD, *"雨".encode(), END_WORD, PADDING]
     assert spell("水" * 17) == spell("水" * 16) and len(spell("x" * 90)) == LONGEST and spell("x" * 90)[-1] == END_WORD

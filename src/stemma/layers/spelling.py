@@ -57,7 +57,8 @@ class CharacterCNN(nn.Module):
 
     def forward(self, spelled: Int[Tensor, "W L"]) -> Float[Tensor, "W P"]:
         """Each word's vector."""
-        x = self.characters(spelled).transpose(1, 2)  # (W, width, L)
+        last = int((spelled != PADDING).sum(1).max()) + len(self.filters)  # from there on all windows see the same as the one before
+        x = self.characters(spelled[:, :last]).transpose(1, 2)  # (W, width, L)
         y = F.relu(torch.cat([convolve(x).amax(2) for convolve in self.filters], 1))  # (W F)
         for highway in self.highways:
             y = highway(y)

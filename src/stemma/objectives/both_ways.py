@@ -51,4 +51,4 @@ class BothWays(Streams):
     def constant_losses(self, learnt_from: "TokenStore") -> dict[str, float]:
         """Nats of answering by frequency alone: the same in both directions."""
         loss = super().constant_losses(learnt_from)[""]
-        return {"forward": loss, "backward": loss}
+        return {"": loss, "forward": loss, "backward": loss}

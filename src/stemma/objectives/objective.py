@@ -41,7 +41,8 @@ class TextObjective(Objective, Protocol):
     def constant_losses(self, learnt_from: TokenStore) -> dict[str, float]:
         """Nats a prediction of this text for what answers by the frequencies of `learnt_from` alone.
 
-        By the names of the loss's parts, "" where it has none, that of the tokens first; empty where no loss is held out.
+        By the names of the loss's parts, that of the tokens first; "" is the whole, where it has no parts or is not their sum. Empty
+        where no loss is held out.
         """
 
 
