@@ -10,7 +10,8 @@ STUCK = "budget too small: it has not left the baseline of word frequencies"
 def against_baseline(losses: Mapping[str, float], constants: Mapping[str, float]) -> tuple[dict[str, Any], list[str]]:
     """What `done` tells of it (`baseline_loss`, `left_baseline`) and notes for the reader; by the names of the loss's parts, tokens first.
 
-    The baseline is that of the whole loss, named "" or else the sum of its parts; it is left where the first is. Nothing where there is none.
+    The baseline is that of the whole loss, named "" or else the sum of its parts; it is left where the first is.
+    Nothing where there is none.
     """
     if not constants:
         return {}, []
