@@ -84,6 +84,30 @@ def test_names_of_old_are_read(make):
     np.testing.assert_array_equal(stemma.load(folder).embed(TEXTS), before)
 
 
+@pytest.mark.parametrize(("kind", "dtype"), [("OpenAIGPTLMHeadModel", torch.float32), ("OpenAIGPTModel", torch.bfloat16)])
+def test_a_gpt_that_transformers_saved_answers_as_there(tmp_path, kind, dtype):
+    """States of every token, and with a head the nats of a text: GPT's ids are those of a byte-level BPE beside the weights."""
+    transformers = pytest.importorskip("transformers")
+    corpus = tmp_path / "corpus.txt"
+    corpus.write_text("the cat sat on the mat\n今天天气很好\n\n" * 30, encoding="utf-8")
+    own = stemma.pretrain("gpt", corpus, out=tmp_path / "own", preset="tiny", settings=["vocab_size=300", "training.steps=1", "held_out=0"])
+    convert(own.path, tmp_path / "hf", "huggingface")
+    torch.manual_seed(4)
+    sizes = {"n_positions": 24, "n_embd": 20, "n_layer": 3, "n_head": 4, "afn": "gelu", "initializer_range": 0.3}
+    model = getattr(transformers, kind)(transformers.OpenAIGPTConfig(vocab_size=own.tokenizer.vocab_size, **sizes)).eval()
+    model.to(dtype).save_pretrained(tmp_path / "hf")
+    model, run = model.float(), stemma.load(tmp_path / "hf")
+    for text, ours in zip(TEXTS, run.vectors(TEXTS), strict=True):
+        framed = torch.tensor([run.network.frame(ours.ids.tolist())[0]])
+        with torch.no_grad():
+            answer = model(framed, output_hidden_states=True)
+        np.testing.assert_allclose(ours.layers[-1], answer.hidden_states[-1][0, 1:].numpy(), atol=1e-5)
+        if kind == "OpenAIGPTLMHeadModel":
+            nats = torch.nn.functional.cross_entropy(answer.logits[0, :-1], framed[0, 1:], reduction="sum")
+            by_token = run.score_tokens(text)
+            assert sum(token.nats for token in by_token[: len(ours.ids)]) == pytest.approx(float(nats), rel=1e-5)
+
+
 @pytest.mark.parametrize("name", ["gpt", "bert"])
 def test_there_and_back_gives_the_same_bits(tmp_path, name):
     corpus = tmp_path / "corpus.txt"
