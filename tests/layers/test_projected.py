@@ -8,6 +8,7 @@ from stemma.kernels import gates as kernels
 from stemma.layers import projected
 from stemma.layers.projected import ProjectedLSTM
 from stemma.layers.recurrent import State
+from stemma.layers.spelling import CharacterCNN
 
 B, T, D, C, P = 3, 6, 5, 7, 4
 
@@ -55,7 +56,28 @@ def test_the_compiled_squashing_is_exact_to_float32():
         assert (sums[:, place * size : (place + 1) * size] - squash(x.double())).abs().max() < 2e-7
 
 
-def test_under_autocast_it_stays_near_and_learns(monkeypatch):
+def test_what_the_clip_holds_gets_no_gradient_under_autocast_either():
+    """0.7 is no number of bfloat16: states that it holds must be told by the clip itself."""
+    torch.manual_seed(0)
+    lstm = ProjectedLSTM(16, 32, 8, 0.7)
+    with torch.no_grad():
+        lstm.project.fill_(1.0)
+        lstm.bias.fill_(4.0)
+    with torch.autocast("cpu", torch.bfloat16):
+        y, _ = lstm(torch.randn(4, 9, 16))
+    assert (y[:, 1:] == 0.7).all()
+    (slope,) = torch.autograd.grad(y[:, 1:].sum(), [lstm.project])
+    assert not slope.any()
+
+
+def test_no_rows_and_no_words_are_answered():
+    lstm, words = ProjectedLSTM(5, 7, 4, 3.0), CharacterCNN(3, (2, 5), 1, 6)
+    for shape in ((0, 3, 5), (2, 0, 5)):
+        assert lstm(torch.zeros(shape))[0].shape == (*shape[:2], 4)
+    assert words(torch.zeros(0, 50, dtype=torch.long)).shape == (0, 6)
+
+
+def test_under_autocast_it_stays_near_and_learns():
     torch.manual_seed(0)
     lstm, x = ProjectedLSTM(16, 32, 8, 3.0), torch.randn(4, 9, 16)
     exact = lstm(x)[0]

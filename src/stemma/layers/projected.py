@@ -5,6 +5,8 @@ The gates are those of `layers.recurrent`; the cells are clipped to +-`clip` aft
 torch's own `proj_size` has neither clip, and no fast way on a CPU. Here the inputs' part of all steps is one product, a step is two
 products with one compiled pass between them (`kernels.gates`), and each weight's gradient is one product over all steps.
 
+Parameters and what goes in are float32; under autocast the products are computed in its type.
+
 Axes: B rows, T positions, D width of the input, C cells, P width of the projection.
 """
 
@@ -57,7 +59,7 @@ class _Steps(torch.autograd.Function):
         for t in range(length):
             gates[t] += states[t].to(dtype) @ across
             step(gates[t], cells[t], cells[t + 1], squashed[t], read[t], clip)
-            states[t + 1] = (read[t].to(dtype) @ down).clamp_(-clip, clip)
+            states[t + 1] = (read[t].to(dtype) @ down).float().clamp_(-clip, clip)
         ctx.save_for_backward(gates, cells, squashed, read, states, recurrent, project)
         ctx.clip, ctx.dtype = clip, dtype
         return states[1:], states[-1].clone(), cells[-1].clone()

@@ -37,6 +37,7 @@ class Highway(nn.Module):
         super().__init__()
         self.gate, self.transform = nn.Linear(width, width), nn.Linear(width, width)
         nn.init.constant_(self.gate.bias, -2.0)
+        nn.init.zeros_(self.transform.bias)
 
     def forward(self, x: Float[Tensor, "W F"]) -> Float[Tensor, "W F"]:
         """The layer's output."""
@@ -57,7 +58,8 @@ class CharacterCNN(nn.Module):
 
     def forward(self, spelled: Int[Tensor, "W L"]) -> Float[Tensor, "W P"]:
         """Each word's vector."""
-        last = int((spelled != PADDING).sum(1).max()) + len(self.filters)  # from there on all windows see the same as the one before
+        longest = int((spelled != PADDING).sum(1).max()) if len(spelled) else 0
+        last = longest + len(self.filters)  # from there on all windows see the same as the one before
         x = self.characters(spelled[:, :last]).transpose(1, 2)  # (W, width, L)
         y = F.relu(torch.cat([convolve(x).amax(2) for convolve in self.filters], 1))  # (W F)
         for highway in self.highways:

@@ -11,6 +11,11 @@ characters' network and the softmax are shared by the two. The loss is the mean 
 Deviates: a text's border is one token, `<eos>`, where the paper has a begin and an end of each sentence; documents are not cut into
 sentences. Deviates: in `encode` the backward direction starts at the border, as in training, and the frame's border is read by both.
 
+Deviates: a word outside the vocabulary is read as the unknown word, where the paper's program reads its characters. Deviates: the
+sampled softmax draws words by their counts, with replacement, and weighs each by its chance (`layers.sampled`), where theirs draws
+distinct words log-uniformly. Deviates: the softmax's bias begins at the words' log frequencies, theirs at 0, and matrices begin
+uniform, theirs normal. Deviates: in `base` AdaGrad's sums begin at 0, theirs at 1 (1/400 in our scale of the loss).
+
 B batch, T positions, P width of the projection, D = 2P, C cells, N predictions, V vocabulary, L characters of a word.
 """
 
@@ -24,7 +29,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from stemma.bounds import BelowOne, Depth, Length, NonNegative, Positive, Width
+from stemma.bounds import BelowOne, Depth, Length, NonNegative, Positive, PositiveFloat, Width
 from stemma.errors import DataError, UsageError
 from stemma.layers.blocks import Layer, layer
 from stemma.layers.fast import dropout
@@ -54,7 +59,7 @@ class Config:
     width: Width = 512  # numbers in a direction's state
     cells: Width = 4096  # of a layer
     depth: Depth = 2  # layers of each direction
-    clip: NonNegative = 3.0  # cells and states stay within plus and minus this
+    clip: PositiveFloat = 3.0  # cells and states stay within plus and minus this
     skip: bool = True  # layers above the first add their input
     output: Literal["full", "sampled"] = "sampled"  # the softmax: whole, or sampled in training
     negatives: Length = 8192  # sampled: words drawn a step, shared by its predictions
@@ -75,7 +80,8 @@ class Chain(nn.Module):
         outputs: list[Tensor] = []
         after: list[State] = []
         for number, lstm in enumerate(self.lstms):
-            y, state = lstm(dropout(x, self.config.dropout, self.training), begin[number] if begin else None)
+            x = dropout(x, self.config.dropout, self.training)
+            y, state = lstm(x, begin[number] if begin else None)
             x = y + x if self.config.skip and number else y
             outputs.append(x)
             after.append(state)
@@ -194,8 +200,8 @@ class ELMo(nn.Module):
         """What a direction goes on from: nothing in rows that begin."""
         if carried is None:
             return None
-        goes_on = 1.0 if begins is None else (~begins)[:, None].float()
-        h, c = ((carried[f"{name}.{part}"] * goes_on).chunk(self.config.depth, 1) for part in "hc")
+        kept = [carried[f"{name}.{part}"] for part in "hc"]
+        h, c = ((part if begins is None else part.masked_fill(begins[:, None], 0)).chunk(self.config.depth, 1) for part in kept)
         return [State(*pair) for pair in zip(h, c, strict=True)]
 
     def _cross_entropy(self, hidden: Float[Tensor, "N P"], labels: Int[Tensor, " N"]) -> Float[Tensor, ""]:

@@ -1,7 +1,7 @@
 """Both ways: each word is asked for given all before it, and given all after it (ELMo).
 
 The forward stream is that of `streams`; the backward one is the same over the mirrored text, so that the two directions of a batch
-read different documents (as Peters 2018's program does) and each carries its own state.
+mostly read different documents (in Peters 2018's program always) and each carries its own state.
 """
 
 from dataclasses import dataclass
