@@ -43,7 +43,7 @@ def test_it_goes_on_after_a_fault_and_lists_the_first(tmp_path: Path, workers: i
     assert len(report.problems) == 5
     assert report.num_problems == 22
     assert "a.jsonl, line 2: not JSON" in report.problems[0] and "line 3: no field 'text'" in report.problems[1]
-    assert 'set field = "body"' in report.problems[1]
+    assert 'set corpus.field = "body"' in report.problems[1]
     assert report.ledger.balances
     assert report.ledger.documents == 21
     assert report.skipped == [str(tmp_path / "d.csv")]
@@ -52,7 +52,7 @@ def test_it_goes_on_after_a_fault_and_lists_the_first(tmp_path: Path, workers: i
 
 def test_the_wrong_encoding_is_one_problem_told_with_its_cure(tmp_path: Path) -> None:
     report = check([put(tmp_path, ("今天天气很好，我们出去玩。\n" * 3).encode("gb18030"))])
-    assert 'set encoding = "gb18030"' in report.problems[0]
+    assert 'set corpus.encoding = "gb18030"' in report.problems[0]
     assert check([tmp_path / "a.txt"], Config(encoding="gb18030")).ok
 
 

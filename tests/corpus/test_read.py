@@ -141,7 +141,7 @@ def test_json_lines_are_recognised_without_their_suffix(tmp_path: Path) -> None:
     ("line", "told"),
     [
         ('{"text": "a"', r"a.jsonl, line 2: not JSON: .*column 1[23].*Mend the line"),
-        ('{"body": "a b c", "id": "x"}', r"line 2: no field 'text'; the fields are 'body', 'id'.*set field = \"body\""),
+        ('{"body": "a b c", "id": "x"}', r"line 2: no field 'text'; the fields are 'body', 'id'.*set corpus.field = \"body\""),
         ("[1, 2]", r'line 2: the line holds a JSON array.*jq -c "\.\[\]"'),
         ('{"text": 5}', r"line 2: field 'text' holds a JSON number.*as one JSON string"),
         ('{"text": null}', r"line 2: field 'text' holds a JSON null"),
@@ -214,7 +214,7 @@ def test_an_empty_file_among_others_is_noted(tmp_path: Path) -> None:
 def test_bytes_in_another_encoding_name_line_byte_and_cure(tmp_path: Path) -> None:
     text = "第一行是这样的。\n" + "今天天气很好，我们出去玩。\n" * 20
     path = put(tmp_path, text.encode("gb18030"))
-    with pytest.raises(DataError, match=r'a.txt, line 1: byte 0xb5 at column 1 is not UTF-8.*set encoding = "gb18030"'):
+    with pytest.raises(DataError, match=r'a.txt, line 1: byte 0xb5 at column 1 is not UTF-8.*set corpus.encoding = "gb18030"'):
         taken(path)
     documents, _ = taken(path, encoding="gb18030")
     assert documents[0].sentences[0] == "第一行是这样的。"
@@ -233,12 +233,12 @@ def test_bytes_in_another_encoding_name_line_byte_and_cure(tmp_path: Path) -> No
     ],
 )
 def test_the_likely_encoding_is_guessed(tmp_path: Path, text: str, encoding: str) -> None:
-    with pytest.raises(DataError, match=rf'set encoding = "{encoding}"'):
+    with pytest.raises(DataError, match=rf'set corpus.encoding = "{encoding}"'):
         taken(put(tmp_path, (text * 20).encode(encoding)))
 
 
 def test_utf8_read_as_something_else_is_guessed(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r'is not ascii.*set encoding = "utf-8"'):
+    with pytest.raises(DataError, match=r'is not ascii.*set corpus.encoding = "utf-8"'):
         taken(put(tmp_path, CHINESE), encoding="ascii")
 
 
@@ -254,7 +254,7 @@ def test_one_bad_byte_is_found_in_its_line_and_can_be_rejected(tmp_path: Path) -
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32"])
 def test_utf16_is_told_and_read_by_name(tmp_path: Path, encoding: str) -> None:
     path = put(tmp_path, ("Hello there. " * 20 + "\n" + CHINESE).encode(encoding))
-    with pytest.raises(DataError, match=r'set encoding = "utf-(16|32)'):
+    with pytest.raises(DataError, match=r'set corpus.encoding = "utf-(16|32)'):
         taken(path)
     assert taken(path, encoding=encoding)[0][0].sentences[0] == "Hello there."
 

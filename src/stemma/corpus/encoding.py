@@ -56,7 +56,7 @@ def texts(stream: IO[bytes], encoding: str, name: str, settable: bool = True) ->
             yield text
     except UnicodeError as error:  # UTF-16 without its byte order mark
         wrong = f"{name}, line 1: {error.args[0] if len(error.args) == 1 else error}"
-        raise DataError(wrong, f"text in {encoding}", f'set encoding = "{encoding}-le" or "{encoding}-be"') from error
+        raise DataError(wrong, f"text in {encoding}", f'set corpus.encoding = "{encoding}-le" or "{encoding}-be"') from error
 
 
 def invalid_byte(where: str, encoding: str, line: str, at: int, sample: str, settable: bool = True) -> DataError:
@@ -74,10 +74,10 @@ def _cure(sample: str, encoding: str, settable: bool) -> str:
     likely = "" if wide else guess(sample.encode(encoding, ESCAPE), encoding)
     if not settable:
         return "Re-save it as UTF-8" + (f"; its bytes look like {likely}" if likely else "")
-    by_hand = 'or set invalid = "reject" to leave such bytes out, counted'
+    by_hand = 'or set corpus.invalid = "reject" to leave such bytes out, counted'
     if likely:
-        return f'Re-save it as UTF-8, or set encoding = "{likely}" (a guess that fits the bytes around); {by_hand}'
-    return f'Re-save it as UTF-8, or name its encoding (encoding = "gb18030", "big5", "cp1252"…); {by_hand}'
+        return f'Re-save it as UTF-8, or set corpus.encoding = "{likely}" (a guess that fits the bytes around); {by_hand}'
+    return f'Re-save it as UTF-8, or name its encoding (corpus.encoding = "gb18030", "big5", "cp1252"…); {by_hand}'
 
 
 def guess(raw: bytes, tried: str = "") -> str:
@@ -134,14 +134,14 @@ def _check_encoding(name: str, encoding: str, head: bytes, settable: bool) -> No
     for mark, likely in _BYTE_ORDER_MARKS.items():
         if head.startswith(mark):
             wrong = f"{name}, line 1: the file starts with the byte order mark of {likely.upper()}"
-            cure = f'set encoding = "{likely}", or re-save it as UTF-8' if settable else "re-save it as UTF-8"
+            cure = f'set corpus.encoding = "{likely}", or re-save it as UTF-8' if settable else "re-save it as UTF-8"
             raise DataError(wrong, f"text in {encoding}", cure)
     zeros = head.count(0)
     if zeros > len(head) // 4:
         even = head[::2].count(0)
         likely = "utf-16-be" if even > zeros * 0.9 else "utf-16-le" if even < zeros * 0.1 else ""
         if likely:
-            cure = f'set encoding = "{likely}"' if settable else "re-save it as UTF-8"
+            cure = f'set corpus.encoding = "{likely}"' if settable else "re-save it as UTF-8"
             raise DataError(f"{name}: every second byte is zero, as in UTF-16", f"text in {encoding}", cure)
     controls = len(head) - len(head.translate(None, _CONTROLS))
     if controls > max(len(head) // 8, 4):

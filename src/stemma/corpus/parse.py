@@ -286,7 +286,7 @@ def _record(line: str, where: str, config: Config) -> tuple[str, str]:
     except (ValueError, RecursionError) as error:
         told = f"{error.msg} at column {error.colno}" if isinstance(error, json.JSONDecodeError) else str(error)
         cure = "Mend the line" if len(line) > 1 and line[0] == "{" else 'Write one object a line (jq -c ".[]" does it for an array)'
-        cure += ', or set invalid = "reject" to leave such lines out, counted'
+        cure += ', or set corpus.invalid = "reject" to leave such lines out, counted'
         raise DataError(f"{where}: not JSON: {told}", "one JSON object a line", cure) from error
     if not isinstance(record, dict):
         cure = f'write {{"{config.field}": …}}; jq -c ".[]" makes lines of an array'
@@ -304,7 +304,7 @@ def _record(line: str, where: str, config: Config) -> tuple[str, str]:
 
 def _other_field(record: dict, wanted: str) -> str:
     longest = max((k for k, v in record.items() if isinstance(v, str)), key=lambda k: len(record[k]), default="")
-    return f'set field = "{longest}"' if longest else nearest(wanted, record) if record else "give each line its text"
+    return f'set corpus.field = "{longest}"' if longest else nearest(wanted, record) if record else "give each line its text"
 
 
 def _kind(value: object) -> str:
