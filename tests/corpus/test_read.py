@@ -475,6 +475,16 @@ def test_a_document_keeps_what_parts_its_sentences(tmp_path: Path) -> None:
     (document,), _ = taken(path, format="text")
     assert len(document.sentences) == 9 and document.joins.count("") == 3 and document.joins.count("  ") == 1
     assert document.part(2, 5).text == "Yes! 好。  又一句。" and document.part(8, 9).joins == ()
+    for start in range(10):
+        for stop in range(start, 10):
+            parts = [document.part(*places) for places in ((0, start), (start, stop), (stop, 9))]
+            assert "".join(part.text for part in parts) == document.text
+
+
+@pytest.mark.parametrize("header", ["label\ttext", "label,text", "text;label", '"label","text_a","text_b"'])
+def test_a_table_of_labelled_examples_is_no_corpus(tmp_path: Path, header: str) -> None:
+    with pytest.raises(DataError, match=r"a table of labelled examples.*take its texts alone"):
+        taken(put(tmp_path, f"{header}\na,b\n", "a.csv"))
 
 
 def test_joins_survive_parts_cuts_and_block_borders(tmp_path: Path) -> None:

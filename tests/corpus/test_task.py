@@ -73,9 +73,9 @@ def test_several_labels_in_fasttext_and_json(tmp_path: Path) -> None:
         ("", r"the file is empty.*give it the header"),
         ("label\ttext\n", r"no example follows the header.*below line 1"),
         ("1\tgood\n0\tbad\n", r"line 1: no column 'label' and 'text' in '1\\tgood'.*add that header"),
-        ("label;text\n1;good\n", r"no column 'label' and 'text' in 'label;text'.*rename the columns"),
+        ("label|text\n1|good\n", r"no column 'label' and 'text' in 'label\|text'.*rename the columns"),
         ('label,text\n1,"good, bad"\n0,one, two\n', r"line 3: 3 cells.*put quotes round a text with commas"),
-        ('label,text\n1,good\n0,"bad" x\n', r"line 3: .*cells with commas between them"),
+        ('label,text\n1,good\n0,"bad" x\n', r"line 3: .*cells with ',' between them"),
         ('{"label": "1", "text": "good"}\n{"label": "0"}\n', r"line 2: not the keys of the first line \(differing: text\)"),
         ('{"label": "1", "text": "good"}\n[1]\n', r"line 2: list.*JSON object"),
         ('{"label": "1", "text": "good"}\n{"label": null, "text": "x"}\n', r"line 2: 'label' is null.*write it as text"),
@@ -142,3 +142,8 @@ def test_a_data_frame_holds_examples() -> None:
 def test_what_is_no_example_is_named(row) -> None:
     with pytest.raises(DataError, match=r"example 1 is|\[1\] is"):
         given_examples([("a", "one"), row])
+
+
+def test_semicolons_part_cells_where_excel_writes_them(tmp_path):
+    (tmp_path / "t.csv").write_text('label;text\na;"x; y, z"\nb;zwei, Worte\n', encoding="utf-8")
+    assert [(example.label, example.text) for example in read_examples(tmp_path / "t.csv")] == [("a", "x; y, z"), ("b", "zwei, Worte")]

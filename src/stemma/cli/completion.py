@@ -5,15 +5,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Literal, get_args, get_type_hints
+from typing import Literal
 
 from stemma.cli.answer import Answer, Printable
-from stemma.cli.main import TABLE, option_name
-from stemma.cli.verb import Flag, Positional, Verb
+from stemma.cli.main import TABLE, options
+from stemma.cli.verb import Flag, Verb
 from stemma.lineage.table import TABLE as LINEAGE
 from stemma.tokens.files import write_bytes
 
-MARKS = get_args(Positional[str])[1:]  # what a field has that is no option
 BASH, ZSH = Path("bash-completion/completions/stemma"), Path(".zfunc/_stemma")
 
 
@@ -59,8 +58,8 @@ def _script(shell: str) -> Iterator[str]:
     yield '  case "$line" in'
     for name, (place, _) in sorted(TABLE.items(), key=lambda entry: -len(entry[0])):
         module, _, cls = place.partition(":")
-        options = _options(getattr(import_module(f"stemma.cli.{module}"), cls))
-        yield f'    " {name} "*) known="{" ".join(options)}" ;;'
+        known = options(getattr(import_module(f"stemma.cli.{module}"), cls))
+        yield f'    " {name} "*) known="{" ".join(known)}" ;;'
     yield from (f'    " {first} ") known="{seconds}" ;;' for first, seconds in _pairs().items())
     yield f'    "  "|" ") known="{" ".join(verbs)}" ;;'
     yield "  esac"
@@ -69,11 +68,6 @@ def _script(shell: str) -> Iterator[str]:
     yield '  COMPREPLY=($(compgen -W "$known" -- "$word"))'
     yield "}"
     yield "complete -o default -F _stemma_words stemma"
-
-
-def _options(cls: type) -> list[str]:
-    hints = get_type_hints(cls, include_extras=True)
-    return sorted(option_name(name) for name, hint in hints.items() if not set(MARKS) & set(getattr(hint, "__metadata__", ())))
 
 
 def _pairs() -> dict[str, str]:

@@ -14,7 +14,7 @@ import warnings
 from collections.abc import Sequence
 from io import BytesIO, TextIOWrapper
 from types import FrameType
-from typing import Any, NoReturn
+from typing import Any, NoReturn, get_args, get_type_hints
 
 from stemma.cli.answer import dumps
 from stemma.cli.standard_streams import closed_streams_open, print_out, to_nowhere
@@ -179,20 +179,26 @@ def option_name(field: str) -> str:
     return "--" + {"settings": "set"}.get(field, field.replace("_", "-"))
 
 
+def options(cls: type) -> list[str]:
+    """A verb's options, in the order of the alphabet; what stands without a name is none."""
+    from stemma.cli.verb import Positional
+
+    marks = set(get_args(Positional[str])[1:])
+    hints = get_type_hints(cls, include_extras=True)
+    return sorted(option_name(name) for name, hint in hints.items() if not marks & set(getattr(hint, "__metadata__", ())))
+
+
 def _unknown(name: str, cls: Any, words: list[str], argv: list[str]) -> UsageError:
     word = words[0]
     if not word.startswith("-"):
         return UsageError(f"stemma {name}: {word!r} is one word too many", f"what stemma {name} --help shows", "quote a text with spaces")
-    import dataclasses
-
     option, _, value = word.partition("=")
     value = value or next((given for given in words[1:2] if not given.startswith("-")), "")
     as_settings = _settings_called(name, option.strip("-").replace("-", "_"), argv)
     if as_settings:
         meant = " or ".join(f"--set {setting}={value or '…'}" for setting in as_settings)
         return UsageError(f"stemma {name} has no option {option}: it is a setting", "a setting behind --set", f"write {meant}")
-    known = [option_name(field.name) for field in dataclasses.fields(cls)]
-    return UsageError(f"stemma {name} has no option {option}", "one of its options", nearest(option, known))
+    return UsageError(f"stemma {name} has no option {option}", "one of its options", nearest(option, options(cls)))
 
 
 def _settings_called(name: str, key: str, argv: Sequence[str]) -> list[str]:
@@ -202,6 +208,10 @@ def _settings_called(name: str, key: str, argv: Sequence[str]) -> list[str]:
     from stemma.lineage.table import TABLE as LINEAGE
 
     sections: dict[str, type] = {}
+    if name == "corpus check":
+        from stemma.corpus.formats import Config as Corpus
+
+        sections |= {"corpus": Corpus}
     if name in ("pretrain", "compare"):
         from stemma.training.request import section_types
 

@@ -47,7 +47,9 @@ class Document:
         return tuple(map("".join, found))
 
     def part(self, start: int, stop: int) -> "Document":
-        """Some of its sentences: parts that follow one another have the text of the whole."""
+        """Some of its sentences, or none: parts that follow one another have the text of the whole."""
+        if start >= min(stop, len(self.sentences)):
+            return Document((), self.source, self.label)
         lead = self.lead if start == 0 else self.joins[start - 1] if self.joins else " "
         return Document(self.sentences[start:stop], self.source, self.label, self.joins[start : max(start, stop - 1)], lead)
 

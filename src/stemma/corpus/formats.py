@@ -17,7 +17,7 @@ from stemma.bounds import Positive
 from stemma.corpus.clean import clean
 from stemma.corpus.files import text_suffix
 from stemma.corpus.sentences import is_unspaced, sentences
-from stemma.corpus.task import is_header
+from stemma.corpus.task import header_of
 from stemma.errors import DataError
 
 TAG = re.compile(r"</?doc(?: .*)?>")  # a line that begins or ends a document
@@ -50,10 +50,12 @@ def recognise(sample: str, name: str = "") -> str:
     sample = clean(sample)[0].replace("\r\n", "\n").replace("\r", "\n")
     lines = [line.strip() for line in sample.split("\n")]
     filled = [line for line in lines if line]
-    if filled and is_header(cells := filled[0].split("\t")):
-        column = next((place for place, cell in enumerate(cells, start=1) if cell.strip().lower() not in ("label", "labels", "score")), 2)
-        cure = f"take its texts alone, `tail -n +2 {name or 'FILE'} | cut -f {column}`, and give the table to --train"
-        raise DataError(f"{name}: a table of labelled examples, {filled[0]!r}", "text, whose labels would be learnt as words", cure)
+    if filled and (header := header_of(filled[0])):
+        mark, cells = header
+        column = next((place for place, cell in enumerate(cells, start=1) if cell.lower() not in ("label", "labels", "score")), 2)
+        alone = f", `tail -n +2 {name or 'FILE'} | cut -f {column}`" if mark == "\t" else ""
+        cure = f"take its texts alone{alone}; finetune, compare and a fine-tuned run's evaluate take the table itself"
+        raise DataError(f"{name}: a table of labelled examples, {filled[0]!r}", "text alone: labels would be read as words of it", cure)
     if text_suffix(name) in (".jsonl", ".ndjson", ".json") or (filled and _is_json_object(filled[0])):
         return "jsonl"
     if _is_tagged(filled):

@@ -30,8 +30,8 @@ def table(lines: list[str], path: str) -> Table:
         return _json_lines(lines, path)
     if first.startswith(MARK):
         return _fasttext(lines, path)
-    if "\t" not in first and "," in first:
-        return _csv(lines, path)
+    if "\t" not in first and ("," in first or ";" in first):
+        return _csv(lines, path, "," if "," in first else ";")  # semicolons where the comma parts decimals, as Excel has it
     return Table(_names(lines[0].split("\t")), ((number, line.split("\t")) for number, line in enumerate(lines[1:], 2) if line.strip()))
 
 
@@ -39,8 +39,8 @@ def _names(cells: list[str]) -> list[str]:
     return [cell.strip().lower() for cell in cells]
 
 
-def _csv(lines: list[str], path: str) -> Table:
-    reader = csv.reader((line + "\n" for line in lines), strict=True)
+def _csv(lines: list[str], path: str, mark: str) -> Table:
+    reader = csv.reader((line + "\n" for line in lines), strict=True, delimiter=mark)
     names = _names(next(reader))
 
     def rows() -> Iterator[tuple[int, list[str]]]:
@@ -51,7 +51,7 @@ def _csv(lines: list[str], path: str) -> Table:
             except csv.Error as error:
                 wrong = f"{path}, line {number}: {error}"
                 raise DataError(
-                    wrong, "cells with commas between them", 'put quotes round a text with commas, "" for a quote in it'
+                    wrong, f"cells with {mark!r} between them", f'put quotes round a text with {mark!r}, "" for a quote in it'
                 ) from error
             if cells is None:
                 return

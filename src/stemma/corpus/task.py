@@ -107,6 +107,15 @@ def _places(names: list[str]) -> dict[str, int]:
     return {column: places[0] for column, places in found.items() if places}
 
 
+def header_of(line: str) -> tuple[str, list[str]] | None:
+    """What parts the cells of a header of labelled examples, and the cells; None where the line is none."""
+    for mark in ("\t", ",", ";"):
+        cells = [cell.strip().strip('"') for cell in line.split(mark)]
+        if is_header(cells):
+            return mark, cells
+    return None
+
+
 def is_header(cells: Sequence[str]) -> bool:
     """True for the cells of a header of labelled examples, or of pairs: names of columns alone, two or more."""
     names = {cell.strip().lower() for cell in cells}

@@ -270,9 +270,9 @@ def _ngrams(source: Path, folder: Path) -> None:
     sections = {"tokenizer": to_plain(tokenizer.config), "model": to_plain(network.config)}
     ledger = {**network.facts(), "implied": len(network.implied)}
     told = [f"- {name}: {size:,}" for name, size in network.facts().items()]
-    told += [
-        "- Text is parted at white space alone, as KenLM does: give it tokens, spelled as those of the file.",
-    ]
+    cut = "text is cut at white space alone, as KenLM cuts it: hand over tokens, parted by spaces and spelled as those of the file"
+    warnings.warn(f"{source.name}: {cut}; others are unknown words", stacklevel=2)
+    told.append(f"- {cut[0].upper()}{cut[1:]}.")
     card = _card("ngram", source, "arpa", sections, told)
     _finish(folder, "ngram", source, "arpa", sections, tokenizer, network.arrays(), ledger, card)
 

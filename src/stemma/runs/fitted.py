@@ -1,6 +1,7 @@
 """A run that has learnt a task, in use: opened from its folder, it answers texts. Needs neither `training` nor `transfer`."""
 
 import importlib
+import json
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
@@ -12,7 +13,7 @@ import numpy as np
 from stemma.checkpoint import RunFolder
 from stemma.config import resolve
 from stemma.corpus.given import given_texts
-from stemma.corpus.task import is_header
+from stemma.corpus.task import header_of, is_header
 from stemma.errors import DataError, RunError, UsageError
 from stemma.lineage.table import find
 from stemma.nouns import counted
@@ -116,9 +117,12 @@ class FittedRun:
         found = [tuple(part.strip() for part in line.split("\t")) for line in lines]
         for line, parts in zip(lines, found, strict=True):
             shown = line if len(line) <= 60 else line[:57] + "..."
-            if is_header(parts):
+            if header_of(line):
                 cure = "hand over those columns alone, without the header; stemma evaluate reads labelled files"
                 raise UsageError(f"{shown!r} is the header of a table", f"{', '.join(names)} on a line, and nothing else", cure)
+            if line.startswith("{") and _is_record(line):
+                cure = "hand over its text alone, `jq -r .text FILE | stemma predict RUN`; stemma evaluate reads labelled files"
+                raise UsageError(f"{shown!r} is a JSON record", f"{', '.join(names)} on a line, and nothing else", cure)
             if len(parts) != len(names):
                 asked = f"{len(names)} on a line: {', '.join(names)}"
                 cure = "put one tab between the parts" if len(parts) < len(names) else "write a tab inside a text as a space"
@@ -163,6 +167,15 @@ def restored(assignment: Assignment, arrays: Mapping[str, np.ndarray], facts: di
 def load(path: str | Path) -> Run | FittedRun:
     """The run of a folder: a `Run` if it was pre-trained, a `FittedRun` if it was fine-tuned on a task."""
     return FittedRun.load(path) if "task" in RunFolder.open(Path(path)).config else Run.open(path)
+
+
+def _is_record(line: str) -> bool:
+    """True for a JSON object with columns of labelled examples."""
+    try:
+        record = json.loads(line)
+    except ValueError:
+        return False
+    return isinstance(record, dict) and ("text" in record or is_header([*record]))
 
 
 def _not_read(known: np.ndarray, data: Any) -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from stemma.bounds import whole
-from stemma.config import nearest, restore
+from stemma.config import restore
 from stemma.corpus import read as corpus_read
 from stemma.corpus.document import Ledger
 from stemma.errors import UsageError
@@ -43,11 +43,17 @@ def evaluate_run(run: Run, files: Mapping[str, Sequence[str]], restrict: int = 0
         needed = MEASURES[measure]
         if not set(needed) & set(run.row.abilities):
             fitting = [name for name, abilities in MEASURES.items() if set(abilities) & set(run.row.abilities)]
-            wrong = f"{measure} asks for the ability {' or '.join(needed)}, which {run.row.name} lacks"
-            raise UsageError(wrong, f"a measure that suits {run.row.name}", nearest(measure, fitting))
+            wrong = f"{_asked(measure)} asks for the ability {' or '.join(needed)}, which {run.row.name} lacks"
+            others = " or ".join(map(_asked, fitting))
+            raise UsageError(wrong, f"a measure that suits {run.row.name}", f"name {others}" if others else "fine-tune it first")
     own: dict[str, Measured] = {"analogies": partial(_analogies, restrict=restrict), "minimal_pairs": partial(_minimal_pairs, limit=limit)}
     measured = _MEASURED | own
     return {measure: measured[measure](run, paths) for measure, paths in files.items()}
+
+
+def _asked(measure: str) -> str:
+    """How the measure is asked for."""
+    return "a text" if measure == "perplexity" else f"--{measure.replace('_', '-')}"
 
 
 def evaluate_task(run: FittedRun, path: str | Path) -> dict[str, Any]:
