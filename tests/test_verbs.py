@@ -559,7 +559,7 @@ def test_evaluate_judges_minimal_pairs(shop, capsys, tmp_path, name):
         (["evaluate", "gpt", "--minimal-pairs", "task.tsv", "--limit", "-1"], 2, "leave it out for the default, 0"),
         (["evaluate", "gpt", "corpus.txt", "--restrict", "5"], 2, "drop --restrict"),
         (["evaluate", "word2vec", "--analogies", "task.tsv", "--restrict", "-1"], 2, "leave it out for the default, 0"),
-        (["evaluate", "bert", "corpus.txt"], 2, "name --minimal-pairs or --senses"),
+        (["evaluate", "bert", "corpus.txt"], 2, "name --senses or --minimal-pairs"),
         (["predict", "languages", "--text", "label,text"], 2, "without the header"),
         (["predict", "languages", "--text", '{"text": "the cat", "label": "en"}'], 2, "jq -r .text"),
         (["corpus", "check", "corpus.txt", "--documents", "line"], 2, "write --set corpus.documents=line"),
