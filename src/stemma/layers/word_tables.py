@@ -3,6 +3,7 @@
 V vocabulary, D width, T positions.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,7 @@ def bare(ids: Sequence[int], other: Sequence[int] | None = None) -> tuple[list[i
     return [*ids, *(other or ())], [0] * len(ids) + [1] * len(other or ())
 
 
-class WordTables:
+class WordTables(ABC):
     """Tables by name, each with a row for each word; `vectors` names those whose sum is the words' vectors.
 
     A generation adds the shapes that its config asks for, how its tables are drawn, and how they descend.
@@ -45,9 +46,9 @@ class WordTables:
         return cls(config, tokens, arrays)
 
     @classmethod
+    @abstractmethod
     def shapes(cls, config: Any, vocab_size: int) -> "Shapes":
         """The shape of each table, in the order of the file."""
-        raise NotImplementedError
 
     @property
     def width(self) -> int:
