@@ -81,7 +81,8 @@ class WordTables(ABC):
         return {}
 
     def restore_optimiser(self, arrays: Mapping[str, np.ndarray]) -> None:
-        """Takes up what `optimiser_state` gave."""
+        """Takes up what `optimiser_state` gave; RunError for anything else."""
+        check_shapes({name: array.shape for name, array in arrays.items()}, {})
 
     def vectors_of(self, ids: np.ndarray) -> np.ndarray:
         """The vectors (T D) of the words."""
