@@ -174,7 +174,7 @@ def test_written_token_by_token_as_read_at_once():
     sources = [[int(i) for i, s in zip(ids, real, strict=True) if s] for ids, real in zip(batch["ids"], batch["segments"], strict=True)]
     whole = nn.functional.linear(net._decode(batch), net.tokens.weight).log_softmax(-1)
     whole[..., net.unwritten] = -torch.inf
-    memory, order = net.read(sources), [0, 1, 2]
+    memory, order = net.read_sources(sources), [0, 1, 2]
     for step in range(4):
         if step == 2:
             order = [2, 0, 0]  # rows leave, one stands twice
@@ -185,10 +185,10 @@ def test_written_token_by_token_as_read_at_once():
 
 def test_prompts_of_unequal_length():
     net, batch = network(), pairs()
-    memory = net.read([[3, 4, 0], [5, 0]])
+    memory = net.read_sources([[3, 4, 0], [5, 0]])
     scores, _ = net.advance([[0, 8, 9], [0]], memory)
     for row, (source, prompt) in enumerate((([3, 4, 0], [0, 8, 9]), ([5, 0], [0]))):
-        single, _ = net.advance([prompt], net.read([source]))
+        single, _ = net.advance([prompt], net.read_sources([source]))
         torch.testing.assert_close(scores[row], single[0], atol=1e-5, rtol=0)
 
 

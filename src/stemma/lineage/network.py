@@ -165,6 +165,17 @@ class Generates(Frames, Protocol):
         """The token that ends a text."""
 
 
+class Translates(Generates, Protocol):
+    """Writes a target for a source (ability `translate`): `advance` goes on from what `read_sources` made of the sources."""
+
+    def read_sources(self, sources: Sequence[Sequence[int]]) -> Memory:
+        """What the network keeps of the framed sources, a row each, before anything is written."""
+
+    @property
+    def opening(self) -> list[int]:
+        """What every target begins with, unseen."""
+
+
 class Fills(Frames, Protocol):
     """Tells what stands at masks (ability `fill`)."""
 

@@ -225,7 +225,7 @@ class Transformer(nn.Module):
         return self
 
     @torch.no_grad()
-    def read(self, sources: Sequence[Sequence[int]]) -> Translating:
+    def read_sources(self, sources: Sequence[Sequence[int]]) -> Translating:
         """What `advance` begins with: the framed sources, read by the encoder, a row each."""
         longest, device = max(map(len, sources)), self.tokens.weight.device
         ids = torch.tensor([[*row, *[self.end] * (longest - len(row))] for row in sources], device=device)  # (R S)
@@ -239,7 +239,7 @@ class Transformer(nn.Module):
     def advance(self, prompts: Sequence[Sequence[int]], memory: Translating) -> tuple[Float[Tensor, "R V"], Translating]:
         """(log-probabilities of each row's next token, the memory after it); a row reads one token or more.
 
-        `memory` is what `read` made of the sources, or what the call before gave back. Specials but the end never come.
+        `memory` is what `read_sources` made of the sources, or what the call before gave back. Specials but the end never come.
         """
         counts, rows = [len(ids) for ids in prompts], list(range(len(prompts)))
         if max(map(sum, zip(memory.cache.lengths, counts, strict=True))) > self.max_length:
