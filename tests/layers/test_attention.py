@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from stemma.layers.attention import Cache, CrossAttention, Mask, SelfAttention, attend, attention_weights, block_mask, cross_mask
+from stemma.layers.attention import Cache, CrossAttention, Mask, SelfAttention, attend, block_mask, cross_mask, traced
 
 B, H, T, K = 3, 2, 7, 5
 
@@ -227,8 +227,8 @@ def test_cross_attention_agrees_with_torch_forward_and_backward(path, queries, k
         both = torch.cat([getattr(layer.query, tensors).grad, getattr(layer.key_value, tensors).grad])
         torch.testing.assert_close(both, getattr(theirs, f"in_proj_{tensors}").grad, atol=1e-10, rtol=1e-8)
         torch.testing.assert_close(getattr(layer.out, tensors).grad, getattr(theirs.out_proj, tensors).grad, atol=1e-10, rtol=1e-8)
-    shown = layer.weights(x, layer.remember(source), mask)
-    torch.testing.assert_close(shown, (weights * alive[:, None]).float(), atol=1e-6, rtol=1e-5)
+    shown = layer.trace(x, layer.remember(source), mask).weights
+    torch.testing.assert_close(shown, weights * alive[:, None], atol=1e-10, rtol=1e-8)
 
 
 @pytest.mark.parametrize(("queries", "keys"), CROSSINGS)
@@ -279,7 +279,7 @@ def test_dropout_of_cross_attention_falls_on_the_weights():
 def test_weights_are_what_the_values_are_mixed_by(path, causal, segments):
     q, k, v = qkv()
     mask = block_mask(segments, causal)
-    weights = attention_weights(q, k, mask)
+    weights = traced(q, k, v, mask).weights
     torch.testing.assert_close((weights @ v).transpose(1, 2), attend(q, k, v, mask, path=path), atol=1e-6, rtol=1e-5)
     total = weights.sum(-1)
     torch.testing.assert_close(total, (torch.ones(B, T) if segments is None else segments.gt(0).float())[:, None].expand_as(total))

@@ -18,6 +18,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from stemma.layers.fast import Dense, Wanted, dense, keep_mask, product_type
+from stemma.layers.soft_attention import normalise
 
 Path = Literal["sdpa", "explicit"]
 SHORT = 1024  # positions; longer rows have too many weights to keep
@@ -126,12 +127,20 @@ def attend(
     return mask.silence(out.transpose(1, 2))
 
 
-def attention_weights(q: Float[Tensor, "B H T K"], k: Float[Tensor, "B H S K"], mask: Mask) -> Float[Tensor, "B H T S"]:
-    """softmax(q k' / sqrt(K)) in float32: what `attend` mixes the values by; zeros at what the mask forbids."""
-    scores = (q / math.sqrt(q.shape[-1]) @ k.transpose(-2, -1)).float()
-    bias = mask.bias(torch.float32, q.shape[2], k.shape[2], q.device)
-    weights = torch.softmax(scores if bias is None else scores + bias, -1)
-    return mask.silence(weights.transpose(1, 2)).transpose(1, 2)
+class Traced(NamedTuple):
+    """What attention computes on its way, without dropout; weights in float32, zeros at what the mask forbids."""
+
+    weights: Float[Tensor, "B H T S"]
+    queries: Float[Tensor, "B H T K"]
+    keys: Float[Tensor, "B H S K"]
+    values: Float[Tensor, "B H S K"]
+
+
+def traced(q: Float[Tensor, "B H T K"], k: Float[Tensor, "B H S K"], v: Float[Tensor, "B H S K"], mask: Mask) -> Traced:
+    """softmax(q k' / sqrt(K)), by which `attend` mixes the values, beside what it is made of."""
+    allowed = _past(q.shape[2], k.shape[2], q.device) if mask.causal and mask.allowed is None else mask.allowed
+    weights = normalise(q / math.sqrt(q.shape[-1]) @ k.transpose(-2, -1), allowed)
+    return Traced(mask.silence(weights.transpose(1, 2)).transpose(1, 2), q, k, v)
 
 
 class _Explicit(torch.autograd.Function):
@@ -284,10 +293,10 @@ class SelfAttention(nn.Module):
         context = self._attend(q, k, v, mask.at(wanted)).flatten(2)  # (B, M, D)
         return self.out(context[wanted.real])
 
-    def weights(self, x: Float[Tensor, "B T D"], mask: Mask) -> Float[Tensor, "B H T T"]:
-        """How much of each position `forward` mixes into each, head by head, without dropout."""
-        q, k, _ = _heads(self.qkv(x), self.heads, 3)
-        return attention_weights(q, k, mask)
+    def trace(self, x: Float[Tensor, "B T D"], mask: Mask) -> Traced:
+        """How much of each position `forward` mixes into each, head by head."""
+        q, k, v = _heads(self.qkv(x), self.heads, 3)
+        return traced(q, k, v, mask)
 
     def _attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Mask) -> Tensor:
         return attend(q, k, v, mask, self.dropout if self.training else 0.0, self.path)
@@ -325,7 +334,7 @@ class CrossAttention(nn.Module):
         context = attend(q, memory.keys, memory.values, mask, self.dropout if self.training else 0.0, self.path)
         return self.out(context.flatten(2))
 
-    def weights(self, x: Float[Tensor, "B T D"], memory: KeysValues, mask: Mask) -> Float[Tensor, "B H T S"]:
-        """How much of each source position `forward` mixes into each position, head by head, without dropout."""
+    def trace(self, x: Float[Tensor, "B T D"], memory: KeysValues, mask: Mask) -> Traced:
+        """How much of each source position `forward` mixes into each position, head by head."""
         (q,) = _heads(self.query(x), self.heads)
-        return attention_weights(q, memory.keys, mask)
+        return traced(q, memory.keys, memory.values, mask)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from stemma.tokens.facts import TokenFacts
 
-Ability = Literal["score", "generate", "fill", "nearest", "embed", "translate", "transfer"]
+Ability = Literal["score", "generate", "fill", "nearest", "embed", "translate", "attend", "transfer"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -217,7 +217,7 @@ TABLE: tuple[Generation, ...] = (
         paper="Radford et al. 2018",
         parent="transformer",
         asks="the next token",
-        abilities=("score", "generate", "embed", "transfer"),
+        abilities=("score", "generate", "embed", "attend", "transfer"),
         blocks=True,
         network="stemma.lineage.gpt:GPT",
         data="stemma.objectives.causal:Causal",
@@ -242,7 +242,7 @@ TABLE: tuple[Generation, ...] = (
         paper="Devlin et al. 2018",
         parent="transformer",
         asks="masked tokens",
-        abilities=("fill", "embed", "transfer"),
+        abilities=("fill", "embed", "attend", "transfer"),
         blocks=True,
         tokenizer="wordpiece",
         network="stemma.lineage.bert:BERT",
