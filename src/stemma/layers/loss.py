@@ -84,6 +84,20 @@ def smoothed_cross_entropy(
     return total, plain
 
 
+def target_loss(
+    hidden: Float[Tensor, "N D"],
+    weight: Float[Tensor, "V D"],
+    bias: Float[Tensor, " V"] | None,
+    labels: Int[Tensor, " N"],
+    smoothing: float,
+) -> Loss:
+    """Of a target's tokens: the part `tokens` is of the labels as they are, `smoothing` what smoothed ones add (0: no such part)."""
+    if not smoothing:
+        return Loss.of({"tokens": (cross_entropy(hidden, weight, bias, labels), len(labels))})
+    total, plain = smoothed_cross_entropy(hidden, weight, bias, labels, smoothing)
+    return Loss.of({"tokens": (plain, len(labels)), "smoothing": (total - plain, len(labels))})  # the second carries the gradient of both
+
+
 @torch.no_grad()
 def surprisal(
     hidden: Float[Tensor, "N D"], weight: Float[Tensor, "V D"], bias: Float[Tensor, " V"] | None, labels: Int[Tensor, " N"]

@@ -32,9 +32,10 @@ from stemma.errors import DataError, UsageError
 from stemma.layers.attention import Cache, CrossAttention, KeysValues, Mask, Path, SelfAttention, block_mask, cross_mask, fitting_path
 from stemma.layers.blocks import FeedForward, Layer, layer
 from stemma.layers.fast import Dense, Dropout
-from stemma.layers.loss import Carried, Loss, cross_entropy, smoothed_cross_entropy
+from stemma.layers.loss import Carried, Loss, target_loss
 from stemma.layers.pooling import mean_state
 from stemma.layers.positions import Order, sinusoids
+from stemma.lineage.network import AttentionMap
 from stemma.objectives.batch import IGNORE
 from stemma.tokens.facts import TokenFacts
 
@@ -111,7 +112,7 @@ class DecoderBlock(nn.Module):
 
 
 class Translating:
-    """What the network keeps of each row that it writes: the source, as each decoder block remembers it, and the keys of what is written."""
+    """What the network keeps of each row that it writes: the source as each decoder block remembers it, and what is written."""
 
     def __init__(self, sources: list[KeysValues], segments: Int[Tensor, "R S"], origins: list[int], cache: Cache) -> None:
         self.sources, self.segments, self.origins, self.cache = sources, segments, origins, cache
@@ -189,16 +190,13 @@ class Transformer(nn.Module):
         """
         labels = batch["labels"]
         asked = labels != IGNORE
-        if not (count := int(asked.sum())):
+        if not asked.any():
             raise DataError("a batch asks for no prediction: all its labels are ignored", "one label or more", "leave such batches out")
-        hidden, labels = self._decode(batch)[asked], labels[asked]
-        if not (self.training and self.config.smoothing):
-            return Loss.of({"tokens": (cross_entropy(hidden, self._table, None, labels), count)})
-        total, plain = smoothed_cross_entropy(hidden, self._table, None, labels, self.config.smoothing)
-        return Loss.of({"tokens": (plain, count), "smoothing": (total - plain, count)})  # the second carries the gradient of both
+        smoothing = self.config.smoothing if self.training else 0.0
+        return target_loss(self._decode(batch)[asked], self._table, None, labels[asked], smoothing)
 
     def predictions(self, batch: Tensors) -> dict[str, int]:
-        """Labels that are not IGNORE."""
+        """Labels that are not IGNORE, in each part of the loss."""
         count = int((batch["labels"] != IGNORE).sum())
         return {"tokens": count, "smoothing": count} if self.training and self.config.smoothing else {"tokens": count}
 
@@ -256,12 +254,37 @@ class Transformer(nn.Module):
         scores[:, self.unwritten] = -torch.inf
         return scores, memory
 
+    def attention_batch(self, ids: Sequence[int], other: Sequence[int] | None = None) -> Tensors:
+        """A source, and its target where there is one, as a batch of one row."""
+        pair = {"ids": self.frame(ids)[0], **({} if other is None else {"target_ids": [*self.opening, *other]})}
+        return {name: torch.tensor([row], device=self.tokens.weight.device) for name, row in pair.items()}
+
+    @torch.no_grad()
+    def attention(self, batch: Tensors) -> list[AttentionMap]:
+        """Where the source's positions look, block by block; with a target, where its own look among themselves and in the source."""
+        ids, segments = batch["ids"], batch.get("segments")
+        states, mask = self.encode(batch), block_mask(segments)
+        maps = [
+            AttentionMap("encoder self", number, ids, ids, *block.attention.trace(block.attention_sum.before(x), mask))
+            for number, (block, x) in enumerate(zip(self._encoder, states, strict=False), start=1)
+        ]
+        if "target_ids" not in batch:
+            return maps
+        targets, causal, visible = batch["target_ids"], Mask(None, None, causal=True), cross_mask(None, segments)
+        selves, crosses = list[AttentionMap](), list[AttentionMap]()
+        x = self._embed(self._target_tokens, targets, None)
+        for number, block in enumerate(self._decoder, start=1):
+            source, read = block.source_attention.remember(states[-1]), block.attention_sum.before(x)
+            selves.append(AttentionMap("decoder causal self", number, targets, targets, *block.attention.trace(read, causal)))
+            asks = block.source_sum.before(block.attention_sum.after(x, block.attention(read, causal)))
+            crosses.append(AttentionMap("encoder-decoder", number, targets, ids, *block.source_attention.trace(asks, source, visible)))
+            x = block(x, causal, source, visible)
+        return [*maps, *selves, *crosses]
+
     def _decode(self, batch: Tensors) -> Float[Tensor, "B T D"]:
         """The decoder's last states."""
-        segments = batch.get("segments")
-        states = self.encode(batch)[-1]
+        states, visible = self.encode(batch)[-1], cross_mask(None, batch.get("segments"))
         x, mask = self._embed(self._target_tokens, batch["target_ids"], None), Mask(None, None, causal=True)
-        visible = cross_mask(None, segments)
         for block in self._decoder:
             x = block(x, mask, block.source_attention.remember(states), visible)
         return self.decoder_norm(x)
@@ -275,6 +298,10 @@ class Transformer(nn.Module):
         else:
             waves = self.waves[positions]
         return self.dropout(table(ids) * math.sqrt(self.width) + waves)
+
+    @property
+    def _encoder(self) -> list[EncoderBlock]:
+        return list(self.blocks)  # type: ignore[arg-type]
 
     @property
     def _decoder(self) -> list[DecoderBlock]:
