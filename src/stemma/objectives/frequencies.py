@@ -14,5 +14,10 @@ def frequency_loss(learnt_from: "TokenStore", held_out: "TokenStore", ends: tupl
     `ends` are the ends of either text, where they are asked for too. What was never seen counts as seen once.
     """
     seen, asked = (np.append(text.counts, [ends[k]] if ends else []) for k, text in enumerate((learnt_from, held_out)))
+    return nats_of_shares(seen, asked)
+
+
+def nats_of_shares(seen: np.ndarray, asked: np.ndarray) -> float:
+    """Nats a prediction where each outcome is given its share of those `seen` (V), at least one each, and comes `asked` (V) times."""
     seen = np.maximum(seen, 1)
     return float(-(asked * np.log(seen / seen.sum())).sum() / asked.sum())
