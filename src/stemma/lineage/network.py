@@ -234,6 +234,19 @@ class HasWordVectors(Protocol):
         """The vector (D) of a word that was never seen; None where the network cannot compose one."""
 
 
+class ReadsSpelling(Protocol):
+    """Reads a word by its characters, in no vocabulary too (`reads_spelling` in the table).
+
+    In the batches of `encode` and `score` the ids from `vocab_size` on stand for words spelled in the batch's `spelled` (U L).
+    """
+
+    def spell(self, words: "Sequence[str]") -> "Int[np.ndarray, 'U L']":
+        """The words as a batch holds them."""
+
+    def lacks(self, ids: "np.ndarray") -> "np.ndarray":
+        """True for each of the ids (N) that it never predicts by itself, but as the unknown word."""
+
+
 class Grows(Protocol):
     """Takes new tokens for a task's input (Radford 2018, section 3.3); every network whose `task_tokens` are not 0 does."""
 

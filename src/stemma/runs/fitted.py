@@ -19,6 +19,7 @@ from stemma.lineage.table import find
 from stemma.nouns import counted
 from stemma.runs.assignment import Answers, Assignment
 from stemma.runs.framing import told_of_cut
+from stemma.runs.open_vocabulary import OpenVocabulary
 from stemma.runs.opening import opening, unmoved
 from stemma.runs.run import Run, warn_of_unknown
 from stemma.runs.settings import InUse
@@ -88,9 +89,10 @@ class FittedRun:
 
     def knows(self, texts: Sequence[Text]) -> np.ndarray:
         """True for each text (N) with a word, or a piece of one, that the run knows; of a pair both halves must have one."""
-        known = self.assignment.tokenizer.knows([text.text for text in texts])
+        vocabulary = OpenVocabulary(self.assignment.tokenizer, self.assignment.speller)
+        known = vocabulary.knows([text.text for text in texts])
         pairs = len(self.task.parts(self.targets)) > 1
-        return known & self.assignment.tokenizer.knows([text.other for text in texts]) if pairs else known
+        return known & vocabulary.knows([text.other for text in texts]) if pairs else known
 
     def answers(self, examples: Sequence[Any]) -> list[Any]:
         """The task's answer to each of its examples."""
