@@ -17,6 +17,7 @@ LINE_ENDS, BLANK, TRIMMED, BETWEEN = "line ends", "blank lines", "trimmed white 
 MARKUP, BAD_RECORDS = "JSON markup and other fields", "JSON lines that cannot be read"
 TAGS = "lines <doc …> and </doc>"
 CUT = "sentences cut, being too long"  # a note: no character is lost by it
+JOINED = 'lines joined to the line before, the text being taken for wrapped (corpus.format = "sentences" reads each line by itself)'
 _LISTED = 20  # problems listed from one block
 
 
@@ -141,6 +142,8 @@ class _Parser:
 
     def _add_paragraph(self, lines: list[str], number: int) -> None:
         """Joins the lines by a space where the script has spaces; such a line end is used text, not a reject."""
+        if self.config.format == "auto":
+            self.ledger.notes[JOINED] += len(lines) - 1
         parts = [lines[0]]
         for before, line in pairwise(lines):
             if not ((is_unspaced(before[-1]) and is_unspaced(line[0])) or (before[-1] == "-" and before[-2:-1].isalpha())):
