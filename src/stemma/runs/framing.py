@@ -31,6 +31,7 @@ class Framed:
     windows: tuple[tuple[int, ...], ...]  # their lengths; one where the text is answered for as a whole
     units: tuple[Units, ...]  # of each text; empty arrays where the text is answered for
     lost: tuple[int, ...]  # tokens that were cut off each example to fit
+    known: np.ndarray  # True for each example that had a token of the vocabulary, and its second half too where it has one
 
     @property
     def cut(self) -> int:
@@ -61,7 +62,9 @@ class Framed:
 def frame(network: Frames, tokenizer: Any, texts: Sequence[Text], max_length: int) -> Framed:
     """Tokenises the texts and frames them; a pair too long loses tokens at the end of its longer half."""
     firsts, spans = _encoded(tokenizer, texts)
-    seconds = iter(tokenizer.encode_batch([text.other for text in texts if text.other]))
+    others = tokenizer.encode_batch([text.other for text in texts if text.other])
+    known, seconds = known_of(tokenizer, firsts), iter(others)
+    known[np.array([bool(text.other) for text in texts], bool)] &= known_of(tokenizer, others)
     most = min(max_length, network.max_length or max_length)
     room, room_of_pair = max(most - len(network.frame([])[0]), 1), max(most - len(network.frame([], [])[0]), 1)
     ids, types, windows, units, losses = [], [], [], [], []
@@ -78,7 +81,14 @@ def frame(network: Frames, tokenizer: Any, texts: Sequence[Text], max_length: in
         windows.append(tuple(len(row) for row, _ in rows))
         units.append(own)
         losses.append(lost)
-    return Framed(tuple(ids), tuple(types), tuple(windows), tuple(units), tuple(losses))
+    return Framed(tuple(ids), tuple(types), tuple(windows), tuple(units), tuple(losses), known)
+
+
+def known_of(tokenizer: Any, rows: Sequence[np.ndarray]) -> np.ndarray:
+    """True for each row of ids (N) with a token of the vocabulary."""
+    flat = np.concatenate(rows) if rows else np.empty(0, np.int64)
+    known: np.ndarray = tokenizer.known_among(flat, np.array([len(row) for row in rows], np.int64))
+    return known
 
 
 def told_of_cut(framed: "Framed", things: str) -> str:

@@ -47,7 +47,7 @@ def told_of_floor(facts: Mapping[str, Any]) -> str:
     if not metric["share"] or not metric["higher_is_better"]:
         return ""
     error = SURE * math.sqrt(max(0.0, value * (1 - value)) / least["examples"])
-    if reached > value + error:
+    if reached > value and reached >= value + error:
         return ""
-    how = "no better" if reached <= value else "not surely better"
+    how = "no better" if reached <= value + 1e-9 else "not surely better"
     return f"{how} than always answering {least['answer']!r} ({metric['title']} {value:.4f} on {counted(least['examples'], least['of'])})"
