@@ -32,6 +32,7 @@ class Framed:
     windows: tuple[tuple[int, ...], ...]  # their lengths; one where the text is answered for as a whole
     units: tuple[Units, ...]  # of each text; empty arrays where the text is answered for
     lost: tuple[int, ...]  # tokens that were cut off each example to fit
+    known: np.ndarray  # True for each example that had a token of the vocabulary, and its second half too where it has one
     beside: Batch = field(default_factory=dict)  # what every batch of them holds: how words beyond the vocabulary are spelled
 
     @property
@@ -67,7 +68,9 @@ def frame(network: Frames, tokenizer: Any, texts: Sequence[Text], max_length: in
     """
     vocabulary = OpenVocabulary(tokenizer, speller)
     firsts, spans = _encoded(vocabulary, texts)
-    seconds = iter(vocabulary.encode_batch([text.other for text in texts if text.other]))
+    others = vocabulary.encode_batch([text.other for text in texts if text.other])
+    known, seconds = vocabulary.known_of(firsts), iter(others)
+    known[np.array([bool(text.other) for text in texts], bool)] &= vocabulary.known_of(others)
     most = min(max_length, network.max_length or max_length)
     room, room_of_pair = max(most - len(network.frame([])[0]), 1), max(most - len(network.frame([], [])[0]), 1)
     ids, types, windows, units, losses = [], [], [], [], []
@@ -84,7 +87,7 @@ def frame(network: Frames, tokenizer: Any, texts: Sequence[Text], max_length: in
         windows.append(tuple(len(row) for row, _ in rows))
         units.append(own)
         losses.append(lost)
-    return Framed(tuple(ids), tuple(types), tuple(windows), tuple(units), tuple(losses), vocabulary.beside)
+    return Framed(tuple(ids), tuple(types), tuple(windows), tuple(units), tuple(losses), known, vocabulary.beside)
 
 
 def told_of_cut(framed: "Framed", things: str) -> str:

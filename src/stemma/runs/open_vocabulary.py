@@ -29,6 +29,12 @@ class OpenVocabulary:
         """True for each text that has something to read."""
         return self._tokenizer.knows(texts) if self._speller is None else self._tokenizer.encode_flat(texts)[1] > 0
 
+    def known_of(self, rows: Sequence[np.ndarray]) -> np.ndarray:
+        """True for each row of such ids that has something to read: a token of the vocabulary, or a word by its spelling."""
+        flat = np.concatenate(rows) if rows else np.empty(0, np.int64)
+        known: np.ndarray = self._tokenizer.known_among(flat, np.array([len(row) for row in rows], np.int64))
+        return known
+
     def encode_batch(self, texts: Sequence[str]) -> list[np.ndarray]:
         """The ids of each text."""
         if self._speller is None:

@@ -16,7 +16,7 @@ from stemma.config import to_plain
 from stemma.corpus import read as corpus_read
 from stemma.corpus.clean import UNSEEN
 from stemma.corpus.document import Document, Ledger
-from stemma.corpus.read import fingerprint, read
+from stemma.corpus.read import fingerprint, read, shared_files
 from stemma.corpus.split import split
 from stemma.kernels.clocks import Spent, working
 from stemma.nouns import counted
@@ -140,6 +140,8 @@ def ingest(
         ledger = home / "ledger.json"
         if not ledger.exists():
             note(f"reading {', '.join((*source.paths, *source.targets))} into {tokenizer.kind} tokens")
+            if shared := shared_files(source.paths, source.dev) if source.dev else []:
+                note(f"held out, and learnt from too: {', '.join(shared)}; the held-out loss is that of text known by heart")
         held_out = home / ".held-out.jsonl"
         try:
             reading = _Reading(source, held_out, note)
