@@ -28,6 +28,7 @@ from stemma.runs.word_vectors import FREQUENT, Outlier, WordVectors
 from stemma.tokens.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
+    from stemma.runs.attention_heads import AttentionHead
     from stemma.runs.unknown_words import Spelling
 
 LN2, LN10 = math.log(2), math.log(10)
@@ -295,6 +296,17 @@ class Run:
         best = torch.softmax(logits.float(), -1).topk(min(k, logits.shape[-1]))
         pairs = zip(best.indices.tolist(), best.values.tolist(), strict=True)
         return [list(zip(ids, values, strict=True)) for ids, values in pairs]
+
+    def attend(self, text: str, other: str | None = None) -> "list[AttentionHead]":
+        """Where each head of each layer looks in a text, or in a pair: of two texts, or of a source and its target."""
+        self._needs("attend")
+        from stemma.runs.attention_heads import heads_of
+
+        ids = self.tokenizer.encode(given_text(text)).tolist()
+        second = None if other is None else self.tokenizer.encode(given_text(other, "the other text")).tolist()
+        batch = self.network.attention_batch(ids, second)
+        self._fits(max(tensor.shape[1] for tensor in batch.values()))
+        return heads_of(self.network.attention(batch), self.tokenizer)
 
     def nearest(self, asked: str, k: int = 10, restrict: int = FREQUENT) -> list[tuple[str, float]]:
         """The `k` words of highest cosine with a word's vector, or with a sum of them such as `king - man + woman`.

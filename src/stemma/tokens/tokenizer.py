@@ -29,7 +29,7 @@ import numpy as np
 from stemma.config import restore, to_plain
 from stemma.errors import DataError, UsageError
 from stemma.tokens import characters, phrases, words
-from stemma.tokens.byte_level import text_of
+from stemma.tokens.byte_level import text_of, texts_of
 from stemma.tokens.chinese import GIVEN, Segmenter, segmenter
 from stemma.tokens.dropped import Dropped
 from stemma.tokens.facts import TokenFacts
@@ -163,6 +163,11 @@ class Tokenizer:
     def text(self, index: int) -> str:
         r"""How the token reads: as it is written, or its text, of byte-level BPE a part of a character as `\xe7\xba`."""
         return self._read(self._tokens[index])
+
+    def read(self, ids: Iterable[int]) -> list[str]:
+        """How each token of one text reads where it stands: as `text`, but parts of a character as the character, numbered: 红¹ 红²."""
+        tokens = [self._tokens[int(index)] for index in ids]
+        return texts_of(tokens) if self.kind == "bpe" else list(map(self._read, tokens))
 
     @property
     def texts(self) -> list[str]:
