@@ -64,7 +64,8 @@ def test_specials_and_other_kinds_read_as_they_are_written(pieces):
     [
         ((0, 2, 3, 6), ["红¹", "红²", "帽"]),
         ((0, 1, 2, 3, 6), ["红¹", "红²", "红³", "帽"]),
-        ((0, 2, 6), ["红帽¹", "红帽²"]),  # the second token holds the rest of one character and all of the next
+        ((0, 2, 6), ["红¹", "红²帽"]),
+        ((0, 2, 4, 6), ["红¹", "红²帽¹", "帽²"]),
         ((0, 3, 6), ["红", "帽"]),
         ((0, 3, 4), ["红", r"\xe5"]),
         ((2, 3, 6), [r"\xa2", "帽"]),

@@ -11,12 +11,19 @@ import numpy as np
 
 from stemma.errors import UsageError
 from stemma.lineage.network import AttentionKind, AttentionMap
-from stemma.tokens.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
     from stemma.layers.soft_attention import SixSteps
+    from stemma.tokens.tokenizer import Tokenizer
 
-CAUSAL = "decoder causal self"  # the kind whose positions see nothing after themselves
+CAUSAL: AttentionKind = "decoder causal self"
+_SEEN = str.maketrans({" ": "␣", "\n": "⏎", "\t": "⇥"})
+MEANING: dict[AttentionKind, str] = {
+    "encoder self": "each token looks at all of its own text",
+    "decoder causal self": "each token looks at itself and at those before it",
+    "encoder-decoder": "each token of the target looks at the source",
+    "soft": "each token of the target looks at the source, through one head",
+}
 
 
 @dataclass(frozen=True)
@@ -51,12 +58,21 @@ class AttentionHead:
         return six_steps(queries, keys, values, allowed)
 
 
-def heads_of(maps: Sequence[AttentionMap], tokenizer: Tokenizer) -> list[AttentionHead]:
+def visible(token: str) -> str:
+    r"""The token with its white space to be seen, for tables and pictures.
+
+    >>> visible(" the"), visible("\n")
+    ('␣the', '⏎')
+    """
+    return token.translate(_SEEN)
+
+
+def heads_of(maps: Sequence[AttentionMap], tokenizer: "Tokenizer") -> list[AttentionHead]:
     """The heads of the first row of these maps, layer by layer."""
     return [head for one in maps for head in _heads(one, tokenizer)]
 
 
-def _heads(one: AttentionMap, tokenizer: Tokenizer) -> Iterator[AttentionHead]:
+def _heads(one: AttentionMap, tokenizer: "Tokenizer") -> Iterator[AttentionHead]:
     rows, columns = (tuple(tokenizer.read(ids[0].tolist())) for ids in (one.query_ids, one.key_ids))
     weights = one.weights[0].float().cpu().numpy()  # (H, T, S)
     for place in range(len(weights)):

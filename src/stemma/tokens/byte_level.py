@@ -1,6 +1,6 @@
 """The tokens of byte-level BPE as text: their vocabulary writes every byte as one visible character (Radford 2019, section 2.2)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 LONGEST = 4  # bytes of a character in UTF-8
 _RAISED = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -23,33 +23,36 @@ def text_of(token: str) -> str:
 
 
 def texts_of(tokens: Sequence[str]) -> list[str]:
-    r"""The texts that the tokens of one text stand for, one after the other; where several share a character, each has what they
-    spell together, and its number.
+    r"""The texts that the tokens of one text stand for, one after the other; a character that several share stands, numbered, in each.
 
-    What is cut off inside a character stays as `text_of` writes it.
+    Bytes that are no character even together are written as `text_of` writes them.
 
-    >>> texts_of(["Ġa", "çº", "¢", "å¸½", "çº"])
-    [' a', '红¹', '红²', '帽', '\\xe7\\xba']
+    >>> texts_of(["Ġa", "çº", "¢å", "¸½", "çº"])
+    [' a', '红¹', '红²帽¹', '帽²', '\\xe7\\xba']
     """
-    found, shared = list[str](), list[str]()
-    for token in tokens:
-        shared.append(token)
-        whole = _decoded("".join(shared))
-        if whole is None and _decoded(token) is None and len(shared) < LONGEST:
-            continue
-        if whole is None:  # what went before never became a character
-            found += map(text_of, shared)
-        else:
-            found += [whole] if len(shared) == 1 else [whole + str(n).translate(_RAISED) for n in range(1, len(shared) + 1)]
-        shared = []
-    return found + list(map(text_of, shared))
+    parts = [bytes(BYTES[c] for c in token) if BYTES.keys() >= set(token) else token.encode() for token in tokens]
+    owner = [place for place, part in enumerate(parts) for _ in part]  # of each byte
+    found, start = [""] * len(parts), 0
+    for character, size in _characters(b"".join(parts)):
+        sharing = dict.fromkeys(owner[start : start + size])
+        for number, place in enumerate(sharing, start=1):
+            found[place] += character + (str(number).translate(_RAISED) if len(sharing) > 1 else "")
+        start += size
+    return found
 
 
-def _decoded(token: str) -> str | None:
-    """The token's text; None where it is no bytes, or they are no text."""
-    if not BYTES.keys() >= set(token):
-        return None
+def _characters(data: bytes) -> Iterator[tuple[str, int]]:
+    """Each character with its number of bytes; bytes that belong to none one by one, in hexadecimal."""
+    start = 0
+    while start < len(data):
+        sizes = (size for size in range(1, LONGEST + 1) if _decodes(data[start : start + size]))
+        size = next(sizes, 0)
+        yield (data[start : start + size].decode(), size) if size else (f"\\x{data[start]:02x}", 1)
+        start += size or 1
+
+
+def _decodes(data: bytes) -> bool:
     try:
-        return bytes(BYTES[character] for character in token).decode("utf-8")
+        return bool(data.decode())
     except UnicodeDecodeError:
-        return None
+        return False

@@ -168,7 +168,7 @@ class Tokenizer:
         return self._read(self._tokens[index])
 
     def read(self, ids: Iterable[int]) -> list[str]:
-        """How each token of one text reads where it stands: as `text`, but parts of one character as the character, numbered: 红¹ 红²."""
+        """How each token of one text reads where it stands: as `text`, but parts of a character as the character, numbered: 红¹ 红²."""
         tokens = [self._tokens[int(index)] for index in ids]
         return texts_of(tokens) if self.kind == "bpe" else list(map(self._read, tokens))
 
