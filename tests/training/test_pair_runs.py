@@ -63,9 +63,18 @@ def test_one_side_alone_and_a_corpus_beside_them_are_refused(files, tmp_path):
     ):
         with pytest.raises(UsageError, match=mend):
             job_of(Request.of("ngram", **{"corpus": (), "preset": "tiny", **asked}))
-    with pytest.raises(UsageError, match="name one of the three"):
+    with pytest.raises(UsageError, match=r"both a corpus and source and target.*name one of the three"):
         stemma.pretrain("ngram", table, source=source, target=target, out=tmp_path / "x")
     with pytest.raises(DataError, match="120 lines"):
         (tmp_path / "short").write_text("one\n", encoding="utf-8")
         stemma.pretrain("ngram", source=source, target=tmp_path / "short", out=tmp_path / "x", preset="tiny")
     assert not (tmp_path / "x").exists()
+
+
+def test_held_out_text_of_another_kind_is_refused(files, tmp_path):
+    table, source, _ = files
+    for corpus, dev in ((table, source), (source, table)):
+        with pytest.raises(DataError, match="both of one kind"):
+            stemma.pretrain("ngram", corpus, dev=dev, out=tmp_path / "x", preset="tiny")
+    stemma.pretrain("ngram", table, dev=table, out=tmp_path / "y", preset="tiny")
+    assert stores(tmp_path / "y")[1].pairs == len(LINES)

@@ -18,6 +18,7 @@ from stemma.corpus.clean import UNSEEN
 from stemma.corpus.document import Document, Ledger
 from stemma.corpus.read import fingerprint, read
 from stemma.corpus.split import split
+from stemma.errors import DataError
 from stemma.kernels.clocks import Spent, working
 from stemma.nouns import counted
 from stemma.tokens import outside
@@ -145,6 +146,7 @@ def ingest(
             reading = _Reading(source, held_out, note)
             learned, train = learn_and_build(reading.train, tokenizer, home, key, source.workers, earlier)
             dev = build_once(reading.dev, learned, home / "dev", key, source.workers) if source.has_dev else None
+            _check_same_kind(train, dev)
             if not ledger.exists():
                 parts = [train] if dev is None or source.dev else [train, dev]
                 write_sealed(ledger, reading.ledger(parts))
@@ -155,6 +157,15 @@ def ingest(
     for line in () if costs["found"] else (*_left_out(ingested.ledger), *ingested.notes):
         note(line)
     return ingested
+
+
+def _check_same_kind(train: TokenStore, dev: TokenStore | None) -> None:
+    """DataError for held-out text of a file of its own that is of pairs where the corpus is not, or the other way round."""
+    if dev is None or not (dev.documents and train.documents) or (train.pairs == train.documents) == (dev.pairs == dev.documents):
+        return
+    kinds = ["pairs of source and target" if store.pairs == store.documents else "plain text" for store in (train, dev)]
+    mend = 'set corpus.format = "pairs" for tables without a header, or give other held-out text'
+    raise DataError(f"the corpus is {kinds[0]}, the held-out text {kinds[1]}", "both of one kind", mend)
 
 
 def _left_out(ledger: Mapping[str, Any]) -> Iterator[str]:
