@@ -5,7 +5,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from zlib import crc32
 
 from stemma.corpus.blocks import blocks
 from stemma.corpus.clean import INVALID
@@ -16,13 +15,13 @@ from stemma.corpus.pair_check import FAR, Found, PairFigures, measure
 from stemma.corpus.parallel import SEPARATOR
 from stemma.corpus.parse import BAD_RECORDS, CUT, EMPTY_SIDE, LONG_PAIR, NO_PAIR, Block, Parsed, parse
 from stemma.corpus.read import PARTS, Joiner, no_text
+from stemma.corpus.repetition import TOLD, Repetition
 from stemma.corpus.scripts import count_scripts
 from stemma.corpus.workers import ordered_map
 from stemma.errors import DataError
 from stemma.nouns import counted
 
 HEAD = 1000  # first sentences that are kept
-_SAMPLED = 100_000  # sentences whose hashes are held at a time to look for repetition
 
 
 @dataclass(slots=True)
@@ -88,7 +87,7 @@ def check(
     lenient = replace(config, invalid="reject")
     found = find(paths, targets)
     report = CorpusReport(encoding=config.encoding, skipped=found.skipped)
-    joiner, repetition, repeated_pairs = Joiner(lenient, report.ledger), _Repetition(), _Repetition()
+    joiner, repetition, repeated_pairs = Joiner(lenient, report.ledger), Repetition(), Repetition()
     for seen in ordered_map(partial(_examine, config=lenient), blocks(found.files, lenient, targets=found.targets), workers):
         if isinstance(seen, DataError):
             _add_problems(report, [seen], most_problems)
@@ -202,31 +201,9 @@ def _pair_hints(pairs: PairFigures, repeated: float) -> Iterator[str]:
         yield f"The {side}s mix {both}. Convert them to one (OpenCC does): {_shown(rarer)}."
     if (same := pairs.identical).count:
         yield f"{counted(same.count, 'target is its source', 'targets are their sources')}, untranslated: {_shown(same)}."
-    if repeated > 0.01:
+    if repeated > TOLD:
         yield f"{repeated:.0%} of the pairs have stood before. Remove them for a better model."
 
 
 def _shown(found: Found) -> str:
     return "; ".join(map(str, found.examples)) + ("; …" if found.count > len(found.examples) else "")
-
-
-class _Repetition:
-    """How many sentences have stood before, estimated from those whose hash falls in an ever smaller share, in bounded memory."""
-
-    def __init__(self) -> None:
-        self._counts: dict[int, int] = {}
-        self._step = 1
-
-    def add(self, sentences: Sequence[str]) -> None:
-        for sentence in sentences:
-            at = crc32(sentence.encode("utf-8", "surrogatepass"))
-            if at % self._step == 0:
-                self._counts[at] = self._counts.get(at, 0) + 1
-        while len(self._counts) > _SAMPLED:
-            self._step *= 2
-            self._counts = {at: count for at, count in self._counts.items() if at % self._step == 0}
-
-    @property
-    def share(self) -> float:
-        total = sum(self._counts.values())
-        return 1 - len(self._counts) / total if total else 0.0

@@ -16,7 +16,9 @@ from stemma.config import to_plain
 from stemma.corpus import read as corpus_read
 from stemma.corpus.clean import UNSEEN
 from stemma.corpus.document import Document, Ledger
+from stemma.corpus.parallel import SEPARATOR
 from stemma.corpus.read import fingerprint, read
+from stemma.corpus.repetition import TOLD, Repetition
 from stemma.corpus.split import split
 from stemma.errors import DataError
 from stemma.kernels.clocks import Spent, working
@@ -154,7 +156,7 @@ def ingest(
         finally:
             held_out.unlink(missing_ok=True)
     ingested = Ingested(learned, train, dev, read_sealed(ledger, f"delete {home}; {AGAIN}"), costs)
-    for line in () if costs["found"] else (*_left_out(ingested.ledger), *ingested.notes):
+    for line in () if costs["found"] else (*_left_out(ingested.ledger), *reading.repeated(), *ingested.notes):
         note(line)
     return ingested
 
@@ -214,11 +216,12 @@ class _Reading:
     def __init__(self, source: Source, held_out: Path, note: Callable[[str], None]) -> None:
         self._source, self._held_out, self._note = source, held_out, note
         self._last, self._complete, self._readings = Ledger(), False, 0
+        self._pairs = Repetition()
         self.spent = Spent()  # on reading, by the processes that help with it too
 
     def train(self) -> Iterator[Document]:
         """The documents to learn from; those held out are set aside."""
-        self._last, self._complete = Ledger(), False
+        self._last, self._complete, self._pairs = Ledger(), False, Repetition()
         self._readings += 1
         again, told = f", reading {self._readings}" if self._readings > 1 else "", time.monotonic()
         with disk_budget(self._held_out), self._held_out.open("w", encoding="utf-8") as file:
@@ -226,6 +229,8 @@ class _Reading:
                 if time.monotonic() - told > EVERY_SECONDS:
                     told = time.monotonic()
                     self._note(f"{self._last.characters_in:,} characters so far{again}")
+                if document.pair:
+                    self._pairs.add([SEPARATOR.join(document.sentences)])
                 if part == "train":
                     yield document
                 else:
@@ -242,6 +247,11 @@ class _Reading:
             for line in file:
                 sentences, source, label, joins, lead, pair = json.loads(line)
                 yield Document(tuple(sentences), source, label, tuple(joins), lead, pair)
+
+    def repeated(self) -> Iterator[str]:
+        """A note where a good many pairs stood before in the last reading."""
+        if (share := self._pairs.share) > TOLD:
+            yield f"{share:.0%} of the pairs have stood before; those that are alike are held out together"
 
     def _timed(self, stream: Iterable[T]) -> Iterator[T]:
         """The stream, and `spent` on what it takes to give: by this thread (others tokenize meanwhile) and by children that end with it."""
