@@ -34,18 +34,32 @@ def bucketed(source: np.ndarray, target: np.ndarray, budget: int, rng: np.random
     `source` and `target` (N) are lengths. A row that is longer than the budget stands alone.
     """
     order = _like_lengths_together(source, target, budget, rng)
+    borders = _cut(source[order], target[order], budget)
+    drawn = rng.permutation(len(borders) - 1)
+    sizes = np.diff(borders)[drawn]
+    shifted = np.repeat(borders[drawn] - (np.cumsum(sizes) - sizes), sizes)
+    return Buckets(order[shifted + np.arange(len(order))], np.append(0, np.cumsum(sizes)))
+
+
+def _cut(source: np.ndarray, target: np.ndarray, budget: int) -> np.ndarray:
+    """The borders of batches among rows of these lengths (N), each batch as long as fits; the last two share what is left for them.
+
+    A last batch of one row would leave nothing to the other processes.
+    """
+    if not len(source):
+        return np.zeros(1, np.int64)
     starts, first, longest = [0], 0, (0, 0)
-    for place, lengths in enumerate(zip(source[order].tolist(), target[order].tolist(), strict=True)):
+    for place, lengths in enumerate(zip(source.tolist(), target.tolist(), strict=True)):
         wider = max(longest[0], lengths[0]), max(longest[1], lengths[1])
         if place > first and (place - first + 1) * sum(wider) > budget:
             starts.append(place)
             first, wider = place, lengths
         longest = wider
-    borders = np.append(starts, len(order)) if len(order) else np.zeros(1, np.int64)
-    drawn = rng.permutation(len(borders) - 1)
-    sizes = np.diff(borders)[drawn]
-    shifted = np.repeat(borders[drawn] - (np.cumsum(sizes) - sizes), sizes)
-    return Buckets(order[shifted + np.arange(len(order))], np.append(0, np.cumsum(sizes)))
+    end = len(source)
+    middle = (starts[-2] + end) // 2 if len(starts) > 1 else end
+    if middle < starts[-1] and (end - middle) * (source[middle:].max() + target[middle:].max()) <= budget:
+        starts[-1] = middle
+    return np.append(starts, end)
 
 
 def _like_lengths_together(source: np.ndarray, target: np.ndarray, budget: int, rng: np.random.Generator) -> np.ndarray:
