@@ -45,8 +45,10 @@ def pretrain(
     held-out text; without it a share of the corpus is held out. The preset is `small` unless another is named, or the settings of
     the finished run to `continue_from`, whose words keep their vectors (word2vec).
     """
-    if (texts is not None) + bool(corpus) + bool(source or target) != 1:
-        given = "neither a corpus nor texts" if texts is None and not corpus else "more than one text"
+    named = {"a corpus": bool(corpus), "texts": texts is not None, "source and target": bool(source or target)}
+    if sum(named.values()) != 1:
+        several = " and ".join(name for name, there in named.items() if there)
+        given = f"both {several}" if several else "neither a corpus nor texts"
         raise UsageError(f"{given} to learn from", "files, source=… and target=…, or texts=…", "name one of the three")
     asked: dict[str, Any] = {"preset": preset, "config": config, "settings": settings, "dev": dev, "workers": workers}
     with nullcontext() if texts is None else left_as_found(Path(out)):  # the texts that were kept go too

@@ -84,6 +84,12 @@ def test_buckets_hold_every_row_once_within_the_budget(seed: int) -> None:
         assert len(rows) and (len(rows) == 1 or len(rows) * (source[rows].max() + target[rows].max()) <= budget)
 
 
+def test_the_last_batch_is_no_crumb() -> None:
+    """So that no process of several is left without a row."""
+    sizes = [np.diff(bucketed(*np.full((2, 41), 5), 100, np.random.default_rng(seed)).starts) for seed in range(20)]
+    assert all(sorted(found) == [5, 6, 10, 10, 10] for found in sizes)
+
+
 def test_a_batch_depends_on_seed_and_step_alone(pairs) -> None:
     data, fresh = translation(pairs), translation(pairs)
     late = data.steps_in_epoch(0) + 2

@@ -8,6 +8,7 @@ import pytest
 import stemma
 from stemma.errors import DataError, UsageError
 from stemma.tokens.store import TokenStore
+from stemma.training.facts import Fact, Note
 from stemma.training.rehearse import rehearse
 from stemma.training.request import Request, job_of
 
@@ -63,9 +64,28 @@ def test_one_side_alone_and_a_corpus_beside_them_are_refused(files, tmp_path):
     ):
         with pytest.raises(UsageError, match=mend):
             job_of(Request.of("ngram", **{"corpus": (), "preset": "tiny", **asked}))
-    with pytest.raises(UsageError, match="name one of the three"):
+    with pytest.raises(UsageError, match=r"both a corpus and source and target.*name one of the three"):
         stemma.pretrain("ngram", table, source=source, target=target, out=tmp_path / "x")
     with pytest.raises(DataError, match="120 lines"):
         (tmp_path / "short").write_text("one\n", encoding="utf-8")
         stemma.pretrain("ngram", source=source, target=tmp_path / "short", out=tmp_path / "x", preset="tiny")
     assert not (tmp_path / "x").exists()
+
+
+def test_held_out_text_of_another_kind_is_refused(files, tmp_path):
+    table, source, _ = files
+    for corpus, dev in ((table, source), (source, table)):
+        with pytest.raises(DataError, match="both of one kind"):
+            stemma.pretrain("ngram", corpus, dev=dev, out=tmp_path / "x", preset="tiny")
+    stemma.pretrain("ngram", table, dev=table, out=tmp_path / "y", preset="tiny")
+    assert stores(tmp_path / "y")[1].pairs == len(LINES)
+
+
+def test_pairs_that_stand_again_are_told_where_they_are_read(files, tmp_path):
+    table = files[0]
+    for times, told in ((1, []), (2, ["50% of the pairs have stood before; those that are alike are held out together"])):
+        twice = tmp_path / f"{times}.tsv"
+        twice.write_text(table.read_text(encoding="utf-8") + "".join(f"{a}\t{b}\n" for a, b in LINES * (times - 1)), encoding="utf-8")
+        facts: list[Fact] = []
+        stemma.pretrain("ngram", twice, out=tmp_path / f"out-{times}", preset="tiny", progress=facts.append)
+        assert [fact.message for fact in facts if isinstance(fact, Note) and "stood before" in fact.message] == told

@@ -48,6 +48,14 @@ def _words(head: list[str]) -> str:
     return told(chosen("auto", head)) if has_chinese("".join(head)) else ""
 
 
+def _pair_lines(pairs: Any) -> Iterator[str]:
+    source, target = pairs.characters
+    yield f"pairs       {pairs.pairs:,} ({counted(source, 'character')} of sources, {target:,} of targets)"
+    yield f"ratio       {pairs.median_ratio:.3g} characters of a target to one of its source, in the median"
+    for side, found in zip(("source", "target"), pairs.scripts, strict=True):
+        yield f"  {side}s   {', '.join(f'{name} {count:,}' for name, count in found.most_common())}"
+
+
 def _lines(report: Any, words: str) -> Iterator[str]:
     ledger, encoding = report.ledger, report.encoding
     for file in report.files[:20]:
@@ -62,6 +70,8 @@ def _lines(report: Any, words: str) -> Iterator[str]:
     yield f"characters  {ledger.characters_in:,} in = {ledger.characters_used:,} used + {ledger.rejected.total():,} left out"
     yield from (f"            {count:>12,}  {reason}" for reason, count in ledger.rejected.most_common() if count)
     yield f"scripts     {', '.join(f'{name} {count:,}' for name, count in report.scripts.most_common())}"
+    if report.pairs:
+        yield from _pair_lines(report.pairs)
     if words:
         yield f"words       {words}"
     if report.longest_line:

@@ -1,26 +1,27 @@
 """`stemma corpus check`: what the corpus is, what would be rejected and why, and how to mend it; it never stops at a fault."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from zlib import crc32
 
 from stemma.corpus.blocks import blocks
 from stemma.corpus.clean import INVALID
 from stemma.corpus.document import Ledger
 from stemma.corpus.files import find
 from stemma.corpus.formats import Config, border
-from stemma.corpus.parse import BAD_RECORDS, CUT, Block, Parsed, parse
+from stemma.corpus.pair_check import FAR, Found, PairFigures, measure
+from stemma.corpus.parallel import SEPARATOR
+from stemma.corpus.parse import BAD_RECORDS, CUT, EMPTY_SIDE, LONG_PAIR, NO_PAIR, Block, Parsed, parse
 from stemma.corpus.read import PARTS, Joiner, no_text
+from stemma.corpus.repetition import TOLD, Repetition
 from stemma.corpus.scripts import count_scripts
 from stemma.corpus.workers import ordered_map
 from stemma.errors import DataError
 from stemma.nouns import counted
 
 HEAD = 1000  # first sentences that are kept
-_SAMPLED = 100_000  # sentences whose hashes are held at a time to look for repetition
 
 
 @dataclass(slots=True)
@@ -41,6 +42,8 @@ class CorpusReport:
     num_problems: int = 0
     skipped: list[str] = field(default_factory=list)  # files of a directory that are not text
     hints: list[str] = field(default_factory=list)
+    pairs: PairFigures | None = None  # of pairs of source and target, where there are any
+    repeated_pairs: float = 0.0  # share of the pairs that have stood before
     head: list[str] = field(default_factory=list)  # the first sentences: whoever learns a tokenizer judges by them
 
     @property
@@ -61,6 +64,7 @@ class CorpusReport:
             "longest_document": self.longest_document,
             "replacement_characters": self.replacements,
             "repeated_sentences": round(self.repeated_sentences, 4),
+            **({"pairs": self.pairs.as_dict(self.ledger.notes, self.repeated_pairs)} if self.pairs else {}),
             "problems": self.problems,
             "num_problems": self.num_problems,
             "skipped_files": self.skipped,
@@ -83,7 +87,7 @@ def check(
     lenient = replace(config, invalid="reject")
     found = find(paths, targets)
     report = CorpusReport(encoding=config.encoding, skipped=found.skipped)
-    joiner, repetition = Joiner(lenient, report.ledger), _Repetition()
+    joiner, repetition, repeated_pairs = Joiner(lenient, report.ledger), Repetition(), Repetition()
     for seen in ordered_map(partial(_examine, config=lenient), blocks(found.files, lenient, targets=found.targets), workers):
         if isinstance(seen, DataError):
             _add_problems(report, [seen], most_problems)
@@ -92,8 +96,10 @@ def check(
         for document in joiner.documents(seen.parsed):
             report.longest_document = max(report.longest_document, len(document.text))
             repetition.add(document.sentences)
+            if document.pair:
+                repeated_pairs.add([SEPARATOR.join(document.sentences)])
             report.head += document.sentences[: max(0, HEAD - len(report.head))]
-    report.repeated_sentences = repetition.share
+    report.repeated_sentences, report.repeated_pairs = repetition.share, repeated_pairs.share
     if not report.ledger.documents and not report.num_problems:
         _add_problems(report, [no_text(found, report.ledger)], most_problems)
     report.num_problems = max(report.num_problems, _faults(report.ledger))
@@ -110,17 +116,20 @@ class _Seen:
     longest_line: tuple[int, int]  # characters, line number
     longest_sentence: int
     replacements: int  # U+FFFD
+    pairs: PairFigures | None  # of a block of pairs
 
 
 def _examine(job: Block | DataError, config: Config) -> _Seen | DataError:
     if isinstance(job, DataError):
         return job
     parsed = parse(job, config)
-    lines = job.text.split("\n")
+    text = job.text if job.target is None else job.text + "\n" + job.target[1]
+    lines = text.split("\n")
     longest = max(range(len(lines)), key=lambda at: len(lines[at]))
     longest_sentence = max((len(sentence) for segment in parsed.segments for sentence in segment.sentences), default=0)
-    measured = (len(lines[longest]), job.line + longest)
-    return _Seen(parsed, count_scripts(job.text), measured, longest_sentence, job.text.count("\ufffd"))
+    number = longest if job.target is None else longest % (job.text.count("\n") + 1)
+    pairs = measure(parsed) if parsed.format == "pairs" else None
+    return _Seen(parsed, count_scripts(text), (len(lines[longest]), job.line + number), longest_sentence, text.count("\ufffd"), pairs)
 
 
 def _add_block(report: CorpusReport, seen: _Seen, config: Config, most: int) -> None:
@@ -128,6 +137,9 @@ def _add_block(report: CorpusReport, seen: _Seen, config: Config, most: int) -> 
     if not report.files or report.files[-1]["name"] != parsed.source:
         ends = border(config, parsed.format)
         report.files.append({"name": parsed.source, "format": parsed.format, "documents_end_at": ends, "characters": 0})
+    if seen.pairs:
+        report.pairs = report.pairs or PairFigures()
+        report.pairs.add(seen.pairs)
     report.files[-1]["characters"] += parsed.ledger.characters_in
     report.scripts.update(seen.scripts)
     report.replacements += seen.replacements
@@ -143,7 +155,7 @@ def _add_problems(report: CorpusReport, problems: Sequence[DataError], most: int
 
 
 def _faults(ledger: Ledger) -> int:
-    return ledger.rejected[INVALID] + ledger.notes[BAD_RECORDS]
+    return ledger.rejected[INVALID] + ledger.notes[BAD_RECORDS] + ledger.notes[NO_PAIR] + ledger.notes[EMPTY_SIDE]
 
 
 def _hints(report: CorpusReport, config: Config) -> list[str]:
@@ -157,11 +169,16 @@ def _hints(report: CorpusReport, config: Config) -> list[str]:
         hints.append(f"The files were taken for different formats ({kinds}). If that is wrong, set format.")
     if report.replacements:
         hints.append(f"Replacement characters (U+FFFD): {report.replacements:,}; an earlier conversion damaged the text. Convert it anew.")
-    if report.repeated_sentences > 0.1:
+    if report.repeated_sentences > 0.1 and not report.pairs:
         hints.append(f"{report.repeated_sentences:.0%} of the sentences have stood before. Remove repeated text for a better model.")
     if ledger.notes[CUT]:
         cut = counted(ledger.notes[CUT], "sentence")
         hints.append(f"Cut, since longer than {config.max_sentence:,} characters (max_sentence): {cut}.")
+    if ledger.notes[LONG_PAIR]:
+        left_out = counted(ledger.notes[LONG_PAIR], "pair")
+        hints.append(f"Left out, a side being longer than {config.max_sentence:,} characters (max_sentence): {left_out}.")
+    if report.pairs:
+        hints += _pair_hints(report.pairs, report.repeated_pairs)
     if ledger.notes[PARTS]:
         parted = counted(ledger.notes[PARTS], "document")
         hints.append(f"Handed on in parts, since longer than {config.max_document:,} characters: {parted}.")
@@ -171,23 +188,22 @@ def _hints(report: CorpusReport, config: Config) -> list[str]:
     return hints
 
 
-class _Repetition:
-    """How many sentences have stood before, estimated from those whose hash falls in an ever smaller share, in bounded memory."""
+def _pair_hints(pairs: PairFigures, repeated: float) -> Iterator[str]:
+    """What may be wrong with pairs that can be read."""
+    if (far := pairs.out_of_line).count:
+        usual = f"{FAR:g} times the usual ratio of lengths, or a third of it"
+        yield f"{counted(far.count, 'pair is', 'pairs are')} beyond {usual}, and may be misaligned: {_shown(far)}."
+    for side, usual, script, found in pairs.in_other_scripts:
+        yield f"{counted(found.count, f'{side} is', f'{side}s are')} in {script} script, where most are in {usual}: {_shown(found)}."
+    for side, simplified, traditional in pairs.mixed_chinese:
+        both = f"{simplified.count:,} in simplified and {traditional.count:,} in traditional Chinese"
+        rarer = min(simplified, traditional, key=lambda found: found.count)
+        yield f"The {side}s mix {both}. Convert them to one (OpenCC does): {_shown(rarer)}."
+    if (same := pairs.identical).count:
+        yield f"{counted(same.count, 'target is its source', 'targets are their sources')}, untranslated: {_shown(same)}."
+    if repeated > TOLD:
+        yield f"{repeated:.0%} of the pairs have stood before. Remove them for a better model."
 
-    def __init__(self) -> None:
-        self._counts: dict[int, int] = {}
-        self._step = 1
 
-    def add(self, sentences: Sequence[str]) -> None:
-        for sentence in sentences:
-            at = crc32(sentence.encode("utf-8", "surrogatepass"))
-            if at % self._step == 0:
-                self._counts[at] = self._counts.get(at, 0) + 1
-        while len(self._counts) > _SAMPLED:
-            self._step *= 2
-            self._counts = {at: count for at, count in self._counts.items() if at % self._step == 0}
-
-    @property
-    def share(self) -> float:
-        total = sum(self._counts.values())
-        return 1 - len(self._counts) / total if total else 0.0
+def _shown(found: Found) -> str:
+    return "; ".join(map(str, found.examples)) + ("; …" if found.count > len(found.examples) else "")

@@ -20,6 +20,7 @@ MARKUP, BAD_RECORDS = "JSON markup and other fields", "JSON lines that cannot be
 TAGS = "lines <doc …> and </doc>"
 HEADER = "header of the columns"
 NO_PAIR, EMPTY_SIDE, LONG_PAIR = "lines that are not one source and one target", "pairs with an empty side", "pairs with a side too long"
+ONE_TAB = 'lines with one tab, read as text (corpus.format = "pairs" takes them as a source and its target)'
 CUT = "sentences cut, being too long"  # a note: no character is lost by it
 JOINED = 'lines joined to the line before, the text being taken for wrapped (corpus.format = "sentences" reads each line by itself)'
 _LISTED = 20  # problems listed from one block
@@ -100,6 +101,9 @@ class _Parser:
             self._sentences(split=self.block.format in ("text", "tagged"))
 
     def _sentences(self, split: bool) -> None:
+        filled = len(self.trimmed) - len(self.blanks)
+        if 1 < filled == self.block.text.count(SEPARATOR) and all(line.count(SEPARATOR) == 1 for line in self.trimmed if line):
+            self.ledger.notes[ONE_TAB] += filled
         if not split and self.block.begins and self.block.ends and self.border != "line":
             self._whole_lines()
         else:

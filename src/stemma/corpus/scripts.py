@@ -58,9 +58,13 @@ _RANGES = (  # later ranges overrule earlier ones
 
 def count_scripts(text: str) -> Counter[str]:
     """How many characters of each script the text has."""
-    codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
-    counts = np.bincount(_table()[np.minimum(codes, len(_table()) - 1)], minlength=len(SCRIPTS))
+    counts = np.bincount(script_indices(np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")), minlength=len(SCRIPTS))
     return Counter({script: int(count) for script, count in zip(SCRIPTS, counts, strict=True) if count})
+
+
+def script_indices(codes: np.ndarray) -> np.ndarray:
+    """The index in SCRIPTS of each code point."""
+    return _table()[np.minimum(codes, len(_table()) - 1)]
 
 
 @cache

@@ -34,28 +34,42 @@ def bucketed(source: np.ndarray, target: np.ndarray, budget: int, rng: np.random
     `source` and `target` (N) are lengths. A row that is longer than the budget stands alone.
     """
     order = _like_lengths_together(source, target, budget, rng)
-    starts, first, longest = [0], 0, (0, 0)
-    for place, lengths in enumerate(zip(source[order].tolist(), target[order].tolist(), strict=True)):
-        wider = max(longest[0], lengths[0]), max(longest[1], lengths[1])
-        if place > first and (place - first + 1) * sum(wider) > budget:
-            starts.append(place)
-            first, wider = place, lengths
-        longest = wider
-    borders = np.append(starts, len(order)) if len(order) else np.zeros(1, np.int64)
+    borders = _cut(source[order], target[order], budget)
     drawn = rng.permutation(len(borders) - 1)
     sizes = np.diff(borders)[drawn]
     shifted = np.repeat(borders[drawn] - (np.cumsum(sizes) - sizes), sizes)
     return Buckets(order[shifted + np.arange(len(order))], np.append(0, np.cumsum(sizes)))
 
 
+def _cut(source: np.ndarray, target: np.ndarray, budget: int) -> np.ndarray:
+    """The borders of batches among rows of these lengths (N), each batch as long as fits; the last two share what is left for them.
+
+    A last batch of one row would leave nothing to the other processes.
+    """
+    if not len(source):
+        return np.zeros(1, np.int64)
+    starts, first, longest = [0], 0, (0, 0)
+    for place, lengths in enumerate(zip(source.tolist(), target.tolist(), strict=True)):
+        wider = max(longest[0], lengths[0]), max(longest[1], lengths[1])
+        if place > first and (place - first + 1) * sum(wider) > budget:
+            starts.append(place)
+            first, wider = place, lengths
+        longest = wider
+    end = len(source)
+    middle = (starts[-2] + end) // 2 if len(starts) > 1 else end
+    if middle < starts[-1] and (end - middle) * (source[middle:].max() + target[middle:].max()) <= budget:
+        starts[-1] = middle
+    return np.append(starts, end)
+
+
 def _like_lengths_together(source: np.ndarray, target: np.ndarray, budget: int, rng: np.random.Generator) -> np.ndarray:
-    """The rows (N) in an order in which neighbours are about as long; as many strips as a strip has batches."""
+    """The rows (N) in an order in which neighbours are about as long; twice as many strips as a strip has batches."""
     order = rng.permutation(len(source))
     order = order[np.argsort(source[order], kind="stable")]
     positions = np.cumsum((source + target)[order])
     if not len(positions):
         return order
-    strips = max(1, round(float(positions[-1] / budget) ** 0.5))
+    strips = max(1, round(float(2 * positions[-1] / budget) ** 0.5))
     strip = (positions - 1) * strips // positions[-1]
     return order[np.lexsort((np.where(strip % 2, -target[order], target[order]), strip))]
 

@@ -16,8 +16,11 @@ from stemma.config import to_plain
 from stemma.corpus import read as corpus_read
 from stemma.corpus.clean import UNSEEN
 from stemma.corpus.document import Document, Ledger
+from stemma.corpus.parallel import SEPARATOR
 from stemma.corpus.read import fingerprint, read, shared_files
+from stemma.corpus.repetition import TOLD, Repetition
 from stemma.corpus.split import split
+from stemma.errors import DataError
 from stemma.kernels.clocks import Spent, working
 from stemma.nouns import counted
 from stemma.tokens import outside
@@ -147,6 +150,7 @@ def ingest(
             reading = _Reading(source, held_out, note)
             learned, train = learn_and_build(reading.train, tokenizer, home, key, source.workers, earlier)
             dev = build_once(reading.dev, learned, home / "dev", key, source.workers) if source.has_dev else None
+            _check_same_kind(train, dev)
             if not ledger.exists():
                 parts = [train] if dev is None or source.dev else [train, dev]
                 write_sealed(ledger, reading.ledger(parts))
@@ -154,9 +158,18 @@ def ingest(
         finally:
             held_out.unlink(missing_ok=True)
     ingested = Ingested(learned, train, dev, read_sealed(ledger, f"delete {home}; {AGAIN}"), costs)
-    for line in () if costs["found"] else (*_left_out(ingested.ledger), *ingested.notes):
+    for line in () if costs["found"] else (*_left_out(ingested.ledger), *reading.repeated(), *ingested.notes):
         note(line)
     return ingested
+
+
+def _check_same_kind(train: TokenStore, dev: TokenStore | None) -> None:
+    """DataError for held-out text of a file of its own that is of pairs where the corpus is not, or the other way round."""
+    if dev is None or not (dev.documents and train.documents) or (train.pairs == train.documents) == (dev.pairs == dev.documents):
+        return
+    kinds = ["pairs of source and target" if store.pairs == store.documents else "plain text" for store in (train, dev)]
+    mend = 'set corpus.format = "pairs" for tables without a header, or give other held-out text'
+    raise DataError(f"the corpus is {kinds[0]}, the held-out text {kinds[1]}", "both of one kind", mend)
 
 
 def _left_out(ledger: Mapping[str, Any]) -> Iterator[str]:
@@ -205,11 +218,12 @@ class _Reading:
     def __init__(self, source: Source, held_out: Path, note: Callable[[str], None]) -> None:
         self._source, self._held_out, self._note = source, held_out, note
         self._last, self._complete, self._readings = Ledger(), False, 0
+        self._pairs = Repetition()
         self.spent = Spent()  # on reading, by the processes that help with it too
 
     def train(self) -> Iterator[Document]:
         """The documents to learn from; those held out are set aside."""
-        self._last, self._complete = Ledger(), False
+        self._last, self._complete, self._pairs = Ledger(), False, Repetition()
         self._readings += 1
         again, told = f", reading {self._readings}" if self._readings > 1 else "", time.monotonic()
         with disk_budget(self._held_out), self._held_out.open("w", encoding="utf-8") as file:
@@ -217,6 +231,8 @@ class _Reading:
                 if time.monotonic() - told > EVERY_SECONDS:
                     told = time.monotonic()
                     self._note(f"{self._last.characters_in:,} characters so far{again}")
+                if document.pair:
+                    self._pairs.add([SEPARATOR.join(document.sentences)])
                 if part == "train":
                     yield document
                 else:
@@ -233,6 +249,11 @@ class _Reading:
             for line in file:
                 sentences, source, label, joins, lead, pair = json.loads(line)
                 yield Document(tuple(sentences), source, label, tuple(joins), lead, pair)
+
+    def repeated(self) -> Iterator[str]:
+        """A note where a good many pairs stood before in the last reading."""
+        if (share := self._pairs.share) > TOLD:
+            yield f"{share:.0%} of the pairs have stood before; those that are alike are held out together"
 
     def _timed(self, stream: Iterable[T]) -> Iterator[T]:
         """The stream, and `spent` on what it takes to give: by this thread (others tokenize meanwhile) and by children that end with it."""
