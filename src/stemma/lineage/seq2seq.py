@@ -3,7 +3,8 @@
 
 Parent: the LSTM language model (`lstm`). What it added: a second network that reads a source before anything is written, and a glance
 back at all of its states with every word (`layers.soft_attention`), where Sutskever 2014 and Cho 2014 press the source into one vector:
-`attention = "none"` is theirs, and long sentences suffer. What it gave up: text of its own; it writes what a source says.
+`attention = "none"` is theirs, and long sentences suffer. What it gave up: text of its own and of any length; it writes what a source
+says.
 
 The encoder reads the source both ways; each layer of the decoder begins from its namesake's two last states. The decoder reads the
 target so far, then looks: a_t = softmax(e(s_t, h_j)) over the source's states h, c_t = sum a_t h, and the output is compared with
@@ -20,14 +21,14 @@ R rows that are written, N predictions, C cells of an LSTM, none of a GRU.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from stemma.bounds import BelowOne, Depth, Width
+from stemma.bounds import BelowOne, Depth, Length, Width
 from stemma.errors import DataError, UsageError
 from stemma.layers.blocks import Layer, layer
 from stemma.layers.fast import Dense, dropout
@@ -47,13 +48,12 @@ CELLS = {"lstm": LSTMLayer, "gru": GRULayer}
 class Config:
     """Bahdanau's RNNsearch; presets/seq2seq.toml has sizes for a CPU in minutes."""
 
-    max_length: ClassVar[int | None] = None  # any text fits
-
     width: Width = 620  # numbers in a token's embedding
     cells: Width = 1000  # of a decoder's layer; half as many in each direction of the encoder
     depth: Depth = 1  # layers of the encoder, and of the decoder
     cell: Literal["lstm", "gru"] = "gru"  # long short-term memory, or gated recurrent units
     attention: Literal[SimilarityName, "none"] = "additive"  # how well a state fits one of the source; none: no glance back
+    max_length: Length = 512  # positions of a text at most: attention keeps a weight for every two
     inner: Width = 1000  # hidden units of additive and concat attention
     feeding: bool = False  # what the output read enters the next step; slower
     tied: bool = True  # one table for source, target and output
@@ -107,7 +107,6 @@ class EncoderLayer(nn.Module):
 class Seq2Seq(nn.Module):
     """The encoder and the decoder."""
 
-    max_length: int | None = None  # any text fits
     task_tokens = 0
 
     def __init__(self, config: Config, tokens: TokenFacts) -> None:
@@ -135,6 +134,11 @@ class Seq2Seq(nn.Module):
     def settle(config: Config, device: torch.device) -> Config:
         """The config as it is: nothing in it depends on the device."""
         return config
+
+    @property
+    def max_length(self) -> int:
+        """Positions that a text has at most."""
+        return self.config.max_length
 
     @property
     def width(self) -> int:
