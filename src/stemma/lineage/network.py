@@ -182,7 +182,7 @@ AttentionKind = Literal["encoder self", "decoder causal self", "encoder-decoder"
 class AttentionMap:
     """What one layer of a network mixes its outputs of, without dropout.
 
-    `encoder self`: a text's positions see all of it. `decoder causal self`: each sees itself and those before it.
+    `encoder self`: every position sees all of the text or pair. `decoder causal self`: each sees itself and those before it.
     `encoder-decoder`: a target's positions see a source, in heads. `soft`: the same in one head, by any similarity.
     """
 
