@@ -200,9 +200,10 @@ class Attends(Protocol):
     """Tells where it looks (ability `attend`)."""
 
     def attention_batch(self, ids: Sequence[int], other: Sequence[int] | None = None) -> "dict[str, Tensor]":
-        """A batch of one row, as `attention` reads it, of a text or of a pair: two texts, or a source and its target.
+        """A batch of one row (all its tensors (1 T) or (1 S)) without padding, for `attention`, of a text or a pair.
 
-        A network that maps sources to targets raises UsageError where `other` is missing and it cannot do without.
+        A pair is two texts, or for a network that maps sources to targets `ids` the source and `other` the target, which it
+        frames as it learnt them. Such a network raises UsageError where `other` is missing and it cannot do without.
         """
 
     def attention(self, batch: "Tensors") -> list[AttentionMap]:
