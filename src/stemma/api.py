@@ -26,6 +26,8 @@ def pretrain(
     corpus: str | Path | Sequence[str | Path] = (),
     *,
     out: str | Path,
+    source: str | Path | Sequence[str | Path] = (),
+    target: str | Path | Sequence[str | Path] = (),
     texts: Iterable[str] | None = None,
     preset: str | None = None,
     config: str | Path | None = None,
@@ -38,17 +40,18 @@ def pretrain(
     """The run of `generation` pre-trained on `corpus`, in the folder `out`, ready for use.
 
     The same call again goes on where a killed one was. `texts` stand in for a corpus in files: each is a document, and they are
-    kept in `out`. `config` is a TOML file and `settings` are a mapping, or `section.key=value` texts; both win over the preset,
-    the settings over the file. `dev` is held-out text; without it a share of the corpus is held out. The preset is `small`
-    unless another is named, or the settings of the finished run to `continue_from`, whose words keep their vectors (word2vec).
+    kept in `out`. So do the files `source` and `target`: line i of the one is translated by line i of the other. `config` is a TOML
+    file and `settings` are a mapping, or `section.key=value` texts; both win over the preset, the settings over the file. `dev` is
+    held-out text; without it a share of the corpus is held out. The preset is `small` unless another is named, or the settings of
+    the finished run to `continue_from`, whose words keep their vectors (word2vec).
     """
-    if (texts is None) == (not corpus):
-        given = "both a corpus and texts" if corpus else "neither a corpus nor texts"
-        raise UsageError(f"{given} to learn from", "files, or texts=…", "name one of the two")
+    if (texts is not None) + bool(corpus) + bool(source or target) != 1:
+        given = "neither a corpus nor texts" if texts is None and not corpus else "more than one text"
+        raise UsageError(f"{given} to learn from", "files, source=… and target=…, or texts=…", "name one of the three")
     asked: dict[str, Any] = {"preset": preset, "config": config, "settings": settings, "dev": dev, "workers": workers}
     with nullcontext() if texts is None else left_as_found(Path(out)):  # the texts that were kept go too
         text = corpus if texts is None else keep_texts(texts, Path(out) / "store")
-        request = Request.of(generation, text, continue_from=continue_from, **asked)
+        request = Request.of(generation, text, continue_from=continue_from, source=source, target=target, **asked)
         check_threads(job_of(request), Path(out))
         return Run.open(_pretrain(request, out=out, progress=progress).path)
 

@@ -106,3 +106,23 @@ def test_no_sentence_is_lost_or_added(texts: list[list[str]], share: float, seed
 def test_the_side_does_not_depend_on_where_the_file_lies(tmp_path: Path) -> None:
     moved = [Document(document.sentences, f"{tmp_path}/x:1") for document in MANY]
     assert [side for side, _ in split(moved)] == [side for side, _ in split(MANY)]
+
+
+def pairs(count: int, sources: int) -> list[Document]:
+    return [Document((f"Source {at % sources}.", f"第{at}句。"), f"f:{at}", pair=True) for at in range(count)]
+
+
+@pytest.mark.parametrize(("count", "sources"), [(3000, 1000), (400, 7), (20, 20), (2, 2), (1, 1)])
+def test_pairs_stay_whole_and_so_do_the_translations_of_one_source(count: int, sources: int) -> None:
+    found = sides(pairs(count, sources), share=0.01)
+    assert all(len(document.sentences) == 2 for side in found.values() for document in side)
+    assert len(found["train"]) + len(found["dev"]) == count
+    held, learnt = ({document.sentences[0] for document in found[side]} for side in ("dev", "train"))
+    assert not held & learnt and learnt and bool(held) == (sources > 1)
+
+
+def test_pairs_behind_long_texts_stay_whole_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(splitting, "LOOK_AHEAD", 10)
+    found = sides([*documents("|".join(f"Sentence {at}." for at in range(200))), *pairs(30, 30)], share=0.5)
+    assert all(len(document.sentences) == 2 for side in found.values() for document in side if document.pair)
+    assert sum(document.pair for side in found.values() for document in side) == 30

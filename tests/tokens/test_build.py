@@ -119,7 +119,7 @@ def test_a_flipped_bit_is_refused_by_name(tokenizers, documents, name, tmp_path)
         TokenStore.open(tmp_path / "store").verify()
 
 
-@pytest.mark.parametrize(("old", "new"), [('"version": 4', '"version": 3'), ("stemma-token-store", "other"), ('"ids.bin"', '"x.bin"')])
+@pytest.mark.parametrize(("old", "new"), [('"version": 5', '"version": 4'), ("stemma-token-store", "other"), ('"ids.bin"', '"x.bin"')])
 def test_another_version_is_refused(tokenizers, documents, old, new, tmp_path):
     path = build(documents, tokenizers["bpe"], tmp_path / "store").path / "header.json"
     path.write_text(path.read_text(encoding="utf-8").replace(old, new), encoding="utf-8")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from stemma.cli.answer import Answer, Printable
-from stemma.cli.verb import Corpus, Settings, TomlFile, Verb
+from stemma.cli.verb import Corpus, Repeated, Settings, TomlFile, Verb
 from stemma.config import parse_settings, read_toml, resolve
 from stemma.nouns import counted
 
@@ -24,6 +24,8 @@ class CorpusCheck(Verb):
     corpus: Corpus  # files, folders or globs; - is standard input
     config: TomlFile = None  # a TOML file of settings
     settings: Settings = ()  # one setting of the section corpus, as encoding=gb18030
+    source: Repeated = ()  # in place of a corpus: a file whose lines are translated by those of the file --target
+    target: Repeated = ()  # the lines beside those of --source
     workers: int = 1  # processes that read
 
     def run(self) -> Printable:
@@ -33,7 +35,7 @@ class CorpusCheck(Verb):
 
         sources = [(str(self.config), read_toml(self.config))] if self.config else []
         config = resolve({"corpus": Config}, *sources, ("--set", parse_settings(self.settings)))["corpus"]
-        report = check(self.corpus, config, self.workers)
+        report = check(self.source or self.corpus, config, self.workers, targets=self.target)
         words = _words(report.head)
         document = report.as_dict() | ({"chinese_words": words} if words else {})
         return Answer(document, _lines(report, words), 0 if report.ok else NOT_OK)

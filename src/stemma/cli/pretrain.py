@@ -37,6 +37,8 @@ class Pretrain(Verb):
     preset: Preset = None  # tiny, small or base; small if none is named
     config: TomlFile = None  # a TOML file of settings
     settings: Settings = ()  # one setting, as model.width=64; wins over preset and file
+    source: Repeated = ()  # in place of a corpus: a file whose lines are translated by those of the file --target
+    target: Repeated = ()  # the lines beside those of --source
     dev: Repeated = ()  # held-out text; without it a share of the corpus is held out
     workers: int = 1  # processes that read; the result does not depend on it
     memory: Gibibytes = None  # GiB for counting, program included; the rest goes to disk. Judging the model takes some tens of MiB more
@@ -67,7 +69,7 @@ class Pretrain(Verb):
     def _request(self) -> "Request":
         from stemma.training.request import Request
 
-        asked = (self.preset, self.config, self._asked(), self.dev, self.workers, self.continue_from)
+        asked = (self.preset, self.config, self._asked(), self.dev, self.workers, self.continue_from, self.source, self.target)
         return Request(self.generation, self.corpus, *asked)
 
     def _asked(self) -> tuple[str, ...]:

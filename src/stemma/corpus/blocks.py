@@ -1,12 +1,15 @@
 """Cuts the text of the files into blocks of whole lines, the unit of parallel work; memory holds one block at a time."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import zip_longest
 from pathlib import Path
 
 from stemma.corpus.clean import FAULTY
 from stemma.corpus.encoding import codec, texts
 from stemma.corpus.files import opened
 from stemma.corpus.formats import Config, recognise
+from stemma.corpus.parallel import aligned
 from stemma.corpus.parse import Block
 from stemma.corpus.sentences import borders
 from stemma.errors import DataError
@@ -17,12 +20,20 @@ MAX_RECORD = 1 << 26  # characters of one JSON line
 _LOOK_BACK = 1 << 14  # characters searched for a sentence end where a line is endless
 
 
-def blocks(files: Sequence[str | Path], config: Config, size: int = BLOCK) -> Iterator[Block | DataError]:
-    """The blocks of all files in order. A file that cannot be read comes as its error, so that it is met in its place."""
+def blocks(
+    files: Sequence[str | Path], config: Config, size: int = BLOCK, targets: Sequence[str | Path] = ()
+) -> Iterator[Block | DataError]:
+    """The blocks of all files in order, of pairs of files where `targets` are as many others.
+
+    A file that cannot be read comes as its error, so that it is met in its place.
+    """
     encoding = codec(config.encoding)
-    for file in files:
+    for file, target in zip_longest(files, targets):
         try:
-            yield from _file_blocks(str(file), config, encoding, size)
+            if not targets:
+                yield from _file_blocks(str(file), config, encoding, size)
+            else:
+                yield from _pair_blocks(str(file), str(target), encoding, size)
         except DataError as error:
             yield error
 
@@ -46,6 +57,16 @@ def _file_blocks(name: str, config: Config, encoding: str, size: int) -> Iterato
         yield Block(name, line, held, format, begins, ends=True, last=True)
 
 
+def _pair_blocks(source: str, target: str, encoding: str, size: int) -> Iterator[Block]:
+    before: Block | None = None
+    for line, text, other in aligned(source, target, encoding, size):
+        if before:
+            yield before
+        before = Block(source, line, text, "pairs", target=(target, other))
+    assert before is not None, "even empty files give a stretch"
+    yield replace(before, last=True)
+
+
 def _cut(text: str, format: str, name: str, line: int) -> int:
     """Where to end a block: after a blank line (wrapped text), else a line, else a sentence, else a word; 0 to wait for more."""
     if format == "wrapped":
@@ -55,9 +76,9 @@ def _cut(text: str, format: str, name: str, line: int) -> int:
     cut = text.rfind("\n") + 1 or text.rfind("\r", 0, len(text) - 1) + 1
     if cut:
         return cut
-    if format == "jsonl":
+    if format in ("jsonl", "pairs"):
         if len(text) > MAX_RECORD and not FAULTY.search(text[:SAMPLE]):
-            wrong = f"{name}, line {line}: a JSON line of more than {MAX_RECORD:,} characters"
+            wrong = f"{name}, line {line}: a {'JSON line' if format == 'jsonl' else 'pair'} of more than {MAX_RECORD:,} characters"
             raise DataError(wrong, "one document a line", "cut the record into several lines, or give its text as a plain text file")
         return 0
     return _cut_inside_line(text)

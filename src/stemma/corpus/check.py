@@ -68,14 +68,23 @@ class CorpusReport:
         }
 
 
-def check(paths: Sequence[str | Path], config: Config | None = None, workers: int = 1, most_problems: int = 20) -> CorpusReport:
-    """Reads everything and reports it, faults included. Raises DataError only where the paths name no file."""
+def check(
+    paths: Sequence[str | Path],
+    config: Config | None = None,
+    workers: int = 1,
+    most_problems: int = 20,
+    targets: Sequence[str | Path] = (),
+) -> CorpusReport:
+    """Reads everything and reports it, faults included. Raises DataError only where the paths name no file.
+
+    With `targets`, as many other files, each line and the one beside it there are a pair.
+    """
     config = config or Config()
     lenient = replace(config, invalid="reject")
-    found = find(paths)
+    found = find(paths, targets)
     report = CorpusReport(encoding=config.encoding, skipped=found.skipped)
     joiner, repetition = Joiner(lenient, report.ledger), _Repetition()
-    for seen in ordered_map(partial(_examine, config=lenient), blocks(found.files, lenient), workers):
+    for seen in ordered_map(partial(_examine, config=lenient), blocks(found.files, lenient, targets=found.targets), workers):
         if isinstance(seen, DataError):
             _add_problems(report, [seen], most_problems)
             continue

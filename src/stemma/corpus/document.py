@@ -19,6 +19,7 @@ class Document:
     label: str = ""
     joins: tuple[str, ...] = ()  # what stands before each sentence but the first; none given: single spaces
     lead: str | None = None  # what stands before the first sentence of a part that goes on with a document
+    pair: bool = False  # two sentences, a source and its target: they stay together
 
     @property
     def text(self) -> str:
@@ -51,7 +52,8 @@ class Document:
         if start >= min(stop, len(self.sentences)):
             return Document((), self.source, self.label)
         lead = self.lead if start == 0 else self.joins[start - 1] if self.joins else " "
-        return Document(self.sentences[start:stop], self.source, self.label, self.joins[start : max(start, stop - 1)], lead)
+        joins, whole = self.joins[start : max(start, stop - 1)], start == 0 and stop >= len(self.sentences)
+        return Document(self.sentences[start:stop], self.source, self.label, joins, lead, self.pair and whole)
 
 
 @dataclass(slots=True)

@@ -48,12 +48,15 @@ class Found:
     """The files of a corpus in reading order, and what was passed over."""
 
     files: list[str] = field(default_factory=list)
+    targets: list[str] = field(default_factory=list)  # of pairs in two files: the other file of each
     skipped: list[str] = field(default_factory=list)  # in a directory, not .txt or .jsonl
     repeated: list[str] = field(default_factory=list)  # named twice: read once
 
 
-def find(paths: Sequence[str | Path]) -> Found:
-    """Every file that the paths name. Raises DataError for a path that names none."""
+def find(paths: Sequence[str | Path], targets: Sequence[str | Path] = ()) -> Found:
+    """Every file that the paths name, and as many of `targets`. Raises DataError for a path that names none."""
+    if targets:
+        return _found_in_pairs(paths, targets)
     found = Found()
     seen: set[str] = set()
     for path in [paths] if isinstance(paths, (str, Path)) else paths:
@@ -68,6 +71,16 @@ def find(paths: Sequence[str | Path]) -> Found:
     if not found.files:
         raise DataError("no input was named", "one or more files, directories, globs or -", "for example: stemma corpus check news.txt")
     return found
+
+
+def _found_in_pairs(paths: Sequence[str | Path], targets: Sequence[str | Path]) -> Found:
+    """The files of sources and targets; one may stand in several pairs."""
+    listed = ([side] if isinstance(side, (str, Path)) else side for side in (paths, targets))
+    sides = [[file for path in side for file in find([path]).files] for side in listed]
+    if len(sides[0]) != len(sides[1]):
+        wrong = f"{counted(len(sides[0]), 'file')} of sources and {counted(len(sides[1]), 'file')} of targets"
+        raise DataError(wrong, "a file of targets for each file of sources, in the same order", "name them again")
+    return Found(*sides)
 
 
 def check_readable_again(name: str) -> None:

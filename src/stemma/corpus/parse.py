@@ -3,20 +3,25 @@
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import pairwise, zip_longest
 
 from stemma.config import nearest
 from stemma.corpus.clean import FAULTY, clean, has_faults
 from stemma.corpus.document import Ledger
 from stemma.corpus.encoding import invalid_byte
 from stemma.corpus.formats import TAG, Config, border, first_word, full_width
+from stemma.corpus.parallel import SEPARATOR, is_header
 from stemma.corpus.sentences import is_unspaced, pieces, sentences
 from stemma.errors import DataError
+from stemma.nouns import counted
 
 LINE_ENDS, BLANK, TRIMMED, BETWEEN = "line ends", "blank lines", "trimmed white space", "white space between sentences"
 MARKUP, BAD_RECORDS = "JSON markup and other fields", "JSON lines that cannot be read"
 TAGS = "lines <doc …> and </doc>"
+HEADER = "header of the columns"
+NO_PAIR, EMPTY_SIDE, LONG_PAIR = "lines that are not one source and one target", "pairs with an empty side", "pairs with a side too long"
 CUT = "sentences cut, being too long"  # a note: no character is lost by it
+JOINED = 'lines joined to the line before, the text being taken for wrapped (corpus.format = "sentences" reads each line by itself)'
 _LISTED = 20  # problems listed from one block
 
 
@@ -31,6 +36,7 @@ class Block:
     begins: bool = True  # at the start of a line (False: goes on inside an endless one)
     ends: bool = True  # at the end of a line
     last: bool = False  # of its file
+    target: tuple[str, str] | None = None  # of pairs in two files: the other file, and as many lines of it
 
 
 @dataclass(slots=True)
@@ -57,7 +63,7 @@ class Parsed:
 
 def parse(block: Block, config: Config) -> Parsed:
     """The block's sentences. With config.invalid = "error" the first fault is raised as DataError with its line."""
-    parsed = Parsed(block.source, block.format, block.last, Ledger(characters_in=len(block.text)), [Segment(block.line)])
+    parsed = Parsed(block.source, block.format, block.last, Ledger(characters_in=_size(block)), [Segment(block.line)])
     _Parser(block, config, parsed).run()
     return parsed
 
@@ -75,7 +81,10 @@ class _Parser:
         self.tags: set[int] = set()  # numbers of those that begin or end a document and are no text
 
     def run(self) -> None:
-        self._find_faults()
+        self._find_faults(self.block.source, self.block.text)
+        if self.block.format == "pairs":
+            self._pairs()
+            return
         self.lines = self._clean_lines(self.block.text)
         closed = len(self.lines) > 1 and not self.lines[-1]  # the last line has its line end
         if closed:
@@ -141,6 +150,8 @@ class _Parser:
 
     def _add_paragraph(self, lines: list[str], number: int) -> None:
         """Joins the lines by a space where the script has spaces; such a line end is used text, not a reject."""
+        if self.config.format == "auto":
+            self.ledger.notes[JOINED] += len(lines) - 1
         parts = [lines[0]]
         for before, line in pairwise(lines):
             if not ((is_unspaced(before[-1]) and is_unspaced(line[0])) or (before[-1] == "-" and before[-2:-1].isalpha())):
@@ -177,6 +188,48 @@ class _Parser:
                 self._add(number, sentences(line), line)
         if not self.parsed.segments[-1].sentences:
             self.ledger.notes["JSON lines with an empty text"] += 1
+
+    def _pairs(self) -> None:
+        """Each line, or the lines of one number in two files: a source and its target, which are a document and are never cut."""
+        for number, line, cells in self._cells():
+            sides = [cell.strip() for cell in cells]
+            if not any(sides):
+                self.rejected[BLANK] += len(line)
+            elif number == 1 and not self.block.target and is_header(line):
+                self.rejected[HEADER] += len(line)
+            elif len(sides) == 2 and all(sides) and max(map(len, sides)) <= self.config.max_sentence:
+                self.parsed.segments.append(Segment(number, sides, joins=[" ", " "]))
+                self.ledger.characters_used += len(sides[0]) + len(sides[1])
+                self.rejected[BETWEEN] += len(line) - len(cells[0]) - len(cells[1])
+                self.rejected[TRIMMED] += len(cells[0]) + len(cells[1]) - len(sides[0]) - len(sides[1])
+            else:
+                self._leave_out(number, line, sides)
+        self.parsed.segments.append(Segment(self.block.line + max(1, len(self.lines))))
+
+    def _cells(self) -> Iterator[tuple[int, str, list[str]]]:
+        """(number, all that stands there, its cells) for each line, or for the lines of one number in two files."""
+        self.lines = self._whole_lines_of(self.block.text)
+        if not self.block.target:
+            yield from ((number, line, line.split(SEPARATOR)) for number, line in enumerate(self.lines, self.block.line))
+            return
+        self._find_faults(*self.block.target)
+        targets = self._whole_lines_of(self.block.target[1])
+        for number, sides in enumerate(zip_longest(self.lines, targets, fillvalue=""), self.block.line):
+            yield number, "".join(sides), list(sides)
+
+    def _whole_lines_of(self, text: str) -> list[str]:
+        """The lines as they stand; their ends go to the ledger."""
+        lines = self._clean_lines(text)
+        self.rejected[LINE_ENDS] += len(lines) - 1
+        return lines if lines[-1] else lines[:-1]
+
+    def _leave_out(self, number: int, line: str, sides: list[str]) -> None:
+        """Enters in the ledger a line that is no pair, or too long a one, and tells of what is a fault."""
+        reason = NO_PAIR if len(sides) != 2 else LONG_PAIR if all(sides) else EMPTY_SIDE
+        self.rejected[reason] += len(line)
+        self.ledger.notes[reason] += 1
+        if reason != LONG_PAIR:
+            self._problem(_no_pair(self.block, number, sides))
 
     def _add(self, number: int, found: list[str], text: str, lead: str = " ") -> None:
         """Enters the sentences of a stretch of text, which follows on `lead`, in the open segment and in the ledger."""
@@ -246,9 +299,8 @@ class _Parser:
         for index, line in enumerate(self.trimmed):
             yield self.block.line + index, line, index in blanks
 
-    def _find_faults(self) -> None:
+    def _find_faults(self, source: str, text: str) -> None:
         """Reports each line's first byte that is not in the encoding."""
-        text = self.block.text
         if not has_faults(text):
             return
         told = 0
@@ -258,7 +310,7 @@ class _Parser:
             start, end = text.rfind("\n", 0, at) + 1, text.find("\n", at)
             number = self.block.line + text.count("\n", 0, at)
             around = text[max(0, at - 4000) : at + 4000]
-            where = f"{self.block.source}, line {number}"
+            where = f"{source}, line {number}"
             self._problem(invalid_byte(where, self.config.encoding, text[start : at + 1], at - start, around))
             match = FAULTY.search(text, end) if end >= 0 else None
 
@@ -267,6 +319,23 @@ class _Parser:
             raise error
         if len(self.parsed.problems) < _LISTED:
             self.parsed.problems.append(error)
+
+
+def _size(block: Block) -> int:
+    """Characters of the block."""
+    return len(block.text) + (len(block.target[1]) if block.target else 0)
+
+
+def _no_pair(block: Block, number: int, sides: list[str]) -> DataError:
+    """The error for a line that is not one source and one target."""
+    where = f"{block.source}, line {number}"
+    cure = 'mend the line, or set corpus.invalid = "reject" to leave such lines out, counted'
+    if len(sides) != 2:
+        return DataError(f"{where}: {counted(len(sides), 'cell')} ({' '.join(sides)[:40]!r})", "a source, one tab and its target", cure)
+    empty, other = ("source", sides[1]) if not sides[0] else ("target", sides[0])
+    if block.target and empty == "target":
+        where = f"{block.target[0]}, line {number}"
+    return DataError(f"{where}: the {empty} of {other[:40]!r} is empty", "a text on both sides", cure)
 
 
 def _joins(text: str, found: list[str], lead: str) -> list[str]:

@@ -5,6 +5,7 @@ import json
 import shutil
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from filecmp import cmp
 from functools import partial
 from pathlib import Path
 
@@ -18,25 +19,28 @@ from stemma.corpus.workers import ordered_map
 from stemma.errors import DataError, UsageError
 from stemma.nouns import counted
 
-__all__ = ["Config", "Joiner", "fingerprint", "keep_texts", "no_text", "parsed_blocks", "read", "spool_stdin"]
+__all__ = ["Config", "Joiner", "fingerprint", "keep_texts", "no_text", "parsed_blocks", "read", "shared_files", "spool_stdin"]
 
-RULES = 1  # raised whenever the same text would be cut otherwise than before, so that stores made earlier are made anew
+RULES = 2  # raised whenever the same text would be cut otherwise than before, so that stores made earlier are made anew
 _HASHED = 1 << 30  # bytes; a corpus up to this size is known by its content, a bigger one by sizes and times
 SPOOLED = "stdin.txt"  # what standard input gave
 PARTS = "documents handed on in parts, being too long"
 
 
-def read(paths: Sequence[str | Path], config: Config, ledger: Ledger, workers: int = 1) -> Iterator[Document]:
+def read(
+    paths: Sequence[str | Path], config: Config, ledger: Ledger, workers: int = 1, targets: Sequence[str | Path] = ()
+) -> Iterator[Document]:
     """The documents of the files, in order; `ledger` is complete when the last one has been taken.
 
+    With `targets`, as many other files, each line and the one beside it there are a pair.
     Raises DataError, naming file and line, for what cannot be read as the config says, and for a corpus without text.
     """
-    found = find(paths)
+    found = find(paths, targets)
     ledger.notes.update({"files passed over, not .txt or .jsonl": len(found.skipped)} if found.skipped else {})
     ledger.notes.update({"files named twice, read once": len(found.repeated)} if found.repeated else {})
     before = ledger.documents
     joiner = Joiner(config, ledger)
-    for parsed in parsed_blocks(found.files, config, workers):
+    for parsed in parsed_blocks(found, config, workers):
         if isinstance(parsed, DataError):
             raise parsed
         yield from joiner.documents(parsed)
@@ -51,11 +55,12 @@ class Joiner:
         self._limit, self._ledger = config.max_document, ledger
         self._sentences: list[str] = []
         self._joins: list[str] = []  # what stands before each of them
-        self._size, self._line, self._label, self._in_parts = 0, 1, "", False
+        self._size, self._line, self._label, self._in_parts, self._pairs = 0, 1, "", False, False
 
     def documents(self, parsed: Parsed) -> Iterator[Document]:
         """The documents that this block completes."""
         self._ledger.add(parsed.ledger)
+        self._pairs = parsed.format == "pairs"
         if parsed.last and not parsed.ledger.characters_in and not parsed.segments[0].line > 1:
             self._ledger.notes["empty files"] += 1
         for index, segment in enumerate(parsed.segments):
@@ -66,7 +71,7 @@ class Joiner:
             self._sentences += segment.sentences
             self._joins += segment.joins
             self._size += sum(map(len, segment.sentences))
-            while self._size > self._limit and len(self._sentences) > 1:
+            while self._size > self._limit and len(self._sentences) > 1 and not self._pairs:
                 yield self._part(parsed.source)
                 self._line = segment.line
         if parsed.last:
@@ -96,25 +101,27 @@ class Joiner:
         self._ledger.sentences += len(sentences)
         inner = () if joins.count(" ") == len(joins) else tuple(joins[1:])
         lead = joins[0] if self._in_parts else None
-        return Document(tuple(sentences), f"{source}:{self._line}", self._label, inner, lead)
+        return Document(tuple(sentences), f"{source}:{self._line}", self._label, inner, lead, self._pairs)
 
 
-def parsed_blocks(files: Sequence[str], config: Config, workers: int = 1) -> Iterator[Parsed | DataError]:
+def parsed_blocks(found: Found, config: Config, workers: int = 1) -> Iterator[Parsed | DataError]:
     """Every block of the files, parsed by `workers` processes and handed back in order, whatever their number."""
-    return ordered_map(partial(_parse, config=config), blocks(files, config), workers)
+    return ordered_map(partial(_parse, config=config), blocks(found.files, config, targets=found.targets), workers)
 
 
-def fingerprint(paths: Sequence[str | Path], config: Config) -> str:
+def fingerprint(paths: Sequence[str | Path], config: Config, targets: Sequence[str | Path] = ()) -> str:
     """A short name for this input read this way: equal names mean equal documents.
 
     Up to 1 GiB the files' bytes count, not their names or times; beyond that, names, sizes and modification times.
     """
-    found = find(paths)
-    if STDIN in found.files:
+    found = find(paths, targets)
+    if STDIN in (*found.files, *found.targets):
         raise DataError("standard input has no fingerprint: it can be read only once", "files", "keep it in a file first (spool_stdin)")
-    sizes = [Path(file).stat().st_size for file in found.files]
-    digest = hashlib.blake2b(json.dumps([RULES, to_plain(config), sizes], sort_keys=True).encode(), digest_size=16)
-    for file in found.files:
+    files = [*found.files, *found.targets]
+    sizes = [Path(file).stat().st_size for file in files]
+    rules = [RULES, to_plain(config), sizes, *([len(found.targets)] if found.targets else [])]
+    digest = hashlib.blake2b(json.dumps(rules, sort_keys=True).encode(), digest_size=16)
+    for file in files:
         if sum(sizes) > _HASHED:
             digest.update(f"{Path(file).resolve()}\0{Path(file).stat().st_mtime_ns}\0".encode("utf-8", "surrogateescape"))
         else:
@@ -123,6 +130,15 @@ def fingerprint(paths: Sequence[str | Path], config: Config) -> str:
                 while data := stream.read(1 << 20):
                     digest.update(data)
     return digest.hexdigest()
+
+
+def shared_files(paths: Sequence[str | Path], others: Sequence[str | Path]) -> list[str]:
+    """The files of `others` with the same bytes as one of `paths`, whatever they are called."""
+    sizes: dict[int, list[str]] = {}
+    for file in find(paths).files:
+        sizes.setdefault(Path(file).stat().st_size, []).append(file)
+    alike = {file: sizes.get(Path(file).stat().st_size, []) for file in find(others).files}
+    return [file for file, beside in alike.items() if any(cmp(file, one, shallow=False) for one in beside)]
 
 
 def spool_stdin(folder: Path) -> Path:

@@ -2,7 +2,8 @@
 
 Documents are held out whole, chosen by a hash of their text and the seed, so that two copies of a
 document always fall on the same side. Where that cannot give about the share asked for (one
-document, or a few long ones), every document instead holds out one unbroken run of its sentences.
+document, or a few long ones), every document instead holds out one unbroken run of its sentences; pairs of source and target stay
+whole.
 """
 
 import hashlib
@@ -13,6 +14,7 @@ from typing import Literal
 from stemma.corpus.document import Document
 
 Side = Literal["train", "dev"]
+NONE = -1.0  # a threshold that holds out nothing
 LOOK_AHEAD = 8_000_000  # characters read before it is decided which way to split
 
 
@@ -36,9 +38,12 @@ def split(documents: Iterable[Document], share: float = 0.05, seed: int = 0) -> 
 
 
 def place(document: Document, seed: int) -> tuple[float, float]:
-    """Two numbers from 0 to below 1 that depend on the document's text and the seed alone."""
+    """Two numbers from 0 to below 1 that depend on the document's text and the seed alone, of a pair on its source.
+
+    So all translations of one source fall on the same side.
+    """
     digest = hashlib.blake2b(digest_size=16, key=seed.to_bytes(8, "little", signed=True))
-    for sentence in document.sentences:
+    for sentence in document.sentences[:1] if document.pair else document.sentences:
         digest.update(sentence.encode("utf-8", "surrogatepass"))
         digest.update(b"\n")
     first, second = digest.digest()[:6], digest.digest()[6:12]
@@ -72,6 +77,8 @@ def _threshold(ahead: list[Document], whole: bool, share: float, seed: int) -> f
         held += sizes[at]
         if best is None or abs(held - share * total) < abs(best_held - share * total):
             best, best_held = at, held
+    if any(document.pair for document in ahead):  # which are never parted: one pair at least, where there are two
+        return share if not whole else best if best is not None and best_held < total else NONE
     if best is None or len(sizes) < 2 or not 0.5 * share * total <= best_held <= 2 * share * total or best_held == total:
         return None
     if whole:
@@ -95,8 +102,8 @@ def _longest(documents: list[Document], share: float, seed: int) -> Document | N
 def _split_inside(document: Document, share: float, seed: int, forced: Document | None) -> Iterator[tuple[Side, Document]]:
     """The document's sentences in order, one run of them held out."""
     sentences = document.sentences
-    run = _run(document, share, seed)
-    if forced and sentences == forced.sentences and len(sentences) > 1:
+    run = 0 if document.pair else _run(document, share, seed)
+    if forced and sentences == forced.sentences and len(sentences) > 1 and not document.pair:
         run = 1
     start = int(place(document, seed)[0] * (len(sentences) - run + 1))
     if not run:

@@ -165,6 +165,17 @@ class Generates(Frames, Protocol):
         """The token that ends a text."""
 
 
+class Translates(Generates, Protocol):
+    """Writes a target for a source (ability `translate`): `advance` goes on from what `read_sources` made of the sources."""
+
+    def read_sources(self, sources: Sequence[Sequence[int]]) -> Memory:
+        """What the network keeps of the framed sources, a row each, before anything is written."""
+
+    @property
+    def opening(self) -> list[int]:
+        """What every target begins with, unseen."""
+
+
 class Fills(Frames, Protocol):
     """Tells what stands at masks (ability `fill`)."""
 
@@ -222,6 +233,19 @@ class HasWordVectors(Protocol):
 
     def compose(self, word: str) -> "np.ndarray | None":
         """The vector (D) of a word that was never seen; None where the network cannot compose one."""
+
+
+class ReadsSpelling(Protocol):
+    """Reads a word by its characters, in no vocabulary too (`reads_spelling` in the table).
+
+    In the batches of `encode` and `score` the ids from `vocab_size` on stand for words spelled in the batch's `spelled` (U L).
+    """
+
+    def spell(self, words: "Sequence[str]") -> "Int[np.ndarray, 'U L']":
+        """The words as a batch holds them."""
+
+    def lacks(self, ids: "np.ndarray") -> "np.ndarray":
+        """True for each of the ids (N) that it never predicts by itself, but as the unknown word."""
 
 
 class Grows(Protocol):

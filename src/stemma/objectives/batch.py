@@ -7,6 +7,10 @@ segment of its row that a token belongs to: attention never crosses from one to 
 `begins` (B) True where a row's carried state starts anew ·
 `cls` (I) the place of each instance's first token among the B T, row after row · `next` (I) 1 where B does not follow A.
 
+Of a source and what is asked for beside it, with B rows, S source positions and T target positions:
+`ids`, `segments` (B S) the source and its end, 1 at tokens and 0 at padding · `target_ids`, `target_segments` (B T) the same of what
+the decoder reads, which begins with a begin · `labels` (B T) what it is asked for, which ends with an end.
+
 Of flat text, for word2vec, with N words and S sentences:
 `words` (N) int32 ids · `starts` (S+1) the sentences' borders among them.
 

@@ -49,7 +49,9 @@ class Drawn:
 
 
 def drawn(store: TokenStore, tokens: int, seed: int) -> TokenStore:
-    """The part of `store` that a budget of `tokens` reads: `tokens` at most (one sentence at least). 0, or as many as there are: `store`.
+    """The part of `store` that a budget of `tokens` reads: `tokens` at most (one sentence or pair at least).
+
+    0, or as many as there are: `store`.
 
     It stands on disk beside the store, and is found there again; its characters are not counted. Raises BudgetError
     when the disk is full and DataError when what is found there is damaged.
@@ -100,11 +102,11 @@ def chosen_sentences(store: TokenStore, tokens: int, seed: int) -> np.ndarray:
     taken = np.zeros(len(order), np.bool_)
     taken[order[:whole]] = True
     chosen = np.repeat(taken, np.diff(borders))
-    if whole < len(order):
+    if whole < len(order) and not (store.pairs and whole):
         first = borders[order[whole]]
         left = tokens - (int(reached[whole - 1]) if whole else 0)
         fitting = int(np.searchsorted(starts[first:], starts[first] + left, side="right")) - 1
-        chosen[first : first + (fitting if whole else max(1, fitting))] = True
+        chosen[first : first + (fitting if whole else max(2 if store.pairs else 1, fitting))] = True
     return chosen
 
 
@@ -112,7 +114,7 @@ def passages(store: TokenStore) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(borders (P+1) among the sentences, document (P), part of the document (P)). They depend on the sentences, not on their tokens."""
     starts = np.asarray(store.document_starts)
     sentences = np.diff(starts)
-    longest = max(1, min(LONGEST, store.sentences // PASSAGES))
+    longest = max(2 if store.pairs else 1, min(LONGEST, store.sentences // PASSAGES))
     parts = -(-sentences // longest)
     document = np.repeat(np.arange(len(sentences)), parts)
     part = np.arange(len(document)) - np.repeat(np.cumsum(parts) - parts, parts)
@@ -193,6 +195,7 @@ def _write_aside(store: TokenStore, chosen: np.ndarray, aside: Path, fingerprint
         "documents": len(begins),
         "sentences": len(lengths),
         "tokens": int(lengths.sum()),
+        "pairs": len(begins) if store.pairs == store.documents else 0,
         "fingerprint": fingerprint,
         "drawn": asdict(_measured(store, chosen, int(lengths.sum()))),
         "files": {name: file.close() for name, file in files.items()},

@@ -12,7 +12,7 @@ from stemma.tokens.store import FORMAT, HEADER, VERSION, WORDS, layout
 from stemma.tokens.tokenizer import Tokenizer
 
 NARROW = 65_536  # ids below it fit uint16
-SUMMED = ("characters", "bytes_utf8", "tokens", "sentences", "empty_sentences", "empty_characters")
+SUMMED = ("characters", "bytes_utf8", "tokens", "sentences", "empty_sentences", "empty_characters", "pairs")
 
 
 class Writer:

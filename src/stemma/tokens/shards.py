@@ -9,6 +9,7 @@ import hashlib
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import compress
 from pathlib import Path
 from typing import Protocol
 
@@ -20,6 +21,7 @@ from stemma.tokens.dropped import Dropped
 from stemma.tokens.files import checksum, read_json, write_bytes, write_sealed
 from stemma.tokens.tokenizer import Tokenizer
 
+HALVED = "sides of pairs whose other side holds no token"
 SHARD = 1_000_000  # characters: small enough for memory, large enough to drown the cost of a file
 
 
@@ -32,11 +34,13 @@ class Shard:
     continues: bool  # the first document began in the shard before
     between: str = ""  # all that stands between its sentences, and before what continues
     adjoining: tuple[bool, ...] = ()  # of each sentence of all documents (`Document.adjoining`); none given: nothing adjoins
+    pairs: tuple[bool, ...] = ()  # of each document, whether it is a source and its target; none given: none is
 
     def key(self, tokenizer: str) -> str:
         """What the shard's ids depend on: its text and the tokenizer."""
         digest = hashlib.blake2b(f"{tokenizer} {self.continues} {self.between}".encode("utf-8", "surrogatepass"), digest_size=16)
         digest.update(bytes(self.adjoining) if any(self.adjoining) else b"")
+        digest.update(b"pairs" + bytes(self.pairs) if any(self.pairs) else b"")
         for sentences in self.documents:
             digest.update("\n".join(sentences).encode("utf-8", "surrogatepass"))
             digest.update(b"\0%d\0" % len(sentences))
@@ -44,26 +48,29 @@ class Shard:
 
 
 def shards(documents: Iterable[Document], characters: int = SHARD) -> Iterator[Shard]:
-    """The documents in order, in shards of about so many characters."""
+    """The documents in order, in shards of about so many characters; a pair stands in one of them."""
     number, size, group, continues, between = 0, 0, [], False, ""
     adjoining: list[bool] = []
+    pairs: list[bool] = []
     for document in documents:
         begun = 0
         for i, sentence in enumerate(document.sentences):
             size += len(sentence)
-            if size >= characters:
+            if size >= characters and not (document.pair and i == 0):
                 part = document.part(begun, i + 1)
                 group.append(part.sentences)
-                yield Shard(number, group, continues, between + _between(part), (*adjoining, *part.adjoining))
-                number, size, group, begun, between, adjoining = number + 1, 0, [], i + 1, "", []
+                told = (*adjoining, *part.adjoining), (*pairs, document.pair)
+                yield Shard(number, group, continues, between + _between(part), *told)
+                number, size, group, begun, between, adjoining, pairs = number + 1, 0, [], i + 1, "", [], []
                 continues = begun < len(document.sentences)
         if begun == 0 or begun < len(document.sentences):
             part = document.part(begun, len(document.sentences))
             group.append(part.sentences)
             between += _between(part)
             adjoining += part.adjoining
+            pairs.append(document.pair)
     if group:
-        yield Shard(number, group, continues, between, tuple(adjoining))
+        yield Shard(number, group, continues, between, tuple(adjoining), tuple(pairs))
 
 
 def _between(part: Document) -> str:
@@ -107,20 +114,34 @@ def _encoded(shard: Shard, tokenizer: Encoder) -> tuple[list[np.ndarray], dict]:
     ids, lengths, starts = tokenizer.encode_words(flat, shard.adjoining)
     data = "".join(flat).encode("utf-8", "surrogatepass")
     owner = np.repeat(np.arange(len(shard.documents)), [len(sentences) for sentences in shard.documents])
+    dropped = tokenizer.dropped.counts(data)
+    if any(shard.pairs) and (halved := _halved(lengths, owner, shard.pairs)).any():
+        kept = np.repeat(~halved, lengths)
+        ids, starts, lengths = ids[kept], starts if starts is None else starts[kept], np.where(halved, 0, lengths)
+        dropped = tokenizer.dropped.counts("".join(compress(flat, ~halved)).encode("utf-8", "surrogatepass"))
+        dropped[HALVED] = sum(map(len, compress(flat, halved)))
+    documents = np.bincount(owner[lengths > 0], minlength=len(shard.documents))  # sentences of each
     facts = {
         "characters": sum(map(len, flat)) + len(shard.between),
         "bytes_utf8": len(data) + len(shard.between.encode("utf-8", "surrogatepass")),
-        "dropped": tokenizer.dropped.counts(data),
+        "dropped": dropped,
         "empty_sentences": int((lengths == 0).sum()),
         "empty_characters": sum(len(sentence) for sentence, n in zip(flat, lengths, strict=True) if n == 0),
         "tokens": int(lengths.sum()),
         "sentences": int((lengths > 0).sum()),
-        "documents": np.bincount(owner[lengths > 0], minlength=len(shard.documents)).tolist(),  # sentences of each
+        "documents": documents.tolist(),
+        "pairs": int(documents[: len(shard.pairs)][np.array(shard.pairs, bool)].astype(bool).sum()),
         "continues": shard.continues,
         "word_starts": starts is not None,
     }
     arrays = [ids.astype("<u4"), lengths[lengths > 0].astype("<i8")]
     return arrays if starts is None else [*arrays, starts.astype("u1")], facts
+
+
+def _halved(lengths: np.ndarray, owner: np.ndarray, pairs: Sequence[bool]) -> np.ndarray:
+    """Of each sentence, whether it has tokens and is one side of a pair whose other side has none."""
+    held = np.bincount(owner[lengths > 0], minlength=len(pairs))
+    return (lengths > 0) & (np.array(pairs) & (held == 1))[owner]
 
 
 def team(workers: int, tokenizer: Path, folder: Path) -> Team[Shard, Path]:

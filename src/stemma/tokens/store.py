@@ -14,7 +14,7 @@ from stemma.errors import DamagedError, DataError
 from stemma.tokens.files import checksum, read_sealed
 from stemma.tokens.settings import special_ids
 
-FORMAT, VERSION = "stemma-token-store", 4
+FORMAT, VERSION = "stemma-token-store", 5
 HEADER, WORDS = "header.json", "words.bin"
 MEND = "delete the folder; the same command makes it again from the corpus"
 
@@ -56,6 +56,11 @@ class TokenStore:
     def dropped(self) -> dict[str, int]:
         """Characters that became no token, by kind."""
         return self.header["dropped"]
+
+    @property
+    def pairs(self) -> int:
+        """How many documents are pairs of a source and its target, two sentences each; of pairs alone, all of them."""
+        return self.header["pairs"]
 
     @property
     def sentences(self) -> int:
@@ -118,7 +123,8 @@ def read_header(path: Path) -> dict:
         raise DataError(error.wrong, "the header of a token store", MEND) from error
     known = header.get("format") == FORMAT and header.get("version") == VERSION and header.get("dtype") in ("uint16", "uint32")
     files = header.get("files")
-    if not known or not {"tokenizer", "fingerprint"} <= header.keys() or not isinstance(files, dict) or files.keys() != set(layout("u2")):
+    known = known and {"tokenizer", "fingerprint", "pairs"} <= header.keys()
+    if not known or not isinstance(files, dict) or files.keys() != set(layout("u2")):
         raise DataError(f"{place}: not of this version", f"{FORMAT}, version {VERSION}", MEND)
     return header
 

@@ -105,9 +105,12 @@ class Tokenizer:
 
     def knows(self, texts: Sequence[str]) -> np.ndarray:
         """True for each text (N) that has a token of the vocabulary; False where it is empty, or all of it is unknown."""
-        ids, lengths = self.encode_flat(texts)
-        known = np.repeat(np.arange(len(texts)), lengths)[ids != self.specials.get("unk", -1)]
-        return np.bincount(known, minlength=len(texts)).astype(bool)
+        return self.known_among(*self.encode_flat(texts))
+
+    def known_among(self, ids: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+        """As `knows`, for texts that are tokenised already: flat ids, and the length of each text (N)."""
+        known = np.repeat(np.arange(len(lengths)), lengths)[ids != self.specials.get("unk", -1)]
+        return np.bincount(known, minlength=len(lengths)).astype(bool)
 
     def encode_offsets(self, text: str, adjoins: bool = False) -> tuple[np.ndarray, list[tuple[int, int]]]:
         """The ids of one text, and the (start, end) characters of the raw text that each stands for."""

@@ -16,7 +16,7 @@ from stemma.config import to_plain
 from stemma.corpus import read as corpus_read
 from stemma.corpus.clean import UNSEEN
 from stemma.corpus.document import Document, Ledger
-from stemma.corpus.read import fingerprint, read
+from stemma.corpus.read import fingerprint, read, shared_files
 from stemma.corpus.split import split
 from stemma.kernels.clocks import Spent, working
 from stemma.nouns import counted
@@ -46,6 +46,7 @@ class Source:
     held_out: float
     seed: int
     workers: int = 1
+    targets: tuple[str, ...] = ()  # of pairs in two files: the other file of each path
 
     @property
     def has_dev(self) -> bool:
@@ -59,11 +60,11 @@ class Source:
     @cached_property
     def _fingerprints(self) -> list[str]:
         """Of the corpus and of the dev text, which are read through for it once."""
-        return [fingerprint(self.paths, self.corpus), fingerprint(self.dev, self.corpus) if self.dev else ""]
+        return [fingerprint(self.paths, self.corpus, self.targets), fingerprint(self.dev, self.corpus) if self.dev else ""]
 
     def parts(self, ledger: Ledger) -> Iterator[tuple[str, Document]]:
         """Every document of the corpus with its part, `train` or `dev`; `ledger` counts all that is read."""
-        yield from split(read(self.paths, self.corpus, ledger, self.workers), 0.0 if self.dev else self.held_out, self.seed)
+        yield from split(read(self.paths, self.corpus, ledger, self.workers, self.targets), 0.0 if self.dev else self.held_out, self.seed)
 
     def documents(self, part: str, ledger: Ledger) -> Iterator[Document]:
         """The documents of `train` or `dev`; `ledger` counts all that is read."""
@@ -138,7 +139,9 @@ def ingest(
         began = working()
         ledger = home / "ledger.json"
         if not ledger.exists():
-            note(f"reading {', '.join(source.paths)} into {tokenizer.kind} tokens")
+            note(f"reading {', '.join((*source.paths, *source.targets))} into {tokenizer.kind} tokens")
+            if shared := shared_files(source.paths, source.dev) if source.dev else []:
+                note(f"held out, and learnt from too: {', '.join(shared)}; the held-out loss is that of text known by heart")
         held_out = home / ".held-out.jsonl"
         try:
             reading = _Reading(source, held_out, note)
@@ -217,7 +220,8 @@ class _Reading:
                 if part == "train":
                     yield document
                 else:
-                    file.write(json.dumps([document.sentences, document.source, document.label, document.joins, document.lead]) + "\n")
+                    kept = [document.sentences, document.source, document.label, document.joins, document.lead, document.pair]
+                    file.write(json.dumps(kept) + "\n")
         self._complete = True
 
     def dev(self) -> Iterator[Document]:
@@ -227,8 +231,8 @@ class _Reading:
             return
         with self._held_out.open(encoding="utf-8") as file:
             for line in file:
-                sentences, source, label, joins, lead = json.loads(line)
-                yield Document(tuple(sentences), source, label, tuple(joins), lead)
+                sentences, source, label, joins, lead, pair = json.loads(line)
+                yield Document(tuple(sentences), source, label, tuple(joins), lead, pair)
 
     def _timed(self, stream: Iterable[T]) -> Iterator[T]:
         """The stream, and `spent` on what it takes to give: by this thread (others tokenize meanwhile) and by children that end with it."""

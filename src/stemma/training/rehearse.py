@@ -11,8 +11,9 @@ from typing import Any
 
 from stemma.checkpoint import RunFolder
 from stemma.config import to_plain
-from stemma.corpus.document import Ledger
+from stemma.corpus.document import Document, Ledger
 from stemma.corpus.files import find
+from stemma.corpus.parallel import SEPARATOR
 from stemma.corpus.read import read
 from stemma.tokens.store import TokenStore
 from stemma.tokens.tokenizer import Tokenizer
@@ -53,6 +54,7 @@ class Plan:
 @dataclass(frozen=True)
 class _Sample:
     path: Path
+    format: str  # "sentences", or "pairs" where the corpus is nothing else
     characters: int
     share: float  # of the corpus
 
@@ -61,42 +63,52 @@ def rehearse(request: Request) -> Plan:
     """The plan of the run that `pretrain` would make of the same request. Everything is written aside and removed."""
     job = job_of(request)
     with TemporaryDirectory(prefix="stemma-") as folder:
-        sample = _take_sample(job, Path(folder) / "sample.txt")
+        sample = _take_sample(job, Path(folder))
         facts: list[Fact] = []
         began, before_mib = time.perf_counter(), peak_memory_mib()
-        settings = (*request.settings, *_for_a_sample(job))
-        small = replace(request, corpus=(str(sample.path),), dev=(), workers=1, settings=settings)
+        settings = (*request.settings, *_for_a_sample(job, sample))
+        small = replace(request, corpus=(str(sample.path),), source=(), target=(), dev=(), workers=1, settings=settings)
         run = pretrain(small, out=Path(folder) / "run", progress=facts.append)
         return _reckoned(job, sample, run, facts, time.perf_counter() - began, before_mib)
 
 
-def _take_sample(job: Job, path: Path) -> _Sample:
-    ledger, characters, whole = Ledger(), 0, True
-    encoded = 0
-    with path.open("w", encoding="utf-8") as file:
-        for document in read(job.source.paths, job.source.corpus, ledger):
-            text = "\n".join(document.sentences)
-            file.write(f"{text}\n\n")
-            characters += len(text)
-            encoded += len(text.encode(job.source.corpus.encoding, "replace"))
-            if characters >= SAMPLE:
-                whole = False
-                break
+def _take_sample(job: Job, folder: Path) -> _Sample:
+    source, ledger = job.source, Ledger()
+    documents: list[Document] = []
+    characters = encoded = 0
+    whole = True
+    for document in read(source.paths, source.corpus, ledger, targets=source.targets):
+        text = "\n".join(document.sentences)
+        documents.append(document)
+        characters += len(text)
+        encoded += len(text.encode(source.corpus.encoding, "replace"))
+        if characters >= SAMPLE:
+            whole = False
+            break
+    path, kind = folder / "sample.txt", "pairs" if all(document.pair for document in documents) else "sentences"
+    path.write_text("".join(map(_written, documents)), encoding="utf-8")
     if whole:
-        return _Sample(path, characters, 1.0)
+        return _Sample(path, kind, characters, 1.0)
     used = ledger.characters_used / max(1, ledger.characters_in)
     in_corpus = _text_bytes(job) / (encoded / characters) * used
-    return _Sample(path, characters, min(1.0, characters / max(1.0, in_corpus)))
+    return _Sample(path, kind, characters, min(1.0, characters / max(1.0, in_corpus)))
+
+
+def _written(document: Document) -> str:
+    if document.pair:
+        return SEPARATOR.join(side.replace(SEPARATOR, " ") for side in document.sentences) + "\n"
+    return "\n".join(document.sentences) + "\n\n"
 
 
 def _text_bytes(job: Job) -> float:
-    files = [Path(name) for name in find(job.source.paths).files]
+    found = find(job.source.paths, job.source.targets)
+    files = [Path(name) for name in (*found.files, *found.targets)]
     return sum(file.stat().st_size * COMPRESSED.get(file.suffix.lower(), 1.0) for file in files)
 
 
-def _for_a_sample(job: Job) -> list[str]:
+def _for_a_sample(job: Job, sample: _Sample) -> list[str]:
     """Settings that read the sample as it was written, and make a few steps of it."""
-    settings = ['corpus.format="sentences"', 'corpus.encoding="utf-8"', 'corpus.documents="blank"']
+    settings = [f'corpus.format="{sample.format}"', 'corpus.encoding="utf-8"', 'corpus.documents="blank"']
     training = job.sections["training"]
     if isinstance(training, HandConfig):
         settings += [f"training.{name}={STEPS if name == 'steps' else 0}" for name in BUDGETS]

@@ -40,6 +40,8 @@ class Request:
     dev: tuple[str, ...] = ()
     workers: int = 1  # processes that read the corpus
     continue_from: Path | None = None
+    source: tuple[str, ...] = ()  # in place of a corpus: files whose lines are translated by those of the files `target`
+    target: tuple[str, ...] = ()
 
     @classmethod
     def of(
@@ -53,10 +55,13 @@ class Request:
         dev: Paths = (),
         workers: int = 1,
         continue_from: str | Path | None = None,
+        source: Paths = (),
+        target: Paths = (),
     ) -> Self:
         """The request, with paths as people write them: one or several, text or `Path`."""
         toml, earlier = (None if path is None else Path(path) for path in (config, continue_from))
-        return cls(generation, _paths(corpus), preset, toml, as_texts(settings), _paths(dev), workers, earlier)
+        sides = _paths(source), _paths(target)
+        return cls(generation, _paths(corpus), preset, toml, as_texts(settings), _paths(dev), workers, earlier, *sides)
 
 
 @dataclass(frozen=True)
@@ -81,6 +86,7 @@ class Job:
             "generation": self.row.name,
             "corpus": list(self.source.paths),
             "dev": list(self.source.dev),
+            **({"targets": list(self.source.targets)} if self.source.targets else {}),
             **self.source.identity(),
             "asked": asked,
             **(
@@ -110,6 +116,9 @@ def job_of(request: Request) -> Job:
     where, base = (f"run {earlier.path}", earlier.config["identity"]["asked"]) if earlier else _preset(row, request.preset or "small")
     if not earlier and _kind(base, asked) == "whitespace":
         base = _spaced(base, row)
+    if request.source or request.target:
+        _check_sides(request)
+        base = {**base, "corpus": {**_table(base.get("corpus")), "format": "pairs"}}
     sections = section_types(row)
     base = _without_rivals(base, asked)
     if _named(asked) & set(BUDGETS):  # by who asks: then it is not cut, unless that is asked for too
@@ -140,8 +149,22 @@ def job_of(request: Request) -> Job:
                 "steps, epochs or seconds of training",
                 "set training.epochs; how much of the text is read is objective.tokens",
             )
-    source = Source(request.corpus, request.dev, resolved["corpus"], training.held_out, training.seed, request.workers)
+    if request.target and resolved["corpus"].format != "pairs":
+        wrong = f'corpus.format = "{resolved["corpus"].format}" with files of sources and of targets'
+        raise UsageError(wrong, "pairs", "drop corpus.format")
+    read = (resolved["corpus"], training.held_out, training.seed, request.workers)
+    source = Source(request.source or request.corpus, request.dev, *read, request.target)
     return Job(row, source, resolved, earlier)
+
+
+def _check_sides(request: Request) -> None:
+    """UsageError where sources and targets are not both there and all there is."""
+    if not (request.source and request.target):
+        given, missing = ("sources", "target") if request.source else ("targets", "source")
+        raise UsageError(f"files of {given} alone", "both sides of the pairs", f"name the other files as {missing}")
+    if request.corpus:
+        wrong = f"the corpus {', '.join(request.corpus)} beside files of sources and of targets"
+        raise UsageError(wrong, "one of the two", "drop the corpus, or write its pairs into those files")
 
 
 def check_threads(job: Job, path: Path) -> None:

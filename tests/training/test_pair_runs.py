@@ -1,0 +1,71 @@
+"""Pre-training on pairs: a table and two files become the same store, and every pair is on one side of the split."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import stemma
+from stemma.errors import DataError, UsageError
+from stemma.tokens.store import TokenStore
+from stemma.training.rehearse import rehearse
+from stemma.training.request import Request, job_of
+
+LINES = [(f"The mill number {at % 17} is {at}.", f"第{at % 17}座磨坊是{at}。") for at in range(120)]
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> tuple[Path, Path, Path]:
+    paths = (tmp_path / "pairs.tsv", tmp_path / "s", tmp_path / "t")
+    paths[0].write_text("en\tzh\n" + "".join(f"{a}\t{b}\n" for a, b in LINES), encoding="utf-8")
+    for path, column in zip(paths[1:], zip(*LINES, strict=True), strict=True):
+        path.write_text("\n".join(column), encoding="utf-8")
+    return paths
+
+
+def stores(run: Path) -> tuple[TokenStore, TokenStore]:
+    (home,) = (run / "store").iterdir()
+    return TokenStore.open(home / "store"), TokenStore.open(home / "dev")
+
+
+def test_a_table_and_two_files_make_the_same_stores(files, tmp_path):
+    table, source, target = files
+    first = stemma.pretrain("ngram", table, out=tmp_path / "a", preset="tiny", settings={"training.held_out": 0.1})
+    second = stemma.pretrain(
+        "ngram", source=source, target=[target], out=tmp_path / "b", preset="tiny", settings={"training.held_out": 0.1}
+    )
+    for one, other in zip(stores(tmp_path / "a"), stores(tmp_path / "b"), strict=True):
+        assert one.pairs == one.documents == other.pairs and (np.diff(one.document_starts) == 2).all() and (one.ids == other.ids).all()
+    assert sum(store.pairs for store in stores(tmp_path / "a")) == len(LINES)
+    assert first.path != second.path
+
+
+def test_the_same_call_on_two_files_is_taken_up(files, tmp_path):
+    asked = {"source": files[1], "target": files[2], "out": tmp_path / "a", "preset": "tiny"}
+    assert stemma.pretrain("ngram", **asked).path == stemma.pretrain("ngram", **asked).path
+    files[2].write_text("\n".join(reversed([b for _, b in LINES])), encoding="utf-8")
+    with pytest.raises((UsageError, DataError, stemma.RunError)):
+        stemma.pretrain("ngram", **asked)
+
+
+def test_a_rehearsal_reads_pairs(files):
+    plan = rehearse(Request.of("ngram", (), source=files[1], target=files[2], preset="tiny"))
+    assert plan.exact and plan.corpus_characters == sum(len(a) + len(b) + 1 for a, b in LINES)
+
+
+def test_one_side_alone_and_a_corpus_beside_them_are_refused(files, tmp_path):
+    table, source, target = files
+    for asked, mend in (
+        ({"source": source}, "as target"),
+        ({"target": target}, "as source"),
+        ({"corpus": table, "source": source, "target": target}, "drop the corpus"),
+        ({"source": source, "target": target, "settings": ("corpus.format=text",)}, "drop corpus.format"),
+    ):
+        with pytest.raises(UsageError, match=mend):
+            job_of(Request.of("ngram", **{"corpus": (), "preset": "tiny", **asked}))
+    with pytest.raises(UsageError, match="name one of the three"):
+        stemma.pretrain("ngram", table, source=source, target=target, out=tmp_path / "x")
+    with pytest.raises(DataError, match="120 lines"):
+        (tmp_path / "short").write_text("one\n", encoding="utf-8")
+        stemma.pretrain("ngram", source=source, target=tmp_path / "short", out=tmp_path / "x", preset="tiny")
+    assert not (tmp_path / "x").exists()
