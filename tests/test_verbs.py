@@ -408,6 +408,13 @@ def test_attend_lays_the_six_steps_open(shop, capsys, name):
     np.testing.assert_allclose(steps["weighted"].sum(1), steps["output"], atol=1e-4)
 
 
+def test_attend_lays_no_more_steps_open_than_fit(shop, capsys, monkeypatch):
+    monkeypatch.setattr("stemma.cli.attention_text.MOST_NUMBERS", 100)
+    code, err = failure(capsys, "attend", shop / "gpt", "--text", "the cat sat", "--steps")
+    assert code == 3 and "without --steps" in err
+    assert rows(capsys, "attend", shop / "gpt", "--text", "the", "--steps")
+
+
 def test_attend_draws_a_page_and_a_picture(shop, capsys, tmp_path):
     for name in ("maps.html", "maps.png"):
         if name.endswith("png"):

@@ -21,6 +21,7 @@ READY = [row for row in TABLE if row.ready]
 rows = pytest.mark.parametrize("row", READY, ids=lambda row: row.name)
 scoring = pytest.mark.parametrize("row", [row for row in READY if "score" in row.abilities], ids=lambda row: row.name)
 generating = pytest.mark.parametrize("row", [row for row in READY if "generate" in row.abilities], ids=lambda row: row.name)
+attending = pytest.mark.parametrize("row", [row for row in READY if "attend" in row.abilities], ids=lambda row: row.name)
 
 ENGLISH = [
     "the old sailor told the young sailor a story",
@@ -165,6 +166,23 @@ def test_texts_without_tokens_are_answered(row: Generation, finished: dict[str, 
     if "score" in row.abilities:
         scores = finished[row.name].score(["", "🦭"])
         assert all(np.isfinite(score.nats) and score.nats > 0 for score in scores)
+
+
+@attending
+@pytest.mark.parametrize(("text", "other"), [(ENGLISH[0], CHINESE[0]), (CHINESE[1], ENGLISH[1]), ("rain", "🦭 雨")])
+def test_attention_is_told_with_its_tokens_and_adds_up(row: Generation, finished: dict[str, Run], text: str, other: str) -> None:
+    """A pair, which every generation that attends can read: two texts, or a source and its target."""
+    heads = finished[row.name].attend(text, other)
+    assert heads[0].layer == heads[0].head == 1 and len({(one.kind, one.layer, one.head) for one in heads}) == len(heads)
+    for one in heads:
+        assert one.weights.shape == (len(one.rows), len(one.columns))
+        np.testing.assert_allclose(one.weights.sum(1), 1, atol=1e-5)
+        if one.kind == "decoder causal self":
+            assert one.rows == one.columns and not np.triu(one.weights, 1).any()
+        if one.kind == "soft":
+            assert one.vectors is None
+        else:
+            np.testing.assert_allclose(one.steps().weights.numpy(), one.weights, atol=1e-5)
 
 
 @scoring

@@ -6,11 +6,14 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from stemma.cli.aligned import columns, share
+from stemma.errors import DataError
 from stemma.lineage.network import AttentionKind
+from stemma.nouns import counted
 from stemma.runs.attention_heads import CAUSAL, MEANING, AttentionHead, visible
 
 ABREAST = 4  # heads that stand side by side in a table
 TOKENS, NUMBERS = 10, 4  # of the six steps: the first tokens, and the first numbers of a vector
+MOST_NUMBERS = 4_000_000  # of step 5, every value times every weight: more is read by nobody, and takes memory by the gigabyte
 UNSEEN = "·"  # where a token may not look
 
 Row = dict[str, Any]
@@ -39,7 +42,11 @@ def _most(tokens: Sequence[str], weights: Sequence[float]) -> str:
 
 
 def step_rows(head: AttentionHead) -> Row:
-    """The head's six steps as JSON-able numbers."""
+    """The head's six steps as JSON-able numbers; DataError where they are too many."""
+    numbers = 0 if head.vectors is None else head.weights.size * head.vectors[2].shape[1]
+    if numbers > MOST_NUMBERS:
+        wrong = f"the six steps of {counted(len(head.rows), 'token')} take {numbers:,} numbers"
+        raise DataError(wrong, f"{MOST_NUMBERS:,} at most", "shorten the text, or look at the weights without --steps")
     steps = {name: _rounded(tensor.tolist()) for name, tensor in head.steps()._asdict().items()}
     return {"kind": head.kind, "layer": head.layer, "head": head.head, "rows": head.rows, "columns": head.columns, "steps": steps}
 

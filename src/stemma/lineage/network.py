@@ -193,7 +193,7 @@ AttentionKind = Literal["encoder self", "decoder causal self", "encoder-decoder"
 class AttentionMap:
     """What one layer of a network mixes its outputs of, without dropout.
 
-    `encoder self`: a text's positions see all of it. `decoder causal self`: each sees itself and those before it.
+    `encoder self`: every position sees all of the text or pair. `decoder causal self`: each sees itself and those before it.
     `encoder-decoder`: a target's positions see a source, in heads. `soft`: the same in one head, by any similarity.
     """
 
@@ -211,9 +211,10 @@ class Attends(Protocol):
     """Tells where it looks (ability `attend`)."""
 
     def attention_batch(self, ids: Sequence[int], other: Sequence[int] | None = None) -> "dict[str, Tensor]":
-        """A batch of one row, as `attention` reads it, of a text or of a pair: two texts, or a source and its target.
+        """A batch of one row (all its tensors (1 T) or (1 S)) without padding, for `attention`, of a text or a pair.
 
-        A network that maps sources to targets raises UsageError where `other` is missing and it cannot do without.
+        A pair is two texts, or for a network that maps sources to targets `ids` the source and `other` the target, which it
+        frames as it learnt them. Such a network raises UsageError where `other` is missing and it cannot do without.
         """
 
     def attention(self, batch: "Tensors") -> list[AttentionMap]:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 CAUSAL: AttentionKind = "decoder causal self"
 _SEEN = str.maketrans({" ": "␣", "\n": "⏎", "\t": "⇥"})
 MEANING: dict[AttentionKind, str] = {
-    "encoder self": "each token looks at all of its own text",
+    "encoder self": "each token looks at every token",
     "decoder causal self": "each token looks at itself and at those before it",
     "encoder-decoder": "each token of the target looks at the source",
     "soft": "each token of the target looks at the source, through one head",

@@ -88,8 +88,7 @@ def test_the_page_is_one_offline_file_and_escapes_what_a_text_says():
 
 def test_the_picture_holds_every_map_inside_its_borders():
     heads = [square("encoder self", layer, number, 10) for layer in (1, 2) for number in range(1, 13)]
-    svg = picture([Attended("text", heads), Attended("另", [head()])])
-    width, height = (float(size) for size in re.search(r'width="(\d+)" height="(\d+)"', svg).groups())
+    svg, width, height = picture([Attended("text", heads), Attended("另", [head()])])
     corners = []  # where the cells of each map begin
 
     def walk(node, x, y):
@@ -119,3 +118,7 @@ def test_more_than_can_be_drawn_is_refused(monkeypatch):
     monkeypatch.setattr(heat_maps, "MOST_CELLS", 20)
     with pytest.raises(UsageError, match="one --layer or --head"):
         page("", [Attended("", [head(), head()])])
+    pytest.importorskip("vl_convert")
+    monkeypatch.setattr(heat_maps, "MOST_AREA", 1e5)
+    with pytest.raises(UsageError, match="or write a page"):
+        png([Attended("", [square("encoder self"), square("encoder self")])])

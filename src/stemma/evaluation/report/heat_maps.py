@@ -30,7 +30,8 @@ COLOURS: dict[AttentionKind, str] = {
     "soft": "#c2457f",
 }
 FONTS = "system-ui, -apple-system, 'Segoe UI', Roboto, 'DejaVu Sans', 'PingFang SC', 'Noto Sans CJK SC', 'Microsoft YaHei', sans-serif"
-MOST_CELLS = 2_000_000  # of a page or a picture: more, and no browser shows it at ease
+MOST_CELLS = 2_000_000  # of a page: more, and no browser shows it at ease
+MOST_AREA, FINE_AREA = 50e6, 10e6  # pixels of a PNG; up to the second it is drawn at twice its size
 OPEN = 24  # heads that a page shows at once; of more, those above the lowest layer are folded
 NO_CHARACTER = "\u0378"  # one that Unicode has not given out
 INK, PAPER = "#1c1f26", "#ffffff"  # of a PNG
@@ -52,7 +53,9 @@ class Attended(NamedTuple):
 
 def page(title: str, texts: Sequence[Attended]) -> str:
     """The offline page as text: without scripts it shows the maps, with them also what a cell stands for."""
-    _check(texts)
+    cells = sum(head.weights.size for text in texts for head in text.heads)
+    if cells > MOST_CELLS:
+        raise UsageError(f"maps of {cells:,} weights", f"{MOST_CELLS:,} at most", "choose one --layer or --head, or shorten the text")
     number = itertools.count()
     body = "".join(f"<h2>{escape(text.title)}</h2>{''.join(_sections(text.heads, number))}" for text in texts)
     template = (resources.files("stemma.evaluation.report") / "heat_maps.html").read_text(encoding="utf-8")
@@ -61,19 +64,24 @@ def page(title: str, texts: Sequence[Attended]) -> str:
 
 def png(texts: Sequence[Attended]) -> bytes:
     """The maps as one picture; MissingExtra without the extra `report`. A warning names characters that no font here can draw."""
-    _check(texts)
     try:
         import vl_convert
     except ImportError as error:
         raise MissingExtra("vl-convert-python", "report") from error
     labels = (label for text in texts for head in text.heads for label in head.rows + head.columns)
     _warn_of_fonts(vl_convert.svg_to_png, sorted(set().union(*map(visible, labels))))
-    drawn: bytes = vl_convert.svg_to_png(picture(texts), scale=2)
+    svg, width, height = picture(texts)
+    if width * height > MOST_AREA:
+        expected = f"{MOST_AREA / 1e6:.0f} million at most"
+        raise UsageError(
+            f"a picture of {width * height / 1e6:.0f} million pixels", expected, "choose one --layer or --head, or write a page"
+        )
+    drawn: bytes = vl_convert.svg_to_png(svg, scale=2 if width * height < FINE_AREA else 1)
     return drawn
 
 
-def picture(texts: Sequence[Attended]) -> str:
-    """The SVG that a PNG is made of: text after text, kind after kind, layer after layer."""
+def picture(texts: Sequence[Attended]) -> tuple[str, float, float]:
+    """(the SVG that a PNG is made of, text after text, kind after kind, layer after layer; its width and its height)."""
     parts, down, wide = list[str](), float(_MARGIN), 760.0
     for text in texts:
         parts.append(_said(text.title, down, "700"))
@@ -83,16 +91,16 @@ def picture(texts: Sequence[Attended]) -> str:
             down += 4 * _LINE
             for layer, heads in _by_layer(of_kind):
                 parts.append(_said(f"layer {layer}", down, "600"))
-                maps, size = _side_by_side(heads)
+                maps, width, height = _side_by_side(heads)
                 parts.append(f'<g transform="translate({_MARGIN} {down + _LINE:.0f})">{maps}</g>')
-                down, wide = down + 2 * _LINE + size[1], max(wide, size[0] + 2 * _MARGIN)
+                down, wide = down + 2 * _LINE + height, max(wide, width + 2 * _MARGIN)
         down += _LINE
-    size_given = f'width="{wide:.0f}" height="{down:.0f}"'
-    start = f'<svg xmlns="http://www.w3.org/2000/svg" {size_given} color="{INK}" fill="{INK}" font-family="{FONTS}">'
-    return f'{start}<rect width="100%" height="100%" fill="{PAPER}"/>{"".join(parts)}</svg>'
+    size = f'width="{wide:.0f}" height="{down:.0f}"'
+    start = f'<svg xmlns="http://www.w3.org/2000/svg" {size} color="{INK}" fill="{INK}" font-family="{FONTS}">'
+    return f'{start}<rect width="100%" height="100%" fill="{PAPER}"/>{"".join(parts)}</svg>', wide, down
 
 
-def _side_by_side(heads: Sequence[AttentionHead]) -> tuple[str, tuple[float, float]]:
+def _side_by_side(heads: Sequence[AttentionHead]) -> tuple[str, float, float]:
     """(the heads' maps under their captions, in as many lines as they need; width and height of them all)."""
     parts, across, down, tallest, wide = list[str](), 0.0, 0.0, 0.0, 0.0
     for head in heads:
@@ -104,19 +112,11 @@ def _side_by_side(heads: Sequence[AttentionHead]) -> tuple[str, tuple[float, flo
         parts.append(f'{caption}<g transform="translate({across:.0f} {down + 4:.0f})">{drawn.body}</g>')
         across, tallest = across + width + _MARGIN, max(tallest, drawn.height + _LINE)
         wide = max(wide, across)
-    return "".join(parts), (wide, down + tallest)
+    return "".join(parts), wide, down + tallest
 
 
 def _said(text: str, down: float, weight: str, colour: str = INK) -> str:
     return f'<text x="{_MARGIN}" y="{down:.0f}" font-size="14" font-weight="{weight}" fill="{colour}">{escape(text)}</text>'
-
-
-def _check(texts: Sequence[Attended]) -> None:
-    cells = sum(head.weights.size for text in texts for head in text.heads)
-    if cells > MOST_CELLS:
-        raise UsageError(
-            f"maps of {cells:,} weights", f"at most {MOST_CELLS:,} to be drawn", "choose one --layer or --head, or shorten the text"
-        )
 
 
 def _by_kind(heads: Sequence[AttentionHead]) -> Iterator[tuple[AttentionKind, list[AttentionHead]]]:
