@@ -213,6 +213,10 @@ def test_info_of_what_is_no_run(shop, capsys, tmp_path):
         (["embed", "gpt", "--text", "the cat"], ["the cat", r"  20 numbers: (-?[\d.e-]+ ){6}…"]),
         (["generate", "gpt", "--text", "the", "--next", "2"], ["the", r"  .+  <?\d+\.\d %", r"  .+  <?\d+\.\d %"]),
         (
+            ["attend", "bert", "--text", "the", "--other", "公园", "--layer", "2", "--head", "1"],
+            [r"the \| 公园", "layer 2, encoder self: .*", " +head 1", *[r"  \S+ +\S+ \d+\.\d %"] * 6, r"  tokens looked at  \d\.\d"],
+        ),
+        (
             ["score", "ngram", "--text", "the cat", "--tokens"],
             ["the cat", r"  [\d.]+ bits a character · perplexity .* over 3 predictions.*"],
         ),
@@ -226,6 +230,18 @@ def test_a_terminal_is_shown_text(shop, capsys, monkeypatch, argv, lines):
     for line, pattern in zip(out, lines, strict=argv[0] != "score"):
         assert re.fullmatch(pattern, line), line
     assert argv[0] != "score" or [line.split()[0] for line in out[2:]] == ["the", "cat", "</s>"]
+
+
+def test_a_terminal_is_shown_six_steps(shop, capsys, monkeypatch):
+    """Where a causal head may not look stands a dot, and of a longer text the first tokens alone."""
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    assert main(["attend", str(shop / "gpt"), "--text", "the cat sat on the mat 公园", "--steps"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    steps = [place for place, line in enumerate(lines) if re.match(r"\d\. ", line)]
+    assert [lines[place][0] for place in steps] == list("123456")
+    first = lines[steps[3] + 2].split()
+    assert first == ["<|endoftext|>", "1.000", *["·"] * 9]
+    assert lines[2].startswith("  shown are the first 10 of ") and len(lines[steps[3] + 1 : steps[4]]) == 11
 
 
 def test_a_program_that_waits_for_each_answer_gets_it(shop):
@@ -359,6 +375,48 @@ def test_nearest_reads_and_shows_pieces_as_text(shop, capsys, tmp_path, kind):
         shown = {row["word"] for row in found["nearest"]}
         assert len(shown) > 20 and not any(mark in token for token in shown for mark in "Ġ▁Ċ")
         assert " cat" in shown and not {word, f" {word}"} & shown
+
+
+@pytest.mark.parametrize("name", ["gpt", "bert"])
+@pytest.mark.parametrize("text", ["the cat sat", "公园看花", "🌸", ""])
+def test_attend_gives_every_weight(shop, capsys, name, text):
+    (row,) = rows(capsys, "attend", shop / name, "--text", text)
+    assert row["text"] == text and [(head["layer"], head["head"]) for head in row["heads"]] == [(1, 1), (1, 2), (2, 1), (2, 2)]
+    for head in row["heads"]:
+        weights = np.array(head["weights"])
+        assert weights.shape == (len(head["rows"]), len(head["columns"]))
+        np.testing.assert_allclose(weights.sum(1), 1, atol=1e-4)
+    (chosen,) = rows(capsys, "attend", shop / name, "--text", text, "--layer", "2", "--head", "1")
+    assert chosen["heads"] == [row["heads"][2]]
+
+
+def test_attend_takes_pairs_from_options_and_lines(shop, capsys, tmp_path):
+    (tmp_path / "pairs.tsv").write_text("the cat\tthe dog\n公园\n", encoding="utf-8")
+    pair, alone = rows(capsys, "attend", shop / "bert", tmp_path / "pairs.tsv")
+    assert pair["other"] == "the dog" and "other" not in alone
+    assert rows(capsys, "attend", shop / "bert", "--text", "the cat", "--other", "the dog") == [pair]
+
+
+@pytest.mark.parametrize("name", ["gpt", "bert"])
+def test_attend_lays_the_six_steps_open(shop, capsys, name):
+    (row,) = rows(capsys, "attend", shop / name, "--text", "the cat", "--steps", "--layer", "2")
+    ((head,), (weights, *_)) = row["heads"], rows(capsys, "attend", shop / name, "--text", "the cat", "--layer", "2")[0]["heads"]
+    assert list(head["steps"]) == ["queries", "keys", "values", "scores", "scaled", "weights", "weighted", "output"]
+    steps = {step: np.array(values) for step, values in head["steps"].items()}
+    np.testing.assert_allclose(steps["weights"], weights["weights"], atol=2e-6)
+    np.testing.assert_allclose(steps["scores"], steps["queries"] @ steps["keys"].T, atol=1e-3)
+    np.testing.assert_allclose(steps["weighted"].sum(1), steps["output"], atol=1e-4)
+
+
+def test_attend_draws_a_page_and_a_picture(shop, capsys, tmp_path):
+    for name in ("maps.html", "maps.png"):
+        if name.endswith("png"):
+            pytest.importorskip("vl_convert")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            code = main(["attend", str(shop / "gpt"), "--text", "the cat", "--text", "a dog", "--out", str(tmp_path / name), "--json"])
+        assert (code, json.loads(capsys.readouterr().out)) == (0, {"out": str(tmp_path / name), "texts": 2, "maps": 8})
+    assert "Where GPT looks" in (tmp_path / "maps.html").read_text(encoding="utf-8")
 
 
 def test_show_tokens_cuts_where_the_text_is_cut(shop, capsys):
@@ -586,6 +644,15 @@ def test_evaluate_judges_minimal_pairs(shop, capsys, tmp_path, name):
         (["generate", "gpt", "--next", "3", "--seed", "9"], 2, "drop --next"),
         (["generate", "gpt", "--length-penalty", "1"], 2, "add --beams"),
         (["generate", "gpt", "--beams", "2", "--seed", "1"], 2, "drop --seed"),
+        (["attend", "ngram", "--text", "the cat"], 2, "choose another run"),
+        (["attend", "languages", "--text", "the cat"], 2, "name the run that it was made from"),
+        (["attend", "gpt", "--text", "the cat", "--layer", "3"], 2, "choose one, or drop --layer"),
+        (["attend", "gpt", "--text", "the cat", "--head", "0"], 2, "choose one, or drop --head"),
+        (["attend", "gpt", "--text", "the cat " * 20], 3, "shorten it"),
+        (["attend", "gpt", "--text", "the cat", "--out", "maps.pdf"], 2, "choose one of the two"),
+        (["attend", "gpt", "--text", "the cat", "--out", "maps.html", "--steps"], 2, "drop one of the two"),
+        (["attend", "bert", "corpus.txt", "--other", "the dog"], 2, "with a tab between the two"),
+        (["attend", "bert", "--text", "a", "--text", "b", "--other", "the dog"], 2, "with a tab between the two"),
     ],
     ids=lambda value: " ".join(value[:3]) if isinstance(value, list) else None,
 )

@@ -26,6 +26,7 @@ BelowOne = Annotated[float, Ge(0), Lt(1)]  # a share that leaves something: of d
 Width = Annotated[int, Gt(0), Le(1 << 17)]
 WidthOrNone = Annotated[int, Ge(0), Le(1 << 17)]
 Depth = Annotated[int, Gt(0), Le(1 << 10)]
+DepthOrNone = Annotated[int, Ge(0), Le(1 << 10)]
 Length = Annotated[int, Gt(0), Le(1 << 24)]
 VocabSize = Annotated[int, Ge(0), Le(1 << 24)]
 Order = Annotated[int, Gt(0), Le(255)]  # words of an n-gram: of the longest match, a byte is kept

@@ -17,6 +17,7 @@ READY = [row for row in TABLE if row.ready]
 rows = pytest.mark.parametrize("row", READY, ids=lambda row: row.name)
 METHODS = {
     "generate": ["advance"], "fill": ["fill"], "nearest": ["word_vectors"], "embed": ["encode", "vectors_of"], "translate": ["translate"],
+    "attend": ["attention", "attention_batch"],
 }  # fmt: skip
 
 
@@ -45,6 +46,8 @@ def test_who_makes_the_steps_is_as_the_row_says(row: Generation) -> None:
     assert hasattr(cls, "from_counts") == (row.updates == "counts") == (row.learns == "count")
     assert hasattr(data, "prepare") == row.reads_once
     assert hasattr(cls, "take_over") == row.continues
+    assert ("attend" in row.abilities) == (methods(network.Attends) <= names)
+    assert hasattr(cls, "spell") == hasattr(row.model_config(), "targets") == row.reads_spelling
     assert hasattr(cls, "grow") == (getattr(cls, "task_tokens", 0) > 0)
 
 

@@ -114,6 +114,15 @@ def test_wrapped_text_is_joined_and_a_file_is_a_document(tmp_path: Path) -> None
     assert ledger.rejected["line ends"] < 8
 
 
+@pytest.mark.parametrize("word", ["river", "河流向东"])
+def test_lines_joined_as_wrapped_unasked_are_told_with_the_setting(tmp_path: Path, word: str) -> None:
+    path = put(tmp_path, f"{word} goes by the mill of the town\n" * 8)
+    _, ledger = taken(path)
+    (note,) = (f"{count} {what}" for what, count in ledger.notes.items() if count)
+    assert note.startswith("7 lines joined") and "wrapped" in note and 'corpus.format = "sentences"' in note
+    assert not taken(path, format="wrapped")[1].notes and not taken(path, format="sentences")[1].notes
+
+
 def test_wrapped_chinese_is_joined_without_spaces(tmp_path: Path) -> None:
     text = (
         "这是一个很长很长的段落它在固定的宽度处被断开成为好\n几行所以读的时候要把它们接起来而且中间不能有任何的\n"
@@ -485,6 +494,44 @@ def test_a_document_keeps_what_parts_its_sentences(tmp_path: Path) -> None:
 def test_a_table_of_labelled_examples_is_no_corpus(tmp_path: Path, header: str) -> None:
     with pytest.raises(DataError, match=r"a table of labelled examples.*take its texts alone"):
         taken(put(tmp_path, f"{header}\na,b\n", "a.csv"))
+
+
+_LABELLED = [("sport", "they won again"), ("news", "the vote is today"), ("sport", "他们又赢了"), ("news", "投票在今天 🙂")] * 3
+
+
+@pytest.mark.parametrize(
+    ("lines", "cure"),
+    [
+        ([f"{label}\t{text} {n}" for n, (label, text) in enumerate(_LABELLED[:4])], "cut -f 2 "),
+        ([f"{text} {n}\t{label}" for n, (label, text) in enumerate(_LABELLED)], "cut -f 1 "),
+        ([f"{n}\t{label}\t\t{text} {n}" for n, (label, text) in enumerate(_LABELLED)], "cut -f 4 "),
+        ([f'{label},"{text}, {n}"' for n, (label, text) in enumerate(_LABELLED)], "column 2 of 2"),
+        ([f"{text} {n};{label}" for n, (label, text) in enumerate(_LABELLED)], "column 1 of 2"),
+        ([f"__label__{label} {text} {n}" for n, (label, text) in enumerate(_LABELLED)], "sed 's/__label__"),
+    ],
+)
+def test_nor_is_one_without_a_header(tmp_path: Path, lines: list[str], cure: str) -> None:
+    path = put(tmp_path, "\n".join(lines) + "\n", "a.tsv")
+    with pytest.raises(DataError, match=r"a table of labelled examples.*take its texts alone") as told:
+        taken(path)
+    assert cure in told.value.mend
+    documents, _ = taken(path, format="sentences")
+    assert len(documents[0].sentences) == len(lines)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Yes, he said so.\n" + "".join(f"No, she never said {n}.\n" for n in range(20)),
+        "".join(f"{n}\tthe verse {n} of the book\n" for n in range(20)),
+        "".join(f"a sentence {n}\tein Satz {n}\n" for n in range(20)),
+        "甲：你好；乙：好\n" * 20,
+        "a\tb\n" * 3,
+    ],
+)
+def test_text_that_looks_like_a_table_is_read(tmp_path: Path, text: str) -> None:
+    _, ledger = taken(put(tmp_path, text))
+    assert ledger.characters_used >= 0.75 * len(text)
 
 
 def test_joins_survive_parts_cuts_and_block_borders(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from stemma.layers.attention import Cache, Mask, SelfAttention, attend, block_mask
+from stemma.layers.attention import Cache, CrossAttention, Mask, SelfAttention, attend, block_mask, cross_mask, traced
 
 B, H, T, K = 3, 2, 7, 5
 
@@ -172,3 +172,116 @@ def test_bfloat16_is_near_float32(path):
     with torch.autocast("cpu", torch.bfloat16):
         low = layer(x, block_mask(SEGMENTS))
     assert F.cosine_similarity(low.float().flatten(), layer(x, block_mask(SEGMENTS)).flatten(), dim=0) > 0.9999
+
+
+S = 4
+SOURCES = torch.tensor([[1, 1, 2, 3], [2, 2, 1, 0], [1, 1, 1, 1]])  # SEGMENTS[1] ends in padding, all else finds its own segment
+PADDED = torch.tensor([[1, 1, 0, 0], [1, 1, 1, 1], [0, 0, 0, 0]])  # the last source is empty
+
+
+def seen(queries, keys):
+    """What `cross_mask` promises, said without it: (B T S)."""
+    shown = (torch.ones(B, S) if keys is None else keys)[:, None, :].expand(-1, T, -1)
+    asking = shown if queries is None else queries[:, :, None].expand(-1, -1, S)
+    return (shown > 0) & (asking > 0 if keys is None else asking == shown)
+
+
+CROSSINGS = [(None, None), (None, PADDED), (SEGMENTS, None), (SEGMENTS, SOURCES), (SEGMENTS, PADDED)]
+
+
+def torch_cross(width, dropout=0.0):
+    """torch's own layer and ours with its weights, in float64."""
+    theirs = torch.nn.MultiheadAttention(width, H, dropout, batch_first=True).double()
+    torch.nn.init.normal_(theirs.in_proj_bias), torch.nn.init.normal_(theirs.out_proj.bias)
+    query, key_value = theirs.in_proj_weight.split([width, 2 * width])
+    query_bias, key_value_bias = theirs.in_proj_bias.split([width, 2 * width])
+    named = {"query.weight": query, "query.bias": query_bias, "key_value.weight": key_value, "key_value.bias": key_value_bias}
+    ours = {path: CrossAttention(width, H, dropout, path).double() for path in ("sdpa", "explicit")}
+    for layer in ours.values():
+        layer.load_state_dict({**named, "out.weight": theirs.out_proj.weight, "out.bias": theirs.out_proj.bias})
+    return theirs, ours
+
+
+@pytest.mark.parametrize(("queries", "keys"), CROSSINGS)
+def test_cross_attention_agrees_with_torch_forward_and_backward(path, queries, keys):
+    """Where a query sees nothing torch gives NaN, so it is shown one key there, and its answer is replaced."""
+    theirs, ours = torch_cross(H * K)
+    layer, allowed = ours[path], seen(queries, keys)
+    x, source = torch.randn(B, T, H * K, dtype=torch.float64), torch.randn(B, S, H * K, dtype=torch.float64)
+    pull = torch.randn(B, T, H * K, dtype=torch.float64)
+    alive = allowed.any(-1, keepdim=True)
+    inputs = [t.clone().requires_grad_() for t in (x, source)]
+    expected, weights = theirs(
+        inputs[0], inputs[1], inputs[1], attn_mask=~(allowed | ~alive).repeat_interleave(H, 0), average_attn_weights=False
+    )
+    expected = torch.where(alive, expected, theirs.out_proj.bias)
+    (expected * pull).sum().backward()
+    mine = [t.clone().requires_grad_() for t in (x, source)]
+    mask = cross_mask(queries, keys)
+    out = layer(mine[0], layer.remember(mine[1]), mask)
+    (out * pull).sum().backward()
+    torch.testing.assert_close(out, expected, atol=1e-10, rtol=1e-8)
+    for one, other in zip(mine, inputs, strict=True):
+        torch.testing.assert_close(one.grad, other.grad, atol=1e-10, rtol=1e-8)
+    for tensors in ("weight", "bias"):
+        both = torch.cat([getattr(layer.query, tensors).grad, getattr(layer.key_value, tensors).grad])
+        torch.testing.assert_close(both, getattr(theirs, f"in_proj_{tensors}").grad, atol=1e-10, rtol=1e-8)
+        torch.testing.assert_close(getattr(layer.out, tensors).grad, getattr(theirs.out_proj, tensors).grad, atol=1e-10, rtol=1e-8)
+    shown = layer.trace(x, layer.remember(source), mask).weights
+    torch.testing.assert_close(shown, weights * alive[:, None], atol=1e-10, rtol=1e-8)
+
+
+@pytest.mark.parametrize(("queries", "keys"), CROSSINGS)
+def test_a_query_that_sees_no_source_gets_zeros_and_no_nan(path, queries, keys):
+    layer = CrossAttention(H * K, H, 0.0, path)
+    x, source = torch.randn(B, T, H * K, requires_grad=True), torch.randn(B, S, H * K, requires_grad=True)
+    out, dead = layer(x, layer.remember(source), cross_mask(queries, keys)), ~seen(queries, keys).any(-1)
+    torch.testing.assert_close(out[dead], layer.out.bias.expand_as(out[dead]))
+    gradients = torch.autograd.grad(out.square().sum(), (x, source))
+    assert all(g.isfinite().all() for g in gradients)
+    assert (gradients[0][dead] == 0).all()
+    reached = seen(queries, keys).any(1)
+    assert (gradients[1][~reached] == 0).all() and (gradients[1][reached] != 0).any(-1).all()
+
+
+def test_a_source_is_remembered_once_for_all_its_queries_and_rows_may_be_chosen(path):
+    layer = CrossAttention(H * K, H, 0.3, path).eval()
+    x, source = torch.randn(B, T, H * K), torch.randn(B, S, H * K)
+    memory, whole = layer.remember(source), layer(x, layer.remember(source), cross_mask(None, PADDED))
+    for t in range(T):
+        torch.testing.assert_close(layer(x[:, t : t + 1], memory, cross_mask(None, PADDED))[:, 0], whole[:, t], atol=1e-6, rtol=1e-5)
+    rows = [1, 0, 1]
+    torch.testing.assert_close(layer(x[rows], memory.rows(rows), cross_mask(None, PADDED[rows])), whole[rows], atol=1e-6, rtol=1e-5)
+
+
+def test_padding_appended_to_a_source_changes_nothing(path):
+    layer = CrossAttention(H * K, H, 0.0, path)
+    x, source = torch.randn(B, T, H * K), torch.randn(B, S, H * K)
+    longer = torch.cat([source, torch.full((B, 3, H * K), 1e3)], 1)
+    segments = torch.tensor([1] * S + [0] * 3).expand(B, -1)
+    expected = layer(x, layer.remember(source), cross_mask(None, None))
+    torch.testing.assert_close(layer(x, layer.remember(longer), cross_mask(None, segments)), expected, atol=1e-6, rtol=1e-5)
+
+
+def test_dropout_of_cross_attention_falls_on_the_weights():
+    """Of one source position the weight is 1 before dropout: 0 or 2 after it, for a head's whole value alike."""
+    layer = CrossAttention(8, 2, 0.5, "explicit")
+    memory, x = layer.remember(torch.randn(1, 1, 8)), torch.randn(1, 5, 8)
+    torch.nn.init.eye_(layer.out.weight), torch.nn.init.zeros_(layer.out.bias)
+    value = memory.values.transpose(1, 2).flatten(2)  # (1, 1, 8)
+    share = (layer(x, memory, Mask(None)) / value).view(5, 2, 4)
+    assert all(abs(rounded) < 1e-4 or abs(rounded - 2) < 1e-4 for rounded in share.flatten().tolist())
+    assert (share.amax(-1) - share.amin(-1) < 1e-4).all() and share.unique().numel() > 1
+
+
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("segments", [None, SEGMENTS])
+def test_weights_are_what_the_values_are_mixed_by(path, causal, segments):
+    q, k, v = qkv()
+    mask = block_mask(segments, causal)
+    weights = traced(q, k, v, mask).weights
+    torch.testing.assert_close((weights @ v).transpose(1, 2), attend(q, k, v, mask, path=path), atol=1e-6, rtol=1e-5)
+    total = weights.sum(-1)
+    torch.testing.assert_close(total, (torch.ones(B, T) if segments is None else segments.gt(0).float())[:, None].expand_as(total))
+    if causal:
+        assert (weights.triu(1) == 0).all()

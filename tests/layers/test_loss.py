@@ -5,7 +5,7 @@ import torch
 from torch.nn import functional as F
 
 from stemma.layers import loss
-from stemma.layers.loss import cross_entropy, surprisal
+from stemma.layers.loss import cross_entropy, smoothed_cross_entropy, surprisal
 
 N, D, V = 13, 6, 29
 
@@ -29,6 +29,22 @@ def test_value_and_gradients(chunks, bias):
     total = cross_entropy(hidden, weight, free, labels)
     expected = F.cross_entropy(F.linear(hidden, weight, free), labels, reduction="sum")
     torch.testing.assert_close(total, expected, atol=1e-5, rtol=1e-6)
+    ours, theirs = torch.autograd.grad(total / N, learned), torch.autograd.grad(expected / N, learned)
+    for one, other in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("bias", [False, True])
+def test_smoothed_labels(chunks, bias):
+    """The right token has 1 - 0.1, the 28 others share 0.1: beside PyTorch's cross-entropy with these chances spelled out."""
+    hidden, weight, free, labels = tensors(bias, torch.float32)
+    learned = [x for x in (hidden, weight, free) if x is not None]
+    chances = torch.full((N, V), 0.1 / (V - 1)).scatter_(1, labels[:, None], 0.9)
+    expected = F.cross_entropy(F.linear(hidden, weight, free), chances, reduction="sum")
+    total, plain = smoothed_cross_entropy(hidden, weight, free, labels, 0.1)
+    torch.testing.assert_close(total, expected, atol=1e-4, rtol=1e-6)
+    torch.testing.assert_close(plain, cross_entropy(hidden, weight, free, labels).detach(), atol=1e-5, rtol=1e-6)
+    assert not plain.requires_grad
     ours, theirs = torch.autograd.grad(total / N, learned), torch.autograd.grad(expected / N, learned)
     for one, other in zip(ours, theirs, strict=True):
         torch.testing.assert_close(one, other, atol=1e-6, rtol=1e-5)

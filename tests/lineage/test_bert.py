@@ -67,6 +67,19 @@ def ask(reference, batch, **more):
     return reference(batch["ids"], attention_mask=batch["segments"], token_type_ids=batch["types"], **more)
 
 
+def test_attention_is_that_of_transformers(net, reference):
+    batch = rows()
+    reference.set_attn_implementation("eager")
+    theirs = ask(reference, batch, output_attentions=True).attentions
+    ours, real = net.attention(batch), batch["segments"] > 0
+    assert [(one.kind, one.layer) for one in ours] == [("encoder self", n + 1) for n in range(net.config.depth)]
+    for one, other in zip(ours, theirs, strict=True):
+        expected = torch.where(real[:, None, :, None], other, 0.0)  # padding looks at nothing here
+        torch.testing.assert_close(one.weights, expected, atol=1e-5, rtol=0)
+    pair = net.attention_batch([5, 6], [7])
+    assert pair["types"].tolist() == [[0, 0, 0, 0, 1, 1]] and pair["ids"][0, [1, 2, 4]].tolist() == [5, 6, 7]
+
+
 def test_states_logits_and_losses_equal_transformers(net, reference):
     batch = rows()
     out = ask(reference, batch, labels=batch["labels"], next_sentence_label=batch["next"], output_hidden_states=True)

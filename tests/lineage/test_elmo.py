@@ -39,7 +39,7 @@ def restated(net: ELMo, ids: list[int]) -> list[np.ndarray]:
     config, clip = net.config, net.config.clip
     x = []
     for word in ids:
-        characters = w["words.characters.weight"][net.spelled[word].numpy()]
+        characters = w["words.characters.weight"][net.spelled[word].long().numpy()]
         y = []
         for place, number in enumerate(config.filters):
             windows = np.stack([characters[k : k + place + 1].T for k in range(LONGEST - place)])
@@ -89,7 +89,7 @@ def test_no_direction_sees_the_word_that_it_predicts():
             assert not slope[0, t + 1 :].any() and slope[0, : t + 1].any(1).all()
     ids, place = torch.tensor([[2, 3, 4, 8, 5]]), net.config.width
     kept = net._embed(ids).detach().requires_grad_()
-    net._embed = lambda _: kept
+    net._embed = lambda *_: kept
     for layer in net.encode({"ids": ids})[1:]:
         for t in range(1, 5):
             ahead, behind = (torch.autograd.grad(part.sum(), kept, retain_graph=True)[0][0] for part in layer[0, t].split(place))
@@ -111,9 +111,48 @@ def test_a_stream_in_two_batches_is_the_stream_in_one():
     assert fresh.mean.item() == pytest.approx(net.loss({name: part[:, 3:] for name, part in stream.items()}).mean.item(), rel=1e-6)
 
 
+def test_words_beyond_the_targets_are_read_by_their_spelling_and_predicted_as_unknown():
+    whole, net = network(), network(targets=5)
+    assert len(net.table) == 5 and net.frequencies.tolist() == [1 + sum(range(6, 11)), 2, 3, 4, 5]
+    net.load_state_dict(whole.state_dict() | {name: net.state_dict()[name] for name in ("table", "bias", "frequencies")})
+    ids = torch.tensor([[2, 3, 8, 5, 9]])
+    for layer, expected in zip(net.encode({"ids": ids}), whole.encode({"ids": ids}), strict=True):
+        assert torch.equal(layer, expected)
+    other = ids.clone()
+    other[0, 2] = 7
+    assert torch.equal(net.score({"ids": ids})[:, 2], net.score({"ids": other})[:, 2])  # either is the unknown word
+    assert not torch.equal(net.score({"ids": ids})[:, 3], net.score({"ids": other})[:, 3])  # but is read as itself
+    back = {"back_ids": ids, "back_labels": ids}
+    cut = net.loss({"ids": ids, "labels": ids, **back}).mean
+    assert torch.equal(cut, net.loss({"ids": ids, "labels": torch.where(ids < 5, ids, 0), **back}).mean)
+    assert net.lacks(np.array([0, 4, 5, 9, 99])).tolist() == [True, False, True, True, True]
+
+
+def test_a_word_of_no_vocabulary_is_read_as_one_of_the_vocabulary_is():
+    net = network()
+    known = net.encode({"ids": torch.tensor([[2, 5, 8, 7, 2]])})
+    beyond = torch.from_numpy(net.spell([WORDS[7], WORDS[5]]))
+    batch = {"ids": torch.tensor([[2, 11, 8, 10, 2]]), "spelled": beyond}
+    for layer, expected in zip(net.encode(batch), known, strict=True):
+        torch.testing.assert_close(layer, expected)
+
+
+def test_the_baseline_counts_words_beyond_the_targets_as_one():
+    counts = np.arange(1, len(WORDS) + 1)
+    ids = np.repeat(np.arange(len(WORDS)), counts)
+    store = SimpleNamespace(
+        ids=ids, counts=counts, documents=3, sentence_starts=np.array([0, 9, 20, len(ids)]), document_starts=np.arange(4)
+    )
+    asked = np.array([1 + sum(range(6, 11)), 2, 3, 4, 5, 3])
+    shares = asked / asked.sum()
+    data = BothWays(store, FACTS, Columns(4), seed=0, batch_tokens=12, targets=5)
+    assert data.constant_losses(store)["backward"] == pytest.approx(-(shares * np.log(shares)).sum())
+
+
 def test_words_are_cut_at_48_bytes():
-    assert spell("雨")[:6] == [BEGIN_WORD, *"雨".encode(), END_WORD, PADDING]
-    assert spell("水" * 17) == spell("水" * 16) and len(spell("x" * 90)) == LONGEST and spell("x" * 90)[-1] == END_WORD
+    rain, water, less, long, nothing = spell(["雨", "水" * 17, "水" * 16, "x" * 90, ""]).tolist()
+    assert rain[:6] == [BEGIN_WORD, *"雨".encode(), END_WORD, PADDING]
+    assert water == less and len(long) == LONGEST and long[-1] == END_WORD and nothing[:3] == [BEGIN_WORD, END_WORD, PADDING]
 
 
 def test_the_mirrored_text_is_asked_once_and_ends_where_it_began():
@@ -134,3 +173,6 @@ def test_the_mirrored_text_is_asked_once_and_ends_where_it_began():
 def test_errors_name_the_mend():
     with pytest.raises(UsageError, match=r"set tokenizer\.kind to word"):
         ELMo(Config(), TokenFacts(9, {"cls": 1}))
+    for specials in ({"eos": 2}, {"eos": 2, "unk": 3}):
+        with pytest.raises(UsageError, match=r"set model\.targets = 0"):
+            ELMo(Config(targets=3), TokenFacts(9, specials))

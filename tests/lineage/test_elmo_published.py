@@ -12,7 +12,7 @@ from stemma.layers.spelling import BEGIN, END, spell, spell_border
 from stemma.lineage.elmo import Config, ELMo
 from stemma.tokens.facts import TokenFacts
 
-FIXTURE = Path(os.environ.get("STEMMA_ELMO_FIXTURE", "tests/fixtures/elmo"))
+FIXTURE = Path(os.environ.get("STEMMA_ELMO_FIXTURE", "../shared/data/fixtures/elmo"))
 h5py = pytest.importorskip("h5py", reason="the extra interop")
 pytestmark = pytest.mark.skipif(not FIXTURE.exists(), reason="STEMMA_ELMO_FIXTURE names no folder with the published fixture")
 BEGIN_TEXT, END_TEXT = BEGIN, END
@@ -68,7 +68,7 @@ def test_the_top_layer_is_the_published_one_with_the_state_carried() -> None:
         state = [None, None]
         with h5py.File(FIXTURE / f"lm_embeddings_{number}.hdf5", "r") as expected:
             for place in range(len(stream)):
-                spelled = torch.tensor([border(BEGIN_TEXT), *map(spell, stream[place].split()), border(END_TEXT)])
+                spelled = torch.tensor([border(BEGIN_TEXT), *spell(stream[place].split()).tolist(), border(END_TEXT)])
                 with torch.no_grad():
                     x = net.words(spelled)[None]
                     for direction, chain in enumerate((net.forward_chain, net.backward_chain)):

@@ -50,6 +50,19 @@ def reference(net):
     return theirs
 
 
+def test_attention_is_that_of_transformers(net, reference):
+    batch = rows()
+    reference.set_attn_implementation("eager")
+    theirs = reference(batch["ids"], output_attentions=True).attentions
+    ours = net.attention(batch)
+    assert [(one.kind, one.layer) for one in ours] == [("decoder causal self", n) for n in (1, 2, 3)]
+    for one, other in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(one.weights, other, atol=1e-6, rtol=0)
+        torch.testing.assert_close(one.weights @ one.values, other @ one.values, atol=1e-5, rtol=0)
+        assert (one.weights.triu(1) == 0).all() and torch.equal(one.query_ids, batch["ids"]) and torch.equal(one.key_ids, batch["ids"])
+    assert net.attention_batch([5, 6], [7])["ids"].tolist() == [[0, 5, 6, 0, 7]]
+
+
 def test_states_logits_and_loss_equal_transformers(net, reference):
     batch = rows()
     out = reference(batch["ids"], labels=batch["ids"], output_hidden_states=True)

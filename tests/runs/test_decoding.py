@@ -60,7 +60,7 @@ def drawn(network, prompt, length, options, seed=0):
 
 
 def searched(network, prompt, length, options):
-    return search(network, [Draft(list(prompt), np.random.default_rng(0))], [never], length, options)[0]
+    return search(network, [Draft(list(prompt), np.random.default_rng(0))], [never], [length], options)[0]
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -111,7 +111,7 @@ def test_a_higher_length_penalty_ranks_longer_texts_higher():
 def test_prompts_of_a_search_do_not_see_each_other():
     network, prompts = Table(6, 3), [[1], [2, 3, 4], [5, 5], [1]]
     options = Decoding(beams=3)
-    together = search(network, [Draft(prompt, np.random.default_rng(0)) for prompt in prompts], [never] * 4, 7, options)
+    together = search(network, [Draft(prompt, np.random.default_rng(0)) for prompt in prompts], [never] * 4, [7] * 4, options)
     for prompt, found in zip(prompts, together, strict=True):
         assert [draft.new for draft in found] == [draft.new for draft in searched(network, prompt, 7, options)]
 

@@ -13,6 +13,7 @@ from stemma.corpus.task import Example
 from stemma.errors import DataError, RunError, UsageError
 from stemma.runs.fitted import FITTED, load
 from stemma.runs.settings import WAYS
+from stemma.tokens.tokenizer import Tokenizer
 from stemma.transfer.finetune import finetune
 from stemma.transfer.recipe import RECIPES
 from stemma.transfer.settings import Config
@@ -51,6 +52,25 @@ def test_saved_and_opened_predicts_the_same(runs, name, way, tmp_path):
     np.testing.assert_array_equal(again.predict(texts)[1], result.predict(texts)[1])
     np.testing.assert_array_equal(again.vectors(texts), result.vectors(texts))
     assert again.vectors(texts).shape[0] == len(texts) and again.predict([])[0] == []
+
+
+@pytest.mark.parametrize(("name", "way"), [("bert", "finetune"), ("word2vec", "frozen"), ("ngram", "frozen"), ("ngram", "scratch")])
+@pytest.mark.parametrize("pairs", [False, True])
+def test_each_text_is_tokenised_once_and_blank_lines_have_their_answer(runs, name, way, pairs, monkeypatch):
+    mode, head = WAYS[way]
+    examples = [Example(e.text, e.label, "the film" if pairs else "") for e in make_examples(40, 1)]
+    with pytest.warns(UserWarning):
+        result = finetune(runs[name], train=examples, config=Config(mode=mode, head=head, **FAST))
+    seen = []
+    real = Tokenizer.encode_flat
+    monkeypatch.setattr(Tokenizer, "encode_flat", lambda self, texts, *rest: seen.extend(texts) or real(self, texts, *rest))
+    lines = ["good film", "", "  ", "ዓ", "好"]
+    if pairs:
+        lines = ["good film\t好", "\t", "  \tgood", "good\tዓ", "好\tgood"]
+    with pytest.warns(UserWarning, match="have no known word"):
+        rows = result.answer_rows(lines)
+    assert [row.get("no_known_word", False) for row in rows] == [False, True, True, True, False]
+    assert seen.count("good film") == 1 and len(rows) == len(lines)
 
 
 def test_what_is_learnt_can_be_used():

@@ -1,9 +1,11 @@
 """Byte-level tokens read as text: held to the library's own alphabet, in English and Chinese, part of a character or whole."""
 
+from itertools import pairwise
+
 import pytest
 from tokenizers import pre_tokenizers
 
-from stemma.tokens.byte_level import BYTES, text_of
+from stemma.tokens.byte_level import BYTES, text_of, texts_of
 from stemma.tokens.settings import Config
 from stemma.tokens.tokenizer import train
 
@@ -55,3 +57,29 @@ def test_specials_and_other_kinds_read_as_they_are_written(pieces):
     wordpiece = train(iter(LINES), Config(kind="wordpiece", vocab_size=60))
     assert [wordpiece.text(i) for i in range(wordpiece.vocab_size)] == wordpiece.tokens
     assert text_of("▁the") == "▁the"  # a BPE of another program, which is not of bytes
+
+
+@pytest.mark.parametrize(
+    ("borders", "read"),
+    [
+        ((0, 2, 3, 6), ["红¹", "红²", "帽"]),
+        ((0, 1, 2, 3, 6), ["红¹", "红²", "红³", "帽"]),
+        ((0, 2, 6), ["红¹", "红²帽"]),
+        ((0, 2, 4, 6), ["红¹", "红²帽¹", "帽²"]),
+        ((0, 3, 6), ["红", "帽"]),
+        ((0, 3, 4), ["红", r"\xe5"]),
+        ((2, 3, 6), [r"\xa2", "帽"]),
+        ((0, 1, 3, 4, 5, 6), ["红¹", "红²", "帽¹", "帽²", "帽³"]),
+        ((1, 2, 6), [r"\xba", r"\xa2帽"]),
+    ],
+)
+def test_tokens_that_share_a_character_read_as_the_character(borders, read):
+    whole = written("红帽")
+    assert texts_of([whole[start:end] for start, end in pairwise(borders)]) == read
+
+
+@pytest.mark.parametrize("text", [text for text in TEXTS if text])
+def test_tokens_that_share_nothing_read_as_they_do_alone(pieces, text):
+    ids = pieces.encode(text).tolist()
+    for alone, together in zip(map(pieces.text, ids), pieces.read(ids), strict=True):
+        assert together == alone or "\\x" in alone or together[-1] in "¹²³⁴"

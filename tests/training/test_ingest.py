@@ -1,6 +1,7 @@
 """The text of a run is fingerprinted once and parted in one reading."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,16 @@ def test_a_long_reading_says_how_far_it_has_come(source, tmp_path, monkeypatch):
     far = [note for note in notes if "characters so far" in note]
     whole = len((tmp_path / "corpus.txt").read_text(encoding="utf-8"))
     assert far[-1] == f"{whole:,} characters so far, reading 2" and far[0].endswith("characters so far")
+
+
+def test_held_out_text_that_is_learnt_from_is_told_by_content(source, tmp_path):
+    copy, other = tmp_path / "copy.txt", tmp_path / "other.txt"
+    copy.write_bytes((tmp_path / "corpus.txt").read_bytes())
+    other.write_text("文本一。\n" * 3, encoding="utf-8")
+    for dev, told in (((str(copy), str(other)), ["copy.txt"]), ((str(other),), []), ((), [])):
+        notes: list[str] = []
+        ingest(replace(source, dev=dev), Config("word", 0), tmp_path / "root", notes.append)
+        assert [note.partition(";")[0].rpartition("/")[2] for note in notes if "learnt from too" in note] == told
 
 
 def test_a_lost_dev_store_is_made_again(source, tmp_path):

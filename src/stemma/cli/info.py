@@ -67,6 +67,7 @@ def _of_run(folder: "RunFolder") -> dict[str, Any]:
 
 
 def _of_task(folder: "RunFolder") -> dict[str, Any]:
+    from stemma.transfer.doubts import told_of_floor
     from stemma.transfer.saving import measured
 
     identity, facts = folder.config["identity"], folder.config["task"]
@@ -78,6 +79,7 @@ def _of_task(folder: "RunFolder") -> dict[str, Any]:
         "labels": ", ".join(facts["targets"]["labels"]) if "labels" in facts.get("targets", {}) else None,
         "learnt from": f"{counted(facts['examples']['learning'], 'example')}" if "learning" in facts.get("examples", {}) else None,
         "measured": ", ".join(measured(facts)) or None,
+        "doubt": told_of_floor(facts) or None,
         "can": "predict, embed",
     }
 

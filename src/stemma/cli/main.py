@@ -60,12 +60,13 @@ VERBS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (  # group -> 
             ("score", "score:Score", "nats, perplexity, bits per character"),
             ("generate", "generate:Generate", "text from a prompt"),
             ("fill", "fill:Fill", "the likeliest tokens of each [MASK]"),
+            ("attend", "attend:Attend", "where each head looks: weights, the six steps, a picture"),
             ("convert", "convert:Convert", "a run as ARPA, word vectors or a Hugging Face folder; their files as runs"),
         ),
     ),
 )
 RARELY = (50_000, 20, 20)  # objects between two searches for garbage: importing PyTorch makes a million that stay, a tenth of a short run
-LATER = ("distill", "translate", "attend", "serve", "show masks")  # in the plan, not in this version
+LATER = ("distill", "translate", "serve", "show masks")  # in the plan, not in this version
 TABLE = {name: (place, summary) for _, verbs in VERBS for name, place, summary in verbs}
 
 

@@ -8,6 +8,7 @@
 `tagged`     a document between a line `<doc …>` and a line `</doc>`, as WikiExtractor writes them; its lines are read as `text`
 """
 
+import csv
 import json
 import re
 from dataclasses import dataclass
@@ -19,10 +20,12 @@ from stemma.corpus.clean import clean
 from stemma.corpus.files import text_suffix
 from stemma.corpus.parallel import is_header, looks_parallel
 from stemma.corpus.sentences import is_unspaced, sentences
+from stemma.corpus.tables import MARK, labelled
 from stemma.corpus.task import header_of
 from stemma.errors import DataError
 
 TAG = re.compile(r"</?doc(?: .*)?>")  # a line that begins or ends a document
+_WHOLE_LINES = 50  # lines of a sample beyond which its last, which may be cut, is not needed to judge by
 _FINAL = (".", "!", "?", "。", "！", "？", "”", '"', "…", ":", "：")
 
 
@@ -52,14 +55,9 @@ def recognise(sample: str, name: str = "") -> str:
     sample = clean(sample)[0].replace("\r\n", "\n").replace("\r", "\n")
     lines = [line.strip() for line in sample.split("\n")]
     filled = [line for line in lines if line]
-    if filled and (header := header_of(filled[0])):
-        mark, cells = header
-        column = next((place for place, cell in enumerate(cells, start=1) if cell.lower() not in ("label", "labels", "score")), 2)
-        alone = f", `tail -n +2 {name or 'FILE'} | cut -f {column}`" if mark == "\t" else ""
-        cure = f"take its texts alone{alone}; finetune, compare and a fine-tuned run's evaluate take the table itself"
-        raise DataError(f"{name}: a table of labelled examples, {filled[0]!r}", "text alone: labels would be read as words of it", cure)
-    if filled and is_header(filled[0]):
+    if filled and is_header(filled[0]) and not header_of(filled[0]):
         return "pairs"
+    _refuse_labelled(filled, [line for line in sample.split("\n") if line.strip()], name)
     if text_suffix(name) == ".tsv" and looks_parallel([line for line in sample.split("\n")[:2000] if line.strip()][:-1]):
         return "pairs"
     if text_suffix(name) in (".jsonl", ".ndjson", ".json") or (filled and _is_json_object(filled[0])):
@@ -70,6 +68,30 @@ def recognise(sample: str, name: str = "") -> str:
         return "wrapped"
     several = sum(len(sentences(line[:5000])) > 1 for line in filled[:2000])
     return "text" if several > 0.2 * min(len(filled), 2000) else "sentences"
+
+
+def _refuse_labelled(filled: list[str], raw: list[str], name: str) -> None:
+    """DataError for a table of labelled examples, with a header or without; `raw` are the lines with the white space around them."""
+    if not filled:
+        return
+    file, table, otherwise = name or "FILE", "finetune, compare and a fine-tuned run's evaluate take the table itself", ""
+    if header := header_of(filled[0]):
+        mark, cells = header
+        column = next((place for place, cell in enumerate(cells, start=1) if cell.lower() not in ("label", "labels", "score")), 2)
+        alone = f", `tail -n +2 {file} | cut -f {column}`" if mark == "\t" else ""
+    elif filled[0].startswith(MARK) and sum(line.startswith(MARK) for line in filled) > 0.5 * len(filled):
+        alone = f", `sed 's/{MARK}[^ ]* *//g' {file}`"
+    elif found := labelled(raw[:-1] if len(raw) > _WHOLE_LINES else raw):
+        mark, column = found
+        width = len(next(csv.reader(raw[:1], delimiter=mark)))
+        alone = f", `cut -f {column} {file}`" if mark == "\t" else f", column {column} of {width}"
+        table = "finetune takes the table itself with a header such as `label<TAB>text`, or for --task tag a token and its tag a line"
+        otherwise = '; if it is text all the same, set corpus.format = "sentences"'
+    else:
+        return
+    shown = filled[0] if len(filled[0]) <= 80 else filled[0][:77] + "..."
+    wrong = f"{name}: a table of labelled examples, {shown!r}"
+    raise DataError(wrong, "text alone: labels would be read as words of it", f"take its texts alone{alone}; {table}{otherwise}")
 
 
 def _is_json_object(line: str) -> bool:

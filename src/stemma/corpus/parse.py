@@ -22,6 +22,7 @@ HEADER = "header of the columns"
 NO_PAIR, EMPTY_SIDE, LONG_PAIR = "lines that are not one source and one target", "pairs with an empty side", "pairs with a side too long"
 ONE_TAB = 'lines with one tab, read as text (corpus.format = "pairs" takes them as a source and its target)'
 CUT = "sentences cut, being too long"  # a note: no character is lost by it
+JOINED = 'lines joined to the line before, the text being taken for wrapped (corpus.format = "sentences" reads each line by itself)'
 _LISTED = 20  # problems listed from one block
 
 
@@ -153,6 +154,8 @@ class _Parser:
 
     def _add_paragraph(self, lines: list[str], number: int) -> None:
         """Joins the lines by a space where the script has spaces; such a line end is used text, not a reject."""
+        if self.config.format == "auto":
+            self.ledger.notes[JOINED] += len(lines) - 1
         parts = [lines[0]]
         for before, line in pairwise(lines):
             if not ((is_unspaced(before[-1]) and is_unspaced(line[0])) or (before[-1] == "-" and before[-2:-1].isalpha())):

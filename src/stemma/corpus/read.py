@@ -5,6 +5,7 @@ import json
 import shutil
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from filecmp import cmp
 from functools import partial
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from stemma.corpus.workers import ordered_map
 from stemma.errors import DataError, UsageError
 from stemma.nouns import counted
 
-__all__ = ["Config", "Joiner", "fingerprint", "keep_texts", "no_text", "parsed_blocks", "read", "spool_stdin"]
+__all__ = ["Config", "Joiner", "fingerprint", "keep_texts", "no_text", "parsed_blocks", "read", "shared_files", "spool_stdin"]
 
 RULES = 2  # raised whenever the same text would be cut otherwise than before, so that stores made earlier are made anew
 _HASHED = 1 << 30  # bytes; a corpus up to this size is known by its content, a bigger one by sizes and times
@@ -129,6 +130,15 @@ def fingerprint(paths: Sequence[str | Path], config: Config, targets: Sequence[s
                 while data := stream.read(1 << 20):
                     digest.update(data)
     return digest.hexdigest()
+
+
+def shared_files(paths: Sequence[str | Path], others: Sequence[str | Path]) -> list[str]:
+    """The files of `others` with the same bytes as one of `paths`, whatever they are called."""
+    sizes: dict[int, list[str]] = {}
+    for file in find(paths).files:
+        sizes.setdefault(Path(file).stat().st_size, []).append(file)
+    alike = {file: sizes.get(Path(file).stat().st_size, []) for file in find(others).files}
+    return [file for file, beside in alike.items() if any(cmp(file, one, shallow=False) for one in beside)]
 
 
 def spool_stdin(folder: Path) -> Path:

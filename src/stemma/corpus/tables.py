@@ -5,7 +5,8 @@ What a file is, is read from it. Whatever the form, a table is a header and rows
 
 import csv
 import json
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,8 @@ from stemma.errors import DataError
 
 MARK = "__label__"  # before each label in fastText's files
 LABELS = "|"  # between the labels of a text that has several
+_JUDGED = 1000  # lines that tell whether text is a table
+_LONGEST_LABEL = 40  # characters
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,42 @@ def table(lines: list[str], path: str) -> Table:
     if "\t" not in first and ("," in first or ";" in first):
         return _csv(lines, path, "," if "," in first else ";")  # semicolons where the comma parts decimals, as Excel has it
     return Table(_names(lines[0].split("\t")), ((number, line.split("\t")) for number, line in enumerate(lines[1:], 2) if line.strip()))
+
+
+def labelled(lines: Sequence[str]) -> tuple[str, int] | None:
+    """What parts the cells of labelled examples that have no header, and which column is the text, from 1; None for other text.
+
+    A table has the same number of cells on each line, a column of few and short values that come again and again, and another.
+    Commas and semicolons, which stand in sentences too, count where no space follows them outside quotes.
+    """
+    filled = [line for line in lines if line.strip()][:_JUDGED]
+    for mark, fewest in (("\t", 4), (",", 8), (";", 8)):
+        rows = [_cells(line, mark) for line in filled if mark in line]
+        if len(rows) < max(fewest, 0.98 * len(filled)):
+            continue
+        width = Counter(map(len, rows)).most_common(1)[0][0]
+        whole = [row for row in rows if len(row) == width]
+        if width < 2 or len(whole) < 0.98 * len(rows):
+            continue
+        columns = [*zip(*whole, strict=True)]
+        others = [at for at, column in enumerate(columns) if not _repeats(column)]
+        if 0 < len(others) < width:
+            return mark, 1 + max(others, key=lambda at: sum(map(len, columns[at])))
+    return None
+
+
+def _cells(line: str, mark: str) -> list[str]:
+    """The cells of one line; none where a mark stands as sentences have it, before a space."""
+    if mark == "\t":
+        return line.split(mark)
+    cells = next(csv.reader([line], delimiter=mark), [])
+    return [] if any(cell[:1].isspace() for cell in cells) else cells
+
+
+def _repeats(column: Sequence[str]) -> bool:
+    """True where a column has few, short values, as labels are, most of them more than once."""
+    counts = Counter(column)
+    return max(map(len, counts)) <= _LONGEST_LABEL and len(counts) <= max(2, len(column) // 3) and any(counts)
 
 
 def _names(cells: list[str]) -> list[str]:

@@ -1,15 +1,15 @@
 # ruff: noqa: F722 (axis names stand in annotations)
-"""Attention: scaled dot products over a mask, and multi-head self-attention (Vaswani 2017, section 3.2).
+"""Attention: scaled dot products over a mask, multi-head, of a text to itself or to another (Vaswani 2017, section 3.2).
 
 Axes: B batch, T query positions, S key positions, D width, H heads, K width of a head (D = H K).
 Masks are boolean, True = may be attended to. A query that may attend to nothing gets zeros, and so
-do its gradients. The score functions of soft attention (dot, general, cosine, additive) have their
-place beside `attend`, with the same shapes.
+do its gradients. The other similarities of soft attention (dot, general, cosine, additive) stand in
+`layers.soft_attention`, in its three stages.
 """
 
 import math
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -18,6 +18,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from stemma.layers.fast import Dense, Wanted, dense, keep_mask, product_type
+from stemma.layers.soft_attention import normalise
 
 Path = Literal["sdpa", "explicit"]
 SHORT = 1024  # positions; longer rows have too many weights to keep
@@ -39,7 +40,7 @@ class Mask:
     `live`: queries that may attend to something (None: all of them).
     """
 
-    def __init__(self, allowed: Bool[Tensor, "#B #H T S"] | None, live: Bool[Tensor, "#B T"] | None = None, causal: bool = False) -> None:
+    def __init__(self, allowed: Bool[Tensor, "#B #H #T S"] | None, live: Bool[Tensor, "#B #T"] | None = None, causal: bool = False) -> None:
         self.allowed, self.live, self.causal = allowed, live, causal
         self._biases: dict[tuple[torch.dtype, int, int], Tensor] = {}
 
@@ -77,8 +78,27 @@ def block_mask(segments: Int[Tensor, "B T"] | None, causal: bool = False) -> Mas
     allowed = segments[:, None, :, None] == segments[:, None, None, :]  # (B, 1, T, T)
     if causal:
         allowed = allowed.tril()
-    live = segments > 0
-    return Mask(allowed, None if bool(live.all()) else live)
+    return Mask(allowed, _live(segments > 0))
+
+
+def cross_mask(query_segments: Int[Tensor, "B T"] | None, key_segments: Int[Tensor, "B S"] | None) -> Mask:
+    """What each query may see of another text's positions: those of its own segment, never padding (segment 0).
+
+    Without query segments every query sees all of its row but padding; without key segments there is no padding.
+    Queries that see nothing (padding, an empty source) see all, so that no softmax is empty, and are silenced.
+    """
+    if key_segments is None:
+        return Mask(None, _live(query_segments > 0)) if query_segments is not None else Mask(None)
+    allowed = key_segments[:, None, None, :] > 0  # (B, 1, 1, S)
+    if query_segments is not None:
+        allowed = allowed & (query_segments[:, None, :, None] == key_segments[:, None, None, :])  # (B, 1, T, S)
+    seeing = allowed.any(-1)  # (B, 1, T)
+    allowed = allowed | ~seeing[..., None]
+    return Mask(None if bool(allowed.all()) else allowed, _live(seeing[:, 0]))
+
+
+def _live(queries: Bool[Tensor, "B T"]) -> Bool[Tensor, "B T"] | None:
+    return None if bool(queries.all()) else queries
 
 
 def _past(queries: int, keys: int, device: torch.device) -> Bool[Tensor, "1 1 T S"]:
@@ -105,6 +125,22 @@ def attend(
         bias = mask.bias(dtype, q.shape[2], k.shape[2], q.device)
         out = _Explicit.apply(q.to(dtype), k.to(dtype), v.to(dtype), bias, dropout)
     return mask.silence(out.transpose(1, 2))
+
+
+class Traced(NamedTuple):
+    """What attention computes on its way, without dropout; weights in float32, zeros at what the mask forbids."""
+
+    weights: Float[Tensor, "B H T S"]
+    queries: Float[Tensor, "B H T K"]
+    keys: Float[Tensor, "B H S K"]
+    values: Float[Tensor, "B H S K"]
+
+
+def traced(q: Float[Tensor, "B H T K"], k: Float[Tensor, "B H S K"], v: Float[Tensor, "B H S K"], mask: Mask) -> Traced:
+    """softmax(q k' / sqrt(K)), by which `attend` mixes the values, beside what it is made of."""
+    allowed = _past(q.shape[2], k.shape[2], q.device) if mask.causal and mask.allowed is None else mask.allowed
+    weights = normalise(q / math.sqrt(q.shape[-1]) @ k.transpose(-2, -1), allowed)
+    return Traced(mask.silence(weights.transpose(1, 2)).transpose(1, 2), q, k, v)
 
 
 class _Explicit(torch.autograd.Function):
@@ -154,6 +190,13 @@ class _Heads(torch.autograd.Function):
     @once_differentiable
     def backward(ctx, *d_parts: Tensor):  # type: ignore[no-untyped-def]
         return torch.stack([part.transpose(1, 2) for part in d_parts], 2)
+
+
+def _heads(x: Float[Tensor, "B T E"], heads: int, parts: int = 1) -> tuple[Float[Tensor, "B H T K"], ...]:
+    """The `parts` that stand side by side in a projection (E = parts D), each cut into heads."""
+    B, T, E = x.shape
+    x = x.view(B, T, parts, heads, E // parts // heads)
+    return _Heads.apply(x) if x.requires_grad else _split(x)
 
 
 class Cache:
@@ -236,7 +279,7 @@ class SelfAttention(nn.Module):
 
     def forward(self, x: Float[Tensor, "B T D"], mask: Mask, cache: Cache | None = None, layer: int = 0) -> Float[Tensor, "B T D"]:
         """Each position's mixture of what the mask shows it; with `cache`, of what was read before too."""
-        q, k, v = self._heads(self.qkv(x), 3)
+        q, k, v = _heads(self.qkv(x), self.heads, 3)
         if cache is None:
             return self.out(self._attend(q, k, v, mask).flatten(2))
         k, v = cache.extend(layer, k, v)  # only read on, never learnt from, so by the path that copies no key: 5x for one query
@@ -245,16 +288,53 @@ class SelfAttention(nn.Module):
     def at(self, wanted: Wanted, x: Float[Tensor, "B T D"], mask: Mask) -> Float[Tensor, "N D"]:
         """What `forward` gives at the wanted positions, computed for these queries alone."""
         D = x.shape[-1]
-        (q,) = self._heads(dense(wanted.rows(x), self.qkv.weight[:D], self.qkv.bias[:D]), 1)
-        k, v = self._heads(dense(x, self.qkv.weight[D:], self.qkv.bias[D:]), 2)
+        (q,) = _heads(dense(wanted.rows(x), self.qkv.weight[:D], self.qkv.bias[:D]), self.heads)
+        k, v = _heads(dense(x, self.qkv.weight[D:], self.qkv.bias[D:]), self.heads, 2)
         context = self._attend(q, k, v, mask.at(wanted)).flatten(2)  # (B, M, D)
         return self.out(context[wanted.real])
 
-    def _heads(self, x: Tensor, parts: int) -> tuple[Tensor, ...]:
-        """`parts` tensors (B, H, T, K) out of (B, T, parts D)."""
-        B, T, D = x.shape
-        x = x.view(B, T, parts, self.heads, D // parts // self.heads)
-        return _Heads.apply(x) if x.requires_grad else _split(x)
+    def trace(self, x: Float[Tensor, "B T D"], mask: Mask) -> Traced:
+        """How much of each position `forward` mixes into each, head by head."""
+        q, k, v = _heads(self.qkv(x), self.heads, 3)
+        return traced(q, k, v, mask)
 
     def _attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Mask) -> Tensor:
         return attend(q, k, v, mask, self.dropout if self.training else 0.0, self.path)
+
+
+class KeysValues(NamedTuple):
+    """What a layer of cross-attention keeps of a source, computed once however many queries follow."""
+
+    keys: Float[Tensor, "B H S K"]
+    values: Float[Tensor, "B H S K"]
+
+    def rows(self, chosen: Sequence[int]) -> "KeysValues":
+        """A copy of these rows alone, in this order; a row may stand several times (beams)."""
+        return KeysValues(self.keys[list(chosen)], self.values[list(chosen)])
+
+
+class CrossAttention(nn.Module):
+    """Multi-head attention of one text's positions to another's states (encoder-decoder attention)."""
+
+    def __init__(self, width: int, heads: int, dropout: float, path: Path = "sdpa") -> None:
+        super().__init__()
+        self.heads, self.dropout, self.path = heads, dropout, path
+        self.query = Dense(width, width)
+        self.key_value = Dense(width, 2 * width, parts=2)  # rows: all keys, all values
+        self.out = Dense(width, width)
+
+    def remember(self, states: Float[Tensor, "B S D"]) -> KeysValues:
+        """The keys and values of the source's states; their gradients flow back into the source."""
+        keys, values = _heads(self.key_value(states), self.heads, 2)
+        return KeysValues(keys.contiguous(), values.contiguous())  # copied once here, not at every query
+
+    def forward(self, x: Float[Tensor, "B T D"], memory: KeysValues, mask: Mask) -> Float[Tensor, "B T D"]:
+        """Each position's mixture of the source, by `cross_mask`; where it sees nothing, the bias of `out` alone."""
+        (q,) = _heads(self.query(x), self.heads)
+        context = attend(q, memory.keys, memory.values, mask, self.dropout if self.training else 0.0, self.path)
+        return self.out(context.flatten(2))
+
+    def trace(self, x: Float[Tensor, "B T D"], memory: KeysValues, mask: Mask) -> Traced:
+        """How much of each source position `forward` mixes into each position, head by head."""
+        (q,) = _heads(self.query(x), self.heads)
+        return traced(q, memory.keys, memory.values, mask)

@@ -2,7 +2,7 @@
 """Pieces that only speed asks for: read one as the plain operation that it is named for, to which a test holds it.
 
 - `dense`: the affine map, without the copy that a CPU makes of its bias.
-- `activate`: GELU (Hendrycks & Gimpel 2016), its tanh form with the slope computed on the way.
+- `activate`: ReLU, or GELU (Hendrycks & Gimpel 2016), its tanh form with the slope computed on the way.
 - `dropout`: zeroes at random (Srivastava 2014; "inverted" scaling, so that evaluation does nothing). `F.dropout` draws one
   Bernoulli number after another on a CPU, ten times slower than a layer norm; here one bulk draw of 16 random bits an
   element is compared with a threshold, all in vector instructions.
@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-Activation = Literal["gelu", "gelu_tanh"]
+Activation = Literal["gelu", "gelu_tanh", "relu"]
 
 LEVELS = 1 << 16  # thresholds that 16 bits can tell apart
 SLOPE, CUBIC = 2 * math.sqrt(2 / math.pi), 0.044715  # 0.5 (1 + tanh(u)) = sigmoid(2 u), u = sqrt(2 / pi) (x + 0.044715 x^3)
@@ -63,7 +63,9 @@ class Dense(nn.Linear):
 
 
 def activate(x: Float[Tensor, "*shape"], activation: Activation) -> Float[Tensor, "*shape"]:
-    """GELU in its exact form (`gelu`, by erf) or in the tanh form of Google's and OpenAI's code (`gelu_tanh`)."""
+    """ReLU, or GELU in its exact form (`gelu`, by erf) or in the tanh form of Google's and OpenAI's code (`gelu_tanh`)."""
+    if activation == "relu":
+        return F.relu(x)
     if activation == "gelu":
         return F.gelu(x)
     if x.device.type == "cpu" and x.dtype in (torch.float32, torch.bfloat16) and x.requires_grad:

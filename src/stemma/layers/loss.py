@@ -65,7 +65,37 @@ def cross_entropy(
 
     Under autocast the products are in its type, the softmax in float32.
     """
-    return _CrossEntropy.apply(hidden, weight, bias, labels, product_type(hidden))
+    return _CrossEntropy.apply(hidden, weight, bias, labels, 0.0, product_type(hidden))[0]
+
+
+def smoothed_cross_entropy(
+    hidden: Float[Tensor, "N D"],
+    weight: Float[Tensor, "V D"],
+    bias: Float[Tensor, " V"] | None,
+    labels: Int[Tensor, " N"],
+    smoothing: float,
+) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
+    """(the sum over N of the cross-entropy with smoothed labels, that with the labels as they are, without a graph), in nats.
+
+    The right token has the chance 1 - smoothing, all others share the rest evenly (Szegedy 2016, section 7, in the form of
+    tensor2tensor, the Transformer's own code). PyTorch's `label_smoothing` shares it among all tokens, the right one too.
+    """
+    total, plain = _CrossEntropy.apply(hidden, weight, bias, labels, smoothing, product_type(hidden))
+    return total, plain
+
+
+def target_loss(
+    hidden: Float[Tensor, "N D"],
+    weight: Float[Tensor, "V D"],
+    bias: Float[Tensor, " V"] | None,
+    labels: Int[Tensor, " N"],
+    smoothing: float,
+) -> Loss:
+    """Of a target's tokens: the part `tokens` is of the labels as they are, `smoothing` what smoothed ones add (0: no such part)."""
+    if not smoothing:
+        return Loss.of({"tokens": (cross_entropy(hidden, weight, bias, labels), len(labels))})
+    total, plain = smoothed_cross_entropy(hidden, weight, bias, labels, smoothing)
+    return Loss.of({"tokens": (plain, len(labels)), "smoothing": (total - plain, len(labels))})  # the second carries the gradient of both
 
 
 @torch.no_grad()
@@ -78,7 +108,7 @@ def surprisal(
     nats = torch.empty(len(labels), device=hidden.device)
     for rows in _slices(len(labels), CHUNK // len(weight)):
         logits = hidden[rows].to(dtype) @ table.t()
-        nats[rows] = _softmax(logits, bias, labels[rows], slopes=False)
+        nats[rows] = _softmax(logits, bias, labels[rows], slopes=False)[0]
     return nats
 
 
@@ -86,15 +116,17 @@ class _CrossEntropy(torch.autograd.Function):
     """Computes the gradients during the forward pass, where the chunk's softmax is at hand."""
 
     @staticmethod
-    def forward(ctx, hidden, weight, bias, labels, dtype):  # type: ignore[no-untyped-def]
+    def forward(ctx, hidden, weight, bias, labels, smoothing, dtype):  # type: ignore[no-untyped-def]
         wanted = any(ctx.needs_input_grad)
         table = weight.to(dtype)
-        total = torch.zeros((), device=hidden.device)
+        total, plain = torch.zeros((), device=hidden.device), torch.zeros((), device=hidden.device)
         d_hidden, d_weight, d_bias = torch.empty_like(hidden), None, None
         for rows in _slices(len(labels), CHUNK // len(weight)):
             states = hidden[rows].to(dtype)
             logits = states @ table.t()
-            total += _softmax(logits, bias, labels[rows], slopes=wanted).sum()
+            nats, others = _softmax(logits, bias, labels[rows], slopes=wanted, smoothing=smoothing)
+            plain += nats.sum()
+            total += (1 - smoothing) * nats.sum() + smoothing * others.sum()
             if wanted:
                 d_hidden[rows] = logits @ table  # `logits` now holds the loss's slopes by them
                 d_weight = _plus(d_weight, (logits.t() @ states).to(weight.dtype))
@@ -103,18 +135,23 @@ class _CrossEntropy(torch.autograd.Function):
                     d_bias = _plus(d_bias, (ones @ logits)[0].to(bias.dtype))
         if wanted:
             ctx.save_for_backward(d_hidden, d_weight, d_bias)
-        return total
+        ctx.mark_non_differentiable(plain)
+        return total, plain
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, d_total):  # type: ignore[no-untyped-def]
+    def backward(ctx, d_total, _):  # type: ignore[no-untyped-def]
         gradients = [None if g is None else g * d_total.to(g.dtype) for g in ctx.saved_tensors]
-        return *gradients, None, None
+        return *gradients, None, None, None
 
 
-def _softmax(logits: Tensor, bias: Tensor | None, labels: Tensor, slopes: bool) -> Tensor:
-    """The nats of each label (n,); with `slopes`, `logits` (n, V) becomes softmax - one hot in place."""
-    nats = torch.empty(len(labels), device=logits.device)
+def _softmax(logits: Tensor, bias: Tensor | None, labels: Tensor, slopes: bool, smoothing: float = 0.0) -> tuple[Tensor, Tensor]:
+    """(nats of each label (n,), the mean nats of all other tokens where there is `smoothing`).
+
+    With `slopes`, `logits` (n, V) becomes softmax - the labels' chances, in place.
+    """
+    nats, others = torch.empty(len(labels), device=logits.device), torch.zeros(len(labels), device=logits.device)
+    rest = smoothing / (logits.shape[1] - 1) if smoothing else 0.0  # the chance of each token that is not the label
     for rows in _slices(len(labels), SOFTMAX // logits.shape[1]):
         exact = logits[rows].float() if bias is None else logits[rows] + bias.float()
         asked = labels[rows, None]
@@ -123,10 +160,15 @@ def _softmax(logits: Tensor, bias: Tensor | None, labels: Tensor, slopes: bool) 
         # Nearly out of float32's range, only logarithms still tell how small a share is.
         logs = right.log() if right.min() > 1e-30 else exact.log_softmax(-1).gather(1, asked)
         nats[rows] = -logs.squeeze(1)
+        if smoothing:
+            every = (exact.gather(1, asked).squeeze(1) + nats[rows]) - exact.mean(1)  # mean nats of all V tokens
+            others[rows] = (every * exact.shape[1] - nats[rows]) / (exact.shape[1] - 1)
         if slopes:
-            shares.scatter_add_(1, asked, torch.full_like(right, -1.0))
+            if smoothing:
+                shares.sub_(rest)
+            shares.scatter_add_(1, asked, torch.full_like(right, smoothing + rest - 1.0))
             logits[rows] = shares
-    return nats
+    return nats, others
 
 
 def _plus(sum_so_far: Tensor | None, more: Tensor) -> Tensor:

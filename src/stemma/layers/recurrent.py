@@ -1,10 +1,16 @@
 # ruff: noqa: F722 (axis names stand in annotations)
-"""Long short-term memory (Hochreiter & Schmidhuber 1997; with the forget gate of Gers 2000), and what keeps it from learning by heart.
+"""Recurrent layers: long short-term memory and gated recurrent units, and what keeps them from learning by heart.
+
+LSTM (Hochreiter & Schmidhuber 1997; with the forget gate of Gers 2000):
 
     i, f, o = sigmoid(W x_t + U h_t-1 + b),    g = tanh(W x_t + U h_t-1 + b),    c_t = f * c_t-1 + i * g,    h_t = o * tanh(c_t)
 
-each gate with its own rows of W, U and b, in PyTorch's order i, f, g, o. The loop over time is torch's fused one, which reaches
-most of a core's peak in float32 and, under autocast, in bfloat16.
+each gate with its own rows of W, U and b, in PyTorch's order i, f, g, o. GRU (Cho 2014, the reset applied after the product):
+
+    r, z = sigmoid(W x_t + U h_t-1 + b),    n = tanh(W x_t + b + r * (U h_t-1)),    h_t = (1 - z) * n + z * h_t-1
+
+in the order r, z, n. The loop over time is torch's fused one, which reaches most of a core's peak in float32 and, under autocast,
+in bfloat16.
 
 Axes: B rows, T positions, D width of the input, H cells, S segments, M the longest segment.
 """
@@ -22,7 +28,7 @@ class State(NamedTuple):
     """What a layer knows of all that it has read."""
 
     h: Float[Tensor, "B H"]
-    c: Float[Tensor, "B H"]
+    c: Float[Tensor, "B C"]  # C = H; 0 where a layer keeps nothing beside h
 
 
 class LSTMLayer(nn.Module):
@@ -54,6 +60,29 @@ class LSTMLayer(nn.Module):
         return y, State(h[0], c[0])
 
 
+class GRULayer(nn.Module):
+    """One layer of gated recurrent units, from the left to the right."""
+
+    zeros: Tensor  # (3H): torch's loop wants a second bias
+
+    def __init__(self, width: int, cells: int) -> None:
+        super().__init__()
+        self.cells = cells
+        self.inputs = nn.Parameter(torch.empty(3 * cells, width))  # W
+        self.recurrent = nn.Parameter(torch.empty(3 * cells, cells))  # U
+        self.bias = nn.Parameter(torch.zeros(3 * cells))  # b
+        self.register_buffer("zeros", torch.zeros(3 * cells), persistent=False)
+        for weight in (self.inputs, self.recurrent):
+            nn.init.uniform_(weight, -(cells**-0.5), cells**-0.5)
+
+    def forward(self, x: Float[Tensor, "B T D"], state: State | None = None) -> tuple[Float[Tensor, "B T H"], State]:
+        """The outputs h_1 .. h_T and the state after them, having begun from `state` (None: from zeros)."""
+        h = x.new_zeros(len(x), self.cells) if state is None else state.h
+        weights = (self.inputs, self.recurrent, self.bias, self.zeros)
+        y, h = torch.gru(x, h[None].contiguous(), weights, True, 1, 0.0, self.training, False, True)  # as torch.lstm has them
+        return y, State(h[0], h[0, :, :0])
+
+
 def locked_dropout(x: Float[Tensor, "B T D"], rate: float, training: bool) -> Float[Tensor, "B T D"]:
     """Dropout whose mask is drawn once for a row and holds at all its positions (Gal & Ghahramani 2016)."""
     if not training or rate == 0.0:
@@ -62,22 +91,32 @@ def locked_dropout(x: Float[Tensor, "B T D"], rate: float, training: bool) -> Fl
 
 
 class Apart:
-    """The segments of a batch's rows as rows of their own, so that a state never runs from one to another."""
+    """The segments of a batch's rows as rows of their own, so that a state never runs from one to another; `real` is where they stand."""
 
     def __init__(self, segments: Int[Tensor, "B T"]) -> None:
         before = nn.functional.pad(segments[:, :-1], (1, 0))
         starts = ((segments > 0) & (segments != before)).flatten()
         lengths = torch.bincount((starts.cumsum(0) - 1)[segments.flatten() > 0], minlength=int(starts.sum()))  # (S)
         columns = torch.arange(int(lengths.max()) if len(lengths) else 0, device=segments.device)
-        self._real: Bool[Tensor, "S M"] = columns < lengths[:, None]
-        self._place = (starts.nonzero() + columns).where(self._real, torch.zeros_like(columns))  # (S M) in the flattened batch
+        self.real: Bool[Tensor, "S M"] = columns < lengths[:, None]
+        self._place = (starts.nonzero() + columns).where(self.real, torch.zeros_like(columns))  # (S M) in the flattened batch
         self._shape = segments.shape
 
     def turned(self) -> Int[Tensor, "S M"]:
         """Where each place of a segment stands read from its end, its first token staying first; its own inverse."""
-        lengths = self._real.sum(1, keepdim=True)
-        place = torch.arange(self._real.shape[1], device=lengths.device).expand(self._real.shape)
-        return (lengths - place).where(self._real & (place > 0), place)
+        lengths = self.real.sum(1, keepdim=True)
+        place = torch.arange(self.real.shape[1], device=lengths.device).expand(self.real.shape)
+        return (lengths - place).where(self.real & (place > 0), place)
+
+    def backwards(self) -> Int[Tensor, "S M"]:
+        """Where each place of a segment stands read from its end; its own inverse."""
+        lengths = self.real.sum(1, keepdim=True)
+        place = torch.arange(self.real.shape[1], device=lengths.device).expand(self.real.shape)
+        return (lengths - 1 - place).where(self.real, place)
+
+    def last(self) -> Int[Tensor, " S"]:
+        """The place of each segment's last token in its row."""
+        return self.real.sum(1) - 1
 
     def rows(self, x: Float[Tensor, "B T D"]) -> Float[Tensor, "S M D"]:
         """Each segment at the beginning of a row."""
@@ -86,4 +125,4 @@ class Apart:
     def back(self, y: Float[Tensor, "S M H"]) -> Float[Tensor, "B T H"]:
         """The segments' rows where they stood in the batch; zeros at padding."""
         flat = y.new_zeros(self._shape.numel(), y.shape[2])
-        return flat.index_put((self._place[self._real],), y[self._real]).view(*self._shape, -1)
+        return flat.index_put((self._place[self.real],), y[self.real]).view(*self._shape, -1)

@@ -6,6 +6,7 @@ Axes: W words, L characters of a word, F filters, P width of the projection.
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
@@ -16,18 +17,20 @@ CHARACTERS = 261
 LONGEST = 50  # ids of a word, its two borders included
 
 
-def spell(word: str) -> list[int]:
-    """The word's ids (LONGEST): its first 48 bytes in UTF-8 between two borders, then padding."""
-    return _bounded(list(word.encode("utf-8", "surrogatepass")[: LONGEST - 2]))
+def spell(words: Sequence[str]) -> Int[np.ndarray, "W L"]:
+    """The words' ids, L = LONGEST: the first 48 bytes in UTF-8 between two borders, then padding."""
+    cut = [word.encode("utf-8", "surrogatepass")[: LONGEST - 2] for word in words]
+    lengths = np.array(list(map(len, cut)), np.int64)
+    rows = np.full((len(cut), LONGEST), PADDING, np.int16)
+    rows[:, 0] = BEGIN_WORD
+    rows[:, 1:][np.arange(LONGEST - 1) < lengths[:, None]] = np.frombuffer(b"".join(cut), np.uint8)
+    rows[np.arange(len(cut)), lengths + 1] = END_WORD
+    return rows
 
 
 def spell_border() -> list[int]:
     """The ids (LONGEST) of a text's border."""
-    return _bounded([END])
-
-
-def _bounded(inside: list[int]) -> list[int]:
-    return ([BEGIN_WORD, *inside, END_WORD] + [PADDING] * LONGEST)[:LONGEST]
+    return [BEGIN_WORD, END, END_WORD] + [PADDING] * (LONGEST - 3)
 
 
 class Highway(nn.Module):

@@ -25,6 +25,7 @@ from stemma.layers.attention import Mask, Path, SelfAttention, block_mask, fitti
 from stemma.layers.blocks import FeedForward, Layer, layer
 from stemma.layers.fast import Dense, Dropout, Wanted, activate
 from stemma.layers.loss import Carried, Loss, cross_entropy, surprisal
+from stemma.lineage.network import AttentionMap
 from stemma.objectives.batch import IGNORE
 from stemma.tokens.facts import TokenFacts
 
@@ -206,6 +207,22 @@ class BERT(nn.Module):
             mend = "use embed or finetune, or convert a folder saved with its head (BertForMaskedLM, BertForPreTraining)"
             raise UsageError("the model came without its head for masked tokens", "a model with that head", mend)
         return self.logits(self._last(batch, Wanted(batch["ids"] == self.specials["mask"])))
+
+    def attention_batch(self, ids: Sequence[int], other: Sequence[int] | None = None) -> Tensors:
+        """The framed text or pair as a batch of one row, for `attention`."""
+        framed, types = self.frame(ids, other)
+        device = self.tokens.weight.device
+        return {"ids": torch.tensor([framed], device=device), "types": torch.tensor([types], device=device)}
+
+    @torch.no_grad()
+    def attention(self, batch: Tensors) -> list[AttentionMap]:
+        """Where each position looks, block by block: anywhere in its text or pair."""
+        ids, mask = batch["ids"], block_mask(batch.get("segments"))
+        maps = list[AttentionMap]()
+        for block, x in zip(self.blocks, self.encode(batch), strict=False):  # the last state is no block's input
+            attention: SelfAttention = block.attention  # type: ignore[assignment]
+            maps.append(AttentionMap("encoder self", len(maps) + 1, ids, ids, *attention.trace(x, mask)))
+        return maps
 
     @torch.no_grad()
     def label_nats(self, batch: Tensors) -> Float[Tensor, " M"]:

@@ -1,22 +1,23 @@
 # ruff: noqa: F722 (axis names stand in annotations)
 """ELMo: deep contextualised word vectors (Peters et al. 2018). Parent: the LSTM language model (`lstm`).
 
-What it added: words read by their spelling (`layers.spelling`), a second language model that reads from right to left, and the states of
-all layers as features for a task. What it gave up: the two directions never meet before the task; a text cannot be written with it.
+What it added: words read by their spelling (`layers.spelling`), those too that no vocabulary has, a second language model that reads from
+right to left, and the states of all layers as features for a task. What it gave up: the two directions never meet before the task; a text
+cannot be written with it.
 
-Each direction is a language model of projected, clipped LSTM layers; a layer above the first adds its input to its output. The
-characters' network and the softmax are shared by the two. The loss is the mean of the two directions' means. Training is stateful
-(`objectives.both_ways`), with each direction's state in `Loss.carried`. `encode` reads every segment from a state of zeros.
+Each direction is a language model of projected, clipped LSTM layers; a layer above the first adds its input to its output. The characters'
+network and the softmax are shared by the two. The loss is the mean of the two directions' means; words beyond the `targets` most frequent
+are asked for as the unknown word. Training is stateful (`objectives.both_ways`), with each direction's state in `Loss.carried`. `encode`
+reads every segment from a state of zeros.
 
 Deviates: a text's border is one token, `<eos>`, where the paper has a begin and an end of each sentence; documents are not cut into
 sentences. Deviates: in `encode` the backward direction starts at the border, as in training, and the frame's border is read by both.
 
-Deviates: a word outside the vocabulary is read as the unknown word, where the paper's program reads its characters. Deviates: the
-sampled softmax draws words by their counts, with replacement, and weighs each by its chance (`layers.sampled`), where theirs draws
-distinct words log-uniformly. Deviates: the softmax's bias begins at the words' log frequencies, theirs at 0, and matrices begin
+Deviates: the sampled softmax draws words by their counts, with replacement, and weighs each by its chance (`layers.sampled`), where theirs
+draws distinct words log-uniformly. Deviates: the softmax's bias begins at the words' log frequencies, theirs at 0, and matrices begin
 uniform, theirs normal. Deviates: in `base` AdaGrad's sums begin at 0, theirs at 1 (1/400 in our scale of the loss).
 
-B batch, T positions, P width of the projection, D = 2P, C cells, N predictions, V vocabulary, L characters of a word.
+B batch, T positions, P width of the projection, D = 2P, C cells, N predictions, V vocabulary, U words beyond it, L characters of a word.
 """
 
 from collections.abc import Sequence
@@ -29,7 +30,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from stemma.bounds import BelowOne, Depth, Length, NonNegative, Positive, PositiveFloat, Width
+from stemma.bounds import BelowOne, Depth, Length, Natural, NonNegative, Positive, PositiveFloat, Width
 from stemma.errors import DataError, UsageError
 from stemma.layers.blocks import Layer, layer
 from stemma.layers.fast import dropout
@@ -61,6 +62,7 @@ class Config:
     depth: Depth = 2  # layers of each direction
     clip: PositiveFloat = 3.0  # cells and states stay within plus and minus this
     skip: bool = True  # layers above the first add their input
+    targets: Natural = 793_471  # the first words of the vocabulary, its most frequent, can be predicted; 0: all
     output: Literal["full", "sampled"] = "sampled"  # the softmax: whole, or sampled in training
     negatives: Length = 8192  # sampled: words drawn a step, shared by its predictions
     power: NonNegative = 1.0  # sampled: words are drawn ~ count^power
@@ -93,19 +95,22 @@ class ELMo(nn.Module):
 
     max_length: int | None = None  # any text fits
     task_tokens = 0
-    frequencies: Tensor  # (V) how often each token is predicted, at least once
+    frequencies: Tensor  # (targets) how often each is predicted, at least once
     spelled: Tensor  # (V L)
 
     def __init__(self, config: Config, tokens: TokenFacts) -> None:
         super().__init__()
         if "eos" not in tokens.specials:
             raise UsageError("the tokenizer has no 'eos' token", "a tokenizer with an end-of-text token", "set tokenizer.kind to word")
-        self.config, self.end = config, tokens.specials["eos"]
+        self.config, self.end, self.unknown = config, tokens.specials["eos"], tokens.specials.get("unk", -1)
+        targets = min(config.targets or tokens.vocab_size, tokens.vocab_size)
+        if targets < tokens.vocab_size and not (self.end < targets and 0 <= self.unknown < targets):
+            raise UsageError(f"model.targets = {targets} leaves out 'unk' or 'eos'", "both among them", "set model.targets = 0")
         self.register_buffer("spelled", _spelled(tokens, self.end), persistent=False)
-        self.register_buffer("frequencies", _frequencies(tokens, self.end))
+        self.register_buffer("frequencies", _frequencies(tokens, self.end, self.unknown, targets))
         self.words = CharacterCNN(config.characters, config.filters, config.highways, config.width)
         self.forward_chain, self.backward_chain = Chain(config), Chain(config)
-        self.table = nn.Parameter(torch.empty(tokens.vocab_size, config.width).normal_(0, config.width**-0.5))
+        self.table = nn.Parameter(torch.empty(targets, config.width).normal_(0, config.width**-0.5))
         self.bias = nn.Parameter((self.frequencies / self.frequencies.sum()).log())
 
     @staticmethod
@@ -120,8 +125,17 @@ class ELMo(nn.Module):
 
     @property
     def vocab_size(self) -> int:
-        """Words that can be read and predicted."""
-        return len(self.table)
+        """Words of the vocabulary; those from there on are spelled in the batch."""
+        return len(self.spelled)
+
+    def spell(self, words: Sequence[str]) -> Int[np.ndarray, "U L"]:
+        """The words as a batch's `spelled` holds them."""
+        return spell(words)
+
+    def lacks(self, ids: np.ndarray) -> np.ndarray:
+        """True for each of the ids (N) that is predicted as the unknown word."""
+        found: np.ndarray = (ids == self.unknown) | (ids >= len(self.table))
+        return found
 
     def frame(self, ids: Sequence[int], other: Sequence[int] | None = None) -> tuple[list[int], list[int]]:
         """(ids with the border as start context, types): `<eos> ids`, or `<eos> ids <eos> other`."""
@@ -137,7 +151,7 @@ class ELMo(nn.Module):
         counts = self.predictions(batch)
         if not all(counts.values()):
             raise DataError("a batch asks for no prediction: all its labels are ignored", "one label or more", "leave such batches out")
-        ids, labels = torch.stack([batch["ids"], batch["back_ids"]]), (batch["labels"], batch["back_labels"])
+        ids, labels = torch.stack([batch["ids"], batch["back_ids"]]), map(self._asked, (batch["labels"], batch["back_labels"]))
         sums, carry = {}, {}
         for name, x, asked, chain in zip(DIRECTIONS, self._embed(ids), labels, self._chains, strict=True):
             outputs, after = chain(x, self._begun(name, carried, batch.get("begins")))
@@ -158,15 +172,15 @@ class ELMo(nn.Module):
         segments = batch.get("segments", torch.ones_like(ids))
         follows = (segments[:, 1:] == segments[:, :-1]) & (segments[:, 1:] > 0)
         apart = Apart(segments)
-        hidden = apart.back(self.forward_chain(apart.rows(self._embed(ids)))[0][-1])[:, :-1][follows]
+        hidden = apart.back(self.forward_chain(apart.rows(self._embed(ids, batch.get("spelled"))))[0][-1])[:, :-1][follows]
         nats = torch.zeros(ids.shape, device=ids.device)
-        nats[:, 1:][follows] = surprisal(hidden, self.table, self.bias, ids[:, 1:][follows])
+        nats[:, 1:][follows] = surprisal(hidden, self.table, self.bias, self._asked(ids[:, 1:][follows]))
         return nats
 
     def encode(self, batch: Tensors) -> list[Float[Tensor, "B T D"]]:
         """The words' vectors twice, then each layer's outputs, forward beside backward; every segment from a state of zeros."""
         apart = Apart(batch.get("segments", torch.ones_like(batch["ids"])))
-        x = self._embed(batch["ids"])
+        x = self._embed(batch["ids"], batch.get("spelled"))
         rows, turn = apart.rows(x), apart.turned()
         forward = self.forward_chain(rows)[0]
         backward = [_take(y, turn) for y in self.backward_chain(_take(rows, turn))[0]]
@@ -191,10 +205,18 @@ class ELMo(nn.Module):
     def _chains(self) -> tuple[Chain, Chain]:
         return self.forward_chain, self.backward_chain
 
-    def _embed(self, ids: Int[Tensor, "*shape"]) -> Float[Tensor, "*shape P"]:
+    def _embed(self, ids: Int[Tensor, "*shape"], beyond: Int[Tensor, "U L"] | None = None) -> Float[Tensor, "*shape P"]:
         """The words' vectors; each distinct word is read once."""
         distinct, place = ids.unique(return_inverse=True)
-        return self.words(self.spelled[distinct].long())[place]
+        known = int((distinct < self.vocab_size).sum())
+        spelled = self.spelled[distinct[:known]]
+        if beyond is not None:
+            spelled = torch.cat([spelled, beyond[distinct[known:] - self.vocab_size]])
+        return self.words(spelled.long())[place]
+
+    def _asked(self, ids: Int[Tensor, "*shape"]) -> Int[Tensor, "*shape"]:
+        """What is predicted where these words stand."""
+        return ids.masked_fill(ids >= len(self.table), self.unknown)
 
     def _begun(self, name: str, carried: Carried | None, begins: Tensor | None) -> list[State] | None:
         """What a direction goes on from: nothing in rows that begin."""
@@ -220,13 +242,14 @@ def _take(x: Float[Tensor, "B T P"], turn: Int[Tensor, "B T"]) -> Float[Tensor, 
 
 def _spelled(tokens: TokenFacts, end: int) -> Int[Tensor, "V L"]:
     """How each token is spelled; the end is a text's border. Facts without spellings give every token the empty one."""
-    words = tokens.tokens or [""] * tokens.vocab_size
-    rows = [spell_border() if place == end else spell(word) for place, word in enumerate(words)]
-    return torch.tensor(rows, dtype=torch.int16)
+    rows = spell(tokens.tokens or [""] * tokens.vocab_size)
+    rows[end] = spell_border()
+    return torch.from_numpy(rows)
 
 
-def _frequencies(tokens: TokenFacts, end: int) -> Int[Tensor, " V"]:
-    """How often each token is predicted in the corpus, at least once."""
+def _frequencies(tokens: TokenFacts, end: int, unknown: int, targets: int) -> Int[Tensor, " targets"]:
+    """How often each of the first `targets` tokens is predicted in the corpus, at least once; the others as the unknown word."""
     counts = np.zeros(tokens.vocab_size, np.int64) if tokens.counts is None else np.array(tokens.counts, np.int64)
     counts[end] = max(counts[end], counts.sum() // DOCUMENT_TOKENS)
-    return torch.from_numpy(counts).clamp(min=1)
+    counts[unknown] += counts[targets:].sum()
+    return torch.from_numpy(counts[:targets]).clamp(min=1)

@@ -27,6 +27,7 @@ from stemma.layers.blocks import FeedForward, Layer, layer
 from stemma.layers.fast import Dropout
 from stemma.layers.loss import Carried, Loss, cross_entropy, surprisal
 from stemma.layers.pooling import last_state
+from stemma.lineage.network import AttentionMap
 from stemma.objectives.batch import IGNORE
 from stemma.tokens.facts import TokenFacts
 
@@ -183,6 +184,20 @@ class GPT(nn.Module):
         for block in self.blocks:
             layers.append(block(layers[-1], mask))
         return layers
+
+    def attention_batch(self, ids: Sequence[int], other: Sequence[int] | None = None) -> Tensors:
+        """The framed text or pair as a batch of one row, for `attention`."""
+        return {"ids": torch.tensor([self.frame(ids, other)[0]], device=self.tokens.weight.device)}
+
+    @torch.no_grad()
+    def attention(self, batch: Tensors) -> list[AttentionMap]:
+        """Where each position looks, block by block: at itself and those before it."""
+        ids, mask = batch["ids"], block_mask(batch.get("segments"), causal=True)
+        maps = list[AttentionMap]()
+        for block, x in zip(self.blocks, self.encode(batch), strict=False):  # the last state is no block's input
+            attention: SelfAttention = block.attention  # type: ignore[assignment]
+            maps.append(AttentionMap("decoder causal self", len(maps) + 1, ids, ids, *attention.trace(x, mask)))
+        return maps
 
     def logits(self, hidden: Float[Tensor, "*shape D"]) -> Float[Tensor, "*shape V"]:
         """Scores of the next token from the last layer's states."""

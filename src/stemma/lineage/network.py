@@ -4,12 +4,12 @@
 A row of the table names the abilities; a test holds them equal to the methods that stand here. Networks that learn by
 backpropagation are `Network`s; static vectors write their own gradients (`DescendsByHand`); counts are `Counted`.
 
-Axes: B batch, T positions, D width, V vocabulary, M masked positions, L layers.
+Axes: B batch, T positions, S positions attended to, D width, V vocabulary, M masked positions, L layers, H heads, K width of a head.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
 
 if TYPE_CHECKING:
     import numpy as np
@@ -165,6 +165,17 @@ class Generates(Frames, Protocol):
         """The token that ends a text."""
 
 
+class Translates(Generates, Protocol):
+    """Writes a target for a source (ability `translate`): `advance` goes on from what `read_sources` made of the sources."""
+
+    def read_sources(self, sources: Sequence[Sequence[int]]) -> Memory:
+        """What the network keeps of the framed sources, a row each, before anything is written."""
+
+    @property
+    def opening(self) -> list[int]:
+        """What every target begins with, unseen."""
+
+
 class Fills(Frames, Protocol):
     """Tells what stands at masks (ability `fill`)."""
 
@@ -173,6 +184,40 @@ class Fills(Frames, Protocol):
 
     def label_nats(self, batch: "Tensors") -> "Float[Tensor, ' M']":
         """Nats of each label that is not IGNORE given the row's `ids`, row by row; other masks may stand there too."""
+
+
+AttentionKind = Literal["encoder self", "decoder causal self", "encoder-decoder", "soft"]
+
+
+@dataclass(frozen=True, slots=True)
+class AttentionMap:
+    """What one layer of a network mixes its outputs of, without dropout.
+
+    `encoder self`: a text's positions see all of it. `decoder causal self`: each sees itself and those before it.
+    `encoder-decoder`: a target's positions see a source, in heads. `soft`: the same in one head, by any similarity.
+    """
+
+    kind: AttentionKind
+    layer: int  # 1 for the lowest of its kind
+    query_ids: "Int[Tensor, 'B T']"  # the tokens that rows stand for
+    key_ids: "Int[Tensor, 'B S']"  # the tokens that columns stand for
+    weights: "Float[Tensor, 'B H T S']"  # each row adds up to 1, or is 0 where a query may attend to nothing
+    queries: "Float[Tensor, 'B H T K'] | None" = None  # what the weights were computed from; None under `soft`,
+    keys: "Float[Tensor, 'B H S K'] | None" = None  # whose scores need not be scaled dot products
+    values: "Float[Tensor, 'B H S K'] | None" = None
+
+
+class Attends(Protocol):
+    """Tells where it looks (ability `attend`)."""
+
+    def attention_batch(self, ids: Sequence[int], other: Sequence[int] | None = None) -> "dict[str, Tensor]":
+        """A batch of one row, as `attention` reads it, of a text or of a pair: two texts, or a source and its target.
+
+        A network that maps sources to targets raises UsageError where `other` is missing and it cannot do without.
+        """
+
+    def attention(self, batch: "Tensors") -> list[AttentionMap]:
+        """The maps of every layer from the bottom up, kind after kind; for looking: the network's own path keeps no weights."""
 
 
 class HasWordVectors(Protocol):
@@ -187,6 +232,19 @@ class HasWordVectors(Protocol):
 
     def compose(self, word: str) -> "np.ndarray | None":
         """The vector (D) of a word that was never seen; None where the network cannot compose one."""
+
+
+class ReadsSpelling(Protocol):
+    """Reads a word by its characters, in no vocabulary too (`reads_spelling` in the table).
+
+    In the batches of `encode` and `score` the ids from `vocab_size` on stand for words spelled in the batch's `spelled` (U L).
+    """
+
+    def spell(self, words: "Sequence[str]") -> "Int[np.ndarray, 'U L']":
+        """The words as a batch holds them."""
+
+    def lacks(self, ids: "np.ndarray") -> "np.ndarray":
+        """True for each of the ids (N) that it never predicts by itself, but as the unknown word."""
 
 
 class Grows(Protocol):

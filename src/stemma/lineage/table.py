@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from stemma.tokens.facts import TokenFacts
 
-Ability = Literal["score", "generate", "fill", "nearest", "embed", "translate", "transfer"]
+Ability = Literal["score", "generate", "fill", "nearest", "embed", "translate", "attend", "transfer"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +43,7 @@ class Generation:
     updates: Literal["counts", "backprop", "by hand"] = "backprop"  # who makes its steps: nobody, autograd, the network itself
     reads_once: bool = False  # its objective works up the whole text before the first step (`objective.Prepares`)
     scores_by: Literal["counts", "sentence", "document"] = "document"  # how text is read to be scored, and how far context reaches
+    reads_spelling: bool = False  # reads words that no vocabulary has (`network.ReadsSpelling`); its model has `targets`
     continues: bool = False  # goes on from a finished run on new text (`network.TakesOver`)
     blocks: bool = False  # its network is built of blocks, whose matrices the optimiser muon moves
     tokenizer: str = "bpe"  # the default kind
@@ -185,6 +186,7 @@ TABLE: tuple[Generation, ...] = (
         tokenizer="word",
         network="stemma.lineage.elmo:ELMo",
         data="stemma.objectives.both_ways:BothWays",
+        reads_spelling=True,
     ),
     Generation(
         name="seq2seq",
@@ -217,7 +219,7 @@ TABLE: tuple[Generation, ...] = (
         paper="Radford et al. 2018",
         parent="transformer",
         asks="the next token",
-        abilities=("score", "generate", "embed", "transfer"),
+        abilities=("score", "generate", "embed", "attend", "transfer"),
         blocks=True,
         network="stemma.lineage.gpt:GPT",
         data="stemma.objectives.causal:Causal",
@@ -242,7 +244,7 @@ TABLE: tuple[Generation, ...] = (
         paper="Devlin et al. 2018",
         parent="transformer",
         asks="masked tokens",
-        abilities=("fill", "embed", "transfer"),
+        abilities=("fill", "embed", "attend", "transfer"),
         blocks=True,
         tokenizer="wordpiece",
         network="stemma.lineage.bert:BERT",

@@ -108,7 +108,7 @@ class Word2Vec(WordTables):
         tables["input"][counts == 0] = 0
         found = cls(config, tokens, tables)
         if config.subwords:
-            found.spell(draw)
+            found.spell_words(draw)
         return found
 
     @property
@@ -135,7 +135,7 @@ class Word2Vec(WordTables):
         old = len(arrays[COUNTS])
         self.counts[:old] += arrays[COUNTS]
         if self.config.subwords:
-            self.spell(draw)
+            self.spell_words(draw)
         for name in ("input", "output"):
             if name in arrays:
                 self.tables[name][:old] = arrays[name]
@@ -145,7 +145,7 @@ class Word2Vec(WordTables):
             seen = learnt.any(1)
             subwords[len(self.counts) :][seen] = learnt[seen]
 
-    def spell(self, draw: Uniform) -> None:
+    def spell_words(self, draw: Uniform) -> None:
         """Draws the table of words and n-grams, zero where nothing will be learnt; fastText draws from twice word2vec's range."""
         self.__dict__.pop("grams", None)  # those of the counts as they were
         used, width = np.unique(self.grams[1]), self.config.width

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from stemma.objectives.batch import Batch
+from stemma.objectives.frequencies import frequency_loss
 from stemma.objectives.streams import Config, Streams
 
 if TYPE_CHECKING:
@@ -34,13 +35,32 @@ class Mirrored:
         return cls(store.ids[::-1], len(store.ids) - sentences[::-1], len(sentences) - 1 - documents[::-1])
 
 
+@dataclass(frozen=True)
+class _Predicted:
+    """How often each target is predicted in a text."""
+
+    counts: np.ndarray
+
+
 class BothWays(Streams):
-    """Batches of `streams`, and beside them `back_ids`, `back_labels` (B T) of the mirrored text."""
+    """Batches of `streams`, and beside them `back_ids`, `back_labels` (B T) of the mirrored text.
+
+    Of the words the first `targets` are predicted (0: all), the others as the unknown word.
+    """
 
     def __init__(
-        self, store: "TokenStore", facts: "TokenFacts", config: Config, *, seed: int, batch_tokens: int, max_length: int | None = None
+        self,
+        store: "TokenStore",
+        facts: "TokenFacts",
+        config: Config,
+        *,
+        seed: int,
+        batch_tokens: int,
+        max_length: int | None = None,
+        targets: int = 0,
     ) -> None:
         super().__init__(store, facts, config, seed=seed, batch_tokens=batch_tokens)
+        self._targets, self._unknown = targets or facts.vocab_size, facts.specials.get("unk", -1)
         self._back = Streams(Mirrored.of(store), facts, config, seed=seed, batch_tokens=batch_tokens)  # type: ignore[arg-type]
 
     def batch(self, step: int, rank: int = 0, ranks: int = 1) -> Batch:
@@ -50,5 +70,11 @@ class BothWays(Streams):
 
     def constant_losses(self, learnt_from: "TokenStore") -> dict[str, float]:
         """Nats of answering by frequency alone: the same in both directions."""
-        loss = super().constant_losses(learnt_from)[""]
+        ends = learnt_from.documents, self._store.documents
+        loss = frequency_loss(self._predicted(learnt_from), self._predicted(self._store), ends)
         return {"": loss, "forward": loss, "backward": loss}
+
+    def _predicted(self, text: "TokenStore") -> "_Predicted":
+        counts = np.array(text.counts)
+        counts[self._unknown] += counts[self._targets :].sum()
+        return _Predicted(counts[: self._targets])

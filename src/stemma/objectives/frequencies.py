@@ -1,14 +1,19 @@
 """The loss of knowing nothing but word frequencies: what a network has to leave behind before it has learnt from any context."""
 
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from stemma.tokens.store import TokenStore
+
+class Frequencies(Protocol):
+    """A text, by how often it has each token."""
+
+    @property
+    def counts(self) -> np.ndarray:
+        """Of each token (V)."""
 
 
-def frequency_loss(learnt_from: "TokenStore", held_out: "TokenStore", ends: tuple[int, int] | None = None) -> float:
+def frequency_loss(learnt_from: Frequencies, held_out: Frequencies, ends: tuple[int, int] | None = None) -> float:
     """Nats a prediction of `held_out` when each token is given its share of the tokens of `learnt_from`, whatever stands round it.
 
     `ends` are the ends of either text, where they are asked for too. What was never seen counts as seen once.

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from stemma.lineage.network import ReadsSpelling
 from stemma.lineage.table import Generation
 from stemma.runs.settings import InUse
 from stemma.tasks.task import Targets, Task, Text
@@ -22,6 +23,11 @@ class Assignment:
     task: Task
     targets: Targets
     settings: InUse
+
+    @property
+    def speller(self) -> ReadsSpelling | None:
+        """What reads words that the vocabulary lacks; None where they are unknown."""
+        return self.network if self.row.reads_spelling else None
 
     @property
     def pad(self) -> int:

@@ -25,6 +25,7 @@ import numpy as np
 from stemma.runs.assignment import Assignment
 from stemma.runs.linear_head import LinearHead, check_shapes, sparse_times
 from stemma.runs.ngrams import extended, find, flatten, histories
+from stemma.runs.open_vocabulary import OpenVocabulary
 from stemma.tasks.task import Text
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ class Sides:
     """Token ids of the texts, and of their second halves where the task has pairs."""
 
     sides: tuple[tuple[np.ndarray, ...], ...]
+    known: np.ndarray  # True for each text (N) with a token of the vocabulary, in its second half too where the task has pairs
     cut = tokens_cut = unread = 0  # counting has no longest length
 
     @property
@@ -50,15 +52,16 @@ class Sides:
 
     def of(self, rows: np.ndarray) -> "Sides":
         """These texts alone."""
-        return Sides(tuple(tuple(texts[row] for row in rows) for texts in self.sides))
+        return Sides(tuple(tuple(texts[row] for row in rows) for texts in self.sides), self.known[rows])
 
 
 def encode_sides(tokenizer: Any, texts: Sequence[Text]) -> Sides:
     """Tokenises; nothing is cut, since counting has no longest length."""
-    first = tokenizer.encode_batch([text.text for text in texts])
+    first, known = tokenizer.encode_batch([text.text for text in texts]), OpenVocabulary(tokenizer, None).known_of
     if not any(text.other for text in texts):
-        return Sides((tuple(first),))
-    return Sides((tuple(first), tuple(tokenizer.encode_batch([text.other for text in texts]))))
+        return Sides((tuple(first),), known(first))
+    second = tokenizer.encode_batch([text.other for text in texts])
+    return Sides((tuple(first), tuple(second)), known(first) & known(second))
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,7 @@ class Bag:
     keys: np.ndarray
     values: np.ndarray
     starts: np.ndarray
+    known: np.ndarray  # as of `Sides`
     cut = tokens_cut = unread = 0  # counting has no longest length
 
     @property
@@ -79,7 +83,7 @@ class Bag:
         """These texts alone."""
         places = np.concatenate([np.arange(self.starts[row], self.starts[row + 1]) for row in rows]) if len(rows) else np.empty(0, np.int64)
         starts = np.concatenate([[0], np.cumsum(np.diff(self.starts)[rows])])
-        return Bag(self.keys[places], self.values[places], starts)
+        return Bag(self.keys[places], self.values[places], starts, self.known[rows])
 
     def design(self, columns: np.ndarray) -> "Sparse":
         """The matrix of the n-grams among `columns`, each row of length one, to fit a head on."""
@@ -114,7 +118,7 @@ def bag_of(network: Any, texts: Sides) -> Bag:
     owner = np.concatenate(owners)
     order = np.argsort(owner, kind="stable")
     starts = np.concatenate([[0], np.cumsum(np.bincount(owner, minlength=texts.count))])
-    return Bag(np.concatenate(keys)[order], np.concatenate(values)[order], starts)
+    return Bag(np.concatenate(keys)[order], np.concatenate(values)[order], starts, texts.known)
 
 
 @dataclass(frozen=True)

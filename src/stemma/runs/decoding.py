@@ -10,6 +10,7 @@ sign is a matter of taste; the token that ends a text is never penalised.
 B rows, V vocabulary.
 """
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -19,11 +20,13 @@ import numpy as np
 from stemma.bounds import real, whole
 from stemma.corpus.given import listed
 from stemma.errors import UsageError
-from stemma.lineage.network import Generates, Memory
+from stemma.lineage.network import Generates, Memory, Translates
 from stemma.objectives.batch import generator
 from stemma.tokens.tokenizer import Tokenizer
 
 ROWS = 64  # texts that are written together
+LONGER = 50  # tokens that a translation may have more than its source (Vaswani 2017, section 6.1)
+NO_DRAWS = np.random.default_rng(0)  # of a search, which draws nothing
 BROKEN = "\ufffd"  # what a decoder writes for bytes that are no character, or only the beginning of one
 
 
@@ -155,7 +158,7 @@ def write(
         together = by_length[first : first + step]
         rows, stopped = [drafts[prompt] for prompt in together], [spellers[prompt].stopped for prompt in together]
         if options.beams > 1:
-            best = search(network, [row[0] for row in rows], stopped, length, options)
+            best = search(network, [row[0] for row in rows], stopped, [length] * len(rows), options)
             found |= zip(together, [row[:samples] for row in best], strict=True)
         else:
             for _ in draw(network, rows, stopped, length, options):
@@ -185,6 +188,32 @@ def stream(network: Generates, tokenizer: Tokenizer, prompt: str, length: int, o
             yield piece
     if rest := speller.text(draft.new)[told:]:
         yield rest
+
+
+def translate(
+    network: Translates, tokenizer: Tokenizer, sources: Sequence[Sequence[int]], options: Decoding, samples: int = 1
+) -> list[list[Written]]:
+    """The `samples` best translations of each source, best first, each of LONGER tokens more than the source at most.
+
+    One beam takes the likeliest token each time. A source without tokens has one translation, the empty one.
+    """
+    _check(1, options, samples)
+    found: dict[int, list[Draft]] = {place: [Draft([], NO_DRAWS)] for place, ids in enumerate(sources) if not len(ids)}
+    by_length = sorted((place for place in range(len(sources)) if place not in found), key=lambda place: len(sources[place]))
+    step = max(1, ROWS // options.beams)
+    spellers = [Speller(tokenizer, "", [], options.stop) for _ in sources]
+    for first in range(0, len(by_length), step):
+        together = by_length[first : first + step]
+        framed = [network.frame(sources[place])[0] for place in together]
+        starts = [Draft(network.opening, NO_DRAWS) for _ in together]
+        lengths = [min(len(sources[place]) + LONGER, (network.max_length or sys.maxsize) - len(network.opening)) for place in together]
+        best = search(network, starts, [spellers[place].stopped for place in together], lengths, options, network.read_sources(framed))
+        found |= zip(together, [drafts[:samples] for drafts in best], strict=True)
+    alpha = options.length_penalty
+    return [
+        [Written(speller.text(draft.new), draft.new, draft.log_prob, draft.score(alpha)) for draft in found[place]]
+        for place, speller in enumerate(spellers)
+    ]
 
 
 def next_tokens(network: Generates, ids: Sequence[int], k: int) -> list[tuple[int, float]]:
@@ -218,33 +247,40 @@ def draw(
 
 
 def search(
-    network: Generates, starts: list[Draft], stopped: Sequence[Callable[[list[int]], bool]], length: int, options: Decoding
+    network: Generates,
+    starts: list[Draft],
+    stopped: Sequence[Callable[[list[int]], bool]],
+    lengths: Sequence[int],
+    options: Decoding,
+    memory: Memory | None = None,
 ) -> list[list[Draft]]:
     """The best `beams` continuations of each prompt, best first: at each step the likeliest of all that are one token longer.
 
-    A text that ends leaves the beam one place narrower (Sutskever 2014, section 3.2), so that one beam is the greedy choice.
+    Each prompt's has its own greatest length, so that it depends on nothing beside it. `memory` is what the network has read before
+    the prompts. A text that ends leaves the beam one place narrower (Sutskever 2014, section 3.2), so that one beam is the greedy choice.
     """
-    closed: list[list[Draft]] = [[] for _ in starts]
+    done: list[list[Draft]] = [[] for _ in starts]
     beams = [[start] for start in starts]
-    unread, memory, places = [start.prompt for start in starts], None, list(range(len(starts)))
-    for _ in range(length):
+    unread, places = [start.prompt for start in starts], list(range(len(starts)))
+    for step in range(1, max(lengths, default=0) + 1):
         scores, memory = _advanced(network, unread, memory, places)
         first, places = 0, []
         for prompt, beam in enumerate(beams):
-            room = options.beams - len(closed[prompt])
+            room = options.beams - len(done[prompt])
             longer = _longer(beam, scores[first : first + len(beam)], room, network.end, options)
             for _, draft in longer:
                 draft.closed = draft.closed or stopped[prompt](draft.new)
-            closed[prompt] += [draft for _, draft in longer if draft.closed]
-            beams[prompt] = [draft for _, draft in longer if not draft.closed]
-            places += [first + row for row, draft in longer if not draft.closed]
+            going = [(row, draft) for row, draft in longer if not draft.closed and step < lengths[prompt]]
+            done[prompt] += [draft for _, draft in longer if draft.closed or step == lengths[prompt]]
+            beams[prompt] = [draft for _, draft in going]
+            places += [first + row for row, _ in going]
             first += len(beam)
         if not places:
             break
         memory = _rows(memory, places, len(scores))
         unread, places = [draft.new[-1:] for beam in beams for draft in beam], list(range(len(places)))
-    alpha = options.length_penalty
-    return [sorted([*done, *beam], key=lambda draft: draft.score(alpha), reverse=True) for done, beam in zip(closed, beams, strict=True)]
+    ranked = [sorted(found, key=lambda draft: draft.score(options.length_penalty), reverse=True) for found in done]
+    return [found or [start] for found, start in zip(ranked, starts, strict=True)]  # of length 0 there is nothing but the start
 
 
 def choose(log_probs: np.ndarray, options: Decoding, draws: np.random.Generator) -> int:

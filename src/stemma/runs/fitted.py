@@ -23,7 +23,6 @@ from stemma.runs.opening import opening, unmoved
 from stemma.runs.run import Run, warn_of_unknown
 from stemma.runs.settings import InUse
 from stemma.tasks.table import make_task, task_config
-from stemma.tasks.task import Text
 from stemma.tokens.tokenizer import Tokenizer
 
 _LINEAR, _NETWORK, _MOVED = "stemma.runs.fixed:Probed", "stemma.runs.fixed:Networked", "stemma.runs.moved:Moved"
@@ -86,12 +85,6 @@ class FittedRun:
         data, _ = self._prepared(self._examples(texts, texts_b), _SILENT)
         return self.model.vectors(data)
 
-    def knows(self, texts: Sequence[Text]) -> np.ndarray:
-        """True for each text (N) with a word, or a piece of one, that the run knows; of a pair both halves must have one."""
-        known = self.assignment.tokenizer.knows([text.text for text in texts])
-        pairs = len(self.task.parts(self.targets)) > 1
-        return known & self.assignment.tokenizer.knows([text.other for text in texts]) if pairs else known
-
     def answers(self, examples: Sequence[Any]) -> list[Any]:
         """The task's answer to each of its examples."""
         return self.model.answers(self._prepared(examples, _GUESSED)[0])
@@ -143,9 +136,14 @@ class FittedRun:
         return [self.task.example([part.strip() for part in parts], self.targets) for parts in zip(*columns, strict=True)]
 
     def _prepared(self, examples: Sequence[Any], so: str) -> tuple[Any, np.ndarray]:
-        """What the model reads of the examples, and of each (N) whether it has a known word; warnings tell what is not read."""
+        """What the model reads of the examples, and of each (N) whether it has a known word, or of a pair both halves have one.
+
+        Warnings tell what is not read.
+        """
         read = self.task.texts(examples)
-        data, known = self.model.prepare(read), self.knows(read)
+        data = self.model.prepare(read)
+        paired = len(self.task.parts(self.targets)) > 1
+        known = data.known & np.array([bool(text.other) or not paired for text in read], bool)
         warn_of_unknown([text.text for text in read], known, so)
         if data.cut:
             warnings.warn(told_of_cut(data, "texts"), stacklevel=3)

@@ -44,7 +44,7 @@ class FixedNetwork:
 
     def prepare(self, texts: Sequence[Text]) -> Framed:
         """Tokenises and frames."""
-        return frame(self.network, self.assignment.tokenizer, texts, self.assignment.settings.max_length)
+        return frame(self.network, self.assignment.tokenizer, texts, self.assignment.settings.max_length, self.assignment.speller)
 
     def counts(self, framed: Framed) -> np.ndarray:
         """Sites of each text (N)."""

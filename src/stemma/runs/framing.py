@@ -8,14 +8,15 @@ Axes: B examples, W windows of all of them, T positions, U units.
 
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from stemma.lineage.network import Frames
+from stemma.lineage.network import Frames, ReadsSpelling
 from stemma.nouns import counted
 from stemma.objectives.batch import Batch
+from stemma.runs.open_vocabulary import OpenVocabulary
 from stemma.tasks.task import PLACES, Text
 
 Units = tuple[np.ndarray, np.ndarray]  # of each unit the position of its token in the example's ids, or -1, and its place in that token
@@ -31,6 +32,8 @@ class Framed:
     windows: tuple[tuple[int, ...], ...]  # their lengths; one where the text is answered for as a whole
     units: tuple[Units, ...]  # of each text; empty arrays where the text is answered for
     lost: tuple[int, ...]  # tokens that were cut off each example to fit
+    known: np.ndarray  # True for each example that had a token of the vocabulary, and its second half too where it has one
+    beside: Batch = field(default_factory=dict)  # what every batch of them holds: how words beyond the vocabulary are spelled
 
     @property
     def cut(self) -> int:
@@ -58,10 +61,16 @@ class Framed:
         return np.array([len(columns) for columns, _ in self.units], dtype=np.int64)
 
 
-def frame(network: Frames, tokenizer: Any, texts: Sequence[Text], max_length: int) -> Framed:
-    """Tokenises the texts and frames them; a pair too long loses tokens at the end of its longer half."""
-    firsts, spans = _encoded(tokenizer, texts)
-    seconds = iter(tokenizer.encode_batch([text.other for text in texts if text.other]))
+def frame(network: Frames, tokenizer: Any, texts: Sequence[Text], max_length: int, speller: ReadsSpelling | None = None) -> Framed:
+    """Tokenises the texts and frames them; a pair too long loses tokens at the end of its longer half.
+
+    For a `speller` a word that the vocabulary lacks has an id beyond it.
+    """
+    vocabulary = OpenVocabulary(tokenizer, speller)
+    firsts, spans = _encoded(vocabulary, texts)
+    others = vocabulary.encode_batch([text.other for text in texts if text.other])
+    known, seconds = vocabulary.known_of(firsts), iter(others)
+    known[np.array([bool(text.other) for text in texts], bool)] &= vocabulary.known_of(others)
     most = min(max_length, network.max_length or max_length)
     room, room_of_pair = max(most - len(network.frame([])[0]), 1), max(most - len(network.frame([], [])[0]), 1)
     ids, types, windows, units, losses = [], [], [], [], []
@@ -78,7 +87,7 @@ def frame(network: Frames, tokenizer: Any, texts: Sequence[Text], max_length: in
         windows.append(tuple(len(row) for row, _ in rows))
         units.append(own)
         losses.append(lost)
-    return Framed(tuple(ids), tuple(types), tuple(windows), tuple(units), tuple(losses))
+    return Framed(tuple(ids), tuple(types), tuple(windows), tuple(units), tuple(losses), known, vocabulary.beside)
 
 
 def told_of_cut(framed: "Framed", things: str) -> str:
@@ -147,7 +156,7 @@ def collate(framed: Framed, rows: Sequence[int] | np.ndarray, pad: int = 0) -> B
     if lengths:
         batch["ids"][real] = np.concatenate([framed.ids[row] for row in rows])
         batch["types"][real] = np.concatenate([framed.types[row] for row in rows])
-    return batch
+    return batch | framed.beside
 
 
 def collate_units(framed: Framed, rows: Sequence[int] | np.ndarray) -> Batch:
@@ -170,11 +179,11 @@ def collate_units(framed: Framed, rows: Sequence[int] | np.ndarray) -> Batch:
     return batch
 
 
-def _encoded(tokenizer: Any, texts: Sequence[Text]) -> tuple[list[np.ndarray], list[list[tuple[int, int]]]]:
+def _encoded(vocabulary: OpenVocabulary, texts: Sequence[Text]) -> tuple[list[np.ndarray], list[list[tuple[int, int]]]]:
     """The ids of each text, and the characters that each stands for where the text has units."""
     if not any(text.units for text in texts):
-        return tokenizer.encode_batch([text.text for text in texts]), [[]] * len(texts)
-    pairs = [tokenizer.encode_offsets(text.text) for text in texts]
+        return vocabulary.encode_batch([text.text for text in texts]), [[]] * len(texts)
+    pairs = [vocabulary.encode_offsets(text.text) for text in texts]
     return [ids for ids, _ in pairs], [spans for _, spans in pairs]
 
 

@@ -92,7 +92,7 @@ class Moved:
 
     def prepare(self, texts: Sequence[Text]) -> Framed:
         """Tokenises and frames."""
-        return frame(self.frames, self.assignment.tokenizer, texts, self.assignment.settings.max_length)
+        return frame(self.frames, self.assignment.tokenizer, texts, self.assignment.settings.max_length, self.assignment.speller)
 
     def answers(self, framed: Framed) -> list[Any]:
         """The task's answer to each text."""

@@ -11,11 +11,13 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 import numpy as np
 
 from stemma.lineage.network import StaticVectors
+from stemma.objectives.batch import Batch
 from stemma.runs.cuts import surprises_uncut
 
 T = TypeVar("T")
 BATCH_POSITIONS = 4096  # rows times positions of one forward pass
 GATHERED = 1 << 18  # positions that are looked over at once for rows of like length
+ALONE: Batch = {}  # what goes beside batches of ids that are all in the vocabulary
 LONGEST = 1 << 14  # tokens that a network without a window of its own reads at once: memory does not grow with the text
 
 
@@ -40,13 +42,16 @@ class Surprises(NamedTuple):
     borders: np.ndarray  # (P + 1) of the parts
 
 
-class Reader(Protocol):
-    """How a generation reads text to score it."""
+Lacks = Callable[[np.ndarray], np.ndarray]  # of ids (N): which are no word to the network
 
-    def __call__(self, ids: np.ndarray, starts: np.ndarray, parts: np.ndarray) -> Surprises:
+
+class Reader(Protocol):
+    """How a generation reads text to score it; `beside` goes with every batch of the ids (`runs.open_vocabulary`)."""
+
+    def __call__(self, ids: np.ndarray, starts: np.ndarray, parts: np.ndarray, beside: Batch) -> Surprises:
         """What flat ids cost, given the borders (S + 1) of the sentences in them, and of the parts in those; and the ends it predicts."""
 
-    def uncut(self, ids: np.ndarray, borders: np.ndarray) -> Surprises:
+    def uncut(self, ids: np.ndarray, borders: np.ndarray, beside: Batch) -> Surprises:
         """Each token of each part (P + 1 borders in the ids), and no end: the same is asked of every generation."""
 
     def lacks(self, ids: np.ndarray) -> np.ndarray:
@@ -56,19 +61,19 @@ class Reader(Protocol):
 class CountReader:
     """A model of counts reads flat ids, sentence by sentence."""
 
-    def __init__(self, network: Any, end: int, unknown: int) -> None:
+    def __init__(self, network: Any, end: int, lacks: Lacks) -> None:
         self._network = network
 
     def lacks(self, ids: np.ndarray) -> np.ndarray:
         """Of a tokenizer's words those that were pruned are unknown too."""
         return self._network.lacks(ids)
 
-    def __call__(self, ids: np.ndarray, starts: np.ndarray, parts: np.ndarray) -> Surprises:
+    def __call__(self, ids: np.ndarray, starts: np.ndarray, parts: np.ndarray, beside: Batch) -> Surprises:
         """Each token, and each sentence's end."""
         scores = self._network.score_flat(ids, starts)
         return Surprises(np.negative(scores.log_probs, out=scores.log_probs), scores.unknown, scores.orders, scores.starts[parts])
 
-    def uncut(self, ids: np.ndarray, borders: np.ndarray) -> Surprises:
+    def uncut(self, ids: np.ndarray, borders: np.ndarray, beside: Batch) -> Surprises:
         """Each token, whatever the sentences are."""
         return Surprises(surprises_uncut(self._network, ids, borders), self.lacks(ids), np.zeros(len(ids), np.uint8), borders)
 
@@ -76,56 +81,53 @@ class CountReader:
 class SentenceReader:
     """A network that learnt sentence by sentence reads so."""
 
-    def __init__(self, network: Any, end: int, unknown: int) -> None:
-        self._network, self._end, self._unknown = network, end, unknown
+    def __init__(self, network: Any, end: int, lacks: Lacks) -> None:
+        self._network, self._end, self.lacks = network, end, lacks
 
-    def lacks(self, ids: np.ndarray) -> np.ndarray:
-        """The unknown token alone."""
-        return ids == self._unknown
-
-    def __call__(self, ids: np.ndarray, starts: np.ndarray, parts: np.ndarray) -> Surprises:
+    def __call__(self, ids: np.ndarray, starts: np.ndarray, parts: np.ndarray, beside: Batch) -> Surprises:
         """Each token, and each sentence's end."""
-        read = self._read(ids, starts)
+        read = self._read(ids, starts, beside)
         return read._replace(borders=read.borders[parts])
 
-    def uncut(self, ids: np.ndarray, borders: np.ndarray) -> Surprises:
+    def uncut(self, ids: np.ndarray, borders: np.ndarray, beside: Batch) -> Surprises:
         """Each token, whatever the sentences are."""
-        return Surprises(surprises_uncut(self._network, ids, borders), ids == self._unknown, np.zeros(len(ids), np.uint8), borders)
+        return Surprises(surprises_uncut(self._network, ids, borders), self.lacks(ids), np.zeros(len(ids), np.uint8), borders)
 
-    def _read(self, ids: np.ndarray, borders: np.ndarray, closing: bool = True) -> Surprises:
+    def _read(self, ids: np.ndarray, borders: np.ndarray, beside: Batch, closing: bool = True) -> Surprises:
         ends = [self._end] * closing
         texts = [np.append(ids[first:last], ends).astype(np.int64) for first, last in pairwise(borders)]
-        nats = np.concatenate([np.zeros(0), *surprises(self._network, texts)])
-        unknown = np.concatenate([np.zeros(0, np.int64), *texts]) == self._unknown
+        nats = np.concatenate([np.zeros(0), *surprises(self._network, texts, beside)])
+        unknown = self.lacks(np.concatenate([np.zeros(0, np.int64), *texts]))
         return Surprises(nats, unknown, np.zeros(len(nats), np.uint8), np.cumsum([0, *map(len, texts)]))
 
 
 class DocumentReader(SentenceReader):
     """Other networks carry the context on from one sentence of a part to the next."""
 
-    def __call__(self, ids: np.ndarray, starts: np.ndarray, parts: np.ndarray) -> Surprises:
+    def __call__(self, ids: np.ndarray, starts: np.ndarray, parts: np.ndarray, beside: Batch) -> Surprises:
         """Each token, and each part's end."""
-        return self._read(ids, starts[parts])
+        return self._read(ids, starts[parts], beside)
 
-    def uncut(self, ids: np.ndarray, borders: np.ndarray) -> Surprises:
+    def uncut(self, ids: np.ndarray, borders: np.ndarray, beside: Batch) -> Surprises:
         """Each token."""
-        return self._read(ids, borders, closing=False)
+        return self._read(ids, borders, beside, closing=False)
 
 
-READERS: dict[str, Callable[[Any, int, int], Reader]] = {"counts": CountReader, "sentence": SentenceReader, "document": DocumentReader}
+READERS: dict[str, Callable[[Any, int, Lacks], Reader]] = {"counts": CountReader, "sentence": SentenceReader, "document": DocumentReader}
 
 
-def states(network: Any, texts: Sequence[np.ndarray], layer: int | None) -> Iterator[tuple[Piece, np.ndarray]]:
+def states(network: Any, texts: Sequence[np.ndarray], layer: int | None, beside: Batch = ALONE) -> Iterator[tuple[Piece, np.ndarray]]:
     """(piece, states (L T D) of its own tokens) for every piece of every text; L is 1 when `layer` is given.
 
-    A text longer than the network's window, or than LONGEST where it has none, is read in windows that follow one another.
+    `beside` goes with every batch. A text longer than the network's window, or than LONGEST where it has none, is read in windows
+    that follow one another.
     """
     import torch
 
     every = chain.from_iterable(_pieces(network, number, np.asarray(ids, np.int64)) for number, ids in enumerate(texts))
     for pieces in _gathered(every, lambda piece: len(piece.framed)):
         for rows in _batches([len(piece.framed) for piece in pieces]):
-            batch = _padded([pieces[n].framed for n in rows], [pieces[n].types for n in rows])
+            batch = _padded([pieces[n].framed for n in rows], [pieces[n].types for n in rows]) | beside
             with torch.no_grad():
                 layers = network.encode({name: torch.from_numpy(array) for name, array in batch.items()})
             chosen = [array.float().numpy() for array in (layers if layer is None else [layers[layer]])]
@@ -149,8 +151,8 @@ def widths(network: Any) -> list[int]:
     return [states.shape[-1] for states in layers]
 
 
-def surprises(network: Any, texts: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """Nats of each id given those before it, starting from the network's start context.
+def surprises(network: Any, texts: Sequence[np.ndarray], beside: Batch = ALONE) -> list[np.ndarray]:
+    """Nats of each id given those before it, starting from the network's start context; `beside` goes with every batch.
 
     A text longer than the window (LONGEST where there is none) is read in windows that overlap by half, so that every token
     but the first few has half a window of context at least.
@@ -161,7 +163,7 @@ def surprises(network: Any, texts: Sequence[np.ndarray]) -> list[np.ndarray]:
     every = chain.from_iterable(_windows(network, number, np.asarray(ids, np.int64)) for number, ids in enumerate(texts))
     for windows in _gathered(every, lambda window: len(window.ids)):
         for rows in _batches([len(window.ids) for window in windows]):
-            batch = _padded([windows[n].ids for n in rows], [np.zeros_like(windows[n].ids) for n in rows])
+            batch = _padded([windows[n].ids for n in rows], [np.zeros_like(windows[n].ids) for n in rows]) | beside
             nats = network.score({name: torch.from_numpy(array) for name, array in batch.items()}).numpy()
             for row, number in enumerate(rows):
                 text, ids, first, count = windows[number]

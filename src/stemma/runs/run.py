@@ -21,13 +21,16 @@ from stemma.corpus.given import given_text, given_texts, listed
 from stemma.errors import DamagedError, DataError, UsageError
 from stemma.lineage.table import Ability, Generation, find
 from stemma.nouns import counted
+from stemma.objectives.batch import Batch
 from stemma.runs import decoding, reading
 from stemma.runs.decoding import Decoding, Written
+from stemma.runs.open_vocabulary import OpenVocabulary
 from stemma.runs.opening import network_of, opening
 from stemma.runs.word_vectors import FREQUENT, Outlier, WordVectors
 from stemma.tokens.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
+    from stemma.runs.attention_heads import AttentionHead
     from stemma.runs.unknown_words import Spelling
 
 LN2, LN10 = math.log(2), math.log(10)
@@ -177,7 +180,7 @@ class Run:
     def knows(self, texts: Iterable[str]) -> np.ndarray:
         """True for each text (N) with a word, or a piece of one, that the run has a vector or a probability for."""
         texts = given_texts(texts)
-        known = self.tokenizer.knows(texts)
+        known = self._vocabulary.knows(texts)
         if "nearest" in self.row.abilities and self.network.composes:
             for place in np.flatnonzero(~known).tolist():
                 _, spans = self.tokenizer.encode_offsets(texts[place])
@@ -228,9 +231,9 @@ class Run:
     def score_tokens(self, text: str) -> list[TokenScore]:
         """The surprise at each token of the text, and at its end."""
         self._needs("score")
-        ids = self.tokenizer.encode(given_text(text))
+        ids, vocabulary = self.tokenizer.encode(given_text(text)), self._vocabulary
         priced = [*ids.tolist(), self.tokenizer.specials["eos"]]
-        read = self._surprises(ids, np.array([0, len(ids)]), np.array([0, 1]))
+        read = self._surprises(vocabulary.numbered(ids, [text]), np.array([0, len(ids)]), np.array([0, 1]), vocabulary.beside)
         columns = read.nats.tolist(), read.unknown.tolist(), read.orders.tolist()
         return list(map(TokenScore, priced, map(self.tokenizer.text, priced), *columns))
 
@@ -296,6 +299,17 @@ class Run:
         pairs = zip(best.indices.tolist(), best.values.tolist(), strict=True)
         return [list(zip(ids, values, strict=True)) for ids, values in pairs]
 
+    def attend(self, text: str, other: str | None = None) -> "list[AttentionHead]":
+        """Where each head of each layer looks in a text, or in a pair: of two texts, or of a source and its target."""
+        self._needs("attend")
+        from stemma.runs.attention_heads import heads_of
+
+        ids = self.tokenizer.encode(given_text(text)).tolist()
+        second = None if other is None else self.tokenizer.encode(given_text(other, "the other text")).tolist()
+        batch = self.network.attention_batch(ids, second)
+        self._fits(max(tensor.shape[1] for tensor in batch.values()))
+        return heads_of(self.network.attention(batch), self.tokenizer)
+
     def nearest(self, asked: str, k: int = 10, restrict: int = FREQUENT) -> list[tuple[str, float]]:
         """The `k` words of highest cosine with a word's vector, or with a sum of them such as `king - man + woman`.
 
@@ -340,10 +354,11 @@ class Run:
     def _states(self, texts: Sequence[str], layer: int | None) -> Iterator[tuple[reading.Piece, np.ndarray]]:
         """The states of the texts' pieces; words never seen get composed vectors where the network has them."""
         if "nearest" not in self.row.abilities or not self.network.composes:
-            yield from self._read(self.tokenizer.encode_batch(texts), layer)
+            vocabulary = self._vocabulary
+            yield from self._read(vocabulary.encode_batch(texts), layer, vocabulary.beside)
             return
         encoded = [self.tokenizer.encode_offsets(text) for text in texts]
-        for piece, states in self._read([ids for ids, _ in encoded], layer):
+        for piece, states in self._read([ids for ids, _ in encoded], layer, reading.ALONE):
             for place in np.flatnonzero(piece.ids == self.tokenizer.specials.get("unk")).tolist():
                 start, end = encoded[piece.text][1][piece.first + place]
                 vector = self._composed(texts[piece.text][start:end])
@@ -351,8 +366,14 @@ class Run:
                     states[:, place] = vector
             yield piece, states
 
-    def _read(self, texts: Sequence[np.ndarray], layer: int | None) -> Iterator[tuple[reading.Piece, np.ndarray]]:
-        return reading.static_states(self.network, texts) if self.row.updates == "by hand" else reading.states(self.network, texts, layer)
+    def _read(self, texts: Sequence[np.ndarray], layer: int | None, beside: Batch) -> Iterator[tuple[reading.Piece, np.ndarray]]:
+        by_hand = self.row.updates == "by hand"
+        return reading.static_states(self.network, texts) if by_hand else reading.states(self.network, texts, layer, beside)
+
+    @property
+    def _vocabulary(self) -> OpenVocabulary:
+        """What encodes the texts of one call."""
+        return OpenVocabulary(self.tokenizer, self.network if self.row.reads_spelling else None)
 
     def _readable(self, likely: Sequence[tuple[int, float]]) -> list[tuple[str, float]]:
         return [(self.tokenizer.text(token), p) for token, p in likely]
@@ -394,9 +415,11 @@ class Run:
         """One score for each part: the sentences between two borders of `parts`."""
         self._needs("score")
         ids, lengths = self.tokenizer.encode_flat(sentences, adjoining)
-        starts = np.zeros(len(lengths) + 1, np.int64)
+        starts, vocabulary = np.zeros(len(lengths) + 1, np.int64), self._vocabulary
         np.cumsum(lengths, out=starts[1:])
-        read = self._surprises(ids, starts, parts) if ends else self._surprises.uncut(ids, starts[parts])
+        own, surprises = vocabulary.numbered(ids, sentences, adjoining), self._surprises
+        beside = vocabulary.beside
+        read = surprises(own, starts, parts, beside) if ends else surprises.uncut(own, starts[parts], beside)
         nats, borders = read.nats, read.borders
         places = np.flatnonzero(read.unknown)
         owners, number = np.searchsorted(borders, places, side="right") - 1, len(borders) - 1
@@ -429,8 +452,9 @@ class Run:
     @cached_property
     def _surprises(self) -> reading.Reader:
         """How this generation reads text to score it."""
-        specials = self.tokenizer.specials
-        return reading.READERS[self.row.scores_by](self.network, specials["eos"], specials.get("unk", -1))
+        unknown = self.tokenizer.specials.get("unk", -1)
+        lacks = self.network.lacks if self.row.reads_spelling else lambda ids: ids == unknown
+        return reading.READERS[self.row.scores_by](self.network, self.tokenizer.specials["eos"], lacks)
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:

@@ -29,7 +29,7 @@ import numpy as np
 from stemma.config import restore, to_plain
 from stemma.errors import DataError, UsageError
 from stemma.tokens import characters, phrases, words
-from stemma.tokens.byte_level import text_of
+from stemma.tokens.byte_level import text_of, texts_of
 from stemma.tokens.chinese import GIVEN, Segmenter, segmenter
 from stemma.tokens.dropped import Dropped
 from stemma.tokens.facts import TokenFacts
@@ -105,9 +105,12 @@ class Tokenizer:
 
     def knows(self, texts: Sequence[str]) -> np.ndarray:
         """True for each text (N) that has a token of the vocabulary; False where it is empty, or all of it is unknown."""
-        ids, lengths = self.encode_flat(texts)
-        known = np.repeat(np.arange(len(texts)), lengths)[ids != self.specials.get("unk", -1)]
-        return np.bincount(known, minlength=len(texts)).astype(bool)
+        return self.known_among(*self.encode_flat(texts))
+
+    def known_among(self, ids: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+        """As `knows`, for texts that are tokenised already: flat ids, and the length of each text (N)."""
+        known = np.repeat(np.arange(len(lengths)), lengths)[ids != self.specials.get("unk", -1)]
+        return np.bincount(known, minlength=len(lengths)).astype(bool)
 
     def encode_offsets(self, text: str, adjoins: bool = False) -> tuple[np.ndarray, list[tuple[int, int]]]:
         """The ids of one text, and the (start, end) characters of the raw text that each stands for."""
@@ -163,6 +166,11 @@ class Tokenizer:
     def text(self, index: int) -> str:
         r"""How the token reads: as it is written, or its text, of byte-level BPE a part of a character as `\xe7\xba`."""
         return self._read(self._tokens[index])
+
+    def read(self, ids: Iterable[int]) -> list[str]:
+        """How each token of one text reads where it stands: as `text`, but parts of a character as the character, numbered: 红¹ 红²."""
+        tokens = [self._tokens[int(index)] for index in ids]
+        return texts_of(tokens) if self.kind == "bpe" else list(map(self._read, tokens))
 
     @property
     def texts(self) -> list[str]:

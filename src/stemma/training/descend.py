@@ -204,14 +204,15 @@ def _marks(training: HandConfig) -> set[int]:
 
 def objective_of(job: Job, store: TokenStore, text: Ingested) -> TextObjective:
     """The objective of the job over a store of its text."""
-    training = job.sections["training"]
+    training, model = job.sections["training"], job.sections["model"]
     return job.row.load_data()(
         store,
         text.tokenizer.facts(text.train.counts),
         job.sections["objective"],
         seed=training.seed,
         batch_tokens=training.batch_tokens,
-        max_length=job.sections["model"].max_length,
+        max_length=model.max_length,
+        **({"targets": model.targets} if job.row.reads_spelling else {}),
     )
 
 

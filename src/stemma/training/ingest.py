@@ -17,7 +17,7 @@ from stemma.corpus import read as corpus_read
 from stemma.corpus.clean import UNSEEN
 from stemma.corpus.document import Document, Ledger
 from stemma.corpus.parallel import SEPARATOR
-from stemma.corpus.read import fingerprint, read
+from stemma.corpus.read import fingerprint, read, shared_files
 from stemma.corpus.repetition import TOLD, Repetition
 from stemma.corpus.split import split
 from stemma.errors import DataError
@@ -143,6 +143,8 @@ def ingest(
         ledger = home / "ledger.json"
         if not ledger.exists():
             note(f"reading {', '.join((*source.paths, *source.targets))} into {tokenizer.kind} tokens")
+            if shared := shared_files(source.paths, source.dev) if source.dev else []:
+                note(f"held out, and learnt from too: {', '.join(shared)}; the held-out loss is that of text known by heart")
         held_out = home / ".held-out.jsonl"
         try:
             reading = _Reading(source, held_out, note)

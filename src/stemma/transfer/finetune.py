@@ -25,6 +25,7 @@ from stemma.tasks.table import make_task
 from stemma.tasks.task import Task
 from stemma.tokens.files import one_writer
 from stemma.training.facts import Note
+from stemma.transfer.doubts import DevDoubt, floor, told_of_floor, told_of_repeats
 from stemma.transfer.journal import BEST_SEED, BEST_TRIAL, Journal, Told
 from stemma.transfer.recipe import Lesson, Recipe, recipe_for
 from stemma.transfer.saving import begin, finish, identity_of, settled_threads
@@ -62,6 +63,8 @@ def finetune(
         folder = RunFolder.resume(Path(out), identity) if out is not None else None
         if folder and folder.finished:
             return FittedRun.load(folder.path)
+        if repeats := told_of_repeats(kind, examples, judged):
+            warnings.warn(repeats, DevDoubt, stacklevel=2)
         work = _Work(assignment, recipe_for(assignment, config), config, examples, judged)
         for doubt in run.doubts:
             warnings.warn(f"{run.path}: {doubt}; what it learns of the task is its head's doing", stacklevel=2)
@@ -76,6 +79,8 @@ def finetune(
             seed, model = _over_seeds(work, value, journal, progress)
         facts = work.facts(data) | {"threads": threads, "chosen": {work.recipe.knob: value}, "saved_seed": seed}
         fitted = FittedRun(assignment, model, {**facts, **_found(work, journal, model)})
+        if doubt := told_of_floor(fitted.facts):
+            warnings.warn(f"what was learnt is {doubt}", DevDoubt, stacklevel=2)
         if folder is not None:
             finish(fitted, folder)
         return fitted
@@ -87,6 +92,7 @@ def _found(work: "_Work", journal: Journal, model: Answers) -> dict[str, Any]:
         "trials": list(journal.done.trials),
         "seeds": list(journal.done.rows),
         **work.means(journal.done.rows),
+        "floor": work.floor(journal.done.rows),
         **{key: value for key, value in model.facts.items() if key not in ("seconds", "loss", "chosen")},
         "seconds": journal.seconds,
     }
@@ -160,6 +166,14 @@ class _Work:
     def quality(self, found: dict[str, float]) -> float:
         """The primary metric, turned so that more is better."""
         return self.metrics[0].sign * found[self.metrics[0].name]
+
+    def floor(self, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+        """What needs no learning gets on dev, or without one on the selection part, and what the seeds `reached` there."""
+        lesson, name = (self.dev, "dev example") if len(self.dev.gold) else (self.selection, "held-out training example")
+        found = [row if len(self.dev.gold) else row["selection"] for row in rows]
+        reached = float(np.mean([one[self.metrics[0].name] for one in found]))
+        least = floor(self.task, self.targets, self.train.gold[self.learning], lesson.gold)
+        return {**least, "reached": reached, "examples": len(lesson.gold), "of": name}
 
     def means(self, rows: Sequence[dict[str, Any]]) -> dict[str, dict[str, float | None]]:
         """Mean and standard deviation over seeds of each measure on dev; of a single seed there is no deviation (None)."""

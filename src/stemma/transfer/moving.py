@@ -49,7 +49,7 @@ class Descent:
 
     def prepare(self, texts: Sequence[Text]) -> Framed:
         """Tokenises and frames."""
-        return frame(self._frames, self._assignment.tokenizer, texts, self._config.max_length)
+        return frame(self._frames, self._assignment.tokenizer, texts, self._config.max_length, self._assignment.speller)
 
     def threads(self, lesson: Lesson) -> int:
         """Those that take a batch through the network sooner."""

@@ -13,6 +13,7 @@ from stemma.nouns import counted
 from stemma.runs.assignment import Assignment
 from stemma.runs.fitted import FittedRun
 from stemma.tokens.files import one_writer
+from stemma.transfer.doubts import told_of_floor
 
 
 def save(fitted: FittedRun, path: Path) -> None:
@@ -91,6 +92,7 @@ def card(facts: dict[str, Any]) -> str:
         f"- It took {facts['seconds']:.0f} s, trials and seeds included.",
         *_unread(facts),
         *(f"- {line}" for line in measured(facts)),
+        *([f"- Doubt it: it is {doubt}."] if (doubt := told_of_floor(facts)) else []),
         f"- Saved: seed {facts['saved_seed']}, the best on the selection part.",
         "",
         "Compare with another mode or generation only where the head is the same, or say that it is not.",

@@ -314,6 +314,12 @@ def test_cut_texts_are_told_with_the_settings_that_would_fit_them(files, tmp_pat
     assert wide.generations[0].modes["frozen"].cut.examples <= 0.01 * len(wide.task.gold) and wide.cautions == ()
 
 
+def test_dev_examples_that_are_learnt_from_are_told_once_before_any_work(files, tmp_path):
+    plan = dataclasses.replace(plan_for(files, tmp_path), dev=str(files / "train.tsv"))
+    (told,) = compare_module._of_the_examples(plan)
+    assert told.startswith("60 of 60 dev examples (100%) stand word for word among the training examples")
+
+
 def test_a_window_that_is_too_short_for_the_task_is_told_before_it_is_trained(files, tmp_path):
     rows = ["cat\t" + "it purrs on 垫子 " * 30, *(["dog\tit barks", "cat\tit purrs"] * 30)]
     (tmp_path / "long.tsv").write_text("\n".join(["label\ttext", *rows]) + "\n", encoding="utf-8")
@@ -322,6 +328,7 @@ def test_a_window_that_is_too_short_for_the_task_is_told_before_it_is_trained(fi
     assert told.startswith("1 in 100 of the task's texts has 150 words or Chinese characters, or more, and gpt and bert will cut it")
     assert told.endswith("add --set gpt.model.max_length=232 --set bert.model.max_length=232 --set transfer.max_length=232")
     assert compare_module._long_texts(plan_for(files, tmp_path, generations=READY)) == ""
+    assert compare_module._of_the_examples(plan)[0] == told
     named = dataclasses.replace(
         plan, config=dataclasses.replace(plan.config, settings=(*SMALL, "gpt.model.max_length=232", "bert.model.max_length=232"))
     )

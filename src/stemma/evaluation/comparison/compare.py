@@ -47,6 +47,7 @@ from stemma.nouns import counted
 from stemma.tokens.files import one_writer, read_json, write_sealed
 from stemma.training.facts import Fact, Note
 from stemma.training.request import Job, Report, check_threads, job_of
+from stemma.transfer.doubts import told_of_repeats
 
 BUSY_LOAD = 0.5  # processes a core that ran or waited before the comparison began
 
@@ -106,8 +107,8 @@ def _made(comparison: Comparison, progress: Report, launch: Launch) -> Results:
     began = time.perf_counter()
     for lack in lacks(comparison.task):
         progress(Note(lack))
-    if long := _long_texts(comparison):
-        progress(Note(long))
+    for told in _of_the_examples(comparison):
+        progress(Note(told))
     with nullcontext() if begun(comparison) else left_as_found(comparison.root):
         comparison.save()
         _warn_if_busy(progress)
@@ -184,6 +185,12 @@ def _warn_if_busy(progress: Report) -> None:
         progress(
             Note(f"the machine is busy already, {load:.1f} processes for {counted(cores, 'core')}: times will be too long, and say so")
         )
+
+
+def _of_the_examples(comparison: Comparison) -> list[str]:
+    """What to know of the task's examples before anything is trained."""
+    repeats = told_of_repeats(comparison.made_task(), *task_examples(comparison))
+    return [told for told in (_long_texts(comparison), repeats) if told]
 
 
 def _long_texts(comparison: Comparison) -> str:

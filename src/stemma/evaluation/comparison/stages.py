@@ -7,6 +7,7 @@ a killed comparison goes on with the first stage that is missing.
 import shlex
 import shutil
 import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property, partial, reduce
@@ -44,6 +45,7 @@ from stemma.tokens.files import read_json, read_sealed, write_sealed
 from stemma.training.facts import Note, StageEnd
 from stemma.training.pretrain import pretrain
 from stemma.training.request import Report
+from stemma.transfer.doubts import DevDoubt
 from stemma.transfer.finetune import finetune
 from stemma.transfer.recipe import RECIPES, refusal
 from stemma.transfer.selection import drawn
@@ -221,7 +223,8 @@ class Stages:
         out = self.comparison.run_folder(self.name, mode) if mode not in CONTROLS.values() else None
         if out and out.exists():
             shutil.rmtree(out)  # of a comparison killed while it was written
-        with Meter(self._root) as meter:
+        with Meter(self._root) as meter, warnings.catch_warnings():
+            warnings.simplefilter("ignore", DevDoubt)  # the comparison says the one once, and has the majority in its report
             fitted = finetune(
                 self.run(), train=train, dev=dev, task=self.comparison.made_task(), config=config, out=out, progress=self.progress
             )

@@ -1,0 +1,53 @@
+"""What to doubt in the figures of a fine-tuning: examples of dev that were learnt from, and answers that need no learning."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from stemma.nouns import counted, noun
+from stemma.tasks.task import Targets, Task
+
+TOLD_FROM = 0.01  # share of the dev examples that may have stood in training untold: chance repeats short texts
+SURE = 2.0  # standard errors between a figure and what needs no learning
+
+
+class DevDoubt(UserWarning):
+    """Figures on dev say less than they seem to; a comparison says it once for all its generations."""
+
+
+def told_of_repeats(task: Task, train: Sequence[Any], dev: Sequence[Any]) -> str:
+    """That dev examples stand word for word among the training examples, where more than 1 in 100 do; else empty."""
+    learnt = {(text.text, text.other) for text in task.texts(train)}
+    again = sum((text.text, text.other) in learnt for text in task.texts(dev))
+    if again <= TOLD_FROM * len(dev):
+        return ""
+    told = f"{again:,} of {counted(len(dev), 'dev example')} ({again / len(dev):.0%}) {noun(again, 'stands', 'stand')} word for word"
+    return f"{told} among the training examples: the figures on dev praise what was learnt by heart; hold out examples of their own"
+
+
+def floor(task: Task, targets: Targets, learnt: np.ndarray, judged: np.ndarray) -> dict[str, Any]:
+    """What always giving the commonest answer of `learnt` gets on `judged`, both gold: the `answer`, and the primary metric's `value`."""
+    rows, counts = np.unique(task.rows(learnt), axis=0, return_counts=True)
+    best = rows[counts.argmax()]
+    names = [targets["labels"][k] for k in (np.flatnonzero(best) if best.ndim else [int(best)])]
+    sure = best.astype(float) if best.ndim else np.eye(len(targets["labels"]))[best]  # as probabilities
+    same = task.decode([np.full(len(units), best) if task.per == "unit" else sure for units in judged], targets)
+    found = task.measures(task.terms(judged, same, targets).sum(0), targets)
+    return {"answer": ", ".join(names), "value": float(found[task.metrics(targets)[0].name])}
+
+
+def told_of_floor(facts: Mapping[str, Any]) -> str:
+    """That the run is no better, or not surely, than what needs no learning (`facts["floor"]`); else empty."""
+    least = facts.get("floor")  # runs of earlier versions have none
+    if not least:
+        return ""
+    metric, reached, value = facts["metrics"][0], least["reached"], least["value"]
+    if not metric["share"] or not metric["higher_is_better"]:
+        return ""
+    error = SURE * math.sqrt(max(0.0, value * (1 - value)) / least["examples"])
+    if reached > value and reached >= value + error:
+        return ""
+    how = "no better" if reached <= value + 1e-9 else "not surely better"
+    return f"{how} than always answering {least['answer']!r} ({metric['title']} {value:.4f} on {counted(least['examples'], least['of'])})"
