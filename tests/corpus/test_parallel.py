@@ -19,7 +19,6 @@ from stemma.corpus.read import Joiner, fingerprint, read
 from stemma.errors import DataError
 
 PAIRS = [("Two dogs run. They bark!", "Zwei Hunde laufen. Sie bellen!"), ("The mill is old.", "这座磨坊很旧。它还在转。"), ("🙂", "🙂 ok")]
-REAL = Path(__file__).parents[2].parent / "shared" / "data"
 
 
 def taken(*paths: Path, targets: tuple[Path, ...] = (), workers: int = 1, **settings) -> tuple[list[Document], Ledger]:
@@ -187,8 +186,7 @@ def test_several_files_pair_in_the_order_given(tmp_path: Path) -> None:
     assert len(prints) == 3 and fingerprint([b], Config(), [d]) == fingerprint([b], Config(), [d])
 
 
-@pytest.mark.skipif(not REAL.is_dir(), reason="needs the shared data")
 @pytest.mark.parametrize(("name", "count"), [("mt-en-de-multi30k", 1014), ("mt-en-zh-tatoeba", 1550), ("mt-lzh-zh", 1000)])
-def test_real_tables_are_known_as_pairs(name: str, count: int) -> None:
-    documents, _ = taken(REAL / name / "dev.tsv")
+def test_real_tables_are_known_as_pairs(name: str, count: int, shared_data: Path) -> None:
+    documents, _ = taken(shared_data / name / "dev.tsv")
     assert len(documents) == count
