@@ -197,7 +197,9 @@ TABLE: tuple[Generation, ...] = (
         paper="Bahdanau et al. 2014",
         parent="lstm",
         asks="the target text",
-        abilities=("translate",),
+        abilities=("translate", "embed", "attend", "transfer"),
+        network="stemma.lineage.seq2seq:Seq2Seq",
+        data="stemma.objectives.target_text:TargetText",
     ),
     Generation(
         name="transformer",
@@ -208,7 +210,10 @@ TABLE: tuple[Generation, ...] = (
         paper="Vaswani et al. 2017",
         parent="seq2seq",
         asks="the target text",
-        abilities=("translate",),
+        abilities=("translate", "embed", "attend", "transfer"),
+        blocks=True,
+        network="stemma.lineage.transformer:Transformer",
+        data="stemma.objectives.target_text:TargetText",
     ),
     Generation(
         name="gpt",
