@@ -508,6 +508,26 @@ def test_corpus_check_says_how_chinese_words_would_be_told_apart(capsys, tmp_pat
     assert "chinese_words" not in json.loads(capsys.readouterr().out)
 
 
+def test_corpus_check_on_pairs_of_a_table_and_of_two_files(capsys, tmp_path):
+    rows = [(f"The mill number {at} is very old.", f"第{at}座磨坊已经很旧了。") for at in range(40)]
+    table, source, target = (tmp_path / name for name in ("pairs.tsv", "s", "t"))
+    table.write_text("en\tzh\n" + "".join(f"{a}\t{b}\n" for a, b in rows), encoding="utf-8")
+    source.write_text("".join(f"{a}\n" for a, _ in rows), encoding="utf-8")
+    target.write_text("".join(f"{b}\n" for _, b in rows), encoding="utf-8")
+    for asked in ([str(table)], ["--source", str(source), "--target", str(target)]):
+        assert main(["corpus", "check", *asked]) == 0
+        assert re.search(r"pairs +40 \(1,\d+ characters of sources, 4\d+ of targets\)\nratio +0\.3[89]", capsys.readouterr().out)
+        assert main(["corpus", "check", *asked, "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)["pairs"]["pairs"] == 40
+    target.write_text("短\n", encoding="utf-8")
+    assert main(["corpus", "check", "--source", str(source), "--target", str(target)]) == 3
+    assert "has 40 lines" in capsys.readouterr().out
+    assert main(["corpus", "check", "--source", str(source)]) == 2
+    assert main(["corpus", "check", str(table), "--source", str(source), "--target", str(target)]) == 2
+    assert main(["pretrain", "ngram", "--source", str(source), "--out", str(tmp_path / "x")]) == 2
+    assert "name the other files as target" in capsys.readouterr().err
+
+
 def test_corpus_check_ends_with_3_when_the_corpus_would_be_refused(shop, capsys, tmp_path):
     capsys.readouterr()
     (tmp_path / "bad.txt").write_bytes(b"caf\xe9\n")

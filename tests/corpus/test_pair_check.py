@@ -15,7 +15,6 @@ from stemma.errors import DataError
 WORDS = np.array(["mill", "river", "old", "stone", "night", "bread"])
 SIMPLIFIED, TRADITIONAL = "们这说时会来个国为学", "們這說時會來個國為學"
 RNG = np.random.default_rng(11)
-REAL = Path(__file__).parents[2].parent / "shared" / "data"
 
 
 def english(count: int) -> str:
@@ -116,9 +115,8 @@ def test_a_table_that_is_read_as_text_is_told(tmp_path) -> None:
     assert looks_parallel([f"{a}\t{b}" for a, b in CLEAN])
 
 
-@pytest.mark.skipif(not REAL.is_dir(), reason="needs the shared data")
-def test_real_pairs_show_what_is_known_of_them() -> None:
-    tatoeba, classical = (check([REAL / name / "dev.tsv"]).pairs for name in ("mt-en-zh-tatoeba", "mt-lzh-zh"))
+def test_real_pairs_show_what_is_known_of_them(shared_data: Path) -> None:
+    tatoeba, classical = (check([shared_data / name / "dev.tsv"]).pairs for name in ("mt-en-zh-tatoeba", "mt-lzh-zh"))
     assert tatoeba and classical
     ((side, simplified, traditional),) = tatoeba.mixed_chinese
     assert side == "target" and min(simplified.count, traditional.count) > 500

@@ -15,11 +15,11 @@ from stemma.corpus.document import Document, Ledger
 from stemma.corpus.formats import Config, recognise
 from stemma.corpus.parallel import is_header, parting
 from stemma.corpus.parse import parse
+from stemma.corpus.read import PAIRS as NOTE
 from stemma.corpus.read import Joiner, fingerprint, read
 from stemma.errors import DataError
 
 PAIRS = [("Two dogs run. They bark!", "Zwei Hunde laufen. Sie bellen!"), ("The mill is old.", "这座磨坊很旧。它还在转。"), ("🙂", "🙂 ok")]
-REAL = Path(__file__).parents[2].parent / "shared" / "data"
 
 
 def taken(*paths: Path, targets: tuple[Path, ...] = (), workers: int = 1, **settings) -> tuple[list[Document], Ledger]:
@@ -28,6 +28,7 @@ def taken(*paths: Path, targets: tuple[Path, ...] = (), workers: int = 1, **sett
     assert ledger.balances, ledger.as_dict()
     assert ledger.documents == len(documents) and ledger.sentences == 2 * len(documents)
     assert ledger.characters_used == sum(len(sentence) for document in documents for sentence in document.sentences)
+    assert ledger.notes[NOTE] == len(documents)
     assert all(document.pair and len(document.sentences) == 2 and all(document.sentences) for document in documents)
     return documents, ledger
 
@@ -92,7 +93,7 @@ def test_a_line_that_is_no_pair_is_an_error_or_counted(tmp_path: Path, line: str
         taken(path, format="pairs")
     documents, ledger = taken(path, format="pairs", invalid="reject")
     assert sides(documents) == PAIRS
-    (reason,) = set(ledger.notes)
+    (reason,) = set(ledger.notes) - {NOTE}
     assert ledger.rejected[reason] == len(line) and ledger.notes[reason] == 1
 
 
@@ -187,8 +188,7 @@ def test_several_files_pair_in_the_order_given(tmp_path: Path) -> None:
     assert len(prints) == 3 and fingerprint([b], Config(), [d]) == fingerprint([b], Config(), [d])
 
 
-@pytest.mark.skipif(not REAL.is_dir(), reason="needs the shared data")
 @pytest.mark.parametrize(("name", "count"), [("mt-en-de-multi30k", 1014), ("mt-en-zh-tatoeba", 1550), ("mt-lzh-zh", 1000)])
-def test_real_tables_are_known_as_pairs(name: str, count: int) -> None:
-    documents, _ = taken(REAL / name / "dev.tsv")
+def test_real_tables_are_known_as_pairs(name: str, count: int, shared_data: Path) -> None:
+    documents, _ = taken(shared_data / name / "dev.tsv")
     assert len(documents) == count

@@ -18,7 +18,6 @@ from stemma.objectives.buckets import bucketed
 from stemma.objectives.translation import Config, Translation
 
 FACTS = SimpleNamespace(vocab_size=1000, specials={"eos": 1, "bos": 2, "pad": 3})
-REAL = Path(__file__).parents[2].parent / "shared" / "data"
 
 
 def made_pairs(lengths: list[tuple[int, int]]) -> SimpleNamespace:
@@ -163,10 +162,9 @@ def test_other_text_and_other_tokenizers_are_refused(pairs) -> None:
         translation(made_pairs([]))
 
 
-@pytest.mark.skipif(not REAL.is_dir(), reason="needs the shared data")
-def test_little_of_real_batches_is_padding() -> None:
+def test_little_of_real_batches_is_padding(shared_data: Path) -> None:
     """Lengths of Multi30k, a token standing for four characters, as BPE of 8,000 makes them about."""
-    documents = read([REAL / "mt-en-de-multi30k" / "train.tsv"], Reading(), Ledger())
+    documents = read([shared_data / "mt-en-de-multi30k" / "train.tsv"], Reading(), Ledger())
     source, target = np.array([[len(side) // 4 + 2 for side in document.sentences] for document in documents]).T
     found = bucketed(source, target, 4096, np.random.default_rng(0))
     batches = [found.batch(number, 0, 1) for number in range(found.rows)]

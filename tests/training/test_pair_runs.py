@@ -39,6 +39,8 @@ def test_a_table_and_two_files_make_the_same_stores(files, tmp_path):
         assert one.pairs == one.documents == other.pairs and (np.diff(one.document_starts) == 2).all() and (one.ids == other.ids).all()
     assert sum(store.pairs for store in stores(tmp_path / "a")) == len(LINES)
     assert first.path != second.path
+    for run, named in ((first, f"{table}: 120 pairs of"), (second, f"{source}, {target}: 120 pairs of a source and its target")):
+        assert named in (run.path / "README.md").read_text(encoding="utf-8")
 
 
 def test_the_same_call_on_two_files_is_taken_up(files, tmp_path):

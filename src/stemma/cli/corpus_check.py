@@ -32,7 +32,9 @@ class CorpusCheck(Verb):
         """The report, which never stops at a fault."""
         from stemma.corpus.check import check
         from stemma.corpus.formats import Config
+        from stemma.corpus.parallel import check_sides
 
+        check_sides(self.corpus, self.source, self.target)
         sources = [(str(self.config), read_toml(self.config))] if self.config else []
         config = resolve({"corpus": Config}, *sources, ("--set", parse_settings(self.settings)))["corpus"]
         report = check(self.source or self.corpus, config, self.workers, targets=self.target)

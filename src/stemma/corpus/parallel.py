@@ -6,13 +6,14 @@ line i of the other, and as many lines must stand in both.
 
 import re
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import IO
 
 import numpy as np
 
 from stemma.corpus.encoding import texts
 from stemma.corpus.files import opened
-from stemma.errors import DataError
+from stemma.errors import DataError, UsageError
 from stemma.nouns import counted
 
 SEPARATOR = "\t"  # between a source and its target
@@ -50,6 +51,16 @@ _LANGUAGES = _names(
 _REGION = re.compile(r"[-_](?:[A-Za-z]{2}|Han[st]|Latn|Cyrl|\d{3})$")
 _TEXT = re.compile(r"\S\s+\S|[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]{4}")  # two words, or four letters of a script without spaces
 _FEWEST = 5  # lines by which a table without a known header can be told to be pairs
+
+
+def check_sides(corpus: Sequence[str | Path], source: Sequence[str | Path], target: Sequence[str | Path]) -> None:
+    """UsageError where files of sources and of targets are named, but not both, or not alone."""
+    if bool(source) != bool(target):
+        given, missing = ("sources", "target") if source else ("targets", "source")
+        raise UsageError(f"files of {given} alone", "both sides of the pairs", f"name the other files as {missing}")
+    if corpus and source:
+        wrong = f"the corpus {', '.join(map(str, corpus))} beside files of sources and of targets"
+        raise UsageError(wrong, "one of the two", "drop the corpus, or write its pairs into those files")
 
 
 def is_header(line: str) -> bool:

@@ -24,6 +24,7 @@ __all__ = ["Config", "Joiner", "fingerprint", "keep_texts", "no_text", "parsed_b
 RULES = 2  # raised whenever the same text would be cut otherwise than before, so that stores made earlier are made anew
 _HASHED = 1 << 30  # bytes; a corpus up to this size is known by its content, a bigger one by sizes and times
 SPOOLED = "stdin.txt"  # what standard input gave
+PAIRS = "documents read as pairs of a source and its target"
 PARTS = "documents handed on in parts, being too long"
 
 
@@ -98,6 +99,7 @@ class Joiner:
 
     def _document(self, sentences: list[str], joins: list[str], source: str) -> Document:
         self._ledger.documents += 1
+        self._ledger.notes.update({PAIRS: 1} if self._pairs else {})
         self._ledger.sentences += len(sentences)
         inner = () if joins.count(" ") == len(joins) else tuple(joins[1:])
         lead = joins[0] if self._in_parts else None

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from stemma.corpus.read import PAIRS
 from stemma.nouns import counted
 
 
@@ -20,7 +21,7 @@ def write_card(
         "",
         "## Trained on",
         "",
-        f"{', '.join(identity['corpus'])}: {counted(characters['documents'], 'document')}, {counted(characters['sentences'], 'sentence')},",
+        f"{', '.join((*identity['corpus'], *identity.get('targets', ())))}: {_documents(characters)},",
         f"{used}; the others, itemised: {_items(characters['rejected'])}.",
         f"Tokens: {_items(ledger['tokens'])}.",
         *_drawn(ledger.get("drawn")),
@@ -54,6 +55,12 @@ def write_card(
 
 
 _USES = {"embed": ['run.embed(["a sentence", "another"])  # one row each'], "score": ['run.score(["a sentence"])  # nats and tokens']}
+
+
+def _documents(characters: Mapping[str, Any]) -> str:
+    if characters["notes"].get(PAIRS) == characters["documents"]:
+        return counted(characters["documents"], "pair of a source and its target", "pairs of a source and its target")
+    return f"{counted(characters['documents'], 'document')}, {counted(characters['sentences'], 'sentence')}"
 
 
 def _drawn(part: Mapping[str, Any] | None) -> list[str]:

@@ -11,6 +11,7 @@ from stemma.checkpoint import RunFolder
 from stemma.config import VERSION, Settings, as_texts, parse_settings, read_toml, resolve, restore, to_plain
 from stemma.corpus import read as corpus_read
 from stemma.corpus.document import Ledger
+from stemma.corpus.parallel import check_sides
 from stemma.errors import UsageError
 from stemma.layers.cores import check_cores
 from stemma.lineage.table import Generation, find
@@ -117,7 +118,7 @@ def job_of(request: Request) -> Job:
     if not earlier and _kind(base, asked) == "whitespace":
         base = _spaced(base, row)
     if request.source or request.target:
-        _check_sides(request)
+        check_sides(request.corpus, request.source, request.target)
         base = {**base, "corpus": {**_table(base.get("corpus")), "format": "pairs"}}
     sections = section_types(row)
     base = _without_rivals(base, asked)
@@ -155,16 +156,6 @@ def job_of(request: Request) -> Job:
     read = (resolved["corpus"], training.held_out, training.seed, request.workers)
     source = Source(request.source or request.corpus, request.dev, *read, request.target)
     return Job(row, source, resolved, earlier)
-
-
-def _check_sides(request: Request) -> None:
-    """UsageError where sources and targets are not both there and all there is."""
-    if not (request.source and request.target):
-        given, missing = ("sources", "target") if request.source else ("targets", "source")
-        raise UsageError(f"files of {given} alone", "both sides of the pairs", f"name the other files as {missing}")
-    if request.corpus:
-        wrong = f"the corpus {', '.join(request.corpus)} beside files of sources and of targets"
-        raise UsageError(wrong, "one of the two", "drop the corpus, or write its pairs into those files")
 
 
 def check_threads(job: Job, path: Path) -> None:
