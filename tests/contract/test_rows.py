@@ -16,7 +16,7 @@ from stemma.training.optimisers import block_matrices
 READY = [row for row in TABLE if row.ready]
 rows = pytest.mark.parametrize("row", READY, ids=lambda row: row.name)
 METHODS = {
-    "generate": ["advance"], "fill": ["fill"], "nearest": ["word_vectors"], "embed": ["encode", "vectors_of"], "translate": ["translate"],
+    "generate": ["advance"], "fill": ["fill"], "nearest": ["word_vectors"], "embed": ["encode", "vectors_of"], "translate": ["read_sources"],
     "attend": ["attention", "attention_batch"],
 }  # fmt: skip
 
@@ -31,6 +31,7 @@ def methods(contract: type) -> set[str]:
 def test_abilities_are_the_methods_of_the_network(row: Generation) -> None:
     cls = row.load_network()
     offered = {ability for ability, methods in METHODS.items() if any(hasattr(cls, name) for name in methods)}
+    offered -= {"generate"} if "translate" in offered else set()  # it goes on from a source alone
     offered |= {"score"} if hasattr(cls, "score") or hasattr(cls, "score_flat") else set()
     assert offered == set(row.abilities) - {"transfer"}
     assert ("transfer" in row.abilities) == any(hasattr(cls, name) for name in ("encode", "as_module", "score_flat"))

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 LN2, LN10 = math.log(2), math.log(10)
 SAMPLING = Decoding()
+BEAMS = Decoding(beams=4)  # of translations (Vaswani 2017, section 6.1)
 HANDFUL = 10  # updates below which a run has learnt nothing to speak of
 MOST_NATS = 500  # a prediction: beyond, a perplexity says nothing
 
@@ -262,6 +263,31 @@ class Run:
         self._needs("generate")
         prompt, seed = given_text(prompt, "the prompt"), whole("seed", seed, 0, MOST_SEED, 0)
         return decoding.stream(self.network, self.tokenizer, prompt, length, options, seed)
+
+    @overload
+    def translate(self, texts: str, *, options: Decoding = ...) -> str: ...
+    @overload
+    def translate(self, texts: list[str] | tuple[str, ...], *, options: Decoding = ...) -> list[str]: ...
+    def translate(self, texts: str | list[str] | tuple[str, ...], *, options: Decoding = BEAMS) -> str | list[str]:
+        """The target of each source, by a beam search unless `options` say otherwise; each is what it would be alone."""
+        found = [best.text for best, *_ in self.translations([texts] if isinstance(texts, str) else texts, options=options)]
+        return found[0] if isinstance(texts, str) else found
+
+    def translations(self, texts: Iterable[str], *, options: Decoding = BEAMS, samples: int = 1) -> list[list[Written]]:
+        """For each source the best `samples` targets of the search with their probabilities; DataError for a text that does not fit."""
+        self._needs("translate")
+        if not self.translates:
+            wrong = f"{self.path} learnt to restore what was hidden in plain text, and no pairs"
+            raise UsageError(wrong, "a run that learnt pairs of a source and its target", "pre-train on pairs, or finetune it on them")
+        sources = self.tokenizer.encode_batch(given_texts(texts))
+        for ids in sources:
+            self._fits(len(self.network.frame(ids.tolist())[0]))
+        return decoding.translate(self.network, self.tokenizer, [ids.tolist() for ids in sources], options, samples)
+
+    @property
+    def translates(self) -> bool:
+        """True where the run learnt pairs of a source and its target."""
+        return self.config["corpus"]["format"] == "pairs" and self.config["objective"].get("kind") != "denoising"
 
     def next_words(self, text: str, k: int = 10) -> list[tuple[str, float]]:
         """The `k` likeliest tokens after the text, which begins a sentence, as they read, with their probabilities.

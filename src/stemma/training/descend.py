@@ -99,7 +99,7 @@ def _check_processes(folder: RunFolder, ranks: Ranks) -> None:
 
 
 def _settle(job: Job, text: Ingested, objective: Objective, path: Path, report: Report, ranks: Ranks) -> dict[str, Any]:
-    """The sections `model` and `training` with every `auto` and budget settled by measuring once."""
+    """The sections with every `auto` and budget settled, by measuring once; `corpus` tells of pairs."""
     manner, facts = _manner(job), text.tokenizer.facts(text.train.counts)
     training: Any
     model, training = manner.settled(job.row, job.sections["model"], job.sections["training"], facts, ranks)
@@ -120,7 +120,9 @@ def _settle(job: Job, text: Ingested, objective: Objective, path: Path, report: 
         report(Note(message))
     cut = training.most_passes if steps < bought else 0  # it stays in the config where it made a difference
     training = dataclasses.replace(training, **(dict.fromkeys(BUDGETS, 0) | {"steps": steps, "most_passes": cut}))
-    return {"model": model, "training": training}
+    corpus = job.sections["corpus"]
+    pairs = text.train.documents and text.train.pairs == text.train.documents
+    return {"model": model, "training": training, "corpus": dataclasses.replace(corpus, format="pairs") if pairs else corpus}
 
 
 def _passes(job: Job, objective: Objective, text: Ingested, training: HandConfig) -> Passes:

@@ -1,0 +1,43 @@
+"""`stemma translate`: the target text of each source."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from stemma.cli.answer import Printable
+from stemma.cli.pretrained import open_pretrained
+from stemma.cli.streamed import Streamed
+from stemma.cli.verb import Files, RunPath, Texts, Verb
+
+
+@dataclass(frozen=True)
+class Translate(Verb):
+    """Translates each line, as the pairs that the run learnt have taught it.
+
+    Example: stemma translate runs/en-de --text "Two dogs play in the snow."
+    """
+
+    run_folder: RunPath  # a folder made by stemma pretrain on pairs, of a generation that translates
+    files: Files = ()  # one source a line; - or none: standard input
+    text: Texts = ()  # a source of its own
+    beams: int = 4  # texts that the search follows side by side; 1: the likeliest token each time
+    length_penalty: float = 0.6  # of the search: 0 ranks by probability alone, more favours longer texts
+    samples: int = 1  # of the search's best, each with its score; as many as beams at most
+
+    def run(self) -> Printable:
+        """The target of each source."""
+        from stemma.runs.decoding import Decoding
+
+        run = open_pretrained(self.run_folder)
+        options = Decoding(temperature=1.0 if self.beams > 1 else 0.0, beams=self.beams, length_penalty=self.length_penalty)
+
+        def rows(lines: list[str]) -> Iterator[dict[str, Any]]:
+            for line, best in zip(lines, run.translations(lines, options=options, samples=self.samples), strict=True):
+                for number, one in enumerate(best):
+                    told = {"sample": number, "log_prob": one.log_prob, "score": one.score} if self.samples > 1 else {}
+                    yield {"text": line, "translation": one.text, **told}
+
+        def shown(row: dict[str, Any]) -> Iterator[str]:
+            yield f"{row['score']:8.3f}  {row['translation']}" if self.samples > 1 else row["translation"]
+
+        return Streamed(rows, shown, self.text, self.files)
