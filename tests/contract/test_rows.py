@@ -16,7 +16,8 @@ from stemma.training.optimisers import block_matrices
 READY = [row for row in TABLE if row.ready]
 rows = pytest.mark.parametrize("row", READY, ids=lambda row: row.name)
 METHODS = {
-    "generate": ["advance"], "fill": ["fill"], "nearest": ["word_vectors"], "embed": ["encode", "vectors_of"], "translate": ["read_sources"],
+    "generate": ["advance"], "fill": ["fill"], "nearest": ["word_vectors"], "embed": ["encode", "vectors_of"],
+    "translate": ["read_sources"],
     "attend": ["attention", "attention_batch"],
 }  # fmt: skip
 
