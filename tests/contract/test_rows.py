@@ -45,7 +45,8 @@ def test_who_makes_the_steps_is_as_the_row_says(row: Generation) -> None:
     assert hasattr(cls, "from_counts") == (row.updates == "counts") == (row.learns == "count")
     assert hasattr(data, "prepare") == row.reads_once
     assert hasattr(cls, "take_over") == row.continues
-    assert hasattr(cls, "spell") == hasattr(row.model_config(), "targets") == row.reads_spelling
+    assert hasattr(cls, "score_backward") == row.backward
+    assert (methods(network.ReadsSpelling) <= set(dir(cls))) == hasattr(row.model_config(), "targets") == row.reads_spelling
     assert hasattr(cls, "grow") == (getattr(cls, "task_tokens", 0) > 0)
 
 

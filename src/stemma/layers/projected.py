@@ -77,7 +77,8 @@ class _Steps(torch.autograd.Function):
         within = _within(gates, ctx.dtype)
         across, down, (_, step_back, view) = recurrent.to(within), project.to(within), _pass(gates.device)
         sums, d_h_of, d_read_of, kept = d_gates.unbind(), d_states.unbind(), d_read.unbind(), inside.unbind()
-        numbers = list(zip(*map(view, (gates, cells[:-1], cells[1:], squashed, d_read, d_c.expand(length, *d_c.shape), d_gates))))
+        parts = gates, cells[:-1], cells[1:], squashed, d_read, d_c.expand(length, *d_c.shape), d_gates
+        numbers = list(zip(*map(view, parts), strict=True))
         for t in reversed(range(length)):
             d_h_of[t].addcmul_(d_h, kept[t])
             _product(d_h_of[t], down, d_read_of[t])

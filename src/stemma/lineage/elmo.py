@@ -168,14 +168,12 @@ class ELMo(nn.Module):
     @torch.no_grad()
     def score(self, batch: Tensors) -> Float[Tensor, "B T"]:
         """Nats of each token given those to its left in its segment; 0 at padding and at a segment's first token."""
-        ids = batch["ids"]
-        segments = batch.get("segments", torch.ones_like(ids))
-        follows = (segments[:, 1:] == segments[:, :-1]) & (segments[:, 1:] > 0)
-        apart = Apart(segments)
-        hidden = apart.back(self.forward_chain(apart.rows(self._embed(ids, batch.get("spelled"))))[0][-1])[:, :-1][follows]
-        nats = torch.zeros(ids.shape, device=ids.device)
-        nats[:, 1:][follows] = surprisal(hidden, self.table, self.bias, self._asked(ids[:, 1:][follows]))
-        return nats
+        return self._score(batch, self.forward_chain)
+
+    @torch.no_grad()
+    def score_backward(self, batch: Tensors) -> Float[Tensor, "B T"]:
+        """As `score`, of rows that hold the text from its end to its start."""
+        return self._score(batch, self.backward_chain)
 
     def encode(self, batch: Tensors) -> list[Float[Tensor, "B T D"]]:
         """The words' vectors twice, then each layer's outputs, forward beside backward; every segment from a state of zeros."""
@@ -204,6 +202,16 @@ class ELMo(nn.Module):
     @property
     def _chains(self) -> tuple[Chain, Chain]:
         return self.forward_chain, self.backward_chain
+
+    def _score(self, batch: Tensors, chain: Chain) -> Float[Tensor, "B T"]:
+        ids = batch["ids"]
+        segments = batch.get("segments", torch.ones_like(ids))
+        follows = (segments[:, 1:] == segments[:, :-1]) & (segments[:, 1:] > 0)
+        apart = Apart(segments)
+        hidden = apart.back(chain(apart.rows(self._embed(ids, batch.get("spelled"))))[0][-1])[:, :-1][follows]
+        nats = torch.zeros(ids.shape, device=ids.device)
+        nats[:, 1:][follows] = surprisal(hidden, self.table, self.bias, self._asked(ids[:, 1:][follows]))
+        return nats
 
     def _embed(self, ids: Int[Tensor, "*shape"], beyond: Int[Tensor, "U L"] | None = None) -> Float[Tensor, "*shape P"]:
         """The words' vectors; each distinct word is read once."""
