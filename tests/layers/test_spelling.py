@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from stemma.layers.spelling import LONGEST, CharacterCNN, spell, spell_border
+from stemma.layers.spelling import END, LONGEST, CharacterCNN, spell, spell_border
 
 WORDS = ["a", "", "雨", "水手", "internationalisation", "🦭", "x" * 90, "sea", "of", "sailor's", "老水手的猫坐在雨里老水手的猫坐在雨里"]
 
@@ -18,7 +18,7 @@ def convolved(words: CharacterCNN, spelled: torch.Tensor) -> list[torch.Tensor]:
 def test_what_is_looked_up_is_the_convolution_with_all_its_slopes(filters):
     torch.manual_seed(0)
     words = CharacterCNN(6, filters, 1, 4)
-    spelled = torch.cat([torch.from_numpy(spell(WORDS)).long(), torch.tensor([spell_border()])])
+    spelled = torch.cat([torch.from_numpy(spell(WORDS)).long(), torch.tensor([spell_border(END)])])
     found = {}
     for name, sums in (("ours", words._largest(spelled)), ("torch", convolved(words, spelled))):
         y = torch.cat(sums, 1)

@@ -16,7 +16,13 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-BEGIN, END, BEGIN_WORD, END_WORD, PADDING = 256, 257, 258, 259, 260  # after the 256 bytes of UTF-8; END stands for a text's border
+BEGIN, END, BEGIN_WORD, END_WORD, PADDING = (
+    256,
+    257,
+    258,
+    259,
+    260,
+)  # after the 256 bytes of UTF-8; BEGIN and END are a text's borders
 CHARACTERS = 261
 LONGEST = 50  # ids of a word, its two borders included
 
@@ -32,9 +38,9 @@ def spell(words: Sequence[str]) -> Int[np.ndarray, "W L"]:
     return rows
 
 
-def spell_border() -> list[int]:
-    """The ids (LONGEST) of a text's border."""
-    return [BEGIN_WORD, END, END_WORD] + [PADDING] * (LONGEST - 3)
+def spell_border(border: int) -> list[int]:
+    """The ids (LONGEST) of a text's border, BEGIN or END."""
+    return [BEGIN_WORD, border, END_WORD] + [PADDING] * (LONGEST - 3)
 
 
 class Highway(nn.Module):

@@ -10,8 +10,9 @@ network and the softmax are shared by the two. The loss is the mean of the two d
 are asked for as the unknown word. Training is stateful (`objectives.both_ways`), with each direction's state in `Loss.carried`. `encode`
 reads every segment from a state of zeros.
 
-Deviates: a text's border is one token, `<eos>`, where the paper has a begin and an end of each sentence; documents are not cut into
-sentences. Deviates: in `encode` the backward direction starts at the border, as in training, and the frame's border is read by both.
+Deviates: a text's border is one token, `<eos>`, where the paper has a begin and an end of each sentence (`begin` lets the forward
+direction read it as the begin, as the published weights want it); documents are not cut into sentences. Deviates: in `encode` the backward
+direction starts at the border, as in training, and the frame's border is read by both.
 
 Deviates: the sampled softmax draws words by their counts, with replacement, and weighs each by its chance (`layers.sampled`), where theirs
 draws distinct words log-uniformly. Deviates: the softmax's bias begins at the words' log frequencies, theirs at 0, and matrices begin
@@ -39,7 +40,7 @@ from stemma.layers.pooling import mean_state
 from stemma.layers.projected import ProjectedLSTM
 from stemma.layers.recurrent import Apart, State
 from stemma.layers.sampled import Proposal, sampled_cross_entropy
-from stemma.layers.spelling import CharacterCNN, spell, spell_border
+from stemma.layers.spelling import BEGIN, END, CharacterCNN, spell, spell_border
 from stemma.objectives.batch import IGNORE
 from stemma.tokens.facts import TokenFacts
 
@@ -62,6 +63,7 @@ class Config:
     depth: Depth = 2  # layers of each direction
     clip: PositiveFloat = 3.0  # cells and states stay within plus and minus this
     skip: bool = True  # layers above the first add their input
+    begin: bool = False  # the forward direction reads a text's border as its begin, which has a character of its own
     targets: Natural = 793_471  # the first words of the vocabulary, its most frequent, can be predicted; 0: all
     output: Literal["full", "sampled"] = "sampled"  # the softmax: whole, or sampled in training
     negatives: Length = 8192  # sampled: words drawn a step, shared by its predictions
@@ -103,10 +105,11 @@ class ELMo(nn.Module):
         if "eos" not in tokens.specials:
             raise UsageError("the tokenizer has no 'eos' token", "a tokenizer with an end-of-text token", "set tokenizer.kind to word")
         self.config, self.end, self.unknown = config, tokens.specials["eos"], tokens.specials.get("unk", -1)
+        self.begin = tokens.specials.get("bos", self.end) if config.begin else self.end
         targets = min(config.targets or tokens.vocab_size, tokens.vocab_size)
         if targets < tokens.vocab_size and not (self.end < targets and 0 <= self.unknown < targets):
             raise UsageError(f"model.targets = {targets} leaves out 'unk' or 'eos'", "both among them", "set model.targets = 0")
-        self.register_buffer("spelled", _spelled(tokens, self.end), persistent=False)
+        self.register_buffer("spelled", _spelled(tokens, self.begin, self.end), persistent=False)
         self.register_buffer("frequencies", _frequencies(tokens, self.end, self.unknown, targets))
         self.words = CharacterCNN(config.characters, config.filters, config.highways, config.width)
         self.forward_chain, self.backward_chain = Chain(config), Chain(config)
@@ -151,7 +154,10 @@ class ELMo(nn.Module):
         counts = self.predictions(batch)
         if not all(counts.values()):
             raise DataError("a batch asks for no prediction: all its labels are ignored", "one label or more", "leave such batches out")
-        ids, labels = torch.stack([batch["ids"], batch["back_ids"]]), map(self._asked, (batch["labels"], batch["back_labels"]))
+        ids, labels = (
+            torch.stack([self._begun_by(batch["ids"]), batch["back_ids"]]),
+            map(self._asked, (batch["labels"], batch["back_labels"])),
+        )
         sums, carry = {}, {}
         for name, x, asked, chain in zip(DIRECTIONS, self._embed(ids), labels, self._chains, strict=True):
             outputs, after = chain(x, self._begun(name, carried, batch.get("begins")))
@@ -179,8 +185,9 @@ class ELMo(nn.Module):
         """The words' vectors twice, then each layer's outputs, forward beside backward; every segment from a state of zeros."""
         apart = Apart(batch.get("segments", torch.ones_like(batch["ids"])))
         x = self._embed(batch["ids"], batch.get("spelled"))
+        ahead = x if self.begin == self.end else self._embed(self._begun_by(batch["ids"]), batch.get("spelled"))
         rows, turn = apart.rows(x), apart.turned()
-        forward = self.forward_chain(rows)[0]
+        forward = self.forward_chain(apart.rows(ahead))[0]
         backward = [_take(y, turn) for y in self.backward_chain(_take(rows, turn))[0]]
         pairs = zip(forward, backward, strict=True)
         return [torch.cat([x, x], 2), *(apart.back(torch.cat(pair, 2)) for pair in pairs)]
@@ -204,11 +211,15 @@ class ELMo(nn.Module):
         return self.forward_chain, self.backward_chain
 
     def _score(self, batch: Tensors, chain: Chain) -> Float[Tensor, "B T"]:
+        if not self.table[self.end].any():
+            wrong = "these weights hold no softmax: nothing can be predicted with them"
+            raise UsageError(wrong, "weights that were saved with one", "use embed or finetune, or pre-train a run")
         ids = batch["ids"]
+        read = self._begun_by(ids) if chain is self.forward_chain else ids
         segments = batch.get("segments", torch.ones_like(ids))
         follows = (segments[:, 1:] == segments[:, :-1]) & (segments[:, 1:] > 0)
         apart = Apart(segments)
-        hidden = apart.back(chain(apart.rows(self._embed(ids, batch.get("spelled"))))[0][-1])[:, :-1][follows]
+        hidden = apart.back(chain(apart.rows(self._embed(read, batch.get("spelled"))))[0][-1])[:, :-1][follows]
         nats = torch.zeros(ids.shape, device=ids.device)
         nats[:, 1:][follows] = surprisal(hidden, self.table, self.bias, self._asked(ids[:, 1:][follows]))
         return nats
@@ -221,6 +232,10 @@ class ELMo(nn.Module):
         if beyond is not None:
             spelled = torch.cat([spelled, beyond[distinct[known:] - self.vocab_size]])
         return self.words(spelled.long())[place]
+
+    def _begun_by(self, ids: Int[Tensor, "*shape"]) -> Int[Tensor, "*shape"]:
+        """What the forward direction reads: a border is its text's begin."""
+        return ids.masked_fill(ids == self.end, self.begin)
 
     def _asked(self, ids: Int[Tensor, "*shape"]) -> Int[Tensor, "*shape"]:
         """What is predicted where these words stand."""
@@ -248,10 +263,10 @@ def _take(x: Float[Tensor, "B T P"], turn: Int[Tensor, "B T"]) -> Float[Tensor, 
     return x.gather(1, turn[..., None].expand(-1, -1, x.shape[2]))
 
 
-def _spelled(tokens: TokenFacts, end: int) -> Int[Tensor, "V L"]:
-    """How each token is spelled; the end is a text's border. Facts without spellings give every token the empty one."""
+def _spelled(tokens: TokenFacts, begin: int, end: int) -> Int[Tensor, "V L"]:
+    """How each token is spelled, a text's borders by characters of their own. Facts without spellings give every token the empty one."""
     rows = spell(tokens.tokens or [""] * tokens.vocab_size)
-    rows[end] = spell_border()
+    rows[begin], rows[end] = spell_border(BEGIN), spell_border(END)
     return torch.from_numpy(rows)
 
 
