@@ -69,10 +69,9 @@ def _read(path: Path) -> Found:
         words = _vocabulary(path.parent)
         tokens = [*SPECIALS["word"].values(), *(word for word in words if word not in (*THEIRS, *SPECIALS["word"].values()))]
         arrays = _ours({name: np.asarray(file[name], np.float32) for name in _names(config)}, config)
-        head, lacking = _softmax(file, words, config), ()
-    if head is None:
-        rows = len(tokens)
-        head, lacking = {"table": np.zeros((rows, config.width), np.float32), "bias": np.zeros(rows, np.float32)}, ("softmax",)
+        head = _softmax(file, words, config)
+    lacking = () if head else ("softmax",)
+    head = head or {"table": np.zeros((len(tokens), config.width), np.float32), "bias": np.zeros(len(tokens), np.float32)}
     for name, array in arrays.items():
         if not np.isfinite(array).all():
             raise DataError(f"{path}: {name} holds numbers that are not finite", "weights that a float32 holds", CURE)
@@ -151,9 +150,9 @@ def _ours(theirs: Arrays, config: Any) -> Arrays:
     for ours, weight, bias in _dense(config):
         found |= {f"{ours}.weight": theirs[weight].T, f"{ours}.bias": theirs[bias]}
     for ours, cell in _cells(config):
-        both, bias = _reordered(theirs[f"{cell}/W_0"].T), _reordered(theirs[f"{cell}/B"])
-        bias[config.cells : 2 * config.cells] += 1
-        found |= {f"{ours}.inputs": both[:, : config.width], f"{ours}.recurrent": both[:, config.width :], f"{ours}.bias": bias}
+        both, sums = _reordered(theirs[f"{cell}/W_0"].T), _reordered(theirs[f"{cell}/B"])
+        sums[config.cells : 2 * config.cells] += 1
+        found |= {f"{ours}.inputs": both[:, : config.width], f"{ours}.recurrent": both[:, config.width :], f"{ours}.bias": sums}
         found[f"{ours}.project"] = theirs[f"{cell}/W_P_0"].T
     return {name: np.ascontiguousarray(array) for name, array in found.items()}
 
@@ -170,10 +169,10 @@ def _theirs(ours: Arrays, config: Any) -> Arrays:
     for name, weight, bias in _dense(config):
         found |= {weight: ours[f"{name}.weight"].T, bias: ours[f"{name}.bias"]}
     for name, cell in _cells(config):
-        bias = ours[f"{name}.bias"].copy()
-        bias[config.cells : 2 * config.cells] -= 1
+        sums = ours[f"{name}.bias"].copy()
+        sums[config.cells : 2 * config.cells] -= 1
         both = np.concatenate([ours[f"{name}.inputs"], ours[f"{name}.recurrent"]], 1)
-        found |= {f"{cell}/W_0": _reordered(both).T, f"{cell}/B": _reordered(bias), f"{cell}/W_P_0": ours[f"{name}.project"].T}
+        found |= {f"{cell}/W_0": _reordered(both).T, f"{cell}/B": _reordered(sums), f"{cell}/W_P_0": ours[f"{name}.project"].T}
     order = [*ORDER, *range(len(ORDER), len(ours["table"]))]
     return found | {"softmax/W": ours["table"][order], "softmax/b": ours["bias"][order]}
 

@@ -21,7 +21,7 @@ uniform, theirs normal. Deviates: in `base` AdaGrad's sums begin at 0, theirs at
 B batch, T positions, P width of the projection, D = 2P, C cells, N predictions, V vocabulary, U words beyond it, L characters of a word.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar, Literal
@@ -41,6 +41,8 @@ from stemma.layers.projected import ProjectedLSTM
 from stemma.layers.recurrent import Apart, State
 from stemma.layers.sampled import Proposal, sampled_cross_entropy
 from stemma.layers.spelling import BEGIN, END, CharacterCNN, spell, spell_border
+from stemma.layers.uniform import Uniform
+from stemma.layers.weights import take_over
 from stemma.objectives.batch import IGNORE
 from stemma.tokens.facts import TokenFacts
 
@@ -97,6 +99,7 @@ class ELMo(nn.Module):
 
     max_length: int | None = None  # any text fits
     task_tokens = 0
+    shaped_by = ("characters", "filters", "highways", "width", "cells", "depth", "clip", "skip", "begin", "targets")
     frequencies: Tensor  # (targets) how often each is predicted, at least once
     spelled: Tensor  # (V L)
 
@@ -201,6 +204,12 @@ class ELMo(nn.Module):
         chains = ("forward_chain", "backward_chain")
         middle = [layer(self, f"layer {n + 1}", *(f"{chain}.lstms.{n}" for chain in chains)) for n in range(self.config.depth)]
         return [layer(self, "embeddings", "words"), *middle, layer(self, "top", "table", "bias")]
+
+    def take_over(self, arrays: Mapping[str, np.ndarray], draw: Uniform) -> None:
+        """Begins with an earlier run's weights; new targets, after those that it had, stay as they were drawn. Frequencies add up."""
+        own, old = self.frequencies.clone(), len(arrays["frequencies"])
+        take_over(self, arrays, ("table", "bias", "frequencies"))
+        self.frequencies[:old] += own[:old]
 
     def task_input(self) -> "ELMo":
         """Itself: <eos> is there from the start."""

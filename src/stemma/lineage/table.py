@@ -173,6 +173,7 @@ TABLE: tuple[Generation, ...] = (
         abilities=("score", "generate", "embed", "transfer"),
         network="stemma.lineage.lstm:LSTM",
         data="stemma.objectives.streams:Streams",
+        continues=True,
     ),
     Generation(
         name="elmo",
@@ -189,6 +190,7 @@ TABLE: tuple[Generation, ...] = (
         data="stemma.objectives.both_ways:BothWays",
         backward=True,
         reads_spelling=True,
+        continues=True,
     ),
     Generation(
         name="seq2seq",
@@ -225,6 +227,7 @@ TABLE: tuple[Generation, ...] = (
         blocks=True,
         network="stemma.lineage.gpt:GPT",
         data="stemma.objectives.causal:Causal",
+        continues=True,
     ),
     Generation(
         name="gpt2",
@@ -251,6 +254,7 @@ TABLE: tuple[Generation, ...] = (
         tokenizer="wordpiece",
         network="stemma.lineage.bert:BERT",
         data="stemma.objectives.pairs:Pairs",
+        continues=True,
     ),
     Generation(
         name="bert-wwm",
