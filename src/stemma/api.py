@@ -40,7 +40,7 @@ def pretrain(
     The same call again goes on where a killed one was. `texts` stand in for a corpus in files: each is a document, and they are
     kept in `out`. `config` is a TOML file and `settings` are a mapping, or `section.key=value` texts; both win over the preset,
     the settings over the file. `dev` is held-out text; without it a share of the corpus is held out. The preset is `small`
-    unless another is named, or the settings of the finished run to `continue_from`, whose weights and words it begins with (word2vec, lstm, elmo, gpt, bert).
+    unless another is named, or the settings of the finished run to `continue_from`, with whose weights and words it begins.
     """
     if (texts is None) == (not corpus):
         given = "both a corpus and texts" if corpus else "neither a corpus nor texts"
