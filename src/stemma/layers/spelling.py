@@ -81,14 +81,14 @@ class CharacterCNN(nn.Module):
         """What the filters of each width find in the words."""
         ends = (spelled != PADDING).sum(1)
         if spelled.device.type == "cpu":
-            return [self._looked_up(convolve.weight, spelled, ends) + convolve.bias for convolve in self.filters]
+            return [self._looked_up(convolve, spelled, ends) for convolve in self.filters]
         last = int(ends.max()) + len(self.filters) if len(spelled) else 0  # from there on all windows see the same as the one before
         x = self.characters(spelled[:, :last]).transpose(1, 2)  # (W, width, L)
         return [convolve(x).amax(2) for convolve in self.filters]
 
-    def _looked_up(self, weight: Any, spelled: Int[Tensor, "W L"], ends: Int[Tensor, " W"]) -> Float[Tensor, "W F"]:
-        table = self.characters.weight @ weight.permute(2, 1, 0)  # (places, C, F)
-        return _Largest.apply(table.float(), spelled, ends)
+    def _looked_up(self, convolve: Any, spelled: Int[Tensor, "W L"], ends: Int[Tensor, " W"]) -> Float[Tensor, "W F"]:
+        table = self.characters.weight @ convolve.weight.permute(2, 1, 0)  # (places, C, F)
+        return _Largest.apply(table.float(), spelled, ends) + convolve.bias
 
 
 class _Largest(torch.autograd.Function):
