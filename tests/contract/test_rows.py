@@ -49,7 +49,8 @@ def test_who_makes_the_steps_is_as_the_row_says(row: Generation) -> None:
     assert hasattr(data, "prepare") == row.reads_once
     assert hasattr(cls, "take_over") == row.continues
     assert ("attend" in row.abilities) == (methods(network.Attends) <= names)
-    assert hasattr(cls, "spell") == hasattr(row.model_config(), "targets") == row.reads_spelling
+    assert hasattr(cls, "score_backward") == row.backward
+    assert (methods(network.ReadsSpelling) <= set(dir(cls))) == hasattr(row.model_config(), "targets") == row.reads_spelling
     assert hasattr(cls, "grow") == (getattr(cls, "task_tokens", 0) > 0)
 
 

@@ -88,6 +88,12 @@ def _huggingface(run: Run, folder: Path) -> list[Path]:
     return [folder / name for name in ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")]
 
 
+def _elmo(run: Run, folder: Path) -> list[Path]:
+    from stemma.export.published_elmo import write_elmo
+
+    return write_elmo(run, folder)
+
+
 def _tokenizer_config(run: Run) -> dict[str, Any]:
     typed = any(run.network.frame([0], [0])[1])  # the second text's tokens are told from the first's
     inputs = ["input_ids", "attention_mask", *(["token_type_ids"] if typed else [])]
@@ -131,4 +137,5 @@ FORMATS: dict[str, Format] = {
     "word2vec-binary": Format("with word vectors", _has_words, partial(_vectors, form="word2vec-binary")),
     "glove": Format("with word vectors", _has_words, partial(_vectors, form="glove")),
     "huggingface": Format("of gpt or bert", _is("gpt", "bert"), _huggingface),
+    "elmo": Format("of elmo", _is("elmo"), _elmo),
 }

@@ -14,7 +14,7 @@ from stemma.evaluation.measures import senses
 from stemma.evaluation.measures.judge import Judge
 from stemma.evaluation.measures.minimal_files import read_minimal_pairs
 from stemma.evaluation.measures.minimal_pairs import ABILITIES, minimal_pairs
-from stemma.evaluation.measures.perplexity import blocks, perplexity
+from stemma.evaluation.measures.perplexity import backward, blocks, perplexity
 from stemma.evaluation.measures.similarity import analogies, odd_words, similarity
 from stemma.evaluation.measures.word_files import read_analogies, read_group, read_pairs
 from stemma.lineage.table import Ability
@@ -69,7 +69,9 @@ def evaluate_task(run: FittedRun, path: str | Path) -> dict[str, Any]:
 def _perplexity(run: Run, paths: Sequence[str]) -> dict[str, Any]:
     """The text is read as the run's own was."""
     config = restore(corpus_read.Config, run.config.get("corpus", {}), str(run.path))  # an imported run has read none
-    found = perplexity(run, blocks(corpus_read.read(paths, config, Ledger())))
+    texts = blocks(corpus_read.read(paths, config, Ledger()))
+    found = perplexity(run, texts)
+    found |= backward(run, texts, found["tokens"]) if run.row.backward else {}
     return {name: value for name, value in found.items() if name != "each"}
 
 
