@@ -30,7 +30,7 @@ from typing import Any
 
 import numpy as np
 
-from stemma.errors import DamagedError, DataError, RunError, UsageError
+from stemma.errors import DamagedError, DataError, NoRunError, RunError, UsageError
 from stemma.tokens.files import (
     checksum,
     disk_budget,
@@ -190,7 +190,9 @@ class RunFolder:
         if not (path / "manifest.json").exists():
             foreign = (path / "model.safetensors").exists() and (path / "config.json").exists()
             cure = f"if it is a Hugging Face folder: stemma convert {path} RUN --to run" if foreign else "check the path"
-            raise RunError(f"{path} is not a run folder: it has no manifest.json", "a folder made by stemma pretrain or finetune", cure)
+            cure = f"a comparison keeps its runs in {path / 'runs'}: name one of them" if (path / "plan.json").exists() else cure
+            there = "it has no manifest.json" if path.is_dir() else "it is a file" if path.exists() else "there is no such folder"
+            raise NoRunError(f"{path} is not a run folder: {there}", "a folder made by stemma pretrain or finetune", cure)
         folder.manifest = _read_manifest(path / "manifest.json")
         for name, entry in folder.manifest["files"].items():
             if folder._computes(name):
