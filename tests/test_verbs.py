@@ -6,6 +6,7 @@ import io
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -83,6 +84,19 @@ def test_pretraining_again_gives_the_finished_run_as_json(shop, capsys):
     out, err = capsys.readouterr()
     assert json.loads(out)["steps"] == 3
     assert "step" not in err
+
+
+@pytest.mark.parametrize("name", ["bert", "ngram", "languages"])
+def test_the_readme_tells_of_everything_in_a_run_folder(shop, name):
+    readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    told = set(re.findall(r"`([\w.]+)/?`", readme[readme.index("A run is a folder.") :].split("\n\n")[0]))
+    found = {child.name for child in (shop / name).iterdir() if not child.name.startswith(".")}
+    assert found <= told and (name != "bert" or told == found)
+
+
+def test_a_finished_run_does_without_state_and_store(shop, tmp_path):
+    shutil.copytree(shop / "bert", tmp_path / "bare", ignore=shutil.ignore_patterns("state", "store"))
+    assert np.array_equal(stemma.load(tmp_path / "bare").embed(["the cat"]), stemma.load(shop / "bert").embed(["the cat"]))
 
 
 def test_a_config_file_sets_what_settings_would(shop, capsys, tmp_path):
