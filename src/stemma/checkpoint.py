@@ -393,8 +393,8 @@ _TOLD_CHANGES = 4  # of the settings that differ
 _TOLD_BY_OTHERS = {"split_seed", "held_out", "mode"}  # keys of an identity that repeat one of a section
 _CONTENTS = {  # keys whose values say nothing to a reader: what they stand for
     "fingerprint": "the text",
-    "data.train": "the file of --train",
-    "data.dev": "the file of --dev",
+    "data.train": "what --train gives",
+    "data.dev": "what --dev gives",
     "pretrained": "the pre-trained run",
     "continued": "the run of --continue-from",
 }
