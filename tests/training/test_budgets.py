@@ -1,6 +1,7 @@
 """What a budget reads: the same drawn text for every generation, no more passes than are sensible, and told so."""
 
 import json
+import re
 from contextlib import suppress
 from pathlib import Path
 
@@ -128,7 +129,10 @@ def test_what_the_budget_never_came_to_is_told(tmp_path):
     tokens = json.loads((run.path / "ledger.json").read_text(encoding="utf-8"))["tokens"]
     part = tokens["tokens"] - tokens["beyond_budget"]
     assert 0.1 * part < tokens["not_reached"] < 0.7 * part and 0.3 * part < tokens["used"] < part
-    assert f"{tokens['not_reached']:,} were not reached" in run.metrics()[-1]["notes"][-1]
+    done = run.metrics()[-1]
+    assert f"{tokens['not_reached']:,} were not reached" in done["notes"][-1]
+    told = float(re.search(r"after (\d\.\d\d) of a pass over the", done["notes"][-1])[1])
+    assert told * part / tokens["tokens"] == pytest.approx(done["passes"], abs=0.01)  # note and figure say the same
     assert f"not reached {tokens['not_reached']:,}" in (run.path / "README.md").read_text(encoding="utf-8")
     whole = pretrain(request("bert", corpus, "training.epochs=1"), out=tmp_path / "whole")
     assert "not_reached" not in json.loads((whole.path / "ledger.json").read_text(encoding="utf-8"))["tokens"]

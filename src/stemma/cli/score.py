@@ -33,7 +33,7 @@ class Score(Verb):
 
     def run(self) -> Printable:
         """One score a text."""
-        run = open_pretrained(self.run_folder)
+        run = open_pretrained(self.run_folder, "score")
 
         def rows(lines: list[str]) -> Iterator[dict[str, Any]]:
             scores, backs = run.score(lines), run.tokenizer.give_back_each(lines)

@@ -11,7 +11,7 @@ import numpy as np
 
 from stemma.config import nearest
 from stemma.errors import UsageError
-from stemma.lineage.table import Generation
+from stemma.lineage.table import TABLE, Generation
 from stemma.runs.run import Run
 from stemma.tokens.files import one_writer, write_bytes, write_json
 
@@ -49,7 +49,8 @@ def convert(source: str | Path, target: str | Path, to: str, skip_bad: bool = Fa
     if not form.fits(run.row):
         others = " or ".join(name for name, other in FORMATS.items() if other.fits(run.row)) or "nothing yet"
         wrong = f"{source} is a run of {run.row.name}, which cannot be written as {to}"
-        raise UsageError(wrong, f"a run {form.asks}", f"{run.row.name} can be written as {others}")
+        able = ", ".join(row.name for row in TABLE if row.ready and form.fits(row))
+        raise UsageError(wrong, f"a run {form.asks}: {able}", f"{run.row.name} can be written as {others}")
     return form.write(run, target)
 
 

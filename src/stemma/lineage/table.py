@@ -312,6 +312,11 @@ TABLE: tuple[Generation, ...] = (
 )
 
 
+def able(*abilities: Ability) -> str:
+    """The names of the generations of this version that have one of these abilities, with commas between."""
+    return ", ".join(row.name for row in TABLE if row.ready and set(abilities) & set(row.abilities))
+
+
 def find(name: str) -> Generation:
     """The row called `name`, ready to pre-train; UsageError names the nearest one otherwise."""
     ready = [row.name for row in TABLE if row.ready]

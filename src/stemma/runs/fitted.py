@@ -59,7 +59,9 @@ class FittedRun:
         folder = RunFolder.open(Path(path))
         config = folder.config
         if "task" not in config:
-            raise RunError(f"{path} was pre-trained, not fine-tuned", "a folder made by stemma finetune", "run stemma finetune on it first")
+            raise UsageError(
+                f"{path} was pre-trained, not fine-tuned", "a folder made by stemma finetune", "run stemma finetune on it first"
+            )
         if lacking := _lacking(config):
             made = f"by stemma {config['stemma']}, " if "stemma" in config else ""
             found = f"{path} was fine-tuned {made}in an older format: config.json has no {', '.join(lacking)}"

@@ -19,7 +19,7 @@ from stemma.corpus.clean import kept_places
 from stemma.corpus.document import Document
 from stemma.corpus.given import given_text, given_texts, listed
 from stemma.errors import DamagedError, DataError, UsageError
-from stemma.lineage.table import Ability, Generation, find
+from stemma.lineage.table import Ability, Generation, able, find
 from stemma.nouns import counted
 from stemma.objectives.batch import Batch
 from stemma.runs import decoding, reading
@@ -432,11 +432,14 @@ class Run:
         stuck = ["its held-out loss has not left the baseline of word frequencies"] if done.get("left_baseline") is False else []
         return steps + stuck
 
-    def _needs(self, ability: Ability) -> None:
+    def require(self, ability: Ability) -> None:
+        """UsageError, naming the generations that can, where the run cannot do it."""
         if ability not in self.row.abilities:
-            raise UsageError(
-                f"{self.row.name} cannot {ability}", f"a generation that can; it can {', '.join(self.row.abilities)}", "choose another run"
-            )
+            own = f"{self.row.name} can {', '.join(self.row.abilities)}"
+            raise UsageError(f"{self.row.name} cannot {ability}", f"these can: {able(ability)}", f"name a run of one of these; {own}")
+
+    def _needs(self, ability: Ability) -> None:
+        self.require(ability)
         self.warn_of_doubts()
 
     def _fits(self, length: int) -> None:

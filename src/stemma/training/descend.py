@@ -275,7 +275,8 @@ def _finish(job: Job, descent: _Descent, text: Ingested) -> None:
         "parameters": descent.learner.parameters,
         "peak_memory_mib": peak_memory_mib(),
         "tokens_added": text.tokenizer.vocab_size - _known(job.earlier) if job.earlier else None,
-        "notes": [*text.notes, *stuck, *_notes(training, progress), *_unread(text, ledger["tokens"])] or None,
+        "notes": [*text.notes, *stuck, *_notes(training, progress), *_unread(text, ledger["tokens"], descent.passes.after(progress.step))]
+        or None,
     }
     folder.append_metrics([done])
     card = write_card(job.row.title, job.row.paper, folder.config, done, ledger, job.row.abilities)
@@ -304,11 +305,15 @@ def _notes(training: HandConfig, progress: Reached) -> list[str]:
     return ([cut] if training.most_passes else []) + ([early] if progress.stopped else [])
 
 
-def _unread(text: Ingested, tokens: Mapping[str, int]) -> list[str]:
+def _unread(text: Ingested, tokens: Mapping[str, int], passes: float) -> list[str]:
     """How much of what was drawn the budget came to, where that is not about all of it."""
     part, missed = len(text.train.ids), tokens.get("not_reached", 0)
-    told = f"of {counted(part, 'token')} drawn for its budget {missed:,} were not reached: others were read more than once"
-    return [told] if text.share < 1 and missed > WELL_READ * part else []
+    told = f"its budget ended after {passes / text.share:.2f} of a pass over the {counted(part, 'token')} drawn for it, and {missed:,} were"
+    return (
+        [f"{told} not reached: within a pass some are read twice, and separators are read too"]
+        if text.share < 1 and missed > WELL_READ * part
+        else []
+    )
 
 
 def _told(error: NotFinite, folder: RunFolder, progress: Reached) -> NotFinite:

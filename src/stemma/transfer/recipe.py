@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from stemma.errors import UsageError
-from stemma.lineage.table import Generation
+from stemma.lineage.table import TABLE, Generation
 from stemma.runs.assignment import Answers, Assignment
 from stemma.tasks.task import Task, Text
 from stemma.transfer.settings import Config
@@ -83,7 +83,8 @@ def refusal(row: Generation, task: Task) -> str:
 def recipe_for(assignment: Assignment, config: Config) -> Recipe:
     """How this run learns this task; UsageError where its generation cannot be carried over in this way."""
     if refused := refusal(assignment.row, assignment.task):
-        raise UsageError(refused, "a generation that can learn it", "use another generation")
+        others = ", ".join(row.name for row in TABLE if row.ready and not refusal(row, assignment.task))
+        raise UsageError(refused, f"these can learn it: {others}", "pre-train and name a run of one of these")
     known = RECIPES[assignment.row.learns]
     if config.way not in known:
         *first, last = known
