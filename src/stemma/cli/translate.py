@@ -28,7 +28,7 @@ class Translate(Verb):
         """The target of each source."""
         from stemma.runs.decoding import Decoding
 
-        run = open_pretrained(self.run_folder)
+        run = open_pretrained(self.run_folder, "translate")
         options = Decoding(temperature=1.0 if self.beams > 1 else 0.0, beams=self.beams, length_penalty=self.length_penalty)
 
         def rows(lines: list[str]) -> Iterator[dict[str, Any]]:
