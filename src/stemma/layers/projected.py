@@ -21,7 +21,7 @@ from torch.autograd.function import once_differentiable
 from stemma.layers.fast import dense, product_type
 from stemma.layers.recurrent import State
 
-FEW = 64  # rows
+FEW = 64  # rows; of fewer a step's products are in float32
 
 
 class ProjectedLSTM(nn.Module):

@@ -28,9 +28,10 @@ CHARACTERS = 261
 LONGEST = 50  # ids of a word, its two borders included
 
 
-def spell(words: Sequence[str]) -> Int[np.ndarray, "W L"]:
-    """The words' ids, L = LONGEST: the first 48 bytes in UTF-8 between two borders, then padding."""
-    cut = [word.encode("utf-8", "surrogatepass")[: LONGEST - 2] for word in words]
+def spell(words: Sequence[str] | Sequence[bytes]) -> Int[np.ndarray, "W L"]:
+    """The words' ids, L = LONGEST: the first 48 bytes, of text in UTF-8, between two borders, then padding."""
+    whole = [word if isinstance(word, bytes) else word.encode("utf-8", "surrogatepass") for word in words]
+    cut = [word[: LONGEST - 2] for word in whole]
     lengths = np.array(list(map(len, cut)), np.int64)
     rows = np.full((len(cut), LONGEST), PADDING, np.int16)
     rows[:, 0] = BEGIN_WORD

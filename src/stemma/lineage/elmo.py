@@ -44,6 +44,7 @@ from stemma.layers.spelling import BEGIN, END, CharacterCNN, spell, spell_border
 from stemma.layers.uniform import Uniform
 from stemma.layers.weights import take_over
 from stemma.objectives.batch import IGNORE
+from stemma.tokens.byte_level import bytes_of
 from stemma.tokens.facts import TokenFacts
 
 Tensors = dict[str, Tensor]
@@ -274,7 +275,8 @@ def _take(x: Float[Tensor, "B T P"], turn: Int[Tensor, "B T"]) -> Float[Tensor, 
 
 def _spelled(tokens: TokenFacts, begin: int, end: int) -> Int[Tensor, "V L"]:
     """How each token is spelled, a text's borders by characters of their own. Facts without spellings give every token the empty one."""
-    rows = spell(tokens.tokens or [""] * tokens.vocab_size)
+    written = tokens.tokens or [""] * tokens.vocab_size
+    rows = spell(list(map(bytes_of, written)) if tokens.byte_level else written)
     rows[begin], rows[end] = spell_border(BEGIN), spell_border(END)
     return torch.from_numpy(rows)
 

@@ -211,7 +211,7 @@ class Tokenizer:
 
     def facts(self, counts: np.ndarray | None = None) -> TokenFacts:
         """What a network needs to know."""
-        return TokenFacts(self.vocab_size, dict(self.specials), counts, self._tokens)
+        return TokenFacts(self.vocab_size, dict(self.specials), counts, self._tokens, self.kind == "bpe")
 
     @cached_property
     def dropped(self) -> Dropped:

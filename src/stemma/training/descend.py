@@ -15,6 +15,7 @@ from stemma.errors import DataError, Interrupted, UsageError
 from stemma.layers.allocator import keep_freed_memory
 from stemma.nouns import counted
 from stemma.objectives.objective import Objective, Preparation, Prepares, TextObjective
+from stemma.tokens.outside import left_out_of_targets
 from stemma.tokens.store import TokenStore
 from stemma.tokens.tokenizer import Tokenizer
 from stemma.training.baseline import against_baseline
@@ -84,10 +85,19 @@ def _begun(job: Job, text: Ingested, objective: Objective, path: Path, report: R
     """The new run folder, every `auto` and the budget settled in its config."""
     settled = _settle(job, text, objective, path, report, ranks)
     if ranks.first:
-        text.tokenizer.save(path / "tokenizer.json")
+        _spelling(job, text).save(path / "tokenizer.json")
         RunFolder.create(path, job.config(**settled) | {"processes": ranks.count})
     ranks.wait()
     return RunFolder.open(path)
+
+
+def _spelling(job: Job, text: Ingested) -> Tokenizer:
+    """The tokenizer; where the network reads more words than it predicts, it tells how those are spelt that it does not."""
+    tokenizer, targets = text.tokenizer, job.sections["model"].targets if job.row.reads_spelling else 0
+    if not 0 < targets < tokenizer.vocab_size:
+        return tokenizer
+    predicted = slice(len(set(tokenizer.specials.values())), targets)
+    return tokenizer.spelling_by(left_out_of_targets(tokenizer.outside, tokenizer.tokens, text.train.counts, predicted))
 
 
 def _check_processes(folder: RunFolder, ranks: Ranks) -> None:
