@@ -273,7 +273,7 @@ def test_a_folder_of_another_format_is_refused(tmp_path: Path, change: int, cure
 def test_other_settings_are_refused_by_name(tmp_path: Path) -> None:
     begun(tmp_path)
     other = {"generation": "gpt", "asked": {"model": {"width": 65}}}
-    with pytest.raises(RunError, match=r": model\.width was 64 and is 65 now\..*new --out, or delete"):
+    with pytest.raises(RunError, match=r": model\.width was 64 and is 65 now\..*another --out, or delete"):
         RunFolder.resume(tmp_path, other)
     assert RunFolder.resume(tmp_path, CONFIG["identity"]) is not None
     assert RunFolder.resume(tmp_path / "none", CONFIG["identity"]) is None

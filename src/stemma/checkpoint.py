@@ -183,7 +183,7 @@ class RunFolder:
             raise RunError(
                 f"{path} was begun with other settings: {'; '.join(told[:_TOLD_CHANGES])}{more}",
                 "the settings it was begun with, to go on",
-                f"choose a new --out, or delete {path} to begin anew; the earlier command goes on with what is there",
+                f"choose another --out, or delete {path} to begin anew; the earlier command goes on with what is there",
             )
         return folder
 
