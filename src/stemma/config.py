@@ -88,28 +88,6 @@ def checked(section: str, config: C, where: str) -> C:
     return resolve({section: type(config)}, (where, {section: to_plain(config)}))[section]
 
 
-Settings = Iterable[str] | Mapping[str, Any]
-
-
-def as_texts(settings: Settings) -> tuple[str, ...]:
-    """Settings as the command line writes them, given so or as a mapping: by dotted names, or nested.
-
-    >>> as_texts({"model.width": 64, "training": {"schedule": "cosine", "betas": (0.9, 0.95)}})
-    ('model.width=64', 'training.schedule="cosine"', 'training.betas=[0.9, 0.95]')
-    """
-    if isinstance(settings, str):
-        raise UsageError(f"settings is one string, {settings!r}", "a list of them, or a mapping", f"write [{settings!r}]")
-    if not isinstance(settings, Mapping):
-        return tuple(settings)
-    found: list[str] = []
-    for key, value in settings.items():
-        if isinstance(value, Mapping):
-            found += [f"{key}.{inner}" for inner in as_texts(value)]
-        else:
-            found.append(f"{key}={json.dumps(to_plain(value), ensure_ascii=False, default=str)}")
-    return tuple(found)
-
-
 def parse_settings(settings: Iterable[str]) -> dict[str, Any]:
     """`["model.width=64", "order=5"]` as nested tables; values are read as TOML, else as text.
 
