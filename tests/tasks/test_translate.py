@@ -14,7 +14,7 @@ from stemma.tasks.translate import Config, Target, Translated, is_chinese
 
 sacrebleu = pytest.importorskip("sacrebleu")
 
-ENGLISH = "two dogs play in the snow , and a man in a green coat is watching them from the porch .".split()
+ENGLISH = ["two", "dogs", "play", "in", "the", "snow", ",", "and", "a", "man", "in", "a", "coat", "is", "watching", "them", "."]
 CHINESE = list("两只狗在雪地里玩耍，一个穿绿外套的男人在门廊上看着它们。2026年")
 
 

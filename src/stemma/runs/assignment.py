@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
@@ -23,6 +23,11 @@ class Assignment:
     task: Task
     targets: Targets
     settings: InUse
+
+    @property
+    def learner(self) -> Literal["descend", "count", "target"]:
+        """What learns the task, which decides how: where targets are written the network itself, else a head as its generation learns."""
+        return "target" if self.task.per == "target" else self.row.learns
 
     @property
     def speller(self) -> ReadsSpelling | None:

@@ -77,7 +77,8 @@ class Translate:
             raise DataError(wrong, f"{corpus.Config().max_sentence:,} characters at most", "leave those pairs out, or cut both sides alike")
         if header_of(SEPARATOR.join(documents[0].sentences)):
             raise DataError(f"{path}: a table of labelled examples", "pairs of a source and its target", "name a table of pairs")
-        return [Translated(*document.sentences, document.source) for document in documents]
+        sides = ((*document.sentences, document.source) for document in documents)
+        return [Translated(source, target, place) for source, target, place in sides]
 
     def given(self, examples: Iterable[Any] | Frame) -> list[Translated]:
         """Pairs (source, target), mappings or a data frame with these two columns; DataError names one with an empty side."""
