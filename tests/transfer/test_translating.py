@@ -6,56 +6,28 @@ import numpy as np
 import pytest
 import torch
 from tests.transfer.conftest import make_run
+from tests.transfer.made_up_pairs import CHINESE, ENGLISH, RATES, SIZES, encoder_decoder, pairs
 
 import stemma
 from stemma.errors import DataError, UsageError
-from stemma.lineage.table import find
 from stemma.objectives.batch import IGNORE
 from stemma.objectives.translation import Config as Direction
 from stemma.objectives.translation import Translation
 from stemma.runs.decoding import Decoding
 from stemma.runs.fitted import FittedRun
-from stemma.runs.run import Run
 from stemma.runs.writing import token_pairs
 from stemma.tasks.task import Text
 from stemma.tasks.translate import Config as TaskConfig
 from stemma.tasks.translate import Translate, Translated
 from stemma.tokens.store import TokenStore
-from stemma.tokens.tokenizer import Config as TokenizerConfig
-from stemma.tokens.tokenizer import train as train_tokenizer
 from stemma.transfer.finetune import finetune
 from stemma.transfer.settings import Config
 
 pytest.importorskip("sacrebleu")
 pytestmark = pytest.mark.filterwarnings("ignore::stemma.transfer.doubts.DevDoubt")
 
-ENGLISH = ["one", "two", "three", "four", "red", "blue", "dogs", "cats", "run", "sleep"]
-CHINESE = ["一只", "两只", "三只", "四只", "红色", "蓝色", "狗", "猫", "跑步", "睡觉"]
-SIZES = {
-    "transformer": {"width": 32, "depth": 1, "heads": 2, "inner": 64, "max_length": 24, "dropout": 0.0, "norm": "pre"},
-    "seq2seq": {"width": 64, "cells": 96, "attention": "dot", "max_length": 24},
-}
-RATES = {"transformer": 1e-2, "seq2seq": 2e-2}
 SETTINGS = {"precision": "fp32", "seeds": (1,), "budget": 1, "grid": (1e-2,), "selection_limit": 20, "threads": 1}
-
-
-def pairs(count: int, seed: int) -> list[Translated]:
-    """Sentences of two words, word by word in Chinese."""
-    rng = np.random.default_rng(seed)
-    words = [rng.choice(len(ENGLISH), 2) for _ in range(count)]
-    return [Translated(" ".join(ENGLISH[k] for k in both), "".join(CHINESE[k] for k in both)) for both in words]
-
-
 TRAIN, DEV = pairs(400, 1), pairs(40, 2)
-
-
-def encoder_decoder(name: str) -> Run:
-    """A randomly drawn run whose vocabulary has both languages."""
-    texts = [side for pair in TRAIN for side in (pair.source, pair.target)]
-    tokenizer = train_tokenizer(iter(texts), TokenizerConfig(kind="bpe", vocab_size=400))
-    row = find(name)
-    torch.manual_seed(7)
-    return Run(None, row, tokenizer, row.load_network()(row.sections()["model"](**SIZES[name]), tokenizer.facts()).eval())
 
 
 @pytest.fixture(scope="module", params=sorted(SIZES))
