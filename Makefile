@@ -64,6 +64,7 @@ bench: .venv/installed-bench
 	@$(BIN)/python bench/pretrain.py $(BENCH_ARGS)
 	@$(BIN)/python bench/recurrent.py
 	@$(BIN)/python bench/projected.py
+	@$(BIN)/python bench/sampled.py
 	@$(BIN)/python bench/static.py $(BENCH_ARGS)
 	@$(BIN)/python bench/startup.py $(BENCH_ARGS)
 

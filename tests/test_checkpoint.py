@@ -273,10 +273,31 @@ def test_a_folder_of_another_format_is_refused(tmp_path: Path, change: int, cure
 def test_other_settings_are_refused_by_name(tmp_path: Path) -> None:
     begun(tmp_path)
     other = {"generation": "gpt", "asked": {"model": {"width": 65}}}
-    with pytest.raises(RunError, match=r"asked\.model\.width was 64, now 65.*another --out"):
+    with pytest.raises(RunError, match=r": model\.width was 64 and is 65 now\..*another --out, or delete"):
         RunFolder.resume(tmp_path, other)
     assert RunFolder.resume(tmp_path, CONFIG["identity"]) is not None
     assert RunFolder.resume(tmp_path / "none", CONFIG["identity"]) is None
+
+
+def test_what_differs_is_told_as_the_user_writes_it(tmp_path: Path) -> None:
+    identity = {
+        "generation": "gpt",
+        "corpus": ["新闻.txt"],
+        "fingerprint": ["aa", ""],
+        "split_seed": 0,
+        "asked": {"training": {"seed": 0, "epochs": 0, "steps": 40}, "tokenizer": {"kind": "word"}},
+    }
+    RunFolder.create(tmp_path, {"identity": identity, "sections": {}})
+    asked = {"training": {"seed": 1, "epochs": 3, "steps": 0}, "tokenizer": {"kind": "bpe"}}
+    with pytest.raises(RunError) as told:
+        RunFolder.resume(tmp_path, identity | {"corpus": ["报纸.txt"], "fingerprint": ["bb", ""], "split_seed": 1, "asked": asked})
+    changes = told.value.wrong.split("with other settings: ")[1].split("; ")
+    assert changes[:2] == ['tokenizer.kind was "word" and is "bpe" now', "training.epochs was 0 and is 3 now"]
+    assert changes[4:] == ["and 2 more."] and "asked" not in told.value.wrong and "split_seed" not in told.value.wrong
+    with pytest.raises(RunError, match=r'corpus was \["新闻.txt"\] and is \["报纸.txt"\] now; the text is not what it was\.'):
+        RunFolder.resume(tmp_path, identity | {"corpus": ["报纸.txt"], "fingerprint": ["bb", ""]})
+    with pytest.raises(RunError, match="mode was not set and is 1 now"):  # told where no section says it too
+        RunFolder.resume(tmp_path, identity | {"mode": 1})
 
 
 def test_a_folder_with_other_files_is_left_alone(tmp_path: Path) -> None:

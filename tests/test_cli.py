@@ -215,6 +215,29 @@ def test_settings_of_nothing_known(capsys):
     assert "did you mean 'bert'" in stemma(capsys, "settings", "bertt")[2]
     assert stemma(capsys, "settings", "bert", "--preset", "huge")[0] == 2
     assert "drop --preset" in stemma(capsys, "settings", "transfer", "--preset", "tiny")[2]
+    assert "did you mean 'transfer'" in stemma(capsys, "settings", "transfr")[2]
+
+
+@pytest.mark.parametrize(
+    ("word", "meant"),
+    [
+        ("finetune", "write stemma settings transfer."),
+        ("fine-tuning", "write stemma settings transfer."),
+        ("task", "write stemma settings transfer."),
+        ("tag", "write stemma settings transfer --task tag."),
+        ("pretrain", "stemma settings bert."),
+        ("training", "stemma settings bert."),
+        ("compare", "stemma compare --help"),
+    ],
+)
+def test_settings_of_a_verb_a_task_or_a_section_say_where_they_stand(capsys, word, meant):
+    code, _, err = stemma(capsys, "settings", word)
+    assert code == 2 and meant in err
+
+
+def test_the_fewest_updates_are_told_as_that(capsys):
+    rows = {row["key"]: row["about"] for row in json.loads(stemma(capsys, "settings", "transfer", "--json")[1])["transfer"]}
+    assert rows["updates"].startswith("fewest updates, no limit") and "fewer updates than" in rows["epochs"]
 
 
 @pytest.mark.parametrize("name", ["bert", "xlnet"])

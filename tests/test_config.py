@@ -120,6 +120,10 @@ def test_a_whole_number_serves_where_a_real_one_is_asked():
         (["tokenizer.field=5"], "tokenizer.field = 5", 'quote it: tokenizer.field = "5"'),
         (["training.steps=many"], "training.steps = 'many'", "mend training.steps"),
         (["model.width=7"], "--set: model.width = 7 for", "write an even number"),
+        (["preset=tiny"], "--set: unknown key 'preset'", "no setting: write --preset tiny"),
+        (["model.preset=tiny"], "--set: unknown key model.preset", "no setting: write --preset tiny"),
+        (["continue_from=runs/a"], "unknown key 'continue_from'", "write --continue-from runs/a"),
+        (["training.dev=[1]"], "unknown key training.dev", "write --dev …"),
     ],
 )
 def test_a_mistake_is_named_with_its_mend(settings, wrong, mend):

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -83,6 +84,19 @@ def test_pretraining_again_gives_the_finished_run_as_json(shop, capsys):
     out, err = capsys.readouterr()
     assert json.loads(out)["steps"] == 3
     assert "step" not in err
+
+
+@pytest.mark.parametrize("name", ["bert", "ngram", "languages"])
+def test_the_readme_tells_of_everything_in_a_run_folder(shop, name):
+    readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    told = set(re.findall(r"`([\w.]+)/?`", readme[readme.index("A run is a folder.") :].split("\n\n")[0]))
+    found = {child.name for child in (shop / name).iterdir() if not child.name.startswith(".")}
+    assert found <= told and (name != "bert" or told == found)
+
+
+def test_a_finished_run_does_without_state_and_store(shop, tmp_path):
+    shutil.copytree(shop / "bert", tmp_path / "bare", ignore=shutil.ignore_patterns("state", "store"))
+    assert np.array_equal(stemma.load(tmp_path / "bare").embed(["the cat"]), stemma.load(shop / "bert").embed(["the cat"]))
 
 
 def test_a_config_file_sets_what_settings_would(shop, capsys, tmp_path):
@@ -612,10 +626,8 @@ def test_evaluate_judges_minimal_pairs(shop, capsys, tmp_path, name):
         (["pretrain", "bert", "-", "--out", "x", "--dry-run"], 2, "keep the text in a file"),
         (["finetune", "bert", "--train", "corpus.txt", "--out", "y"], 3, "TSV|header"),
         (["finetune", "bert", "--train", "task.tsv", "--out", "x", "--task", "clasify"], 2, "did you mean 'classify'"),
-        (["predict", "bert", "--text", "x"], 1, "run stemma finetune on it first"),
+        (["predict", "bert", "--text", "x"], 2, "run stemma finetune on it first"),
         (["fill", "languages", "--text", "x"], 2, "use stemma predict or embed"),
-        (["score", "bert", "--text", "x"], 2, "choose another run"),
-        (["score", "none", "--text", "x"], 1, "check the path"),
         (["score", "gpt", "none.txt"], 3, "check the path"),
         (["embed", "languages", "--text", "x", "--layer", "1"], 2, "drop --layer"),
         (["fill", "bert", "--text", "no mask"], 3, "for example"),
@@ -624,7 +636,6 @@ def test_evaluate_judges_minimal_pairs(shop, capsys, tmp_path, name):
         (["nearest", "word2vec", "cat", "--k", "0"], 2, "the default, 10"),
         (["nearest", "word2vec", "--outlier", "cat", "dgo", "xx"], 3, "did you mean 'dog'"),
         (["nearest", "word2vec", "cat", "--restrict", "-1"], 2, "the default, 10000"),
-        (["nearest", "gpt", "cat"], 2, "choose another run"),
         (["embed", "bert", "--text", "the cat", "--layer", "99"], 2, "the default, -1"),
         (["generate", "gpt", "--text", "the", "--temperature", "-1"], 2, "the default, 1.0"),
         (["generate", "gpt", "--text", "the", "--temperature", "nan"], 2, "the default, 1.0"),
@@ -670,6 +681,8 @@ def test_evaluate_judges_minimal_pairs(shop, capsys, tmp_path, name):
         (["generate", "gpt", "--next", "3", "--length", "9"], 2, "drop --next"),
         (["generate", "gpt", "--next", "3", "--seed", "9"], 2, "drop --next"),
         (["generate", "gpt", "--length-penalty", "1"], 2, "add --beams"),
+        (["pretrain", "gpt", "corpus.txt", "--out", "x", "--continue-from", "gpt"], 2, "these can: word2vec."),
+        (["evaluate", "word2vec", "corpus.txt"], 2, "or a run of ngram, nnlm, lstm, elmo, gpt"),
         (["generate", "gpt", "--beams", "2", "--seed", "1"], 2, "drop --seed"),
         (["attend", "ngram", "--text", "the cat"], 2, "choose another run"),
         (["attend", "languages", "--text", "the cat"], 2, "name the run that it was made from"),
@@ -688,6 +701,61 @@ def test_a_mistake_is_told_with_its_mend(shop, capsys, monkeypatch, argv, code, 
     got, err = failure(capsys, *argv)
     assert got == code, err
     assert any(part in err for part in mend.split("|")), err
+
+
+@pytest.mark.parametrize(
+    ("argv", "able"),
+    [
+        (["nearest", "bert", "cat"], "nnlm, word2vec, glove"),
+        (["nearest", "gpt", "cat"], "nnlm, word2vec, glove"),
+        (["score", "bert", "no-such-file.txt"], "ngram, nnlm, lstm, elmo, gpt"),
+        (["fill", "word2vec", "no-such-file.txt"], "bert"),
+        (["generate", "glove"], "ngram, nnlm, lstm, gpt"),
+        (["embed", "ngram", "no-such-file.txt"], "nnlm, word2vec, glove, lstm, elmo, gpt, bert"),
+        (["convert", "gpt", "x", "--to", "arpa"], "ngram"),
+        (["convert", "ngram", "x", "--to", "glove"], "nnlm, word2vec, glove"),
+        (["finetune", "ngram", "--train", "tags.txt", "--task", "tag", "--out", "made"], "nnlm, word2vec, glove, lstm, elmo, gpt, bert"),
+    ],
+    ids=lambda value: " ".join(value[:2]) if isinstance(value, list) else None,
+)
+def test_who_cannot_is_answered_with_those_that_can(shop, capsys, monkeypatch, argv, able):
+    monkeypatch.chdir(shop)
+    (shop / "tags.txt").write_text("the\tD\ncat\tN\n\nsat\tV\n\n" * 4, encoding="utf-8")
+    code, err = failure(capsys, *argv)
+    assert code == 2 and f": {able}." in err, err
+
+
+@pytest.mark.parametrize(
+    "verb",
+    [
+        ["predict", "RUN"],
+        ["embed", "RUN"],
+        ["nearest", "RUN", "cat"],
+        ["score", "RUN"],
+        ["generate", "RUN"],
+        ["fill", "RUN"],
+        ["info", "RUN"],
+        ["evaluate", "RUN", "corpus.txt"],
+        ["show", "tokens", "RUN"],
+        ["convert", "RUN", "x", "--to", "arpa"],
+        ["finetune", "RUN", "--train", "task.tsv", "--out", "made"],
+        ["pretrain", "word2vec", "corpus.txt", "--out", "made", "--continue-from", "RUN"],
+    ],
+    ids=" ".join,
+)
+@pytest.mark.parametrize("place", ["none", "folder"])
+def test_what_is_no_run_ends_with_3_for_every_verb(shop, capsys, monkeypatch, verb, place):
+    monkeypatch.chdir(shop)
+    (shop / "folder").mkdir(exist_ok=True)
+    code, err = failure(capsys, *(place if word == "RUN" else word for word in verb))
+    assert code == 3 and (f"{place} is not a run folder" in err or verb[0] == "show"), err
+    assert not (shop / "made").exists()
+
+
+def test_a_comparison_given_for_a_run_names_where_its_runs_stand(shop, capsys, tmp_path):
+    (tmp_path / "plan.json").write_text("{}", encoding="utf-8")
+    code, err = failure(capsys, "score", tmp_path, "--text", "x")
+    assert code == 3 and f"{tmp_path / 'runs'}: name one of them" in err
 
 
 def test_ctrl_c_saves_and_the_same_command_goes_on(shop, tmp_path):

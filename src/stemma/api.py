@@ -43,7 +43,7 @@ def pretrain(
     kept in `out`. So do the files `source` and `target`: line i of the one is translated by line i of the other. `config` is a TOML
     file and `settings` are a mapping, or `section.key=value` texts; both win over the preset, the settings over the file. `dev` is
     held-out text; without it a share of the corpus is held out. The preset is `small` unless another is named, or the settings of
-    the finished run to `continue_from`, whose words keep their vectors (word2vec).
+    the finished run to `continue_from`, with whose weights and words it begins.
     """
     named = {"a corpus": bool(corpus), "texts": texts is not None, "source and target": bool(source or target)}
     if sum(named.values()) != 1:

@@ -30,7 +30,7 @@ from typing import Any
 
 import numpy as np
 
-from stemma.errors import DamagedError, DataError, RunError, UsageError
+from stemma.errors import DamagedError, DataError, NoRunError, RunError, UsageError
 from stemma.tokens.files import (
     checksum,
     disk_budget,
@@ -175,11 +175,15 @@ class RunFolder:
             check_free(path)
             return None
         folder = cls.open(path)
-        for key, old, new in _differences("", folder.config["identity"], json.loads(json.dumps(identity))):
+        changed = list(_differences("", folder.config["identity"], json.loads(json.dumps(identity))))
+        if changed:
+            own = [change for change in changed if change[0] not in _TOLD_BY_OTHERS] or changed
+            told = list(dict.fromkeys(_told_change(*change) for change in own))
+            more = f"; and {len(told) - _TOLD_CHANGES} more" if len(told) > _TOLD_CHANGES else ""
             raise RunError(
-                f"{path} was begun with other settings: {key} was {old!r}, now {new!r}",
+                f"{path} was begun with other settings: {'; '.join(told[:_TOLD_CHANGES])}{more}",
                 "the settings it was begun with, to go on",
-                "repeat the earlier command, or choose another --out",
+                f"choose another --out, or delete {path} to begin anew; the earlier command goes on with what is there",
             )
         return folder
 
@@ -190,7 +194,9 @@ class RunFolder:
         if not (path / "manifest.json").exists():
             foreign = (path / "model.safetensors").exists() and (path / "config.json").exists()
             cure = f"if it is a Hugging Face folder: stemma convert {path} RUN --to run" if foreign else "check the path"
-            raise RunError(f"{path} is not a run folder: it has no manifest.json", "a folder made by stemma pretrain or finetune", cure)
+            cure = f"a comparison keeps its runs in {path / 'runs'}: name one of them" if (path / "plan.json").exists() else cure
+            there = "it has no manifest.json" if path.is_dir() else "it is a file" if path.exists() else "there is no such folder"
+            raise NoRunError(f"{path} is not a run folder: {there}", "a folder made by stemma pretrain or finetune", cure)
         folder.manifest = _read_manifest(path / "manifest.json")
         for name, entry in folder.manifest["files"].items():
             if folder._computes(name):
@@ -383,6 +389,15 @@ class RunFolder:
         return path.stat().st_size if path.exists() else 0
 
 
+_TOLD_CHANGES = 4  # of the settings that differ
+_TOLD_BY_OTHERS = {"split_seed", "held_out", "mode"}  # keys of an identity that repeat one of a section
+_CONTENTS = {  # keys whose values say nothing to a reader: what they stand for
+    "fingerprint": "the text",
+    "data.train": "what --train gives",
+    "data.dev": "what --dev gives",
+    "pretrained": "the pre-trained run",
+    "continued": "the run of --continue-from",
+}
 _OURS = {"store", "config.json", "state", "metrics.jsonl"}  # what a run killed before its first commit may have left
 
 
@@ -392,6 +407,14 @@ def _differences(path: str, old: Any, new: Any) -> Iterator[tuple[str, Any, Any]
             yield from _differences(f"{path}.{key}".lstrip("."), old.get(key), new.get(key))
     elif old != new:
         yield path, old, new
+
+
+def _told_change(key: str, old: Any, new: Any) -> str:
+    """The difference in the words of the command line: `training.epochs was 3 and is 5 now`."""
+    if told := _CONTENTS.get(key) or _CONTENTS.get(key.partition(".")[0]):
+        return f"{told} is not what it was"
+    before, now = ("not set" if value is None else json.dumps(value, ensure_ascii=False) for value in (old, new))
+    return f"{key.removeprefix('asked.')} was {before} and is {now} now"
 
 
 def _link(source: Path, target: Path) -> None:

@@ -18,6 +18,8 @@ from stemma.errors import StemmaError, UsageError
 
 VERSION = "0.1.0"  # of the package; every run folder says which one wrote it
 
+OPTIONS = ("preset", "out", "dev", "train", "workers", "continue-from", "generations", "dry-run")  # of verbs that read settings
+
 Sections = Mapping[str, type]
 C = TypeVar("C")
 
@@ -160,7 +162,8 @@ def _placed(sections: Sections, tables: Mapping[str, Any], where: str) -> dict[s
         else:
             for inner in value:
                 if inner not in fields[key]:
-                    raise UsageError(f"{where}: unknown key {key}.{inner}", f"a key of [{key}]", nearest(inner, fields[key]))
+                    mend = _as_option(inner, value[inner]) or nearest(inner, fields[key])
+                    raise UsageError(f"{where}: unknown key {key}.{inner}", f"a key of [{key}]", mend)
             placed.setdefault(key, {}).update(value)
     return placed
 
@@ -172,8 +175,18 @@ def _owner(fields: Mapping[str, list[str]], key: str, value: Any, where: str) ->
         raise UsageError(f"{where}: {key!r} stands in several sections", "a key that names its section", f"write {choices}")
     if not owners or isinstance(value, Mapping):
         known = [*fields] if isinstance(value, Mapping) else [*fields, *(name for keys in fields.values() for name in keys)]
-        raise UsageError(f"{where}: unknown key {key!r}", f"one of the sections {', '.join(fields)}, or a key of one", nearest(key, known))
+        mend = _as_option(key, value) or nearest(key, known)
+        raise UsageError(f"{where}: unknown key {key!r}", f"one of the sections {', '.join(fields)}, or a key of one", mend)
     return owners[0]
+
+
+def _as_option(key: str, value: Any) -> str:
+    """How a key is meant that is an option of the command line and no setting; empty for any other."""
+    option = key.replace("_", "-")
+    if option not in OPTIONS:
+        return ""
+    shown = value if isinstance(value, (str, int, float)) else "…"
+    return f"it is an option of the command line, no setting: write --{option} {shown}"
 
 
 def _built(cls: type, section: str, values: dict[str, Any], origin: dict[tuple[str, str], str]) -> Any:

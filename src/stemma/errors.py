@@ -42,7 +42,13 @@ class Interrupted(StemmaError, RuntimeError):
 
 
 class RunError(StemmaError, RuntimeError):
-    """A run folder is unfinished or none, or training failed (a NaN, say): exit code 1."""
+    """A run folder is unfinished or another's, or training failed (a NaN, say): exit code 1."""
+
+
+class NoRunError(RunError):
+    """A path that should be a run folder is none: exit code 3."""
+
+    exit_code = 3
 
 
 class DamagedError(RunError):

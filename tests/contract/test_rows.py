@@ -16,7 +16,8 @@ from stemma.training.optimisers import block_matrices
 READY = [row for row in TABLE if row.ready]
 rows = pytest.mark.parametrize("row", READY, ids=lambda row: row.name)
 METHODS = {
-    "generate": ["advance"], "fill": ["fill"], "nearest": ["word_vectors"], "embed": ["encode", "vectors_of"], "translate": ["read_sources"],
+    "generate": ["advance"], "fill": ["fill"], "nearest": ["word_vectors"], "embed": ["encode", "vectors_of"],
+    "translate": ["read_sources"],
     "attend": ["attention", "attention_batch"],
 }  # fmt: skip
 
@@ -48,7 +49,8 @@ def test_who_makes_the_steps_is_as_the_row_says(row: Generation) -> None:
     assert hasattr(data, "prepare") == row.reads_once
     assert hasattr(cls, "take_over") == row.continues
     assert ("attend" in row.abilities) == (methods(network.Attends) <= names)
-    assert hasattr(cls, "spell") == hasattr(row.model_config(), "targets") == row.reads_spelling
+    assert hasattr(cls, "score_backward") == row.backward
+    assert (methods(network.ReadsSpelling) <= set(dir(cls))) == hasattr(row.model_config(), "targets") == row.reads_spelling
     assert hasattr(cls, "grow") == (getattr(cls, "task_tokens", 0) > 0)
 
 

@@ -6,6 +6,8 @@ import io
 import json
 import lzma
 import os
+import re
+import struct
 import sys
 from functools import partial
 from pathlib import Path
@@ -16,6 +18,7 @@ from hypothesis import strategies as st
 
 from stemma.corpus import read as reading
 from stemma.corpus.blocks import blocks
+from stemma.corpus.check import check
 from stemma.corpus.clean import _ANY, _is_clean, clean
 from stemma.corpus.document import Document, Ledger
 from stemma.corpus.encoding import texts
@@ -282,11 +285,28 @@ def test_an_unknown_encoding_suggests_the_nearest(tmp_path: Path) -> None:
         (b"%PDF-1.7 ...", "is a PDF.*pdftotext"),
         (b"PK\x03\x04....", "zip archive.*unpack it"),
         (b"PAR1....", "Parquet.*JSON lines"),
+        (b"OggS" + bytes(60), "a sound or film file"),
+        (b"\x80\x02}q\x00.", "a pickle"),
+        ((40).to_bytes(8, "little") + b'{"a": {"dtype": "F32"}}' + bytes(9000), "weights of a model"),
+        (bytes(n * 167 % 256 for n in range(70000)), "is a binary file"),
+        (b"".join(struct.pack("<f", 1.37**n) for n in range(-90, 90)) * 50, "is a binary file"),
     ],
 )
 def test_what_is_no_text_is_refused_by_name(tmp_path: Path, held: bytes, told: str) -> None:
     with pytest.raises(DataError, match=told):
         taken(put(tmp_path, held))
+    report = check([tmp_path / "a.txt"])
+    assert report.num_problems == 1 and re.search(told, report.problems[0])
+
+
+@pytest.mark.parametrize("encoding", ["gb18030", "big5", "shift_jis", "koi8-r", "cp1252", "iso2022_jp", "mac-roman", "iso8859-7"])
+def test_text_in_another_encoding_is_no_binary_file(tmp_path: Path, encoding: str) -> None:
+    text = "".join(c for c in "naïve 今天 天気です Привет, Ελλάς\n" * 30 if c.encode(encoding, "ignore"))
+    path = put(tmp_path, text.encode(encoding))
+    assert "binary" not in "".join(check([path]).problems)
+    assert check([path], Config(encoding=encoding)).ok
+    path.write_bytes(b"field\x01another and a caf\xe9\n" * 200)  # parted by control codes
+    assert "binary" not in "".join(check([path]).problems)
 
 
 PACK = {"gz": gzip.compress, "xz": lzma.compress, "bz2": bz2.compress}

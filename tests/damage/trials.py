@@ -35,12 +35,14 @@ TINY = {
     "glove": ["training.steps=4"],
     "nnlm": ["training.steps=4"],
     "lstm": ["training.steps=4"],
+    "elmo": ["training.steps=4"],
     "gpt": ["training.steps=4"],
     "bert": ["training.steps=4"],
 }
 ASKED = {  # kind -> the command line behind `stemma`, RUN standing for the folder
     "ngram": ["score", "RUN", "--json"],
     "lstm": ["score", "RUN", "--json"],
+    "elmo": ["score", "RUN", "--json"],
     "gpt": ["score", "RUN", "--json"],
     "nnlm": ["score", "RUN", "--json"],
     "bert": ["fill", "RUN", "--json"],
@@ -83,7 +85,7 @@ def made(kind: str, folder: Path) -> Path:
 
 def settings_of(generation: str) -> list[str]:
     """Of a run that is made in a moment."""
-    return [*TINY[generation], *(["training.evaluations=1"] if generation in ("nnlm", "lstm", "gpt", "bert") else [])]
+    return [*TINY[generation], *(["training.evaluations=1"] if generation in ("nnlm", "lstm", "elmo", "gpt", "bert") else [])]
 
 
 def command(kind: str, run: Path) -> list[str]:

@@ -149,6 +149,12 @@ def test_the_baseline_counts_words_beyond_the_targets_as_one():
     assert data.constant_losses(store)["backward"] == pytest.approx(-(shares * np.log(shares)).sum())
 
 
+def test_byte_level_tokens_are_read_by_the_bytes_that_they_stand_for():
+    facts = TokenFacts(4, {"eos": 0}, np.ones(4), ["<|endoftext|>", "Ġthe", "éĽ¨", "éĽ"], byte_level=True)
+    the, rain, part = ELMo(Config(filters=(4, 4), width=6, cells=5), facts).spelled[1:].tolist()
+    assert the[1:6] == [*b" the", END_WORD] and rain[1:5] == [*"雨".encode(), END_WORD] and part[1:4] == [*"雨".encode()[:2], END_WORD]
+
+
 def test_words_are_cut_at_48_bytes():
     rain, water, less, long, nothing = spell(["雨", "水" * 17, "水" * 16, "x" * 90, ""]).tolist()
     assert rain[:6] == [BEGIN_WORD, *"雨".encode(), END_WORD, PADDING]

@@ -6,6 +6,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from stemma.errors import DataError, UsageError
+from stemma.layers.threads import computing_with
 from stemma.lineage.seq2seq import Config, Seq2Seq
 from stemma.objectives.batch import IGNORE
 from stemma.tokens.facts import TokenFacts
@@ -192,31 +193,32 @@ def test_errors_say_what_to_do():
 
 @pytest.mark.parametrize("feeding", [False, True])
 def test_attention_turns_rows_round_and_nothing_else_does(feeding):
-    """With attention a few hundred steps learn to turn twelve tokens round, and look along the other diagonal; without, they do not."""
-    right, net = {}, None
-    for attention in ("none", "general"):
-        torch.manual_seed(1)
-        config = Config(width=32, cells=48, attention=attention, cell="gru", feeding=feeding)
-        net = Seq2Seq(config, TokenFacts(12, {"eos": 0})).train()
-        adam = torch.optim.Adam(net.parameters(), 5e-3)
-        for _ in range(250):
-            adam.zero_grad()
-            net.loss(_reversals(64)).mean.backward()
-            nn.utils.clip_grad_norm_(net.parameters(), 1.0)
-            adam.step()
-        net.eval()
-        batch = _reversals(64)
-        found = F.linear(net._decode(batch)[0], net.tokens.weight).argmax(-1)
-        right[attention] = (found == batch["labels"])[:, :-1].float().mean().item()
-    assert right["general"] > 0.97 and right["none"] < right["general"] - 0.2, right
+    """With attention two hundred steps learn to turn eight tokens round, and look along the other diagonal; without, they do not."""
+    right = {}
+    with computing_with(1):
+        for attention in ("none", "general"):
+            torch.manual_seed(1)
+            config = Config(width=32, cells=48, attention=attention, cell="lstm", feeding=feeding)
+            net = Seq2Seq(config, TokenFacts(12, {"eos": 0})).train()
+            adam = torch.optim.Adam(net.parameters(), 1e-2)
+            for _ in range(200):
+                adam.zero_grad()
+                net.loss(_reversals(32)).mean.backward()
+                nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+                adam.step()
+            net.eval()
+            batch = _reversals(64)
+            found = F.linear(net._decode(batch)[0], net.tokens.weight).argmax(-1)
+            right[attention] = (found == batch["labels"])[:, :-1].float().mean().item()
+    assert right["general"] > 0.9 and right["none"] < 0.5, right
     (look,) = net.attention(batch)
-    assert look.kind == "soft" and look.weights.shape == (64, 1, 13, 13)
-    places = look.weights[:, 0, :12].argmax(-1)
-    assert (places == torch.arange(11, -1, -1)).float().mean() > 0.9
+    assert look.kind == "soft" and look.weights.shape == (64, 1, 9, 9)
+    places = look.weights[:, 0, :8].argmax(-1)
+    assert (places == torch.arange(7, -1, -1)).float().mean() > 0.8
 
 
 def _reversals(rows):
-    source = torch.randint(1, 12, (rows, 12))
+    source = torch.randint(1, 12, (rows, 8))
     end = torch.zeros(rows, 1, dtype=torch.long)
     target = source.flip(1)
     ids = torch.cat([source, end], 1)

@@ -1,9 +1,12 @@
-"""Words that no vocabulary has, read by their spelling wherever a run is used."""
+"""Words that no vocabulary has, read by their spelling wherever a run is used; and texts read from their end to their start."""
 
 import numpy as np
 import pytest
+import torch
 from tests.transfer.conftest import make_run
 
+from stemma.corpus.document import Document
+from stemma.errors import UsageError
 from stemma.runs.framing import collate, frame
 from stemma.runs.open_vocabulary import OpenVocabulary
 from stemma.tasks.task import Text
@@ -41,6 +44,28 @@ def test_the_context_of_a_score_is_spelled_and_the_unknown_word_is_priced_by_the
         (whole,) = elmo.score([first])
         assert whole.unknown == sum(token.unknown for token in a) and whole.spelling > 0
         assert whole.nats == pytest.approx(sum(token.nats for token in a), rel=1e-6)
+
+
+def test_from_its_end_a_text_costs_what_the_states_that_read_so_say(elmo):
+    """States of `encode` at a word have read all after it and the word; the border's own, which stands first, has read nothing."""
+    texts = ["the zorbel film was good", "好 quandle", "", "film " * 70]
+    net, end = elmo.network, elmo.tokenizer.specials["eos"]
+    found = elmo.backward_nats([Document((text,), "") for text in texts], ends=True)
+    open_ended = elmo.backward_nats([Document((text,), "") for text in texts])
+    for text, nats, without in zip(texts, found, open_ended, strict=True):
+        framed = frame(net, elmo.tokenizer, [Text(text)], 99, net)
+        with torch.no_grad():
+            states = net.encode({name: torch.from_numpy(array) for name, array in collate(framed, [0]).items()})[-1][
+                0, :, net.config.width :
+            ]
+            logs = (states @ net.table.t() + net.bias).log_softmax(-1)
+        asked = np.where(net.lacks(framed.ids[0]), 0, framed.ids[0])[1:]
+        order = [0, *range(len(asked), 0, -1)]  # the states, and beneath what each of them is to predict
+        paid = [-float(logs[place, word]) for place, word in zip(order, [*asked[::-1], end], strict=True)]
+        assert nats == pytest.approx(sum(paid), rel=1e-5) and without == pytest.approx(sum(paid[:-1]), rel=1e-5)
+    with pytest.raises(UsageError, match="reads both ways"):
+        make_run("gpt").backward_nats([])
+    assert elmo.backward_nats([]) == []
 
 
 def test_framed_texts_carry_their_spellings(elmo):

@@ -138,3 +138,17 @@ def test_a_run_of_an_older_version_says_that_it_cannot_spell(texts, tmp_path):
     older = Run(run.folder, run.row, Tokenizer.load(tmp_path / "tokenizer.json"), run.network)
     known, unknown = older.score(["kaka", "kaka zzz"])
     assert known.bits_per_character and unknown.spelling is None and unknown.bits_per_character is None
+
+
+def test_words_that_are_read_and_not_predicted_are_spelt_like_those_that_are_unknown(texts, tmp_path):
+    """Else a network that reads all words would price the frequent of them by how the rarest are spelt."""
+    sizes = ["model.filters=[8]", "model.highways=1", "model.width=8", "model.cells=8", "training.steps=2", "training.threads=1"]
+    found = {}
+    for name, cut in {"open": ["model.targets=20"], "closed": ["model.targets=0", "tokenizer.vocab_size=20"]}.items():
+        request = Request.of("elmo", texts / "train.txt", preset="tiny", settings=[*sizes, *cut, "training.held_out=0"])
+        found[name] = Run.open(pretrain(request, out=tmp_path / name).path)
+    assert found["open"].tokenizer.vocab_size > 60 and found["open"].tokenizer.tokens[:20] == found["closed"].tokenizer.tokens
+    outside = {name: dict(zip(run.tokenizer.outside.spellings, run.tokenizer.outside.counts, strict=True)) for name, run in found.items()}
+    assert outside["open"] == outside["closed"]
+    dev = (texts / "dev.txt").read_text(encoding="utf-8").splitlines()
+    assert found["open"].spelling(dev) == pytest.approx(found["closed"].spelling(dev))

@@ -276,6 +276,25 @@ def test_a_long_text_is_encoded_in_parts_to_the_same_tokens(tokenizers, kind, mo
     assert (found[1] == expected).all()
 
 
+@pytest.mark.parametrize("kind", ["wordpiece", "bpe", "unigram"])
+def test_the_library_is_handed_no_more_than_it_can_hold(tokenizers, kind, monkeypatch):
+    tokenizer, texts = tokenizers[kind], ["x", " ".join(ENGLISH * 9), "", "词语。", "the mill", *CHINESE * 5]
+    adjoining = [n % 3 == 0 and n > 0 for n in range(len(texts))]
+    ids, lengths = tokenizer.encode_flat(texts, adjoining)
+    handed, real = [], type(tokenizer._engine).encode_flat
+
+    def recorded(engine, given, *rest):
+        handed.append(sum(map(len, given)))
+        return real(engine, given, *rest)
+
+    monkeypatch.setattr(type(tokenizer._engine), "encode_flat", recorded)
+    monkeypatch.setattr(parts_of, "__defaults__", (64,))
+    monkeypatch.setattr("stemma.tokens.tokenizer.AT_ONCE", 64)
+    again, as_long = tokenizer.encode_flat(texts, adjoining)
+    assert again.tolist() == ids.tolist() and as_long.tolist() == lengths.tolist()
+    assert len(handed) > 4 and max(handed) < 64 + 100  # up to the end of a part, or of a short text
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_sentences_that_adjoin_are_cut_and_given_back_as_they_stand(tokenizers, kind):
     """What nothing parts gets no space, in Chinese or English; the tokens of what stands alone do not change."""

@@ -98,7 +98,8 @@ def test_what_cannot_go_on_is_told(texts: tuple[Path, Path], tmp_path: Path) -> 
     first = pretrain(Request.of("word2vec", old, preset="tiny", settings=SMALL), out=tmp_path / "first")
     counted = pretrain(Request.of("ngram", old, preset="tiny"), out=tmp_path / "ngram")
     refused = [
-        ("gpt", first.path, {}, "gpt cannot go on"),
+        ("nnlm", first.path, {}, "nnlm cannot go on"),
+        ("gpt", first.path, {}, "is a run of word2vec"),
         ("ngram", counted.path, {}, "ngram cannot go on"),
         ("word2vec", counted.path, {}, "is a run of ngram"),
         ("word2vec", first.path, {"preset": "tiny"}, "drop the preset"),
@@ -109,3 +110,53 @@ def test_what_cannot_go_on_is_told(texts: tuple[Path, Path], tmp_path: Path) -> 
         with pytest.raises(UsageError, match=told):
             pretrain(Request.of(generation, new, continue_from=run, **options), out=tmp_path / "second")
     assert not (tmp_path / "second").exists()
+
+
+TINY = {
+    "lstm": ["model.width=12", "model.output=sampled", "model.negatives=20"],
+    "elmo": ["model.filters=[4, 6]", "model.width=8", "model.cells=12", "model.targets=0"],
+    "gpt": ["model.width=16", "model.heads=2", "model.inner=20", "model.depth=2", "training.optimiser=adamw"],
+    "bert": ["model.width=16", "model.heads=2", "model.inner=20", "model.depth=2", "training.optimiser=adamw"],
+}
+BY_TOKEN = ("tokens.weight", "table", "bias", "masked_head.bias")
+FEW = ["training.threads=1", "training.precision=fp32", "training.steps=2", "training.batch_tokens=128", *SMALL[:1], "training.held_out=0"]
+
+
+CASES = [("lstm", "bpe"), ("lstm", "word"), ("elmo", "word"), ("gpt", "bpe"), ("gpt", "word"), ("bert", "wordpiece")]
+
+
+@pytest.mark.parametrize(("generation", "kind"), CASES)
+def test_networks_go_on_with_their_weights_bit_for_bit(texts: tuple[Path, Path], tmp_path: Path, generation: str, kind: str) -> None:
+    old, new = texts
+    size = {"bpe": 280, "wordpiece": 90, "word": 0}[kind]
+    settings = [*FEW, *TINY[generation], f"tokenizer.kind={kind}", f"tokenizer.vocab_size={size}"]
+    first = pretrain(Request.of(generation, old, preset="tiny", settings=settings), out=tmp_path / "first")
+    still = ["training.rate=1e-30", "training.weight_decay=0"]
+    second = pretrain(Request.of(generation, new, settings=still, continue_from=first.path), out=tmp_path / "second")
+    a, b = weights(first), weights(second)
+    before, after = Run.open(first.path), Run.open(second.path)
+    known, size = before.tokenizer.vocab_size, after.tokenizer.vocab_size
+    assert after.tokenizer.tokens[:known] == before.tokenizer.tokens and (size > known) == (kind == "word")
+    assert a.keys() == b.keys()
+    for name in a.keys() - {"frequencies"}:
+        assert len(b[name]) == (size if name in BY_TOKEN else len(a[name]))
+        np.testing.assert_allclose(b[name][: len(a[name])], a[name], rtol=0, atol=1e-25)
+        assert len(b[name]) == len(a[name]) or b[name][len(a[name]) :].any()
+    if "frequencies" in a:
+        own = np.bincount(np.concatenate(after.tokenizer.encode_batch(NEW)), minlength=size)
+        np.testing.assert_array_equal(b["frequencies"][3:known], (a["frequencies"] + np.maximum(own[:known], 1))[3:])
+    with pytest.raises(UsageError, match=r"drop model\.width"):
+        pretrain(Request.of(generation, new, settings=["model.width=24"], continue_from=first.path), out=tmp_path / "third")
+
+
+def test_clusters_of_a_vocabulary_take_no_new_words(texts: tuple[Path, Path], tmp_path: Path) -> None:
+    old, new = texts
+    adaptive = ["model.width=12", "model.output=adaptive", "model.cutoffs=[5, 9]", "tokenizer.kind=word", "tokenizer.vocab_size=0"]
+    first = pretrain(Request.of("lstm", old, preset="tiny", settings=[*FEW, *adaptive]), out=tmp_path / "first")
+    known = Run.open(first.path).tokenizer.vocab_size
+    with pytest.raises(UsageError, match=f"set tokenizer.vocab_size = {known}"):
+        pretrain(Request.of("lstm", new, continue_from=first.path), out=tmp_path / "second")
+    held = [f"tokenizer.vocab_size={known}", "training.rate=1e-30"]
+    second = pretrain(Request.of("lstm", new, settings=held, continue_from=first.path), out=tmp_path / "third")
+    for name in ("adaptive.words", "adaptive.ranks", "adaptive.tails.1.words.weight"):
+        np.testing.assert_allclose(weights(second)[name], weights(first)[name], rtol=0, atol=1e-25)

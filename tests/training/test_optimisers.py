@@ -299,3 +299,30 @@ def test_the_table_tells_all_that_an_optimiser_keeps(name: str) -> None:
     made = ours(drawn(), name, **options)
     kept = {key for part in made._parts for values in part.state.values() for key, value in values.items() if torch.is_tensor(value)}
     assert kept == set(OPTIMISERS[name].keeps)  # type: ignore[index]
+
+
+def test_the_mean_of_the_last_share_of_the_steps() -> None:
+    """Of ten updates the last three make the mean, also where a run was taken up between them; training goes on from the weights."""
+    config, network = Config(optimiser="sgd", average=0.3, steps=10, weight_decay=0.0), drawn()
+    optimiser, seen = Optimiser(network, config), []
+    for step in range(10):
+        for parameter, slope in zip(network.parameters(), slopes(network, step), strict=True):
+            parameter.grad = slope
+        optimiser.update(0.1)
+        seen.append([parameter.detach().clone() for parameter in network.parameters()])
+        if step == 8:  # in the midst of the mean: stopped and taken up by another
+            assert optimiser.average
+            kept = optimiser.state()
+            with optimiser.average.swapped():
+                mean = [parameter.detach().clone() for parameter in network.parameters()]
+            network = drawn()
+            with torch.no_grad():
+                for parameter, value in zip(network.parameters(), mean, strict=True):
+                    parameter.copy_(value)
+            optimiser = Optimiser(network, config)
+            optimiser.restore(kept)
+            assert all(torch.equal(parameter, before) for parameter, before in zip(network.parameters(), seen[-1], strict=True))
+    assert optimiser.average and optimiser.average.count == 3
+    with optimiser.average.swapped():
+        for parameter, *values in zip(network.parameters(), *seen[-3:], strict=True):
+            torch.testing.assert_close(parameter.detach(), torch.stack(values).mean(0), atol=1e-6, rtol=1e-5)

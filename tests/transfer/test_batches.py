@@ -1,10 +1,12 @@
 """The order of learning: every row once an epoch, like lengths together."""
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stemma.transfer.batches import padding_share, shuffled
+from stemma.transfer.batches import TaskBatches, padding_share, shuffled
+from stemma.transfer.settings import Config
 
 lengths_and_size = st.tuples(st.lists(st.integers(0, 60), min_size=1, max_size=300), st.integers(1, 40))
 
@@ -25,6 +27,12 @@ def test_like_lengths_stand_together():
     batches = shuffled(lengths, np.arange(3000), 32, rng)
     padded = sum(len(rows) * lengths[rows].max() for rows in batches)
     assert 1 - lengths.sum() / padded < 0.04  # at random it would be half
+
+
+@pytest.mark.parametrize(("epochs", "updates", "made"), [(3, 0, 9), (3, 4, 9), (3, 9, 9), (3, 10, 10), (1, 300, 300)])
+def test_updates_are_the_fewest_that_are_made(epochs, updates, made):
+    config = Config(epochs=epochs, updates=updates, batch_size=7)
+    assert TaskBatches(np.full(20, 5), np.arange(20), config, 1, lambda rows: {}).updates == made  # 20 rows: 3 batches an epoch
 
 
 def test_the_share_of_padding():

@@ -45,7 +45,7 @@ class Attend(Verb):
     def run(self) -> Printable:
         """The weights, the steps, or what was drawn."""
         self._check()
-        run = open_pretrained(self.run_folder)
+        run = open_pretrained(self.run_folder, "attend")
         given = self.text if self.other is None else (f"{self.text[0]}\t{self.other}",)
         if self.out is not None:
             return self._drawn(run, self.out, list(texts(given, self.files)))

@@ -14,9 +14,10 @@ from stemma.cli.verb import Flag, Positional, Verb
 class Convert(Verb):
     """Writes a run in another program's format, or another program's file as a run (--to run).
 
-    Out: arpa (ngram); word2vec, word2vec-binary, glove (whatever has word vectors); huggingface folder (gpt, bert).
-    In: a Hugging Face folder (bert, openai-gpt; safetensors), ARPA, word2vec text and binary, fastText .vec and .bin,
-    GloVe text; what a file is, is read from it.
+    Out: arpa (ngram); word2vec, word2vec-binary, glove (whatever has word vectors); huggingface folder (gpt, bert);
+    elmo: a folder of weights.hdf5, options.json and vocabulary.txt.
+    In: a Hugging Face folder (bert, openai-gpt; safetensors), ELMo's weights.hdf5 with options.json beside it (and
+    vocab*.txt, if there is one), ARPA, word2vec text and binary, fastText .vec and .bin, GloVe text; what a file is, is read from it.
     Files may be gz, bz2 or xz (fastText's .bin may not).
 
     Example: stemma convert runs/word2vec vectors.txt.gz --to word2vec
@@ -24,7 +25,7 @@ class Convert(Verb):
 
     source: Annotated[Positional[Path], arg(metavar="SOURCE")]  # a run folder; with --to run another program's file
     target: Annotated[Positional[Path], arg(metavar="TARGET")]  # the file or folder to write
-    to: str  # arpa, word2vec, word2vec-binary, glove, huggingface; run
+    to: str  # arpa, word2vec, word2vec-binary, glove, huggingface, elmo; run
     skip_bad: Flag = False  # --to run: leaves out, and counts, words that are not UTF-8 or have numbers that are not finite
 
     def run(self) -> Printable:

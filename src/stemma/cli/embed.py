@@ -41,6 +41,9 @@ class Embed(Verb):
         if isinstance(run, FittedRun) and self.layer != -1:
             raise UsageError(f"--layer {self.layer}: {self.run_folder} is fine-tuned", "the vectors that its head reads", "drop --layer")
 
+        if not isinstance(run, FittedRun):
+            run.require("embed")
+
         def rows(lines: list[str]) -> Iterator[dict[str, Any]]:
             if isinstance(run, FittedRun):
                 for row in run.vector_rows(lines):

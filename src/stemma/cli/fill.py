@@ -26,7 +26,7 @@ class Fill(Verb):
 
     def run(self) -> Printable:
         """The likeliest tokens of each mask."""
-        run = open_pretrained(self.run_folder)
+        run = open_pretrained(self.run_folder, "fill")
 
         def rows(lines: list[str]) -> Iterator[dict[str, Any]]:
             for line in lines:

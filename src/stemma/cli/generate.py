@@ -39,7 +39,7 @@ class Generate(Verb):
         """The texts of each prompt, or the next tokens."""
         from stemma.runs.decoding import Decoding
 
-        run = open_pretrained(self.run_folder)
+        run = open_pretrained(self.run_folder, "generate")
         draw = self.temperature, self.top_k, self.top_p
         options = Decoding(*draw, self.repetition_penalty, self.beams, self.length_penalty, self.stop)
         self._check(options != Decoding())

@@ -31,7 +31,7 @@ class Nearest(Verb):
         for option, value in (("k", self.k), ("restrict", self.restrict)):
             if self.outlier and value != getattr(type(self), option):
                 raise UsageError(f"--{option} {value} with --outlier", "it with neighbours alone", f"drop --{option}, or --outlier")
-        run = open_pretrained(self.run_folder)
+        run = open_pretrained(self.run_folder, "nearest")
 
         def nearest(asked: list[str]) -> Iterator[dict[str, Any]]:
             for word in asked:

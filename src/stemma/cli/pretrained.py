@@ -3,11 +3,14 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from stemma.lineage.table import Ability
     from stemma.runs.run import Run
 
 
-def open_pretrained(path: str) -> "Run":
-    """The run of a folder that stemma pretrain made; a fine-tuned one is a UsageError."""
+def open_pretrained(path: str, ability: "Ability") -> "Run":
+    """The run of a folder that stemma pretrain made; UsageError for a fine-tuned one, and for one that lacks the ability."""
     from stemma.runs.run import Run
 
-    return Run.open(path)
+    run = Run.open(path)
+    run.require(ability)
+    return run

@@ -33,13 +33,13 @@ class Score(Verb):
 
     def run(self) -> Printable:
         """One score a text."""
-        run = open_pretrained(self.run_folder)
+        run = open_pretrained(self.run_folder, "score")
 
         def rows(lines: list[str]) -> Iterator[dict[str, Any]]:
             scores, backs = run.score(lines), run.tokenizer.give_back_each(lines)
-            for line, score, back in zip(lines, scores, backs, strict=True):
+            for line, score, back, turned in zip(lines, scores, backs, _backward(run, lines), strict=True):
                 by_token = {"by_token": [_token_row(token) for token in run.score_tokens(line)]} if self.tokens else {}
-                yield {"text": line, **_score_row(score), **_bits(run, line, score, back), **by_token}
+                yield {"text": line, **_score_row(score), **turned, **_bits(run, line, score, back), **by_token}
 
         return Streamed(rows, _told, self.text, self.files, COUNTED if run.row.learns == "count" else BATCH)
 
@@ -57,6 +57,13 @@ def _score_row(score: Any) -> dict[str, Any]:
         "characters": score.characters,
         "spelling_nats": score.spelling if score.unknown else 0.0,
     }
+
+
+def _backward(run: "Run", lines: list[str]) -> list[dict[str, float]]:
+    """Nats of each line read from its end to its start, its start among them as its end is in `nats`; nothing where no run reads so."""
+    if not run.row.backward:
+        return [{}] * len(lines)
+    return [{"backward_nats": nats} for nats in run.backward_nats([Document((line,), "") for line in lines], ends=True)]
 
 
 def _bits(run: "Run", text: str, score: Any, back: str) -> dict[str, Any]:
@@ -87,6 +94,8 @@ def _told(row: dict[str, Any]) -> Iterator[str]:
         f"  {number(row['bits_per_character'])} bits a character · perplexity {number(row['perplexity'])}"
         f" over {row['tokens']:,} predictions{unknown} · log10 of its probability {number(row['log10'])}"
     )
+    if "backward_nats" in row:
+        yield f"  read from its end to its start: log10 of its probability {number(-row['backward_nats'] / log(10))}"
     if "why_not_bits" in row:
         yield f"  no bits: {row['why_not_bits']}"
     yield from columns(_token_cells(token) for token in row.get("by_token", ()))

@@ -44,11 +44,28 @@ class Settings(Verb):
 
         ready = {row.name: row for row in TABLE if row.ready}
         if self.of not in ready:
-            raise UsageError(f"there are no settings of {self.of!r}", f"one of {', '.join(ready)}, transfer", nearest(self.of, ready))
+            expected = f"one of {', '.join(ready)}, transfer"
+            raise UsageError(f"there are no settings of {self.of!r}", expected, _meant(self.of, [*ready, "transfer"]))
         presets = ready[self.of].presets()
         if self.preset and self.preset not in presets:
             raise UsageError(f"{self.of} has no preset {self.preset!r}", f"one of {', '.join(presets)}", nearest(self.preset, presets))
         return section_types(ready[self.of]), presets.get(self.preset, {})
+
+
+def _meant(word: str, known: list[str]) -> str:
+    """What to write in place of a verb, a task or a section."""
+    from stemma.tasks.table import TASKS
+
+    word = word.lower().replace("-", "")
+    if word in TASKS:
+        return f"write stemma settings transfer --task {word}"
+    if word in ("finetune", "finetuning", "predict", "task"):
+        return "those of stemma finetune stand in the section transfer: write stemma settings transfer"
+    if word in ("pretrain", "pretraining", "corpus", "tokenizer", "model", "objective", "training"):
+        return "name the generation that is pre-trained: stemma settings bert"
+    if word in ("compare", "demo"):
+        return "its own are options (stemma compare --help); those of what it trains stand here, by generation and under transfer"
+    return nearest(word, known)
 
 
 def _row(setting: Setting) -> dict[str, Any]:

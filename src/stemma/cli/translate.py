@@ -29,6 +29,7 @@ class Translate(Verb):
         from stemma.runs.fitted import load
 
         run = load(self.run_folder)
+        run.check_translates()  # before the first line is waited for
         options = Decoding(temperature=1.0 if self.beams > 1 else 0.0, beams=self.beams, length_penalty=self.length_penalty)
 
         def rows(lines: list[str]) -> Iterator[dict[str, Any]]:

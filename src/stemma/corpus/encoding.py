@@ -144,6 +144,7 @@ def _check_encoding(name: str, encoding: str, head: bytes, settable: bool) -> No
             cure = f'set corpus.encoding = "{likely}"' if settable else "re-save it as UTF-8"
             raise DataError(f"{name}: every second byte is zero, as in UTF-16", f"text in {encoding}", cure)
     controls = len(head) - len(head.translate(None, _CONTROLS))
-    if controls > max(len(head) // 8, 4):
+    foreign = head.decode(encoding, "replace").count("\ufffd") if controls > len(head) // 100 else 0
+    if controls > max(len(head) // 8, 4) or foreign > max(len(head) // 20, 4):  # no text of whatever encoding has control codes enough
         wrong = f"{name} is a binary file: {controls} of its first {len(head)} bytes are control codes"
         raise DataError(wrong, "plain text or JSON lines", "leave it out, or export its text")

@@ -38,7 +38,28 @@ _NOT_TEXT = {
     b"\xd0\xcf\x11\xe0": "an old Office file; save it as text",
     b"7z\xbc\xaf": "a 7z archive; unpack it and give the text files",
     b"\x93NUMPY": "a NumPy array",
-    b"\x80\x04\x95": "a pickle",
+    b"\x80\x02": "a pickle",
+    b"\x80\x03": "a pickle",
+    b"\x80\x04": "a pickle",
+    b"\x80\x05": "a pickle",
+    b"GIF8": "a GIF picture",
+    b"II*\x00": "a TIFF picture",
+    b"MM\x00*": "a TIFF picture",
+    b"OggS": "a sound or film file (Ogg)",
+    b"ID3\x03": "a sound file (MP3)",
+    b"ID3\x04": "a sound file (MP3)",
+    b"fLaC": "a sound file (FLAC)",
+    b"MZ\x90\x00": "a program",
+    b"\xca\xfe\xba\xbe": "a compiled program",
+    b"\x00asm": "a compiled program",
+    b"Rar!": "a rar archive; unpack it and give the text files",
+    b"\x04\x22\x4d\x18": "compressed by lz4; unpack it first",
+    b"\x1f\x9d": "compressed by compress; unpack it first (uncompress)",
+    b"\x89HDF": "an HDF5 file",
+    b"ARROW1": "an Arrow file; write its text column as JSON lines first",
+    b"Obj\x01": "an Avro file; write its text column as JSON lines first",
+    b"GGUF": "the weights of a model (GGUF)",
+    b"{\\rtf": "a rich text file; save it as plain text",
 }
 _DAMAGED = (EOFError, OSError, lzma.LZMAError, zlib.error)
 
@@ -203,6 +224,12 @@ def _check_kind(name: str, head: bytes) -> None:
     for magic, kind in _NOT_TEXT.items():
         if head.startswith(magic):
             raise DataError(f"{name} is {kind.partition(';')[0]}", "plain text or JSON lines", kind.partition("; ")[2] or "leave it out")
+    if _is_safetensors(head):
+        raise DataError(f"{name} holds the weights of a model (safetensors)", "plain text or JSON lines", "leave it out")
+
+
+def _is_safetensors(head: bytes) -> bool:
+    return head[8:10] == b'{"' and int.from_bytes(head[:8], "little") < 1 << 32
 
 
 def _compression(head: bytes) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 
 from stemma.config import nearest
 from stemma.errors import UsageError
-from stemma.lineage.table import Generation
+from stemma.lineage.table import TABLE, Generation
 from stemma.runs.run import Run
 from stemma.tokens.files import one_writer, write_bytes, write_json
 
@@ -49,7 +49,8 @@ def convert(source: str | Path, target: str | Path, to: str, skip_bad: bool = Fa
     if not form.fits(run.row):
         others = " or ".join(name for name, other in FORMATS.items() if other.fits(run.row)) or "nothing yet"
         wrong = f"{source} is a run of {run.row.name}, which cannot be written as {to}"
-        raise UsageError(wrong, f"a run {form.asks}", f"{run.row.name} can be written as {others}")
+        able = ", ".join(row.name for row in TABLE if row.ready and form.fits(row))
+        raise UsageError(wrong, f"a run {form.asks}: {able}", f"{run.row.name} can be written as {others}")
     return form.write(run, target)
 
 
@@ -86,6 +87,12 @@ def _huggingface(run: Run, folder: Path) -> list[Path]:
         data = json.loads(run.folder.guarded("tokenizer.json").read_text(encoding="utf-8"))
         write_json(folder / "tokenizer.json", {**data, "post_processor": _frame(run)})
     return [folder / name for name in ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")]
+
+
+def _elmo(run: Run, folder: Path) -> list[Path]:
+    from stemma.export.published_elmo import write_elmo
+
+    return write_elmo(run, folder)
 
 
 def _tokenizer_config(run: Run) -> dict[str, Any]:
@@ -131,4 +138,5 @@ FORMATS: dict[str, Format] = {
     "word2vec-binary": Format("with word vectors", _has_words, partial(_vectors, form="word2vec-binary")),
     "glove": Format("with word vectors", _has_words, partial(_vectors, form="glove")),
     "huggingface": Format("of gpt or bert", _is("gpt", "bert"), _huggingface),
+    "elmo": Format("of elmo", _is("elmo"), _elmo),
 }

@@ -23,7 +23,7 @@ from stemma.errors import DataError, UsageError
 from stemma.export import vectors_in
 from stemma.export.arpa import read_arpa
 from stemma.export.fasttext import MAGIC, open_fasttext
-from stemma.export.huggingface_in import is_huggingface, read_huggingface
+from stemma.export.huggingface_in import Found, is_huggingface, read_huggingface
 from stemma.export.spelling import named
 from stemma.export.streams import reading
 from stemma.export.vectors_in import Chunk
@@ -37,9 +37,10 @@ from stemma.tokens.settings import Config as TokenConfig
 from stemma.tokens.tokenizer import Tokenizer
 from stemma.tokens.words import Words
 
-Kind = Literal["huggingface", "arpa", "fasttext", "word2vec", "word2vec-binary", "glove"]
+Kind = Literal["huggingface", "elmo", "arpa", "fasttext", "word2vec", "word2vec-binary", "glove"]
 TITLES: dict[Kind, str] = {
     "huggingface": "Hugging Face folder",
+    "elmo": "ELMo weights (HDF5)",
     "arpa": "ARPA file",
     "fasttext": "fastText model",
     "word2vec": "word2vec text",
@@ -47,6 +48,7 @@ TITLES: dict[Kind, str] = {
     "glove": "GloVe text (no header)",
 }
 KNOWN = f"one of {', '.join(TITLES.values())}; plain, gz, bz2 or xz"
+HDF5 = b"\x89HDF\r\n\x1a\n"
 HEAD = 1 << 20  # bytes that tell what a file is
 WORDS_AT_ONCE = 1 << 16
 SHOWN = 5  # words that are named where many are counted
@@ -67,17 +69,21 @@ class WordLedger:
 
 
 def to_run(source: Path, target: Path, skip_bad: bool = False) -> Path:
-    """Writes the run folder of a file of word vectors, of an ARPA file or of a Hugging Face folder.
+    """Writes the run folder of a file of word vectors, of an ARPA file, of ELMo's published weights or of a Hugging Face folder.
 
     DataError tells the file's line or word that is wrong; `skip_bad` leaves words out (and counts them) that are not UTF-8 or
     whose numbers are not finite. UsageError where the target is taken. A failure leaves no folder behind.
     """
     with _written_aside(target) as folder:
         if is_huggingface(source):
-            _huggingface(source, folder)
+            _whole_model(source, folder, "huggingface", read_huggingface(source))
             return target
         kind = recognise(source)
-        if kind == "arpa":
+        if kind == "elmo":
+            from stemma.export import published_elmo  # not for word vectors
+
+            _whole_model(source, folder, kind, published_elmo.read_elmo(source))
+        elif kind == "arpa":
             _ngrams(source, folder)
         else:
             _word_vectors(source, kind, folder, skip_bad)
@@ -90,6 +96,8 @@ def recognise(path: Path) -> Kind:
         head = _head(file)
     if head.startswith(MAGIC):
         return "fasttext"
+    if head.startswith(HDF5):
+        return "elmo"
     lines = head.split(b"\n")
     if any(line.strip() == b"\\data\\" for line in lines):
         return "arpa"
@@ -277,22 +285,22 @@ def _ngrams(source: Path, folder: Path) -> None:
     _finish(folder, "ngram", source, "arpa", sections, tokenizer, network.arrays(), ledger, card)
 
 
-def _huggingface(source: Path, folder: Path) -> None:
+def _whole_model(source: Path, folder: Path, kind: Kind, found: Found) -> None:
     import torch
 
-    found = read_huggingface(source)
     model = found.row.load_network().settle(found.config, torch.device("cpu"))
     network_of(found.row, model, found.tokenizer, found.arrays)  # refuses what does not fit, before anything is written
     sections = {"tokenizer": to_plain(found.tokenizer.config), "model": to_plain(model)}
-    empty = [f"- The folder has no {head}: " + _EMPTY[head] for head in found.lacking]
+    empty = [f"- The {TITLES[kind]} has no {head}: " + _EMPTY[head] for head in found.lacking]
     name, ledger = found.row.name, {"lacking": list(found.lacking)}
-    card = _card(name, source, "huggingface", sections, empty)
-    _finish(folder, name, source, "huggingface", sections, found.tokenizer, found.arrays, ledger, card)
+    card = _card(name, source, kind, sections, empty)
+    _finish(folder, name, source, kind, sections, found.tokenizer, found.arrays, ledger, card)
 
 
 _EMPTY = {
     "pooler": "it is drawn as before training.",
     "masked_head": "`fill` refuses.",
+    "softmax": "`score` refuses.",
     "next_head": "whether sentences follow each other, it cannot tell.",
 }
 

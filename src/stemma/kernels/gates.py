@@ -29,7 +29,7 @@ def tanh(x):
 @compiled(fastmath=True, error_model="numpy")
 def step(gates, before, cells, squashed, read, clip):
     """From the gates' sums to the gates, in place; writes the clipped cells, their tanh, and what the projection reads, all (N C)."""
-    rows, size = cells.shape
+    (rows, size), clip = cells.shape, np.float32(clip)
     for n in range(rows):
         i_row, f_row, g_row, o_row = gates[n, :size], gates[n, size : 2 * size], gates[n, 2 * size : 3 * size], gates[n, 3 * size :]
         was, cell, tan, out = before[n], cells[n], squashed[n], read[n]
@@ -45,7 +45,7 @@ def step(gates, before, cells, squashed, read, clip):
 def step_back(gates, before, cells, squashed, d_read, d_cells, d_gates, clip):
     """Slopes of the gates' sums from those of what the projection reads; `d_cells` of the step's cells become those of the step before."""
     rows, size = cells.shape
-    one = np.float32(1)
+    one, clip = np.float32(1), np.float32(clip)
     for n in range(rows):
         i_row, f_row, g_row, o_row = gates[n, :size], gates[n, size : 2 * size], gates[n, 2 * size : 3 * size], gates[n, 3 * size :]
         d_i, d_f, d_g, d_o = d_gates[n, :size], d_gates[n, size : 2 * size], d_gates[n, 2 * size : 3 * size], d_gates[n, 3 * size :]

@@ -11,8 +11,8 @@ Axes: B rows, T positions, D width of the input, C cells, P width of the project
 """
 
 from collections.abc import Callable
+from typing import Any
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -20,6 +20,8 @@ from torch.autograd.function import once_differentiable
 
 from stemma.layers.fast import dense, product_type
 from stemma.layers.recurrent import State
+
+FEW = 64  # rows; of fewer a step's products are in float32
 
 
 class ProjectedLSTM(nn.Module):
@@ -55,11 +57,13 @@ class _Steps(torch.autograd.Function):
         cells, states = gates.new_empty(length + 1, rows, size), gates.new_empty(length + 1, rows, h.shape[1])
         squashed, read = gates.new_empty(length, rows, size), gates.new_empty(length, rows, size)
         cells[0], states[0] = c, h
-        across, down, step = recurrent.to(dtype).t(), project.to(dtype).t(), _pass(gates.device)[0]
-        for t in range(length):
-            gates[t] += states[t].to(dtype) @ across
-            step(gates[t], cells[t], cells[t + 1], squashed[t], read[t], clip)
-            states[t + 1] = (read[t].to(dtype) @ down).float().clamp_(-clip, clip)
+        within = _within(gates, dtype)
+        across, down, (step, _, view) = recurrent.to(within).t(), project.to(within).t(), _pass(gates.device)
+        sums, h_of, read_of = gates.unbind(), states.unbind(), read.unbind()  # views of all steps: taking one at a time costs
+        for t, numbers in enumerate(zip(*map(view, (gates, cells[:-1], cells[1:], squashed, read)), strict=True)):
+            _add_product(sums[t], h_of[t], across)
+            step(*numbers, clip)
+            _product(read_of[t], down, h_of[t + 1]).clamp_(-clip, clip)
         ctx.save_for_backward(gates, cells, squashed, read, states, recurrent, project)
         ctx.clip, ctx.dtype = clip, dtype
         return states[1:], states[-1].clone(), cells[-1].clone()
@@ -68,33 +72,46 @@ class _Steps(torch.autograd.Function):
     @once_differentiable
     def backward(ctx, d_outputs, d_h, d_c):  # type: ignore[no-untyped-def]
         gates, cells, squashed, read, states, recurrent, project = ctx.saved_tensors
-        d_gates, d_states, d_c = torch.empty_like(gates), torch.empty_like(states[1:]), d_c.clone()
-        across, down, step_back = recurrent.to(ctx.dtype), project.to(ctx.dtype), _pass(gates.device)[1]
-        for t in reversed(range(len(gates))):
-            torch.mul(d_h + d_outputs[t], states[t + 1].abs() < ctx.clip, out=d_states[t])
-            d_read = (d_states[t].to(ctx.dtype) @ down).float()
-            step_back(gates[t], cells[t], cells[t + 1], squashed[t], d_read, d_c, d_gates[t], ctx.clip)
-            d_h = (d_gates[t].to(ctx.dtype) @ across).float()
+        length, inside = len(gates), (states[1:].abs() < ctx.clip).float()
+        d_gates, d_states, d_read, d_h, d_c = torch.empty_like(gates), d_outputs * inside, torch.empty_like(read), d_h.clone(), d_c.clone()
+        within = _within(gates, ctx.dtype)
+        across, down, (_, step_back, view) = recurrent.to(within), project.to(within), _pass(gates.device)
+        sums, d_h_of, d_read_of, kept = d_gates.unbind(), d_states.unbind(), d_read.unbind(), inside.unbind()
+        parts = gates, cells[:-1], cells[1:], squashed, d_read, d_c.expand(length, *d_c.shape), d_gates
+        numbers = list(zip(*map(view, parts), strict=True))
+        for t in reversed(range(length)):
+            d_h_of[t].addcmul_(d_h, kept[t])
+            _product(d_h_of[t], down, d_read_of[t])
+            step_back(*numbers[t], ctx.clip)
+            _product(sums[t], across, d_h)
         slopes = d_gates.flatten(0, 1).to(ctx.dtype).t()  # (4C TB)
         d_recurrent = slopes @ states[:-1].flatten(0, 1).to(ctx.dtype)
         d_project = d_states.flatten(0, 1).to(ctx.dtype).t() @ read.flatten(0, 1).to(ctx.dtype)
         return d_gates, d_recurrent.to(recurrent.dtype), d_project.to(project.dtype), d_h, d_c, None, None
 
 
-def _pass(device: torch.device) -> tuple[Callable[..., None], Callable[..., None]]:
-    """What stands between a step's products, there and back: compiled on a CPU."""
+def _within(gates: Float[Tensor, "T B G"], dtype: torch.dtype) -> torch.dtype:
+    """The type of a step's products: of few rows on a CPU they are sooner done than turned into a shorter one."""
+    return gates.dtype if gates.device.type == "cpu" and gates.shape[1] < FEW else dtype
+
+
+def _product(x: Tensor, weight: Tensor, out: Tensor) -> Tensor:
+    """`out`, float32, which becomes x weight, computed in the weight's type."""
+    return torch.mm(x, weight, out=out) if weight.dtype == out.dtype else out.copy_(x.to(weight.dtype) @ weight)
+
+
+def _add_product(total: Tensor, x: Tensor, weight: Tensor) -> Tensor:
+    """As `_product`, added to what `total` holds."""
+    return total.addmm_(x, weight) if weight.dtype == total.dtype else total.add_(x.to(weight.dtype) @ weight)
+
+
+def _pass(device: torch.device) -> tuple[Callable[..., None], Callable[..., None], Callable[[Tensor], Any]]:
+    """What stands between a step's products, there and back, and how it takes the parts of all steps: compiled on a CPU, as arrays."""
     if device.type != "cpu":
-        return _step, _step_back
+        return _step, _step_back, Tensor.unbind
     from stemma.kernels import gates  # compiled code: only where it is used
 
-    return _on_arrays(gates.step), _on_arrays(gates.step_back)
-
-
-def _on_arrays(kernel: Callable[..., None]) -> Callable[..., None]:
-    def run(*given: Tensor | float) -> None:
-        kernel(*(part.numpy() if isinstance(part, Tensor) else np.float32(part) for part in given))
-
-    return run
+    return gates.step, gates.step_back, Tensor.numpy
 
 
 def _step(gates: Tensor, before: Tensor, cells: Tensor, squashed: Tensor, read: Tensor, clip: float) -> None:

@@ -1,7 +1,7 @@
 """A network's weights as named arrays and back; a batch's arrays as tensors."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -24,6 +24,17 @@ def weights(network: nn.Module) -> dict[str, np.ndarray]:
 def load_weights(network: nn.Module, arrays: Mapping[str, np.ndarray]) -> None:
     """Copies arrays into the network's parameters and buffers of the same names."""
     places = network.state_dict()
+    check_shapes({name: array.shape for name, array in arrays.items()}, {name: tuple(place.shape) for name, place in places.items()})
+    with torch.no_grad():
+        for name, array in arrays.items():
+            places[name].copy_(torch.tensor(array))
+
+
+def take_over(network: nn.Module, arrays: Mapping[str, np.ndarray], by_token: Sequence[str]) -> None:
+    """Copies an earlier run's arrays; those of `by_token` have a row a token, and may have fewer here: they become the first rows."""
+    places = network.state_dict()
+    for name in set(by_token) & places.keys() & arrays.keys():
+        places[name] = places[name][: len(arrays[name])]
     check_shapes({name: array.shape for name, array in arrays.items()}, {name: tuple(place.shape) for name, place in places.items()})
     with torch.no_grad():
         for name, array in arrays.items():

@@ -10,10 +10,11 @@ embeddings are normalised too; the head for masked tokens is dense, gelu, norm, 
 with a free bias. Segment embeddings are `types` here, since a row may hold several segments.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
@@ -25,6 +26,8 @@ from stemma.layers.attention import Mask, Path, SelfAttention, block_mask, fitti
 from stemma.layers.blocks import FeedForward, Layer, layer
 from stemma.layers.fast import Dense, Dropout, Wanted, activate
 from stemma.layers.loss import Carried, Loss, cross_entropy, surprisal
+from stemma.layers.uniform import Uniform
+from stemma.layers.weights import take_over
 from stemma.lineage.network import AttentionMap
 from stemma.objectives.batch import IGNORE
 from stemma.tokens.facts import TokenFacts
@@ -91,6 +94,7 @@ class BERT(nn.Module):
     """The bidirectional encoder with its two pre-training heads."""
 
     task_tokens = 0
+    shaped_by = ("width", "inner", "depth", "heads", "max_length", "activation")
 
     def __init__(self, config: Config, tokens: TokenFacts) -> None:
         super().__init__()
@@ -191,6 +195,10 @@ class BERT(nn.Module):
         blocks = [layer(self, f"block {n + 1}", f"blocks.{n}", block=True) for n in range(len(self.blocks))]
         bottom = layer(self, "embeddings", "tokens", "positions", "types", "norm")
         return [bottom, *blocks, layer(self, "top", "pooler", "masked_head", "next_head")]
+
+    def take_over(self, arrays: Mapping[str, np.ndarray], draw: Uniform) -> None:
+        """Begins with an earlier run's weights; new tokens, after those that it had, stay as they were drawn."""
+        take_over(self, arrays, ("tokens.weight", "masked_head.bias"))
 
     def task_input(self) -> "BERT":
         """Itself: [CLS] and [SEP] are there from the start."""

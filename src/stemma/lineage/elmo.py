@@ -10,8 +10,9 @@ network and the softmax are shared by the two. The loss is the mean of the two d
 are asked for as the unknown word. Training is stateful (`objectives.both_ways`), with each direction's state in `Loss.carried`. `encode`
 reads every segment from a state of zeros.
 
-Deviates: a text's border is one token, `<eos>`, where the paper has a begin and an end of each sentence; documents are not cut into
-sentences. Deviates: in `encode` the backward direction starts at the border, as in training, and the frame's border is read by both.
+Deviates: a text's border is one token, `<eos>`, where the paper has a begin and an end of each sentence (`begin` lets the forward
+direction read it as the begin, as the published weights want it); documents are not cut into sentences. Deviates: in `encode` the backward
+direction starts at the border, as in training, and the frame's border is read by both.
 
 Deviates: the sampled softmax draws words by their counts, with replacement, and weighs each by its chance (`layers.sampled`), where theirs
 draws distinct words log-uniformly. Deviates: the softmax's bias begins at the words' log frequencies, theirs at 0, and matrices begin
@@ -20,7 +21,7 @@ uniform, theirs normal. Deviates: in `base` AdaGrad's sums begin at 0, theirs at
 B batch, T positions, P width of the projection, D = 2P, C cells, N predictions, V vocabulary, U words beyond it, L characters of a word.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar, Literal
@@ -39,8 +40,11 @@ from stemma.layers.pooling import mean_state
 from stemma.layers.projected import ProjectedLSTM
 from stemma.layers.recurrent import Apart, State
 from stemma.layers.sampled import Proposal, sampled_cross_entropy
-from stemma.layers.spelling import CharacterCNN, spell, spell_border
+from stemma.layers.spelling import BEGIN, END, CharacterCNN, spell, spell_border
+from stemma.layers.uniform import Uniform
+from stemma.layers.weights import take_over
 from stemma.objectives.batch import IGNORE
+from stemma.tokens.byte_level import bytes_of
 from stemma.tokens.facts import TokenFacts
 
 Tensors = dict[str, Tensor]
@@ -62,6 +66,7 @@ class Config:
     depth: Depth = 2  # layers of each direction
     clip: PositiveFloat = 3.0  # cells and states stay within plus and minus this
     skip: bool = True  # layers above the first add their input
+    begin: bool = False  # the forward direction reads a text's border as its begin, which has a character of its own
     targets: Natural = 793_471  # the first words of the vocabulary, its most frequent, can be predicted; 0: all
     output: Literal["full", "sampled"] = "sampled"  # the softmax: whole, or sampled in training
     negatives: Length = 8192  # sampled: words drawn a step, shared by its predictions
@@ -95,6 +100,7 @@ class ELMo(nn.Module):
 
     max_length: int | None = None  # any text fits
     task_tokens = 0
+    shaped_by = ("characters", "filters", "highways", "width", "cells", "depth", "clip", "skip", "begin", "targets")
     frequencies: Tensor  # (targets) how often each is predicted, at least once
     spelled: Tensor  # (V L)
 
@@ -103,10 +109,11 @@ class ELMo(nn.Module):
         if "eos" not in tokens.specials:
             raise UsageError("the tokenizer has no 'eos' token", "a tokenizer with an end-of-text token", "set tokenizer.kind to word")
         self.config, self.end, self.unknown = config, tokens.specials["eos"], tokens.specials.get("unk", -1)
+        self.begin = tokens.specials.get("bos", self.end) if config.begin else self.end
         targets = min(config.targets or tokens.vocab_size, tokens.vocab_size)
         if targets < tokens.vocab_size and not (self.end < targets and 0 <= self.unknown < targets):
             raise UsageError(f"model.targets = {targets} leaves out 'unk' or 'eos'", "both among them", "set model.targets = 0")
-        self.register_buffer("spelled", _spelled(tokens, self.end), persistent=False)
+        self.register_buffer("spelled", _spelled(tokens, self.begin, self.end), persistent=False)
         self.register_buffer("frequencies", _frequencies(tokens, self.end, self.unknown, targets))
         self.words = CharacterCNN(config.characters, config.filters, config.highways, config.width)
         self.forward_chain, self.backward_chain = Chain(config), Chain(config)
@@ -151,7 +158,10 @@ class ELMo(nn.Module):
         counts = self.predictions(batch)
         if not all(counts.values()):
             raise DataError("a batch asks for no prediction: all its labels are ignored", "one label or more", "leave such batches out")
-        ids, labels = torch.stack([batch["ids"], batch["back_ids"]]), map(self._asked, (batch["labels"], batch["back_labels"]))
+        ids, labels = (
+            torch.stack([self._begun_by(batch["ids"]), batch["back_ids"]]),
+            map(self._asked, (batch["labels"], batch["back_labels"])),
+        )
         sums, carry = {}, {}
         for name, x, asked, chain in zip(DIRECTIONS, self._embed(ids), labels, self._chains, strict=True):
             outputs, after = chain(x, self._begun(name, carried, batch.get("begins")))
@@ -168,21 +178,20 @@ class ELMo(nn.Module):
     @torch.no_grad()
     def score(self, batch: Tensors) -> Float[Tensor, "B T"]:
         """Nats of each token given those to its left in its segment; 0 at padding and at a segment's first token."""
-        ids = batch["ids"]
-        segments = batch.get("segments", torch.ones_like(ids))
-        follows = (segments[:, 1:] == segments[:, :-1]) & (segments[:, 1:] > 0)
-        apart = Apart(segments)
-        hidden = apart.back(self.forward_chain(apart.rows(self._embed(ids, batch.get("spelled"))))[0][-1])[:, :-1][follows]
-        nats = torch.zeros(ids.shape, device=ids.device)
-        nats[:, 1:][follows] = surprisal(hidden, self.table, self.bias, self._asked(ids[:, 1:][follows]))
-        return nats
+        return self._score(batch, self.forward_chain)
+
+    @torch.no_grad()
+    def score_backward(self, batch: Tensors) -> Float[Tensor, "B T"]:
+        """As `score`, of rows that hold the text from its end to its start."""
+        return self._score(batch, self.backward_chain)
 
     def encode(self, batch: Tensors) -> list[Float[Tensor, "B T D"]]:
         """The words' vectors twice, then each layer's outputs, forward beside backward; every segment from a state of zeros."""
         apart = Apart(batch.get("segments", torch.ones_like(batch["ids"])))
         x = self._embed(batch["ids"], batch.get("spelled"))
+        ahead = x if self.begin == self.end else self._embed(self._begun_by(batch["ids"]), batch.get("spelled"))
         rows, turn = apart.rows(x), apart.turned()
-        forward = self.forward_chain(rows)[0]
+        forward = self.forward_chain(apart.rows(ahead))[0]
         backward = [_take(y, turn) for y in self.backward_chain(_take(rows, turn))[0]]
         pairs = zip(forward, backward, strict=True)
         return [torch.cat([x, x], 2), *(apart.back(torch.cat(pair, 2)) for pair in pairs)]
@@ -197,6 +206,12 @@ class ELMo(nn.Module):
         middle = [layer(self, f"layer {n + 1}", *(f"{chain}.lstms.{n}" for chain in chains)) for n in range(self.config.depth)]
         return [layer(self, "embeddings", "words"), *middle, layer(self, "top", "table", "bias")]
 
+    def take_over(self, arrays: Mapping[str, np.ndarray], draw: Uniform) -> None:
+        """Begins with an earlier run's weights; new targets, after those that it had, stay as they were drawn. Frequencies add up."""
+        own, old = self.frequencies.clone(), len(arrays["frequencies"])
+        take_over(self, arrays, ("table", "bias", "frequencies"))
+        self.frequencies[:old] += own[:old]
+
     def task_input(self) -> "ELMo":
         """Itself: <eos> is there from the start."""
         return self
@@ -204,6 +219,20 @@ class ELMo(nn.Module):
     @property
     def _chains(self) -> tuple[Chain, Chain]:
         return self.forward_chain, self.backward_chain
+
+    def _score(self, batch: Tensors, chain: Chain) -> Float[Tensor, "B T"]:
+        if not self.table[self.end].any():
+            wrong = "these weights hold no softmax: nothing can be predicted with them"
+            raise UsageError(wrong, "weights that were saved with one", "use embed or finetune, or pre-train a run")
+        ids = batch["ids"]
+        read = self._begun_by(ids) if chain is self.forward_chain else ids
+        segments = batch.get("segments", torch.ones_like(ids))
+        follows = (segments[:, 1:] == segments[:, :-1]) & (segments[:, 1:] > 0)
+        apart = Apart(segments)
+        hidden = apart.back(chain(apart.rows(self._embed(read, batch.get("spelled"))))[0][-1])[:, :-1][follows]
+        nats = torch.zeros(ids.shape, device=ids.device)
+        nats[:, 1:][follows] = surprisal(hidden, self.table, self.bias, self._asked(ids[:, 1:][follows]))
+        return nats
 
     def _embed(self, ids: Int[Tensor, "*shape"], beyond: Int[Tensor, "U L"] | None = None) -> Float[Tensor, "*shape P"]:
         """The words' vectors; each distinct word is read once."""
@@ -213,6 +242,10 @@ class ELMo(nn.Module):
         if beyond is not None:
             spelled = torch.cat([spelled, beyond[distinct[known:] - self.vocab_size]])
         return self.words(spelled.long())[place]
+
+    def _begun_by(self, ids: Int[Tensor, "*shape"]) -> Int[Tensor, "*shape"]:
+        """What the forward direction reads: a border is its text's begin."""
+        return ids.masked_fill(ids == self.end, self.begin)
 
     def _asked(self, ids: Int[Tensor, "*shape"]) -> Int[Tensor, "*shape"]:
         """What is predicted where these words stand."""
@@ -240,10 +273,11 @@ def _take(x: Float[Tensor, "B T P"], turn: Int[Tensor, "B T"]) -> Float[Tensor, 
     return x.gather(1, turn[..., None].expand(-1, -1, x.shape[2]))
 
 
-def _spelled(tokens: TokenFacts, end: int) -> Int[Tensor, "V L"]:
-    """How each token is spelled; the end is a text's border. Facts without spellings give every token the empty one."""
-    rows = spell(tokens.tokens or [""] * tokens.vocab_size)
-    rows[end] = spell_border()
+def _spelled(tokens: TokenFacts, begin: int, end: int) -> Int[Tensor, "V L"]:
+    """How each token is spelled, a text's borders by characters of their own. Facts without spellings give every token the empty one."""
+    written = tokens.tokens or [""] * tokens.vocab_size
+    rows = spell(list(map(bytes_of, written)) if tokens.byte_level else written)
+    rows[begin], rows[end] = spell_border(BEGIN), spell_border(END)
     return torch.from_numpy(rows)
 
 

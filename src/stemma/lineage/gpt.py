@@ -12,10 +12,11 @@ Deviates: dropout falls on the summed embeddings, not on the table before the lo
 evaluation); the softmax covers tokens only, where the original's also runs over the position rows.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -27,6 +28,8 @@ from stemma.layers.blocks import FeedForward, Layer, layer
 from stemma.layers.fast import Dropout
 from stemma.layers.loss import Carried, Loss, cross_entropy, surprisal
 from stemma.layers.pooling import last_state
+from stemma.layers.uniform import Uniform
+from stemma.layers.weights import take_over
 from stemma.lineage.network import AttentionMap
 from stemma.objectives.batch import IGNORE
 from stemma.tokens.facts import TokenFacts
@@ -104,6 +107,7 @@ class GPT(nn.Module):
     """The one-way Transformer language model."""
 
     task_tokens = TASK_TOKENS
+    shaped_by = ("width", "inner", "depth", "heads", "max_length")
 
     def __init__(self, config: Config, tokens: TokenFacts) -> None:
         super().__init__()
@@ -228,6 +232,10 @@ class GPT(nn.Module):
         """The embeddings, the blocks; nothing stands above them, for the head is the token table."""
         blocks = [layer(self, f"block {n + 1}", f"blocks.{n}", block=True) for n in range(len(self.blocks))]
         return [layer(self, "embeddings", "tokens", "positions"), *blocks, layer(self, "top")]
+
+    def take_over(self, arrays: Mapping[str, np.ndarray], draw: Uniform) -> None:
+        """Begins with an earlier run's weights; new tokens, after those that it had, stay as they were drawn."""
+        take_over(self, arrays, ("tokens.weight",))
 
     def task_input(self) -> InputTransformation:
         """What frames a task's texts: its tokens come after those known now."""

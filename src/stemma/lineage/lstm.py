@@ -22,7 +22,7 @@ B batch, T positions, D width of the widest layer, E width of the embeddings, H 
 V vocabulary.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -43,6 +43,8 @@ from stemma.layers.loss import Carried, Loss, cross_entropy, surprisal
 from stemma.layers.pooling import last_state
 from stemma.layers.recurrent import Apart, LSTMLayer, State, locked_dropout
 from stemma.layers.sampled import Proposal, sampled_cross_entropy
+from stemma.layers.uniform import Uniform
+from stemma.layers.weights import take_over
 from stemma.objectives.batch import IGNORE
 from stemma.tokens.facts import TokenFacts
 
@@ -107,6 +109,7 @@ class LSTM(nn.Module):
 
     max_length: int | None = None  # any text fits
     task_tokens = 0
+    shaped_by = ("width", "inner", "last", "depth", "tied", "output", "cutoffs")
     frequencies: Tensor  # (V) how often each token is predicted, at least once
 
     def __init__(self, config: Config, tokens: TokenFacts) -> None:
@@ -205,6 +208,18 @@ class LSTM(nn.Module):
         """The embeddings, the recurrent layers, the output; a tied table is the embeddings'."""
         middle = [layer(self, f"layer {n + 1}", f"lstms.{n}") for n in range(len(self.lstms))]
         return [layer(self, "embeddings", "tokens"), *middle, layer(self, "top", "table", "bias", "adaptive")]
+
+    def take_over(self, arrays: Mapping[str, np.ndarray], draw: Uniform) -> None:
+        """Begins with an earlier run's weights; new tokens, after those that it had, stay as they were drawn. Frequencies add up.
+
+        UsageError for new tokens with the adaptive softmax, whose clusters are those of its vocabulary.
+        """
+        own, old = self.frequencies.clone(), len(arrays["frequencies"])
+        if self.adaptive is not None and old < self.vocab_size:
+            wrong = f'model.output = "adaptive" with {self.vocab_size - old:,} new tokens, which no cluster has'
+            raise UsageError(wrong, "the vocabulary of the run to go on from", f"set tokenizer.vocab_size = {old}")
+        take_over(self, arrays, ("tokens.weight", "table", "bias", "frequencies"))
+        self.frequencies[:old] += own[:old]
 
     def task_input(self) -> "LSTM":
         """Itself: <eos> is there from the start."""

@@ -142,6 +142,13 @@ class Scores(Protocol):
         """Nats of each token given those to its left in its segment; 0 at padding and at a segment's first token."""
 
 
+class ScoresBackward(Protocol):
+    """Gives a text a probability from its end to its start too (`backward` in the table)."""
+
+    def score_backward(self, batch: "Tensors") -> "Float[Tensor, 'B T']":
+        """As `score`, of rows that hold the text from its end to its start."""
+
+
 class Memory(Protocol):
     """What a network keeps of the tokens it has read, row by row."""
 

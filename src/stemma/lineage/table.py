@@ -43,6 +43,7 @@ class Generation:
     updates: Literal["counts", "backprop", "by hand"] = "backprop"  # who makes its steps: nobody, autograd, the network itself
     reads_once: bool = False  # its objective works up the whole text before the first step (`objective.Prepares`)
     scores_by: Literal["counts", "sentence", "document"] = "document"  # how text is read to be scored, and how far context reaches
+    backward: bool = False  # scores a text from its end to its start too (`network.ScoresBackward`)
     reads_spelling: bool = False  # reads words that no vocabulary has (`network.ReadsSpelling`); its model has `targets`
     continues: bool = False  # goes on from a finished run on new text (`network.TakesOver`)
     blocks: bool = False  # its network is built of blocks, whose matrices the optimiser muon moves
@@ -172,6 +173,7 @@ TABLE: tuple[Generation, ...] = (
         abilities=("score", "generate", "embed", "transfer"),
         network="stemma.lineage.lstm:LSTM",
         data="stemma.objectives.streams:Streams",
+        continues=True,
     ),
     Generation(
         name="elmo",
@@ -186,7 +188,9 @@ TABLE: tuple[Generation, ...] = (
         tokenizer="word",
         network="stemma.lineage.elmo:ELMo",
         data="stemma.objectives.both_ways:BothWays",
+        backward=True,
         reads_spelling=True,
+        continues=True,
     ),
     Generation(
         name="seq2seq",
@@ -228,6 +232,7 @@ TABLE: tuple[Generation, ...] = (
         blocks=True,
         network="stemma.lineage.gpt:GPT",
         data="stemma.objectives.causal:Causal",
+        continues=True,
     ),
     Generation(
         name="gpt2",
@@ -254,6 +259,7 @@ TABLE: tuple[Generation, ...] = (
         tokenizer="wordpiece",
         network="stemma.lineage.bert:BERT",
         data="stemma.objectives.pairs:Pairs",
+        continues=True,
     ),
     Generation(
         name="bert-wwm",
@@ -304,6 +310,11 @@ TABLE: tuple[Generation, ...] = (
         tokenizer="unigram",
     ),
 )
+
+
+def able(*abilities: Ability) -> str:
+    """The names of the generations of this version that have one of these abilities, with commas between."""
+    return ", ".join(row.name for row in TABLE if row.ready and set(abilities) & set(row.abilities))
 
 
 def find(name: str) -> Generation:

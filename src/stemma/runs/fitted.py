@@ -67,7 +67,9 @@ class FittedRun:
         folder = RunFolder.open(Path(path))
         config = folder.config
         if "task" not in config:
-            raise RunError(f"{path} was pre-trained, not fine-tuned", "a folder made by stemma finetune", "run stemma finetune on it first")
+            raise UsageError(
+                f"{path} was pre-trained, not fine-tuned", "a folder made by stemma finetune", "run stemma finetune on it first"
+            )
         if lacking := _lacking(config):
             made = f"by stemma {config['stemma']}, " if "stemma" in config else ""
             found = f"{path} was fine-tuned {made}in an older format: config.json has no {', '.join(lacking)}"
@@ -102,6 +104,10 @@ class FittedRun:
         writer = self.writer
         pairs, _ = self._prepared(self._examples(texts, None), _GUESSED)
         return writer.translations(pairs, options or writer.decoding, samples)
+
+    def check_translates(self) -> None:
+        """UsageError where the run learnt another task."""
+        _ = self.writer
 
     @property
     def writer(self) -> "Writer":

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
-from stemma.lineage.network import StaticVectors
+from stemma.lineage.network import ScoresBackward, StaticVectors
 from stemma.objectives.batch import Batch
 from stemma.runs.cuts import surprises_uncut
 
@@ -151,11 +151,19 @@ def widths(network: Any) -> list[int]:
     return [states.shape[-1] for states in layers]
 
 
-def surprises(network: Any, texts: Sequence[np.ndarray], beside: Batch = ALONE) -> list[np.ndarray]:
+def backward_nats(network: ScoresBackward, texts: Sequence[np.ndarray], end: int | None, beside: Batch) -> list[float]:
+    """Nats of each text read from its end to its start, where `end`, if one is given, is predicted too."""
+    turned = [np.append(ids[::-1], [end] * (end is not None)).astype(np.int64) for ids in texts]
+    return [float(nats.sum()) for nats in surprises(network, turned, beside, network.score_backward)]
+
+
+def surprises(
+    network: Any, texts: Sequence[np.ndarray], beside: Batch = ALONE, score: Callable[[Any], Any] | None = None
+) -> list[np.ndarray]:
     """Nats of each id given those before it, starting from the network's start context; `beside` goes with every batch.
 
-    A text longer than the window (LONGEST where there is none) is read in windows that overlap by half, so that every token
-    but the first few has half a window of context at least.
+    `score` is the network's own where none is given. A text longer than the window (LONGEST where there is none) is read in windows that
+    overlap by half, so that every token but the first few has half a window of context at least.
     """
     import torch
 
@@ -164,7 +172,7 @@ def surprises(network: Any, texts: Sequence[np.ndarray], beside: Batch = ALONE) 
     for windows in _gathered(every, lambda window: len(window.ids)):
         for rows in _batches([len(window.ids) for window in windows]):
             batch = _padded([windows[n].ids for n in rows], [np.zeros_like(windows[n].ids) for n in rows]) | beside
-            nats = network.score({name: torch.from_numpy(array) for name, array in batch.items()}).numpy()
+            nats = (score or network.score)({name: torch.from_numpy(array) for name, array in batch.items()}).numpy()
             for row, number in enumerate(rows):
                 text, ids, first, count = windows[number]
                 found[text][first : first + count] = nats[row, len(ids) - count : len(ids)]

@@ -19,7 +19,7 @@ from stemma.corpus.clean import kept_places
 from stemma.corpus.document import Document
 from stemma.corpus.given import given_text, given_texts, listed
 from stemma.errors import DamagedError, DataError, UsageError
-from stemma.lineage.table import Ability, Generation, find
+from stemma.lineage.table import Ability, Generation, able, find
 from stemma.nouns import counted
 from stemma.objectives.batch import Batch
 from stemma.runs import decoding, reading
@@ -214,10 +214,19 @@ class Run:
         way of cutting it into sentences. The others carry the context on from one sentence to the next. Texts longer than
         the model's window are read in windows that overlap by half.
         """
-        sentences = list(chain.from_iterable(document.sentences for document in documents))
-        parts = np.cumsum([0, *(len(document.sentences) for document in documents)])
-        adjoining = list(chain.from_iterable(document.adjoining for document in documents))
+        sentences, parts, adjoining = _flat(documents)
         return self._scored(sentences, parts, [len(document.text) for document in documents], adjoining, ends=False)
+
+    def backward_nats(self, documents: Sequence[Document], ends: bool = False) -> list[float]:
+        """Nats of each document read from its end to its start, with `ends` its start's too; UsageError unless the row is `backward`."""
+        self._needs("score")
+        if not self.row.backward:
+            raise UsageError(f"{self.row.name} reads no text from its end", "a generation that reads both ways", "choose another run")
+        sentences, parts, adjoining = _flat(documents)
+        ids, lengths = self.tokenizer.encode_flat(sentences, adjoining)
+        vocabulary, borders = self._vocabulary, np.concatenate([[0], np.cumsum(lengths)])[parts]
+        texts = np.split(vocabulary.numbered(ids, sentences, adjoining), borders[1:-1]) if len(documents) else []
+        return reading.backward_nats(self.network, texts, self.tokenizer.specials["eos"] if ends else None, vocabulary.beside)
 
     def lacks(self, ids: np.ndarray) -> np.ndarray:
         """True for each of the ids (N) that is no word to the run: the unknown token, or one that its network left out."""
@@ -427,11 +436,14 @@ class Run:
         stuck = ["its held-out loss has not left the baseline of word frequencies"] if done.get("left_baseline") is False else []
         return steps + stuck
 
-    def _needs(self, ability: Ability) -> None:
+    def require(self, ability: Ability) -> None:
+        """UsageError, naming the generations that can, where the run cannot do it."""
         if ability not in self.row.abilities:
-            raise UsageError(
-                f"{self.row.name} cannot {ability}", f"a generation that can; it can {', '.join(self.row.abilities)}", "choose another run"
-            )
+            own = f"{self.row.name} can {', '.join(self.row.abilities)}"
+            raise UsageError(f"{self.row.name} cannot {ability}", f"these can: {able(ability)}", f"name a run of one of these; {own}")
+
+    def _needs(self, ability: Ability) -> None:
+        self.require(ability)
         self.warn_of_doubts()
 
     def _fits(self, length: int) -> None:
@@ -485,6 +497,13 @@ class Run:
         unknown = self.tokenizer.specials.get("unk", -1)
         lacks = self.network.lacks if self.row.reads_spelling else lambda ids: ids == unknown
         return reading.READERS[self.row.scores_by](self.network, self.tokenizer.specials["eos"], lacks)
+
+
+def _flat(documents: Sequence[Document]) -> tuple[list[str], np.ndarray, list[bool]]:
+    """The sentences of all documents, the documents' borders among them, and which sentences adjoin what stands before them."""
+    sentences = list(chain.from_iterable(document.sentences for document in documents))
+    parts = np.cumsum([0, *(len(document.sentences) for document in documents)])
+    return sentences, parts, list(chain.from_iterable(document.adjoining for document in documents))
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:

@@ -9,6 +9,11 @@ _OTHERS = [byte for byte in range(256) if byte not in set(_AS_THEY_ARE)]  # writ
 BYTES = {chr(byte): byte for byte in _AS_THEY_ARE} | {chr(0x100 + place): byte for place, byte in enumerate(_OTHERS)}
 
 
+def bytes_of(token: str) -> bytes:
+    """The bytes that a token of the vocabulary stands for; those of UTF-8 where it is not written in bytes."""
+    return bytes(BYTES[character] for character in token) if BYTES.keys() >= set(token) else token.encode("utf-8", "surrogatepass")
+
+
 def text_of(token: str) -> str:
     r"""The text that a token of the vocabulary stands for; bytes that are only part of a character are written `\xe7\xba`.
 
@@ -17,9 +22,7 @@ def text_of(token: str) -> str:
     >>> text_of("Ġthe"), text_of("çº¢å¸½"), text_of("çº")
     (' the', '红帽', '\\xe7\\xba')
     """
-    if not BYTES.keys() >= set(token):
-        return token
-    return bytes(BYTES[character] for character in token).decode("utf-8", "backslashreplace")
+    return bytes_of(token).decode("utf-8", "backslashreplace") if BYTES.keys() >= set(token) else token
 
 
 def texts_of(tokens: Sequence[str]) -> list[str]:
@@ -30,7 +33,7 @@ def texts_of(tokens: Sequence[str]) -> list[str]:
     >>> texts_of(["Ġa", "çº", "¢å", "¸½", "çº"])
     [' a', '红¹', '红²帽¹', '帽²', '\\xe7\\xba']
     """
-    parts = [bytes(BYTES[c] for c in token) if BYTES.keys() >= set(token) else token.encode() for token in tokens]
+    parts = [bytes_of(token) if BYTES.keys() >= set(token) else token.encode() for token in tokens]
     owner = [place for place, part in enumerate(parts) for _ in part]  # of each byte
     found, start = [""] * len(parts), 0
     for character, size in _characters(b"".join(parts)):

@@ -14,3 +14,4 @@ class TokenFacts:
     specials: dict[str, int]
     counts: np.ndarray | None = None
     tokens: Sequence[str] = ()
+    byte_level: bool = False  # `tokens` are written a character a byte (`tokens.byte_level`)

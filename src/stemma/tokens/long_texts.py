@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-AT_ONCE = 1 << 21  # characters that are encoded together
+AT_ONCE = 1 << 19  # characters that are encoded together
 _PARTING = re.compile(r"(?<=\w) (?=\w)")
 
 

@@ -64,6 +64,14 @@ def left_out_of_part(spellings: Mapping[str, int], known: Sequence[str]) -> Outs
     return left_out(counts, np.arange(unknown, len(words)), lambda numbers: [words[number] for number in numbers.tolist()])
 
 
+def left_out_of_targets(outside: Outside | None, tokens: Sequence[str], counts: np.ndarray, targets: slice) -> Outside:
+    """As `left_out`, of what is outside and of the tokens after the `targets`, with how often (V) a text has each."""
+    inside = set(tokens)
+    unknown = {word: count for word, count in zip(outside.spellings, outside.counts, strict=True) if word not in inside} if outside else {}
+    beyond = zip(tokens[targets.stop :], counts[targets.stop :].tolist(), strict=True)
+    return left_out_of_part(unknown | {word: count for word, count in beyond if count}, tokens[targets])
+
+
 def _writable(spellings: Sequence[str], counts: Sequence[int]) -> Outside:
     """All but what no file in UTF-8 can hold: halves of surrogate pairs."""
     pairs = [(word, count) for word, count in zip(spellings, counts, strict=False) if word and not _halved(word)]

@@ -75,7 +75,7 @@ class Phrases:
                     number[name] = len(number)
         known = set(self.tokens)
         more = [token for token in newer.tokens if token not in known]
-        return Phrases(self.config, [*self.tokens, *more[: room_for_more(self.config, len(self.tokens))]], base, joins, newer.outside)
+        return Phrases(self.config, [*self.tokens, *more[: room_for_more(newer.config, len(self.tokens))]], base, joins, newer.outside)
 
     def encode_flat(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         """The ids of all texts one after the other, and how many each text has."""

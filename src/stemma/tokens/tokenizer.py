@@ -76,8 +76,6 @@ class Tokenizer:
 
     def encode_batch(self, texts: Sequence[str]) -> list[np.ndarray]:
         """The ids of each text, without specials: no text can forge one by writing its name."""
-        if self.kind not in LISTED and sum(map(len, texts)) > AT_ONCE:
-            return [np.concatenate([self.encode_flat([part])[0] for part in parts_of(text)]) for text in texts]
         ids, lengths = self.encode_flat(texts)
         return np.split(ids, np.cumsum(lengths[:-1])) if len(texts) else []
 
@@ -88,7 +86,21 @@ class Tokenizer:
         """
         if not len(texts):
             return np.zeros(0, dtype=np.uint32), np.zeros(0, dtype=np.int64)
+        if self.kind not in LISTED and sum(map(len, texts)) > AT_ONCE:
+            return self._encode_by_parts(texts, adjoining)
         return self._engine.encode_flat(texts, adjoining) if self.kind in SPACED else self._engine.encode_flat(texts)
+
+    def _encode_by_parts(self, texts: Sequence[str], adjoining: Sequence[bool]) -> tuple[np.ndarray, np.ndarray]:
+        """As `encode_flat`, AT_ONCE characters at a time or a little more: long texts in parts, short ones together."""
+        found, lengths = list[np.ndarray](), np.zeros(len(texts), np.int64)
+        alone = adjoining or [False] * len(texts)
+        parts = ((at, part, alone[at] and not n) for at, text in enumerate(texts) for n, part in enumerate(parts_of(text)))
+        for group in _together(parts):
+            owners, several, adjoin = zip(*group, strict=True)
+            ids, own = self._engine.encode_flat(several, adjoin) if self.kind in SPACED else self._engine.encode_flat(several)
+            found.append(ids)
+            np.add.at(lengths, list(owners), own)
+        return np.concatenate(found), lengths
 
     def encode_words(self, texts: Sequence[str], adjoining: Sequence[bool] = ()) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
         """As `encode_flat`, and which tokens begin a word (see `stemma.tokens.word_starts`); None: every token does."""
@@ -199,7 +211,7 @@ class Tokenizer:
 
     def facts(self, counts: np.ndarray | None = None) -> TokenFacts:
         """What a network needs to know."""
-        return TokenFacts(self.vocab_size, dict(self.specials), counts, self._tokens)
+        return TokenFacts(self.vocab_size, dict(self.specials), counts, self._tokens, self.kind == "bpe")
 
     @cached_property
     def dropped(self) -> Dropped:
@@ -254,6 +266,19 @@ class Tokenizer:
         if self.outside:
             own["outside"] = self.outside.as_json()
         return own
+
+
+def _together(parts: Iterable[tuple[int, str, bool]]) -> Iterator[list[tuple[int, str, bool]]]:
+    """The parts (the text it is of, itself, whether it adjoins) in lists of AT_ONCE characters or a little more."""
+    group, size = list[tuple[int, str, bool]](), 0
+    for part in parts:
+        group.append(part)
+        size += len(part[1])
+        if size >= AT_ONCE:
+            yield group
+            group, size = [], 0
+    if group:
+        yield group
 
 
 def _spelt(text: str, mark: str, spellings: Sequence[str], ends: Sequence[int]) -> str:

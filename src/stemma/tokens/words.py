@@ -58,10 +58,10 @@ class Words:
         return table
 
     def grown(self, newer: "Words") -> "Words":
-        """These words with their ids, then those of `newer` that are not among them, as many as the config has room for."""
+        """These words with their ids, then those of `newer` that are not among them, as many as its config has room for."""
         old = set(self.tokens)
         new = [token for token in newer.tokens if token not in old]
-        return Words(self.config, [*self.tokens, *new[: room_for_more(self.config, len(self.tokens))]], self.words, newer.outside)
+        return Words(self.config, [*self.tokens, *new[: room_for_more(newer.config, len(self.tokens))]], self.words, newer.outside)
 
     def encode_flat(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         """The ids of all texts one after the other, and how many each text has."""

@@ -12,7 +12,7 @@ from torch import nn
 from stemma.errors import RunError
 from stemma.layers.loss import Carried, Loss, weighed
 from stemma.layers.threads import computing_with, faster_threads
-from stemma.layers.weights import check_memory, load_weights, to_tensors, weights
+from stemma.layers.weights import check_memory, load_weights, to_tensors, torch_uniform, weights
 from stemma.lineage.table import Generation, Network
 from stemma.nouns import counted
 from stemma.objectives.batch import Batch, seed_for
@@ -59,10 +59,12 @@ class Differentiating:
     def learner(
         self, row: Generation, model: Any, training: HandConfig, tokens: TokenFacts, ranks: Ranks, earlier: Mapping[str, np.ndarray] | None
     ) -> "Backprop":
-        """A network drawn anew, and its optimiser."""
-        assert isinstance(training, Config) and earlier is None
+        """A network drawn anew, or going on from an earlier run's weights, and its optimiser."""
+        assert isinstance(training, Config)
         torch.manual_seed(seed_for(training.seed, "init"))
         network = row.load_network()(model, tokens)
+        if earlier is not None:
+            network.take_over(earlier, torch_uniform)
         return Backprop(network, training, choose_device(training.device, ranks.local), training.precision, ranks)
 
     def evaluate(self, learner: Learner, objective: Objective, training: HandConfig, ranks: Ranks) -> tuple[float, dict[str, float]]:

@@ -15,6 +15,7 @@ from stemma.errors import DataError, Interrupted, UsageError
 from stemma.layers.allocator import keep_freed_memory
 from stemma.nouns import counted
 from stemma.objectives.objective import Objective, Preparation, Prepares, TextObjective
+from stemma.tokens.outside import left_out_of_targets
 from stemma.tokens.store import TokenStore
 from stemma.tokens.tokenizer import Tokenizer
 from stemma.training.baseline import against_baseline
@@ -84,10 +85,19 @@ def _begun(job: Job, text: Ingested, objective: Objective, path: Path, report: R
     """The new run folder, every `auto` and the budget settled in its config."""
     settled = _settle(job, text, objective, path, report, ranks)
     if ranks.first:
-        text.tokenizer.save(path / "tokenizer.json")
+        _spelling(job, text).save(path / "tokenizer.json")
         RunFolder.create(path, job.config(**settled) | {"processes": ranks.count})
     ranks.wait()
     return RunFolder.open(path)
+
+
+def _spelling(job: Job, text: Ingested) -> Tokenizer:
+    """The tokenizer; where the network reads more words than it predicts, it tells how those are spelt that it does not."""
+    tokenizer, targets = text.tokenizer, job.sections["model"].targets if job.row.reads_spelling else 0
+    if not 0 < targets < tokenizer.vocab_size:
+        return tokenizer
+    predicted = slice(len(set(tokenizer.specials.values())), targets)
+    return tokenizer.spelling_by(left_out_of_targets(tokenizer.outside, tokenizer.tokens, text.train.counts, predicted))
 
 
 def _check_processes(folder: RunFolder, ranks: Ranks) -> None:
@@ -275,7 +285,8 @@ def _finish(job: Job, descent: _Descent, text: Ingested) -> None:
         "parameters": descent.learner.parameters,
         "peak_memory_mib": peak_memory_mib(),
         "tokens_added": text.tokenizer.vocab_size - _known(job.earlier) if job.earlier else None,
-        "notes": [*text.notes, *stuck, *_notes(training, progress), *_unread(text, ledger["tokens"])] or None,
+        "notes": [*text.notes, *stuck, *_notes(training, progress), *_unread(text, ledger["tokens"], descent.passes.after(progress.step))]
+        or None,
     }
     folder.append_metrics([done])
     card = write_card(job.row.title, job.row.paper, folder.config, done, ledger, job.row.abilities)
@@ -304,11 +315,15 @@ def _notes(training: HandConfig, progress: Reached) -> list[str]:
     return ([cut] if training.most_passes else []) + ([early] if progress.stopped else [])
 
 
-def _unread(text: Ingested, tokens: Mapping[str, int]) -> list[str]:
+def _unread(text: Ingested, tokens: Mapping[str, int], passes: float) -> list[str]:
     """How much of what was drawn the budget came to, where that is not about all of it."""
     part, missed = len(text.train.ids), tokens.get("not_reached", 0)
-    told = f"of {counted(part, 'token')} drawn for its budget {missed:,} were not reached: others were read more than once"
-    return [told] if text.share < 1 and missed > WELL_READ * part else []
+    told = f"its budget ended after {passes / text.share:.2f} of a pass over the {counted(part, 'token')} drawn for it, and {missed:,} were"
+    return (
+        [f"{told} not reached: within a pass some are read twice, and separators are read too"]
+        if text.share < 1 and missed > WELL_READ * part
+        else []
+    )
 
 
 def _told(error: NotFinite, folder: RunFolder, progress: Reached) -> NotFinite:

@@ -35,7 +35,7 @@ class Kind:
 
     make: Callable[[nn.Module, list[Group], Config], list[torch.optim.Optimizer]]
     keeps: tuple[str, ...]
-    averages: bool = False  # the mean of the weights is what is evaluated and kept, once the held-out loss stops falling
+    averages: bool = False  # the mean of the weights is what is evaluated and kept, once the held-out loss stops falling (`Average`)
 
 
 class Optimiser:
@@ -48,7 +48,9 @@ class Optimiser:
         self._kind = OPTIMISERS[config.optimiser]
         self._parts = self._kind.make(network, groups or _matrices_and_others(network, config), config)
         self._names: dict[torch.Tensor, str] = {parameter: name for name, parameter in network.named_parameters()}
-        self.average = Average(dict(network.named_parameters())) if self._kind.averages else None
+        after = config.steps - round(config.average * config.steps) if config.average else None
+        averages = self._kind.averages or config.average
+        self.average = Average(dict(network.named_parameters()), after) if averages else None
 
     def update(self, rate: float) -> None:
         """One update along the gradients, which are then let go of."""
@@ -87,25 +89,30 @@ class Optimiser:
 
 
 class Average:
-    """The mean of the weights since the held-out loss stopped falling (Merity 2017, algorithm 1: NT-ASGD).
+    """The mean of the weights since an update, or since the held-out loss stopped falling.
 
-    Training goes on from the weights themselves; the mean is what is evaluated and kept.
+    `after` so many updates: the last checkpoints' mean (Vaswani 2017, section 6.1), of every update among them. None: NT-ASGD
+    (Merity 2017, algorithm 1). Training goes on from the weights themselves; the mean is what is evaluated and kept.
     """
 
-    def __init__(self, parameters: Mapping[str, nn.Parameter]) -> None:
+    def __init__(self, parameters: Mapping[str, nn.Parameter], after: int | None = None) -> None:
         self._parameters, self._means = dict(parameters), dict[str, torch.Tensor]()
+        self._after, self._updates = after, 0
         self._losses: list[float] = []  # of the evaluations so far, nats
         self.count = 0  # weights that the mean is over; 0: not begun
 
     def judge(self, loss: float) -> None:
-        """Begins the mean when the loss is above the best of all evaluations but the last five."""
-        if not self.count and len(self._losses) > INTERVAL and loss > min(self._losses[:-INTERVAL]):
+        """Begins the mean when the loss is above the best of all evaluations but the last five, unless updates say when."""
+        if self._after is None and not self.count and len(self._losses) > INTERVAL and loss > min(self._losses[:-INTERVAL]):
             self._begin(1)
         self._losses.append(loss)
 
     def add(self) -> None:
         """Takes the weights as they are now into the mean."""
-        if self.count:
+        self._updates += 1
+        if self._after is not None and self._updates == self._after + 1:
+            self._begin(1)
+        elif self.count:
             self.count += 1
             means, weights = list(self._means.values()), [parameter.detach() for parameter in self._parameters.values()]
             torch._foreach_lerp_(means, weights, 1 / self.count)
@@ -127,11 +134,12 @@ class Average:
         """The losses, and the weights that training goes on from; the mean itself is what the network is saved as."""
         weights = {f"weights/{name}": parameter.detach().cpu().numpy() for name, parameter in self._parameters.items()}
         heard = {"average/losses": np.array(self._losses, dtype=np.float64), "average/count": np.array(self.count)}
+        heard["average/updates"] = np.array(self._updates)
         return heard | (weights if self.count else {})
 
     def restore(self, arrays: Mapping[str, np.ndarray]) -> None:
         """Takes up what `state` gave; the network holds the mean."""
-        self._losses = [float(loss) for loss in arrays["average/losses"]]
+        self._losses, self._updates = [float(loss) for loss in arrays["average/losses"]], int(arrays["average/updates"])
         if count := int(arrays["average/count"]):
             self._begin(count)
             self._put({name: torch.tensor(arrays[f"weights/{name}"]) for name in self._parameters})

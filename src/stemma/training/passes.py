@@ -8,7 +8,11 @@ from stemma.training.settings import MOST_PASSES, HandConfig
 
 @dataclass(frozen=True)
 class Passes:
-    """Counts passes over the whole text, of which an epoch reads `share`."""
+    """Counts passes over the whole text, of which an epoch reads `share`.
+
+    A pass shows every document once. Its tokens read may be more than the text has: separators, and the sentences that BERT's
+    pairs show again as another one's second half.
+    """
 
     objective: Objective
     share: float

@@ -14,7 +14,7 @@ from stemma.corpus.document import Ledger
 from stemma.corpus.parallel import check_sides
 from stemma.errors import UsageError
 from stemma.layers.cores import check_cores
-from stemma.lineage.table import Generation, find
+from stemma.lineage.table import TABLE, Generation, find
 from stemma.tokens import tokenizer as tokens_tokenizer
 from stemma.tokens.tokenizer import Tokenizer
 from stemma.training.facts import Fact, Note
@@ -196,7 +196,8 @@ def _earlier(row: Generation, path: Path, preset: str | None) -> RunFolder:
     if preset:
         raise UsageError(f"preset {preset} with a run to go on from", "that run's own settings, and --set for others", "drop the preset")
     if not row.continues:
-        raise UsageError(f"{row.name} cannot go on from a finished run on new text", "a generation that can", "pre-train on both texts")
+        can = ", ".join(other.name for other in TABLE if other.continues)
+        raise UsageError(f"{row.name} cannot go on from a finished run on new text", f"these can: {can}", "pre-train on both texts")
     folder = RunFolder.open(path)
     name = folder.config["identity"]["generation"]
     if name != row.name or not folder.finished:

@@ -80,6 +80,7 @@ class Config(HandConfig):
     epsilon: PositiveFloat | None = None  # added to the root of the mean square
     momentum: BelowOne | None = None  # of sgd (0: none) and of muon
     muon_rate: NonNegative | None = None  # peak rate of the blocks' matrices under muon; `rate` is the others'; 0: as `rate`
+    average: BelowOne = 0.0  # the weights of this last share of the steps: their mean is evaluated and kept; 0: the last ones
     clip: NonNegative = 1.0  # global gradient norm; 0: off
     device: Device = "auto"
     precision: Precision = "auto"
@@ -93,6 +94,9 @@ class Config(HandConfig):
         if self.patience and not self.evaluations:
             wrong = f"patience = {self.patience} without evaluations"
             raise UsageError(wrong, "held-out losses on the way", "set training.evaluations, or training.patience to 0")
+        if self.average and self.optimiser == "asgd":
+            wrong = f"average = {self.average} with the optimiser asgd, which finds out by itself when to average"
+            raise UsageError(wrong, "one of the two", "drop training.average, or choose sgd")
         for option in OPTIONS:
             own = OWN[self.optimiser].get(option)
             given = getattr(self, option)

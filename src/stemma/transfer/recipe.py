@@ -79,15 +79,15 @@ def refusal(row: Generation, task: Task) -> str:
     if task.per == "unit" and "embed" not in row.abilities:
         return f"{row.name} has no states of words, which the task {task.name} is answered from"
     if task.per == "target" and "translate" not in row.abilities:
-        able = [other.name for other in TABLE if other.ready and "translate" in other.abilities]
-        return f"{row.name} writes no target for a source; {' and '.join(able)} do"
+        return f"{row.name} writes no target for a source"
     return ""
 
 
 def recipe_for(assignment: Assignment, config: Config) -> Recipe:
     """How this run learns this task; UsageError where its generation cannot be carried over in this way."""
     if refused := refusal(assignment.row, assignment.task):
-        raise UsageError(refused, "a generation that can learn it", "use another generation")
+        others = ", ".join(row.name for row in TABLE if row.ready and not refusal(row, assignment.task))
+        raise UsageError(refused, f"these can learn it: {others}", "pre-train and name a run of one of these")
     known = RECIPES[assignment.learner]
     if config.way not in known:
         *first, last = known

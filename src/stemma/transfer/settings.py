@@ -21,8 +21,8 @@ class Config(InUse):
     seeds: Annotated[tuple[Seed, ...], MinLen(1)] = (1, 2, 3)  # of dropout, order and new tensors; the first one makes the trials
     selection_share: Annotated[float, Gt(0), Le(0.5)] = 0.1  # of the training examples, held out to choose from the grid
     selection_limit: Positive = 1000  # examples held out at most
-    epochs: Positive = 3  # passes over the learning part, or more:
-    updates: Natural = 300  # updates at least; few examples are read more often (Mosbach 2021)
+    epochs: Positive = 3  # passes over the learning part; more where they come to fewer updates than `updates`
+    updates: Natural = 300  # fewest updates, no limit: few examples are read more often than `epochs` (Mosbach 2021); 0: epochs alone
     batch_size: Positive = 32  # examples an update
     threads: Natural = 0  # 0: one or all, whichever is faster when it begins
     warmup: Share = 0.1  # share of the updates

@@ -14,11 +14,11 @@ from stemma.evaluation.measures import senses
 from stemma.evaluation.measures.judge import Judge
 from stemma.evaluation.measures.minimal_files import read_minimal_pairs
 from stemma.evaluation.measures.minimal_pairs import ABILITIES, minimal_pairs
-from stemma.evaluation.measures.perplexity import blocks, perplexity
+from stemma.evaluation.measures.perplexity import backward, blocks, perplexity
 from stemma.evaluation.measures.similarity import analogies, odd_words, similarity
 from stemma.evaluation.measures.translation import translation, writer_of
 from stemma.evaluation.measures.word_files import read_analogies, read_group, read_pairs
-from stemma.lineage.table import Ability
+from stemma.lineage.table import Ability, able
 from stemma.runs.fitted import FittedRun
 from stemma.runs.run import Run
 from stemma.tasks.table import make_task
@@ -48,7 +48,8 @@ def evaluate_run(run: Run, files: Mapping[str, Sequence[str]], restrict: int = 0
             fitting = [name for name, abilities in MEASURES.items() if set(abilities) & set(run.row.abilities)]
             wrong = f"{_asked(measure)} asks for the ability {' or '.join(needed)}, which {run.row.name} lacks"
             others = " or ".join(map(_asked, fitting))
-            raise UsageError(wrong, f"a measure that suits {run.row.name}", f"name {others}" if others else "fine-tune it first")
+            mend = f"name {others}, or a run of {able(*needed)}" if others else f"fine-tune it first, or name a run of {able(*needed)}"
+            raise UsageError(wrong, f"a measure that suits {run.row.name}", mend)
     own: dict[str, Measured] = {"analogies": partial(_analogies, restrict=restrict), "minimal_pairs": partial(_minimal_pairs, limit=limit)}
     measured = _MEASURED | own
     return {measure: measured[measure](run, paths) for measure, paths in files.items()}
@@ -86,7 +87,9 @@ def evaluate_task(run: FittedRun, path: str | Path) -> dict[str, Any]:
 def _perplexity(run: Run, paths: Sequence[str]) -> dict[str, Any]:
     """The text is read as the run's own was."""
     config = restore(corpus_read.Config, run.config.get("corpus", {}), str(run.path))  # an imported run has read none
-    found = perplexity(run, blocks(corpus_read.read(paths, config, Ledger())))
+    texts = blocks(corpus_read.read(paths, config, Ledger()))
+    found = perplexity(run, texts)
+    found |= backward(run, texts, found["tokens"]) if run.row.backward else {}
     return {name: value for name, value in found.items() if name != "each"}
 
 

@@ -38,6 +38,13 @@ class Scorer(Protocol):
         """Each document's `Score` (`runs.run`)."""
 
 
+class BackwardScorer(Protocol):
+    """What is asked of a run that reads both ways."""
+
+    def backward_nats(self, documents: Sequence[Document], ends: bool = False) -> list[float]:
+        """Nats of each document's tokens, read from its end to its start."""
+
+
 def blocks(documents: Iterable[Document], characters: int = BLOCK) -> list[Document]:
     """Consecutive whole sentences of one document each, of about `characters` characters."""
     found: list[Document] = []
@@ -101,6 +108,12 @@ def perplexity(run: Scorer, texts: Sequence[Document]) -> dict[str, Any]:
         "each": [] if why_not else list(zip(paid.tolist(), characters.astype(int).tolist(), strict=True)),
     }
     return found
+
+
+def backward(run: BackwardScorer, texts: Sequence[Document], tokens: int) -> dict[str, Any]:
+    """What the same `tokens` cost from each text's end to its start: nats, and the perplexity of that."""
+    nats = sum(run.backward_nats(texts))
+    return {"backward_nats": nats, "backward_perplexity_per_token": _exp(nats / tokens)}
 
 
 def _unspelt(scores: Sequence[Any]) -> str:
