@@ -13,6 +13,11 @@ from stemma.tasks.task import Targets, Task, Text
 from stemma.tokens.tokenizer import Tokenizer
 
 
+def learner(row: Generation, task: Task) -> Literal["descend", "count", "target"]:
+    """What learns the task, which decides how: where targets are written the network itself, else a head as the generation learns."""
+    return "target" if task.per == "target" else row.learns
+
+
 @dataclass(frozen=True)
 class Assignment:
     """The pre-trained network with its tokenizer, the task with its label space, and how they meet."""
@@ -23,11 +28,6 @@ class Assignment:
     task: Task
     targets: Targets
     settings: InUse
-
-    @property
-    def learner(self) -> Literal["descend", "count", "target"]:
-        """What learns the task, which decides how: where targets are written the network itself, else a head as its generation learns."""
-        return "target" if self.task.per == "target" else self.row.learns
 
     @property
     def speller(self) -> ReadsSpelling | None:

@@ -17,7 +17,7 @@ from stemma.corpus.task import header_of, is_header
 from stemma.errors import DataError, RunError, UsageError
 from stemma.lineage.table import find
 from stemma.nouns import counted
-from stemma.runs.assignment import Answers, Assignment
+from stemma.runs.assignment import Answers, Assignment, learner
 from stemma.runs.decoding import Decoding, Written
 from stemma.runs.framing import told_of_cut
 from stemma.runs.opening import opening, unmoved
@@ -39,9 +39,7 @@ _DESCENDED = {
     "scratch": _MOVED,
 }
 _WRITER = "stemma.runs.writing:Writer"
-FITTED: dict[
-    str, dict[str, str]
-] = {  # what learnt (`Assignment.learner`), and the way it was carried over -> "module:Class" with `restore`
+FITTED: dict[str, dict[str, str]] = {  # what learnt (`learner`), and the way it was carried over -> "module:Class" with `restore`
     "descend": _DESCENDED,
     "count": {"frozen": "stemma.runs.counted:Bagged", "finetune": "stemma.runs.counted:Adapted", "scratch": "stemma.runs.counted:Adapted"},
     "target": {"finetune": _WRITER, "scratch": _WRITER},
@@ -112,7 +110,7 @@ class FittedRun:
     @property
     def writer(self) -> "Writer":
         """What writes the targets of a run that learnt to; UsageError for one that learnt another task."""
-        if self.assignment.learner != "target":
+        if self.task.per != "target":
             wrong = f"the run is fine-tuned on the task {self.task.name}, and writes no targets"
             raise UsageError(wrong, "a run that learnt pairs of a source and its target", "finetune one with the task translate")
         return cast("Writer", self.model)
@@ -194,7 +192,7 @@ class FittedRun:
 
 def restored(assignment: Assignment, arrays: Mapping[str, np.ndarray], facts: dict[str, Any]) -> Answers:
     """The model whose `arrays()` these were, on the assignment's network, which gets its weights; `facts` hold its own and `chosen`."""
-    module, _, name = FITTED[assignment.learner][assignment.settings.way].partition(":")
+    module, _, name = FITTED[learner(assignment.row, assignment.task)][assignment.settings.way].partition(":")
     model: Answers = getattr(importlib.import_module(module), name).restore(assignment, arrays, facts)
     return model
 

@@ -78,6 +78,13 @@ def token_pairs(frames: Frames, tokenizer: Tokenizer, texts: Sequence[Text], max
     )
 
 
+def side_lengths(tokenizer: Tokenizer, texts: Sequence[Text]) -> np.ndarray:
+    """Positions of each pair's longer side (N), its end or begin among them, if nothing were cut."""
+    sides = (tokenizer.encode_flat(side)[1] for side in ([text.text for text in texts], [text.other for text in texts]))
+    longer: np.ndarray = np.maximum(*sides) + 1
+    return longer
+
+
 @dataclass
 class Writer:
     """A network that translates, ready to write as the task's settings say."""

@@ -9,7 +9,7 @@ import numpy as np
 
 from stemma.errors import UsageError
 from stemma.lineage.table import TABLE, Generation
-from stemma.runs.assignment import Answers, Assignment
+from stemma.runs.assignment import Answers, Assignment, learner
 from stemma.tasks.task import Task, Text
 from stemma.transfer.settings import Config
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _LINEAR, _NETWORK = "stemma.transfer.features:LinearOnFeatures", "stemma.transfer.features:NetworkOnFeatures"
 _DESCENT, _WRITING = "stemma.transfer.moving:Descent", "stemma.transfer.own_loss:OwnLoss"
-RECIPES: dict[str, dict[str, str]] = {  # what learns (`Assignment.learner`), and the way it is carried over -> "module:Class"
+RECIPES: dict[str, dict[str, str]] = {  # what learns (`learner`), and the way it is carried over -> "module:Class"
     "descend": {
         "frozen": _LINEAR,
         "frozen-network": _NETWORK,
@@ -83,16 +83,21 @@ def refusal(row: Generation, task: Task) -> str:
     return ""
 
 
+def ways(row: Generation, task: Task) -> dict[str, str]:
+    """The ways in which the generation can be carried over to the task -> "module:Class" of the recipe."""
+    return {} if refusal(row, task) else RECIPES[learner(row, task)]
+
+
 def recipe_for(assignment: Assignment, config: Config) -> Recipe:
     """How this run learns this task; UsageError where its generation cannot be carried over in this way."""
     if refused := refusal(assignment.row, assignment.task):
         others = ", ".join(row.name for row in TABLE if row.ready and not refusal(row, assignment.task))
         raise UsageError(refused, f"these can learn it: {others}", "pre-train and name a run of one of these")
-    known = RECIPES[assignment.learner]
+    known = ways(assignment.row, assignment.task)
     if config.way not in known:
         *first, last = known
         others = f"use {', '.join(first)} or {last}"
-        if assignment.learner == "target":
+        if learner(assignment.row, assignment.task) == "target":
             wrong = f"the way {config.way} for the task {assignment.task.name}, which no head on a fixed network can learn"
             raise UsageError(wrong, "a way in which the network moves: it writes the targets itself", others)
         raise UsageError(

@@ -63,7 +63,7 @@ def _asked(measure: str) -> str:
 def of_text(run: Run | FittedRun) -> str:
     """The measure that a file named alone is for: of a pre-trained run its own loss or its translations, of a fine-tuned one its task."""
     if isinstance(run, FittedRun):
-        return "translation" if run.assignment.learner == "target" else "task"
+        return "translation" if run.task.per == "target" else "task"
     return "translation" if "translate" in run.row.abilities else "perplexity"
 
 
