@@ -11,13 +11,13 @@ from stemma.evaluation.comparison.plan import SomeFiles
 
 @dataclass(frozen=True)
 class Evaluate(Verb):
-    """Measures a run with 95 % intervals: text gives bits per character, a labelled file the metrics of a fine-tuned run.
+    """Measures a run with 95 % intervals: text gives bits per character, a labelled file the metrics of a fine-tuned run, pairs BLEU.
 
     Example: stemma evaluate runs/gpt dev.txt
     """
 
     run_folder: RunPath  # a run folder, pre-trained or fine-tuned
-    files: Files = ()  # text to predict, or labelled examples for a fine-tuned run
+    files: Files = ()  # text to predict, labelled examples for a fine-tuned run, or pairs for one that translates
     similarity: SomeFiles = ()  # word pairs and people's scores, for word vectors: WordSim, SimLex, MEN and the like as they are, or a TSV
     analogies: SomeFiles = ()  # a is to b as c is to d: questions-words.txt, CA8, or a TSV of section, a, b, c, d
     restrict: int = 0  # answers to analogies are sought among that many of the most frequent words; 0: all
@@ -28,12 +28,13 @@ class Evaluate(Verb):
 
     def run(self) -> Printable:
         """The measures that were asked for."""
-        from stemma.evaluation.measures.evaluate import evaluate_run, evaluate_task
+        from stemma.evaluation.measures.evaluate import evaluate_fitted, evaluate_run, of_text
         from stemma.runs.fitted import FittedRun, load
 
         run = load(self.run_folder)
         named = ("similarity", "analogies", "outliers", "senses", "minimal_pairs")
-        asked = {"perplexity": self.files, **{name: getattr(self, name) for name in named}}
+        text = of_text(run)
+        asked = {text: self.files, **{name: getattr(self, name) for name in named}}
         files = {measure: paths for measure, paths in asked.items() if paths}
         if not files:
             expected = "a text, a TSV of examples, --similarity, --analogies, --outliers, --senses or --minimal-pairs"
@@ -42,10 +43,10 @@ class Evaluate(Verb):
         _check("limit", self.limit, "minimal-pairs", bool(self.minimal_pairs))
         if not isinstance(run, FittedRun):
             found = evaluate_run(run, files, self.restrict, self.limit)
-        elif list(files) == ["perplexity"] and len(self.files) == 1:
-            found = {"task": evaluate_task(run, self.files[0])}
+        elif list(files) == [text] and len(self.files) == 1:
+            found = evaluate_fitted(run, self.files[0])
         else:
-            raise UsageError(f"{self.run_folder} is fine-tuned", "one file of labelled examples", "name that alone")
+            raise UsageError(f"{self.run_folder} is fine-tuned", "one file of examples of its task", "name that alone")
         return Answer({"run": self.run_folder, **found}, measures(found))
 
 

@@ -20,10 +20,11 @@ class Finetune(Verb):
     """
 
     run_folder: RunPath  # a folder made by stemma pretrain
-    train: Path  # TSV, CSV, JSON lines with label, text (or label, text_a, text_b); for tag: a token and its tag a line
+    # TSV, CSV, JSON lines with label, text (or label, text_a, text_b); for tag: a token and its tag a line; for translate: pairs
+    train: Path
     out: Path  # the folder of the fine-tuned run
     dev: File = None  # a file of the same kind to measure on
-    task: str = "classify"  # the kind of task: classify, tag
+    task: str = "classify"  # the kind of task: classify, tag, translate
     frozen: Flag = False  # keeps the network as it is; only a head learns, linear unless transfer.head=network
     config: TomlFile = None  # a TOML file of settings
     settings: Settings = ()  # one setting, as transfer.epochs=5
@@ -40,10 +41,10 @@ class Finetune(Verb):
 
 def _finetuned(out: str, facts: dict[str, Any]) -> Iterator[str]:
     from stemma.transfer.doubts import told_of_floor
-    from stemma.transfer.saving import measured
+    from stemma.transfer.saving import measured, signed
 
     state = f"done, but {doubt}" if (doubt := told_of_floor(facts)) else "ready"
     yield f"{out}: {state} ({facts['generation']}, {facts['mode']}; {facts['head']})"
     yield f"  chosen on held-out training examples: {facts['knob']} = {facts['chosen'][facts['knob']]:g}, of {len(facts['trials'])} tried"
-    yield from (f"  {line}" for line in measured(facts))
+    yield from (f"  {line}" for line in (*measured(facts), *signed(facts)))
     yield f"  model card: {Path(out) / 'README.md'}"

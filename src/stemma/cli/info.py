@@ -76,11 +76,11 @@ def _of_task(folder: "RunFolder") -> dict[str, Any]:
         "what": f"{row.title} ({row.paper}), carried over to the task {identity['task']} ({identity['mode']})",
         "made by": f"stemma {folder.config['stemma']}",
         "head": facts.get("head"),
-        "labels": ", ".join(facts["targets"]["labels"]) if "labels" in facts.get("targets", {}) else None,
+        "labels": ", ".join(facts.get("targets", {}).get("labels", ())) or None,
         "learnt from": f"{counted(facts['examples']['learning'], 'example')}" if "learning" in facts.get("examples", {}) else None,
         "measured": ", ".join(measured(facts)) or None,
         "doubt": told_of_floor(facts) or None,
-        "can": "predict, embed",
+        "can": "predict, translate, embed" if identity["task"] == "translate" else "predict, embed",
     }
 
 

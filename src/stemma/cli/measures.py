@@ -110,9 +110,22 @@ def _minimal_pairs(found: Mapping[str, Any]) -> Iterator[str]:
         yield f"  pairs read as the same tokens, so ties: {found['same']:,}; with an unknown word in what differs: {found['unknown']:,}"
 
 
+def _translation(found: Mapping[str, Any]) -> Iterator[str]:
+    yield f"translation of {counted(found['pairs'], 'pair')}"
+    losses = {"nats a token": found["loss"], "nats a token with other sources": found["loss_with_other_sources"]}
+    figures = [(title, _figure(found[title])) for title in found["signatures"]] + [(name, _figure(loss)) for name, loss in losses.items()]
+    outputs = f"{found['distinct_outputs']:,} of {counted(found['distinct_sources'], 'different source')}"
+    yield from columns([*figures, ("different outputs", outputs)])
+    yield from (f"  signature of {title}: {signature}" for title, signature in found["signatures"].items())
+    yield from _table("by the length of the source", found["lengths"])
+    if found["doubt"]:
+        yield f"  doubt it: {found['doubt']}"
+
+
 _LINES: dict[str, Callable[[Any], Iterator[str]]] = {
     "similarity": _similarity,
     "analogies": _analogies,
     "outliers": _outliers,
     "minimal_pairs": _minimal_pairs,
+    "translation": _translation,
 }

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from stemma.cli.answer import Printable
-from stemma.cli.pretrained import open_pretrained
 from stemma.cli.streamed import Streamed
 from stemma.cli.verb import Files, RunPath, Texts, Verb
 
@@ -17,7 +16,7 @@ class Translate(Verb):
     Example: stemma translate runs/en-de --text "Two dogs play in the snow."
     """
 
-    run_folder: RunPath  # a folder made by stemma pretrain on pairs, of a generation that translates
+    run_folder: RunPath  # a folder made on pairs by stemma pretrain, or by stemma finetune --task translate
     files: Files = ()  # one source a line; - or none: standard input
     text: Texts = ()  # a source of its own
     beams: int = 4  # texts that the search follows side by side; 1: the likeliest token each time
@@ -27,8 +26,10 @@ class Translate(Verb):
     def run(self) -> Printable:
         """The target of each source."""
         from stemma.runs.decoding import Decoding
+        from stemma.runs.fitted import load
 
-        run = open_pretrained(self.run_folder, "translate")
+        run = load(self.run_folder)
+        run.check_translates()  # before the first line is waited for
         options = Decoding(temperature=1.0 if self.beams > 1 else 0.0, beams=self.beams, length_penalty=self.length_penalty)
 
         def rows(lines: list[str]) -> Iterator[dict[str, Any]]:

@@ -20,6 +20,7 @@ MARKUP, BAD_RECORDS = "JSON markup and other fields", "JSON lines that cannot be
 TAGS = "lines <doc …> and </doc>"
 HEADER = "header of the columns"
 NO_PAIR, EMPTY_SIDE, LONG_PAIR = "lines that are not one source and one target", "pairs with an empty side", "pairs with a side too long"
+REJECT = ', or set corpus.invalid = "reject" to leave such lines out, counted'
 ONE_TAB = 'lines with one tab, read as text (corpus.format = "pairs" takes them as a source and its target)'
 CUT = "sentences cut, being too long"  # a note: no character is lost by it
 JOINED = 'lines joined to the line before, the text being taken for wrapped (corpus.format = "sentences" reads each line by itself)'
@@ -333,7 +334,7 @@ def _size(block: Block) -> int:
 def _no_pair(block: Block, number: int, sides: list[str]) -> DataError:
     """The error for a line that is not one source and one target."""
     where = f"{block.source}, line {number}"
-    cure = 'mend the line, or set corpus.invalid = "reject" to leave such lines out, counted'
+    cure = f"mend the line{REJECT}"
     if len(sides) != 2:
         return DataError(f"{where}: {counted(len(sides), 'cell')} ({' '.join(sides)[:40]!r})", "a source, one tab and its target", cure)
     empty, other = ("source", sides[1]) if not sides[0] else ("target", sides[0])

@@ -31,13 +31,27 @@ class Config:
     reverse: bool = False  # the second text of a pair is the source, and the first is asked for
 
 
+@dataclass(frozen=True)
+class Marks:
+    """The ids that stand round the texts of a pair."""
+
+    end: int
+    begin: int  # of what is asked for
+    padding: int
+
+    @classmethod
+    def of(cls, facts: TokenFacts) -> "Marks":
+        """Those of a tokenizer; UsageError where it has none that ends a text."""
+        end, begin = ends(facts)
+        return cls(end, begin, facts.specials.get("pad", end))
+
+
 class Translation:
     """Batches of `ids`, `segments` (B S), `target_ids`, `target_segments` and `labels` (B T)."""
 
     def __init__(self, store: TokenStore, facts: TokenFacts, config: Config, *, seed: int, batch_tokens: int, max_length: int) -> None:
         check_pairs(store)
-        self._end, self._begin = ends(facts)
-        self._padding = facts.specials.get("pad", self._end)
+        self._marks = Marks.of(facts)
         self._store, self._config, self._seed, self._budget = store, config, seed, batch_tokens
         lengths = np.diff(store.sentence_starts).reshape(-1, 2)  # (pairs 2)
         self._chosen = np.flatnonzero((lengths < max_length).all(axis=1))  # each side is one position longer than its text
@@ -76,19 +90,8 @@ class Translation:
         """The pairs of `step` that fall to `rank`; a pure function of the seed and the step."""
         epoch, number = self._epochs.locate(step)
         rows = self._epochs.plan(epoch).batch(number, rank, ranks)
-        source, target = self._lengths[rows].T  # (B) each
-        first = [np.asarray(self._store.sentence_starts)[2 * self._chosen[rows] + side] for side in (0, 1)]
-        begins, others = reversed(first) if self._config.reverse else first
-        tokens, end = self._store.ids, self._end
-        ids = gathered(tokens, begins, source, None, end, self._padding)
-        target_ids = gathered(tokens, others, target, self._begin, None, self._padding)
-        return {
-            "ids": ids,
-            "segments": real(source + 1, ids),
-            "target_ids": target_ids,
-            "target_segments": real(target + 1, target_ids),
-            "labels": gathered(tokens, others, target, None, end, IGNORE),
-        }
+        first = np.asarray(self._store.sentence_starts)[2 * self._chosen[rows, None] + (0, 1)]  # (B 2)
+        return paired(self._store.ids, first[:, :: -1 if self._config.reverse else 1], self._lengths[rows], self._marks)
 
     def _plan(self, epoch: int) -> Buckets:
         source, target = self._lengths.T + 1
@@ -112,6 +115,20 @@ class Translation:
         if left_out:
             told = f"left out: {left_out:,} of {counted(self._store.documents, 'pair')}, a side being longer than model.max_length"
             warnings.warn(f"{told} = {max_length}", stacklevel=3)
+
+
+def paired(tokens: np.ndarray, first: np.ndarray, lengths: np.ndarray, marks: Marks) -> Batch:
+    """The batch of pairs whose source and target are `lengths` (B 2) of the flat `tokens` from `first` (B 2) on."""
+    (source, target), (begins, others) = lengths.T, first.T  # (B) each
+    ids = gathered(tokens, begins, source, None, marks.end, marks.padding)
+    target_ids = gathered(tokens, others, target, marks.begin, None, marks.padding)
+    return {
+        "ids": ids,
+        "segments": real(source + 1, ids),
+        "target_ids": target_ids,
+        "target_segments": real(target + 1, target_ids),
+        "labels": gathered(tokens, others, target, None, marks.end, IGNORE),
+    }
 
 
 def check_pairs(store: TokenStore) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
@@ -11,6 +11,11 @@ from stemma.lineage.table import Generation
 from stemma.runs.settings import InUse
 from stemma.tasks.task import Targets, Task, Text
 from stemma.tokens.tokenizer import Tokenizer
+
+
+def learner(row: Generation, task: Task) -> Literal["descend", "count", "target"]:
+    """What learns the task, which decides how: where targets are written the network itself, else a head as the generation learns."""
+    return "target" if task.per == "target" else row.learns
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast, overload
 
 import numpy as np
 
@@ -17,13 +17,17 @@ from stemma.corpus.task import header_of, is_header
 from stemma.errors import DataError, RunError, UsageError
 from stemma.lineage.table import find
 from stemma.nouns import counted
-from stemma.runs.assignment import Answers, Assignment
+from stemma.runs.assignment import Answers, Assignment, learner
+from stemma.runs.decoding import Decoding, Written
 from stemma.runs.framing import told_of_cut
 from stemma.runs.opening import opening, unmoved
 from stemma.runs.run import Run, warn_of_unknown
 from stemma.runs.settings import InUse
 from stemma.tasks.table import make_task, task_config
 from stemma.tokens.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    from stemma.runs.writing import Writer
 
 _LINEAR, _NETWORK, _MOVED = "stemma.runs.fixed:Probed", "stemma.runs.fixed:Networked", "stemma.runs.moved:Moved"
 _DESCENDED = {
@@ -34,9 +38,11 @@ _DESCENDED = {
     "finetune": _MOVED,
     "scratch": _MOVED,
 }
-FITTED: dict[str, dict[str, str]] = {  # how its generation learns, and the way it was carried over -> "module:Class" with `restore`
+_WRITER = "stemma.runs.writing:Writer"
+FITTED: dict[str, dict[str, str]] = {  # what learnt (`learner`), and the way it was carried over -> "module:Class" with `restore`
     "descend": _DESCENDED,
     "count": {"frozen": "stemma.runs.counted:Bagged", "finetune": "stemma.runs.counted:Adapted", "scratch": "stemma.runs.counted:Adapted"},
+    "target": {"finetune": _WRITER, "scratch": _WRITER},
 }
 
 _GUESSED, _SILENT = "their answers are those to an empty text", "their vectors say nothing of them"
@@ -81,6 +87,33 @@ class FittedRun:
     def predict(self, texts: Iterable[str], texts_b: Iterable[str] | None = None) -> tuple[list[Any], Any]:
         """What each text (or pair) is given, in names, and the numbers behind it: of labels, the probabilities of all (N K)."""
         return self.task.told(self.answers(self._examples(texts, texts_b)), self.targets)
+
+    @overload
+    def translate(self, texts: str, *, options: Decoding | None = ...) -> str: ...
+    @overload
+    def translate(self, texts: list[str] | tuple[str, ...], *, options: Decoding | None = ...) -> list[str]: ...
+    def translate(self, texts: str | list[str] | tuple[str, ...], *, options: Decoding | None = None) -> str | list[str]:
+        """The target of each source, written as the task's settings say unless `options` say otherwise."""
+        found = [best.text for best, *_ in self.translations([texts] if isinstance(texts, str) else texts, options=options)]
+        return found[0] if isinstance(texts, str) else found
+
+    def translations(self, texts: Iterable[str], *, options: Decoding | None = None, samples: int = 1) -> list[list[Written]]:
+        """For each source the best `samples` targets with their probabilities; UsageError for a run that learnt another task."""
+        writer = self.writer
+        pairs, _ = self._prepared(self._examples(texts, None), _GUESSED)
+        return writer.translations(pairs, options or writer.decoding, samples)
+
+    def check_translates(self) -> None:
+        """UsageError where the run learnt another task."""
+        _ = self.writer
+
+    @property
+    def writer(self) -> "Writer":
+        """What writes the targets of a run that learnt to; UsageError for one that learnt another task."""
+        if self.task.per != "target":
+            wrong = f"the run is fine-tuned on the task {self.task.name}, and writes no targets"
+            raise UsageError(wrong, "a run that learnt pairs of a source and its target", "finetune one with the task translate")
+        return cast("Writer", self.model)
 
     def vectors(self, texts: Iterable[str], texts_b: Iterable[str] | None = None) -> np.ndarray:
         """The vector of each text that the head reads (N F)."""
@@ -159,7 +192,7 @@ class FittedRun:
 
 def restored(assignment: Assignment, arrays: Mapping[str, np.ndarray], facts: dict[str, Any]) -> Answers:
     """The model whose `arrays()` these were, on the assignment's network, which gets its weights; `facts` hold its own and `chosen`."""
-    module, _, name = FITTED[assignment.row.learns][assignment.settings.way].partition(":")
+    module, _, name = FITTED[learner(assignment.row, assignment.task)][assignment.settings.way].partition(":")
     model: Answers = getattr(importlib.import_module(module), name).restore(assignment, arrays, facts)
     return model
 

@@ -284,14 +284,18 @@ class Run:
 
     def translations(self, texts: Iterable[str], *, options: Decoding = BEAMS, samples: int = 1) -> list[list[Written]]:
         """For each source the best `samples` targets of the search with their probabilities; DataError for a text that does not fit."""
-        self._needs("translate")
-        if not self.translates:
-            wrong = f"{self.path} learnt to restore what was hidden in plain text, and no pairs"
-            raise UsageError(wrong, "a run that learnt pairs of a source and its target", "pre-train on pairs, or finetune it on them")
+        self.check_translates()
         sources = self.tokenizer.encode_batch(given_texts(texts))
         for ids in sources:
             self._fits(len(self.network.frame(ids.tolist())[0]))
         return decoding.translate(self.network, self.tokenizer, [ids.tolist() for ids in sources], options, samples)
+
+    def check_translates(self) -> None:
+        """UsageError where the run writes no targets, or learnt no pairs."""
+        self._needs("translate")
+        if not self.translates:
+            wrong = f"{self.path} learnt to restore what was hidden in plain text, and no pairs"
+            raise UsageError(wrong, "a run that learnt pairs of a source and its target", "pre-train on pairs, or finetune it on them")
 
     @property
     def translates(self) -> bool:

@@ -10,6 +10,7 @@ from stemma.tasks.task import Task
 TASKS = {
     "classify": "stemma.tasks.classify:Classify",
     "tag": "stemma.tasks.tag:Tag",
+    "translate": "stemma.tasks.translate:Translate",
 }  # name -> "module:Class"; the module also holds `Config`
 
 

@@ -13,8 +13,10 @@ The flow of one task, whose examples are of a type of its own that no other room
     terms(gold, decoded, targets) -> (N C)        numbers that add up over examples …
     measures(sums, targets) -> {name: value}      … and the metrics of any sum of them: so any metric gets an interval
 
-`per` says what is answered for. "text": each text, or pair, as a whole. "unit": each unit of a text: its words, or its
-characters. Units are aligned with tokens once for all tasks (`runs.framing`) by the tokenizer's character offsets:
+`per` says what is answered for. "text": each text, or pair, as a whole. "target": a text is written for each, by a network that
+writes for a source; such a task has no head, and what stands on one (`head`, `network`, `labels`, `rows`, `from_rows`) raises
+UsageError. "unit": each unit of a text: its words, or its characters. Units are aligned with tokens once for all tasks
+(`runs.framing`) by the tokenizer's character offsets:
 
 - A word that was cut into pieces is read at its first piece.
 - Characters that one word vector stands for all read that vector, and are told apart by their place in the word.
@@ -108,7 +110,7 @@ class Task(Protocol):
     """One kind of task. Made as `Class(config)`; its module also holds `Config`, the section `task` (a frozen dataclass)."""
 
     name: str
-    per: Literal["text", "unit"]
+    per: Literal["text", "unit", "target"]
     config: Any
 
     def read(self, path: str | Path, learning: bool = True) -> list[Any]:

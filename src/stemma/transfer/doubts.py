@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from stemma.nouns import counted, noun
-from stemma.tasks.task import Targets, Task
+from stemma.tasks.task import Targets, Task, Text
 
 TOLD_FROM = 0.01  # share of the dev examples that may have stood in training untold: chance repeats short texts
 SURE = 2.0  # standard errors between a figure and what needs no learning
@@ -27,15 +27,25 @@ def told_of_repeats(task: Task, train: Sequence[Any], dev: Sequence[Any]) -> str
     return f"{told} among the training examples: the figures on dev praise what was learnt by heart; hold out examples of their own"
 
 
-def floor(task: Task, targets: Targets, learnt: np.ndarray, judged: np.ndarray) -> dict[str, Any]:
-    """What always giving the commonest answer of `learnt` gets on `judged`, both gold: the `answer`, and the primary metric's `value`."""
+def floor(task: Task, targets: Targets, learnt: np.ndarray, judged: np.ndarray, texts: Sequence[Text] = ()) -> dict[str, Any]:
+    """What needs no learning gets on `judged`: the `answer`, and the primary metric's `value`.
+
+    It is always the commonest answer of `learnt`, both gold; where targets are written, the source of each of the `texts` itself.
+    """
+    if task.per == "target":
+        copied = np.array([text.text for text in texts], dtype=object)
+        return {"answer": "the source itself", "value": _primary(task, targets, judged, copied)}
     rows, counts = np.unique(task.rows(learnt), axis=0, return_counts=True)
     best = rows[counts.argmax()]
     names = [targets["labels"][k] for k in (np.flatnonzero(best) if best.ndim else [int(best)])]
     sure = best.astype(float) if best.ndim else np.eye(len(targets["labels"]))[best]  # as probabilities
     same = task.decode([np.full(len(units), best) if task.per == "unit" else sure for units in judged], targets)
-    found = task.measures(task.terms(judged, same, targets).sum(0), targets)
-    return {"answer": ", ".join(names), "value": float(found[task.metrics(targets)[0].name])}
+    return {"answer": ", ".join(names), "value": _primary(task, targets, judged, same)}
+
+
+def _primary(task: Task, targets: Targets, judged: np.ndarray, decoded: np.ndarray) -> float:
+    found = task.measures(task.terms(judged, decoded, targets).sum(0), targets)
+    return float(found[task.metrics(targets)[0].name])
 
 
 def told_of_floor(facts: Mapping[str, Any]) -> str:
@@ -44,9 +54,9 @@ def told_of_floor(facts: Mapping[str, Any]) -> str:
     if not least:
         return ""
     metric, reached, value = facts["metrics"][0], least["reached"], least["value"]
-    if not metric["share"] or not metric["higher_is_better"]:
+    if not metric["higher_is_better"]:
         return ""
-    error = SURE * math.sqrt(max(0.0, value * (1 - value)) / least["examples"])
+    error = SURE * math.sqrt(max(0.0, value * (1 - value)) / least["examples"]) if metric["share"] else 0.0
     if reached > value and reached >= value + error:
         return ""
     how = "no better" if reached <= value + 1e-9 else "not surely better"

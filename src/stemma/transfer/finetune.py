@@ -113,7 +113,8 @@ class _Work:
         for part, lesson in (("training examples", self.train), ("dev examples", self.dev)):
             if lesson.data.cut:
                 warnings.warn(told_of_cut(lesson.data, part), stacklevel=4)
-        self.selection = self._lesson([examples[row] for row in held])
+        self._held = [examples[row] for row in held]
+        self.selection = self._lesson(self._held)
 
     def facts(self, data: dict[str, Any]) -> dict[str, Any]:
         """What the report says of the way and of the examples, whose fingerprints `data` are."""
@@ -169,10 +170,12 @@ class _Work:
 
     def floor(self, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
         """What needs no learning gets on dev, or without one on the selection part, and what the seeds `reached` there."""
-        lesson, name = (self.dev, "dev example") if len(self.dev.gold) else (self.selection, "held-out training example")
+        lesson, name, examples = self.dev, "dev example", self._dev
+        if not len(self.dev.gold):
+            lesson, name, examples = self.selection, "held-out training example", self._held
         found = [row if len(self.dev.gold) else row["selection"] for row in rows]
         reached = float(np.mean([one[self.metrics[0].name] for one in found]))
-        least = floor(self.task, self.targets, self.train.gold[self.learning], lesson.gold)
+        least = floor(self.task, self.targets, self.train.gold[self.learning], lesson.gold, self.task.texts(examples))
         return {**least, "reached": reached, "examples": len(lesson.gold), "of": name}
 
     def means(self, rows: Sequence[dict[str, Any]]) -> dict[str, dict[str, float | None]]:

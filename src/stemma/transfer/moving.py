@@ -14,8 +14,8 @@ from stemma.layers.precision import choose_precision
 from stemma.layers.weights import to_tensors
 from stemma.nouns import counted
 from stemma.objectives.batch import seed_for
-from stemma.runs.assignment import Assignment
-from stemma.runs.framing import Framed, frame
+from stemma.runs.assignment import Answers, Assignment
+from stemma.runs.framing import frame
 from stemma.runs.moved import HeadedNetwork, Moved, batch_of, frames_of, has_no_blocks, new_tokens
 from stemma.tasks.task import Seat, Text
 from stemma.training.loop import Reached
@@ -40,14 +40,13 @@ class Descent:
         if config.auxiliary and not new_tokens(network, task):
             wrong = f"transfer.auxiliary = {config.auxiliary:g}: {assignment.row.name} predicts no next token of a task's text"
             raise UsageError(wrong, "a generation such as gpt, and a task of texts", "drop transfer.auxiliary")
-        with torch.random.fork_rng(devices=[]):
-            self.head = f"{self._read()}, {task.head(Seat(network.width), assignment.targets).words}"
+        self.head = self._words()
         self.grid = rates_for(network)
         self._frames = frames_of(assignment)
         self._device = next(network.parameters()).device
         self._precision = choose_precision(config.precision, self._device)
 
-    def prepare(self, texts: Sequence[Text]) -> Framed:
+    def prepare(self, texts: Sequence[Text]) -> Any:
         """Tokenises and frames."""
         return frame(self._frames, self._assignment.tokenizer, texts, self._config.max_length, self._assignment.speller)
 
@@ -57,7 +56,7 @@ class Descent:
 
     def fit(
         self, lesson: Lesson, rows: np.ndarray, rate: float, seed: int, told: Told | None = None, journal: Journal | None = None
-    ) -> Moved:
+    ) -> Answers:
         """Descends on the rows' labels at this peak rate."""
         config, began = self._config, time.perf_counter()
         model, transferred = self._model(seed)
@@ -81,7 +80,7 @@ class Descent:
             "precision": self._precision,
             **transferred,
         }
-        return Moved(self._assignment, model, self._frames, self._precision, facts | self._counted(model, batches))
+        return self._learnt(model, facts | self._counted(model, batches))
 
     def batches(self, lesson: Lesson, rows: np.ndarray, seed: int) -> TaskBatches:
         """The rows of the lesson as the loop reads them."""
@@ -94,6 +93,20 @@ class Descent:
             lambda chosen: batch_of(lesson.data, chosen, self._assignment) | {"labels": task.labels(lesson.gold[chosen])},
         )
 
+    def _words(self) -> str:
+        """The head, and what it reads."""
+        seat = Seat(self._assignment.network.width)
+        with torch.random.fork_rng(devices=[]):
+            return f"{self._read()}, {self._assignment.task.head(seat, self._assignment.targets).words}"
+
+    def _headed(self, backbone: Any) -> Any:
+        """The network with what learns the task on it, as a module with a `backbone`, a `loss` and its `predictions`."""
+        return HeadedNetwork(backbone, self._assignment.task, self._assignment.targets, self._config.dropout, self._config.auxiliary)
+
+    def _learnt(self, model: Any, facts: dict[str, Any]) -> Answers:
+        """What answers by the model."""
+        return Moved(self._assignment, model, self._frames, self._precision, facts)
+
     def _read(self) -> str:
         """What the head reads, in words."""
         network, task = self._assignment.network, self._assignment.task
@@ -103,20 +116,20 @@ class Descent:
             return "start/delimiter/classify tokens round the text, the last state at `classify`"
         return "the mean of the word vectors" if has_no_blocks(network) else "the network's own summary of the text"
 
-    def _model(self, seed: int) -> tuple[HeadedNetwork, dict[str, Any]]:
+    def _model(self, seed: int) -> tuple[Any, dict[str, Any]]:
         """The network to move, and which of its tensors were loaded and which drawn anew."""
         config, scratch, run = self._config, self._config.mode == "scratch", self._assignment
         drawn = partial(fresh, run, seed_for(seed, "network"))
         backbone = drawn() if scratch else copy.deepcopy(run.network)
         torch.manual_seed(seed_for(seed, "head"))
         new = depths.redraw(backbone, drawn(), config.redraw) if config.redraw and not scratch else []
-        model = HeadedNetwork(backbone, run.task, run.targets, config.dropout, config.auxiliary)
+        model = self._headed(backbone)
         depths.freeze(model.backbone, self._most)
         names = [name for name, _ in model.backbone.named_parameters()]
         added = new_tokens(run.network, run.task)
         grown = [f"{counted(added, 'row')} of the token table"] if added else []
         loaded = [] if scratch else [name for name in names if name not in new]
-        head = [f"head.{name}" for name, _ in model.head.named_parameters()]
+        head = [name for name, _ in model.named_parameters() if not name.startswith("backbone.")]
         return model, {"loaded": loaded, "new": (names if scratch else new) + grown + head}
 
     @property
@@ -124,13 +137,13 @@ class Descent:
         """The top blocks that may move; None: everything."""
         return None if self._config.moving < 0 or self._config.mode == "scratch" else self._config.moving
 
-    def _freeze(self, model: HeadedNetwork, epochs: float) -> list[str]:
+    def _freeze(self, model: Any, epochs: float) -> list[str]:
         """Fixes what does not move after so many epochs, and names it."""
         every = 0.0 if self._config.mode == "scratch" else self._config.unfreeze
         _, layers = depths.depths(model.backbone)
         return depths.freeze(model.backbone, depths.moving_after(epochs, every, layers, self._most))
 
-    def _counted(self, model: HeadedNetwork, batches: TaskBatches) -> dict[str, Any]:
+    def _counted(self, model: Any, batches: TaskBatches) -> dict[str, Any]:
         """Parameters that the loss reaches: pre-training heads that the task does not use count for nothing."""
         model.zero_grad(set_to_none=True)
         model.loss(to_tensors(batches.batch(0), self._device)).mean.backward()

@@ -9,7 +9,7 @@ import numpy as np
 
 from stemma.errors import UsageError
 from stemma.lineage.table import TABLE, Generation
-from stemma.runs.assignment import Answers, Assignment
+from stemma.runs.assignment import Answers, Assignment, learner
 from stemma.tasks.task import Task, Text
 from stemma.transfer.settings import Config
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from stemma.transfer.journal import Journal, Told
 
 _LINEAR, _NETWORK = "stemma.transfer.features:LinearOnFeatures", "stemma.transfer.features:NetworkOnFeatures"
-_DESCENT = "stemma.transfer.moving:Descent"
-RECIPES: dict[str, dict[str, str]] = {  # how the generation learns, and the way it is carried over -> "module:Class"
+_DESCENT, _WRITING = "stemma.transfer.moving:Descent", "stemma.transfer.own_loss:OwnLoss"
+RECIPES: dict[str, dict[str, str]] = {  # what learns (`learner`), and the way it is carried over -> "module:Class"
     "descend": {
         "frozen": _LINEAR,
         "frozen-network": _NETWORK,
@@ -32,6 +32,7 @@ RECIPES: dict[str, dict[str, str]] = {  # how the generation learns, and the way
         "finetune": "stemma.transfer.counting:ClassModels",
         "scratch": "stemma.transfer.counting:ClassModels",
     },
+    "target": {"finetune": _WRITING, "scratch": _WRITING},
 }
 
 
@@ -77,7 +78,14 @@ def refusal(row: Generation, task: Task) -> str:
         return f"{row.name} cannot be carried over to a task"
     if task.per == "unit" and "embed" not in row.abilities:
         return f"{row.name} has no states of words, which the task {task.name} is answered from"
+    if task.per == "target" and "translate" not in row.abilities:
+        return f"{row.name} writes no target for a source"
     return ""
+
+
+def ways(row: Generation, task: Task) -> dict[str, str]:
+    """The ways in which the generation can be carried over to the task -> "module:Class" of the recipe."""
+    return {} if refusal(row, task) else RECIPES[learner(row, task)]
 
 
 def recipe_for(assignment: Assignment, config: Config) -> Recipe:
@@ -85,10 +93,15 @@ def recipe_for(assignment: Assignment, config: Config) -> Recipe:
     if refused := refusal(assignment.row, assignment.task):
         others = ", ".join(row.name for row in TABLE if row.ready and not refusal(row, assignment.task))
         raise UsageError(refused, f"these can learn it: {others}", "pre-train and name a run of one of these")
-    known = RECIPES[assignment.row.learns]
+    known = ways(assignment.row, assignment.task)
     if config.way not in known:
         *first, last = known
-        wrong = f"the way {config.way} with {assignment.row.name}, which counts"
-        raise UsageError(wrong, "a way that needs no states of a network", f"use {', '.join(first)} or {last}")
+        others = f"use {', '.join(first)} or {last}"
+        if learner(assignment.row, assignment.task) == "target":
+            wrong = f"the way {config.way} for the task {assignment.task.name}, which no head on a fixed network can learn"
+            raise UsageError(wrong, "a way in which the network moves: it writes the targets itself", others)
+        raise UsageError(
+            f"the way {config.way} with {assignment.row.name}, which counts", "a way that needs no states of a network", others
+        )
     module, _, name = known[config.way].partition(":")
     return getattr(importlib.import_module(module), name)(assignment, config)

@@ -81,7 +81,7 @@ def card(facts: dict[str, Any]) -> str:
     """The model card of a fine-tuned run, for its reader."""
     examples, parameters, knob = facts["examples"], facts["parameters"], facts["knob"]
     lines = [
-        f"# {facts['generation']}, {facts['task']}: {', '.join(facts['labels'][:20])}",
+        f"# {facts['generation']}, {facts['task']}" + (f": {', '.join(facts['labels'][:20])}" if facts["labels"] else ""),
         "",
         f"A {facts['generation']} run carried over to the task, {_HOW[facts['mode']]} (`{facts['mode']}`).",
         f"Head: {facts['head']}.",
@@ -91,7 +91,7 @@ def card(facts: dict[str, Any]) -> str:
         f"- {parameters['trained']:,} of {counted(parameters['total'], 'parameter')} learnt the task.",
         f"- It took {facts['seconds']:.0f} s, trials and seeds included.",
         *_unread(facts),
-        *(f"- {line}" for line in measured(facts)),
+        *(f"- {line}" for line in (*measured(facts), *signed(facts))),
         *([f"- Doubt it: it is {doubt}."] if (doubt := told_of_floor(facts)) else []),
         f"- Saved: seed {facts['saved_seed']}, the best on the selection part.",
         "",
@@ -121,6 +121,12 @@ def measured(facts: dict[str, Any]) -> list[str]:
     told = [(metric["title"], facts[metric["name"]]) for metric in facts["metrics"] if metric["name"] in facts]
     spread = [alone if value["std"] is None else f" ± {value['std']:.4f} over {counted(seeds, 'seed')}" for _, value in told]
     return [f"{title} on dev: {value['mean']:.4f}{after}" for (title, value), after in zip(told, spread, strict=True)]
+
+
+def signed(facts: dict[str, Any]) -> list[str]:
+    """The signature of each metric that has one, by which others of its name are told apart."""
+    found, titles = facts["targets"].get("signatures", {}), {metric["name"]: metric["title"] for metric in facts["metrics"]}
+    return [f"signature of {titles[name]}: {signature}" for name, signature in found.items()]
 
 
 _HOW = {

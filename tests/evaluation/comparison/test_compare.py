@@ -178,6 +178,35 @@ def test_what_cannot_learn_the_task_is_not_compared_unless_named(files, tmp_path
         run_comparison(plan, lambda fact: None, InProcess())
 
 
+def test_translators_are_compared_with_those_from_scratch(files, tmp_path):
+    pytest.importorskip("sacrebleu")
+    assert generations_for("translate") == ("seq2seq", "transformer")
+    rows = [f"the {animal} number {n}\t第 {n} 只 {animal} 在 这里" for n in range(60) for animal in ("cat", "鱼")]
+    for name, part in (("pairs", rows[:80]), ("dev", rows[80:])):
+        (tmp_path / f"{name}.tsv").write_text("\n".join(["en\tzh", *part]) + "\n", encoding="utf-8")
+    settings = (
+        *SMALL[:1],
+        "transfer.updates=2",
+        "transfer.epochs=1",
+        "transfer.threads=1",
+        "task.beams=1",
+        "model.width=16",
+        "model.inner=16",
+    )
+    config = dataclasses.replace(
+        plan_for(files, tmp_path).config, modes=("frozen", "finetune", "scratch"), settings=(*SMALL[:1], *settings)
+    )
+    asked = (str(tmp_path / "pairs.tsv"),), "translate", str(tmp_path / "pairs.tsv"), str(tmp_path / "dev.tsv"), str(tmp_path / "out")
+    results = run_comparison(Comparison(*asked, ("transformer",), config), lambda fact: None, InProcess())
+    assert failed(results) is None and results.task.metric.title == "BLEU (zh)" and results.task.gold[0] == "第 40 只 cat 在 这里"
+    (transformer,), (copied,) = results.generations, results.baselines
+    assert set(transformer.modes) == {"finetune", "scratch"} and copied.answers[0][0] == "the cat number 40"
+    for result in transformer.modes.values():
+        assert result.measures["bleu"].low <= result.measures["bleu"].value == pytest.approx(result.seeds[0])
+    page = (tmp_path / "out/report.html").read_text(encoding="utf-8")
+    assert "tok:zh" in page and "the source, copied" in page.lower()
+
+
 def test_a_broken_off_comparison_makes_no_stage_twice(finished):
     _, first, second, _ = finished
     assert first.made == [

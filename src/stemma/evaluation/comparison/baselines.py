@@ -3,6 +3,7 @@
 Beside labels of texts: the majority class, and TF-IDF with logistic regression, which chooses its C as the generations choose
 their rates: on the same held-out part of the training examples, never on the dev file. Its grid is its own, whatever trials the
 generations are allowed: it costs next to nothing, and a yardstick is not to be shortened.
+Beside targets: the source as it is.
 Beside tags of words: the majority tag, and a look-up of each word's commonest tag, which sees no neighbour.
 """
 
@@ -17,6 +18,7 @@ from stemma.corpus.task import Example
 from stemma.errors import MissingExtra
 from stemma.nouns import counted
 from stemma.tasks.tag import Sentence
+from stemma.tasks.translate import Translated
 from stemma.transfer.selection import hold_out
 
 CJK = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
@@ -123,6 +125,11 @@ def tag_of_word(train: Sequence[Sentence], dev: Sequence[Sentence]) -> Plain:
     return Plain(answered, f"the commonest tag of each of {counted(len(known), 'word')}; {other!r} for others")
 
 
+def copy_of_source(train: Sequence[Translated], dev: Sequence[Translated]) -> Plain:
+    """Each source as its own target: near where the languages are."""
+    return Plain([replace(example, target=example.source) for example in dev], "the source as it is")
+
+
 def _commonest(counts: Counter[str]) -> str:
     return min(counts, key=lambda name: (-counts[name], name))
 
@@ -154,4 +161,5 @@ RIVALS = {  # of each task that has any
         Rival("majority", "majority tag", "majority tag", majority_tag, blind=True),
         Rival("tag-of-word", "word look-up", "look-up of each word's commonest tag", tag_of_word),
     ),
+    "translate": (Rival("copy", "source copied", "the source, copied", copy_of_source),),
 }

@@ -521,6 +521,11 @@ class TaskFiles(_Strict):
         return tuple(self.targets["labels"])
 
     @property
+    def signatures(self) -> dict[str, str]:
+        """Of metrics that others share a name with, by their names, what tells them apart."""
+        return self.targets.get("signatures", {})
+
+    @property
     def metric(self) -> Metric:
         """The primary metric."""
         return self.metrics[0]

@@ -41,13 +41,14 @@ from stemma.nouns import counted
 from stemma.runs.framing import lengths
 from stemma.runs.moved import new_tokens
 from stemma.runs.run import Run
+from stemma.runs.writing import side_lengths
 from stemma.tokens.files import read_json, read_sealed, write_sealed
 from stemma.training.facts import Note, StageEnd
 from stemma.training.pretrain import pretrain
 from stemma.training.request import Report
 from stemma.transfer.doubts import DevDoubt
 from stemma.transfer.finetune import finetune
-from stemma.transfer.recipe import RECIPES, refusal
+from stemma.transfer.recipe import ways
 from stemma.transfer.selection import drawn
 from stemma.transfer.settings import Config as Transfer
 
@@ -121,8 +122,8 @@ class Stages:
         config = self.comparison.config
         words = ["words"] if "nearest" in self.row.abilities and (config.similarity or config.analogies) else []
         probes = [*words, *(["senses"] if config.senses else []), *(["minimal-pairs"] if config.minimal_pairs else [])]
-        ways = {} if refusal(self.row, self.comparison.made_task()) else RECIPES[self.row.learns]
-        modes = [mode for mode in config.modes if mode in ways]  # counts have nothing to draw, and no states
+        known = ways(self.row, self.comparison.made_task())
+        modes = [mode for mode in config.modes if mode in known]  # counts have nothing to draw, and no states
         return ["pretrain", "score", *modes, *probes]
 
     def key(self, stage: str) -> str:
@@ -249,6 +250,9 @@ class Stages:
     def _lengths(self) -> tuple[np.ndarray, np.ndarray]:
         """The tokens of each training and of each dev text, were they read whole."""
         run, task = self.run(), self.comparison.made_task()
+        if task.per == "target":
+            train, dev = (side_lengths(run.tokenizer, task.texts(examples)) for examples in task_examples(self.comparison))
+            return train, dev
         frames = run.network.task_input() if new_tokens(run.network, task) else run.network  # the longer of its frames
         train, dev = (lengths(frames, run.tokenizer, task.texts(examples)) for examples in task_examples(self.comparison))
         return train, dev

@@ -16,14 +16,17 @@ from stemma.evaluation.measures.minimal_files import read_minimal_pairs
 from stemma.evaluation.measures.minimal_pairs import ABILITIES, minimal_pairs
 from stemma.evaluation.measures.perplexity import backward, blocks, perplexity
 from stemma.evaluation.measures.similarity import analogies, odd_words, similarity
+from stemma.evaluation.measures.translation import translation, writer_of
 from stemma.evaluation.measures.word_files import read_analogies, read_group, read_pairs
 from stemma.lineage.table import Ability, able
 from stemma.runs.fitted import FittedRun
 from stemma.runs.run import Run
+from stemma.tasks.table import make_task
 
 Measured = Callable[[Run, Sequence[str]], Any]  # (run, paths) -> what is told
 MEASURES: dict[str, tuple[Ability, ...]] = {  # -> the ability it asks for, or one of several
     "perplexity": ("score",),
+    "translation": ("translate",),
     "similarity": ("nearest",),
     "analogies": ("nearest",),
     "outliers": ("nearest",),
@@ -54,7 +57,21 @@ def evaluate_run(run: Run, files: Mapping[str, Sequence[str]], restrict: int = 0
 
 def _asked(measure: str) -> str:
     """How the measure is asked for."""
-    return "a text" if measure == "perplexity" else f"--{measure.replace('_', '-')}"
+    return {"perplexity": "a text", "translation": "a table of pairs"}.get(measure, f"--{measure.replace('_', '-')}")
+
+
+def of_text(run: Run | FittedRun) -> str:
+    """The measure that a file named alone is for: of a pre-trained run its own loss or its translations, of a fine-tuned one its task."""
+    if isinstance(run, FittedRun):
+        return "translation" if run.task.per == "target" else "task"
+    return "translation" if "translate" in run.row.abilities else "perplexity"
+
+
+def evaluate_fitted(run: FittedRun, path: str | Path) -> dict[str, Any]:
+    """What a fine-tuned run is worth on a file of its task."""
+    measured = {"task": evaluate_task, "translation": lambda run, path: _translation(run, [str(path)])}
+    name = of_text(run)
+    return {name: measured[name](run, path)}
 
 
 def evaluate_task(run: FittedRun, path: str | Path) -> dict[str, Any]:
@@ -74,6 +91,12 @@ def _perplexity(run: Run, paths: Sequence[str]) -> dict[str, Any]:
     found = perplexity(run, texts)
     found |= backward(run, texts, found["tokens"]) if run.row.backward else {}
     return {name: value for name, value in found.items() if name != "each"}
+
+
+def _translation(run: Run | FittedRun, paths: Sequence[str]) -> dict[str, Any]:
+    task = run.task if isinstance(run, FittedRun) else make_task("translate")
+    examples = [example for path in paths for example in task.read(path, learning=False)]
+    return translation(writer_of(run, examples), examples)
 
 
 def _similarity(run: Run, paths: Sequence[str]) -> list[dict[str, Any]]:
@@ -104,6 +127,7 @@ def _minimal_pairs(run: Run, paths: Sequence[str], limit: int) -> dict[str, Any]
 
 _MEASURED: dict[str, Measured] = {
     "perplexity": _perplexity,
+    "translation": _translation,
     "similarity": _similarity,
     "outliers": _outliers,
     "senses": _senses,

@@ -26,25 +26,26 @@ class Judge:
     def intervals(self, answers: Sequence[Any]) -> dict[str, Interval]:
         """Each metric by its name, its mean over seeds."""
         terms = self.terms(answers)
-        return {metric.name: interval(terms, self._measure(metric.name), metric.share) for metric in self.metrics}
+        return {metric.name: interval(terms, self.measure(metric.name), metric.share) for metric in self.metrics}
 
     def values(self, answers: Sequence[Any]) -> list[float]:
         """The primary metric of each seed."""
-        found: list[float] = self._measure(self.metrics[0].name)(self.terms(answers).sum(1, dtype=np.float64)).tolist()
+        found: list[float] = self.measure(self.metrics[0].name)(self.terms(answers).sum(1, dtype=np.float64)).tolist()
         return found
 
     def effects(self, answers: Sequence[Any]) -> Effects:
         """What the examples do to the primary metric, counted so that more is better: what leads are found from."""
         metric = self.metrics[0]
-        found = effects(self.terms(answers), self._measure(metric.name), metric.share)
+        found = effects(self.terms(answers), self.measure(metric.name), metric.share)
         return found if metric.higher_is_better else -found
 
     def difference(self, ours: Sequence[Any], theirs: Sequence[Any]) -> Interval:
         """How much more of the primary metric `ours` have than `theirs`, on the same examples."""
         metric = self.metrics[0]
-        return difference(self.terms(ours), self.terms(theirs), self._measure(metric.name), metric.share)
+        return difference(self.terms(ours), self.terms(theirs), self.measure(metric.name), metric.share)
 
-    def _measure(self, name: str) -> Measure:
+    def measure(self, name: str) -> Measure:
+        """What gives the metric of this name from sums of terms."""
         return lambda sums: self.task.measures(sums, self.targets)[name]
 
 

@@ -342,11 +342,12 @@ def _protocol(results: Results) -> str:
     memory = f"{size(machine.memory_bytes)} of memory" if machine.memory_bytes else "memory unknown"
     software = f"Python {machine.python}, PyTorch {machine.torch} on {counted(machine.threads, 'thread')}"
     labels = f"; labels {listed(list(task.labels))}" if task.labels else ""
+    signed = "".join(f"; {metric.title} is {task.signatures[metric.name]}" for metric in task.metrics if metric.name in task.signatures)
     facts = [
         f"Text: {listed(list(corpus.paths))}. The ledger {settled}: {counted(ledger.characters_in, 'character')} in, "
         f"{ledger.characters_used:,} used, left out: {rejects}.",
         f"Held out: {corpus.held_out.how}.",
-        f"Task: {task.kind}, {task.train} against {task.dev}{labels}.",
+        f"Task: {task.kind}, {task.train} against {task.dev}{labels}{signed}.",
         f"Budget of pre-training: {_budget(budget)}, preset {budget.preset}; seeds {seeds}; modes {modes}.",
         *results.notes,
         f"Machine: {machine.cpu}, {counted(machine.cores or 1, 'core')}, {memory}, {machine.system}, {software}.",

@@ -1,0 +1,135 @@
+# ruff: noqa: F722 (axis names stand in annotations)
+"""A network that writes a target for each source, put to the task `translate`: how pairs become tokens, and sources targets.
+
+Axes: N pairs, B batch, D width.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from stemma.layers.weights import load_weights, to_tensors, weights
+from stemma.lineage.network import Frames
+from stemma.objectives.batch import IGNORE, Batch
+from stemma.objectives.translation import Marks, paired
+from stemma.runs import decoding
+from stemma.runs.assignment import Assignment
+from stemma.runs.decoding import Decoding, Written
+from stemma.runs.framing import under_budget
+from stemma.tasks.task import Text
+from stemma.tasks.translate import Target
+from stemma.tokens.tokenizer import Tokenizer
+
+
+@dataclass(frozen=True, slots=True)
+class TokenPairs:
+    """Sources and targets as ids without specials, cut to what the network reads and writes of each."""
+
+    ids: tuple[np.ndarray, ...]  # of each source
+    targets: tuple[np.ndarray, ...]  # empty where the target is asked for
+    cut_targets: np.ndarray  # (N) True where no end is to be learnt, the target being cut
+    lost: tuple[int, ...]  # tokens that were cut off both sides
+    known: np.ndarray  # (N) True for each source that had a token of the vocabulary
+    marks: Marks
+    unread: int = 0  # units without a token, of which a pair has none
+
+    @property
+    def cut(self) -> int:
+        """Pairs shortened to fit."""
+        return sum(map(bool, self.lost))
+
+    @property
+    def tokens_cut(self) -> int:
+        """And the tokens that cost."""
+        return sum(self.lost)
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Positions of each pair (N): of the source and its end, of the target and its begin."""
+        return np.array([len(source) + len(target) + 2 for source, target in zip(self.ids, self.targets, strict=True)], dtype=np.int64)
+
+    def batch(self, rows: np.ndarray, sources: np.ndarray | None = None) -> Batch:
+        """These pairs as a network that translates learns them; `sources` names pairs that each one's source comes from instead."""
+        sides = [self.ids[row] for row in (rows if sources is None else sources)], [self.targets[row] for row in rows]
+        lengths = np.array([[len(text) for text in side] for side in sides], dtype=np.int64)  # (2 B)
+        first = np.concatenate([[0], np.cumsum(lengths.ravel())[:-1]]).reshape(lengths.shape)
+        batch = paired(np.concatenate([*sides[0], *sides[1]]), first.T, lengths.T, self.marks)
+        cut = self.cut_targets[rows]
+        batch["labels"][cut, lengths[1][cut]] = IGNORE  # a target goes on where it was cut
+        return batch
+
+
+def token_pairs(frames: Frames, tokenizer: Tokenizer, texts: Sequence[Text], max_length: int) -> TokenPairs:
+    """Tokenises the pairs; of a side with more than `max_length` positions, its end or begin among them, the rest is cut."""
+    room = min(max_length, frames.max_length or max_length) - 1
+    sources, targets = (tokenizer.encode_batch(side) for side in ([text.text for text in texts], [text.other for text in texts]))
+    long_by = [[max(0, len(ids) - room) for ids in side] for side in (sources, targets)]
+    return TokenPairs(
+        tuple(ids[:room] for ids in sources),
+        tuple(ids[:room] for ids in targets),
+        np.array(long_by[1], bool),
+        tuple(map(sum, zip(*long_by, strict=True))),
+        tokenizer.knows([text.text for text in texts]),
+        Marks.of(tokenizer.facts()),
+    )
+
+
+def side_lengths(tokenizer: Tokenizer, texts: Sequence[Text]) -> np.ndarray:
+    """Positions of each pair's longer side (N), its end or begin among them, if nothing were cut."""
+    sides = (tokenizer.encode_flat(side)[1] for side in ([text.text for text in texts], [text.other for text in texts]))
+    longer: np.ndarray = np.maximum(*sides) + 1
+    return longer
+
+
+@dataclass
+class Writer:
+    """A network that translates, ready to write as the task's settings say."""
+
+    assignment: Assignment
+    network: Any  # `lineage.network.Translates`, an `nn.Module`
+    facts: dict[str, Any]
+
+    @classmethod
+    def restore(cls, assignment: Assignment, arrays: Mapping[str, np.ndarray], facts: dict[str, Any]) -> Self:
+        """The network from its saved tensors; the assignment's gives the shape alone."""
+        load_weights(assignment.network, arrays)
+        return cls(assignment, assignment.network, facts)
+
+    def prepare(self, texts: Sequence[Text]) -> TokenPairs:
+        """Tokenises."""
+        return token_pairs(self.network, self.assignment.tokenizer, texts, self.assignment.settings.max_length)
+
+    def answers(self, pairs: TokenPairs) -> list[Target]:
+        """The target of each source."""
+        return [Target(best.text, best.log_prob) for best, *_ in self.translations(pairs, self.decoding)]
+
+    @property
+    def decoding(self) -> Decoding:
+        """How the task's settings have targets written."""
+        task = self.assignment.task.config
+        return Decoding(temperature=1.0 if task.beams > 1 else 0.0, beams=task.beams, length_penalty=task.length_penalty)
+
+    @torch.inference_mode()
+    def translations(self, pairs: TokenPairs, options: Decoding, samples: int = 1) -> list[list[Written]]:
+        """The `samples` best targets of each source, best first; each is what it would be alone."""
+        self.network.eval()
+        return decoding.translate(self.network, self.assignment.tokenizer, [ids.tolist() for ids in pairs.ids], options, samples)
+
+    @torch.inference_mode()
+    def vectors(self, pairs: TokenPairs) -> Float[np.ndarray, "N D"]:
+        """The network's own summary of each source."""
+        self.network.eval()
+        device = next(self.network.parameters()).device
+        found = np.zeros((len(pairs.ids), self.network.width), np.float32)
+        for rows in under_budget(pairs.lengths, np.arange(len(pairs.ids)), self.assignment.settings.batch_tokens):
+            batch = to_tensors(pairs.batch(rows), device)
+            found[rows] = self.network.summary(self.network.encode(batch), batch).float().cpu().numpy()
+        return found
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The network's tensors."""
+        return weights(self.network)
