@@ -7,6 +7,7 @@ from torch.nn import functional as F
 
 from stemma.errors import DataError, UsageError
 from stemma.layers.threads import computing_with
+from stemma.lineage import seq2seq
 from stemma.lineage.seq2seq import Config, Seq2Seq
 from stemma.objectives.batch import IGNORE
 from stemma.tokens.facts import TokenFacts
@@ -56,14 +57,15 @@ def test_the_encoder_equals_pytorchs(cell):
     torch.testing.assert_close(net.encode(batch)[-1][..., :H], expected, atol=1e-5, rtol=0)
 
 
+@pytest.mark.parametrize("feeding", [False, True])
 @every_way
 @every_cell
-def test_the_decoder_equals_a_plain_loop(attention, cell):
+def test_the_decoder_equals_a_plain_loop(attention, cell, feeding):
     """Word for word with PyTorch's cells and the sum over the source spelled out."""
-    net, batch = network(attention, cell=cell, depth=1), pairs()
+    net, batch = network(attention, cell=cell, depth=1, feeding=feeding), pairs()
     ours, looked = net._decode(batch)
     decoder = net.decoder[0]
-    plain = {"lstm": nn.LSTMCell, "gru": nn.GRUCell}[cell](E, H)
+    plain = {"lstm": nn.LSTMCell, "gru": nn.GRUCell}[cell](E * (1 + feeding), H)
     plain.weight_ih.data, plain.weight_hh.data, plain.bias_ih.data = decoder.inputs.data, decoder.recurrent.data, decoder.bias.data
     plain.bias_hh.data.zero_()
     states = net.encode(batch)[-1][..., :H]
@@ -71,9 +73,10 @@ def test_the_decoder_equals_a_plain_loop(attention, cell):
         length = int(batch["segments"][row].sum())
         source = states[row, :length]
         h = torch.tanh(net.bridge[0](torch.cat([source[-1, : H // 2], source[0, H // 2 :]])))[None]
-        state = (h, torch.zeros_like(h)) if cell == "lstm" else h
+        state, expected = (h, torch.zeros_like(h)) if cell == "lstm" else h, torch.zeros(E)
         for step in range(int((batch["labels"][row] != IGNORE).sum())):
-            state = plain(net.tokens(batch["target_ids"][row, step])[None], state)
+            word = net.tokens(batch["target_ids"][row, step])
+            state = plain((torch.cat([word, expected]) if feeding else word)[None], state)
             s = (state[0] if cell == "lstm" else state)[0]
             if attention == "none":
                 expected = torch.tanh(net.combine(s))
@@ -86,9 +89,53 @@ def test_the_decoder_equals_a_plain_loop(attention, cell):
             torch.testing.assert_close(ours[row, step], expected, atol=1e-5, rtol=0)
 
 
+@every_cell
+def test_each_layer_of_the_decoder_begins_from_its_namesake(cell):
+    """Two layers, without attention: PyTorch's decoder, begun from both directions' last states of each of the encoder's layers."""
+    net, batch = network("none", cell=cell), pairs()
+    kind = {"lstm": nn.LSTM, "gru": nn.GRU}[cell]
+    encoder, decoder = kind(E, H // 2, 2, batch_first=True, bidirectional=True), kind(E, H, 2, batch_first=True)
+    places = [(encoder, layer.forwards, f"l{n}") for n, layer in enumerate(net.encoder)]
+    places += [(encoder, layer.backwards, f"l{n}_reverse") for n, layer in enumerate(net.encoder)]
+    places += [(decoder, layer, f"l{n}") for n, layer in enumerate(net.decoder)]
+    for theirs, ours, place in places:
+        for name, weight in (("weight_ih", ours.inputs), ("weight_hh", ours.recurrent), ("bias_ih", ours.bias)):
+            getattr(theirs, f"{name}_{place}").data = weight.data
+        getattr(theirs, f"bias_hh_{place}").data.zero_()
+    row = {name: x[:1] for name, x in batch.items()}
+    _, ends = encoder(net.tokens(row["ids"]))
+    h = (ends[0] if cell == "lstm" else ends).view(2, 2, 1, H // 2)  # layers, directions
+    begin = torch.stack([torch.tanh(bridge(torch.cat([*layer], 1))) for bridge, layer in zip(net.bridge, h, strict=True)])
+    states, _ = decoder(net.tokens(row["target_ids"]), (begin, torch.zeros_like(begin)) if cell == "lstm" else begin)
+    torch.testing.assert_close(net._decode(row)[0], torch.tanh(net.combine(states)), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_the_output_compares_with_its_own_table_and_smooths_while_training(tied):
+    net, batch = network(tied=tied, smoothing=0.1), pairs()
+    table = (net.tokens if tied else net.output).weight
+    asked = batch["labels"] != IGNORE
+    logits, labels = F.linear(net._decode(batch)[0], table)[asked], batch["labels"][asked]
+    torch.testing.assert_close(net.loss(batch).mean, F.cross_entropy(logits, labels), atol=1e-5, rtol=0)
+    chances = torch.full_like(logits, 0.1 / 30).scatter_(1, labels[:, None], 0.9)
+    torch.testing.assert_close(net.train().loss(batch).mean, F.cross_entropy(logits, chances), atol=1e-5, rtol=0)
+
+
+def test_dropout_falls_on_embeddings_between_layers_and_on_what_the_output_reads(monkeypatch):
+    rates = []
+    monkeypatch.setattr(seq2seq, "dropout", lambda x, rate, training: rates.append((rate, training)) or x)
+    net, batch = network(dropout=0.25).train(), pairs()
+    net._decode(batch)
+    source, target = [(0.25, True), (0.0, True), (0.25, True)], [(0.25, True), (0.0, True), (0.25, True)]
+    assert rates == [*source, *target, (0.25, True)]
+    rates.clear()
+    net.encode(batch)
+    assert rates == source
+
+
 def _fit(net, attention, s, h):
     """e(s, h), as the papers write it."""
-    own = net.glance.similarity
+    own = net.soft_attention.similarity
     match attention:
         case "dot":
             return s @ h

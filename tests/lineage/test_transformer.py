@@ -8,6 +8,7 @@ from torch import nn
 
 from stemma.errors import DataError, UsageError
 from stemma.layers.attention import Mask, block_mask, cross_mask
+from stemma.layers.fast import Dropout
 from stemma.lineage.transformer import Config, DecoderBlock, EncoderBlock, Transformer
 from stemma.objectives.batch import IGNORE
 from stemma.tokens.facts import TokenFacts
@@ -241,6 +242,31 @@ def test_where_it_looks(norm):
     x = block.feedforward_sum.after(x, block.feedforward(block.feedforward_sum.before(x)))
     torch.testing.assert_close(net.decoder_norm(x), net._decode(batch), atol=1e-5, rtol=0)
     assert [found.kind for found in net.attention(net.attention_batch([3, 4]))] == ["encoder self"] * 2
+
+
+def test_dropout_falls_on_embeddings_and_every_sub_layers_output(monkeypatch):
+    monkeypatch.setattr(Dropout, "forward", lambda self, x: torch.zeros_like(x))
+    net, batch = network(norm="pre"), pairs()
+    assert not net.encode(batch)[0].any()
+    assert torch.equal(net._decode(batch), net.decoder_norm.bias.expand(3, 6, -1))
+
+
+def test_pre_has_a_norm_on_top_of_the_encoder():
+    net, batch = network(norm="pre"), pairs()
+    x, mask = net._embed(net.tokens, batch["ids"], None), block_mask(batch["segments"])
+    for block in net.blocks:
+        x = block(x, mask)
+    torch.testing.assert_close(net.encode(batch)[-1], nn.functional.layer_norm(x, (D,), net.norm.weight, net.norm.bias))
+
+
+@pytest.mark.parametrize("tie", ["all", "decoder", "none"])
+def test_the_output_compares_with_the_table_it_is_tied_to(tie):
+    net, batch = network(tie=tie, decoder_depth=3), pairs()
+    asked = batch["labels"] != IGNORE
+    table = {"all": net.tokens, "decoder": net.target_tokens, "none": net.output}[tie].weight
+    assert len(net.decoder_blocks) == 3
+    expected = nn.functional.cross_entropy((net._decode(batch) @ table.t())[asked], batch["labels"][asked])
+    torch.testing.assert_close(net.loss(batch).mean, expected, atol=1e-5, rtol=0)
 
 
 def test_layers_hold_every_parameter_once():

@@ -114,7 +114,7 @@ def attend(
     dropout: float = 0.0,
     path: Path = "sdpa",
 ) -> Float[Tensor, "B T H K"]:
-    """softmax(q k' / sqrt(K)) v for every head; `dropout` falls on the weights, as in the paper."""
+    """softmax(q k' / sqrt(K)) v for every head; `dropout` falls on the weights, as in tensor2tensor and BERT."""
     if path == "sdpa":
         allowed, causal = mask.allowed, mask.causal
         if causal and q.shape[2] < k.shape[2]:  # torch's own causal mask sets the first query at the first key

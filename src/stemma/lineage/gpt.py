@@ -218,11 +218,11 @@ class GPT(nn.Module):
         one = [row for row, ids in enumerate(unread) if len(ids) == 1]
         more = [row for row, ids in enumerate(unread) if len(ids) > 1]
         if not one or not more:
-            return self._next(one or more, unread, past.cache), past
+            return self._next(one or more, unread, past.cache).cpu(), past
         scores = torch.empty(len(prompts), self.vocab_size, device=self.tokens.weight.device)
         for rows in (one, more):  # apart, so that a row which reads its whole window again holds up no other
             scores[rows] = self._next(rows, [unread[row] for row in rows], past.cache)
-        return scores, past
+        return scores.cpu(), past
 
     def summary(self, states: list[Float[Tensor, "B T D"]], batch: Tensors) -> Float[Tensor, "B D"]:
         """The last layer's state at the last token."""

@@ -242,7 +242,7 @@ class LSTM(nn.Module):
             scores[rows] = self._log_probabilities(states[-1][:, -1])
             h[rows], c[rows] = after.h.float(), after.c.float()
         scores[:, self.unwritten] = -torch.inf
-        return scores, Memory(h, c)
+        return scores.cpu(), Memory(h, c)
 
     def _states(self, batch: Tensors) -> list[Tensor]:
         """The embeddings and each layer's outputs (B T, the layer's width), every segment from a state of zeros."""

@@ -1,22 +1,25 @@
 # ruff: noqa: F722 (axis names stand in annotations)
 """seq2seq: a recurrent encoder and decoder with soft attention (Bahdanau, Cho & Bengio 2014; Luong, Pham & Manning 2015).
 
-Parent: the LSTM language model (`lstm`). What it added: a second network that reads a source before anything is written, and a glance
-back at all of its states with every word (`layers.soft_attention`), where Sutskever 2014 and Cho 2014 press the source into one vector:
+Parent: the LSTM language model (`lstm`). What it added: a second network that reads a source before anything is written, and attention
+to all of its states with every word (`layers.soft_attention`), where Sutskever 2014 and Cho 2014 press the source into one vector:
 `attention = "none"` is theirs, and long sentences suffer. What it gave up: text of its own and of any length; it writes what a source
 says.
 
 The encoder reads the source both ways; each layer of the decoder begins from its namesake's two last states. The decoder reads the
-target so far, then looks: a_t = softmax(e(s_t, h_j)) over the source's states h, c_t = sum a_t h, and the output is compared with
+target so far, then attends: a_t = softmax(e(s_t, h_j)) over the source's states h, c_t = sum a_t h, and the output is compared with
 tanh(W [c_t; s_t]) (Luong 2015, eq. 5). With `feeding` that vector enters the next step beside the next word (section 3.3), so that what
-was looked at is known; steps then wait for one another.
+was attended to is known; steps then wait for one another.
 
-Deviates: attention asks with the state after the word, as Luong's does, where Bahdanau's asks with the one before it; the output layer
-is Luong's tanh, not a maxout. Deviates: each direction of the encoder has half of the decoder's cells, so that states of both have one
-width, which `dot` and `cosine` want. Deviates: one table of tokens for source, target and output, unless `tied` is false.
+Deviates: attention is by the state after the word, as Luong's does, where Bahdanau's is by the one before it; the output layer is Luong's
+tanh, not a maxout. Deviates: what was attended to enters the decoder's next step with `feeding` alone, where Bahdanau's c_i always enters
+it; the decoder begins from both directions' last states, where his begins from the backward one; an LSTM's cells begin at 0. Deviates:
+first weights are those of `layers.recurrent`, tables N(0, 1 / E), not orthogonal ones and N(0, 0.01^2). Deviates: each direction of the
+encoder has half of the decoder's cells, so that states of both have one width, which `dot` and `cosine` want. Deviates: one table of
+tokens for source, target and output, unless `tied` is false.
 
 B batch, S source positions, T target positions, E width of the embeddings, H cells, L layers, D the wider of the two, V vocabulary,
-R rows that are written, N predictions, C cells of an LSTM, none of a GRU.
+R rows that are written, C cells of an LSTM, none of a GRU.
 """
 
 from collections.abc import Sequence
@@ -52,7 +55,7 @@ class Config:
     cells: Width = 1000  # of a decoder's layer; half as many in each direction of the encoder
     depth: Depth = 1  # layers of the encoder, and of the decoder
     cell: Literal["lstm", "gru"] = "gru"  # long short-term memory, or gated recurrent units
-    attention: Literal[SimilarityName, "none"] = "additive"  # how well a state fits one of the source; none: no glance back
+    attention: Literal[SimilarityName, "none"] = "additive"  # how well a state fits one of the source; none: none
     max_length: Length = 512  # positions of a text at most: attention keeps a weight for every two
     inner: Width = 1000  # hidden units of additive and concat attention
     feeding: bool = False  # what the output read enters the next step; slower
@@ -123,9 +126,11 @@ class Seq2Seq(nn.Module):
         self.bridge = nn.ModuleList(Dense(cells, cells) for _ in range(depth))  # from an encoder's layer to its namesake
         into = width * (1 + config.feeding)
         self.decoder = nn.ModuleList(CELLS[config.cell](cells if n else into, cells) for n in range(depth))
-        looks = config.attention != "none"
-        self.glance = SoftAttention(similarity(config.attention, cells, cells, config.inner)) if config.attention != "none" else None
-        self.combine = nn.Linear(cells * (1 + looks), width, bias=False)  # W
+        attends = config.attention != "none"
+        self.soft_attention = (
+            SoftAttention(similarity(config.attention, cells, cells, config.inner)) if config.attention != "none" else None
+        )
+        self.combine = nn.Linear(cells * (1 + attends), width, bias=False)  # W
         for table in (self.tokens, self.target_tokens, self.output):
             if table is not None:
                 nn.init.normal_(table.weight, std=width**-0.5)
@@ -181,7 +186,7 @@ class Seq2Seq(nn.Module):
         """The source's embeddings, then each layer's states, both directions side by side; what is narrower is followed by zeros."""
         apart = Apart(batch.get("segments", torch.ones_like(batch["ids"])))
         embedded = self.tokens(batch["ids"])
-        layers, _ = self._read(apart.rows(embedded), apart)
+        layers, _ = self._read(dropout(apart.rows(embedded), self.config.dropout, self.training), apart)
         return [F.pad(states, (0, self.width - states.shape[-1])) for states in (embedded, *map(apart.back, layers))]
 
     def summary(self, states: list[Float[Tensor, "B S D"]], batch: Tensors) -> Float[Tensor, "B D"]:
@@ -192,7 +197,7 @@ class Seq2Seq(nn.Module):
         """The tables, the encoder's layers, and what stands above them: the decoder."""
         middle = [layer(self, f"layer {n + 1}", f"encoder.{n}") for n in range(self.config.depth)]
         bottom = layer(self, "embeddings", "tokens", "target_tokens", "output")
-        return [bottom, *middle, layer(self, "top", "bridge", "decoder", "glance", "combine")]
+        return [bottom, *middle, layer(self, "top", "bridge", "decoder", "soft_attention", "combine")]
 
     def task_input(self) -> "Seq2Seq":
         """Itself: the end token is there from the start."""
@@ -223,12 +228,12 @@ class Seq2Seq(nn.Module):
                 part[rows] = new
         scores = F.linear(past.fed, self._table).float().log_softmax(-1)
         scores[:, self.unwritten] = -torch.inf
-        return scores, Translating(memory.source, memory.real, past)
+        return scores.cpu(), Translating(memory.source, memory.real, past)
 
     def attention_batch(self, ids: Sequence[int], other: Sequence[int] | None = None) -> Tensors:
         """A source and its target as a batch of one row; UsageError without a target, or where the network has no attention."""
-        if self.glance is None:
-            raise UsageError('this network has no attention (model.attention = "none")', "one that looks back", "choose another run")
+        if self.soft_attention is None:
+            raise UsageError('this network has no attention (model.attention = "none")', "one that attends", "choose another run")
         if other is None:
             raise UsageError("a source without a target", "the target too: attention is between the two", "add the target")
         pair = {"ids": self.frame(ids)[0], "target_ids": [*self.opening, *other]}
@@ -236,12 +241,12 @@ class Seq2Seq(nn.Module):
 
     @torch.no_grad()
     def attention(self, batch: Tensors) -> list[AttentionMap]:
-        """Where the decoder looks in the source with each token that it has read."""
+        """What of the source the decoder attends to with each token that it has read."""
         weights = self._decode(batch)[1]
         return [] if weights is None else [AttentionMap("soft", 1, batch["target_ids"], batch["ids"], weights[:, None])]
 
     def _decode(self, batch: Tensors) -> tuple[Float[Tensor, "B T E"], Float[Tensor, "B T S"] | None]:
-        """(what the output reads, where the decoder looked)."""
+        """(what the output reads, the weights of attention)."""
         ids = batch["ids"]
         source, real, past = self._source(ids, batch.get("segments", torch.ones_like(ids)))
         hidden, _, weights = self._write(self._target(batch["target_ids"]), source, real, past)
@@ -250,10 +255,11 @@ class Seq2Seq(nn.Module):
     def _source(self, ids: Int[Tensor, "B _"], segments: Int[Tensor, "B _"]) -> tuple[Source, Bool[Tensor, "B 1 S"], Past]:
         """(what attention keeps of the sources, which of it is real, where the decoder begins)."""
         apart = Apart(segments)
+        assert len(apart.real) == len(ids), "one text a row"
         layers, ends = self._read(dropout(apart.rows(self.tokens(ids)), self.config.dropout, self.training), apart)
         h = torch.cat([torch.tanh(bridge(end.h)) for bridge, end in zip(self.bridge, ends, strict=True)], 1)
         c = torch.zeros_like(h) if self.config.cell == "lstm" else h[:, :0]
-        source = self.glance.remember(layers[-1]) if self.glance is not None else Source(layers[-1], layers[-1])
+        source = self.soft_attention.remember(layers[-1]) if self.soft_attention is not None else Source(layers[-1], layers[-1])
         return source, apart.real[:, None], Past(h, c, h.new_zeros(len(ids), self.config.width))
 
     def _read(self, x: Float[Tensor, "B S E"], apart: Apart) -> tuple[list[Tensor], list[State]]:
@@ -269,20 +275,20 @@ class Seq2Seq(nn.Module):
     def _write(
         self, x: Float[Tensor, "B T E"], source: Source, real: Bool[Tensor, "B 1 S"], past: Past
     ) -> tuple[Float[Tensor, "B T E"], Past, Float[Tensor, "B T S"] | None]:
-        """(what the output reads, where the decoder stands after it, where it looked), having read the target's embeddings."""
+        """(what the output reads, where the decoder stands after it, the weights of attention), having read the target's embeddings."""
         if not self.config.feeding:
             states, h, c = self._states(x, past)
-            hidden, weights = self._look(states, source, real)
+            hidden, weights = self._attend(states, source, real)
             return hidden, Past(h, c, hidden[:, -1]), weights
         hiddens: list[Tensor] = []
-        looked: list[Tensor] = []
+        weights_of: list[Tensor] = []
         for step in range(x.shape[1]):
             states, h, c = self._states(torch.cat([x[:, step : step + 1], past.fed[:, None]], 2), past)
-            hidden, weights = self._look(states, source, real)
+            hidden, weights = self._attend(states, source, real)
             past = Past(h, c, hidden[:, 0])
             hiddens.append(hidden)
-            looked += [] if weights is None else [weights]
-        return torch.cat(hiddens, 1), past, torch.cat(looked, 1) if looked else None
+            weights_of += [] if weights is None else [weights]
+        return torch.cat(hiddens, 1), past, torch.cat(weights_of, 1) if weights_of else None
 
     def _states(self, x: Float[Tensor, "B T _"], past: Past) -> tuple[Float[Tensor, "B T H"], Tensor, Tensor]:
         """(the last layer's states, the states of all layers after them)."""
@@ -293,13 +299,13 @@ class Seq2Seq(nn.Module):
             after.append(state)
         return x, torch.cat([state.h for state in after], 1), torch.cat([state.c for state in after], 1)
 
-    def _look(
+    def _attend(
         self, states: Float[Tensor, "B T H"], source: Source, real: Bool[Tensor, "B 1 S"]
     ) -> tuple[Float[Tensor, "B T E"], Float[Tensor, "B T S"] | None]:
-        """(what the output reads, where each state looked)."""
+        """(what the output reads, each state's weights)."""
         weights = None
-        if self.glance is not None:
-            context, weights = self.glance(states, source, real)
+        if self.soft_attention is not None:
+            context, weights = self.soft_attention(states, source, real)
             states = torch.cat([context, states], 2)
         return dropout(torch.tanh(self.combine(states)), self.config.dropout, self.training), weights
 

@@ -11,8 +11,9 @@ x + f(LN(x)) with one more norm on top of each tower, as the paper's own code ca
 
 The loss is that of labels smoothed by `smoothing` (section 5.4); its part `tokens` is the plain one, which perplexity comes from.
 
-Deviates: attention's own weights are dropped out too, as tensor2tensor does; the decoder begins with the end-of-text token, or the
-begin token where the tokenizer has one. Matrices begin as Glorot's uniform ones, tables normal with width^-0.5.
+Deviates: smoothing leaves none of its share to the label itself, as tensor2tensor's does not, where Szegedy 2016, whom the paper cites,
+gives all tokens alike. Deviates: attention's own weights are dropped out too, as tensor2tensor does; the decoder begins with the end-of-
+text token, or the begin token where the tokenizer has one. Matrices begin as Glorot's uniform ones, tables normal with width^-0.5.
 
 B batch, S source positions, T target positions, D width, V vocabulary, R rows that are written. `width` is the paper's d_model,
 `inner` its d_ff, `heads` its h, `depth` its N.
@@ -253,7 +254,7 @@ class Transformer(nn.Module):
         last = self.decoder_norm(x[rows, [count - 1 for count in counts]])  # (R D)
         scores = nn.functional.linear(last, self._table).float().log_softmax(-1)
         scores[:, self.unwritten] = -torch.inf
-        return scores, memory
+        return scores.cpu(), memory
 
     def attention_batch(self, ids: Sequence[int], other: Sequence[int] | None = None) -> Tensors:
         """A source, and its target where there is one, as a batch of one row."""
@@ -277,8 +278,8 @@ class Transformer(nn.Module):
         for number, block in enumerate(self._decoder, start=1):
             source, read = block.source_attention.remember(states[-1]), block.attention_sum.before(x)
             selves.append(AttentionMap("decoder causal self", number, targets, targets, *block.attention.trace(read, causal)))
-            asks = block.source_sum.before(block.attention_sum.after(x, block.attention(read, causal)))
-            crosses.append(AttentionMap("encoder-decoder", number, targets, ids, *block.source_attention.trace(asks, source, visible)))
+            queries = block.source_sum.before(block.attention_sum.after(x, block.attention(read, causal)))
+            crosses.append(AttentionMap("encoder-decoder", number, targets, ids, *block.source_attention.trace(queries, source, visible)))
             x = block(x, causal, source, visible)
         return [*maps, *selves, *crosses]
 

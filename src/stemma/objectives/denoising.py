@@ -1,4 +1,4 @@
-"""Denoising: what was hidden in a text is asked for, given the rest (span corruption, Raffel 2020, section 3.1.4).
+"""Denoising: what was hidden in a text is asked for, given the rest (span corruption, Raffel 2020, section 3.3.4).
 
 Of a row of text some spans are hidden. The encoder reads the rest, with a gap where each span stood; the decoder is asked for the
 spans in their order, each closed by an end:
@@ -12,6 +12,7 @@ so that a step costs little more than that of an encoder alone. Raffel 2020, tab
 
 Deviates: all gaps are one token, the mask, or the end where the tokenizer has no mask, as BPE has none; the original numbers its
 gaps by a hundred tokens of their own, where here their order does. A gap may stand at either end of a row.
+Deviates: a span is closed by an end, where the original opens it with its gap's number; a very short row may be hidden whole.
 
 B rows, S source positions, T target positions, W positions of the longest row and one more.
 """

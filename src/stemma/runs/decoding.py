@@ -193,11 +193,11 @@ def stream(network: Generates, tokenizer: Tokenizer, prompt: str, length: int, o
 def translate(
     network: Translates, tokenizer: Tokenizer, sources: Sequence[Sequence[int]], options: Decoding, samples: int = 1
 ) -> list[list[Written]]:
-    """The `samples` best translations of each source, best first, each of LONGER tokens more than the source at most.
+    """The `samples` best translations of each source, whole ones first, then by score; each of LONGER tokens more than the source at most.
 
     One beam takes the likeliest token each time. A source without tokens has one translation, the empty one.
     """
-    _check(1, options, samples)
+    _check_search(options, samples)
     found: dict[int, list[Draft]] = {place: [Draft([], NO_DRAWS)] for place, ids in enumerate(sources) if not len(ids)}
     by_length = sorted((place for place in range(len(sources)) if place not in found), key=lambda place: len(sources[place]))
     step = max(1, ROWS // options.beams)
@@ -206,9 +206,10 @@ def translate(
         together = by_length[first : first + step]
         framed = [network.frame(sources[place])[0] for place in together]
         starts = [Draft(network.opening, NO_DRAWS) for _ in together]
-        lengths = [min(len(sources[place]) + LONGER, (network.max_length or sys.maxsize) - len(network.opening)) for place in together]
+        lengths = [min(len(sources[place]) + LONGER, (network.max_length or sys.maxsize) - len(network.opening) + 1) for place in together]
         best = search(network, starts, [spellers[place].stopped for place in together], lengths, options, network.read_sources(framed))
-        found |= zip(together, [drafts[:samples] for drafts in best], strict=True)
+        # One cut off at its length has the probability of all that begin with it, and never stands before a whole one.
+        found |= zip(together, [sorted(drafts, key=lambda draft: not draft.closed)[:samples] for drafts in best], strict=True)
     alpha = options.length_penalty
     return [
         [Written(speller.text(draft.new), draft.new, draft.log_prob, draft.score(alpha)) for draft in found[place]]
@@ -304,6 +305,14 @@ def _check(length: int, options: Decoding, samples: int) -> None:
         raise UsageError(f"samples = {samples} with beams = {options.beams}", "as many beams as samples, or more", "raise beams")
     if options.beams == 1 and options.temperature == 0 and samples > 1:
         raise UsageError(f"samples = {samples} at temperature 0", "texts that can differ", "set a temperature, or beams for the best few")
+
+
+def _check_search(options: Decoding, samples: int) -> None:
+    whole("samples", samples, 1, default=1)
+    if samples > options.beams:
+        raise UsageError(f"samples = {samples} with beams = {options.beams}", "as many beams as samples, or more", "raise beams")
+    if options.temperature not in (0, 1) or options.top_k or options.top_p < 1:
+        raise UsageError("options of a draw for a translation, which is searched", "beams", "drop temperature, top_k and top_p")
 
 
 def _draws(seed: int, sample: int, ids: Sequence[int]) -> np.random.Generator:

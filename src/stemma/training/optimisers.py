@@ -91,8 +91,9 @@ class Optimiser:
 class Average:
     """The mean of the weights since an update, or since the held-out loss stopped falling.
 
-    `after` so many updates: the last checkpoints' mean (Vaswani 2017, section 6.1), of every update among them. None: NT-ASGD
-    (Merity 2017, algorithm 1). Training goes on from the weights themselves; the mean is what is evaluated and kept.
+    `after` so many updates: the mean of the last weights (Vaswani 2017, section 6.1). Deviates: of every update's, where the paper's is
+    that of a few checkpoints among them. None: NT-ASGD (Merity 2017, algorithm 1). Training goes on from the weights themselves; the
+    mean is what is evaluated and kept.
     """
 
     def __init__(self, parameters: Mapping[str, nn.Parameter], after: int | None = None) -> None:
