@@ -95,10 +95,9 @@ def _perplexity(run: Run, paths: Sequence[str]) -> dict[str, Any]:
 
 
 def _translation(run: Run | FittedRun, paths: Sequence[str]) -> dict[str, Any]:
-    fitted = isinstance(run, FittedRun)
-    task = run.task if fitted else make_task("translate")
+    task = run.task if isinstance(run, FittedRun) else make_task("translate")
     examples = [example for path in paths for example in task.read(path, learning=False)]
-    if not fitted and run.config["objective"].get("reverse"):  # it writes the first text of a pair
+    if isinstance(run, Run) and run.config["objective"].get("reverse"):  # it writes the first text of a pair
         examples = [replace(example, source=example.target, target=example.source) for example in examples]
     return translation(writer_of(run, examples), examples)
 
