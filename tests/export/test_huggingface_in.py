@@ -148,7 +148,7 @@ def test_a_config_that_does_not_fit_is_refused(make, change, told):
 
 def test_a_verb_that_asks_for_a_run_tells_how_to_make_one(make, capsys):
     _, folder = make()
-    assert main(["fill", str(folder), "--text", "the [MASK]"]) == 1
+    assert main(["fill", str(folder), "--text", "the [MASK]"]) == 3
     assert f"stemma convert {folder} RUN --to run" in capsys.readouterr().err
 
 

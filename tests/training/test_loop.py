@@ -71,14 +71,22 @@ def test_accumulated_micro_batches_equal_one_large_batch(corpus: Path, tmp_path:
     assert all(np.allclose(a[name], b[name], atol=2e-5) for name in a)
 
 
-@pytest.mark.parametrize("generation", ["gpt", "bert"])
+OWN = {  # settings of the generations that have others than SMALL
+    "elmo": ["model.width=16", "model.cells=32", "model.depth=1", "model.filters=[8,8,8]", "tokenizer.vocab_size=300"],
+    "seq2seq": ["tokenizer.vocab_size=300", "model.width=24", "model.cells=32", "model.max_length=16"],
+    "transformer": [*SMALL, "model.max_length=16"],
+}
+
+
+@pytest.mark.parametrize("generation", ["gpt", "bert", "elmo", "seq2seq", "transformer"])
 def test_two_ranks_learn_what_one_learns(generation: str, corpus: Path, tmp_path: Path) -> None:
     """Without dropout the same samples in the same order give the same weights, up to the order of sums.
 
     BERT's two parts of the loss too, of which the ranks have unlike numbers, and the masks, which are those of the rows.
     """
     script = tmp_path / "train.py"
-    settings = [*SMALL, "model.dropout=0", "training.steps=6", "training.batch_tokens=256"]
+    same = ["training.threads=1", "training.precision=fp32", "model.dropout=0", "training.steps=6", "training.batch_tokens=256"]
+    settings = [*OWN.get(generation, SMALL), *same]
     script.write_text(
         "from stemma.training.pretrain import pretrain\nfrom stemma.training.request import Request\n"
         f"asked = Request.of({generation!r}, {str(corpus)!r}, preset='tiny', settings={settings!r})\n"

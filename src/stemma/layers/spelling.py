@@ -33,7 +33,7 @@ def spell(words: Sequence[str] | Sequence[bytes]) -> Int[np.ndarray, "W L"]:
     whole = [word if isinstance(word, bytes) else word.encode("utf-8", "surrogatepass") for word in words]
     cut = [word[: LONGEST - 2] for word in whole]
     lengths = np.array(list(map(len, cut)), np.int64)
-    rows = np.full((len(cut), LONGEST), PADDING, np.int16)
+    rows = np.full((len(cut), LONGEST), PADDING, np.int32)  # processes cannot send each other int16
     rows[:, 0] = BEGIN_WORD
     rows[:, 1:][np.arange(LONGEST - 1) < lengths[:, None]] = np.frombuffer(b"".join(cut), np.uint8)
     rows[np.arange(len(cut)), lengths + 1] = END_WORD

@@ -158,10 +158,8 @@ class ELMo(nn.Module):
         counts = self.predictions(batch)
         if not all(counts.values()):
             raise DataError("a batch asks for no prediction: all its labels are ignored", "one label or more", "leave such batches out")
-        ids, labels = (
-            torch.stack([self._begun_by(batch["ids"]), batch["back_ids"]]),
-            map(self._asked, (batch["labels"], batch["back_labels"])),
-        )
+        ids = torch.stack([self._read_forward(batch["ids"]), batch["back_ids"]])
+        labels = map(self._asked, (batch["labels"], batch["back_labels"]))
         sums, carry = {}, {}
         for name, x, asked, chain in zip(DIRECTIONS, self._embed(ids), labels, self._chains, strict=True):
             outputs, after = chain(x, self._begun(name, carried, batch.get("begins")))
@@ -189,7 +187,7 @@ class ELMo(nn.Module):
         """The words' vectors twice, then each layer's outputs, forward beside backward; every segment from a state of zeros."""
         apart = Apart(batch.get("segments", torch.ones_like(batch["ids"])))
         x = self._embed(batch["ids"], batch.get("spelled"))
-        ahead = x if self.begin == self.end else self._embed(self._begun_by(batch["ids"]), batch.get("spelled"))
+        ahead = x if self.begin == self.end else self._embed(self._read_forward(batch["ids"]), batch.get("spelled"))
         rows, turn = apart.rows(x), apart.turned()
         forward = self.forward_chain(apart.rows(ahead))[0]
         backward = [_take(y, turn) for y in self.backward_chain(_take(rows, turn))[0]]
@@ -225,7 +223,7 @@ class ELMo(nn.Module):
             wrong = "these weights hold no softmax: nothing can be predicted with them"
             raise UsageError(wrong, "weights that were saved with one", "use embed or finetune, or pre-train a run")
         ids = batch["ids"]
-        read = self._begun_by(ids) if chain is self.forward_chain else ids
+        read = self._read_forward(ids) if chain is self.forward_chain else ids
         segments = batch.get("segments", torch.ones_like(ids))
         follows = (segments[:, 1:] == segments[:, :-1]) & (segments[:, 1:] > 0)
         apart = Apart(segments)
@@ -243,7 +241,7 @@ class ELMo(nn.Module):
             spelled = torch.cat([spelled, beyond[distinct[known:] - self.vocab_size]])
         return self.words(spelled.long())[place]
 
-    def _begun_by(self, ids: Int[Tensor, "*shape"]) -> Int[Tensor, "*shape"]:
+    def _read_forward(self, ids: Int[Tensor, "*shape"]) -> Int[Tensor, "*shape"]:
         """What the forward direction reads: a border is its text's begin."""
         return ids.masked_fill(ids == self.end, self.begin)
 

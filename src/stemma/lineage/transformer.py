@@ -36,6 +36,7 @@ from stemma.layers.loss import Carried, Loss, target_loss
 from stemma.layers.pooling import mean_state
 from stemma.layers.positions import Order, sinusoids
 from stemma.lineage.network import AttentionMap
+from stemma.nouns import counted
 from stemma.objectives.batch import IGNORE
 from stemma.tokens.facts import TokenFacts
 
@@ -241,7 +242,7 @@ class Transformer(nn.Module):
         """
         counts, rows = [len(ids) for ids in prompts], list(range(len(prompts)))
         if max(map(sum, zip(memory.cache.lengths, counts, strict=True))) > self.max_length:
-            raise UsageError(f"more than {self.max_length} tokens to be written", "a shorter text", "set a smaller length")
+            raise UsageError(f"more than {counted(self.max_length, 'token')} to be written", "a shorter text", "set a smaller length")
         device = self.tokens.weight.device
         ids = torch.tensor([[*row, *[self.end] * (max(counts) - len(row))] for row in prompts], device=device)  # (R T)
         positions, mask = memory.cache.place(counts, rows, device)

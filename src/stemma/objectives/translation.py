@@ -110,7 +110,7 @@ class Translation:
     def _tell_too_long(self, max_length: int) -> None:
         left_out = self._store.documents - len(self._chosen)
         if not len(self._chosen):
-            wrong = f"each of {counted(left_out, 'pair')} has a side of more than {max_length} tokens, its end among them"
+            wrong = f"each of {counted(left_out, 'pair')} has a side of more than {counted(max_length, 'token')}, its end among them"
             raise DataError(wrong, "pairs that fit model.max_length", "raise model.max_length")
         if left_out:
             told = f"left out: {left_out:,} of {counted(self._store.documents, 'pair')}, a side being longer than model.max_length"

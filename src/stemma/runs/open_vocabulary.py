@@ -23,7 +23,7 @@ class OpenVocabulary:
     @property
     def beside(self) -> Batch:
         """What goes with batches of the ids: `spelled` (U L), where there are words beyond the vocabulary."""
-        return {"spelled": self._speller.spell(list(self._beyond))} if self._speller and self._beyond else {}
+        return {"spelled": self._speller.spell(list(self._beyond))} if self._speller is not None and self._beyond else {}
 
     def knows(self, texts: Sequence[str]) -> np.ndarray:
         """True for each text that has something to read."""

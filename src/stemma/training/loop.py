@@ -45,7 +45,7 @@ def train(learner: Learner, objective: Objective, config: HandConfig, steps: int
         update = learner.step(batches, rate, seed_for(config.seed, "step", reached.step, ranks.rank))
         took = working().minus(began)
         reached.step += 1
-        reached.tokens += ranks.count * sum(map(objective.real_tokens, batches))
+        reached.tokens += int(ranks.total([sum(map(objective.real_tokens, batches))])[0])
         reached.seconds += took.seconds
         reached.cpu_seconds += took.cpu_seconds
         speed = reached.tokens / max(1e-9, reached.seconds)

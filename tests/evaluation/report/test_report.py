@@ -194,6 +194,20 @@ def test_minimal_pairs_are_a_table_and_tell_who_cannot(report, tmp_path):
     assert all(any(abs(value - number) < 1e-12 for number in known) for value in Page(render(results)).values if 0.59 < value < 0.61)
 
 
+def test_the_shares_of_the_layers_are_drawn_and_stand_in_the_json(report, tmp_path):
+    """Of who has several layers alone; each bar's parts are as wide as their shares, and the JSON has the same numbers."""
+    made = json.loads(json.dumps(report))
+    for generation, shares in zip(made["generations"], ([0.2, 0.55, 0.25], [1.0]), strict=False):
+        generation["modes"]["frozen-network"] = {**next(iter(generation["modes"].values())), "layers": shares}
+    results = made_up.results(made)
+    body = render(results)
+    assert body.count('class="mix"') == 1
+    assert [float(share) for share in re.findall(r"flex-grow:([\d.]+)", body)] == [0.2, 0.55, 0.25]
+    assert 'title="embeddings: 20.0 %"' in body and 'title="layer 2: 25.0 %"' in body
+    kept, _ = write(results, tmp_path)
+    assert json.loads(kept.read_text(encoding="utf-8"))["generations"][0]["modes"]["frozen-network"]["layers"] == [0.2, 0.55, 0.25]
+
+
 def test_analogies_have_intervals_of_wilson(results):
     answered = next(g for g in results.generations if g.name == "word2vec").words.analogies[0].sections
     add, mul = answered["family"].intervals()

@@ -247,6 +247,7 @@ class Transferred(_Strict):
     examples: dict[str, int]
     cut: CutOff
     command: str
+    layers: tuple[float, ...] = ()  # of a task network: the share of each layer in what it read, the embeddings first
     costs: Costs = Costs()
 
 

@@ -234,6 +234,7 @@ class Stages:
             **judged(judge_of(self.comparison), [seed["predictions"] for seed in facts["seeds"]]),
             **meter.spent(),
             "head": facts["head"],
+            "layers": facts.get("layer_weights", []),
             "settings": facts["chosen"],
             "trials": len(facts["trials"]),
             "deterministic": facts["deterministic"],

@@ -7,6 +7,7 @@ every map, so that maps can be compared and small weights be seen. Lengths are u
 import itertools
 import json
 import math
+import textwrap
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from html import escape
@@ -42,6 +43,7 @@ _LEVELS = 24  # of opacity
 _SCALE = (0.01, 0.1, 0.3, 1.0)  # weights that the legend shows
 _ACROSS, _MARGIN, _LINE = 1500, 24, 22  # a PNG's width at which heads go to the next line, its margin, a line of text
 _CAPTION = 200  # the width of a map's caption
+_TITLE = 72  # characters of a title that fit into the narrowest picture
 
 
 class Attended(NamedTuple):
@@ -84,7 +86,10 @@ def picture(texts: Sequence[Attended]) -> tuple[str, float, float]:
     """(the SVG that a PNG is made of, text after text, kind after kind, layer after layer; its width and its height)."""
     parts, down, wide = list[str](), float(_MARGIN), 760.0
     for text in texts:
-        parts.append(_said(text.title, down, "700"))
+        for line in textwrap.wrap(text.title, _TITLE):
+            parts.append(_said(line, down, "700"))
+            down += _LINE
+        down -= _LINE
         for kind, of_kind in _by_kind(text.heads):
             parts.append(_said(f"{capital(kind)} attention: {MEANING[kind]}", down + 1.5 * _LINE, "600", COLOURS[kind]))
             parts.append(_key(kind, _MARGIN, down + 2 * _LINE))

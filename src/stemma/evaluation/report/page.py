@@ -21,6 +21,7 @@ from stemma.evaluation.report import rows, tables
 from stemma.evaluation.report.charts import PROBE_SHAPES, SHAPES, Spec, charts
 from stemma.evaluation.report.cost_chart import cost_chart
 from stemma.evaluation.report.family_tree import family_tree
+from stemma.evaluation.report.layer_section import layers
 from stemma.evaluation.report.minimal_section import minimal
 from stemma.evaluation.report.standings import Standings
 from stemma.evaluation.report.word_section import words
@@ -250,6 +251,7 @@ def _parts(standings: Standings, draw: _Figures) -> list[_Part]:
         _Part("costs", "What each stage cost", tables.costs(results)),
         _Part("text", "Predicting the text", _text(results, draw)),
         _Part("words", "Words and their neighbours", words(results)),
+        _Part("mix", "Which layers the task read", layers(results)),
         _Part("senses", "One word, several senses", _senses(results, results.senses, draw) if results.senses else ""),
         _Part("grammar", "Which sentence is likelier?", minimal(results)),
         _Part("learning", "Learning curves", _learning(results, draw)),
