@@ -9,10 +9,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.transfer.made_up_pairs import encoder_decoder, pairs
 
 from stemma.checkpoint import RunFolder
 from stemma.errors import Interrupted, RunError
 from stemma.runs.fitted import FittedRun
+from stemma.tasks.translate import Config as TranslateConfig
+from stemma.tasks.translate import Translate
 from stemma.tokens import files
 from stemma.training.facts import Fact
 from stemma.transfer import journal
@@ -51,8 +54,11 @@ def saved_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(("mode", "head"), WAYS)
-def test_killed_after_every_save_it_ends_in_the_same_run(run, train_examples, dev_examples, tmp_path, monkeypatch, mode, head) -> None:
-    options = {"train": train_examples[:60], "dev": dev_examples[:20], "config": dataclasses.replace(FAST, mode=mode, head=head)}
+def test_killed_after_every_save_it_ends_in_the_same_run(
+    run, train_examples, dev_examples, tmp_path, monkeypatch, mode, head, task="classify"
+) -> None:
+    config = dataclasses.replace(FAST, mode=mode, head=head)
+    options = {"train": train_examples[:60], "dev": dev_examples[:20], "config": config, "task": task}
     finetune(run, **options, out=tmp_path / "whole")
     save, deaths = RunFolder.save_state, []
 
@@ -75,6 +81,14 @@ def test_killed_after_every_save_it_ends_in_the_same_run(run, train_examples, de
 @pytest.mark.parametrize("mode", ["frozen", "finetune"])
 def test_counts_go_on_too(ngram, train_examples, dev_examples, tmp_path, monkeypatch, mode) -> None:
     test_killed_after_every_save_it_ends_in_the_same_run(ngram, train_examples, dev_examples, tmp_path, monkeypatch, mode, "linear")
+
+
+@pytest.mark.parametrize("mode", ["finetune", "scratch"])
+def test_what_translates_goes_on_too(tmp_path, monkeypatch, mode) -> None:
+    pytest.importorskip("sacrebleu")
+    run, examples = encoder_decoder("transformer"), pairs(80, 1)
+    task = Translate(TranslateConfig(beams=1))
+    test_killed_after_every_save_it_ends_in_the_same_run(run, examples, examples[60:], tmp_path, monkeypatch, mode, "linear", task)
 
 
 def test_layers_that_begin_to_move_later_do_so_in_a_resumed_run(bert, train_examples, tmp_path) -> None:

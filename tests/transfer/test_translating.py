@@ -20,6 +20,7 @@ from stemma.tasks.task import Text
 from stemma.tasks.translate import Config as TaskConfig
 from stemma.tasks.translate import Translate, Translated
 from stemma.tokens.store import TokenStore
+from stemma.transfer.doubts import DevDoubt
 from stemma.transfer.finetune import finetune
 from stemma.transfer.settings import Config
 
@@ -43,7 +44,7 @@ def test_a_network_learns_to_translate_and_its_folder_does(writes, tmp_path):
     assert facts["bleu"]["mean"] > 50 and facts["chrf"]["mean"] > 50
     assert "|tok:zh|" in facts["targets"]["signatures"]["bleu"] and facts["metrics"][0]["title"] == "BLEU (zh)"
     assert facts["parameters"]["trained"] == facts["parameters"]["total"] and facts["frozen"] == facts["unused"] == []
-    assert facts["floor"]["answer"] == "the source itself" and facts["floor"]["value"] < facts["floor"]["reached"]
+    assert facts["floor"]["how"] == "copying the source" and facts["floor"]["value"] < facts["floor"]["reached"]
     assert all(torch.equal(before[name], tensor) for name, tensor in writes.network.state_dict().items())
     moved = result.model.arrays()
     assert all(not np.array_equal(moved[name], before[name].numpy()) for name, _ in writes.network.named_parameters())
@@ -116,6 +117,12 @@ def test_refusals_name_what_can_be_done(bert, ngram, writes):
             finetune(writes, train=TRAIN, task="translate", config=config)
     with pytest.raises(DataError, match="too few to hold one out"):
         finetune(writes, train=TRAIN[:1], task="translate")
+
+
+def test_what_translates_no_better_than_copying_is_told(writes):
+    same = [Translated(pair.source, pair.source) for pair in TRAIN[:60]]
+    with pytest.warns(DevDoubt, match=r"no better than copying the source \(BLEU 0?"):
+        finetune(writes, train=same, task="translate", config=Config(**SETTINGS, updates=1, epochs=1))
 
 
 def test_a_run_of_labels_writes_no_targets(bert, train_examples):

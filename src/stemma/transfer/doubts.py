@@ -28,13 +28,13 @@ def told_of_repeats(task: Task, train: Sequence[Any], dev: Sequence[Any]) -> str
 
 
 def floor(task: Task, targets: Targets, learnt: np.ndarray, judged: np.ndarray, texts: Sequence[Text] = ()) -> dict[str, Any]:
-    """What needs no learning gets on `judged`: the `answer`, and the primary metric's `value`.
+    """What needs no learning gets on `judged`: the `answer`, or else `how` it is made, and the primary metric's `value`.
 
     It is always the commonest answer of `learnt`, both gold; where targets are written, the source of each of the `texts` itself.
     """
     if task.per == "target":
         copied = np.array([text.text for text in texts], dtype=object)
-        return {"answer": "the source itself", "value": _primary(task, targets, judged, copied)}
+        return {"answer": "", "how": "copying the source", "value": _primary(task, targets, judged, copied)}
     rows, counts = np.unique(task.rows(learnt), axis=0, return_counts=True)
     best = rows[counts.argmax()]
     names = [targets["labels"][k] for k in (np.flatnonzero(best) if best.ndim else [int(best)])]
@@ -60,4 +60,5 @@ def told_of_floor(facts: Mapping[str, Any]) -> str:
     if reached > value and reached >= value + error:
         return ""
     how = "no better" if reached <= value + 1e-9 else "not surely better"
-    return f"{how} than always answering {least['answer']!r} ({metric['title']} {value:.4f} on {counted(least['examples'], least['of'])})"
+    easy = least.get("how") or f"always answering {least['answer']!r}"
+    return f"{how} than {easy} ({metric['title']} {value:.4f} on {counted(least['examples'], least['of'])})"

@@ -67,7 +67,8 @@ def finetune(
             warnings.warn(repeats, DevDoubt, stacklevel=2)
         work = _Work(assignment, recipe_for(assignment, config), config, examples, judged)
         for doubt in run.doubts:
-            warnings.warn(f"{run.path}: {doubt}; what it learns of the task is its head's doing", stacklevel=2)
+            whose = "learnt from its examples alone" if kind.per == "target" else "its head's doing"
+            warnings.warn(f"{run.path}: {doubt}; what it learns of the task is {whose}", stacklevel=2)
         threads = config.threads or (settled_threads(folder) if folder else work.recipe.threads(work.train))
         if out is not None and folder is None:
             folder = begin(Path(out), assignment, identity, threads)

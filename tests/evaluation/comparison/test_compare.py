@@ -184,20 +184,10 @@ def test_translators_are_compared_with_those_from_scratch(files, tmp_path):
     rows = [f"the {animal} number {n}\t第 {n} 只 {animal} 在 这里" for n in range(60) for animal in ("cat", "鱼")]
     for name, part in (("pairs", rows[:80]), ("dev", rows[80:])):
         (tmp_path / f"{name}.tsv").write_text("\n".join(["en\tzh", *part]) + "\n", encoding="utf-8")
-    settings = (
-        *SMALL[:1],
-        "transfer.updates=2",
-        "transfer.epochs=1",
-        "transfer.threads=1",
-        "task.beams=1",
-        "model.width=16",
-        "model.inner=16",
-    )
-    config = dataclasses.replace(
-        plan_for(files, tmp_path).config, modes=("frozen", "finetune", "scratch"), settings=(*SMALL[:1], *settings)
-    )
+    settings = ("transfer.updates=2", "transfer.epochs=1", "transfer.threads=1", "task.beams=1", "model.width=16", "model.inner=16")
+    plan = plan_for(files, tmp_path, modes=("frozen", "finetune", "scratch"), settings=(*SMALL[:1], *settings))
     asked = (str(tmp_path / "pairs.tsv"),), "translate", str(tmp_path / "pairs.tsv"), str(tmp_path / "dev.tsv"), str(tmp_path / "out")
-    results = run_comparison(Comparison(*asked, ("transformer",), config), lambda fact: None, InProcess())
+    results = run_comparison(Comparison(*asked, ("transformer",), plan.config), lambda fact: None, InProcess())
     assert failed(results) is None and results.task.metric.title == "BLEU (zh)" and results.task.gold[0] == "第 40 只 cat 在 这里"
     (transformer,), (copied,) = results.generations, results.baselines
     assert set(transformer.modes) == {"finetune", "scratch"} and copied.answers[0][0] == "the cat number 40"
@@ -354,13 +344,13 @@ def test_a_window_that_is_too_short_for_the_task_is_told_before_it_is_trained(fi
     (tmp_path / "long.tsv").write_text("\n".join(["label\ttext", *rows]) + "\n", encoding="utf-8")
     plan = dataclasses.replace(plan_for(files, tmp_path, generations=READY), train=str(tmp_path / "long.tsv"))
     told = compare_module._long_texts(plan)
-    assert told.startswith("1 in 100 of the task's texts has 150 words or Chinese characters, or more, and gpt and bert will cut it")
-    assert told.endswith("add --set gpt.model.max_length=232 --set bert.model.max_length=232 --set transfer.max_length=232")
+    short = "seq2seq, transformer, gpt and bert"
+    assert told.startswith(f"1 in 100 of the task's texts has 150 words or Chinese characters, or more, and {short} will cut it")
+    assert told.endswith("--set gpt.model.max_length=232 --set bert.model.max_length=232 --set transfer.max_length=232")
     assert compare_module._long_texts(plan_for(files, tmp_path, generations=READY)) == ""
     assert compare_module._of_the_examples(plan)[0] == told
-    named = dataclasses.replace(
-        plan, config=dataclasses.replace(plan.config, settings=(*SMALL, "gpt.model.max_length=232", "bert.model.max_length=232"))
-    )
+    wider = [f"{name}.model.max_length=232" for name in ("seq2seq", "transformer", "gpt", "bert")]
+    named = dataclasses.replace(plan, config=dataclasses.replace(plan.config, settings=(*SMALL, *wider)))
     assert compare_module._long_texts(named) == ""
 
 

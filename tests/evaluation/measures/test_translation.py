@@ -101,6 +101,9 @@ def test_pre_trained_runs_are_measured_where_they_learnt_pairs(tmp_path):
     assert of_text(run) == "translation"
     found = evaluate_run(run, {"translation": [str(path)]})["translation"]
     assert found["pairs"] == 120 and found["BLEU (zh)"]["low"] >= 0 and found["loss"]["value"] > 0
+    asked["settings"] |= {"objective.reverse": True}
+    back = stemma.pretrain("transformer", path, out=tmp_path / "back", **asked)
+    assert "|tok:13a|" in evaluate_run(back, {"translation": [str(path)]})["translation"]["signatures"]["BLEU"]  # English is written
     with pytest.raises(UsageError, match="finetune it on them"):
         evaluate_run(denoised, {"translation": [str(path)]})
     with pytest.raises(UsageError, match="a text asks for the ability score"):

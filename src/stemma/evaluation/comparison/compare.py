@@ -41,6 +41,7 @@ from stemma.evaluation.measures.perplexity import blocks, spread
 from stemma.evaluation.measures.word_files import read_analogies, read_pairs
 from stemma.evaluation.report.page import write
 from stemma.evaluation.report.word_map import word_maps
+from stemma.evaluation.report.wording import listed as in_words
 from stemma.layers.cores import check_cores, cores_free, named_threads
 from stemma.lineage.table import find
 from stemma.nouns import counted
@@ -197,7 +198,8 @@ def _long_texts(comparison: Comparison) -> str:
     """A proposal to make windows longer before they are trained, where 1 text of 100 has more words than they have positions."""
     task = comparison.made_task()
     texts = [text for examples in task_examples(comparison) for text in task.texts(examples)]
-    words = int(np.percentile([len(re.findall(TOKEN, f"{text.text} {text.other}")) for text in texts], 99, method="higher"))
+    apart = [(text.text, text.other) if task.per == "target" else (f"{text.text} {text.other}",) for text in texts]
+    words = int(np.percentile([len(re.findall(TOKEN, side)) for sides in apart for side in sides], 99, method="higher"))
     models = {name: to_plain(job_of(comparison.request(name)).sections["model"]) for name in comparison.generations}
     windows = {name: model.get("max_length") for name, model in models.items()}  # what has no window reads any text whole
     short = [name for name, window in windows.items() if window and window < words]
@@ -207,7 +209,7 @@ def _long_texts(comparison: Comparison) -> str:
     read = comparison.transfer_config(comparison.config.modes[0]).max_length
     settings = [f"--set {name}.model.max_length={fitting}" for name in short]
     settings += [f"--set transfer.max_length={fitting}"] * (read < fitting)
-    told = f"1 in 100 of the task's texts has {words} words or Chinese characters, or more, and {' and '.join(short)} will cut it"
+    told = f"1 in 100 of the task's texts has {words} words or Chinese characters, or more, and {in_words(short)} will cut it"
     return f"{told}; to have texts read whole, add {' '.join(settings)}"
 
 

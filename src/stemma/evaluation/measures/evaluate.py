@@ -1,6 +1,7 @@
 """`stemma evaluate`: the measures that fit a run, on the user's own files."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -96,6 +97,8 @@ def _perplexity(run: Run, paths: Sequence[str]) -> dict[str, Any]:
 def _translation(run: Run | FittedRun, paths: Sequence[str]) -> dict[str, Any]:
     task = run.task if isinstance(run, FittedRun) else make_task("translate")
     examples = [example for path in paths for example in task.read(path, learning=False)]
+    if isinstance(run, Run) and run.config["objective"].get("reverse"):  # it writes the first text of a pair
+        examples = [replace(example, source=example.target, target=example.source) for example in examples]
     return translation(writer_of(run, examples), examples)
 
 
