@@ -14,7 +14,8 @@ from stemma.cli.verb import Flag, Positional, Verb
 class Convert(Verb):
     """Writes a run in another program's format, or another program's file as a run (--to run).
 
-    Out: arpa (ngram); word2vec, word2vec-binary, glove (whatever has word vectors); huggingface folder (gpt, bert).
+    Out: arpa (ngram); word2vec, word2vec-binary, glove (whatever has word vectors); huggingface folder (gpt, bert);
+    ctranslate2 folder (transformer, gpt; extra `ct2`).
     In: a Hugging Face folder (bert, openai-gpt; safetensors), ARPA, word2vec text and binary, fastText .vec and .bin,
     GloVe text; what a file is, is read from it.
     Files may be gz, bz2 or xz (fastText's .bin may not).
@@ -24,12 +25,13 @@ class Convert(Verb):
 
     source: Annotated[Positional[Path], arg(metavar="SOURCE")]  # a run folder; with --to run another program's file
     target: Annotated[Positional[Path], arg(metavar="TARGET")]  # the file or folder to write
-    to: str  # arpa, word2vec, word2vec-binary, glove, huggingface; run
+    to: str  # arpa, word2vec, word2vec-binary, glove, huggingface, ctranslate2; run
     skip_bad: Flag = False  # --to run: leaves out, and counts, words that are not UTF-8 or have numbers that are not finite
+    int8: Flag = False  # --to ctranslate2: keeps weights in 8 bits, a quarter of the size
 
     def run(self) -> Printable:
         """The files written."""
         from stemma.export.formats import convert
 
-        files = convert(self.source, self.target, self.to, self.skip_bad)
+        files = convert(self.source, self.target, self.to, self.skip_bad, self.int8)
         return Answer({"format": self.to, "files": files}, map(str, files))
