@@ -81,7 +81,8 @@ class Marian(nn.Module):
         ids = torch.tensor([[*row, self.end, *[self.pad] * (longest - len(row) - 1)] for row in sources])
         most = min(longest - 1 + LONGER, self.config.max_length - 1)
         settings = {"num_beams": beams, "max_new_tokens": most, "do_sample": False, "length_penalty": 0.0, "max_length": None}
-        found = self.network.generate(ids, attention_mask=(ids != self.pad).long(), **settings)
+        network: Any = self.network
+        found = network.generate(ids, attention_mask=(ids != self.pad).long(), **settings)
         return [list(itertools.takewhile(lambda i: i not in (self.end, self.pad), row)) for row in found[:, 1:].tolist()]
 
 

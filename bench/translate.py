@@ -9,7 +9,7 @@ of both sides. The held-out loss is that of plain labels in float32, on the same
 Decoding: one set of weights, that of a run trained here for a while or of `--run` (norms after the sums: Marian knows no others), in
 our decoder, in MarianMT's `generate` and in CTranslate2 with weights of 32 and 8 bits. Ranked by probability alone, for the three
 programs have three length penalties. Tokens are those written, ends included. `same` is the share of sources whose translations equal
-generate's, `bleu` that of sacreBLEU against the reference, and `bleu_to_generate` what it says of ours against theirs.
+generate's, and `bleu` that of sacreBLEU against the references.
 
 Pairs are Multi30k's, English to German, where `../shared` holds them, else made-up ones. The last line is one JSON document.
 """
@@ -58,6 +58,7 @@ ROUNDS = 7
 TRAINED_TOKENS = 600_000  # that the run of the second part has seen at least: enough for sentences of a sentence's length
 TOGETHER = 32  # sources that each program is handed at a time
 BEAMS = (1, 5)
+Program = Callable[[list[Ids], int], list[Ids]]
 
 
 @dataclasses.dataclass
@@ -94,7 +95,9 @@ def training(job: Job, text: Ingested, steps: int) -> dict[str, Any]:
     return {
         "steps": steps,
         "tokens_per_second": {one.name: round(statistics.median(one.speeds)) for one in contestants},
-        "ratios": {precision: round(_ratio(ours.speeds, theirs.speeds), 2) for precision, (theirs, ours) in made.items()},
+        "ratio_to_fp32": round(_ratio(made["bf16"][1].speeds, made["fp32"][0].speeds), 2),
+        "ratio_to_bf16": round(_ratio(made["bf16"][1].speeds, made["bf16"][0].speeds), 2),
+        "ratio_fp32_to_fp32": round(_ratio(made["fp32"][1].speeds, made["fp32"][0].speeds), 2),
         "held_out_nats": {one.name: round(_nats(one.network, batches), 4) for one in contestants},
     }
 
@@ -153,7 +156,7 @@ def decoded(run: Run, pairs: list[tuple[str, str]], folder: Path) -> dict[str, A
     whole, small = (ctranslate2.Translator(str(folder / f"ct2-{int8}"), intra_threads=1) for int8 in (False, True))
     theirs = marian_of(run)
     sources = [run.tokenizer.encode(source).tolist() for source, _ in pairs]
-    programs: dict[str, Callable[[list[Ids], int], list[Ids]]] = {
+    programs: dict[str, Program] = {
         "transformers": theirs.translate,
         "stemma": lambda ids, beams: _by_stemma(run, ids, beams),
         "ctranslate2 fp32": lambda ids, beams: _by_ctranslate2(whole, run, ids, beams),
@@ -164,7 +167,7 @@ def decoded(run: Run, pairs: list[tuple[str, str]], folder: Path) -> dict[str, A
     return {f"beam {beams}": _side_by_side(run, programs, pairs, sources, beams) for beams in BEAMS}
 
 
-def _side_by_side(run: Run, programs: dict[str, Any], pairs: list[tuple[str, str]], sources: list[Ids], beams: int) -> dict[str, Any]:
+def _side_by_side(run: Run, programs: dict[str, Program], pairs: list[tuple[str, str]], sources: list[Ids], beams: int) -> dict[str, Any]:
     speeds: dict[str, list[float]] = {name: [] for name in programs}
     written: dict[str, list[Ids]] = {name: [] for name in programs}
     for first in range(0, len(sources), TOGETHER):
@@ -175,13 +178,13 @@ def _side_by_side(run: Run, programs: dict[str, Any], pairs: list[tuple[str, str
             written[name] += found
         tell(f"  beam {beams}, {first + TOGETHER} sources, tokens/s: " + ", ".join(f"{name} {speeds[name][-1]:,.0f}" for name in programs))
     texts = {name: [run.tokenizer.decode(ids) for ids in found] for name, found in written.items()}
-    bleu = BLEU()
+    bleu, references = BLEU(), [[target for _, target in pairs]]
     return {
         "sources": len(sources),
         "tokens_per_second": {name: round(statistics.median(found)) for name, found in speeds.items()},
         "ratios": {name: round(_ratio(found, speeds["transformers"]), 2) for name, found in speeds.items() if name != "transformers"},
         "same": {name: round(_share(found, written["transformers"]), 3) for name, found in written.items() if name != "transformers"},
-        "bleu": {name: round(bleu.corpus_score(found, [[target for _, target in pairs]]).score, 2) for name, found in texts.items()},
+        "bleu": {name: round(float(bleu.corpus_score(found, references).score), 2) for name, found in texts.items()},
         "signature": str(bleu.get_signature()),
     }
 
@@ -195,7 +198,8 @@ def _by_ctranslate2(translator: ctranslate2.Translator, run: Run, sources: list[
     named = [[run.tokenizer.token(i) for i in ids] for ids in sources]
     longest = min(max(map(len, sources)) + decoding.LONGER, run.network.max_length - 1)
     found = translator.translate_batch(named, beam_size=beams, length_penalty=0, min_decoding_length=0, max_decoding_length=longest)
-    return [[run.tokenizer.id(token) for token in one.hypotheses[0]] for one in found]
+    known = {token: place for place, token in enumerate(run.tokenizer.tokens)}
+    return [[known[token] for token in one.hypotheses[0]] for one in found]
 
 
 def _share(ours: list[Ids], theirs: list[Ids]) -> float:
@@ -252,7 +256,7 @@ def main() -> None:
             batch_tokens = job.sections["training"].batch_tokens
             pretrain(job_for(table, preset, TRAINED_TOKENS // batch_tokens // (2 if options.quick else 1)), out=folder / "run")
         run = Run.open(options.run or folder / "run")
-        document = {
+        document: dict[str, Any] = {
             "bench": "translate",
             "shape": {name: value for name, value in dataclasses.asdict(job.sections["model"]).items() if isinstance(value, int)},
             "pairs": table.parent.name if MULTI30K.is_dir() else "made up",
