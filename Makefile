@@ -62,6 +62,7 @@ lint: .venv/installed-dev
 
 bench: .venv/installed-bench
 	@$(BIN)/python bench/pretrain.py $(BENCH_ARGS)
+	@$(BIN)/python bench/translate.py $(BENCH_ARGS)
 	@$(BIN)/python bench/recurrent.py
 	@$(BIN)/python bench/projected.py
 	@$(BIN)/python bench/sampled.py

@@ -17,7 +17,7 @@ from stemma.lineage.ngram import Ngram
 from stemma.objectives.counts import Config as CountsConfig
 from stemma.objectives.counts import Counts
 from stemma.objectives.spool import Room
-from stemma.runs.decoding import Decoding, Draft, choose, draw, next_tokens, search, stream, write
+from stemma.runs.decoding import NO_DRAWS, Decoding, Draft, _longer, choose, draw, next_tokens, search, stream, write
 from stemma.tokens.byte_level import BYTES
 from stemma.tokens.settings import Config as TokensConfig
 from stemma.tokens.tokenizer import train
@@ -101,6 +101,30 @@ def test_a_narrow_beam_is_seldom_worse_than_greedy_and_often_better():
     options = Decoding(beams=4, length_penalty=0)
     beam = np.array([searched(Table(9, seed, 0.7), [1], 6, options)[0].log_prob for seed in range(40)])
     assert (beam >= greedy - 1e-9).mean() > 0.9 and (beam > greedy + 1e-9).mean() > 0.3
+
+
+@pytest.mark.parametrize("penalty", [1.0, 1.7])
+@pytest.mark.parametrize(("words", "seed"), [(3, 0), (97, 1), (200, 2), (640, 3), (641, 4)])
+def test_a_search_goes_on_with_the_best_of_all_pairs_of_draft_and_token(words, seed, penalty):
+    """Many of them equal, where the first draft and the lowest id come first, and many that never come."""
+    draws = np.random.default_rng(seed)
+    scores = draws.integers(-9, 0, (6, words)).astype(np.float32) / 4
+    scores[draws.random(scores.shape) < 0.3] = -np.inf
+    scores[5, 2:] = -np.inf  # fewer than there is room for
+    beams = [[Draft([1], NO_DRAWS, new=[0], log_prob=-float(n)) for n in range(count)] for count in (3, 0, 2, 1)]
+    rooms, options = [3, 0, 1, 4], Decoding(beams=4, repetition_penalty=penalty)
+    first = 0
+    for beam, room, found in zip(beams, rooms, _longer(beams, scores, rooms, 2, options), strict=True):
+        lowered = scores[first : first + len(beam)].astype(np.float64)
+        lowered[:, [0, 1]] = (scores[first : first + len(beam), [0, 1]] * np.float32(penalty)).astype(np.float64)
+        pairs = [(-(lowered[row, token] + draft.log_prob), row, token) for row, draft in enumerate(beam) for token in range(words)]
+        best = [(row, token) for cost, row, token in sorted(pairs)[:room] if np.isfinite(cost)]
+        assert [row for row, _ in found] == [row for row, _ in best]
+        assert [draft.new for _, draft in found] == [[0] if token == 2 else [0, token] for _, token in best]
+        for (row, token), (_, draft) in zip(best, found, strict=True):
+            assert draft.log_prob == pytest.approx(beam[row].log_prob + scores[first + row, token])
+            assert draft.ranked == pytest.approx(beam[row].log_prob + lowered[row, token])
+        first += len(beam)
 
 
 def test_a_higher_length_penalty_ranks_longer_texts_higher():

@@ -62,7 +62,7 @@ VERBS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (  # group -> 
             ("translate", "translate:Translate", "the target text of each source"),
             ("fill", "fill:Fill", "the likeliest tokens of each [MASK]"),
             ("attend", "attend:Attend", "where each head looks: weights, the six steps, a picture"),
-            ("convert", "convert:Convert", "a run as ARPA, word vectors or a Hugging Face folder; their files as runs"),
+            ("convert", "convert:Convert", "a run as ARPA, word vectors, a Hugging Face or CTranslate2 folder; their files as runs"),
         ),
     ),
 )

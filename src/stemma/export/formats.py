@@ -26,14 +26,19 @@ class Format:
     asks: str  # for a run of what kind
     fits: Callable[[Generation], bool]
     write: Callable[[Run, Path], list[Path]]
+    write_int8: Callable[[Run, Path], list[Path]] | None = None  # with weights in 8 bits; None: it has none such
 
 
-def convert(source: str | Path, target: str | Path, to: str, skip_bad: bool = False) -> list[Path]:
+def convert(source: str | Path, target: str | Path, to: str, skip_bad: bool = False, int8: bool = False) -> list[Path]:
     """Writes the run of `source` as `to` at `target`, or (`run`) the file `source` as a run folder; gives back what was written.
 
-    UsageError where the run cannot be that; `skip_bad` is for files of word vectors alone (see `stemma.export.runs`).
+    UsageError where the run cannot be that; `skip_bad` is for files of word vectors alone (see `stemma.export.runs`), `int8` for formats
+    that can keep weights in 8 bits.
     """
     source, target = Path(source), Path(target)
+    if int8 and (to not in FORMATS or FORMATS[to].write_int8 is None):
+        small = " or ".join(name for name, form in FORMATS.items() if form.write_int8)
+        raise UsageError(f"--int8 with --to {to}", f"--to {small}: it keeps weights in 8 bits", "drop --int8")
     if to == RUN:
         from stemma.export.runs import to_run
 
@@ -51,7 +56,8 @@ def convert(source: str | Path, target: str | Path, to: str, skip_bad: bool = Fa
         wrong = f"{source} is a run of {run.row.name}, which cannot be written as {to}"
         able = ", ".join(row.name for row in TABLE if row.ready and form.fits(row))
         raise UsageError(wrong, f"a run {form.asks}: {able}", f"{run.row.name} can be written as {others}")
-    return form.write(run, target)
+    write = form.write_int8 if int8 and form.write_int8 else form.write
+    return write(run, target)
 
 
 def _arpa(run: Run, path: Path) -> list[Path]:
@@ -123,6 +129,12 @@ def _frame(run: Run) -> dict[str, Any]:
     }
 
 
+def _ctranslate2(run: Run, folder: Path, int8: bool = False) -> list[Path]:
+    from stemma.export.ctranslate2 import write_ctranslate2
+
+    return write_ctranslate2(run, folder, int8)
+
+
 def _is(*names: str) -> Callable[[Generation], bool]:
     return lambda row: row.name in names
 
@@ -139,4 +151,5 @@ FORMATS: dict[str, Format] = {
     "glove": Format("with word vectors", _has_words, partial(_vectors, form="glove")),
     "huggingface": Format("of gpt or bert", _is("gpt", "bert"), _huggingface),
     "elmo": Format("of elmo", _is("elmo"), _elmo),
+    "ctranslate2": Format("of transformer or gpt", _is("transformer", "gpt"), _ctranslate2, partial(_ctranslate2, int8=True)),
 }

@@ -7,10 +7,8 @@ V vocabulary, D width.
 """
 
 import codecs
-import shutil
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, Any, Literal
@@ -19,9 +17,10 @@ import numpy as np
 
 from stemma.checkpoint import RunFolder
 from stemma.config import VERSION, to_plain
-from stemma.errors import DataError, UsageError
+from stemma.errors import DataError
 from stemma.export import vectors_in
 from stemma.export.arpa import read_arpa
+from stemma.export.aside import written_aside
 from stemma.export.fasttext import MAGIC, open_fasttext
 from stemma.export.huggingface_in import Found, is_huggingface, read_huggingface
 from stemma.export.spelling import named
@@ -31,7 +30,7 @@ from stemma.lineage.table import find
 from stemma.nouns import counted
 from stemma.runs.opening import network_of
 from stemma.tokens.chinese import GIVEN, segmenter
-from stemma.tokens.files import LOCK, checksum, disk_budget, one_writer, sync_folder
+from stemma.tokens.files import checksum
 from stemma.tokens.settings import SPECIALS
 from stemma.tokens.settings import Config as TokenConfig
 from stemma.tokens.tokenizer import Tokenizer
@@ -74,7 +73,7 @@ def to_run(source: Path, target: Path, skip_bad: bool = False) -> Path:
     DataError tells the file's line or word that is wrong; `skip_bad` leaves words out (and counts them) that are not UTF-8 or
     whose numbers are not finite. UsageError where the target is taken. A failure leaves no folder behind.
     """
-    with _written_aside(target) as folder:
+    with written_aside(target) as folder:
         if is_huggingface(source):
             _whole_model(source, folder, "huggingface", read_huggingface(source))
             return target
@@ -348,32 +347,3 @@ def _card(generation: str, source: Path, kind: Kind, sections: dict[str, Any], t
         *(f"- **{name}**: {', '.join(f'{key} {value}' for key, value in values.items())}" for name, values in sections.items()),
     ]
     return "\n".join(lines) + "\n"
-
-
-@contextmanager
-def _written_aside(target: Path) -> Iterator[Path]:
-    """A folder that becomes `target` when all is written, or goes. UsageError where the target is taken."""
-    target = target.resolve()  # a link stays one
-    aside = target.with_name(f".{target.name}.aside")
-    with one_writer(aside, target):
-        if target.exists() and (not target.is_dir() or any(target.iterdir())):
-            raise UsageError(f"{target} is there already", "a new or an empty folder", "choose another target")
-        _empty(aside)  # of what a killed process left
-        try:
-            with disk_budget(target):
-                yield aside
-            aside.replace(target)
-        except BaseException:
-            _empty(aside)
-            raise
-        (target / LOCK).unlink()
-        sync_folder(target.parent)
-
-
-def _empty(folder: Path) -> None:
-    """Removes all but the lock."""
-    for child in folder.iterdir():
-        if child.is_dir():
-            shutil.rmtree(child)
-        elif child.name != LOCK:
-            child.unlink()

@@ -216,7 +216,9 @@ class Cache:
         """A copy of these rows, in this order; a row may stand several times."""
         copy = Cache(0)
         copy.lengths = [self.lengths[row] for row in chosen]
-        copy._kept = [(keys[list(chosen)], values[list(chosen)]) for keys, values in self._kept]
+        if self._kept:
+            places = torch.tensor(chosen, device=self._kept[0][0].device)
+            copy._kept = [(keys.index_select(0, places), values.index_select(0, places)) for keys, values in self._kept]
         return copy
 
     def place(self, counts: Sequence[int], chosen: Sequence[int], device: torch.device) -> tuple[Int[Tensor, "B T"], Mask]:
@@ -310,7 +312,8 @@ class KeysValues(NamedTuple):
 
     def rows(self, chosen: Sequence[int]) -> "KeysValues":
         """A copy of these rows alone, in this order; a row may stand several times (beams)."""
-        return KeysValues(self.keys[list(chosen)], self.values[list(chosen)])
+        places = torch.tensor(chosen, device=self.keys.device)
+        return KeysValues(self.keys.index_select(0, places), self.values.index_select(0, places))
 
 
 class CrossAttention(nn.Module):

@@ -116,14 +116,17 @@ class DecoderBlock(nn.Module):
 class Translating:
     """What the network keeps of each row that it writes: the source as each decoder block remembers it, and what is written."""
 
-    def __init__(self, sources: list[KeysValues], segments: Int[Tensor, "R S"], origins: list[int], cache: Cache) -> None:
+    def __init__(
+        self, sources: list[KeysValues], segments: Int[Tensor, "R S"], origins: list[int], cache: Cache, visible: Mask | None = None
+    ) -> None:
         self.sources, self.segments, self.origins, self.cache = sources, segments, origins, cache
+        self.visible = visible or cross_mask(None, segments)
 
     def rows(self, chosen: Sequence[int]) -> "Translating":
         """A copy of these rows, in this order; a row may stand several times. Rows of the same sources share what is kept of them."""
         origins = [self.origins[row] for row in chosen]
         if origins == self.origins:
-            return Translating(self.sources, self.segments, origins, self.cache.rows(chosen))
+            return Translating(self.sources, self.segments, origins, self.cache.rows(chosen), self.visible)
         return Translating([kept.rows(chosen) for kept in self.sources], self.segments[list(chosen)], origins, self.cache.rows(chosen))
 
 
@@ -248,10 +251,9 @@ class Transformer(nn.Module):
         ids = torch.tensor([[*row, *[self.end] * (max(counts) - len(row))] for row in prompts], device=device)  # (R T)
         positions, mask = memory.cache.place(counts, rows, device)
         x = self._embed(self._target_tokens, ids, positions)
-        visible = cross_mask(None, memory.segments)
         for number, (block, source) in enumerate(zip(self._decoder, memory.sources, strict=True)):
-            x = block(x, mask, source, visible, memory.cache, number)
-        last = self.decoder_norm(x[rows, [count - 1 for count in counts]])  # (R D)
+            x = block(x, mask, source, memory.visible, memory.cache, number)
+        last = self.decoder_norm(x[:, -1] if max(counts) == 1 else x[rows, [count - 1 for count in counts]])  # (R D)
         scores = nn.functional.linear(last, self._table).float().log_softmax(-1)
         scores[:, self.unwritten] = -torch.inf
         return scores.cpu(), memory

@@ -25,6 +25,8 @@ from stemma.objectives.batch import generator
 from stemma.tokens.tokenizer import Tokenizer
 
 ROWS = 64  # texts that are written together
+TRANSLATED = 128  # texts that are followed together while translating: each reads one token a step, so that more of them fill a product
+BLOCK = 64  # tokens of which a search first looks at the best alone
 LONGER = 50  # tokens that a translation may have more than its source (Vaswani 2017, section 6.1)
 NO_DRAWS = np.random.default_rng(0)  # of a search, which draws nothing
 BROKEN = "\ufffd"  # what a decoder writes for bytes that are no character, or only the beginning of one
@@ -200,7 +202,7 @@ def translate(
     _check_search(options, samples)
     found: dict[int, list[Draft]] = {place: [Draft([], NO_DRAWS)] for place, ids in enumerate(sources) if not len(ids)}
     by_length = sorted((place for place in range(len(sources)) if place not in found), key=lambda place: len(sources[place]))
-    step = max(1, ROWS // options.beams)
+    step = max(1, TRANSLATED // options.beams)
     spellers = [Speller(tokenizer, "", [], options.stop) for _ in sources]
     for first in range(0, len(by_length), step):
         together = by_length[first : first + step]
@@ -265,17 +267,16 @@ def search(
     unread, places = [start.prompt for start in starts], list(range(len(starts)))
     for step in range(1, max(lengths, default=0) + 1):
         scores, memory = _advanced(network, unread, memory, places)
+        rooms = [options.beams - len(found) for found in done]
         first, places = 0, []
-        for prompt, beam in enumerate(beams):
-            room = options.beams - len(done[prompt])
-            longer = _longer(beam, scores[first : first + len(beam)], room, network.end, options)
+        for prompt, longer in enumerate(_longer(beams, scores, rooms, network.end, options)):
             for _, draft in longer:
                 draft.closed = draft.closed or stopped[prompt](draft.new)
             going = [(row, draft) for row, draft in longer if not draft.closed and step < lengths[prompt]]
             done[prompt] += [draft for _, draft in longer if draft.closed or step == lengths[prompt]]
-            beams[prompt] = [draft for _, draft in going]
             places += [first + row for row, _ in going]
-            first += len(beam)
+            first += len(beams[prompt])
+            beams[prompt] = [draft for _, draft in going]
         if not places:
             break
         memory = _rows(memory, places, len(scores))
@@ -353,15 +354,40 @@ def _likeliest(log_probs: np.ndarray, k: int) -> np.ndarray:
     return tokens[np.argsort(-log_probs[tokens], kind="stable")]
 
 
-def _longer(beam: list[Draft], scores: np.ndarray, room: int, end: int, options: Decoding) -> list[tuple[int, Draft]]:
-    """(row, draft) of the `room` likeliest drafts that are one token longer than those of the beam."""
-    if not beam:
-        return []
-    lowered = np.stack([_penalised(row, draft, end, options) for row, draft in zip(scores, beam, strict=True)]).astype(np.float64)
-    sums = lowered + np.array([[draft.ranked] for draft in beam])
-    best = [divmod(int(place), sums.shape[1]) for place in _likeliest(sums.ravel(), room) if np.isfinite(sums.flat[place])]
-    longer = []
-    for row, token in best:
-        log_prob = float(scores[row, token])
-        longer.append((row, beam[row].longer(token, log_prob, end, float(lowered[row, token]) - log_prob)))
-    return longer
+def _longer(
+    beams: list[list[Draft]], scores: np.ndarray, rooms: Sequence[int], end: int, options: Decoding
+) -> list[list[tuple[int, Draft]]]:
+    """(row in its beam, draft) of the likeliest drafts, as many as each prompt has room for, that are one token longer than its beam's."""
+    drafts = [draft for beam in beams for draft in beam]
+    penalised = options.repetition_penalty != 1
+    lowered = np.stack([_penalised(row, draft, end, options) for row, draft in zip(scores, drafts, strict=True)]) if penalised else scores
+    rows, tokens = _leading(lowered, options.beams)
+    gains = lowered[rows, tokens].astype(np.float64)
+    sums = gains + np.array([draft.ranked for draft in drafts])[rows]
+    owners = np.repeat(np.arange(len(beams)), [len(beam) for beam in beams])[rows]
+    order = np.lexsort((-sums, owners))  # of equal ones the first row and the lower id come first
+    starts = np.searchsorted(owners, np.arange(len(beams) + 1))
+    found, first = [], 0
+    for prompt, beam in enumerate(beams):
+        best = order[starts[prompt] : min(starts[prompt] + rooms[prompt], starts[prompt + 1])]
+        longer = []
+        for row, token, gain in zip(rows[best].tolist(), tokens[best].tolist(), gains[best].tolist(), strict=True):
+            log_prob = float(scores[row, token])
+            longer.append((row - first, drafts[row].longer(token, log_prob, end, gain - log_prob)))
+        found.append(longer)
+        first += len(beam)
+    return found
+
+
+def _leading(log_probs: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """(rows, tokens) that hold the `k` likeliest tokens of each row (R V), and maybe some more; in the order of rows and ids.
+
+    The k-th best of the blocks' bests is no better than the k-th best token, so that whatever is worse need not be sorted.
+    """
+    R, V = log_probs.shape
+    least = np.full(R, np.finfo(log_probs.dtype).min)  # what never comes is never chosen
+    if k <= V // BLOCK:
+        bests = log_probs[:, : V // BLOCK * BLOCK].reshape(R, BLOCK, -1).max(1)
+        least = np.maximum(least, np.partition(bests, -k, axis=1)[:, -k])
+    rows, tokens = np.nonzero(log_probs >= least[:, None])
+    return rows, tokens
