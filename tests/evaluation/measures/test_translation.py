@@ -6,6 +6,7 @@ import torch
 from tests.transfer.made_up_pairs import RATES, encoder_decoder, pairs
 
 import stemma
+from stemma.cli.measures import measures
 from stemma.errors import UsageError
 from stemma.evaluation.measures.evaluate import evaluate_fitted, evaluate_run, of_text
 from stemma.evaluation.measures.judge import Judge
@@ -45,6 +46,11 @@ def test_a_fine_tuned_run_is_measured_on_pairs(fitted, tmp_path):
     assert found["BLEU (zh)"]["low"] < found["BLEU (zh)"]["value"] and "|tok:zh|" in found["signatures"]["BLEU (zh)"]
     assert found["doubt"] == "" and found["loss"]["value"] < found["loss_with_other_sources"]["value"]
     assert found["pairs"] == 70 and found["distinct_outputs"] == len(set(written))
+    told = "\n".join(measures({"translation": found}))
+    assert (
+        "translation of 70 pairs" in told and f"signature of BLEU (zh): {found['signatures']['BLEU (zh)']}" in told and "doubt" not in told
+    )
+    assert "doubt it: it ignores" in "\n".join(measures({"translation": found | {"doubt": "it ignores its source"}}))
 
 
 def test_the_loss_is_that_of_pairs_one_by_one(fitted):
