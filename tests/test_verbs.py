@@ -909,5 +909,5 @@ def test_messages_name_options_that_exist():
         raised = [node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Call)]
         errors = [call for call in raised if isinstance(call.func, ast.Name) and call.func.id.endswith(("Error", "Extra"))]
         for text in (inner.value for call in errors for inner in ast.walk(call) if isinstance(inner, ast.Constant)):
-            named |= set(re.findall(r"(?<![\w-])--[a-z][a-z-]*[a-z]", text)) if isinstance(text, str) else set()
+            named |= set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]*[a-z0-9]", text)) if isinstance(text, str) else set()
     assert len(named) > 10 and named <= known, named - known
