@@ -703,6 +703,9 @@ def test_a_mistake_is_told_with_its_mend(shop, capsys, monkeypatch, argv, code, 
     assert any(part in err for part in mend.split("|")), err
 
 
+WITH_STATES = "nnlm, word2vec, glove, lstm, elmo, seq2seq, transformer, gpt, bert"
+
+
 @pytest.mark.parametrize(
     ("argv", "able"),
     [
@@ -711,10 +714,10 @@ def test_a_mistake_is_told_with_its_mend(shop, capsys, monkeypatch, argv, code, 
         (["score", "bert", "no-such-file.txt"], "ngram, nnlm, lstm, elmo, gpt"),
         (["fill", "word2vec", "no-such-file.txt"], "bert"),
         (["generate", "glove"], "ngram, nnlm, lstm, gpt"),
-        (["embed", "ngram", "no-such-file.txt"], "nnlm, word2vec, glove, lstm, elmo, seq2seq, transformer, gpt, bert"),
+        (["embed", "ngram", "no-such-file.txt"], WITH_STATES),
         (["convert", "gpt", "x", "--to", "arpa"], "ngram"),
         (["convert", "ngram", "x", "--to", "glove"], "nnlm, word2vec, glove"),
-        (["finetune", "ngram", "--train", "tags.txt", "--task", "tag", "--out", "made"], "nnlm, word2vec, glove, lstm, elmo, seq2seq, transformer, gpt, bert"),
+        (["finetune", "ngram", "--train", "tags.txt", "--task", "tag", "--out", "made"], WITH_STATES),
     ],
     ids=lambda value: " ".join(value[:2]) if isinstance(value, list) else None,
 )
