@@ -271,15 +271,22 @@ def _modes(standings: Standings, draw: _Figures) -> str:
             " Each has its control, the same network without pre-training: randomly drawn and frozen, or learnt from scratch. "
             "The gap between the two is what pre-training on your text was worth."
         )
-    used = [mode_title(mode) for mode in standings.results.budget.modes]
+    used = [mode_title(mode) for mode in _used(standings.results)]
     keys = _shape_keys({m: s for m, s in SHAPES.items() if m in used})
     picture = draw("modes", f"{capital(standings.metric.title)} by generation and mode of transfer", caption, keys)
     return f"{picture}{tables.summary(standings)}"
 
 
+def _used(results: Results) -> list[str]:
+    """The ways of transfer that were asked for, but for those that no generation has for the task."""
+    made = {mode for generation in results.generations for mode in generation.modes}
+    failed = {failure.stage.rpartition(".")[2] for generation in results.generations for failure in generation.failures}
+    return [mode for mode in results.budget.modes if mode in made | failed]
+
+
 def _controlled(results: Results) -> bool:
     """True when a mode was made without pre-training too."""
-    return any(mode in CONTROLS.values() for mode in results.budget.modes)
+    return any(mode in CONTROLS.values() for mode in _used(results))
 
 
 def _text(results: Results, draw: _Figures) -> str:
@@ -338,7 +345,7 @@ def _protocol(results: Results) -> str:
     rejects = listed([f"{reason} {amount:,}" for reason, amount in ledger.rejected.items()]) or "nothing"
     settled = "balances" if ledger.balances else "DOES NOT BALANCE"
     budget, machine = results.budget, results.environment
-    seeds, modes = listed([str(seed) for seed in budget.seeds]), listed([mode_title(mode) for mode in budget.modes])
+    seeds, modes = listed([str(seed) for seed in budget.seeds]), listed([mode_title(mode) for mode in _used(results)])
     memory = f"{size(machine.memory_bytes)} of memory" if machine.memory_bytes else "memory unknown"
     software = f"Python {machine.python}, PyTorch {machine.torch} on {counted(machine.threads, 'thread')}"
     labels = f"; labels {listed(list(task.labels))}" if task.labels else ""
