@@ -1,5 +1,6 @@
 """The command line from the outside: verbs, exit codes, JSON, and errors in three parts."""
 
+import inspect
 import json
 import os
 import signal
@@ -10,8 +11,10 @@ import pytest
 
 from stemma.cli import main as cli
 from stemma.cli.answer import Answer, Rows, dumps
+from stemma.cli.demo import Demo
 from stemma.cli.main import LATER, TABLE, main
 from stemma.errors import DataError
+from stemma.evaluation.comparison.demo import demo
 
 
 def stemma(capsys, *argv):
@@ -275,3 +278,7 @@ def test_completions_are_installed_for_the_user(capsys, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
     assert stemma(capsys, "completion", "--install")[0] == 0
     assert "complete -o default" in (tmp_path / "bash-completion/completions/stemma").read_text()
+
+
+def test_the_demo_of_the_shell_is_that_of_python() -> None:
+    assert Demo().seconds == inspect.signature(demo).parameters["seconds"].default
