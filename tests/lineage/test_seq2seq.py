@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from tests.lineage.translating import pairs, reversals, sources
 from torch import nn
 from torch.nn import functional as F
 
@@ -27,18 +28,6 @@ def network(attention="additive", **settings):
         for parameter in net.parameters():
             parameter.add_(torch.randn_like(parameter) * 0.1)
     return net
-
-
-def pairs():
-    """Three pairs, the sources 5, 3 and 4 tokens long with their ends, the targets 4, 2 and 6."""
-    torch.manual_seed(5)
-    ids, targets = torch.randint(2, 31, (3, 5)), torch.randint(2, 31, (3, 6))
-    segments, labels = torch.ones(3, 5, dtype=torch.long), torch.full((3, 6), IGNORE)
-    for row, (source, target) in enumerate(((5, 4), (3, 2), (4, 6))):
-        ids[row, source - 1], segments[row, source:] = 0, 0
-        labels[row, : target - 1], labels[row, target - 1] = targets[row, : target - 1], 0
-    target_ids = torch.cat([torch.zeros(3, 1, dtype=torch.long), targets[:, :-1]], 1)
-    return {"ids": ids, "segments": segments, "target_ids": target_ids, "labels": labels}
 
 
 @every_cell
@@ -155,10 +144,9 @@ def _fit(net, attention, s, h):
 @every_cell
 def test_written_token_by_token_as_read_at_once(attention, cell, feeding):
     net, batch = network(attention, cell=cell, feeding=feeding), pairs()
-    sources = [[int(i) for i, s in zip(ids, real, strict=True) if s] for ids, real in zip(batch["ids"], batch["segments"], strict=True)]
     whole = F.linear(net._decode(batch)[0], net.tokens.weight).log_softmax(-1)
     whole[..., net.unwritten] = -torch.inf
-    memory, order = net.read_sources(sources), [0, 1, 2]
+    memory, order = net.read_sources(sources(batch)), [0, 1, 2]
     for step in range(4):
         if step == 2:
             order = [2, 0, 0]  # rows leave, one stands twice
@@ -250,11 +238,11 @@ def test_attention_turns_rows_round_and_nothing_else_does(feeding):
             adam = torch.optim.Adam(net.parameters(), 1e-2)
             for _ in range(200):
                 adam.zero_grad()
-                net.loss(_reversals(32)).mean.backward()
+                net.loss(reversals(32, 8)).mean.backward()
                 nn.utils.clip_grad_norm_(net.parameters(), 1.0)
                 adam.step()
             net.eval()
-            batch = _reversals(64)
+            batch = reversals(64, 8)
             found = F.linear(net._decode(batch)[0], net.tokens.weight).argmax(-1)
             right[attention] = (found == batch["labels"])[:, :-1].float().mean().item()
     assert right["general"] > 0.9 and right["none"] < 0.5, right
@@ -262,11 +250,3 @@ def test_attention_turns_rows_round_and_nothing_else_does(feeding):
     assert look.kind == "soft" and look.weights.shape == (64, 1, 9, 9)
     places = look.weights[:, 0, :8].argmax(-1)
     assert (places == torch.arange(7, -1, -1)).float().mean() > 0.8
-
-
-def _reversals(rows):
-    source = torch.randint(1, 12, (rows, 8))
-    end = torch.zeros(rows, 1, dtype=torch.long)
-    target = source.flip(1)
-    ids = torch.cat([source, end], 1)
-    return {"ids": ids, "segments": torch.ones_like(ids), "target_ids": torch.cat([end, target], 1), "labels": torch.cat([target, end], 1)}

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from tests.lineage.translating import pairs, reversals, sources
 from torch import nn
 
 from stemma.errors import DataError, UsageError
@@ -25,18 +26,6 @@ def network(attention="explicit", **settings):
         for parameter in net.parameters():
             parameter.add_(torch.randn_like(parameter) * 0.1)
     return net
-
-
-def pairs():
-    """Three pairs, the sources 5, 3 and 4 tokens long with their ends, the targets 4, 2 and 6."""
-    torch.manual_seed(5)
-    ids, targets = torch.randint(2, 31, (3, 5)), torch.randint(2, 31, (3, 6))
-    segments, labels = torch.ones(3, 5, dtype=torch.long), torch.full((3, 6), IGNORE)
-    for row, (source, target) in enumerate(((5, 4), (3, 2), (4, 6))):
-        ids[row, source - 1], segments[row, source:] = 0, 0
-        labels[row, : target - 1], labels[row, target - 1] = targets[row, : target - 1], 0
-    target_ids = torch.cat([torch.zeros(3, 1, dtype=torch.long), targets[:, :-1]], 1)
-    return {"ids": ids, "segments": segments, "target_ids": target_ids, "labels": labels}
 
 
 def copied(theirs, ours):
@@ -172,10 +161,9 @@ def test_padding_changes_nothing(attention):
 def test_written_token_by_token_as_read_at_once():
     """What `advance` answers after each token equals the whole target's log-probabilities, in any order of rows."""
     net, batch = network(), pairs()
-    sources = [[int(i) for i, s in zip(ids, real, strict=True) if s] for ids, real in zip(batch["ids"], batch["segments"], strict=True)]
     whole = nn.functional.linear(net._decode(batch), net.tokens.weight).log_softmax(-1)
     whole[..., net.unwritten] = -torch.inf
-    memory, order = net.read_sources(sources), [0, 1, 2]
+    memory, order = net.read_sources(sources(batch)), [0, 1, 2]
     for step in range(4):
         if step == 2:
             order = [2, 0, 0]  # rows leave, one stands twice
@@ -307,20 +295,12 @@ def test_learns_to_reverse():
     ).train()
     adam = torch.optim.Adam(net.parameters(), 3e-3, (0.9, 0.98))
     for _ in range(400):
-        batch = _reversals(64)
+        batch = reversals(64, 6)
         adam.zero_grad()
         net.loss(batch).mean.backward()
         adam.step()
     net.eval()
-    batch = _reversals(64)
+    batch = reversals(64, 6)
     found = nn.functional.linear(net._decode(batch), net.tokens.weight).argmax(-1)
     assert (found == batch["labels"]).all(1).float().mean() > 0.95
     assert math.exp(float(net.loss(batch).mean.detach())) < 1.5
-
-
-def _reversals(rows):
-    source = torch.randint(1, 12, (rows, 6))
-    end = torch.zeros(rows, 1, dtype=torch.long)
-    target = source.flip(1)
-    ids = torch.cat([source, end], 1)
-    return {"ids": ids, "segments": torch.ones_like(ids), "target_ids": torch.cat([end, target], 1), "labels": torch.cat([target, end], 1)}
