@@ -18,7 +18,7 @@ from stemma.corpus.clean import UNSEEN
 from stemma.corpus.document import Document, Ledger
 from stemma.corpus.parallel import SEPARATOR
 from stemma.corpus.read import fingerprint, read, shared_files
-from stemma.corpus.repetition import TOLD, Repetition
+from stemma.corpus.repetition import REPORTED_FROM, Repetition
 from stemma.corpus.split import split
 from stemma.errors import DataError
 from stemma.kernels.clocks import Spent, working
@@ -252,7 +252,7 @@ class _Reading:
 
     def repeated(self) -> Iterator[str]:
         """A note where a good many pairs stood before in the last reading."""
-        if (share := self._pairs.share) > TOLD:
+        if (share := self._pairs.share) > REPORTED_FROM:
             yield f"{share:.0%} of the pairs have stood before; those that are alike are held out together"
 
     def _timed(self, stream: Iterable[T]) -> Iterator[T]:
