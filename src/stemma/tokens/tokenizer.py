@@ -82,7 +82,7 @@ class Tokenizer:
     def encode_flat(self, texts: Sequence[str], adjoining: Sequence[bool] = ()) -> tuple[np.ndarray, np.ndarray]:
         """The ids of all texts one after the other, and how many each text has: the fast way for many texts.
 
-        `adjoining` tells of each text whether nothing parts it from what stands before it; none given: all stand alone.
+        `adjoining` says of each text whether nothing parts it from what stands before it; none given: all stand alone.
         """
         if not len(texts):
             return np.zeros(0, dtype=np.uint32), np.zeros(0, dtype=np.int64)
@@ -128,14 +128,14 @@ class Tokenizer:
         """The ids of one text, and the (start, end) characters of the raw text that each stands for."""
         return self._engine.encode_offsets(text, adjoins) if self.kind in SPACED else self._engine.encode_offsets(text)
 
-    def spellings(self, texts: Sequence[str], asked: np.ndarray, adjoining: Sequence[bool] = ()) -> list[str]:
-        """How those tokens of the texts are spelt for which `asked` (N) is true, over flat ids; in lower case where the config says so."""
+    def spellings(self, texts: Sequence[str], chosen: np.ndarray, adjoining: Sequence[bool] = ()) -> list[str]:
+        """How those tokens of the texts are spelt for which `chosen` (N) is true, over flat ids; in lower case where the config says so."""
         if self.kind in LISTED and not self.config.phrases:
-            return self._engine.spellings(texts, asked)
+            return self._engine.spellings(texts, chosen)
         found, first = [], 0
         for text, adjoins in zip(texts, adjoining or [False] * len(texts), strict=True):
             spans = self.encode_offsets(text, adjoins)[1]
-            found += [text[slice(*spans[place])] for place in np.flatnonzero(asked[first : first + len(spans)]).tolist()]
+            found += [text[slice(*spans[place])] for place in np.flatnonzero(chosen[first : first + len(spans)]).tolist()]
             first += len(spans)
         return [spelling.lower() for spelling in found] if self.config.lowercase else found
 
@@ -237,8 +237,8 @@ class Tokenizer:
             raise DataError(f"{path}: no such file", "a tokenizer.json", "check the path, or pre-train again") from error
         except (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError) as error:
             expected, mend = "a tokenizer.json that Stemma or `tokenizers` wrote", "copy the file again, or delete it to learn it anew"
-            told = f"no {error}" if isinstance(error, KeyError) else f"{error}"
-            raise DataError(f"{path}: {told}", expected, mend) from error
+            reason = f"no {error}" if isinstance(error, KeyError) else f"{error}"
+            raise DataError(f"{path}: {reason}", expected, mend) from error
 
     @classmethod
     def from_json(cls, text: str) -> "Tokenizer":
