@@ -27,8 +27,8 @@ class ReadsSentences(Protocol):
     def reach(self) -> int:
         """R, tokens before a prediction that it reads."""
 
-    def token_or_end(self, past: np.ndarray, seen: np.ndarray, asked: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """P (N) of the `asked` token and of the sentence's end, after the last `seen` ids of `past` (N R) in the sentence.
+    def token_or_end(self, past: np.ndarray, seen: np.ndarray, following: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """P (N) of the `following` token and of the sentence's end, after the last `seen` ids of `past` (N R) in the sentence.
 
         Where `seen` is R the sentence may have begun before them; where it is less, it begins with them.
         """
