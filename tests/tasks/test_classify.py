@@ -68,7 +68,7 @@ def test_several_labels_are_read_and_told():
     gold = task.gold(TOPICS, targets)
     assert gold.tolist() == [[1, 1, 0], [0, 0, 0], [0, 1, 1]] and task.strata(gold).tolist() == [0, 3, 1]
     answers = [np.array([0.9, 0.2, 0.6], np.float32), np.array([0.1, 0.2, 0.3], np.float32)]
-    assert task.told(answers, targets)[0] == [["politics", "财经"], []]
+    assert task.readable(answers, targets)[0] == [["politics", "财经"], []]
     assert task.answer_rows(TOPICS[:2], answers, targets)[0]["labels"] == ["politics", "财经"]
     with pytest.raises(DataError, match=r"the label 'kultur'.*mend the label"):
         task.gold([Example("d", "kultur|sport", several=True)], targets)

@@ -272,4 +272,4 @@ def test_plain_tags_have_no_entities():
     task, targets = Tag(Config()), {"labels": ["A", "B"], "types": [], "units": "words"}
     examples = [task.example(("go on",), targets)]
     assert "entities" not in task.answer_rows(examples, [np.array([0, 1])], targets)[0]
-    assert task.told([np.array([0, 1])], targets) == ([["A", "B"]], [[0, 1]])
+    assert task.readable([np.array([0, 1])], targets) == ([["A", "B"]], [[0, 1]])

@@ -1,7 +1,7 @@
 """The probability of a text whose sentences nobody tells apart, under a model that reads sentence by sentence.
 
 Such a model predicts each token after those of its sentence, and each sentence's end. An end is no character of the text,
-and models that read on from sentence to sentence predict none: so that all are asked for the same, the ends are summed
+and models that read on from sentence to sentence predict none: so that all predict the same, the ends are summed
 over. With a_t(j) the probability of the tokens before t and of a sentence that began j tokens ago (forward algorithm,
 Rabiner 1989, section III A):
 

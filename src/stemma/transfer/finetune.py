@@ -20,7 +20,7 @@ from stemma.errors import RunError
 from stemma.layers.threads import computing_with
 from stemma.runs.assignment import Answers, Assignment
 from stemma.runs.fitted import FittedRun
-from stemma.runs.framing import told_of_cut
+from stemma.runs.framing import cut_warning
 from stemma.tasks.table import make_task
 from stemma.tasks.task import Task
 from stemma.tokens.files import one_writer
@@ -113,7 +113,7 @@ class _Work:
         self.train = Lesson(recipe.prepare(self.task.texts(examples)), gold)
         for part, lesson in (("training examples", self.train), ("dev examples", self.dev)):
             if lesson.data.cut:
-                warnings.warn(told_of_cut(lesson.data, part), stacklevel=4)
+                warnings.warn(cut_warning(lesson.data, part), stacklevel=4)
         self._held = [examples[row] for row in held]
         self.selection = self._lesson(self._held)
 
