@@ -14,8 +14,9 @@ from stemma.layers.cores import check_cores
 from stemma.runs.fitted import FittedRun
 from stemma.runs.run import Run
 from stemma.tasks.table import make_task, task_config
+from stemma.training.facts import Report
 from stemma.training.pretrain import pretrain as _pretrain
-from stemma.training.request import Report, Request, check_threads, job_of
+from stemma.training.request import Request, check_threads, job_of
 from stemma.transfer.settings import Config
 
 __all__ = ["finetune", "load", "pretrain"]

@@ -40,10 +40,10 @@ class Finetune(Verb):
 
 
 def _finetuned(out: str, facts: dict[str, Any]) -> Iterator[str]:
-    from stemma.transfer.doubts import told_of_floor
+    from stemma.transfer.doubts import floor_warning
     from stemma.transfer.saving import measured, signed
 
-    state = f"done, but {doubt}" if (doubt := told_of_floor(facts)) else "ready"
+    state = f"done, but {doubt}" if (doubt := floor_warning(facts)) else "ready"
     yield f"{out}: {state} ({facts['generation']}, {facts['mode']}; {facts['head']})"
     yield f"  chosen on held-out training examples: {facts['knob']} = {facts['chosen'][facts['knob']]:g}, of {len(facts['trials'])} tried"
     yield from (f"  {line}" for line in (*measured(facts), *signed(facts)))

@@ -67,7 +67,7 @@ def _of_run(folder: "RunFolder") -> dict[str, Any]:
 
 
 def _of_task(folder: "RunFolder") -> dict[str, Any]:
-    from stemma.transfer.doubts import told_of_floor
+    from stemma.transfer.doubts import floor_warning
     from stemma.transfer.saving import measured
 
     identity, facts = folder.config["identity"], folder.config["task"]
@@ -79,7 +79,7 @@ def _of_task(folder: "RunFolder") -> dict[str, Any]:
         "labels": ", ".join(facts.get("targets", {}).get("labels", ())) or None,
         "learnt from": f"{counted(facts['examples']['learning'], 'example')}" if "learning" in facts.get("examples", {}) else None,
         "measured": ", ".join(measured(facts)) or None,
-        "doubt": told_of_floor(facts) or None,
+        "doubt": floor_warning(facts) or None,
         "can": "predict, translate, embed" if identity["task"] == "translate" else "predict, embed",
     }
 

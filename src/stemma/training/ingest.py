@@ -89,7 +89,7 @@ class Ingested:
 
     @property
     def notes(self) -> list[str]:
-        """What a reader should know of how the text was cut: who told Chinese words apart, where nobody had said it."""
+        """What a reader should know of how the text was cut: what told Chinese words apart, where the user had not said it."""
         config = self.tokenizer.config
         if config.kind == "whitespace" or config.words != "auto" or not self._has_chinese:
             return []
@@ -173,7 +173,7 @@ def _check_same_kind(train: TokenStore, dev: TokenStore | None) -> None:
 
 
 def _left_out(ledger: Mapping[str, Any]) -> Iterator[str]:
-    """What was done to the text that its owner may not expect, told where it happens: the ledger itemises all."""
+    """What was done to the text that its owner may not expect, reported where it happens: the ledger itemises all."""
     yield from (f"{count:,} {what}" for what, count in ledger["notes"].items() if count)
     unseen = {reason: count for reason, count in ledger["rejected"].items() if reason in UNSEEN}
     if unseen:
@@ -213,7 +213,7 @@ def _alone(lock: Path) -> Iterator[None]:
 
 
 class _Reading:
-    """Starts the corpus anew as often as it is asked to, keeps the ledger of a whole reading, and what it held out in a file."""
+    """Starts the corpus anew as often as it is read, keeps the ledger of a whole reading, and what it held out in a file."""
 
     def __init__(self, source: Source, held_out: Path, note: Callable[[str], None]) -> None:
         self._source, self._held_out, self._note = source, held_out, note
@@ -225,11 +225,11 @@ class _Reading:
         """The documents to learn from; those held out are set aside."""
         self._last, self._complete, self._pairs = Ledger(), False, Repetition()
         self._readings += 1
-        again, told = f", reading {self._readings}" if self._readings > 1 else "", time.monotonic()
+        again, noted = f", reading {self._readings}" if self._readings > 1 else "", time.monotonic()
         with disk_budget(self._held_out), self._held_out.open("w", encoding="utf-8") as file:
             for part, document in self._timed(self._source.parts(self._last)):
-                if time.monotonic() - told > EVERY_SECONDS:
-                    told = time.monotonic()
+                if time.monotonic() - noted > EVERY_SECONDS:
+                    noted = time.monotonic()
                     self._note(f"{self._last.characters_in:,} characters so far{again}")
                 if document.pair:
                     self._pairs.add([SEPARATOR.join(document.sentences)])

@@ -46,9 +46,9 @@ from stemma.layers.cores import check_cores, cores_free, named_threads
 from stemma.lineage.table import find
 from stemma.nouns import counted
 from stemma.tokens.files import one_writer, read_json, write_sealed
-from stemma.training.facts import Fact, Note
-from stemma.training.request import Job, Report, check_threads, job_of
-from stemma.transfer.doubts import told_of_repeats
+from stemma.training.facts import Fact, Note, Report
+from stemma.training.request import Job, check_threads, job_of
+from stemma.transfer.doubts import repeats_warning
 
 BUSY_LOAD = 0.5  # processes a core that ran or waited before the comparison began
 
@@ -190,7 +190,7 @@ def _warn_if_busy(progress: Report) -> None:
 
 def _of_the_examples(comparison: Comparison) -> list[str]:
     """What to know of the task's examples before anything is trained."""
-    repeats = told_of_repeats(comparison.made_task(), *task_examples(comparison))
+    repeats = repeats_warning(comparison.made_task(), *task_examples(comparison))
     return [told for told in (_long_texts(comparison), repeats) if told]
 
 

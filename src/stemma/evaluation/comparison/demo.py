@@ -7,8 +7,7 @@ from stemma.corpus.docstrings import write_docstrings
 from stemma.evaluation.comparison.compare import compare
 from stemma.evaluation.comparison.plan import Config
 from stemma.evaluation.comparison.results import Results
-from stemma.training.facts import Note
-from stemma.training.request import Report
+from stemma.training.facts import Note, Report
 
 SECONDS = 60.0  # of pre-training for each generation, so that the whole ends within a quarter of an hour on two cores
 TITLE = "docstrings of the installed Python packages"

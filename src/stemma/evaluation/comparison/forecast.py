@@ -15,9 +15,8 @@ from stemma.evaluation.measures.minimal_files import read_minimal_pairs
 from stemma.evaluation.measures.minimal_pairs import ability_for, drawn
 from stemma.evaluation.measures.word_files import read_analogies, read_pairs
 from stemma.lineage.table import Generation, find
-from stemma.training.facts import Ahead, Fact, Note, StageEnd
+from stemma.training.facts import Ahead, Fact, Note, Report, StageEnd
 from stemma.training.rehearse import Plan, rehearse
-from stemma.training.request import Report
 
 Seconds = dict[tuple[str, str], float]  # of a generation's stage
 ROUGHLY = (0.5, 2.0)  # times a forecast is what comparisons really took: steps of another length, a machine busier or less so

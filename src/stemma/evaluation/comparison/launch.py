@@ -16,8 +16,7 @@ from stemma.errors import Interrupted
 from stemma.evaluation.comparison.plan import Comparison
 from stemma.evaluation.report.wording import listed
 from stemma.layers.waiting import ASLEEP
-from stemma.training.facts import Fact, from_json
-from stemma.training.request import Report
+from stemma.training.facts import Fact, Report, from_json
 
 
 class Launch(Protocol):

@@ -43,9 +43,8 @@ from stemma.runs.moved import new_tokens
 from stemma.runs.run import Run
 from stemma.runs.writing import side_lengths
 from stemma.tokens.files import read_json, read_sealed, write_sealed
-from stemma.training.facts import Note, StageEnd
+from stemma.training.facts import Note, Report, StageEnd
 from stemma.training.pretrain import pretrain
-from stemma.training.request import Report
 from stemma.transfer.doubts import DevDoubt
 from stemma.transfer.finetune import finetune
 from stemma.transfer.recipe import ways
