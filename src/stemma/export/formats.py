@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 class Format:
     """What a run can be written as."""
 
-    asks: str  # for a run of what kind
+    requires: str  # for a run of what kind
     fits: Callable[[Generation], bool]
     write: Callable[[Run, Path], list[Path]]
     write_int8: Callable[[Run, Path], list[Path]] | None = None  # with weights in 8 bits; None: it has none such
@@ -55,7 +55,7 @@ def convert(source: str | Path, target: str | Path, to: str, skip_bad: bool = Fa
         others = " or ".join(name for name, other in FORMATS.items() if other.fits(run.row)) or "nothing yet"
         wrong = f"{source} is a run of {run.row.name}, which cannot be written as {to}"
         able = ", ".join(row.name for row in TABLE if row.ready and form.fits(row))
-        raise UsageError(wrong, f"a run {form.asks}: {able}", f"{run.row.name} can be written as {others}")
+        raise UsageError(wrong, f"a run {form.requires}: {able}", f"{run.row.name} can be written as {others}")
     write = form.write_int8 if int8 and form.write_int8 else form.write
     return write(run, target)
 
