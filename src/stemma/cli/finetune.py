@@ -33,9 +33,9 @@ class Finetune(Verb):
         """Learns the task and reports."""
         from stemma.api import finetune
 
-        asked = {name: getattr(self, name) for name in ("train", "dev", "task", "frozen", "config", "settings", "out")}
+        options = {name: getattr(self, name) for name in ("train", "dev", "task", "frozen", "config", "settings", "out")}
         with Progress() as progress:
-            result = finetune(self.run_folder, progress=progress, **asked)
+            result = finetune(self.run_folder, progress=progress, **options)
         return Answer({"run": str(self.out), **result.facts}, _finetuned(str(self.out), result.facts))
 
 
