@@ -1,4 +1,4 @@
-"""What a comparison takes: reckoned before it (`--dry-run`), and weighed against what is done while it goes.
+"""What a comparison takes: reckoned before it (`--dry-run`), and compared with what is done while it goes.
 
 Before it, every generation is rehearsed on a sample of the text; while it goes, rough guesses are corrected by what the finished
 stages really took.
@@ -44,8 +44,8 @@ def guessed_speed(comparison: Comparison, row: Generation) -> Speed:
     """Without trying anything."""
     config = comparison.config
     a_token = TOKEN_SECONDS.get(row.updates, BACKPROP_SECONDS.get(config.preset, 3e-4))
-    asked = config.budget_tokens * a_token or (config.budget_seconds if row.updates != "counts" else 0.0)
-    return Speed(5.0, asked or (10.0 if row.updates == "counts" else WITHOUT_BUDGET), a_token)
+    budget = config.budget_tokens * a_token or (config.budget_seconds if row.updates != "counts" else 0.0)
+    return Speed(5.0, budget or (10.0 if row.updates == "counts" else WITHOUT_BUDGET), a_token)
 
 
 def rehearsed_speed(plan: Plan) -> Speed:
@@ -89,8 +89,8 @@ class Amounts:
         pairs = drawn(read_minimal_pairs(config.minimal_pairs), config.minimal_limit) if config.minimal_pairs else []
         questions = sum(len(read_pairs(path)) for path in config.similarity) + sum(len(read_analogies(path)) for path in config.analogies)
         written = [task.written(example) for example in train[:: max(1, len(train) // 200)]]
-        told = (_mean_length(written), questions, len(occurrences), _mean_length(occurrences))
-        return cls(len(train), len(dev), *told, len(pairs), _mean_length([pair.good for pair in pairs]))
+        figures = (_mean_length(written), questions, len(occurrences), _mean_length(occurrences))
+        return cls(len(train), len(dev), *figures, len(pairs), _mean_length([pair.good for pair in pairs]))
 
 
 def _mean_length(texts: Sequence[str]) -> float:
@@ -131,7 +131,7 @@ def _transfer_seconds(comparison: Comparison, row: Generation, way: str, amounts
 
 
 class Whole:
-    """Follows a comparison by its facts, and tells after every stage how much is done and how long the rest may take.
+    """Follows a comparison by its facts, and reports after every stage how much is done and how long the rest may take.
 
     A `Report` itself: what it hears it hands on to `report`.
     """
