@@ -70,7 +70,7 @@ def test_every_event_is_told_in_a_line():
 
 
 def test_facts_cross_to_another_process():
-    for told in (
+    for one in (
         fact(of="gpt"),
         Note("读取"),
         Prepared(1, 2.0, 3),
@@ -80,7 +80,7 @@ def test_facts_cross_to_another_process():
         StageEnd("score", "kept", of="gpt"),
         Ahead(3, 12, 0.25, 62.0),
     ):
-        assert from_json(json.loads(json.dumps(to_json(told)))) == told
+        assert from_json(json.loads(json.dumps(to_json(one)))) == one
 
 
 def test_a_terminal_has_one_line_for_the_whole():

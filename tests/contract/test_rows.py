@@ -81,7 +81,7 @@ def test_blocks_are_those_of_the_network(row: Generation) -> None:
 
 @rows
 def test_every_objective_offers_what_the_loop_asks(row: Generation) -> None:
-    asked = {"partial", "merge", "shards"} if row.learns == "count" else {
+    needed = {"partial", "merge", "shards"} if row.learns == "count" else {
         "batch", "steps_in_epoch", "epoch_of", "real_tokens", "ledger", "used_by", "constant_losses",
     }  # fmt: skip
-    assert asked <= set(dir(row.load_data()))
+    assert needed <= set(dir(row.load_data()))

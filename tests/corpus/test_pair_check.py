@@ -69,9 +69,9 @@ def test_planted_faults_are_found_by_their_lines(tmp_path, monkeypatch, size, wo
     ((side, simplified, traditional),) = found.mixed_chinese
     assert side == "target" and traditional.count == 5 and simplified.count == 400 - 5 - 2 - 1  # one is neither
     assert [place.at.split("line ")[1] for place in traditional.examples] == ["90", "91", "92"]
-    told = "\n".join(report.hints)
+    hints = "\n".join(report.hints)
     for part in ("2 pairs are beyond 3 times", "2 targets are in Latin script", "5 in traditional Chinese", "1 target is its source"):
-        assert part in told
+        assert part in hints
     assert json.loads(json.dumps(report.as_dict()))["pairs"]["identical"] == {"pairs": 1, "examples": [str(found.identical.examples[0])]}
 
 

@@ -207,13 +207,13 @@ class TestIn:
 
 
 class TestDamaged:
-    def wrong(self, tmp_path: Path, data: bytes, told: str, kind=DataError) -> None:
-        with pytest.raises(kind, match=told):
+    def wrong(self, tmp_path: Path, data: bytes, message: str, kind=DataError) -> None:
+        with pytest.raises(kind, match=message):
             taken_in(tmp_path, data)
         assert not (tmp_path / "run").exists()
         assert not list(tmp_path.glob(".*"))
 
-    @pytest.mark.parametrize(("data", "told"), [
+    @pytest.mark.parametrize(("data", "message"), [
         (b"3 2\na 1 2\nb 1\nc 1 2\n", "x.vec, line 3: 1 number after 'b'.*a word and 2 numbers.*mend the line"),
         (b"3 2\na 1 2\nb 1 2 3\nc 1 2\n", "line 3: 3 numbers after 'b'"),
         (b"2 3\na 1 2\nb 1 2 3\n", "line 2: 2 numbers after 'a'"),
@@ -228,17 +228,17 @@ class TestDamaged:
         (b"hello\n", "begins with 'hello'.*check the file"),
         (b"", "begins with ''"),
     ])  # fmt: skip
-    def test_text(self, tmp_path, data, told):
-        self.wrong(tmp_path, data, told)
+    def test_text(self, tmp_path, data, message):
+        self.wrong(tmp_path, data, message)
 
-    @pytest.mark.parametrize(("data", "told"), [
+    @pytest.mark.parametrize(("data", "message"), [
         (b"2 2\na " + struct.pack("<2f", 1, 2) + b"\nb " + struct.pack("<f", 1), "x.vec: the file ends in word 2 of 2.*undamaged copy"),
         (b"1 2\na " + struct.pack("<2f", 1, 2) + b"\nb " + struct.pack("<2f", 1, 2), "goes on after its last word"),
         (b"1 2\na " + struct.pack("<2f", 1, float("nan")), "x.vec, word 1: the vector of 'a' is not finite"),
         (b"1 2\n\xc3 " + struct.pack("<2f", 1, 2), "x.vec, word 1: .* is not UTF-8"),
     ])  # fmt: skip
-    def test_binary(self, tmp_path, data, told):
-        self.wrong(tmp_path, data, told)
+    def test_binary(self, tmp_path, data, message):
+        self.wrong(tmp_path, data, message)
 
     @pytest.mark.parametrize("suffix", PACK)
     def test_a_compressed_file_that_ends_too_soon(self, tmp_path, suffix):

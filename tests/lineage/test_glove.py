@@ -112,8 +112,8 @@ def test_the_step_is_the_gradient_of_the_loss(tmp_path):
     got = net.tables.descend(batch, rate, seed=0)
     assert float(got.mean) == pytest.approx(float(loss.mean.detach()), rel=1e-3)
     for name, parameter in net.named_parameters():
-        wanted = parameter.grad.numpy() * loss.count
-        np.testing.assert_allclose((before[name] - parameter.detach()).numpy() / rate, wanted, rtol=1e-3, atol=1e-2)
+        expected = parameter.grad.numpy() * loss.count
+        np.testing.assert_allclose((before[name] - parameter.detach()).numpy() / rate, expected, rtol=1e-3, atol=1e-2)
 
 
 def test_the_loss_has_the_gradient_of_finite_differences(tmp_path):

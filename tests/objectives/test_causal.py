@@ -21,8 +21,8 @@ def causal(store: SimpleNamespace, length: int = 7, batch_tokens: int = 21, seed
 def test_an_epoch_asks_for_every_token_and_document_end_once(store: SimpleNamespace) -> None:
     data = causal(store)
     labels = np.concatenate([data.batch(step)["labels"].ravel() for step in range(data.steps_in_epoch(0))])
-    asked = labels[labels != IGNORE]
-    assert sorted(asked) == sorted([*store.ids, *[0] * 60])
+    predicted = labels[labels != IGNORE]
+    assert sorted(predicted) == sorted([*store.ids, *[0] * 60])
 
 
 def test_labels_follow_their_inputs() -> None:

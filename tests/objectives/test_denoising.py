@@ -40,11 +40,11 @@ def restored(batch: dict[str, np.ndarray], facts=FACTS) -> list[list[int]]:
     for ids, real, given, heard, labels in zip(
         batch["ids"], batch["segments"], batch["target_ids"], batch["target_segments"], batch["labels"], strict=True
     ):
-        source, asked = ids[: real.sum()].tolist(), labels[: heard.sum()].tolist()
+        source, target = ids[: real.sum()].tolist(), labels[: heard.sum()].tolist()
         assert (ids[real.sum() :] == padding).all() and (labels[heard.sum() :] == IGNORE).all() and (given[heard.sum() :] == padding).all()
-        assert source.pop() == end and asked[-1] == end and given[: heard.sum()].tolist() == [begin, *asked[:-1]]
+        assert source.pop() == end and target[-1] == end and given[: heard.sum()].tolist() == [begin, *target[:-1]]
         spans: list[list[int]] = [[]]
-        for token in asked:
+        for token in target:
             spans = [*spans, []] if token == end else [*spans[:-1], [*spans[-1], token]]
         assert spans.pop() == [] and all(spans) and len(spans) == source.count(gap)
         assert not any(a == b == gap for a, b in pairwise(source))

@@ -61,8 +61,8 @@ def test_an_epoch_asks_for_every_target_once_given_its_source(pairs, reverse) ->
     for epoch in (0, 1):
         first = sum(data.steps_in_epoch(before) for before in range(epoch))
         found = Counter(pair for step in range(data.steps_in_epoch(epoch)) for pair in read_back(data.batch(first + step)))
-        wanted = [(sentence(pairs, 2 * at), sentence(pairs, 2 * at + 1)) for at in range(pairs.documents)]
-        assert found == Counter(pair[::-1] if reverse else pair for pair in wanted)
+        expected = [(sentence(pairs, 2 * at), sentence(pairs, 2 * at + 1)) for at in range(pairs.documents)]
+        assert found == Counter(pair[::-1] if reverse else pair for pair in expected)
 
 
 def test_no_batch_exceeds_its_budget_but_a_pair_alone(pairs) -> None:

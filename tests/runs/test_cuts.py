@@ -26,9 +26,9 @@ class Table:
         """P over the end and the words."""
         return self._rows.setdefault(context, self._rng.dirichlet(np.ones(self.size)))
 
-    def token_or_end(self, past, seen, asked):
+    def token_or_end(self, past, seen, following):
         rows = [self.chances(tuple(ids[self.reach - n :].tolist())) for ids, n in zip(past, seen, strict=True)]
-        return np.array([row[token] for row, token in zip(rows, asked, strict=True)]), np.array([row[0] for row in rows])
+        return np.array([row[token] for row, token in zip(rows, following, strict=True)]), np.array([row[0] for row in rows])
 
 
 def probability(chances, end: int, ids: list[int], reach: int) -> float:

@@ -49,10 +49,10 @@ def test_the_odd_word_is_gensims(drawn):
     draw, names, words, keyed = drawn
     for size in (3, 4, 9):
         for _ in range(20):
-            asked = [str(name) for name in draw.choice(names, size, replace=False)]
-            found = words.outlier([*asked, "no such word"])
-            assert found.word == keyed.doesnt_match(asked) and found.missing == ("no such word",)
-            others = [name for name in asked if name != found.word]
+            group = [str(name) for name in draw.choice(names, size, replace=False)]
+            found = words.outlier([*group, "no such word"])
+            assert found.word == keyed.doesnt_match(group) and found.missing == ("no such word",)
+            others = [name for name in group if name != found.word]
             assert found.cosines[found.word] == pytest.approx(float(np.mean([keyed.similarity(found.word, o) for o in others])), abs=1e-5)
 
 
@@ -72,7 +72,7 @@ def test_case_is_given_up_before_the_word_is():
 
 
 @pytest.mark.parametrize(
-    ("asked", "terms"),
+    ("query", "terms"),
     [
         ("well-known", [(1, "well-known")]),
         ("-", [(1, "-")]),
@@ -80,20 +80,20 @@ def test_case_is_given_up_before_the_word_is():
         ("- a − b", [(-1, "a"), (-1, "b")]),
     ],
 )
-def test_a_sum_has_blanks_round_its_signs(asked, terms):
-    assert parse(asked) == terms
+def test_a_sum_has_blanks_round_its_signs(query, terms):
+    assert parse(query) == terms
 
 
-@pytest.mark.parametrize("asked", ["", "king man", "king -", "king - - man", "+ king man"])
-def test_what_is_no_sum_is_refused(asked):
+@pytest.mark.parametrize("query", ["", "king man", "king -", "king - - man", "+ king man"])
+def test_what_is_no_sum_is_refused(query):
     with pytest.raises(DataError, match="king - man \\+ woman"):
-        parse(asked)
+        parse(query)
 
 
-@pytest.mark.parametrize(("asked", "cure"), [("womann", "did you mean 'woman'"), ("上海市", "'上海'"), ("zzzz", "try another form")])
-def test_an_unknown_word_is_told_with_what_is_near(asked, cure):
+@pytest.mark.parametrize(("query", "cure"), [("womann", "did you mean 'woman'"), ("上海市", "'上海'"), ("zzzz", "try another form")])
+def test_an_unknown_word_is_told_with_what_is_near(query, cure):
     with pytest.raises(DataError, match=cure):
-        WORDS.nearest(asked)
+        WORDS.nearest(query)
 
 
 def test_words_that_cancel_out_have_no_neighbours():

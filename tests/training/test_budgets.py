@@ -114,14 +114,14 @@ def test_unknown_words_are_spelt_by_what_the_budget_read(tmp_path, name):
     rare = ([f"{word}{n}" for n in range(40) for word in "ab"], [f"c{n}" for n in range(80)])  # each word stands in a few documents
     corpus = written(tmp_path / "text.txt", rare, " ")
     closed = ["tokenizer.kind='word'", "tokenizer.vocab_size=20"]
-    told = {}
+    spellings = {}
     for tokens in (300, 900, 0):
-        asked = request(name, corpus, *closed, *([budget(name, tokens)] if tokens else []))
-        run = pretrain(asked, out=tmp_path / f"{tokens}", store=tmp_path / "stores")
+        given = request(name, corpus, *closed, *([budget(name, tokens)] if tokens else []))
+        run = pretrain(given, out=tmp_path / f"{tokens}", store=tmp_path / "stores")
         outside = Tokenizer.load(run.tokenizer_path).outside
-        told[tokens] = dict(zip(outside.spellings, outside.counts, strict=True))
-    unknown = {tokens: sum(count for word, count in counts.items()) for tokens, counts in told.items()}
-    assert unknown[300] < 300 < unknown[900] < unknown[0] and all(told[900][word] <= told[0][word] for word in told[900])
+        spellings[tokens] = dict(zip(outside.spellings, outside.counts, strict=True))
+    unknown = {tokens: sum(count for word, count in counts.items()) for tokens, counts in spellings.items()}
+    assert unknown[300] < 300 < unknown[900] < unknown[0] and all(spellings[900][word] <= spellings[0][word] for word in spellings[900])
 
 
 def test_what_the_budget_never_came_to_is_told(tmp_path):
@@ -133,8 +133,8 @@ def test_what_the_budget_never_came_to_is_told(tmp_path):
     assert 0.1 * part < tokens["not_reached"] < 0.7 * part and 0.3 * part < tokens["used"] < part
     done = run.metrics()[-1]
     assert f"{tokens['not_reached']:,} were not reached" in done["notes"][-1]
-    told = float(re.search(r"after (\d\.\d\d) of a pass over the", done["notes"][-1])[1])
-    assert told * part / tokens["tokens"] == pytest.approx(done["passes"], abs=0.01)  # note and figure say the same
+    share = float(re.search(r"after (\d\.\d\d) of a pass over the", done["notes"][-1])[1])
+    assert share * part / tokens["tokens"] == pytest.approx(done["passes"], abs=0.01)  # note and figure say the same
     assert f"not reached {tokens['not_reached']:,}" in (run.path / "README.md").read_text(encoding="utf-8")
     whole = pretrain(request("bert", corpus, "training.epochs=1"), out=tmp_path / "whole")
     assert "not_reached" not in json.loads((whole.path / "ledger.json").read_text(encoding="utf-8"))["tokens"]

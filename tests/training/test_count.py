@@ -140,14 +140,14 @@ class TestRunFolder:
 
     def test_a_spaced_line_is_one_sentence_however_long(self, tmp_path):
         (tmp_path / "lines.txt").write_text("word " * 60_000 + "end\nanother line\n", encoding="utf-8")
-        told = {}
+        ledgers = {}
         for name, more in (("whole", ()), ("cut", ("corpus.max_sentence=10000",))):
             run = pretrain(Request.of("ngram", tmp_path / "lines.txt", settings=["tokenizer=whitespace", *more]), out=tmp_path / name)
-            told[name] = json.loads((run.path / "ledger.json").read_text(encoding="utf-8"))["characters"]
-        assert told["whole"]["sentences"] == 2
-        assert not told["whole"]["notes"]
-        assert told["cut"]["sentences"] > 30
-        assert told["cut"]["notes"] == {"sentences cut, being too long": 1}
+            ledgers[name] = json.loads((run.path / "ledger.json").read_text(encoding="utf-8"))["characters"]
+        assert ledgers["whole"]["sentences"] == 2
+        assert not ledgers["whole"]["notes"]
+        assert ledgers["cut"]["sentences"] > 30
+        assert ledgers["cut"]["notes"] == {"sentences cut, being too long": 1}
 
     def test_an_error_leaves_nothing_on_disk(self, corpus, tmp_path):
         with pytest.raises(DataError, match="discount_fallback"):

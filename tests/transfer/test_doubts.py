@@ -75,11 +75,11 @@ def test_a_run_that_learnt_says_nothing(ngram, train_examples, dev_examples) -> 
     assert held["floor"]["of"] == "held-out training example" and held["floor"]["examples"] == held["examples"]["selection"]
 
 
-@pytest.mark.parametrize(("reached", "told"), [(0.5, "no better"), (0.4, "no better"), (0.55, "not surely better"), (0.7, "")])
-def test_how_much_better_is_better(reached: float, told: str) -> None:
+@pytest.mark.parametrize(("reached", "message"), [(0.5, "no better"), (0.4, "no better"), (0.55, "not surely better"), (0.7, "")])
+def test_how_much_better_is_better(reached: float, message: str) -> None:
     facts = {
         "metrics": [{"name": "accuracy", "title": "accuracy", "higher_is_better": True, "share": True}],
         "floor": {"answer": "x", "value": 0.5, "reached": reached, "examples": 100, "of": "dev example"},
     }
-    assert floor_warning(facts).startswith(told) and bool(floor_warning(facts)) == bool(told)
+    assert floor_warning(facts).startswith(message) and bool(floor_warning(facts)) == bool(message)
     assert floor_warning({"metrics": facts["metrics"]}) == ""  # of an earlier version

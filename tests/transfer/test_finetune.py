@@ -247,7 +247,7 @@ def test_one_seed_has_no_deviation(values, deterministic, line):
 
 
 @pytest.mark.parametrize(
-    ("wrong", "told"),
+    ("wrong", "message"),
     [
         ({"mode": "froozen"}, "did you mean 'frozen'"),
         ({"head": "lineal"}, "did you mean 'linear'"),
@@ -259,16 +259,16 @@ def test_one_seed_has_no_deviation(values, deterministic, line):
         ({"weight_decay": float("inf")}, r"transfer\.weight_decay"),
     ],
 )
-def test_a_config_made_by_hand_is_checked_as_one_from_a_file(ngram, train_examples, wrong, told):
-    with pytest.raises(UsageError, match=told):
+def test_a_config_made_by_hand_is_checked_as_one_from_a_file(ngram, train_examples, wrong, message):
+    with pytest.raises(UsageError, match=message):
         finetune(ngram, train=train_examples, config=Config(**wrong))
     if "mode" in wrong:
-        with pytest.raises(UsageError, match=told):
+        with pytest.raises(UsageError, match=message):
             finetune(ngram, train=train_examples, **wrong)
 
 
 @pytest.mark.parametrize(
-    ("example", "told"),
+    ("example", "message"),
     [
         (Example(None, "pos"), r"text\[0\] is None"),
         (Example("good", float("nan")), r"label\[0\] is nan"),
@@ -278,8 +278,8 @@ def test_a_config_made_by_hand_is_checked_as_one_from_a_file(ngram, train_exampl
         ("good", "example 0 is 'good'"),
     ],
 )
-def test_examples_without_text_or_label_are_named(ngram, train_examples, example, told):
-    with pytest.raises(DataError, match=told):
+def test_examples_without_text_or_label_are_named(ngram, train_examples, example, message):
+    with pytest.raises(DataError, match=message):
         finetune(ngram, train=[example, *train_examples])
 
 

@@ -57,9 +57,9 @@ def test_real_files_are_read_whole(shared_data):
     pairs = {english / "wordsim353.tsv": 353, english / "simlex999.tsv": 999, english / "men3000.tsv": 3000}
     pairs |= {chinese / "wordsim240.tsv": 240, chinese / "wordsim297.tsv": 297}
     assert {path: len(read_pairs(path)) for path in pairs} == pairs
-    asked = {english / "analogy-google.tsv": (19544, 14), chinese / "analogy-ca8-semantic.tsv": (7636, 4)}
-    asked |= {chinese / "analogy-ca8-morphological.tsv": (10177, 4)}
-    for path, (count, sections) in asked.items():
+    expected = {english / "analogy-google.tsv": (19544, 14), chinese / "analogy-ca8-semantic.tsv": (7636, 4)}
+    expected |= {chinese / "analogy-ca8-morphological.tsv": (10177, 4)}
+    for path, (count, sections) in expected.items():
         questions = read_analogies(path)
         assert (len(questions), len({q.section for q in questions})) == (count, sections)
 
