@@ -39,7 +39,7 @@ def test_texts_are_documents_like_those_of_a_file(vectors, tmp_path):
         ({"texts": ["the cat"], "settings": {"model.widht": 12}}, "did you mean 'width'"),
     ],
 )
-def test_what_makes_no_sense_is_told(options, message, tmp_path):
+def test_what_makes_no_sense_is_reported(options, message, tmp_path):
     with pytest.raises((UsageError, DataError), match=message):
         stemma.pretrain("word2vec", out=tmp_path / "run", **options)
     assert not (tmp_path / "run").exists()

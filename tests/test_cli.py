@@ -209,7 +209,7 @@ def test_settings_tell_what_each_takes(capsys):
 @pytest.mark.parametrize(
     "name", ["ngram", "nnlm", "word2vec", "glove", "lstm", "elmo", "seq2seq", "transformer", "gpt", "bert", "transfer"]
 )
-def test_every_setting_is_told_in_text(capsys, name):
+def test_every_setting_is_described_in_text(capsys, name):
     code, out, _ = stemma(capsys, "settings", name)
     assert code == 0 and out.startswith("[")
 
@@ -238,7 +238,7 @@ def test_settings_of_a_verb_a_task_or_a_section_say_where_they_stand(capsys, wor
     assert code == 2 and meant in err
 
 
-def test_the_fewest_updates_are_told_as_that(capsys):
+def test_the_fewest_updates_are_reported_as_that(capsys):
     rows = {row["key"]: row["about"] for row in json.loads(stemma(capsys, "settings", "transfer", "--json")[1])["transfer"]}
     assert rows["updates"].startswith("fewest updates, no limit") and "fewer updates than" in rows["epochs"]
 
@@ -260,7 +260,7 @@ def test_lineage_prints_the_page_of_one(capsys, name):
         (["nearest", "r", "cat", "--seed", "7"], "has no option --seed.\n"),
     ],
 )
-def test_an_option_that_is_a_setting_is_told_so(capsys, argv, meant):
+def test_an_option_that_is_a_setting_is_reported_so(capsys, argv, meant):
     code, out, err = stemma(capsys, *argv)
     assert (code, out) == (2, "") and meant in err
 

@@ -171,7 +171,7 @@ def test_toml_is_read_with_its_tables(tmp_path):
     ("content", "mend"),
     [(b"width = = 3", "mend the line it names"), (b"a = 'caf\xe9'", "mend the line it names"), (None, "check the path")],
 )
-def test_a_bad_config_file_is_told_with_its_path(tmp_path, content, mend):
+def test_a_bad_config_file_is_reported_with_its_path(tmp_path, content, mend):
     path = tmp_path / "f.toml"
     if content is not None:
         path.write_bytes(content)

@@ -14,7 +14,7 @@ LOADED = "import sys\nfrom stemma.cli.main import main\ncode = main(sys.argv[1:]
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Runs of the generations that need no network, and what the verbs are asked of."""
+    """Runs of the generations that need no network, and what the verbs use."""
     folder = tmp_path_factory.mktemp("home")
     (folder / "corpus.txt").write_text(TEXT, encoding="utf-8")
     for name in ("word2vec", "glove", "ngram"):

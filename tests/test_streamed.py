@@ -62,7 +62,7 @@ def test_the_one_text_of_a_command_fails_as_the_command(capsys):
     assert [row.get("length") for row in printed(stream)] == [None, 4] and stream.exit_code == 3
 
 
-def test_a_wrong_option_is_told_once():
+def test_a_wrong_option_is_reported_once():
     def wrong(lines):
         raise UsageError("k = 0", "1 or more", "leave it out")
 

@@ -31,7 +31,7 @@ def test_closed_and_full_streams(command: str, code: int, message: str) -> None:
     done = shell(command)
     assert done.returncode == code
     assert message in done.stderr and "Traceback" not in done.stderr and "mistake" not in done.stderr
-    assert "error" not in done.stdout  # what is told stands on standard error, or nowhere
+    assert "error" not in done.stdout  # what is reported stands on standard error, or nowhere
 
 
 def test_one_process_alone_refuses_what_cannot_be_shared() -> None:

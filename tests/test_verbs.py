@@ -153,7 +153,7 @@ def test_a_line_at_fault_names_itself_and_loses_no_other(shop, capsys, tmp_path)
     assert "lines.txt, line 500: " in found[499]["error"]["wrong"] and "lines.txt, line 500: " in err
 
 
-def test_a_text_without_a_known_word_is_told(shop, capsys):
+def test_a_text_without_a_known_word_is_reported(shop, capsys):
     capsys.readouterr()
     for verb in ("predict", "embed"):
         assert main([verb, str(shop / "languages"), "--text", "", "--text", "ዓለም", "--text", "the dog"]) == 0
@@ -696,7 +696,7 @@ def test_evaluate_judges_minimal_pairs(shop, capsys, tmp_path, name):
     ],
     ids=lambda value: " ".join(value[:3]) if isinstance(value, list) else None,
 )
-def test_a_mistake_is_told_with_its_mend(shop, capsys, monkeypatch, argv, code, mend):
+def test_a_mistake_is_reported_with_its_mend(shop, capsys, monkeypatch, argv, code, mend):
     monkeypatch.chdir(shop)
     got, err = failure(capsys, *argv)
     assert got == code, err

@@ -50,7 +50,7 @@ def test_it_goes_on_after_a_fault_and_lists_the_first(tmp_path: Path, workers: i
     assert any("passed over" in hint for hint in report.hints)
 
 
-def test_the_wrong_encoding_is_one_problem_told_with_its_cure(tmp_path: Path) -> None:
+def test_the_wrong_encoding_is_one_problem_reported_with_its_cure(tmp_path: Path) -> None:
     report = check([put(tmp_path, ("今天天气很好，我们出去玩。\n" * 3).encode("gb18030"))])
     assert 'set corpus.encoding = "gb18030"' in report.problems[0]
     assert check([tmp_path / "a.txt"], Config(encoding="gb18030")).ok

@@ -118,7 +118,7 @@ def test_wrapped_text_is_joined_and_a_file_is_a_document(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("word", ["river", "河流向东"])
-def test_lines_joined_as_wrapped_unasked_are_told_with_the_setting(tmp_path: Path, word: str) -> None:
+def test_lines_joined_as_wrapped_unasked_are_reported_with_the_setting(tmp_path: Path, word: str) -> None:
     path = put(tmp_path, f"{word} goes by the mill of the town\n" * 8)
     _, ledger = taken(path)
     (note,) = (f"{count} {what}" for what, count in ledger.notes.items() if count)
@@ -159,7 +159,7 @@ def test_json_lines_are_recognised_without_their_suffix(tmp_path: Path) -> None:
         ('{"text": null}', r"line 2: field 'text' holds a JSON null"),
     ],
 )
-def test_a_bad_json_line_is_told_with_its_cure(tmp_path: Path, line: str, message: str) -> None:
+def test_a_bad_json_line_is_reported_with_its_cure(tmp_path: Path, line: str, message: str) -> None:
     path = put(tmp_path, f'{{"text": "Good."}}\n{line}\n{{"text": "Fine."}}\n', "a.jsonl")
     with pytest.raises(DataError, match=message):
         taken(path)
@@ -264,7 +264,7 @@ def test_one_bad_byte_is_found_in_its_line_and_can_be_rejected(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32"])
-def test_utf16_is_told_and_read_by_name(tmp_path: Path, encoding: str) -> None:
+def test_utf16_is_reported_and_read_by_name(tmp_path: Path, encoding: str) -> None:
     path = put(tmp_path, ("Hello there. " * 20 + "\n" + CHINESE).encode(encoding))
     with pytest.raises(DataError, match=r'set corpus.encoding = "utf-(16|32)'):
         taken(path)
@@ -337,7 +337,7 @@ def test_files_come_in_one_order(tmp_path: Path) -> None:
     assert ledger.notes["files named twice, read once"] == 1
 
 
-def test_paths_that_name_nothing_are_told(tmp_path: Path) -> None:
+def test_paths_that_name_nothing_are_reported(tmp_path: Path) -> None:
     put(tmp_path, ENGLISH, "news.txt")
     put(tmp_path, "x", "only/report.pdf")
     with pytest.raises(DataError, match=r"no such file.*did you mean .*news\.txt"):
@@ -581,7 +581,7 @@ def test_links_pipes_and_devices_in_a_folder_are_passed_over(tmp_path):
 
 
 @pytest.mark.parametrize(("name", "message"), [("pipe", "zcat FILE"), ("loop.txt", "mend the link"), ("/dev/zero", "a device")])
-def test_what_cannot_be_read_again_is_told(tmp_path, name, message):
+def test_what_cannot_be_read_again_is_reported(tmp_path, name, message):
     (tmp_path / "loop.txt").symlink_to("loop.txt")
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(DataError, match=message):

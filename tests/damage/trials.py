@@ -50,7 +50,7 @@ COMMANDS = {  # kind -> the command line behind `stemma`, RUN standing for the f
     "glove": ["nearest", "RUN", "mill", "--json"],
 }
 FILES = ("model.safetensors", "tokenizer.json", "config.json", "manifest.json", "metrics.jsonl", "ledger.json", "README.md")
-TRAINED = ("store", "state")  # what is asked of these is to be trained on
+TRAINED = ("store", "state")  # these are trained on
 OUTCOMES = ("tried", "refused", "still right", "wrong", "another answer", "traceback", "crash", "hung")
 MOST = 12 << 30  # bytes of addresses for a child: an absurd size ends it soon
 
@@ -89,7 +89,7 @@ def settings_of(generation: str) -> list[str]:
 
 
 def command(kind: str, run: Path) -> list[str]:
-    """What is asked of a run."""
+    """What is run on a run."""
     generation, _, way = kind.partition("-")
     if way in TRAINED:
         settings = [word for setting in settings_of(generation) for word in ("--set", setting)]

@@ -137,7 +137,7 @@ class TestRun:
         assert capsys.readouterr().out == f"{tmp_path / 'run'}\n"
         assert "- 2-grams: 2" in (tmp_path / "run" / "README.md").read_text(encoding="utf-8")
 
-    def test_words_that_are_not_utf_8_are_told(self, tmp_path):
+    def test_words_that_are_not_utf_8_are_reported(self, tmp_path):
         (tmp_path / "x.arpa").write_bytes(GOOD.replace("\ta", "\té").replace(" a", " é").encode("latin-1"))
         with pytest.raises(DataError, match=r"the word '\\\\xe9' is not UTF-8.*convert the file"):
             convert(tmp_path / "x.arpa", tmp_path / "run", "run")
@@ -287,7 +287,7 @@ class TestForeignHabits:
         (GOOD.replace("\\end\\", ""), "a last line"),
         ("", r"a line \\data\\ before the n-grams"),
     ])  # fmt: skip
-    def test_what_is_wrong_is_told_with_its_line(self, tmp_path, text, message):
+    def test_what_is_wrong_is_reported_with_its_line(self, tmp_path, text, message):
         with pytest.raises(DataError, match=message):
             self.read(tmp_path, text)
 

@@ -90,7 +90,7 @@ def test_fasttext_s_own_text_has_the_same_vectors(tmp_path, name):
     ({}, 90, "ends within its dictionary.*undamaged copy"),
     ({}, 300, "ends within its vectors.*undamaged copy"),
 ])  # fmt: skip
-def test_what_is_wrong_is_told(tmp_path, rows, options, cut, message):
+def test_what_is_wrong_is_reported(tmp_path, rows, options, cut, message):
     (tmp_path / "m.bin").write_bytes(packed(rows, **options)[:cut])
     with pytest.raises(DataError, match=message):
         convert(tmp_path / "m.bin", tmp_path / "run", "run")
@@ -122,7 +122,7 @@ def test_n_grams_may_be_longer_than_any_word(tmp_path, rows):
     np.testing.assert_array_equal(*vectors)
 
 
-def test_random_damage_is_told_or_harmless(tmp_path, rows):
+def test_random_damage_is_reported_or_harmless(tmp_path, rows):
     whole, draws, refused = packed(rows), np.random.default_rng(0), 0
     for _ in range(400):
         data = bytearray(whole)

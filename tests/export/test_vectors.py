@@ -1,4 +1,4 @@
-"""Word vectors out and in: gensim opens what we write, we open what it writes, every number kept; damaged files are told."""
+"""Word vectors out and in: gensim opens what we write, we open what it writes, every number kept; damaged files are reported."""
 
 import bz2
 import errno
@@ -169,7 +169,7 @@ class TestIn:
         convert(tmp_path / "v.bin", tmp_path / "binary", "run")
         assert list(table(tmp_path / "binary").values()) == rows.tolist()
 
-    def test_a_repeated_word_keeps_its_first_vector_and_is_told(self, tmp_path):
+    def test_a_repeated_word_keeps_its_first_vector_and_is_reported(self, tmp_path):
         with pytest.warns(UserWarning, match="2 words are repeated \\('a', 'a'\\); the first vector"):
             run = taken_in(tmp_path, b"a 1 2\na 3 4\nb 5 6\na 7 8\n")
         assert table(run) == {"a": [1, 2], "b": [5, 6]}
@@ -280,7 +280,7 @@ def test_a_line_without_an_end_is_refused_at_a_stated_length(tmp_path, monkeypat
     assert [path.name for path in tmp_path.iterdir()] == ["endless.gz"]
 
 
-def test_a_disk_that_is_full_of_what_is_read_is_told_as_such(tmp_path, monkeypatch):
+def test_a_disk_that_is_full_of_what_is_read_is_reported_as_such(tmp_path, monkeypatch):
     (tmp_path / "v.vec").write_text("2 2\na 1 2\nb 3 4\n", encoding="utf-8")
 
     def full(*_):

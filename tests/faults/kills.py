@@ -131,7 +131,7 @@ def tried(kind: str, runs: int, folder: Path, seed: int = 0) -> Row:
 
 
 def program() -> None:
-    """The table of all kinds asked for."""
+    """The table of all chosen kinds."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--kinds", nargs="+", default=list(KINDS), choices=KINDS)
     parser.add_argument("--runs", type=int, default=5)

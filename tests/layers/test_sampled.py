@@ -45,7 +45,7 @@ def test_loss_and_gradients_are_those_of_the_formula() -> None:
         np.testing.assert_allclose(mine.grad, other.grad, atol=2e-5)  # float32 against float64
 
 
-def test_words_are_hit_as_often_as_told() -> None:
+def test_words_are_hit_as_often_as_assumed() -> None:
     torch.manual_seed(0)
     proposal, hits = Proposal(COUNTS, 0.75), torch.zeros(V)
     corrections = torch.full((V,), torch.inf)

@@ -161,7 +161,7 @@ def test_words_are_cut_at_48_bytes():
     assert water == less and len(long) == LONGEST and long[-1] == END_WORD and nothing[:3] == [BEGIN_WORD, END_WORD, PADDING]
 
 
-def test_the_mirrored_text_is_asked_once_and_ends_where_it_began():
+def test_the_mirrored_text_is_predicted_once_and_ends_where_it_began():
     rng = np.random.default_rng(0)
     store = SimpleNamespace(
         ids=rng.integers(3, 10, 47), sentence_starts=np.array([0, 5, 20, 31, 47]), document_starts=np.array([0, 1, 3, 4])

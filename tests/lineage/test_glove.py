@@ -159,7 +159,7 @@ def test_both_kernels_come_to_the_same_cost(tmp_path):
 
 @pytest.mark.parametrize("kernel", ["tiles", "exact"])
 def test_a_planted_table_is_recovered(tmp_path, kernel):
-    """log X of rank 3 is fitted to 0.05 everywhere when every entry weighs 1 (x_max below all of them)."""
+    """log X of rank 3 is fitted to 0.05 everywhere when every entry has the weight 1 (x_max below all of them)."""
     draw = np.random.default_rng(0)
     batch, facts = counted(tmp_path / "x")
     left, right = draw.normal(0, 0.7, (V, 3)), draw.normal(0, 0.7, (V, 3))

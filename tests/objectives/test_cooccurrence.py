@@ -154,7 +154,7 @@ def test_a_count_that_was_killed_is_made_again(tmp_path, monkeypatch):
     assert not list(folder.glob("run-*"))
 
 
-def test_too_little_memory_is_told_with_what_is_needed(tmp_path):
+def test_too_little_memory_is_reported_with_what_is_needed(tmp_path):
     with pytest.raises(BudgetError, match=r"set objective.memory=0\.\d+"):
         objective(natural(), Config(memory=0.001))
     found = objective(natural(), Config(memory=0.03))

@@ -1,4 +1,4 @@
-"""Span corruption: the source with its gaps filled by what is asked for is the text, each token of it once an epoch."""
+"""Span corruption: the source with its gaps filled by the targets is the text, each token of it once an epoch."""
 
 from itertools import pairwise
 from math import log
@@ -33,7 +33,7 @@ def denoising(store, length: int = 32, budget: int = 300, seed: int = 5, facts=F
 
 
 def restored(batch: dict[str, np.ndarray], facts=FACTS) -> list[list[int]]:
-    """Each row's text, its gaps filled in order by the spans that are asked for."""
+    """Each row's text, its gaps filled in order by the spans that are predicted."""
     end, begin = facts.specials["eos"], facts.specials["bos"]
     gap, padding = facts.specials.get("mask", end), facts.specials.get("pad", end)
     rows = []

@@ -1,4 +1,4 @@
-"""Streams: columns that go on from step to step, each token asked for once, each label the next input."""
+"""Streams: columns that go on from step to step, each token predicted once, each label the next input."""
 
 import itertools
 from types import SimpleNamespace
@@ -88,7 +88,7 @@ def test_ranks_share_the_columns_and_keep_them(store: SimpleNamespace, ranks: in
 
 
 @given(shapes, st.integers(1, 11), st.integers(1, 60), st.booleans())
-def test_every_row_of_every_batch_asks_for_a_token(lengths: list[list[int]], window: int, batch_tokens: int, variable: bool) -> None:
+def test_every_row_of_every_batch_predicts_a_token(lengths: list[list[int]], window: int, batch_tokens: int, variable: bool) -> None:
     for batch in epoch(streams(made_store(lengths), window, batch_tokens, variable=variable)):
         assert (batch["labels"] != IGNORE).any(1).all()
 

@@ -1,4 +1,4 @@
-"""Which text is asked for: that of the pair, or what was hidden; the text decides unless a setting does."""
+"""Which text is predicted: that of the pair, or what was hidden; the text decides unless a setting does."""
 
 from types import SimpleNamespace
 

@@ -113,7 +113,7 @@ def test_one_beam_takes_the_likeliest_token_each_time(kind):
 
 
 def _last(before, size):
-    """Labels that ask for one token after `before` others, each token in turn."""
+    """Labels of one token after `before` others, each token in turn."""
     for token in range(size):
         yield torch.tensor([[*[IGNORE] * before, token]])
 

@@ -1,4 +1,4 @@
-"""Questions in words: neighbours, sums and odd words, held against gensim's; what is missing is told with what is near."""
+"""Queries in words: neighbours, sums and odd words, held against gensim's; what is missing is reported with what is near."""
 
 import warnings
 
@@ -41,7 +41,7 @@ def test_rare_words_are_no_neighbours_unless_asked_for():
     vectors[-1] = vectors[3]  # the rarest word stands just where a frequent one does
     words = WordVectors([f"w{n}" for n in range(len(vectors))], vectors)
     assert words.nearest("w3", 1, restrict=0)[0][0] == f"w{FREQUENT + 1}" != words.nearest("w3", 1)[0][0]
-    assert words.nearest(f"w{FREQUENT + 1}", 1)[0][0] == "w3"  # asked of, it has its vector
+    assert words.nearest(f"w{FREQUENT + 1}", 1)[0][0] == "w3"  # by its name, it has its vector
 
 
 @pytest.mark.filterwarnings("ignore:left out")
@@ -56,7 +56,7 @@ def test_the_odd_word_is_gensims(drawn):
             assert found.cosines[found.word] == pytest.approx(float(np.mean([keyed.similarity(found.word, o) for o in others])), abs=1e-5)
 
 
-def test_the_odd_word_is_found_and_what_is_left_out_is_told():
+def test_the_odd_word_is_found_and_what_is_left_out_is_reported():
     with pytest.warns(UserWarning, match=r"left out.*London"):
         found = WORDS.outlier(["北京", "London", "上海", "queen"])
     assert found.word == "queen" and found.missing == ("London",)
@@ -91,7 +91,7 @@ def test_what_is_no_sum_is_refused(query):
 
 
 @pytest.mark.parametrize(("query", "cure"), [("womann", "did you mean 'woman'"), ("上海市", "'上海'"), ("zzzz", "try another form")])
-def test_an_unknown_word_is_told_with_what_is_near(query, cure):
+def test_an_unknown_word_is_reported_with_what_is_near(query, cure):
     with pytest.raises(DataError, match=cure):
         WORDS.nearest(query)
 
@@ -124,13 +124,13 @@ def test_a_word_is_found_with_the_space_before_it_and_without():
     vectors = np.array([[5, 1, 0], [4, 1, 1], [0, 1, 3], [0, 2, 3], [1, 0, 2], [1, 0, 1], [1, 1, 1], [0, 0, 0]], np.float32)
     words = WordVectors(tokens, vectors, np.array([90, 7, 6, 80, 70, 2, 1, 0]))
     assert [words.row(word) for word in ("the", "The", " sea", "sea", "海", "never")] == [0, 0, 2, 3, 4, None]
-    assert {word for word, _ in words.nearest("the - sea", 9)} == {"海", " 海", "\\xe7"}  # no form of those asked about
+    assert {word for word, _ in words.nearest("the - sea", 9)} == {"海", " 海", "\\xe7"}  # no form of those in the query
     assert words.outlier(["the", "sea", "海"]).missing == ()
     with pytest.raises(DataError, match="did you mean 'sea'"):
         words.nearest("seaa")
 
 
-def test_vectors_that_hardly_differ_are_told_once():
+def test_vectors_that_hardly_differ_are_reported_once():
     draws = np.random.default_rng(3).normal(size=(40, 6)).astype(np.float32)
     names = [f"w{n}" for n in range(40)]
     alike = WordVectors(names, draws + 30)

@@ -61,7 +61,7 @@ def test_accuracy_is_the_primary_metric_of_one_label():
     assert task.breakdown(gold, task.decode(answers, targets), targets)[2]["examples"] == (gold == 2).sum()
 
 
-def test_several_labels_are_read_and_told():
+def test_several_labels_are_read_and_reported():
     task = make_task("classify")
     targets = task.targets(TOPICS)
     assert targets == {"labels": ["politics", "sport", "财经"], "several": True, "pairs": False}
@@ -115,7 +115,7 @@ def test_the_loss_is_the_mean_over_texts():
         assert float(both.mean.detach()) == pytest.approx(np.mean(each), abs=1e-6) and both.count == 2
 
 
-def test_a_wrong_name_is_told_its_nearest():
+def test_a_wrong_name_is_given_its_nearest():
     assert set(TASKS) >= {"classify"}
     with pytest.raises(UsageError, match="did you mean 'classify'"):
         make_task("classfy")

@@ -216,7 +216,7 @@ def test_heads_learn_what_states_and_places_tell(kind, decoder):
     assert [row.tolist() for row in found] == [[1, 2, 2, 0, 0], [3, 4], [0, 1, 2, 0], [3]]
 
 
-def test_the_network_tells_how_it_weighs_the_layers():
+def test_the_network_says_how_it_weights_the_layers():
     module, _, _ = made("network", Config(width=4))
     assert len(module.layer_weights()) == L
     assert sum(module.layer_weights()) == pytest.approx(1)

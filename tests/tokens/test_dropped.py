@@ -45,12 +45,12 @@ def test_a_character_is_dropped_that_becomes_no_token(kind, settings):
         ("wordpiece", {"U+FFFD": 2, "format controls": 6, "private use": 1}),
     ],
 )
-def test_what_is_dropped_is_told_by_its_kind(kind, names):
+def test_what_is_dropped_is_reported_by_its_kind(kind, names):
     expected = {f"{name} that the tokenizer drops": count for name, count in names.items()}
     assert learnt(kind).dropped.counts(STRANGE.encode()) == expected
 
 
-def test_each_character_is_asked_about_once():
+def test_each_character_is_looked_up_once():
     calls = Counter()
 
     def drops(character: str) -> bool:

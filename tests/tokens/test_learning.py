@@ -110,7 +110,7 @@ def test_learning_from_a_sample_is_even_and_its_limit_stands_in_the_file(tmp_pat
 
 
 @pytest.mark.parametrize("kind", ["wordpiece", "bpe", "unigram"])
-def test_no_text_is_told(kind):
+def test_no_text_is_reported(kind):
     with pytest.raises(DataError, match="stemma corpus check"):
         train(iter(["", " "]), config(kind))
 

@@ -1,4 +1,4 @@
-"""What a budget reads: the same drawn text for every generation, no more passes than are sensible, and told so."""
+"""What a budget reads: the same drawn text for every generation, no more passes than are sensible, and a note of it."""
 
 import json
 import re
@@ -75,7 +75,7 @@ def test_every_generation_reads_the_same_text_at_the_same_share(tmp_path, words,
 
 
 @pytest.mark.parametrize("name", GENERATIONS)
-def test_the_drawn_text_is_read_once_at_most_and_told(tmp_path, name):
+def test_the_drawn_text_is_read_once_at_most_and_reported(tmp_path, name):
     corpus = written(tmp_path / "text.txt", ENGLISH, " ")
     notes: list[str] = []
     run = pretrain(
@@ -124,7 +124,7 @@ def test_unknown_words_are_spelt_by_what_the_budget_read(tmp_path, name):
     assert unknown[300] < 300 < unknown[900] < unknown[0] and all(spellings[900][word] <= spellings[0][word] for word in spellings[900])
 
 
-def test_what_the_budget_never_came_to_is_told(tmp_path):
+def test_what_the_budget_never_came_to_is_reported(tmp_path):
     """BERT's pairs show some sentences twice: of what was drawn, its budget ends before it has seen all."""
     corpus = written(tmp_path / "text.txt", ENGLISH, " ")
     run = pretrain(request("bert", corpus, budget("bert", 500)), out=tmp_path / "run")

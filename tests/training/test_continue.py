@@ -93,7 +93,7 @@ def test_it_learns_from_the_new_text_and_a_killed_one_goes_on(texts: tuple[Path,
     assert plan.vocab_size == Run.open(whole.path).tokenizer.vocab_size
 
 
-def test_what_cannot_go_on_is_told(texts: tuple[Path, Path], tmp_path: Path) -> None:
+def test_what_cannot_go_on_is_reported(texts: tuple[Path, Path], tmp_path: Path) -> None:
     old, new = texts
     first = pretrain(Request.of("word2vec", old, preset="tiny", settings=SMALL), out=tmp_path / "first")
     counted = pretrain(Request.of("ngram", old, preset="tiny"), out=tmp_path / "ngram")

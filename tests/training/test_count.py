@@ -94,7 +94,7 @@ def test_golden_corpora_in_little_memory(kenlm_models, name, order, prune):
     assert spilled > little or len(flat) < 100
 
 
-def test_too_little_memory_is_told_with_what_is_needed(store):
+def test_too_little_memory_is_reported_with_what_is_needed(store):
     with pytest.raises(BudgetError, match=r"(?s)left for counting.*at least.*allow more memory with --memory"):
         counted(store, 2**10, sections())
 
@@ -108,7 +108,7 @@ def test_the_limit_is_that_of_the_whole_process(tmp_path):
         assert 2**29 < room.memory <= 2**30
 
 
-def test_a_full_disk_is_told_before_it_is_full(store, monkeypatch):
+def test_a_full_disk_is_reported_before_it_is_full(store, monkeypatch):
     import shutil
 
     usage = shutil.disk_usage("/")

@@ -51,4 +51,4 @@ def test_a_sentence_of_fifty_thousand_words_is_used_whole(tmp_path: Path) -> Non
         assert epoch["count"] == 2 * (50_000 - 1 - cuts)  # with a window of one, every word is a pair with each of its neighbours
         ledger = json.loads((run.path / "ledger.json").read_text(encoding="utf-8"))
         assert ledger["tokens"]["used"] == ledger["tokens"]["tokens"] == 50_000
-        assert ("sentences cut, being too long" in ledger["characters"]["notes"]) == bool(cuts)  # no word is lost, and it is told
+        assert ("sentences cut, being too long" in ledger["characters"]["notes"]) == bool(cuts)  # no word is lost, and it is reported

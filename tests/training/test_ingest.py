@@ -67,7 +67,7 @@ def test_a_long_reading_says_how_far_it_has_come(source, tmp_path, monkeypatch):
     assert far[-1] == f"{whole:,} characters so far, reading 2" and far[0].endswith("characters so far")
 
 
-def test_held_out_text_that_is_learnt_from_is_told_by_content(source, tmp_path):
+def test_held_out_text_that_is_learnt_from_is_reported_by_content(source, tmp_path):
     copy, other = tmp_path / "copy.txt", tmp_path / "other.txt"
     copy.write_bytes((tmp_path / "corpus.txt").read_bytes())
     other.write_text("文本一。\n" * 3, encoding="utf-8")
@@ -93,7 +93,7 @@ def test_a_damaged_store_is_refused_with_its_cure(source, tmp_path):
         ingest(source, Config("word", 0), tmp_path / "root", lambda _: None)
 
 
-def test_who_told_chinese_words_apart_is_noted_where_nobody_said_it(source, tmp_path):
+def test_what_told_chinese_words_apart_is_noted_where_the_user_had_not_said_it(source, tmp_path):
     notes: list[str] = []
     assert ingest(source, Config("word", 300), tmp_path / "a", notes.append).notes == notes[-1:]
     assert "tokenizer.words=given takes them" in notes[-1]
@@ -123,7 +123,7 @@ def test_whatever_is_damaged_is_refused_and_made_again_as_the_error_says(source,
     assert again.tokenizer.fingerprint == done.tokenizer.fingerprint
 
 
-def test_what_is_cut_or_taken_out_is_told_where_it_happens(tmp_path):
+def test_what_is_cut_or_taken_out_is_reported_where_it_happens(tmp_path):
     (tmp_path / "dirty.txt").write_text("\n\n".join(f"The\x00 mill {i} turns\x02." + " on" * 40 for i in range(60)), encoding="utf-8")
     notes: list[str] = []
     source = Source((str(tmp_path / "dirty.txt"),), (), CorpusConfig(max_sentence=80), 0.1, 3)

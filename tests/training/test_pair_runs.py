@@ -83,7 +83,7 @@ def test_held_out_text_of_another_kind_is_refused(files, tmp_path):
     assert stores(tmp_path / "y")[1].pairs == len(LINES)
 
 
-def test_pairs_that_stand_again_are_told_where_they_are_read(files, tmp_path):
+def test_pairs_that_stand_again_are_reported_where_they_are_read(files, tmp_path):
     table = files[0]
     for times, expected in ((1, []), (2, ["50% of the pairs have stood before; those that are alike are held out together"])):
         twice = tmp_path / f"{times}.tsv"

@@ -59,7 +59,7 @@ def test_another_optimiser_takes_nothing_of_the_presets_own() -> None:
         training("bert", "training.optimiser=adamw", "training.muon_rate=0.03")
 
 
-def test_a_text_too_short_to_hold_any_out_is_told_to_asgd(tmp_path: Path) -> None:
+def test_a_text_too_short_to_hold_any_out_is_reported_to_asgd(tmp_path: Path) -> None:
     (tmp_path / "text.txt").write_text("雨 rain", encoding="utf-8")
     messages: list[str] = []
     small = ["training.optimiser=asgd", "training.evaluations=8", "training.steps=2", "tokenizer.vocab_size=280", "training.threads=1"]

@@ -204,7 +204,7 @@ def test_errors_say_how_to_mend(bert, train_examples, dev_examples, tmp_path):
 
 
 def test_the_task_network_learns_and_leaves_the_run_as_it_was(run, train_examples, dev_examples):
-    """Its size is the same for every generation but for the projection of their widths; it tells how it weighs the layers."""
+    """Its size is the same for every generation but for the projection of their widths; it says how it weights the layers."""
     before = sums(run.module())
     config = Config(mode="frozen", head="network", precision="fp32", seeds=(1, 2), grid=(3e-3,), updates=200)
     result = finetune(run, train=train_examples, dev=dev_examples, config=config)
@@ -240,7 +240,7 @@ def test_states_that_do_not_fit_are_computed_anew(bert, train_examples, monkeypa
     ],
 )
 def test_one_seed_has_no_deviation(values, deterministic, line):
-    """It was told as ± 0.0000 over 1 seed."""
+    """It was shown as ± 0.0000 over 1 seed."""
     spread = float(np.std(values, ddof=1)) if len(values) > 1 else None
     named = {"metrics": [{"name": "accuracy", "title": "accuracy"}], "seeds": [{}] * len(values), "deterministic": deterministic}
     assert measured({**named, "accuracy": {"mean": float(np.mean(values)), "std": spread}}) == [line]

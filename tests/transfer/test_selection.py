@@ -29,6 +29,6 @@ def test_hold_out_keeps_to_its_limit():
 
 
 @pytest.mark.parametrize(("labels", "message"), [([0], "1 training example, too few"), ([0, 1], "2 training examples, too few")])
-def test_too_few_examples_are_told_in_words(labels, message):
+def test_too_few_examples_are_reported_in_words(labels, message):
     with pytest.raises(DataError, match=message):
         hold_out(labels, 0.1, 10, 1)

@@ -279,7 +279,7 @@ def test_words_may_be_named_and_their_maps_are_made_anew(finished):
     run_comparison(plan, lambda fact: None, again)
 
 
-def test_a_word_file_that_cannot_be_read_is_told_before_anything_is_made(files, tmp_path):
+def test_a_word_file_that_cannot_be_read_is_reported_before_anything_is_made(files, tmp_path):
     plan = plan_for(files, tmp_path / "out", similarity=(str(files / "questions.txt"),))
     with pytest.raises(DataError, match="put the score behind the words"):
         run_comparison(plan, lambda fact: None, InProcess())
@@ -313,8 +313,8 @@ def test_a_changed_setting_makes_only_what_depends_on_it(finished):
     assert all(other.key(stage) != before.key(stage) for stage in before.names())
 
 
-def test_cut_texts_are_told_with_the_settings_that_would_fit_them(files, tmp_path):
-    """A tail cut off for some and not for others was told in a note by the number of examples alone, with no cure."""
+def test_cut_texts_are_reported_with_the_settings_that_would_fit_them(files, tmp_path):
+    """A tail cut off for some and not for others was noted by the number of examples alone, with no cure."""
     facts = []
     settings = (*SMALL, "transfer.max_length=8", "gpt.model.max_length=12")
     plan = plan_for(files, tmp_path / "tight", generations=("ngram", "gpt"), settings=settings, modes=("frozen",))
@@ -333,13 +333,13 @@ def test_cut_texts_are_told_with_the_settings_that_would_fit_them(files, tmp_pat
     assert wide.generations[0].modes["frozen"].cut.examples <= 0.01 * len(wide.task.gold) and wide.cautions == ()
 
 
-def test_dev_examples_that_are_learnt_from_are_told_once_before_any_work(files, tmp_path):
+def test_dev_examples_that_are_learnt_from_are_reported_once_before_any_work(files, tmp_path):
     plan = dataclasses.replace(plan_for(files, tmp_path), dev=str(files / "train.tsv"))
     (note,) = compare_module._of_the_examples(plan)
     assert note.startswith("60 of 60 dev examples (100%) stand word for word among the training examples")
 
 
-def test_a_window_that_is_too_short_for_the_task_is_told_before_it_is_trained(files, tmp_path):
+def test_a_window_that_is_too_short_for_the_task_is_reported_before_it_is_trained(files, tmp_path):
     rows = ["cat\t" + "it purrs on 垫子 " * 30, *(["dog\tit barks", "cat\tit purrs"] * 30)]
     (tmp_path / "long.tsv").write_text("\n".join(["label\ttext", *rows]) + "\n", encoding="utf-8")
     plan = dataclasses.replace(plan_for(files, tmp_path, generations=READY), train=str(tmp_path / "long.tsv"))
@@ -380,7 +380,7 @@ def test_one_failure_stops_no_other_generation(files, tmp_path):
     assert failed(run_comparison(plan, lambda fact: None, mended)) is None and mended.made == ["ngram.score"]
 
 
-def test_a_process_that_dies_is_told(files, tmp_path):
+def test_a_process_that_dies_is_reported(files, tmp_path):
     plan = plan_for(files, tmp_path / "out", generations=("ngram",), modes=("frozen",))
 
     class Killed(InProcess):
@@ -436,7 +436,7 @@ def test_stages_are_kept_by_their_key(tmp_path):
         ({"preset": "huge"}, "choose one of these"),
     ],
 )
-def test_what_is_wrong_is_told_before_anything_is_made(files, tmp_path, changes, cure):
+def test_what_is_wrong_is_reported_before_anything_is_made(files, tmp_path, changes, cure):
     plan = plan_for(files, tmp_path / "out", **changes)
     with pytest.raises(UsageError, match=cure):
         run_comparison(plan, lambda fact: None, InProcess())
@@ -450,7 +450,7 @@ def test_a_second_comparison_in_the_same_folder_touches_nothing(files, tmp_path,
     assert not (tmp_path / "out").exists()
 
 
-def test_a_dev_label_that_cannot_be_learnt_is_told(files, tmp_path):
+def test_a_dev_label_that_cannot_be_learnt_is_reported(files, tmp_path):
     (tmp_path / "dev.tsv").write_text("label\ttext\nunicorn\tit shines\ncat\tit purrs\n", encoding="utf-8")
     plan = dataclasses.replace(plan_for(files, tmp_path / "out"), dev=str(tmp_path / "dev.tsv"))
     with pytest.raises(DataError, match=r"dev.tsv:2: the label 'unicorn' .* add training examples of it"):

@@ -1,4 +1,4 @@
-"""What a comparison costs: everything is counted for each who needs it, in parts, and the machine's other work is told."""
+"""What a comparison costs: everything is counted for each who needs it, in parts, and the machine's other work is reported."""
 
 import dataclasses
 import json
@@ -144,7 +144,7 @@ def test_threads_changed_on_the_way_are_shown(compared):
     assert made.asked_threads == 2 and results.generations[0].pretrain.costs.made.asked_threads == 0
 
 
-def test_a_machine_that_is_busy_already_is_told_of_first(compared):
+def test_a_machine_that_is_busy_already_is_reported_first(compared):
     _, facts, _ = compared
     notes = [fact.message for fact in facts if isinstance(fact, Note)]
     assert any("the machine is busy already" in note for note in notes[:2])  # before any work, beside what is odd about the examples
@@ -347,7 +347,7 @@ def test_children_are_family_and_strangers_are_not():
     assert family_seconds(child.pid) == 0.0
 
 
-def test_a_busy_machine_is_told_of(compared):
+def test_a_busy_machine_is_reported(compared):
     *_, results = compared
     made = Circumstances(1, 0, 2, "a cpu", 0.4, 3.0)
     generation = results.generations[1]

@@ -67,7 +67,7 @@ def test_the_loss_is_that_of_pairs_one_by_one(fitted):
     assert terms[:, 2].sum() == sum(loss.count for loss in alone)
 
 
-def test_a_decoder_that_ignores_its_source_is_told():
+def test_a_decoder_that_ignores_its_source_is_reported():
     run, task = encoder_decoder("transformer"), make_task("translate", TaskConfig(beams=1))
     with torch.no_grad():
         for block in run.network.decoder_blocks:
@@ -79,7 +79,7 @@ def test_a_decoder_that_ignores_its_source_is_told():
     assert found["loss"] == pytest.approx(found["loss_with_other_sources"])
 
 
-def test_outputs_that_do_not_differ_are_told(fitted):
+def test_outputs_that_do_not_differ_are_reported(fitted):
     read = fitted.writer
     made = read.prepare(read.assignment.task.texts(DEV))
     same = heeding(read.network, made, [pair.source for pair in DEV], ["一只狗"] * len(DEV))

@@ -222,7 +222,7 @@ def test_a_perplexity_per_word_of_text_without_spaces_is_not_shown():
     assert "44,296" not in shown and "61.4" in shown
 
 
-def test_passes_beyond_use_are_told():
+def test_passes_beyond_use_are_reported():
     report = made_up.report()
     assert "How often the text was read" not in headline_of(report)[0]
     report["generations"][1]["pretrain"]["passes"] = 270.2

@@ -105,7 +105,7 @@ def numbers(value):
     return [float(value)] if isinstance(value, int | float) and not isinstance(value, bool) else []
 
 
-def test_page_asks_nothing_of_the_network(page, results):
+def test_page_needs_nothing_of_the_network(page, results):
     assert all(link.startswith(("#", "data:")) or link == "report.json" for _, link in page.links)
     assert not {"link", "iframe", "img", "object", "embed"} & set(page.tags) or ("link", "data:,") in page.links
     style = re.search(r"<style>(.*?)</style>", render(results), re.S).group(1)
@@ -372,7 +372,7 @@ def test_written_whole_and_json_can_be_read_again(results, tmp_path):
         (lambda made: made.update(title=3), "title"),
     ],
 )
-def test_a_missing_or_unknown_key_is_told_and_not_guessed(change, message):
+def test_a_missing_or_unknown_key_is_reported_and_not_guessed(change, message):
     made = made_up.report()
     change(made)
     with pytest.raises(DataError, match=f"report.json: {message}: .*make it again with stemma compare"):
@@ -533,7 +533,7 @@ def test_controls_are_spoken_of_where_there_are_any(report):
     assert "Does pre-training pay?" not in text and "Each has its control" not in text
 
 
-def test_words_that_nobody_read_are_told():
+def test_words_that_nobody_read_are_reported():
     report = made_up.report()
     assert "Left unread" not in findings(report)
     report["task"]["gold"] = [[label, label] for label in report["task"]["gold"]]
@@ -549,7 +549,7 @@ def test_a_generation_that_cannot_learn_the_task_says_why():
     assert "none: ngram has no states <of words>" in page.text and "<of words>" not in text
 
 
-def test_a_failed_generation_is_told_as_a_failure():
+def test_a_failed_generation_is_reported_as_a_failure():
     _, page = shown(made_up.with_failure(made_up.report()))
     assert "GPT failed at the stage gpt.finetune" in page.text and "Lower training.rate." in page.text
     nothing = made_up.report()
