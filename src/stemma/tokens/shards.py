@@ -87,7 +87,7 @@ class Encoder(Protocol):
 
     @property
     def fingerprint(self) -> str | None:
-        """Tells tokenizers apart; None where the numbers serve this attempt alone."""
+        """What distinguishes tokenizers; None where the numbers serve this attempt alone."""
 
     def encode_words(self, texts: Sequence[str], adjoining: Sequence[bool] = ()) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
         """Flat ids of all texts, the number of each text's ids, and where words start (None: not known)."""
