@@ -159,12 +159,12 @@ class ELMo(nn.Module):
         if not all(counts.values()):
             raise DataError("a batch asks for no prediction: all its labels are ignored", "one label or more", "leave such batches out")
         ids = torch.stack([self._read_forward(batch["ids"]), batch["back_ids"]])
-        labels = map(self._targets, (batch["labels"], batch["back_labels"]))
+        sides = map(self._within_targets, (batch["labels"], batch["back_labels"]))
         sums, carry = {}, {}
-        for name, x, targets, chain in zip(DIRECTIONS, self._embed(ids), labels, self._chains, strict=True):
+        for name, x, labels, chain in zip(DIRECTIONS, self._embed(ids), sides, self._chains, strict=True):
             outputs, after = chain(x, self._begun(name, carried, batch.get("begins")))
             hidden = dropout(outputs[-1], self.config.dropout, self.training)
-            sums[name] = self._cross_entropy(hidden[targets != IGNORE], targets[targets != IGNORE])
+            sums[name] = self._cross_entropy(hidden[labels != IGNORE], labels[labels != IGNORE])
             carry[f"{name}.h"] = torch.cat([state.h for state in after], 1).detach().float()
             carry[f"{name}.c"] = torch.cat([state.c for state in after], 1).detach().float()
         return Loss.of({name: (nats, counts[name]) for name, nats in sums.items()}, carry, dict.fromkeys(DIRECTIONS, 0.5))
@@ -229,7 +229,7 @@ class ELMo(nn.Module):
         apart = Apart(segments)
         hidden = apart.back(chain(apart.rows(self._embed(read, batch.get("spelled"))))[0][-1])[:, :-1][follows]
         nats = torch.zeros(ids.shape, device=ids.device)
-        nats[:, 1:][follows] = surprisal(hidden, self.table, self.bias, self._targets(ids[:, 1:][follows]))
+        nats[:, 1:][follows] = surprisal(hidden, self.table, self.bias, self._within_targets(ids[:, 1:][follows]))
         return nats
 
     def _embed(self, ids: Int[Tensor, "*shape"], beyond: Int[Tensor, "U L"] | None = None) -> Float[Tensor, "*shape P"]:
@@ -245,8 +245,8 @@ class ELMo(nn.Module):
         """What the forward direction reads: a border is its text's begin."""
         return ids.masked_fill(ids == self.end, self.begin)
 
-    def _targets(self, ids: Int[Tensor, "*shape"]) -> Int[Tensor, "*shape"]:
-        """What is predicted where these words stand."""
+    def _within_targets(self, ids: Int[Tensor, "*shape"]) -> Int[Tensor, "*shape"]:
+        """What is predicted where these words stand: words beyond the targets as the unknown word."""
         return ids.masked_fill(ids >= len(self.table), self.unknown)
 
     def _begun(self, name: str, carried: Carried | None, begins: Tensor | None) -> list[State] | None:
