@@ -127,12 +127,12 @@ def test_packed_rows_equal_padded_ones(net):
 def test_batch_mates_and_padding_change_nothing(net):
     batch = rows()
     alone = net.encode({"ids": batch["ids"][:1]})[-1]
-    torch.testing.assert_close(net.encode({"ids": batch["ids"]})[-1][:1], alone, atol=1e-6, rtol=0)
+    torch.testing.assert_close(net.encode({"ids": batch["ids"]})[-1][:1], alone, atol=5e-6, rtol=0)
     padded = {
         "ids": torch.cat([batch["ids"][:1], torch.zeros(1, 5, dtype=torch.long)], 1),
         "segments": torch.tensor([[1] * T + [0] * 5]),
     }
-    torch.testing.assert_close(net.encode(padded)[-1][:, :T], alone, atol=1e-6, rtol=0)
+    torch.testing.assert_close(net.encode(padded)[-1][:, :T], alone, atol=5e-6, rtol=0)
 
 
 def test_score_sums_to_the_loss_and_skips_starts_and_padding(net):
