@@ -69,11 +69,14 @@ def test_a_folder_answers_as_transformers_does(published, kind, dtype):
             assert sum(token.nats for token in by_token[: len(ours.ids)]) == pytest.approx(float(nats), rel=1e-5)
 
 
-def test_texts_come_back_and_sentences_are_parted(published):
+def test_texts_come_back_and_sentences_are_parted(published, monkeypatch):
     """No space is put before a text, nor lost there; one stands between the sentences of a document."""
     run = stemma.load(published()[1])
     for text in TEXTS:
         assert run.tokenizer.decode(run.tokenizer.encode(text)) == text
+    alone = [ids.tolist() for ids in run.tokenizer.encode_batch(TEXTS)]
+    monkeypatch.setattr("stemma.tokens.tokenizer.AT_ONCE", 8)  # as long texts are cut
+    assert [ids.tolist() for ids in run.tokenizer.encode_batch(TEXTS)] == alone
     parts = Document(("the cat sat", "on the mat", "今天", "天气"), "x:1", joins=(" ", " ", ""))
     whole = Document((parts.text,), "x:2")
     one, other = run.score_documents([parts, whole])
