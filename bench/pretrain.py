@@ -229,12 +229,12 @@ def unpacked(batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor
 
 
 def main() -> None:
-    """Reads the command line, runs both generations, prints the JSON line."""
+    """Reads the command line, runs the generations, prints the JSON line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--quick", action="store_true", help="end within ten minutes")
     parser.add_argument("--corpus", help="text to train on (default: docstrings of installed packages)")
     parser.add_argument("--dev", help="held-out text; without it a share of the corpus")
-    parser.add_argument("--generations", nargs="+", default=["bert", "gpt"], choices=["bert", "gpt"])
+    parser.add_argument("--generations", nargs="+", default=["bert", "gpt"], choices=["bert", "gpt", "gpt2"])
     parser.add_argument("--steps", type=int, default=400, help="of 4,096 tokens, at most")
     parser.add_argument("--rate", type=float, default=1e-3, help="peak learning rate of both sides")
     parser.add_argument("--json", type=Path, help="also write the JSON document to this file")

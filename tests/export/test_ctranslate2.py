@@ -115,8 +115,9 @@ def test_eight_bits_are_a_quarter_and_translate_nearly_alike(trained, tmp_path):
     assert 0 < np.abs(one - other).mean() < 0.1
 
 
-def test_gpt_writes_and_scores_alike(made, tmp_path):
-    run = made("gpt", file="text.txt")
+@pytest.mark.parametrize("generation", ["gpt", "gpt2"])
+def test_one_way_models_write_and_score_alike(made, tmp_path, generation):
+    run = made(generation, file="text.txt")
     convert(run.path, tmp_path / "ct2", "ctranslate2")
     generator = ctranslate2.Generator(str(tmp_path / "ct2"), intra_threads=1)
     texts = ["dog sees old cat", "树 红 look"]

@@ -45,7 +45,7 @@ def test_asgd_with_eight_held_out_losses_or_dev_text_is_not_refused() -> None:
 
 
 def test_small_presets_descend_with_muon_and_base_as_the_paper_does() -> None:
-    for generation in ("bert", "gpt"):
+    for generation in ("bert", "gpt", "gpt2"):
         assert [training(generation, preset=preset).optimiser for preset in ("tiny", "small", "base")] == ["muon", "muon", "adamw"]
     assert training("lstm").optimiser == training("nnlm").optimiser == "adamw"
 

@@ -1,4 +1,4 @@
-"""Our GPT and BERT as transformers' `OpenAIGPTLMHeadModel` and `BertForPreTraining`, and back.
+"""Our GPT, GPT-2 and BERT as transformers' `OpenAIGPTLMHeadModel`, `GPT2LMHeadModel` and `BertForPreTraining`, and back.
 
 Weights are mapped by one table a generation: our name, their names, and how the one becomes the
 others. Works on NumPy arrays and on tensors alike; imports neither transformers nor torch.
@@ -25,7 +25,7 @@ class Name:
 
 
 def names(generation: str, depth: int) -> list[Name]:
-    """The table of all weights of `gpt` or `bert` with `depth` blocks."""
+    """The table of all weights of `gpt`, `gpt2` or `bert` with `depth` blocks."""
     if generation not in _FIXED:
         raise UsageError(f"{generation} has no Hugging Face counterpart here", f"one of {', '.join(_FIXED)}", "choose one of these")
     blocks = [
@@ -61,11 +61,17 @@ def from_huggingface(generation: str, depth: int, theirs: Mapping[str, Any]) -> 
 
 def huggingface_config(generation: str, model: Any, vocab_size: int, specials: Mapping[str, int]) -> dict[str, Any]:
     """The contents of transformers' config.json for our model config."""
-    if generation == "gpt":
+    if generation in ("gpt", "gpt2"):
+        own: dict[str, Any] = {
+            "gpt": {"model_type": "openai-gpt", "architectures": ["OpenAIGPTLMHeadModel"], "afn": "gelu"},  # the tanh form, there
+            "gpt2": {
+                "model_type": "gpt2", "architectures": ["GPT2LMHeadModel"], "activation_function": "gelu_new", "n_inner": model.inner
+            },
+        }[generation]  # fmt: skip
         return {
-            "model_type": "openai-gpt", "architectures": ["OpenAIGPTLMHeadModel"], "vocab_size": vocab_size,
+            **own, "vocab_size": vocab_size,
             "n_embd": model.width, "n_layer": model.depth, "n_head": model.heads, "n_positions": model.max_length,
-            "afn": "gelu", "layer_norm_epsilon": 1e-5, "initializer_range": 0.02,
+            "layer_norm_epsilon": 1e-5, "initializer_range": 0.02,
             "embd_pdrop": model.dropout, "attn_pdrop": model.dropout, "resid_pdrop": model.dropout,
             "bos_token_id": specials.get("eos"), "eos_token_id": specials.get("eos"),
         }  # fmt: skip
@@ -78,7 +84,7 @@ def huggingface_config(generation: str, model: Any, vocab_size: int, specials: M
     }  # fmt: skip
 
 
-_PREFIX = {"gpt": "transformer.h", "bert": "bert.encoder.layer"}
+_PREFIX = {"gpt": "transformer.h", "gpt2": "transformer.h", "bert": "bert.encoder.layer"}
 
 
 def _both(ours: str, *theirs: str, how: How = "same") -> list[Name]:
@@ -94,6 +100,11 @@ _FIXED = {
         Name("tokens.weight", ("transformer.tokens_embed.weight",)),
         Name("positions.weight", ("transformer.positions_embed.weight",)),
     ],
+    "gpt2": [
+        Name("tokens.weight", ("transformer.wte.weight",)),
+        Name("positions.weight", ("transformer.wpe.weight",)),
+        *_both("norm", "transformer.ln_f"),
+    ],
     "bert": [
         Name("tokens.weight", ("bert.embeddings.word_embeddings.weight",)),
         Name("positions.weight", ("bert.embeddings.position_embeddings.weight",)),
@@ -107,15 +118,18 @@ _FIXED = {
     ],
 }
 
+_CAUSAL_BLOCK = [  # their projections keep weights as (in, out)
+    *_both("attention.qkv", "attn.c_attn", how="transposed"),
+    *_both("attention.out", "attn.c_proj", how="transposed"),
+    *_both("attention_norm", "ln_1"),
+    *_both("feedforward.up", "mlp.c_fc", how="transposed"),
+    *_both("feedforward.down", "mlp.c_proj", how="transposed"),
+    *_both("feedforward_norm", "ln_2"),
+]
+
 _BLOCK = {
-    "gpt": [  # their projections keep weights as (in, out)
-        *_both("attention.qkv", "attn.c_attn", how="transposed"),
-        *_both("attention.out", "attn.c_proj", how="transposed"),
-        *_both("attention_norm", "ln_1"),
-        *_both("feedforward.up", "mlp.c_fc", how="transposed"),
-        *_both("feedforward.down", "mlp.c_proj", how="transposed"),
-        *_both("feedforward_norm", "ln_2"),
-    ],
+    "gpt": _CAUSAL_BLOCK,
+    "gpt2": _CAUSAL_BLOCK,
     "bert": [
         *_both("attention.qkv", *(f"attention.self.{part}" for part in ("query", "key", "value")), how="thirds"),
         *_both("attention.out", "attention.output.dense"),

@@ -1,4 +1,6 @@
-"""A Hugging Face folder of BERT or of GPT as a run: config.json, model.safetensors, and tokenizer.json or vocab.txt.
+"""A Hugging Face folder of BERT, GPT or GPT-2 as a run: config.json, model.safetensors, and the tokenizer.
+
+That is tokenizer.json, or where there is none BERT's vocab.txt, GPT-2's vocab.json with merges.txt.
 
 Heads that the folder lacks stay empty: `fill` then refuses; a missing pooler is drawn as before training. Pickles are never opened.
 """
@@ -22,9 +24,12 @@ from stemma.runs.run import Run
 from stemma.tokens.settings import Config as TokenConfig
 from stemma.tokens.tokenizer import Tokenizer
 
-GENERATIONS = {"bert": "bert", "openai-gpt": "gpt"}  # their model_type -> ours
+GENERATIONS = {"bert": "bert", "openai-gpt": "gpt", "gpt2": "gpt2"}  # their model_type -> ours
 ACTIVATIONS = {"gelu": "gelu", "gelu_new": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh"}
 FLOATS = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
+PREFIXES = {"bert": "bert.", "gpt": "transformer.", "gpt2": "transformer."}  # of names in a model with its head
+TABLES = {"bert": "bert.embeddings.word_embeddings.weight", "gpt": "transformer.tokens_embed.weight", "gpt2": "transformer.wte.weight"}
+DECODERS = ("cls.predictions.decoder.weight", "lm_head.weight")  # the table once more
 OPTIONAL = ("pooler.", "masked_head.", "next_head.")  # ours: what a folder may come without
 LIMIT = 1 << 27  # bytes of a JSON file or a header
 CURE = "download the folder again, or choose another"
@@ -71,12 +76,11 @@ def _read(path: Path) -> Found:
     told = _table(path / "config.json")
     kind = told.get("model_type")
     if not isinstance(kind, str) or kind not in GENERATIONS:
-        shown = f"a model of type {kind!r}" + (", which this version does not compute" if kind == "gpt2" else "")
-        raise DataError(f"{path} holds {shown}", f"one of {', '.join(GENERATIONS)}", "choose a folder of one of these")
+        raise DataError(f"{path} holds a model of type {kind!r}", f"one of {', '.join(GENERATIONS)}", "choose a folder of one of these")
     row = find(GENERATIONS[kind])
     theirs = _tensors(path)
     tokenizer = _tokenizer(path, row)
-    config: Any = restore(row.sections()["model"], (_bert if row.name == "bert" else _gpt)(told), str(path / "config.json"))
+    config: Any = restore(row.sections()["model"], {"bert": _bert, "gpt": _gpt, "gpt2": _gpt2}[row.name](told), str(path / "config.json"))
     arrays, lacking = _ours(path, row.name, config, _named(row.name, theirs))
     if len(arrays["tokens.weight"]) != tokenizer.vocab_size:
         wrong = f"{path}: the tokenizer has {counted(tokenizer.vocab_size, 'token')}, the model {len(arrays['tokens.weight']):,}"
@@ -121,6 +125,18 @@ def _gpt(told: Mapping[str, Any]) -> dict[str, Any]:
     return {**sizes, "max_length": told.get("n_positions", 512), "dropout": float(told.get("resid_pdrop", 0.1))}
 
 
+def _gpt2(told: Mapping[str, Any]) -> dict[str, Any]:
+    fixed = {"layer_norm_epsilon": 1e-5, "scale_attn_weights": True, "scale_attn_by_inverse_layer_idx": False, "add_cross_attention": False}
+    for key, only in fixed.items():
+        _must(told, key, only)
+    if ACTIVATIONS.get(activation := told.get("activation_function", "gelu_new")) != "gelu_tanh":
+        wrong = f"config.json: activation_function = {activation!r}"
+        raise DataError(wrong, "gelu_new: nothing else is computed here", "choose another model")
+    width = told.get("n_embd", 768)
+    sizes = {"width": width, "depth": told.get("n_layer", 12), "heads": told.get("n_head", 12), "inner": told.get("n_inner") or 4 * width}
+    return {**sizes, "max_length": told.get("n_positions", 1024), "dropout": float(told.get("resid_pdrop", 0.1))}
+
+
 def _tensors(path: Path) -> dict[str, np.ndarray]:
     """The floating-point tensors of model.safetensors, memory-mapped where they can be; others (position_ids) are not used."""
     place = path / "model.safetensors"
@@ -151,7 +167,7 @@ def _view(flat: np.ndarray, place: Path, name: str, entry: Mapping[str, Any]) ->
 
 def _named(generation: str, theirs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The tensors under the names of today's pre-training model: with its prefix, norms as weight and bias."""
-    prefix = {"bert": "bert.", "gpt": "transformer."}[generation]
+    prefix = PREFIXES[generation]
     bare = not any(name.startswith(prefix) for name in theirs)
     found = {}
     for name, array in theirs.items():
@@ -169,8 +185,8 @@ def _ours(path: Path, generation: str, config: Any, theirs: dict[str, np.ndarray
     if needed or config.depth > len(theirs):
         shown = ", ".join(needed[:3]) or f"tensors for {counted(config.depth, 'block')}"
         raise DataError(f"{path}: model.safetensors lacks {shown}", "every tensor of the model that config.json tells of", CURE)
-    tied, table_name = theirs.get("cls.predictions.decoder.weight"), "bert.embeddings.word_embeddings.weight"
-    if tied is not None and not np.array_equal(tied, theirs[table_name], equal_nan=True):
+    decoders = [theirs[decoder] for decoder in DECODERS if decoder in theirs]
+    if not all(np.array_equal(decoder, theirs[TABLES[generation]], equal_nan=True) for decoder in decoders):
         raise DataError(f"{path}: its decoder is a table of its own", "a decoder tied to the token table", "choose another model")
     lacking = tuple(head for head in OPTIONAL if any(name.ours.startswith(head) for name in missing))
     filled = {their: theirs.get(their, np.zeros(1, np.float32)) for name in table for their in name.theirs}
@@ -204,9 +220,11 @@ def _tokenizer(path: Path, row: Generation) -> Tokenizer:
         kind = data["model"].get("type")
     elif (path / "vocab.txt").exists() and row.name == "bert":
         data, kind = _from_vocabulary(path), "WordPiece"
+    elif (path / "merges.txt").exists() and row.name == "gpt2":
+        data, kind = _from_merges(path), "BPE"
     else:
         raise DataError(f"{path} has no tokenizer.json", "the tokenizer that the model was trained with", CURE)
-    expected = {"bert": "WordPiece", "gpt": "BPE"}[row.name]
+    expected = {"bert": "WordPiece", "gpt": "BPE", "gpt2": "BPE"}[row.name]
     byte_level = "ByteLevel" in json.dumps(data.get("pre_tokenizer"))
     if kind != expected or (kind == "BPE" and not byte_level):
         raise DataError(
@@ -238,4 +256,23 @@ def _from_vocabulary(path: Path) -> dict[str, Any]:
     )
     rust.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     rust.add_special_tokens(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"])
+    return json.loads(rust.to_str())
+
+
+def _from_merges(path: Path) -> dict[str, Any]:
+    """The tokenizer.json that vocab.json and merges.txt stand for: byte-level BPE, with a space before a text only if told so."""
+    from tokenizers import Tokenizer as Rust
+    from tokenizers import decoders, models, pre_tokenizers, processors
+
+    vocabulary, place, asked = _table(path / "vocab.json"), path / "merges.txt", path / "tokenizer_config.json"
+    if place.stat().st_size > LIMIT:
+        raise DataError(f"{place} is too large", "one merge a line", CURE)
+    lines = place.read_text(encoding="utf-8").removesuffix("\n").split("\n")
+    merges = [tuple(line.rstrip("\r").split(" ")) for line in lines[lines[0].startswith("#version") :]]
+    told = _table(asked) if asked.exists() else {}
+    rust = Rust(models.BPE(vocabulary, merges))
+    rust.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=bool(told.get("add_prefix_space", False)))
+    rust.decoder = decoders.ByteLevel()
+    rust.post_processor = processors.ByteLevel(trim_offsets=True)
+    rust.add_special_tokens(["<|endoftext|>"])
     return json.loads(rust.to_str())

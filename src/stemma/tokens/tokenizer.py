@@ -6,11 +6,12 @@ Kinds and their normal form, that is what `decode(encode(text))` gives back:
 - `whitespace`: the tokens between NUL, tab, line ends and spaces, joined by single spaces.
 - `char`: the text itself (but ▁, and what the vocabulary lacks, read as U+FFFD).
 - `wordpiece`: BERT's basic tokens joined by spaces, none between two Chinese characters.
-- `bpe`: the text itself, less one space at its start.
+- `bpe`: the text itself, less one space at its start (of another program's that puts none there: the text itself).
 - `unigram`: the NFKC text with white space collapsed to single spaces and stripped.
 
 The last two put a space before a text, as programs do that open their file; but not before a sentence that *adjoins* what stands
-before it: between Chinese sentences is none, and none is made up.
+before it: between Chinese sentences is none, and none is made up. Byte-level BPE of another program cuts a text by itself as it does
+there, with or without a space; a document's sentences are parted all the same.
 
 All but the last three are lower-cased first where the config says so; what the vocabulary lacks becomes "unk".
 """
@@ -46,6 +47,7 @@ __all__ = ["Config", "Tokenizer", "grow", "train"]
 VISIBLE = ("unk", "mask")  # specials that decoding shows
 WHOLE = ("word", "whitespace")  # kinds whose tokens are whole words
 LISTED = ("word", "whitespace", "char")  # kinds that are a list of tokens, which we look up ourselves
+ANYWHERE = ("wordpiece", "bpe")  # kinds whose specials other programs give any id
 
 
 class Tokenizer:
@@ -97,7 +99,8 @@ class Tokenizer:
         parts = ((at, part, alone[at] and not n) for at, text in enumerate(texts) for n, part in enumerate(parts_of(text)))
         for group in _together(parts):
             owners, several, adjoin = zip(*group, strict=True)
-            ids, own = self._engine.encode_flat(several, adjoin) if self.kind in SPACED else self._engine.encode_flat(several)
+            told = (adjoin if len(adjoining) else (),) if self.kind in SPACED else ()
+            ids, own = self._engine.encode_flat(several, *told)
             found.append(ids)
             np.add.at(lengths, list(owners), own)
         return np.concatenate(found), lengths
@@ -148,6 +151,8 @@ class Tokenizer:
         ids, lengths = self.encode_flat(sentences, adjoining)
         unknown = self.specials.get("unk", -1)
         text = self.decode(ids)
+        if self.kind == "bpe" and self._engine.unspaced and adjoining and not adjoining[0]:
+            text = text.removeprefix(" ")  # which was put there
         if not (ids == unknown).any():
             return text
         spellings = []
@@ -350,18 +355,18 @@ def _in_order(vocab: dict[str, int]) -> list[str]:
 
 
 def _specials(kind: str, tokens: Sequence[str]) -> dict[str, int]:
-    """Role -> id: the first ids, but in a WordPiece vocabulary of another program wherever it has them."""
+    """Role -> id: the first ids, but in a WordPiece or BPE vocabulary of another program wherever it has them."""
     ids = special_ids(kind)
-    if kind != "wordpiece" or list(tokens[: len(ids)]) == list(SPECIALS[kind].values()):
+    if kind not in ANYWHERE or list(tokens[: len(ids)]) == list(SPECIALS[kind].values()):
         return ids
     places = {token: place for place, token in enumerate(tokens)}
     return {role: places.get(written, ids[role]) for role, written in SPECIALS[kind].items()}
 
 
 def _begins(tokens: Sequence[str], kind: str) -> None:
-    """ValueError unless the vocabulary begins with the kind's specials; one of WordPiece may have them anywhere."""
+    """ValueError unless the vocabulary begins with the kind's specials; one of WordPiece or BPE may have them anywhere."""
     specials = list(dict.fromkeys(SPECIALS[kind].values()))
-    if kind == "wordpiece" and not set(specials) - set(tokens):
+    if kind in ANYWHERE and not set(specials) - set(tokens):
         return
     if list(tokens[: len(specials)]) != specials:
         raise ValueError(f"the vocabulary does not begin with {', '.join(specials)}")
