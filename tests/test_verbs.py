@@ -451,6 +451,21 @@ def test_show_tokens_cuts_where_the_text_is_cut(shop, capsys):
     assert "│" in capsys.readouterr().out
 
 
+def test_show_masks_marks_what_is_asked_for(shop, tmp_path, capsys):
+    capsys.readouterr()
+    asked = ["show", "masks", str(shop / "bert"), "--text", "the cat 公园", "--set", "units=words"]
+    assert main([*asked, "--json"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)
+    assert len(row["reads"]) == len(row["asks"]) == len(row["spans"]) and any(row["asks"])
+    assert [row["text"][start:end] for start, end in row["words"]] == ["the", "cat", "公园"]
+    assert main(asked) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(" ")[0] for line in lines[1:]] == ["", "text", "reads", "asks"] and "\x1b" not in lines[2] and "{" in lines[2]
+    assert main([*asked, "--out", str(tmp_path / "masks.html")]) == 0
+    assert "公" in (tmp_path / "masks.html").read_text(encoding="utf-8")
+    assert main([*asked, "--out", str(tmp_path / "masks.png")]) == 2
+
+
 @pytest.mark.parametrize("text", ["the 红帽", "天气 cat", "🌸"])
 def test_byte_level_tokens_are_shown_as_text(shop, capsys, text):
     run = stemma.load(shop / "gpt")
@@ -681,10 +696,10 @@ def test_evaluate_judges_minimal_pairs(shop, capsys, tmp_path, name):
         (["generate", "gpt", "--next", "3", "--length", "9"], 2, "drop --next"),
         (["generate", "gpt", "--next", "3", "--seed", "9"], 2, "drop --next"),
         (["generate", "gpt", "--length-penalty", "1"], 2, "add --beams"),
-        (["pretrain", "glove", "corpus.txt", "--out", "x", "--continue-from", "glove"], 2, "these can: word2vec, lstm, elmo, gpt, bert."),
+        (["pretrain", "glove", "corpus.txt", "--out", "x", "--continue-from", "glove"], 2, "lstm, elmo, gpt, bert, bert-wwm."),
         (["evaluate", "word2vec", "corpus.txt"], 2, "or a run of ngram, nnlm, lstm, elmo, gpt"),
         (["generate", "gpt", "--beams", "2", "--seed", "1"], 2, "drop --seed"),
-        (["attend", "ngram", "--text", "the cat"], 2, "these can: seq2seq, transformer, gpt, bert."),
+        (["attend", "ngram", "--text", "the cat"], 2, "these can: seq2seq, transformer, gpt, bert, bert-wwm."),
         (["attend", "languages", "--text", "the cat"], 2, "name the run that it was made from"),
         (["attend", "gpt", "--text", "the cat", "--layer", "3"], 2, "choose one, or drop --layer"),
         (["attend", "gpt", "--text", "the cat", "--head", "0"], 2, "choose one, or drop --head"),
@@ -703,7 +718,7 @@ def test_a_mistake_is_told_with_its_mend(shop, capsys, monkeypatch, argv, code, 
     assert any(part in err for part in mend.split("|")), err
 
 
-WITH_STATES = "nnlm, word2vec, glove, lstm, elmo, seq2seq, transformer, gpt, bert"
+WITH_STATES = "nnlm, word2vec, glove, lstm, elmo, seq2seq, transformer, gpt, bert, bert-wwm"
 
 
 @pytest.mark.parametrize(
@@ -712,7 +727,7 @@ WITH_STATES = "nnlm, word2vec, glove, lstm, elmo, seq2seq, transformer, gpt, ber
         (["nearest", "bert", "cat"], "nnlm, word2vec, glove"),
         (["nearest", "gpt", "cat"], "nnlm, word2vec, glove"),
         (["score", "bert", "no-such-file.txt"], "ngram, nnlm, lstm, elmo, gpt"),
-        (["fill", "word2vec", "no-such-file.txt"], "bert"),
+        (["fill", "word2vec", "no-such-file.txt"], "bert, bert-wwm"),
         (["generate", "glove"], "ngram, nnlm, lstm, gpt"),
         (["embed", "ngram", "no-such-file.txt"], WITH_STATES),
         (["convert", "gpt", "x", "--to", "arpa"], "ngram"),

@@ -195,10 +195,8 @@ def test_order_reads_sentences_without_a_neighbour_for_their_masks(numbered: Sim
 @pytest.mark.parametrize("documents", [[[5]] * 30, [[7, 9, 4, 1]], [[300]]])
 def test_short_and_single_documents_are_read(documents: list[list[int]]) -> None:
     made = made_store(documents)
-    made.counts = np.bincount(made.ids)
     asks_order = len(documents) == 1  # a sentence too long for an instance is cut into neighbours
     data = pairs(made, pairs="order", length=64)
-    assert ("order" in data.constant_losses(made)) == asks_order
     assert all(("order" in batch) == asks_order for batch in epoch(data))
     assert data.ledger()["used"] > 0.7 * len(made.ids)
 

@@ -45,6 +45,11 @@ class Config:
     dynamic: bool = True  # masks and pairs drawn anew each epoch; off: as the original, `copies` fixed ones
     copies: Depth = 10  # fixed instances of each text when not dynamic (dupe_factor)
 
+    @property
+    def masking(self) -> Masking:
+        """How many tokens of an instance are masked, and how many words together at most."""
+        return Masking(self.mask_share, self.most_predictions, self.longest if self.units == "ngrams" else 1)
+
 
 @dataclass(frozen=True)
 class _Plan:
@@ -79,7 +84,7 @@ class Pairs:
         self._room = max_length - (2 if config.pairs == "none" else 3)
         self._sentences, self._documents = _cut_long(np.asarray(store.sentence_starts), np.asarray(store.document_starts), self._room)
         self._paired = config.pairs == "next" or (config.pairs == "order" and bool((np.diff(self._documents) > 1).any()))
-        self._masking = Masking(config.mask_share, config.most_predictions, config.longest if config.units == "ngrams" else 1)
+        self._masking = config.masking
         self._rows_per_step = max(1, batch_tokens // max_length)
         self._epochs = Epochs(self._plan, self._rows_per_step)
 
@@ -110,7 +115,7 @@ class Pairs:
 
     def constant_losses(self, learnt_from: TokenStore) -> dict[str, float]:
         """Nats of answering by frequency alone: masked tokens, and what is asked of a pair, which is a coin's toss."""
-        return {"masked": frequency_loss(learnt_from, self._store)} | ({self._config.pairs: log(2)} if self._paired else {})
+        return {"masked": frequency_loss(learnt_from, self._store)} | ({} if self._config.pairs == "none" else {self._config.pairs: log(2)})
 
     def batch(self, step: int, rank: int = 0, ranks: int = 1) -> Batch:
         """The rows of `step` that fall to `rank`; a pure function of the seed and the step."""
