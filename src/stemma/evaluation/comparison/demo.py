@@ -39,6 +39,6 @@ def demo(out: str | Path, *, seconds: float = SECONDS, progress: Report | None =
         workers=2,
         parallel=2,
         threads=1,  # two networks on a core each learn more than one network on two cores
-        settings=("gpt.model.max_length=128", "bert.model.max_length=128"),  # no text of the task is longer
+        settings=tuple(f"{name}.model.max_length=128" for name in ("gpt", "bert", "bert-wwm")),  # no text of the task is longer
     )
     return compare(text, train=train, dev=dev, out=out, config=config, progress=progress)
