@@ -451,7 +451,7 @@ def test_show_tokens_cuts_where_the_text_is_cut(shop, capsys):
     assert "│" in capsys.readouterr().out
 
 
-def test_show_masks_marks_what_is_asked_for(shop, tmp_path, capsys):
+def test_show_masks_marks_what_is_asked_for(shop, tmp_path, capsys, monkeypatch):
     capsys.readouterr()
     asked = ["show", "masks", str(shop / "bert"), "--text", "the cat 公园", "--set", "units=words"]
     assert main([*asked, "--json"]) == 0
@@ -464,6 +464,9 @@ def test_show_masks_marks_what_is_asked_for(shop, tmp_path, capsys):
     assert main([*asked, "--out", str(tmp_path / "masks.html")]) == 0
     assert "公" in (tmp_path / "masks.html").read_text(encoding="utf-8")
     assert main([*asked, "--out", str(tmp_path / "masks.png")]) == 2
+    capsys.readouterr()
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    assert main(asked) == 0 and "\x1b[1m" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("text", ["the 红帽", "天气 cat", "🌸"])
