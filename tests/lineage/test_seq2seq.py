@@ -131,7 +131,7 @@ def _fit(net, attention, s, h):
         case "scaled_dot":
             return s @ h / len(h) ** 0.5
         case "general":
-            return s @ (own.map.weight @ h)
+            return s @ (own.map.weight @ h) / len(s) ** 0.5
         case "cosine":
             return own.scale * F.cosine_similarity(s, h, dim=0)
         case "additive":
