@@ -90,7 +90,7 @@ class Match:
         """Our batches; BERT without sentence pairs and at the paper's share of masks, as the peer has it."""
         settings, training = self.job.sections["objective"], self.job.sections["training"]
         if self.generation == "bert":
-            settings = dataclasses.replace(settings, pairs=False, mask_share=0.15)
+            settings = dataclasses.replace(settings, pairs="none", mask_share=0.15)
         facts = self.text.tokenizer.facts(self.text.train.counts)
         length = self.job.sections["model"].max_length
         return self.job.row.load_data()(store, facts, settings, seed=training.seed, batch_tokens=training.batch_tokens, max_length=length)

@@ -451,6 +451,24 @@ def test_show_tokens_cuts_where_the_text_is_cut(shop, capsys):
     assert "│" in capsys.readouterr().out
 
 
+def test_show_masks_marks_what_is_asked_for(shop, tmp_path, capsys, monkeypatch):
+    capsys.readouterr()
+    asked = ["show", "masks", str(shop / "bert"), "--text", "the cat 公园", "--set", "units=words"]
+    assert main([*asked, "--json"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)
+    assert len(row["reads"]) == len(row["asks"]) == len(row["spans"]) and any(row["asks"])
+    assert [row["text"][start:end] for start, end in row["words"]] == ["the", "cat", "公园"]
+    assert main(asked) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(" ")[0] for line in lines[1:]] == ["", "text", "reads", "asks"] and "\x1b" not in lines[2] and "{" in lines[2]
+    assert main([*asked, "--out", str(tmp_path / "masks.html")]) == 0
+    assert "公" in (tmp_path / "masks.html").read_text(encoding="utf-8")
+    assert main([*asked, "--out", str(tmp_path / "masks.png")]) == 2
+    capsys.readouterr()
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    assert main(asked) == 0 and "\x1b[1m" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("text", ["the 红帽", "天气 cat", "🌸"])
 def test_byte_level_tokens_are_shown_as_text(shop, capsys, text):
     run = stemma.load(shop / "gpt")
@@ -684,11 +702,11 @@ def test_evaluate_judges_minimal_pairs(shop, capsys, tmp_path, name):
         (
             ["pretrain", "glove", "corpus.txt", "--out", "x", "--continue-from", "glove"],
             2,
-            "these can: word2vec, lstm, elmo, gpt, gpt2, bert.",
+            "these can: word2vec, lstm, elmo, gpt, gpt2, bert, bert-wwm.",
         ),
         (["evaluate", "word2vec", "corpus.txt"], 2, "or a run of ngram, nnlm, lstm, elmo, gpt, gpt2"),
         (["generate", "gpt", "--beams", "2", "--seed", "1"], 2, "drop --seed"),
-        (["attend", "ngram", "--text", "the cat"], 2, "these can: seq2seq, transformer, gpt, gpt2, bert."),
+        (["attend", "ngram", "--text", "the cat"], 2, "these can: seq2seq, transformer, gpt, gpt2, bert, bert-wwm."),
         (["attend", "languages", "--text", "the cat"], 2, "name the run that it was made from"),
         (["attend", "gpt", "--text", "the cat", "--layer", "3"], 2, "choose one, or drop --layer"),
         (["attend", "gpt", "--text", "the cat", "--head", "0"], 2, "choose one, or drop --head"),
@@ -707,7 +725,7 @@ def test_a_mistake_is_reported_with_its_mend(shop, capsys, monkeypatch, argv, co
     assert any(part in err for part in mend.split("|")), err
 
 
-WITH_STATES = "nnlm, word2vec, glove, lstm, elmo, seq2seq, transformer, gpt, gpt2, bert"
+WITH_STATES = "nnlm, word2vec, glove, lstm, elmo, seq2seq, transformer, gpt, gpt2, bert, bert-wwm"
 
 
 @pytest.mark.parametrize(
@@ -716,7 +734,7 @@ WITH_STATES = "nnlm, word2vec, glove, lstm, elmo, seq2seq, transformer, gpt, gpt
         (["nearest", "bert", "cat"], "nnlm, word2vec, glove"),
         (["nearest", "gpt", "cat"], "nnlm, word2vec, glove"),
         (["score", "bert", "no-such-file.txt"], "ngram, nnlm, lstm, elmo, gpt, gpt2"),
-        (["fill", "word2vec", "no-such-file.txt"], "bert"),
+        (["fill", "word2vec", "no-such-file.txt"], "bert, bert-wwm"),
         (["generate", "glove"], "ngram, nnlm, lstm, gpt, gpt2"),
         (["embed", "ngram", "no-such-file.txt"], WITH_STATES),
         (["convert", "gpt", "x", "--to", "arpa"], "ngram"),

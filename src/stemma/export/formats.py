@@ -78,17 +78,18 @@ def _huggingface(run: Run, folder: Path) -> list[Path]:
     """A folder for transformers' `from_pretrained`: weights, config, and the tokenizer with the generation's frame."""
     from safetensors.numpy import save
 
-    from stemma.export.huggingface import huggingface_config, to_huggingface
+    from stemma.export.huggingface import COUNTERPART, NAMED, huggingface_config, to_huggingface
 
-    model = run.network.config
+    model, network = run.network.config, COUNTERPART[run.row.name]
     if run.row.name == "gpt" and model.inner != 4 * model.width:
         expected = f"4 x model.width = {4 * model.width}: transformers' GPT knows no other"
         raise UsageError(f"{run.path}: model.inner = {model.inner}", expected, "pre-train with that size")
-    tensors = to_huggingface(run.row.name, model.depth, run.folder.tensors())
+    tensors = to_huggingface(network, model.depth, run.folder.tensors())
     arrays = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
     with one_writer(folder.resolve()):
         write_bytes(folder / "model.safetensors", save(arrays, metadata={"format": "pt"}))
-        write_json(folder / "config.json", huggingface_config(run.row.name, model, run.tokenizer.vocab_size, run.tokenizer.specials))
+        config = huggingface_config(network, model, run.tokenizer.vocab_size, run.tokenizer.specials)
+        write_json(folder / "config.json", {**config, NAMED: run.row.name})
         data = json.loads(run.folder.guarded("tokenizer.json").read_text(encoding="utf-8"))
         write_json(folder / "tokenizer_config.json", _tokenizer_config(run, data))
         write_json(folder / "tokenizer.json", {**data, "post_processor": _frame(run)})
@@ -159,7 +160,7 @@ FORMATS: dict[str, Format] = {
     "word2vec": Format("with word vectors", _has_words, partial(_vectors, form="word2vec")),
     "word2vec-binary": Format("with word vectors", _has_words, partial(_vectors, form="word2vec-binary")),
     "glove": Format("with word vectors", _has_words, partial(_vectors, form="glove")),
-    "huggingface": Format("of gpt, gpt2 or bert", _is("gpt", "gpt2", "bert"), _huggingface),
+    "huggingface": Format("of gpt, gpt2, bert or bert-wwm", _is("gpt", "gpt2", "bert", "bert-wwm"), _huggingface),
     "elmo": Format("of elmo", _is("elmo"), _elmo),
     "ctranslate2": Format("of transformer, gpt or gpt2", _is("transformer", "gpt", "gpt2"), _ctranslate2, partial(_ctranslate2, int8=True)),
 }

@@ -1,4 +1,4 @@
-"""Our GPT, GPT-2 and BERT as transformers' `OpenAIGPTLMHeadModel`, `GPT2LMHeadModel` and `BertForPreTraining`, and back.
+"""Our GPT, GPT-2 and BERT (BERT-wwm is BERT) as transformers' `OpenAIGPTLMHeadModel`, `GPT2LMHeadModel` and `BertForPreTraining`.
 
 Weights are mapped by one table a generation: our name, their names, and how the one becomes the
 others. Works on NumPy arrays and on tensors alike; imports neither transformers nor torch.
@@ -22,6 +22,10 @@ class Name:
     ours: str
     theirs: tuple[str, ...]
     how: How = "same"
+
+
+COUNTERPART = {"gpt": "gpt", "gpt2": "gpt2", "bert": "bert", "bert-wwm": "bert"}  # our generation -> whose network it is
+NAMED = "stemma_generation"  # the key of config.json by which a folder of ours says which generation it is
 
 
 def names(generation: str, depth: int) -> list[Name]:

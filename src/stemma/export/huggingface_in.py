@@ -16,7 +16,7 @@ import numpy as np
 
 from stemma.config import restore, to_plain
 from stemma.errors import DataError, StemmaError
-from stemma.export.huggingface import from_huggingface, names
+from stemma.export.huggingface import COUNTERPART, NAMED, from_huggingface, names
 from stemma.lineage.table import Generation, find
 from stemma.nouns import counted
 from stemma.runs.opening import network_of
@@ -87,6 +87,8 @@ def _read(path: Path) -> Found:
         raise DataError(wrong, "one row of the model a token", "choose the tokenizer that the model was trained with")
     if (width := arrays["tokens.weight"].shape[1]) != config.width:
         raise DataError(f"{path}: {width} numbers a token, {config.width} in config.json", "the config of these weights", CURE)
+    if COUNTERPART.get(told.get(NAMED, "")) == row.name:
+        row = find(told[NAMED])
     return Found(row, config, tokenizer, _whole(arrays, config, tokenizer.vocab_size, lacking), lacking)
 
 

@@ -115,7 +115,7 @@ class BERT(nn.Module):
         self.blocks = nn.ModuleList(Block(config, path) for _ in range(config.depth))
         self.pooler = nn.Linear(config.width, config.width)
         self.masked_head = MaskedHead(config, tokens.vocab_size)
-        self.next_head = nn.Linear(config.width, 2)  # 0: B follows A, 1: B is drawn from elsewhere
+        self.next_head = nn.Linear(config.width, 2)  # 0: B follows A, 1: B is drawn from elsewhere, or A follows B
         self.apply(_initialise)
 
     @staticmethod
@@ -150,7 +150,7 @@ class BERT(nn.Module):
         """The mean over masked positions of -log P(label), plus, where pairs are given, the mean over pairs.
 
         Reads `ids`, `labels` (B T), if present `positions`, `segments`, `types` (B T), and for pairs
-        `next` (N,) with `cls` (N,), the flat position of each pair's [CLS]: row * T + column.
+        `next` or `order` (N,) with `cls` (N,), the flat position of each pair's [CLS]: row * T + column.
         """
         labels = batch["labels"]
         asked = labels != IGNORE
@@ -165,12 +165,13 @@ class BERT(nn.Module):
         sums = {"masked": total}
         if cls is not None:
             first = torch.tanh(self.pooler(wanted.pick(states, cls)))
-            sums["next"] = F.cross_entropy(self.next_head(first).float(), batch["next"], reduction="sum")
+            asked_of_pairs = _asked_of_pairs(batch)
+            sums[asked_of_pairs] = F.cross_entropy(self.next_head(first).float(), batch[asked_of_pairs], reduction="sum")
         return Loss.of({name: (nats, counts[name]) for name, nats in sums.items()})
 
     def predictions(self, batch: Tensors) -> dict[str, int]:
         """Masked positions, and pairs where they are given."""
-        pairs = {"next": len(batch["next"])} if "cls" in batch else {}
+        pairs = {_asked_of_pairs(batch): len(batch["cls"])} if "cls" in batch else {}
         return {"masked": int((batch["labels"] != IGNORE).sum()), **pairs}
 
     def encode(self, batch: Tensors) -> list[Float[Tensor, "B T D"]]:
@@ -258,6 +259,11 @@ class BERT(nn.Module):
             x = block(x, mask)
         last: Block = self.blocks[-1]  # type: ignore[assignment]
         return last.at(wanted, x, mask)
+
+
+def _asked_of_pairs(batch: Tensors) -> str:
+    """The name of the pairs' labels."""
+    return "order" if "order" in batch else "next"
 
 
 def _initialise(module: nn.Module) -> None:

@@ -274,8 +274,12 @@ TABLE: tuple[Generation, ...] = (
         paper="Cui et al. 2019",
         parent="bert",
         asks="masked words",
-        abilities=("fill", "embed", "transfer"),
+        abilities=("fill", "embed", "attend", "transfer"),
+        blocks=True,
         tokenizer="wordpiece",
+        network="stemma.lineage.bert_wwm:BERT",
+        data="stemma.objectives.pairs:Pairs",
+        continues=True,
     ),
     Generation(
         name="albert",

@@ -92,4 +92,6 @@ def learn(texts: Iterator[str], config: Config) -> Characters:
     specials = list(SPECIALS["char"].values())
     order = order[: config.vocab_size - len(specials) if config.vocab_size else None]
     outside = left_out(counts, order, lambda codes: [chr(code) for code in codes])
-    return Characters(config, specials + [SPACE if code == 32 else chr(code) for code in order], chosen(config.words, head), outside)
+    return Characters(
+        config, specials + [SPACE if code == 32 else chr(code) for code in order], chosen(config.words, head, config.dictionary), outside
+    )

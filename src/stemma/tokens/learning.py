@@ -23,7 +23,7 @@ def learn(texts: Iterator[str], config: Config) -> Pieces:
     if not any(map(str.strip, sample)):
         raise DataError("no text to learn a tokenizer from", "at least one word", "check the corpus with `stemma corpus check`")
     learners = {"wordpiece": _wordpiece, "bpe": _bpe, "unigram": _unigram}
-    rust, words = pipeline(config, learners[config.kind](sample, config)), chosen(config.words, sample)
+    rust, words = pipeline(config, learners[config.kind](sample, config)), chosen(config.words, sample, config.dictionary)
     found = Pieces(config, rust, words)
     if config.kind == "bpe":  # knows all bytes
         return found

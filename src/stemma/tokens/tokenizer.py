@@ -31,7 +31,7 @@ from stemma.config import restore, to_plain
 from stemma.errors import DataError, UsageError
 from stemma.tokens import characters, phrases, words
 from stemma.tokens.byte_level import text_of, texts_of
-from stemma.tokens.chinese import GIVEN, Segmenter, segmenter
+from stemma.tokens.chinese import GIVEN, Segmenter, recorded_segmenter
 from stemma.tokens.dropped import Dropped
 from stemma.tokens.facts import TokenFacts
 from stemma.tokens.files import write_bytes
@@ -265,7 +265,7 @@ class Tokenizer:
         """What the library's format has no place for."""
         own = {"config": to_plain(self.config), "unicode": UNICODE_VERSION}
         if self.kind != "whitespace":
-            own["segmenter"] = {"name": self.segmenter.name, "version": self.segmenter.version}
+            own["segmenter"] = self.segmenter.as_json()
         if self.config.phrases:
             own["phrases"] = self._engine.as_json()
         if self.outside:
@@ -298,7 +298,7 @@ def grow(earlier: Tokenizer, texts: Iterator[str], config: Config) -> Tokenizer:
 
     Only words can be added; pieces and characters stay as they are. Both must cut text alike: UsageError otherwise.
     """
-    for key in ("kind", "lowercase", "words", "phrases"):
+    for key in ("kind", "lowercase", "words", "dictionary", "phrases"):
         was, now = getattr(earlier.config, key), getattr(config, key)
         if was != now:
             raise UsageError(f"tokenizer.{key} = {now}, but {was} in the run to go on from", "the same in both", f"drop tokenizer.{key}")
@@ -326,12 +326,12 @@ def _engine(data: dict) -> Any:
     if config.kind in LISTED:
         tokens = _in_order(data["model"]["vocab"])
         _begins(tokens, config.kind)
-        name = own.get("segmenter", {"name": "rjieba" if config.kind == "char" else "given"})["name"]
+        cutting = recorded_segmenter(own.get("segmenter", {"name": "rjieba" if config.kind == "char" else "given"}))
         if config.kind == "char":
-            return characters.Characters(config, tokens, segmenter(name), outside)
+            return characters.Characters(config, tokens, cutting, outside)
         if config.phrases:
-            return phrases.from_json(config, tokens, segmenter(name), own["phrases"], outside)
-        return words.Words(config, tokens, segmenter(name), outside)
+            return phrases.from_json(config, tokens, cutting, own["phrases"], outside)
+        return words.Words(config, tokens, cutting, outside)
     import tokenizers
 
     from stemma.tokens.pieces import Pieces
@@ -343,7 +343,7 @@ def _engine(data: dict) -> Any:
     tokens = _in_order(rust.get_vocab(with_added_tokens=True))
     if "stemma" in data["model"]:
         _begins(tokens, config.kind)
-    return Pieces(config, rust, segmenter(own.get("segmenter", {"name": "rjieba"})["name"]), outside)
+    return Pieces(config, rust, recorded_segmenter(own.get("segmenter", {"name": "rjieba"})), outside)
 
 
 def _in_order(vocab: dict[str, int]) -> list[str]:

@@ -185,7 +185,7 @@ class Learner:
         """`head` are the first texts (they are not counted): they tell whether Chinese words are given."""
         from stemma.kernels.word_table import WordTable  # Numba takes half a second: only where words are cut
 
-        self._config, self._words = config, GIVEN if config.kind == "whitespace" else chosen(config.words, head)
+        self._config, self._words = config, GIVEN if config.kind == "whitespace" else chosen(config.words, head, config.dictionary)
         self._table = WordTable()
         self.fingerprint = None  # its numbers mean nothing to another learner
         self.dropped = Dropped(lambda character: bool(_classes(config)[ord(character)] == SEPARATOR))

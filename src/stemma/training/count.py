@@ -76,7 +76,7 @@ def _finish(job: Job, folder: RunFolder, text: Ingested, network: "Counted", beg
     if text.dev is not None and text.dev.sentences:
         held_out = _held_out_loss(network, text.dev)
         constant = frequency_loss(text.train, text.dev, (text.train.sentences, text.dev.sentences))
-        baseline, stuck = against_baseline({"": held_out}, {"": constant})
+        baseline, stuck = against_baseline([{"loss": held_out}], {"": constant}, "give it more text")
     done = {
         "kind": "done",
         "tokens": tokens,

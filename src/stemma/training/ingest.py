@@ -27,6 +27,7 @@ from stemma.tokens import outside
 from stemma.tokens import tokenizer as tokens_tokenizer
 from stemma.tokens.build import build_once, learn_and_build
 from stemma.tokens.chinese import JUDGED, has_chinese, segmenter, told
+from stemma.tokens.dictionary import dictionary_sum
 from stemma.tokens.drawn import chosen_sentences, drawn, how_much, spelt_in_part
 from stemma.tokens.files import disk_budget, read_sealed, write_sealed
 from stemma.tokens.settings import SPACED, SPACES_VERSION, SPECIALS
@@ -135,6 +136,7 @@ def ingest(
     identity |= {"outside": outside.VERSION} if "unk" in SPECIALS[tokenizer.kind] else {}
     identity |= {"spaces": SPACES_VERSION} if tokenizer.kind in SPACED else {}
     identity |= {"judged": JUDGED} if tokenizer.words == "auto" and tokenizer.kind != "whitespace" else {}
+    identity |= {"dictionary": dictionary_sum(tokenizer.dictionary)} if tokenizer.dictionary else {}
     identity |= {"earlier": earlier.fingerprint} if earlier else {}
     key = hashlib.blake2b(json.dumps(identity, sort_keys=True).encode(), digest_size=8).hexdigest()
     home = root / f"{tokenizer.kind}-{key}"

@@ -16,6 +16,7 @@ from stemma.errors import UsageError
 from stemma.layers.cores import check_cores
 from stemma.lineage.table import TABLE, Generation, find
 from stemma.tokens import tokenizer as tokens_tokenizer
+from stemma.tokens.dictionary import dictionary_sum
 from stemma.tokens.tokenizer import Tokenizer
 from stemma.training.facts import Fact, Note, Report
 from stemma.training.ingest import Ingested, Source, ingest
@@ -82,12 +83,14 @@ class Job:
         """What must be the same for a run to go on: all that its result depends on."""
         sections = to_plain(self.sections)
         sections["objective"].pop("memory", None)
+        dictionary = self.sections["tokenizer"].dictionary
         return {
             "generation": self.row.name,
             "corpus": list(self.source.paths),
             "dev": list(self.source.dev),
             **({"targets": list(self.source.targets)} if self.source.targets else {}),
             **self.source.identity(),
+            **({"dictionary": dictionary_sum(dictionary)} if dictionary else {}),
             "asked": sections,
             **(
                 {"continued": {"run": str(self.earlier.path), **self.earlier.manifest["files"]["model.safetensors"]}}

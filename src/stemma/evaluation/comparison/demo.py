@@ -38,6 +38,6 @@ def demo(out: str | Path, *, seconds: float = SECONDS, progress: Report | None =
         workers=2,
         parallel=2,
         threads=1,  # two networks on a core each learn more than one network on two cores
-        settings=tuple(f"{name}.model.max_length=128" for name in ("gpt", "gpt2", "bert")),  # no text of the task is longer
+        settings=tuple(f"{name}.model.max_length=128" for name in ("gpt", "gpt2", "bert", "bert-wwm")),  # no text of the task is longer
     )
     return compare(text, train=train, dev=dev, out=out, config=config, progress=progress)
