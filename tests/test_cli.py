@@ -207,7 +207,7 @@ def test_settings_tell_what_each_takes(capsys):
 
 
 @pytest.mark.parametrize(
-    "name", ["ngram", "nnlm", "word2vec", "glove", "lstm", "elmo", "seq2seq", "transformer", "gpt", "bert", "transfer"]
+    "name", ["ngram", "nnlm", "word2vec", "glove", "lstm", "elmo", "seq2seq", "transformer", "gpt", "bert", "albert", "transfer"]
 )
 def test_every_setting_is_told_in_text(capsys, name):
     code, out, _ = stemma(capsys, "settings", name)

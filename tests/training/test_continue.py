@@ -117,12 +117,14 @@ TINY = {
     "elmo": ["model.filters=[4, 6]", "model.width=8", "model.cells=12", "model.targets=0"],
     "gpt": ["model.width=16", "model.heads=2", "model.inner=20", "model.depth=2", "training.optimiser=adamw"],
     "bert": ["model.width=16", "model.heads=2", "model.inner=20", "model.depth=2", "training.optimiser=adamw"],
+    "albert": ["model.width=16", "model.embedding=6", "model.heads=2", "model.inner=20", "model.depth=2", "training.optimiser=adamw"],
 }
 BY_TOKEN = ("tokens.weight", "table", "bias", "masked_head.bias")
 FEW = ["training.threads=1", "training.precision=fp32", "training.steps=2", "training.batch_tokens=128", *SMALL[:1], "training.held_out=0"]
 
 
-CASES = [("lstm", "bpe"), ("lstm", "word"), ("elmo", "word"), ("gpt", "bpe"), ("gpt", "word"), ("bert", "wordpiece")]
+CASES = [("lstm", "bpe"), ("lstm", "word"), ("elmo", "word"), ("gpt", "bpe"), ("gpt", "word")]
+CASES += [("bert", "wordpiece"), ("albert", "wordpiece")]
 
 
 @pytest.mark.parametrize(("generation", "kind"), CASES)
