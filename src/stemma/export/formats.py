@@ -84,7 +84,13 @@ def _huggingface(run: Run, folder: Path) -> list[Path]:
     if run.row.name == "gpt" and model.inner != 4 * model.width:
         expected = f"4 x model.width = {4 * model.width}: transformers' GPT knows no other"
         raise UsageError(f"{run.path}: model.inner = {model.inner}", expected, "pre-train with that size")
-    tensors = to_huggingface(network, model.depth, run.folder.tensors())
+    if run.row.name == "albert" and (model.sharing in ("attention", "feedforward") or model.factorised != "embeddings"):
+        wrong = f'{run.path}: model.sharing = "{model.sharing}", model.factorised = "{model.factorised}"'
+        expected = "all or none, and embeddings: transformers' ALBERT knows no other"
+        raise UsageError(wrong, expected, "pre-train with these")
+    inner = model.blocks_in_layer if run.row.name == "albert" else 1
+    blocks = model.different * inner if run.row.name == "albert" else model.depth
+    tensors = to_huggingface(network, blocks, run.folder.tensors(), inner)
     arrays = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
     with one_writer(folder.resolve()):
         write_bytes(folder / "model.safetensors", save(arrays, metadata={"format": "pt"}))
@@ -150,7 +156,7 @@ FORMATS: dict[str, Format] = {
     "word2vec": Format("with word vectors", _has_words, partial(_vectors, form="word2vec")),
     "word2vec-binary": Format("with word vectors", _has_words, partial(_vectors, form="word2vec-binary")),
     "glove": Format("with word vectors", _has_words, partial(_vectors, form="glove")),
-    "huggingface": Format("of gpt, bert or bert-wwm", _is("gpt", "bert", "bert-wwm"), _huggingface),
+    "huggingface": Format("of gpt, bert, bert-wwm or albert", _is("gpt", "bert", "bert-wwm", "albert"), _huggingface),
     "elmo": Format("of elmo", _is("elmo"), _elmo),
     "ctranslate2": Format("of transformer or gpt", _is("transformer", "gpt"), _ctranslate2, partial(_ctranslate2, int8=True)),
 }

@@ -38,13 +38,15 @@ from stemma.tokens.long_texts import AT_ONCE, parts_of
 from stemma.tokens.outside import Outside
 from stemma.tokens.pieces import SPACE
 from stemma.tokens.scripts import UNICODE_VERSION
-from stemma.tokens.settings import SPACED, SPECIALS, Config, special_ids
+from stemma.tokens.settings import OTHERWISE, SPACED, SPECIALS, Config, special_ids
 from stemma.tokens.word_starts import word_starts
 
 __all__ = ["Config", "Tokenizer", "grow", "train"]
 
 VISIBLE = ("unk", "mask")  # specials that decoding shows
 WHOLE = ("word", "whitespace")  # kinds whose tokens are whole words
+ANYWHERE = ("wordpiece", "unigram")  # kinds whose specials other programs put anywhere in a vocabulary
+FRAMING = ("pad", "unk", "cls", "sep", "mask")  # roles that such a vocabulary must have
 LISTED = ("word", "whitespace", "char")  # kinds that are a list of tokens, which we look up ourselves
 
 
@@ -350,18 +352,25 @@ def _in_order(vocab: dict[str, int]) -> list[str]:
 
 
 def _specials(kind: str, tokens: Sequence[str]) -> dict[str, int]:
-    """Role -> id: the first ids, but in a WordPiece vocabulary of another program wherever it has them."""
+    """Role -> id: the first ids, but in a vocabulary of another program (WordPiece, unigram) wherever it has them."""
     ids = special_ids(kind)
-    if kind != "wordpiece" or list(tokens[: len(ids)]) == list(SPECIALS[kind].values()):
+    if kind not in ANYWHERE or list(tokens[: len(ids)]) == list(SPECIALS[kind].values()):
         return ids
+    found = _places(kind, tokens)
+    return found if kind == "unigram" and found else ids | found
+
+
+def _places(kind: str, tokens: Sequence[str]) -> dict[str, int]:
+    """Role -> id of those specials that the vocabulary has, however they are written there."""
     places = {token: place for place, token in enumerate(tokens)}
-    return {role: places.get(written, ids[role]) for role, written in SPECIALS[kind].items()}
+    ways = [*OTHERWISE.get(kind, {}).items(), *SPECIALS[kind].items()]
+    return {role: places[written] for role, written in ways if written in places}
 
 
 def _begins(tokens: Sequence[str], kind: str) -> None:
-    """ValueError unless the vocabulary begins with the kind's specials; one of WordPiece may have them anywhere."""
+    """ValueError unless the vocabulary begins with the kind's specials; one of WordPiece or of unigram may have them anywhere."""
     specials = list(dict.fromkeys(SPECIALS[kind].values()))
-    if kind == "wordpiece" and not set(specials) - set(tokens):
+    if kind in ANYWHERE and set(FRAMING) <= _places(kind, tokens).keys():
         return
     if list(tokens[: len(specials)]) != specials:
         raise ValueError(f"the vocabulary does not begin with {', '.join(specials)}")
