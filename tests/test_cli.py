@@ -207,7 +207,7 @@ def test_settings_tell_what_each_takes(capsys):
 
 
 @pytest.mark.parametrize(
-    "name", ["ngram", "nnlm", "word2vec", "glove", "lstm", "elmo", "seq2seq", "transformer", "gpt", "gpt2", "bert", "transfer"]
+    "name", ["ngram", "nnlm", "word2vec", "glove", "lstm", "elmo", "seq2seq", "transformer", "gpt", "gpt2", "bert", "albert", "transfer"]
 )
 def test_every_setting_is_described_in_text(capsys, name):
     code, out, _ = stemma(capsys, "settings", name)

@@ -47,7 +47,8 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def settings(row: Generation, steps: int = 12) -> list[str]:
     """A few steps of a very small network, so that the whole suite takes seconds."""
-    small = {"wordpiece": "tokenizer.vocab_size=160", "bpe": "tokenizer.vocab_size=300", "word": "tokenizer.min_count=1"}[row.tokenizer]
+    pieces = {"wordpiece": "tokenizer.vocab_size=160", "unigram": "tokenizer.vocab_size=160", "bpe": "tokenizer.vocab_size=300"}
+    small = pieces.get(row.tokenizer, "tokenizer.min_count=1")
     if row.learns == "count":
         return [small]
     chosen = [small, f"training.steps={steps}", "training.threads=1", "training.save_seconds=1e-6", "training.batch_tokens=128"]

@@ -22,11 +22,11 @@ from typing import Any
 
 from stemma.tokens.sums import file_sum
 
-GENERATIONS = ("ngram", "nnlm", "word2vec", "glove", "lstm", "elmo", "seq2seq", "transformer", "gpt", "gpt2", "bert", "bert-wwm")
+GENERATIONS = ("ngram", "nnlm", "word2vec", "glove", "lstm", "elmo", "seq2seq", "transformer", "gpt", "gpt2", "bert", "bert-wwm", "albert")
 KINDS = (*GENERATIONS, "finetune", "compare")
 MOST = 4  # kills of one run at most; then it may end
 MEASURES = ("accuracy", "macro_f1", "bits_per_character", "held_out_loss")
-CLOCKED = {"seconds", "cpu_seconds", "tokens_per_second", "peak_memory_mib", "earlier", "ingested", "message", "threads"}
+CLOCKED = {"seconds", "cpu_seconds", "tokens_per_second", "peak_memory_mib", "earlier", "ingested", "message", "threads", "reading_ms"}
 
 
 @dataclass(frozen=True)

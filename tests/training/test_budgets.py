@@ -17,7 +17,7 @@ from stemma.training.request import Request, job_of, take_up
 
 ENGLISH = (["the", "miller", "sold", "flour", "to", "the", "baker"], ["stars", "shine", "above", "dark", "hills", "tonight"])
 CHINESE = (["我", "喜欢", "看书", "学习"], ["今天", "下雨", "天气", "很冷"])
-GENERATIONS = ("ngram", "nnlm", "word2vec", "glove", "lstm", "elmo", "seq2seq", "transformer", "gpt", "gpt2", "bert", "bert-wwm")
+GENERATIONS = ("ngram", "nnlm", "word2vec", "glove", "lstm", "elmo", "seq2seq", "transformer", "gpt", "gpt2", "bert", "bert-wwm", "albert")
 SMALL = {
     "ngram": ["order=2"],
     "nnlm": ["width=8", "inner=8", "batch_tokens=64", "output='full'"],
@@ -30,6 +30,7 @@ SMALL = {
     "gpt": ["width=8", "depth=1", "heads=2", "inner=8", "max_length=16", "batch_tokens=64", "vocab_size=300"],
     "gpt2": ["width=8", "depth=1", "heads=2", "inner=8", "max_length=16", "batch_tokens=64", "vocab_size=300"],
     "bert": ["width=8", "depth=1", "heads=2", "inner=8", "max_length=16", "batch_tokens=64", "vocab_size=300"],
+    "albert": ["width=8", "embedding=4", "depth=1", "heads=2", "inner=8", "max_length=16", "batch_tokens=64", "vocab_size=300"],
 }
 SMALL["bert-wwm"] = SMALL["bert"]
 

@@ -118,12 +118,14 @@ TINY = {
     "gpt": ["model.width=16", "model.heads=2", "model.inner=20", "model.depth=2", "training.optimiser=adamw"],
     "gpt2": ["model.width=16", "model.heads=2", "model.inner=20", "model.depth=2", "training.optimiser=adamw"],
     "bert": ["model.width=16", "model.heads=2", "model.inner=20", "model.depth=2", "training.optimiser=adamw"],
+    "albert": ["model.width=16", "model.embedding=6", "model.heads=2", "model.inner=20", "model.depth=2", "training.optimiser=adamw"],
 }
 BY_TOKEN = ("tokens.weight", "table", "bias", "masked_head.bias")
 FEW = ["training.threads=1", "training.precision=fp32", "training.steps=2", "training.batch_tokens=128", *SMALL[:1], "training.held_out=0"]
 
 
-CASES = [("lstm", "bpe"), ("lstm", "word"), ("elmo", "word"), ("gpt", "bpe"), ("gpt", "word"), ("gpt2", "bpe"), ("bert", "wordpiece")]
+CASES = [("lstm", "bpe"), ("lstm", "word"), ("elmo", "word"), ("gpt", "bpe"), ("gpt", "word"), ("gpt2", "bpe")]
+CASES += [("bert", "wordpiece"), ("albert", "wordpiece")]
 
 
 @pytest.mark.parametrize(("generation", "kind"), CASES)

@@ -11,6 +11,7 @@ import numpy as np
 
 from stemma.config import nearest
 from stemma.errors import UsageError
+from stemma.export.huggingface import COUNTERPART, NAMED
 from stemma.lineage.table import TABLE, Generation
 from stemma.runs.run import Run
 from stemma.tokens.files import one_writer, write_bytes, write_json
@@ -78,13 +79,19 @@ def _huggingface(run: Run, folder: Path) -> list[Path]:
     """A folder for transformers' `from_pretrained`: weights, config, and the tokenizer with the generation's frame."""
     from safetensors.numpy import save
 
-    from stemma.export.huggingface import COUNTERPART, NAMED, huggingface_config, to_huggingface
+    from stemma.export.huggingface import huggingface_config, to_huggingface
 
     model, network = run.network.config, COUNTERPART[run.row.name]
     if run.row.name == "gpt" and model.inner != 4 * model.width:
         expected = f"4 x model.width = {4 * model.width}: transformers' GPT knows no other"
         raise UsageError(f"{run.path}: model.inner = {model.inner}", expected, "pre-train with that size")
-    tensors = to_huggingface(network, model.depth, run.folder.tensors())
+    if run.row.name == "albert" and (model.sharing in ("attention", "feedforward") or model.factorised != "embeddings"):
+        wrong = f'{run.path}: model.sharing = "{model.sharing}", model.factorised = "{model.factorised}"'
+        expected = "all or none, and embeddings: transformers' ALBERT knows no other"
+        raise UsageError(wrong, expected, "pre-train with these")
+    inner = model.blocks_in_layer if run.row.name == "albert" else 1
+    blocks = model.different * inner if run.row.name == "albert" else model.depth
+    tensors = to_huggingface(network, blocks, run.folder.tensors(), inner)
     arrays = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
     with one_writer(folder.resolve()):
         write_bytes(folder / "model.safetensors", save(arrays, metadata={"format": "pt"}))
@@ -160,7 +167,7 @@ FORMATS: dict[str, Format] = {
     "word2vec": Format("with word vectors", _has_words, partial(_vectors, form="word2vec")),
     "word2vec-binary": Format("with word vectors", _has_words, partial(_vectors, form="word2vec-binary")),
     "glove": Format("with word vectors", _has_words, partial(_vectors, form="glove")),
-    "huggingface": Format("of gpt, gpt2, bert or bert-wwm", _is("gpt", "gpt2", "bert", "bert-wwm"), _huggingface),
+    "huggingface": Format("of " + ", ".join(COUNTERPART), _is(*COUNTERPART), _huggingface),
     "elmo": Format("of elmo", _is("elmo"), _elmo),
     "ctranslate2": Format("of transformer, gpt or gpt2", _is("transformer", "gpt", "gpt2"), _ctranslate2, partial(_ctranslate2, int8=True)),
 }

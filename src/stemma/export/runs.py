@@ -25,6 +25,7 @@ from stemma.export.fasttext import MAGIC, open_fasttext
 from stemma.export.huggingface_in import Found, is_huggingface, read_huggingface
 from stemma.export.spelling import named
 from stemma.export.streams import reading
+from stemma.export.tensorflow_in import is_tensorflow, read_tensorflow
 from stemma.export.vectors_in import Chunk
 from stemma.lineage.table import find
 from stemma.nouns import counted
@@ -36,9 +37,10 @@ from stemma.tokens.settings import Config as TokenConfig
 from stemma.tokens.tokenizer import Tokenizer
 from stemma.tokens.words import Words
 
-Kind = Literal["huggingface", "elmo", "arpa", "fasttext", "word2vec", "word2vec-binary", "glove"]
+Kind = Literal["huggingface", "tensorflow", "elmo", "arpa", "fasttext", "word2vec", "word2vec-binary", "glove"]
 TITLES: dict[Kind, str] = {
     "huggingface": "Hugging Face folder",
+    "tensorflow": "TensorFlow checkpoint",
     "elmo": "ELMo weights (HDF5)",
     "arpa": "ARPA file",
     "fasttext": "fastText model",
@@ -76,6 +78,9 @@ def to_run(source: Path, target: Path, skip_bad: bool = False) -> Path:
     with written_aside(target) as folder:
         if is_huggingface(source):
             _whole_model(source, folder, "huggingface", read_huggingface(source))
+            return target
+        if is_tensorflow(source):
+            _whole_model(source, folder, "tensorflow", read_tensorflow(source))
             return target
         kind = recognise(source)
         if kind == "elmo":
@@ -305,7 +310,7 @@ _EMPTY = {
 
 
 def _weights_of(source: Path, kind: Kind) -> Path:
-    return source / "model.safetensors" if kind == "huggingface" else source
+    return {"huggingface": source / "model.safetensors", "tensorflow": next(source.glob("*.data-*"), source)}.get(kind, source)
 
 
 def _are_utf8(name: str, tokens: list[str]) -> None:

@@ -290,8 +290,12 @@ TABLE: tuple[Generation, ...] = (
         paper="Lan et al. 2019",
         parent="bert",
         asks="masked n-grams",
-        abilities=("fill", "embed", "transfer"),
+        abilities=("fill", "embed", "attend", "transfer"),
+        blocks=True,
         tokenizer="unigram",
+        network="stemma.lineage.albert:ALBERT",
+        data="stemma.objectives.pairs:Pairs",
+        continues=True,
     ),
     Generation(
         name="tinybert",

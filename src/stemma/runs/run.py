@@ -330,7 +330,9 @@ class Run:
         if len(parts) == 1:
             raise DataError("the text has no [MASK]", "a [MASK] where a token is asked for", 'for example "the [MASK] sat down"')
         mask = self.tokenizer.specials["mask"]
-        ids = [int(i) for part in self.tokenizer.encode_batch(parts) for i in (mask, *part)][1:]
+        adjoining = [place > 0 and not part[:1].isspace() for place, part in enumerate(parts)]  # the mask before them: no space is made up
+        flat, lengths = self.tokenizer.encode_flat(parts, adjoining)
+        ids = [int(i) for part in np.split(flat, np.cumsum(lengths)[:-1]) for i in (mask, *part)][1:]
         framed, types = self.network.frame(ids)
         self._fits(len(framed))
         logits = self.network.fill({"ids": torch.tensor([framed]), "types": torch.tensor([types])})

@@ -19,6 +19,8 @@ SPECIALS: dict[str, dict[str, str]] = {  # role -> how it is written; ids in ord
     "unigram": {"pad": "<pad>", "unk": "<unk>", "cls": "<cls>", "sep": "<sep>", "mask": "<mask>", "eos": "</s>", "bos": "<s>"},
 }
 
+OTHERWISE = {"unigram": {"cls": "[CLS]", "sep": "[SEP]", "mask": "[MASK]"}}  # as other programs write them (ALBERT)
+
 SPACED = ("bpe", "unigram")  # kinds that put a space before a text, but where one adjoins what stands before it
 SPACES_VERSION = 1  # of that rule: before, they put one before each sentence
 

@@ -39,15 +39,17 @@ from stemma.tokens.long_texts import AT_ONCE, parts_of
 from stemma.tokens.outside import Outside
 from stemma.tokens.pieces import SPACE
 from stemma.tokens.scripts import UNICODE_VERSION
-from stemma.tokens.settings import SPACED, SPECIALS, Config, special_ids
+from stemma.tokens.settings import OTHERWISE, SPACED, SPECIALS, Config, special_ids
 from stemma.tokens.word_starts import word_starts
 
 __all__ = ["Config", "Tokenizer", "grow", "train"]
 
 VISIBLE = ("unk", "mask")  # specials that decoding shows
 WHOLE = ("word", "whitespace")  # kinds whose tokens are whole words
+FRAMING = ("pad", "unk", "cls", "sep", "mask")
+# Kinds whose specials other programs give any id, and the roles that their vocabularies must have.
+ANYWHERE = {"wordpiece": FRAMING, "unigram": FRAMING, "bpe": ("eos",)}
 LISTED = ("word", "whitespace", "char")  # kinds that are a list of tokens, which we look up ourselves
-ANYWHERE = ("wordpiece", "bpe")  # kinds whose specials other programs give any id
 
 
 class Tokenizer:
@@ -355,18 +357,25 @@ def _in_order(vocab: dict[str, int]) -> list[str]:
 
 
 def _specials(kind: str, tokens: Sequence[str]) -> dict[str, int]:
-    """Role -> id: the first ids, but in a WordPiece or BPE vocabulary of another program wherever it has them."""
+    """Role -> id: the first ids, but in a vocabulary of another program (WordPiece, unigram, BPE) wherever it has them."""
     ids = special_ids(kind)
     if kind not in ANYWHERE or list(tokens[: len(ids)]) == list(SPECIALS[kind].values()):
         return ids
+    found = _places(kind, tokens)
+    return found if kind == "unigram" and found else ids | found
+
+
+def _places(kind: str, tokens: Sequence[str]) -> dict[str, int]:
+    """Role -> id of those specials that the vocabulary has, however they are written there."""
     places = {token: place for place, token in enumerate(tokens)}
-    return {role: places.get(written, ids[role]) for role, written in SPECIALS[kind].items()}
+    ways = [*OTHERWISE.get(kind, {}).items(), *SPECIALS[kind].items()]
+    return {role: places[written] for role, written in ways if written in places}
 
 
 def _begins(tokens: Sequence[str], kind: str) -> None:
-    """ValueError unless the vocabulary begins with the kind's specials; one of WordPiece or BPE may have them anywhere."""
+    """ValueError unless the vocabulary begins with the kind's specials; one of WordPiece, unigram or BPE may have them anywhere."""
     specials = list(dict.fromkeys(SPECIALS[kind].values()))
-    if kind in ANYWHERE and not set(specials) - set(tokens):
+    if kind in ANYWHERE and set(ANYWHERE[kind]) <= _places(kind, tokens).keys():
         return
     if list(tokens[: len(specials)]) != specials:
         raise ValueError(f"the vocabulary does not begin with {', '.join(specials)}")

@@ -61,6 +61,10 @@ class ByHand:
         """Numbers that are learnt."""
         return self.tables.parameters
 
+    def reading_cost(self) -> dict[str, float]:
+        """Nothing: its vectors are looked up."""
+        return {}
+
     def step(self, batches: list[Batch], rate: float, seed: int) -> Step:
         """Descends along each batch in turn."""
         total, summed = 0, 0.0

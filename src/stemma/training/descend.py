@@ -284,6 +284,7 @@ def _finish(job: Job, descent: _Descent, text: Ingested) -> None:
         "held_out_loss": kept["loss"] if kept else None,
         **baseline,
         "parameters": descent.learner.parameters,
+        **descent.learner.reading_cost(),
         "peak_memory_mib": peak_memory_mib(),
         "tokens_added": text.tokenizer.vocab_size - _known(job.earlier) if job.earlier else None,
         "notes": [*text.notes, *stuck, *_notes(training, progress), *_unread(text, ledger["tokens"], descent.passes.after(progress.step))]

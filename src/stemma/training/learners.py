@@ -38,6 +38,9 @@ class Learner(Protocol):
     def parameters(self) -> int:
         """Numbers that are learnt."""
 
+    def reading_cost(self) -> dict[str, float]:
+        """What it costs to read a text, for the card and the report; empty where vectors are but looked up."""
+
     def step(self, batches: list[Batch], rate: float, seed: int) -> Step:
         """One update from the micro-batches, whose own `rate_scale`, if any, multiplies the rate."""
 

@@ -172,6 +172,9 @@ class Pretraining(_Strict):
     kept_step: int | None = None  # where training waited for a better held-out loss: whose weights were kept
     drawn: DrawnPart | None = None  # None: the whole text was there to read
     baseline_loss: float | None = None  # held-out, of answering by word frequencies alone; None where no loss is held out
+    reading_flops_per_token: float | None = None  # products of matrices, to read a text; None: its vectors are looked up
+    reading_ms: float | None = None  # measured, of one text of `reading_tokens`
+    reading_tokens: int | None = None
     left_baseline: bool | None = None  # False: the budget was too small to learn anything else
     costs: Costs = Costs()
 

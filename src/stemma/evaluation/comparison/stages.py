@@ -191,6 +191,7 @@ class Stages:
             "peak_bytes": max(meter.costs["peak_bytes"], int(done["peak_memory_mib"] * 2**20) if resumed else 0),
             "bytes": (folder.path / "model.safetensors").stat().st_size,
             "parameters": done["parameters"],
+            **{name: done.get(name) for name in ("reading_flops_per_token", "reading_ms", "reading_tokens")},
             "tokens": done["tokens"],
             "passes": done["passes"],
             "most_passes": done.get("most_passes"),
