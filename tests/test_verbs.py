@@ -681,10 +681,10 @@ def test_evaluate_judges_minimal_pairs(shop, capsys, tmp_path, name):
         (["generate", "gpt", "--next", "3", "--length", "9"], 2, "drop --next"),
         (["generate", "gpt", "--next", "3", "--seed", "9"], 2, "drop --next"),
         (["generate", "gpt", "--length-penalty", "1"], 2, "add --beams"),
-        (["pretrain", "glove", "corpus.txt", "--out", "x", "--continue-from", "glove"], 2, "these can: word2vec, lstm, elmo, gpt, bert."),
+        (["pretrain", "glove", "corpus.txt", "--out", "x", "--continue-from", "glove"], 2, "lstm, elmo, gpt, bert, xlnet."),
         (["evaluate", "word2vec", "corpus.txt"], 2, "or a run of ngram, nnlm, lstm, elmo, gpt"),
         (["generate", "gpt", "--beams", "2", "--seed", "1"], 2, "drop --seed"),
-        (["attend", "ngram", "--text", "the cat"], 2, "these can: seq2seq, transformer, gpt, bert."),
+        (["attend", "ngram", "--text", "the cat"], 2, "these can: seq2seq, transformer, gpt, bert, xlnet."),
         (["attend", "languages", "--text", "the cat"], 2, "name the run that it was made from"),
         (["attend", "gpt", "--text", "the cat", "--layer", "3"], 2, "choose one, or drop --layer"),
         (["attend", "gpt", "--text", "the cat", "--head", "0"], 2, "choose one, or drop --head"),
@@ -703,7 +703,7 @@ def test_a_mistake_is_told_with_its_mend(shop, capsys, monkeypatch, argv, code, 
     assert any(part in err for part in mend.split("|")), err
 
 
-WITH_STATES = "nnlm, word2vec, glove, lstm, elmo, seq2seq, transformer, gpt, bert"
+WITH_STATES = "nnlm, word2vec, glove, lstm, elmo, seq2seq, transformer, gpt, bert, xlnet"
 
 
 @pytest.mark.parametrize(
@@ -711,8 +711,8 @@ WITH_STATES = "nnlm, word2vec, glove, lstm, elmo, seq2seq, transformer, gpt, ber
     [
         (["nearest", "bert", "cat"], "nnlm, word2vec, glove"),
         (["nearest", "gpt", "cat"], "nnlm, word2vec, glove"),
-        (["score", "bert", "no-such-file.txt"], "ngram, nnlm, lstm, elmo, gpt"),
-        (["fill", "word2vec", "no-such-file.txt"], "bert"),
+        (["score", "bert", "no-such-file.txt"], "ngram, nnlm, lstm, elmo, gpt, xlnet"),
+        (["fill", "word2vec", "no-such-file.txt"], "bert, xlnet"),
         (["generate", "glove"], "ngram, nnlm, lstm, gpt"),
         (["embed", "ngram", "no-such-file.txt"], WITH_STATES),
         (["convert", "gpt", "x", "--to", "arpa"], "ngram"),

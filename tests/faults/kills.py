@@ -22,7 +22,7 @@ from typing import Any
 
 from stemma.tokens.sums import file_sum
 
-GENERATIONS = ("ngram", "nnlm", "word2vec", "glove", "lstm", "elmo", "seq2seq", "transformer", "gpt", "bert")
+GENERATIONS = ("ngram", "nnlm", "word2vec", "glove", "lstm", "elmo", "seq2seq", "transformer", "gpt", "bert", "xlnet")
 KINDS = (*GENERATIONS, "finetune", "compare")
 MOST = 4  # kills of one run at most; then it may end
 MEASURES = ("accuracy", "macro_f1", "bits_per_character", "held_out_loss")

@@ -42,7 +42,7 @@ class Pretrain(Verb):
     dev: Repeated = ()  # held-out text; without it a share of the corpus is held out
     workers: int = 1  # processes that read; the result does not depend on it
     memory: Gibibytes = None  # GiB for counting, program included; the rest goes to disk. Judging the model takes some tens of MiB more
-    continue_from: EarlierRun = None  # a finished run of word2vec, lstm, elmo, gpt or bert: its weights and words, and the new text's words
+    continue_from: EarlierRun = None  # a finished run of word2vec, lstm, elmo, gpt, bert or xlnet: its weights, its words and new ones
     dry_run: Flag = False  # tells sizes, memory, disk and expected time, and trains nothing
 
     def run(self) -> Printable:

@@ -344,12 +344,12 @@ def test_a_window_that_is_too_short_for_the_task_is_told_before_it_is_trained(fi
     (tmp_path / "long.tsv").write_text("\n".join(["label\ttext", *rows]) + "\n", encoding="utf-8")
     plan = dataclasses.replace(plan_for(files, tmp_path, generations=READY), train=str(tmp_path / "long.tsv"))
     told = compare_module._long_texts(plan)
-    short = "seq2seq, transformer, gpt and bert"
+    short = "seq2seq, transformer, gpt, bert and xlnet"
     assert told.startswith(f"1 in 100 of the task's texts has 150 words or Chinese characters, or more, and {short} will cut it")
-    assert told.endswith("--set gpt.model.max_length=232 --set bert.model.max_length=232 --set transfer.max_length=232")
+    assert told.endswith("--set bert.model.max_length=232 --set xlnet.model.max_length=232 --set transfer.max_length=232")
     assert compare_module._long_texts(plan_for(files, tmp_path, generations=READY)) == ""
     assert compare_module._of_the_examples(plan)[0] == told
-    wider = [f"{name}.model.max_length=232" for name in ("seq2seq", "transformer", "gpt", "bert")]
+    wider = [f"{name}.model.max_length=232" for name in ("seq2seq", "transformer", "gpt", "bert", "xlnet")]
     named = dataclasses.replace(plan, config=dataclasses.replace(plan.config, settings=(*SMALL, *wider)))
     assert compare_module._long_texts(named) == ""
 
