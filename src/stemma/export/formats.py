@@ -149,7 +149,7 @@ FORMATS: dict[str, Format] = {
     "word2vec": Format("with word vectors", _has_words, partial(_vectors, form="word2vec")),
     "word2vec-binary": Format("with word vectors", _has_words, partial(_vectors, form="word2vec-binary")),
     "glove": Format("with word vectors", _has_words, partial(_vectors, form="glove")),
-    "huggingface": Format("of gpt or bert", _is("gpt", "bert"), _huggingface),
+    "huggingface": Format("of gpt, bert or xlnet", _is("gpt", "bert", "xlnet"), _huggingface),
     "elmo": Format("of elmo", _is("elmo"), _elmo),
     "ctranslate2": Format("of transformer or gpt", _is("transformer", "gpt"), _ctranslate2, partial(_ctranslate2, int8=True)),
 }

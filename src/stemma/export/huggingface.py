@@ -1,4 +1,4 @@
-"""Our GPT and BERT as transformers' `OpenAIGPTLMHeadModel` and `BertForPreTraining`, and back.
+"""Our GPT, BERT and XLNet as transformers' `OpenAIGPTLMHeadModel`, `BertForPreTraining` and `XLNetLMHeadModel`, and back.
 
 Weights are mapped by one table a generation: our name, their names, and how the one becomes the
 others. Works on NumPy arrays and on tensors alike; imports neither transformers nor torch.
@@ -12,7 +12,9 @@ import numpy as np
 
 from stemma.errors import UsageError
 
-How = Literal["same", "transposed", "thirds"]  # `thirds`: our fused rows are their query, key and value
+# `thirds`: our fused rows are their query, key and value. `heads`: our last axis is their heads and the width of one; `into heads`: so
+# is our first, which stands last there.
+How = Literal["same", "transposed", "thirds", "heads", "into heads"]
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,7 @@ class Name:
 
 
 def names(generation: str, depth: int) -> list[Name]:
-    """The table of all weights of `gpt` or `bert` with `depth` blocks."""
+    """The table of all weights of `gpt`, `bert` or `xlnet` with `depth` blocks."""
     if generation not in _FIXED:
         raise UsageError(f"{generation} has no Hugging Face counterpart here", f"one of {', '.join(_FIXED)}", "choose one of these")
     blocks = [
@@ -44,6 +46,9 @@ def to_huggingface(generation: str, depth: int, ours: Mapping[str, Any]) -> dict
         if name.how == "thirds":
             third = len(tensor) // 3
             theirs |= {their: tensor[i * third : (i + 1) * third] for i, their in enumerate(name.theirs)}
+        elif name.how in ("heads", "into heads"):
+            whole = tensor.T if name.how == "into heads" else tensor
+            theirs[name.theirs[0]] = whole.reshape(*whole.shape[:-1], *ours["blocks.0.attention.segments"].shape[1:])
         else:
             theirs[name.theirs[0]] = tensor.T if name.how == "transposed" else tensor
     return theirs
@@ -55,7 +60,8 @@ def from_huggingface(generation: str, depth: int, theirs: Mapping[str, Any]) -> 
     for name in names(generation, depth):
         parts = [np.asarray(theirs[their]) for their in name.theirs]
         whole = np.concatenate(parts) if name.how == "thirds" else parts[0]
-        ours[name.ours] = np.ascontiguousarray(whole.T if name.how == "transposed" else whole)
+        whole = whole.reshape(*whole.shape[:-2], -1) if name.how in ("heads", "into heads") else whole
+        ours[name.ours] = np.ascontiguousarray(whole.T if name.how in ("transposed", "into heads") else whole)
     return ours
 
 
@@ -69,6 +75,15 @@ def huggingface_config(generation: str, model: Any, vocab_size: int, specials: M
             "embd_pdrop": model.dropout, "attn_pdrop": model.dropout, "resid_pdrop": model.dropout,
             "bos_token_id": specials.get("eos"), "eos_token_id": specials.get("eos"),
         }  # fmt: skip
+    if generation == "xlnet":
+        return {
+            "model_type": "xlnet", "architectures": ["XLNetLMHeadModel"], "vocab_size": vocab_size,
+            "d_model": model.width, "n_layer": model.depth, "n_head": model.heads, "d_inner": model.inner,
+            "ff_activation": "gelu" if model.activation == "gelu" else "gelu_new", "layer_norm_eps": 1e-12, "initializer_range": 0.02,
+            "dropout": model.dropout, "untie_r": True, "attn_type": "bi", "bi_data": False, "clamp_len": -1, "same_length": False,
+            "mem_len": None, "reuse_len": None, "bos_token_id": specials.get("bos"), "eos_token_id": specials.get("eos"),
+            "pad_token_id": specials.get("pad", 0),
+        }  # fmt: skip
     return {
         "model_type": "bert", "architectures": ["BertForPreTraining"], "vocab_size": vocab_size,
         "hidden_size": model.width, "num_hidden_layers": model.depth, "num_attention_heads": model.heads,
@@ -78,7 +93,7 @@ def huggingface_config(generation: str, model: Any, vocab_size: int, specials: M
     }  # fmt: skip
 
 
-_PREFIX = {"gpt": "transformer.h", "bert": "bert.encoder.layer"}
+_PREFIX = {"gpt": "transformer.h", "bert": "bert.encoder.layer", "xlnet": "transformer.layer"}
 
 
 def _both(ours: str, *theirs: str, how: How = "same") -> list[Name]:
@@ -105,6 +120,11 @@ _FIXED = {
         Name("masked_head.bias", ("cls.predictions.bias",)),
         *_both("next_head", "cls.seq_relationship"),
     ],
+    "xlnet": [
+        Name("tokens.weight", ("transformer.word_embedding.weight",)),
+        Name("query", ("transformer.mask_emb",)),
+        Name("bias", ("lm_loss.bias",)),
+    ],
 }
 
 _BLOCK = {
@@ -123,5 +143,18 @@ _BLOCK = {
         *_both("feedforward.up", "intermediate.dense"),
         *_both("feedforward.down", "output.dense"),
         *_both("feedforward_norm", "output.LayerNorm"),
+    ],
+    "xlnet": [
+        *(Name(f"attention.{ours}.weight", (f"rel_attn.{ours[0]}",), "into heads") for ours in ("query", "key", "value")),
+        Name("attention.distance.weight", ("rel_attn.r",), "into heads"),
+        Name("attention.out.weight", ("rel_attn.o",), "heads"),
+        Name("attention.by_content", ("rel_attn.r_w_bias",), "heads"),
+        Name("attention.by_distance", ("rel_attn.r_r_bias",), "heads"),
+        Name("attention.by_segment", ("rel_attn.r_s_bias",), "heads"),
+        Name("attention.segments", ("rel_attn.seg_embed",)),
+        *_both("attention_norm", "rel_attn.layer_norm"),
+        *_both("feedforward.up", "ff.layer_1"),
+        *_both("feedforward.down", "ff.layer_2"),
+        *_both("feedforward_norm", "ff.layer_norm"),
     ],
 }

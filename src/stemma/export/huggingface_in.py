@@ -1,6 +1,7 @@
-"""A Hugging Face folder of BERT or of GPT as a run: config.json, model.safetensors, and tokenizer.json or vocab.txt.
+"""A Hugging Face folder of BERT, GPT or XLNet as a run: config.json, model.safetensors, and tokenizer.json or vocab.txt.
 
-Heads that the folder lacks stay empty: `fill` then refuses; a missing pooler is drawn as before training. Pickles are never opened.
+Heads that the folder lacks stay empty: `fill` then refuses; a missing pooler is drawn as before training. XLNet's head is its token
+table, with a bias of 0 where the folder has none. Pickles are never opened.
 """
 
 import json
@@ -22,10 +23,10 @@ from stemma.runs.run import Run
 from stemma.tokens.settings import Config as TokenConfig
 from stemma.tokens.tokenizer import Tokenizer
 
-GENERATIONS = {"bert": "bert", "openai-gpt": "gpt"}  # their model_type -> ours
+GENERATIONS = {"bert": "bert", "openai-gpt": "gpt", "xlnet": "xlnet"}  # their model_type -> ours
 ACTIVATIONS = {"gelu": "gelu", "gelu_new": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh"}
 FLOATS = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
-OPTIONAL = ("pooler.", "masked_head.", "next_head.")  # ours: what a folder may come without
+OPTIONAL = ("pooler.", "masked_head.", "next_head.", "bias")  # ours: what a folder may come without
 LIMIT = 1 << 27  # bytes of a JSON file or a header
 CURE = "download the folder again, or choose another"
 
@@ -76,7 +77,7 @@ def _read(path: Path) -> Found:
     row = find(GENERATIONS[kind])
     theirs = _tensors(path)
     tokenizer = _tokenizer(path, row)
-    config: Any = restore(row.sections()["model"], (_bert if row.name == "bert" else _gpt)(told), str(path / "config.json"))
+    config: Any = restore(row.sections()["model"], {"bert": _bert, "gpt": _gpt, "xlnet": _xlnet}[row.name](told), str(path / "config.json"))
     arrays, lacking = _ours(path, row.name, config, _named(row.name, theirs))
     if len(arrays["tokens.weight"]) != tokenizer.vocab_size:
         wrong = f"{path}: the tokenizer has {counted(tokenizer.vocab_size, 'token')}, the model {len(arrays['tokens.weight']):,}"
@@ -121,6 +122,21 @@ def _gpt(told: Mapping[str, Any]) -> dict[str, Any]:
     return {**sizes, "max_length": told.get("n_positions", 512), "dropout": float(told.get("resid_pdrop", 0.1))}
 
 
+def _xlnet(told: Mapping[str, Any]) -> dict[str, Any]:
+    """Memory is a matter of training; a window of 512 is read where the config tells of none."""
+    fixed = {"layer_norm_eps": 1e-12, "untie_r": True, "attn_type": "bi", "clamp_len": -1, "same_length": False}
+    for key, only in fixed.items():
+        _must(told, key, only)
+    activation = told.get("ff_activation", "gelu")
+    if activation not in ACTIVATIONS:
+        raise DataError(f"config.json: ff_activation = {activation!r}", f"one of {', '.join(ACTIVATIONS)}", "choose another model")
+    return {
+        "width": told.get("d_model", 1024), "depth": told.get("n_layer", 24), "heads": told.get("n_head", 16),
+        "inner": told.get("d_inner", 4096), "memory": told.get("mem_len") or 0, "dropout": float(told.get("dropout", 0.1)),
+        "activation": ACTIVATIONS[activation],
+    }  # fmt: skip
+
+
 def _tensors(path: Path) -> dict[str, np.ndarray]:
     """The floating-point tensors of model.safetensors, memory-mapped where they can be; others (position_ids) are not used."""
     place = path / "model.safetensors"
@@ -151,13 +167,13 @@ def _view(flat: np.ndarray, place: Path, name: str, entry: Mapping[str, Any]) ->
 
 def _named(generation: str, theirs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The tensors under the names of today's pre-training model: with its prefix, norms as weight and bias."""
-    prefix = {"bert": "bert.", "gpt": "transformer."}[generation]
+    prefix = {"bert": "bert.", "gpt": "transformer.", "xlnet": "transformer."}[generation]
     bare = not any(name.startswith(prefix) for name in theirs)
     found = {}
     for name, array in theirs.items():
         if name.endswith((".gamma", ".beta")):
             name = name.removesuffix(".gamma") + ".weight" if name.endswith(".gamma") else name.removesuffix(".beta") + ".bias"
-        found[prefix + name if bare and not name.startswith("cls.") else name] = array
+        found[prefix + name if bare and not name.startswith(("cls.", "lm_loss.")) else name] = array
     return found
 
 
@@ -170,6 +186,8 @@ def _ours(path: Path, generation: str, config: Any, theirs: dict[str, np.ndarray
         shown = ", ".join(needed[:3]) or f"tensors for {counted(config.depth, 'block')}"
         raise DataError(f"{path}: model.safetensors lacks {shown}", "every tensor of the model that config.json tells of", CURE)
     tied, table_name = theirs.get("cls.predictions.decoder.weight"), "bert.embeddings.word_embeddings.weight"
+    if generation == "xlnet":
+        tied, table_name = theirs.get("lm_loss.weight"), "transformer.word_embedding.weight"
     if tied is not None and not np.array_equal(tied, theirs[table_name], equal_nan=True):
         raise DataError(f"{path}: its decoder is a table of its own", "a decoder tied to the token table", "choose another model")
     lacking = tuple(head for head in OPTIONAL if any(name.ours.startswith(head) for name in missing))
@@ -192,7 +210,9 @@ def _whole(arrays: dict[str, np.ndarray], config: Any, vocab_size: int, lacking:
         },
         "next_head": {"weight": (2, width), "bias": (2,)},
     }  # fmt: skip
-    made = {f"{head}.{name}": np.zeros(shape, np.float32) for head in lacking for name, shape in shapes[head].items()}
+    made = {f"{head}.{name}": np.zeros(shape, np.float32) for head in lacking for name, shape in shapes.get(head, {}).items()}
+    if "bias" in lacking:
+        made["bias"] = np.zeros(vocab_size, np.float32)
     if "pooler" in lacking:
         made["pooler.weight"] = np.random.default_rng(0).normal(0, 0.02, (width, width)).clip(-0.04, 0.04).astype(np.float32)
     return {**arrays, **made}
@@ -206,7 +226,7 @@ def _tokenizer(path: Path, row: Generation) -> Tokenizer:
         data, kind = _from_vocabulary(path), "WordPiece"
     else:
         raise DataError(f"{path} has no tokenizer.json", "the tokenizer that the model was trained with", CURE)
-    expected = {"bert": "WordPiece", "gpt": "BPE"}[row.name]
+    expected = {"bert": "WordPiece", "gpt": "BPE", "xlnet": "Unigram"}[row.name]
     byte_level = "ByteLevel" in json.dumps(data.get("pre_tokenizer"))
     if kind != expected or (kind == "BPE" and not byte_level):
         raise DataError(
