@@ -115,8 +115,8 @@ class RelativeAttention(nn.Module):
         apart = None if relation.apart is None else relation.apart.to(dtype)
         bias = relation.mask.bias(dtype, Q, keys.keys.shape[2], x.device)
         bias = None if bias is None else bias.transpose(0, 1)  # (1, B, Q, S)
-        typed = (part.to(dtype) for part in (content, distance, keys.keys, keys.distances, other))
-        return _Scored(*typed, apart, bias, relation)
+        met = keys.keys.to(dtype), keys.distances.to(dtype)
+        return _Scored(content.to(dtype), distance.to(dtype), *met, other.to(dtype), apart, bias, relation)
 
     def _heads(self, x: Float[Tensor, "B T D"]) -> Float[Tensor, "H B T K"]:
         B, T, D = x.shape

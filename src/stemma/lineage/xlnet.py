@@ -166,7 +166,7 @@ class XLNet(nn.Module):
         """The embeddings, then the content stream after each block, every position seeing all of its segment."""
         seen = self._see(batch)
         layers = [self.dropout(self.tokens(batch["ids"]))]
-        for block in self.blocks:
+        for block in self._tower:
             layers.append(block(layers[-1], block.attention.keys(layers[-1], seen.waves), seen.content))
         return layers
 
@@ -216,11 +216,14 @@ class XLNet(nn.Module):
         """Where each position looks, block by block: anywhere in its text or pair."""
         ids, seen = batch["ids"], self._see(batch)
         maps = list[AttentionMap]()
-        for block, x in zip(self.blocks, self.encode(batch), strict=False):  # the last state is no block's input
-            attention: RelativeAttention = block.attention  # type: ignore[assignment]
-            weights = attention.weights(x, attention.keys(x, seen.waves), seen.content)
+        for block, x in zip(self._tower, self.encode(batch), strict=False):  # the last state is no block's input
+            weights = block.attention.weights(x, block.attention.keys(x, seen.waves), seen.content)
             maps.append(AttentionMap("relative self", len(maps) + 1, ids, ids, weights))
         return maps
+
+    @property
+    def _tower(self) -> list[Block]:
+        return list(self.blocks)  # type: ignore[arg-type]
 
     def _predicting(
         self, batch: Tensors, wanted: Wanted, order: Int[Tensor, "B T"], carried: Carried | None = None
@@ -235,7 +238,7 @@ class XLNet(nn.Module):
         content = self.dropout(self.tokens(batch["ids"]))
         query = self.dropout(self.query.expand(*wanted.columns.shape, -1))
         inputs = []
-        for number, block in enumerate(self.blocks):
+        for number, block in enumerate(self._tower):
             inputs.append(content.detach())
             source = content if memory is None else torch.cat([memory[number].to(content.dtype), content], 1)
             keys = block.attention.keys(source, seen.waves)
