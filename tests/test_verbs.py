@@ -699,10 +699,14 @@ def test_evaluate_judges_minimal_pairs(shop, capsys, tmp_path, name):
         (["generate", "gpt", "--next", "3", "--length", "9"], 2, "drop --next"),
         (["generate", "gpt", "--next", "3", "--seed", "9"], 2, "drop --next"),
         (["generate", "gpt", "--length-penalty", "1"], 2, "add --beams"),
-        (["pretrain", "glove", "corpus.txt", "--out", "x", "--continue-from", "glove"], 2, "elmo, gpt, gpt2, bert, bert-wwm, albert."),
-        (["evaluate", "word2vec", "corpus.txt"], 2, "or a run of ngram, nnlm, lstm, elmo, gpt, gpt2"),
+        (
+            ["pretrain", "glove", "corpus.txt", "--out", "x", "--continue-from", "glove"],
+            2,
+            "elmo, gpt, gpt2, bert, bert-wwm, albert, xlnet.",
+        ),
+        (["evaluate", "word2vec", "corpus.txt"], 2, "or a run of ngram, nnlm, lstm, elmo, gpt, gpt2, xlnet"),
         (["generate", "gpt", "--beams", "2", "--seed", "1"], 2, "drop --seed"),
-        (["attend", "ngram", "--text", "the cat"], 2, "these can: seq2seq, transformer, gpt, gpt2, bert, bert-wwm, albert."),
+        (["attend", "ngram", "--text", "the cat"], 2, "these can: seq2seq, transformer, gpt, gpt2, bert, bert-wwm, albert, xlnet."),
         (["attend", "languages", "--text", "the cat"], 2, "name the run that it was made from"),
         (["attend", "gpt", "--text", "the cat", "--layer", "3"], 2, "choose one, or drop --layer"),
         (["attend", "gpt", "--text", "the cat", "--head", "0"], 2, "choose one, or drop --head"),
@@ -721,7 +725,7 @@ def test_a_mistake_is_reported_with_its_mend(shop, capsys, monkeypatch, argv, co
     assert any(part in err for part in mend.split("|")), err
 
 
-WITH_STATES = "nnlm, word2vec, glove, lstm, elmo, seq2seq, transformer, gpt, gpt2, bert, bert-wwm, albert"
+WITH_STATES = "nnlm, word2vec, glove, lstm, elmo, seq2seq, transformer, gpt, gpt2, bert, bert-wwm, albert, xlnet"
 
 
 @pytest.mark.parametrize(
@@ -729,8 +733,8 @@ WITH_STATES = "nnlm, word2vec, glove, lstm, elmo, seq2seq, transformer, gpt, gpt
     [
         (["nearest", "bert", "cat"], "nnlm, word2vec, glove"),
         (["nearest", "gpt", "cat"], "nnlm, word2vec, glove"),
-        (["score", "bert", "no-such-file.txt"], "ngram, nnlm, lstm, elmo, gpt, gpt2"),
-        (["fill", "word2vec", "no-such-file.txt"], "bert, bert-wwm, albert"),
+        (["score", "bert", "no-such-file.txt"], "ngram, nnlm, lstm, elmo, gpt, gpt2, xlnet"),
+        (["fill", "word2vec", "no-such-file.txt"], "bert, bert-wwm, albert, xlnet"),
         (["generate", "glove"], "ngram, nnlm, lstm, gpt, gpt2"),
         (["embed", "ngram", "no-such-file.txt"], WITH_STATES),
         (["convert", "gpt", "x", "--to", "arpa"], "ngram"),

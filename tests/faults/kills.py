@@ -22,7 +22,22 @@ from typing import Any
 
 from stemma.tokens.sums import file_sum
 
-GENERATIONS = ("ngram", "nnlm", "word2vec", "glove", "lstm", "elmo", "seq2seq", "transformer", "gpt", "gpt2", "bert", "bert-wwm", "albert")
+GENERATIONS = (
+    "ngram",
+    "nnlm",
+    "word2vec",
+    "glove",
+    "lstm",
+    "elmo",
+    "seq2seq",
+    "transformer",
+    "gpt",
+    "gpt2",
+    "bert",
+    "bert-wwm",
+    "albert",
+    "xlnet",
+)
 KINDS = (*GENERATIONS, "finetune", "compare")
 MOST = 4  # kills of one run at most; then it may end
 MEASURES = ("accuracy", "macro_f1", "bits_per_character", "held_out_loss")

@@ -17,7 +17,22 @@ from stemma.training.request import Request, job_of, take_up
 
 ENGLISH = (["the", "miller", "sold", "flour", "to", "the", "baker"], ["stars", "shine", "above", "dark", "hills", "tonight"])
 CHINESE = (["我", "喜欢", "看书", "学习"], ["今天", "下雨", "天气", "很冷"])
-GENERATIONS = ("ngram", "nnlm", "word2vec", "glove", "lstm", "elmo", "seq2seq", "transformer", "gpt", "gpt2", "bert", "bert-wwm", "albert")
+GENERATIONS = (
+    "ngram",
+    "nnlm",
+    "word2vec",
+    "glove",
+    "lstm",
+    "elmo",
+    "seq2seq",
+    "transformer",
+    "gpt",
+    "gpt2",
+    "bert",
+    "bert-wwm",
+    "albert",
+    "xlnet",
+)
 SMALL = {
     "ngram": ["order=2"],
     "nnlm": ["width=8", "inner=8", "batch_tokens=64", "output='full'"],
@@ -31,6 +46,7 @@ SMALL = {
     "gpt2": ["width=8", "depth=1", "heads=2", "inner=8", "max_length=16", "batch_tokens=64", "vocab_size=300"],
     "bert": ["width=8", "depth=1", "heads=2", "inner=8", "max_length=16", "batch_tokens=64", "vocab_size=300"],
     "albert": ["width=8", "embedding=4", "depth=1", "heads=2", "inner=8", "max_length=16", "batch_tokens=64", "vocab_size=300"],
+    "xlnet": ["width=8", "depth=1", "heads=2", "inner=8", "max_length=16", "batch_tokens=64", "vocab_size=300"],
 }
 SMALL["bert-wwm"] = SMALL["bert"]
 
@@ -92,7 +108,8 @@ def test_the_drawn_text_is_read_once_at_most_and_reported(tmp_path, name):
     assert tokens["tokens"] == part["of_tokens"] and tokens["beyond_budget"] == part["of_tokens"] - part["tokens"]
     assert tokens["tokens"] == sum(count for reason, count in tokens.items() if reason != "tokens")
     share = part["tokens"] / part["of_tokens"]
-    assert 0.5 * share < done["passes"] < 1.0001 * share  # BERT's pairs show some sentences twice: fewer are in the budget
+    # BERT's pairs show some sentences twice, XLNet's rows every one: fewer are in the budget.
+    assert (0.3 if name == "xlnet" else 0.5) * share < done["passes"] < 1.0001 * share
     separated = name not in ("ngram", "word2vec", "glove")  # separators are in the budget of the others
     assert separated or done["passes"] == pytest.approx(share)
     assert done["tokens"] < 500 + 128  # a step more at most
@@ -230,13 +247,13 @@ def test_patience_without_held_out_text_is_refused(tmp_path):
         job_of(request("gpt", corpus, "training.patience=2", "training.evaluations=0"))
 
 
-@pytest.mark.parametrize("name", ["ngram", "nnlm", "lstm", "gpt", "bert"])
+@pytest.mark.parametrize("name", ["ngram", "nnlm", "lstm", "gpt", "bert", "xlnet"])
 def test_a_loss_at_word_frequencies_is_called_too_small_a_budget(tmp_path, name):
     corpus = written(tmp_path / "text.txt", ENGLISH, " ", documents=90)
     few = [] if name == "ngram" else ["training.steps=1", "training.held_out=0.2"]
     done = pretrain(request(name, corpus, *few), out=tmp_path / "few").metrics()[-1]
     text = take_up(job_of(request(name, corpus, *few)), tmp_path / "other", tmp_path / "few" / "store", lambda _: None)[1]
-    ends = {"lstm": "documents", "gpt": "documents", "nnlm": "sentences", "ngram": "sentences"}.get(name)
+    ends = {"lstm": "documents", "gpt": "documents", "xlnet": "documents", "nnlm": "sentences", "ngram": "sentences"}.get(name)
     counted = [np.append(store.counts, getattr(store, ends) if ends else []) for store in (text.train, text.dev)]
     shares = np.maximum(counted[0], 1) / np.maximum(counted[0], 1).sum()
     whole = -(counted[1] * np.log(shares)).sum() / counted[1].sum() + (np.log(2) if name == "bert" else 0)  # a pair by the toss of a coin

@@ -119,19 +119,20 @@ TINY = {
     "gpt2": ["model.width=16", "model.heads=2", "model.inner=20", "model.depth=2", "training.optimiser=adamw"],
     "bert": ["model.width=16", "model.heads=2", "model.inner=20", "model.depth=2", "training.optimiser=adamw"],
     "albert": ["model.width=16", "model.embedding=6", "model.heads=2", "model.inner=20", "model.depth=2", "training.optimiser=adamw"],
+    "xlnet": ["model.width=16", "model.heads=2", "model.inner=20", "model.depth=2", "training.optimiser=adamw"],
 }
 BY_TOKEN = ("tokens.weight", "table", "bias", "masked_head.bias")
 FEW = ["training.threads=1", "training.precision=fp32", "training.steps=2", "training.batch_tokens=128", *SMALL[:1], "training.held_out=0"]
 
 
 CASES = [("lstm", "bpe"), ("lstm", "word"), ("elmo", "word"), ("gpt", "bpe"), ("gpt", "word"), ("gpt2", "bpe")]
-CASES += [("bert", "wordpiece"), ("albert", "wordpiece")]
+CASES += [("bert", "wordpiece"), ("albert", "wordpiece"), ("xlnet", "unigram")]
 
 
 @pytest.mark.parametrize(("generation", "kind"), CASES)
 def test_networks_go_on_with_their_weights_bit_for_bit(texts: tuple[Path, Path], tmp_path: Path, generation: str, kind: str) -> None:
     old, new = texts
-    size = {"bpe": 280, "wordpiece": 90, "word": 0}[kind]
+    size = {"bpe": 280, "wordpiece": 90, "unigram": 60, "word": 0}[kind]
     settings = [*FEW, *TINY[generation], f"tokenizer.kind={kind}", f"tokenizer.vocab_size={size}"]
     first = pretrain(Request.of(generation, old, preset="tiny", settings=settings), out=tmp_path / "first")
     still = ["training.rate=1e-30", "training.weight_decay=0"]

@@ -1,4 +1,4 @@
-"""Our GPT, GPT-2, BERT (BERT-wwm is BERT) and ALBERT as transformers' models with the heads of pre-training, and back.
+"""Our GPT, GPT-2, BERT (BERT-wwm is BERT), ALBERT and XLNet as transformers' models with the heads of pre-training, and back.
 
 Weights are mapped by one table a generation: our name, their names, and how the one becomes the
 others. Works on NumPy arrays and on tensors alike; imports neither transformers nor torch.
@@ -12,7 +12,9 @@ import numpy as np
 
 from stemma.errors import UsageError
 
-How = Literal["same", "transposed", "thirds"]  # `thirds`: our fused rows are their query, key and value
+# `thirds`: our fused rows are their query, key and value. `heads`: our last axis is their heads and the width of one; `into heads`: so
+# is our first, which stands last there.
+How = Literal["same", "transposed", "thirds", "heads", "into heads"]
 
 
 @dataclass(frozen=True)
@@ -24,13 +26,9 @@ class Name:
     how: How = "same"
 
 
-COUNTERPART = {
-    "gpt": "gpt",
-    "gpt2": "gpt2",
-    "bert": "bert",
-    "bert-wwm": "bert",
-    "albert": "albert",
-}  # our generation -> whose network it is
+COUNTERPART = {name: name for name in ("gpt", "gpt2", "bert", "albert", "xlnet")} | {
+    "bert-wwm": "bert"
+}  # generation -> whose network it is
 NAMED = "stemma_generation"  # the key of config.json by which a folder of ours says which generation it is
 
 
@@ -62,6 +60,9 @@ def to_huggingface(generation: str, depth: int, ours: Mapping[str, Any], inner: 
         if name.how == "thirds":
             third = len(tensor) // 3
             theirs |= {their: tensor[i * third : (i + 1) * third] for i, their in enumerate(name.theirs)}
+        elif name.how in ("heads", "into heads"):
+            whole = tensor.T if name.how == "into heads" else tensor
+            theirs[name.theirs[0]] = whole.reshape(*whole.shape[:-1], *ours["blocks.0.attention.segments"].shape[1:])
         else:
             theirs[name.theirs[0]] = tensor.T if name.how == "transposed" else tensor
     return theirs
@@ -73,7 +74,8 @@ def from_huggingface(generation: str, depth: int, theirs: Mapping[str, Any], inn
     for name in names(generation, depth, inner):
         parts = [np.asarray(theirs[their]) for their in name.theirs]
         whole = np.concatenate(parts) if name.how == "thirds" else parts[0]
-        ours[name.ours] = np.ascontiguousarray(whole.T if name.how == "transposed" else whole)
+        whole = whole.reshape(*whole.shape[:-2], -1) if name.how in ("heads", "into heads") else whole
+        ours[name.ours] = np.ascontiguousarray(whole.T if name.how in ("transposed", "into heads") else whole)
     return ours
 
 
@@ -92,6 +94,15 @@ def huggingface_config(generation: str, model: Any, vocab_size: int, specials: M
             "layer_norm_epsilon": 1e-5, "initializer_range": 0.02,
             "embd_pdrop": model.dropout, "attn_pdrop": model.dropout, "resid_pdrop": model.dropout,
             "bos_token_id": specials.get("eos"), "eos_token_id": specials.get("eos"),
+        }  # fmt: skip
+    if generation == "xlnet":
+        return {
+            "model_type": "xlnet", "architectures": ["XLNetLMHeadModel"], "vocab_size": vocab_size,
+            "d_model": model.width, "n_layer": model.depth, "n_head": model.heads, "d_inner": model.inner,
+            "ff_activation": "gelu" if model.activation == "gelu" else "gelu_new", "layer_norm_eps": 1e-12, "initializer_range": 0.02,
+            "dropout": model.dropout, "untie_r": True, "attn_type": "bi", "bi_data": False, "clamp_len": -1, "same_length": False,
+            "mem_len": None, "reuse_len": None, "bos_token_id": specials.get("bos"), "eos_token_id": specials.get("eos"),
+            "pad_token_id": specials.get("pad", 0),
         }  # fmt: skip
     shared = {
         "vocab_size": vocab_size, "hidden_size": model.width, "num_hidden_layers": model.depth, "num_attention_heads": model.heads,
@@ -112,6 +123,7 @@ _PLACES = {  # what stands before the names of a block's weights: ours, theirs
     "bert": ("blocks.{n}.", "bert.encoder.layer.{n}."),
     "albert": ("", "albert.encoder.albert_layer_groups.{group}.albert_layers.{place}."),
     "albert_zh": ("", "bert.encoder.layer_shared."),
+    "xlnet": ("blocks.{n}.", "transformer.layer.{n}."),
 }
 
 
@@ -156,6 +168,11 @@ _FIXED = {
         Name("masked_head.bias", ("predictions.bias",)),
         *_both("next_head", "sop_classifier.classifier"),
     ],
+    "xlnet": [
+        Name("tokens.weight", ("transformer.word_embedding.weight",)),
+        Name("query", ("transformer.mask_emb",)),
+        Name("bias", ("lm_loss.bias",)),
+    ],
 }
 _FIXED["albert_zh"] = [*_FIXED["bert"], Name("widen.weight", ("bert.embeddings.word_embeddings_2.weight",))]
 
@@ -194,5 +211,18 @@ _BLOCK = {
         *_both("feedforwards.{n}.feedforward.up", "intermediate.dense"),
         *_both("feedforwards.{n}.feedforward.down", "output.dense"),
         *_both("feedforwards.{n}.norm", "output.LayerNorm"),
+    ],
+    "xlnet": [
+        *(Name(f"attention.{ours}.weight", (f"rel_attn.{ours[0]}",), "into heads") for ours in ("query", "key", "value")),
+        Name("attention.distance.weight", ("rel_attn.r",), "into heads"),
+        Name("attention.out.weight", ("rel_attn.o",), "heads"),
+        Name("attention.by_content", ("rel_attn.r_w_bias",), "heads"),
+        Name("attention.by_distance", ("rel_attn.r_r_bias",), "heads"),
+        Name("attention.by_segment", ("rel_attn.r_s_bias",), "heads"),
+        Name("attention.segments", ("rel_attn.seg_embed",)),
+        *_both("attention_norm", "rel_attn.layer_norm"),
+        *_both("feedforward.up", "ff.layer_1"),
+        *_both("feedforward.down", "ff.layer_2"),
+        *_both("feedforward_norm", "ff.layer_norm"),
     ],
 }

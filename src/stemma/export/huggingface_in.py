@@ -1,8 +1,9 @@
-"""A Hugging Face folder of BERT, ALBERT, GPT or GPT-2 as a run: config.json, model.safetensors, and the tokenizer.
+"""A Hugging Face folder of BERT, ALBERT, GPT, GPT-2 or XLNet as a run: config.json, model.safetensors, and the tokenizer.
 
 That is tokenizer.json, or where there is none vocab.txt, GPT-2's vocab.json with merges.txt, or spiece.model.
 
-Heads that the folder lacks stay empty: `fill` then refuses; a missing pooler is drawn as before training. Pickles are never opened.
+Heads that the folder lacks stay empty: `fill` then refuses; a missing pooler is drawn as before training. XLNet's head is its
+token table, with a bias of 0 where the folder has none. Pickles are never opened.
 Chinese ALBERTs are published in two layouts, told apart by the names of their tensors: transformers', which is Google's, and that of
 brightmart/albert_zh (`albert_zh` here), whose config.json tells of no model_type.
 """
@@ -27,16 +28,10 @@ from stemma.runs.run import Run
 from stemma.tokens.settings import Config as TokenConfig
 from stemma.tokens.tokenizer import Tokenizer
 
-GENERATIONS = {"bert": "bert", "albert": "albert", "openai-gpt": "gpt", "gpt2": "gpt2"}  # their model_type -> ours
+GENERATIONS = {"bert": "bert", "albert": "albert", "openai-gpt": "gpt", "gpt2": "gpt2", "xlnet": "xlnet"}  # their model_type -> ours
 ZH = "albert_zh"
-PREFIXES = {
-    "bert": "bert.",
-    "albert": "albert.",
-    ZH: "bert.",
-    "gpt": "transformer.",
-    "gpt2": "transformer.",
-}  # of the tensors that are no head's
-HEADS = ("cls.", "predictions.", "sop_classifier.")  # prefixes of the heads' tensors
+PREFIXES = {"bert": "bert.", "albert": "albert.", ZH: "bert."} | dict.fromkeys(("gpt", "gpt2", "xlnet"), "transformer.")  # but the heads'
+HEADS = ("cls.", "predictions.", "sop_classifier.", "lm_loss.")  # prefixes of the heads' tensors
 PROJECTION = "bert.embeddings.word_embeddings_2.weight"  # of albert_zh alone
 TIED = (  # a tensor that is another one's copy, that one, and whether the copy is transposed
     ("cls.predictions.decoder.weight", "bert.embeddings.word_embeddings.weight", False),
@@ -44,11 +39,12 @@ TIED = (  # a tensor that is another one's copy, that one, and whether the copy 
     ("cls.predictions.project_layer.weight", PROJECTION, True),
     ("lm_head.weight", "transformer.tokens_embed.weight", False),
     ("lm_head.weight", "transformer.wte.weight", False),
+    ("lm_loss.weight", "transformer.word_embedding.weight", False),
 )
-TOKENIZERS = {"bert": ("WordPiece",), "albert": ("Unigram", "WordPiece"), "gpt": ("BPE",), "gpt2": ("BPE",)}
+TOKENIZERS = {"bert": ("WordPiece",), "albert": ("Unigram", "WordPiece"), "gpt": ("BPE",), "gpt2": ("BPE",), "xlnet": ("Unigram",)}
 ACTIVATIONS = {"gelu": "gelu", "gelu_new": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh"}
 FLOATS = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
-OPTIONAL = ("pooler.", "masked_head.", "next_head.")  # ours: what a folder may come without
+OPTIONAL = ("pooler.", "masked_head.", "next_head.", "bias")  # ours: what a folder may come without
 LIMIT = 1 << 27  # bytes of a JSON file or a header
 CURE = "download the folder again, or choose another"
 
@@ -109,7 +105,7 @@ def as_found(path: Path, told: Mapping[str, Any], theirs: Mapping[str, np.ndarra
     theirs = _tensors(path) if theirs is None else theirs
     layout = ZH if any(name.endswith("word_embeddings_2.weight") for name in theirs) else row.name
     tokenizer = _tokenizer(path, row)
-    settings = {"bert": _bert, "albert": _albert, ZH: _albert_zh, "gpt": _gpt, "gpt2": _gpt2}[layout](told)
+    settings = {"bert": _bert, "albert": _albert, ZH: _albert_zh, "gpt": _gpt, "gpt2": _gpt2, "xlnet": _xlnet}[layout](told)
     config: Any = restore(row.sections()["model"], settings, str(path / "config.json"))
     arrays, lacking = _ours(path, layout, config, _named(layout, theirs))
     if len(arrays["tokens.weight"]) != tokenizer.vocab_size:
@@ -182,6 +178,21 @@ def _gpt2(told: Mapping[str, Any]) -> dict[str, Any]:
     width = told.get("n_embd", 768)
     sizes = {"width": width, "depth": told.get("n_layer", 12), "heads": told.get("n_head", 12), "inner": told.get("n_inner") or 4 * width}
     return {**sizes, "max_length": told.get("n_positions", 1024), "dropout": float(told.get("resid_pdrop", 0.1))}
+
+
+def _xlnet(told: Mapping[str, Any]) -> dict[str, Any]:
+    """Memory is a matter of training; a window of 512 is read where the config tells of none."""
+    fixed = {"layer_norm_eps": 1e-12, "untie_r": True, "attn_type": "bi", "clamp_len": -1, "same_length": False}
+    for key, only in fixed.items():
+        _must(told, key, only)
+    activation = told.get("ff_activation", "gelu")
+    if activation not in ACTIVATIONS:
+        raise DataError(f"config.json: ff_activation = {activation!r}", f"one of {', '.join(ACTIVATIONS)}", "choose another model")
+    return {
+        "width": told.get("d_model", 1024), "depth": told.get("n_layer", 24), "heads": told.get("n_head", 16),
+        "inner": told.get("d_inner", 4096), "memory": told.get("mem_len") or 0, "dropout": float(told.get("dropout", 0.1)),
+        "activation": ACTIVATIONS[activation],
+    }  # fmt: skip
 
 
 def _tensors(path: Path) -> dict[str, np.ndarray]:
@@ -258,7 +269,9 @@ def _whole(arrays: dict[str, np.ndarray], width: int, compared: int, vocab_size:
         },
         "next_head": {"weight": (2, width), "bias": (2,)},
     }  # fmt: skip
-    made = {f"{head}.{name}": np.zeros(shape, np.float32) for head in lacking for name, shape in shapes[head].items()}
+    made = {f"{head}.{name}": np.zeros(shape, np.float32) for head in lacking for name, shape in shapes.get(head, {}).items()}
+    if "bias" in lacking:
+        made["bias"] = np.zeros(vocab_size, np.float32)
     if "pooler" in lacking:
         made["pooler.weight"] = np.random.default_rng(0).normal(0, 0.02, (width, width)).clip(-0.04, 0.04).astype(np.float32)
     return {**arrays, **made}
@@ -328,12 +341,11 @@ def _from_merges(path: Path) -> dict[str, Any]:
     from tokenizers import Tokenizer as Rust
     from tokenizers import decoders, models, pre_tokenizers, processors
 
-    vocabulary, place, asked = _table(path / "vocab.json"), path / "merges.txt", path / "tokenizer_config.json"
+    vocabulary, place, told = table_of(path / "vocab.json"), path / "merges.txt", _beside(path)
     if place.stat().st_size > LIMIT:
         raise DataError(f"{place} is too large", "one merge a line", CURE)
     lines = place.read_text(encoding="utf-8").removesuffix("\n").split("\n")
     merges = [tuple(line.rstrip("\r").split(" ")) for line in lines[lines[0].startswith("#version") :]]
-    told = _table(asked) if asked.exists() else {}
     rust = Rust(models.BPE(vocabulary, merges))
     rust.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=bool(told.get("add_prefix_space", False)))
     rust.decoder = decoders.ByteLevel()

@@ -318,8 +318,12 @@ TABLE: tuple[Generation, ...] = (
         paper="Yang et al. 2019",
         parent="transformer",
         asks="tokens in a drawn order",
-        abilities=("score", "fill", "embed", "transfer"),
+        abilities=("score", "fill", "embed", "attend", "transfer"),
+        blocks=True,
         tokenizer="unigram",
+        network="stemma.lineage.xlnet:XLNet",
+        data="stemma.objectives.permutation:Permutation",
+        continues=True,
     ),
 )
 

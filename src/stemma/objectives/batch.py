@@ -5,6 +5,8 @@ Names in use. Of rows of text, with B rows, T positions and I sentence pairs:
 segment of its row that a token belongs to: attention never crosses from one to another ·
 `types` (B T) sentence A or B · `labels` (B T) with IGNORE where nothing is predicted ·
 `begins` (B) True where a row's carried state starts anew ·
+`turns` (B T) when each token becomes visible to the others of its row, the smaller the sooner · `backward` (B) True for rows that are
+read from right to left, which come last · `kept` () how many of a row's first positions the next batch may attend to ·
 `cls` (I) the place among the B T, row after row, of the first token of each pair · `next` (I) 1 where B does not follow A ·
 `order` (I) 1 where A and B are swapped: B stands before A in their document.
 

@@ -344,13 +344,13 @@ def test_a_window_that_is_too_short_for_the_task_is_reported_before_it_is_traine
     (tmp_path / "long.tsv").write_text("\n".join(["label\ttext", *rows]) + "\n", encoding="utf-8")
     plan = dataclasses.replace(plan_for(files, tmp_path, generations=READY), train=str(tmp_path / "long.tsv"))
     note = compare_module._long_texts(plan)
-    short = "seq2seq, transformer, gpt, gpt2, bert, bert-wwm and albert"
+    short = "seq2seq, transformer, gpt, gpt2, bert, bert-wwm, albert and xlnet"
     assert note.startswith(f"1 in 100 of the task's texts has 150 words or Chinese characters, or more, and {short} will cut it")
-    settings = [f"--set {name}.model.max_length=232" for name in ("gpt", "gpt2", "bert", "bert-wwm", "albert")]
+    settings = [f"--set {name}.model.max_length=232" for name in ("gpt", "gpt2", "bert", "bert-wwm", "albert", "xlnet")]
     assert note.endswith(" ".join([*settings, "--set transfer.max_length=232"]))
     assert compare_module._long_texts(plan_for(files, tmp_path, generations=READY)) == ""
     assert compare_module._of_the_examples(plan)[0] == note
-    wider = [f"{name}.model.max_length=232" for name in ("seq2seq", "transformer", "gpt", "gpt2", "bert", "bert-wwm", "albert")]
+    wider = [f"{name}.model.max_length=232" for name in ("seq2seq", "transformer", "gpt", "gpt2", "bert", "bert-wwm", "albert", "xlnet")]
     named = dataclasses.replace(plan, config=dataclasses.replace(plan.config, settings=(*SMALL, *wider)))
     assert compare_module._long_texts(named) == ""
 

@@ -26,6 +26,7 @@ from stemma.tokens.scripts import is_han
 
 COLOURS: dict[AttentionKind, str] = {
     "encoder self": "#7165e3",
+    "relative self": "#d1495b",
     "decoder causal self": "#0f9687",
     "encoder-decoder": "#cc6a00",
     "soft": "#c2457f",
