@@ -144,3 +144,13 @@ def test_a_head_of_its_own_is_refused(published):
     _, folder = published(tie_word_embeddings=False)
     with pytest.raises(StemmaError, match="decoder tied to the token table"):
         stemma.load(folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"), [("merges.txt", "#version: 0.2\nĠ t h\n"), ("merges.txt", "zz qq\n"), ("vocab.json", '{"a": 0}')]
+)
+def test_merges_that_do_not_fit_are_refused(published, name, content):
+    _, folder = published()
+    (folder / name).write_text(content, encoding="utf-8")
+    with pytest.raises(StemmaError, match="download the folder again"):
+        stemma.load(folder)

@@ -10,6 +10,7 @@ import pytest
 
 from stemma.checkpoint import RunFolder, map_tensors
 from stemma.errors import UsageError
+from stemma.lineage.table import TABLE
 from stemma.tokens.tokenizer import Tokenizer
 from stemma.training.facts import Note, Saved, Update
 from stemma.training.pretrain import pretrain
@@ -17,22 +18,7 @@ from stemma.training.request import Request, job_of, take_up
 
 ENGLISH = (["the", "miller", "sold", "flour", "to", "the", "baker"], ["stars", "shine", "above", "dark", "hills", "tonight"])
 CHINESE = (["我", "喜欢", "看书", "学习"], ["今天", "下雨", "天气", "很冷"])
-GENERATIONS = (
-    "ngram",
-    "nnlm",
-    "word2vec",
-    "glove",
-    "lstm",
-    "elmo",
-    "seq2seq",
-    "transformer",
-    "gpt",
-    "gpt2",
-    "bert",
-    "bert-wwm",
-    "albert",
-    "xlnet",
-)
+GENERATIONS = tuple(row.name for row in TABLE if row.ready)
 SMALL = {
     "ngram": ["order=2"],
     "nnlm": ["width=8", "inner=8", "batch_tokens=64", "output='full'"],

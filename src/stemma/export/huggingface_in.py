@@ -25,6 +25,7 @@ from stemma.lineage.table import Generation, find
 from stemma.nouns import counted
 from stemma.runs.opening import network_of
 from stemma.runs.run import Run
+from stemma.tokens.settings import SPECIALS
 from stemma.tokens.settings import Config as TokenConfig
 from stemma.tokens.tokenizer import Tokenizer
 
@@ -345,10 +346,12 @@ def _from_merges(path: Path) -> dict[str, Any]:
     if place.stat().st_size > LIMIT:
         raise DataError(f"{place} is too large", "one merge a line", CURE)
     lines = place.read_text(encoding="utf-8").removesuffix("\n").split("\n")
-    merges = [tuple(line.rstrip("\r").split(" ")) for line in lines[lines[0].startswith("#version") :]]
-    rust = Rust(models.BPE(vocabulary, merges))
+    rust = Rust(models.BPE())
     rust.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=bool(told.get("add_prefix_space", False)))
     rust.decoder = decoders.ByteLevel()
     rust.post_processor = processors.ByteLevel(trim_offsets=True)
-    rust.add_special_tokens(["<|endoftext|>"])
-    return json.loads(rust.to_str())
+    rust.add_special_tokens([end := SPECIALS["bpe"]["eos"]])
+    data: dict[str, Any] = json.loads(rust.to_str())
+    data["added_tokens"][0]["id"] = vocabulary[end]
+    merges = [line.rstrip("\r").split(" ") for line in lines[lines[0].startswith("#version") :]]
+    return {**data, "model": {**data["model"], "vocab": vocabulary, "merges": merges}}
