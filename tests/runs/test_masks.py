@@ -80,6 +80,7 @@ def test_the_page_shows_words_above_what_is_read(folder: Path) -> None:
 
 
 def test_what_masks_nothing_is_refused(tmp_path: Path) -> None:
-    RunFolder.create(tmp_path, {"identity": {"generation": "gpt"}, "sections": {}})
-    with pytest.raises(UsageError, match="one of these: bert, bert-wwm"):
-        Masks(tmp_path)
+    for name, config, told in (("a", {}, "one of these: bert, bert-wwm"), ("b", {"task": {}}, "the run that it was made from")):
+        RunFolder.create(tmp_path / name, {"identity": {"generation": "gpt"}, "sections": {}, **config})
+        with pytest.raises(UsageError, match=told):
+            Masks(tmp_path / name)

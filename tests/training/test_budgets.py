@@ -1,4 +1,4 @@
-"""What a budget reads: the same drawn text for every generation, no more passes than are sensible, and told so."""
+"""What a budget reads: the same drawn text for every generation, no more passes than are sensible, and a note of it."""
 
 import json
 import re
@@ -17,7 +17,7 @@ from stemma.training.request import Request, job_of, take_up
 
 ENGLISH = (["the", "miller", "sold", "flour", "to", "the", "baker"], ["stars", "shine", "above", "dark", "hills", "tonight"])
 CHINESE = (["我", "喜欢", "看书", "学习"], ["今天", "下雨", "天气", "很冷"])
-GENERATIONS = ("ngram", "nnlm", "word2vec", "glove", "lstm", "elmo", "seq2seq", "transformer", "gpt", "bert", "bert-wwm", "albert")
+GENERATIONS = ("ngram", "nnlm", "word2vec", "glove", "lstm", "elmo", "seq2seq", "transformer", "gpt", "gpt2", "bert", "bert-wwm", "albert")
 SMALL = {
     "ngram": ["order=2"],
     "nnlm": ["width=8", "inner=8", "batch_tokens=64", "output='full'"],
@@ -28,6 +28,7 @@ SMALL = {
     "seq2seq": ["width=8", "cells=8", "max_length=16", "batch_tokens=128", "vocab_size=300"],
     "transformer": ["width=8", "depth=1", "heads=2", "inner=8", "max_length=16", "batch_tokens=64", "vocab_size=300"],
     "gpt": ["width=8", "depth=1", "heads=2", "inner=8", "max_length=16", "batch_tokens=64", "vocab_size=300"],
+    "gpt2": ["width=8", "depth=1", "heads=2", "inner=8", "max_length=16", "batch_tokens=64", "vocab_size=300"],
     "bert": ["width=8", "depth=1", "heads=2", "inner=8", "max_length=16", "batch_tokens=64", "vocab_size=300"],
     "albert": ["width=8", "embedding=4", "depth=1", "heads=2", "inner=8", "max_length=16", "batch_tokens=64", "vocab_size=300"],
 }
@@ -77,7 +78,7 @@ def test_every_generation_reads_the_same_text_at_the_same_share(tmp_path, words,
 
 
 @pytest.mark.parametrize("name", GENERATIONS)
-def test_the_drawn_text_is_read_once_at_most_and_told(tmp_path, name):
+def test_the_drawn_text_is_read_once_at_most_and_reported(tmp_path, name):
     corpus = written(tmp_path / "text.txt", ENGLISH, " ")
     notes: list[str] = []
     run = pretrain(
@@ -116,17 +117,17 @@ def test_unknown_words_are_spelt_by_what_the_budget_read(tmp_path, name):
     rare = ([f"{word}{n}" for n in range(40) for word in "ab"], [f"c{n}" for n in range(80)])  # each word stands in a few documents
     corpus = written(tmp_path / "text.txt", rare, " ")
     closed = ["tokenizer.kind='word'", "tokenizer.vocab_size=20"]
-    told = {}
+    spellings = {}
     for tokens in (300, 900, 0):
-        asked = request(name, corpus, *closed, *([budget(name, tokens)] if tokens else []))
-        run = pretrain(asked, out=tmp_path / f"{tokens}", store=tmp_path / "stores")
+        given = request(name, corpus, *closed, *([budget(name, tokens)] if tokens else []))
+        run = pretrain(given, out=tmp_path / f"{tokens}", store=tmp_path / "stores")
         outside = Tokenizer.load(run.tokenizer_path).outside
-        told[tokens] = dict(zip(outside.spellings, outside.counts, strict=True))
-    unknown = {tokens: sum(count for word, count in counts.items()) for tokens, counts in told.items()}
-    assert unknown[300] < 300 < unknown[900] < unknown[0] and all(told[900][word] <= told[0][word] for word in told[900])
+        spellings[tokens] = dict(zip(outside.spellings, outside.counts, strict=True))
+    unknown = {tokens: sum(count for word, count in counts.items()) for tokens, counts in spellings.items()}
+    assert unknown[300] < 300 < unknown[900] < unknown[0] and all(spellings[900][word] <= spellings[0][word] for word in spellings[900])
 
 
-def test_what_the_budget_never_came_to_is_told(tmp_path):
+def test_what_the_budget_never_came_to_is_reported(tmp_path):
     """BERT's pairs show some sentences twice: of what was drawn, its budget ends before it has seen all."""
     corpus = written(tmp_path / "text.txt", ENGLISH, " ")
     run = pretrain(request("bert", corpus, budget("bert", 500)), out=tmp_path / "run")
@@ -135,8 +136,8 @@ def test_what_the_budget_never_came_to_is_told(tmp_path):
     assert 0.1 * part < tokens["not_reached"] < 0.7 * part and 0.3 * part < tokens["used"] < part
     done = run.metrics()[-1]
     assert f"{tokens['not_reached']:,} were not reached" in done["notes"][-1]
-    told = float(re.search(r"after (\d\.\d\d) of a pass over the", done["notes"][-1])[1])
-    assert told * part / tokens["tokens"] == pytest.approx(done["passes"], abs=0.01)  # note and figure say the same
+    share = float(re.search(r"after (\d\.\d\d) of a pass over the", done["notes"][-1])[1])
+    assert share * part / tokens["tokens"] == pytest.approx(done["passes"], abs=0.01)  # note and figure say the same
     assert f"not reached {tokens['not_reached']:,}" in (run.path / "README.md").read_text(encoding="utf-8")
     whole = pretrain(request("bert", corpus, "training.epochs=1"), out=tmp_path / "whole")
     assert "not_reached" not in json.loads((whole.path / "ledger.json").read_text(encoding="utf-8"))["tokens"]

@@ -74,7 +74,7 @@ def _reading(done: dict[str, Any]) -> str:
 
 
 def _of_task(folder: "RunFolder") -> dict[str, Any]:
-    from stemma.transfer.doubts import told_of_floor
+    from stemma.transfer.doubts import floor_warning
     from stemma.transfer.saving import measured
 
     identity, facts = folder.config["identity"], folder.config["task"]
@@ -86,7 +86,7 @@ def _of_task(folder: "RunFolder") -> dict[str, Any]:
         "labels": ", ".join(facts.get("targets", {}).get("labels", ())) or None,
         "learnt from": f"{counted(facts['examples']['learning'], 'example')}" if "learning" in facts.get("examples", {}) else None,
         "measured": ", ".join(measured(facts)) or None,
-        "doubt": told_of_floor(facts) or None,
+        "doubt": floor_warning(facts) or None,
         "can": "predict, translate, embed" if identity["task"] == "translate" else "predict, embed",
     }
 

@@ -1,4 +1,4 @@
-"""Our GPT, BERT (BERT-wwm is BERT) and ALBERT as transformers' models with the heads of pre-training, and back.
+"""Our GPT, GPT-2, BERT (BERT-wwm is BERT) and ALBERT as transformers' models with the heads of pre-training, and back.
 
 Weights are mapped by one table a generation: our name, their names, and how the one becomes the
 others. Works on NumPy arrays and on tensors alike; imports neither transformers nor torch.
@@ -24,7 +24,8 @@ class Name:
     how: How = "same"
 
 
-COUNTERPART = {"gpt": "gpt", "bert": "bert", "bert-wwm": "bert", "albert": "albert"}  # our generation -> whose network it is
+# our generation -> whose network it is
+COUNTERPART = {"gpt": "gpt", "gpt2": "gpt2", "bert": "bert", "bert-wwm": "bert", "albert": "albert"}
 NAMED = "stemma_generation"  # the key of config.json by which a folder of ours says which generation it is
 
 
@@ -73,11 +74,17 @@ def from_huggingface(generation: str, depth: int, theirs: Mapping[str, Any], inn
 
 def huggingface_config(generation: str, model: Any, vocab_size: int, specials: Mapping[str, int]) -> dict[str, Any]:
     """The contents of transformers' config.json for our model config."""
-    if generation == "gpt":
+    if generation in ("gpt", "gpt2"):
+        own: dict[str, Any] = {
+            "gpt": {"model_type": "openai-gpt", "architectures": ["OpenAIGPTLMHeadModel"], "afn": "gelu"},  # the tanh form, there
+            "gpt2": {
+                "model_type": "gpt2", "architectures": ["GPT2LMHeadModel"], "activation_function": "gelu_new", "n_inner": model.inner
+            },
+        }[generation]  # fmt: skip
         return {
-            "model_type": "openai-gpt", "architectures": ["OpenAIGPTLMHeadModel"], "vocab_size": vocab_size,
+            **own, "vocab_size": vocab_size,
             "n_embd": model.width, "n_layer": model.depth, "n_head": model.heads, "n_positions": model.max_length,
-            "afn": "gelu", "layer_norm_epsilon": 1e-5, "initializer_range": 0.02,
+            "layer_norm_epsilon": 1e-5, "initializer_range": 0.02,
             "embd_pdrop": model.dropout, "attn_pdrop": model.dropout, "resid_pdrop": model.dropout,
             "bos_token_id": specials.get("eos"), "eos_token_id": specials.get("eos"),
         }  # fmt: skip
@@ -96,6 +103,7 @@ def huggingface_config(generation: str, model: Any, vocab_size: int, specials: M
 
 _PLACES = {  # what stands before the names of a block's weights: ours, theirs
     "gpt": ("blocks.{n}.", "transformer.h.{n}."),
+    "gpt2": ("blocks.{n}.", "transformer.h.{n}."),
     "bert": ("blocks.{n}.", "bert.encoder.layer.{n}."),
     "albert": ("", "albert.encoder.albert_layer_groups.{group}.albert_layers.{place}."),
     "albert_zh": ("", "bert.encoder.layer_shared."),
@@ -114,6 +122,11 @@ _FIXED = {
     "gpt": [
         Name("tokens.weight", ("transformer.tokens_embed.weight",)),
         Name("positions.weight", ("transformer.positions_embed.weight",)),
+    ],
+    "gpt2": [
+        Name("tokens.weight", ("transformer.wte.weight",)),
+        Name("positions.weight", ("transformer.wpe.weight",)),
+        *_both("norm", "transformer.ln_f"),
     ],
     "bert": [
         Name("tokens.weight", ("bert.embeddings.word_embeddings.weight",)),
@@ -141,15 +154,18 @@ _FIXED = {
 }
 _FIXED["albert_zh"] = [*_FIXED["bert"], Name("widen.weight", ("bert.embeddings.word_embeddings_2.weight",))]
 
+_CAUSAL_BLOCK = [  # their projections keep weights as (in, out)
+    *_both("attention.qkv", "attn.c_attn", how="transposed"),
+    *_both("attention.out", "attn.c_proj", how="transposed"),
+    *_both("attention_norm", "ln_1"),
+    *_both("feedforward.up", "mlp.c_fc", how="transposed"),
+    *_both("feedforward.down", "mlp.c_proj", how="transposed"),
+    *_both("feedforward_norm", "ln_2"),
+]
+
 _BLOCK = {
-    "gpt": [  # their projections keep weights as (in, out)
-        *_both("attention.qkv", "attn.c_attn", how="transposed"),
-        *_both("attention.out", "attn.c_proj", how="transposed"),
-        *_both("attention_norm", "ln_1"),
-        *_both("feedforward.up", "mlp.c_fc", how="transposed"),
-        *_both("feedforward.down", "mlp.c_proj", how="transposed"),
-        *_both("feedforward_norm", "ln_2"),
-    ],
+    "gpt": _CAUSAL_BLOCK,
+    "gpt2": _CAUSAL_BLOCK,
     "bert": [
         *_both("attention.qkv", *(f"attention.self.{part}" for part in ("query", "key", "value")), how="thirds"),
         *_both("attention.out", "attention.output.dense"),

@@ -1,4 +1,6 @@
-"""A Hugging Face folder of BERT, ALBERT or GPT as a run: config.json, model.safetensors, and tokenizer.json, vocab.txt or spiece.model.
+"""A Hugging Face folder of BERT, ALBERT, GPT or GPT-2 as a run: config.json, model.safetensors, and the tokenizer.
+
+That is tokenizer.json, or where there is none BERT's vocab.txt, ALBERT's spiece.model, GPT-2's vocab.json with merges.txt.
 
 Heads that the folder lacks stay empty: `fill` then refuses; a missing pooler is drawn as before training. Pickles are never opened.
 Chinese ALBERTs are published in two layouts, told apart by the names of their tensors: transformers', which is Google's, and that of
@@ -25,17 +27,21 @@ from stemma.runs.run import Run
 from stemma.tokens.settings import Config as TokenConfig
 from stemma.tokens.tokenizer import Tokenizer
 
-GENERATIONS = {"bert": "bert", "albert": "albert", "openai-gpt": "gpt"}  # their model_type -> ours
+GENERATIONS = {"bert": "bert", "albert": "albert", "openai-gpt": "gpt", "gpt2": "gpt2"}  # their model_type -> ours
 ZH = "albert_zh"
-PREFIXES = {"bert": "bert.", "albert": "albert.", ZH: "bert.", "gpt": "transformer."}  # of the tensors that are no head's
+PREFIXES = {"bert": "bert.", ZH: "bert.", "albert": "albert.", "gpt": "transformer.", "gpt2": "transformer."}  # of a model with its head
 HEADS = ("cls.", "predictions.", "sop_classifier.")  # prefixes of the heads' tensors
-PROJECTION = "bert.embeddings.word_embeddings_2.weight"  # of albert_zh alone
-TIED = {  # tensors that are another one's copy -> that one, and whether transposed
-    "cls.predictions.decoder.weight": ("bert.embeddings.word_embeddings.weight", False),
-    "predictions.decoder.weight": ("albert.embeddings.word_embeddings.weight", False),
-    "cls.predictions.project_layer.weight": (PROJECTION, True),
+TABLES = {
+    "bert": "bert.embeddings.word_embeddings.weight",
+    ZH: "bert.embeddings.word_embeddings.weight",
+    "albert": "albert.embeddings.word_embeddings.weight",
+    "gpt": "transformer.tokens_embed.weight",
+    "gpt2": "transformer.wte.weight",
 }
-TOKENIZERS = {"bert": ("WordPiece",), "albert": ("Unigram", "WordPiece"), "gpt": ("BPE",)}
+DECODERS = ("cls.predictions.decoder.weight", "predictions.decoder.weight", "lm_head.weight")  # the table once more
+WIDENED = "bert.embeddings.word_embeddings_2.weight"  # albert_zh's map of the table's rows to states,
+NARROWED = "cls.predictions.project_layer.weight"  # and the same once more, transposed
+TOKENIZERS = {"bert": ("WordPiece",), "albert": ("Unigram", "WordPiece"), "gpt": ("BPE",), "gpt2": ("BPE",)}
 ACTIVATIONS = {"gelu": "gelu", "gelu_new": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh"}
 FLOATS = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
 OPTIONAL = ("pooler.", "masked_head.", "next_head.")  # ours: what a folder may come without
@@ -94,13 +100,12 @@ def as_found(path: Path, told: Mapping[str, Any], theirs: Mapping[str, np.ndarra
     """The model that a config tells of, with its tokenizer's files in the folder and its tensors (None: those of model.safetensors)."""
     kind = told.get("model_type", "albert" if "embedding_size" in told else None)
     if not isinstance(kind, str) or kind not in GENERATIONS:
-        shown = f"a model of type {kind!r}" + (", which this version does not compute" if kind == "gpt2" else "")
-        raise DataError(f"{path} holds {shown}", f"one of {', '.join(GENERATIONS)}", "choose a folder of one of these")
+        raise DataError(f"{path} holds a model of type {kind!r}", f"one of {', '.join(GENERATIONS)}", "choose a folder of one of these")
     row = find(GENERATIONS[kind])
     theirs = _tensors(path) if theirs is None else theirs
     layout = ZH if any(name.endswith("word_embeddings_2.weight") for name in theirs) else row.name
     tokenizer = _tokenizer(path, row)
-    settings = {"bert": _bert, "albert": _albert, ZH: _albert_zh, "gpt": _gpt}[layout](told)
+    settings = {"bert": _bert, "albert": _albert, ZH: _albert_zh, "gpt": _gpt, "gpt2": _gpt2}[layout](told)
     config: Any = restore(row.sections()["model"], settings, str(path / "config.json"))
     arrays, lacking = _ours(path, layout, config, _named(layout, theirs))
     if len(arrays["tokens.weight"]) != tokenizer.vocab_size:
@@ -163,6 +168,18 @@ def _gpt(told: Mapping[str, Any]) -> dict[str, Any]:
     return {**sizes, "max_length": told.get("n_positions", 512), "dropout": float(told.get("resid_pdrop", 0.1))}
 
 
+def _gpt2(told: Mapping[str, Any]) -> dict[str, Any]:
+    fixed = {"layer_norm_epsilon": 1e-5, "scale_attn_weights": True, "scale_attn_by_inverse_layer_idx": False, "add_cross_attention": False}
+    for key, only in fixed.items():
+        _must(told, key, only)
+    if ACTIVATIONS.get(activation := told.get("activation_function", "gelu_new")) != "gelu_tanh":
+        wrong = f"config.json: activation_function = {activation!r}"
+        raise DataError(wrong, "gelu_new: nothing else is computed here", "choose another model")
+    width = told.get("n_embd", 768)
+    sizes = {"width": width, "depth": told.get("n_layer", 12), "heads": told.get("n_head", 12), "inner": told.get("n_inner") or 4 * width}
+    return {**sizes, "max_length": told.get("n_positions", 1024), "dropout": float(told.get("resid_pdrop", 0.1))}
+
+
 def _tensors(path: Path) -> dict[str, np.ndarray]:
     """The floating-point tensors of model.safetensors, memory-mapped where they can be; others (position_ids) are not used."""
     place = path / "model.safetensors"
@@ -213,10 +230,10 @@ def _ours(path: Path, layout: str, config: Any, theirs: dict[str, np.ndarray]) -
     if needed or blocks > len(theirs):
         shown = ", ".join(needed[:3]) or f"tensors for {counted(blocks, 'block')}"
         raise DataError(f"{path}: model.safetensors lacks {shown}", "every tensor of the model that config.json tells of", CURE)
-    for copy, (original, transposed) in TIED.items():
-        tied = theirs.get(copy)
-        if tied is not None and not np.array_equal(tied.T if transposed else tied, theirs[original], equal_nan=True):
-            raise DataError(f"{path}: {copy} is a table of its own", "a decoder tied to the token table", "choose another model")
+    copies = [(theirs[decoder], theirs[TABLES[layout]]) for decoder in DECODERS if decoder in theirs]
+    copies += [(theirs[NARROWED].T, theirs[WIDENED])] if NARROWED in theirs else []
+    if not all(np.array_equal(copy, original, equal_nan=True) for copy, original in copies):
+        raise DataError(f"{path}: its decoder is a table of its own", "a decoder tied to the token table", "choose another model")
     lacking = tuple(head for head in OPTIONAL if any(name.ours.startswith(head) for name in missing))
     filled = {their: theirs.get(their, np.zeros(1, np.float32)) for name in table for their in name.theirs}
     arrays = from_huggingface(layout, blocks, filled, inner)
@@ -253,6 +270,8 @@ def _tokenizer(path: Path, row: Generation) -> Tokenizer:
         told = _beside(path)
         lowercase, accents = bool(told.get("do_lower_case", True)), bool(told.get("keep_accents", False))
         data, kind = from_spiece(pieces, lowercase, accents), "Unigram"
+    elif (path / "merges.txt").exists() and row.name == "gpt2":
+        data, kind = _from_merges(path), "BPE"
     else:
         raise DataError(f"{path} has no tokenizer.json", "the tokenizer that the model was trained with", CURE)
     byte_level = "ByteLevel" in json.dumps(data.get("pre_tokenizer"))
@@ -297,4 +316,22 @@ def _from_vocabulary(place: Path, told: Mapping[str, Any]) -> dict[str, Any]:
     )
     rust.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     rust.add_special_tokens(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"])
+    return json.loads(rust.to_str())
+
+
+def _from_merges(path: Path) -> dict[str, Any]:
+    """The tokenizer.json that vocab.json and merges.txt stand for: byte-level BPE, with a space before a text only if told so."""
+    from tokenizers import Tokenizer as Rust
+    from tokenizers import decoders, models, pre_tokenizers, processors
+
+    vocabulary, place, told = table_of(path / "vocab.json"), path / "merges.txt", _beside(path)
+    if place.stat().st_size > LIMIT:
+        raise DataError(f"{place} is too large", "one merge a line", CURE)
+    lines = place.read_text(encoding="utf-8").removesuffix("\n").split("\n")
+    merges = [tuple(line.rstrip("\r").split(" ")) for line in lines[lines[0].startswith("#version") :]]
+    rust = Rust(models.BPE(vocabulary, merges))
+    rust.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=bool(told.get("add_prefix_space", False)))
+    rust.decoder = decoders.ByteLevel()
+    rust.post_processor = processors.ByteLevel(trim_offsets=True)
+    rust.add_special_tokens(["<|endoftext|>"])
     return json.loads(rust.to_str())

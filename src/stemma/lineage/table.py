@@ -243,7 +243,11 @@ TABLE: tuple[Generation, ...] = (
         paper="Radford et al. 2019",
         parent="gpt",
         asks="the next token",
-        abilities=("score", "generate", "embed", "transfer"),
+        abilities=("score", "generate", "embed", "attend", "transfer"),
+        blocks=True,
+        network="stemma.lineage.gpt2:GPT2",
+        data="stemma.objectives.causal:Causal",
+        continues=True,
     ),
     Generation(
         name="bert",

@@ -56,13 +56,18 @@ class Masks:
 
     def __init__(self, path: Path, settings: Settings = (), seed: int = 0) -> None:
         folder = RunFolder.open(path)
+        if "task" in folder.config:
+            mend = "name the run that it was made from"
+            raise UsageError(f"{path} is fine-tuned on a task", "a folder made by stemma pretrain", mend)
         row = find(folder.config["identity"]["generation"])
         if row.load_data() is not Pairs:
             able = ", ".join(other.name for other in TABLE if other.ready and other.load_data() is Pairs)
             raise UsageError(f"{path} is a run of {row.name}, which masks nothing", f"a run of one of these: {able}", "name another run")
-        sources = ((str(path), {"objective": folder.config["sections"]["objective"]}), ("--set", parse_settings(as_texts(settings))))
+        sections = folder.config["sections"]
+        own = sections.get("objective") or row.presets()["base"].get("objective", {})  # another program's model: as the paper masks
+        sources = ((str(path), {"objective": own}), ("--set", parse_settings(as_texts(settings))))
         self._config: Config = resolve({"objective": Config}, *sources)["objective"]
-        self._room = folder.config["sections"]["model"]["max_length"] - 2
+        self._room = sections["model"]["max_length"] - 2
         self._tokenizer, self._seed = Tokenizer.load(folder.guarded("tokenizer.json")), seed
 
     def of(self, texts: Iterable[str]) -> Iterator[MaskedText]:

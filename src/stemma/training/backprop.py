@@ -150,7 +150,7 @@ class Backprop:
         return self._optimiser.average.swapped() if self._optimiser.average else nullcontext()
 
     def judge(self, loss: float) -> None:
-        """Tells an optimiser that averages; others do not mind."""
+        """Hands the loss to an optimiser that averages; others do not need it."""
         if self._optimiser.average:
             self._optimiser.average.judge(loss)
 

@@ -21,11 +21,11 @@ class Handmade:
     """The `Manner` of tables that write their own gradients."""
 
     def computing(self, threads: int) -> AbstractContextManager[None]:
-        """Each kernel is told its threads."""
+        """Each kernel is given its threads."""
         return nullcontext()
 
     def use(self, threads: int) -> None:
-        """Each kernel is told its threads."""
+        """Each kernel is given its threads."""
 
     def settled(self, row: Generation, model: Any, training: HandConfig, tokens: TokenFacts, ranks: Ranks) -> tuple[Any, HandConfig]:
         """As they are: there is nothing to settle."""

@@ -1,4 +1,4 @@
-"""The recorder of a descending run: what the loop tells becomes lines of metrics.jsonl and states to resume from."""
+"""The recorder of a descending run: what the loop reports becomes lines of metrics.jsonl and states to resume from."""
 
 import dataclasses
 import time
@@ -13,12 +13,11 @@ from stemma.checkpoint import RunFolder
 from stemma.nouns import counted
 from stemma.objectives.objective import Objective
 from stemma.training.baseline import sits
-from stemma.training.facts import EpochEnd, HeldOut, Note, Saved, Update
+from stemma.training.facts import EpochEnd, HeldOut, Note, Report, Saved, Update
 from stemma.training.learners import Learner
 from stemma.training.loop import Reached
 from stemma.training.passes import Passes
 from stemma.training.ranks import Ranks
-from stemma.training.request import Report
 from stemma.training.settings import Config, HandConfig
 
 LOG_LINES = 200  # about how many lines of training loss a run's metrics.jsonl gets

@@ -50,7 +50,7 @@ def figure(value: float | None, show: Callable[[float], str] = count) -> str:
 
 
 def measure(value: Interval | None, show: Callable[[float], str] = percent) -> str:
-    """A number with half its interval: `84.1 ± 1.2`; alone where a single example told nothing of its luck, and the interval is a point."""
+    """A number with half its interval: `84.1 ± 1.2`; alone where a single example says nothing of its luck, and the interval is a point."""
     if not value:
         return DASH
     return figure(value.value, show) + (f' <span class="plus">± {show(value.half)}</span>' if value.half else "")
