@@ -242,7 +242,7 @@ def test_the_fewest_updates_are_reported_as_that(capsys):
     assert rows["updates"].startswith("fewest updates, no limit") and "fewer updates than" in rows["epochs"]
 
 
-@pytest.mark.parametrize("name", ["bert", "xlnet"])
+@pytest.mark.parametrize("name", ["bert", "tinybert"])
 def test_lineage_prints_the_page_of_one(capsys, name):
     code, out, _ = stemma(capsys, "lineage", name)
     assert code == 0 and out.startswith(f"{name} · ")
@@ -264,7 +264,9 @@ def test_an_option_that_is_a_setting_is_reported_so(capsys, argv, meant):
     assert (code, out) == (2, "") and meant in err
 
 
-@pytest.mark.parametrize(("line", "found"), [("ne", ["nearest"]), ("pretrain be", ["bert"]), ("pretrain bert --cont", ["--continue-from"])])
+@pytest.mark.parametrize(
+    ("line", "found"), [("ne", ["nearest"]), ("pretrain be", ["bert", "bert-wwm"]), ("pretrain bert --cont", ["--continue-from"])]
+)
 def test_bash_completes(capsys, line, found):
     script = stemma(capsys, "completion")[1]
     words = ["stemma", *line.split(" ")]
