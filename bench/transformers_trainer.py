@@ -17,6 +17,8 @@ from transformers import (
     BertConfig,
     BertForMaskedLM,
     DataCollatorForLanguageModeling,
+    GPT2Config,
+    GPT2LMHeadModel,
     OpenAIGPTConfig,
     OpenAIGPTLMHeadModel,
     PreTrainedTokenizerFast,
@@ -49,6 +51,8 @@ def make_model(generation: str, model: Any, vocab_size: int, specials: dict[str,
     settings = huggingface_config(generation, model, vocab_size, specials)
     if generation == "bert":
         return BertForMaskedLM(BertConfig(**settings))
+    if generation == "gpt2":
+        return GPT2LMHeadModel(GPT2Config(**settings))
     return OpenAIGPTLMHeadModel(OpenAIGPTConfig(**settings))
 
 

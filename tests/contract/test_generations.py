@@ -175,7 +175,7 @@ def test_texts_without_tokens_are_answered(row: Generation, finished: dict[str, 
 
 @attending
 @pytest.mark.parametrize(("text", "other"), [(ENGLISH[0], CHINESE[0]), (CHINESE[1], ENGLISH[1]), ("rain", "🦭 雨")])
-def test_attention_is_told_with_its_tokens_and_adds_up(row: Generation, finished: dict[str, Run], text: str, other: str) -> None:
+def test_attention_comes_with_its_tokens_and_adds_up(row: Generation, finished: dict[str, Run], text: str, other: str) -> None:
     """A pair, which every generation that attends can read: two texts, or a source and its target."""
     heads = finished[row.name].attend(text, other)
     assert heads[0].layer == heads[0].head == 1 and len({(one.kind, one.layer, one.head) for one in heads}) == len(heads)
@@ -191,7 +191,7 @@ def test_attention_is_told_with_its_tokens_and_adds_up(row: Generation, finished
 
 
 @scoring
-def test_held_out_text_asks_all_for_the_same_events(row: Generation, finished: dict[str, Run]) -> None:
+def test_held_out_text_has_all_predict_the_same_events(row: Generation, finished: dict[str, Run]) -> None:
     """Its tokens: no end is paid for, by those who predict ends either, and the cut into sentences changes nothing."""
     run = finished[row.name]
     one, whole = Document((ENGLISH[0],), "x:1"), Document((" ".join(ENGLISH),), "x:2")

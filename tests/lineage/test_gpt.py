@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from tests.lineage.next_tokens import FACTS, LENGTHS, B, T, log_probs, packed_and_alone, rows
 
 from stemma.errors import DataError, UsageError
 from stemma.export.huggingface import from_huggingface, huggingface_config, to_huggingface
@@ -11,9 +12,6 @@ from stemma.layers.attention import block_mask
 from stemma.lineage.gpt import GPT, Config
 from stemma.objectives.batch import IGNORE
 from stemma.tokens.facts import TokenFacts
-
-FACTS = TokenFacts(53, {"eos": 0, "bos": 0})
-B, T = 3, 7
 
 
 def network(attention="sdpa", seed=11, **settings):
@@ -24,12 +22,6 @@ def network(attention="sdpa", seed=11, **settings):
         for parameter in net.parameters():
             parameter.add_(torch.randn_like(parameter) * 0.15)
     return net
-
-
-def rows():
-    torch.manual_seed(2)
-    ids = torch.randint(1, FACTS.vocab_size, (B, T))
-    return {"ids": ids, "labels": torch.cat([ids[:, 1:], torch.full((B, 1), IGNORE)], 1)}
 
 
 @pytest.fixture(params=["sdpa", "explicit"])
@@ -121,27 +113,6 @@ def test_a_later_token_moves_no_earlier_state(net):
         assert (gradient[:, : t + 1] != 0).any()
 
 
-LENGTHS = (5, 2, 4, 3)
-
-
-def packed_and_alone():
-    """The same four segments in two packed rows, and one a row with padding."""
-    torch.manual_seed(4)
-    pieces = [torch.randint(1, FACTS.vocab_size, (n,)) for n in LENGTHS]
-    shape = {"ids": 0, "positions": 0, "segments": 0, "labels": IGNORE}
-    packed = {name: torch.full((2, 8), fill) for name, fill in shape.items()}
-    alone = {name: torch.full((4, 8), fill) for name, fill in shape.items()}
-    for i, piece in enumerate(pieces):
-        row, start = divmod(i, 2)[0], sum(LENGTHS[i // 2 * 2 : i])
-        values = {"ids": piece, "positions": torch.arange(len(piece)), "labels": torch.cat([piece[1:], torch.tensor([0])])}
-        for name, value in values.items():
-            packed[name][row, start : start + len(piece)] = value
-            alone[name][i, : len(piece)] = value
-        packed["segments"][row, start : start + len(piece)] = 1 + i % 2
-        alone["segments"][i, : len(piece)] = 1
-    return packed, alone
-
-
 def test_packed_rows_equal_padded_ones(net):
     results = []
     for batch in packed_and_alone():
@@ -156,12 +127,12 @@ def test_packed_rows_equal_padded_ones(net):
 def test_batch_mates_and_padding_change_nothing(net):
     batch = rows()
     alone = net.encode({"ids": batch["ids"][:1]})[-1]
-    torch.testing.assert_close(net.encode({"ids": batch["ids"]})[-1][:1], alone, atol=1e-6, rtol=0)
+    torch.testing.assert_close(net.encode({"ids": batch["ids"]})[-1][:1], alone, atol=5e-6, rtol=0)
     padded = {
         "ids": torch.cat([batch["ids"][:1], torch.zeros(1, 5, dtype=torch.long)], 1),
         "segments": torch.tensor([[1] * T + [0] * 5]),
     }
-    torch.testing.assert_close(net.encode(padded)[-1][:, :T], alone, atol=1e-6, rtol=0)
+    torch.testing.assert_close(net.encode(padded)[-1][:, :T], alone, atol=5e-6, rtol=0)
 
 
 def test_score_sums_to_the_loss_and_skips_starts_and_padding(net):
@@ -185,11 +156,6 @@ def test_frame():
     assert net.frame([5, 6]) == ([0, 5, 6], [0, 0, 0])
     assert net.frame([5, 6], [7]) == ([0, 5, 6, 0, 7], [0] * 5)
     assert net.frame([]) == ([0], [0])
-
-
-def log_probs(net, ids):
-    """Of the token after `ids`, in one pass."""
-    return net.logits(net.encode({"ids": torch.tensor([ids])})[-1][0, -1]).log_softmax(-1).detach()
 
 
 def test_rows_that_read_on_give_what_a_full_pass_gives(net):

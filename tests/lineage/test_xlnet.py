@@ -49,12 +49,12 @@ def drawn(seed, rows=B, asked=4):
         places = torch.randperm(T)[: asked + 1]
         order[row, places] = 1 + torch.randperm(asked + 1)
         labels[row, places[:asked]] = ids[row, places[:asked]]
-    return {"ids": ids, "types": (torch.arange(T) > 4).long().expand(rows, T), "order": order, "labels": labels}
+    return {"ids": ids, "types": (torch.arange(T) > 4).long().expand(rows, T), "turns": order, "labels": labels}
 
 
 def their_order(batch):
     """transformers' perm_mask and target_mapping of a batch, and which of the slots are real."""
-    order, asked = batch["order"], batch["labels"] != IGNORE
+    order, asked = batch["turns"], batch["labels"] != IGNORE
     sees = (order[:, :, None] > order[:, None, :]) | ((order[:, :, None] == order[:, None, :]) & (order == 0)[:, :, None])
     slots = xlnet.Wanted(asked)
     return {"perm_mask": (~sees).float(), "target_mapping": F.one_hot(slots.columns, T).float()}, slots.real
@@ -153,7 +153,7 @@ def influences(net, batch):
 
 def leaks(net, batch):
     """Targets that see what the order hides from them, themselves first of all, or that do not see what it shows."""
-    shown = batch["order"][:, :, None] > batch["order"][:, None, :]
+    shown = batch["turns"][:, :, None] > batch["turns"][:, None, :]
     return [(row, place) for row, place, moved in influences(net, batch) if not torch.equal(moved > 0, shown[row, place])]
 
 

@@ -87,7 +87,7 @@ def test_as_many_are_asked_for_as_the_share_says_and_never_a_special() -> None:
 def test_an_order_shows_the_context_first_and_never_the_second_half_to_the_first() -> None:
     """By the original's rule: i sees j where j is not predicted and no special, or where j comes before i in the order."""
     for batch in epoch(rows_of(length=40, batch_tokens=160)):
-        order, chosen = batch["order"], batch["labels"] != IGNORE
+        order, chosen = batch["turns"], batch["labels"] != IGNORE
         special = np.isin(batch["ids"], (SEP, CLS))
         for half in (slice(20), slice(20, None)):
             context = ~(chosen | special)[:, half]
@@ -96,7 +96,7 @@ def test_an_order_shows_the_context_first_and_never_the_second_half_to_the_first
             assert all(len(set(row)) == len(row) for row in drawn)
             assert all((row > base).all() for row, base in zip(drawn, order[:, half].min(1), strict=True))
         assert (order[:, :20].max(1) < order[:, 20:].min(1)).all()
-    orders = {tuple(batch["order"][0, :20]) for batch in epoch(rows_of(length=40, batch_tokens=160))}
+    orders = {tuple(batch["turns"][0, :20]) for batch in epoch(rows_of(length=40, batch_tokens=160))}
     assert len(orders) > 1
 
 
@@ -128,7 +128,7 @@ def test_a_batch_depends_on_the_seed_and_the_step_alone_and_ranks_share_its_rows
         batch, same = data.batch(step), again.batch(step)
         assert all((batch[name] == same[name]).all() for name in batch)
         parts = [data.batch(step, rank, 2) for rank in (0, 1)]
-        for name in ("ids", "order", "labels", "types", "backward"):
+        for name in ("ids", "turns", "labels", "types", "backward"):
             assert all((batch[name][rank::2] == part[name]).all() for rank, part in enumerate(parts))
             assert all((np.diff(part["backward"].astype(int)) >= 0).all() for part in parts)  # those read backward come last
     assert (data.batch(0)["labels"] != other.batch(0)["labels"]).any()

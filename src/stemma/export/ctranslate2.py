@@ -1,10 +1,10 @@
-"""Our Transformer and our GPT as folders of CTranslate2, which translates and writes on a CPU without PyTorch.
+"""Our Transformer, GPT and GPT-2 as folders of CTranslate2, which translates and writes on a CPU without PyTorch.
 
 Its specification of a model is filled from our arrays, one layer after the other; positions are a table there, so our waves are
 written as they stand. Specials that our decoder never writes have a bias in the folder that keeps them out; the probabilities of
 all other tokens then add up to one there, and to a little less here.
 
-Beside the model stand the run's `tokenizer.json` and what CTranslate2 wants to know of it. V vocabulary, D width.
+Beside the model stand the run's `tokenizer.json` and what CTranslate2 needs to know of it. V vocabulary, D width.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,7 +24,7 @@ EPSILON = 1e-5  # of our layer norms
 
 
 def write_ctranslate2(run: Run, target: Path, int8: bool = False) -> list[Path]:
-    """Writes the folder `target` for `ctranslate2.Translator` (transformer) or `ctranslate2.Generator` (gpt); gives back its files.
+    """Writes the folder `target` for `ctranslate2.Translator` (transformer) or `ctranslate2.Generator` (gpt, gpt2); gives back its files.
 
     `int8` keeps every matrix in 8 bits with a scale a row, a quarter of the size. MissingExtra without ctranslate2; UsageError for a run
     that was to translate but learnt no pairs, and where the target is taken.
@@ -91,9 +91,12 @@ def _generator(run: Run) -> Any:
     from ctranslate2.specs import TransformerDecoderModelSpec, common_spec
 
     arrays, model = _arrays(run), run.network.config
+    pre = run.row.name == "gpt2"
     spec = TransformerDecoderModelSpec.from_config(
-        model.depth, model.heads, pre_norm=False, activation=common_spec.Activation.GELUTanh, no_final_norm=True
+        model.depth, model.heads, pre_norm=pre, activation=common_spec.Activation.GELUTanh, no_final_norm=not pre
     )
+    if pre:
+        _norm(spec.decoder.layer_norm, arrays, "norm")
     spec.decoder.embeddings.weight = spec.decoder.projection.weight = arrays["tokens.weight"]
     spec.decoder.scale_embeddings, spec.decoder.position_encodings.encodings = False, arrays["positions.weight"]
     for number, block in enumerate(spec.decoder.layer):

@@ -1,4 +1,4 @@
-"""Our GPT, BERT and XLNet as transformers' `OpenAIGPTLMHeadModel`, `BertForPreTraining` and `XLNetLMHeadModel`, and back.
+"""Our GPT, GPT-2, BERT (BERT-wwm is BERT), ALBERT and XLNet as transformers' models with the heads of pre-training, and back.
 
 Weights are mapped by one table a generation: our name, their names, and how the one becomes the
 others. Works on NumPy arrays and on tensors alike; imports neither transformers nor torch.
@@ -26,22 +26,35 @@ class Name:
     how: How = "same"
 
 
-def names(generation: str, depth: int) -> list[Name]:
-    """The table of all weights of `gpt`, `bert` or `xlnet` with `depth` blocks."""
+# Our generation -> whose network it is.
+COUNTERPART = {name: name for name in ("gpt", "gpt2", "bert", "albert", "xlnet")} | {"bert-wwm": "bert"}
+NAMED = "stemma_generation"  # the key of config.json by which a folder of ours says which generation it is
+
+
+def names(generation: str, depth: int, inner: int = 1) -> list[Name]:
+    """The table of all weights of a generation with `depth` different blocks, of which each of ALBERT's layers has `inner`.
+
+    `albert_zh` is ALBERT as brightmart/albert_zh has it, with the token table alone factorised.
+    """
     if generation not in _FIXED:
         raise UsageError(f"{generation} has no Hugging Face counterpart here", f"one of {', '.join(_FIXED)}", "choose one of these")
+    own, other = _PLACES[generation]
     blocks = [
-        Name(f"blocks.{n}.{name.ours}", tuple(f"{_PREFIX[generation]}.{n}.{theirs}" for theirs in name.theirs), name.how)
+        Name(
+            f"{own}{name.ours}".format(n=n),
+            tuple(f"{other}{theirs}".format(n=n, group=n // inner, place=n % inner) for theirs in name.theirs),
+            name.how,
+        )
         for n in range(depth)
         for name in _BLOCK[generation]
     ]
     return [*_FIXED[generation], *blocks]
 
 
-def to_huggingface(generation: str, depth: int, ours: Mapping[str, Any]) -> dict[str, Any]:
+def to_huggingface(generation: str, depth: int, ours: Mapping[str, Any], inner: int = 1) -> dict[str, Any]:
     """Our tensors under transformers' names and in its layout; tied weights stand once."""
     theirs: dict[str, Any] = {}
-    for name in names(generation, depth):
+    for name in names(generation, depth, inner):
         tensor = ours[name.ours]
         if name.how == "thirds":
             third = len(tensor) // 3
@@ -54,10 +67,10 @@ def to_huggingface(generation: str, depth: int, ours: Mapping[str, Any]) -> dict
     return theirs
 
 
-def from_huggingface(generation: str, depth: int, theirs: Mapping[str, Any]) -> dict[str, np.ndarray]:
+def from_huggingface(generation: str, depth: int, theirs: Mapping[str, Any], inner: int = 1) -> dict[str, np.ndarray]:
     """The tensors of transformers (NumPy arrays, or tensors on the CPU) as our arrays."""
     ours = {}
-    for name in names(generation, depth):
+    for name in names(generation, depth, inner):
         parts = [np.asarray(theirs[their]) for their in name.theirs]
         whole = np.concatenate(parts) if name.how == "thirds" else parts[0]
         whole = whole.reshape(*whole.shape[:-2], -1) if name.how in ("heads", "into heads") else whole
@@ -67,11 +80,17 @@ def from_huggingface(generation: str, depth: int, theirs: Mapping[str, Any]) -> 
 
 def huggingface_config(generation: str, model: Any, vocab_size: int, specials: Mapping[str, int]) -> dict[str, Any]:
     """The contents of transformers' config.json for our model config."""
-    if generation == "gpt":
+    if generation in ("gpt", "gpt2"):
+        own: dict[str, Any] = {
+            "gpt": {"model_type": "openai-gpt", "architectures": ["OpenAIGPTLMHeadModel"], "afn": "gelu"},  # the tanh form, there
+            "gpt2": {
+                "model_type": "gpt2", "architectures": ["GPT2LMHeadModel"], "activation_function": "gelu_new", "n_inner": model.inner
+            },
+        }[generation]  # fmt: skip
         return {
-            "model_type": "openai-gpt", "architectures": ["OpenAIGPTLMHeadModel"], "vocab_size": vocab_size,
+            **own, "vocab_size": vocab_size,
             "n_embd": model.width, "n_layer": model.depth, "n_head": model.heads, "n_positions": model.max_length,
-            "afn": "gelu", "layer_norm_epsilon": 1e-5, "initializer_range": 0.02,
+            "layer_norm_epsilon": 1e-5, "initializer_range": 0.02,
             "embd_pdrop": model.dropout, "attn_pdrop": model.dropout, "resid_pdrop": model.dropout,
             "bos_token_id": specials.get("eos"), "eos_token_id": specials.get("eos"),
         }  # fmt: skip
@@ -84,16 +103,27 @@ def huggingface_config(generation: str, model: Any, vocab_size: int, specials: M
             "mem_len": None, "reuse_len": None, "bos_token_id": specials.get("bos"), "eos_token_id": specials.get("eos"),
             "pad_token_id": specials.get("pad", 0),
         }  # fmt: skip
-    return {
-        "model_type": "bert", "architectures": ["BertForPreTraining"], "vocab_size": vocab_size,
-        "hidden_size": model.width, "num_hidden_layers": model.depth, "num_attention_heads": model.heads,
+    shared = {
+        "vocab_size": vocab_size, "hidden_size": model.width, "num_hidden_layers": model.depth, "num_attention_heads": model.heads,
         "intermediate_size": model.inner, "max_position_embeddings": model.max_length, "type_vocab_size": 2,
         "hidden_act": "gelu" if model.activation == "gelu" else "gelu_new", "layer_norm_eps": 1e-12, "initializer_range": 0.02,
         "hidden_dropout_prob": model.dropout, "attention_probs_dropout_prob": model.dropout, "pad_token_id": specials.get("pad", 0),
     }  # fmt: skip
+    if generation == "albert":
+        factors = {"embedding_size": model.embedding, "num_hidden_groups": model.different, "inner_group_num": model.blocks_in_layer}
+        frame = {"bos_token_id": specials.get("cls"), "eos_token_id": specials.get("sep")}
+        return {"model_type": "albert", "architectures": ["AlbertForPreTraining"], **shared, **factors, **frame}
+    return {"model_type": "bert", "architectures": ["BertForPreTraining"], **shared}
 
 
-_PREFIX = {"gpt": "transformer.h", "bert": "bert.encoder.layer", "xlnet": "transformer.layer"}
+_PLACES = {  # what stands before the names of a block's weights: ours, theirs
+    "gpt": ("blocks.{n}.", "transformer.h.{n}."),
+    "gpt2": ("blocks.{n}.", "transformer.h.{n}."),
+    "bert": ("blocks.{n}.", "bert.encoder.layer.{n}."),
+    "albert": ("", "albert.encoder.albert_layer_groups.{group}.albert_layers.{place}."),
+    "albert_zh": ("", "bert.encoder.layer_shared."),
+    "xlnet": ("blocks.{n}.", "transformer.layer.{n}."),
+}
 
 
 def _both(ours: str, *theirs: str, how: How = "same") -> list[Name]:
@@ -109,6 +139,11 @@ _FIXED = {
         Name("tokens.weight", ("transformer.tokens_embed.weight",)),
         Name("positions.weight", ("transformer.positions_embed.weight",)),
     ],
+    "gpt2": [
+        Name("tokens.weight", ("transformer.wte.weight",)),
+        Name("positions.weight", ("transformer.wpe.weight",)),
+        *_both("norm", "transformer.ln_f"),
+    ],
     "bert": [
         Name("tokens.weight", ("bert.embeddings.word_embeddings.weight",)),
         Name("positions.weight", ("bert.embeddings.position_embeddings.weight",)),
@@ -120,22 +155,38 @@ _FIXED = {
         Name("masked_head.bias", ("cls.predictions.bias",)),
         *_both("next_head", "cls.seq_relationship"),
     ],
+    "albert": [
+        Name("tokens.weight", ("albert.embeddings.word_embeddings.weight",)),
+        Name("positions.weight", ("albert.embeddings.position_embeddings.weight",)),
+        Name("types.weight", ("albert.embeddings.token_type_embeddings.weight",)),
+        *_both("norm", "albert.embeddings.LayerNorm"),
+        *_both("widen", "albert.encoder.embedding_hidden_mapping_in"),
+        *_both("pooler", "albert.pooler"),
+        *_both("masked_head.dense", "predictions.dense"),
+        *_both("masked_head.norm", "predictions.LayerNorm"),
+        Name("masked_head.bias", ("predictions.bias",)),
+        *_both("next_head", "sop_classifier.classifier"),
+    ],
     "xlnet": [
         Name("tokens.weight", ("transformer.word_embedding.weight",)),
         Name("query", ("transformer.mask_emb",)),
         Name("bias", ("lm_loss.bias",)),
     ],
 }
+_FIXED["albert_zh"] = [*_FIXED["bert"], Name("widen.weight", ("bert.embeddings.word_embeddings_2.weight",))]
+
+_CAUSAL_BLOCK = [  # their projections keep weights as (in, out)
+    *_both("attention.qkv", "attn.c_attn", how="transposed"),
+    *_both("attention.out", "attn.c_proj", how="transposed"),
+    *_both("attention_norm", "ln_1"),
+    *_both("feedforward.up", "mlp.c_fc", how="transposed"),
+    *_both("feedforward.down", "mlp.c_proj", how="transposed"),
+    *_both("feedforward_norm", "ln_2"),
+]
 
 _BLOCK = {
-    "gpt": [  # their projections keep weights as (in, out)
-        *_both("attention.qkv", "attn.c_attn", how="transposed"),
-        *_both("attention.out", "attn.c_proj", how="transposed"),
-        *_both("attention_norm", "ln_1"),
-        *_both("feedforward.up", "mlp.c_fc", how="transposed"),
-        *_both("feedforward.down", "mlp.c_proj", how="transposed"),
-        *_both("feedforward_norm", "ln_2"),
-    ],
+    "gpt": _CAUSAL_BLOCK,
+    "gpt2": _CAUSAL_BLOCK,
     "bert": [
         *_both("attention.qkv", *(f"attention.self.{part}" for part in ("query", "key", "value")), how="thirds"),
         *_both("attention.out", "attention.output.dense"),
@@ -143,6 +194,22 @@ _BLOCK = {
         *_both("feedforward.up", "intermediate.dense"),
         *_both("feedforward.down", "output.dense"),
         *_both("feedforward_norm", "output.LayerNorm"),
+    ],
+    "albert": [
+        *_both("attentions.{n}.attention.qkv", *(f"attention.{part}" for part in ("query", "key", "value")), how="thirds"),
+        *_both("attentions.{n}.attention.out", "attention.dense"),
+        *_both("attentions.{n}.norm", "attention.LayerNorm"),
+        *_both("feedforwards.{n}.feedforward.up", "ffn"),
+        *_both("feedforwards.{n}.feedforward.down", "ffn_output"),
+        *_both("feedforwards.{n}.norm", "full_layer_layer_norm"),
+    ],
+    "albert_zh": [
+        *_both("attentions.{n}.attention.qkv", *(f"attention.self.{part}" for part in ("query", "key", "value")), how="thirds"),
+        *_both("attentions.{n}.attention.out", "attention.output.dense"),
+        *_both("attentions.{n}.norm", "attention.output.LayerNorm"),
+        *_both("feedforwards.{n}.feedforward.up", "intermediate.dense"),
+        *_both("feedforwards.{n}.feedforward.down", "output.dense"),
+        *_both("feedforwards.{n}.norm", "output.LayerNorm"),
     ],
     "xlnet": [
         *(Name(f"attention.{ours}.weight", (f"rel_attn.{ours[0]}",), "into heads") for ours in ("query", "key", "value")),

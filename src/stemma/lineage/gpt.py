@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from stemma.bounds import BelowOne, Depth, Length, Width
 from stemma.errors import DataError, UsageError
-from stemma.layers.attention import Cache, Mask, Path, SelfAttention, block_mask, fitting_path
+from stemma.layers.attention import Cache, Mask, Path, SelfAttention, Traced, block_mask, fitting_path
 from stemma.layers.blocks import FeedForward, Layer, layer
 from stemma.layers.fast import Dropout
 from stemma.layers.loss import Carried, Loss, cross_entropy, surprisal
@@ -68,6 +68,10 @@ class Block(nn.Module):
         x = self.attention_norm(x + self.dropout(self.attention(x, mask, cache, layer)))
         return self.feedforward_norm(x + self.dropout(self.feedforward(x)))
 
+    def trace(self, x: Float[Tensor, "B T D"], mask: Mask) -> Traced:
+        """Where its attention looks."""
+        return self.attention.trace(x, mask)
+
 
 class InputTransformation:
     """Frames a task's text with the three tokens that fine-tuning adds after the `vocab_size` known ones (section 3.3)."""
@@ -106,6 +110,7 @@ class Past:
 class GPT(nn.Module):
     """The one-way Transformer language model."""
 
+    block = Block  # what its tower is built of
     task_tokens = TASK_TOKENS
     shaped_by = ("width", "inner", "depth", "heads", "max_length")
 
@@ -121,7 +126,7 @@ class GPT(nn.Module):
         self.tokens = nn.Embedding(tokens.vocab_size, config.width)
         self.positions = nn.Embedding(config.max_length, config.width)
         self.dropout = Dropout(config.dropout)
-        self.blocks = nn.ModuleList(Block(config, path) for _ in range(config.depth))
+        self.blocks = nn.ModuleList(self.block(config, path) for _ in range(config.depth))
         self.apply(_initialise)
 
     @staticmethod
@@ -199,8 +204,8 @@ class GPT(nn.Module):
         ids, mask = batch["ids"], block_mask(batch.get("segments"), causal=True)
         maps = list[AttentionMap]()
         for block, x in zip(self.blocks, self.encode(batch), strict=False):  # the last state is no block's input
-            attention: SelfAttention = block.attention  # type: ignore[assignment]
-            maps.append(AttentionMap("decoder causal self", len(maps) + 1, ids, ids, *attention.trace(x, mask)))
+            traced = block.trace(x, mask)  # type: ignore[operator]
+            maps.append(AttentionMap("decoder causal self", len(maps) + 1, ids, ids, *traced))
         return maps
 
     def logits(self, hidden: Float[Tensor, "*shape D"]) -> Float[Tensor, "*shape V"]:
@@ -256,11 +261,13 @@ class GPT(nn.Module):
         return self.dropout(self.tokens(ids) + self.positions(positions))
 
     def _last(self, batch: Tensors) -> Tensor:
+        """What the head reads, (B, T, D)."""
+        return self._tower(self._embed(batch["ids"], batch.get("positions")), block_mask(batch.get("segments"), causal=True))
+
+    def _tower(self, x: Tensor, mask: Mask, cache: Cache | None = None) -> Tensor:
         """The last block's output, (B, T, D), without keeping the others."""
-        mask = block_mask(batch.get("segments"), causal=True)
-        x = self._embed(batch["ids"], batch.get("positions"))
-        for block in self.blocks:
-            x = block(x, mask)
+        for number, block in enumerate(self.blocks):
+            x = block(x, mask, cache, number)
         return x
 
     def _next(self, rows: list[int], unread: list[list[int]], cache: Cache) -> Float[Tensor, "B V"]:
@@ -269,9 +276,7 @@ class GPT(nn.Module):
         device = self.tokens.weight.device
         ids = torch.tensor([[*row, *[self.eos] * (max(counts) - len(row))] for row in unread], device=device)  # (B T)
         positions, mask = cache.place(counts, rows, device)
-        x = self._embed(ids, positions)
-        for number, block in enumerate(self.blocks):
-            x = block(x, mask, cache, number)
+        x = self._tower(self._embed(ids, positions), mask, cache)
         even = len(set(counts)) == 1
         last = x[:, -1] if even else x[list(range(len(rows))), [count - 1 for count in counts]]  # (B D)
         return self.logits(last).float().log_softmax(-1)

@@ -6,7 +6,7 @@ so that each token is asked for with context from both sides and no mask ever st
 weights: the content stream knows the token at its own position, the query stream only the position. It gave up the speed of reading a
 text once: the query stream is a second pass, at the positions that are predicted (one in six).
 
-An order is given as `order` (B T), when each position of a row becomes visible: the content stream sees what comes no later than
+An order is given as `turns` (B T), when each position of a row becomes visible: the content stream sees what comes no later than
 itself, the query stream what comes before. Positions of one number see each other, as the context does that is not predicted. Without
 an order all of a segment is visible, which is how texts are read for a task; 0, 1, 2, .. is the order from left to right.
 
@@ -135,14 +135,14 @@ class XLNet(nn.Module):
     def loss(self, batch: Tensors, carried: Carried | None = None) -> Loss:
         """The mean of -log P(label | all that the order shows before it) over the labels that are not IGNORE.
 
-        Reads `ids`, `labels`, `order` (B T), if present `segments`, `types` (B T), `backward` (B) rows that stand from right to left,
+        Reads `ids`, `labels`, `turns` (B T), if present `segments`, `types` (B T), `backward` (B) rows that stand from right to left,
         the last ones, `begins` (B) rows that forget what `carried` holds, and `kept` () the positions of each row that memory takes in.
         """
         labels = batch["labels"]
         asked = labels != IGNORE
         if not (count := self.predictions(batch)["tokens"]):
             raise DataError("a batch asks for no prediction: all its labels are ignored", "one label or more", "leave such batches out")
-        states, carry = self._predicting(batch, Wanted(asked), batch["order"], carried)
+        states, carry = self._predicting(batch, Wanted(asked), batch["turns"], carried)
         total = cross_entropy(states, self.tokens.weight, self.bias, labels[asked])
         return Loss.of({"tokens": (total, count)}, carry)
 

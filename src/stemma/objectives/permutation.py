@@ -68,7 +68,7 @@ class _Stretch:
 
 
 class Permutation:
-    """Batches of `ids`, `types`, `segments`, `order`, `labels` (B T), `backward`, `begins` (B), and `kept` () = R."""
+    """Batches of `ids`, `types`, `segments`, `turns`, `labels` (B T), `backward`, `begins` (B), and `kept` () = R."""
 
     def __init__(self, store: TokenStore, facts: TokenFacts, config: Config, *, seed: int, batch_tokens: int, max_length: int) -> None:
         missing = [name for name in ("cls", "sep", "eos") if name not in facts.specials]
@@ -165,7 +165,7 @@ class Permutation:
         block, longest, times = self._config.block or self._length - self._half, self._config.longest, self._config.times
         chosen, order = draw_rows(starts, functional, backward, self._half, asked, block, longest, times, states)
         labels = np.where(chosen, framed, IGNORE)
-        return {"ids": framed, "types": types, "segments": np.ones(shape, np.int64), "labels": labels, "order": order}
+        return {"ids": framed, "types": types, "segments": np.ones(shape, np.int64), "labels": labels, "turns": order}
 
     def _stretch(self, plan: _Plan, places: np.ndarray) -> _Stretch:
         """What stands at these places of the stream, which goes on round its end."""

@@ -52,7 +52,7 @@ class Reader(Protocol):
         """What flat ids cost, given the borders (S + 1) of the sentences in them, and of the parts in those; and the ends it predicts."""
 
     def uncut(self, ids: np.ndarray, borders: np.ndarray, beside: Batch) -> Surprises:
-        """Each token of each part (P + 1 borders in the ids), and no end: the same is asked of every generation."""
+        """Each token of each part (P + 1 borders in the ids), and no end: every generation predicts the same."""
 
     def lacks(self, ids: np.ndarray) -> np.ndarray:
         """True for each of the ids that is no word to the network."""

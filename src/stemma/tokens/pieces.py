@@ -24,12 +24,17 @@ class Pieces:
     def __init__(self, config: Config, rust: Tokenizer, words: Segmenter, outside: Outside | None = None) -> None:
         self.config, self._rust, self.words, self.outside = config, rust, words, outside
         rust.encode_special_tokens = True
+        splitter = rust.pre_tokenizer
+        self.unspaced = isinstance(splitter, pre_tokenizers.ByteLevel) and not splitter.add_prefix_space  # as GPT-2's own is published
         vocab = rust.get_vocab(with_added_tokens=True)
         self.tokens: list[str] = sorted(vocab, key=vocab.__getitem__)
         self._sizes, self._widths, self._ahead = _measures(rust, self.tokens)
 
     def encode_flat(self, texts: Sequence[str], adjoining: Sequence[bool] = ()) -> tuple[np.ndarray, np.ndarray]:
-        """The ids of all texts one after the other, and how many each text has; no space is put before those that adjoin others."""
+        """The ids of all texts one after the other, and how many each text has.
+
+        A space is put before those that do not adjoin others; none given: before all, unless the tokenizer is `unspaced`.
+        """
         rows = [encoding.ids for encoding in self._encoded(Tokenizer.encode_batch_fast, texts, adjoining)]
         lengths = np.fromiter(map(len, rows), dtype=np.int64, count=len(rows))
         return np.fromiter(chain.from_iterable(rows), dtype=np.uint32, count=int(lengths.sum())), lengths
@@ -56,15 +61,23 @@ class Pieces:
     def _encoded(self, encode: Callable[..., list[Any]], texts: Sequence[str], adjoining: Sequence[bool]) -> list[Any]:
         """What the library's `encode` gives for each text."""
         if not any(adjoining):
-            return encode(self._rust, list(texts), add_special_tokens=False)
+            return encode(self._parted if len(adjoining) else self._rust, list(texts), add_special_tokens=False)
         groups = [[text for text, adjoins in zip(texts, adjoining, strict=True) if adjoins == bare] for bare in (False, True)]
-        parted, bare = (iter(encode(*pair, add_special_tokens=False)) for pair in zip((self._rust, self._bare), groups, strict=True))
+        parted, bare = (iter(encode(*pair, add_special_tokens=False)) for pair in zip((self._parted, self._bare), groups, strict=True))
         return [next(bare if adjoins else parted) for adjoins in adjoining]
 
     @cached_property
     def _bare(self) -> Tokenizer:
         """The same that puts no space before a text."""
-        rust = Tokenizer.from_str(json.dumps(_without_space(json.loads(self._rust.to_str()))))
+        return self._rust if self.unspaced else self._changed(_without_space)
+
+    @cached_property
+    def _parted(self) -> Tokenizer:
+        """The same that puts a space before a text."""
+        return self._changed(_with_space) if self.unspaced else self._rust
+
+    def _changed(self, change: Callable[[dict], dict]) -> Tokenizer:
+        rust = Tokenizer.from_str(json.dumps(change(json.loads(self._rust.to_str()))))
         rust.encode_special_tokens = True
         return rust
 
@@ -82,7 +95,8 @@ class Pieces:
         """The text in its normal form (see `Tokenizer.decode`)."""
         if self.config.kind == "wordpiece":
             return spoken(" ".join(self.tokens[i] for i in ids).replace(" ##", "").split(" "))
-        return self._rust.decode(list(ids), skip_special_tokens=False).removeprefix(" ")
+        text: str = self._rust.decode(list(ids), skip_special_tokens=False)
+        return text if self.unspaced else text.removeprefix(" ")
 
     def to_rust(self) -> Tokenizer:
         """The Rust tokenizer itself."""
@@ -97,6 +111,12 @@ def _without_space(parts: dict) -> dict:
             step["add_prefix_space"] = False
         elif step.get("type") == "Metaspace":
             step["prepend_scheme"] = "never"
+    return parts
+
+
+def _with_space(parts: dict) -> dict:
+    """A tokenizer.json of byte-level BPE that puts a space before a text."""
+    parts["pre_tokenizer"]["add_prefix_space"] = True
     return parts
 
 
