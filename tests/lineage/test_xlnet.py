@@ -162,18 +162,18 @@ def test_a_target_sees_exactly_what_its_order_shows(seed, monkeypatch):
     """Through all layers, for every target of drawn orders; a mask that hides nothing fails the same test."""
     net, batch = network(), drawn(seed, rows=2, asked=6)
     assert leaks(net, batch) == []
-    assert leaks(net, batch | {"order": torch.stack([torch.randperm(T) for _ in range(2)])}) == []  # no context but what was predicted
+    assert leaks(net, batch | {"turns": torch.stack([torch.randperm(T) for _ in range(2)])}) == []  # no context but what was predicted
     monkeypatch.setattr(xlnet, "_mask", lambda allowed, filled, real: Mask(None))
     assert len(leaks(net, batch)) == 12 and all(moved[place] > 1e-3 for _, place, moved in influences(net, batch))
 
 
 def test_from_left_to_right_a_token_has_exactly_its_left_context():
     net, batch = network(), drawn(4, rows=2)
-    identity = batch | {"order": torch.arange(T).expand(2, T), "labels": batch["ids"]}
+    identity = batch | {"turns": torch.arange(T).expand(2, T), "labels": batch["ids"]}
     for _, place, moved in influences(net, identity):
         assert ((moved > 0) == (torch.arange(T) < place)).all()
     nats, ids = net.score({"ids": batch["ids"]}), batch["ids"]
-    expected = net.loss({"ids": ids, "order": identity["order"], "labels": torch.where(torch.arange(T) > 0, ids, IGNORE)})
+    expected = net.loss({"ids": ids, "turns": identity["turns"], "labels": torch.where(torch.arange(T) > 0, ids, IGNORE)})
     assert (nats[:, 0] == 0).all() and nats.sum().item() == pytest.approx(expected.mean.item() * expected.count, rel=1e-5)
 
 
@@ -181,7 +181,7 @@ def test_memory_and_row_are_one_long_text():
     """Where memory holds all that came before, rows read one after the other give what one row of both gives."""
     net = network()
     net.config = Config(width=20, depth=3, heads=4, inner=44, max_length=16, memory=2 * T)
-    batch = {"ids": torch.randint(7, 53, (2, 2 * T)), "order": torch.arange(2 * T).expand(2, -1)}
+    batch = {"ids": torch.randint(7, 53, (2, 2 * T)), "turns": torch.arange(2 * T).expand(2, -1)}
     labels = torch.where(torch.arange(2 * T) >= T, batch["ids"], IGNORE)
     whole = net.loss(batch | {"labels": labels})
     first, second = ({name: part[:, a : a + T] for name, part in (batch | {"labels": batch["ids"]}).items()} for a in (0, T))
