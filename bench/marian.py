@@ -54,7 +54,7 @@ class Marian(nn.Module):
         return Loss.of({"tokens": (total, int((labels != IGNORE).sum()))})
 
     def steps(self, objective: Any, settings: Any, steps: int, precision: str) -> Iterator[int]:
-        """Trains on the objective's batches, as transformers' Trainer does it, and tells the real tokens of each step."""
+        """Trains on the objective's batches, as transformers' Trainer does it, and yields the real tokens of each step."""
         adam = torch.optim.AdamW(
             self.parameters(), settings.rate, settings.betas, settings.epsilon, weight_decay=settings.weight_decay, fused=True
         )

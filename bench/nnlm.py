@@ -36,26 +36,26 @@ def main() -> None:
     parser.add_argument("--min-count", type=int, default=4)
     parser.add_argument("--sentences", type=int, default=3000)
     parser.add_argument("--set", action="append", default=[], dest="settings", help="for nnlm alone")
-    asked = parser.parse_args()
-    words = ["tokenizer.vocab_size=0", f"tokenizer.min_count={asked.min_count}"]
-    one_thread = ["training.threads=1", f"training.seconds={asked.seconds}", "training.evaluations=0", *asked.settings]
+    options = parser.parse_args()
+    words = ["tokenizer.vocab_size=0", f"tokenizer.min_count={options.min_count}"]
+    one_thread = ["training.threads=1", f"training.seconds={options.seconds}", "training.evaluations=0", *options.settings]
     orders = {f"ngram {order}": ("ngram", [f"model.order={order}"]) for order in (3, 5)}
     outputs = {f"nnlm {output}": ("nnlm", [*one_thread, f'model.output="{output}"']) for output in ("full", "sampled", "hierarchical")}
-    text = list(corpus_read.read([asked.dev], corpus_read.Config(), Ledger()))
+    text = list(corpus_read.read([options.dev], corpus_read.Config(), Ledger()))
     counted = np.empty(0)  # of the highest order, which comes before the networks
     for name, (generation, settings) in {**orders, **outputs}.items():
-        out, store = asked.out / name.replace(" ", "-"), asked.out / "store"
+        out, store = options.out / name.replace(" ", "-"), options.out / "store"
         run = Run.open(
-            pretrain(Request.of(generation, asked.corpus, settings=[*words, *settings], dev=asked.dev), out=out, store=store).path
+            pretrain(Request.of(generation, options.corpus, settings=[*words, *settings], dev=options.dev), out=out, store=store).path
         )
         done = run.folder.metrics()[-1]
-        sentences = run.tokenizer.encode_batch([sentence for document in text for sentence in document.sentences][: asked.sentences])
+        sentences = run.tokenizer.encode_batch([sentence for document in text for sentence in document.sentences][: options.sentences])
         found = nats(run, sentences)
         counted = found if generation == "ngram" else counted
         mixed = np.log(2) - np.logaddexp(-found, -counted)
         speed = done["tokens"] / done.get("cpu_seconds", done["seconds"])
-        told = f"perplexity {np.exp(found.mean()):.1f}, mixed {np.exp(mixed.mean()):.1f} over {len(found):,} words"
-        print(f"{name:18} {speed:>10,.0f} words/s  {done['tokens']:>12,} read  {told}", flush=True)
+        figures = f"perplexity {np.exp(found.mean()):.1f}, mixed {np.exp(mixed.mean()):.1f} over {len(found):,} words"
+        print(f"{name:18} {speed:>10,.0f} words/s  {done['tokens']:>12,} read  {figures}", flush=True)
 
 
 if __name__ == "__main__":

@@ -49,7 +49,7 @@ EVALUATED_TOKENS = 16_384
 
 @dataclass
 class Contestant:
-    """A network in training: each `next(steps)` makes a step and tells its real tokens."""
+    """A network in training: each `next(steps)` makes a step and gives its real tokens."""
 
     name: str
     network: Any  # theirs is called for logits, ours for its loss
@@ -90,7 +90,7 @@ class Match:
         """Our batches; BERT without sentence pairs and at the paper's share of masks, as the peer has it."""
         settings, training = self.job.sections["objective"], self.job.sections["training"]
         if self.generation == "bert":
-            settings = dataclasses.replace(settings, pairs=False, mask_share=0.15)
+            settings = dataclasses.replace(settings, pairs="none", mask_share=0.15)
         facts = self.text.tokenizer.facts(self.text.train.counts)
         length = self.job.sections["model"].max_length
         return self.job.row.load_data()(store, facts, settings, seed=training.seed, batch_tokens=training.batch_tokens, max_length=length)
@@ -98,7 +98,7 @@ class Match:
     def _ours(self, precision: str, steps: int) -> Contestant:
         model, training = self.job.sections["model"], self.job.sections["training"]
         path = fitting_path(CPU, model.max_length)
-        tell(f"  stemma {precision}: attention is {path}")
+        report(f"  stemma {precision}: attention is {path}")
         torch.manual_seed(seed_for(training.seed, "init"))
         network = self.job.row.load_network()(dataclasses.replace(model, attention=path), self.text.tokenizer.facts())
         learner = Backprop(network, training, CPU, precision, Ranks())
@@ -149,7 +149,7 @@ def run(match: Match, steps: int, seconds: float | None) -> dict[str, Any]:
             contestant.turn(count)
         made += count
         speeds = ", ".join(f"{c.name} {c.speeds[-1]:,.0f}" for c in contestants)
-        tell(f"  {match.generation} step {made}/{steps}, tokens/s: {speeds}")
+        report(f"  {match.generation} step {made}/{steps}, tokens/s: {speeds}")
     return figures(match, contestants, steps)
 
 
@@ -185,8 +185,8 @@ def evaluation(match: Match) -> dict[str, list[dict[str, torch.Tensor]]]:
     else:
         labels = torch.cat([ids[:, 1:], torch.full((len(ids), 1), IGNORE)], 1)
     groups = [
-        {"ids": some, "labels": asked, "segments": torch.ones_like(some)}
-        for some, asked in zip(ids.split(32), labels.split(32), strict=True)
+        {"ids": some, "labels": targets, "segments": torch.ones_like(some)}
+        for some, targets in zip(ids.split(32), labels.split(32), strict=True)
     ]
     ours, packed, tokens = match.objective(match.text.dev), [], 0
     for step in range(ours.steps_in_epoch(0)):
@@ -272,10 +272,10 @@ def prepare(generation: str, corpus: str, dev: Any, options: argparse.Namespace,
     """Tokenizer and token stores."""
     shared = ["training.optimiser=adamw", f"training.rate={options.rate}", "model.dropout=0.1"]  # the Trainer has no Muon
     job = job_of(Request.of(generation, corpus, preset="small", settings=["training.batch_tokens=4096", *shared], dev=dev))
-    text = ingest(job.source, job.sections["tokenizer"], folder / generation, tell)
+    text = ingest(job.source, job.sections["tokenizer"], folder / generation, report)
     text.tokenizer.save(folder / generation / "tokenizer.json")
     assert text.dev is not None, "docstrings come with held-out text, and of other corpora a share is held out"
-    tell(f"{generation}: {len(text.train.ids):,} tokens to train on, {len(text.dev.ids):,} held out")
+    report(f"{generation}: {len(text.train.ids):,} tokens to train on, {len(text.dev.ids):,} held out")
     return Match(generation, text, job, folder / generation)
 
 
@@ -284,7 +284,7 @@ def budget(options: argparse.Namespace) -> float | None:
     return QUICK_SECONDS * 2 / len(options.generations) if options.quick else None
 
 
-def tell(text: str) -> None:
+def report(text: str) -> None:
     """Progress, on stderr."""
     print(text, file=sys.stderr, flush=True)
 

@@ -22,11 +22,11 @@ def cost(command: Sequence[str], out: IO | None = None) -> Cost:
 
     Its peak of memory begins with what this process holds: measure memory from a small one.
     """
-    with tempfile.TemporaryFile() as told:
-        process = Popen(command, stdout=out or told, stderr=told, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    with tempfile.TemporaryFile() as errors:
+        process = Popen(command, stdout=out or errors, stderr=errors, env={**os.environ, "OMP_NUM_THREADS": "1"})
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode:
-            told.seek(0)
-            sys.exit(f"{' '.join(command)} ended with {process.returncode}:\n{told.read().decode(errors='replace')}")
+            errors.seek(0)
+            sys.exit(f"{' '.join(command)} ended with {process.returncode}:\n{errors.read().decode(errors='replace')}")
     return Cost(usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 2**10)

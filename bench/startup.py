@@ -3,7 +3,7 @@
     python bench/startup.py [CORPUS] [--quick]
 
 Each command and each script is a process of its own on one thread, started in turns; figures are medians of the rounds, a ratio is the
-median of the rounds' ratios of CPU seconds. Kernels are compiled beforehand. A package that is not installed is told, and its rows
+median of the rounds' ratios of CPU seconds. Kernels are compiled beforehand. A package that is not installed is named, and its rows
 have no peer. The last line printed is JSON.
 """
 
@@ -101,20 +101,20 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         home = Path(name)
         made(options.corpus, home)
-        rows = [*looking(home), *asking(home), *learning(home)]
+        rows = [*looking(home), *using(home), *learning(home)]
         missing = {row.package for row in rows if row.package and find_spec(row.package) is None}
         for row in rows:
-            told = measured(row, 3 if options.quick else 7, row.package not in missing)
-            result["rows"][row.name] = told
+            found = measured(row, 3 if options.quick else 7, row.package not in missing)
+            result["rows"][row.name] = found
             beside = f"{row.name}, {row.package}" if row.package else row.name
-            print(f"{beside:44}{shown(told['ours']):>16}{shown(told['peer']):>16}{told['ratio'] or '-':>8}", flush=True)
+            print(f"{beside:44}{shown(found['ours']):>16}{shown(found['peer']):>16}{found['ratio'] or '-':>8}", flush=True)
     for package in sorted(missing):
         print(f"  {package} is not installed: its rows have no peer")
     print(json.dumps({**result, "missing": sorted(missing)}))
 
 
 def made(corpus: Path, home: Path) -> None:
-    """The texts, the tiny runs that verbs are asked of, and what peers read; all of our kernels are on disk afterwards."""
+    """The texts, the tiny runs that verbs use, and what peers read; all of our kernels are on disk afterwards."""
     tiny, one = plain(corpus, home / "tiny.txt", TINY_BYTES), home / "line.txt"
     small = plain(corpus, home / "small.txt", SMALL_BYTES)
     plain(corpus, home / "scored.txt", SCORED_BYTES)
@@ -153,7 +153,7 @@ def looking(home: Path) -> list[Row]:
     ]
 
 
-def asking(home: Path) -> list[Row]:
+def using(home: Path) -> list[Row]:
     """Verbs that use a run."""
     line, vectors, out = home / "line.txt", home / "vectors.txt", home / "again.txt"
     scored, arpa = home / "scored.txt", home / "spaced.arpa"
@@ -209,9 +209,9 @@ def medians(costs: Sequence[Cost]) -> dict:
     return {"cpu_seconds": round(seconds, 3), "peak_mib": round(memory)}
 
 
-def shown(told: dict | None) -> str:
+def shown(found: dict | None) -> str:
     """`0.45 s  62` for a person."""
-    return f"{told['cpu_seconds']:.2f} s {told['peak_mib']:>5}" if told else "-"
+    return f"{found['cpu_seconds']:.2f} s {found['peak_mib']:>5}" if found else "-"
 
 
 def stemma(*words: str | Path) -> Cost:

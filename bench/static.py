@@ -34,11 +34,11 @@ def main() -> None:
         start = time.perf_counter()
         result[name] = apart(name, options.corpus.resolve(), options.quick)
         result["seconds"][name] = round(time.perf_counter() - start)
-        for row, told in result[name].items():
-            label = f"{name}: {row}" + (f" ({told['unit']})" if "unit" in told else "")
-            print(f"{label:54}{number(told['ours']):>14}{number(told['peer']):>14}{number(told['ratio']):>8}", flush=True)
-            if "note" in told:
-                print(f"  {told['note']}")
+        for row, figures in result[name].items():
+            label = f"{name}: {row}" + (f" ({figures['unit']})" if "unit" in figures else "")
+            print(f"{label:54}{number(figures['ours']):>14}{number(figures['peer']):>14}{number(figures['ratio']):>8}", flush=True)
+            if "note" in figures:
+                print(f"  {figures['note']}")
     print(json.dumps(result))
 
 

@@ -68,12 +68,12 @@ def train(corpus: Any, kernel: Any, iterations: int, folder: Path, memory: float
     counts = Cooccurrence(corpus, facts, Counting(window=10, memory=memory), seed=0)
     _, counting = clocked(counts.prepare, folder, 1, lambda _: None)
     network = GloVe.drawn(Config(width=100, x_max=10.0, kernel=kernel), facts, uniform(0))
-    told = [clocked(network.descend, counts.batch(step), 0.05, step) for step in range(iterations)]
+    steps = [clocked(network.descend, counts.batch(step), 0.05, step) for step in range(iterations)]
     return {
         "counting": counting,
-        "iteration": statistics.median(seconds for _, seconds in told),
-        "cost": float(told[-1][0].mean),
-        "entries": told[-1][0].count,
+        "iteration": statistics.median(seconds for _, seconds in steps),
+        "cost": float(steps[-1][0].mean),
+        "entries": steps[-1][0].count,
     }
 
 
@@ -146,7 +146,7 @@ def measure(corpus: Path, quick: bool) -> dict[str, dict[str, Any]]:
         "an iteration, our plain form of glove.c": row(ours["iteration"], plain["iteration"]),
         "cost after 5 iterations, our plain form": row(ours["cost"], plain["cost"], unit="a record"),
     }
-    return rows | {f"peak memory under {limit}": told for limit, told in memory.items()}
+    return rows | {f"peak memory under {limit}": figures for limit, figures in memory.items()}
 
 
 def row(ours: float, peer: float | None, unit: str = "CPU s", note: str = "") -> dict[str, Any]:

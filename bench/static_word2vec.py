@@ -213,7 +213,7 @@ def measure_start(corpus: Path, folder: Path, rounds: int) -> dict:
 
 
 def measure_quality(corpus: SimpleNamespace, tests: Path, names: tuple, architecture: str, width: int, seeds: int) -> dict:
-    """Rows of mean percent of each word test over seeds, three epochs; tests that are not in the folder are told and left out."""
+    """Rows of mean percent of each word test over seeds, three epochs; tests that are not in the folder are named and left out."""
     files = {name: tests / f"{name}.tsv" for name in (*names[0], *names[1])}
     if missing := [str(path) for path in files.values() if not path.is_file()]:
         print(f"left out, not found: {', '.join(missing)}", file=sys.stderr)
@@ -225,8 +225,8 @@ def measure_quality(corpus: SimpleNamespace, tests: Path, names: tuple, architec
             words = WordVectors(corpus.words, train(corpus, architecture, width, 3, seed), specials=range(3))
             for name, judged in pairs.items():
                 found.setdefault((name, side), []).append(100 * similarity(words, judged).rho.value)
-            for name, asked in questions.items():
-                found.setdefault((name, side), []).append(100 * (analogies(words, asked).total.accuracy("add") or 0))
+            for name, file_questions in questions.items():
+                found.setdefault((name, side), []).append(100 * (analogies(words, file_questions).total.accuracy("add") or 0))
     rows = {}
     for name in (*pairs, *questions):
         own, peer = (statistics.mean(found[name, side]) for side in ("ours", "peer"))

@@ -63,7 +63,7 @@ Program = Callable[[list[Ids], int], list[Ids]]
 
 @dataclasses.dataclass
 class Contestant:
-    """A network in training: each `next(steps)` makes a step and tells its real tokens."""
+    """A network in training: each `next(steps)` makes a step and gives its real tokens."""
 
     name: str
     network: Any
@@ -90,7 +90,7 @@ def training(job: Job, text: Ingested, steps: int) -> dict[str, Any]:
         for contestant in contestants:
             contestant.turn(count)
         done += count
-        tell(f"  step {done}/{steps}, tokens/s: " + ", ".join(f"{one.name} {one.speeds[-1]:,.0f}" for one in contestants))
+        report(f"  step {done}/{steps}, tokens/s: " + ", ".join(f"{one.name} {one.speeds[-1]:,.0f}" for one in contestants))
     batches = list(_held_out(job, text))
     return {
         "steps": steps,
@@ -176,7 +176,9 @@ def _side_by_side(run: Run, programs: dict[str, Program], pairs: list[tuple[str,
             found = translate(sources[first : first + TOGETHER], beams)
             speeds[name].append(sum(len(ids) + 1 for ids in found) / (time.process_time() - began))
             written[name] += found
-        tell(f"  beam {beams}, {first + TOGETHER} sources, tokens/s: " + ", ".join(f"{name} {speeds[name][-1]:,.0f}" for name in programs))
+        report(
+            f"  beam {beams}, {first + TOGETHER} sources, tokens/s: " + ", ".join(f"{name} {speeds[name][-1]:,.0f}" for name in programs)
+        )
     texts = {name: [run.tokenizer.decode(ids) for ids in found] for name, found in written.items()}
     bleu, references = BLEU(), [[target for _, target in pairs]]
     return {
@@ -215,7 +217,7 @@ def texts(folder: Path) -> tuple[Path, list[tuple[str, str]]]:
     if MULTI30K.is_dir():
         rows = [line.split("\t") for line in (MULTI30K / "dev.tsv").read_text(encoding="utf-8").splitlines()[1:]]
         return MULTI30K / "train.tsv", [(source, target) for source, target in rows]
-    tell(f"{MULTI30K} is not here: made-up pairs in its place, whose BLEU says nothing of real ones")
+    report(f"{MULTI30K} is not here: made-up pairs in its place, whose BLEU says nothing of real ones")
     draws = random.Random(7)
     words = ["".join(draws.choices("abcdefghij", k=draws.randrange(3, 9))) for _ in range(1000)]
     sides = [draws.choices(words, k=draws.randrange(5, 20)) for _ in range(20_000)]
@@ -250,7 +252,7 @@ def main() -> None:
         table, pairs = texts(folder)
         pairs = random.Random(1).sample(pairs, options.sources or (64 if options.quick else 256))
         job = job_of(job_for(table, preset, options.steps or (15 if options.quick else 50)))
-        text = ingest(job.source, job.sections["tokenizer"], folder / "text", tell)
+        text = ingest(job.source, job.sections["tokenizer"], folder / "text", report)
         trained = training(job, text, job.sections["training"].steps)
         if not options.run:
             batch_tokens = job.sections["training"].batch_tokens
@@ -280,7 +282,7 @@ def main() -> None:
     print(line)
 
 
-def tell(text: str) -> None:
+def report(text: str) -> None:
     """Progress, on stderr."""
     print(text, file=sys.stderr, flush=True)
 

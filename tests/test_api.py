@@ -29,7 +29,7 @@ def test_texts_are_documents_like_those_of_a_file(vectors, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("asked", "told"),
+    ("options", "message"),
     [
         ({}, "neither a corpus nor texts"),
         ({"corpus": "x.txt", "texts": ["a"]}, "both a corpus and texts"),
@@ -39,17 +39,17 @@ def test_texts_are_documents_like_those_of_a_file(vectors, tmp_path):
         ({"texts": ["the cat"], "settings": {"model.widht": 12}}, "did you mean 'width'"),
     ],
 )
-def test_what_makes_no_sense_is_told(asked, told, tmp_path):
-    with pytest.raises((UsageError, DataError), match=told):
-        stemma.pretrain("word2vec", out=tmp_path / "run", **asked)
+def test_what_makes_no_sense_is_reported(options, message, tmp_path):
+    with pytest.raises((UsageError, DataError), match=message):
+        stemma.pretrain("word2vec", out=tmp_path / "run", **options)
     assert not (tmp_path / "run").exists()
 
 
 def test_a_mapping_of_settings_says_what_texts_say():
-    asked = {"model": {"width": 64, "activation": "gelu"}, "training.betas": (0.9, 0.95), "tokenizer": "word", "corpus.field": '"'}
+    settings = {"model": {"width": 64, "activation": "gelu"}, "training.betas": (0.9, 0.95), "tokenizer": "word", "corpus.field": '"'}
     texts = ["model.width=64", 'model.activation="gelu"', "training.betas=[0.9, 0.95]", 'tokenizer="word"', r'corpus.field="\""']
-    assert list(as_texts(asked)) == texts
-    assert parse_settings(as_texts(asked))["corpus"] == {"field": '"'}
+    assert list(as_texts(settings)) == texts
+    assert parse_settings(as_texts(settings))["corpus"] == {"field": '"'}
 
 
 def test_a_run_shows_what_it_is(vectors):
@@ -72,12 +72,12 @@ def test_compare_takes_plain_keywords(tmp_path):
     (tmp_path / "c.txt").write_text("\n".join(TEXTS), encoding="utf-8")
     rows = "".join(f"{label}\t{text} {n}\n" for n in range(12) for label, text in (("en", "the cat"), ("zh", "天气 很好")))
     (tmp_path / "t.tsv").write_text("label\ttext\n" + rows, encoding="utf-8")
-    asked = {"train": tmp_path / "t.tsv", "dev": tmp_path / "t.tsv", "out": tmp_path / "out", "generations": ["word2vec"]}
+    options = {"train": tmp_path / "t.tsv", "dev": tmp_path / "t.tsv", "out": tmp_path / "out", "generations": ["word2vec"]}
     few = {"preset": "tiny", "budget_tokens": 500, "modes": ["frozen"], "seeds": 1, "trials": 1}
-    results = stemma.compare(tmp_path / "c.txt", **asked, **few, settings={"tokenizer.min_count": 1})
+    results = stemma.compare(tmp_path / "c.txt", **options, **few, settings={"tokenizer.min_count": 1})
     assert [row.name for row in results.generations] == ["word2vec"]
     with pytest.raises(UsageError, match="did you mean 'budget_tokens'"):
-        stemma.compare(tmp_path / "c.txt", **asked, budget_token=5)
+        stemma.compare(tmp_path / "c.txt", **options, budget_token=5)
 
 
 def test_a_fine_tuning_takes_plain_examples(vectors, tmp_path):
@@ -109,13 +109,13 @@ def test_a_users_program_type_checks(tmp_path):
 
     (tmp_path / "right.py").write_text(PROGRAM, encoding="utf-8")
     (tmp_path / "wrong.py").write_text(PROGRAM + 'run.predict(["a list"])\nclassifier.fill("a [MASK]")\n', encoding="utf-8")
-    told = {}
+    errors = {}
     for name in ("right", "wrong"):
         command = [sys.executable, "-m", "mypy", "--strict", "--config-file", "", "--cache-dir", str(tmp_path / "cache"), f"{name}.py"]
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-        told[name] = [line for line in done.stdout.splitlines() if line.startswith(name)]
-    assert told["right"] == []
-    assert [line.partition("error: ")[2] for line in told["wrong"]] == [
+        errors[name] = [line for line in done.stdout.splitlines() if line.startswith(name)]
+    assert errors["right"] == []
+    assert [line.partition("error: ")[2] for line in errors["wrong"]] == [
         '"Run" has no attribute "predict"  [attr-defined]', '"FittedRun" has no attribute "fill"  [attr-defined]',
     ]  # fmt: skip
 

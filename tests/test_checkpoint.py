@@ -165,7 +165,7 @@ def test_what_is_not_computed_with_may_change(tmp_path: Path) -> None:
         _ = folder.ledger
 
 
-def test_a_cut_log_is_told_and_what_came_after_the_commit_is_not(tmp_path: Path) -> None:
+def test_a_cut_log_is_reported_and_what_came_after_the_commit_is_not(tmp_path: Path) -> None:
     folder = begun(tmp_path)
     folder.append_metrics([{"kind": "step", "step": 2}])  # never committed
     assert folder.load_state() and [line["step"] for line in folder.metrics()] == [1]
@@ -279,7 +279,7 @@ def test_other_settings_are_refused_by_name(tmp_path: Path) -> None:
     assert RunFolder.resume(tmp_path / "none", CONFIG["identity"]) is None
 
 
-def test_what_differs_is_told_as_the_user_writes_it(tmp_path: Path) -> None:
+def test_what_differs_is_reported_as_the_user_writes_it(tmp_path: Path) -> None:
     identity = {
         "generation": "gpt",
         "corpus": ["新闻.txt"],
@@ -288,15 +288,15 @@ def test_what_differs_is_told_as_the_user_writes_it(tmp_path: Path) -> None:
         "asked": {"training": {"seed": 0, "epochs": 0, "steps": 40}, "tokenizer": {"kind": "word"}},
     }
     RunFolder.create(tmp_path, {"identity": identity, "sections": {}})
-    asked = {"training": {"seed": 1, "epochs": 3, "steps": 0}, "tokenizer": {"kind": "bpe"}}
-    with pytest.raises(RunError) as told:
-        RunFolder.resume(tmp_path, identity | {"corpus": ["报纸.txt"], "fingerprint": ["bb", ""], "split_seed": 1, "asked": asked})
-    changes = told.value.wrong.split("with other settings: ")[1].split("; ")
+    settings = {"training": {"seed": 1, "epochs": 3, "steps": 0}, "tokenizer": {"kind": "bpe"}}
+    with pytest.raises(RunError) as error:
+        RunFolder.resume(tmp_path, identity | {"corpus": ["报纸.txt"], "fingerprint": ["bb", ""], "split_seed": 1, "asked": settings})
+    changes = error.value.wrong.split("with other settings: ")[1].split("; ")
     assert changes[:2] == ['tokenizer.kind was "word" and is "bpe" now', "training.epochs was 0 and is 3 now"]
-    assert changes[4:] == ["and 2 more."] and "asked" not in told.value.wrong and "split_seed" not in told.value.wrong
+    assert changes[4:] == ["and 2 more."] and "asked" not in error.value.wrong and "split_seed" not in error.value.wrong
     with pytest.raises(RunError, match=r'corpus was \["新闻.txt"\] and is \["报纸.txt"\] now; the text is not what it was\.'):
         RunFolder.resume(tmp_path, identity | {"corpus": ["报纸.txt"], "fingerprint": ["bb", ""]})
-    with pytest.raises(RunError, match="mode was not set and is 1 now"):  # told where no section says it too
+    with pytest.raises(RunError, match="mode was not set and is 1 now"):  # reported where no section says it too
         RunFolder.resume(tmp_path, identity | {"mode": 1})
 
 

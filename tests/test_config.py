@@ -171,7 +171,7 @@ def test_toml_is_read_with_its_tables(tmp_path):
     ("content", "mend"),
     [(b"width = = 3", "mend the line it names"), (b"a = 'caf\xe9'", "mend the line it names"), (None, "check the path")],
 )
-def test_a_bad_config_file_is_told_with_its_path(tmp_path, content, mend):
+def test_a_bad_config_file_is_reported_with_its_path(tmp_path, content, mend):
     path = tmp_path / "f.toml"
     if content is not None:
         path.write_bytes(content)
@@ -214,20 +214,20 @@ def test_what_an_older_version_did_not_write_takes_its_default():
 
 
 @pytest.mark.parametrize(
-    ("table", "told"),
+    ("table", "message"),
     [
         ({"widht": 20}, "config.json: unknown key.*'width'"),
         ({"width": "20"}, r"config\.json: .*width = '20'"),
         ({"width": 21}, "even number"),
     ],
 )
-def test_a_saved_config_is_read_strictly(table, told):
-    with pytest.raises(UsageError, match=f"(?s){told}"):
+def test_a_saved_config_is_read_strictly(table, message):
+    with pytest.raises(UsageError, match=f"(?s){message}"):
         restore(Model, table, "config.json")
 
 
 @pytest.mark.parametrize(
-    ("generation", "setting", "told"),
+    ("generation", "setting", "message"),
     [
         ("gpt", "model.depth=1000000", "less than or equal to 1024"),
         ("gpt", "model.width=1000000000", "less than or equal to 131072"),
@@ -245,10 +245,10 @@ def test_a_saved_config_is_read_strictly(table, told):
         ("word2vec", "model.buckets=2147483648", "less than 2147483648"),
     ],
 )
-def test_a_slip_of_the_pen_is_refused_before_any_work(generation, setting, told):
+def test_a_slip_of_the_pen_is_refused_before_any_work(generation, setting, message):
     from stemma.training.request import Request, job_of
 
-    with pytest.raises(UsageError, match=told):
+    with pytest.raises(UsageError, match=message):
         job_of(Request.of(generation, "no such corpus", settings=[setting]))
 
 

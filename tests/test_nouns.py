@@ -30,7 +30,7 @@ NEVER_ONE = {  # lengths, sizes and shares of which several stand in the message
 
 
 @pytest.mark.parametrize(
-    ("amount", "words", "told"),
+    ("amount", "words", "expected"),
     [
         (0, ("seed",), "0 seeds"),
         (1, ("seed",), "1 seed"),
@@ -38,8 +38,8 @@ NEVER_ONE = {  # lengths, sizes and shares of which several stand in the message
         (12345, ("process", "processes"), "12,345 processes"),
     ],
 )
-def test_one_of_a_thing_is_no_plural(amount: int, words: tuple[str, ...], told: str) -> None:
-    assert counted(amount, *words) == told and told.endswith(noun(amount, *words))
+def test_one_of_a_thing_is_no_plural(amount: int, words: tuple[str, ...], expected: str) -> None:
+    assert counted(amount, *words) == expected and expected.endswith(noun(amount, *words))
 
 
 def plurals_after_numbers(path: Path) -> set[tuple[str, str]]:

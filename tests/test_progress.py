@@ -33,7 +33,7 @@ def test_a_log_is_not_flooded_but_gets_the_first_and_the_last_step():
     assert [line.split(" ·")[0] for line in log.getvalue().splitlines()] == ["step 1 of 10", "step 10 of 10"]
 
 
-def test_notes_evaluations_and_saves_are_always_told():
+def test_notes_evaluations_and_saves_are_always_reported():
     log = StringIO()
     with Progress(log, every_seconds=1000) as progress:
         progress(Note("读取 corpus.txt"))
@@ -59,7 +59,7 @@ def test_what_is_unknown_is_left_out():
     assert duration(3599.6) == "1 h 00 min"
 
 
-def test_every_event_is_told_in_a_line():
+def test_every_event_is_reported_in_a_line():
     assert event(HeldOut(1, 0, 1.0, 2.0)) == "held out at step 1: loss 1.000"
     assert event(EpochEnd(4, 9, 0, 1.25, 2.0, 1000, 1.0)) == "epoch 1: mean loss 1.2500 over 1,000 predictions"
     assert event(StageEnd("frozen", "made", 62.0)) == "frozen done in 1 min 02 s"
@@ -70,7 +70,7 @@ def test_every_event_is_told_in_a_line():
 
 
 def test_facts_cross_to_another_process():
-    for told in (
+    for one in (
         fact(of="gpt"),
         Note("读取"),
         Prepared(1, 2.0, 3),
@@ -80,7 +80,7 @@ def test_facts_cross_to_another_process():
         StageEnd("score", "kept", of="gpt"),
         Ahead(3, 12, 0.25, 62.0),
     ):
-        assert from_json(json.loads(json.dumps(to_json(told)))) == told
+        assert from_json(json.loads(json.dumps(to_json(one)))) == one
 
 
 def test_a_terminal_has_one_line_for_the_whole():

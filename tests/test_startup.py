@@ -14,7 +14,7 @@ LOADED = "import sys\nfrom stemma.cli.main import main\ncode = main(sys.argv[1:]
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Runs of the generations that need no network, and what the verbs are asked of."""
+    """Runs of the generations that need no network, and what the verbs use."""
     folder = tmp_path_factory.mktemp("home")
     (folder / "corpus.txt").write_text(TEXT, encoding="utf-8")
     for name in ("word2vec", "glove", "ngram"):
@@ -24,7 +24,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("asked", "unneeded"),
+    ("command", "unneeded"),
     [
         ("--version", "torch numba numpy tyro"),
         ("--help", "torch numba numpy tyro"),
@@ -44,9 +44,9 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ),
     ],
 )
-def test_a_verb_loads_what_it_computes_with(home: Path, asked: str, unneeded: str) -> None:
-    words = asked.format(home=home).split()
+def test_a_verb_loads_what_it_computes_with(home: Path, command: str, unneeded: str) -> None:
+    words = command.format(home=home).split()
     done = subprocess.run([sys.executable, "-c", LOADED, *words], capture_output=True, text=True, check=False)
-    told = done.stderr.rpartition("LOADED")[2].split()
-    assert told and told[0] == "0", done.stderr
-    assert not set(unneeded.split()) & set(told[1:])
+    loaded = done.stderr.rpartition("LOADED")[2].split()
+    assert loaded and loaded[0] == "0", done.stderr
+    assert not set(unneeded.split()) & set(loaded[1:])

@@ -17,7 +17,7 @@ def lengths(lines):
         yield {"text": line, "length": len(line)}
 
 
-def told(row):
+def shown(row):
     yield f"{row['text']}: {row['length']}"
 
 
@@ -28,7 +28,7 @@ def printed(stream):
 @pytest.mark.parametrize("size", [1, 3, 64])
 def test_every_line_has_its_row_whatever_the_batch(monkeypatch, capsys, size):
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO("one\nbad\n三\nbad too\nfive\n".encode())))
-    stream = Streamed(lengths, told, (), (), size)
+    stream = Streamed(lengths, shown, (), (), size)
     found = printed(stream)
     assert [row.get("length") for row in found] == [3, None, 1, None, 4]
     assert found[1] == {
@@ -41,7 +41,7 @@ def test_every_line_has_its_row_whatever_the_batch(monkeypatch, capsys, size):
 
 def test_a_byte_that_is_no_text_loses_its_line_alone(tmp_path, capsys):
     (tmp_path / "lines.txt").write_bytes(b"one\ntw\xffo\nthree\n")
-    stream = Streamed(lengths, told, (), (str(tmp_path / "lines.txt"),))
+    stream = Streamed(lengths, shown, (), (str(tmp_path / "lines.txt"),))
     found = printed(stream)
     assert [row.get("length") for row in found] == [3, None, 5] and found[1]["text"] == "tw\\xffo"
     assert "line 2: byte 0xff is not UTF-8" in capsys.readouterr().err and stream.exit_code == 3
@@ -51,37 +51,37 @@ def test_compressed_lines_are_read_as_a_corpus_is(tmp_path):
     import gzip
 
     (tmp_path / "lines.txt.gz").write_bytes(gzip.compress("猫\ntwo\n".encode()))
-    assert [row["length"] for row in printed(Streamed(lengths, told, (), (str(tmp_path / "lines.txt.gz"),)))] == [1, 3]
+    assert [row["length"] for row in printed(Streamed(lengths, shown, (), (str(tmp_path / "lines.txt.gz"),)))] == [1, 3]
 
 
 def test_the_one_text_of_a_command_fails_as_the_command(capsys):
     with pytest.raises(DataError, match="is bad"):
-        printed(Streamed(lengths, told, ("bad",), ()))
+        printed(Streamed(lengths, shown, ("bad",), ()))
     assert capsys.readouterr().err == ""
-    stream = Streamed(lengths, told, ("bad", "good"), ())
+    stream = Streamed(lengths, shown, ("bad", "good"), ())
     assert [row.get("length") for row in printed(stream)] == [None, 4] and stream.exit_code == 3
 
 
-def test_a_wrong_option_is_told_once():
+def test_a_wrong_option_is_reported_once():
     def wrong(lines):
         raise UsageError("k = 0", "1 or more", "leave it out")
 
     with pytest.raises(UsageError):
-        printed(Streamed(wrong, told, ("a", "b", "c"), ()))
+        printed(Streamed(wrong, shown, ("a", "b", "c"), ()))
 
 
 def test_many_lines_at_fault_are_counted(capsys):
-    printed(Streamed(lengths, told, ("bad",) * (SHOWN + 7), ()))
+    printed(Streamed(lengths, shown, ("bad",) * (SHOWN + 7), ()))
     err = capsys.readouterr().err
     assert err.count("is bad") == SHOWN and "7 more lines at fault" in err
 
 
 def test_nothing_at_fault_ends_well():
-    stream = Streamed(lengths, told, ("good", ""), ())
+    stream = Streamed(lengths, shown, ("good", ""), ())
     assert (len(printed(stream)), stream.exit_code) == (2, 0)
-    assert json.loads("".join(Streamed(lengths, told, ("good", "bad"), ()).pieces("document")))[1]["text"] == "bad"
+    assert json.loads("".join(Streamed(lengths, shown, ("good", "bad"), ()).pieces("document")))[1]["text"] == "bad"
 
 
 def test_a_person_reads_the_error_and_no_row(capsys):
-    assert list(Streamed(lengths, told, ("good", "bad", "猫"), ()).pieces("person")) == ["good: 4\n", "猫: 1\n"]
+    assert list(Streamed(lengths, shown, ("good", "bad", "猫"), ()).pieces("person")) == ["good: 4\n", "猫: 1\n"]
     assert "is bad" in capsys.readouterr().err

@@ -17,7 +17,7 @@ def shell(command: str, **environment: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
 @pytest.mark.parametrize(
-    ("command", "code", "told"),
+    ("command", "code", "message"),
     [
         (f"{STEMMA} lineage >&-", 1, "standard output is closed"),
         (f"{STEMMA} lineage > /dev/full", 4, "standard output: No space left on device"),
@@ -27,11 +27,11 @@ def shell(command: str, **environment: str) -> subprocess.CompletedProcess[str]:
         (f"{STEMMA} corpus check - <&-", 3, ""),
     ],
 )
-def test_closed_and_full_streams(command: str, code: int, told: str) -> None:
+def test_closed_and_full_streams(command: str, code: int, message: str) -> None:
     done = shell(command)
     assert done.returncode == code
-    assert told in done.stderr and "Traceback" not in done.stderr and "mistake" not in done.stderr
-    assert "error" not in done.stdout  # what is told stands on standard error, or nowhere
+    assert message in done.stderr and "Traceback" not in done.stderr and "mistake" not in done.stderr
+    assert "error" not in done.stdout  # what is reported stands on standard error, or nowhere
 
 
 def test_one_process_alone_refuses_what_cannot_be_shared() -> None:

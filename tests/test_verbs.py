@@ -89,9 +89,9 @@ def test_pretraining_again_gives_the_finished_run_as_json(shop, capsys):
 @pytest.mark.parametrize("name", ["bert", "ngram", "languages"])
 def test_the_readme_tells_of_everything_in_a_run_folder(shop, name):
     readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
-    told = set(re.findall(r"`([\w.]+)/?`", readme[readme.index("A run is a folder.") :].split("\n\n")[0]))
+    named = set(re.findall(r"`([\w.]+)/?`", readme[readme.index("A run is a folder.") :].split("\n\n")[0]))
     found = {child.name for child in (shop / name).iterdir() if not child.name.startswith(".")}
-    assert found <= told and (name != "bert" or told == found)
+    assert found <= named and (name != "bert" or named == found)
 
 
 def test_a_finished_run_does_without_state_and_store(shop, tmp_path):
@@ -153,7 +153,7 @@ def test_a_line_at_fault_names_itself_and_loses_no_other(shop, capsys, tmp_path)
     assert "lines.txt, line 500: " in found[499]["error"]["wrong"] and "lines.txt, line 500: " in err
 
 
-def test_a_text_without_a_known_word_is_told(shop, capsys):
+def test_a_text_without_a_known_word_is_reported(shop, capsys):
     capsys.readouterr()
     for verb in ("predict", "embed"):
         assert main([verb, str(shop / "languages"), "--text", "", "--text", "ዓለም", "--text", "the dog"]) == 0
@@ -182,17 +182,17 @@ def test_embed_gives_one_vector_a_text(shop, capsys, name):
 
 @pytest.mark.parametrize("name", ["bert", "word2vec", "languages"])
 def test_normalised_vectors_have_length_one_and_their_direction(shop, capsys, name):
-    asked = ["embed", shop / name, "--text", "the cat", "--text", ""]
-    plain, unit = (np.array([row["vector"] for row in rows(capsys, *asked, *more)]) for more in ([], ["--normalise"]))
+    words = ["embed", shop / name, "--text", "the cat", "--text", ""]
+    plain, unit = (np.array([row["vector"] for row in rows(capsys, *words, *more)]) for more in ([], ["--normalise"]))
     lengths = np.linalg.norm(plain, axis=1, keepdims=True)
     np.testing.assert_allclose(unit * lengths, plain, atol=1e-5)
     assert np.linalg.norm(unit[0]) == pytest.approx(1, abs=1e-5) and np.isfinite(unit).all()
 
 
 def test_embed_writes_one_array(shop, capsys, tmp_path):
-    asked = ["embed", shop / "gpt", "--text", "the cat", "--text", "花"]
-    printed = np.array([row["vector"] for row in rows(capsys, *asked)])
-    assert main([str(word) for word in [*asked, "--out", tmp_path / "v.npy"]]) == 0
+    words = ["embed", shop / "gpt", "--text", "the cat", "--text", "花"]
+    printed = np.array([row["vector"] for row in rows(capsys, *words)])
+    assert main([str(word) for word in [*words, "--out", tmp_path / "v.npy"]]) == 0
     assert np.load(tmp_path / "v.npy") == pytest.approx(printed, rel=1e-6)
     assert capsys.readouterr().out == f"{tmp_path / 'v.npy'}: 2 × 20, float32\n"
     (tmp_path / "empty.txt").touch()
@@ -318,13 +318,13 @@ def test_score_tells_a_text_and_its_tokens(shop, capsys):
 def test_next_words_are_the_likeliest(shop, capsys, name, prompt):
     (row,) = rows(capsys, "generate", shop / name, "--text", prompt, "--next", "4")
     run = stemma.load(shop / name)
-    told = [(token["token"], token["probability"]) for token in row["next"]]
-    assert (row["prompt"], told) == (prompt, run.next_words(prompt, 4))
-    assert len(told) == 4 and [p for _, p in told] == sorted((p for _, p in told), reverse=True)
+    found = [(token["token"], token["probability"]) for token in row["next"]]
+    assert (row["prompt"], found) == (prompt, run.next_words(prompt, 4))
+    assert len(found) == 4 and [p for _, p in found] == sorted((p for _, p in found), reverse=True)
     whole = run.next_words(prompt, 10_000)
     assert sum(p for _, p in whole) == pytest.approx(1, abs=1e-4 if name == "gpt" else 0.02)  # the unknown word has a share
     if name == "ngram" and prompt == "the cat":
-        assert told[0][0] == "ran"
+        assert found[0][0] == "ran"
     with pytest.raises(UsageError, match="1 or more"):
         run.next_words(prompt, 0)
 
@@ -353,14 +353,14 @@ def test_generate_writes_the_same_alone_and_among_others(shop, capsys, name, tmp
 
 
 def test_generate_searches_and_stops(shop, capsys):
-    asked = ["generate", shop / "ngram", "--text", "the cat", "--length", "6"]
-    best = rows(capsys, *asked, "--beams", "4", "--samples", "3")
+    words = ["generate", shop / "ngram", "--text", "the cat", "--length", "6"]
+    best = rows(capsys, *words, "--beams", "4", "--samples", "3")
     assert [row["sample"] for row in best] == [0, 1, 2] and len({row["text"] for row in best}) == 3
-    (whole,) = rows(capsys, *asked, "--temperature", "0")
-    (cut,) = rows(capsys, *asked, "--temperature", "0", "--stop", whole["text"].split()[3], "--stop", "never")
+    (whole,) = rows(capsys, *words, "--temperature", "0")
+    (cut,) = rows(capsys, *words, "--temperature", "0", "--stop", whole["text"].split()[3], "--stop", "never")
     assert cut["text"] == whole["text"][: whole["text"].index(whole["text"].split()[3], len("the cat"))]
     for wrong in (["--temperature", "-1"], ["--beams", "2", "--top-k", "3"], ["--length", "-1"], ["--stop", ""], ["--samples", "0"]):
-        code, err = failure(capsys, *asked, *wrong)
+        code, err = failure(capsys, *words, *wrong)
         assert code == 2 and "expected" in err
 
 
@@ -451,6 +451,24 @@ def test_show_tokens_cuts_where_the_text_is_cut(shop, capsys):
     assert "│" in capsys.readouterr().out
 
 
+def test_show_masks_marks_what_is_asked_for(shop, tmp_path, capsys, monkeypatch):
+    capsys.readouterr()
+    asked = ["show", "masks", str(shop / "bert"), "--text", "the cat 公园", "--set", "units=words"]
+    assert main([*asked, "--json"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)
+    assert len(row["reads"]) == len(row["asks"]) == len(row["spans"]) and any(row["asks"])
+    assert [row["text"][start:end] for start, end in row["words"]] == ["the", "cat", "公园"]
+    assert main(asked) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(" ")[0] for line in lines[1:]] == ["", "text", "reads", "asks"] and "\x1b" not in lines[2] and "{" in lines[2]
+    assert main([*asked, "--out", str(tmp_path / "masks.html")]) == 0
+    assert "公" in (tmp_path / "masks.html").read_text(encoding="utf-8")
+    assert main([*asked, "--out", str(tmp_path / "masks.png")]) == 2
+    capsys.readouterr()
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    assert main(asked) == 0 and "\x1b[1m" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("text", ["the 红帽", "天气 cat", "🌸"])
 def test_byte_level_tokens_are_shown_as_text(shop, capsys, text):
     run = stemma.load(shop / "gpt")
@@ -528,10 +546,10 @@ def test_corpus_check_on_pairs_of_a_table_and_of_two_files(capsys, tmp_path):
     table.write_text("en\tzh\n" + "".join(f"{a}\t{b}\n" for a, b in rows), encoding="utf-8")
     source.write_text("".join(f"{a}\n" for a, _ in rows), encoding="utf-8")
     target.write_text("".join(f"{b}\n" for _, b in rows), encoding="utf-8")
-    for asked in ([str(table)], ["--source", str(source), "--target", str(target)]):
-        assert main(["corpus", "check", *asked]) == 0
+    for words in ([str(table)], ["--source", str(source), "--target", str(target)]):
+        assert main(["corpus", "check", *words]) == 0
         assert re.search(r"pairs +40 \(1,\d+ characters of sources, 4\d+ of targets\)\nratio +0\.3[89]", capsys.readouterr().out)
-        assert main(["corpus", "check", *asked, "--json"]) == 0
+        assert main(["corpus", "check", *words, "--json"]) == 0
         assert json.loads(capsys.readouterr().out)["pairs"]["pairs"] == 40
     target.write_text("短\n", encoding="utf-8")
     assert main(["corpus", "check", "--source", str(source), "--target", str(target)]) == 3
@@ -598,13 +616,13 @@ PAIRS = "phenomenon\tgood\tbad\norder\tthe cat sat .\tsat cat the .\norder\t天�
 @pytest.mark.parametrize("name", ["ngram", "nnlm", "gpt", "bert"])
 def test_evaluate_judges_minimal_pairs(shop, capsys, tmp_path, name):
     (tmp_path / "pairs.tsv").write_text(PAIRS, encoding="utf-8")
-    asked = ["evaluate", str(shop / name), "--minimal-pairs", str(tmp_path / "pairs.tsv"), "--limit", "1"]
+    words = ["evaluate", str(shop / name), "--minimal-pairs", str(tmp_path / "pairs.tsv"), "--limit", "1"]
     capsys.readouterr()
-    assert main([*asked, "--json"]) == 0
+    assert main([*words, "--json"]) == 0
     found = json.loads(capsys.readouterr().out)["minimal_pairs"]
     assert (found["given"], found["total"]["pairs"], list(found["phenomena"])) == (3, 2, ["order", "word"])
     assert found["unknown"] == (name != "gpt") and found["way"].startswith("pseudo") == (name == "bert")
-    assert main(asked) == 0
+    assert main(words) == 0
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert ["drawn", "by", "lot", "from", "3", "pairs"] in lines and [line[0] for line in lines[2:4]] == ["order", "word"]
     if name == "ngram":
@@ -684,11 +702,11 @@ def test_evaluate_judges_minimal_pairs(shop, capsys, tmp_path, name):
         (
             ["pretrain", "glove", "corpus.txt", "--out", "x", "--continue-from", "glove"],
             2,
-            "these can: word2vec, lstm, elmo, gpt, gpt2, bert.",
+            "elmo, gpt, gpt2, bert, bert-wwm, albert, xlnet.",
         ),
-        (["evaluate", "word2vec", "corpus.txt"], 2, "or a run of ngram, nnlm, lstm, elmo, gpt, gpt2"),
+        (["evaluate", "word2vec", "corpus.txt"], 2, "or a run of ngram, nnlm, lstm, elmo, gpt, gpt2, xlnet"),
         (["generate", "gpt", "--beams", "2", "--seed", "1"], 2, "drop --seed"),
-        (["attend", "ngram", "--text", "the cat"], 2, "these can: seq2seq, transformer, gpt, gpt2, bert."),
+        (["attend", "ngram", "--text", "the cat"], 2, "these can: seq2seq, transformer, gpt, gpt2, bert, bert-wwm, albert, xlnet."),
         (["attend", "languages", "--text", "the cat"], 2, "name the run that it was made from"),
         (["attend", "gpt", "--text", "the cat", "--layer", "3"], 2, "choose one, or drop --layer"),
         (["attend", "gpt", "--text", "the cat", "--head", "0"], 2, "choose one, or drop --head"),
@@ -700,14 +718,14 @@ def test_evaluate_judges_minimal_pairs(shop, capsys, tmp_path, name):
     ],
     ids=lambda value: " ".join(value[:3]) if isinstance(value, list) else None,
 )
-def test_a_mistake_is_told_with_its_mend(shop, capsys, monkeypatch, argv, code, mend):
+def test_a_mistake_is_reported_with_its_mend(shop, capsys, monkeypatch, argv, code, mend):
     monkeypatch.chdir(shop)
     got, err = failure(capsys, *argv)
     assert got == code, err
     assert any(part in err for part in mend.split("|")), err
 
 
-WITH_STATES = "nnlm, word2vec, glove, lstm, elmo, seq2seq, transformer, gpt, gpt2, bert"
+WITH_STATES = "nnlm, word2vec, glove, lstm, elmo, seq2seq, transformer, gpt, gpt2, bert, bert-wwm, albert, xlnet"
 
 
 @pytest.mark.parametrize(
@@ -715,8 +733,8 @@ WITH_STATES = "nnlm, word2vec, glove, lstm, elmo, seq2seq, transformer, gpt, gpt
     [
         (["nearest", "bert", "cat"], "nnlm, word2vec, glove"),
         (["nearest", "gpt", "cat"], "nnlm, word2vec, glove"),
-        (["score", "bert", "no-such-file.txt"], "ngram, nnlm, lstm, elmo, gpt, gpt2"),
-        (["fill", "word2vec", "no-such-file.txt"], "bert"),
+        (["score", "bert", "no-such-file.txt"], "ngram, nnlm, lstm, elmo, gpt, gpt2, xlnet"),
+        (["fill", "word2vec", "no-such-file.txt"], "bert, bert-wwm, albert, xlnet"),
         (["generate", "glove"], "ngram, nnlm, lstm, gpt, gpt2"),
         (["embed", "ngram", "no-such-file.txt"], WITH_STATES),
         (["convert", "gpt", "x", "--to", "arpa"], "ngram"),
@@ -842,8 +860,8 @@ def test_every_name_of_the_package_can_be_had():
 @pytest.mark.parametrize("name", ["ngram", "bert"])
 def test_a_text_that_cannot_be_read_leaves_nothing_behind(tmp_path, capsys, name):
     (tmp_path / "bad.txt").write_bytes(b"a good line\n\xff\xfe a bad one\n")
-    code, told = failure(capsys, "pretrain", name, tmp_path / "bad.txt", "--out", tmp_path / "deep" / "run", "--preset", "tiny")
-    assert code != 0 and "bad.txt, line 2" in told
+    code, err = failure(capsys, "pretrain", name, tmp_path / "bad.txt", "--out", tmp_path / "deep" / "run", "--preset", "tiny")
+    assert code != 0 and "bad.txt, line 2" in err
     assert [path.name for path in tmp_path.iterdir()] == ["bad.txt"]
 
 
@@ -852,7 +870,7 @@ def tree(folder):
 
 
 @pytest.mark.parametrize(
-    ("name", "settings", "told"),
+    ("name", "settings", "message"),
     [
         ("gpt", ["training.patience=1", "training.held_out=0"], "drop training.patience"),  # found after the run folder is begun
         ("word2vec", ["min_count=1", "training.steps=1", "sample=1e-9"], "sub-sampl"),
@@ -860,7 +878,7 @@ def tree(folder):
     ],
 )
 @pytest.mark.parametrize("before", [None, "run/.kept", "run"], ids=["no folder", "a file", "empty folder"])
-def test_what_is_found_wrong_on_the_way_leaves_nothing_behind(tmp_path, capsys, monkeypatch, name, settings, told, before):
+def test_what_is_found_wrong_on_the_way_leaves_nothing_behind(tmp_path, capsys, monkeypatch, name, settings, message, before):
     (tmp_path / "text.txt").write_text("\n".join(["雨 rain", *ENGLISH]) + "\n", encoding="utf-8")
     if before:
         place = tmp_path / before
@@ -869,7 +887,7 @@ def test_what_is_found_wrong_on_the_way_leaves_nothing_behind(tmp_path, capsys, 
     found = tree(tmp_path)
     sets = [word for setting in settings for word in ("--set", setting)]
     code, err = failure(capsys, "pretrain", name, tmp_path / "text.txt", "--out", tmp_path / "run", "--preset", "tiny", *sets)
-    assert code in (2, 3) and told in err, err
+    assert code in (2, 3) and message in err, err
     assert tree(tmp_path) == found
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO((tmp_path / "text.txt").read_bytes())))
     failure(capsys, "pretrain", name, "-", "--out", tmp_path / "run", "--preset", "tiny", *sets)

@@ -14,8 +14,9 @@ from stemma.layers.cores import check_cores
 from stemma.runs.fitted import FittedRun
 from stemma.runs.run import Run
 from stemma.tasks.table import make_task, task_config
+from stemma.training.facts import Report
 from stemma.training.pretrain import pretrain as _pretrain
-from stemma.training.request import Report, Request, check_threads, job_of
+from stemma.training.request import Request, check_threads, job_of
 from stemma.transfer.settings import Config
 
 __all__ = ["finetune", "load", "pretrain"]
@@ -50,10 +51,10 @@ def pretrain(
         several = " and ".join(name for name, there in named.items() if there)
         given = f"both {several}" if several else "neither a corpus nor texts"
         raise UsageError(f"{given} to learn from", "files, source=… and target=…, or texts=…", "name one of the three")
-    asked: dict[str, Any] = {"preset": preset, "config": config, "settings": settings, "dev": dev, "workers": workers}
+    options: dict[str, Any] = {"preset": preset, "config": config, "settings": settings, "dev": dev, "workers": workers}
     with nullcontext() if texts is None else left_as_found(Path(out)):  # the texts that were kept go too
         text = corpus if texts is None else keep_texts(texts, Path(out) / "store")
-        request = Request.of(generation, text, continue_from=continue_from, source=source, target=target, **asked)
+        request = Request.of(generation, text, continue_from=continue_from, source=source, target=target, **options)
         check_threads(job_of(request), Path(out))
         return Run.open(_pretrain(request, out=out, progress=progress).path)
 

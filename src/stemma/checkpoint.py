@@ -14,7 +14,7 @@ Everything is written aside, fsynced and renamed; the manifest comes after what 
 any moment leaves the old state or the new one. No pickles: safetensors and JSON alone.
 
 Whoever reads a file of the folder through `RunFolder` reads what was written: sizes are compared at opening, sums when a file is
-first asked for.
+first opened.
 """
 
 import json
@@ -68,10 +68,10 @@ def write_tensors(path: Path, tensors: Mapping[str, np.ndarray]) -> None:
         kind = kinds[array.dtype.newbyteorder("<")]
         header[name] = {"dtype": kind, "shape": list(array.shape), "data_offsets": [end, end + array.nbytes]}
         end += array.nbytes
-    told = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
-    told += b" " * (-len(told) % 8)
+    encoded = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    encoded += b" " * (-len(encoded) % 8)
     with whole_file(path) as file:
-        file.write(len(told).to_bytes(8, "little") + told)
+        file.write(len(encoded).to_bytes(8, "little") + encoded)
         for name in names:
             data = arrays[name].reshape(-1).view(np.uint8)
             for begin in range(0, len(data), _CHUNK):
@@ -148,7 +148,7 @@ def leave_pages(*arrays: np.ndarray) -> None:
 
 
 class RunFolder:
-    """A run folder on disk. `open` wants one that exists; `create` makes it or takes it up again.
+    """A run folder on disk. `open` takes one that exists; `create` makes it or takes it up again.
 
     Who writes into it holds it first (`tokens.files.one_writer`).
     """
@@ -177,11 +177,11 @@ class RunFolder:
         folder = cls.open(path)
         changed = list(_differences("", folder.config["identity"], json.loads(json.dumps(identity))))
         if changed:
-            own = [change for change in changed if change[0] not in _TOLD_BY_OTHERS] or changed
-            told = list(dict.fromkeys(_told_change(*change) for change in own))
-            more = f"; and {len(told) - _TOLD_CHANGES} more" if len(told) > _TOLD_CHANGES else ""
+            own = [change for change in changed if change[0] not in _REPEATED] or changed
+            differences = list(dict.fromkeys(_describe_change(*change) for change in own))
+            more = f"; and {len(differences) - _NAMED_CHANGES} more" if len(differences) > _NAMED_CHANGES else ""
             raise RunError(
-                f"{path} was begun with other settings: {'; '.join(told[:_TOLD_CHANGES])}{more}",
+                f"{path} was begun with other settings: {'; '.join(differences[:_NAMED_CHANGES])}{more}",
                 "the settings it was begun with, to go on",
                 f"choose another --out, or delete {path} to begin anew; the earlier command goes on with what is there",
             )
@@ -389,8 +389,8 @@ class RunFolder:
         return path.stat().st_size if path.exists() else 0
 
 
-_TOLD_CHANGES = 4  # of the settings that differ
-_TOLD_BY_OTHERS = {"split_seed", "held_out", "mode"}  # keys of an identity that repeat one of a section
+_NAMED_CHANGES = 4  # of the settings that differ
+_REPEATED = {"split_seed", "held_out", "mode"}  # keys of an identity that repeat one of a section
 _CONTENTS = {  # keys whose values say nothing to a reader: what they stand for
     "fingerprint": "the text",
     "data.train": "what --train gives",
@@ -409,10 +409,10 @@ def _differences(path: str, old: Any, new: Any) -> Iterator[tuple[str, Any, Any]
         yield path, old, new
 
 
-def _told_change(key: str, old: Any, new: Any) -> str:
+def _describe_change(key: str, old: Any, new: Any) -> str:
     """The difference in the words of the command line: `training.epochs was 3 and is 5 now`."""
-    if told := _CONTENTS.get(key) or _CONTENTS.get(key.partition(".")[0]):
-        return f"{told} is not what it was"
+    if content := _CONTENTS.get(key) or _CONTENTS.get(key.partition(".")[0]):
+        return f"{content} is not what it was"
     before, now = ("not set" if value is None else json.dumps(value, ensure_ascii=False) for value in (old, new))
     return f"{key.removeprefix('asked.')} was {before} and is {now} now"
 
@@ -432,7 +432,7 @@ def _link(source: Path, target: Path) -> None:
 
 
 def _read_manifest(path: Path) -> dict[str, Any]:
-    """The manifest, every entry of it of the kind that is asked for; DamagedError where one is not, RunError for another format."""
+    """The manifest, every entry of it of the kind that is expected; DamagedError where one is not, RunError for another format."""
     manifest = read_sealed(path, MEND)
     found = manifest.get("format", 0)
     if found not in READ:
@@ -455,7 +455,7 @@ def _is_config(config: Mapping[str, Any]) -> bool:
 
 
 def _is_entry(name: str, entry: Any) -> bool:
-    """True where a file inside the folder is told of with its size and a sum."""
+    """True where it is of a file inside the folder, with its size and a sum."""
     inside = not Path(name).is_absolute() and ".." not in Path(name).parts and "\0" not in name
     return inside and isinstance(entry, dict) and _is_size(entry.get("bytes")) and isinstance(entry.get("sum", entry.get("sha256")), str)
 

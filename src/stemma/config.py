@@ -208,9 +208,11 @@ def _refused(cls: type, section: str, values: dict[str, Any], origin: dict[tuple
     key = str(problem["loc"][0]) if problem["loc"] else ""
     if problem["type"] == "missing":
         return UsageError(f"{section}.{key} is not set", "a value: it has no default", f"set {section}.{key}")
-    told = f"{section}.{key} = {values[key]!r}" if key in values else f"[{section}]"
+    setting = f"{section}.{key} = {values[key]!r}" if key in values else f"[{section}]"
     expected = problem["msg"].removeprefix("Value error, ").replace("Input should be", "it should be")
-    return UsageError(f"{origin.get((section, key), 'defaults')}: {told}", expected, _example(cls, section, key, values.get(key), problem))
+    return UsageError(
+        f"{origin.get((section, key), 'defaults')}: {setting}", expected, _example(cls, section, key, values.get(key), problem)
+    )
 
 
 def _example(cls: type, section: str, key: str, value: Any, problem: Any) -> str:

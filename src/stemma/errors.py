@@ -5,7 +5,7 @@ Each class derives from the built-in it refines and carries the exit code of the
 
 
 class StemmaError(Exception):
-    """An error told in three parts, in this order: `wrong`, `expected`, `mend`."""
+    """An error in three parts, in this order: `wrong`, `expected`, `mend`."""
 
     exit_code = 1
 

@@ -23,7 +23,7 @@ METHODS = {
 
 
 def methods(contract: type) -> set[str]:
-    """What a Protocol asks for, the ones that it extends included."""
+    """What a Protocol names, the ones that it extends included."""
     names = {name for base in contract.__mro__ for name in vars(base) if base.__module__ == network.__name__}
     return {name for name in names if not name.startswith("_")}
 
@@ -80,8 +80,8 @@ def test_blocks_are_those_of_the_network(row: Generation) -> None:
 
 
 @rows
-def test_every_objective_offers_what_the_loop_asks(row: Generation) -> None:
-    asked = {"partial", "merge", "shards"} if row.learns == "count" else {
+def test_every_objective_offers_what_the_loop_needs(row: Generation) -> None:
+    needed = {"partial", "merge", "shards"} if row.learns == "count" else {
         "batch", "steps_in_epoch", "epoch_of", "real_tokens", "ledger", "used_by", "constant_losses",
     }  # fmt: skip
-    assert asked <= set(dir(row.load_data()))
+    assert needed <= set(dir(row.load_data()))

@@ -21,14 +21,14 @@ def put(folder: Path, text: str | bytes, name: str = "a.txt") -> Path:
 
 def test_a_sound_corpus(tmp_path: Path) -> None:
     report = check([put(tmp_path, "The cat sat 12.\n猫坐着カナ。\n\nДа, 한 😀.\n")])
-    told = json.loads(json.dumps(report.as_dict()))
-    assert report.ok and told["balances"] and told["documents"] == 2 and told["sentences"] == 3
-    assert told["files"] == [{"name": str(tmp_path / "a.txt"), "format": "sentences", "documents_end_at": "blank", "characters": 33}]
-    assert told["characters_by_script"]["Latin"] == 9
-    assert told["characters_by_script"]["Han"] == 3
-    assert {"kana": 2, "hangul": 1, "Cyrillic": 2, "emoji": 1, "digits": 2}.items() <= told["characters_by_script"].items()
-    assert told["longest_line"] == {"characters": 15, "at": f"{tmp_path / 'a.txt'}, line 1"}
-    assert told["problems"] == []
+    found = json.loads(json.dumps(report.as_dict()))
+    assert report.ok and found["balances"] and found["documents"] == 2 and found["sentences"] == 3
+    assert found["files"] == [{"name": str(tmp_path / "a.txt"), "format": "sentences", "documents_end_at": "blank", "characters": 33}]
+    assert found["characters_by_script"]["Latin"] == 9
+    assert found["characters_by_script"]["Han"] == 3
+    assert {"kana": 2, "hangul": 1, "Cyrillic": 2, "emoji": 1, "digits": 2}.items() <= found["characters_by_script"].items()
+    assert found["longest_line"] == {"characters": 15, "at": f"{tmp_path / 'a.txt'}, line 1"}
+    assert found["problems"] == []
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -50,7 +50,7 @@ def test_it_goes_on_after_a_fault_and_lists_the_first(tmp_path: Path, workers: i
     assert any("passed over" in hint for hint in report.hints)
 
 
-def test_the_wrong_encoding_is_one_problem_told_with_its_cure(tmp_path: Path) -> None:
+def test_the_wrong_encoding_is_one_problem_reported_with_its_cure(tmp_path: Path) -> None:
     report = check([put(tmp_path, ("今天天气很好，我们出去玩。\n" * 3).encode("gb18030"))])
     assert 'set corpus.encoding = "gb18030"' in report.problems[0]
     assert check([tmp_path / "a.txt"], Config(encoding="gb18030")).ok

@@ -154,6 +154,6 @@ def test_senses_point_at_their_word(tmp_path: Path) -> None:
     assert all(len({row["sense"] for row in rows if row["word"] == word}) == 2 for word in {row["word"] for row in rows})
 
 
-def test_no_package_at_all_is_told(tmp_path: Path) -> None:
+def test_no_package_at_all_is_reported(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"none of the packages not_there is installed.*install scikit-learn"):
         write_docstrings(tmp_path, ["not_there"])

@@ -21,7 +21,7 @@ def test_clean_texts_come_back_as_they_are_from_any_series():
         assert given_texts([]) == [] and given_text("猫") == "猫"
 
 
-def test_what_no_reader_sees_is_taken_out_and_told():
+def test_what_no_reader_sees_is_taken_out_and_reported():
     with pytest.warns(UserWarning, match="as in training.*: 1 NUL, 1 byte order marks, 2 control characters"):
         assert given_texts(["the cat", DIRTY]) == ["the cat", clean(DIRTY)[0]]
     with pytest.warns(UserWarning, match="1 byte order marks"):

@@ -69,9 +69,9 @@ def test_planted_faults_are_found_by_their_lines(tmp_path, monkeypatch, size, wo
     ((side, simplified, traditional),) = found.mixed_chinese
     assert side == "target" and traditional.count == 5 and simplified.count == 400 - 5 - 2 - 1  # one is neither
     assert [place.at.split("line ")[1] for place in traditional.examples] == ["90", "91", "92"]
-    told = "\n".join(report.hints)
+    hints = "\n".join(report.hints)
     for part in ("2 pairs are beyond 3 times", "2 targets are in Latin script", "5 in traditional Chinese", "1 target is its source"):
-        assert part in told
+        assert part in hints
     assert json.loads(json.dumps(report.as_dict()))["pairs"]["identical"] == {"pairs": 1, "examples": [str(found.identical.examples[0])]}
 
 
@@ -80,7 +80,7 @@ def test_clean_pairs_have_no_hint(tmp_path) -> None:
     assert report.ok and not report.hints and report.pairs and not report.pairs.out_of_line.count
 
 
-def test_pairs_that_stand_again_are_told(tmp_path) -> None:
+def test_pairs_that_stand_again_are_reported(tmp_path) -> None:
     report = check([written(tmp_path, CLEAN + CLEAN[:100])])
     assert report.repeated_pairs == pytest.approx(0.2) and "20% of the pairs have stood before" in "\n".join(report.hints)
 
@@ -107,7 +107,7 @@ def test_two_files_are_checked_as_one_table(tmp_path) -> None:
     assert not report.ok and "400 lines" in report.problems[0] and "goes on after line 1" in report.problems[0]
 
 
-def test_a_table_that_is_read_as_text_is_told(tmp_path) -> None:
+def test_a_table_that_is_read_as_text_is_reported(tmp_path) -> None:
     path = tmp_path / "a.txt"
     path.write_text("".join(f"{a}\t{b}\n" for a, b in CLEAN), encoding="utf-8")
     report = check([path])

@@ -79,7 +79,7 @@ def test_tables_of_labels_are_refused_as_before(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "told"),
+    ("line", "message"),
     [
         ("alone", "line 2: 1 cell .*a source, one tab and its target"),
         ("a\tb\tc", "line 2: 3 cells .*one tab"),
@@ -87,9 +87,9 @@ def test_tables_of_labels_are_refused_as_before(tmp_path: Path) -> None:
         ("alone\t  ", "line 2: the target of 'alone' is empty"),
     ],
 )
-def test_a_line_that_is_no_pair_is_an_error_or_counted(tmp_path: Path, line: str, told: str) -> None:
+def test_a_line_that_is_no_pair_is_an_error_or_counted(tmp_path: Path, line: str, message: str) -> None:
     path = put(tmp_path, table(PAIRS[:1]) + line + "\n \n" + table(PAIRS[1:]))
-    with pytest.raises(DataError, match=told + r'.*corpus\.invalid = "reject"'):
+    with pytest.raises(DataError, match=message + r'.*corpus\.invalid = "reject"'):
         taken(path, format="pairs")
     documents, ledger = taken(path, format="pairs", invalid="reject")
     assert sides(documents) == PAIRS
@@ -118,7 +118,7 @@ def test_two_files_and_one_table_give_the_same_pairs_whatever_the_blocks(tmp_pat
     """Invisible characters, empty sides and line ends of every kind included; each character is accounted for."""
     closed = closed or not rows or not all(rows[-1])  # else a last line that is empty is none
     cleaned = [tuple(clean(cell)[0].strip() for cell in row) for row in rows]
-    wanted = [row for row in cleaned if all(row)]
+    expected = [row for row in cleaned if all(row)]
     one = put(tmp_path, "".join("\t".join(row) + end for row in rows), "one.tsv")
     paths = [put(tmp_path, end.join(column) + end * closed, name) for column, name in zip(zip(*rows, strict=True), "ab", strict=False)]
     two = (paths[0], paths[1]) if rows else (put(tmp_path, "", "a"), put(tmp_path, "", "b"))
@@ -128,7 +128,7 @@ def test_two_files_and_one_table_give_the_same_pairs_whatever_the_blocks(tmp_pat
         for block in blocks([path], config, size, targets):
             assert not isinstance(block, DataError), block
             found += joiner.documents(parse(block, config))
-        assert sides(found) == wanted and ledger.balances
+        assert sides(found) == expected and ledger.balances
         if targets or end != "\r":
             assert [int(document.source.rsplit(":", 1)[1]) for document in found] == [at for at, row in enumerate(cleaned, 1) if all(row)]
 

@@ -118,7 +118,7 @@ def test_wrapped_text_is_joined_and_a_file_is_a_document(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("word", ["river", "河流向东"])
-def test_lines_joined_as_wrapped_unasked_are_told_with_the_setting(tmp_path: Path, word: str) -> None:
+def test_lines_joined_as_wrapped_unasked_are_reported_with_the_setting(tmp_path: Path, word: str) -> None:
     path = put(tmp_path, f"{word} goes by the mill of the town\n" * 8)
     _, ledger = taken(path)
     (note,) = (f"{count} {what}" for what, count in ledger.notes.items() if count)
@@ -150,7 +150,7 @@ def test_json_lines_are_recognised_without_their_suffix(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "told"),
+    ("line", "message"),
     [
         ('{"text": "a"', r"a.jsonl, line 2: not JSON: .*column 1[23].*Mend the line"),
         ('{"body": "a b c", "id": "x"}', r"line 2: no field 'text'; the fields are 'body', 'id'.*set corpus.field = \"body\""),
@@ -159,9 +159,9 @@ def test_json_lines_are_recognised_without_their_suffix(tmp_path: Path) -> None:
         ('{"text": null}', r"line 2: field 'text' holds a JSON null"),
     ],
 )
-def test_a_bad_json_line_is_told_with_its_cure(tmp_path: Path, line: str, told: str) -> None:
+def test_a_bad_json_line_is_reported_with_its_cure(tmp_path: Path, line: str, message: str) -> None:
     path = put(tmp_path, f'{{"text": "Good."}}\n{line}\n{{"text": "Fine."}}\n', "a.jsonl")
-    with pytest.raises(DataError, match=told):
+    with pytest.raises(DataError, match=message):
         taken(path)
     documents, ledger = taken(path, invalid="reject")
     assert [document.text for document in documents] == ["Good.", "Fine."]
@@ -191,8 +191,8 @@ def test_a_lone_surrogate_in_json_is_rejected_and_counted(tmp_path: Path) -> Non
 )
 def test_odd_files_give_the_same_sentences(tmp_path: Path, text: str, change, items: dict[str, int]) -> None:
     documents, ledger = taken(put(tmp_path, change(text)))
-    wanted, _ = taken(put(tmp_path, text, "plain.txt"))
-    assert [document.sentences for document in documents] == [document.sentences for document in wanted]
+    expected, _ = taken(put(tmp_path, text, "plain.txt"))
+    assert [document.sentences for document in documents] == [document.sentences for document in expected]
     assert {reason: ledger.rejected[reason] for reason in items} == items
 
 
@@ -264,7 +264,7 @@ def test_one_bad_byte_is_found_in_its_line_and_can_be_rejected(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32"])
-def test_utf16_is_told_and_read_by_name(tmp_path: Path, encoding: str) -> None:
+def test_utf16_is_reported_and_read_by_name(tmp_path: Path, encoding: str) -> None:
     path = put(tmp_path, ("Hello there. " * 20 + "\n" + CHINESE).encode(encoding))
     with pytest.raises(DataError, match=r'set corpus.encoding = "utf-(16|32)'):
         taken(path)
@@ -279,7 +279,7 @@ def test_an_unknown_encoding_suggests_the_nearest(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("held", "told"),
+    ("held", "message"),
     [
         (bytes(range(32)) * 40, "is a binary file"),
         (b"%PDF-1.7 ...", "is a PDF.*pdftotext"),
@@ -292,11 +292,11 @@ def test_an_unknown_encoding_suggests_the_nearest(tmp_path: Path) -> None:
         (b"".join(struct.pack("<f", 1.37**n) for n in range(-90, 90)) * 50, "is a binary file"),
     ],
 )
-def test_what_is_no_text_is_refused_by_name(tmp_path: Path, held: bytes, told: str) -> None:
-    with pytest.raises(DataError, match=told):
+def test_what_is_no_text_is_refused_by_name(tmp_path: Path, held: bytes, message: str) -> None:
+    with pytest.raises(DataError, match=message):
         taken(put(tmp_path, held))
     report = check([tmp_path / "a.txt"])
-    assert report.num_problems == 1 and re.search(told, report.problems[0])
+    assert report.num_problems == 1 and re.search(message, report.problems[0])
 
 
 @pytest.mark.parametrize("encoding", ["gb18030", "big5", "shift_jis", "koi8-r", "cp1252", "iso2022_jp", "mac-roman", "iso8859-7"])
@@ -319,8 +319,8 @@ def test_compressed_files_whatever_their_name(tmp_path: Path, kind: str, name: s
     text = (ENGLISH + CHINESE) * 3000
     half = len(ENGLISH + CHINESE) * 1500
     documents, _ = taken(put(tmp_path, pack(text[:half].encode()) + pack(text[half:].encode()), name.format(kind)))
-    wanted, _ = taken(put(tmp_path, text, "plain.txt"))
-    assert [d.sentences for d in documents] == [d.sentences for d in wanted]
+    expected, _ = taken(put(tmp_path, text, "plain.txt"))
+    assert [d.sentences for d in documents] == [d.sentences for d in expected]
     whole = pack(text.encode())
     with pytest.raises(DataError, match=f"a whole {kind} file.*cut short"):
         taken(put(tmp_path, whole[: len(whole) // 2], name.format(kind)))
@@ -337,7 +337,7 @@ def test_files_come_in_one_order(tmp_path: Path) -> None:
     assert ledger.notes["files named twice, read once"] == 1
 
 
-def test_paths_that_name_nothing_are_told(tmp_path: Path) -> None:
+def test_paths_that_name_nothing_are_reported(tmp_path: Path) -> None:
     put(tmp_path, ENGLISH, "news.txt")
     put(tmp_path, "x", "only/report.pdf")
     with pytest.raises(DataError, match=r"no such file.*did you mean .*news\.txt"):
@@ -392,19 +392,19 @@ def test_block_borders_change_nothing(tmp_path: Path, monkeypatch: pytest.Monkey
     whole = {format: taken(path, format=format) for format in ("sentences", "text")}
     for size in (100, 101, 257, 1000):
         monkeypatch.setattr(reading, "blocks", partial(blocks, size=size))
-        for format, wanted in whole.items():
-            assert taken(path, format=format) == wanted
+        for format, expected in whole.items():
+            assert taken(path, format=format) == expected
 
 
 def test_a_fault_is_the_same_for_any_number_of_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reading, "blocks", partial(blocks, size=200))
     path = put(tmp_path, b"Fine line.\n" * 100 + b"Bad \xff line.\n" + b"Fine line.\n" * 200)
-    told = []
+    messages = []
     for workers in (1, 3):
         with pytest.raises(DataError) as error:
             taken(path, put(tmp_path, b"PK\x03\x04", "z.txt"), workers=workers)
-        told.append(str(error.value))
-    assert told[0] == told[1] and "line 101" in told[0]
+        messages.append(str(error.value))
+    assert messages[0] == messages[1] and "line 101" in messages[0]
 
 
 def test_fingerprint_follows_the_content_and_the_settings(tmp_path: Path) -> None:
@@ -532,9 +532,9 @@ _LABELLED = [("sport", "they won again"), ("news", "the vote is today"), ("sport
 )
 def test_nor_is_one_without_a_header(tmp_path: Path, lines: list[str], cure: str) -> None:
     path = put(tmp_path, "\n".join(lines) + "\n", "a.tsv")
-    with pytest.raises(DataError, match=r"a table of labelled examples.*take its texts alone") as told:
+    with pytest.raises(DataError, match=r"a table of labelled examples.*take its texts alone") as error:
         taken(path)
-    assert cure in told.value.mend
+    assert cure in error.value.mend
     documents, _ = taken(path, format="sentences")
     assert len(documents[0].sentences) == len(lines)
 
@@ -580,9 +580,9 @@ def test_links_pipes_and_devices_in_a_folder_are_passed_over(tmp_path):
     assert [Path(name).name for name in found.repeated] == ["linked.txt"]
 
 
-@pytest.mark.parametrize(("name", "told"), [("pipe", "zcat FILE"), ("loop.txt", "mend the link"), ("/dev/zero", "a device")])
-def test_what_cannot_be_read_again_is_told(tmp_path, name, told):
+@pytest.mark.parametrize(("name", "message"), [("pipe", "zcat FILE"), ("loop.txt", "mend the link"), ("/dev/zero", "a device")])
+def test_what_cannot_be_read_again_is_reported(tmp_path, name, message):
     (tmp_path / "loop.txt").symlink_to("loop.txt")
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(DataError, match=told):
+    with pytest.raises(DataError, match=message):
         find([tmp_path / name])

@@ -49,8 +49,8 @@ MIXED = [
 
 @pytest.mark.parametrize(("marked", "space"), [*((marked, " ") for marked in ENGLISH + MIXED), *((marked, "") for marked in CHINESE)])
 def test_splits_where_a_reader_would(marked: str, space: str) -> None:
-    wanted = marked.split(" | ")
-    assert sentences(space.join(wanted)) == wanted
+    expected = marked.split(" | ")
+    assert sentences(space.join(expected)) == expected
 
 
 def test_list_numbers_stay_with_their_item() -> None:

@@ -1,4 +1,4 @@
-"""Labelled TSV files: columns by name, and every fault told with its line and cure."""
+"""Labelled TSV files: columns by name, and every fault reported with its line and cure."""
 
 import gzip
 from pathlib import Path
@@ -68,7 +68,7 @@ def test_several_labels_in_fasttext_and_json(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("", r"the file is empty.*give it the header"),
         ("label\ttext\n", r"no example follows the header.*below line 1"),
@@ -89,8 +89,8 @@ def test_several_labels_in_fasttext_and_json(tmp_path: Path) -> None:
         ("label\ttext\n1\tgood\n1\tbad\n", r"all 2 examples have the label '1'.*check the label column"),
     ],
 )
-def test_faults_are_told_with_their_cure(tmp_path: Path, text: str, told: str) -> None:
-    with pytest.raises(DataError, match=told):
+def test_faults_are_reported_with_their_cure(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(DataError, match=message):
         read_examples(put(tmp_path, text))
 
 

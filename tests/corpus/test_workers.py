@@ -47,7 +47,7 @@ def test_readers_end_with_a_parent_that_is_killed():
 
 
 @pytest.mark.parametrize("fork", [True, False])
-def test_a_worker_that_is_killed_is_told_at_once(fork: bool) -> None:
+def test_a_worker_that_is_killed_is_reported_at_once(fork: bool) -> None:
     with Team(die_at_seven, 2, fork=fork) as team:
         answers = [team.submit(number) for number in range(20)]
         with pytest.raises(BudgetError, match=r"one of 2 worker processes was killed.*set workers lower") as raised:
@@ -56,7 +56,7 @@ def test_a_worker_that_is_killed_is_told_at_once(fork: bool) -> None:
     assert raised.value.exit_code == 4
 
 
-def test_a_worker_killed_within_its_answer_is_told_at_once() -> None:
+def test_a_worker_killed_within_its_answer_is_reported_at_once() -> None:
     """What it had sent of the answer stands in the pipe, and the rest never comes."""
     with Team(long_answer, 2, fork=True) as team:
         first, second = (team.submit(number) for number in range(2))

@@ -93,7 +93,7 @@ def strange_tensors(data: bytes, draw: random.Random) -> bytes:
     first, last = entry["data_offsets"]
     way = draw.randrange(6)
     if way == 0:
-        told = strange_json(json.dumps(header).encode(), draw)
+        encoded = strange_json(json.dumps(header).encode(), draw)
     else:
         if way == 1 and last > first:  # numbers drawn by lot
             body[first:last] = draw.randbytes(last - first)
@@ -114,8 +114,8 @@ def strange_tensors(data: bytes, draw: random.Random) -> bytes:
             parts = [bytes(body[at : at + size]) for at in range(first, last, size)]
             draw.shuffle(parts)
             body[first:last] = b"".join(parts)
-        told = json.dumps(header).encode()
-    return len(told).to_bytes(8, "little") + told + bytes(body)
+        encoded = json.dumps(header).encode()
+    return len(encoded).to_bytes(8, "little") + encoded + bytes(body)
 
 
 def by_design(name: str) -> Mutation:

@@ -20,8 +20,8 @@ def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 @pytest.mark.parametrize("way", ["chance", "design"])
 def test_no_file_of_a_run_can_make_it_err(run: tuple[str, Path], way: str) -> None:
     for name in FILES if way == "chance" else DESIGNED:
-        found, told = tried(*run, name, way == "design", count=60)
-        assert not any(found[outcome] for outcome in BAD), told
+        found, lines = tried(*run, name, way == "design", count=60)
+        assert not any(found[outcome] for outcome in BAD), lines
         assert found["tried"] == 60
 
 
@@ -31,6 +31,6 @@ def test_no_file_of_a_run_can_make_it_err(run: tuple[str, Path], way: str) -> No
 def test_no_damage_is_trained_on(kind: str, tmp_path: Path) -> None:
     whole = made(kind, tmp_path)
     for name in files_of(kind, whole):
-        found, told = tried(kind, whole, name, designed=False, count=20)
-        assert not any(found[outcome] for outcome in BAD), told
+        found, lines = tried(kind, whole, name, designed=False, count=20)
+        assert not any(found[outcome] for outcome in BAD), lines
         assert found["tried"] == 20

@@ -39,7 +39,7 @@ TINY = {
     "gpt": ["training.steps=4"],
     "bert": ["training.steps=4"],
 }
-ASKED = {  # kind -> the command line behind `stemma`, RUN standing for the folder
+COMMANDS = {  # kind -> the command line behind `stemma`, RUN standing for the folder
     "ngram": ["score", "RUN", "--json"],
     "lstm": ["score", "RUN", "--json"],
     "elmo": ["score", "RUN", "--json"],
@@ -50,7 +50,7 @@ ASKED = {  # kind -> the command line behind `stemma`, RUN standing for the fold
     "glove": ["nearest", "RUN", "mill", "--json"],
 }
 FILES = ("model.safetensors", "tokenizer.json", "config.json", "manifest.json", "metrics.jsonl", "ledger.json", "README.md")
-TRAINED = ("store", "state")  # what is asked of these is to be trained on
+TRAINED = ("store", "state")  # these are trained on
 OUTCOMES = ("tried", "refused", "still right", "wrong", "another answer", "traceback", "crash", "hung")
 MOST = 12 << 30  # bytes of addresses for a child: an absurd size ends it soon
 
@@ -69,9 +69,9 @@ def made(kind: str, folder: Path) -> Path:
         if way == "state" and isinstance(fact, Update) and fact.step == 2:
             os.kill(os.getpid(), signal.SIGINT)
 
-    asked = {"preset": "tiny", "settings": settings_of(generation), "progress": stop}
+    options = {"preset": "tiny", "settings": settings_of(generation), "progress": stop}
     with contextlib.suppress(Interrupted):
-        stemma.pretrain(generation, folder / "corpus.txt", out=run if way in TRAINED else folder / generation, **asked)
+        stemma.pretrain(generation, folder / "corpus.txt", out=run if way in TRAINED else folder / generation, **options)
     if way == "store":
         for path in run.iterdir():
             if path.name != "store":
@@ -89,14 +89,14 @@ def settings_of(generation: str) -> list[str]:
 
 
 def command(kind: str, run: Path) -> list[str]:
-    """What is asked of a run."""
+    """What is run on a run."""
     generation, _, way = kind.partition("-")
     if way in TRAINED:
         settings = [word for setting in settings_of(generation) for word in ("--set", setting)]
         return ["pretrain", generation, str(corpus_of(run)), "--out", str(run), "--preset", "tiny", "--json", *settings]
-    asked = ["predict", "RUN", "--json"] if "-" in kind else ASKED[kind]
-    texts = [] if asked[0] == "nearest" else [f"--text={text} [MASK]" if asked[0] == "fill" else f"--text={text}" for text in TEXTS]
-    return [str(run) if word == "RUN" else word for word in (*asked, *texts)]
+    words = ["predict", "RUN", "--json"] if "-" in kind else COMMANDS[kind]
+    texts = [] if words[0] == "nearest" else [f"--text={text} [MASK]" if words[0] == "fill" else f"--text={text}" for text in TEXTS]
+    return [str(run) if word == "RUN" else word for word in (*words, *texts)]
 
 
 def corpus_of(run: Path) -> Path:
@@ -157,8 +157,8 @@ def child(argv: list[str]) -> None:
             print(json.dumps({"begun": number}), flush=True)
             code, out, err = answer(kind, run)
             found = outcome(code, out, err, right, designed) if changed != data else "still right"
-            told = (err.strip().splitlines() or [""])[-6:] if found in ("traceback", "wrong") else []
-            print(json.dumps({"number": number, "outcome": found, "code": code, "told": told}), flush=True)
+            lines = (err.strip().splitlines() or [""])[-6:] if found in ("traceback", "wrong") else []
+            print(json.dumps({"number": number, "outcome": found, "code": code, "lines": lines}), flush=True)
 
 
 def copy_run(whole: Path, run: Path, trained: bool) -> None:
@@ -207,7 +207,8 @@ def tried(
                 first = line["number"] + 1
                 found["tried"] += 1
                 found[line["outcome"]] += 1
-                bad += [f"{kind} {name} {number_of(line, designed)}: {line['outcome']}: {' / '.join(line['told'])}"] if line["told"] else []
+                if line["lines"]:
+                    bad.append(f"{kind} {name} {number_of(line, designed)}: {line['outcome']}: {' / '.join(line['lines'])}")
         if first < count:  # the child died within a trial, or before its first
             if begun < first:
                 raise RuntimeError(ended)
@@ -232,23 +233,23 @@ def table(rows: dict[str, Counter]) -> str:
 
 
 def program() -> None:
-    """The table of all kinds and files asked for."""
-    options = argparse.ArgumentParser()
-    options.add_argument("--kinds", nargs="+", default=["ngram", "word2vec", "gpt", "bert", "lstm"])
-    options.add_argument("--files", nargs="+", default=[])
-    options.add_argument("--count", type=int, default=100)
-    options.add_argument("--seed", type=int, default=0)
-    options.add_argument("--ways", nargs="+", default=["chance", "design"])
-    asked = options.parse_args()
+    """The table of all chosen kinds and files."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--kinds", nargs="+", default=["ngram", "word2vec", "gpt", "bert", "lstm"])
+    parser.add_argument("--files", nargs="+", default=[])
+    parser.add_argument("--count", type=int, default=100)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--ways", nargs="+", default=["chance", "design"])
+    options = parser.parse_args()
     rows: dict[str, Counter] = {}
     with tempfile.TemporaryDirectory() as folder:
-        for kind in asked.kinds:
+        for kind in options.kinds:
             run = made(kind, Path(folder))
-            for way in asked.ways:
-                for name in asked.files or files_of(kind, run):
+            for way in options.ways:
+                for name in options.files or files_of(kind, run):
                     if way == "design" and name in ("README.md", "ledger.json"):
                         continue
-                    found, bad = tried(kind, run, name, way == "design", asked.count, asked.seed)
+                    found, bad = tried(kind, run, name, way == "design", options.count, options.seed)
                     rows[f"{kind} {name} by {way}"] = found
                     print("\n".join(bad), flush=True)
                     print(f"{kind} {name} {way}", dict(found), flush=True)

@@ -41,7 +41,7 @@ EASE = np.random.default_rng(0).random(800)
 
 
 HARD = np.random.default_rng(2).normal(0, 0.15, 96)  # bits that a block takes above the others, whoever reads it
-TOLD = np.random.default_rng(3).normal(size=265)  # people's scores of the pairs that are used
+JUDGED = np.random.default_rng(3).normal(size=265)  # people's scores of the pairs that are used
 SENSES = [
     (word, f"{word} {k % (2 + place // 3)}") for k in range(122) for place, word in enumerate(("kernel", "tree", "graph", "degree", "包"))
 ]
@@ -59,11 +59,11 @@ def interval_of_blocks(found: list[tuple[float, int]]) -> float:
     return interval(np.array(found)[None], lambda sums: sums[..., 0] / sums[..., 1] / np.log(2)).half
 
 
-def cosines(rho: float, used: int = len(TOLD), pairs: int = 353, own: float = 0.1) -> list[tuple[float, float] | None]:
+def cosines(rho: float, used: int = len(JUDGED), pairs: int = 353, own: float = 0.1) -> list[tuple[float, float] | None]:
     """A cosine and people's score of each pair that is used, about so correlated; the same pairs are hard for all."""
-    noise = np.random.default_rng(5).normal(size=len(TOLD)) + own * np.random.default_rng(round(rho * 1000)).normal(size=len(TOLD))
-    found = rho * TOLD + np.sqrt(1 - rho**2) * noise
-    return [*zip(found[:used].tolist(), TOLD[:used].tolist(), strict=True), *[None] * (pairs - used)]
+    noise = np.random.default_rng(5).normal(size=len(JUDGED)) + own * np.random.default_rng(round(rho * 1000)).normal(size=len(JUDGED))
+    found = rho * JUDGED + np.sqrt(1 - rho**2) * noise
+    return [*zip(found[:used].tolist(), JUDGED[:used].tolist(), strict=True), *[None] * (pairs - used)]
 
 
 def hits(accuracy: float, own: float = 0.05) -> list[int]:
@@ -187,7 +187,7 @@ def judged(rho: float) -> dict:
     }
 
 
-def weighed(share: float) -> dict:
+def minimal_tests(share: float) -> dict:
     """What minimal pairs say of a generation."""
     part = {"pairs": 1000, "right": round(1000 * share), "ties": 0, "share": measure(share, 0.03)}
     parts = {"phenomena": {"agreement": part, "语序": part}, "paradigms": {"agreement of number": part, "语序": part}}
@@ -461,5 +461,5 @@ def _invented(row: Generation, place: int, rng: np.random.Generator) -> dict:
         "modes": modes if "transfer" in row.abilities else {},
         "refusal": "" if "transfer" in row.abilities else f"{row.name} cannot be carried over to a task",
         "senses": {"probes": [probe("word in context", "the best layer (3)", "in-context", 0.5 + 0.02 * place)], "layers": []},
-        "minimal": weighed(0.5 + 0.02 * place) if {"score", "fill"} & set(row.abilities) else {"why_not": "it weighs no sentences"},
+        "minimal": minimal_tests(0.5 + 0.02 * place) if {"score", "fill"} & set(row.abilities) else {"why_not": "it weighs no sentences"},
     }

@@ -137,7 +137,7 @@ class TestRun:
         assert capsys.readouterr().out == f"{tmp_path / 'run'}\n"
         assert "- 2-grams: 2" in (tmp_path / "run" / "README.md").read_text(encoding="utf-8")
 
-    def test_words_that_are_not_utf_8_are_told(self, tmp_path):
+    def test_words_that_are_not_utf_8_are_reported(self, tmp_path):
         (tmp_path / "x.arpa").write_bytes(GOOD.replace("\ta", "\té").replace(" a", " é").encode("latin-1"))
         with pytest.raises(DataError, match=r"the word '\\\\xe9' is not UTF-8.*convert the file"):
             convert(tmp_path / "x.arpa", tmp_path / "run", "run")
@@ -269,7 +269,7 @@ class TestForeignHabits:
         write_arpa(read.network, read.tokens, tmp_path / "y.arpa")
         assert table(contents(tmp_path / "y.arpa")).keys() == table(text).keys()
 
-    @pytest.mark.parametrize(("text", "told"), [
+    @pytest.mark.parametrize(("text", "message"), [
         (GOOD.replace("-0.2\ta </s>", "0.2\ta </s>"), "line 13: 0.2 is no log10 probability"),
         (GOOD.replace("<s> a\n", "<s> a\t-0.5\n"), "line 12: a back-off of -0.5 on the highest order"),
         (GOOD.replace("-0.2\ta </s>", "nan\ta </s>"), "line 13: nan is no log10 probability"),
@@ -287,8 +287,8 @@ class TestForeignHabits:
         (GOOD.replace("\\end\\", ""), "a last line"),
         ("", r"a line \\data\\ before the n-grams"),
     ])  # fmt: skip
-    def test_what_is_wrong_is_told_with_its_line(self, tmp_path, text, told):
-        with pytest.raises(DataError, match=told):
+    def test_what_is_wrong_is_reported_with_its_line(self, tmp_path, text, message):
+        with pytest.raises(DataError, match=message):
             self.read(tmp_path, text)
 
     def test_truncated_compressed_file(self, tmp_path):

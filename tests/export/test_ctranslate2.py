@@ -95,8 +95,8 @@ def test_every_shape_gives_each_token_its_probability(made, tmp_path, settings):
     logits[..., net.unwritten] = -1e4  # there the others share what specials would have had
     ours = logits.log_softmax(-1)[0].gather(1, torch.tensor([*target, net.end])[:, None])[:, 0]
     theirs = translator(run, tmp_path / "ct2").score_batch(*[pieces(run, [text]) for text in pair])[0].log_probs
-    asked = [token not in net.unwritten for token in (*target, net.end)]
-    np.testing.assert_allclose(np.array(theirs)[asked], ours.numpy()[asked], atol=1e-4)
+    written = [token not in net.unwritten for token in (*target, net.end)]
+    np.testing.assert_allclose(np.array(theirs)[written], ours.numpy()[written], atol=1e-4)
 
 
 def test_specials_are_never_written(made, tmp_path):

@@ -83,16 +83,16 @@ def test_fasttext_s_own_text_has_the_same_vectors(tmp_path, name):
     np.testing.assert_allclose(binary.word_vectors(), text.word_vectors(), rtol=1e-4, atol=1e-5)  # fastText prints five digits
 
 
-@pytest.mark.parametrize(("options", "cut", "told"), [
+@pytest.mark.parametrize(("options", "cut", "message"), [
     ({"version": 13}, None, "version 13.*version 11 or 12"),
     ({"quantised": True}, None, "quantised.*take the .bin"),
     ({"pruned": 0}, None, "quantised"),
     ({}, 90, "ends within its dictionary.*undamaged copy"),
     ({}, 300, "ends within its vectors.*undamaged copy"),
 ])  # fmt: skip
-def test_what_is_wrong_is_told(tmp_path, rows, options, cut, told):
+def test_what_is_wrong_is_reported(tmp_path, rows, options, cut, message):
     (tmp_path / "m.bin").write_bytes(packed(rows, **options)[:cut])
-    with pytest.raises(DataError, match=told):
+    with pytest.raises(DataError, match=message):
         convert(tmp_path / "m.bin", tmp_path / "run", "run")
     assert not (tmp_path / "run").exists()
 
@@ -122,8 +122,8 @@ def test_n_grams_may_be_longer_than_any_word(tmp_path, rows):
     np.testing.assert_array_equal(*vectors)
 
 
-def test_random_damage_is_told_or_harmless(tmp_path, rows):
-    whole, draws, told = packed(rows), np.random.default_rng(0), 0
+def test_random_damage_is_reported_or_harmless(tmp_path, rows):
+    whole, draws, refused = packed(rows), np.random.default_rng(0), 0
     for _ in range(400):
         data = bytearray(whole)
         for place in draws.integers(8, len(data) - 1, draws.integers(1, 3)):
@@ -132,5 +132,5 @@ def test_random_damage_is_told_or_harmless(tmp_path, rows):
         try:
             assert all(len(chunk.words) == len(chunk.vectors) for chunk in open_fasttext(tmp_path / "m.bin").chunks())
         except DataError:
-            told += 1
-    assert told > 20
+            refused += 1
+    assert refused > 20

@@ -57,8 +57,8 @@ def test_what_others_read_is_the_layout_of_the_paper(run, tmp_path):
         x, h, c = (torch.randn(1, size) for size in (7, 7, 9))
         sums = torch.cat([x, h], 1) @ torch.from_numpy(np.asarray(cell["W_0"])) + torch.from_numpy(np.asarray(cell["B"]))
         i, j, f, o = sums.chunk(4, 1)  # their order
-        told = torch.sigmoid(f + 1) * c + torch.sigmoid(i) * j.tanh()
-        h_next = (torch.sigmoid(o) * told.clamp(-3, 3).tanh()) @ torch.from_numpy(np.asarray(cell["W_P_0"]))
+        c_next = torch.sigmoid(f + 1) * c + torch.sigmoid(i) * j.tanh()
+        h_next = (torch.sigmoid(o) * c_next.clamp(-3, 3).tanh()) @ torch.from_numpy(np.asarray(cell["W_P_0"]))
         with torch.no_grad():
             y, _ = ours(x[:, None], type(ours(x[:, None])[1])(h, c))
         np.testing.assert_allclose(y[0].numpy(), h_next.clamp(-3, 3).numpy(), atol=1e-6)
@@ -82,10 +82,10 @@ def test_files_that_do_not_fit_are_refused_with_a_cure(run, tmp_path):
     convert(run.path, tmp_path, "elmo")
     options = json.loads((tmp_path / "options.json").read_text(encoding="utf-8"))
 
-    def refused(told, **changes):
+    def refused(message, **changes):
         changed = {part: {**options[part], **changes.get(part, {})} for part in options}
         (tmp_path / "options.json").write_text(json.dumps(changed), encoding="utf-8")
-        with pytest.raises(DataError, match=told):
+        with pytest.raises(DataError, match=message):
             convert(tmp_path / "weights.hdf5", tmp_path / "run", "run")
         assert not (tmp_path / "run").exists()
 

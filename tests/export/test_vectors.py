@@ -1,4 +1,4 @@
-"""Word vectors out and in: gensim opens what we write, we open what it writes, every number kept; damaged files are told."""
+"""Word vectors out and in: gensim opens what we write, we open what it writes, every number kept; damaged files are reported."""
 
 import bz2
 import errno
@@ -169,7 +169,7 @@ class TestIn:
         convert(tmp_path / "v.bin", tmp_path / "binary", "run")
         assert list(table(tmp_path / "binary").values()) == rows.tolist()
 
-    def test_a_repeated_word_keeps_its_first_vector_and_is_told(self, tmp_path):
+    def test_a_repeated_word_keeps_its_first_vector_and_is_reported(self, tmp_path):
         with pytest.warns(UserWarning, match="2 words are repeated \\('a', 'a'\\); the first vector"):
             run = taken_in(tmp_path, b"a 1 2\na 3 4\nb 5 6\na 7 8\n")
         assert table(run) == {"a": [1, 2], "b": [5, 6]}
@@ -207,13 +207,13 @@ class TestIn:
 
 
 class TestDamaged:
-    def wrong(self, tmp_path: Path, data: bytes, told: str, kind=DataError) -> None:
-        with pytest.raises(kind, match=told):
+    def wrong(self, tmp_path: Path, data: bytes, message: str, kind=DataError) -> None:
+        with pytest.raises(kind, match=message):
             taken_in(tmp_path, data)
         assert not (tmp_path / "run").exists()
         assert not list(tmp_path.glob(".*"))
 
-    @pytest.mark.parametrize(("data", "told"), [
+    @pytest.mark.parametrize(("data", "message"), [
         (b"3 2\na 1 2\nb 1\nc 1 2\n", "x.vec, line 3: 1 number after 'b'.*a word and 2 numbers.*mend the line"),
         (b"3 2\na 1 2\nb 1 2 3\nc 1 2\n", "line 3: 3 numbers after 'b'"),
         (b"2 3\na 1 2\nb 1 2 3\n", "line 2: 2 numbers after 'a'"),
@@ -228,17 +228,17 @@ class TestDamaged:
         (b"hello\n", "begins with 'hello'.*check the file"),
         (b"", "begins with ''"),
     ])  # fmt: skip
-    def test_text(self, tmp_path, data, told):
-        self.wrong(tmp_path, data, told)
+    def test_text(self, tmp_path, data, message):
+        self.wrong(tmp_path, data, message)
 
-    @pytest.mark.parametrize(("data", "told"), [
+    @pytest.mark.parametrize(("data", "message"), [
         (b"2 2\na " + struct.pack("<2f", 1, 2) + b"\nb " + struct.pack("<f", 1), "x.vec: the file ends in word 2 of 2.*undamaged copy"),
         (b"1 2\na " + struct.pack("<2f", 1, 2) + b"\nb " + struct.pack("<2f", 1, 2), "goes on after its last word"),
         (b"1 2\na " + struct.pack("<2f", 1, float("nan")), "x.vec, word 1: the vector of 'a' is not finite"),
         (b"1 2\n\xc3 " + struct.pack("<2f", 1, 2), "x.vec, word 1: .* is not UTF-8"),
     ])  # fmt: skip
-    def test_binary(self, tmp_path, data, told):
-        self.wrong(tmp_path, data, told)
+    def test_binary(self, tmp_path, data, message):
+        self.wrong(tmp_path, data, message)
 
     @pytest.mark.parametrize("suffix", PACK)
     def test_a_compressed_file_that_ends_too_soon(self, tmp_path, suffix):
@@ -280,7 +280,7 @@ def test_a_line_without_an_end_is_refused_at_a_stated_length(tmp_path, monkeypat
     assert [path.name for path in tmp_path.iterdir()] == ["endless.gz"]
 
 
-def test_a_disk_that_is_full_of_what_is_read_is_told_as_such(tmp_path, monkeypatch):
+def test_a_disk_that_is_full_of_what_is_read_is_reported_as_such(tmp_path, monkeypatch):
     (tmp_path / "v.vec").write_text("2 2\na 1 2\nb 3 4\n", encoding="utf-8")
 
     def full(*_):

@@ -22,11 +22,26 @@ from typing import Any
 
 from stemma.tokens.sums import file_sum
 
-GENERATIONS = ("ngram", "nnlm", "word2vec", "glove", "lstm", "elmo", "seq2seq", "transformer", "gpt", "gpt2", "bert")
+GENERATIONS = (
+    "ngram",
+    "nnlm",
+    "word2vec",
+    "glove",
+    "lstm",
+    "elmo",
+    "seq2seq",
+    "transformer",
+    "gpt",
+    "gpt2",
+    "bert",
+    "bert-wwm",
+    "albert",
+    "xlnet",
+)
 KINDS = (*GENERATIONS, "finetune", "compare")
 MOST = 4  # kills of one run at most; then it may end
 MEASURES = ("accuracy", "macro_f1", "bits_per_character", "held_out_loss")
-CLOCKED = {"seconds", "cpu_seconds", "tokens_per_second", "peak_memory_mib", "earlier", "ingested", "message", "threads"}
+CLOCKED = {"seconds", "cpu_seconds", "tokens_per_second", "peak_memory_mib", "earlier", "ingested", "message", "threads", "reading_ms"}
 
 
 @dataclass(frozen=True)
@@ -36,7 +51,7 @@ class Row:
     runs: int
     kills: int
     equal: int
-    told: tuple[str, ...]  # how the others differed
+    differences: tuple[str, ...]  # how the others differed
 
 
 def texts(folder: Path) -> None:
@@ -56,16 +71,16 @@ def command(kind: str, folder: Path, out: Path) -> list[str]:
     corpus, task = str(folder / "corpus.txt"), str(folder / "task.tsv")
     if kind == "finetune":
         settings = ["transfer.threads=1", "transfer.updates=40", "transfer.seeds=[1,2]", "transfer.budget=2"]
-        asked = ["finetune", str(folder / "gpt-whole"), "--train", task, "--dev", task]
+        verb = ["finetune", str(folder / "gpt-whole"), "--train", task, "--dev", task]
     elif kind == "compare":
         settings = ["transfer.updates=20", "transfer.max_length=24"]
-        asked = ["compare", corpus, "--train", task, "--dev", task, "--generations", "ngram", "glove", "bert", "--budget-tokens", "20000"]
-        asked += ["--preset", "tiny", "--seeds", "2", "--trials", "1", "--threads", "1", "--modes", "frozen", "finetune"]
+        verb = ["compare", corpus, "--train", task, "--dev", task, "--generations", "ngram", "glove", "bert", "--budget-tokens", "20000"]
+        verb += ["--preset", "tiny", "--seeds", "2", "--trials", "1", "--threads", "1", "--modes", "frozen", "finetune"]
     else:
         counted = kind == "ngram"
         settings = [] if counted else ["training.steps=150", "training.batch_tokens=256", "training.threads=1", "training.save_seconds=0.3"]
-        asked = ["pretrain", kind, corpus, "--preset", "tiny"]
-    return [sys.executable, "-m", "stemma", *asked, "--out", str(out), *(word for s in settings for word in ("--set", s))]
+        verb = ["pretrain", kind, corpus, "--preset", "tiny"]
+    return [sys.executable, "-m", "stemma", *verb, "--out", str(out), *(word for s in settings for word in ("--set", s))]
 
 
 def unclocked(value: Any) -> Any:
@@ -89,19 +104,19 @@ def result(kind: str, out: Path) -> dict[str, Any]:
     return found
 
 
-def run(asked: list[str], within: float | None = None) -> int:
+def run(words: list[str], within: float | None = None) -> int:
     """The exit code of the command, killed with all its processes after so many seconds if any are given."""
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
     quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
-    with subprocess.Popen(asked, env=environment, start_new_session=True, **quiet) as process:
+    with subprocess.Popen(words, env=environment, start_new_session=True, **quiet) as process:
         try:
-            _, told = process.communicate(timeout=within)
+            _, errors = process.communicate(timeout=within)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.communicate()
         else:
             if process.returncode:
-                raise RuntimeError(f"{' '.join(asked)}: {told[-500:]}")
+                raise RuntimeError(f"{' '.join(words)}: {errors[-500:]}")
     return process.returncode
 
 
@@ -114,7 +129,7 @@ def tried(kind: str, runs: int, folder: Path, seed: int = 0) -> Row:
     if not whole.exists():
         run(command(kind, folder, whole))
     took, right = time.monotonic() - began, result(kind, whole)
-    kills, told = 0, list[str]()
+    kills, differences = 0, list[str]()
     for number in range(runs):
         draw, out = random.Random(f"{seed}/{kind}/{number}"), folder / f"{kind}-{number}"
         for _ in range(MOST):
@@ -124,25 +139,27 @@ def tried(kind: str, runs: int, folder: Path, seed: int = 0) -> Row:
         else:
             run(command(kind, folder, out))
         found = result(kind, out)
-        told += [f"{kind} {number}: {key}" for key in sorted(right.keys() | found.keys()) if right.get(key) != found.get(key)][:3]
+        differences += [f"{kind} {number}: {key}" for key in sorted(right.keys() | found.keys()) if right.get(key) != found.get(key)][:3]
         shutil.rmtree(out)
-    differing = len({line.partition(":")[0] for line in told})
-    return Row(runs, kills, runs - differing, tuple(told))
+    differing = len({line.partition(":")[0] for line in differences})
+    return Row(runs, kills, runs - differing, tuple(differences))
 
 
 def program() -> None:
-    """The table of all kinds asked for."""
-    options = argparse.ArgumentParser()
-    options.add_argument("--kinds", nargs="+", default=list(KINDS), choices=KINDS)
-    options.add_argument("--runs", type=int, default=5)
-    options.add_argument("--seed", type=int, default=0)
-    asked = options.parse_args()
+    """The table of all chosen kinds."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--kinds", nargs="+", default=list(KINDS), choices=KINDS)
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
     print("| | runs | kills | equal |\n|---|---|---|---|")
     with tempfile.TemporaryDirectory() as name:
         texts(Path(name))
-        for kind in asked.kinds:
-            row = tried(kind, asked.runs, Path(name), asked.seed)
-            print(f"| {kind} | {row.runs} | {row.kills} | {row.equal} |", *row.told, sep="\n  " if row.told else "", flush=True)
+        for kind in options.kinds:
+            row = tried(kind, options.runs, Path(name), options.seed)
+            print(
+                f"| {kind} | {row.runs} | {row.kills} | {row.equal} |", *row.differences, sep="\n  " if row.differences else "", flush=True
+            )
 
 
 if __name__ == "__main__":

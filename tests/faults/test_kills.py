@@ -12,4 +12,4 @@ from tests.faults.kills import KINDS, texts, tried
 def test_kills_change_nothing(kind: str, tmp_path: Path) -> None:
     texts(tmp_path)
     row = tried(kind, 2, tmp_path)
-    assert row.equal == row.runs, row.told
+    assert row.equal == row.runs, row.differences

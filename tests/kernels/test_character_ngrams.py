@@ -26,8 +26,8 @@ def spelled(word: str, shortest: int, longest: int) -> list[str]:
 def test_ngrams_and_their_hashes_are_fasttexts(lengths):
     starts, hashes = hashed_ngrams([word.encode() for word in WORDS], *lengths, 2_000_000)
     for n, word in enumerate(WORDS):
-        wanted = [fnv(gram.encode()) % 2_000_000 for gram in spelled(word, *lengths)]
-        assert hashes[starts[n] : starts[n + 1]].tolist() == wanted
+        expected = [fnv(gram.encode()) % 2_000_000 for gram in spelled(word, *lengths)]
+        assert hashes[starts[n] : starts[n + 1]].tolist() == expected
     golden = hashed_ngrams([b"the", "水手".encode()], 3, 6, 2_000_000)[1].tolist()  # gensim 4.4's ft_ngram_hashes
     assert golden == [1151151, 409726, 1648960, 861980, 60934, 816280, 124187, 357951, 1909189]
 

@@ -1,4 +1,4 @@
-"""The one set of draws: SplitMix64's published outputs, the same however they are asked for."""
+"""The one set of draws: SplitMix64's published outputs, the same however they are drawn."""
 
 import numpy as np
 import pytest

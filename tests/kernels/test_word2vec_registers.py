@@ -49,10 +49,10 @@ def test_sums_of_rows_are_a_product_of_matrices(width, height, onto):
     factors = np.random.default_rng(3).normal(size=200).astype(np.float32)
     for count, across, along in ((0, 1, 5), (7, 1, 9), (11, 13, 1)):
         matrix = np.array([[factors[6 + r * across + n * along] for n in range(count)] for r in range(height)]).reshape(height, count)
-        wanted = into.copy()
-        wanted[1 : height + 1] = matrix @ rows[:count] + onto * wanted[1 : height + 1]
+        expected = into.copy()
+        expected[1 : height + 1] = matrix @ rows[:count] + onto * expected[1 : height + 1]
         sums(lanes, height, factors, 6, across, along, count, flat, target, into.shape[1], onto)
-        np.testing.assert_allclose(into, wanted, atol=1e-5)  # rows before and after are left alone
+        np.testing.assert_allclose(into, expected, atol=1e-5)  # rows before and after are left alone
 
 
 @WIDTHS
@@ -62,9 +62,9 @@ def test_scores_stand_where_they_are_asked_for(width):
     rows, flat = buffer(4, lanes, seed=5)
     scores = np.full(40, 7, np.float32)
     scored(lanes, flat_ones, ones.shape[1], flat, scores, 3, 15)
-    wanted = np.full(40, 7.0)
-    wanted[3:7], wanted[18:22] = ones[1] @ rows.T, ones[2] @ rows.T
-    np.testing.assert_allclose(scores, wanted, atol=1e-4)
+    expected = np.full(40, 7.0)
+    expected[3:7], expected[18:22] = ones[1] @ rows.T, ones[2] @ rows.T
+    np.testing.assert_allclose(scores, expected, atol=1e-4)
 
 
 @WIDTHS

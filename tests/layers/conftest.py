@@ -9,6 +9,5 @@ if importlib.util.find_spec("beartype"):
 
     sys.path.insert(0, str(Path(__file__).parent))  # where the hook finds its checker
     # Before the first import of these modules: the test modules below this folder come after.
-    install_import_hook(
-        ["stemma.layers", *(f"stemma.lineage.{name}" for name in ("gpt", "gpt2", "bert", "nnlm", "lstm"))], "shape_checks.checked"
-    )
+    checked = [f"stemma.lineage.{name}" for name in ("gpt", "gpt2", "bert", "nnlm", "lstm", "xlnet")]
+    install_import_hook(["stemma.layers", *checked], "shape_checks.checked")

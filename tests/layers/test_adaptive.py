@@ -77,7 +77,7 @@ def test_without_weights_it_gives_clusters_their_share_of_the_counts() -> None:
         assert chances[first:last].sum().item() == pytest.approx(shares[first:last].sum().item(), abs=1e-6)
 
 
-def test_a_cluster_that_nobody_asks_has_no_gradient() -> None:
+def test_a_cluster_that_nobody_needs_has_no_gradient() -> None:
     layer, hidden, _ = made()
     layer.cross_entropy(hidden, layer.words[: CUTOFFS[0]].repeat(2)[:N]).backward()
     assert all(parameter.grad is None for parameter in layer.tails.parameters())

@@ -44,9 +44,9 @@ def test_outputs_and_states_are_those_of_the_formula() -> None:
 
 def test_gradients_are_the_finite_differences_of_the_formula() -> None:
     layer, x, state = made()
-    weigh = torch.randn(B, T, H)
+    slopes = torch.randn(B, T, H)
     x.requires_grad_()
-    (layer(x, state)[0] * weigh).sum().backward()
+    (layer(x, state)[0] * slopes).sum().backward()
     values = in_double(x, *state, layer.inputs, layer.recurrent, layer.bias)
     rng = np.random.default_rng(0)
     for place, gradient in zip((0, 3, 4, 5), (x.grad, layer.inputs.grad, layer.recurrent.grad, layer.bias.grad), strict=True):
@@ -55,7 +55,7 @@ def test_gradients_are_the_finite_differences_of_the_formula() -> None:
             for step in (1e-6, -1e-6):
                 moved = [value.copy() for value in values]
                 moved[place].flat[flat] += step
-                sides.append((formula(*moved)[0] * weigh.double().numpy()).sum())
+                sides.append((formula(*moved)[0] * slopes.double().numpy()).sum())
             assert gradient.flatten()[flat].item() == pytest.approx((sides[0] - sides[1]) / 2e-6, rel=1e-4, abs=1e-5)
 
 

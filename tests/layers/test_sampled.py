@@ -33,30 +33,30 @@ def test_loss_and_gradients_are_those_of_the_formula() -> None:
     torch.manual_seed(9)
     words, raised = proposal.draw(S)
     labels[0] = words[0]  # an accidental hit
-    wanted = [t.clone().requires_grad_() for t in (hidden, weight, bias)]
-    expected = reference(*wanted, labels, words, raised)
+    theirs = [t.clone().requires_grad_() for t in (hidden, weight, bias)]
+    expected = reference(*theirs, labels, words, raised)
     expected.backward()
     ours = [t.float().requires_grad_() for t in (hidden, weight, bias)]
     torch.manual_seed(9)
     got = sampled_cross_entropy(*ours, labels, Proposal(COUNTS, 0.75), S)
     (got * 1.0).backward()
     assert got.item() == pytest.approx(expected.item(), rel=1e-5)
-    for mine, other in zip(ours, wanted, strict=True):
+    for mine, other in zip(ours, theirs, strict=True):
         np.testing.assert_allclose(mine.grad, other.grad, atol=2e-5)  # float32 against float64
 
 
-def test_words_are_hit_as_often_as_told() -> None:
+def test_words_are_hit_as_often_as_assumed() -> None:
     torch.manual_seed(0)
     proposal, hits = Proposal(COUNTS, 0.75), torch.zeros(V)
-    told = torch.full((V,), torch.inf)
+    corrections = torch.full((V,), torch.inf)
     for _ in range(4000):
         words, raised = proposal.draw(S)
         hits[words] += 1
-        told[words] = raised
+        corrections[words] = raised
     chances = COUNTS.double() ** 0.75 / (COUNTS.double() ** 0.75).sum()
     expected = 4000 * (1 - (1 - chances) ** S)
     assert hits[0] == 0
-    np.testing.assert_allclose(4000 * (-told[1:]).exp(), expected[1:], rtol=1e-5)
+    np.testing.assert_allclose(4000 * (-corrections[1:]).exp(), expected[1:], rtol=1e-5)
     spread = (expected * (1 - expected / 4000)).sqrt()
     assert ((hits - expected)[1:].abs() < 4 * spread[1:]).all()
 

@@ -35,7 +35,7 @@ def score_by_hand(name, weights, q, k):
         case "scaled_dot":
             return q @ k / math.sqrt(len(k))
         case "general":
-            return q @ weights["map.weight"] @ k
+            return q @ weights["map.weight"] @ k / math.sqrt(len(q))
         case "cosine":
             return weights["scale"] * (q @ k) / (max(np.linalg.norm(q), EPS) * max(np.linalg.norm(k), EPS))
         case "additive":

@@ -25,15 +25,15 @@ def four(monkeypatch):
 
 
 def taking(monkeypatch, seconds):
-    """A call that takes so long with each number of threads; `asked` says how often each was tried."""
-    clock, asked = [0.0], []
+    """A call that takes so long with each number of threads; `tried` says how often each was tried."""
+    clock, tried = [0.0], []
 
     def call():
-        asked.append(torch.get_num_threads())
+        tried.append(torch.get_num_threads())
         clock[0] += seconds[torch.get_num_threads()]
 
     monkeypatch.setattr(time, "perf_counter", lambda: clock[0])
-    return call, asked
+    return call, tried
 
 
 @pytest.mark.parametrize(
@@ -42,22 +42,22 @@ def taking(monkeypatch, seconds):
     ids=["busy machine", "quiet machine", "no gain"],
 )
 def test_the_faster_number_is_chosen(four, monkeypatch, seconds, chosen):
-    call, asked = taking(monkeypatch, seconds)
+    call, tried = taking(monkeypatch, seconds)
     assert faster_threads(call) == chosen
-    assert sorted(set(asked)) == [1, 4] and torch.get_num_threads() == 4
+    assert sorted(set(tried)) == [1, 4] and torch.get_num_threads() == 4
 
 
 def test_a_long_call_is_tried_once_with_each(four, monkeypatch):
-    call, asked = taking(monkeypatch, {1: 9.0, 4: 3.0})
-    assert faster_threads(call) == 4 and asked == [1, 1, 4]
+    call, tried = taking(monkeypatch, {1: 9.0, 4: 3.0})
+    assert faster_threads(call) == 4 and tried == [1, 1, 4]
 
 
 def test_what_is_named_or_single_is_not_tried(four, monkeypatch):
-    call, asked = taking(monkeypatch, {1: 1.0, 4: 9.0})
+    call, tried = taking(monkeypatch, {1: 1.0, 4: 9.0})
     monkeypatch.setattr(threads, "cores_free", lambda: 1)
     assert faster_threads(call) == 1
     monkeypatch.setenv("OMP_NUM_THREADS", "4")
-    assert faster_threads(call) == 4 and asked == []
+    assert faster_threads(call) == 4 and tried == []
 
 
 @pytest.mark.parametrize(("quota", "free"), [(1.5, 2), (0.5, 1), (100.0, 64), (math.inf, 64)])
@@ -87,5 +87,5 @@ def test_the_command_line_tells_them_before_torch_is_loaded():
         "try: main.entry()\nexcept SystemExit: print(os.environ['OMP_WAIT_POLICY'], 'torch' in sys.modules)"
     )
     env = {name: value for name, value in os.environ.items() if name not in ASLEEP}
-    told = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True).stdout
-    assert told.splitlines()[-1] == "PASSIVE False"
+    printed = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True).stdout
+    assert printed.splitlines()[-1] == "PASSIVE False"

@@ -204,6 +204,21 @@ def test_without_pairs_the_loss_is_that_of_the_masked_tokens():
     assert masked.mean.item() == pytest.approx(float(pairs.parts["masked"][0]) / pairs.count)
 
 
+def test_the_order_of_pairs_is_a_part_of_its_own(net):
+    batch = rows()
+    asked = net.loss(batch)
+    ordered = {name: tensor for name, tensor in batch.items() if name != "next"} | {"order": batch["next"]}
+    assert list(net.loss(ordered).parts) == ["masked", "order"] and net.predictions(ordered) == {
+        "masked": asked.count,
+        "order": len(batch["cls"]),
+    }
+    assert net.loss(ordered).mean == asked.mean
+    nobody = ordered | {"order": batch["next"][:0], "cls": batch["cls"][:0]}  # a batch of sentences without a neighbour
+    assert net.loss(nobody).parts["order"][1] == 0 and float(net.loss(nobody).mean) == pytest.approx(
+        float(asked.parts["masked"][0]) / asked.count
+    )
+
+
 def test_frame():
     net = network()
     assert net.frame([7, 8]) == ([2, 7, 8, 3], [0, 0, 0, 0])

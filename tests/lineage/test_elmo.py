@@ -143,8 +143,8 @@ def test_the_baseline_counts_words_beyond_the_targets_as_one():
     store = SimpleNamespace(
         ids=ids, counts=counts, documents=3, sentence_starts=np.array([0, 9, 20, len(ids)]), document_starts=np.arange(4)
     )
-    asked = np.array([1 + sum(range(6, 11)), 2, 3, 4, 5, 3])
-    shares = asked / asked.sum()
+    predicted = np.array([1 + sum(range(6, 11)), 2, 3, 4, 5, 3])
+    shares = predicted / predicted.sum()
     data = BothWays(store, FACTS, Columns(4), seed=0, batch_tokens=12, targets=5)
     assert data.constant_losses(store)["backward"] == pytest.approx(-(shares * np.log(shares)).sum())
 
@@ -161,7 +161,7 @@ def test_words_are_cut_at_48_bytes():
     assert water == less and len(long) == LONGEST and long[-1] == END_WORD and nothing[:3] == [BEGIN_WORD, END_WORD, PADDING]
 
 
-def test_the_mirrored_text_is_asked_once_and_ends_where_it_began():
+def test_the_mirrored_text_is_predicted_once_and_ends_where_it_began():
     rng = np.random.default_rng(0)
     store = SimpleNamespace(
         ids=rng.integers(3, 10, 47), sentence_starts=np.array([0, 5, 20, 31, 47]), document_starts=np.array([0, 1, 3, 4])
@@ -172,8 +172,8 @@ def test_the_mirrored_text_is_asked_once_and_ends_where_it_began():
     data = BothWays(store, FACTS, Columns(4), seed=0, batch_tokens=12)
     batches = [data.batch(step) for step in range(data.steps_in_epoch(0))]
     for name in ("labels", "back_labels"):
-        asked = np.concatenate([batch[name][batch[name] >= 0] for batch in batches])
-        assert (np.bincount(asked, minlength=10) == np.bincount([*store.ids, 2, 2, 2], minlength=10)).all()
+        predicted = np.concatenate([batch[name][batch[name] >= 0] for batch in batches])
+        assert (np.bincount(predicted, minlength=10) == np.bincount([*store.ids, 2, 2, 2], minlength=10)).all()
 
 
 def test_errors_name_the_mend():

@@ -112,8 +112,8 @@ def test_the_step_is_the_gradient_of_the_loss(tmp_path):
     got = net.tables.descend(batch, rate, seed=0)
     assert float(got.mean) == pytest.approx(float(loss.mean.detach()), rel=1e-3)
     for name, parameter in net.named_parameters():
-        wanted = parameter.grad.numpy() * loss.count
-        np.testing.assert_allclose((before[name] - parameter.detach()).numpy() / rate, wanted, rtol=1e-3, atol=1e-2)
+        expected = parameter.grad.numpy() * loss.count
+        np.testing.assert_allclose((before[name] - parameter.detach()).numpy() / rate, expected, rtol=1e-3, atol=1e-2)
 
 
 def test_the_loss_has_the_gradient_of_finite_differences(tmp_path):
@@ -159,7 +159,7 @@ def test_both_kernels_come_to_the_same_cost(tmp_path):
 
 @pytest.mark.parametrize("kernel", ["tiles", "exact"])
 def test_a_planted_table_is_recovered(tmp_path, kernel):
-    """log X of rank 3 is fitted to 0.05 everywhere when every entry weighs 1 (x_max below all of them)."""
+    """log X of rank 3 is fitted to 0.05 everywhere when every entry has the weight 1 (x_max below all of them)."""
     draw = np.random.default_rng(0)
     batch, facts = counted(tmp_path / "x")
     left, right = draw.normal(0, 0.7, (V, 3)), draw.normal(0, 0.7, (V, 3))

@@ -94,8 +94,8 @@ def test_no_gradient_runs_back_through_the_carried_state(net):
     assert not any(tensor.requires_grad for tensor in first.carried.values())
     net.loss(piece(batch, slice(3, T)), first.carried).mean.backward()
     if net.table is not None:  # else each row of the tied table feels the softmax
-        asked = set(batch["ids"][:, 3:].flatten().tolist())
-        only_before = [token for token in batch["ids"][:, :3].flatten().tolist() if token not in asked]
+        later = set(batch["ids"][:, 3:].flatten().tolist())
+        only_before = [token for token in batch["ids"][:, :3].flatten().tolist() if token not in later]
         assert only_before and (net.tokens.weight.grad[only_before] == 0).all()
 
 

@@ -202,7 +202,7 @@ class TestVocabularies:
         for name, array in counted.arrays().items():
             np.testing.assert_array_equal(array, dropped.arrays()[name], name)
 
-    def test_specials_inside_sentences_are_left_out_and_told(self):
+    def test_specials_inside_sentences_are_left_out_and_reported(self):
         store, facts, _ = encoded(words_of("a </s> b\n<s> a b"))
         plain, _ = learnt("a b\na b")
         network = estimated(store, facts)

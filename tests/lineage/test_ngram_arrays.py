@@ -96,12 +96,12 @@ DAMAGE = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("change", "told"), DAMAGE)
-def test_what_is_no_model_is_refused(change, told):
+@pytest.mark.parametrize(("change", "message"), DAMAGE)
+def test_what_is_no_model_is_refused(change, message):
     network, _ = learnt(TEXT, order=3)
     arrays = arrays_of(network)
     change(arrays)
-    with pytest.raises(DamagedError, match=f"arrays of the n-gram model: .*{told}.*restore the run"):
+    with pytest.raises(DamagedError, match=f"arrays of the n-gram model: .*{message}.*restore the run"):
         opened(network, arrays)
 
 

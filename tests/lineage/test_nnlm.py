@@ -245,7 +245,7 @@ def test_a_run_reads_sentence_by_sentence_as_the_ngram_model_does(tmp_path) -> N
     first, second = "the dog sat on the log", "春眠不觉晓"
     for run in runs.values():
         whole, parts = run.score_documents([Document((first, second), "x:1"), Document(("",), "x:2")]), run.score([first, second, ""])
-        assert 0 < whole[0].nats < parts[0].nats + parts[1].nats  # no end is asked for, and any way of cutting will do
+        assert 0 < whole[0].nats < parts[0].nats + parts[1].nats  # no end is predicted, and any way of cutting will do
         assert whole[0].tokens == parts[0].tokens + parts[1].tokens - 2 and whole[1][:2] == (0, 0)
-    told = [[(s.tokens, s.unknown, s.characters) for s in run.score([first, second, ""])] for run in runs.values()]
-    assert told[0] == told[1] and told[0][0][:2] == (7, 1)  # "log" is unknown to both, and the sentence's end is asked for
+    found = [[(s.tokens, s.unknown, s.characters) for s in run.score([first, second, ""])] for run in runs.values()]
+    assert found[0] == found[1] and found[0][0][:2] == (7, 1)  # "log" is unknown to both, and the sentence's end is predicted

@@ -103,8 +103,8 @@ def test_each_layer_of_the_decoder_begins_from_its_namesake(cell):
 def test_the_output_compares_with_its_own_table_and_smooths_while_training(tied):
     net, batch = network(tied=tied, smoothing=0.1), pairs()
     table = (net.tokens if tied else net.output).weight
-    asked = batch["labels"] != IGNORE
-    logits, labels = F.linear(net._decode(batch)[0], table)[asked], batch["labels"][asked]
+    predicted = batch["labels"] != IGNORE
+    logits, labels = F.linear(net._decode(batch)[0], table)[predicted], batch["labels"][predicted]
     torch.testing.assert_close(net.loss(batch).mean, F.cross_entropy(logits, labels), atol=1e-5, rtol=0)
     chances = torch.full_like(logits, 0.1 / 30).scatter_(1, labels[:, None], 0.9)
     torch.testing.assert_close(net.train().loss(batch).mean, F.cross_entropy(logits, chances), atol=1e-5, rtol=0)
@@ -131,7 +131,7 @@ def _fit(net, attention, s, h):
         case "scaled_dot":
             return s @ h / len(h) ** 0.5
         case "general":
-            return s @ (own.map.weight @ h)
+            return s @ (own.map.weight @ h) / len(s) ** 0.5
         case "cosine":
             return own.scale * F.cosine_similarity(s, h, dim=0)
         case "additive":

@@ -96,8 +96,8 @@ def test_logits_equal_marians():
     batch = pairs()
     out = theirs(batch["ids"], attention_mask=batch["segments"], decoder_input_ids=batch["target_ids"]).logits
     ours = nn.functional.linear(net._decode(batch), net.tokens.weight)
-    asked = batch["labels"] != IGNORE
-    torch.testing.assert_close(ours[asked], out[asked], atol=1e-5, rtol=0)
+    predicted = batch["labels"] != IGNORE
+    torch.testing.assert_close(ours[predicted], out[predicted], atol=1e-5, rtol=0)
 
 
 def marian(net):
@@ -250,10 +250,10 @@ def test_pre_has_a_norm_on_top_of_the_encoder():
 @pytest.mark.parametrize("tie", ["all", "decoder", "none"])
 def test_the_output_compares_with_the_table_it_is_tied_to(tie):
     net, batch = network(tie=tie, decoder_depth=3), pairs()
-    asked = batch["labels"] != IGNORE
+    predicted = batch["labels"] != IGNORE
     table = {"all": net.tokens, "decoder": net.target_tokens, "none": net.output}[tie].weight
     assert len(net.decoder_blocks) == 3
-    expected = nn.functional.cross_entropy((net._decode(batch) @ table.t())[asked], batch["labels"][asked])
+    expected = nn.functional.cross_entropy((net._decode(batch) @ table.t())[predicted], batch["labels"][predicted])
     torch.testing.assert_close(net.loss(batch).mean, expected, atol=1e-5, rtol=0)
 
 

@@ -35,11 +35,11 @@ def chained(sentences: int, seed: int) -> list[str]:
 def runs(tmp_path_factory) -> dict[str, Run]:
     folder: Path = tmp_path_factory.mktemp("unknown")
     (folder / "train.txt").write_text("\n".join(chained(2500, 1)) + "\n", encoding="utf-8")
-    asked = {"ngram": ["model.order=3"], "nnlm": [*NNLM, "training.threads=1"]}
+    by_generation = {"ngram": ["model.order=3"], "nnlm": [*NNLM, "training.threads=1"]}
     held_out = ["training.held_out=0.01"]
     return {
         name: Run.open(pretrain(Request.of(name, folder / "train.txt", settings=[*SETTINGS, *held_out, *more]), out=folder / name).path)
-        for name, more in asked.items()
+        for name, more in by_generation.items()
     }
 
 

@@ -184,8 +184,8 @@ def test_fast_equals_plain_in_expectation(architecture):
 def test_every_pair_is_counted_whatever_the_block(architecture):
     net, batch = network(architecture), chunk(1001)
     low, high = kernels.windows(batch["starts"], 4, np.uint64(seed_for(5, "radius")))
-    wanted = (high - low).sum() if architecture == "skipgram" else (high > low).sum()
-    assert net.tables.descend(batch, 0.0, seed=5).count == wanted
+    expected = (high - low).sum() if architecture == "skipgram" else (high > low).sum()
+    assert net.tables.descend(batch, 0.0, seed=5).count == expected
 
 
 @BOTH
@@ -241,9 +241,9 @@ def test_negatives_follow_the_power_of_the_counts():
     counts = np.array([0, 0, 0, 1000, 100, 10, 1, 0, 50])
     net = Word2VecLoss(Word2Vec, Config(width=D), facts(counts))
     drawn = np.bincount([draw_word(np.uint64(mix(np.uint64(n))), *net.tables.alias) for n in range(60_000)], minlength=9)
-    wanted = counts**0.75 / (counts**0.75).sum() * 60_000
+    expected = counts**0.75 / (counts**0.75).sum() * 60_000
     assert (drawn[counts == 0] == 0).all()
-    assert ((drawn - wanted)[counts > 0] ** 2 / wanted[counts > 0]).sum() < 18.5  # chi-square, 4 degrees of freedom, p = 0.001
+    assert ((drawn - expected)[counts > 0] ** 2 / expected[counts > 0]).sum() < 18.5  # chi-square, 4 degrees of freedom, p = 0.001
 
 
 def test_the_rate_is_the_step():

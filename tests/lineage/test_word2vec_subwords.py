@@ -48,8 +48,8 @@ def reference(net, batch, rate, seed):
     loss, count, first = 0.0, 0, seed_for(seed, "negatives")
     for i in range(len(words)):
         near = [j for j in range(low[i], high[i] + 1) if j != i]
-        asks = [([i], words[j]) for j in near] if net.config.architecture == "skipgram" else [(near, words[i])] * bool(near)
-        for group, target in asks:
+        steps = [([i], words[j]) for j in near] if net.config.architecture == "skipgram" else [(near, words[i])] * bool(near)
+        for group, target in steps:
             used = np.concatenate([rows[starts[words[j]] : starts[words[j] + 1]] for j in group])
             x, error = table[used].mean(0), np.zeros(D)
             draws = [draw_word(np.uint64(mix(np.uint64(first + count * K + k))), *net.tables.alias) for k in range(K)]
@@ -106,9 +106,9 @@ def test_fast_is_plain_but_for_the_order_within_a_block(architecture):
         before = torch.cat([t.detach().clone() for t in (net.subwords, net.output)])
         net.tables.descend(batch, 1e-5, seed=3)
         steps[kernel] = float(still.mean), still.count, torch.cat([net.subwords.detach(), net.output.detach()]) - before
-    (plain, pairs, wanted), (fast, count, got) = steps["plain"], steps["block"]
+    (plain, pairs, expected), (fast, count, got) = steps["plain"], steps["block"]
     assert count == pairs and fast == pytest.approx(plain, rel=1e-5)
-    assert torch.norm(got - wanted) < 2e-2 * torch.norm(wanted)
+    assert torch.norm(got - expected) < 2e-2 * torch.norm(expected)
 
 
 def test_vectors_are_composed_of_what_was_learnt():
@@ -118,8 +118,8 @@ def test_vectors_are_composed_of_what_was_learnt():
     starts, rows = net.tables.grams
     for word in range(V):
         own = rows[starts[word] : starts[word + 1]]
-        wanted = net.subwords.detach()[own].mean(0) if len(own) else torch.zeros(D)
-        assert torch.allclose(vectors[word], wanted, atol=1e-6) and (word >= 3) == bool(len(own))
+        expected = net.subwords.detach()[own].mean(0) if len(own) else torch.zeros(D)
+        assert torch.allclose(vectors[word], expected, atol=1e-6) and (word >= 3) == bool(len(own))
     assert torch.equal(net.tables.as_module().encode({"ids": torch.tensor([[4]])})[0][0, 0], vectors[4])
     rows = V + hashed_ngrams([b"sailo"], 3, 6, BUCKETS)[1]
     assert np.allclose(net.tables.compose("sailo"), net.subwords.detach()[rows].mean(0))

@@ -78,8 +78,8 @@ def test_the_kernels_descend_what_autograd_sees(architecture, output):
         before = {name: table.detach().clone() for name, table in net.named_parameters()}
         first = seed_for(seed, "negatives")
         drawn = [draw_word(np.uint64(mix(np.uint64(first + k))), *net.tables.alias) for k in range(2 * K)]
-        asked = {"inputs": torch.tensor([[4], [7]]), "targets": torch.tensor([7, 4]), "negatives": torch.tensor(drawn).view(2, -1)}
-        loss = net.loss(asked)
+        pairs = {"inputs": torch.tensor([[4], [7]]), "targets": torch.tensor([7, 4]), "negatives": torch.tensor(drawn).view(2, -1)}
+        loss = net.loss(pairs)
         loss.mean.backward()
         got = net.tables.descend(batch, rate, seed=seed)
         assert got.count == loss.count == 2 and float(got.mean) == pytest.approx(float(loss.mean.detach()), rel=1e-2)
@@ -97,9 +97,9 @@ def test_fast_is_plain_but_for_the_order_within_a_window(output):
         before = {name: table.detach().clone() for name, table in net.named_parameters()}
         net.tables.descend(batch, 1e-4, seed=3)
         steps[kernel] = float(still.mean), still.count, torch.cat([(t.detach() - before[n]) for n, t in net.named_parameters()])
-    (plain, pairs, wanted), (fast, count, got) = steps["plain"], steps["block"]
+    (plain, pairs, expected), (fast, count, got) = steps["plain"], steps["block"]
     assert count == pairs and fast == pytest.approx(plain, rel=1e-5)
-    assert torch.norm(got - wanted) < 1e-2 * torch.norm(wanted)
+    assert torch.norm(got - expected) < 1e-2 * torch.norm(expected)
 
 
 def test_the_tree_gives_every_word_a_probability_and_they_sum_to_one():

@@ -7,13 +7,16 @@ import pytest
 
 
 def made_store(sentences_per_document: list[list[int]], vocab_size: int = 1000) -> SimpleNamespace:
-    """A store whose documents have sentences of these lengths; ids from 10 on, so that specials stand out."""
+    """A store whose documents have sentences of these lengths, in words of 1 to 4 tokens; ids from 10 on, so that specials stand out."""
     rng = np.random.default_rng(0)
     lengths = [length for document in sentences_per_document for length in document]
     starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
     documents = np.concatenate([[0], np.cumsum([len(d) for d in sentences_per_document])]).astype(np.int64)
     ids = rng.integers(10, vocab_size, starts[-1]).astype(np.uint16)
-    return SimpleNamespace(ids=ids, sentence_starts=starts, document_starts=documents)
+    begins = np.zeros(len(ids), bool)
+    begins[np.cumsum(rng.integers(1, 5, len(ids)))[:-1].clip(max=len(ids) - 1)] = True
+    begins[starts[:-1]] = True
+    return SimpleNamespace(ids=ids, sentence_starts=starts, document_starts=documents, word_starts=lambda a, b: begins[a:b])
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Causal rows: each token asked for once, with its true predecessor, inside its document."""
+"""Causal rows: each token predicted once, from its true predecessor, inside its document."""
 
 import itertools
 from types import SimpleNamespace
@@ -18,11 +18,11 @@ def causal(store: SimpleNamespace, length: int = 7, batch_tokens: int = 21, seed
     return Causal(store, FACTS, Config(), seed=seed, batch_tokens=batch_tokens, max_length=length)
 
 
-def test_an_epoch_asks_for_every_token_and_document_end_once(store: SimpleNamespace) -> None:
+def test_an_epoch_predicts_every_token_and_document_end_once(store: SimpleNamespace) -> None:
     data = causal(store)
     labels = np.concatenate([data.batch(step)["labels"].ravel() for step in range(data.steps_in_epoch(0))])
-    asked = labels[labels != IGNORE]
-    assert sorted(asked) == sorted([*store.ids, *[0] * 60])
+    predicted = labels[labels != IGNORE]
+    assert sorted(predicted) == sorted([*store.ids, *[0] * 60])
 
 
 def test_labels_follow_their_inputs() -> None:

@@ -59,20 +59,20 @@ options = st.builds(Config, window=st.integers(1, 15), symmetric=st.booleans(), 
 @settings(max_examples=80, deadline=None)
 @given(texts, options, st.integers(1, 3), st.integers(1, 7), st.integers(0, 5), st.integers(1, 5))
 def test_x_is_the_brute_force_count(tmp_path_factory, text, config, threads, chunk, corner, block):
-    wanted = brute_force(text, config)
+    expected = brute_force(text, config)
     folder = tmp_path_factory.mktemp("x") / "made"
     with pytest.MonkeyPatch.context() as patch:  # small numbers, so that sentences are cut, pairs are spilt and blocks are many
         patch.setattr(cooccurrence_count, "CHUNK", chunk)
         patch.setattr(cooccurrence_count, "CORNER", corner)
         patch.setattr("stemma.objectives.cooccurrence.BLOCK", block)
-        if not wanted:
+        if not expected:
             with pytest.raises(DataError, match=r"train the tokenizer|check the corpus"):
                 counted(text, folder, config, threads)
             assert not folder.exists()
             return
         found = counted(text, folder, config, threads)
-    assert found.keys() == wanted.keys()
-    assert max(abs(found[pair] - wanted[pair]) for pair in wanted) < 1e-12  # ours rounds once, theirs at each addition
+    assert found.keys() == expected.keys()
+    assert max(abs(found[pair] - expected[pair]) for pair in expected) < 1e-12  # ours rounds once, theirs at each addition
     if config.symmetric:
         assert all(found[i, j] == found[j, i] for i, j in found)
 
@@ -154,7 +154,7 @@ def test_a_count_that_was_killed_is_made_again(tmp_path, monkeypatch):
     assert not list(folder.glob("run-*"))
 
 
-def test_too_little_memory_is_told_with_what_is_needed(tmp_path):
+def test_too_little_memory_is_reported_with_what_is_needed(tmp_path):
     with pytest.raises(BudgetError, match=r"set objective.memory=0\.\d+"):
         objective(natural(), Config(memory=0.001))
     found = objective(natural(), Config(memory=0.03))

@@ -91,7 +91,7 @@ def test_counts_beyond_32_bits_take_two_columns():
     blocks = np.array([[[3, 3, 1, 0], row], [row, [8, 1, 2, 0]]], np.uint32)
     rows = np.zeros((4, 4), np.uint32)
     filled, state = merge_rows(blocks, np.array([0, 0]), np.array([2, 2]), 2, rows, 0)
-    assert (filled, state) == (2, 0)  # the first run is used up: its next block is wanted
+    assert (filled, state) == (2, 0)  # the first run is used up: its next block is needed
     assert count_of(rows[1], 2) == count_of(row, 2)
 
 

@@ -1,4 +1,4 @@
-"""Span corruption: the source with its gaps filled by what is asked for is the text, each token of it once an epoch."""
+"""Span corruption: the source with its gaps filled by the targets is the text, each token of it once an epoch."""
 
 from itertools import pairwise
 from math import log
@@ -33,18 +33,18 @@ def denoising(store, length: int = 32, budget: int = 300, seed: int = 5, facts=F
 
 
 def restored(batch: dict[str, np.ndarray], facts=FACTS) -> list[list[int]]:
-    """Each row's text, its gaps filled in order by the spans that are asked for."""
+    """Each row's text, its gaps filled in order by the spans that are predicted."""
     end, begin = facts.specials["eos"], facts.specials["bos"]
     gap, padding = facts.specials.get("mask", end), facts.specials.get("pad", end)
     rows = []
     for ids, real, given, heard, labels in zip(
         batch["ids"], batch["segments"], batch["target_ids"], batch["target_segments"], batch["labels"], strict=True
     ):
-        source, asked = ids[: real.sum()].tolist(), labels[: heard.sum()].tolist()
+        source, target = ids[: real.sum()].tolist(), labels[: heard.sum()].tolist()
         assert (ids[real.sum() :] == padding).all() and (labels[heard.sum() :] == IGNORE).all() and (given[heard.sum() :] == padding).all()
-        assert source.pop() == end and asked[-1] == end and given[: heard.sum()].tolist() == [begin, *asked[:-1]]
+        assert source.pop() == end and target[-1] == end and given[: heard.sum()].tolist() == [begin, *target[:-1]]
         spans: list[list[int]] = [[]]
-        for token in asked:
+        for token in target:
             spans = [*spans, []] if token == end else [*spans[:-1], [*spans[-1], token]]
         assert spans.pop() == [] and all(spans) and len(spans) == source.count(gap)
         assert not any(a == b == gap for a, b in pairwise(source))

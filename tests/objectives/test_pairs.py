@@ -81,7 +81,7 @@ def test_quota_is_a_rounded_share_of_the_instance(store: SimpleNamespace) -> Non
 def test_padding_is_rare(store: SimpleNamespace) -> None:
     rng = np.random.default_rng(3)
     large = made_store([rng.integers(3, 50, rng.integers(5, 60)).tolist() for _ in range(2000)])
-    for options in ({}, {"pairs": False}):
+    for options in ({}, {"pairs": "none"}):
         filled = np.concatenate([(batch["segments"] > 0).ravel() for batch in epoch(pairs(large, batch_tokens=4096, **options))])
         assert filled.mean() > 0.98
 
@@ -93,7 +93,7 @@ def test_short_documents_are_mostly_random_pairs() -> None:
 
 
 def test_singles_show_every_token_once(store: SimpleNamespace) -> None:
-    batches = epoch(pairs(store, pairs=False))
+    batches = epoch(pairs(store, pairs="none"))
     shown = np.concatenate([restored(batch)[(batch["segments"] > 0)] for batch in batches])
     assert sorted(shown[shown >= 10]) == sorted(store.ids)
     assert "next" not in batches[0]
@@ -103,7 +103,7 @@ def test_ledger_counts_what_no_pair_shows(store: SimpleNamespace) -> None:
     ledger = pairs(store).ledger()
     assert ledger["used"] + ledger["cut_from_long_pairs"] == ledger["tokens"] == len(store.ids)
     assert 0 < ledger["cut_from_long_pairs"] < 0.25 * len(store.ids)
-    assert pairs(store, pairs=False).ledger()["cut_from_long_pairs"] == 0
+    assert pairs(store, pairs="none").ledger()["cut_from_long_pairs"] == 0
 
 
 def test_a_sentence_longer_than_an_instance_is_cut_not_dropped() -> None:
@@ -112,9 +112,10 @@ def test_a_sentence_longer_than_an_instance_is_cut_not_dropped() -> None:
     assert data.ledger()["used"] > 0.75 * 30_000
 
 
-def test_masks_are_those_of_the_rows_whoever_reads_them(store: SimpleNamespace) -> None:
+@pytest.mark.parametrize("units", ["pieces", "ngrams"])
+def test_masks_are_those_of_the_rows_whoever_reads_them(store: SimpleNamespace, units: str) -> None:
     """A rank hides in its rows what one process hides in them."""
-    data = pairs(store)
+    data = pairs(store, units=units)
     for step in range(3):
         whole = data.batch(step)
         for rank in range(3):
@@ -131,8 +132,9 @@ def test_static_masks_repeat_and_dynamic_ones_do_not(store: SimpleNamespace) -> 
     assert not np.array_equal(dynamic.batch(0)["ids"], dynamic.batch(dynamic.steps_in_epoch(0))["ids"])
 
 
-def test_a_batch_depends_on_seed_and_step_alone(store: SimpleNamespace) -> None:
-    data, fresh = pairs(store), pairs(store)
+@pytest.mark.parametrize("options", [{}, {"pairs": "order", "units": "ngrams"}])
+def test_a_batch_depends_on_seed_and_step_alone(store: SimpleNamespace, options: dict[str, str]) -> None:
+    data, fresh = pairs(store, **options), pairs(store, **options)
     late = data.steps_in_epoch(0) + 1
     for step in range(late):
         data.batch(step)
@@ -144,6 +146,72 @@ def test_ranks_share_the_instances_of_a_step(store: SimpleNamespace) -> None:
     whole, parts = data.batch(2), [data.batch(2, rank, 2) for rank in (0, 1)]
     assert len(whole["next"]) == sum(len(part["next"]) for part in parts)
     assert (whole["segments"] > 0).sum() == sum((part["segments"] > 0).sum() for part in parts)
+
+
+def instances(batch: dict[str, np.ndarray]) -> list[tuple[int, np.ndarray, np.ndarray]]:
+    """(the flat place of its [CLS], A, B) of each instance, as the text has them; B is empty where there is none."""
+    found = []
+    for row, ids in enumerate(restored(batch)):
+        for segment in range(1, batch["segments"][row].max() + 1):
+            inside = np.flatnonzero(batch["segments"][row] == segment)
+            parts = np.split(ids[inside], np.flatnonzero(ids[inside] == 3) + 1)
+            found.append((row * ids.size + inside[0], parts[0][1:-1], parts[1][:-1]))
+    return found
+
+
+@pytest.fixture
+def numbered() -> SimpleNamespace:
+    """20 documents of 1 to 9 short sentences, whose tokens are numbered: a token tells its place in the corpus."""
+    rng = np.random.default_rng(4)
+    made = made_store([rng.integers(1, 12, rng.integers(1, 10)).tolist() for _ in range(20)])
+    made.ids = np.arange(10, 10 + len(made.ids))
+    return made
+
+
+def test_order_asks_which_of_two_neighbours_came_first(numbered: SimpleNamespace) -> None:
+    ends = np.append(numbered.sentence_starts[numbered.document_starts], len(numbered.ids)) + 10
+    labels = []
+    for number in range(8):
+        for batch in epoch(pairs(numbered, pairs="order", length=64), number):
+            asked = dict(zip(batch["cls"].tolist(), batch["order"].tolist(), strict=True))
+            for cls, a, b in instances(batch):
+                assert (cls in asked) == (len(b) > 0)
+                if len(b):
+                    assert asked[cls] == (a[0] > b[0])  # swapping A and B flips the label
+                    first, second = (b, a) if asked[cls] else (a, b)
+                    assert len(a) + len(b) == 61 or first[-1] + 1 == second[0]
+                    assert np.searchsorted(ends, first[0], "right") == np.searchsorted(ends, second[-1], "right")  # one document
+                    labels.append(asked[cls])
+    assert abs(np.mean(labels) - 0.5) < 0.1
+
+
+def test_order_reads_sentences_without_a_neighbour_for_their_masks(numbered: SimpleNamespace) -> None:
+    data = pairs(numbered, pairs="order", length=128, short_share=0.5)
+    assert data.ledger() == {"tokens": len(numbered.ids), "used": len(numbered.ids), "cut_from_long_pairs": 0}
+    alone = [a for batch in epoch(data) for _, a, b in instances(batch) if not len(b)]
+    assert len(alone) > 2
+
+
+@pytest.mark.parametrize("documents", [[[5]] * 30, [[7, 9, 4, 1]], [[300]]])
+def test_short_and_single_documents_are_read(documents: list[list[int]]) -> None:
+    made = made_store(documents)
+    asks_order = len(documents) == 1  # a sentence too long for an instance is cut into neighbours
+    data = pairs(made, pairs="order", length=64)
+    assert all(("order" in batch) == asks_order for batch in epoch(data))
+    assert data.ledger()["used"] > 0.7 * len(made.ids)
+
+
+@pytest.mark.parametrize("units", ["words", "ngrams"])
+def test_words_are_masked_whole_or_not_at_all(store: SimpleNamespace, units: str) -> None:
+    store.ids = np.arange(10, 10 + len(store.ids))
+    begins, asked, real = store.word_starts(0, len(store.ids)), 0, 0
+    for batch in epoch(pairs(store, units=units)):
+        ids, chosen = restored(batch), batch["labels"] != IGNORE
+        inside = (ids[:, 1:] > 3) & (ids[:, :-1] > 3) & ~begins[np.maximum(ids[:, 1:], 10) - 10]  # goes on with the word before it
+        assert (chosen[:, 1:] == chosen[:, :-1])[inside].all() and inside.sum() > 100
+        assert (ids[ids > 3] - 10 < len(store.ids)).all()  # what is not masked is the text
+        asked, real = asked + chosen.sum(), real + (batch["segments"] > 0).sum()
+    assert 0.12 < asked / real <= 0.151
 
 
 def test_a_tokenizer_without_a_mask_is_refused(store: SimpleNamespace) -> None:

@@ -1,4 +1,4 @@
-"""Previous words: every word and every sentence end asked for once, after what truly stands before it."""
+"""Previous words: every word and every sentence end predicted once, after what truly stands before it."""
 
 from collections import Counter
 from types import SimpleNamespace

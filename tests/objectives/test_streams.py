@@ -1,4 +1,4 @@
-"""Streams: columns that go on from step to step, each token asked for once, each label the next input."""
+"""Streams: columns that go on from step to step, each token predicted once, each label the next input."""
 
 import itertools
 from types import SimpleNamespace
@@ -37,7 +37,7 @@ def documents(store: SimpleNamespace) -> list[tuple[int, ...]]:
     return [tuple(store.ids[a:b].tolist()) for a, b in itertools.pairwise(borders)]
 
 
-def told(stream: list[int]) -> list[tuple[int, ...]]:
+def documents_of(stream: list[int]) -> list[tuple[int, ...]]:
     """The documents of a stream of labels, each of which ends in the separator."""
     assert stream[-1] == 0
     ends = [-1, *(place for place, label in enumerate(stream) if label == 0)]
@@ -56,7 +56,7 @@ def test_columns_put_end_to_end_are_all_documents_in_some_order(
         labels = columns(epoch(streams(store, window, batch_tokens, variable=variable), number), "labels")
         stream = list(itertools.chain(*labels))
         assert IGNORE not in stream
-        assert sorted(told(stream)) == sorted(documents(store))
+        assert sorted(documents_of(stream)) == sorted(documents(store))
         assert max(map(len, labels)) - min(map(len, labels)) <= 1
 
 
@@ -88,7 +88,7 @@ def test_ranks_share_the_columns_and_keep_them(store: SimpleNamespace, ranks: in
 
 
 @given(shapes, st.integers(1, 11), st.integers(1, 60), st.booleans())
-def test_every_row_of_every_batch_asks_for_a_token(lengths: list[list[int]], window: int, batch_tokens: int, variable: bool) -> None:
+def test_every_row_of_every_batch_predicts_a_token(lengths: list[list[int]], window: int, batch_tokens: int, variable: bool) -> None:
     for batch in epoch(streams(made_store(lengths), window, batch_tokens, variable=variable)):
         assert (batch["labels"] != IGNORE).any(1).all()
 

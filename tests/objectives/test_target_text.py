@@ -1,4 +1,4 @@
-"""Which text is asked for: that of the pair, or what was hidden; the text decides unless a setting does."""
+"""Which text is predicted: that of the pair, or what was hidden; the text decides unless a setting does."""
 
 from types import SimpleNamespace
 
@@ -14,7 +14,7 @@ from stemma.objectives.translation import Config as Direction
 from stemma.objectives.translation import Translation
 
 FACTS = SimpleNamespace(vocab_size=1000, specials={"eos": 0, "bos": 0})
-ASKED = {"seed": 3, "batch_tokens": 60, "max_length": 20}
+SIZES = {"seed": 3, "batch_tokens": 60, "max_length": 20}
 
 
 def made(pairs: int, documents: int = 12) -> SimpleNamespace:
@@ -35,26 +35,26 @@ def same(one, other, store) -> bool:
 
 def test_pairs_are_translated_and_plain_text_is_restored() -> None:
     pairs, plain = made(12), made(0)
-    assert same(TargetText(pairs, FACTS, Config(), **ASKED), Translation(pairs, FACTS, Direction(), **ASKED), pairs)
-    assert same(TargetText(pairs, FACTS, Config(reverse=True), **ASKED), Translation(pairs, FACTS, Direction(True), **ASKED), pairs)
-    assert same(TargetText(plain, FACTS, Config(share=0.4), **ASKED), Denoising(plain, FACTS, Spans(0.4), **ASKED), plain)
-    assert same(TargetText(pairs, FACTS, Config("denoising"), **ASKED), Denoising(pairs, FACTS, Spans(), **ASKED), pairs)
+    assert same(TargetText(pairs, FACTS, Config(), **SIZES), Translation(pairs, FACTS, Direction(), **SIZES), pairs)
+    assert same(TargetText(pairs, FACTS, Config(reverse=True), **SIZES), Translation(pairs, FACTS, Direction(True), **SIZES), pairs)
+    assert same(TargetText(plain, FACTS, Config(share=0.4), **SIZES), Denoising(plain, FACTS, Spans(0.4), **SIZES), plain)
+    assert same(TargetText(pairs, FACTS, Config("denoising"), **SIZES), Denoising(pairs, FACTS, Spans(), **SIZES), pairs)
 
 
 def test_both_kinds_have_batches_of_the_same_names() -> None:
-    kinds = [TargetText(store, FACTS, Config(), **ASKED) for store in (made(12), made(0))]
+    kinds = [TargetText(store, FACTS, Config(), **SIZES) for store in (made(12), made(0))]
     assert [kind.kind for kind in kinds] == ["translation", "denoising"]
     assert len({tuple(sorted(kind.batch(0))) for kind in kinds}) == 1
 
 
 def test_what_the_text_does_not_allow_is_refused() -> None:
     with pytest.raises(DataError, match=r"5 pairs .* beside 7 plain documents.*objective\.kind = denoising"):
-        TargetText(made(5), FACTS, Config(), **ASKED)
+        TargetText(made(5), FACTS, Config(), **SIZES)
     with pytest.raises(DataError, match="--source and --target"):
-        TargetText(made(0), FACTS, Config("translation"), **ASKED)
+        TargetText(made(0), FACTS, Config("translation"), **SIZES)
     with pytest.raises(UsageError, match=r"drop objective\.reverse"):
-        TargetText(made(0), FACTS, Config(reverse=True), **ASKED)
+        TargetText(made(0), FACTS, Config(reverse=True), **SIZES)
     with pytest.raises(UsageError, match=r"drop objective\.reverse"):
         Config("denoising", reverse=True)
     with pytest.raises(DataError, match="corpus check"):
-        TargetText(made(0, documents=0), FACTS, Config(), **ASKED)
+        TargetText(made(0, documents=0), FACTS, Config(), **SIZES)

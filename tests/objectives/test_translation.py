@@ -56,13 +56,13 @@ def read_back(batch: dict[str, np.ndarray]) -> list[tuple[tuple[int, ...], tuple
 
 
 @pytest.mark.parametrize("reverse", [False, True])
-def test_an_epoch_asks_for_every_target_once_given_its_source(pairs, reverse) -> None:
+def test_an_epoch_predicts_every_target_once_from_its_source(pairs, reverse) -> None:
     data = translation(pairs, reverse=reverse)
     for epoch in (0, 1):
         first = sum(data.steps_in_epoch(before) for before in range(epoch))
         found = Counter(pair for step in range(data.steps_in_epoch(epoch)) for pair in read_back(data.batch(first + step)))
-        wanted = [(sentence(pairs, 2 * at), sentence(pairs, 2 * at + 1)) for at in range(pairs.documents)]
-        assert found == Counter(pair[::-1] if reverse else pair for pair in wanted)
+        expected = [(sentence(pairs, 2 * at), sentence(pairs, 2 * at + 1)) for at in range(pairs.documents)]
+        assert found == Counter(pair[::-1] if reverse else pair for pair in expected)
 
 
 def test_no_batch_exceeds_its_budget_but_a_pair_alone(pairs) -> None:
@@ -115,7 +115,7 @@ def test_a_tokenizer_without_a_begin_of_its_own_begins_with_the_end(pairs) -> No
     assert (batch["target_ids"][:, 0] == 0).all() and (batch["ids"][batch["segments"] == 0] == 0).all()
 
 
-def test_pairs_too_long_are_left_out_told_and_itemised() -> None:
+def test_pairs_too_long_are_left_out_reported_and_itemised() -> None:
     store = made_pairs([(3, 4), (6, 2), (2, 6), (5, 5)])
     with pytest.warns(UserWarning, match=r"2 of 4 pairs, a side being longer than model\.max_length = 6"):
         data = translation(store, length=6)

@@ -43,8 +43,8 @@ def test_an_epoch_is_every_sentence_once_without_its_unknown_words(text, batch_t
     windows = windows_of(text, batch_tokens=batch_tokens)
     steps = windows.steps_in_epoch(epoch)
     found = [s for step in range(steps) for rank in range(ranks) for s in sentences_in(windows.batch(epoch * steps + step, rank, ranks))]
-    wanted = [[t for t in s if t > 2] for s in text]
-    assert sorted(s for s in found if s) == sorted(s for s in wanted if s)
+    expected = [[t for t in s if t > 2] for s in text]
+    assert sorted(s for s in found if s) == sorted(s for s in expected if s)
 
 
 def test_a_sentence_longer_than_a_step_stays_whole():
@@ -87,8 +87,8 @@ def test_frequent_words_are_kept_as_often_as_they_should_be():
     text = [[3] * 40 + [4] * 8 + [5] * 2] * 400
     windows = windows_of(text, config=Config(sample=0.02), batch_tokens=1000)
     kept = np.bincount(np.concatenate([windows.batch(s)["words"] for s in range(windows.steps_in_epoch())]), minlength=6)[3:]
-    wanted = windows.keep[3:6] * 400 * np.array([40, 8, 2])
-    assert np.abs(kept - wanted).max() < 5 * np.sqrt(wanted.max())
+    expected = windows.keep[3:6] * 400 * np.array([40, 8, 2])
+    assert np.abs(kept - expected).max() < 5 * np.sqrt(expected.max())
 
 
 def test_the_ledger_balances():

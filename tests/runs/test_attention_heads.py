@@ -60,8 +60,10 @@ def test_a_text_too_long_is_refused(run):
 def test_spread_counts_the_tokens_looked_at():
     even = AttentionHead("soft", 1, 1, ("a", "b"), tuple("wxyz"), np.array([[0.25] * 4, [0, 1, 0, 0]], np.float32), None)
     assert even.spread == pytest.approx(2.5)
-    with pytest.raises(UsageError, match="without the steps"):
-        even.steps()
+    relative = AttentionHead("relative self", 1, 1, ("a", "b"), ("a", "b"), np.eye(2, dtype=np.float32), None)
+    for one, told in ((even, "three stages"), (relative, "distances and segments")):
+        with pytest.raises(UsageError, match=f"{told}.*without the steps"):
+            one.steps()
 
 
 def test_rows_and_columns_may_be_of_two_texts(run):

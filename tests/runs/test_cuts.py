@@ -1,4 +1,4 @@
-"""Sentence ends summed over: equal to adding up every way of cutting, and the tokens of a text are all that is asked for."""
+"""Sentence ends summed over: equal to adding up every way of cutting, and the tokens of a text are all that is predicted."""
 
 from itertools import pairwise, product
 
@@ -26,9 +26,9 @@ class Table:
         """P over the end and the words."""
         return self._rows.setdefault(context, self._rng.dirichlet(np.ones(self.size)))
 
-    def token_or_end(self, past, seen, asked):
+    def token_or_end(self, past, seen, following):
         rows = [self.chances(tuple(ids[self.reach - n :].tolist())) for ids, n in zip(past, seen, strict=True)]
-        return np.array([row[token] for row, token in zip(rows, asked, strict=True)]), np.array([row[0] for row in rows])
+        return np.array([row[token] for row, token in zip(rows, following, strict=True)]), np.array([row[0] for row in rows])
 
 
 def probability(chances, end: int, ids: list[int], reach: int) -> float:
@@ -62,7 +62,7 @@ def test_the_sum_over_every_way_of_cutting(reach: int) -> None:
 
 @pytest.mark.parametrize("reach", [0, 1, 2])
 def test_the_texts_of_one_length_have_probability_one_together(reach: int) -> None:
-    """No mass is lost to ends, and none is won: two generations are asked for the very same."""
+    """No mass is lost to ends, and none is won: two generations predict the very same."""
     network = Table(reach)
     texts = list(product(range(1, 4), repeat=4))
     nats = surprises_uncut(network, np.array(texts).ravel(), 4 * np.arange(len(texts) + 1), negligible=0.0)

@@ -272,9 +272,9 @@ def test_the_prompt_comes_back_as_it_was_given(tokenizer, prompt):
     ((written,),) = write(network, tokenizer, [prompt], 9, Decoding(), 2)
     ids = list(map(int, tokenizer.encode(prompt)))
     known = tokenizer.decode(ids)
-    told = tokenizer.decode([*ids, *written.ids])[len(known) :].replace("\ufffd", "")
+    new = tokenizer.decode([*ids, *written.ids])[len(known) :].replace("\ufffd", "")
     lost = prompt.endswith(" ") and not known.endswith(" ")
-    assert written.ids and written.text == prompt + (told.removeprefix(" ") if lost else told)
+    assert written.ids and written.text == prompt + (new.removeprefix(" ") if lost else new)
     assert prompt + "".join(stream(network, tokenizer, prompt, 9, Decoding(), 2)) == written.text
 
 

@@ -1,4 +1,4 @@
-"""Vectors of texts: their width and what is told, whatever the texts are."""
+"""Vectors of texts: their width and what is reported, whatever the texts are."""
 
 import numpy as np
 import pytest
@@ -37,7 +37,7 @@ def test_every_text_has_its_states_in_every_layer(runs, name):
 
 
 @pytest.mark.parametrize("name", ["bert", "word2vec"])
-def test_texts_without_a_known_word_are_told(runs, name):
+def test_texts_without_a_known_word_are_reported(runs, name):
     with pytest.warns(UserWarning, match=r"2 of 3 texts have no known word \(the first is 'ዓለም'\): their vectors say nothing"):
         runs[name].embed(["ዓለም", "good", ""])
     assert runs[name].knows(["ዓለም", "good ዓ", "", "坏"]).tolist() == [False, True, False, True]

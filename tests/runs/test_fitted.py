@@ -127,7 +127,7 @@ def test_the_head_of_a_moving_network_is_its_own(runs):
 
 
 @pytest.mark.parametrize("lost", [("task", "targets"), ("sections", "task"), ("sections", "transfer", "head")])
-def test_a_folder_of_an_older_format_is_told(runs, tmp_path, lost):
+def test_a_folder_of_an_older_format_is_reported(runs, tmp_path, lost):
     saved(runs["word2vec"], "frozen", tmp_path / "old", make_examples(40, 1))
     path = tmp_path / "old" / "config.json"
     written = path.read_text()
@@ -156,7 +156,7 @@ def test_what_is_measured_and_what_is_used_read_the_same_text(runs, name, tmp_pa
 
 
 @pytest.mark.parametrize("way", ["finetune", "frozen"])
-def test_what_is_cut_is_told_where_it_happens(runs, way, tmp_path):
+def test_what_is_cut_is_reported_where_it_happens(runs, way, tmp_path):
     examples = [Example(f"{example.text} {'the film ' * 20}", example.label) for example in make_examples(40, 1)]
     config = Config(mode=way, precision="fp32", seeds=(1,), budget=1, updates=2, epochs=1, max_length=12)
     with pytest.warns(UserWarning, match=r"40 of 40 training examples were cut .*transfer\.max_length.*tokens were not read"):
@@ -173,7 +173,7 @@ def test_what_is_cut_is_told_where_it_happens(runs, way, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["bert", "word2vec", "ngram"])
-def test_texts_without_a_known_word_are_told(runs, name):
+def test_texts_without_a_known_word_are_reported(runs, name):
     fitted = finetune(runs[name], train=make_examples(40, 1), config=Config(mode="frozen", seeds=(1,), precision="fp32"))
     with pytest.warns(UserWarning, match=r"2 of 3 texts have no known word \(the first is ''\): their answers"):
         rows = fitted.answer_rows(["", "ዓለም", "good"])
@@ -215,7 +215,7 @@ def test_one_string_and_what_is_no_text_are_refused(runs):
         pairs.predict(["good", "bad"], ["film"])
 
 
-def test_a_column_of_labels_read_as_texts_is_told(runs):
+def test_a_column_of_labels_read_as_texts_is_reported(runs):
     pairs = finetune(runs["ngram"], train=[Example("good", "ab"[k], ["bad", "film"][k]) for k in (0, 1) * 20])
     with pytest.warns(UserWarning, match="first part of every line is a label of this run, and is read as its text_a"):
         pairs.answer_rows(["a\tthe good film", "b\tbad"])

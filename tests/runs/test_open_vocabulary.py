@@ -59,9 +59,9 @@ def test_from_its_end_a_text_costs_what_the_states_that_read_so_say(elmo):
                 0, :, net.config.width :
             ]
             logs = (states @ net.table.t() + net.bias).log_softmax(-1)
-        asked = np.where(net.lacks(framed.ids[0]), 0, framed.ids[0])[1:]
-        order = [0, *range(len(asked), 0, -1)]  # the states, and beneath what each of them is to predict
-        paid = [-float(logs[place, word]) for place, word in zip(order, [*asked[::-1], end], strict=True)]
+        predicted = np.where(net.lacks(framed.ids[0]), 0, framed.ids[0])[1:]
+        order = [0, *range(len(predicted), 0, -1)]  # the states, and beneath what each of them is to predict
+        paid = [-float(logs[place, word]) for place, word in zip(order, [*predicted[::-1], end], strict=True)]
         assert nats == pytest.approx(sum(paid), rel=1e-5) and without == pytest.approx(sum(paid[:-1]), rel=1e-5)
     with pytest.raises(UsageError, match="reads both ways"):
         make_run("gpt").backward_nats([])

@@ -63,18 +63,18 @@ def test_later_tokens_of_the_word_are_masked_too_and_batches_change_nothing(toke
     assert pseudo_nats(net, tokenizer, []) == [] and expected[texts.index("")] == 0
 
 
-def test_a_text_longer_than_the_window_has_every_token_asked_for_once(tokenizer):
+def test_a_text_longer_than_the_window_has_every_token_scored_once(tokenizer):
     net, text = network(tokenizer, max_length=7), "a dog sat on the mat 今天天气很好 the cat"
     short, long = network(tokenizer, max_length=7), pseudo_nats(net, tokenizer, [text])
-    asked = []
-    short.label_nats = lambda batch: asked.append(batch) or net.label_nats(batch)
+    batches = []
+    short.label_nats = lambda batch: batches.append(batch) or net.label_nats(batch)
     assert pseudo_nats(short, tokenizer, [text]) == long
-    labels = torch.cat([batch["labels"][batch["labels"] != IGNORE] for batch in asked]).tolist()
-    assert sorted(labels) == sorted(tokenizer.encode(text).tolist()) and all(batch["ids"].shape[1] <= 7 for batch in asked)
+    labels = torch.cat([batch["labels"][batch["labels"] != IGNORE] for batch in batches]).tolist()
+    assert sorted(labels) == sorted(tokenizer.encode(text).tolist()) and all(batch["ids"].shape[1] <= 7 for batch in batches)
 
 
 class LeftToRight:
-    """A GPT asked as if it filled masks: it reads the tokens left of the one asked for alone."""
+    """A GPT used as if it filled masks: it reads the tokens left of the scored one alone."""
 
     def __init__(self, net):
         self.net, self.max_length = net, net.max_length

@@ -25,6 +25,13 @@ class Echo:
         return batch["ids"] + 0.001 * torch.arange(batch["ids"].shape[1])
 
 
+class Unframed(Echo):
+    """The same, with nothing before a text."""
+
+    def frame(self, ids: list[int]) -> tuple[list[int], list[int]]:
+        return [*ids, 0], [0] * (len(ids) + 1)
+
+
 TEXTS = [np.arange(1, 101), np.array([], np.int64), np.array([7]), np.arange(1, 8)]
 
 
@@ -42,3 +49,10 @@ def test_every_token_is_read_once_within_bounds(monkeypatch: pytest.MonkeyPatch,
     context = np.round(1000 * (nats[0] % 1)).astype(int)  # tokens of the window before each
     assert (context[window:] >= window // 2 - 1).all() and context[0] == 1
     assert max(rows * length for rows, length in network.shapes) <= 18 and max(length for _, length in network.shapes) <= window
+
+
+def test_a_text_that_nothing_stands_before_is_scored_after_the_end_of_another() -> None:
+    network = Unframed(None)
+    nats = reading.surprises(network, TEXTS, end=900)
+    assert [np.floor(own).tolist() for own in nats] == [text.tolist() for text in TEXTS]
+    assert np.allclose([own[0] % 1 for own in nats if len(own)], 0.001, atol=1e-5)  # one token before each

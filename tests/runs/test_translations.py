@@ -113,12 +113,14 @@ def test_one_beam_takes_the_likeliest_token_each_time(kind):
 
 
 def _last(before, size):
-    """Labels that ask for one token after `before` others, each token in turn."""
+    """Labels of one token after `before` others, each token in turn."""
     for token in range(size):
         yield torch.tensor([[*[IGNORE] * before, token]])
 
 
-@pytest.mark.parametrize(("options", "samples", "told"), [(Decoding(), 3, "3 with beams = 1"), (Decoding(top_k=2), 1, "options of a draw")])
-def test_options_that_would_be_ignored_are_refused(options, samples, told):
-    with pytest.raises(UsageError, match=told):
+@pytest.mark.parametrize(
+    ("options", "samples", "message"), [(Decoding(), 3, "3 with beams = 1"), (Decoding(top_k=2), 1, "options of a draw")]
+)
+def test_options_that_would_be_ignored_are_refused(options, samples, message):
+    with pytest.raises(UsageError, match=message):
         translate(Loops(), Numbers(), [[5]], options, samples)

@@ -84,8 +84,8 @@ def texts(tmp_path_factory):
 def counted(folder, kind: str, size: int) -> Run:
     out = folder / f"{kind}-{size}"
     settings = [f"tokenizer.kind={kind}", f"tokenizer.vocab_size={size}", "corpus.format=sentences", "model.order=2"]
-    asked = Request.of("ngram", folder / "train.txt", dev=folder / "dev.txt", settings=settings)
-    return Run.open(pretrain(asked, out=out, store=folder / "stores").path)
+    request = Request.of("ngram", folder / "train.txt", dev=folder / "dev.txt", settings=settings)
+    return Run.open(pretrain(request, out=out, store=folder / "stores").path)
 
 
 @pytest.mark.parametrize(("kind", "sizes"), [("word", (5, 9, 20, 100)), ("char", (5, 9, 15, 30))])
@@ -104,14 +104,14 @@ def test_a_smaller_vocabulary_gains_nothing(texts, kind, sizes):
 @pytest.mark.parametrize("generation", ["nnlm", "lstm"])
 def test_what_descends_is_charged_by_the_same_model(texts, generation):
     settings = ["tokenizer.kind=word", "tokenizer.vocab_size=20", "tokenizer.min_count=1", "corpus.format=sentences"]
-    asked = Request.of(
+    request = Request.of(
         generation,
         texts / "train.txt",
         preset="tiny",
         dev=texts / "dev.txt",
         settings=[*settings, "training.steps=3", "training.evaluations=0"],
     )
-    run, peer = Run.open(pretrain(asked, out=texts / generation).path), counted(texts, "word", 20)
+    run, peer = Run.open(pretrain(request, out=texts / generation).path), counted(texts, "word", 20)
     lines = (texts / "dev.txt").read_text(encoding="utf-8").splitlines()[8:12]
     ours, theirs = run.score(lines), peer.score(lines)
     assert [score.spelling for score in ours] == [score.spelling for score in theirs] and sum(score.unknown for score in ours) > 5

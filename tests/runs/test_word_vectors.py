@@ -1,4 +1,4 @@
-"""Questions in words: neighbours, sums and odd words, held against gensim's; what is missing is told with what is near."""
+"""Queries in words: neighbours, sums and odd words, held against gensim's; what is missing is reported with what is near."""
 
 import warnings
 
@@ -41,7 +41,7 @@ def test_rare_words_are_no_neighbours_unless_asked_for():
     vectors[-1] = vectors[3]  # the rarest word stands just where a frequent one does
     words = WordVectors([f"w{n}" for n in range(len(vectors))], vectors)
     assert words.nearest("w3", 1, restrict=0)[0][0] == f"w{FREQUENT + 1}" != words.nearest("w3", 1)[0][0]
-    assert words.nearest(f"w{FREQUENT + 1}", 1)[0][0] == "w3"  # asked of, it has its vector
+    assert words.nearest(f"w{FREQUENT + 1}", 1)[0][0] == "w3"  # by its name, it has its vector
 
 
 @pytest.mark.filterwarnings("ignore:left out")
@@ -49,14 +49,14 @@ def test_the_odd_word_is_gensims(drawn):
     draw, names, words, keyed = drawn
     for size in (3, 4, 9):
         for _ in range(20):
-            asked = [str(name) for name in draw.choice(names, size, replace=False)]
-            found = words.outlier([*asked, "no such word"])
-            assert found.word == keyed.doesnt_match(asked) and found.missing == ("no such word",)
-            others = [name for name in asked if name != found.word]
+            group = [str(name) for name in draw.choice(names, size, replace=False)]
+            found = words.outlier([*group, "no such word"])
+            assert found.word == keyed.doesnt_match(group) and found.missing == ("no such word",)
+            others = [name for name in group if name != found.word]
             assert found.cosines[found.word] == pytest.approx(float(np.mean([keyed.similarity(found.word, o) for o in others])), abs=1e-5)
 
 
-def test_the_odd_word_is_found_and_what_is_left_out_is_told():
+def test_the_odd_word_is_found_and_what_is_left_out_is_reported():
     with pytest.warns(UserWarning, match=r"left out.*London"):
         found = WORDS.outlier(["北京", "London", "上海", "queen"])
     assert found.word == "queen" and found.missing == ("London",)
@@ -72,7 +72,7 @@ def test_case_is_given_up_before_the_word_is():
 
 
 @pytest.mark.parametrize(
-    ("asked", "terms"),
+    ("query", "terms"),
     [
         ("well-known", [(1, "well-known")]),
         ("-", [(1, "-")]),
@@ -80,20 +80,20 @@ def test_case_is_given_up_before_the_word_is():
         ("- a − b", [(-1, "a"), (-1, "b")]),
     ],
 )
-def test_a_sum_has_blanks_round_its_signs(asked, terms):
-    assert parse(asked) == terms
+def test_a_sum_has_blanks_round_its_signs(query, terms):
+    assert parse(query) == terms
 
 
-@pytest.mark.parametrize("asked", ["", "king man", "king -", "king - - man", "+ king man"])
-def test_what_is_no_sum_is_refused(asked):
+@pytest.mark.parametrize("query", ["", "king man", "king -", "king - - man", "+ king man"])
+def test_what_is_no_sum_is_refused(query):
     with pytest.raises(DataError, match="king - man \\+ woman"):
-        parse(asked)
+        parse(query)
 
 
-@pytest.mark.parametrize(("asked", "cure"), [("womann", "did you mean 'woman'"), ("上海市", "'上海'"), ("zzzz", "try another form")])
-def test_an_unknown_word_is_told_with_what_is_near(asked, cure):
+@pytest.mark.parametrize(("query", "cure"), [("womann", "did you mean 'woman'"), ("上海市", "'上海'"), ("zzzz", "try another form")])
+def test_an_unknown_word_is_reported_with_what_is_near(query, cure):
     with pytest.raises(DataError, match=cure):
-        WORDS.nearest(asked)
+        WORDS.nearest(query)
 
 
 def test_words_that_cancel_out_have_no_neighbours():
@@ -124,13 +124,13 @@ def test_a_word_is_found_with_the_space_before_it_and_without():
     vectors = np.array([[5, 1, 0], [4, 1, 1], [0, 1, 3], [0, 2, 3], [1, 0, 2], [1, 0, 1], [1, 1, 1], [0, 0, 0]], np.float32)
     words = WordVectors(tokens, vectors, np.array([90, 7, 6, 80, 70, 2, 1, 0]))
     assert [words.row(word) for word in ("the", "The", " sea", "sea", "海", "never")] == [0, 0, 2, 3, 4, None]
-    assert {word for word, _ in words.nearest("the - sea", 9)} == {"海", " 海", "\\xe7"}  # no form of those asked about
+    assert {word for word, _ in words.nearest("the - sea", 9)} == {"海", " 海", "\\xe7"}  # no form of those in the query
     assert words.outlier(["the", "sea", "海"]).missing == ()
     with pytest.raises(DataError, match="did you mean 'sea'"):
         words.nearest("seaa")
 
 
-def test_vectors_that_hardly_differ_are_told_once():
+def test_vectors_that_hardly_differ_are_reported_once():
     draws = np.random.default_rng(3).normal(size=(40, 6)).astype(np.float32)
     names = [f"w{n}" for n in range(40)]
     alike = WordVectors(names, draws + 30)

@@ -61,14 +61,14 @@ def test_accuracy_is_the_primary_metric_of_one_label():
     assert task.breakdown(gold, task.decode(answers, targets), targets)[2]["examples"] == (gold == 2).sum()
 
 
-def test_several_labels_are_read_and_told():
+def test_several_labels_are_read_and_reported():
     task = make_task("classify")
     targets = task.targets(TOPICS)
     assert targets == {"labels": ["politics", "sport", "财经"], "several": True, "pairs": False}
     gold = task.gold(TOPICS, targets)
     assert gold.tolist() == [[1, 1, 0], [0, 0, 0], [0, 1, 1]] and task.strata(gold).tolist() == [0, 3, 1]
     answers = [np.array([0.9, 0.2, 0.6], np.float32), np.array([0.1, 0.2, 0.3], np.float32)]
-    assert task.told(answers, targets)[0] == [["politics", "财经"], []]
+    assert task.readable(answers, targets)[0] == [["politics", "财经"], []]
     assert task.answer_rows(TOPICS[:2], answers, targets)[0]["labels"] == ["politics", "财经"]
     with pytest.raises(DataError, match=r"the label 'kultur'.*mend the label"):
         task.gold([Example("d", "kultur|sport", several=True)], targets)
@@ -115,7 +115,7 @@ def test_the_loss_is_the_mean_over_texts():
         assert float(both.mean.detach()) == pytest.approx(np.mean(each), abs=1e-6) and both.count == 2
 
 
-def test_a_wrong_name_is_told_its_nearest():
+def test_a_wrong_name_is_given_its_nearest():
     assert set(TASKS) >= {"classify"}
     with pytest.raises(UsageError, match="did you mean 'classify'"):
         make_task("classfy")

@@ -216,7 +216,7 @@ def test_heads_learn_what_states_and_places_tell(kind, decoder):
     assert [row.tolist() for row in found] == [[1, 2, 2, 0, 0], [3, 4], [0, 1, 2, 0], [3]]
 
 
-def test_the_network_tells_how_it_weighs_the_layers():
+def test_the_network_says_how_it_weights_the_layers():
     module, _, _ = made("network", Config(width=4))
     assert len(module.layer_weights()) == L
     assert sum(module.layer_weights()) == pytest.approx(1)
@@ -272,4 +272,4 @@ def test_plain_tags_have_no_entities():
     task, targets = Tag(Config()), {"labels": ["A", "B"], "types": [], "units": "words"}
     examples = [task.example(("go on",), targets)]
     assert "entities" not in task.answer_rows(examples, [np.array([0, 1])], targets)[0]
-    assert task.told([np.array([0, 1])], targets) == ([["A", "B"]], [[0, 1]])
+    assert task.readable([np.array([0, 1])], targets) == ([["A", "B"]], [[0, 1]])

@@ -297,7 +297,7 @@ def test_a_folder_of_other_files_is_not_replaced(tokenizers, documents, tmp_path
     assert (tmp_path / "thesis.txt").read_text(encoding="utf-8") == "x"
 
 
-def test_a_full_disk_in_a_worker_is_told_too(tokenizers, documents, tmp_path):
+def test_a_full_disk_in_a_worker_is_reported_too(tokenizers, documents, tmp_path):
     import resource
 
     old = resource.getrlimit(resource.RLIMIT_FSIZE)

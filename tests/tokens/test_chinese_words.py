@@ -1,12 +1,15 @@
 """Chinese words with their places: what whole-word masking groups by."""
 
+import pickle
 from itertools import pairwise
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tokens_texts import CHINESE, ENGLISH, ODD
 
+from stemma.errors import DataError, UsageError
 from stemma.tokens.chinese import (
     GIVEN,
     Segmenter,
@@ -21,6 +24,7 @@ from stemma.tokens.chinese import (
     word_spans,
 )
 from stemma.tokens.scripts import HAN, SEPARATOR, codes_of, inner_classes
+from stemma.tokens.tokenizer import Config, Tokenizer, train
 
 MIXED = "使用语言模型来预测下一个词的probability。GPT-2 是2019年的，iPhone 12 naïve！"
 
@@ -123,6 +127,37 @@ def test_words_are_given_where_spaces_part_them(texts, given):
 def test_clauses_that_spaces_part_are_no_words():
     verses = [line.replace(" ", chr(0x4E00 + n) + " ") + chr(0x5E00 + n) for n, line in enumerate(POEM * 40)]
     assert not is_given(verses)
+
+
+def test_a_dictionary_adds_words_and_goes_with_the_tokenizer(tmp_path):
+    text, file = "隔壁老王头在云计算平台上跑大语言模型", tmp_path / "words.txt"
+    file.write_text("\ufeff老王头\n\n云计算平台 nz\r\n大语言模型 5 n\n", encoding="utf-8")
+    tokenizer = train(iter([text] * 9), Config("wordpiece", 60, dictionary=str(file)))
+    file.unlink()
+    tokenizer.save(tmp_path / "tokenizer.json")
+    for one in (tokenizer, Tokenizer.load(tmp_path / "tokenizer.json"), pickle.loads(pickle.dumps(tokenizer))):
+        starts = np.flatnonzero(one.encode_words([text])[2]).tolist()
+        assert [text[a:b] for a, b in pairwise([*starts, len(text)])] == ["隔壁", "老王头", "在", "云计算平台", "上", "跑", "大语言模型"]
+    assert "rjieba and a dictionary" in told(tokenizer.segmenter) and tokenizer.segmenter.as_json()["added"][2] == ("大语言模型", 5)
+    assert word_spans(text, segmenter("rjieba"))[1] == (2, 4)  # others are not changed by it
+
+
+@pytest.mark.parametrize(
+    ("content", "wrong"),
+    [
+        (b"\xb0\xa1", "is not UTF-8"),
+        (b"\n \n", "has no word"),
+        ("词 3 n 5".encode(), "line 1: '词 3 n 5' is no entry"),
+        (None, "No such file"),
+    ],
+)
+def test_what_is_no_dictionary_is_refused(tmp_path, content, wrong):
+    if content is not None:
+        (tmp_path / "words.txt").write_bytes(content)
+    with pytest.raises(DataError, match=wrong):
+        chosen("auto", [], str(tmp_path / "words.txt"))
+    with pytest.raises(UsageError, match="drop dictionary"):
+        Config("wordpiece", words="given", dictionary="words.txt")
 
 
 def test_what_was_chosen_is_told_with_the_setting_that_changes_it():

@@ -72,10 +72,10 @@ def test_the_drawn_store_is_the_chosen_text_in_its_order(tmp_path, monkeypatch):
         unknown = special_ids(store.header["kind"]).get("unk", -1)
         assert part.unknown == (part.ids == unknown).sum() and store.unknown == (store.ids == unknown).sum()
         assert part.characters is None and part.bytes_utf8 is None and store.bytes_utf8 > store.characters > 0
-        told = how_much(part)
+        facts = how_much(part)
         documents = np.searchsorted(store.document_starts, chosen, side="right") - 1
-        assert (told["documents"], told["of_documents"]) == (len(set(documents)), store.documents)
-        assert (told["tokens"], told["of_tokens"]) == (len(part.ids), len(store.ids)) and told["passages"] <= told["of_passages"]
+        assert (facts["documents"], facts["of_documents"]) == (len(set(documents)), store.documents)
+        assert (facts["tokens"], facts["of_tokens"]) == (len(part.ids), len(store.ids)) and facts["passages"] <= facts["of_passages"]
 
 
 def test_a_whole_pass_reads_the_store_itself_and_a_part_is_made_once(tmp_path):
@@ -108,7 +108,7 @@ def test_what_a_killed_process_left_beside_it_goes(tmp_path):
     assert not [path for path in place.parent.iterdir() if path.name.startswith(f".{place.name}")]
 
 
-def told_by(tokenizer):
+def spellings_of(tokenizer):
     return dict(zip(tokenizer.outside.spellings, tokenizer.outside.counts, strict=True))
 
 
@@ -131,14 +131,14 @@ def test_a_part_spells_unknown_words_by_what_was_read(tmp_path, monkeypatch, kin
         held = [sentence for sentence in sentences if len(tokenizer.encode(sentence))]
         read = [sentence for sentence, taken in zip(held, chosen, strict=True) if taken]
         expected = Counter(tokenizer.spellings(read, tokenizer.encode_flat(read)[0] == tokenizer.specials["unk"]))
-        told = told_by(found)
-        assert expected and part.unknown == expected.total() and {word: told[word] for word in expected} == expected
-        rest = set(told) - set(expected)
-        assert {told[word] for word in rest} <= {1} and all(tokenizer.id("▁" if word == " " else word) for word in rest)
+        spelt = spellings_of(found)
+        assert expected and part.unknown == expected.total() and {word: spelt[word] for word in expected} == expected
+        rest = set(spelt) - set(expected)
+        assert {spelt[word] for word in rest} <= {1} and all(tokenizer.id("▁" if word == " " else word) for word in rest)
         again = spelt_in_part(part, store, chosen, tokenizer, lambda: pytest.fail("read again"))
         assert again.outside == found.outside != tokenizer.outside and found.encode(held[0]).tolist() == tokenizer.encode(held[0]).tolist()
         part.verify()
     everything = spelt_in_part(
         build(documents, tokenizer, tmp_path / "all"), store, np.ones(store.sentences, bool), tokenizer, lambda: documents
     )
-    assert told_by(everything) == told_by(tokenizer)
+    assert spellings_of(everything) == spellings_of(tokenizer)

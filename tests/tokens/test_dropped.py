@@ -29,9 +29,9 @@ def test_a_character_is_dropped_that_becomes_no_token(kind, settings):
     tokenizer, draws = learnt(kind, **settings), np.random.default_rng(0)
     codes = {*range(0xA0, 0x3000), *draws.integers(0x3000, 0x110000, 3000).tolist(), 0xFFFD, 0xE000, 0xE0041}
     for character in map(chr, sorted(codes - set(range(0xD800, 0xE000)) - {0xFEFF, 0xFFFE, 0xFFFF})):
-        told = tokenizer.dropped.counts(character.encode())
+        counts = tokenizer.dropped.counts(character.encode())
         lost = not len(tokenizer.encode(character)) and not character.isspace()
-        assert sum(told.values()) == lost, (kind, hex(ord(character)), unicodedata.category(character))
+        assert sum(counts.values()) == lost, (kind, hex(ord(character)), unicodedata.category(character))
 
 
 @pytest.mark.parametrize(
@@ -45,22 +45,22 @@ def test_a_character_is_dropped_that_becomes_no_token(kind, settings):
         ("wordpiece", {"U+FFFD": 2, "format controls": 6, "private use": 1}),
     ],
 )
-def test_what_is_dropped_is_told_by_its_kind(kind, names):
-    told = {f"{name} that the tokenizer drops": count for name, count in names.items()}
-    assert learnt(kind).dropped.counts(STRANGE.encode()) == told
+def test_what_is_dropped_is_reported_by_its_kind(kind, names):
+    expected = {f"{name} that the tokenizer drops": count for name, count in names.items()}
+    assert learnt(kind).dropped.counts(STRANGE.encode()) == expected
 
 
-def test_each_character_is_asked_about_once():
-    asked = Counter()
+def test_each_character_is_looked_up_once():
+    calls = Counter()
 
     def drops(character: str) -> bool:
-        asked[character] += 1
+        calls[character] += 1
         return character == "水"
 
     dropped = Dropped(drops)
     for _ in range(3):
         assert dropped.counts("水 river 水山".encode()) == {"others that the tokenizer drops": 2}
-    assert asked == {"水": 1, "山": 1} and dropped.counts(b"") == dropped.counts(b"plain") == {}
+    assert calls == {"水": 1, "山": 1} and dropped.counts(b"") == dropped.counts(b"plain") == {}
 
 
 @pytest.mark.parametrize("workers", [1, 2])

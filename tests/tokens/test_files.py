@@ -1,4 +1,4 @@
-"""Files are there whole or not at all, and a full disk is told as such, with its cure."""
+"""Files are there whole or not at all, and a full disk is reported as such, with its cure."""
 
 import errno
 import os
@@ -128,7 +128,7 @@ def test_a_file_is_no_folder(tmp_path: Path) -> None:
             pass
 
 
-def test_an_error_of_the_disk_is_told_with_the_file(tmp_path: Path) -> None:
+def test_an_error_of_the_disk_is_reported_with_the_file(tmp_path: Path) -> None:
     with pytest.raises(BudgetError, match=r"a\.bin: Input/output error.*check the disk"), whole_file(tmp_path / "a.bin") as file:
         file.write(b"half")
         raise OSError(errno.EIO, os.strerror(errno.EIO))

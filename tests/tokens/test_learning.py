@@ -27,8 +27,8 @@ def test_every_process_learns_the_same(tokenizers):
     """The hashes of Rust and Python are seeded anew in every process: the library's own WordPiece and unigram trainers
     gave other files each time."""
     script = SCRIPT.format(path=[str(Path(__file__).parent), *sys.path])
-    told = [subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout for _ in range(2)]
-    assert told[0] == told[1] == "".join(f"{tokenizers[kind].fingerprint}\n" for kind in KINDS)
+    printed = [subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout for _ in range(2)]
+    assert printed[0] == printed[1] == "".join(f"{tokenizers[kind].fingerprint}\n" for kind in KINDS)
 
 
 @pytest.mark.parametrize("kind", ["wordpiece", "bpe", "unigram"])
@@ -110,7 +110,7 @@ def test_learning_from_a_sample_is_even_and_its_limit_stands_in_the_file(tmp_pat
 
 
 @pytest.mark.parametrize("kind", ["wordpiece", "bpe", "unigram"])
-def test_no_text_is_told(kind):
+def test_no_text_is_reported(kind):
     with pytest.raises(DataError, match="stemma corpus check"):
         train(iter(["", " "]), config(kind))
 

@@ -22,10 +22,10 @@ def test_left_out_are_the_unknown_tokens_of_the_text(kind, texts):
     expected = Counter({" " if token == "▁" else token: n for token, n in counts.items() if small.id(token) is None})
     spelt = Counter(small.spellings(texts, small.encode_flat(texts)[0] == small.specials["unk"]))
     assert spelt == expected and len(expected) > 2
-    told = dict(zip(small.outside.spellings, small.outside.counts, strict=True))
-    assert {word: told[word] for word in expected} == expected
-    rest = set(told) - set(expected)  # the rarest of the vocabulary, once each
-    assert {told[word] for word in rest} <= {1} and all(small.id("▁" if word == " " else word) for word in rest)
+    by_word = dict(zip(small.outside.spellings, small.outside.counts, strict=True))
+    assert {word: by_word[word] for word in expected} == expected
+    rest = set(by_word) - set(expected)  # the rarest of the vocabulary, once each
+    assert {by_word[word] for word in rest} <= {1} and all(small.id("▁" if word == " " else word) for word in rest)
 
 
 @pytest.mark.parametrize("kind", [*LISTED, "wordpiece", "unigram"])

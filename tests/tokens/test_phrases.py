@@ -50,10 +50,10 @@ def reference(lines: list[str], thresholds: list[float], discount: int) -> list[
 
 def test_the_joined_text_is_word2phrases() -> None:
     lines = corpus()
-    learnt, wanted = train(iter(lines), config()), reference(lines, [20.0, 10.0], 5)
-    counts = Counter(word for text in wanted for word in text)
+    learnt, expected = train(iter(lines), config()), reference(lines, [20.0, 10.0], 5)
+    counts = Counter(word for text in expected for word in text)
     assert {"new_york", "new_york_times", "los_angeles", "老_水手"} <= {t for t in learnt.tokens if "_" in t}
-    for line, text in zip(lines, wanted, strict=True):
+    for line, text in zip(lines, expected, strict=True):
         got = [learnt.token(i) for i in learnt.encode(line)]
         if all(counts[word] >= 5 for word in text):
             assert got == text

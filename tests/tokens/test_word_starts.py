@@ -129,8 +129,8 @@ def test_words_given_by_spaces_are_the_runs():
     tokenizer = train(iter(spaced), config("wordpiece"))
     assert tokenizer.segmenter is GIVEN
     assert starts_of(tokenizer, "研究生命 的 起源") == "|研 究 生 命|的|起 源"
-    asked = train(iter(spaced), config("wordpiece", words="rjieba"))
-    assert asked.segmenter.name == "rjieba" and asked.fingerprint != tokenizer.fingerprint
+    learnt = train(iter(spaced), config("wordpiece", words="rjieba"))
+    assert learnt.segmenter.name == "rjieba" and learnt.fingerprint != tokenizer.fingerprint
 
 
 def test_words_of_whitespace_tokens_cannot_be_chosen():

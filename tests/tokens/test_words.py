@@ -230,8 +230,8 @@ def test_few_words_are_cut_as_many_are(kind, texts):
     assert ids.tolist() == expected.tolist() and lengths.tolist() == expected_lengths.tolist()
     for text in texts:
         assert few.encode_offsets(text)[1] == many.encode_offsets(text)[1]
-    asked = np.arange(len(ids)) % 2 == 0
-    assert few.spellings(texts, asked) == many.spellings(texts, asked)
+    chosen = np.arange(len(ids)) % 2 == 0
+    assert few.spellings(texts, chosen) == many.spellings(texts, chosen)
 
 
 def test_the_class_of_a_character_is_that_of_the_table():

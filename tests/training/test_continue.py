@@ -30,7 +30,7 @@ def weights(folder: RunFolder) -> dict[str, np.ndarray]:
 
 
 @pytest.mark.parametrize(
-    ("more", "wanted"),
+    ("more", "expected"),
     [
         ([], {"whale", "swam", "once", "水手"}),
         (["model.architecture=cbow", "model.output=both"], {"whale"}),
@@ -39,7 +39,7 @@ def weights(folder: RunFolder) -> dict[str, np.ndarray]:
     ],
 )
 def test_old_words_keep_ids_and_vectors_and_new_ones_are_added(
-    texts: tuple[Path, Path], tmp_path: Path, more: list[str], wanted: set[str]
+    texts: tuple[Path, Path], tmp_path: Path, more: list[str], expected: set[str]
 ) -> None:
     old, new = texts
     first = pretrain(Request.of("word2vec", old, preset="tiny", settings=[*SMALL, *more]), out=tmp_path / "first")
@@ -49,11 +49,11 @@ def test_old_words_keep_ids_and_vectors_and_new_ones_are_added(
     known = before.tokenizer.vocab_size
     assert after.tokenizer.tokens[:known] == before.tokenizer.tokens
     added = set(after.tokenizer.tokens[known:])
-    assert wanted <= added and "unique" not in added and not added & set(before.tokenizer.tokens)
+    assert expected <= added and "unique" not in added and not added & set(before.tokenizer.tokens)
     a, b = weights(first), weights(second)
     for name in a.keys() & {"input", "output", "subwords"}:
         np.testing.assert_allclose(b[name][:known], a[name][:known], atol=1e-7)
-    assert b["input"][[after.tokenizer.id(word) for word in wanted]].any(1).all()
+    assert b["input"][[after.tokenizer.id(word) for word in expected]].any(1).all()
     own = np.bincount(np.concatenate(after.tokenizer.encode_batch(NEW)), minlength=after.tokenizer.vocab_size)
     own[:3] = 0
     own[:known] += a["counts"]
@@ -61,8 +61,8 @@ def test_old_words_keep_ids_and_vectors_and_new_ones_are_added(
     if "subwords" in a:
         trained = a["subwords"][known:].any(1)
         np.testing.assert_allclose(b["subwords"][len(b["counts"]) :][trained], a["subwords"][known:][trained], atol=1e-7)
-    told = after.config["model"], after.config["tokenizer"]
-    assert told == (before.config["model"], before.config["tokenizer"])  # the earlier run's settings, not a preset's
+    sections = after.config["model"], after.config["tokenizer"]
+    assert sections == (before.config["model"], before.config["tokenizer"])  # the earlier run's settings, not a preset's
     card = (second.path / "README.md").read_text(encoding="utf-8")
     assert f"Continued from the run {first.path}" in card and f"| tokens added | {len(added)} |" in card
 
@@ -93,7 +93,7 @@ def test_it_learns_from_the_new_text_and_a_killed_one_goes_on(texts: tuple[Path,
     assert plan.vocab_size == Run.open(whole.path).tokenizer.vocab_size
 
 
-def test_what_cannot_go_on_is_told(texts: tuple[Path, Path], tmp_path: Path) -> None:
+def test_what_cannot_go_on_is_reported(texts: tuple[Path, Path], tmp_path: Path) -> None:
     old, new = texts
     first = pretrain(Request.of("word2vec", old, preset="tiny", settings=SMALL), out=tmp_path / "first")
     counted = pretrain(Request.of("ngram", old, preset="tiny"), out=tmp_path / "ngram")
@@ -106,8 +106,8 @@ def test_what_cannot_go_on_is_told(texts: tuple[Path, Path], tmp_path: Path) -> 
         ("word2vec", first.path, {"settings": ["model.width=50"]}, "drop model.width"),
         ("word2vec", first.path, {"settings": ["tokenizer.lowercase=false"]}, "drop tokenizer.lowercase"),
     ]
-    for generation, run, options, told in refused:
-        with pytest.raises(UsageError, match=told):
+    for generation, run, options, message in refused:
+        with pytest.raises(UsageError, match=message):
             pretrain(Request.of(generation, new, continue_from=run, **options), out=tmp_path / "second")
     assert not (tmp_path / "second").exists()
 
@@ -118,18 +118,21 @@ TINY = {
     "gpt": ["model.width=16", "model.heads=2", "model.inner=20", "model.depth=2", "training.optimiser=adamw"],
     "gpt2": ["model.width=16", "model.heads=2", "model.inner=20", "model.depth=2", "training.optimiser=adamw"],
     "bert": ["model.width=16", "model.heads=2", "model.inner=20", "model.depth=2", "training.optimiser=adamw"],
+    "albert": ["model.width=16", "model.embedding=6", "model.heads=2", "model.inner=20", "model.depth=2", "training.optimiser=adamw"],
+    "xlnet": ["model.width=16", "model.heads=2", "model.inner=20", "model.depth=2", "training.optimiser=adamw"],
 }
 BY_TOKEN = ("tokens.weight", "table", "bias", "masked_head.bias")
 FEW = ["training.threads=1", "training.precision=fp32", "training.steps=2", "training.batch_tokens=128", *SMALL[:1], "training.held_out=0"]
 
 
-CASES = [("lstm", "bpe"), ("lstm", "word"), ("elmo", "word"), ("gpt", "bpe"), ("gpt", "word"), ("gpt2", "bpe"), ("bert", "wordpiece")]
+CASES = [("lstm", "bpe"), ("lstm", "word"), ("elmo", "word"), ("gpt", "bpe"), ("gpt", "word"), ("gpt2", "bpe")]
+CASES += [("bert", "wordpiece"), ("albert", "wordpiece"), ("xlnet", "unigram")]
 
 
 @pytest.mark.parametrize(("generation", "kind"), CASES)
 def test_networks_go_on_with_their_weights_bit_for_bit(texts: tuple[Path, Path], tmp_path: Path, generation: str, kind: str) -> None:
     old, new = texts
-    size = {"bpe": 280, "wordpiece": 90, "word": 0}[kind]
+    size = {"bpe": 280, "wordpiece": 90, "unigram": 60, "word": 0}[kind]
     settings = [*FEW, *TINY[generation], f"tokenizer.kind={kind}", f"tokenizer.vocab_size={size}"]
     first = pretrain(Request.of(generation, old, preset="tiny", settings=settings), out=tmp_path / "first")
     still = ["training.rate=1e-30", "training.weight_decay=0"]

@@ -94,7 +94,7 @@ def test_golden_corpora_in_little_memory(kenlm_models, name, order, prune):
     assert spilled > little or len(flat) < 100
 
 
-def test_too_little_memory_is_told_with_what_is_needed(store):
+def test_too_little_memory_is_reported_with_what_is_needed(store):
     with pytest.raises(BudgetError, match=r"(?s)left for counting.*at least.*allow more memory with --memory"):
         counted(store, 2**10, sections())
 
@@ -108,7 +108,7 @@ def test_the_limit_is_that_of_the_whole_process(tmp_path):
         assert 2**29 < room.memory <= 2**30
 
 
-def test_a_full_disk_is_told_before_it_is_full(store, monkeypatch):
+def test_a_full_disk_is_reported_before_it_is_full(store, monkeypatch):
     import shutil
 
     usage = shutil.disk_usage("/")
@@ -140,14 +140,14 @@ class TestRunFolder:
 
     def test_a_spaced_line_is_one_sentence_however_long(self, tmp_path):
         (tmp_path / "lines.txt").write_text("word " * 60_000 + "end\nanother line\n", encoding="utf-8")
-        told = {}
+        ledgers = {}
         for name, more in (("whole", ()), ("cut", ("corpus.max_sentence=10000",))):
             run = pretrain(Request.of("ngram", tmp_path / "lines.txt", settings=["tokenizer=whitespace", *more]), out=tmp_path / name)
-            told[name] = json.loads((run.path / "ledger.json").read_text(encoding="utf-8"))["characters"]
-        assert told["whole"]["sentences"] == 2
-        assert not told["whole"]["notes"]
-        assert told["cut"]["sentences"] > 30
-        assert told["cut"]["notes"] == {"sentences cut, being too long": 1}
+            ledgers[name] = json.loads((run.path / "ledger.json").read_text(encoding="utf-8"))["characters"]
+        assert ledgers["whole"]["sentences"] == 2
+        assert not ledgers["whole"]["notes"]
+        assert ledgers["cut"]["sentences"] > 30
+        assert ledgers["cut"]["notes"] == {"sentences cut, being too long": 1}
 
     def test_an_error_leaves_nothing_on_disk(self, corpus, tmp_path):
         with pytest.raises(DataError, match="discount_fallback"):

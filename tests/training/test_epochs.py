@@ -45,10 +45,10 @@ def test_a_sentence_of_fifty_thousand_words_is_used_whole(tmp_path: Path) -> Non
     (tmp_path / "line.txt").write_text(" ".join(f"w{n}" for n in words) + "\n", encoding="utf-8")
     settings = [*SMALL, "training.epochs=1", "training.held_out=0", "objective.sample=0", "model.window=1"]
     for most, cuts in ((1_000_000, 0), (10_000, 18)):  # characters of a sentence; the second is the default
-        asked = [*settings, f"corpus.max_sentence={most}"]
-        run = pretrain(Request.of("word2vec", tmp_path / "line.txt", preset="tiny", settings=asked), out=tmp_path / f"run-{most}")
+        given = [*settings, f"corpus.max_sentence={most}"]
+        run = pretrain(Request.of("word2vec", tmp_path / "line.txt", preset="tiny", settings=given), out=tmp_path / f"run-{most}")
         (epoch,) = [line for line in run.metrics() if line["kind"] == "epoch"]
         assert epoch["count"] == 2 * (50_000 - 1 - cuts)  # with a window of one, every word is a pair with each of its neighbours
         ledger = json.loads((run.path / "ledger.json").read_text(encoding="utf-8"))
         assert ledger["tokens"]["used"] == ledger["tokens"]["tokens"] == 50_000
-        assert ("sentences cut, being too long" in ledger["characters"]["notes"]) == bool(cuts)  # no word is lost, and it is told
+        assert ("sentences cut, being too long" in ledger["characters"]["notes"]) == bool(cuts)  # no word is lost, and it is reported

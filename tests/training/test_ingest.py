@@ -67,14 +67,14 @@ def test_a_long_reading_says_how_far_it_has_come(source, tmp_path, monkeypatch):
     assert far[-1] == f"{whole:,} characters so far, reading 2" and far[0].endswith("characters so far")
 
 
-def test_held_out_text_that_is_learnt_from_is_told_by_content(source, tmp_path):
+def test_held_out_text_that_is_learnt_from_is_reported_by_content(source, tmp_path):
     copy, other = tmp_path / "copy.txt", tmp_path / "other.txt"
     copy.write_bytes((tmp_path / "corpus.txt").read_bytes())
     other.write_text("文本一。\n" * 3, encoding="utf-8")
-    for dev, told in (((str(copy), str(other)), ["copy.txt"]), ((str(other),), []), ((), [])):
+    for dev, expected in (((str(copy), str(other)), ["copy.txt"]), ((str(other),), []), ((), [])):
         notes: list[str] = []
         ingest(replace(source, dev=dev), Config("word", 0), tmp_path / "root", notes.append)
-        assert [note.partition(";")[0].rpartition("/")[2] for note in notes if "learnt from too" in note] == told
+        assert [note.partition(";")[0].rpartition("/")[2] for note in notes if "learnt from too" in note] == expected
 
 
 def test_a_lost_dev_store_is_made_again(source, tmp_path):
@@ -93,16 +93,16 @@ def test_a_damaged_store_is_refused_with_its_cure(source, tmp_path):
         ingest(source, Config("word", 0), tmp_path / "root", lambda _: None)
 
 
-def test_who_told_chinese_words_apart_is_noted_where_nobody_said_it(source, tmp_path):
-    told: list[str] = []
-    assert ingest(source, Config("word", 300), tmp_path / "a", told.append).notes == told[-1:]
-    assert "tokenizer.words=given takes them" in told[-1]
-    assert ingest(source, Config("bpe", 600), tmp_path / "b", told.append).notes == told[-1:]
-    assert ingest(source, Config("word", 300, words="rjieba"), tmp_path / "c", told.append).notes == []
-    assert ingest(source, Config("whitespace", 300), tmp_path / "d", told.append).notes == []
+def test_what_told_chinese_words_apart_is_noted_where_the_user_had_not_said_it(source, tmp_path):
+    notes: list[str] = []
+    assert ingest(source, Config("word", 300), tmp_path / "a", notes.append).notes == notes[-1:]
+    assert "tokenizer.words=given takes them" in notes[-1]
+    assert ingest(source, Config("bpe", 600), tmp_path / "b", notes.append).notes == notes[-1:]
+    assert ingest(source, Config("word", 300, words="rjieba"), tmp_path / "c", notes.append).notes == []
+    assert ingest(source, Config("whitespace", 300), tmp_path / "d", notes.append).notes == []
     english = tmp_path / "english.txt"
     english.write_text("\n\n".join(f"The mill number {i} turns." for i in range(120)), encoding="utf-8")
-    assert ingest(Source((str(english),), (), CorpusConfig(), 0.1, 3), Config("word", 300), tmp_path / "e", told.append).notes == []
+    assert ingest(Source((str(english),), (), CorpusConfig(), 0.1, 3), Config("word", 300), tmp_path / "e", notes.append).notes == []
 
 
 @pytest.mark.parametrize("kind", ["word", "bpe"])
@@ -123,14 +123,14 @@ def test_whatever_is_damaged_is_refused_and_made_again_as_the_error_says(source,
     assert again.tokenizer.fingerprint == done.tokenizer.fingerprint
 
 
-def test_what_is_cut_or_taken_out_is_told_where_it_happens(tmp_path):
+def test_what_is_cut_or_taken_out_is_reported_where_it_happens(tmp_path):
     (tmp_path / "dirty.txt").write_text("\n\n".join(f"The\x00 mill {i} turns\x02." + " on" * 40 for i in range(60)), encoding="utf-8")
-    told: list[str] = []
+    notes: list[str] = []
     source = Source((str(tmp_path / "dirty.txt"),), (), CorpusConfig(max_sentence=80), 0.1, 3)
-    ledger = ingest(source, Config("word", 300), tmp_path / "root", told.append).ledger
-    assert f"{ledger['notes']['sentences cut, being too long']:,} sentences cut, being too long" in told
-    assert "taken out of the text, since no reader sees them: 60 NUL, 60 control characters" in told
-    told.clear()
+    ledger = ingest(source, Config("word", 300), tmp_path / "root", notes.append).ledger
+    assert f"{ledger['notes']['sentences cut, being too long']:,} sentences cut, being too long" in notes
+    assert "taken out of the text, since no reader sees them: 60 NUL, 60 control characters" in notes
+    notes.clear()
     (tmp_path / "clean.txt").write_text("\n\n".join(f"The mill {i} turns." for i in range(60)), encoding="utf-8")
-    ingest(Source((str(tmp_path / "clean.txt"),), (), CorpusConfig(), 0.1, 3), Config("word", 300), tmp_path / "root", told.append)
-    assert len(told) == 1  # that it is read
+    ingest(Source((str(tmp_path / "clean.txt"),), (), CorpusConfig(), 0.1, 3), Config("word", 300), tmp_path / "root", notes.append)
+    assert len(notes) == 1  # that it is read

@@ -10,6 +10,7 @@ from torch import nn
 from recurrent import Cell, drawn
 from stemma.errors import UsageError
 from stemma.layers.blocks import Layer, layer
+from stemma.layers.fast import Dense
 from stemma.lineage import bert, gpt
 from stemma.objectives.batch import IGNORE
 from stemma.tokens.facts import TokenFacts
@@ -103,6 +104,24 @@ def test_bert_adam_and_lamb_are_their_formulas_in_numpy(optimiser: str) -> None:
     ours(network, optimiser)
     for parameter, weight in zip(network.parameters(), weights, strict=True):
         np.testing.assert_allclose(parameter.detach().numpy(), weight, rtol=2e-5, atol=2e-6)
+
+
+def test_lamb_moves_fused_matrices_as_it_would_each_by_itself() -> None:
+    """Queries, keys and values are three variables in ALBERT's code, each with a length of its own."""
+    torch.manual_seed(0)
+    fused, apart = Dense(7, 15, parts=3), nn.ModuleList(nn.Linear(7, 5) for _ in range(3))
+    with torch.no_grad():
+        for number, rows in enumerate(fused.weight.chunk(3)):
+            rows.mul_(number + 1)  # of unlike lengths
+            apart[number].weight.copy_(rows)
+    optimisers = [Optimiser(network, Config(optimiser="lamb")) for network in (fused, apart)]
+    for step, rate in enumerate(RATES):
+        fused.weight.grad = slopes(fused, step)[0]
+        for linear, slope in zip(apart, fused.weight.grad.chunk(3), strict=True):
+            linear.weight.grad = slope.clone()
+        for optimiser in optimisers:
+            optimiser.update(rate)
+    torch.testing.assert_close(fused.weight, torch.cat([linear.weight for linear in apart]), rtol=0, atol=1e-6)
 
 
 def tell(optimiser: Optimiser, *losses: float) -> None:

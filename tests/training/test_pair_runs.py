@@ -44,11 +44,11 @@ def test_a_table_and_two_files_make_the_same_stores(files, tmp_path):
 
 
 def test_the_same_call_on_two_files_is_taken_up(files, tmp_path):
-    asked = {"source": files[1], "target": files[2], "out": tmp_path / "a", "preset": "tiny"}
-    assert stemma.pretrain("ngram", **asked).path == stemma.pretrain("ngram", **asked).path
+    options = {"source": files[1], "target": files[2], "out": tmp_path / "a", "preset": "tiny"}
+    assert stemma.pretrain("ngram", **options).path == stemma.pretrain("ngram", **options).path
     files[2].write_text("\n".join(reversed([b for _, b in LINES])), encoding="utf-8")
     with pytest.raises((UsageError, DataError, stemma.RunError)):
-        stemma.pretrain("ngram", **asked)
+        stemma.pretrain("ngram", **options)
 
 
 def test_a_rehearsal_reads_pairs(files):
@@ -58,14 +58,14 @@ def test_a_rehearsal_reads_pairs(files):
 
 def test_one_side_alone_and_a_corpus_beside_them_are_refused(files, tmp_path):
     table, source, target = files
-    for asked, mend in (
+    for options, mend in (
         ({"source": source}, "as target"),
         ({"target": target}, "as source"),
         ({"corpus": table, "source": source, "target": target}, "drop the corpus"),
         ({"source": source, "target": target, "settings": ("corpus.format=text",)}, "drop corpus.format"),
     ):
         with pytest.raises(UsageError, match=mend):
-            job_of(Request.of("ngram", **{"corpus": (), "preset": "tiny", **asked}))
+            job_of(Request.of("ngram", **{"corpus": (), "preset": "tiny", **options}))
     with pytest.raises(UsageError, match=r"both a corpus and source and target.*name one of the three"):
         stemma.pretrain("ngram", table, source=source, target=target, out=tmp_path / "x")
     with pytest.raises(DataError, match="120 lines"):
@@ -83,11 +83,11 @@ def test_held_out_text_of_another_kind_is_refused(files, tmp_path):
     assert stores(tmp_path / "y")[1].pairs == len(LINES)
 
 
-def test_pairs_that_stand_again_are_told_where_they_are_read(files, tmp_path):
+def test_pairs_that_stand_again_are_reported_where_they_are_read(files, tmp_path):
     table = files[0]
-    for times, told in ((1, []), (2, ["50% of the pairs have stood before; those that are alike are held out together"])):
+    for times, expected in ((1, []), (2, ["50% of the pairs have stood before; those that are alike are held out together"])):
         twice = tmp_path / f"{times}.tsv"
         twice.write_text(table.read_text(encoding="utf-8") + "".join(f"{a}\t{b}\n" for a, b in LINES * (times - 1)), encoding="utf-8")
         facts: list[Fact] = []
         stemma.pretrain("ngram", twice, out=tmp_path / f"out-{times}", preset="tiny", progress=facts.append)
-        assert [fact.message for fact in facts if isinstance(fact, Note) and "stood before" in fact.message] == told
+        assert [fact.message for fact in facts if isinstance(fact, Note) and "stood before" in fact.message] == expected

@@ -26,7 +26,7 @@ Split = Callable[[list[int]], Batch]  # the batch of some of the rows
 
 
 def drawn() -> tuple[np.random.Generator, np.ndarray, np.ndarray]:
-    """(numbers, ids, labels): ever more labels are asked for from row to row."""
+    """(numbers, ids, labels): ever more labels are predicted from row to row."""
     numbers = np.random.default_rng(0)
     ids = numbers.integers(7, V, (R, T))
     return numbers, ids, np.where(np.arange(T) <= np.arange(R)[:, None], numbers.integers(7, V, (R, T)), IGNORE)

@@ -61,7 +61,7 @@ def test_its_time_and_its_tokens_are_those_of_training(corpus, tmp_path, monkeyp
     assert timed.config["sections"]["training"]["steps"] >= 1 and timed.metrics()[-1]["seconds"] > spent[-1].seconds
 
 
-def test_a_training_without_budget_is_told(corpus, tmp_path):
+def test_a_training_without_budget_is_reported(corpus, tmp_path):
     with pytest.raises(UsageError, match="training has no budget"):
         run(corpus, tmp_path / "run", "training.seconds=0")
 

@@ -61,7 +61,7 @@ def test_every_budget_becomes_steps(corpus, budget, steps):
     assert plan.training_seconds > 0
 
 
-def test_mistakes_are_told_as_by_the_run_itself(corpus):
+def test_mistakes_are_reported_as_by_the_run_itself(corpus):
     with pytest.raises(UsageError, match="did you mean 'width'"):
         planned("bert", corpus, "model.widht=3")
     with pytest.raises(DataError, match="check the path"):

@@ -59,10 +59,10 @@ def test_another_optimiser_takes_nothing_of_the_presets_own() -> None:
         training("bert", "training.optimiser=adamw", "training.muon_rate=0.03")
 
 
-def test_a_text_too_short_to_hold_any_out_is_told_to_asgd(tmp_path: Path) -> None:
+def test_a_text_too_short_to_hold_any_out_is_reported_to_asgd(tmp_path: Path) -> None:
     (tmp_path / "text.txt").write_text("雨 rain", encoding="utf-8")
-    told: list[str] = []
+    messages: list[str] = []
     small = ["training.optimiser=asgd", "training.evaluations=8", "training.steps=2", "tokenizer.vocab_size=280", "training.threads=1"]
-    asked = Request.of("gpt", tmp_path / "text.txt", preset="tiny", settings=small)
-    pretrain(asked, out=tmp_path / "run", progress=lambda fact: told.append(fact.message) if fact.kind == "note" else None)
-    assert any("never comes to average" in message for message in told), told
+    request = Request.of("gpt", tmp_path / "text.txt", preset="tiny", settings=small)
+    pretrain(request, out=tmp_path / "run", progress=lambda fact: messages.append(fact.message) if fact.kind == "note" else None)
+    assert any("never comes to average" in message for message in messages), messages

@@ -49,7 +49,7 @@ def test_what_was_begun_on_a_bigger_machine_goes_on_and_nothing_new_begins_there
     corpus = tmp_path / "corpus.txt"
     corpus.write_text("".join(f"the cat sat on mat {n}\n我们去公园看花 {n}\n\n" for n in range(40)), encoding="utf-8")
     settings = [*SMALL, "training.steps=4", "training.save_seconds=1e-6", "training.threads=2"]
-    asked = {"preset": "tiny", "settings": settings}
+    options = {"preset": "tiny", "settings": settings}
 
     def killed(fact):
         if isinstance(fact, Saved):
@@ -57,11 +57,11 @@ def test_what_was_begun_on_a_bigger_machine_goes_on_and_nothing_new_begins_there
 
     monkeypatch.setattr(cores, "cores_free", lambda: 2)
     with pytest.raises(Killed):
-        stemma.pretrain("gpt", corpus, out=tmp_path / "run", progress=killed, **asked)
+        stemma.pretrain("gpt", corpus, out=tmp_path / "run", progress=killed, **options)
     monkeypatch.setattr(cores, "cores_free", lambda: 1)
     seen = []
-    stemma.pretrain("gpt", corpus, out=tmp_path / "run", progress=lambda fact: seen.append(torch.get_num_threads()), **asked)
+    stemma.pretrain("gpt", corpus, out=tmp_path / "run", progress=lambda fact: seen.append(torch.get_num_threads()), **options)
     assert set(seen) == {2}
     with pytest.raises(UsageError, match=r"only 1 core is free for it here.* set training\.threads to 0"):
-        stemma.pretrain("gpt", corpus, out=tmp_path / "other", **asked)
+        stemma.pretrain("gpt", corpus, out=tmp_path / "other", **options)
     assert not (tmp_path / "other").exists()

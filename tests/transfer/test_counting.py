@@ -59,7 +59,7 @@ def test_a_large_mu_is_the_unigram_model(ngram, train_examples, dev_examples):
     np.testing.assert_allclose(found[0], found[1], atol=1e-4)
 
 
-def test_the_bag_is_what_the_model_kept_weighed_by_surprise(ngram):
+def test_the_bag_is_what_the_model_kept_weighted_by_surprise(ngram):
     recipe = BagOfNgrams(assigned(ngram, Config(mode="frozen")), Config(mode="frozen"))
     bag = recipe.prepare([Text("the film was good"), Text(""), Text("的 电影")])
     ids = encode_sides(ngram.tokenizer, [Text("the film was good")]).sides[0]

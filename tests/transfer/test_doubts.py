@@ -9,7 +9,7 @@ from tests.transfer.conftest import CLASSIFY, make_examples
 from stemma.corpus.task import Example
 from stemma.runs.fitted import FittedRun
 from stemma.tasks.table import make_task
-from stemma.transfer.doubts import DevDoubt, floor, told_of_floor, told_of_repeats
+from stemma.transfer.doubts import DevDoubt, floor, floor_warning, repeats_warning
 from stemma.transfer.finetune import finetune
 from stemma.transfer.saving import card
 from stemma.transfer.settings import Config
@@ -24,12 +24,12 @@ def rows(first: int, last: int, pairs: bool = False) -> list[Example]:
 @pytest.mark.parametrize("pairs", [False, True])
 def test_repeats_are_told_from_one_in_a_hundred_by_what_is_written(pairs: bool) -> None:
     train = rows(0, 300, pairs)
-    assert told_of_repeats(CLASSIFY, train, rows(298, 498, pairs)) == ""  # 2 of 200
-    assert told_of_repeats(CLASSIFY, train, rows(297, 497, pairs)).startswith("3 of 200 dev examples (2%) stand word for word")
-    assert told_of_repeats(CLASSIFY, train, train[::-1]).startswith("300 of 300 dev examples (100%)")
-    assert told_of_repeats(CLASSIFY, train, []) == ""
+    assert repeats_warning(CLASSIFY, train, rows(298, 498, pairs)) == ""  # 2 of 200
+    assert repeats_warning(CLASSIFY, train, rows(297, 497, pairs)).startswith("3 of 200 dev examples (2%) stand word for word")
+    assert repeats_warning(CLASSIFY, train, train[::-1]).startswith("300 of 300 dev examples (100%)")
+    assert repeats_warning(CLASSIFY, train, []) == ""
     if pairs:  # the same first half is another pair
-        assert told_of_repeats(CLASSIFY, train, rows(0, 300)) == ""
+        assert repeats_warning(CLASSIFY, train, rows(0, 300)) == ""
 
 
 def test_dev_that_is_train_is_warned_of(ngram, train_examples) -> None:
@@ -63,7 +63,7 @@ def test_a_run_that_learnt_nothing_says_so(ngram, tmp_path) -> None:
     facts = FittedRun.load(tmp_path / "noise").facts
     share = np.mean([example.label == "pos" for example in dev])
     assert facts["floor"]["value"] == pytest.approx(share) and facts["floor"]["examples"] == 60
-    assert told_of_floor(facts) and f"accuracy {share:.4f} on 60 dev examples" in card(facts)
+    assert floor_warning(facts) and f"accuracy {share:.4f} on 60 dev examples" in card(facts)
 
 
 def test_a_run_that_learnt_says_nothing(ngram, train_examples, dev_examples) -> None:
@@ -71,15 +71,15 @@ def test_a_run_that_learnt_says_nothing(ngram, train_examples, dev_examples) -> 
         warnings.simplefilter("error", DevDoubt)
         facts = finetune(ngram, train=train_examples, dev=dev_examples, mode="frozen", config=FAST).facts
         held = finetune(ngram, train=train_examples, mode="frozen", config=FAST).facts
-    assert told_of_floor(facts) == "" and "Doubt it" not in card(facts)
+    assert floor_warning(facts) == "" and "Doubt it" not in card(facts)
     assert held["floor"]["of"] == "held-out training example" and held["floor"]["examples"] == held["examples"]["selection"]
 
 
-@pytest.mark.parametrize(("reached", "told"), [(0.5, "no better"), (0.4, "no better"), (0.55, "not surely better"), (0.7, "")])
-def test_how_much_better_is_better(reached: float, told: str) -> None:
+@pytest.mark.parametrize(("reached", "message"), [(0.5, "no better"), (0.4, "no better"), (0.55, "not surely better"), (0.7, "")])
+def test_how_much_better_is_better(reached: float, message: str) -> None:
     facts = {
         "metrics": [{"name": "accuracy", "title": "accuracy", "higher_is_better": True, "share": True}],
         "floor": {"answer": "x", "value": 0.5, "reached": reached, "examples": 100, "of": "dev example"},
     }
-    assert told_of_floor(facts).startswith(told) and bool(told_of_floor(facts)) == bool(told)
-    assert told_of_floor({"metrics": facts["metrics"]}) == ""  # of an earlier version
+    assert floor_warning(facts).startswith(message) and bool(floor_warning(facts)) == bool(message)
+    assert floor_warning({"metrics": facts["metrics"]}) == ""  # of an earlier version

@@ -204,7 +204,7 @@ def test_errors_say_how_to_mend(bert, train_examples, dev_examples, tmp_path):
 
 
 def test_the_task_network_learns_and_leaves_the_run_as_it_was(run, train_examples, dev_examples):
-    """Its size is the same for every generation but for the projection of their widths; it tells how it weighs the layers."""
+    """Its size is the same for every generation but for the projection of their widths; it says how it weights the layers."""
     before = sums(run.module())
     config = Config(mode="frozen", head="network", precision="fp32", seeds=(1, 2), grid=(3e-3,), updates=200)
     result = finetune(run, train=train_examples, dev=dev_examples, config=config)
@@ -240,14 +240,14 @@ def test_states_that_do_not_fit_are_computed_anew(bert, train_examples, monkeypa
     ],
 )
 def test_one_seed_has_no_deviation(values, deterministic, line):
-    """It was told as ± 0.0000 over 1 seed."""
+    """It was shown as ± 0.0000 over 1 seed."""
     spread = float(np.std(values, ddof=1)) if len(values) > 1 else None
     named = {"metrics": [{"name": "accuracy", "title": "accuracy"}], "seeds": [{}] * len(values), "deterministic": deterministic}
     assert measured({**named, "accuracy": {"mean": float(np.mean(values)), "std": spread}}) == [line]
 
 
 @pytest.mark.parametrize(
-    ("wrong", "told"),
+    ("wrong", "message"),
     [
         ({"mode": "froozen"}, "did you mean 'frozen'"),
         ({"head": "lineal"}, "did you mean 'linear'"),
@@ -259,16 +259,16 @@ def test_one_seed_has_no_deviation(values, deterministic, line):
         ({"weight_decay": float("inf")}, r"transfer\.weight_decay"),
     ],
 )
-def test_a_config_made_by_hand_is_checked_as_one_from_a_file(ngram, train_examples, wrong, told):
-    with pytest.raises(UsageError, match=told):
+def test_a_config_made_by_hand_is_checked_as_one_from_a_file(ngram, train_examples, wrong, message):
+    with pytest.raises(UsageError, match=message):
         finetune(ngram, train=train_examples, config=Config(**wrong))
     if "mode" in wrong:
-        with pytest.raises(UsageError, match=told):
+        with pytest.raises(UsageError, match=message):
             finetune(ngram, train=train_examples, **wrong)
 
 
 @pytest.mark.parametrize(
-    ("example", "told"),
+    ("example", "message"),
     [
         (Example(None, "pos"), r"text\[0\] is None"),
         (Example("good", float("nan")), r"label\[0\] is nan"),
@@ -278,8 +278,8 @@ def test_a_config_made_by_hand_is_checked_as_one_from_a_file(ngram, train_exampl
         ("good", "example 0 is 'good'"),
     ],
 )
-def test_examples_without_text_or_label_are_named(ngram, train_examples, example, told):
-    with pytest.raises(DataError, match=told):
+def test_examples_without_text_or_label_are_named(ngram, train_examples, example, message):
+    with pytest.raises(DataError, match=message):
         finetune(ngram, train=[example, *train_examples])
 
 

@@ -28,7 +28,7 @@ def test_hold_out_keeps_to_its_limit():
     assert len(selection) == 100 and len(learning) == 9900
 
 
-@pytest.mark.parametrize(("labels", "told"), [([0], "1 training example, too few"), ([0, 1], "2 training examples, too few")])
-def test_too_few_examples_are_told_in_words(labels, told):
-    with pytest.raises(DataError, match=told):
+@pytest.mark.parametrize(("labels", "message"), [([0], "1 training example, too few"), ([0, 1], "2 training examples, too few")])
+def test_too_few_examples_are_reported_in_words(labels, message):
+    with pytest.raises(DataError, match=message):
         hold_out(labels, 0.1, 10, 1)

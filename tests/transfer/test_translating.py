@@ -119,7 +119,7 @@ def test_refusals_name_what_can_be_done(bert, ngram, writes):
         finetune(writes, train=TRAIN[:1], task="translate")
 
 
-def test_what_translates_no_better_than_copying_is_told(writes):
+def test_what_translates_no_better_than_copying_is_reported(writes):
     same = [Translated(pair.source, pair.source) for pair in TRAIN[:60]]
     with pytest.warns(DevDoubt, match=r"no better than copying the source \(BLEU 0?"):
         finetune(writes, train=same, task="translate", config=Config(**SETTINGS, updates=1, epochs=1))

@@ -45,16 +45,16 @@ class Rows:
     """A stream of results, printed as they come: JSON lines, one JSON list with `--json`, aligned text for a person."""
 
     rows: Iterable[Mapping[str, Any]]
-    told: Callable[[Any], Iterable[str]]  # a row as a person reads it, line by line
+    shown: Callable[[Any], Iterable[str]]  # a row as a person reads it, line by line
     exit_code: int = 0
 
     def pieces(self, form: Form) -> Iterator[str]:
-        """One row a line; for a person as many as `told` makes of it."""
+        """One row a line; for a person as many as `shown` makes of it."""
         if form == "lines":
             yield from (dumps(row) + "\n" for row in self.rows)
             return
         if form == "person":
-            yield from (f"{line}\n" for row in self.rows for line in self.told(row))
+            yield from (f"{line}\n" for row in self.rows for line in self.shown(row))
             return
         before = "[\n"
         for row in self.rows:

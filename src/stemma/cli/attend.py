@@ -67,7 +67,7 @@ class Attend(Verb):
             raise UsageError("--steps with --out", "one of them: steps are printed, maps are drawn", "drop one of the two")
 
     def _heads(self, run: "Run", line: str) -> list[AttentionHead]:
-        """The heads that were asked for; UsageError for a layer or head that the network has not."""
+        """The heads that were chosen; UsageError for a layer or head that the network has not."""
         named = _named(line)
         heads = run.attend(named["text"], named.get("other"))
         layer, head = (1 if self.steps and one is None else one for one in (self.layer, self.head))

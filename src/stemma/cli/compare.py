@@ -45,8 +45,8 @@ class Compare(Config, Verb):
         from stemma.evaluation.comparison.compare import compare
 
         with Progress() as progress:
-            asked = {name: getattr(self, name) for name in ("train", "dev", "out", "task", "generations")}
-            results = compare(self.corpus, config=self.settled(), progress=progress, **asked)
+            options = {name: getattr(self, name) for name in ("train", "dev", "out", "task", "generations")}
+            results = compare(self.corpus, config=self.settled(), progress=progress, **options)
         return compared(self.out, results)
 
     def _planned(self) -> Printable:

@@ -34,11 +34,11 @@ class Completion(Verb):
         place = _place(self.shell)
         place.parent.mkdir(parents=True, exist_ok=True)
         write_bytes(place, script.encode())
-        told = {
+        next_steps = {
             "bash": "open a new shell; it needs the package bash-completion",
             "zsh": "put `fpath+=~/.zfunc` before `autoload -U compinit; compinit` in ~/.zshrc and open a new shell",
         }
-        return Answer({"shell": self.shell, "file": str(place)}, [f"{place}: written", told[self.shell]])
+        return Answer({"shell": self.shell, "file": str(place)}, [f"{place}: written", next_steps[self.shell]])
 
 
 def _place(shell: str) -> Path:

@@ -1,4 +1,4 @@
-"""Settings told to a person: what each takes, its value, and the comment that stands behind it in the code."""
+"""Settings as a person reads them: what each takes, its value, and the comment that stands behind it in the code."""
 
 import ast
 import dataclasses

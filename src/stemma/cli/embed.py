@@ -55,13 +55,13 @@ class Embed(Verb):
                 lacking = {} if knows and vector.any() else {"no_known_word": True}
                 yield {"text": line, **lacking, "vector": vector.tolist()}
 
-        def told(row: dict[str, Any]) -> Iterator[str]:
+        def shown(row: dict[str, Any]) -> Iterator[str]:
             yield row["text"]
             vector = row["vector"]
             yield f"  {len(vector)} numbers: {' '.join(map(number, vector[:FIRST]))}{' …' * (len(vector) > FIRST)}"
 
         if self.out is None:
-            return Streamed(rows, told, self.text, self.files)
+            return Streamed(rows, shown, self.text, self.files)
         parts = [[row["vector"] for row in rows(sound(batch))] for batch in arriving(self.text, self.files)]
         return _saved(self.out, [np.asarray(part, np.float32) for part in parts if part])
 

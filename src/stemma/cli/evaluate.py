@@ -34,8 +34,8 @@ class Evaluate(Verb):
         run = load(self.run_folder)
         named = ("similarity", "analogies", "outliers", "senses", "minimal_pairs")
         text = of_text(run)
-        asked = {text: self.files, **{name: getattr(self, name) for name in named}}
-        files = {measure: paths for measure, paths in asked.items() if paths}
+        given = {text: self.files, **{name: getattr(self, name) for name in named}}
+        files = {measure: paths for measure, paths in given.items() if paths}
         if not files:
             expected = "a text, a TSV of examples, --similarity, --analogies, --outliers, --senses or --minimal-pairs"
             raise UsageError("no file to measure on", expected, "name one")

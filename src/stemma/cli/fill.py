@@ -32,11 +32,11 @@ class Fill(Verb):
             for line in lines:
                 yield {"text": line, "masks": [likeliest(run.tokenizer, best) for best in run.fill_ids(line, self.k)]}
 
-        def told(row: dict[str, Any]) -> Iterator[str]:
+        def shown(row: dict[str, Any]) -> Iterator[str]:
             yield row["text"]
             for place, mask in enumerate(row["masks"], start=1):
                 if len(row["masks"]) > 1:
                     yield f"  mask {place}"
                 yield from likely(mask)
 
-        return Streamed(rows, told, self.text, self.files)
+        return Streamed(rows, shown, self.text, self.files)

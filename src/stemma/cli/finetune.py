@@ -33,17 +33,17 @@ class Finetune(Verb):
         """Learns the task and reports."""
         from stemma.api import finetune
 
-        asked = {name: getattr(self, name) for name in ("train", "dev", "task", "frozen", "config", "settings", "out")}
+        options = {name: getattr(self, name) for name in ("train", "dev", "task", "frozen", "config", "settings", "out")}
         with Progress() as progress:
-            result = finetune(self.run_folder, progress=progress, **asked)
+            result = finetune(self.run_folder, progress=progress, **options)
         return Answer({"run": str(self.out), **result.facts}, _finetuned(str(self.out), result.facts))
 
 
 def _finetuned(out: str, facts: dict[str, Any]) -> Iterator[str]:
-    from stemma.transfer.doubts import told_of_floor
+    from stemma.transfer.doubts import floor_warning
     from stemma.transfer.saving import measured, signed
 
-    state = f"done, but {doubt}" if (doubt := told_of_floor(facts)) else "ready"
+    state = f"done, but {doubt}" if (doubt := floor_warning(facts)) else "ready"
     yield f"{out}: {state} ({facts['generation']}, {facts['mode']}; {facts['head']})"
     yield f"  chosen on held-out training examples: {facts['knob']} = {facts['chosen'][facts['knob']]:g}, of {len(facts['trials'])} tried"
     yield from (f"  {line}" for line in (*measured(facts), *signed(facts)))

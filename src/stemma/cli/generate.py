@@ -54,7 +54,7 @@ class Generate(Verb):
                 for number, one in enumerate(samples):
                     yield {"prompt": prompt, **({"sample": number} if self.samples > 1 else {}), "text": one.text}
 
-        def told(row: dict[str, Any]) -> Iterator[str]:
+        def shown(row: dict[str, Any]) -> Iterator[str]:
             if not self.next:
                 yield row["text"]
                 yield from [""] * (self.samples > 1)
@@ -62,7 +62,7 @@ class Generate(Verb):
             yield row["prompt"] or "(at the beginning)"
             yield from likely(row["next"])
 
-        return Streamed(rows, told, self.text or (() if self.files else ("",)), self.files)
+        return Streamed(rows, shown, self.text or (() if self.files else ("",)), self.files)
 
     def _check(self, chosen: bool) -> None:
         """UsageError for an option that would be ignored; `chosen`: one of a draw or a search was given."""

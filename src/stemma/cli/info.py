@@ -61,13 +61,20 @@ def _of_run(folder: "RunFolder") -> dict[str, Any]:
         "loss": number(done["loss"]) if "loss" in done else None,
         "held-out loss": number(held_out) if held_out is not None else None,
         "parameters": f"{done['parameters']:,}" if "parameters" in done else None,
+        "reading": _reading(done) if "reading_ms" in done else None,
         "notes": "; ".join(done.get("notes") or ()) or None,
         "can": ", ".join(row.abilities),
     }
 
 
+def _reading(done: dict[str, Any]) -> str:
+    """What it costs to read a text."""
+    text = counted(done["reading_tokens"], "token")
+    return f"{done['reading_flops_per_token']:,.0f} operations a token, {number(done['reading_ms'])} ms for a text of {text}"
+
+
 def _of_task(folder: "RunFolder") -> dict[str, Any]:
-    from stemma.transfer.doubts import told_of_floor
+    from stemma.transfer.doubts import floor_warning
     from stemma.transfer.saving import measured
 
     identity, facts = folder.config["identity"], folder.config["task"]
@@ -79,7 +86,7 @@ def _of_task(folder: "RunFolder") -> dict[str, Any]:
         "labels": ", ".join(facts.get("targets", {}).get("labels", ())) or None,
         "learnt from": f"{counted(facts['examples']['learning'], 'example')}" if "learning" in facts.get("examples", {}) else None,
         "measured": ", ".join(measured(facts)) or None,
-        "doubt": told_of_floor(facts) or None,
+        "doubt": floor_warning(facts) or None,
         "can": "predict, translate, embed" if identity["task"] == "translate" else "predict, embed",
     }
 

@@ -34,6 +34,7 @@ VERBS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (  # group -> 
             ("corpus check", "corpus_check:CorpusCheck", "what a corpus is, what would be rejected, and the cure"),
             ("corpus docstrings", "corpus_docstrings:CorpusDocstrings", "writes the embedded default: docstrings of installed packages"),
             ("show tokens", "show_tokens:ShowTokens", "how a run cuts a text"),
+            ("show masks", "show_masks:ShowMasks", "what a masked language model reads of a text, and what it must predict"),
         ),
     ),
     (
@@ -67,7 +68,7 @@ VERBS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (  # group -> 
     ),
 )
 RARELY = (50_000, 20, 20)  # objects between two searches for garbage: importing PyTorch makes a million that stay, a tenth of a short run
-LATER = ("distill", "serve", "show masks")  # in the plan, not in this version
+LATER = ("distill", "serve")  # in the plan, not in this version
 TABLE = {name: (place, summary) for _, verbs in VERBS for name, place, summary in verbs}
 
 
@@ -170,7 +171,7 @@ def parse(cls: Any, name: str, argv: list[str]) -> Any:
         with contextlib.redirect_stderr(printed), contextlib.redirect_stdout(printed):
             verb, unknown = tyro.cli(cls, args=argv, prog=f"stemma {name}", return_unknown_args=True)
     except SystemExit:
-        raise UsageError(_unboxed(_told(printed)), f"what stemma {name} --help shows", "see the example there") from None
+        raise UsageError(_unboxed(_captured(printed)), f"what stemma {name} --help shows", "see the example there") from None
     if unknown:
         raise _unknown(name, cls, unknown, argv)
     return verb
@@ -227,7 +228,7 @@ def _settings_called(name: str, key: str, argv: Sequence[str]) -> list[str]:
     return [f"{section}.{key}" for section, cls in sections.items() if key in {field.name for field in fields(cls)}]
 
 
-def _told(printed: TextIOWrapper) -> str:
+def _captured(printed: TextIOWrapper) -> str:
     printed.seek(0)
     return printed.read()
 
@@ -260,7 +261,7 @@ def _failure(error: BaseException) -> StemmaError | None:
 
 def _failed(error: StemmaError, as_json: bool) -> int:
     if isinstance(error, UsageError) and os.environ.get("RANK", "0") != "0":
-        return error.exit_code  # every process of torchrun has it: the first one tells it
+        return error.exit_code  # every process of torchrun has it: the first one prints it
     print(f"error: {error.wrong}\n  expected: {error.expected}\n  to mend it: {error.mend}", file=sys.stderr)
     if as_json:
         parts = {"wrong": error.wrong, "expected": error.expected, "mend": error.mend}

@@ -51,7 +51,7 @@ def _words(name: str) -> str:
 
 
 def _figure(value: Any) -> str:
-    if isinstance(value, Mapping) and value["low"] == value["high"]:  # a single example tells nothing of its luck
+    if isinstance(value, Mapping) and value["low"] == value["high"]:  # a single example says nothing of its luck
         return number(value["value"])
     if isinstance(value, Mapping):
         return f"{number(value['value'])} ({number(value['low'])} to {number(value['high'])})"

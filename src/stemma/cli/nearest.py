@@ -33,8 +33,8 @@ class Nearest(Verb):
                 raise UsageError(f"--{option} {value} with --outlier", "it with neighbours alone", f"drop --{option}, or --outlier")
         run = open_pretrained(self.run_folder, "nearest")
 
-        def nearest(asked: list[str]) -> Iterator[dict[str, Any]]:
-            for word in asked:
+        def nearest(words: list[str]) -> Iterator[dict[str, Any]]:
+            for word in words:
                 found = run.nearest(word, self.k, self.restrict)
                 composed = {"composed": True} if run.composes(word) else {}  # a word never seen, made of its n-grams
                 yield {"word": word, **composed, "nearest": [{"word": other, "cosine": cosine} for other, cosine in found]}
@@ -44,7 +44,7 @@ class Nearest(Verb):
                 found = run.outlier(group.split())
                 yield {"words": group.split(), "outlier": found.word, "cosines": found.cosines, "missing": found.missing}
 
-        def told(row: dict[str, Any]) -> Iterator[str]:
+        def shown(row: dict[str, Any]) -> Iterator[str]:
             if self.outlier:
                 yield f"{' '.join(row['words'])}: {row['outlier']} fits the others least"
                 yield from columns(zip(row["cosines"], map(number, row["cosines"].values()), strict=True))
@@ -54,4 +54,4 @@ class Nearest(Verb):
 
         together = self.outlier or {"+", "-"} & set(self.words)  # one group of words, or one sum, written without quotes
         given = (" ".join(self.words),) if self.words and together else self.words
-        return Streamed(outliers if self.outlier else nearest, told, given, ())
+        return Streamed(outliers if self.outlier else nearest, shown, given, ())

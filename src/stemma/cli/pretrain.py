@@ -42,7 +42,7 @@ class Pretrain(Verb):
     dev: Repeated = ()  # held-out text; without it a share of the corpus is held out
     workers: int = 1  # processes that read; the result does not depend on it
     memory: Gibibytes = None  # GiB for counting, program included; the rest goes to disk. Judging the model takes some tens of MiB more
-    continue_from: EarlierRun = None  # a finished run of word2vec, lstm, elmo, gpt, gpt2 or bert: its weights and words, and new words
+    continue_from: EarlierRun = None  # a finished run of the same generation: its weights and words, and the new text's words
     dry_run: Flag = False  # tells sizes, memory, disk and expected time, and trains nothing
 
     def run(self) -> Printable:
@@ -69,10 +69,10 @@ class Pretrain(Verb):
     def _request(self) -> "Request":
         from stemma.training.request import Request
 
-        asked = (self.preset, self.config, self._asked(), self.dev, self.workers, self.continue_from, self.source, self.target)
-        return Request(self.generation, self.corpus, *asked)
+        options = (self.preset, self.config, self._settings(), self.dev, self.workers, self.continue_from, self.source, self.target)
+        return Request(self.generation, self.corpus, *options)
 
-    def _asked(self) -> tuple[str, ...]:
+    def _settings(self) -> tuple[str, ...]:
         if self.memory is None:
             return self.settings
         if "memory" not in {field.name for field in fields(find(self.generation).sections()["objective"])}:
@@ -94,8 +94,8 @@ def _pretrained(folder: "RunFolder") -> Answer:
     unsaid = ("kind", "message", "earlier", "ingested")
     known = {key: value for key, value in folder.done().items() if key not in unsaid and value is not None}
     document = {"run": str(folder.path), "generation": folder.config["identity"]["generation"], **known}
-    told = [(key.replace("_", " "), _shown(key, value)) for key, value in known.items()]
-    return Answer(document, [f"{folder.path}: ready", *columns([*told, ("model card", str(folder.path / "README.md"))])])
+    facts = [(key.replace("_", " "), _shown(key, value)) for key, value in known.items()]
+    return Answer(document, [f"{folder.path}: ready", *columns([*facts, ("model card", str(folder.path / "README.md"))])])
 
 
 def _shown(key: str, value: Any) -> str:

@@ -41,7 +41,7 @@ class Score(Verb):
                 by_token = {"by_token": [_token_row(token) for token in run.score_tokens(line)]} if self.tokens else {}
                 yield {"text": line, **_score_row(score), **turned, **_bits(run, line, score, back), **by_token}
 
-        return Streamed(rows, _told, self.text, self.files, COUNTED if run.row.learns == "count" else BATCH)
+        return Streamed(rows, _shown, self.text, self.files, COUNTED if run.row.learns == "count" else BATCH)
 
 
 def _score_row(score: Any) -> dict[str, Any]:
@@ -80,13 +80,13 @@ def _bits(run: "Run", text: str, score: Any, back: str) -> dict[str, Any]:
     around = (text[: len(text) - len(text.lstrip())], text[len(text.rstrip()) :])
     around_back = (back[: len(back) - len(back.lstrip())], back[len(back.rstrip()) :])
     if kept.why_not or around != around_back:  # what surrounds a text is no part of a corpus, and has no price
-        told = f"the tokenizer does not keep the text: it comes back as {back!r}"
-        return {"spacing_nats": None, "bits_per_character": None, "why_not_bits": told}
+        reason = f"the tokenizer does not keep the text: it comes back as {back!r}"
+        return {"spacing_nats": None, "bits_per_character": None, "why_not_bits": reason}
     nats = float(kept.nats[0])
     return {"spacing_nats": nats, "bits_per_character": bits + nats / log(2) / score.characters}
 
 
-def _told(row: dict[str, Any]) -> Iterator[str]:
+def _shown(row: dict[str, Any]) -> Iterator[str]:
     """A score for a person: what compares across runs first."""
     yield row["text"]
     unknown = f", {row['unknown']} unknown" if row["unknown"] else ""

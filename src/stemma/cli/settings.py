@@ -28,10 +28,10 @@ class Settings(Verb):
 
     def run(self) -> Printable:
         """The settings, section by section."""
-        found = described(*self._asked())
+        found = described(*self._sections())
         return Answer({name: [_row(one) for one in settings] for name, settings in found.items()}, _lines(found))
 
-    def _asked(self) -> tuple[dict[str, type], dict[str, Any]]:
+    def _sections(self) -> tuple[dict[str, type], dict[str, Any]]:
         """The config classes by section, and the tables of the preset."""
         if self.of == "transfer":
             from stemma.tasks.table import task_config

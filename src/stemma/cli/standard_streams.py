@@ -1,4 +1,4 @@
-"""Standard input, output and error when they are closed or full: told where it matters, passed over where it does not."""
+"""Standard input, output and error when they are closed or full: reported where it matters, passed over where it does not."""
 
 import os
 import sys
@@ -11,7 +11,7 @@ NAMES = ("stdin", "stdout", "stderr")
 
 
 class _Messages(TextIOWrapper):
-    """Standard error, which may be full or gone: what cannot be told there stops no work."""
+    """Standard error, which may be full or gone: what cannot be written there stops no work."""
 
     def write(self, text: str) -> int:
         """Writes, or else gives the messages up."""
@@ -30,7 +30,7 @@ class _Messages(TextIOWrapper):
 
 
 def closed_streams_open() -> None:
-    """Opens the closed ones on nothing, so that no file takes their number; a closed output stays None in `sys`, to be told."""
+    """Opens the closed ones on nothing, so that no file takes their number; a closed output stays None in `sys`, to be reported."""
     for number, name in enumerate(NAMES):
         if getattr(sys, name) is None:
             to_nowhere(number)

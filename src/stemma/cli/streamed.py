@@ -9,25 +9,25 @@ from stemma.cli.texts import BATCH, Line, arriving
 from stemma.errors import DataError
 
 RowsOf = Callable[[list[str]], Iterator[dict[str, Any]]]
-Told = Callable[[Any], Iterable[str]]
-SHOWN = 10  # lines at fault that standard error tells of; each has its row besides
+LinesOf = Callable[[Any], Iterable[str]]
+SHOWN = 10  # lines at fault that standard error names; each has its row besides
 
 
 class Streamed:
-    """`rows` of the texts that `--text`, files or standard input give, `size` texts at a time at most; `told` writes one for a person.
+    """`rows` of the texts that `--text`, files or standard input give, `size` texts at a time at most; `shown` writes one for a person.
 
-    A text at fault gets a row with its `error` and is told with its place; no other is lost by it.
+    A text at fault gets a row with its `error` and is reported with its place; no other is lost by it.
     """
 
-    def __init__(self, rows: RowsOf, told: Told, given: tuple[str, ...], files: tuple[str, ...], size: int = BATCH) -> None:
-        self._rows, self._told, self._given, self._files, self._size = rows, told, given, files, size
+    def __init__(self, rows: RowsOf, shown: LinesOf, given: tuple[str, ...], files: tuple[str, ...], size: int = BATCH) -> None:
+        self._rows, self._shown, self._given, self._files, self._size = rows, shown, given, files, size
         self._alone = len(given) == 1 and not files  # its error is the command's
         self._faults = 0
         self.exit_code = 0  # that of data at fault, once all is printed, where a text was
 
     def pieces(self, form: Form) -> Iterator[str]:
-        """One row a line, or one JSON list; for a person as `told` has it, and nothing of a text at fault but its error."""
-        yield from Rows(self._all(), lambda row: () if "error" in row else self._told(row)).pieces(form)
+        """One row a line, or one JSON list; for a person as `shown` has it, and nothing of a text at fault but its error."""
+        yield from Rows(self._all(), lambda row: () if "error" in row else self._shown(row)).pieces(form)
         if self._faults > SHOWN:
             print(f"error: {self._faults - SHOWN:,} more lines at fault; each has its row", file=sys.stderr)
 

@@ -16,7 +16,7 @@ from stemma.errors import DataError
 LONGEST = 1 << 28  # bytes of a line: what goes on for longer has no lines
 BATCH = 64  # texts handed to a run at once; few enough that the first results come soon
 COUNTED = 4096  # the same for models of counts, which score a million words in a fraction of a second
-CHUNK = 1 << 20  # bytes that are asked for at once; of a pipe come those that are there
+CHUNK = 1 << 20  # bytes that are read at once; of a pipe come those that are there
 
 
 class Line(NamedTuple):

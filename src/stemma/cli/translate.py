@@ -35,8 +35,8 @@ class Translate(Verb):
         def rows(lines: list[str]) -> Iterator[dict[str, Any]]:
             for line, best in zip(lines, run.translations(lines, options=options, samples=self.samples), strict=True):
                 for number, one in enumerate(best):
-                    told = {"sample": number, "log_prob": one.log_prob, "score": one.score} if self.samples > 1 else {}
-                    yield {"text": line, "translation": one.text, **told}
+                    scores = {"sample": number, "log_prob": one.log_prob, "score": one.score} if self.samples > 1 else {}
+                    yield {"text": line, "translation": one.text, **scores}
 
         def shown(row: dict[str, Any]) -> Iterator[str]:
             yield f"{row['score']:8.3f}  {row['translation']}" if self.samples > 1 else row["translation"]

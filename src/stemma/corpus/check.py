@@ -15,7 +15,7 @@ from stemma.corpus.pair_check import FAR, Found, PairFigures, measure
 from stemma.corpus.parallel import SEPARATOR
 from stemma.corpus.parse import BAD_RECORDS, CUT, EMPTY_SIDE, LONG_PAIR, NO_PAIR, Block, Parsed, parse
 from stemma.corpus.read import PARTS, Joiner, no_text
-from stemma.corpus.repetition import TOLD, Repetition
+from stemma.corpus.repetition import REPORTED_FROM, Repetition
 from stemma.corpus.scripts import count_scripts
 from stemma.corpus.workers import ordered_map
 from stemma.errors import DataError
@@ -201,7 +201,7 @@ def _pair_hints(pairs: PairFigures, repeated: float) -> Iterator[str]:
         yield f"The {side}s mix {both}. Convert them to one (OpenCC does): {_shown(rarer)}."
     if (same := pairs.identical).count:
         yield f"{counted(same.count, 'target is its source', 'targets are their sources')}, untranslated: {_shown(same)}."
-    if repeated > TOLD:
+    if repeated > REPORTED_FROM:
         yield f"{repeated:.0%} of the pairs have stood before. Remove them for a better model."
 
 

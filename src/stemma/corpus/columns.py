@@ -74,7 +74,7 @@ def read_columns(
 
 
 def is_bio(sentences: Iterable[Tagged]) -> bool:
-    """True where the tags tell spans (B-x begins one, I-x goes on, O is outside), False where each tag stands alone.
+    """True where the tags mark spans (B-x begins one, I-x goes on, O is outside), False where each tag stands alone.
 
     Raises DataError where some do and some do not: a slip of the pen would else turn spans into plain tags.
     """
@@ -104,15 +104,15 @@ def _sentence(rows: list[tuple[str, str]], source: str) -> Tagged:
     return Tagged(tokens, tags, source)
 
 
-def _cells(cells: list[str], where: str, width: int, wanted: tuple[int, int]) -> list[str]:
+def _cells(cells: list[str], where: str, width: int, columns: tuple[int, int]) -> list[str]:
     """The cells, if they are as many as the line before had (`width`; 0: it is the first), with a token and a tag among them."""
     found = f"{where}: {counted(len(cells), 'column')} ({' '.join(cells)[:40]!r})"
     hint = "; set comments if lines that start with # are comments" if cells[0].startswith("#") else ""
     if width and len(cells) != width:
         raise DataError(found, f"{counted(width, 'column')}, as in the lines above", "part every cell of a line by one tab" + hint)
-    if len(cells) < 2 or any(not -len(cells) <= column < len(cells) for column in wanted):
+    if len(cells) < 2 or any(not -len(cells) <= column < len(cells) for column in columns):
         raise DataError(found, _LINES, "add what is missing, or name the columns" + hint)
-    for column, name in zip(wanted, ("token", "tag"), strict=True):
+    for column, name in zip(columns, ("token", "tag"), strict=True):
         if not cells[column].strip():
             raise DataError(f"{where}: the {name} is empty", _LINES, "fill it in, or remove the line")
     return cells

@@ -198,9 +198,9 @@ def _dev_modules(entries: list[Entry], share: float, seed: int) -> set[tuple[str
         sizes[entry.package][entry.module] += sum(map(len, entry.sentences))
     chosen = set()
     for package, modules in sizes.items():
-        wanted, held = share * sum(modules.values()), 0
+        target, held = share * sum(modules.values()), 0
         for module in sorted(modules, key=lambda name: _lot(seed, "dev", name)):
-            if held < wanted and held + modules[module] < 2 * wanted:
+            if held < target and held + modules[module] < 2 * target:
                 held += modules[module]
                 chosen.add((package, module))
     return chosen

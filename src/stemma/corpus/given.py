@@ -46,10 +46,10 @@ def listed(values: Iterable[Any], name: str) -> list[Any]:
 
 
 def warn_of(removed: Counter[str]) -> None:
-    """Tells which invisible characters were taken out of texts, if any were."""
+    """Warns of the invisible characters that were taken out of texts, if any were."""
     if removed:
-        told = ", ".join(f"{count:,} {reason}" for reason, count in removed.items())
-        warnings.warn(f"taken out of the text, as in training, since no reader sees them: {told}", stacklevel=4)
+        removals = ", ".join(f"{count:,} {reason}" for reason, count in removed.items())
+        warnings.warn(f"taken out of the text, as in training, since no reader sees them: {removals}", stacklevel=4)
 
 
 def _cleaned(texts: list[str]) -> list[str]:

@@ -103,7 +103,7 @@ def aligned(source: str, target: str, encoding: str, size: int) -> Iterator[tupl
 
 
 class _Side:
-    """One of the two files, read as far as it is asked for."""
+    """One of the two files, read as far as it is needed."""
 
     def __init__(self, name: str, stream: IO[bytes], encoding: str) -> None:
         self._name, self._texts = name, texts(stream, encoding, name)

@@ -229,7 +229,7 @@ class _Parser:
         return lines if lines[-1] else lines[:-1]
 
     def _leave_out(self, number: int, line: str, sides: list[str]) -> None:
-        """Enters in the ledger a line that is no pair, or too long a one, and tells of what is a fault."""
+        """Enters in the ledger a line that is no pair, or too long a one, and reports what is a fault."""
         reason = NO_PAIR if len(sides) != 2 else LONG_PAIR if all(sides) else EMPTY_SIDE
         self.rejected[reason] += len(line)
         self.ledger.notes[reason] += 1
@@ -308,10 +308,10 @@ class _Parser:
         """Reports each line's first byte that is not in the encoding."""
         if not has_faults(text):
             return
-        told = 0
+        listed = 0
         match = FAULTY.search(text)
-        while match and told < _LISTED:
-            at, told = match.start(), told + 1
+        while match and listed < _LISTED:
+            at, listed = match.start(), listed + 1
             start, end = text.rfind("\n", 0, at) + 1, text.find("\n", at)
             number = self.block.line + text.count("\n", 0, at)
             around = text[max(0, at - 4000) : at + 4000]
@@ -358,10 +358,10 @@ def _record(line: str, where: str, config: Config) -> tuple[str, str]:
     try:
         record = json.loads(line, strict=False)
     except (ValueError, RecursionError) as error:
-        told = f"{error.msg} at column {error.colno}" if isinstance(error, json.JSONDecodeError) else str(error)
+        reason = f"{error.msg} at column {error.colno}" if isinstance(error, json.JSONDecodeError) else str(error)
         cure = "Mend the line" if len(line) > 1 and line[0] == "{" else 'Write one object a line (jq -c ".[]" does it for an array)'
         cure += ', or set corpus.invalid = "reject" to leave such lines out, counted'
-        raise DataError(f"{where}: not JSON: {told}", "one JSON object a line", cure) from error
+        raise DataError(f"{where}: not JSON: {reason}", "one JSON object a line", cure) from error
     if not isinstance(record, dict):
         cure = f'write {{"{config.field}": …}}; jq -c ".[]" makes lines of an array'
         raise DataError(f"{where}: the line holds a JSON {_kind(record)}", "one JSON object a line", cure)
@@ -376,9 +376,9 @@ def _record(line: str, where: str, config: Config) -> tuple[str, str]:
     return text, "" if label is None or isinstance(label, (dict, list)) else str(label)
 
 
-def _other_field(record: dict, wanted: str) -> str:
+def _other_field(record: dict, field: str) -> str:
     longest = max((k for k, v in record.items() if isinstance(v, str)), key=lambda k: len(record[k]), default="")
-    return f'set corpus.field = "{longest}"' if longest else nearest(wanted, record) if record else "give each line its text"
+    return f'set corpus.field = "{longest}"' if longest else nearest(field, record) if record else "give each line its text"
 
 
 def _kind(value: object) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from zlib import crc32
 
-TOLD = 0.01  # share of the pairs of a corpus from which on their repetition is told
+REPORTED_FROM = 0.01  # share of the pairs of a corpus from which on their repetition is reported
 _SAMPLED = 100_000  # texts whose hashes are held at a time
 
 

@@ -1,7 +1,7 @@
 """Splits a stream of documents into train and dev, the same way on every machine and for any number of workers.
 
 Documents are held out whole, chosen by a hash of their text and the seed, so that two copies of a
-document always fall on the same side. Where that cannot give about the share asked for (one
+document always fall on the same side. Where that cannot give about the share that is set (one
 document, or a few long ones), every document instead holds out one unbroken run of its sentences; pairs of source and target stay
 whole.
 """

@@ -75,7 +75,7 @@ class Team(Generic[Job, Result]):
         if self._under_way >= len(self._workers) < self._most:
             self._begin()
         self._under_way += 1
-        future = self._threads.submit(self._ask, job)
+        future = self._threads.submit(self._run, job)
         future.add_done_callback(self._done)
         return future
 
@@ -101,7 +101,7 @@ class Team(Generic[Job, Result]):
         self._workers.append(_Worker(process, ours))
         self._free.put(self._workers[-1])
 
-    def _ask(self, job: Job) -> Result:
+    def _run(self, job: Job) -> Result:
         worker = self._free.get()
         try:
             worker.pipe.send(job)

@@ -4,7 +4,7 @@ Its specification of a model is filled from our arrays, one layer after the othe
 written as they stand. Specials that our decoder never writes have a bias in the folder that keeps them out; the probabilities of
 all other tokens then add up to one there, and to a little less here.
 
-Beside the model stand the run's `tokenizer.json` and what CTranslate2 wants to know of it. V vocabulary, D width.
+Beside the model stand the run's `tokenizer.json` and what CTranslate2 needs to know of it. V vocabulary, D width.
 """
 
 from collections.abc import Mapping, Sequence

@@ -11,6 +11,7 @@ import numpy as np
 
 from stemma.config import nearest
 from stemma.errors import UsageError
+from stemma.export.huggingface import COUNTERPART, NAMED
 from stemma.lineage.table import TABLE, Generation
 from stemma.runs.run import Run
 from stemma.tokens.files import one_writer, write_bytes, write_json
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 class Format:
     """What a run can be written as."""
 
-    asks: str  # for a run of what kind
+    requires: str  # for a run of what kind
     fits: Callable[[Generation], bool]
     write: Callable[[Run, Path], list[Path]]
     write_int8: Callable[[Run, Path], list[Path]] | None = None  # with weights in 8 bits; None: it has none such
@@ -55,7 +56,7 @@ def convert(source: str | Path, target: str | Path, to: str, skip_bad: bool = Fa
         others = " or ".join(name for name, other in FORMATS.items() if other.fits(run.row)) or "nothing yet"
         wrong = f"{source} is a run of {run.row.name}, which cannot be written as {to}"
         able = ", ".join(row.name for row in TABLE if row.ready and form.fits(row))
-        raise UsageError(wrong, f"a run {form.asks}: {able}", f"{run.row.name} can be written as {others}")
+        raise UsageError(wrong, f"a run {form.requires}: {able}", f"{run.row.name} can be written as {others}")
     write = form.write_int8 if int8 and form.write_int8 else form.write
     return write(run, target)
 
@@ -80,15 +81,22 @@ def _huggingface(run: Run, folder: Path) -> list[Path]:
 
     from stemma.export.huggingface import huggingface_config, to_huggingface
 
-    model = run.network.config
+    model, network = run.network.config, COUNTERPART[run.row.name]
     if run.row.name == "gpt" and model.inner != 4 * model.width:
         expected = f"4 x model.width = {4 * model.width}: transformers' GPT knows no other"
         raise UsageError(f"{run.path}: model.inner = {model.inner}", expected, "pre-train with that size")
-    tensors = to_huggingface(run.row.name, model.depth, run.folder.tensors())
+    if run.row.name == "albert" and (model.sharing in ("attention", "feedforward") or model.factorised != "embeddings"):
+        wrong = f'{run.path}: model.sharing = "{model.sharing}", model.factorised = "{model.factorised}"'
+        expected = "all or none, and embeddings: transformers' ALBERT knows no other"
+        raise UsageError(wrong, expected, "pre-train with these")
+    inner = model.blocks_in_layer if run.row.name == "albert" else 1
+    blocks = model.different * inner if run.row.name == "albert" else model.depth
+    tensors = to_huggingface(network, blocks, run.folder.tensors(), inner)
     arrays = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
     with one_writer(folder.resolve()):
         write_bytes(folder / "model.safetensors", save(arrays, metadata={"format": "pt"}))
-        write_json(folder / "config.json", huggingface_config(run.row.name, model, run.tokenizer.vocab_size, run.tokenizer.specials))
+        config = huggingface_config(network, model, run.tokenizer.vocab_size, run.tokenizer.specials)
+        write_json(folder / "config.json", {**config, NAMED: run.row.name})
         data = json.loads(run.folder.guarded("tokenizer.json").read_text(encoding="utf-8"))
         write_json(folder / "tokenizer_config.json", _tokenizer_config(run, data))
         write_json(folder / "tokenizer.json", {**data, "post_processor": _frame(run)})
@@ -159,7 +167,7 @@ FORMATS: dict[str, Format] = {
     "word2vec": Format("with word vectors", _has_words, partial(_vectors, form="word2vec")),
     "word2vec-binary": Format("with word vectors", _has_words, partial(_vectors, form="word2vec-binary")),
     "glove": Format("with word vectors", _has_words, partial(_vectors, form="glove")),
-    "huggingface": Format("of gpt, gpt2 or bert", _is("gpt", "gpt2", "bert"), _huggingface),
+    "huggingface": Format("of " + ", ".join(COUNTERPART), _is(*COUNTERPART), _huggingface),
     "elmo": Format("of elmo", _is("elmo"), _elmo),
     "ctranslate2": Format("of transformer, gpt or gpt2", _is("transformer", "gpt", "gpt2"), _ctranslate2, partial(_ctranslate2, int8=True)),
 }

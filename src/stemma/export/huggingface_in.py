@@ -1,13 +1,16 @@
-"""A Hugging Face folder of BERT, GPT or GPT-2 as a run: config.json, model.safetensors, and the tokenizer.
+"""A Hugging Face folder of BERT, ALBERT, GPT, GPT-2 or XLNet as a run: config.json, model.safetensors, and the tokenizer.
 
-That is tokenizer.json, or where there is none BERT's vocab.txt, GPT-2's vocab.json with merges.txt.
+That is tokenizer.json, or where there is none vocab.txt, GPT-2's vocab.json with merges.txt, or spiece.model.
 
-Heads that the folder lacks stay empty: `fill` then refuses; a missing pooler is drawn as before training. Pickles are never opened.
+Heads that the folder lacks stay empty: `fill` then refuses; a missing pooler is drawn as before training. XLNet's head is its
+token table, with a bias of 0 where the folder has none. Pickles are never opened.
+Chinese ALBERTs are published in two layouts, told apart by the names of their tensors: transformers', which is Google's, and that of
+brightmart/albert_zh (`albert_zh` here), whose config.json tells of no model_type.
 """
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +19,8 @@ import numpy as np
 
 from stemma.config import restore, to_plain
 from stemma.errors import DataError, StemmaError
-from stemma.export.huggingface import from_huggingface, names
+from stemma.export.huggingface import COUNTERPART, NAMED, from_huggingface, names
+from stemma.export.spiece import as_ours, from_spiece
 from stemma.lineage.table import Generation, find
 from stemma.nouns import counted
 from stemma.runs.opening import network_of
@@ -25,13 +29,23 @@ from stemma.tokens.settings import SPECIALS
 from stemma.tokens.settings import Config as TokenConfig
 from stemma.tokens.tokenizer import Tokenizer
 
-GENERATIONS = {"bert": "bert", "openai-gpt": "gpt", "gpt2": "gpt2"}  # their model_type -> ours
+GENERATIONS = {"bert": "bert", "albert": "albert", "openai-gpt": "gpt", "gpt2": "gpt2", "xlnet": "xlnet"}  # their model_type -> ours
+ZH = "albert_zh"
+PREFIXES = {"bert": "bert.", "albert": "albert.", ZH: "bert."} | dict.fromkeys(("gpt", "gpt2", "xlnet"), "transformer.")  # but the heads'
+HEADS = ("cls.", "predictions.", "sop_classifier.", "lm_loss.")  # prefixes of the heads' tensors
+PROJECTION = "bert.embeddings.word_embeddings_2.weight"  # of albert_zh alone
+TIED = (  # a tensor that is another one's copy, that one, and whether the copy is transposed
+    ("cls.predictions.decoder.weight", "bert.embeddings.word_embeddings.weight", False),
+    ("predictions.decoder.weight", "albert.embeddings.word_embeddings.weight", False),
+    ("cls.predictions.project_layer.weight", PROJECTION, True),
+    ("lm_head.weight", "transformer.tokens_embed.weight", False),
+    ("lm_head.weight", "transformer.wte.weight", False),
+    ("lm_loss.weight", "transformer.word_embedding.weight", False),
+)
+TOKENIZERS = {"bert": ("WordPiece",), "albert": ("Unigram", "WordPiece"), "gpt": ("BPE",), "gpt2": ("BPE",), "xlnet": ("Unigram",)}
 ACTIVATIONS = {"gelu": "gelu", "gelu_new": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh"}
 FLOATS = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
-PREFIXES = {"bert": "bert.", "gpt": "transformer.", "gpt2": "transformer."}  # of names in a model with its head
-TABLES = {"bert": "bert.embeddings.word_embeddings.weight", "gpt": "transformer.tokens_embed.weight", "gpt2": "transformer.wte.weight"}
-DECODERS = ("cls.predictions.decoder.weight", "lm_head.weight")  # the table once more
-OPTIONAL = ("pooler.", "masked_head.", "next_head.")  # ours: what a folder may come without
+OPTIONAL = ("pooler.", "masked_head.", "next_head.", "bias")  # ours: what a folder may come without
 LIMIT = 1 << 27  # bytes of a JSON file or a header
 CURE = "download the folder again, or choose another"
 
@@ -48,11 +62,11 @@ class Found:
 
 
 def is_huggingface(path: Path) -> bool:
-    """True for a folder whose config.json tells of a model_type, and that is no run of ours."""
+    """True for a folder whose config.json tells of a model_type or, as albert_zh's, an embedding_size, and that is no run of ours."""
     config = path / "config.json"
     if (path / "manifest.json").exists() or not config.is_file() or config.stat().st_size > LIMIT:
         return False
-    return b'"model_type"' in config.read_bytes()
+    return any(key in config.read_bytes() for key in (b'"model_type"', b'"embedding_size"'))
 
 
 def open_huggingface(path: Path) -> Run:
@@ -64,34 +78,51 @@ def open_huggingface(path: Path) -> Run:
 
 def read_huggingface(path: Path) -> Found:
     """What the folder holds; DataError where it is not what is read here, or does not fit together."""
+    return found_where_it_fits(path, _read)
+
+
+def found_where_it_fits(path: Path, read: Callable[[Path], Found]) -> Found:
+    """What `read` finds in the folder; DataError in place of whatever a file that is none of these lets it stumble over."""
     try:
-        return _read(path)
+        return read(path)
     except StemmaError:
         raise
     except (ArithmeticError, AttributeError, LookupError, OSError, RecursionError, TypeError, ValueError) as error:
         told = f"{path} does not hold what its config.json tells of ({type(error).__name__}: {error})"
-        raise DataError(told, "a Hugging Face folder of one model", CURE) from error
+        raise DataError(told, "a folder of one model", CURE) from error
 
 
 def _read(path: Path) -> Found:
-    told = _table(path / "config.json")
-    kind = told.get("model_type")
+    told = table_of(path / "config.json")
+    return as_found(path, told, None)
+
+
+def as_found(path: Path, told: Mapping[str, Any], theirs: Mapping[str, np.ndarray] | None) -> Found:
+    """The model that a config tells of, with its tokenizer's files in the folder and its tensors (None: those of model.safetensors)."""
+    kind = told.get("model_type", "albert" if "embedding_size" in told else None)
     if not isinstance(kind, str) or kind not in GENERATIONS:
         raise DataError(f"{path} holds a model of type {kind!r}", f"one of {', '.join(GENERATIONS)}", "choose a folder of one of these")
     row = find(GENERATIONS[kind])
-    theirs = _tensors(path)
+    theirs = _tensors(path) if theirs is None else theirs
+    layout = ZH if any(name.endswith("word_embeddings_2.weight") for name in theirs) else row.name
     tokenizer = _tokenizer(path, row)
-    config: Any = restore(row.sections()["model"], {"bert": _bert, "gpt": _gpt, "gpt2": _gpt2}[row.name](told), str(path / "config.json"))
-    arrays, lacking = _ours(path, row.name, config, _named(row.name, theirs))
+    settings = {"bert": _bert, "albert": _albert, ZH: _albert_zh, "gpt": _gpt, "gpt2": _gpt2, "xlnet": _xlnet}[layout](told)
+    config: Any = restore(row.sections()["model"], settings, str(path / "config.json"))
+    arrays, lacking = _ours(path, layout, config, _named(layout, theirs))
     if len(arrays["tokens.weight"]) != tokenizer.vocab_size:
         wrong = f"{path}: the tokenizer has {counted(tokenizer.vocab_size, 'token')}, the model {len(arrays['tokens.weight']):,}"
         raise DataError(wrong, "one row of the model a token", "choose the tokenizer that the model was trained with")
-    if (width := arrays["tokens.weight"].shape[1]) != config.width:
-        raise DataError(f"{path}: {width} numbers a token, {config.width} in config.json", "the config of these weights", CURE)
-    return Found(row, config, tokenizer, _whole(arrays, config, tokenizer.vocab_size, lacking), lacking)
+    width, expected = arrays["tokens.weight"].shape[1], config.embedding if row.name == "albert" else config.width
+    if width != expected:
+        raise DataError(f"{path}: {width} numbers a token, {expected} in config.json", "the config of these weights", CURE)
+    compared = width if layout == "albert" else config.width  # what the head for masked tokens makes of a state
+    if COUNTERPART.get(told.get(NAMED, "")) == row.name:
+        row = find(told[NAMED])
+    return Found(row, config, tokenizer, _whole(arrays, config.width, compared, tokenizer.vocab_size, lacking), lacking)
 
 
-def _table(path: Path) -> dict[str, Any]:
+def table_of(path: Path) -> dict[str, Any]:
+    """The JSON table of a file; DataError where it holds none."""
     if not path.is_file() or path.stat().st_size > LIMIT:
         raise DataError(f"{path} is no file of a readable size", "JSON", CURE)
     value = json.loads(path.read_text(encoding="utf-8"))
@@ -105,17 +136,29 @@ def _must(told: Mapping[str, Any], key: str, only: Any) -> None:
         raise DataError(f"config.json: {key} = {told[key]!r}", f"{only!r}: nothing else is computed here", "choose another model")
 
 
-def _bert(told: Mapping[str, Any]) -> dict[str, Any]:
+def _bert(told: Mapping[str, Any], activation: str = "gelu", dropout: float = 0.1) -> dict[str, Any]:
+    """BERT's sizes; activation and dropout are those of a config that does not tell."""
     for key, only in (("layer_norm_eps", 1e-12), ("type_vocab_size", 2), ("position_embedding_type", "absolute"), ("is_decoder", False)):
         _must(told, key, only)
-    activation = told.get("hidden_act", "gelu")
+    activation = told.get("hidden_act", activation)
     if activation not in ACTIVATIONS:
         raise DataError(f"config.json: hidden_act = {activation!r}", f"one of {', '.join(ACTIVATIONS)}", "choose another model")
     return {
         "width": told.get("hidden_size", 768), "depth": told.get("num_hidden_layers", 12), "heads": told.get("num_attention_heads", 12),
         "inner": told.get("intermediate_size", 3072), "max_length": told.get("max_position_embeddings", 512),
-        "dropout": float(told.get("hidden_dropout_prob", 0.1)), "activation": ACTIVATIONS[activation],
+        "dropout": float(told.get("hidden_dropout_prob", dropout)), "activation": ACTIVATIONS[activation],
     }  # fmt: skip
+
+
+def _albert(told: Mapping[str, Any]) -> dict[str, Any]:
+    _must(told, "ln_type", "postln")
+    _must(told, "share_type", "all")
+    shared = {"groups": told.get("num_hidden_groups", 1), "blocks_in_layer": told.get("inner_group_num", 1)}
+    return {**_bert(told, "gelu_new", 0.0), "embedding": told.get("embedding_size", 128), **shared}
+
+
+def _albert_zh(told: Mapping[str, Any]) -> dict[str, Any]:
+    return {**_albert(told), "groups": 1, "blocks_in_layer": 1, "factorised": "tokens"}
 
 
 def _gpt(told: Mapping[str, Any]) -> dict[str, Any]:
@@ -136,6 +179,21 @@ def _gpt2(told: Mapping[str, Any]) -> dict[str, Any]:
     width = told.get("n_embd", 768)
     sizes = {"width": width, "depth": told.get("n_layer", 12), "heads": told.get("n_head", 12), "inner": told.get("n_inner") or 4 * width}
     return {**sizes, "max_length": told.get("n_positions", 1024), "dropout": float(told.get("resid_pdrop", 0.1))}
+
+
+def _xlnet(told: Mapping[str, Any]) -> dict[str, Any]:
+    """Memory is a matter of training; a window of 512 is read where the config tells of none."""
+    fixed = {"layer_norm_eps": 1e-12, "untie_r": True, "attn_type": "bi", "clamp_len": -1, "same_length": False}
+    for key, only in fixed.items():
+        _must(told, key, only)
+    activation = told.get("ff_activation", "gelu")
+    if activation not in ACTIVATIONS:
+        raise DataError(f"config.json: ff_activation = {activation!r}", f"one of {', '.join(ACTIVATIONS)}", "choose another model")
+    return {
+        "width": told.get("d_model", 1024), "depth": told.get("n_layer", 24), "heads": told.get("n_head", 16),
+        "inner": told.get("d_inner", 4096), "memory": told.get("mem_len") or 0, "dropout": float(told.get("dropout", 0.1)),
+        "activation": ACTIVATIONS[activation],
+    }  # fmt: skip
 
 
 def _tensors(path: Path) -> dict[str, np.ndarray]:
@@ -166,32 +224,35 @@ def _view(flat: np.ndarray, place: Path, name: str, entry: Mapping[str, Any]) ->
     return (array.astype("<u4") << 16).view("<f4").reshape(shape) if entry["dtype"] == "BF16" else array.reshape(shape)
 
 
-def _named(generation: str, theirs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+def _named(layout: str, theirs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The tensors under the names of today's pre-training model: with its prefix, norms as weight and bias."""
-    prefix = PREFIXES[generation]
+    prefix = PREFIXES[layout]
     bare = not any(name.startswith(prefix) for name in theirs)
     found = {}
     for name, array in theirs.items():
         if name.endswith((".gamma", ".beta")):
             name = name.removesuffix(".gamma") + ".weight" if name.endswith(".gamma") else name.removesuffix(".beta") + ".bias"
-        found[prefix + name if bare and not name.startswith("cls.") else name] = array
+        found[prefix + name if bare and not name.startswith(HEADS) else name] = array
     return found
 
 
-def _ours(path: Path, generation: str, config: Any, theirs: dict[str, np.ndarray]) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
+def _ours(path: Path, layout: str, config: Any, theirs: dict[str, np.ndarray]) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
     """Our tensors as float32, and the heads of which some or all is missing."""
-    table = names(generation, min(config.depth, len(theirs)))
+    inner = config.blocks_in_layer if layout in ("albert", ZH) else 1
+    blocks = config.groups * inner if layout in ("albert", ZH) else config.depth  # that have weights of their own
+    table = names(layout, min(blocks, len(theirs)), inner)
     missing = [name for name in table if any(their not in theirs for their in name.theirs)]
     needed = [name.theirs[0] for name in missing if not name.ours.startswith(OPTIONAL)]
-    if needed or config.depth > len(theirs):
-        shown = ", ".join(needed[:3]) or f"tensors for {counted(config.depth, 'block')}"
+    if needed or blocks > len(theirs):
+        shown = ", ".join(needed[:3]) or f"tensors for {counted(blocks, 'block')}"
         raise DataError(f"{path}: model.safetensors lacks {shown}", "every tensor of the model that config.json tells of", CURE)
-    decoders = [theirs[decoder] for decoder in DECODERS if decoder in theirs]
-    if not all(np.array_equal(decoder, theirs[TABLES[generation]], equal_nan=True) for decoder in decoders):
-        raise DataError(f"{path}: its decoder is a table of its own", "a decoder tied to the token table", "choose another model")
+    for copy, original, transposed in TIED:
+        tied = theirs.get(copy) if original in theirs else None
+        if tied is not None and not np.array_equal(tied.T if transposed else tied, theirs[original], equal_nan=True):
+            raise DataError(f"{path}: {copy} is a table of its own", "a decoder tied to the token table", "choose another model")
     lacking = tuple(head for head in OPTIONAL if any(name.ours.startswith(head) for name in missing))
     filled = {their: theirs.get(their, np.zeros(1, np.float32)) for name in table for their in name.theirs}
-    arrays = from_huggingface(generation, config.depth, filled)
+    arrays = from_huggingface(layout, blocks, filled, inner)
     kept = {name: array.astype(np.float32) for name, array in arrays.items() if not (lacking and name.startswith(lacking))}
     for name, array in kept.items():
         if not np.isfinite(array).all():
@@ -199,17 +260,19 @@ def _ours(path: Path, generation: str, config: Any, theirs: dict[str, np.ndarray
     return kept, tuple(head.removesuffix(".") for head in lacking)
 
 
-def _whole(arrays: dict[str, np.ndarray], config: Any, vocab_size: int, lacking: tuple[str, ...]) -> dict[str, np.ndarray]:
+def _whole(arrays: dict[str, np.ndarray], width: int, compared: int, vocab_size: int, lacking: tuple[str, ...]) -> dict[str, np.ndarray]:
     """The tensors with those of the heads that are lacking: empty, but for the pooler, drawn as before training."""
-    width = config.width
     shapes: dict[str, dict[str, tuple[int, ...]]] = {
         "pooler": {"weight": (width, width), "bias": (width,)},
         "masked_head": {
-            "dense.weight": (width, width), "dense.bias": (width,), "norm.weight": (width,), "norm.bias": (width,), "bias": (vocab_size,)
+            "dense.weight": (compared, width), "dense.bias": (compared,), "norm.weight": (compared,), "norm.bias": (compared,),
+            "bias": (vocab_size,),
         },
         "next_head": {"weight": (2, width), "bias": (2,)},
     }  # fmt: skip
-    made = {f"{head}.{name}": np.zeros(shape, np.float32) for head in lacking for name, shape in shapes[head].items()}
+    made = {f"{head}.{name}": np.zeros(shape, np.float32) for head in lacking for name, shape in shapes.get(head, {}).items()}
+    if "bias" in lacking:
+        made["bias"] = np.zeros(vocab_size, np.float32)
     if "pooler" in lacking:
         made["pooler.weight"] = np.random.default_rng(0).normal(0, 0.02, (width, width)).clip(-0.04, 0.04).astype(np.float32)
     return {**arrays, **made}
@@ -217,38 +280,52 @@ def _whole(arrays: dict[str, np.ndarray], config: Any, vocab_size: int, lacking:
 
 def _tokenizer(path: Path, row: Generation) -> Tokenizer:
     if (path / "tokenizer.json").exists():
-        data = _table(path / "tokenizer.json")
+        data = table_of(path / "tokenizer.json")
         kind = data["model"].get("type")
-    elif (path / "vocab.txt").exists() and row.name == "bert":
-        data, kind = _from_vocabulary(path), "WordPiece"
+    elif (vocabulary := _first(path, "vocab*.txt")) and "WordPiece" in TOKENIZERS[row.name]:
+        data, kind = _from_vocabulary(vocabulary, _beside(path)), "WordPiece"
+    elif (pieces := _first(path, "*.model")) and "Unigram" in TOKENIZERS[row.name]:
+        told = _beside(path)
+        lowercase, accents = bool(told.get("do_lower_case", True)), bool(told.get("keep_accents", False))
+        data, kind = from_spiece(pieces, lowercase, accents), "Unigram"
     elif (path / "merges.txt").exists() and row.name == "gpt2":
         data, kind = _from_merges(path), "BPE"
     else:
         raise DataError(f"{path} has no tokenizer.json", "the tokenizer that the model was trained with", CURE)
-    expected = {"bert": "WordPiece", "gpt": "BPE", "gpt2": "BPE"}[row.name]
     byte_level = "ByteLevel" in json.dumps(data.get("pre_tokenizer"))
-    if kind != expected or (kind == "BPE" and not byte_level):
+    if kind not in TOKENIZERS[row.name] or (kind == "BPE" and not byte_level):
+        expected = " or ".join(TOKENIZERS[row.name])
         raise DataError(
             f"{path}: its tokenizer cuts by {kind}", f"{'byte-level ' * (expected == 'BPE')}{expected}", "choose another folder"
         )
     if "stemma" not in data["model"]:
+        data = as_ours(data) if kind == "Unigram" else data
         lowercase = bool((data.get("normalizer") or {}).get("lowercase")) and kind == "WordPiece"
-        config = TokenConfig(row.tokenizer, max(len(data["model"]["vocab"]), 300), lowercase)  # type: ignore[arg-type]
+        own = {"WordPiece": "wordpiece", "BPE": "bpe", "Unigram": "unigram"}[kind]
+        config = TokenConfig(own, max(len(data["model"]["vocab"]), 300), lowercase)  # type: ignore[arg-type]
         data["model"]["stemma"] = {"config": to_plain(config), "segmenter": {"name": "rjieba"}}
     data |= {"truncation": None, "padding": None}  # of another program's use, not of the model
     return Tokenizer.from_json(json.dumps(data))
 
 
-def _from_vocabulary(path: Path) -> dict[str, Any]:
+def _beside(path: Path) -> dict[str, Any]:
+    """What tokenizer_config.json tells, where there is one."""
+    told = path / "tokenizer_config.json"
+    return table_of(told) if told.exists() else {}
+
+
+def _first(path: Path, pattern: str) -> Path | None:
+    return next(iter(sorted(path.glob(pattern))), None)
+
+
+def _from_vocabulary(place: Path, told: Mapping[str, Any]) -> dict[str, Any]:
     """The tokenizer.json that vocab.txt and tokenizer_config.json stand for: BERT's, lower-casing unless it is told not to."""
     from tokenizers import Tokenizer as Rust
     from tokenizers import models, normalizers, pre_tokenizers
 
-    place, asked = path / "vocab.txt", path / "tokenizer_config.json"
     if place.stat().st_size > LIMIT:
         raise DataError(f"{place} is too large", "one token a line", CURE)
     tokens = place.read_text(encoding="utf-8").removesuffix("\n").split("\n")
-    told = _table(asked) if asked.exists() else {}
     rust = Rust(models.WordPiece({token.rstrip("\r"): i for i, token in enumerate(tokens)}, unk_token="[UNK]"))
     rust.normalizer = normalizers.BertNormalizer(
         lowercase=bool(told.get("do_lower_case", True)),
@@ -265,11 +342,10 @@ def _from_merges(path: Path) -> dict[str, Any]:
     from tokenizers import Tokenizer as Rust
     from tokenizers import decoders, models, pre_tokenizers, processors
 
-    vocabulary, place, asked = _table(path / "vocab.json"), path / "merges.txt", path / "tokenizer_config.json"
+    vocabulary, place, told = table_of(path / "vocab.json"), path / "merges.txt", _beside(path)
     if place.stat().st_size > LIMIT:
         raise DataError(f"{place} is too large", "one merge a line", CURE)
     lines = place.read_text(encoding="utf-8").removesuffix("\n").split("\n")
-    told = _table(asked) if asked.exists() else {}
     rust = Rust(models.BPE())
     rust.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=bool(told.get("add_prefix_space", False)))
     rust.decoder = decoders.ByteLevel()

@@ -84,9 +84,9 @@ def _closed(sections: list[Section]) -> list[Section]:
     closed = [sections[-1]]
     for section in sections[-2::-1]:
         longer, n = closed[0].words, section.words.shape[1]
-        wanted = np.unique(np.concatenate([section.words, longer[:, :-1], longer[:, 1:]]), axis=0)
+        needed = np.unique(np.concatenate([section.words, longer[:, :-1], longer[:, 1:]]), axis=0)
         held = {row.tobytes() for row in np.ascontiguousarray(section.words)}
-        new = np.array([row for row in wanted if row.tobytes() not in held], np.uint32).reshape(-1, n)
+        new = np.array([row for row in needed if row.tobytes() not in held], np.uint32).reshape(-1, n)
         nothing = np.full(len(new), np.nan)
         closed.insert(
             0,

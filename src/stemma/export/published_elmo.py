@@ -39,8 +39,8 @@ def read_elmo(path: Path) -> Found:
     except StemmaError:
         raise
     except (ArithmeticError, AttributeError, LookupError, OSError, RecursionError, TypeError, ValueError) as error:
-        told = f"{path} does not hold what options.json tells of ({type(error).__name__}: {error})"
-        raise DataError(told, "ELMo's weights as bilm-tf writes them", CURE) from error
+        wrong = f"{path} does not hold what options.json tells of ({type(error).__name__}: {error})"
+        raise DataError(wrong, "ELMo's weights as bilm-tf writes them", CURE) from error
 
 
 def write_elmo(run: Run, folder: Path) -> list[Path]:
@@ -61,11 +61,11 @@ def write_elmo(run: Run, folder: Path) -> list[Path]:
 
 
 def _read(path: Path) -> Found:
-    row, told = find("elmo"), path.parent / "options.json"
-    if not told.is_file():
+    row, options = find("elmo"), path.parent / "options.json"
+    if not options.is_file():
         raise DataError(f"{path} has no options.json beside it", "the file that tells of its sizes", CURE)
     with _h5py().File(path, "r") as file:
-        config: Any = restore(row.sections()["model"], _settings(json.loads(told.read_text(encoding="utf-8"))), str(told))
+        config: Any = restore(row.sections()["model"], _settings(json.loads(options.read_text(encoding="utf-8"))), str(options))
         words = _vocabulary(path.parent)
         tokens = [*SPECIALS["word"].values(), *(word for word in words if word not in (*THEIRS, *SPECIALS["word"].values()))]
         arrays = _ours({name: np.asarray(file[name], np.float32) for name in _names(config)}, config)
@@ -77,13 +77,13 @@ def _read(path: Path) -> Found:
             raise DataError(f"{path}: {name} holds numbers that are not finite", "weights that a float32 holds", CURE)
     tokenizer = Tokenizer(Words(TokenConfig(kind="word", vocab_size=0), tokens, segmenter("rjieba")))
     rows = len(head["table"])
-    config = restore(type(config), asdict(config) | {"targets": rows, "filters": list(config.filters)}, str(told))
+    config = restore(type(config), asdict(config) | {"targets": rows, "filters": list(config.filters)}, str(options))
     return Found(row, config, tokenizer, arrays | head | {"frequencies": np.ones(rows, np.int64)}, lacking)
 
 
-def _settings(told: Mapping[str, Any]) -> dict[str, Any]:
+def _settings(options: Mapping[str, Any]) -> dict[str, Any]:
     """Our section `model` of theirs."""
-    lstm, cnn = told["lstm"], told["char_cnn"]
+    lstm, cnn = options["lstm"], options["char_cnn"]
     widths = [width for width, _ in cnn["filters"]]
     for key, value, only in (
         ("char_cnn.activation", cnn["activation"], "relu"),

@@ -25,6 +25,7 @@ from stemma.export.fasttext import MAGIC, open_fasttext
 from stemma.export.huggingface_in import Found, is_huggingface, read_huggingface
 from stemma.export.spelling import named
 from stemma.export.streams import reading
+from stemma.export.tensorflow_in import is_tensorflow, read_tensorflow
 from stemma.export.vectors_in import Chunk
 from stemma.lineage.table import find
 from stemma.nouns import counted
@@ -36,9 +37,10 @@ from stemma.tokens.settings import Config as TokenConfig
 from stemma.tokens.tokenizer import Tokenizer
 from stemma.tokens.words import Words
 
-Kind = Literal["huggingface", "elmo", "arpa", "fasttext", "word2vec", "word2vec-binary", "glove"]
+Kind = Literal["huggingface", "tensorflow", "elmo", "arpa", "fasttext", "word2vec", "word2vec-binary", "glove"]
 TITLES: dict[Kind, str] = {
     "huggingface": "Hugging Face folder",
+    "tensorflow": "TensorFlow checkpoint",
     "elmo": "ELMo weights (HDF5)",
     "arpa": "ARPA file",
     "fasttext": "fastText model",
@@ -70,12 +72,15 @@ class WordLedger:
 def to_run(source: Path, target: Path, skip_bad: bool = False) -> Path:
     """Writes the run folder of a file of word vectors, of an ARPA file, of ELMo's published weights or of a Hugging Face folder.
 
-    DataError tells the file's line or word that is wrong; `skip_bad` leaves words out (and counts them) that are not UTF-8 or
+    DataError names the file's line or word that is wrong; `skip_bad` leaves words out (and counts them) that are not UTF-8 or
     whose numbers are not finite. UsageError where the target is taken. A failure leaves no folder behind.
     """
     with written_aside(target) as folder:
         if is_huggingface(source):
             _whole_model(source, folder, "huggingface", read_huggingface(source))
+            return target
+        if is_tensorflow(source):
+            _whole_model(source, folder, "tensorflow", read_tensorflow(source))
             return target
         kind = recognise(source)
         if kind == "elmo":
@@ -137,8 +142,8 @@ def _word_vectors(source: Path, kind: Kind, folder: Path, skip_bad: bool) -> Non
         ledger.reached_by_text, strangers = _reached(tokenizer)
         if strangers:
             number, some = ledger.words_used - ledger.reached_by_text, ", ".join(map(repr, strangers))
-            told = f"{number:,} of {ledger.words_used:,} words ({some}) never stand in a text as Stemma cuts it"
-            warnings.warn(f"{source.name}: {told}; they are found by name alone (nearest, evaluate)", stacklevel=2)
+            wrong = f"{number:,} of {ledger.words_used:,} words ({some}) never stand in a text as Stemma cuts it"
+            warnings.warn(f"{source.name}: {wrong}; they are found by name alone (nearest, evaluate)", stacklevel=2)
         sections = {"tokenizer": to_plain(tokenizer.config), "model": to_plain(Config(width=vectors.shape[1]))}
         trained = np.any(vectors, axis=1)
         ledger.without_vector = ledger.words_used - int(trained.sum())
@@ -155,7 +160,7 @@ def _word_vectors(source: Path, kind: Kind, folder: Path, skip_bad: bool) -> Non
         seen = [counts.get(token.encode(), 0) for token in tokens] if counts else trained
         tensors = {"input": vectors, "output": np.zeros(vectors.shape, np.float32), "counts": np.asarray(seen, np.int64)}
         tensors["counts"][: len(SPECIAL_WORDS)] = 0
-        card = _card("word2vec", source, kind, sections, _told(ledger, tokenizer, kind))
+        card = _card("word2vec", source, kind, sections, _ledger_lines(ledger, tokenizer, kind))
         _finish(folder, "word2vec", source, kind, sections, tokenizer, tensors, asdict(ledger), card)
     (folder / ".rows.aside").unlink()
 
@@ -253,7 +258,7 @@ def _reached(tokenizer: Tokenizer) -> tuple[int, list[str]]:
     return reached, strangers
 
 
-def _told(ledger: WordLedger, tokenizer: Tokenizer, kind: Kind) -> list[str]:
+def _ledger_lines(ledger: WordLedger, tokenizer: Tokenizer, kind: Kind) -> list[str]:
     """The card's lines about the words."""
     case = "No word has a capital, so text is lower-cased first." if tokenizer.config.lowercase else "Text keeps its case."
     lines = [
@@ -276,11 +281,11 @@ def _ngrams(source: Path, folder: Path) -> None:
     network = model.network
     sections = {"tokenizer": to_plain(tokenizer.config), "model": to_plain(network.config)}
     ledger = {**network.facts(), "implied": len(network.implied)}
-    told = [f"- {name}: {size:,}" for name, size in network.facts().items()]
+    lines = [f"- {name}: {size:,}" for name, size in network.facts().items()]
     cut = "text is cut at white space alone, as KenLM cuts it: hand over tokens, parted by spaces and spelled as those of the file"
     warnings.warn(f"{source.name}: {cut}; others are unknown words", stacklevel=2)
-    told.append(f"- {cut[0].upper()}{cut[1:]}.")
-    card = _card("ngram", source, "arpa", sections, told)
+    lines.append(f"- {cut[0].upper()}{cut[1:]}.")
+    card = _card("ngram", source, "arpa", sections, lines)
     _finish(folder, "ngram", source, "arpa", sections, tokenizer, network.arrays(), ledger, card)
 
 
@@ -305,7 +310,7 @@ _EMPTY = {
 
 
 def _weights_of(source: Path, kind: Kind) -> Path:
-    return source / "model.safetensors" if kind == "huggingface" else source
+    return {"huggingface": source / "model.safetensors", "tensorflow": next(source.glob("*.data-*"), source)}.get(kind, source)
 
 
 def _are_utf8(name: str, tokens: list[str]) -> None:
@@ -331,14 +336,14 @@ def _finish(
     run.finish(card, ledger, tensors)
 
 
-def _card(generation: str, source: Path, kind: Kind, sections: dict[str, Any], told: list[str]) -> str:
+def _card(generation: str, source: Path, kind: Kind, sections: dict[str, Any], about: list[str]) -> str:
     lines = [
         f"# {generation}: {source.name}",
         "",
         f"Converted by Stemma {VERSION} from `{source.name}`, {TITLES[kind]}; not trained here.",
         f"Here it is a run of {generation}: {find(generation).title}. What text it learnt from, only its makers can tell.",
         "",
-        *told,
+        *about,
         "",
         "## Settings",
         "",

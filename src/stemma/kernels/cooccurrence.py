@@ -1,7 +1,7 @@
 """Counting kernels: flat word ranks -> how near each two words stand to each other, summed over the text.
 
 Weights are whole numbers, so that sums are exact and come out the same in whatever order they are made: a
-pair at distance d adds `shares[d]`, which is lcm(1..window) / d, or 1 when distances do not weigh.
+pair at distance d adds `shares[d]`, which is lcm(1..window) / d, or 1 when distances are not weighted.
 
 A *key* is a pair of places in the table of tiles, from the highest bits down: round, block of the first word, place of
 the first in its block, place of the second. Sorted by key, pairs stand in the order in which they are
@@ -61,7 +61,7 @@ def count_pairs(ranks, borders, known, shares, blocks, symmetric, corner, table,
     the distance in the lowest bits, from place `filled` on, and has room for all. Marks in `paired` (V) the words of sentences of
     two words and more. Gives the new `filled`.
     """
-    window, weighed = len(shares) - 1, shares[-1] != shares[1]
+    window, weighted = len(shares) - 1, shares[-1] != shares[1]
     for s in range(len(borders) - 1):
         if borders[s + 1] - borders[s] > 1:
             for i in range(borders[s], borders[s + 1]):
@@ -78,7 +78,7 @@ def count_pairs(ranks, borders, known, shares, blocks, symmetric, corner, table,
                         table[other * corner + word] += shares[i - j]
                 else:
                     key = key_of(other, word, blocks, symmetric)
-                    waiting[filled] = (key << np.uint64(DISTANCE_BITS)) | np.uint64(i - j if weighed else 1)
+                    waiting[filled] = (key << np.uint64(DISTANCE_BITS)) | np.uint64(i - j if weighted else 1)
                     filled += 1
     return filled
 

@@ -117,8 +117,8 @@ def update(lanes, w, c, step, eta, bias_eta, clip):
 
 
 @compiled(fastmath=True, error_model="numpy")
-def descend_tiles(lanes, table, ids, places, tiles, pairs, both, rates, told, me, threads):
-    """Visits thread `me`'s share of the tiles of a round, in place; `told` (G 2) gets each tile's summed cost and entries.
+def descend_tiles(lanes, table, ids, places, tiles, pairs, both, rates, totals, me, threads):
+    """Visits thread `me`'s share of the tiles of a round, in place; `totals` (G 2) gets each tile's summed cost and entries.
 
     `table` (2 V stride) holds word and context rows · `ids` (blocks, words) of the members of blocks · `places` (G 2) the blocks of each
     tile · `tiles` (G+1) borders in `pairs` = (rows, columns, log x, f(x)) of this round · `both`: a pair stands for both of
@@ -144,7 +144,7 @@ def descend_tiles(lanes, table, ids, places, tiles, pairs, both, rates, told, me
                 update(lanes, w, c, f * one, eta, bias_eta, clip)
                 cost += 0.5 * f * one * one
                 alone += 1
-        told[t, 0], told[t, 1] = cost, 2 * (tiles[t + 1] - tiles[t]) - alone
+        totals[t, 0], totals[t, 1] = cost, 2 * (tiles[t + 1] - tiles[t]) - alone
 
 
 def packed(lanes: int, weights: tuple[np.ndarray, ...], sums: tuple[np.ndarray, ...]) -> np.ndarray:

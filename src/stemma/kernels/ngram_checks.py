@@ -1,4 +1,4 @@
-"""Whether the links of an n-gram model lead anywhere else than to its own rows: asked once, before other kernels follow them."""
+"""Whether the links of an n-gram model lead anywhere else than to its own rows: checked once, before other kernels follow them."""
 
 import numpy as np
 

@@ -13,7 +13,7 @@ from stemma.kernels.fetching import prefetch
 from stemma.kernels.numbers import ABSENT, END, START
 
 LOW = 0xFFFFFFFF  # the low half of a count
-NEAR, FAR = np.uintp(16), np.uintp(64)  # events ahead of the present one for which memory is asked
+NEAR, FAR = np.uintp(16), np.uintp(64)  # events ahead of the present one whose memory is prefetched
 
 
 @compiled

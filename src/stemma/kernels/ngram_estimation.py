@@ -2,7 +2,7 @@
 
 Two orders of the same n-grams meet here. In *suffix* order they stand by their last word, then the one before: n-grams
 with a common ending, the *tail* whose lower-order probability they share, are neighbours. In *context* order they stand by
-first word, second, ...: the successors of a context are neighbours, as scoring wants them. The way from one to the other is
+first word, second, ...: the successors of a context are neighbours, as scoring needs them. The way from one to the other is
 short: the n-grams of order n stand in context order if they are sorted by first word, and those with the same first word
 by where their tails stand in the context order of n - 1.
 
@@ -111,20 +111,20 @@ def adjust(rows, before, rules, words, lists):
 
 
 @compiled
-def divide(counts, wanted, most, tails, starts, strides):
-    """Divides the records of an order into buckets of about `wanted`, and of at most `most`; gives how many there are.
+def divide(counts, bucket_size, most, tails, starts, strides):
+    """Divides the records of an order into buckets of about `bucket_size`, and of at most `most`; gives how many there are.
 
     A record goes to bucket `starts[w] + tail // strides[w]` for first word w, of which there are `counts[w]`. Words share a
     bucket while they fit; a word with too many has several, by tail: it has each of the `tails` once at most.
     """
-    buckets, held = 0, wanted
+    buckets, held = 0, bucket_size
     for word in range(len(counts)):
         strides[word] = tails + 1
-        if counts[word] > wanted:
-            starts[word], strides[word] = buckets, max(1, min(most, tails * wanted // counts[word]))
+        if counts[word] > bucket_size:
+            starts[word], strides[word] = buckets, max(1, min(most, tails * bucket_size // counts[word]))
             buckets += (tails + strides[word] - 1) // strides[word]
-            held = wanted
-        elif held + counts[word] > wanted:
+            held = bucket_size
+        elif held + counts[word] > bucket_size:
             starts[word], held = buckets, counts[word]
             buckets += 1
         else:
@@ -209,7 +209,7 @@ def sort_records(records):
 
 @compiled
 def spread(records, counts, stays, log10_probs, borders):
-    """Lays the sorted records out as `smooth` wants them; gives the number of contexts. `stays` may be empty: all do."""
+    """Lays the sorted records out as `smooth` needs them; gives the number of contexts. `stays` may be empty: all do."""
     contexts = 0
     word, parent = np.uint32(0), np.uint32(0)
     for i in range(len(records)):

@@ -64,13 +64,13 @@ def score_events(last_words, successors, suffixes, log10_probs, log10_backoffs, 
     `uniform` is NaN, or log10 of one type's share where a model knows nothing of a history (additive smoothing: only
     whole histories count, there are no lower orders).
     """
-    state, length, wanted = np.int64(START), 0, 0
+    state, length, expected = np.int64(START), 0, 0
     for e in range(len(events)):
         if events[e] >= BEGIN:
-            state, length, wanted = np.int64(START), min(1, order - 1), min(1, order - 1)
+            state, length, expected = np.int64(START), min(1, order - 1), min(1, order - 1)
         word = np.int64(events[e] & WORD_BITS)
         score, matched, after, longer = step(last_words, successors, suffixes, log10_probs, log10_backoffs, order, state, length, word)
-        if not math.isnan(uniform) and matched <= wanted:
-            score = log10_backoffs[state] if length == wanted else uniform
+        if not math.isnan(uniform) and matched <= expected:
+            score = log10_backoffs[state] if length == expected else uniform
         scores[e], orders[e] = score, matched
-        state, length, wanted = after, longer, min(wanted + 1, order - 1)
+        state, length, expected = after, longer, min(expected + 1, order - 1)

@@ -3,7 +3,7 @@
 Events are scored in blocks, and a block order by order: first all its bigrams are looked up, then the trigrams, and so
 on. An n-gram is sought among the successors of the (n-1)-gram that ends at the event before, and only where the
 (n-1)-gram that ends here was found, since the endings of a stored n-gram are stored too. So no look-up waits for another
-of its order, and memory is asked for many places ahead.
+of its order, and memory is prefetched many places ahead.
 
 Where among the successors a word stands is guessed: successors are sorted by word, and `places` tells which share of
 all bigrams ends in a smaller word. 16 successors about the guess are compared at once; only where the word lies

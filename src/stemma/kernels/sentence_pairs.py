@@ -58,16 +58,51 @@ def gather_pairs(sentences, documents, order, room, short_share, seed):
             else:
                 b_from, b_to = sentences[border], sentences[end]
                 i = end
-            while a_to - a_from + b_to - b_from > room:
-                front = next_share(state) < 0.5
-                if a_to - a_from > b_to - b_from:
-                    a_from, a_to = (a_from + 1, a_to) if front else (a_from, a_to - 1)
-                else:
-                    b_from, b_to = (b_from + 1, b_to) if front else (b_from, b_to - 1)
-            spans[count, 0], spans[count, 1], spans[count, 2], spans[count, 3] = a_from, a_to, b_from, b_to
+            spans[count] = _cut_to(room, a_from, a_to, b_from, b_to, state)
             random[count] = is_random
             count += 1
     return spans[:count], random[:count]
+
+
+@compiled
+def gather_ordered(sentences, documents, order, room, short_share, seed):
+    """One pass over all documents: (spans (I, 4), swapped (I,)): B follows A in its document, or where they are swapped A follows B.
+
+    A document's last sentence may be left alone: B is then empty, and its end is A's.
+    """
+    state = np.array([seed], np.uint64)
+    most = len(sentences)
+    spans, swapped, count = np.empty((most, 4), np.int64), np.zeros(most, np.int64), 0
+    for document in order:
+        first, last = documents[document], documents[document + 1]
+        target = room
+        if next_share(state) < short_share:
+            target = 2 + next_below(state, room - 1)
+        i = first
+        while i < last:
+            end = i + 1
+            while end < last and (end == i + 1 or sentences[end] - sentences[i] < target):
+                end += 1
+            border = end if end == i + 1 else i + 1 + next_below(state, end - i - 1)
+            spans[count] = _cut_to(room, sentences[i], sentences[border], sentences[border], sentences[end], state)
+            if border < end and next_share(state) < 0.5:
+                a_from, a_to, b_from, b_to = spans[count]
+                spans[count] = b_from, b_to, a_from, a_to
+                swapped[count] = 1
+            i, count = end, count + 1
+    return spans[:count], swapped[:count]
+
+
+@compiled
+def _cut_to(room, a_from, a_to, b_from, b_to, state):
+    """The span of a pair that has lost tokens, each at a drawn end of its longer part, until no more than `room` are left."""
+    while a_to - a_from + b_to - b_from > room:
+        front = next_share(state) < 0.5
+        if a_to - a_from > b_to - b_from:
+            a_from, a_to = (a_from + 1, a_to) if front else (a_from, a_to - 1)
+        else:
+            b_from, b_to = (b_from + 1, b_to) if front else (b_from, b_to - 1)
+    return a_from, a_to, b_from, b_to
 
 
 @compiled

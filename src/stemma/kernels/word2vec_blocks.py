@@ -22,7 +22,7 @@ ROOM = 8  # rows past the end of a buffer that loops over two, four or eight row
 
 
 class Setting(NamedTuple):
-    """What is asked of a chunk."""
+    """How a chunk is learnt from."""
 
     negatives: int  # K
     window: int  # words on each side at most
@@ -141,7 +141,7 @@ def descend_negatives(lanes, x, count, rate, space, dx, dz):
 
 
 @inlined
-def weigh_negatives(words, spans, drawn, share, space):
+def weight_negatives(words, spans, drawn, share, space):
     """Weights of the shared negatives: `share` x an input's pairs whose target is another word. Gives all pairs.
 
     A centre that is itself an input makes no pair with it.
@@ -179,7 +179,7 @@ def skipgram_block(lanes, text, spans, drawn, setting, space, deltas):
     window, rate, share = setting.window, setting.rate, np.float32(setting.negatives / SHARED)
     width, band, shift = np.int64(pitch(lanes)), band_of(window), first - start + window + 1
     lay_windows(text, spans, window, plan, real)
-    pairs = weigh_negatives(text.words, spans, drawn, share, space)
+    pairs = weight_negatives(text.words, spans, drawn, share, space)
     for c in range(0, stop - start, 2):
         at = c * (band - 1) + shift
         for j in range(plan[c, 2], plan[c, 2] + plan[c, 3], 4):

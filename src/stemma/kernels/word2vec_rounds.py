@@ -67,7 +67,7 @@ def spans_of(kind, tokens, block, cut, window):
 def open_block(lanes, tables, words, spans, ahead, drawn, alias, draws, space):
     """Draws a block's negatives and gathers the rows of its inputs, centres and negatives.
 
-    Asks for the rows of the block `ahead` tokens further, which this thread will probably need next.
+    Prefetches the rows of the block `ahead` tokens further, which this thread will probably need next.
     """
     for k in range(SHARED):
         drawn[k] = draw_word(mix(draws + np.uint64(k)), alias[0], alias[1])

@@ -66,7 +66,7 @@ def step_row(lanes, step, a, b, first, da, db):
 
 @inlined
 def foresee(rows, words):
-    """Asks for the rows of `words`, which the next block will gather."""
+    """Prefetches the rows of `words`, which the next block will gather."""
     size = np.uint64(rows.shape[1])
     for n in range(len(words)):
         start = np.uint64(words[n]) * size

@@ -54,28 +54,28 @@ def compose(table, rows, x):
 
 
 @inlined
-def ask(place, target, negatives, alias, draws, asked, real):
-    """Writes a pair's target to asked[place] and its negatives behind; `real` is 0 for one that is the target itself."""
-    asked[place], real[place] = target, 1
+def draw_candidates(place, target, negatives, alias, draws, candidates, real):
+    """Writes a pair's target to candidates[place] and its negatives behind; `real` is 0 for one that is the target itself."""
+    candidates[place], real[place] = target, 1
     for k in range(negatives):
         word = draw_word(mix(draws + np.uint64(k)), alias[0], alias[1])
-        asked[place + 1 + k], real[place + 1 + k] = word, np.float32(word != target)
+        candidates[place + 1 + k], real[place + 1 + k] = word, np.float32(word != target)
 
 
 @inlined
-def descend_asked(x, output, asked, real, pairs, negatives, rate, scores, error):
-    """Steps of x with the words asked, `pairs` targets with their negatives; sets `error` to x's gradient. Gives the loss."""
+def descend_candidates(x, output, candidates, real, pairs, negatives, rate, scores, error):
+    """Steps of x with the candidates, `pairs` targets with their negatives; sets `error` to x's gradient. Gives the loss."""
     size = np.uint64(len(x))
     each = 1 + negatives
     for m in range(pairs * each):
-        y, score = output[asked[m]], np.float32(0)
+        y, score = output[candidates[m]], np.float32(0)
         for d in range(size):
             score += x[d] * y[d]
         scores[m] = score if m % each == 0 else -score
     loss = gradients(scores, 1, rate, real, pairs * each)
     error[:] = 0
     for m in range(pairs * each):
-        y, step = output[asked[m]], scores[m] if m % each == 0 else -scores[m]
+        y, step = output[candidates[m]], scores[m] if m % each == 0 else -scores[m]
         for d in range(size):
             error[d] += step * y[d]
             y[d] += step * x[d]
@@ -94,7 +94,7 @@ def skipgram_subwords(table, output, text, grams, alias, negatives, rate, seed, 
     (words, low, high), (starts, rows) = text, grams
     each, size = 1 + negatives, table.shape[1]
     most = each * max(1, (high - low).max() if len(words) else 1)
-    asked, real, scores = np.empty(most, np.int64), np.empty(most, np.float32), np.empty(most, np.float32)
+    candidates, real, scores = np.empty(most, np.int64), np.empty(most, np.float32), np.empty(most, np.float32)
     x, error = np.empty(size, np.float32), np.empty(size, np.float32)
     loss, pairs = 0.0, 0
     for i in range(len(words)):
@@ -102,11 +102,11 @@ def skipgram_subwords(table, output, text, grams, alias, negatives, rate, seed, 
         waiting = 0
         for j in range(low[i], high[i] + 1):
             if j != i:
-                ask(waiting * each, words[j], negatives, alias, seed + np.uint64(pairs * negatives), asked, real)
+                draw_candidates(waiting * each, words[j], negatives, alias, seed + np.uint64(pairs * negatives), candidates, real)
                 waiting, pairs = waiting + 1, pairs + 1
             if waiting and (plain or j == high[i]):
                 compose(table, own, x)
-                loss += descend_asked(x, output, asked, real, waiting, negatives, rate, scores, error)
+                loss += descend_candidates(x, output, candidates, real, waiting, negatives, rate, scores, error)
                 move_rows(table, own, error)
                 waiting = 0
     return loss, pairs
@@ -118,7 +118,7 @@ def cbow_subwords(table, output, text, grams, alias, negatives, rate, seed, plai
     (words, low, high), (starts, rows) = text, grams
     each, size, block = 1 + negatives, table.shape[1], 1 if plain else BLOCK
     reach = max((high - low).max(), 1) if len(words) else 1
-    asked, real, scores = np.empty(each, np.int64), np.empty(each, np.float32), np.empty(each, np.float32)
+    candidates, real, scores = np.empty(each, np.int64), np.empty(each, np.float32), np.empty(each, np.float32)
     sums, moves = np.empty((block + 2 * reach, size), np.float32), np.empty((block + 2 * reach, size), np.float32)
     x, error = np.empty(size, np.float32), np.empty(size, np.float32)
     loss, centres = 0.0, 0
@@ -138,8 +138,8 @@ def cbow_subwords(table, output, text, grams, alias, negatives, rate, seed, plai
                     x += sums[j - start]
                     count += starts[words[j] + 1] - starts[words[j]]
             x /= np.float32(count)
-            ask(0, words[i], negatives, alias, seed + np.uint64(centres * negatives), asked, real)
-            loss += descend_asked(x, output, asked, real, 1, negatives, rate, scores, error)
+            draw_candidates(0, words[i], negatives, alias, seed + np.uint64(centres * negatives), candidates, real)
+            loss += descend_candidates(x, output, candidates, real, 1, negatives, rate, scores, error)
             for j in range(low[i], high[i] + 1):
                 if j != i:
                     moves[j - start] += error

@@ -68,10 +68,10 @@ class WordTable:
         numbers, lengths = np.empty(len(data), np.uint32), np.zeros(len(stops), np.int64)
         at = filled = 0
         while True:
-            at, filled, self.size, wanted = scan(data, stops, classes, cuts, True, at, filled, numbers, lengths, self.size, *self._state)
-            if not wanted:
+            at, filled, self.size, needed = scan(data, stops, classes, cuts, True, at, filled, numbers, lengths, self.size, *self._state)
+            if not needed:
                 return numbers[:filled], lengths
-            self._grow(wanted)
+            self._grow(needed)
 
     def number_texts(self, data: np.ndarray, stops: np.ndarray, classes: np.ndarray, cuts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Number + 1 of every word of the texts, 0 for a word that is not in the table; and how many words each text has.
@@ -87,15 +87,15 @@ class WordTable:
     def _state(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         return self._slots, self._hashes, self._places, self._arena, self._counts
 
-    def _grow(self, wanted: int) -> None:
+    def _grow(self, needed: int) -> None:
         if 2 * self.size >= len(self._slots):
             old, self._slots = self._slots, np.zeros((4 * len(self._slots), 2), dtype=np.uint64)
             _reseat(old, self._slots, self._hashes)
             room = len(self._slots) // 2
             self._hashes, self._counts = _longer(self._hashes, room), _longer(self._counts, room)
             self._places = _longer(self._places, room + 1)
-        if self._places[self.size] + wanted > len(self._arena):
-            self._arena = _longer(self._arena, 2 * len(self._arena) + wanted)
+        if self._places[self.size] + needed > len(self._arena):
+            self._arena = _longer(self._arena, 2 * len(self._arena) + needed)
 
 
 def _longer(array: np.ndarray, size: int) -> np.ndarray:

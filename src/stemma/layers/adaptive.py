@@ -1,5 +1,5 @@
 # ruff: noqa: F722 (axis names stand in annotations)
-"""Adaptive softmax (Grave et al. 2017): frequent words are weighed at once, rare ones in clusters that are seldom opened.
+"""Adaptive softmax (Grave et al. 2017): frequent words are scored at once, rare ones in clusters that are seldom opened.
 
 The head is a softmax over the shortlist of frequent words and one entry a cluster; a cluster has a softmax of its own over
 its words, on states of fewer numbers the rarer its words are. P(word) is the head's share, or the share of the word's cluster times its
@@ -89,11 +89,11 @@ class AdaptiveSoftmax(nn.Module):
         return torch.cat([head[:, :short], *tails], 1)[:, self.ranks]
 
     def _parts(self, hidden: Tensor, labels: Tensor) -> Iterator[_Part]:
-        """The head, which all predictions ask, then each cluster that one of them asks."""
+        """The head, which all predictions need, then each cluster that one of them needs."""
         ranks = self.ranks[labels]
         cluster = torch.bucketize(ranks, torch.tensor(self.cutoffs, device=ranks.device), right=True)  # 0: the shortlist
-        asked = torch.where(cluster == 0, ranks, self.cutoffs[0] - 1 + cluster)
-        yield _Part(torch.arange(len(labels), device=ranks.device), hidden, self.head.weight, self.head.bias, asked)
+        head_labels = torch.where(cluster == 0, ranks, self.cutoffs[0] - 1 + cluster)
+        yield _Part(torch.arange(len(labels), device=ranks.device), hidden, self.head.weight, self.head.bias, head_labels)
         for k, tail in enumerate(self._tails()):
             rows = (cluster == k + 1).nonzero().squeeze(1)
             if len(rows):

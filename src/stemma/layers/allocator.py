@@ -1,4 +1,4 @@
-"""Memory that is freed and asked for again at every step, and memory that nobody asked for."""
+"""Memory that is freed and allocated again at every step, and memory that nobody allocated."""
 
 import ctypes
 import os
@@ -9,10 +9,10 @@ _ABOVE_ALL_TENSORS = 1 << 30
 
 
 def keep_freed_memory(most: int = _ABOVE_ALL_TENSORS) -> bool:
-    """Lets this process keep freed blocks of up to `most` bytes, and give larger ones back; True where the C library can be told so.
+    """Lets this process keep freed blocks of up to `most` bytes, and give larger ones back; True where the C library can be set so.
 
     Left alone, glibc gives blocks over 32 MB, and the top of its heap, back to the system at once. A training step frees
-    and asks for the same blocks again and again, and each page of them faults: 4 % of BERT small's time. Where memory is
+    and allocates the same blocks again and again, and each page of them faults: 4 % of BERT small's time. Where memory is
     counted instead, 32 MB is too much: what was such a block remains, as a gap that nothing else fits.
     """
     if not sys.platform.startswith("linux"):

@@ -25,7 +25,7 @@ def check_cores(option: str, threads: int) -> None:
 
 
 def named_threads() -> int:
-    """How many threads the environment asks for; 0 where it asks for no number."""
+    """How many threads the environment sets; 0 where it sets no number."""
     first = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()  # a list is one number a nested level
     return int(first) if first.isdecimal() else 0
 

@@ -2,7 +2,7 @@
 """Hierarchical softmax: a word's probability is the product of the turns on its path through a Huffman tree.
 
 P(word) = prod sigma(±(v_node·h + c_node)), minus where the path turns to the second child: it sums to one over the
-words whatever the weights, and asks about log2 V nodes instead of V words (Morin & Bengio 2005).
+words whatever the weights, and takes about log2 V nodes instead of V words (Morin & Bengio 2005).
 
 Axes: N predictions, D width, V vocabulary, I inner nodes, P decisions of all predictions.
 """

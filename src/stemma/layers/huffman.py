@@ -1,7 +1,7 @@
 """The Huffman tree over words: the frequent ones near the root, so that a text takes few decisions (Huffman 1952).
 
-Hierarchical softmax asks, at each inner node from the root to a word's leaf, whether the path turns to the
-second child: P(word) is the product of the answers' probabilities (Morin & Bengio 2005; Mikolov 2013b, section 2.1).
+Hierarchical softmax predicts, at each inner node from the root to a word's leaf, whether the path turns to the
+second child: P(word) is the product of the turns' probabilities (Morin & Bengio 2005; Mikolov 2013b, section 2.1).
 
 The tree is the one that word2vec.c builds, ties included. V words, L leaves, L - 1 inner nodes.
 """

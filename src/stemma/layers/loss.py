@@ -117,23 +117,23 @@ class _CrossEntropy(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, hidden, weight, bias, labels, smoothing, dtype):  # type: ignore[no-untyped-def]
-        wanted = any(ctx.needs_input_grad)
+        slopes = any(ctx.needs_input_grad)
         table = weight.to(dtype)
         total, plain = torch.zeros((), device=hidden.device), torch.zeros((), device=hidden.device)
         d_hidden, d_weight, d_bias = torch.empty_like(hidden), None, None
         for rows in _slices(len(labels), CHUNK // len(weight)):
             states = hidden[rows].to(dtype)
             logits = states @ table.t()
-            nats, others = _softmax(logits, bias, labels[rows], slopes=wanted, smoothing=smoothing)
+            nats, others = _softmax(logits, bias, labels[rows], slopes=slopes, smoothing=smoothing)
             plain += nats.sum()
             total += (1 - smoothing) * nats.sum() + smoothing * others.sum()
-            if wanted:
+            if slopes:
                 d_hidden[rows] = logits @ table  # `logits` now holds the loss's slopes by them
                 d_weight = _plus(d_weight, (logits.t() @ states).to(weight.dtype))
                 if bias is not None:
                     ones = torch.ones(1, len(logits), dtype=dtype, device=hidden.device)
                     d_bias = _plus(d_bias, (ones @ logits)[0].to(bias.dtype))
-        if wanted:
+        if slopes:
             ctx.save_for_backward(d_hidden, d_weight, d_bias)
         ctx.mark_non_differentiable(plain)
         return total, plain
@@ -154,19 +154,19 @@ def _softmax(logits: Tensor, bias: Tensor | None, labels: Tensor, slopes: bool, 
     rest = smoothing / (logits.shape[1] - 1) if smoothing else 0.0  # the chance of each token that is not the label
     for rows in _slices(len(labels), SOFTMAX // logits.shape[1]):
         exact = logits[rows].float() if bias is None else logits[rows] + bias.float()
-        asked = labels[rows, None]
+        label = labels[rows, None]
         shares = exact.softmax(-1)
-        right = shares.gather(1, asked)
+        right = shares.gather(1, label)
         # Nearly out of float32's range, only logarithms still tell how small a share is.
-        logs = right.log() if right.min() > 1e-30 else exact.log_softmax(-1).gather(1, asked)
+        logs = right.log() if right.min() > 1e-30 else exact.log_softmax(-1).gather(1, label)
         nats[rows] = -logs.squeeze(1)
         if smoothing:
-            every = (exact.gather(1, asked).squeeze(1) + nats[rows]) - exact.mean(1)  # mean nats of all V tokens
+            every = (exact.gather(1, label).squeeze(1) + nats[rows]) - exact.mean(1)  # mean nats of all V tokens
             others[rows] = (every * exact.shape[1] - nats[rows]) / (exact.shape[1] - 1)
         if slopes:
             if smoothing:
                 shares.sub_(rest)
-            shares.scatter_add_(1, asked, torch.full_like(right, smoothing + rest - 1.0))
+            shares.scatter_add_(1, label, torch.full_like(right, smoothing + rest - 1.0))
             logits[rows] = shares
     return nats, others
 

@@ -13,8 +13,8 @@ def mean_state(hidden: Float[Tensor, "B T D"], segments: Int[Tensor, "B T"]) -> 
 
 
 def last_state(hidden: Float[Tensor, "B T D"], segments: Int[Tensor, "B T"]) -> Float[Tensor, "B D"]:
-    """The state at the last real token (the first position of a text without any)."""
-    last = ((segments > 0).sum(1) - 1).clamp(min=0)
+    """The state at the last real token, on whichever side the padding stands (the first position of a text without any)."""
+    last = (segments > 0).long().cumsum(1).argmax(1)  # the first place where all have been seen
     return hidden[torch.arange(len(hidden), device=hidden.device), last]
 
 

@@ -15,7 +15,7 @@ def sinusoids(length: int, width: int, order: Order = "interleaved") -> Float[Te
     """Row p holds the sine and the cosine of p / 10000^(2i / width) for every i; positions are numbered from 0.
 
     `interleaved`: sine and cosine side by side, as the paper writes it. `halves`: all sines, then all cosines, with rates
-    that end at 1/10000 exactly, as tensor2tensor and fairseq compute it: a network learns either, published weights want their own.
+    that end at 1/10000 exactly, as tensor2tensor and fairseq compute it: a network learns either, published weights need their own.
     """
     half = (width + 1) // 2
     if order == "interleaved":

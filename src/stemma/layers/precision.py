@@ -8,11 +8,11 @@ import torch
 from stemma.layers.allocator import forget_old_shapes
 
 
-def choose_precision(asked: Literal["auto", "fp32", "bf16"], device: torch.device) -> Literal["fp32", "bf16"]:
+def choose_precision(setting: Literal["auto", "fp32", "bf16"], device: torch.device) -> Literal["fp32", "bf16"]:
     """fp32, or bf16 autocast where this machine multiplies faster in it (some CPUs are 20x slower)."""
     forget_old_shapes()
-    if asked != "auto":
-        return asked
+    if setting != "auto":
+        return setting
     if device.type == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported() else "fp32"
     return "bf16" if _product_seconds(torch.bfloat16) < 0.7 * _product_seconds(torch.float32) else "fp32"

@@ -5,7 +5,7 @@ S draws from q hit a word with the chance p = 1 - (1 - q)^S. Each word that was 
 logit s becomes s - log p (Horvitz & Thompson 1952); frequent words, hit almost surely, stand for themselves alone. A
 draw that is the prediction's own target is left out, the target is always in. So the sum of the exponentials is
 right on average (Bengio & Senécal 2008), and the loss comes near the whole softmax's, a little below it. For
-training only: a perplexity wants the whole sum.
+training only: a perplexity needs the whole sum.
 
 Axes: N predictions, D width, V vocabulary, S draws, U different words among them.
 """

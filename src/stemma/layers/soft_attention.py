@@ -54,7 +54,11 @@ class ScaledDot(Similarity):
 
 
 class General(Similarity):
-    """e = q' W k (Luong 2015), `map` being W: a dot product after the keys were mapped to the queries' space."""
+    """e = q' W k (Luong 2015): a dot product after the keys were mapped to the queries' space.
+
+    `map` is sqrt(Q) W. Adam moves all numbers by like amounts, whatever their slopes, and a score sums Q K of them: of W itself, a few
+    steps would drive every score so far that the softmax stays on one key for good.
+    """
 
     def __init__(self, query_width: int, key_width: int) -> None:
         super().__init__()
@@ -62,7 +66,7 @@ class General(Similarity):
 
     def remember(self, keys: Float[Tensor, "B S K"]) -> Float[Tensor, "B S Q"]:
         """W k."""
-        return self.map(keys)
+        return self.map(keys) / math.sqrt(self.map.out_features)
 
 
 class Cosine(Similarity):

@@ -1,7 +1,7 @@
 """How many threads compute a network, and what they do while they wait.
 
 On a machine that others use too, two threads can be twenty times slower than one: each parallel region ends when the slower one
-has had its turn, and the faster one spins meanwhile on a core that somebody else wants.
+has had its turn, and the faster one spins meanwhile on a core that somebody else needs.
 """
 
 import statistics

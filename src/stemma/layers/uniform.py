@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-PART = 1 << 15  # numbers worked on at once: they stay in the cache, and no more memory is asked for
+PART = 1 << 15  # numbers worked on at once: they stay in the cache, and no more memory is allocated
 Uniform = Callable[[np.ndarray], None]  # fills an array of float32 or float64 with numbers in [0, 1)
 
 

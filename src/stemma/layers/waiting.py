@@ -9,7 +9,7 @@ ASLEEP = {  # read once, when PyTorch and NumPy are loaded
 
 
 def let_threads_sleep() -> None:
-    """Tells the libraries that compute, before they are loaded; what the user has set stands.
+    """Sets the environment of the libraries that compute, before they are loaded; what the user has set stands.
 
     Left alone, OpenMP's threads spin between two parallel regions, and on a machine that others use too each spins on a core
     that the next region waits for: two threads made 485 tokens a second where asleep they made 14,787 and one thread 9,249.

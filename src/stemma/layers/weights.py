@@ -50,8 +50,8 @@ def check_memory(make: Callable[[], nn.Module], copies: int) -> None:
         sizes = sum(weight.numel() * weight.element_size() for weight in make().parameters())
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     if copies * sizes > memory:
-        told = f"a network of {sizes / 2**30:,.1f} GiB, of which {copies} are held"
-        raise BudgetError(told, f"less than the {memory / 2**30:,.1f} GiB of memory here", "choose a smaller model.width, depth or preset")
+        wrong = f"a network of {sizes / 2**30:,.1f} GiB, of which {copies} are held"
+        raise BudgetError(wrong, f"less than the {memory / 2**30:,.1f} GiB of memory here", "choose a smaller model.width, depth or preset")
 
 
 def to_tensors(batch: Mapping[str, np.ndarray], device: torch.device) -> dict[str, torch.Tensor]:

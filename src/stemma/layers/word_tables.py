@@ -27,7 +27,7 @@ def bare(ids: Sequence[int], other: Sequence[int] | None = None) -> tuple[list[i
 class WordTables(ABC):
     """Tables by name, each with a row for each word; `vectors` names those whose sum is the words' vectors.
 
-    A generation adds the shapes that its config asks for, how its tables are drawn, and how they descend.
+    A generation adds the shapes that its config sets, how its tables are drawn, and how they descend.
     """
 
     max_length: int | None = None  # any text fits

@@ -4,7 +4,7 @@
 Parent: the Transformer's encoder. It added pre-training with context from both sides, by asking for
 masked tokens and for whether sentence B follows A; it gave up scoring and generating text.
 
-Axes: B batch, T positions, D width, V vocabulary, M masked positions, N sentence pairs.
+Axes: B batch, T positions, D width, E width of the token table's rows (here D), V vocabulary, M masked positions, N sentence pairs.
 `width` is the paper's H, `depth` its L, `heads` its A. Post-norm blocks as in the Transformer; the
 embeddings are normalised too; the head for masked tokens is dense, gelu, norm, then the token table
 with a free bias. Segment embeddings are `types` here, since a row may hold several segments.
@@ -24,7 +24,7 @@ from stemma.bounds import BelowOne, Depth, Length, Width
 from stemma.errors import DataError, UsageError
 from stemma.layers.attention import Mask, Path, SelfAttention, block_mask, fitting_path
 from stemma.layers.blocks import FeedForward, Layer, layer
-from stemma.layers.fast import Dense, Dropout, Wanted, activate
+from stemma.layers.fast import Activation, Dense, Dropout, Wanted, activate
 from stemma.layers.loss import Carried, Loss, cross_entropy, surprisal
 from stemma.layers.uniform import Uniform
 from stemma.layers.weights import take_over
@@ -76,16 +76,16 @@ class Block(nn.Module):
 
 
 class MaskedHead(nn.Module):
-    """States at masked positions -> states that the token table is compared with, and its free bias."""
+    """States at masked positions -> states as wide as the token table's rows (E), which they are compared with, and its free bias."""
 
-    def __init__(self, config: Config, vocab_size: int) -> None:
+    def __init__(self, width: int, outputs: int, activation: Activation, vocab_size: int) -> None:
         super().__init__()
-        self.activation = config.activation
-        self.dense = Dense(config.width, config.width)
-        self.norm = nn.LayerNorm(config.width, eps=EPS)
+        self.activation = activation
+        self.dense = Dense(width, outputs)
+        self.norm = nn.LayerNorm(outputs, eps=EPS)
         self.bias = nn.Parameter(torch.zeros(vocab_size))
 
-    def forward(self, x: Float[Tensor, "*shape D"]) -> Float[Tensor, "*shape D"]:
+    def forward(self, x: Float[Tensor, "*shape D"]) -> Float[Tensor, "*shape E"]:
         """What the token table is compared with."""
         return self.norm(activate(self.dense(x), self.activation))
 
@@ -94,17 +94,11 @@ class BERT(nn.Module):
     """The bidirectional encoder with its two pre-training heads."""
 
     task_tokens = 0
-    shaped_by = ("width", "inner", "depth", "heads", "max_length", "activation")
+    shaped_by: tuple[str, ...] = ("width", "inner", "depth", "heads", "max_length", "activation")
 
     def __init__(self, config: Config, tokens: TokenFacts) -> None:
         super().__init__()
-        if config.width % config.heads:
-            told = f"model.width = {config.width} with model.heads = {config.heads}"
-            raise UsageError(told, "a width that is a multiple of the heads", "change one of the two")
-        missing = [name for name in ("cls", "sep", "mask") if name not in tokens.specials]
-        if missing:
-            told = f"the tokenizer has no {missing[0]!r} token"
-            raise UsageError(told, "a tokenizer with cls, sep and mask", "set tokenizer.kind to wordpiece")
+        check(config, tokens)
         path: Path = "sdpa" if config.attention == "auto" else config.attention
         self.config, self.specials = config, dict(tokens.specials)
         self.tokens = nn.Embedding(tokens.vocab_size, config.width)
@@ -114,9 +108,9 @@ class BERT(nn.Module):
         self.dropout = Dropout(config.dropout)
         self.blocks = nn.ModuleList(Block(config, path) for _ in range(config.depth))
         self.pooler = nn.Linear(config.width, config.width)
-        self.masked_head = MaskedHead(config, tokens.vocab_size)
-        self.next_head = nn.Linear(config.width, 2)  # 0: B follows A, 1: B is drawn from elsewhere
-        self.apply(_initialise)
+        self.masked_head = MaskedHead(config.width, config.width, config.activation, tokens.vocab_size)
+        self.next_head = nn.Linear(config.width, 2)  # 0: B follows A, 1: B is drawn from elsewhere, or A follows B
+        self.apply(initialise)
 
     @staticmethod
     def settle(config: Config, device: torch.device) -> Config:
@@ -138,6 +132,11 @@ class BERT(nn.Module):
         """Rows of the token table."""
         return self.tokens.num_embeddings
 
+    @property
+    def tower(self) -> Sequence[Block]:
+        """The blocks in the order in which states pass through them."""
+        return list(self.blocks)  # type: ignore[arg-type]
+
     def frame(self, ids: Sequence[int], other: Sequence[int] | None = None) -> tuple[list[int], list[int]]:
         """(`[CLS] ids [SEP]` or `[CLS] ids [SEP] other [SEP]`, types: 1 in `other` and its [SEP])."""
         cls, sep = self.specials["cls"], self.specials["sep"]
@@ -150,7 +149,7 @@ class BERT(nn.Module):
         """The mean over masked positions of -log P(label), plus, where pairs are given, the mean over pairs.
 
         Reads `ids`, `labels` (B T), if present `positions`, `segments`, `types` (B T), and for pairs
-        `next` (N,) with `cls` (N,), the flat position of each pair's [CLS]: row * T + column.
+        `next` or `order` (N,) with `cls` (N,), the flat position of each pair's [CLS]: row * T + column.
         """
         labels = batch["labels"]
         asked = labels != IGNORE
@@ -161,23 +160,24 @@ class BERT(nn.Module):
         wanted = Wanted(asked if cls is None else asked.flatten().index_fill(0, cls, True).view_as(asked))
         states = self._last(batch, wanted)  # (N, D)
         masked = wanted.pick(states, asked.flatten().nonzero().squeeze(1))
-        total = cross_entropy(self.masked_head(masked), self.tokens.weight, self.masked_head.bias, labels[asked])
+        total = cross_entropy(self._compared(masked), self.tokens.weight, self.masked_head.bias, labels[asked])
         sums = {"masked": total}
         if cls is not None:
             first = torch.tanh(self.pooler(wanted.pick(states, cls)))
-            sums["next"] = F.cross_entropy(self.next_head(first).float(), batch["next"], reduction="sum")
+            asked_of_pairs = _asked_of_pairs(batch)
+            sums[asked_of_pairs] = F.cross_entropy(self.next_head(first).float(), batch[asked_of_pairs], reduction="sum")
         return Loss.of({name: (nats, counts[name]) for name, nats in sums.items()})
 
     def predictions(self, batch: Tensors) -> dict[str, int]:
         """Masked positions, and pairs where they are given."""
-        pairs = {"next": len(batch["next"])} if "cls" in batch else {}
+        pairs = {_asked_of_pairs(batch): len(batch["cls"])} if "cls" in batch else {}
         return {"masked": int((batch["labels"] != IGNORE).sum()), **pairs}
 
     def encode(self, batch: Tensors) -> list[Float[Tensor, "B T D"]]:
         """The embeddings, then the output of each block."""
         mask = block_mask(batch.get("segments"))
         layers = [self._embed(batch)]
-        for block in self.blocks:
+        for block in self.tower:
             layers.append(block(layers[-1], mask))
         return layers
 
@@ -206,7 +206,7 @@ class BERT(nn.Module):
 
     def logits(self, hidden: Float[Tensor, "*shape D"]) -> Float[Tensor, "*shape V"]:
         """Scores of every token from states of the last layer."""
-        return F.linear(self.masked_head(hidden), self.tokens.weight, self.masked_head.bias)
+        return F.linear(self._compared(hidden), self.tokens.weight, self.masked_head.bias)
 
     @torch.no_grad()
     def fill(self, batch: Tensors) -> Float[Tensor, "M V"]:
@@ -227,20 +227,23 @@ class BERT(nn.Module):
         """Where each position looks, block by block: anywhere in its text or pair."""
         ids, mask = batch["ids"], block_mask(batch.get("segments"))
         maps = list[AttentionMap]()
-        for block, x in zip(self.blocks, self.encode(batch), strict=False):  # the last state is no block's input
-            attention: SelfAttention = block.attention  # type: ignore[assignment]
-            maps.append(AttentionMap("encoder self", len(maps) + 1, ids, ids, *attention.trace(x, mask)))
+        for block, x in zip(self.tower, self.encode(batch), strict=False):  # the last state is no block's input
+            maps.append(AttentionMap("encoder self", len(maps) + 1, ids, ids, *block.attention.trace(x, mask)))
         return maps
 
     @torch.no_grad()
     def label_nats(self, batch: Tensors) -> Float[Tensor, " M"]:
         """Nats of each label that is not IGNORE, row by row."""
         asked = batch["labels"] != IGNORE
-        states = self.masked_head(self._last(batch, Wanted(asked)))
+        states = self._compared(self._last(batch, Wanted(asked)))
         return surprisal(states, self.tokens.weight, self.masked_head.bias, batch["labels"][asked])
 
     def _embed(self, batch: Tensors) -> Tensor:
         """Token, position and type embeddings, summed and normalised, (B, T, D)."""
+        return self._placed(self.tokens(batch["ids"]), batch)
+
+    def _placed(self, tokens: Tensor, batch: Tensors) -> Tensor:
+        """The embedded tokens plus the embeddings of their positions and types, normalised."""
         ids, positions, types = batch["ids"], batch.get("positions"), batch.get("types")
         if positions is None:
             if ids.shape[1] > self.max_length:
@@ -248,21 +251,41 @@ class BERT(nn.Module):
             positions = torch.arange(ids.shape[1], device=ids.device)
         if types is None:
             types = torch.zeros_like(ids)
-        return self.dropout(self.norm(self.tokens(ids) + self.positions(positions) + self.types(types)))
+        return self.dropout(self.norm(tokens + self.positions(positions) + self.types(types)))
+
+    def _compared(self, hidden: Tensor) -> Tensor:
+        """States of the last layer (... D) as they are compared with the token table's rows (... E)."""
+        compared: Tensor = self.masked_head(hidden)
+        return compared
 
     def _last(self, batch: Tensors, wanted: Wanted) -> Tensor:
         """The last block's states at the wanted positions, (N, D)."""
         mask = block_mask(batch.get("segments"))
-        x = self._embed(batch)
-        for block in self.blocks[:-1]:
+        x, (*below, last) = self._embed(batch), self.tower
+        for block in below:
             x = block(x, mask)
-        last: Block = self.blocks[-1]  # type: ignore[assignment]
         return last.at(wanted, x, mask)
 
 
-def _initialise(module: nn.Module) -> None:
+def _asked_of_pairs(batch: Tensors) -> str:
+    """The name of the pairs' labels."""
+    return "order" if "order" in batch else "next"
+
+
+def check(config: Config, tokens: TokenFacts) -> None:
+    """UsageError where the heads do not share the width, or the tokenizer lacks what frames and masks a text."""
+    if config.width % config.heads:
+        told = f"model.width = {config.width} with model.heads = {config.heads}"
+        raise UsageError(told, "a width that is a multiple of the heads", "change one of the two")
+    missing = [name for name in ("cls", "sep", "mask") if name not in tokens.specials]
+    if missing:
+        told = f"the tokenizer has no {missing[0]!r} token"
+        raise UsageError(told, "a tokenizer with cls, sep and mask", "set tokenizer.kind to wordpiece or unigram")
+
+
+def initialise(module: nn.Module) -> None:
     """Weights from the truncated normal, biases 0; norms keep gain 1 and bias 0."""
     if isinstance(module, nn.Linear | nn.Embedding):
         nn.init.trunc_normal_(module.weight, std=STD, a=-2 * STD, b=2 * STD)
-    if isinstance(module, nn.Linear):
+    if isinstance(module, nn.Linear) and module.bias is not None:
         nn.init.zeros_(module.bias)

@@ -7,14 +7,14 @@ cannot be written with it.
 
 Each direction is a language model of projected, clipped LSTM layers; a layer above the first adds its input to its output. The characters'
 network and the softmax are shared by the two. The loss is the mean of the two directions' means; words beyond the `targets` most frequent
-are asked for as the unknown word. Training is stateful (`objectives.both_ways`), with each direction's state in `Loss.carried`. `encode`
+are predicted as the unknown word. Training is stateful (`objectives.both_ways`), with each direction's state in `Loss.carried`. `encode`
 reads every segment from a state of zeros.
 
 Deviates: a text's border is one token, `<eos>`, where the paper has a begin and an end of each sentence (`begin` lets the forward
-direction read it as the begin, as the published weights want it); documents are not cut into sentences. Deviates: in `encode` the backward
+direction read it as the begin, as the published weights need it); documents are not cut into sentences. Deviates: in `encode` the backward
 direction starts at the border, as in training, and the frame's border is read by both.
 
-Deviates: the sampled softmax draws words by their counts, with replacement, and weighs each by its chance (`layers.sampled`), where theirs
+Deviates: the sampled softmax draws words by their counts, with replacement, and weights each by its chance (`layers.sampled`), where theirs
 draws distinct words log-uniformly. Deviates: the softmax's bias begins at the words' log frequencies, theirs at 0, and matrices begin
 uniform, theirs normal. Deviates: in `base` AdaGrad's sums begin at 0, theirs at 1 (1/400 in our scale of the loss).
 
@@ -159,12 +159,12 @@ class ELMo(nn.Module):
         if not all(counts.values()):
             raise DataError("a batch asks for no prediction: all its labels are ignored", "one label or more", "leave such batches out")
         ids = torch.stack([self._read_forward(batch["ids"]), batch["back_ids"]])
-        labels = map(self._asked, (batch["labels"], batch["back_labels"]))
+        sides = map(self._within_targets, (batch["labels"], batch["back_labels"]))
         sums, carry = {}, {}
-        for name, x, asked, chain in zip(DIRECTIONS, self._embed(ids), labels, self._chains, strict=True):
+        for name, x, labels, chain in zip(DIRECTIONS, self._embed(ids), sides, self._chains, strict=True):
             outputs, after = chain(x, self._begun(name, carried, batch.get("begins")))
             hidden = dropout(outputs[-1], self.config.dropout, self.training)
-            sums[name] = self._cross_entropy(hidden[asked != IGNORE], asked[asked != IGNORE])
+            sums[name] = self._cross_entropy(hidden[labels != IGNORE], labels[labels != IGNORE])
             carry[f"{name}.h"] = torch.cat([state.h for state in after], 1).detach().float()
             carry[f"{name}.c"] = torch.cat([state.c for state in after], 1).detach().float()
         return Loss.of({name: (nats, counts[name]) for name, nats in sums.items()}, carry, dict.fromkeys(DIRECTIONS, 0.5))
@@ -229,7 +229,7 @@ class ELMo(nn.Module):
         apart = Apart(segments)
         hidden = apart.back(chain(apart.rows(self._embed(read, batch.get("spelled"))))[0][-1])[:, :-1][follows]
         nats = torch.zeros(ids.shape, device=ids.device)
-        nats[:, 1:][follows] = surprisal(hidden, self.table, self.bias, self._asked(ids[:, 1:][follows]))
+        nats[:, 1:][follows] = surprisal(hidden, self.table, self.bias, self._within_targets(ids[:, 1:][follows]))
         return nats
 
     def _embed(self, ids: Int[Tensor, "*shape"], beyond: Int[Tensor, "U L"] | None = None) -> Float[Tensor, "*shape P"]:
@@ -245,8 +245,8 @@ class ELMo(nn.Module):
         """What the forward direction reads: a border is its text's begin."""
         return ids.masked_fill(ids == self.end, self.begin)
 
-    def _asked(self, ids: Int[Tensor, "*shape"]) -> Int[Tensor, "*shape"]:
-        """What is predicted where these words stand."""
+    def _within_targets(self, ids: Int[Tensor, "*shape"]) -> Int[Tensor, "*shape"]:
+        """What is predicted where these words stand: words beyond the targets as the unknown word."""
         return ids.masked_fill(ids >= len(self.table), self.unknown)
 
     def _begun(self, name: str, carried: Carried | None, begins: Tensor | None) -> list[State] | None:

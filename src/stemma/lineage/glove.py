@@ -12,7 +12,7 @@ Eq. 8 has no 1/2; this J is glove.c's, whose gradient has no 2, and its minimum 
 The vector of a word is w + w~ (section 4.2). Descent is AdaGrad as in Stanford's glove.c of today: gradients are
 clipped, and biases move without the rate; `bias_eta` sets the rate of the first release.
 
-The loss told is the cost of one entry of X: a squared error, not nats, and the same figure as glove.c's.
+The loss reported is the cost of one entry of X: a squared error, not nats, and the same figure as glove.c's.
 
 Deviates: an iteration visits X tile after tile in an order drawn anew, where glove.c keeps one random order; `kernel = "exact"`
 does as glove.c. Deviates: numbers are float32, in `exact` float64 as in glove.c. Deviates: an update that is not finite stops the
@@ -127,20 +127,20 @@ class GloVe(WordTables):
         lanes = (0,) * -(-config.width // kernels.LANES)
         table = kernels.packed(len(lanes), tuple(weights.values()), tuple(sums.values()))
         rates = tuple(map(np.float32, (rate, config.bias_eta, config.clip)))
-        told = np.zeros((len(batch["blocks"]), 2))
+        totals = np.zeros((len(batch["blocks"]), 2))
         with ThreadPoolExecutor(threads) as pool:
             for turn in generator(seed, "rounds").permutation(len(batch["rounds"]) - 1):
                 first, last = map(int, batch["rounds"][turn : turn + 2])
                 borders, places = np.array(batch["tiles"][first : last + 1]), np.array(batch["blocks"][first:last])
-                pairs = self._weighed(batch, slice(borders[0], borders[-1]))
-                rest = (borders - borders[0], pairs, bool(batch["symmetric"][0]), rates, told[first:last])
+                pairs = self._weighted(batch, slice(borders[0], borders[-1]))
+                rest = (borders - borders[0], pairs, bool(batch["symmetric"][0]), rates, totals[first:last])
                 work = partial(kernels.descend_tiles, lanes, table, batch["members"], places, *rest, threads=threads)
                 list(pool.map(work, range(threads)))
         kernels.unpack(len(lanes), table, tuple(weights.values()), tuple(sums.values()))
-        cost, count = told.sum(0)
+        cost, count = totals.sum(0)
         return float(cost), int(count)
 
-    def _weighed(self, batch: Batch, part: slice) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    def _weighted(self, batch: Batch, part: slice) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Rows, columns, log x and f(x) of a part of X, read from disk."""
         rows, columns = np.array(batch["rows"][part]), np.array(batch["columns"][part])
         logs = np.log(batch["values"][part].astype(np.float32))

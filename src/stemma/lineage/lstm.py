@@ -159,13 +159,13 @@ class LSTM(nn.Module):
         read: a row goes on through them.
         """
         labels = batch["labels"]
-        asked = labels != IGNORE
+        predicted = labels != IGNORE
         counts = self.predictions(batch)
         if not counts["tokens"]:
             raise DataError("a batch asks for no prediction: all its labels are ignored", "one label or more", "leave such batches out")
         states, memory = self._read(self._embed(batch["ids"]), _begun(carried, batch.get("begins")))
         hidden = self._dropout(states[-1], self.config.dropout)
-        total = self._cross_entropy(hidden[asked], labels[asked])
+        total = self._cross_entropy(hidden[predicted], labels[predicted])
         sums = {"tokens": total, **self._penalties(hidden, states[-1])}
         carry = {"h": memory.h.detach().float(), "c": memory.c.detach().float()}
         weights = {"activation": self.config.activation, "temporal": self.config.temporal}
@@ -188,12 +188,12 @@ class LSTM(nn.Module):
         segments = batch.get("segments", torch.ones_like(ids))
         follows = (segments[:, 1:] == segments[:, :-1]) & (segments[:, 1:] > 0)
         hidden = self._states(batch)[-1][:, :-1][follows]
-        asked = ids[:, 1:][follows]
+        targets = ids[:, 1:][follows]
         nats = torch.zeros(ids.shape, device=ids.device)
         if self.adaptive is not None:
-            nats[:, 1:][follows] = self.adaptive.surprisal(hidden, asked)
+            nats[:, 1:][follows] = self.adaptive.surprisal(hidden, targets)
         else:
-            nats[:, 1:][follows] = surprisal(hidden, self._table, self.bias, asked)
+            nats[:, 1:][follows] = surprisal(hidden, self._table, self.bias, targets)
         return nats
 
     def encode(self, batch: Tensors) -> list[Float[Tensor, "B T D"]]:

@@ -193,14 +193,15 @@ class Fills(Frames, Protocol):
         """Nats of each label that is not IGNORE given the row's `ids`, row by row; other masks may stand there too."""
 
 
-AttentionKind = Literal["encoder self", "decoder causal self", "encoder-decoder", "soft"]
+AttentionKind = Literal["encoder self", "relative self", "decoder causal self", "encoder-decoder", "soft"]
 
 
 @dataclass(frozen=True, slots=True)
 class AttentionMap:
     """What one layer of a network mixes its outputs of, without dropout.
 
-    `encoder self`: every position sees all of the text or pair. `decoder causal self`: each sees itself and those before it.
+    `encoder self`: every position sees all of the text or pair. `relative self`: the same, scored by distance and segment too.
+    `decoder causal self`: each sees itself and those before it.
     `encoder-decoder`: a target's positions see a source, in heads. `soft`: the same in one head, by any similarity.
     """
 
@@ -209,8 +210,8 @@ class AttentionMap:
     query_ids: "Int[Tensor, 'B T']"  # the tokens that rows stand for
     key_ids: "Int[Tensor, 'B S']"  # the tokens that columns stand for
     weights: "Float[Tensor, 'B H T S']"  # each row adds up to 1, or is 0 where a query may attend to nothing
-    queries: "Float[Tensor, 'B H T K'] | None" = None  # what the weights were computed from; None under `soft`,
-    keys: "Float[Tensor, 'B H S K'] | None" = None  # whose scores need not be scaled dot products
+    queries: "Float[Tensor, 'B H T K'] | None" = None  # what the weights were computed from; None under `soft` and `relative self`,
+    keys: "Float[Tensor, 'B H S K'] | None" = None  # whose scores are no scaled dot products of the two alone
     values: "Float[Tensor, 'B H S K'] | None" = None
 
 

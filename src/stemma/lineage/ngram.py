@@ -15,7 +15,7 @@ that descend learn it. Text without it leaves <unk> what lmplz does: a type's sh
 free. `unknown = "dropped"` is lmplz under `--limit_vocab_file`: n-grams with <unk> are dropped, their mass goes to the
 back-off, and a word that the text lacks is unknown too. A tokenizer without an unknown token has no <unk>.
 
-Deviates: where the text is too small for the discounts' closed form, lmplz stops unless told `--discount_fallback`;
+Deviates: where the text is too small for the discounts' closed form, lmplz stops without `--discount_fallback`;
 here the fallback is on, and said in `notes`. Text that holds the tokenizer's unknown token does not stop either. An empty
 line is a sentence of no words for lmplz; here it parts documents and is counted as a rejected character, not as a sentence.
 White space of any script at a line's ends (U+3000, U+00A0) and control characters are taken off and counted before words
@@ -241,11 +241,11 @@ class Ngram:
         """Tokens before a prediction that it reads."""
         return self.config.order - 1
 
-    def token_or_end(self, past: np.ndarray, seen: np.ndarray, asked: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """P (N) of the `asked` token and of the sentence's end after the last `seen` ids of `past` (N R), with which it begins."""
+    def token_or_end(self, past: np.ndarray, seen: np.ndarray, following: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """P (N) of the `following` token and of the sentence's end after the last `seen` ids of `past` (N R), with which it begins."""
         own = np.arange(self.reach) >= self.reach - seen[:, None]
         starts = np.concatenate([[0], np.cumsum(seen + 1)])
-        ids = np.concatenate([past, asked[:, None]], 1)[np.concatenate([own, np.ones((len(own), 1), bool)], 1)]
+        ids = np.concatenate([past, following[:, None]], 1)[np.concatenate([own, np.ones((len(own), 1), bool)], 1)]
         tokens = self.score_flat(ids, starts, closing=False).log_probs[starts[1:] - 1]
         borders = np.concatenate([[0], np.cumsum(seen)])
         ends = self.score_flat(past[own], borders).log_probs[borders[1:] + np.arange(len(own))]

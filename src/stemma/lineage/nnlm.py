@@ -2,7 +2,7 @@
 """NNLM: the neural probabilistic language model (Bengio, Ducharme, Vincent & Jauvin 2003). Parent: the n-gram model (`ngram`).
 
 What it added: a vector for each word, learnt together with the probabilities, so that what was seen of one word
-tells of those like it. What it gave up: a table look-up; every prediction weighs the whole vocabulary, and still
+tells of those like it. What it gave up: a table look-up; every prediction scores the whole vocabulary, and still
 sees no further back than n - 1 words. With C(w) a word's vector (section 2):
 
     x = [C(w_t-1); C(w_t-2); ...; C(w_t-n+1)],    y = b + W x + U tanh(d + H x),    P(w_t) = softmax(y)
@@ -110,11 +110,11 @@ class NNLM(nn.Module):
 
         Reads `ids`, `segments`, `labels` (B T); each segment is a sentence, 0 is padding.
         """
-        asked = batch["segments"] > 0
-        labels = batch["labels"][asked]
+        predicted = batch["segments"] > 0
+        labels = batch["labels"][predicted]
         if not len(labels):
             raise DataError("a batch asks for no prediction: all of it is padding", "one token or more", "leave such batches out")
-        features = self._features(self._contexts(batch["ids"], batch["segments"])[asked])
+        features = self._features(self._contexts(batch["ids"], batch["segments"])[predicted])
         if self.config.output == "hierarchical":
             total = path_surprisal(features, self.output.weight, self.output.bias, labels, self._paths).sum()
         elif self.config.output == "sampled" and self.training:
@@ -145,12 +145,12 @@ class NNLM(nn.Module):
         return self.config.context
 
     @torch.no_grad()
-    def token_or_end(self, past: np.ndarray, seen: np.ndarray, asked: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """P (N) of the `asked` token and of the sentence's end after the last `seen` ids of `past` (N C), with which it begins."""
+    def token_or_end(self, past: np.ndarray, seen: np.ndarray, following: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """P (N) of the `following` token and of the sentence's end after the last `seen` ids of `past` (N C), with which it begins."""
         own = np.arange(self.reach) >= self.reach - seen[:, None]
         nearest_first = np.where(own, past, self.start)[:, ::-1].copy()
         features = self._features(torch.from_numpy(nearest_first).to(self.counts.device))
-        tokens = torch.from_numpy(asked.astype(np.int64)).to(self.counts.device)
+        tokens = torch.from_numpy(following.astype(np.int64)).to(self.counts.device)
         ends = torch.full_like(tokens, self.end)
         nats = self._surprisal(features, tokens)
         if self.config.output == "hierarchical":

@@ -15,7 +15,7 @@ Deviates: attention is by the state after the word, as Luong's does, where Bahda
 tanh, not a maxout. Deviates: what was attended to enters the decoder's next step with `feeding` alone, where Bahdanau's c_i always enters
 it; the decoder begins from both directions' last states, where his begins from the backward one; an LSTM's cells begin at 0. Deviates:
 first weights are those of `layers.recurrent`, tables N(0, 1 / E), not orthogonal ones and N(0, 0.01^2). Deviates: each direction of the
-encoder has half of the decoder's cells, so that states of both have one width, which `dot` and `cosine` want. Deviates: one table of
+encoder has half of the decoder's cells, so that states of both have one width, which `dot` and `cosine` need. Deviates: one table of
 tokens for source, target and output, unless `tied` is false.
 
 B batch, S source positions, T target positions, E width of the embeddings, H cells, L layers, D the wider of the two, V vocabulary,
@@ -171,11 +171,11 @@ class Seq2Seq(nn.Module):
         Reads `ids`, `segments` (B S) of the source, `target_ids`, `labels` (B T); each row is one pair, padded at its end.
         """
         labels = batch["labels"]
-        asked = labels != IGNORE
-        if not asked.any():
+        predicted = labels != IGNORE
+        if not predicted.any():
             raise DataError("a batch asks for no prediction: all its labels are ignored", "one label or more", "leave such batches out")
         smoothing = self.config.smoothing if self.training else 0.0
-        return target_loss(self._decode(batch)[0][asked], self._table, None, labels[asked], smoothing)
+        return target_loss(self._decode(batch)[0][predicted], self._table, None, labels[predicted], smoothing)
 
     def predictions(self, batch: Tensors) -> dict[str, int]:
         """Labels that are not IGNORE, in each part of the loss."""

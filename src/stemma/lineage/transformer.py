@@ -138,8 +138,8 @@ class Transformer(nn.Module):
     def __init__(self, config: Config, tokens: TokenFacts) -> None:
         super().__init__()
         if config.width % config.heads:
-            told = f"model.width = {config.width} with model.heads = {config.heads}"
-            raise UsageError(told, "a width that is a multiple of the heads", "change one of the two")
+            wrong = f"model.width = {config.width} with model.heads = {config.heads}"
+            raise UsageError(wrong, "a width that is a multiple of the heads", "change one of the two")
         if "eos" not in tokens.specials:
             raise UsageError("the tokenizer has no 'eos' token", "a tokenizer with an end-of-text token", "set tokenizer.kind to bpe")
         path: Path = "sdpa" if config.attention == "auto" else config.attention
@@ -194,11 +194,11 @@ class Transformer(nn.Module):
         Reads `ids`, `segments` (B S) of the source, `target_ids`, `labels` (B T); each row is one pair, padded at its end.
         """
         labels = batch["labels"]
-        asked = labels != IGNORE
-        if not asked.any():
+        predicted = labels != IGNORE
+        if not predicted.any():
             raise DataError("a batch asks for no prediction: all its labels are ignored", "one label or more", "leave such batches out")
         smoothing = self.config.smoothing if self.training else 0.0
-        return target_loss(self._decode(batch)[asked], self._table, None, labels[asked], smoothing)
+        return target_loss(self._decode(batch)[predicted], self._table, None, labels[predicted], smoothing)
 
     def predictions(self, batch: Tensors) -> dict[str, int]:
         """Labels that are not IGNORE, in each part of the loss."""

@@ -9,7 +9,7 @@ With x an input row, y an output row and y_n the K negatives drawn from unigram^
     loss = -log s(x·y) - sum_n log s(-x·y_n)
 
 Skip-gram: x is a word of the window, y the centre. CBOW: x is the mean of the window, y the centre.
-Hierarchical softmax asks instead, or as well, for the turns on the target's path through a Huffman tree
+Hierarchical softmax predicts instead, or as well, the turns on the target's path through a Huffman tree
 (`word2vec_tree`). With subwords a word's vector is the mean of its own row and of its n-grams' (`word2vec_subwords`).
 
 Deviates: skip-gram's input is the *context* word and its target the centre, as in word2vec.c; the paper
@@ -243,7 +243,7 @@ class Word2Vec(WordTables):
     @cached_property
     def tree(self) -> HuffmanTree:
         """The tree of the words by their counts."""
-        _ = self.weights  # tells of missing counts
+        _ = self.weights  # raises where counts are missing
         return huffman(self.counts)
 
     def _words(self, text: "Text", rate: float, draws: np.uint64, threads: int) -> tuple[float, int]:

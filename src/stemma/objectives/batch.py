@@ -1,15 +1,18 @@
 """The batch: named arrays that an objective makes and a generation's `loss` reads.
 
-Names in use. Of rows of text, with B rows, T positions and I instances of sentence pairs:
+Names in use. Of rows of text, with B rows, T positions and I sentence pairs:
 `ids` (B T) int64 · `positions` (B T) place within its segment · `segments` (B T) 0 padding, 1.. the
 segment of its row that a token belongs to: attention never crosses from one to another ·
-`types` (B T) sentence A or B · `labels` (B T) with IGNORE where nothing is asked ·
+`types` (B T) sentence A or B · `labels` (B T) with IGNORE where nothing is predicted ·
 `begins` (B) True where a row's carried state starts anew ·
-`cls` (I) the place of each instance's first token among the B T, row after row · `next` (I) 1 where B does not follow A.
+`turns` (B T) when each token becomes visible to the others of its row, the smaller the sooner · `backward` (B) True for rows that are
+read from right to left, which come last · `kept` () how many of a row's first positions the next batch may attend to ·
+`cls` (I) the place among the B T, row after row, of the first token of each pair · `next` (I) 1 where B does not follow A ·
+`order` (I) 1 where A and B are swapped: B stands before A in their document.
 
-Of a source and what is asked for beside it, with B rows, S source positions and T target positions:
+Of a source and the target that is predicted from it, with B rows, S source positions and T target positions:
 `ids`, `segments` (B S) the source and its end, 1 at tokens and 0 at padding · `target_ids`, `target_segments` (B T) the same of what
-the decoder reads, which begins with a begin · `labels` (B T) what it is asked for, which ends with an end.
+the decoder reads, which begins with a begin · `labels` (B T) what it predicts, which ends with an end.
 
 Of flat text, for word2vec, with N words and S sentences:
 `words` (N) int32 ids · `starts` (S+1) the sentences' borders among them.

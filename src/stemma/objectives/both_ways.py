@@ -1,4 +1,4 @@
-"""Both ways: each word is asked for given all before it, and given all after it (ELMo).
+"""Both ways: each word is predicted from all before it, and from all after it (ELMo).
 
 The forward stream is that of `streams`; the backward one is the same over the mirrored text, so that the two directions of a batch
 mostly read different documents (in Peters 2018's program always) and each carries its own state.

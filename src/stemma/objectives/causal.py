@@ -1,7 +1,7 @@
-"""Causal rows: each token is asked for, given those to its left (GPT, GPT-2).
+"""Causal rows: each token is predicted from those to its left (GPT, GPT-2).
 
 A document becomes the inputs `<eos> t1 .. tn` with the labels `t1 .. tn <eos>`. The documents of an
-epoch, in a drawn order, form one stream that is cut into rows: every token is asked for exactly once
+epoch, in a drawn order, form one stream that is cut into rows: every token is predicted exactly once
 an epoch, only the last row has padding, and attention stays inside a document's part of a row.
 """
 
@@ -64,11 +64,11 @@ class Causal:
         return int((batch["segments"] > 0).sum())
 
     def ledger(self) -> dict[str, int]:
-        """What an epoch does with the store's tokens: all are asked for, once."""
+        """What an epoch does with the store's tokens: all are predicted, once."""
         return {"tokens": len(self._store.ids), "used": len(self._store.ids)}
 
     def used_by(self, steps: int) -> int:
-        """How many of the store's tokens the first `steps` of the first epoch ask for, about: all steps are alike."""
+        """How many of the store's tokens the first `steps` of the first epoch predict, about: all steps are alike."""
         return round(len(self._store.ids) * min(1.0, steps / self.steps_in_epoch(0)))
 
     def constant_losses(self, learnt_from: TokenStore) -> dict[str, float]:

@@ -103,7 +103,7 @@ class Cooccurrence:
         blocks = min(-(-len(self.by_rank) // BLOCK), 1 << BLOCK_BITS)
         self.text = Text(store.ids, borders, rank_of_id, config.shares, config.unit, blocks, config.symmetric)
         self._batch: Batch | None = None
-        room_for(self.text, self._memory, 1)  # told before anything is begun
+        room_for(self.text, self._memory, 1)  # raises before anything is begun
 
     @property
     def text_tokens(self) -> int:
@@ -186,7 +186,7 @@ class Cooccurrence:
         """True when the folder holds X of this very text, undamaged."""
         if header is None or header.get("identity") != self._identity():
             return False
-        return all((folder / name).is_file() and checksum(folder / name) == told for name, told in header["files"].items())
+        return all((folder / name).is_file() and checksum(folder / name) == expected for name, expected in header["files"].items())
 
     def _identity(self) -> dict[str, Any]:
         """What X depends on."""

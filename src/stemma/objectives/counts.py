@@ -1,4 +1,4 @@
-"""Counts: the objective of the n-gram model. Text asks nothing more than how often each n-gram occurs.
+"""Counts: the objective of the n-gram model. Of a text it needs no more than how often each n-gram occurs.
 
 Any range of sentences gives a sorted run of n-grams; runs merge to the same bytes however the text was cut, and whether
 they were kept in memory or on disk.
@@ -37,7 +37,7 @@ class Config:
 
 
 class Sentences(Protocol):
-    """The text, as it is asked for."""
+    """What counting reads of a text."""
 
     @property
     def ids(self) -> np.ndarray:

@@ -1,13 +1,13 @@
-"""Denoising: what was hidden in a text is asked for, given the rest (span corruption, Raffel 2020, section 3.3.4).
+"""Denoising: what was hidden in a text is predicted from the rest (span corruption, Raffel 2020, section 3.3.4).
 
-Of a row of text some spans are hidden. The encoder reads the rest, with a gap where each span stood; the decoder is asked for the
+Of a row of text some spans are hidden. The encoder reads the rest, with a gap where each span stood; the decoder predicts the
 spans in their order, each closed by an end:
 
     the text        t1 t2 t3 t4 t5 t6 t7
     the source      t1 <gap> t4 t5 t6 <gap> <eos>
-    what is asked   t2 t3 <eos> t7 <eos>
+    the target      t2 t3 <eos> t7 <eos>
 
-Spans rather than the whole text (as BART asks for, Lewis 2020): a fifth of the positions are decoded, and all of them carry news,
+Spans rather than the whole text (as BART predicts it, Lewis 2020): a fifth of the positions are decoded, and all of them carry news,
 so that a step costs little more than that of an encoder alone. Raffel 2020, table 5, finds the two equal in what they teach.
 
 Deviates: all gaps are one token, the mask, or the end where the tokenizer has no mask, as BPE has none; the original numbers its
@@ -83,7 +83,7 @@ class Denoising:
         return int(batch["segments"].sum() + batch["target_segments"].sum())
 
     def ledger(self) -> dict[str, int]:
-        """What an epoch does with the store's tokens: all are read, or asked for."""
+        """What an epoch does with the store's tokens: all are read, or predicted."""
         return {"tokens": len(self._store.ids), "used": len(self._store.ids)}
 
     def used_by(self, steps: int) -> int:
@@ -95,8 +95,8 @@ class Denoising:
         """Nats of answering by frequency alone: hidden tokens, and the ends of their spans."""
         hidden, gaps = _amounts(self._epochs.plan(0).lengths, self._config)
         ends_a_token = gaps.sum() / hidden.sum()
-        seen, asked = (np.append(text.counts, ends_a_token * text.counts.sum()) for text in (learnt_from, self._store))
-        return {"": nats_of_shares(seen, asked)}
+        seen, predicted = (np.append(text.counts, ends_a_token * text.counts.sum()) for text in (learnt_from, self._store))
+        return {"": nats_of_shares(seen, predicted)}
 
     def batch(self, step: int, rank: int = 0, ranks: int = 1) -> Batch:
         """The rows of `step` that fall to `rank`; a pure function of the seed and the step."""
@@ -116,9 +116,9 @@ class Denoising:
     ) -> Batch:
         """The batch of rows that begin at tokens `first` (B), with spans where `before` and `parted` (B W) say."""
         count, tokens = len(lengths), self._store.ids
-        kept, asked = lengths - hidden + gaps + 1, hidden + gaps  # (B) positions of either side
+        kept, predicted = lengths - hidden + gaps + 1, hidden + gaps  # (B) positions of either side
         ids = np.full((count, int(kept.max(initial=1))), self._padding, np.int64)
-        labels = np.full((count, int(asked.max(initial=1))), IGNORE, np.int64)
+        labels = np.full((count, int(predicted.max(initial=1))), IGNORE, np.int64)
         row, slot = np.nonzero(before)  # of each span, in order
         span = np.arange(len(row)) - (np.cumsum(gaps) - gaps)[row]  # its number in its row
         ids[row, slot + span] = self._gap
@@ -137,7 +137,7 @@ class Denoising:
         target_ids = np.full_like(labels, self._padding)
         target_ids[:, 1:] = np.where(labels[:, 1:] == IGNORE, self._padding, labels[:, :-1])
         target_ids[:, :1] = self._begin
-        segments = {"segments": real(kept, ids), "target_segments": real(asked, labels)}
+        segments = {"segments": real(kept, ids), "target_segments": real(predicted, labels)}
         return {"ids": ids, "target_ids": target_ids, "labels": labels, **segments}
 
     def _plan(self, epoch: int) -> _Plan:

@@ -16,13 +16,13 @@ class Frequencies(Protocol):
 def frequency_loss(learnt_from: Frequencies, held_out: Frequencies, ends: tuple[int, int] | None = None) -> float:
     """Nats a prediction of `held_out` when each token is given its share of the tokens of `learnt_from`, whatever stands round it.
 
-    `ends` are the ends of either text, where they are asked for too. What was never seen counts as seen once.
+    `ends` are the ends of either text, where they are predicted too. What was never seen counts as seen once.
     """
-    seen, asked = (np.append(text.counts, [ends[k]] if ends else []) for k, text in enumerate((learnt_from, held_out)))
-    return nats_of_shares(seen, asked)
+    seen, predicted = (np.append(text.counts, [ends[k]] if ends else []) for k, text in enumerate((learnt_from, held_out)))
+    return nats_of_shares(seen, predicted)
 
 
-def nats_of_shares(seen: np.ndarray, asked: np.ndarray) -> float:
-    """Nats a prediction where each outcome is given its share of those `seen` (V), at least one each, and comes `asked` (V) times."""
+def nats_of_shares(seen: np.ndarray, predicted: np.ndarray) -> float:
+    """Nats a prediction where each outcome has its share of those `seen` (V), at least one each, and is `predicted` (V) so often."""
     seen = np.maximum(seen, 1)
-    return float(-(asked * np.log(seen / seen.sum())).sum() / asked.sum())
+    return float(-(predicted * np.log(seen / seen.sum())).sum() / predicted.sum())

@@ -31,7 +31,7 @@ RECORD_BYTES, WORD_BYTES = 200, 128  # that working on a record takes, and on a 
 
 
 class Smoothing(Protocol):
-    """What estimation asks of a model's settings."""
+    """What estimation reads of a model's settings."""
 
     @property
     def method(self) -> str:
@@ -313,8 +313,8 @@ class Estimation:
                 "remove repetitions, lower the order, or set discount_fallback = true",
             )
         if reason:
-            told = ", ".join(f"{d:g}" for d in table[1:])
-            self.notes.append(f"order {n}: {reason} (the text is small or repeats itself), so the fallback discounts {told} are used")
+            values = ", ".join(f"{d:g}" for d in table[1:])
+            self.notes.append(f"order {n}: {reason} (the text is small or repeats itself), so the fallback discounts {values} are used")
         self.discounts[n - 1] = table[np.minimum(np.arange(KATZ_LIMIT + 2), len(table) - 1)]
         return table
 

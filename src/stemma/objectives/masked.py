@@ -2,6 +2,13 @@
 
 In each segment round(share * length) tokens are chosen, specials counted in the length but never
 chosen. Of the chosen, 80 % become the mask, 10 % a token drawn from the vocabulary, 10 % stay.
+
+What is chosen are pieces, whole words (Cui 2019, section 3.1; all of a word's tokens, or none), or n-grams
+of whole words, whose n is drawn with chances that go as 1/n (Lan 2019, section 4.1). Words that would go beyond
+the share are passed over, and n-grams shortened, as in both papers' code; each token is hidden by a draw of its own.
+
+Deviates: n-grams do not reach from one sentence of a pair into the other; where all words of a segment are
+larger than its share, the smallest is chosen, so that short texts are not passed over.
 """
 
 from dataclasses import dataclass
@@ -10,6 +17,7 @@ from typing import NamedTuple, Self
 import numpy as np
 
 from stemma.kernels.draws import shares_at
+from stemma.kernels.masked_words import choose_words
 from stemma.objectives.batch import IGNORE, seed_for
 
 
@@ -19,6 +27,7 @@ class Masking:
 
     share: float = 0.15  # of a segment's tokens, chosen for prediction
     most: int = 0  # predictions a segment at most; 0: no limit
+    longest: int = 1  # words in a row that are chosen together
     masked: float = 0.8  # of the chosen, replaced by the mask
     drawn: float = 0.1  # of the chosen, replaced by a drawn token
 
@@ -26,7 +35,8 @@ class Masking:
 class Draws(NamedTuple):
     """What is drawn for each token, (B T) each, in [0, 1)."""
 
-    choice: np.ndarray  # the lowest of a segment are chosen
+    choice: np.ndarray  # the words whose first tokens have the lowest of a segment are chosen
+    length: np.ndarray  # how many words are chosen with the one that begins here
     fate: np.ndarray  # what becomes of it if it is chosen
     word: np.ndarray  # the place in the vocabulary of what may replace it
 
@@ -37,31 +47,21 @@ class Draws(NamedTuple):
 
 
 def mask_tokens(
-    ids: np.ndarray, segments: np.ndarray, candidates: np.ndarray, masking: Masking, mask_id: int, vocab_size: int, draws: Draws
+    ids: np.ndarray, chosen: np.ndarray, masking: Masking, mask_id: int, vocab_size: int, draws: Draws
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(ids with the chosen tokens hidden, labels), both (B T).
-
-    `candidates` (B T) marks the tokens that may be chosen; `segments` (B T) is 0 at padding.
-    """
-    chosen = choose(segments, candidates, masking, draws.choice)
-    labels = np.where(chosen, ids, IGNORE)
+    """(ids with the chosen tokens hidden, labels), both (B T); `chosen` (B T) is of `choose`."""
+    asked = chosen > 0
+    labels = np.where(asked, ids, IGNORE)
     fate, drawn = draws.fate, (draws.word * vocab_size).astype(np.int64)
     hidden = np.where(fate < masking.masked, mask_id, np.where(fate < masking.masked + masking.drawn, drawn, ids))
-    return np.where(chosen, hidden, ids), labels
+    return np.where(asked, hidden, ids), labels
 
 
-def choose(segments: np.ndarray, candidates: np.ndarray, masking: Masking, choice: np.ndarray) -> np.ndarray:
-    """Where a prediction is asked for, (B T): in every segment its quota of candidates, those with the lowest `choice` (B T)."""
-    row, column = np.nonzero(segments)
-    segment = row * (segments.max(initial=0) + 1) + segments[row, column]
-    _, segment, lengths = np.unique(segment, return_inverse=True, return_counts=True)
-    quota = np.maximum(1, np.rint(masking.share * lengths)).astype(np.int64)
-    if masking.most:
-        quota = np.minimum(quota, masking.most)
-    key = np.where(candidates[row, column], choice[row, column], 2.0)  # those that may not be chosen sort last
-    order = np.lexsort((key, segment))
-    rank = np.arange(len(order)) - (np.cumsum(lengths) - lengths)[segment[order]]
-    taken = order[(rank < quota[segment[order]]) & (key[order] < 2.0)]
-    chosen = np.zeros(segments.shape, bool)
-    chosen[row[taken], column[taken]] = True
-    return chosen
+def choose(segments: np.ndarray, candidates: np.ndarray, begins: np.ndarray, masking: Masking, draws: Draws) -> np.ndarray:
+    """Where predictions are asked for, (B T): 0 where not, else the number, within the row, of what is chosen together.
+
+    `segments` (B T) is 0 at padding; `candidates` (B T) marks the tokens that may be chosen, `begins` (B T) those that begin a
+    word. Words end at what is no candidate.
+    """
+    found: np.ndarray = choose_words(segments, candidates, begins, *draws[:2], masking.share, masking.most, masking.longest)
+    return found

@@ -1,7 +1,7 @@
-"""Previous words: each word of a sentence is asked for given those before it, and so is the sentence's end (Bengio 2003).
+"""Previous words: each word of a sentence is predicted from those before it, and so is the sentence's end (Bengio 2003).
 
 A step is whole sentences in drawn order, one after the other in one row: the inputs `<s> w1 .. wn` with the labels
-`w1 .. wn </s>`, each sentence a segment of its own. Every word and every end is asked for exactly once an epoch.
+`w1 .. wn </s>`, each sentence a segment of its own. Every word and every end is predicted exactly once an epoch.
 A sentence longer than a step is cut, the words before the cut but the last one being lost to what comes after it.
 
 S sentences, P pieces of sentences, N predictions of a step.
@@ -79,11 +79,11 @@ class Previous:
         return int((batch["segments"] > 0).sum())
 
     def ledger(self) -> dict[str, int]:
-        """What an epoch does with the store's tokens: all are asked for, once."""
+        """What an epoch does with the store's tokens: all are predicted, once."""
         return {"tokens": len(self._store.ids), "used": len(self._store.ids)}
 
     def used_by(self, steps: int) -> int:
-        """How many of the store's tokens the first `steps` of the first epoch ask for, about: all steps are alike."""
+        """How many of the store's tokens the first `steps` of the first epoch predict, about: all steps are alike."""
         return round(len(self._store.ids) * min(1.0, steps / self.steps_in_epoch(0)))
 
     def constant_losses(self, learnt_from: "TokenStore") -> dict[str, float]:

@@ -30,7 +30,7 @@ class Room:
     """The memory and the folder that spools share. Closed, it removes the folder and all that is in it."""
 
     def __init__(self, memory: float, folder: Path | None = None) -> None:
-        """`memory` is in bytes: half of it is for what is set aside, half for the work at hand, until that asks for less.
+        """`memory` is in bytes: half of it is for what is set aside, half for the work at hand, until that needs less.
 
         `folder` is made when it is first needed; None: a temporary one.
         """

@@ -1,16 +1,16 @@
 """Streams: columns of text that go on from step to step, for networks that carry their state (truncated backpropagation through time).
 
 The documents of an epoch, in a drawn order, form one stream of predictions: the inputs `<eos> t1 .. tn <eos> u1 ..` with the
-labels `t1 .. tn <eos> u1 .. um <eos>`, so that every token and every document's end is asked for exactly once, and each label is the
+labels `t1 .. tn <eos> u1 .. um <eos>`, so that every token and every document's end is predicted exactly once, and each label is the
 next input. The stream is cut into C contiguous columns, whose lengths differ by one at most; step t holds window t of every column
 (Zaremba 2014, section 4.1). A column's first prediction of an epoch starts from nothing; all others have all of the column before them,
 other documents included, whose borders the network learns to read from `<eos>`.
 
 With `variable` the windows of a step are drawn as in AWD-LSTM (Merity 2017, section 5): the cuts then fall elsewhere in each epoch.
-Such batches hold `rate_scale` (), the window over the usual one: short windows would otherwise weigh as much as long ones.
+Such batches hold `rate_scale` (), the window over the usual one: short windows would otherwise count as much as long ones.
 
 Several processes share the columns: rank r of R has the columns r, r + R, ..., so that each rank's carried state stays its own.
-Every row of every batch asks for one token or more: where only the longer columns have a token left, the window before takes it in.
+Every row of every batch predicts one token or more: where only the longer columns have a token left, the window before takes it in.
 
 N predictions of an epoch, C columns, B of them in a batch, T positions of a window.
 """
@@ -93,11 +93,11 @@ class Streams:
         return int((batch["segments"] > 0).sum())
 
     def ledger(self) -> dict[str, int]:
-        """What an epoch does with the store's tokens: all are asked for, once."""
+        """What an epoch does with the store's tokens: all are predicted, once."""
         return {"tokens": len(self._store.ids), "used": len(self._store.ids)}
 
     def used_by(self, steps: int) -> int:
-        """How many of the store's tokens the first `steps` of the first epoch ask for, about: all steps are alike."""
+        """How many of the store's tokens the first `steps` of the first epoch predict, about: all steps are alike."""
         return round(len(self._store.ids) * min(1.0, steps / self.steps_in_epoch(0)))
 
     def constant_losses(self, learnt_from: "TokenStore") -> dict[str, float]:
@@ -143,7 +143,7 @@ class Streams:
         starts = np.concatenate([[0], np.cumsum(np.diff(self._borders)[documents] + 1)])  # with the separator
         cuts = self._cuts(-(-self._predictions // self._columns), rng)
         if self._predictions % self._columns and cuts[-1] - cuts[-2] == 1:
-            cuts = np.delete(cuts, -2)  # a window that only the longer columns have would ask the ranks of the others for nothing
+            cuts = np.delete(cuts, -2)  # a window that only the longer columns have would leave the ranks of the others nothing to predict
         return _Plan(documents, starts, cuts)
 
     def _cuts(self, length: int, rng: np.random.Generator) -> np.ndarray:

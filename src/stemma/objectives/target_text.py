@@ -1,4 +1,4 @@
-"""The target text: of pairs the translation, of plain text what was hidden in it. What an encoder-decoder is asked for.
+"""The target text: of pairs the translation, of plain text what was hidden in it. What an encoder-decoder predicts.
 
 Both give batches of the same names, so that a network learns from either, and goes on from the one to the other.
 """
@@ -20,7 +20,7 @@ from stemma.tokens.store import TokenStore
 
 @dataclass(frozen=True)
 class Config:
-    """What is asked for, and how."""
+    """What is predicted, and how."""
 
     kind: Literal["auto", "translation", "denoising"] = "auto"  # auto: translation of pairs, denoising of plain text
     reverse: bool = False  # translation: the second text of a pair is the source, and the first is asked for
@@ -76,7 +76,7 @@ class TargetText:
 
 
 def kind_of(store: TokenStore, config: Config) -> Literal["translation", "denoising"]:
-    """What is asked of the store's text. DataError where `auto` finds pairs beside plain text, UsageError for a direction of plain text."""
+    """What the store's text teaches. DataError where `auto` finds pairs beside plain text, UsageError for a direction of plain text."""
     if config.kind != "auto":
         return config.kind
     if store.pairs == store.documents:

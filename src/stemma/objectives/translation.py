@@ -1,6 +1,6 @@
-"""Translation: the target of a pair is asked for, given its source (Vaswani 2017, section 5.1; Bahdanau 2014).
+"""Translation: the target of a pair is predicted from its source (Vaswani 2017, section 5.1; Bahdanau 2014).
 
-The source `s1 .. sn` is read as `s1 .. sn <eos>`; the decoder reads `<bos> t1 .. tm` and is asked for `t1 .. tm <eos>`. Where the
+The source `s1 .. sn` is read as `s1 .. sn <eos>`; the decoder reads `<bos> t1 .. tm` and predicts `t1 .. tm <eos>`. Where the
 tokenizer has no begin of its own, the end stands for it, as it does for BPE. Every pair is read once an epoch, in batches of like
 lengths; `batch_tokens` bounds their padded positions, source and target together.
 
@@ -36,7 +36,7 @@ class Marks:
     """The ids that stand round the texts of a pair."""
 
     end: int
-    begin: int  # of what is asked for
+    begin: int  # of what is predicted
     padding: int
 
     @classmethod
@@ -56,7 +56,7 @@ class Translation:
         lengths = np.diff(store.sentence_starts).reshape(-1, 2)  # (pairs 2)
         self._chosen = np.flatnonzero((lengths < max_length).all(axis=1))  # each side is one position longer than its text
         self._lengths = lengths[self._chosen, :: -1 if config.reverse else 1]  # (N 2) of source and target
-        self._tell_too_long(max_length)
+        self._warn_of_too_long(max_length)
         self._epochs = Epochs(self._plan, 1)
 
     def steps_in_epoch(self, epoch: int) -> int:
@@ -83,8 +83,8 @@ class Translation:
 
     def constant_losses(self, learnt_from: TokenStore) -> dict[str, float]:
         """Nats of answering by frequency alone: tokens of the targets, and their ends."""
-        seen, asked = (self._target_counts(store) for store in (learnt_from, self._store))
-        return {"": nats_of_shares(seen, asked)}
+        seen, predicted = (self._target_counts(store) for store in (learnt_from, self._store))
+        return {"": nats_of_shares(seen, predicted)}
 
     def batch(self, step: int, rank: int = 0, ranks: int = 1) -> Batch:
         """The pairs of `step` that fall to `rank`; a pure function of the seed and the step."""
@@ -99,22 +99,22 @@ class Translation:
 
     def _target_counts(self, store: TokenStore) -> np.ndarray:
         """(V+1) how often each id stands in a target, and last how many targets end."""
-        starts, asked = np.asarray(store.sentence_starts), 0 if self._config.reverse else 1
+        starts, side = np.asarray(store.sentence_starts), 0 if self._config.reverse else 1
         counts = np.zeros(len(store.counts), np.int64)
         for first in range(0, store.sentences, BLOCK):
             borders = starts[first : first + BLOCK + 1]
-            targets = np.repeat(np.arange(len(borders) - 1) % 2 == asked, np.diff(borders))
+            targets = np.repeat(np.arange(len(borders) - 1) % 2 == side, np.diff(borders))
             counts += np.bincount(store.ids[borders[0] : borders[-1]][targets], minlength=len(counts))
         return np.append(counts, store.documents)
 
-    def _tell_too_long(self, max_length: int) -> None:
+    def _warn_of_too_long(self, max_length: int) -> None:
         left_out = self._store.documents - len(self._chosen)
         if not len(self._chosen):
             wrong = f"each of {counted(left_out, 'pair')} has a side of more than {counted(max_length, 'token')}, its end among them"
             raise DataError(wrong, "pairs that fit model.max_length", "raise model.max_length")
         if left_out:
-            told = f"left out: {left_out:,} of {counted(self._store.documents, 'pair')}, a side being longer than model.max_length"
-            warnings.warn(f"{told} = {max_length}", stacklevel=3)
+            note = f"left out: {left_out:,} of {counted(self._store.documents, 'pair')}, a side being longer than model.max_length"
+            warnings.warn(f"{note} = {max_length}", stacklevel=3)
 
 
 def paired(tokens: np.ndarray, first: np.ndarray, lengths: np.ndarray, marks: Marks) -> Batch:
@@ -142,7 +142,7 @@ def check_pairs(store: TokenStore) -> None:
 
 
 def ends(facts: TokenFacts) -> tuple[int, int]:
-    """(the id that ends a text, the id that begins what is asked for); UsageError where the tokenizer has none."""
+    """(the id that ends a text, the id that begins what is predicted); UsageError where the tokenizer has none."""
     if "eos" not in facts.specials:
         wrong = "the tokenizer has no 'eos' token"
         raise UsageError(wrong, "a token that ends a text", "set tokenizer.kind to bpe, unigram, word or char")

@@ -1,1 +1,1 @@
-"""A finished run in use: opened, read, asked for words, scores and text."""
+"""A finished run in use: opened and read; its words, scores and text."""

@@ -20,6 +20,7 @@ CAUSAL: AttentionKind = "decoder causal self"
 _SEEN = str.maketrans({" ": "␣", "\n": "⏎", "\t": "⇥"})
 MEANING: dict[AttentionKind, str] = {
     "encoder self": "each token looks at every token",
+    "relative self": "each token looks at every token, by what it is and how far away",
     "decoder causal self": "each token looks at itself and at those before it",
     "encoder-decoder": "each token of the target looks at the source",
     "soft": "each token of the target looks at the source, through one head",
@@ -36,7 +37,7 @@ class AttentionHead:
     rows: tuple[str, ...]  # the tokens that look, as they read
     columns: tuple[str, ...]  # those looked at
     weights: np.ndarray  # (T S); each row adds up to 1
-    vectors: tuple[np.ndarray, np.ndarray, np.ndarray] | None  # queries (T K), keys and values (S K); None for soft attention
+    vectors: tuple[np.ndarray, np.ndarray, np.ndarray] | None  # queries (T K), keys and values (S K); None where more than these scores
 
     @property
     def spread(self) -> float:
@@ -45,10 +46,12 @@ class AttentionHead:
         return float(np.exp(-(self.weights * logs).sum(1)).mean())
 
     def steps(self) -> "SixSteps":
-        """The six steps from queries, keys and values to the head's output; UsageError for soft attention, which has three stages."""
+        """The six steps from queries, keys and values to the head's output; UsageError where other things score too."""
         if self.vectors is None:
-            wrong = "soft attention has three stages and not the six steps of self-attention"
-            raise UsageError(wrong, "a Transformer's head", "look at its weights without the steps")
+            told = "soft attention has three stages" if self.kind == "soft" else "distances and segments have a part in these scores"
+            raise UsageError(
+                f"{told} and not the six steps of self-attention", "a Transformer's head", "look at its weights without the steps"
+            )
         import torch
 
         from stemma.layers.soft_attention import six_steps

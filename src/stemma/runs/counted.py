@@ -1,6 +1,6 @@
-"""Models of counts that have learnt a task of texts: a bag of n-grams weighed by surprise, and class-conditional models.
+"""Models of counts that have learnt a task of texts: a bag of n-grams weighted by surprise, and class-conditional models.
 
-Frozen: every n-gram of the text that the pre-trained model kept, weighed by the square root of how much
+Frozen: every n-gram of the text that the pre-trained model kept, weighted by the square root of how much
 its last token surprised that model where it stood, -log P(w | h): the product of two texts is then the
 surprise, in nats, that they share. What was to be expected says little (the pre-trained model's own
 idf). A linear head learns on it.

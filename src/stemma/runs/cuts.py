@@ -1,7 +1,7 @@
 """The probability of a text whose sentences nobody tells apart, under a model that reads sentence by sentence.
 
 Such a model predicts each token after those of its sentence, and each sentence's end. An end is no character of the text,
-and models that read on from sentence to sentence predict none: so that all are asked for the same, the ends are summed
+and models that read on from sentence to sentence predict none: so that all predict the same, the ends are summed
 over. With a_t(j) the probability of the tokens before t and of a sentence that began j tokens ago (forward algorithm,
 Rabiner 1989, section III A):
 
@@ -27,8 +27,8 @@ class ReadsSentences(Protocol):
     def reach(self) -> int:
         """R, tokens before a prediction that it reads."""
 
-    def token_or_end(self, past: np.ndarray, seen: np.ndarray, asked: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """P (N) of the `asked` token and of the sentence's end, after the last `seen` ids of `past` (N R) in the sentence.
+    def token_or_end(self, past: np.ndarray, seen: np.ndarray, following: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """P (N) of the `following` token and of the sentence's end, after the last `seen` ids of `past` (N R) in the sentence.
 
         Where `seen` is R the sentence may have begun before them; where it is less, it begins with them.
         """

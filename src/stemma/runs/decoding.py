@@ -178,17 +178,17 @@ def stream(network: Generates, tokenizer: Tokenizer, prompt: str, length: int, o
     _check(length, options, 1)
     ids = list(map(int, tokenizer.encode(prompt))) if prompt else []
     speller = Speller(tokenizer, prompt, ids, options.stop)
-    told = speller.lead
+    sent = speller.lead
     if options.beams > 1:
         ((best,),) = write(network, tokenizer, [prompt], length, options, seed)
-        yield best.text[told:]
+        yield best.text[sent:]
         return
     draft = Draft(network.frame(ids)[0], _draws(seed, 0, ids))
     for _ in draw(network, [[draft]], [speller.stopped], length, options):
-        if piece := speller.certain(draft.new, told):
-            told += len(piece)
+        if piece := speller.certain(draft.new, sent):
+            sent += len(piece)
             yield piece
-    if rest := speller.text(draft.new)[told:]:
+    if rest := speller.text(draft.new)[sent:]:
         yield rest
 
 

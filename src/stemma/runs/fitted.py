@@ -19,7 +19,7 @@ from stemma.lineage.table import find
 from stemma.nouns import counted
 from stemma.runs.assignment import Answers, Assignment, learner
 from stemma.runs.decoding import Decoding, Written
-from stemma.runs.framing import told_of_cut
+from stemma.runs.framing import cut_warning
 from stemma.runs.opening import opening, unmoved
 from stemma.runs.run import Run, warn_of_unknown
 from stemma.runs.settings import InUse
@@ -86,7 +86,7 @@ class FittedRun:
 
     def predict(self, texts: Iterable[str], texts_b: Iterable[str] | None = None) -> tuple[list[Any], Any]:
         """What each text (or pair) is given, in names, and the numbers behind it: of labels, the probabilities of all (N K)."""
-        return self.task.told(self.answers(self._examples(texts, texts_b)), self.targets)
+        return self.task.readable(self.answers(self._examples(texts, texts_b)), self.targets)
 
     @overload
     def translate(self, texts: str, *, options: Decoding | None = ...) -> str: ...
@@ -136,11 +136,11 @@ class FittedRun:
         lines = given_texts(lines, "lines")
         examples = [self.task.example(parts, self.targets) for parts in self.parts_of(lines)]
         data, known = self._prepared(examples, _SILENT)
-        told = zip(lines, _not_read(known, data), self.model.vectors(data), strict=True)
-        return [{"text": line, **lacking, "vector": vector.tolist()} for line, lacking, vector in told]
+        rows = zip(lines, _not_read(known, data), self.model.vectors(data), strict=True)
+        return [{"text": line, **lacking, "vector": vector.tolist()} for line, lacking, vector in rows]
 
     def parts_of(self, lines: Iterable[str]) -> list[tuple[str, ...]]:
-        """The parts of each line; DataError unless they are exactly those that the task asks for, UsageError for a header of columns."""
+        """The parts of each line; DataError unless they are exactly those that the task reads, UsageError for a header of columns."""
         names, lines = self.task.parts(self.targets), given_texts(lines, "lines")
         found = [tuple(part.strip() for part in line.split("\t")) for line in lines]
         for line, parts in zip(lines, found, strict=True):
@@ -152,9 +152,9 @@ class FittedRun:
                 cure = "hand over its text alone, `jq -r .text FILE | stemma predict RUN`; stemma evaluate reads labelled files"
                 raise UsageError(f"{shown!r} is a JSON record", f"{', '.join(names)} on a line, and nothing else", cure)
             if len(parts) != len(names):
-                asked = f"{len(names)} on a line: {', '.join(names)}"
+                expected = f"{len(names)} on a line: {', '.join(names)}"
                 cure = "put one tab between the parts" if len(parts) < len(names) else "write a tab inside a text as a space"
-                raise DataError(f"{shown!r} has {counted(len(parts), 'part')}", asked, cure)
+                raise DataError(f"{shown!r} has {counted(len(parts), 'part')}", expected, cure)
         if len(names) > 1 and len(found) > 1 and all(parts[0] in self.labels for parts in found):
             warnings.warn(f"the first part of every line is a label of this run, and is read as its {names[0]}", stacklevel=3)
         return found
@@ -181,7 +181,7 @@ class FittedRun:
         known = data.known & np.array([bool(text.other) or not paired for text in read], bool)
         warn_of_unknown([text.text for text in read], known, so)
         if data.cut:
-            warnings.warn(told_of_cut(data, "texts"), stacklevel=3)
+            warnings.warn(cut_warning(data, "texts"), stacklevel=3)
         if data.unread:
             cause = "they stand after what is read of a text (transfer.max_length, the network's own length), or the tokenizer drops them"
             warnings.warn(
@@ -231,5 +231,5 @@ def _lacking(config: dict[str, Any]) -> list[str]:
 def _sections(model: type, task: str, path: str, saved: dict[str, Any]) -> dict[str, Any]:
     """The sections that prediction needs; those of the run folder hold more."""
     known = {name: saved["transfer"][name] for name in (field.name for field in fields(InUse))}
-    asked = {"model": model, "transfer": InUse, "task": task_config(task)}
-    return resolve(asked, (path, {"model": saved["model"], "transfer": known, "task": saved["task"]}))
+    types = {"model": model, "transfer": InUse, "task": task_config(task)}
+    return resolve(types, (path, {"model": saved["model"], "transfer": known, "task": saved["task"]}))

@@ -90,7 +90,7 @@ def frame(network: Frames, tokenizer: Any, texts: Sequence[Text], max_length: in
     return Framed(tuple(ids), tuple(types), tuple(windows), tuple(units), tuple(losses), known, vocabulary.beside)
 
 
-def told_of_cut(framed: "Framed", things: str) -> str:
+def cut_warning(framed: "Framed", things: str) -> str:
     """In words, how many of the texts were cut and what that cost."""
     share = (
         f"{framed.cut:,} of {len(framed.ids):,} {things} were cut to what is read of one (transfer.max_length, the network's own length)"

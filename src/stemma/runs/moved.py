@@ -26,7 +26,7 @@ Tensors = dict[str, Tensor]
 class HeadedNetwork(nn.Module):
     """A backbone with the task's head on it; `loss` is what fine-tuning descends on.
 
-    The head reads the backbone's summary of a text, or its last states at the units. `auxiliary` weighs the language-model
+    The head reads the backbone's summary of a text, or its last states at the units. `auxiliary` is the weight of the language-model
     loss of the same text (Radford 2018, eq. 5; 0: off), for backbones that have next-token `logits`.
     """
 
@@ -67,8 +67,8 @@ class HeadedNetwork(nn.Module):
         following = batch["ids"][:, 1:].masked_fill(batch["segments"][:, 1:] == 0, IGNORE)
         logits = self.backbone.logits(hidden[:, :-1]).float()
         nats = F.cross_entropy(logits.flatten(0, 1), following.flatten(), ignore_index=IGNORE, reduction="none")
-        asked = (following != IGNORE).sum(1).clamp(min=1)
-        return (nats.view(following.shape).sum(1) / asked).sum()
+        counts = (following != IGNORE).sum(1).clamp(min=1)
+        return (nats.view(following.shape).sum(1) / counts).sum()
 
 
 @dataclass
@@ -127,7 +127,7 @@ class Moved:
 
 
 def frames_of(assignment: Assignment) -> Frames:
-    """What frames the texts while the network moves; to be asked before the network has grown."""
+    """What frames the texts while the network moves; to be taken before the network has grown."""
     return assignment.network.task_input() if new_tokens(assignment.network, assignment.task) else assignment.network
 
 

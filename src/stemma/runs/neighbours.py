@@ -14,7 +14,7 @@ def unit_rows(vectors: np.ndarray) -> np.ndarray:
 def neighbours(unit: np.ndarray, query: int | np.ndarray, k: int = 10) -> list[tuple[int, float]]:
     """The `k` rows of `unit` (V D) of highest cosine with one of them, itself left out, or with a vector (D); never a row of zeros.
 
-    UsageError when the row asked for is none or has no vector.
+    UsageError when there is no such row, or it has no vector.
     """
     word = np.ndim(query) == 0
     if word and not (0 <= query < len(unit) and unit[query].any()):

@@ -14,9 +14,9 @@ from stemma.tokens.tokenizer import Tokenizer
 
 @contextmanager
 def opening(folder: RunFolder) -> Iterator[None]:
-    """While a run is made of the folder's files: what does not fit together there is the folder's fault, and told as such.
+    """While a run is made of the folder's files: what does not fit together there is the folder's fault, and reported as such.
 
-    Settings that no network has are DamagedError here, for nobody asked for them now.
+    Settings that no network has are DamagedError here, for nobody has just set them.
     """
     try:
         yield
@@ -25,8 +25,8 @@ def opening(folder: RunFolder) -> Iterator[None]:
     except StemmaError:
         raise
     except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
-        told = f"{folder.path} does not hold what a run holds ({type(error).__name__}: {error})"
-        raise DamagedError(told, "a run folder as it was written", MEND) from error
+        wrong = f"{folder.path} does not hold what a run holds ({type(error).__name__}: {error})"
+        raise DamagedError(wrong, "a run folder as it was written", MEND) from error
 
 
 def network_of(row: Generation, config: Any, tokenizer: Tokenizer, arrays: Mapping[str, np.ndarray]) -> Any:

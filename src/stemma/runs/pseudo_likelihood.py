@@ -1,4 +1,4 @@
-"""Pseudo-log-likelihood: what a masked language model gives a sentence (Salazar 2020), asked for one token at a time.
+"""Pseudo-log-likelihood: what a masked language model gives a sentence (Salazar 2020), one token at a time.
 
 With a token, the tokens of the same word that stand to its right are masked too (PLL-word-l2r, Kauf & Ivanova 2023, section 3):
 else the pieces of a word give one another away, and rare words, which have many, look likely. A word is what
@@ -31,7 +31,7 @@ class _Window:
     ids: np.ndarray  # (T) framed
     types: np.ndarray
     words: np.ndarray  # which word each belongs to
-    asked: range  # the positions asked for here
+    scored: range  # the positions scored here
 
 
 def pseudo_nats(network: Fills, tokenizer: Tokenizer, texts: Sequence[str]) -> list[float]:
@@ -43,8 +43,8 @@ def pseudo_nats(network: Fills, tokenizer: Tokenizer, texts: Sequence[str]) -> l
     import torch
 
     windows = _windows(network, tokenizer, texts)
-    owners = np.repeat(np.arange(len(windows)), [len(window.asked) for window in windows])  # (C)
-    places = np.array([place for window in windows for place in window.asked], np.int64)  # (C)
+    owners = np.repeat(np.arange(len(windows)), [len(window.scored) for window in windows])  # (C)
+    places = np.array([place for window in windows for place in window.scored], np.int64)  # (C)
     lengths = np.array([len(window.ids) for window in windows], np.int64)[owners]
     nats = np.zeros(len(texts))
     sentences = np.array([window.sentence for window in windows], np.int64)[owners]
@@ -62,18 +62,18 @@ def _windows(network: Fills, tokenizer: Tokenizer, texts: Sequence[str]) -> list
     windows = []
     for sentence, (first, last) in enumerate(pairwise(np.cumsum([0, *lengths.tolist()]).tolist())):
         room = (network.max_length or last - first + frame) - frame
-        for start, asked in _spans(last - first, room):
+        for start, scored in _spans(last - first, room):
             own = slice(first + start, min(first + start + room, last))
             framed, types = network.frame(ids[own].tolist())
             of = np.full(len(framed), _FRAME, np.int64)
             of[lead : lead + own.stop - own.start] = words[own]
-            inside = range(asked.start - start + lead, asked.stop - start + lead)
+            inside = range(scored.start - start + lead, scored.stop - start + lead)
             windows.append(_Window(sentence, np.array(framed, np.int64), np.array(types, np.int64), of, inside))
     return windows
 
 
 def _spans(length: int, room: int) -> list[tuple[int, range]]:
-    """Where each window of `room` tokens starts in a text of `length`, and the tokens asked for in it.
+    """Where each window of `room` tokens starts in a text of `length`, and the tokens scored in it.
 
     >>> _spans(4, 6), _spans(9, 4)
     ([(0, range(0, 4))], [(0, range(0, 3)), (2, range(3, 5)), (4, range(5, 6)), (5, range(6, 9))])

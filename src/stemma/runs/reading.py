@@ -52,7 +52,7 @@ class Reader(Protocol):
         """What flat ids cost, given the borders (S + 1) of the sentences in them, and of the parts in those; and the ends it predicts."""
 
     def uncut(self, ids: np.ndarray, borders: np.ndarray, beside: Batch) -> Surprises:
-        """Each token of each part (P + 1 borders in the ids), and no end: the same is asked of every generation."""
+        """Each token of each part (P + 1 borders in the ids), and no end: every generation predicts the same."""
 
     def lacks(self, ids: np.ndarray) -> np.ndarray:
         """True for each of the ids that is no word to the network."""
@@ -96,7 +96,7 @@ class SentenceReader:
     def _read(self, ids: np.ndarray, borders: np.ndarray, beside: Batch, closing: bool = True) -> Surprises:
         ends = [self._end] * closing
         texts = [np.append(ids[first:last], ends).astype(np.int64) for first, last in pairwise(borders)]
-        nats = np.concatenate([np.zeros(0), *surprises(self._network, texts, beside)])
+        nats = np.concatenate([np.zeros(0), *surprises(self._network, texts, beside, end=self._end)])
         unknown = self.lacks(np.concatenate([np.zeros(0, np.int64), *texts]))
         return Surprises(nats, unknown, np.zeros(len(nats), np.uint8), np.cumsum([0, *map(len, texts)]))
 
@@ -158,17 +158,20 @@ def backward_nats(network: ScoresBackward, texts: Sequence[np.ndarray], end: int
 
 
 def surprises(
-    network: Any, texts: Sequence[np.ndarray], beside: Batch = ALONE, score: Callable[[Any], Any] | None = None
+    network: Any, texts: Sequence[np.ndarray], beside: Batch = ALONE, score: Callable[[Any], Any] | None = None, end: int | None = None
 ) -> list[np.ndarray]:
     """Nats of each id given those before it, starting from the network's start context; `beside` goes with every batch.
 
-    `score` is the network's own where none is given. A text longer than the window (LONGEST where there is none) is read in windows that
+    Where a network frames a text with nothing before it, the start context is the `end` of another text. `score` is the network's own
+    where none is given. A text longer than the window (LONGEST where there is none) is read in windows that
     overlap by half, so that every token but the first few has half a window of context at least.
     """
     import torch
 
     found = [np.zeros(len(ids)) for ids in texts]
-    every = chain.from_iterable(_windows(network, number, np.asarray(ids, np.int64)) for number, ids in enumerate(texts))
+    before = network.frame([-1])[0]
+    start = before[: before.index(-1)] or [end] * (end is not None)
+    every = chain.from_iterable(_windows(start, network.max_length, number, np.asarray(ids, np.int64)) for number, ids in enumerate(texts))
     for windows in _gathered(every, lambda window: len(window.ids)):
         for rows in _batches([len(window.ids) for window in windows]):
             batch = _padded([windows[n].ids for n in rows], [np.zeros_like(windows[n].ids) for n in rows]) | beside
@@ -186,11 +189,9 @@ class _Window(NamedTuple):
     size: int  # how many are
 
 
-def _windows(network: Any, number: int, ids: np.ndarray) -> Iterator[_Window]:
-    before = network.frame([-1])[0]
-    lead = before.index(-1)
-    framed = np.concatenate([np.array(before[:lead], np.int64), ids, np.array(before[lead + 1 :], np.int64)])
-    most, lead = network.max_length or LONGEST, len(framed) - len(ids)
+def _windows(context: Sequence[int], max_length: int | None, number: int, ids: np.ndarray) -> Iterator[_Window]:
+    framed = np.concatenate([np.array(context, np.int64), ids])
+    most, lead = max_length or LONGEST, len(context)
     start, done = 0, 0
     while done < len(ids):
         row = framed[start : start + most]

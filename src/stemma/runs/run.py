@@ -41,7 +41,7 @@ MOST_NATS = 500  # a prediction: beyond, a perplexity says nothing
 
 
 class Score(NamedTuple):
-    """How surprised a run is by a text: `nats` over `tokens` predictions, its end included if it was asked for."""
+    """How surprised a run is by a text: `nats` over `tokens` predictions, its end included if that was predicted too."""
 
     nats: float
     tokens: int
@@ -91,7 +91,7 @@ class Run:
     """A finished run folder in use.
 
     Texts are cleaned as those that it learnt from: what no reader sees is taken out, and a warning says so. A single string
-    where several texts are asked for is a UsageError, what is no text a DataError.
+    where several texts are expected is a UsageError, what is no text a DataError.
     """
 
     def __init__(self, folder: RunFolder, row: Generation, tokenizer: Tokenizer, network: Any) -> None:
@@ -113,7 +113,7 @@ class Run:
             return cls(folder, row, tokenizer, network_of(row, model, tokenizer, arrays))
 
     def __getstate__(self) -> dict[str, Any]:
-        """What a copy or a pickle holds: all that use asks for, so that it needs no folder."""
+        """What a copy or a pickle holds: all that use needs, so that it needs no folder."""
         if self.folder is not None:
             _ = self.parameters, self._counts
         return {name: value for name, value in self.__dict__.items() if name not in ("words", "_surprises")}
@@ -330,7 +330,9 @@ class Run:
         if len(parts) == 1:
             raise DataError("the text has no [MASK]", "a [MASK] where a token is asked for", 'for example "the [MASK] sat down"')
         mask = self.tokenizer.specials["mask"]
-        ids = [int(i) for part in self.tokenizer.encode_batch(parts) for i in (mask, *part)][1:]
+        adjoining = [place > 0 and not part[:1].isspace() for place, part in enumerate(parts)]  # the mask before them: no space is made up
+        flat, lengths = self.tokenizer.encode_flat(parts, adjoining)
+        ids = [int(i) for part in np.split(flat, np.cumsum(lengths)[:-1]) for i in (mask, *part)][1:]
         framed, types = self.network.frame(ids)
         self._fits(len(framed))
         logits = self.network.fill({"ids": torch.tensor([framed]), "types": torch.tensor([types])})
@@ -349,13 +351,13 @@ class Run:
         self._fits(max(tensor.shape[1] for tensor in batch.values()))
         return heads_of(self.network.attention(batch), self.tokenizer)
 
-    def nearest(self, asked: str, k: int = 10, restrict: int = FREQUENT) -> list[tuple[str, float]]:
+    def nearest(self, query: str, k: int = 10, restrict: int = FREQUENT) -> list[tuple[str, float]]:
         """The `k` words of highest cosine with a word's vector, or with a sum of them such as `king - man + woman`.
 
         `restrict` seeks them among that many of the most frequent words, 0 among all.
         """
         return self.words.nearest(
-            given_text(asked, "the word"), whole("k", k, 1, default=10), whole("restrict", restrict, default=FREQUENT)
+            given_text(query, "the word"), whole("k", k, 1, default=10), whole("restrict", restrict, default=FREQUENT)
         )
 
     def outlier(self, words: Iterable[str]) -> Outlier:
@@ -373,7 +375,7 @@ class Run:
 
     @cached_property
     def words(self) -> WordVectors:
-        """The word vectors, to be asked by word; specials, which no text can write, are not among them."""
+        """The word vectors, found by word; specials, which no text can write, are not among them."""
         vectors, counts = self.word_vectors(), self._counts
         compose = self._composed if self.network.composes else None
         return WordVectors(self.tokenizer.texts, vectors, counts, specials=tuple(self.tokenizer.specials.values()), compose=compose)
@@ -480,8 +482,8 @@ class Run:
         owners = np.searchsorted(starts, np.flatnonzero(lacking), side="right") - 1
         some = np.zeros(len(sentences), bool)
         some[owners] = True
-        asked, alone = lacking[np.repeat(some, np.diff(starts))], list(compress(adjoining, some))
-        spelt = self.tokenizer.spellings(list(compress(sentences, some)), asked, alone)
+        chosen, alone = lacking[np.repeat(some, np.diff(starts))], list(compress(adjoining, some))
+        spelt = self.tokenizer.spellings(list(compress(sentences, some)), chosen, alone)
         return _sums(np.bincount(owners, self._spelling.nats(spelt), len(sentences)), parts)
 
     @cached_property
@@ -514,7 +516,7 @@ def unit(vectors: np.ndarray) -> np.ndarray:
 
 
 def warn_of_unknown(texts: Sequence[str], known: np.ndarray, so: str) -> None:
-    """Tells which of the texts have no word that a run knows, if any, and what that means."""
+    """Warns of the texts that have no word that a run knows, if any, and says what that means."""
     unknown = np.flatnonzero(~known).tolist()
     if unknown:
         first = texts[unknown[0]]

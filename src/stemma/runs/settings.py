@@ -40,17 +40,17 @@ class InUse:
     @property
     def way(self) -> str:
         """Mode and head by one name; UsageError where the mode has no such head."""
-        for way, asked in WAYS.items():
-            if asked == (self.mode, self.head):
+        for way, pair in WAYS.items():
+            if pair == (self.mode, self.head):
                 return way
         raise UsageError(f"transfer.head = {self.head!r} with transfer.mode = {self.mode!r}", "linear", "drop transfer.head")
 
 
-def chosen_layers(asked: Sequence[int], available: int) -> tuple[int, ...]:
-    """The layers asked for (negative ones counted from the end), or the last four (Devlin 2018, table 7)."""
-    if not asked:
+def chosen_layers(layers: Sequence[int], available: int) -> tuple[int, ...]:
+    """The given layers (negative ones counted from the end), or of none given the last four (Devlin 2018, table 7)."""
+    if not layers:
         return tuple(range(max(available - 4, 1 if available > 1 else 0), available))
-    for layer in asked:
+    for layer in layers:
         if not -available <= layer < available:
             raise UsageError(f"transfer.layers has {layer}", f"layers 0 to {available - 1}, or -{available} to -1", "mend transfer.layers")
-    return tuple(sorted({layer % available for layer in asked}))
+    return tuple(sorted({layer % available for layer in layers}))

@@ -44,7 +44,7 @@ class Spelling:
     """How likely an unknown word is to be spelt so."""
 
     def __init__(self, outside: Outside) -> None:
-        """The model is learnt when it is first asked, in a tenth of a second or so; the same spellings give the same model."""
+        """The model is learnt when it is first used, in a tenth of a second or so; the same spellings give the same model."""
         self._outside = outside
 
     def nats(self, words: Sequence[str]) -> np.ndarray:

@@ -1,6 +1,6 @@
-"""Questions to a table of word vectors, asked in words: what is near, what completes an analogy, which word is the odd one.
+"""Queries of a table of word vectors, in words: what is near, what completes an analogy, which word is the odd one.
 
-V vocabulary, D width, W words asked about.
+V vocabulary, D width, W words of a query.
 """
 
 import difflib
@@ -14,7 +14,7 @@ import numpy as np
 from stemma.errors import DataError
 from stemma.runs.neighbours import neighbours, unit_rows
 
-FREQUENT = 10_000  # words among which neighbours are sought unless asked otherwise: those of rare words are mostly chance
+FREQUENT = 10_000  # words among which neighbours are sought unless set otherwise: those of rare words are mostly chance
 _SPELLINGS = 200_000  # words compared with a misspelt one, from the most frequent down: half a second
 _JUDGED = 100  # words that are compared to see whether the vectors differ
 TOO_ALIKE = 0.9  # mean cosine of two words above which nearness says nothing; trained vectors have 0.1 to 0.5
@@ -70,18 +70,18 @@ class WordVectors:
         """The rows that have a vector of the tokens that read so, a space before them or not."""
         return [row for token in (form, f" {form}") if (row := self._rows.get(token)) is not None and self._trained[row]]
 
-    def nearest(self, asked: str, k: int = 10, restrict: int = FREQUENT) -> list[tuple[str, float]]:
+    def nearest(self, query: str, k: int = 10, restrict: int = FREQUENT) -> list[tuple[str, float]]:
         """The `k` words of highest cosine with a word, or with a sum of words such as `king - man + woman`, less those named.
 
         `restrict` seeks them among that many of the most frequent words, 0 among all. Raises DataError for a word that
         has no vector, and for a sum that makes no sense.
         """
         self._warn_if_alike()
-        terms = self._terms(asked)
+        terms = self._terms(query)
         named = {row for _, word in terms for row in self._written(word) or self._written(word.lower())}
         total = np.sum([sign * self.known(word) for sign, word in terms], axis=0)
         if not total.any():
-            raise DataError(f"{asked!r}: the words cancel out", "a sum that is not zero", "name each word once")
+            raise DataError(f"{query!r}: the words cancel out", "a sum that is not zero", "name each word once")
         some = 0 < restrict < len(self.unit)
         rows = self.frequent(restrict) if some else np.arange(len(self.unit))
         table = self.unit[rows] if some else self.unit  # not copied for every question
@@ -101,8 +101,8 @@ class WordVectors:
         known = {word: vector for word in words if (vector := self.vector(word)) is not None}
         missing = tuple(word for word in dict.fromkeys(words) if word not in known)
         if len(known) < 3:
-            told = f"only {len(known)} of {len(set(words))} words have a vector; {', '.join(map(repr, missing)) or 'none'} without one"
-            raise DataError(told, "at least three known words, of which one can be odd", self._spellings(missing) or "name more words")
+            wrong = f"only {len(known)} of {len(set(words))} words have a vector; {', '.join(map(repr, missing)) or 'none'} without one"
+            raise DataError(wrong, "at least three known words, of which one can be odd", self._spellings(missing) or "name more words")
         if missing:
             warnings.warn(f"left out, since the vocabulary has no vector of them: {', '.join(missing)}", stacklevel=2)
         unit = np.stack(list(known.values()))  # (W D)
@@ -117,16 +117,16 @@ class WordVectors:
         made = self._compose(word) if self._compose else None
         return None if made is None else unit_rows(made[None])[0]
 
-    def _terms(self, asked: str) -> list[tuple[int, str]]:
-        """The signed words of a sum; a word of the vocabulary may hold spaces, or be all of what is asked."""
-        if self.row(asked) is not None:
-            return [(1, asked)]
+    def _terms(self, query: str) -> list[tuple[int, str]]:
+        """The signed words of a sum; a word of the vocabulary may hold spaces, or be the whole query."""
+        if self.row(query) is not None:
+            return [(1, query)]
         parts = [[""]]  # a sign and its words
-        for part in asked.split():
+        for part in query.split():
             parts = [*parts, [part]] if part in _SIGNS else [*parts[:-1], [*parts[-1], part]]
         terms = [(_SIGNS[sign or "+"], " ".join(words)) for sign, *words in parts if words or sign]
         several = [word for _, word in terms if " " in word]
-        return terms if several and all(self.row(word) is not None for word in several) else parse(asked)
+        return terms if several and all(self.row(word) is not None for word in several) else parse(query)
 
     @cached_property
     def alike(self) -> float:
@@ -138,8 +138,8 @@ class WordVectors:
     def _warn_if_alike(self) -> None:
         if self.alike > TOO_ALIKE and not self._warned:
             self._warned = True
-            told = f"the vectors of any two frequent words have a cosine of {self.alike:.2f} on average"
-            warnings.warn(f"{told}: they have learnt too little to tell words apart; train longer, or on more text", stacklevel=4)
+            wrong = f"the vectors of any two frequent words have a cosine of {self.alike:.2f} on average"
+            warnings.warn(f"{wrong}: they have learnt too little to tell words apart; train longer, or on more text", stacklevel=4)
 
     def known(self, word: str) -> np.ndarray:
         """As `vector`; DataError, with words that are spelled alike, where there is none."""
@@ -160,18 +160,18 @@ class WordVectors:
         return f"did you mean {' or '.join(map(repr, dict.fromkeys(near)))}?" if near else ""
 
 
-def parse(asked: str) -> list[tuple[int, str]]:
+def parse(query: str) -> list[tuple[int, str]]:
     """The signed words of a sum, blanks round its signs; a single word stands for itself, be it `-` or `well-known`.
 
     >>> parse("king - man + woman")
     [(1, 'king'), (-1, 'man'), (1, 'woman')]
     """
-    parts = asked.split()
+    parts = query.split()
     if len(parts) == 1:
         return [(1, parts[0])]
     if parts and parts[0] not in _SIGNS:
         parts = ["+", *parts]
     signs, words = parts[::2], parts[1::2]
     if len(signs) != len(words) or not words or any(sign not in _SIGNS for sign in signs):
-        raise DataError(f"{asked!r} is not a word or a sum of words", "words with + or - between", 'for example "king - man + woman"')
+        raise DataError(f"{query!r} is not a word or a sum of words", "words with + or - between", 'for example "king - man + woman"')
     return [(_SIGNS[sign], word) for sign, word in zip(signs, words, strict=True)]

@@ -30,7 +30,7 @@ class TokenPairs:
     """Sources and targets as ids without specials, cut to what the network reads and writes of each."""
 
     ids: tuple[np.ndarray, ...]  # of each source
-    targets: tuple[np.ndarray, ...]  # empty where the target is asked for
+    targets: tuple[np.ndarray, ...]  # empty where the target is to be written
     cut_targets: np.ndarray  # (N) True where no end is to be learnt, the target being cut
     lost: tuple[int, ...]  # tokens that were cut off both sides
     known: np.ndarray  # (N) True for each source that had a token of the vocabulary

@@ -38,13 +38,13 @@ def statistics(written: Sequence[str], right: Sequence[str], tokenize: str) -> F
 
 def bleu_of(sums: Float[np.ndarray, "*R C"]) -> Float[np.ndarray, "*R"]:
     """BLEU of summed statistics; 0 where nothing matches, or where no text has four tokens."""
-    length, asked = sums[..., 0], sums[..., 1]
+    length, reference_length = sums[..., 0], sums[..., 1]
     matches, totals = sums[..., _LENGTHS : _LENGTHS + ORDERS], sums[..., _LENGTHS + ORDERS : _COUNTS]
     none = matches == 0
     halved = 2.0 ** -np.cumsum(none, -1)  # the first order without a match counts half a match, the next a quarter
     with np.errstate(divide="ignore", invalid="ignore"):
         precisions = np.where(none, halved, matches) / totals
-        short = np.minimum(1.0, np.exp(1 - asked / length))
+        short = np.minimum(1.0, np.exp(1 - reference_length / length))
         score = 100 * short * np.exp(np.log(precisions).mean(-1))
     found: np.ndarray = np.where(~none.all(-1) & (totals > 0).all(-1), score, 0.0)
     return found
@@ -77,7 +77,7 @@ def _characters(text: str, reference: str) -> list[int]:
     return counts
 
 
-@lru_cache(maxsize=4096)  # a reference is asked for again by every system
+@lru_cache(maxsize=4096)  # every system has the same references
 def _ngrams(text: str) -> list[Counter[str]]:
     joined = "".join(text.split())
     return [Counter(joined[at : at + n] for at in range(len(joined) - n + 1)) for n in range(1, CHARACTERS + 1)]

@@ -103,7 +103,7 @@ class Classify:
 
     def head(self, seat: Seat, targets: Targets) -> "LabelHead":
         """Dropout and one linear layer on the summary of a text."""
-        from stemma.tasks.classify_heads import LabelHead  # torch: not for who only reads, scores and tells
+        from stemma.tasks.classify_heads import LabelHead  # torch: not for who only reads and scores
 
         return LabelHead(seat, len(targets["labels"]), targets["several"])
 
@@ -142,7 +142,7 @@ class Classify:
         return {**found, "loss": float(-np.log(np.maximum(right, 1e-12)).mean())}
 
     def terms(self, gold: np.ndarray, decoded: np.ndarray, targets: Targets) -> Float[np.ndarray, "N C"]:
-        """Each label's hits, gold and given (K 3): all that the metrics ask of a confusion table, and K / 3 times fewer."""
+        """Each label's hits, gold and given (K 3): all that the metrics read of a confusion table, and K / 3 times fewer."""
         if not targets["several"]:
             rows = np.eye(len(targets["labels"]), dtype=np.float32)
             gold, decoded = rows[gold], rows[decoded]
@@ -150,17 +150,20 @@ class Classify:
 
     def measures(self, sums: Float[np.ndarray, "*R C"], targets: Targets) -> dict[str, np.ndarray]:
         """The metrics of sums of terms."""
-        hits, asked, given = np.moveaxis(sums.reshape(*sums.shape[:-1], len(targets["labels"]), 3), -1, 0)
+        hits, support, given = np.moveaxis(sums.reshape(*sums.shape[:-1], len(targets["labels"]), 3), -1, 0)
         if not targets["several"]:
-            accuracy = hits.sum(-1) / np.maximum(asked.sum(-1), 1)
-            return {"accuracy": accuracy, "macro_f1": scores.mean_f1_of(hits, asked, given)}
-        return {"micro_f1": scores.f1_of(hits.sum(-1), asked.sum(-1), given.sum(-1)), "macro_f1": scores.f1_of(hits, asked, given).mean(-1)}
+            accuracy = hits.sum(-1) / np.maximum(support.sum(-1), 1)
+            return {"accuracy": accuracy, "macro_f1": scores.mean_f1_of(hits, support, given)}
+        return {
+            "micro_f1": scores.f1_of(hits.sum(-1), support.sum(-1), given.sum(-1)),
+            "macro_f1": scores.f1_of(hits, support, given).mean(-1),
+        }
 
     def breakdown(self, gold: np.ndarray, decoded: np.ndarray, targets: Targets) -> list[dict[str, Any]]:
         """Precision, recall, F1 and number of examples of each label."""
         classes = np.arange(len(targets["labels"]))
-        asked, given = (array if array.ndim == 2 else array[:, None] == classes for array in (gold, decoded))
-        return scores.each_label(targets["labels"], (asked & given).sum(0), asked.sum(0), given.sum(0))
+        true, given = (array if array.ndim == 2 else array[:, None] == classes for array in (gold, decoded))
+        return scores.each_label(targets["labels"], (true & given).sum(0), true.sum(0), given.sum(0))
 
     def parts(self, targets: Targets) -> tuple[str, ...]:
         """One text, or two."""
@@ -170,7 +173,7 @@ class Classify:
         """The text, or the pair, without a label."""
         return Example(parts[0], "", parts[1] if len(parts) > 1 else "")
 
-    def told(self, answers: Sequence[np.ndarray], targets: Targets) -> tuple[list[Any], np.ndarray]:
+    def readable(self, answers: Sequence[np.ndarray], targets: Targets) -> tuple[list[Any], np.ndarray]:
         """The label of each text (a list of labels, where it may have several), and the probabilities of all (N K)."""
         names, decoded = targets["labels"], self.decode(answers, targets)
         if targets["several"]:
@@ -180,7 +183,7 @@ class Classify:
     def answer_rows(self, examples: Sequence[Example], answers: Sequence[np.ndarray], targets: Targets) -> list[dict[str, Any]]:
         """Text, label (or labels) and the probability of each label."""
         key = "labels" if targets["several"] else "label"
-        given, probabilities = self.told(answers, targets)
+        given, probabilities = self.readable(answers, targets)
         return [
             {
                 "text": "\t".join(filter(None, (example.text, example.text_b))),
@@ -193,8 +196,8 @@ class Classify:
     def shown(self, row: Mapping[str, Any]) -> Iterator[str]:
         """The label and its probability before the text; of several labels those that were given."""
         given = row["labels"] if "labels" in row else [row["label"]]
-        told = [f"{label} {row['probabilities'][label]:.2f}" for label in given]
-        yield f"{', '.join(told) or '(no label)'}  {row['text']}".replace("\t", " ⇥ ")
+        labels = [f"{label} {row['probabilities'][label]:.2f}" for label in given]
+        yield f"{', '.join(labels) or '(no label)'}  {row['text']}".replace("\t", " ⇥ ")
 
     def _names(self, example: Example, several: bool) -> list[str]:
         if not several:

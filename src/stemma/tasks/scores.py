@@ -15,13 +15,13 @@ def confusion(gold: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarr
     return np.bincount(cells, minlength=classes * classes).reshape(classes, classes)
 
 
-def mean_f1_of(hits: np.ndarray, asked: np.ndarray, given: np.ndarray) -> np.ndarray:
+def mean_f1_of(hits: np.ndarray, support: np.ndarray, given: np.ndarray) -> np.ndarray:
     """The plain mean of the classes' F1 (... K).
 
     A class that is neither gold nor predicted does not count (as in scikit-learn, which
     averages over the classes it sees).
     """
-    seen = asked + given  # 2 hits + misses + false alarms
+    seen = support + given  # 2 hits + misses + false alarms
     f1 = np.where(seen > 0, 2.0 * hits / np.maximum(seen, 1), 0.0)
     return f1.sum(axis=-1) / np.maximum((seen > 0).sum(axis=-1), 1)
 
@@ -37,20 +37,20 @@ def macro_f1(gold: np.ndarray, predicted: np.ndarray, classes: int) -> float:
     return float(mean_f1_of(np.diagonal(table), table.sum(axis=1), table.sum(axis=0)))
 
 
-def f1_of(hits: np.ndarray, asked: np.ndarray, given: np.ndarray) -> np.ndarray:
-    """2 hits / (asked + given), and 0 where there is neither."""
-    return 2.0 * hits / np.maximum(asked + given, 1)
+def f1_of(hits: np.ndarray, support: np.ndarray, given: np.ndarray) -> np.ndarray:
+    """2 hits / (support + given), and 0 where there is neither."""
+    return 2.0 * hits / np.maximum(support + given, 1)
 
 
-def each_label(names: Sequence[str], hits: np.ndarray, asked: np.ndarray, given: np.ndarray) -> list[dict[str, Any]]:
+def each_label(names: Sequence[str], hits: np.ndarray, support: np.ndarray, given: np.ndarray) -> list[dict[str, Any]]:
     """Precision, recall, F1 and number of examples of each label, from counts (K) of hits, of gold and of what was given."""
     return [
         {
             "label": name,
             "precision": float(hits[k] / max(given[k], 1)),
-            "recall": float(hits[k] / max(asked[k], 1)),
-            "f1": float(2 * hits[k] / max(asked[k] + given[k], 1)),
-            "examples": int(asked[k]),
+            "recall": float(hits[k] / max(support[k], 1)),
+            "f1": float(2 * hits[k] / max(support[k] + given[k], 1)),
+            "examples": int(support[k]),
         }
         for k, name in enumerate(names)
     ]

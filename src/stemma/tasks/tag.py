@@ -218,7 +218,7 @@ class Tag:
         units = tuple(self._cut(text, targets))
         return Sentence(text, units, Tagged(tuple(text[start:end] for start, end in units), ()))
 
-    def told(self, answers: Sequence[np.ndarray], targets: Targets) -> tuple[list[list[str]], list[list[int]]]:
+    def readable(self, answers: Sequence[np.ndarray], targets: Targets) -> tuple[list[list[str]], list[list[int]]]:
         """The tags of each text, and their numbers."""
         numbers = [np.asarray(answer).tolist() for answer in answers]
         return [_names(row, targets) for row in numbers], numbers
@@ -262,7 +262,7 @@ class Tag:
 
 
 class Decoder(nn.Module):
-    """What is done with the tags' scores (B U K): a softmax at each unit, or a chain; answers lawful where the config asks it."""
+    """What is done with the tags' scores (B U K): a softmax at each unit, or a chain; answers lawful where the config says so."""
 
     def __init__(self, targets: Targets, config: Config, chain: bool) -> None:
         super().__init__()

@@ -1,9 +1,9 @@
 # ruff: noqa: F722 (axis names stand in annotations)
-"""What a task is: everything that transfer, comparison, report, card and `predict` ask of one, written down.
+"""What a task is: everything that transfer, comparison, report, card and `predict` use of one, written down.
 
 The flow of one task, whose examples are of a type of its own that no other room looks into:
 
-    read(path) -> examples                        its file format, every fault told with line and cure
+    read(path) -> examples                        its file format, every fault reported with line and cure
     targets(examples) -> label space              a JSON-able dict, saved with the run; `labels` are its names in order
     gold(examples, targets) -> (N ...)            what is right, one entry an example
     texts(examples) -> what the network reads     with the characters of each unit, where units are answered for
@@ -100,7 +100,7 @@ class Head(Protocol):
 
 
 class MixingHead(Head, Protocol):
-    """What `Task.network` gives: a head that also tells how it weighs the layers."""
+    """What `Task.network` gives: a head that also says how it weights the layers."""
 
     def layer_weights(self) -> list[float]:
         """The shares of the layers in its mix, which sum to one."""
@@ -173,7 +173,7 @@ class Task(Protocol):
     def example(self, parts: Sequence[str], targets: Targets) -> Any:
         """An example to be answered, from exactly these parts; its label is not known."""
 
-    def told(self, answers: Sequence[Any], targets: Targets) -> tuple[list[Any], Any]:
+    def readable(self, answers: Sequence[Any], targets: Targets) -> tuple[list[Any], Any]:
         """(what each example was given, in names; the numbers behind it: probabilities (N K), or scores)."""
 
     def answer_rows(self, examples: Sequence[Any], answers: Sequence[Any], targets: Targets) -> list[dict[str, Any]]:

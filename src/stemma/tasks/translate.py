@@ -42,7 +42,7 @@ class Config:
 
 @dataclass(frozen=True, slots=True)
 class Translated:
-    """A source and its target; the target is empty where it is asked for."""
+    """A source and its target; the target is empty where it is to be written."""
 
     source: str
     target: str = ""
@@ -147,11 +147,11 @@ class Translate:
         return ("source",)
 
     def example(self, parts: Sequence[str], targets: Targets) -> Translated:
-        """A source whose target is asked for."""
+        """A source whose target is to be written."""
         (source,) = parts
         return Translated(source)
 
-    def told(self, answers: Sequence[Target], targets: Targets) -> tuple[list[str], list[float]]:
+    def readable(self, answers: Sequence[Target], targets: Targets) -> tuple[list[str], list[float]]:
         """The target of each source, and its log-probability."""
         return [answer.text for answer in answers], [answer.log_prob for answer in answers]
 

@@ -168,8 +168,8 @@ def _check_free(out: Path) -> None:
     """Nothing but a store may be replaced by a store."""
     others = [path.name for path in out.iterdir() if path.name not in (HEADER, LOCK, *layout("u2"))] if out.is_dir() else []
     if others or out.is_file():
-        told = f"{out} holds other files ({', '.join(others[:3])})" if others else f"{out} is a file"
-        raise UsageError(told, "a folder for the token store alone", "name a new folder")
+        wrong = f"{out} holds other files ({', '.join(others[:3])})" if others else f"{out} is a file"
+        raise UsageError(wrong, "a folder for the token store alone", "name a new folder")
 
 
 def _place(aside: Path, out: Path) -> None:

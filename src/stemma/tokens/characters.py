@@ -47,10 +47,10 @@ class Characters:
             ends[first : first + lengths[i]] = [end for _, end in self.encode_offsets(texts[i])[1]]
         return ids, lengths, ends
 
-    def spellings(self, texts: Sequence[str], asked: np.ndarray) -> list[str]:
-        """The characters for which `asked` (N) is true, over all characters of the texts."""
+    def spellings(self, texts: Sequence[str], chosen: np.ndarray) -> list[str]:
+        """The characters for which `chosen` (N) is true, over all characters of the texts."""
         joined = "".join(text.lower() if self.config.lowercase else text for text in texts)
-        return [joined[place] for place in np.flatnonzero(asked).tolist()]
+        return [joined[place] for place in np.flatnonzero(chosen).tolist()]
 
     def encode_offsets(self, text: str) -> tuple[np.ndarray, list[tuple[int, int]]]:
         """The ids, and the (start, end) of each in the raw text."""
@@ -92,4 +92,6 @@ def learn(texts: Iterator[str], config: Config) -> Characters:
     specials = list(SPECIALS["char"].values())
     order = order[: config.vocab_size - len(specials) if config.vocab_size else None]
     outside = left_out(counts, order, lambda codes: [chr(code) for code in codes])
-    return Characters(config, specials + [SPACE if code == 32 else chr(code) for code in order], chosen(config.words, head), outside)
+    return Characters(
+        config, specials + [SPACE if code == 32 else chr(code) for code in order], chosen(config.words, head, config.dictionary), outside
+    )

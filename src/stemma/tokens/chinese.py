@@ -7,13 +7,16 @@ it never crosses punctuation, and the segmenter never cuts inside a run that is 
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from importlib.metadata import version
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
+from stemma.tokens.dictionary import Added, read_dictionary
 from stemma.tokens.scripts import HAN, HAN_BLOCKS, SYMBOL, codes_of, inner_classes, is_han
 
 ENOUGH_RUNS = 100  # runs of Chinese characters, to judge by
@@ -37,10 +40,15 @@ class Segmenter:
     name: str
     version: str = ""
     cut: Callable[[str], list[str]] | None = None
+    added: Added = ()  # words of a user's dictionary, which it knows beside its own
 
-    def __reduce__(self) -> "tuple[Callable[[str], Segmenter], tuple[str]]":
+    def __reduce__(self) -> "tuple[Callable[[str, Added], Segmenter], tuple[str, Added]]":
         """By name: a copied run cuts with what is installed where it is opened, as one from a folder does."""
-        return segmenter, (self.name,)
+        return segmenter, (self.name, self.added)
+
+    def as_json(self) -> dict[str, Any]:
+        """What a run folder records of it."""
+        return {"name": self.name, "version": self.version, **({"added": self.added} if self.added else {})}
 
     def cuts(self, text: str, codes: np.ndarray) -> np.ndarray:
         """True where a Chinese word starts (and anywhere outside Chinese); empty where no word is to be cut."""
@@ -69,19 +77,48 @@ def _in_groups(lines: np.ndarray, ends: np.ndarray) -> list[np.ndarray]:
     return np.split(lines, np.flatnonzero(np.diff(group)) + 1)
 
 
-def segmenter(name: str) -> Segmenter:
-    """The segmenter of that name: `rjieba`, or `given` for text whose words are spaced already."""
-    return GIVEN if name == GIVEN.name else Segmenter("rjieba", version("rjieba"), _rjieba)
+class _Rjieba:
+    """What cuts: rjieba with its own dictionary, or with one of its own to which words are added."""
+
+    def __init__(self, added: Added = ()) -> None:
+        self._added = added
+
+    def __call__(self, text: str) -> list[str]:
+        found: list[str] = self._knowing.cut(text.encode("utf-8", "replace").decode())  # it refuses lone surrogates
+        return found
+
+    @cached_property
+    def _knowing(self) -> Any:
+        import rjieba  # loads its dictionary: only where Chinese is cut
+
+        if not self._added:
+            return rjieba
+        own = rjieba.Jieba()
+        for word, count in self._added:
+            own.add_word(word, count, None)
+        return own
 
 
-def _rjieba(text: str) -> list[str]:
-    import rjieba  # loads its dictionary: only where Chinese is cut
-
-    return rjieba.cut(text.encode("utf-8", "replace").decode())  # it refuses lone surrogates
+_RJIEBA = _Rjieba()
 
 
-def chosen(words: str, head: Sequence[str]) -> Segmenter:
-    """The segmenter that the setting `words` asks for; "auto" looks whether the first texts' words are spaced already."""
+def segmenter(name: str, added: Added = ()) -> Segmenter:
+    """The segmenter of that name: `rjieba`, with the words of a dictionary beside its own, or `given` for text whose words are spaced."""
+    return GIVEN if name == GIVEN.name else Segmenter("rjieba", version("rjieba"), _Rjieba(added) if added else _RJIEBA, added)
+
+
+def recorded_segmenter(told: Mapping[str, Any]) -> Segmenter:
+    """The segmenter that `Segmenter.as_json` told of."""
+    return segmenter(told["name"], tuple((word, count) for word, count in told.get("added", ())))
+
+
+def chosen(words: str, head: Sequence[str], dictionary: str = "") -> Segmenter:
+    """The segmenter that the setting `words` asks for; "auto" looks whether the first texts' words are spaced already.
+
+    With a file of words as `dictionary` it is one that cuts.
+    """
+    if dictionary:
+        return segmenter("rjieba", read_dictionary(dictionary))
     given = words == "given" or (words == "auto" and is_given(head[:SAMPLE]))
     return GIVEN if given else segmenter("rjieba")
 
@@ -113,7 +150,10 @@ def told(words: Segmenter) -> str:
     """How Chinese words are told apart, in words, and the setting that makes it otherwise."""
     if words is GIVEN:
         return "Chinese words are taken as spaces part them (tokenizer.words=given); tokenizer.words=rjieba cuts them"
-    return f"Chinese words are cut by {words.name} (tokenizer.words={words.name}); tokenizer.words=given takes them as spaces part them"
+    known = " and a dictionary" if words.added else ""
+    return (
+        f"Chinese words are cut by {words.name}{known} (tokenizer.words={words.name}); tokenizer.words=given takes them as spaces part them"
+    )
 
 
 def has_chinese(text: str) -> bool:

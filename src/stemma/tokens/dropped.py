@@ -1,4 +1,4 @@
-"""Characters that a tokenizer drops: they part words or vanish within them, and become no token. The ledger tells them by kind.
+"""Characters that a tokenizer drops: they part words or vanish within them, and become no token. The ledger lists them by kind.
 
 White space is none of them: it is what tokens stand between.
 """
@@ -20,23 +20,23 @@ KINDS = (  # category, or its first letter -> how the ledger calls it
 )
 REPLACEMENT = "\ufffd"  # what other programs put in place of bytes that they could not read
 NAMES = ("", "U+FFFD", *(name for _, name in KINDS))
-UNASKED = 255
+UNKNOWN = 255
 
 
 class Dropped:
-    """Counts what a tokenizer drops, of which `drops` tells for each character whether it becomes nothing. Asked once for each."""
+    """Counts what a tokenizer drops: `drops`, called once for each character, says whether it becomes nothing."""
 
     def __init__(self, drops: Callable[[str], bool]) -> None:
         self._drops = drops
-        self._kinds = np.full(PLACES, UNASKED, np.uint8)
+        self._kinds = np.full(PLACES, UNKNOWN, np.uint8)
 
     def counts(self, data: bytes) -> dict[str, int]:
         """How many characters of a text in UTF-8 are dropped, by kind. ASCII is left out: of it nothing is but white space."""
         flat = np.frombuffer(data, np.uint8)
         codes = codes_of(flat[flat >= 0x80].tobytes().decode("utf-8", "surrogatepass"))
         kinds = self._kinds[codes]
-        if (kinds == UNASKED).any():
-            for code in np.unique(codes[kinds == UNASKED]).tolist():
+        if (kinds == UNKNOWN).any():
+            for code in np.unique(codes[kinds == UNKNOWN]).tolist():
                 self._kinds[code] = self._kind(chr(code))
             kinds = self._kinds[codes]
         found = np.bincount(kinds[kinds > 0], minlength=len(NAMES)).tolist()

@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all: written aside, synced, renamed, by one process at a time; a full disk told as such."""
+"""Files that are there whole or not at all: written aside, synced, renamed, by one process at a time; a full disk reported as such."""
 
 import errno
 import fcntl

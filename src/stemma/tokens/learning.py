@@ -23,7 +23,7 @@ def learn(texts: Iterator[str], config: Config) -> Pieces:
     if not any(map(str.strip, sample)):
         raise DataError("no text to learn a tokenizer from", "at least one word", "check the corpus with `stemma corpus check`")
     learners = {"wordpiece": _wordpiece, "bpe": _bpe, "unigram": _unigram}
-    rust, words = pipeline(config, learners[config.kind](sample, config)), chosen(config.words, sample)
+    rust, words = pipeline(config, learners[config.kind](sample, config)), chosen(config.words, sample, config.dictionary)
     found = Pieces(config, rust, words)
     if config.kind == "bpe":  # knows all bytes
         return found
@@ -101,7 +101,7 @@ def _unigram(sample: Sequence[str], config: Config) -> models.Model:
     from stemma.tokens.unigram import learn_pieces  # compiled code: only where it is used
 
     specials = [(special, 0.0) for special in SPECIALS["unigram"].values()]
-    wanted = config.vocab_size - len(specials)
+    num_pieces = config.vocab_size - len(specials)
     normalise = unigram_normaliser(config).normalize_str
-    pieces = learn_pieces(sample, normalise, wanted, int(CHARACTER_SHARE * wanted), config.min_count)
+    pieces = learn_pieces(sample, normalise, num_pieces, int(CHARACTER_SHARE * num_pieces), config.min_count)
     return models.Unigram(specials + pieces, unk_id=1)

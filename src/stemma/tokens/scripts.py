@@ -41,9 +41,9 @@ def inner_classes() -> np.ndarray:
     classes = np.full(PLACES, SYMBOL, dtype=np.uint8)
     for low, high in HAN_BLOCKS:
         classes[low : high + 1] = HAN
-    asked = [code for low, high in ASSIGNED for code in np.flatnonzero(classes[low:high] != HAN) + low]
-    categories = map(unicodedata.category, map(chr, asked))
-    classes[asked] = [_BY_CATEGORY.get(category) or _BY_CATEGORY[category[0]] for category in categories]
+    codes = [code for low, high in ASSIGNED for code in np.flatnonzero(classes[low:high] != HAN) + low]
+    categories = map(unicodedata.category, map(chr, codes))
+    classes[codes] = [_BY_CATEGORY.get(category) or _BY_CATEGORY[category[0]] for category in categories]
     classes[0xD800:0xE000] = SEPARATOR  # lone surrogates are no text
     classes[ord("_")] = WORD
     classes[list(JOINERS)] = MARK

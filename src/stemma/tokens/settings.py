@@ -19,6 +19,8 @@ SPECIALS: dict[str, dict[str, str]] = {  # role -> how it is written; ids in ord
     "unigram": {"pad": "<pad>", "unk": "<unk>", "cls": "<cls>", "sep": "<sep>", "mask": "<mask>", "eos": "</s>", "bos": "<s>"},
 }
 
+OTHERWISE = {"unigram": {"cls": "[CLS]", "sep": "[SEP]", "mask": "[MASK]"}}  # as other programs write them (ALBERT)
+
 SPACED = ("bpe", "unigram")  # kinds that put a space before a text, but where one adjoins what stands before it
 SPACES_VERSION = 1  # of that rule: before, they put one before each sentence
 
@@ -34,6 +36,7 @@ class Config:
     lowercase: bool = False  # word, char, wordpiece (which then drops accents too), unigram
     min_count: Positive = 1  # a word (wordpiece, unigram: a character) seen less often is unknown
     words: Literal["auto", "rjieba", "given"] = "auto"  # what cuts Chinese words (not whitespace): given = spaces in the text
+    dictionary: str = ""  # a file of words for rjieba to know too, one a line, perhaps with a count; kept in tokenizer.json
     phrases: Natural = 0  # passes that join words which belong together, new_york (word, whitespace)
     phrase_score: Literal["ratio", "npmi"] = "ratio"  # word2phrase's, or normalised pointwise mutual information
     phrase_threshold: Finite = 100.0  # of the last pass; a ratio's is twice as high in the pass before. npmi: below 1
@@ -50,6 +53,10 @@ class Config:
             raise UsageError(
                 f"tokenizer.words = {self.words} with kind = {kind}", "words that spaces part", "drop words, or set kind = word"
             )
+        if self.dictionary and (self.words == "given" or kind == "whitespace"):
+            other = f"kind = {kind}" if kind == "whitespace" else "words = given"
+            wrong = f"tokenizer.dictionary = {self.dictionary} with {other}"
+            raise UsageError(wrong, "Chinese words that rjieba cuts", "drop dictionary, or set kind = word and words = rjieba")
         if self.phrases and kind not in ("word", "whitespace"):
             raise UsageError(
                 f"tokenizer.phrases = {self.phrases} with kind = {kind}", "a kind made of words", "drop phrases, or set kind = word"

@@ -59,8 +59,8 @@ def shards(documents: Iterable[Document], characters: int = SHARD) -> Iterator[S
             if size >= characters and not (document.pair and i == 0):
                 part = document.part(begun, i + 1)
                 group.append(part.sentences)
-                told = (*adjoining, *part.adjoining), (*pairs, document.pair)
-                yield Shard(number, group, continues, between + _between(part), *told)
+                marks = (*adjoining, *part.adjoining), (*pairs, document.pair)
+                yield Shard(number, group, continues, between + _between(part), *marks)
                 number, size, group, begun, between, adjoining, pairs = number + 1, 0, [], i + 1, "", [], []
                 continues = begun < len(document.sentences)
         if begun == 0 or begun < len(document.sentences):
@@ -87,7 +87,7 @@ class Encoder(Protocol):
 
     @property
     def fingerprint(self) -> str | None:
-        """Tells tokenizers apart; None where the numbers serve this attempt alone."""
+        """What distinguishes tokenizers; None where the numbers serve this attempt alone."""
 
     def encode_words(self, texts: Sequence[str], adjoining: Sequence[bool] = ()) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
         """Flat ids of all texts, the number of each text's ids, and where words start (None: not known)."""
@@ -109,7 +109,7 @@ def encode_shard(shard: Shard, tokenizer: Encoder, folder: Path) -> Path:
 
 
 def _encoded(shard: Shard, tokenizer: Encoder) -> tuple[list[np.ndarray], dict]:
-    """The ids, the lengths of the sentences that have any, the word starts, and what the header and the merge want to know."""
+    """The ids, the lengths of the sentences that have any, the word starts, and what the header and the merge need."""
     flat = [sentence for sentences in shard.documents for sentence in sentences]
     ids, lengths, starts = tokenizer.encode_words(flat, shard.adjoining)
     data = "".join(flat).encode("utf-8", "surrogatepass")

@@ -85,6 +85,12 @@ class TokenStore:
         bits = np.unpackbits(self.word_bits[first // 8 : (last + 7) // 8], bitorder="little")
         return bits[first % 8 : first % 8 + last - first].view(bool)
 
+    def words_begin_at(self, tokens: np.ndarray) -> np.ndarray:
+        """True where these tokens, places in `ids` of any shape and order, begin a word."""
+        if not len(self.word_bits):
+            return np.ones(tokens.shape, dtype=bool)
+        return (self.word_bits[tokens // 8] >> (tokens % 8).astype(np.uint8) & 1).astype(bool)
+
     @classmethod
     def open(cls, path: Path | str) -> "TokenStore":
         """Maps the store of a folder; only sizes and borders are checked (`verify` reads all: who takes up a store to train calls it).

@@ -31,7 +31,7 @@ from stemma.config import restore, to_plain
 from stemma.errors import DataError, UsageError
 from stemma.tokens import characters, phrases, words
 from stemma.tokens.byte_level import text_of, texts_of
-from stemma.tokens.chinese import GIVEN, Segmenter, segmenter
+from stemma.tokens.chinese import GIVEN, Segmenter, recorded_segmenter
 from stemma.tokens.dropped import Dropped
 from stemma.tokens.facts import TokenFacts
 from stemma.tokens.files import write_bytes
@@ -39,15 +39,17 @@ from stemma.tokens.long_texts import AT_ONCE, parts_of
 from stemma.tokens.outside import Outside
 from stemma.tokens.pieces import SPACE
 from stemma.tokens.scripts import UNICODE_VERSION
-from stemma.tokens.settings import SPACED, SPECIALS, Config, special_ids
+from stemma.tokens.settings import OTHERWISE, SPACED, SPECIALS, Config, special_ids
 from stemma.tokens.word_starts import word_starts
 
 __all__ = ["Config", "Tokenizer", "grow", "train"]
 
 VISIBLE = ("unk", "mask")  # specials that decoding shows
 WHOLE = ("word", "whitespace")  # kinds whose tokens are whole words
+FRAMING = ("pad", "unk", "cls", "sep", "mask")
+# Kinds whose specials other programs give any id, and the roles that their vocabularies must have.
+ANYWHERE = {"wordpiece": FRAMING, "unigram": FRAMING, "bpe": ("eos",)}
 LISTED = ("word", "whitespace", "char")  # kinds that are a list of tokens, which we look up ourselves
-ANYWHERE = ("wordpiece", "bpe")  # kinds whose specials other programs give any id
 
 
 class Tokenizer:
@@ -84,7 +86,7 @@ class Tokenizer:
     def encode_flat(self, texts: Sequence[str], adjoining: Sequence[bool] = ()) -> tuple[np.ndarray, np.ndarray]:
         """The ids of all texts one after the other, and how many each text has: the fast way for many texts.
 
-        `adjoining` tells of each text whether nothing parts it from what stands before it; none given: all stand alone.
+        `adjoining` says of each text whether nothing parts it from what stands before it; none given: all stand alone.
         """
         if not len(texts):
             return np.zeros(0, dtype=np.uint32), np.zeros(0, dtype=np.int64)
@@ -131,14 +133,14 @@ class Tokenizer:
         """The ids of one text, and the (start, end) characters of the raw text that each stands for."""
         return self._engine.encode_offsets(text, adjoins) if self.kind in SPACED else self._engine.encode_offsets(text)
 
-    def spellings(self, texts: Sequence[str], asked: np.ndarray, adjoining: Sequence[bool] = ()) -> list[str]:
-        """How those tokens of the texts are spelt for which `asked` (N) is true, over flat ids; in lower case where the config says so."""
+    def spellings(self, texts: Sequence[str], chosen: np.ndarray, adjoining: Sequence[bool] = ()) -> list[str]:
+        """How those tokens of the texts are spelt for which `chosen` (N) is true, over flat ids; in lower case where the config says so."""
         if self.kind in LISTED and not self.config.phrases:
-            return self._engine.spellings(texts, asked)
+            return self._engine.spellings(texts, chosen)
         found, first = [], 0
         for text, adjoins in zip(texts, adjoining or [False] * len(texts), strict=True):
             spans = self.encode_offsets(text, adjoins)[1]
-            found += [text[slice(*spans[place])] for place in np.flatnonzero(asked[first : first + len(spans)]).tolist()]
+            found += [text[slice(*spans[place])] for place in np.flatnonzero(chosen[first : first + len(spans)]).tolist()]
             first += len(spans)
         return [spelling.lower() for spelling in found] if self.config.lowercase else found
 
@@ -242,8 +244,8 @@ class Tokenizer:
             raise DataError(f"{path}: no such file", "a tokenizer.json", "check the path, or pre-train again") from error
         except (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError) as error:
             expected, mend = "a tokenizer.json that Stemma or `tokenizers` wrote", "copy the file again, or delete it to learn it anew"
-            told = f"no {error}" if isinstance(error, KeyError) else f"{error}"
-            raise DataError(f"{path}: {told}", expected, mend) from error
+            reason = f"no {error}" if isinstance(error, KeyError) else f"{error}"
+            raise DataError(f"{path}: {reason}", expected, mend) from error
 
     @classmethod
     def from_json(cls, text: str) -> "Tokenizer":
@@ -265,7 +267,7 @@ class Tokenizer:
         """What the library's format has no place for."""
         own = {"config": to_plain(self.config), "unicode": UNICODE_VERSION}
         if self.kind != "whitespace":
-            own["segmenter"] = {"name": self.segmenter.name, "version": self.segmenter.version}
+            own["segmenter"] = self.segmenter.as_json()
         if self.config.phrases:
             own["phrases"] = self._engine.as_json()
         if self.outside:
@@ -298,7 +300,7 @@ def grow(earlier: Tokenizer, texts: Iterator[str], config: Config) -> Tokenizer:
 
     Only words can be added; pieces and characters stay as they are. Both must cut text alike: UsageError otherwise.
     """
-    for key in ("kind", "lowercase", "words", "phrases"):
+    for key in ("kind", "lowercase", "words", "dictionary", "phrases"):
         was, now = getattr(earlier.config, key), getattr(config, key)
         if was != now:
             raise UsageError(f"tokenizer.{key} = {now}, but {was} in the run to go on from", "the same in both", f"drop tokenizer.{key}")
@@ -326,12 +328,12 @@ def _engine(data: dict) -> Any:
     if config.kind in LISTED:
         tokens = _in_order(data["model"]["vocab"])
         _begins(tokens, config.kind)
-        name = own.get("segmenter", {"name": "rjieba" if config.kind == "char" else "given"})["name"]
+        cutting = recorded_segmenter(own.get("segmenter", {"name": "rjieba" if config.kind == "char" else "given"}))
         if config.kind == "char":
-            return characters.Characters(config, tokens, segmenter(name), outside)
+            return characters.Characters(config, tokens, cutting, outside)
         if config.phrases:
-            return phrases.from_json(config, tokens, segmenter(name), own["phrases"], outside)
-        return words.Words(config, tokens, segmenter(name), outside)
+            return phrases.from_json(config, tokens, cutting, own["phrases"], outside)
+        return words.Words(config, tokens, cutting, outside)
     import tokenizers
 
     from stemma.tokens.pieces import Pieces
@@ -343,7 +345,7 @@ def _engine(data: dict) -> Any:
     tokens = _in_order(rust.get_vocab(with_added_tokens=True))
     if "stemma" in data["model"]:
         _begins(tokens, config.kind)
-    return Pieces(config, rust, segmenter(own.get("segmenter", {"name": "rjieba"})["name"]), outside)
+    return Pieces(config, rust, recorded_segmenter(own.get("segmenter", {"name": "rjieba"})), outside)
 
 
 def _in_order(vocab: dict[str, int]) -> list[str]:
@@ -355,18 +357,25 @@ def _in_order(vocab: dict[str, int]) -> list[str]:
 
 
 def _specials(kind: str, tokens: Sequence[str]) -> dict[str, int]:
-    """Role -> id: the first ids, but in a WordPiece or BPE vocabulary of another program wherever it has them."""
+    """Role -> id: the first ids, but in a vocabulary of another program (WordPiece, unigram, BPE) wherever it has them."""
     ids = special_ids(kind)
     if kind not in ANYWHERE or list(tokens[: len(ids)]) == list(SPECIALS[kind].values()):
         return ids
+    found = _places(kind, tokens)
+    return found if kind == "unigram" and found else ids | found
+
+
+def _places(kind: str, tokens: Sequence[str]) -> dict[str, int]:
+    """Role -> id of those specials that the vocabulary has, however they are written there."""
     places = {token: place for place, token in enumerate(tokens)}
-    return {role: places.get(written, ids[role]) for role, written in SPECIALS[kind].items()}
+    ways = [*OTHERWISE.get(kind, {}).items(), *SPECIALS[kind].items()]
+    return {role: places[written] for role, written in ways if written in places}
 
 
 def _begins(tokens: Sequence[str], kind: str) -> None:
-    """ValueError unless the vocabulary begins with the kind's specials; one of WordPiece or BPE may have them anywhere."""
+    """ValueError unless the vocabulary begins with the kind's specials; one of WordPiece, unigram or BPE may have them anywhere."""
     specials = list(dict.fromkeys(SPECIALS[kind].values()))
-    if kind in ANYWHERE and not set(specials) - set(tokens):
+    if kind in ANYWHERE and set(ANYWHERE[kind]) <= _places(kind, tokens).keys():
         return
     if list(tokens[: len(specials)]) != specials:
         raise ValueError(f"the vocabulary does not begin with {', '.join(specials)}")

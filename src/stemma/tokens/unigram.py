@@ -19,9 +19,9 @@ from stemma.tokens.sample import batches
 from stemma.tokens.scripts import bytes_of, codes_of, inner_classes
 
 LONGEST = 16  # characters in a piece (SentencePiece's default)
-CANDIDATES = 10  # for each piece wanted, at the start
+CANDIDATES = 10  # for each of `num_pieces`, at the start
 SHRINK = 0.75  # of the pieces stay after a round (Kudo 2018 drops 20 to 25 %)
-NEARLY = 1.1  # times the pieces wanted: where the rounds end
+NEARLY = 1.1  # times `num_pieces`: where the rounds end
 LEAST_EXPECTED = 0.5  # a piece expected less often than this goes (SentencePiece's constant)
 SPACE = ord("▁")
 
@@ -40,14 +40,14 @@ class Candidates:
 
 
 def learn_pieces(
-    sample: Sequence[str], normalise: Callable[[str], str], wanted: int, characters: int, min_count: int
+    sample: Sequence[str], normalise: Callable[[str], str], num_pieces: int, characters: int, min_count: int
 ) -> list[tuple[str, float]]:
-    """At most `wanted` pieces with their log-probabilities, the likeliest first.
+    """At most `num_pieces` pieces with their log-probabilities, the likeliest first.
 
     The `characters` most frequent characters are always among them, those seen less than `min_count` times never.
     """
     text, places, counts = _words(sample, normalise)
-    found = _candidates(text, places, counts, characters, min_count, CANDIDATES * wanted)
+    found = _candidates(text, places, counts, characters, min_count, CANDIDATES * num_pieces)
     score = -found.length * np.log(2.0)  # any start that favours few pieces
     while True:
         for _ in range(2):  # EM steps a round
@@ -55,11 +55,11 @@ def learn_pieces(
             alive = (expected >= LEAST_EXPECTED) | (found.length == 1)
             found, expected = found.only(alive), np.maximum(expected[alive], LEAST_EXPECTED)
             score = _digamma(expected) - _digamma(expected.sum())  # Bayesian EM: rare pieces fade (SentencePiece)
-        if len(score) <= NEARLY * wanted:
-            return _written(text, found, score, wanted)
+        if len(score) <= NEARLY * num_pieces:
+            return _written(text, found, score, num_pieces)
         loss = expected * replacement_cost(found.edges, found.place, found.length, score)
         loss[found.length == 1] = np.inf
-        stay = np.argsort(-loss, kind="stable")[: max(int(NEARLY * wanted), int(SHRINK * len(score)))]
+        stay = np.argsort(-loss, kind="stable")[: max(int(NEARLY * num_pieces), int(SHRINK * len(score)))]
         kept = np.isin(np.arange(len(score)), stay)
         found, score = found.only(kept), score[kept]
 
@@ -126,8 +126,8 @@ def _chosen(levels: list[tuple[int, np.ndarray, np.ndarray, np.ndarray]], size: 
     return Candidates(place, lengths, Edges(start, length[order], piece[order].astype(np.int32))).only(kept)
 
 
-def _written(text: np.ndarray, found: Candidates, score: np.ndarray, wanted: int) -> list[tuple[str, float]]:
-    order = np.lexsort((-score, found.length > 1))[:wanted]  # single characters first: they all stay
+def _written(text: np.ndarray, found: Candidates, score: np.ndarray, num_pieces: int) -> list[tuple[str, float]]:
+    order = np.lexsort((-score, found.length > 1))[:num_pieces]  # single characters first: they all stay
     pieces = []
     for i in order.tolist():
         codes = text[found.place[i] : found.place[i] + found.length[i]]

@@ -58,7 +58,7 @@ def ends_by_size(
 
 
 class NormalWidths:
-    """How many visible characters a normaliser makes of each code point, asked once for each that is met."""
+    """How many visible characters a normaliser makes of each code point, computed once for each that is met."""
 
     def __init__(self, normalise: Callable[[str], str]) -> None:
         self._normalise = normalise

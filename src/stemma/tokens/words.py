@@ -72,13 +72,13 @@ class Words:
         numbers, lengths = self._table.number_texts(*_bytes(texts, self.config, self.words))
         return np.where(numbers > 0, numbers + np.uint32(self._specials - 1), np.uint32(0)), lengths
 
-    def spellings(self, texts: Sequence[str], asked: np.ndarray) -> list[str]:
-        """How those words are spelt for which `asked` (N) is true, over all words of the texts."""
+    def spellings(self, texts: Sequence[str], chosen: np.ndarray) -> list[str]:
+        """How those words are spelt for which `chosen` (N) is true, over all words of the texts."""
         joined = "\n".join(map(self._lower, texts))
         if self._few.takes(texts):
-            return [joined[start:end] for start, end in compress(self._few.borders(joined), asked.tolist())]
+            return [joined[start:end] for start, end in compress(self._few.borders(joined), chosen.tolist())]
         starts, ends = self._borders(joined)
-        return [joined[start:end] for start, end in zip(starts[asked].tolist(), ends[asked].tolist(), strict=True)]
+        return [joined[start:end] for start, end in zip(starts[chosen].tolist(), ends[chosen].tolist(), strict=True)]
 
     def give_back(self, texts: Sequence[str]) -> list[str]:
         """What each text's words are written as, unknown ones spelt as they are there: all that its tokens keep of it."""
@@ -140,7 +140,7 @@ def _classes(config: Config) -> np.ndarray:
 
 
 def _bytes(texts: Sequence[str], config: Config, words: Segmenter) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """What a `WordTable` asks for: the texts in UTF-8, where each ends, the classes, and where the segmenter cuts."""
+    """What a `WordTable` reads: the texts in UTF-8, where each ends, the classes, and where the segmenter cuts."""
     joined = "\n".join(texts)
     data = _lowered(joined) if config.lowercase else bytes_of(joined)
     stops = np.append(np.flatnonzero(data == ord("\n")), len(data))
@@ -185,7 +185,7 @@ class Learner:
         """`head` are the first texts (they are not counted): they tell whether Chinese words are given."""
         from stemma.kernels.word_table import WordTable  # Numba takes half a second: only where words are cut
 
-        self._config, self._words = config, GIVEN if config.kind == "whitespace" else chosen(config.words, head)
+        self._config, self._words = config, GIVEN if config.kind == "whitespace" else chosen(config.words, head, config.dictionary)
         self._table = WordTable()
         self.fingerprint = None  # its numbers mean nothing to another learner
         self.dropped = Dropped(lambda character: bool(_classes(config)[ord(character)] == SEPARATOR))

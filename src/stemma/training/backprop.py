@@ -23,6 +23,7 @@ from stemma.training.learners import Arrays, Learner, NotFinite, Step, rate_scal
 from stemma.training.optimisers import Group, Optimiser
 from stemma.training.precision import autocast, choose_device, choose_precision
 from stemma.training.ranks import Ranks
+from stemma.training.reading_cost import reading_cost
 from stemma.training.settings import Config, Device, HandConfig
 
 
@@ -105,6 +106,10 @@ class Backprop:
         """Numbers that are learnt."""
         return sum(parameter.numel() for parameter in self.network.parameters())
 
+    def reading_cost(self) -> dict[str, float]:
+        """As `reading_cost` measures it."""
+        return reading_cost(self.network, self._precision)
+
     def step(self, batches: list[Batch], rate: float, seed: int) -> Step:
         """One update: that of one batch made of all the micro-batches of all processes, each part's mean over all its predictions."""
         torch.manual_seed(seed)
@@ -145,7 +150,7 @@ class Backprop:
         return self._optimiser.average.swapped() if self._optimiser.average else nullcontext()
 
     def judge(self, loss: float) -> None:
-        """Tells an optimiser that averages; others do not mind."""
+        """Hands the loss to an optimiser that averages; others do not need it."""
         if self._optimiser.average:
             self._optimiser.average.judge(loss)
 

@@ -21,11 +21,11 @@ class Handmade:
     """The `Manner` of tables that write their own gradients."""
 
     def computing(self, threads: int) -> AbstractContextManager[None]:
-        """Each kernel is told its threads."""
+        """Each kernel is given its threads."""
         return nullcontext()
 
     def use(self, threads: int) -> None:
-        """Each kernel is told its threads."""
+        """Each kernel is given its threads."""
 
     def settled(self, row: Generation, model: Any, training: HandConfig, tokens: TokenFacts, ranks: Ranks) -> tuple[Any, HandConfig]:
         """As they are: there is nothing to settle."""
@@ -60,6 +60,10 @@ class ByHand:
     def parameters(self) -> int:
         """Numbers that are learnt."""
         return self.tables.parameters
+
+    def reading_cost(self) -> dict[str, float]:
+        """Nothing: its vectors are looked up."""
+        return {}
 
     def step(self, batches: list[Batch], rate: float, seed: int) -> Step:
         """Descends along each batch in turn."""

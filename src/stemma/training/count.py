@@ -24,10 +24,10 @@ from stemma.objectives.spool import Room
 from stemma.tokens.store import TokenStore
 from stemma.training.baseline import against_baseline
 from stemma.training.card import write_card
-from stemma.training.facts import Counting, Note
+from stemma.training.facts import Counting, Note, Report
 from stemma.training.ingest import Ingested
 from stemma.training.peak import memory_mib, peak_memory_mib
-from stemma.training.request import Job, Report, Updates, take_up
+from stemma.training.request import Job, Updates, take_up
 
 if TYPE_CHECKING:
     from stemma.lineage.table import Counted
@@ -39,7 +39,7 @@ STAGES = ("count", "merge", "estimate", "done")
 USED = 0.9  # of the memory that is left: the rest is what allocating and freeing leaves lying about
 KEPT = 1 << 23  # bytes of the largest block that is not given back when it is freed
 
-UNASKED_MIB, UNASKED_WORD_BYTES = 1024, 512  # the room for counting where no limit is given
+DEFAULT_MIB, DEFAULT_WORD_BYTES = 1024, 512  # the room for counting where no limit is given
 
 
 @contextmanager
@@ -59,12 +59,12 @@ def _count(job: Job, folder: RunFolder, text: Ingested, report: Report) -> None:
     began = working()
     store = text.train
 
-    def tell(fact: dict[str, Any]) -> None:
+    def pass_on(fact: dict[str, Any]) -> None:
         report(Counting(STAGES.index(fact["stage"]) + 1, len(STAGES), fact["stage"], fact["tokens"], fact["seconds"]))
 
     facts = text.tokenizer.facts(store.counts)
     with counting_room(job.sections["objective"].memory, facts.vocab_size, folder.path / SCRATCH) as room:
-        network = count(job.row, store, facts, job.sections, room, job.source.workers, tell)
+        network = count(job.row, store, facts, job.sections, room, job.source.workers, pass_on)
         _finish(job, folder, text, network, began, report)
 
 
@@ -76,7 +76,7 @@ def _finish(job: Job, folder: RunFolder, text: Ingested, network: "Counted", beg
     if text.dev is not None and text.dev.sentences:
         held_out = _held_out_loss(network, text.dev)
         constant = frequency_loss(text.train, text.dev, (text.train.sentences, text.dev.sentences))
-        baseline, stuck = against_baseline({"": held_out}, {"": constant})
+        baseline, stuck = against_baseline([{"loss": held_out}], {"": constant}, "give it more text")
     done = {
         "kind": "done",
         "tokens": tokens,
@@ -111,14 +111,14 @@ def _held_out_loss(network: "Counted", dev: TokenStore) -> float:
 
 @contextmanager
 def counting_room(memory: float, vocab_size: int, folder: Path) -> Iterator[Room]:
-    """The room for counting in a process that may hold `memory` GiB in all; 0: a GiB more than it holds, or what the words ask.
+    """The room for counting in a process that may hold `memory` GiB in all; 0: a GiB more than it holds, or what the words need.
 
     What does not fit goes to `folder`, which is gone in the end; what a killed process left there goes first. BudgetError
     if there is no room at all.
     """
     keep_freed_memory(KEPT)
     held = memory_mib()
-    left = memory * 2**10 - held if memory else max(UNASKED_MIB, UNASKED_WORD_BYTES * vocab_size / 2**20)
+    left = memory * 2**10 - held if memory else max(DEFAULT_MIB, DEFAULT_WORD_BYTES * vocab_size / 2**20)
     if left <= 0:
         wrong = f"a limit of {memory * 2**10:,.0f} MiB, of which the program and the vocabulary hold {held:,.0f} MiB already"
         raise BudgetError(wrong, "some memory to count in", f"allow more, for example --memory {(held + 256) / 2**10:.1f}")
@@ -143,7 +143,7 @@ def count(
     """
     begun = time.perf_counter()
 
-    def tell(stage: str, share: float, **more: Any) -> None:
+    def announce(stage: str, share: float, **more: Any) -> None:
         if report is not None:
             report({"stage": stage, "share": share, "seconds": time.perf_counter() - begun, **more})
 
@@ -151,18 +151,18 @@ def count(
     shards = data.shards(workers)
     partials: list[Any] = [None] * len(shards)
     tokens = 0
-    tell("count", 0.0, tokens=0)
+    announce("count", 0.0, tokens=0)
     with ThreadPoolExecutor(max_workers=workers) as pool:
         waiting = {pool.submit(data.partial, *shard): place for place, shard in enumerate(shards)}
         for done, future in enumerate(as_completed(waiting), 1):
             place = waiting[future]
             partials[place] = future.result()
             tokens += int(store.sentence_starts[shards[place][1]] - store.sentence_starts[shards[place][0]])
-            tell("count", done / len(shards), tokens=tokens)
-    tell("merge", 0.0, tokens=tokens)
+            announce("count", done / len(shards), tokens=tokens)
+    announce("merge", 0.0, tokens=tokens)
     counts = data.merge(partials)
     del partials
-    tell("estimate", 0.0, tokens=tokens)
+    announce("estimate", 0.0, tokens=tokens)
     network = row.load_network().from_counts(config["model"], facts, counts)
-    tell("done", 1.0, tokens=tokens, **network.facts())
+    announce("done", 1.0, tokens=tokens, **network.facts())
     return network

@@ -172,8 +172,9 @@ def _prepare(job: Job, objective: Objective, folder: RunFolder, threads: int, re
 def _recorded(job: Job, descent: _Descent, text: Ingested, report: Report, ranks: Ranks) -> Iterator[Updates]:
     """The updates that are left; each is recorded, judged at the marks, and the last one saved, or that at which a signal stops them."""
     folder, learner, training, progress = descent.folder, descent.learner, descent.training, descent.progress
-    recorder = Recorder(folder, learner, descent.objective, training, progress, report, ranks, descent.passes, descent.best)
     held_out, marks = _held_out(job, text, training), _marks(training)
+    constants = held_out.constant_losses(text.train) if held_out else {}
+    recorder = Recorder(folder, learner, descent.objective, training, progress, report, ranks, descent.passes, descent.best, constants)
     if held_out is None and isinstance(training, Config) and training.optimiser == "asgd":
         report(Note("the text is so short that none of it is held out: asgd never comes to average, and the last weights are kept"))
 
@@ -195,7 +196,7 @@ def _recorded(job: Job, descent: _Descent, text: Ingested, report: Report, ranks
     recorder.save()
 
 
-def _held_out(job: Job, text: Ingested, training: HandConfig) -> Objective | None:
+def _held_out(job: Job, text: Ingested, training: HandConfig) -> TextObjective | None:
     """What the held-out loss is taken on; None where nothing is held out. UsageError where training is to wait for a better one."""
     if not isinstance(training, Config):
         return None
@@ -265,7 +266,7 @@ def _finish(job: Job, descent: _Descent, text: Ingested) -> None:
     held_out = [line for line in metrics if line["kind"] == "eval"]
     kept = next((line for line in held_out if line["step"] == progress.best_step), held_out[-1]) if held_out else None
     constants = objective_of(job, text.dev, text).constant_losses(text.train) if kept and text.dev else {}
-    baseline, stuck = against_baseline({"": kept["loss"], **kept["parts"]} if kept else {}, constants)
+    baseline, stuck = against_baseline(held_out[: held_out.index(kept) + 1] if kept else [], constants)
     done = {
         "kind": "done",
         "steps": progress.step,
@@ -283,6 +284,7 @@ def _finish(job: Job, descent: _Descent, text: Ingested) -> None:
         "held_out_loss": kept["loss"] if kept else None,
         **baseline,
         "parameters": descent.learner.parameters,
+        **descent.learner.reading_cost(),
         "peak_memory_mib": peak_memory_mib(),
         "tokens_added": text.tokenizer.vocab_size - _known(job.earlier) if job.earlier else None,
         "notes": [*text.notes, *stuck, *_notes(training, progress), *_unread(text, ledger["tokens"], descent.passes.after(progress.step))]

@@ -1,8 +1,9 @@
-"""What training tells while it goes: one small class for each kind of thing that happens.
+"""What training reports while it goes: one small class for each kind of thing that happens.
 
 Every fact says whose it is (`of`), where several train at once; the rest is its own.
 """
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -132,6 +133,7 @@ class Ahead:
 
 
 Fact = Note | Prepared | Counting | Update | EpochEnd | HeldOut | Saved | StageEnd | Ahead
+Report = Callable[[Fact], None]  # what is called with each fact as it comes
 KINDS: tuple[type, ...] = (Note, Prepared, Counting, Update, EpochEnd, HeldOut, Saved, StageEnd, Ahead)
 
 

@@ -18,7 +18,7 @@ from stemma.corpus.clean import UNSEEN
 from stemma.corpus.document import Document, Ledger
 from stemma.corpus.parallel import SEPARATOR
 from stemma.corpus.read import fingerprint, read, shared_files
-from stemma.corpus.repetition import TOLD, Repetition
+from stemma.corpus.repetition import REPORTED_FROM, Repetition
 from stemma.corpus.split import split
 from stemma.errors import DataError
 from stemma.kernels.clocks import Spent, working
@@ -27,6 +27,7 @@ from stemma.tokens import outside
 from stemma.tokens import tokenizer as tokens_tokenizer
 from stemma.tokens.build import build_once, learn_and_build
 from stemma.tokens.chinese import JUDGED, has_chinese, segmenter, told
+from stemma.tokens.dictionary import dictionary_sum
 from stemma.tokens.drawn import chosen_sentences, drawn, how_much, spelt_in_part
 from stemma.tokens.files import disk_budget, read_sealed, write_sealed
 from stemma.tokens.settings import SPACED, SPACES_VERSION, SPECIALS
@@ -89,7 +90,7 @@ class Ingested:
 
     @property
     def notes(self) -> list[str]:
-        """What a reader should know of how the text was cut: who told Chinese words apart, where nobody had said it."""
+        """What a reader should know of how the text was cut: what told Chinese words apart, where the user had not said it."""
         config = self.tokenizer.config
         if config.kind == "whitespace" or config.words != "auto" or not self._has_chinese:
             return []
@@ -135,6 +136,7 @@ def ingest(
     identity |= {"outside": outside.VERSION} if "unk" in SPECIALS[tokenizer.kind] else {}
     identity |= {"spaces": SPACES_VERSION} if tokenizer.kind in SPACED else {}
     identity |= {"judged": JUDGED} if tokenizer.words == "auto" and tokenizer.kind != "whitespace" else {}
+    identity |= {"dictionary": dictionary_sum(tokenizer.dictionary)} if tokenizer.dictionary else {}
     identity |= {"earlier": earlier.fingerprint} if earlier else {}
     key = hashlib.blake2b(json.dumps(identity, sort_keys=True).encode(), digest_size=8).hexdigest()
     home = root / f"{tokenizer.kind}-{key}"
@@ -173,7 +175,7 @@ def _check_same_kind(train: TokenStore, dev: TokenStore | None) -> None:
 
 
 def _left_out(ledger: Mapping[str, Any]) -> Iterator[str]:
-    """What was done to the text that its owner may not expect, told where it happens: the ledger itemises all."""
+    """What was done to the text that its owner may not expect, reported where it happens: the ledger itemises all."""
     yield from (f"{count:,} {what}" for what, count in ledger["notes"].items() if count)
     unseen = {reason: count for reason, count in ledger["rejected"].items() if reason in UNSEEN}
     if unseen:
@@ -213,7 +215,7 @@ def _alone(lock: Path) -> Iterator[None]:
 
 
 class _Reading:
-    """Starts the corpus anew as often as it is asked to, keeps the ledger of a whole reading, and what it held out in a file."""
+    """Starts the corpus anew as often as it is read, keeps the ledger of a whole reading, and what it held out in a file."""
 
     def __init__(self, source: Source, held_out: Path, note: Callable[[str], None]) -> None:
         self._source, self._held_out, self._note = source, held_out, note
@@ -225,11 +227,11 @@ class _Reading:
         """The documents to learn from; those held out are set aside."""
         self._last, self._complete, self._pairs = Ledger(), False, Repetition()
         self._readings += 1
-        again, told = f", reading {self._readings}" if self._readings > 1 else "", time.monotonic()
+        again, noted = f", reading {self._readings}" if self._readings > 1 else "", time.monotonic()
         with disk_budget(self._held_out), self._held_out.open("w", encoding="utf-8") as file:
             for part, document in self._timed(self._source.parts(self._last)):
-                if time.monotonic() - told > EVERY_SECONDS:
-                    told = time.monotonic()
+                if time.monotonic() - noted > EVERY_SECONDS:
+                    noted = time.monotonic()
                     self._note(f"{self._last.characters_in:,} characters so far{again}")
                 if document.pair:
                     self._pairs.add([SEPARATOR.join(document.sentences)])
@@ -252,7 +254,7 @@ class _Reading:
 
     def repeated(self) -> Iterator[str]:
         """A note where a good many pairs stood before in the last reading."""
-        if (share := self._pairs.share) > TOLD:
+        if (share := self._pairs.share) > REPORTED_FROM:
             yield f"{share:.0%} of the pairs have stood before; those that are alike are held out together"
 
     def _timed(self, stream: Iterable[T]) -> Iterator[T]:

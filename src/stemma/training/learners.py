@@ -38,6 +38,9 @@ class Learner(Protocol):
     def parameters(self) -> int:
         """Numbers that are learnt."""
 
+    def reading_cost(self) -> dict[str, float]:
+        """What it costs to read a text, for the card and the report; empty where vectors are but looked up."""
+
     def step(self, batches: list[Batch], rate: float, seed: int) -> Step:
         """One update from the micro-batches, whose own `rate_scale`, if any, multiplies the rate."""
 
@@ -72,7 +75,7 @@ def rate_scale(batches: list[Batch]) -> float:
 
 
 class Manner(Protocol):
-    """How a generation descends: what `training.descend` asks where autograd and networks of their own gradients differ."""
+    """How a generation descends: what `training.descend` calls where autograd and networks of their own gradients differ."""
 
     def computing(self, threads: int) -> AbstractContextManager[None]:
         """Computes with so many threads within this context; 0: as many as there are."""
@@ -92,4 +95,4 @@ class Manner(Protocol):
         """The network at its start, or going on from an `earlier` run's weights, and what moves it."""
 
     def evaluate(self, learner: Learner, objective: Objective, training: HandConfig, ranks: Ranks) -> tuple[float, dict[str, float]]:
-        """The held-out loss and its parts, where the training config (`Config`) asks for them."""
+        """The held-out loss and its parts, where the training config (`Config`) sets them."""

@@ -159,10 +159,13 @@ class UncorrectedAdam(torch.optim.Optimizer):
     """Adam without correction of the early moments' bias, its decay inside the update (google-research/bert, optimization.py).
 
     With `trust`, LAMB (You 2020, algorithm 2): each matrix's update is made as long as the matrix itself, times the rate.
-    Vectors move as they do without. No norm is clamped (google-research/albert, lamb_optimizer.py).
+    Vectors move as they do without. No norm is clamped (google-research/albert, lamb_optimizer.py). Matrices that stand one above
+    the other in a weight (`trust` says how many, where that is not one) have lengths of their own, as they have there.
     """
 
-    def __init__(self, groups: list[Group], betas: tuple[float, float], epsilon: float, trust: bool = False) -> None:
+    def __init__(
+        self, groups: list[Group], betas: tuple[float, float], epsilon: float, trust: Mapping[torch.Tensor, int] | None = None
+    ) -> None:
         super().__init__(groups, {"lr": 0.0, "weight_decay": 0.0})
         self._betas, self._epsilon, self._trust = betas, epsilon, trust
 
@@ -176,8 +179,8 @@ class UncorrectedAdam(torch.optim.Optimizer):
             updates = self._updates(moving)
             if group["weight_decay"]:
                 torch._foreach_add_(updates, moving, alpha=group["weight_decay"])
-            if self._trust:
-                _trust(moving, updates)
+            if self._trust is not None:
+                _lengthen(moving, updates, self._trust)
             torch._foreach_add_(moving, updates, alpha=-group["lr"])
 
     def _updates(self, moving: list[nn.Parameter]) -> list[torch.Tensor]:
@@ -273,12 +276,18 @@ def _matrices_and_others(network: nn.Module, config: Config) -> list[Group]:
     return [{"params": matrices, "weight_decay": config.weight_decay}, {"params": others, "weight_decay": 0.0}]
 
 
-def _trust(weights: list[nn.Parameter], updates: list[torch.Tensor]) -> None:
+def _lengthen(weights: list[nn.Parameter], updates: list[torch.Tensor], parts: Mapping[torch.Tensor, int]) -> None:
     """Multiplies each matrix's update by |matrix| / |update|, where neither is 0."""
     for weight, update in zip(weights, updates, strict=True):
         if weight.ndim > 1:
-            length, step = weight.norm(), update.norm()
-            update.mul_(torch.where((length > 0) & (step > 0), length / step, 1.0))
+            for matrix, step in zip(*(tensor.chunk(parts.get(weight, 1)) for tensor in (weight, update)), strict=True):
+                length, reach = matrix.norm(), step.norm()
+                step.mul_(torch.where((length > 0) & (reach > 0), length / reach, 1.0))
+
+
+def _parts(network: nn.Module) -> dict[torch.Tensor, int]:
+    """How many matrices stand one above the other in each of the network's fused weights: queries, keys and values."""
+    return {module.weight: module.parts for module in network.modules() if isinstance(module, Dense)}
 
 
 def _adamw(network: nn.Module, groups: list[Group], config: Config) -> list[torch.optim.Optimizer]:
@@ -290,7 +299,7 @@ def _bert_adam(network: nn.Module, groups: list[Group], config: Config) -> list[
 
 
 def _lamb(network: nn.Module, groups: list[Group], config: Config) -> list[torch.optim.Optimizer]:
-    return [UncorrectedAdam(groups, _betas(config), _epsilon(config), trust=True)]
+    return [UncorrectedAdam(groups, _betas(config), _epsilon(config), _parts(network))]
 
 
 def _adagrad(network: nn.Module, groups: list[Group], config: Config) -> list[torch.optim.Optimizer]:
@@ -313,10 +322,9 @@ def _muon(network: nn.Module, groups: list[Group], config: Config) -> list[torch
         outside = [parameter for parameter in group["params"] if id(parameter) not in blocks]
         chosen += [{**group, "params": inside, "scale": times * group.get("scale", 1.0)}] if inside else []
         rest += [{**group, "params": outside}] if outside else []
-    parts = {module.weight: module.parts for module in network.modules() if isinstance(module, Dense)}
     device = next(network.parameters()).device
     dtype = torch.bfloat16 if choose_precision(config.precision, device) == "bf16" else torch.float32
-    muon = [Muon(chosen, cast(float, config.momentum), dtype, parts)] if chosen else []
+    muon = [Muon(chosen, cast(float, config.momentum), dtype, _parts(network))] if chosen else []
     return [*muon, *(_adamw(network, rest, config) if rest else [])]
 
 

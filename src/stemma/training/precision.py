@@ -9,10 +9,10 @@ from stemma.training.settings import Device
 __all__ = ["autocast", "choose_device", "choose_precision"]
 
 
-def choose_device(asked: Device, local: int = 0) -> torch.device:
+def choose_device(setting: Device, local: int = 0) -> torch.device:
     """The device to train on; `auto` takes a GPU when there is one."""
-    if asked == "auto":
-        asked = "cuda" if torch.cuda.is_available() else "cpu"
-    if asked == "cuda" and not torch.cuda.is_available():
+    if setting == "auto":
+        setting = "cuda" if torch.cuda.is_available() else "cpu"
+    if setting == "cuda" and not torch.cuda.is_available():
         raise UsageError("training.device = 'cuda', but torch sees no GPU", "a machine with one", "set training.device to cpu or auto")
-    return torch.device(asked, local) if asked == "cuda" else torch.device(asked)
+    return torch.device(setting, local) if setting == "cuda" else torch.device(setting)

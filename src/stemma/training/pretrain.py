@@ -10,12 +10,12 @@ from stemma.corpus.files import STDIN
 from stemma.corpus.read import SPOOLED, spool_stdin
 from stemma.errors import UsageError
 from stemma.tokens.files import one_writer
-from stemma.training.facts import Fact
-from stemma.training.request import Drive, Report, Request, job_of
+from stemma.training.facts import Fact, Report
+from stemma.training.request import Drive, Request, job_of
 
 
 def pretrain(request: Request, *, out: str | Path, store: str | Path | None = None, progress: Report | None = None) -> RunFolder:
-    """The finished run folder of what was asked for.
+    """The finished run folder of the request.
 
     The same call again goes on where a killed one was, to the same weights bit for bit; a finished run
     is returned as it is; RunError, with nothing touched, while another process writes into the folder. Bad text or a bad

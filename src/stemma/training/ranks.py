@@ -1,6 +1,6 @@
 """One process or several: what `torchrun` tells a process about its place among its like.
 
-PyTorch, which moves what they tell each other, is loaded where there are several.
+PyTorch, which moves what they exchange, is loaded where there are several.
 """
 
 import contextlib

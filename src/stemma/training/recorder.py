@@ -1,7 +1,8 @@
-"""The recorder of a descending run: what the loop tells becomes lines of metrics.jsonl and states to resume from."""
+"""The recorder of a descending run: what the loop reports becomes lines of metrics.jsonl and states to resume from."""
 
 import dataclasses
 import time
+from collections.abc import Mapping
 from dataclasses import asdict
 from math import isnan
 from typing import Any
@@ -11,12 +12,12 @@ import numpy as np
 from stemma.checkpoint import RunFolder
 from stemma.nouns import counted
 from stemma.objectives.objective import Objective
-from stemma.training.facts import EpochEnd, HeldOut, Note, Saved, Update
+from stemma.training.baseline import sits
+from stemma.training.facts import EpochEnd, HeldOut, Note, Report, Saved, Update
 from stemma.training.learners import Learner
 from stemma.training.loop import Reached
 from stemma.training.passes import Passes
 from stemma.training.ranks import Ranks
-from stemma.training.request import Report
 from stemma.training.settings import Config, HandConfig
 
 LOG_LINES = 200  # about how many lines of training loss a run's metrics.jsonl gets
@@ -35,12 +36,14 @@ class Recorder:
         report: Report,
         ranks: Ranks,
         passes: Passes,
-        best: dict[str, np.ndarray] | None = None,
+        best: dict[str, np.ndarray] | None,
+        constants: Mapping[str, float],
     ) -> None:
-        """`best` are the weights of the least held-out loss that an earlier call kept."""
+        """`best` are the weights of the least held-out loss that an earlier call kept, `constants` the baselines of held-out losses."""
         self._folder, self._learner, self._objective = folder, learner, objective
         self._training, self._progress = training, progress
         self._report, self._ranks, self._passes, self._best = report, ranks, passes, best
+        self._constants, self._held_out = constants, [line for line in folder.metrics() if line["kind"] == "eval"]
         self._every = max(1, training.steps // LOG_LINES)
         self._lines: list[dict[str, Any]] = []
         self._saved = time.monotonic()
@@ -70,6 +73,9 @@ class Recorder:
         self._report(fact)
         self._end_line()
         self._lines.append(fact.line())
+        self._held_out.append(fact.line())
+        for told in sits(self._held_out, self._constants):
+            self._report(Note(told))
         if isinstance(self._training, Config) and self._training.patience:
             self._compare(mean, self._training.patience)
 

@@ -17,7 +17,7 @@ from stemma.corpus.parallel import SEPARATOR
 from stemma.corpus.read import read
 from stemma.tokens.store import TokenStore
 from stemma.tokens.tokenizer import Tokenizer
-from stemma.training.count import UNASKED_MIB
+from stemma.training.count import DEFAULT_MIB
 from stemma.training.facts import Fact, Prepared, Update
 from stemma.training.ingest import Ingested
 from stemma.training.peak import peak_memory_mib
@@ -39,7 +39,7 @@ class Plan:
     sample_characters: int
     corpus_characters: int
     corpus_tokens: int
-    vocab_size: int  # learnt on the sample; the whole text may fill more of the asked size
+    vocab_size: int  # learnt on the sample; the whole text may fill more of the size that is set
     parameters: int
     steps: int  # 0: counts, without steps
     tokens: int  # read in training, all passes together
@@ -126,7 +126,7 @@ def _reckoned(job: Job, sample: _Sample, run: RunFolder, facts: list[Fact], took
         tokens = min(corpus_tokens, job.sections["training"].tokens or corpus_tokens)
         passes = tokens / corpus_tokens
         steps, seconds = 0, done["seconds"] * tokens / done["tokens"]
-        limit = job.sections["objective"].memory * 2**10 or before_mib + UNASKED_MIB
+        limit = job.sections["objective"].memory * 2**10 or before_mib + DEFAULT_MIB
         memory = min(before_mib + (done["peak_memory_mib"] - before_mib) / sample.share, limit)
         disk = folder / sample.share
     else:

@@ -16,18 +16,18 @@ from stemma.errors import UsageError
 from stemma.layers.cores import check_cores
 from stemma.lineage.table import TABLE, Generation, find
 from stemma.tokens import tokenizer as tokens_tokenizer
+from stemma.tokens.dictionary import dictionary_sum
 from stemma.tokens.tokenizer import Tokenizer
-from stemma.training.facts import Fact, Note
+from stemma.training.facts import Fact, Note, Report
 from stemma.training.ingest import Ingested, Source, ingest
 from stemma.training.settings import BUDGETS, FEWEST_EVALUATIONS, OPTIONS, SETTINGS, Config, HandConfig
 
-Report = Callable[[Fact], None]
 Paths = str | Path | Sequence[str | Path]
 
 
 @dataclass(frozen=True)
 class Request:
-    """What the user asks for. `config` is a TOML file and `settings` are `section.key=value` texts; both win over the preset.
+    """What is to be pre-trained, and how. `config` is a TOML file and `settings` are `section.key=value` texts; both win over the preset.
 
     `dev` is held-out text; without it a share of the corpus is held out. The preset is `small` unless another is named.
     `continue_from` is a finished run whose settings and weights this one begins with.
@@ -81,15 +81,17 @@ class Job:
 
     def identity(self) -> dict[str, Any]:
         """What must be the same for a run to go on: all that its result depends on."""
-        asked = to_plain(self.sections)
-        asked["objective"].pop("memory", None)
+        sections = to_plain(self.sections)
+        sections["objective"].pop("memory", None)
+        dictionary = self.sections["tokenizer"].dictionary
         return {
             "generation": self.row.name,
             "corpus": list(self.source.paths),
             "dev": list(self.source.dev),
             **({"targets": list(self.source.targets)} if self.source.targets else {}),
             **self.source.identity(),
-            "asked": asked,
+            **({"dictionary": dictionary_sum(dictionary)} if dictionary else {}),
+            "asked": sections,
             **(
                 {"continued": {"run": str(self.earlier.path), **self.earlier.manifest["files"]["model.safetensors"]}}
                 if self.earlier
@@ -98,7 +100,7 @@ class Job:
         }
 
     def config(self, **settled: Any) -> dict[str, Any]:
-        """What stands in config.json; `settled` sections replace those asked for."""
+        """What stands in config.json; `settled` sections replace those of the request."""
         return {"stemma": VERSION, "identity": self.identity(), "sections": to_plain({**self.sections, **settled})}
 
 
@@ -112,23 +114,23 @@ def job_of(request: Request) -> Job:
     row = find(request.generation)
     whole("workers", request.workers, 1, default=1)
     earlier = _earlier(row, request.continue_from, request.preset) if request.continue_from else None
-    asked = [(str(request.config), read_toml(request.config))] if request.config else []
-    asked.append(("--set", parse_settings(request.settings)))
+    overrides = [(str(request.config), read_toml(request.config))] if request.config else []
+    overrides.append(("--set", parse_settings(request.settings)))
     where, base = (f"run {earlier.path}", earlier.config["identity"]["asked"]) if earlier else _preset(row, request.preset or "small")
-    if not earlier and _kind(base, asked) == "whitespace":
+    if not earlier and _kind(base, overrides) == "whitespace":
         base = _spaced(base, row)
     if request.source or request.target:
         check_sides(request.corpus, request.source, request.target)
         base = {**base, "corpus": {**_table(base.get("corpus")), "format": "pairs"}}
     sections = section_types(row)
-    base = _without_rivals(base, asked)
-    if _named(asked) & set(BUDGETS):  # by who asks: then it is not cut, unless that is asked for too
+    base = _without_rivals(base, overrides)
+    if _named(overrides) & set(BUDGETS):  # by the user: then it is not cut, unless `most_passes` is set too
         base = {**base, "training": {**_table(base.get("training")), "most_passes": 0}} if row.updates != "counts" else base
-    resolved = resolve(sections, (where, base), *asked)
+    resolved = resolve(sections, (where, base), *overrides)
     if earlier:
         _check_same_shape(row, earlier, resolved["model"])
     training = resolved["training"]
-    if request.dev and training.held_out and "held_out" in _named(asked):
+    if request.dev and training.held_out and "held_out" in _named(overrides):
         wrong = f"training.held_out = {training.held_out} with --dev, which is the held-out text"
         raise UsageError(wrong, "one of the two", "drop training.held_out")
     if isinstance(training, Config):
@@ -141,7 +143,7 @@ def job_of(request: Request) -> Job:
                 "one of steps, epochs, tokens, seconds",
                 "for example --set training.epochs=3",
             )
-        if row.reads_once and "most_passes" in _named(asked):
+        if row.reads_once and "most_passes" in _named(overrides):
             wrong = f"training.most_passes with {row.name}, which reads the text once, before its first step"
             raise UsageError(wrong, "steps, epochs or seconds of training", "drop training.most_passes")
         if training.tokens and row.reads_once:
@@ -231,10 +233,10 @@ def _check_optimiser(row: Generation, training: Config, dev: bool) -> None:
         raise UsageError(wrong, "held-out text, whose loss says when to average", "set training.held_out to 0.01, or name dev text")
 
 
-def _kind(base: Mapping[str, Any], asked: Sequence[tuple[str, Mapping[str, Any]]]) -> Any:
+def _kind(base: Mapping[str, Any], overrides: Sequence[tuple[str, Mapping[str, Any]]]) -> Any:
     """The tokenizer's kind that will win: `tokenizer = "char"`, `tokenizer.kind = "char"` or `kind = "char"`."""
     kind = base["tokenizer"]["kind"]
-    for _, tables in asked:
+    for _, tables in overrides:
         named = tables.get("tokenizer", tables)
         kind = named.get("kind", kind) if isinstance(named, Mapping) else named
     return kind
@@ -244,7 +246,7 @@ def _spaced(base: dict[str, Any], row: Generation) -> dict[str, Any]:
     """The preset for text whose tokens are spaced, read as lmplz reads it: a line of up to a million characters is a
     sentence, and every letter stands.
 
-    A model of counts learns from all of it, unless a held-out share is asked for.
+    A model of counts learns from all of it, unless a held-out share is set.
     """
     tables: dict[str, dict[str, Any]] = {
         "corpus": {"format": "sentences", "max_sentence": 1_000_000},
@@ -255,18 +257,18 @@ def _spaced(base: dict[str, Any], row: Generation) -> dict[str, Any]:
     return {**base, **{name: {**_table(base.get(name)), **table} for name, table in tables.items()}}
 
 
-def _without_rivals(base: dict[str, Any], asked: Sequence[tuple[str, Mapping[str, Any]]]) -> dict[str, Any]:
+def _without_rivals(base: dict[str, Any], overrides: Sequence[tuple[str, Mapping[str, Any]]]) -> dict[str, Any]:
     """The preset less its own budget when the user names another (`training.seconds` over `epochs`), and less the options of
     its own optimiser when the user names one.
     """
-    named = _named(asked)
+    named = _named(overrides)
     rivals = {*(BUDGETS if named & set(BUDGETS) else ()), *(OPTIONS if "optimiser" in named else ())}
     return {**base, "training": {k: v for k, v in _table(base.get("training")).items() if k not in rivals}} if rivals else base
 
 
-def _named(asked: Sequence[tuple[str, Mapping[str, Any]]]) -> set[str]:
-    """The settings of training that are asked for, with or without their section's name."""
-    return {key for _, tables in asked for key in (*tables, *_table(tables.get("training")))}
+def _named(overrides: Sequence[tuple[str, Mapping[str, Any]]]) -> set[str]:
+    """The settings of training that are overridden, with or without their section's name."""
+    return {key for _, tables in overrides for key in (*tables, *_table(tables.get("training")))}
 
 
 def _table(value: Any) -> Mapping[str, Any]:

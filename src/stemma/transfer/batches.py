@@ -15,7 +15,7 @@ WINDOW = 128  # batches sorted together: like lengths find each other, and batch
 
 
 class TaskBatches:
-    """What the training loop asks of an objective: labelled batches, a pure function of the seed and the step.
+    """What the training loop needs of an objective: labelled batches, a pure function of the seed and the step.
 
     `lengths` (N) are those of all texts, `rows` the texts to learn from, `make` the batch of some of them.
     """

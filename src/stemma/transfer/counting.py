@@ -11,7 +11,8 @@ from stemma.runs.assignment import Assignment
 from stemma.runs.counted import Adapted, Bag, Bagged, Sides, bag_of, encode_sides, unigrams
 from stemma.runs.ngrams import extended, flatten, histories
 from stemma.tasks.task import Text
-from stemma.transfer.journal import Journal, Told
+from stemma.training.facts import Report
+from stemma.transfer.journal import Journal
 from stemma.transfer.recipe import Lesson
 from stemma.transfer.regression import fit_rows
 from stemma.transfer.settings import Config
@@ -37,7 +38,7 @@ class BagOfNgrams:
         return torch.get_num_threads()
 
     def fit(
-        self, lesson: Lesson, rows: np.ndarray, c: float, seed: int, told: Told | None = None, journal: Journal | None = None
+        self, lesson: Lesson, rows: np.ndarray, c: float, seed: int, report: Report | None = None, journal: Journal | None = None
     ) -> Bagged:
         """The head of this C on the rows' bags."""
         began = time.perf_counter()
@@ -81,7 +82,7 @@ class ClassModels:
         return torch.get_num_threads()
 
     def fit(
-        self, lesson: Lesson, rows: np.ndarray, mu: float, seed: int, told: Told | None = None, journal: Journal | None = None
+        self, lesson: Lesson, rows: np.ndarray, mu: float, seed: int, report: Report | None = None, journal: Journal | None = None
     ) -> Adapted:
         """Counts the rows' n-grams class by class."""
         began = time.perf_counter()

@@ -9,7 +9,7 @@ import numpy as np
 from stemma.nouns import counted, noun
 from stemma.tasks.task import Targets, Task, Text
 
-TOLD_FROM = 0.01  # share of the dev examples that may have stood in training untold: chance repeats short texts
+REPORTED_FROM = 0.01  # share of the dev examples that may have stood in training unreported: chance repeats short texts
 SURE = 2.0  # standard errors between a figure and what needs no learning
 
 
@@ -17,14 +17,14 @@ class DevDoubt(UserWarning):
     """Figures on dev say less than they seem to; a comparison says it once for all its generations."""
 
 
-def told_of_repeats(task: Task, train: Sequence[Any], dev: Sequence[Any]) -> str:
+def repeats_warning(task: Task, train: Sequence[Any], dev: Sequence[Any]) -> str:
     """That dev examples stand word for word among the training examples, where more than 1 in 100 do; else empty."""
     learnt = {(text.text, text.other) for text in task.texts(train)}
     again = sum((text.text, text.other) in learnt for text in task.texts(dev))
-    if again <= TOLD_FROM * len(dev):
+    if again <= REPORTED_FROM * len(dev):
         return ""
-    told = f"{again:,} of {counted(len(dev), 'dev example')} ({again / len(dev):.0%}) {noun(again, 'stands', 'stand')} word for word"
-    return f"{told} among the training examples: the figures on dev praise what was learnt by heart; hold out examples of their own"
+    repeats = f"{again:,} of {counted(len(dev), 'dev example')} ({again / len(dev):.0%}) {noun(again, 'stands', 'stand')} word for word"
+    return f"{repeats} among the training examples: the figures on dev praise what was learnt by heart; hold out examples of their own"
 
 
 def floor(task: Task, targets: Targets, learnt: np.ndarray, judged: np.ndarray, texts: Sequence[Text] = ()) -> dict[str, Any]:
@@ -48,7 +48,7 @@ def _primary(task: Task, targets: Targets, judged: np.ndarray, decoded: np.ndarr
     return float(found[task.metrics(targets)[0].name])
 
 
-def told_of_floor(facts: Mapping[str, Any]) -> str:
+def floor_warning(facts: Mapping[str, Any]) -> str:
     """That the run is no better, or not surely, than what needs no learning (`facts["floor"]`); else empty."""
     least = facts.get("floor")  # runs of earlier versions have none
     if not least:

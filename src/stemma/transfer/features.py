@@ -20,11 +20,12 @@ from stemma.runs.framing import Framed
 from stemma.runs.linear import Dense
 from stemma.runs.moved import has_no_blocks
 from stemma.tasks.task import Seat, Text
+from stemma.training.facts import Report
 from stemma.training.loop import Reached
 from stemma.transfer.backbone import fresh
 from stemma.transfer.batches import TaskBatches
 from stemma.transfer.descent import last_loss, learner_of, loop_settings, threads_for, updates
-from stemma.transfer.journal import Journal, Told
+from stemma.transfer.journal import Journal
 from stemma.transfer.recipe import Lesson
 from stemma.transfer.regression import fit_rows, standardiser
 from stemma.transfer.settings import Config
@@ -101,7 +102,7 @@ class LinearOnFeatures:
         return self._fixed.once(fixed, framed, lambda: fixed.features(framed, self._layers))
 
     def fit(
-        self, lesson: Lesson, rows: np.ndarray, c: float, seed: int, told: Told | None = None, journal: Journal | None = None
+        self, lesson: Lesson, rows: np.ndarray, c: float, seed: int, report: Report | None = None, journal: Journal | None = None
     ) -> Probed:
         """The head of this C on the rows' features."""
         began, task = time.perf_counter(), self._assignment.task
@@ -143,7 +144,7 @@ class NetworkOnFeatures:
         return self._fixed.threads(lesson)
 
     def fit(
-        self, lesson: Lesson, rows: np.ndarray, rate: float, seed: int, told: Told | None = None, journal: Journal | None = None
+        self, lesson: Lesson, rows: np.ndarray, rate: float, seed: int, report: Report | None = None, journal: Journal | None = None
     ) -> Networked:
         """Descends on the rows' labels at this peak rate; the states below do not move."""
         began, fixed = time.perf_counter(), self._fixed.of(seed)
@@ -161,8 +162,8 @@ class NetworkOnFeatures:
         learner = learner_of(model, loop, fixed.device, "fp32")  # so small a network gains nothing by bf16
         reached = journal.take_up(learner) if journal else Reached()
         for fact in updates(learner, batches, loop, reached, journal):
-            if told:
-                told(fact)
+            if report:
+                report(fact)
         known = self._fixed.facts(fixed, sum(parameter.numel() for parameter in model.parameters()))
         facts = {
             "steps": loop.steps,

@@ -20,13 +20,13 @@ from stemma.errors import RunError
 from stemma.layers.threads import computing_with
 from stemma.runs.assignment import Answers, Assignment
 from stemma.runs.fitted import FittedRun
-from stemma.runs.framing import told_of_cut
+from stemma.runs.framing import cut_warning
 from stemma.tasks.table import make_task
 from stemma.tasks.task import Task
 from stemma.tokens.files import one_writer
-from stemma.training.facts import Note
-from stemma.transfer.doubts import DevDoubt, floor, told_of_floor, told_of_repeats
-from stemma.transfer.journal import BEST_SEED, BEST_TRIAL, Journal, Told
+from stemma.training.facts import Note, Report
+from stemma.transfer.doubts import DevDoubt, floor, floor_warning, repeats_warning
+from stemma.transfer.journal import BEST_SEED, BEST_TRIAL, Journal
 from stemma.transfer.recipe import Lesson, Recipe, recipe_for
 from stemma.transfer.saving import begin, finish, identity_of, settled_threads
 from stemma.transfer.selection import drawn, hold_out
@@ -44,7 +44,7 @@ def finetune(
     mode: Mode | None = None,
     config: Config | None = None,
     out: str | Path | None = None,
-    progress: Told | None = None,
+    progress: Report | None = None,
 ) -> FittedRun:
     """The run carried over to the task, with all that a report needs in `.facts`.
 
@@ -63,7 +63,7 @@ def finetune(
         folder = RunFolder.resume(Path(out), identity) if out is not None else None
         if folder and folder.finished:
             return FittedRun.load(folder.path)
-        if repeats := told_of_repeats(kind, examples, judged):
+        if repeats := repeats_warning(kind, examples, judged):
             warnings.warn(repeats, DevDoubt, stacklevel=2)
         work = _Work(assignment, recipe_for(assignment, config), config, examples, judged)
         for doubt in run.doubts:
@@ -73,14 +73,14 @@ def finetune(
         if out is not None and folder is None:
             folder = begin(Path(out), assignment, identity, threads)
         journal = Journal(folder, assignment)
-        if journal.told and progress:
-            progress(Note(f"going on: {journal.told}"))
+        if journal.summary and progress:
+            progress(Note(f"going on: {journal.summary}"))
         with computing_with(threads), journal.interrupted():
             value = _select(work, journal, progress)
             seed, model = _over_seeds(work, value, journal, progress)
         facts = work.facts(data) | {"threads": threads, "chosen": {work.recipe.knob: value}, "saved_seed": seed}
         fitted = FittedRun(assignment, model, {**facts, **_found(work, journal, model)})
-        if doubt := told_of_floor(fitted.facts):
+        if doubt := floor_warning(fitted.facts):
             warnings.warn(f"what was learnt is {doubt}", DevDoubt, stacklevel=2)
         if folder is not None:
             finish(fitted, folder)
@@ -113,7 +113,7 @@ class _Work:
         self.train = Lesson(recipe.prepare(self.task.texts(examples)), gold)
         for part, lesson in (("training examples", self.train), ("dev examples", self.dev)):
             if lesson.data.cut:
-                warnings.warn(told_of_cut(lesson.data, part), stacklevel=4)
+                warnings.warn(cut_warning(lesson.data, part), stacklevel=4)
         self._held = [examples[row] for row in held]
         self.selection = self._lesson(self._held)
 
@@ -145,16 +145,16 @@ class _Work:
             },
         }
 
-    def fit(self, value: float, seed: int, told: Told | None, journal: Journal) -> Answers:
+    def fit(self, value: float, seed: int, report: Report | None, journal: Journal) -> Answers:
         """A model of the learning part."""
-        model = self.recipe.fit(self.train, self.learning, value, seed, told, journal)
+        model = self.recipe.fit(self.train, self.learning, value, seed, report, journal)
         model.facts["chosen"] = {self.recipe.knob: value}
         return model
 
-    def announce(self, fit: str, value: float, told: Told | None) -> None:
+    def announce(self, fit: str, value: float, report: Report | None) -> None:
         """Says which fit begins, where fits take their time."""
-        if told and not self.recipe.deterministic:
-            told(Note(f"{fit}: {self.recipe.knob} {value:g}"))
+        if report and not self.recipe.deterministic:
+            report(Note(f"{fit}: {self.recipe.knob} {value:g}"))
 
     def score(self, model: Answers, lesson: Lesson) -> tuple[dict[str, float], np.ndarray]:
         """The task's measures of the model on these examples, and what it answered."""
@@ -202,15 +202,15 @@ def trial_values(grid: Sequence[float], budget: int) -> list[float]:
     return [values[round(place)] for place in places]
 
 
-def _select(work: _Work, journal: Journal, told: Told | None) -> float:
-    """The value of the best trial; the journal has every trial's facts. A trial that diverges is told and passed over."""
+def _select(work: _Work, journal: Journal, report: Report | None) -> float:
+    """The value of the best trial; the journal has every trial's facts. A trial that diverges is reported and passed over."""
     knob = work.recipe.knob
     values = trial_values(work.config.grid or work.recipe.grid, work.config.budget)
     for number, value in enumerate(values[len(journal.done.trials) :], start=len(journal.done.trials) + 1):
         began = time.perf_counter()
-        work.announce(f"trial {number} of {len(values)}", value, told)
+        work.announce(f"trial {number} of {len(values)}", value, report)
         try:
-            model = work.fit(value, work.config.seeds[0], told, journal)
+            model = work.fit(value, work.config.seeds[0], report, journal)
         except RunError as error:
             journal.trial({knob: value, "failed": str(error)}, None)
             continue
@@ -232,14 +232,14 @@ def _best_trial(work: _Work, trials: Sequence[dict[str, Any]]) -> dict[str, Any]
     return max((trial for trial in trials if "failed" not in trial), key=work.rank, default=None)
 
 
-def _over_seeds(work: _Work, value: float, journal: Journal, told: Told | None) -> tuple[int, Answers]:
+def _over_seeds(work: _Work, value: float, journal: Journal, report: Report | None) -> tuple[int, Answers]:
     """The seed that was best on the selection part, and its model; the journal has what each seed gave, prediction by prediction."""
     seeds = work.config.seeds[:1] if work.recipe.deterministic else work.config.seeds
     for seed in seeds[len(journal.done.rows) :]:
         rows = journal.done.rows
         if rows:
-            work.announce(f"seed {seed}, {len(rows) + 1} of {len(seeds)}", value, told)
-        model = work.fit(value, seed, told, journal) if rows else journal.done.models[BEST_TRIAL]
+            work.announce(f"seed {seed}, {len(rows) + 1} of {len(seeds)}", value, report)
+        model = work.fit(value, seed, report, journal) if rows else journal.done.models[BEST_TRIAL]
         held, _ = work.score(model, work.selection)
         row = {"seed": seed, "selection": held, "seconds": model.facts["seconds"]}
         if len(work.dev.gold):

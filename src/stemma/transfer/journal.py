@@ -6,7 +6,7 @@ A state holds the facts of the trials and of the seeds that are done, the best m
 import copy
 import dataclasses
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -17,11 +17,9 @@ from stemma.checkpoint import RunFolder
 from stemma.errors import Interrupted
 from stemma.runs.assignment import Answers, Assignment
 from stemma.runs.fitted import restored
-from stemma.training.facts import Fact
 from stemma.training.learners import Learner
 from stemma.training.loop import Reached
 
-Told = Callable[[Fact], None]
 SAVE_SECONDS = 60.0  # between two states
 BEST_TRIAL, BEST_SEED = "trial", "seed"  # the groups of a state that hold a whole model
 
@@ -48,7 +46,7 @@ class Journal:
         saved = folder.load_state() if folder else None
         if saved:
             arrays, facts = saved
-            models = {name: self._restored(arrays[name], told) for name, told in facts["models"].items()}
+            models = {name: self._restored(arrays[name], kept) for name, kept in facts["models"].items()}
             self.done = Done(tuple(facts["trials"]), tuple(facts["rows"]), models)
             self._earlier, self._reached = facts["seconds"], facts["reached"]
             self._part = {name: group for name, group in arrays.items() if name not in models}
@@ -64,7 +62,7 @@ class Journal:
         return time.perf_counter() - self._saved >= SAVE_SECONDS
 
     @property
-    def told(self) -> str:
+    def summary(self) -> str:
         """What is done, in words; empty where nothing is."""
         at = f", {self._reached['step']:,} updates of the next" if self._reached else ""
         models = len(self.done.trials) + max(0, len(self.done.rows) - 1)  # the first seed's is that of a trial

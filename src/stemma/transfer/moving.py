@@ -18,12 +18,13 @@ from stemma.runs.assignment import Answers, Assignment
 from stemma.runs.framing import frame
 from stemma.runs.moved import HeadedNetwork, Moved, batch_of, frames_of, has_no_blocks, new_tokens
 from stemma.tasks.task import Seat, Text
+from stemma.training.facts import Report
 from stemma.training.loop import Reached
 from stemma.transfer import depths
 from stemma.transfer.backbone import fresh
 from stemma.transfer.batches import TaskBatches
 from stemma.transfer.descent import last_loss, learner_of, loop_settings, threads_for, updates
-from stemma.transfer.journal import Journal, Told
+from stemma.transfer.journal import Journal
 from stemma.transfer.recipe import Lesson
 from stemma.transfer.settings import Config
 
@@ -55,7 +56,7 @@ class Descent:
         return threads_for(self._assignment.network, lesson.data.lengths, self._config, self._precision)
 
     def fit(
-        self, lesson: Lesson, rows: np.ndarray, rate: float, seed: int, told: Told | None = None, journal: Journal | None = None
+        self, lesson: Lesson, rows: np.ndarray, rate: float, seed: int, report: Report | None = None, journal: Journal | None = None
     ) -> Answers:
         """Descends on the rows' labels at this peak rate."""
         config, began = self._config, time.perf_counter()
@@ -69,8 +70,8 @@ class Descent:
         for fact in updates(learner, batches, loop, reached, journal):
             if config.unfreeze:
                 transferred["frozen"] = self._freeze(model, fact.step / epoch)
-            if told:
-                told(fact)
+            if report:
+                report(fact)
         facts = {
             "steps": loop.steps,
             "loss": last_loss(reached),
@@ -157,7 +158,7 @@ class Descent:
 def rates_for(network: Any) -> tuple[float, ...]:
     """Peak learning rates to try.
 
-    Small networks that saw our corpus alone want far more than the 2e-5 .. 5e-5 of BERT-base; a table of static vectors more still.
+    Small networks that saw our corpus alone need far more than the 2e-5 .. 5e-5 of BERT-base; a table of static vectors more still.
     """
     if has_no_blocks(network):
         return (3e-3, 1e-2, 3e-2)

@@ -1,4 +1,4 @@
-"""What finetune asks of a way to learn a task: the seam between selection and heads."""
+"""What finetune needs of a way to learn a task: the seam between selection and heads."""
 
 import importlib
 from collections.abc import Sequence
@@ -14,7 +14,8 @@ from stemma.tasks.task import Task, Text
 from stemma.transfer.settings import Config
 
 if TYPE_CHECKING:
-    from stemma.transfer.journal import Journal, Told
+    from stemma.training.facts import Report
+    from stemma.transfer.journal import Journal
 
 _LINEAR, _NETWORK = "stemma.transfer.features:LinearOnFeatures", "stemma.transfer.features:NetworkOnFeatures"
 _DESCENT, _WRITING = "stemma.transfer.moving:Descent", "stemma.transfer.own_loss:OwnLoss"
@@ -67,7 +68,7 @@ class Recipe(Protocol):
         """How many threads of torch do this fastest here and now."""
 
     def fit(
-        self, lesson: Lesson, rows: np.ndarray, value: float, seed: int, told: "Told | None" = None, journal: "Journal | None" = None
+        self, lesson: Lesson, rows: np.ndarray, value: float, seed: int, report: "Report | None" = None, journal: "Journal | None" = None
     ) -> Answers:
         """Learns from these rows of the lesson with this value of the knob; what descends saves into the journal on the way."""
 

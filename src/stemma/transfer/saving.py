@@ -13,7 +13,7 @@ from stemma.nouns import counted
 from stemma.runs.assignment import Assignment
 from stemma.runs.fitted import FittedRun
 from stemma.tokens.files import one_writer
-from stemma.transfer.doubts import told_of_floor
+from stemma.transfer.doubts import floor_warning
 
 
 def save(fitted: FittedRun, path: Path) -> None:
@@ -67,7 +67,7 @@ def finish(fitted: FittedRun, folder: RunFolder) -> None:
 
 
 def _digest(run: Any) -> str:
-    """Tells the weights of runs without a folder apart."""
+    """What distinguishes the weights of runs without a folder."""
     from stemma.layers.weights import weights
 
     digest, network = hashlib.blake2b(digest_size=16), run.module()
@@ -92,7 +92,7 @@ def card(facts: dict[str, Any]) -> str:
         f"- It took {facts['seconds']:.0f} s, trials and seeds included.",
         *_unread(facts),
         *(f"- {line}" for line in (*measured(facts), *signed(facts))),
-        *([f"- Doubt it: it is {doubt}."] if (doubt := told_of_floor(facts)) else []),
+        *([f"- Doubt it: it is {doubt}."] if (doubt := floor_warning(facts)) else []),
         f"- Saved: seed {facts['saved_seed']}, the best on the selection part.",
         "",
         "Compare with another mode or generation only where the head is the same, or say that it is not.",
@@ -118,9 +118,9 @@ def measured(facts: dict[str, Any]) -> list[str]:
     """
     seeds = len(facts["seeds"])
     alone = "; no seed changes it" if facts["deterministic"] else " of one seed; others may differ"
-    told = [(metric["title"], facts[metric["name"]]) for metric in facts["metrics"] if metric["name"] in facts]
-    spread = [alone if value["std"] is None else f" ± {value['std']:.4f} over {counted(seeds, 'seed')}" for _, value in told]
-    return [f"{title} on dev: {value['mean']:.4f}{after}" for (title, value), after in zip(told, spread, strict=True)]
+    found = [(metric["title"], facts[metric["name"]]) for metric in facts["metrics"] if metric["name"] in facts]
+    spread = [alone if value["std"] is None else f" ± {value['std']:.4f} over {counted(seeds, 'seed')}" for _, value in found]
+    return [f"{title} on dev: {value['mean']:.4f}{after}" for (title, value), after in zip(found, spread, strict=True)]
 
 
 def signed(facts: dict[str, Any]) -> list[str]:

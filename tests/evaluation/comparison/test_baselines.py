@@ -70,23 +70,23 @@ def sentence(written: str, characters: bool = False) -> Sentence:
 )
 def test_tags_are_looked_up_word_by_word(train, dev, majority, looked_up):
     characters = "我" in train[0]
-    learnt, asked = [sentence(line, characters) for line in train], sentence(dev, characters)
+    learnt, tested = [sentence(line, characters) for line in train], sentence(dev, characters)
     for answer, tags in ((majority_tag, majority), (tag_of_word, looked_up)):
-        (answered,) = answer(learnt, [asked]).answered
+        (answered,) = answer(learnt, [tested]).answered
         assert answered.tagged.tags == tuple(tags.split())
-        assert (answered.text, answered.tagged.tokens) == (asked.text, asked.tagged.tokens)
+        assert (answered.text, answered.tagged.tokens) == (tested.text, tested.tagged.tokens)
 
 
 def test_features_that_one_text_alone_has_are_learnt_as_one_to_the_same_probabilities():
     linear, sparse = pytest.importorskip("sklearn.linear_model"), pytest.importorskip("scipy.sparse")
     rng = np.random.default_rng(0)
-    seen, asked = (sparse.csr_matrix(rng.random((n, 61)) * (rng.random((n, 61)) < 0.05)) for n in (23, 31))
+    seen, tested = (sparse.csr_matrix(rng.random((n, 61)) * (rng.random((n, 61)) < 0.05)) for n in (23, 31))
     labels = np.arange(23) % 3
     turn = merging(seen)
     assert turn.shape[0] == 61 and turn.shape[1] < 55
     for c in (1.0, 100.0):
         plain, merged = (linear.LogisticRegression(C=c, max_iter=5000, tol=1e-9).fit(texts, labels) for texts in (seen, seen @ turn))
-        np.testing.assert_allclose(merged.predict_proba(asked @ turn), plain.predict_proba(asked), atol=1e-5)
+        np.testing.assert_allclose(merged.predict_proba(tested @ turn), plain.predict_proba(tested), atol=1e-5)
 
 
 def test_a_missing_extra_says_how_to_get_it(monkeypatch):

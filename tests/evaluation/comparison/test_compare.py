@@ -186,8 +186,8 @@ def test_translators_are_compared_with_those_from_scratch(files, tmp_path):
         (tmp_path / f"{name}.tsv").write_text("\n".join(["en\tzh", *part]) + "\n", encoding="utf-8")
     settings = ("transfer.updates=2", "transfer.epochs=1", "transfer.threads=1", "task.beams=1", "model.width=16", "model.inner=16")
     plan = plan_for(files, tmp_path, modes=("frozen", "finetune", "scratch"), settings=(*SMALL[:1], *settings))
-    asked = (str(tmp_path / "pairs.tsv"),), "translate", str(tmp_path / "pairs.tsv"), str(tmp_path / "dev.tsv"), str(tmp_path / "out")
-    results = run_comparison(Comparison(*asked, ("transformer",), plan.config), lambda fact: None, InProcess())
+    options = (str(tmp_path / "pairs.tsv"),), "translate", str(tmp_path / "pairs.tsv"), str(tmp_path / "dev.tsv"), str(tmp_path / "out")
+    results = run_comparison(Comparison(*options, ("transformer",), plan.config), lambda fact: None, InProcess())
     assert failed(results) is None and results.task.metric.title == "BLEU (zh)" and results.task.gold[0] == "第 40 只 cat 在 这里"
     (transformer,), (copied,) = results.generations, results.baselines
     assert set(transformer.modes) == {"finetune", "scratch"} and copied.answers[0][0] == "the cat number 40"
@@ -279,7 +279,7 @@ def test_words_may_be_named_and_their_maps_are_made_anew(finished):
     run_comparison(plan, lambda fact: None, again)
 
 
-def test_a_word_file_that_cannot_be_read_is_told_before_anything_is_made(files, tmp_path):
+def test_a_word_file_that_cannot_be_read_is_reported_before_anything_is_made(files, tmp_path):
     plan = plan_for(files, tmp_path / "out", similarity=(str(files / "questions.txt"),))
     with pytest.raises(DataError, match="put the score behind the words"):
         run_comparison(plan, lambda fact: None, InProcess())
@@ -313,12 +313,12 @@ def test_a_changed_setting_makes_only_what_depends_on_it(finished):
     assert all(other.key(stage) != before.key(stage) for stage in before.names())
 
 
-def test_cut_texts_are_told_with_the_settings_that_would_fit_them(files, tmp_path):
-    """A tail cut off for some and not for others was told in a note by the number of examples alone, with no cure."""
-    told = []
+def test_cut_texts_are_reported_with_the_settings_that_would_fit_them(files, tmp_path):
+    """A tail cut off for some and not for others was noted by the number of examples alone, with no cure."""
+    facts = []
     settings = (*SMALL, "transfer.max_length=8", "gpt.model.max_length=12")
     plan = plan_for(files, tmp_path / "tight", generations=("ngram", "gpt"), settings=settings, modes=("frozen",))
-    results = run_comparison(plan, told.append, InProcess())
+    results = run_comparison(plan, facts.append, InProcess())
     ngram, gpt = results.generations
     assert failed(results) is None and ngram.cut is None and results.cautions[0] in results.headline.cautions
     cut, result = gpt.cut, gpt.modes["frozen"]
@@ -327,29 +327,30 @@ def test_cut_texts_are_told_with_the_settings_that_would_fit_them(files, tmp_pat
     assert cut.settings == (f"gpt.model.max_length={cut.fits}", f"transfer.max_length={cut.fits}")
     (caution,) = results.cautions
     assert "GPT the first 8 tokens" in caution and f"--set {cut.settings[0]} --set {cut.settings[1]}" in caution
-    assert any("GPT reads 8 tokens of a text" in getattr(fact, "message", "") for fact in told)
+    assert any("GPT reads 8 tokens of a text" in getattr(fact, "message", "") for fact in facts)
     roomy = plan_for(files, tmp_path / "roomy", generations=("gpt",), settings=(*SMALL, *cut.settings), modes=("frozen",))
     wide = run_comparison(roomy, lambda fact: None, InProcess())
     assert wide.generations[0].modes["frozen"].cut.examples <= 0.01 * len(wide.task.gold) and wide.cautions == ()
 
 
-def test_dev_examples_that_are_learnt_from_are_told_once_before_any_work(files, tmp_path):
+def test_dev_examples_that_are_learnt_from_are_reported_once_before_any_work(files, tmp_path):
     plan = dataclasses.replace(plan_for(files, tmp_path), dev=str(files / "train.tsv"))
-    (told,) = compare_module._of_the_examples(plan)
-    assert told.startswith("60 of 60 dev examples (100%) stand word for word among the training examples")
+    (note,) = compare_module._of_the_examples(plan)
+    assert note.startswith("60 of 60 dev examples (100%) stand word for word among the training examples")
 
 
-def test_a_window_that_is_too_short_for_the_task_is_told_before_it_is_trained(files, tmp_path):
+def test_a_window_that_is_too_short_for_the_task_is_reported_before_it_is_trained(files, tmp_path):
     rows = ["cat\t" + "it purrs on 垫子 " * 30, *(["dog\tit barks", "cat\tit purrs"] * 30)]
     (tmp_path / "long.tsv").write_text("\n".join(["label\ttext", *rows]) + "\n", encoding="utf-8")
     plan = dataclasses.replace(plan_for(files, tmp_path, generations=READY), train=str(tmp_path / "long.tsv"))
-    told = compare_module._long_texts(plan)
-    short = "seq2seq, transformer, gpt, gpt2 and bert"
-    assert told.startswith(f"1 in 100 of the task's texts has 150 words or Chinese characters, or more, and {short} will cut it")
-    assert told.endswith("--set gpt2.model.max_length=232 --set bert.model.max_length=232 --set transfer.max_length=232")
+    note = compare_module._long_texts(plan)
+    short = "seq2seq, transformer, gpt, gpt2, bert, bert-wwm, albert and xlnet"
+    assert note.startswith(f"1 in 100 of the task's texts has 150 words or Chinese characters, or more, and {short} will cut it")
+    settings = [f"--set {name}.model.max_length=232" for name in ("gpt", "gpt2", "bert", "bert-wwm", "albert", "xlnet")]
+    assert note.endswith(" ".join([*settings, "--set transfer.max_length=232"]))
     assert compare_module._long_texts(plan_for(files, tmp_path, generations=READY)) == ""
-    assert compare_module._of_the_examples(plan)[0] == told
-    wider = [f"{name}.model.max_length=232" for name in ("seq2seq", "transformer", "gpt", "gpt2", "bert")]
+    assert compare_module._of_the_examples(plan)[0] == note
+    wider = [f"{name}.model.max_length=232" for name in ("seq2seq", "transformer", "gpt", "gpt2", "bert", "bert-wwm", "albert", "xlnet")]
     named = dataclasses.replace(plan, config=dataclasses.replace(plan.config, settings=(*SMALL, *wider)))
     assert compare_module._long_texts(named) == ""
 
@@ -380,7 +381,7 @@ def test_one_failure_stops_no_other_generation(files, tmp_path):
     assert failed(run_comparison(plan, lambda fact: None, mended)) is None and mended.made == ["ngram.score"]
 
 
-def test_a_process_that_dies_is_told(files, tmp_path):
+def test_a_process_that_dies_is_reported(files, tmp_path):
     plan = plan_for(files, tmp_path / "out", generations=("ngram",), modes=("frozen",))
 
     class Killed(InProcess):
@@ -436,7 +437,7 @@ def test_stages_are_kept_by_their_key(tmp_path):
         ({"preset": "huge"}, "choose one of these"),
     ],
 )
-def test_what_is_wrong_is_told_before_anything_is_made(files, tmp_path, changes, cure):
+def test_what_is_wrong_is_reported_before_anything_is_made(files, tmp_path, changes, cure):
     plan = plan_for(files, tmp_path / "out", **changes)
     with pytest.raises(UsageError, match=cure):
         run_comparison(plan, lambda fact: None, InProcess())
@@ -450,7 +451,7 @@ def test_a_second_comparison_in_the_same_folder_touches_nothing(files, tmp_path,
     assert not (tmp_path / "out").exists()
 
 
-def test_a_dev_label_that_cannot_be_learnt_is_told(files, tmp_path):
+def test_a_dev_label_that_cannot_be_learnt_is_reported(files, tmp_path):
     (tmp_path / "dev.tsv").write_text("label\ttext\nunicorn\tit shines\ncat\tit purrs\n", encoding="utf-8")
     plan = dataclasses.replace(plan_for(files, tmp_path / "out"), dev=str(tmp_path / "dev.tsv"))
     with pytest.raises(DataError, match=r"dev.tsv:2: the label 'unicorn' .* add training examples of it"):
@@ -528,16 +529,16 @@ def test_what_is_damaged_of_a_comparison_is_made_again(tmp_path):
         return {"kind": "words", "title": "t"}
 
     @dataclass(frozen=True)
-    class Told:
+    class Words:
         kind: str
         title: str
 
     for change in (lambda data: data, lambda data: data[:-9], lambda data: data.replace(b"words", b"wordz"), lambda data: b"null"):
-        staged(tmp_path, "x", "key", Told, make)
+        staged(tmp_path, "x", "key", Words, make)
         place = stage_path(tmp_path, "x")
         place.write_bytes(change(place.read_bytes()))
-        assert kept(tmp_path, "x", "other", Told) is None
-    assert staged(tmp_path, "x", "key", Told, make) == Told("words", "t") and len(made) == 4
+        assert kept(tmp_path, "x", "other", Words) is None
+    assert staged(tmp_path, "x", "key", Words, make) == Words("words", "t") and len(made) == 4
     text = [Document(("the cat purrs .", "猫叫。"), "a.txt", joins=(" ",), lead="\n")]
     write_held_out(tmp_path, text)
     assert read_held_out(tmp_path) == text

@@ -1,4 +1,4 @@
-"""What a comparison costs: everything is counted for each who needs it, in parts, and the machine's other work is told."""
+"""What a comparison costs: everything is counted for each who needs it, in parts, and the machine's other work is reported."""
 
 import dataclasses
 import json
@@ -144,10 +144,10 @@ def test_threads_changed_on_the_way_are_shown(compared):
     assert made.asked_threads == 2 and results.generations[0].pretrain.costs.made.asked_threads == 0
 
 
-def test_a_machine_that_is_busy_already_is_told_of_first(compared):
+def test_a_machine_that_is_busy_already_is_reported_first(compared):
     _, facts, _ = compared
-    told = [fact.message for fact in facts if isinstance(fact, Note)]
-    assert any("the machine is busy already" in note for note in told[:2])  # before any work, beside what is odd about the examples
+    notes = [fact.message for fact in facts if isinstance(fact, Note)]
+    assert any("the machine is busy already" in note for note in notes[:2])  # before any work, beside what is odd about the examples
 
 
 def test_the_command_names_the_threads_that_all_computed_with(compared):
@@ -211,16 +211,16 @@ def test_the_progress_of_the_whole_comes_to_its_end(compared):
 
 
 def test_time_left_follows_what_stages_really_take(files, tmp_path):
-    told = []
+    facts = []
     seconds = {("ngram", "pretrain"): 1.0, ("ngram", "score"): 1.0, ("gpt", "pretrain"): 6.0, ("gpt", "score"): 2.0}
-    whole = Whole(plan_for(files, tmp_path), told.append, seconds)
+    whole = Whole(plan_for(files, tmp_path), facts.append, seconds)
     assert whole.ahead() == Ahead(0, 4, 0.0, 10.0)
     whole(StageEnd("pretrain", "kept", of="ngram"))
-    assert told[-1] == Ahead(1, 4, pytest.approx(0.1), 9.0)
+    assert facts[-1] == Ahead(1, 4, pytest.approx(0.1), 9.0)
     whole(StageEnd("score", "made", 3.0, of="ngram"))  # three times as long as expected, and so will the rest be
-    assert told[-1] == Ahead(2, 4, pytest.approx(0.2), 24.0)
+    assert facts[-1] == Ahead(2, 4, pytest.approx(0.2), 24.0)
     whole(StageEnd("pretrain", "failed", 1.0, of="gpt"))  # its score is not tried
-    assert told[-1] == Ahead(4, 4, 1.0, 0.0)
+    assert facts[-1] == Ahead(4, 4, 1.0, 0.0)
 
 
 def test_a_dry_run_tells_what_would_be_done_and_leaves_nothing(files, tmp_path):
@@ -246,9 +246,9 @@ def test_a_forecast_grows_with_what_is_read(files, tmp_path):
         pairs = f"x\t{'a b ' * 8 * long}\t{'b a ' * 8 * long}\n" * (30 * probes)
         (tmp_path / "m.tsv").write_text("phenomenon\tgood\tbad\n" + pairs, encoding="utf-8")
         (tmp_path / "p.tsv").write_text("a\tb\t1\n" * (200 * probes), encoding="utf-8")
-        asked = {"senses": str(tmp_path / "s.tsv"), "minimal_pairs": (str(tmp_path / "m.tsv"),), "similarity": (str(tmp_path / "p.tsv"),)}
-        asked |= {"settings": ("transfer.epochs=30",), "modes": ("finetune", "frozen"), "trials": 3, "seeds": 1}
-        plan = plan_for(files, tmp_path / "out", **(asked | changes))
+        options = {"senses": str(tmp_path / "s.tsv"), "minimal_pairs": (str(tmp_path / "m.tsv"),), "similarity": (str(tmp_path / "p.tsv"),)}
+        options |= {"settings": ("transfer.epochs=30",), "modes": ("finetune", "frozen"), "trials": 3, "seeds": 1}
+        plan = plan_for(files, tmp_path / "out", **(options | changes))
         plan = dataclasses.replace(plan, train=str(tmp_path / "t.tsv"), generations=("word2vec", "gpt", "bert"))
         found = expected(plan, lambda row: speed)
         return {name: {stage: found[name, stage] - A_STAGE for stage in stages if (name, stage) in found} for name in plan.generations}
@@ -347,7 +347,7 @@ def test_children_are_family_and_strangers_are_not():
     assert family_seconds(child.pid) == 0.0
 
 
-def test_a_busy_machine_is_told_of(compared):
+def test_a_busy_machine_is_reported(compared):
     *_, results = compared
     made = Circumstances(1, 0, 2, "a cpu", 0.4, 3.0)
     generation = results.generations[1]
@@ -358,11 +358,12 @@ def test_a_busy_machine_is_told_of(compared):
         score=dataclasses.replace(generation.score, found=score),
         modes={},
     )
-    told = assemble.circumstances([busy])
+    circumstances = assemble.circumstances([busy])
     assert (
-        told["others"] == pytest.approx(0.5) and "other programs took 50% of its cores on average, 80% at most (GPT, score)" in told["busy"]
+        circumstances["others"] == pytest.approx(0.5)
+        and "other programs took 50% of its cores on average, 80% at most (GPT, score)" in circumstances["busy"]
     )
-    assert told["changed"] == ""
+    assert circumstances["changed"] == ""
     pairs = MinimalTests("none were given", costs=Costs(measuring=Cost(1.0, 1.0), made=dataclasses.replace(made, asked_threads=1)))
     assert "GPT, minimal-pairs" in assemble.circumstances([dataclasses.replace(busy, minimal=pairs)])["changed"]
     quiet = dataclasses.replace(busy, pretrain=dataclasses.replace(busy.pretrain, costs=Costs(Cost(1.0, 1.0))), score=None)

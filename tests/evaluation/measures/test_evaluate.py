@@ -33,7 +33,7 @@ def test_text_is_read_as_the_run_read_its_own(run, tmp_path):
     assert found["characters"] == sum(map(len, TEXTS)) and found["oov"] == 0
 
 
-def test_a_setting_that_no_version_knows_is_told(run, tmp_path):
+def test_a_setting_that_no_version_knows_is_reported(run, tmp_path):
     saved = run.folder.config
     saved["sections"]["corpus"]["feild"] = "body"
     (run.path / "config.json").write_text(json.dumps(saved), encoding="utf-8")

@@ -151,8 +151,8 @@ def test_the_best_of_several_equals_seldom_wins(seeds, spread, modes):
         best = [max((found[k] for k in group), key=lambda effect: effect.value) for group in groups]
         first = max(range(len(best)), key=lambda g: best[g].value)
         others = [g for g in range(len(best)) if g != first]
-        told = leads(best[first], [best[g] for g in others], modes[first], [modes[g] for g in others])
-        watched = [lead for g, lead in zip(others, told, strict=True) if g == len(modes) - 1]  # the last is as good as any: never beaten
+        claims = leads(best[first], [best[g] for g in others], modes[first], [modes[g] for g in others])
+        watched = [lead for g, lead in zip(others, claims, strict=True) if g == len(modes) - 1]  # the last is as good as any: never beaten
         wins += any(lead.low > 0 for lead in watched)
     assert wins / SETS <= 0.03
 
@@ -175,9 +175,9 @@ def test_holm_stops_at_the_first_lead_that_may_be_chance():
     rng = np.random.default_rng(1)
     first = system(hits(rng, 400, [0.82]))
     others = [system(hits(rng, 400, [level])) for level in (0.815, 0.79, 0.75, 0.7, 0.5)]
-    told = leads(first, others, 2, [2] * 5)
+    claims = leads(first, others, 2, [2] * 5)
     order = sorted(range(5), key=lambda j: abs(difference_of(first, others[j]).value) / difference_of(first, others[j]).half, reverse=True)
-    wins = [told[j].excludes_zero for j in order]
+    wins = [claims[j].excludes_zero for j in order]
     assert wins == sorted(wins, reverse=True) and wins[0] and not wins[-1]
 
 

@@ -102,7 +102,7 @@ class Planted:
 
 
 def planted_pairs(sizes, hits):
-    """Pairs of each phenomenon, of which the first so many are told right by a run that counts the word `bad`."""
+    """Pairs of each phenomenon, of which the first so many are judged right by a run that counts the word `bad`."""
     pairs = []
     for name, size in sizes.items():
         for n in range(size):
@@ -124,7 +124,7 @@ def test_planted_shares_are_found_by_phenomenon_paradigm_and_overall():
     assert (found.paradigms["agreement 0"].right, found.paradigms["agreement 0"].pairs) == (15, 20)
 
 
-def test_ties_are_not_right_and_unknown_words_are_told():
+def test_ties_are_not_right_and_unknown_words_are_reported():
     pairs = [
         MinimalPair("a", "the cat", "cat the"),  # equally likely
         MinimalPair("a", "the zebra", "the gnu"),  # both unknown: the same tokens

@@ -46,7 +46,7 @@ def test_bits_follow_from_their_definition():
     assert found["perplexity_per_token"] == pytest.approx(2.0) and found["spacing_nats"] == 0
     nats, size = np.array(found["each"]).T
     assert len(nats) == len(TEXTS) and nats.sum() == pytest.approx(found["nats"]) and size.sum() == characters
-    words = sum(len(text.text.split()) for text in TEXTS)  # and no end of a sentence, which nobody is asked for
+    words = sum(len(text.text.split()) for text in TEXTS)  # and no end of a sentence, which nobody predicts
     assert found["words"] == words and found["perplexity_per_word"] == pytest.approx(2.0 ** (tokens / words))
 
 
@@ -116,7 +116,7 @@ CHINESE = [
 
 
 def test_letters_that_lose_their_case_give_no_bits():
-    """A unigram model of small letters is asked for less than one of bytes: 1.94 bits a character were no better than 1.96."""
+    """A unigram model of small letters predicts less than one of bytes: 1.94 bits a character were no better than 1.96."""
     lower = tokenizer.train(iter(ENGLISH), Config("unigram", vocab_size=60, lowercase=True))
     found = perplexity(Uniform(1.0, cut=lower), documents(tuple(ENGLISH)))
     assert found["bits_per_character"] is None and found["perplexity_per_word"] is None and found["spacing_nats"] is None

@@ -74,7 +74,7 @@ def test_vectors_in_context_tell_planted_senses_apart_and_static_ones_do_not(occ
     assert by_kind["in-context"]["hits"] == [1] * len(test) and by_kind["static"]["hits"] == majority_hits(train, test)
 
 
-def test_cases_weigh_so_that_senses_count_equally_and_lost_ones_are_in_neither(occurrences):
+def test_cases_are_weighted_so_that_senses_count_equally_and_lost_ones_are_in_neither(occurrences):
     train, test = split_half(occurrences)
     places, planted = [(o.word, o.sense) for o in test], Planted(0.8)
     probes = probe(planted, train, test, in_context=True)["probes"]
@@ -108,7 +108,7 @@ def test_static_generations_have_no_layers(occurrences):
         (HEADER + "bank\t-1\triver\tthe bank\n", "mend the index"),
     ],
 )
-def test_a_wrong_file_is_told_with_its_line(tmp_path, text, cure):
+def test_a_wrong_file_is_reported_with_its_line(tmp_path, text, cure):
     path = tmp_path / "senses.tsv"
     path.write_text(text, encoding="utf-8")
     with pytest.raises(DataError, match=cure) as caught:

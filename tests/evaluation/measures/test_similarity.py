@@ -69,11 +69,11 @@ def test_answers_are_gensims(method):
     names, vectors = [f"w{n}" for n in range(60)], draw.normal(size=(60, 7)).astype(np.float32)
     keyed = gensim.KeyedVectors(7)
     keyed.add_vectors(names, vectors)
-    ask = keyed.most_similar if method == "add" else keyed.most_similar_cosmul
+    most_similar = keyed.most_similar if method == "add" else keyed.most_similar_cosmul
     questions = []
     for _ in range(600):  # more than are answered at once
         a, b, c = draw.choice(names, 3, replace=False)
-        questions.append(Question("s", a, b, c, ask(positive=[b, c], negative=[a], topn=1)[0][0]))
+        questions.append(Question("s", a, b, c, most_similar(positive=[b, c], negative=[a], topn=1)[0][0]))
     share = analogies(WordVectors(names, vectors), questions).total.accuracy(method)
     assert share == 1 if method == "add" else share > 0.99  # gensim's eps is 1e-6, ours the paper's 1e-3
 

@@ -46,9 +46,11 @@ def test_a_fine_tuned_run_is_measured_on_pairs(fitted, tmp_path):
     assert found["BLEU (zh)"]["low"] < found["BLEU (zh)"]["value"] and "|tok:zh|" in found["signatures"]["BLEU (zh)"]
     assert found["doubt"] == "" and found["loss"]["value"] < found["loss_with_other_sources"]["value"]
     assert found["pairs"] == 70 and found["distinct_outputs"] == len(set(written))
-    told = "\n".join(measures({"translation": found}))
+    lines = "\n".join(measures({"translation": found}))
     assert (
-        "translation of 70 pairs" in told and f"signature of BLEU (zh): {found['signatures']['BLEU (zh)']}" in told and "doubt" not in told
+        "translation of 70 pairs" in lines
+        and f"signature of BLEU (zh): {found['signatures']['BLEU (zh)']}" in lines
+        and "doubt" not in lines
     )
     assert "doubt it: it ignores" in "\n".join(measures({"translation": found | {"doubt": "it ignores its source"}}))
 
@@ -65,7 +67,7 @@ def test_the_loss_is_that_of_pairs_one_by_one(fitted):
     assert terms[:, 2].sum() == sum(loss.count for loss in alone)
 
 
-def test_a_decoder_that_ignores_its_source_is_told():
+def test_a_decoder_that_ignores_its_source_is_reported():
     run, task = encoder_decoder("transformer"), make_task("translate", TaskConfig(beams=1))
     with torch.no_grad():
         for block in run.network.decoder_blocks:
@@ -77,7 +79,7 @@ def test_a_decoder_that_ignores_its_source_is_told():
     assert found["loss"] == pytest.approx(found["loss_with_other_sources"])
 
 
-def test_outputs_that_do_not_differ_are_told(fitted):
+def test_outputs_that_do_not_differ_are_reported(fitted):
     read = fitted.writer
     made = read.prepare(read.assignment.task.texts(DEV))
     same = heeding(read.network, made, [pair.source for pair in DEV], ["一只狗"] * len(DEV))
@@ -101,14 +103,14 @@ def test_pre_trained_runs_are_measured_where_they_learnt_pairs(tmp_path):
     path.write_text("en\tzh\n" + "".join(f"{pair.source}\t{pair.target}\n" for pair in pairs(120, 3)), encoding="utf-8")
     plain.write_text("".join(f"{pair.source} and {pair.target}.\n" for pair in pairs(200, 3)), encoding="utf-8")
     settings = {"model.width": 16, "model.inner": 16, "model.depth": 1, "tokenizer.vocab_size": 300, "training.steps": 12}
-    asked = {"preset": "tiny", "settings": {**settings, "training.batch_tokens": 256, "training.threads": 1}}
-    run = stemma.pretrain("transformer", path, out=tmp_path / "run", **asked)
-    denoised = stemma.pretrain("transformer", plain, out=tmp_path / "denoised", **asked)
+    options = {"preset": "tiny", "settings": {**settings, "training.batch_tokens": 256, "training.threads": 1}}
+    run = stemma.pretrain("transformer", path, out=tmp_path / "run", **options)
+    denoised = stemma.pretrain("transformer", plain, out=tmp_path / "denoised", **options)
     assert of_text(run) == "translation"
     found = evaluate_run(run, {"translation": [str(path)]})["translation"]
     assert found["pairs"] == 120 and found["BLEU (zh)"]["low"] >= 0 and found["loss"]["value"] > 0
-    asked["settings"] |= {"objective.reverse": True}
-    back = stemma.pretrain("transformer", path, out=tmp_path / "back", **asked)
+    options["settings"] |= {"objective.reverse": True}
+    back = stemma.pretrain("transformer", path, out=tmp_path / "back", **options)
     assert "|tok:13a|" in evaluate_run(back, {"translation": [str(path)]})["translation"]["signatures"]["BLEU"]  # English is written
     with pytest.raises(UsageError, match="finetune it on them"):
         evaluate_run(denoised, {"translation": [str(path)]})

@@ -57,9 +57,9 @@ def test_real_files_are_read_whole(shared_data):
     pairs = {english / "wordsim353.tsv": 353, english / "simlex999.tsv": 999, english / "men3000.tsv": 3000}
     pairs |= {chinese / "wordsim240.tsv": 240, chinese / "wordsim297.tsv": 297}
     assert {path: len(read_pairs(path)) for path in pairs} == pairs
-    asked = {english / "analogy-google.tsv": (19544, 14), chinese / "analogy-ca8-semantic.tsv": (7636, 4)}
-    asked |= {chinese / "analogy-ca8-morphological.tsv": (10177, 4)}
-    for path, (count, sections) in asked.items():
+    expected = {english / "analogy-google.tsv": (19544, 14), chinese / "analogy-ca8-semantic.tsv": (7636, 4)}
+    expected |= {chinese / "analogy-ca8-morphological.tsv": (10177, 4)}
+    for path, (count, sections) in expected.items():
         questions = read_analogies(path)
         assert (len(questions), len({q.section for q in questions})) == (count, sections)
 
@@ -81,12 +81,12 @@ def test_real_files_are_read_whole(shared_data):
         (read_group, "cat\n\ncar\n\nbus\n", r"3 blocks of words"),
     ],
 )
-def test_a_bad_file_is_told_with_its_line(tmp_path, read, text, mend):
+def test_a_bad_file_is_reported_with_its_line(tmp_path, read, text, mend):
     with pytest.raises(DataError, match=mend):
         read(written(tmp_path, text))
 
 
-def test_a_file_that_is_no_text_or_no_file_is_told(tmp_path):
+def test_a_file_that_is_no_text_or_no_file_is_reported(tmp_path):
     (tmp_path / "gbk.txt").write_bytes("老虎\t猫\t6.5\n".encode("gbk"))
     with pytest.raises(DataError, match=r"line 1: byte 0x"):
         read_pairs(tmp_path / "gbk.txt")

@@ -32,7 +32,7 @@ def fifteen():
     return Standings(made_up.results(made_up.fifteen()))
 
 
-def told(report):
+def headline_of(report):
     """The findings of a changed report, one string a theme, and its headline."""
     found = made_up.results(report).headline
     return {about: " ".join(f.text for f in found.findings if f.about == about) for about in {f.about for f in found.findings}}, found
@@ -154,9 +154,9 @@ def test_a_loss_at_its_baseline_is_a_budget_too_small_and_no_harm():
     answers = made_up.answers(0.6, 31)
     gpt["modes"]["finetune"] |= {"answers": answers}
     gpt["modes"]["finetune"]["measures"]["accuracy"] = made_up.measure(made_up.share(answers))
-    assert "Fine-tuned: GPT does clearly worse" in told(report)[0]["Does pre-training pay?"]
+    assert "Fine-tuned: GPT does clearly worse" in headline_of(report)[0]["Does pre-training pay?"]
     gpt["pretrain"] |= {"left_baseline": False}
-    text = told(report)[0]["Does pre-training pay?"]
+    text = headline_of(report)[0]["Does pre-training pay?"]
     assert "Fine-tuned: the budget was too small for GPT" in text and "worse than the same" not in text
 
 
@@ -166,7 +166,7 @@ def test_a_cheaper_baseline_that_is_better_is_never_called_worse():
     tfidf = report["baselines"][1]
     tfidf["answers"] = made_up.answers(0.97, 31)[:1]
     tfidf["measures"]["accuracy"] = made_up.measure(made_up.share(tfidf["answers"]))
-    findings, found = told(report)
+    findings, found = headline_of(report)
     choice = findings["Which one to use"]
     assert "does best of the generations" in choice and choice.endswith(" points better.") and "worse" not in choice
     assert re.search(r"TF-IDF \+ logistic regression .* for [\d.]+ points more\.$", found.second)
@@ -176,7 +176,7 @@ def test_a_cheaper_baseline_that_is_better_is_never_called_worse():
 def test_the_senses_line_names_the_best_row_of_its_own_table():
     report = made_up.report()
     report["generations"][1]["senses"]["probes"][0] |= {"accuracy": made_up.measure(0.95, 0.02), "hits": made_up.hits(0.95)}
-    text = told(report)[0]["One word, several senses"]
+    text = headline_of(report)[0]["One word, several senses"]
     assert text.startswith("word2vec (static vector) tells the senses of a word apart best, in 95.0\u00a0% of cases")
     assert "the best vector of the word in its context (BERT, word in context) does in 79.0\u00a0%." in text
 
@@ -194,7 +194,7 @@ def test_what_does_not_read_never_ties():
             mode["answers"] = [[gold if k % 12 < 5 else (gold + 2) % 7 for k, gold in enumerate(few["gold"])]]
             mode["measures"]["accuracy"] = made_up.measure(10 / 24, 0.2)
     majority["measures"]["accuracy"] = made_up.measure(0.5, 0.2)
-    title = told(report)[1].title
+    title = headline_of(report)[1].title
     assert title == "No generation is clearly better than the majority class, which does not read: accuracy 50.0 %"
 
 
@@ -209,7 +209,7 @@ def test_a_clear_lead_of_another_over_the_floor_is_not_passed_over():
     mode = first[0]["modes"][first[1]]  # best on average, since one of its seeds was lucky: its lead over anything is uncertain
     mode["answers"] = [list(answers), wrong, list(answers)][: len(mode["answers"])]
     mode["measures"]["accuracy"] = made_up.measure(0.99, 0.4)
-    found = told(report)[1]
+    found = headline_of(report)[1]
     assert "which does not read" not in found.title
 
 
@@ -222,11 +222,11 @@ def test_a_perplexity_per_word_of_text_without_spaces_is_not_shown():
     assert "44,296" not in shown and "61.4" in shown
 
 
-def test_passes_beyond_use_are_told():
+def test_passes_beyond_use_are_reported():
     report = made_up.report()
-    assert "How often the text was read" not in told(report)[0]
+    assert "How often the text was read" not in headline_of(report)[0]
     report["generations"][1]["pretrain"]["passes"] = 270.2
-    text, _ = told(report)
+    text, _ = headline_of(report)
     assert text["How often the text was read"].startswith("word2vec read the text 270 times over: more text")
     assert "270.2" in rows.generations(Standings(made_up.results(report)))
 
@@ -238,9 +238,9 @@ def without_extras(monkeypatch, *missing):
 
 def test_a_plain_installation_says_what_the_page_will_lack(monkeypatch):
     without_extras(monkeypatch, "sklearn", "altair")
-    told_of_eval, told_of_report = extras.lacks("classify")
-    assert "TF-IDF" in told_of_eval and 'pip install "stemma-nlp[eval]"' in told_of_eval
-    assert "charts of its folded parts" in told_of_report and 'pip install "stemma-nlp[report]"' in told_of_report
+    without_eval, without_report = extras.lacks("classify")
+    assert "TF-IDF" in without_eval and 'pip install "stemma-nlp[eval]"' in without_eval
+    assert "charts of its folded parts" in without_report and 'pip install "stemma-nlp[report]"' in without_report
     assert "TF-IDF" not in extras.lacks("tag")[0]
     without_extras(monkeypatch)
     monkeypatch.setattr(extras, "find_spec", lambda name: True)

@@ -104,7 +104,7 @@ def test_the_picture_holds_every_map_inside_its_borders():
     assert max(y for _, y in corners[:24]) + 10 * 15 <= corners[24][1] <= height - 5 * 15
 
 
-def test_a_png_is_drawn_and_missing_letters_are_told(monkeypatch):
+def test_a_png_is_drawn_and_missing_letters_are_reported(monkeypatch):
     vl_convert = pytest.importorskip("vl_convert")
     with pytest.warns(UserWarning, match="no font of this machine has .*\u0379.*, or write a page"):
         drawn = png([Attended("text", [head(columns=("a", "\u0379"))])])

@@ -90,10 +90,10 @@ def shown(report):
 
 def findings(report):
     """What the headline of a changed report says, by theme."""
-    told = {}
+    by_theme = {}
     for finding in made_up.results(report).headline.findings:
-        told[finding.about] = f"{told.get(finding.about, '')} {finding.text}".strip()
-    return told
+        by_theme[finding.about] = f"{by_theme.get(finding.about, '')} {finding.text}".strip()
+    return by_theme
 
 
 def numbers(value):
@@ -105,7 +105,7 @@ def numbers(value):
     return [float(value)] if isinstance(value, int | float) and not isinstance(value, bool) else []
 
 
-def test_page_asks_nothing_of_the_network(page, results):
+def test_page_needs_nothing_of_the_network(page, results):
     assert all(link.startswith(("#", "data:")) or link == "report.json" for _, link in page.links)
     assert not {"link", "iframe", "img", "object", "embed"} & set(page.tags) or ("link", "data:,") in page.links
     style = re.search(r"<style>(.*?)</style>", render(results), re.S).group(1)
@@ -217,16 +217,16 @@ def test_analogies_have_intervals_of_wilson(results):
 
 def test_the_headline_tells_whose_word_vectors_agree_best_with_people(report):
     assert "Word vectors" not in findings(report)
-    told = findings(with_glove(report))["Word vectors"]
-    assert told.startswith("GloVe's word vectors agree best with people's judgement of wordsim353.tsv: rho 0.45, and word2vec's 0.41")
-    assert told.endswith("and word2vec's 0.41.")  # their intervals overlap, for some pairs are hard for both
+    sentence = findings(with_glove(report))["Word vectors"]
+    assert sentence.startswith("GloVe's word vectors agree best with people's judgement of wordsim353.tsv: rho 0.45, and word2vec's 0.41")
+    assert sentence.endswith("and word2vec's 0.41.")  # their intervals overlap, for some pairs are hard for both
     other = with_glove(report)
     found = other["generations"][-1]["words"]["similarity"][0]["found"]
     found |= {"each": made_up.cosines(0.45, own=1.0)}
     assert findings(other)["Word vectors"].endswith("; compared pair by pair, the difference may be chance.")
     found |= {"used": 99, "rho": made_up.measure(0.9, 0.02), "each": made_up.cosines(0.9, used=99)}
-    told = findings(other)["Word vectors"]
-    assert told.endswith("0.41, each on the pairs it has vectors for.")
+    sentence = findings(other)["Word vectors"]
+    assert sentence.endswith("0.41, each on the pairs it has vectors for.")
 
 
 def test_vectors_that_agree_alike_on_the_pairs_that_both_have_are_not_told_apart(report):
@@ -254,10 +254,10 @@ def predicted(report, bits, *each):
 
 def test_bits_are_compared_block_by_block(report):
     """Blocks that are hard for all make wide intervals, and leave the difference what it is."""
-    told = predicted(report, 0.03, (2.18, made_up.blocks(2.18)), (2.21, made_up.blocks(2.21)))
-    assert "at 2.18 bits a character" in told and told.endswith("follows with 2.21.")
-    told = predicted(report, 0.03, (2.18, made_up.blocks(2.18, own=0.2)), (2.21, made_up.blocks(2.21, own=0.2)))
-    assert told.endswith("; compared block by block, the difference may be chance.")
+    sentence = predicted(report, 0.03, (2.18, made_up.blocks(2.18)), (2.21, made_up.blocks(2.21)))
+    assert "at 2.18 bits a character" in sentence and sentence.endswith("follows with 2.21.")
+    sentence = predicted(report, 0.03, (2.18, made_up.blocks(2.18, own=0.2)), (2.21, made_up.blocks(2.21, own=0.2)))
+    assert sentence.endswith("; compared block by block, the difference may be chance.")
 
 
 def test_blocks_that_are_hard_for_the_one_and_easy_for_the_other_tell_less_than_their_intervals(report):
@@ -265,15 +265,15 @@ def test_blocks_that_are_hard_for_the_one_and_easy_for_the_other_tell_less_than_
     half = made_up.interval_of_blocks(made_up.blocks(2.18, alike=1.0))
     apart = 2.18 + 2.1 * half
     worse = [(apart + 0.001 * n, made_up.blocks(apart + 0.001 * n, alike=-1.0)) for n in range(7)]
-    told = predicted(report, half, (2.18, made_up.blocks(2.18)), *worse)
-    assert told.endswith("; compared block by block, the difference may be chance.")
+    sentence = predicted(report, half, (2.18, made_up.blocks(2.18)), *worse)
+    assert sentence.endswith("; compared block by block, the difference may be chance.")
     assert predicted(report, half, (2.18, made_up.blocks(2.18)), (apart, worse[0][1])).endswith("follows with 2.24.")
 
 
 def test_senses_are_compared_case_by_case(report):
     made = json.loads(json.dumps(report))
 
-    def told(best, other):
+    def sentence(best, other):
         for generation in made["generations"]:
             for probe in generation["senses"].get("probes", ()):
                 probe["accuracy"], probe["hits"] = made_up.measure(0.4, 0.03), made_up.hits(0.4)
@@ -283,13 +283,13 @@ def test_senses_are_compared_case_by_case(report):
         still["accuracy"], still["hits"] = made_up.measure(0.72, 0.03), other
         return findings(made)["One word, several senses"]
 
-    assert told(made_up.hits(0.75, own=0.01), made_up.hits(0.72, own=0.01)).endswith(" does in 72.0\u00a0%.")
-    mixed = told(made_up.hits(0.75, own=3.0), made_up.hits(0.72, own=3.0))
+    assert sentence(made_up.hits(0.75, own=0.01), made_up.hits(0.72, own=0.01)).endswith(" does in 72.0\u00a0%.")
+    mixed = sentence(made_up.hits(0.75, own=3.0), made_up.hits(0.72, own=3.0))
     assert mixed.endswith("; compared case by case, the difference may be chance.")
     lost = [None if k % 2 else hit for k, hit in enumerate(made_up.hits(0.75, own=0.01))]
     alike_where_both_judge = [hit if k % 2 else lost[k] for k, hit in enumerate(made_up.hits(0.2))]
-    assert told(lost, alike_where_both_judge).endswith("may be chance.")
-    assert told([None] * len(lost), made_up.hits(0.72)).endswith("may be chance.")
+    assert sentence(lost, alike_where_both_judge).endswith("may be chance.")
+    assert sentence([None] * len(lost), made_up.hits(0.72)).endswith("may be chance.")
 
 
 def test_a_loss_curve_has_its_own_unit(report):
@@ -364,7 +364,7 @@ def test_written_whole_and_json_can_be_read_again(results, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         (lambda made: made["environment"].pop("cpu"), "environment.cpu"),
         (lambda made: made["generations"][1]["modes"]["frozen"].update(accuracy=0.5), "generations.1.modes.frozen.accuracy"),
@@ -372,10 +372,10 @@ def test_written_whole_and_json_can_be_read_again(results, tmp_path):
         (lambda made: made.update(title=3), "title"),
     ],
 )
-def test_a_missing_or_unknown_key_is_told_and_not_guessed(change, told):
+def test_a_missing_or_unknown_key_is_reported_and_not_guessed(change, message):
     made = made_up.report()
     change(made)
-    with pytest.raises(DataError, match=f"report.json: {told}: .*make it again with stemma compare"):
+    with pytest.raises(DataError, match=f"report.json: {message}: .*make it again with stemma compare"):
         read(Results, made, "report.json")
 
 
@@ -442,10 +442,10 @@ def test_a_tie_of_few_seeds_proposes_five_with_its_command(report):
         set_accuracy(made, "gpt", "finetune", accuracy, 55)
         return [f.text for f in made_up.results(made).headline.findings if "--seeds" in f.text]
 
-    told = (
+    sentence = (
         "3 seeds left this open; 5 may tell, and what was pre-trained is kept: stemma compare a.txt --title 'my text' --out out --seeds 5"
     )
-    assert proposed(0.871, 3) == [told]
+    assert proposed(0.871, 3) == [sentence]
     assert proposed(0.871, 1, "stemma compare a.txt --seeds 1")[0].startswith("1 seed left this open; 5 may tell")
     assert proposed(0.871, 3, "stemma compare a.txt")[0].endswith("stemma compare a.txt --seeds 5")
     assert proposed(0.871, 5) == proposed(0.2, 3) == []  # enough of them; a certain first
@@ -465,13 +465,13 @@ def test_headline_admits_that_pretraining_did_not_pay():
     report = made_up.report()
     set_accuracy(report, "gpt", "scratch", 0.846, 6)
     set_accuracy(report, "bert", "scratch", 0.95, 60)
-    told = findings(report)["Does pre-training pay?"]
-    assert "Fine-tuned: GPT does neither clearly better nor worse" in told and "Fine-tuned: BERT does clearly worse than" in told
+    sentence = findings(report)["Does pre-training pay?"]
+    assert "Fine-tuned: GPT does neither clearly better nor worse" in sentence and "Fine-tuned: BERT does clearly worse than" in sentence
 
 
 def test_headline_holds_frozen_vectors_against_random_ones(report):
-    told = findings(report)["Does pre-training pay?"]
-    random = told[told.index("Frozen: ") :]
+    sentence = findings(report)["Does pre-training pay?"]
+    random = sentence[sentence.index("Frozen: ") :]
     assert re.search(r"word2vec does clearly better than the same network that never read your text \(9\.7 ± 2\.\d points\)", random)
     assert "GPT does neither clearly better nor worse" in random and "BERT" not in random
 
@@ -501,8 +501,8 @@ def test_the_metric_and_its_direction_come_from_the_task(monkeypatch):
         row["measures"] = {"wrongs": made_up.measure(10 * (1 - right), 0.1)}
     results = made_up.results(report)
     assert [contender.name for contender in Standings(results).ranked] == ["bert", "gpt", "word2vec", "ngram"]
-    told = findings(report)["Plain methods beside it"]
-    assert re.search(r"TF-IDF \+ logistic regression gets 1\.9, 0\.4 ± 0\.\d points worse than fine-tuned BERT", told)
+    sentence = findings(report)["Plain methods beside it"]
+    assert re.search(r"TF-IDF \+ logistic regression gets 1\.9, 0\.4 ± 0\.\d points worse than fine-tuned BERT", sentence)
     text, page = shown(report)
     assert "wrong answers in ten (less is better)" in page.text and "Up is better, left is cheaper" in page.text
     assert "ccuracy, %" not in text[text.index('id="generations"') : text.index('id="words"')] and "Macro" not in page.text
@@ -533,13 +533,13 @@ def test_controls_are_spoken_of_where_there_are_any(report):
     assert "Does pre-training pay?" not in text and "Each has its control" not in text
 
 
-def test_words_that_nobody_read_are_told():
+def test_words_that_nobody_read_are_reported():
     report = made_up.report()
     assert "Left unread" not in findings(report)
     report["task"]["gold"] = [[label, label] for label in report["task"]["gold"]]
     report["generations"][2]["modes"]["finetune"]["cut"] |= {"units": 60, "dev_units": 31}
-    told = headline_module._unread(read(Results, report, "made up"))
-    assert told[0].text.startswith("GPT had to guess words") and told[0].text.endswith("31 of 1,600.") and told[0].rows == ("gpt",)
+    found = headline_module._unread(read(Results, report, "made up"))
+    assert found[0].text.startswith("GPT had to guess words") and found[0].text.endswith("31 of 1,600.") and found[0].rows == ("gpt",)
 
 
 def test_a_generation_that_cannot_learn_the_task_says_why():
@@ -549,7 +549,7 @@ def test_a_generation_that_cannot_learn_the_task_says_why():
     assert "none: ngram has no states <of words>" in page.text and "<of words>" not in text
 
 
-def test_a_failed_generation_is_told_as_a_failure():
+def test_a_failed_generation_is_reported_as_a_failure():
     _, page = shown(made_up.with_failure(made_up.report()))
     assert "GPT failed at the stage gpt.finetune" in page.text and "Lower training.rate." in page.text
     nothing = made_up.report()

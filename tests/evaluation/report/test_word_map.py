@@ -33,7 +33,7 @@ def test_the_words_are_the_frequent_content_words_that_all_have():
     assert len(word_maps({"word2vec": many})["words"]) == WORDS
 
 
-def test_words_that_are_asked_for_are_drawn_and_those_without_a_vector_told():
+def test_words_that_are_asked_for_are_drawn_and_those_without_a_vector_reported():
     found = word_maps({"word2vec": table(), "glove": table(1)}, ("the", "unicorn", *PLACES[:6], "the"))
     assert found["words"] == ["the", *PLACES[:6]] and found["missing"] == ["unicorn"] and found["asked"]
     assert list(found["maps"]) == ["word2vec", "glove"] and np.shape(found["maps"]["glove"]) == (7, 2)

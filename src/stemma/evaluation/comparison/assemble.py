@@ -241,15 +241,15 @@ def circumstances(generations: Sequence[GenerationResults], baselines: Sequence[
 
 
 def _changed(stages: Sequence[tuple[str, Circumstances]]) -> str:
-    """A sentence when the stages were not all made with the same threads asked for, cores and processor."""
+    """A sentence when the stages were not all made with the same setting of threads, cores and processor."""
     groups: dict[str, list[str]] = {}
     for name, made in stages:
-        asked = f"{counted(made.asked_threads, 'thread')} asked for" if made.asked_threads else "threads chosen by their speed"
-        groups.setdefault(f"{asked} on {counted(made.cores or 1, 'core')} of {made.cpu}", []).append(name)
+        threads = f"{counted(made.asked_threads, 'thread')} asked for" if made.asked_threads else "threads chosen by their speed"
+        groups.setdefault(f"{threads} on {counted(made.cores or 1, 'core')} of {made.cpu}", []).append(name)
     if len(groups) < 2:
         return ""
-    told = "; ".join(f"{how}: {', '.join(names)}" for how, names in groups.items())
-    return f"Not all was computed alike, so times cannot be compared between these: {told}."
+    described = "; ".join(f"{how}: {', '.join(names)}" for how, names in groups.items())
+    return f"Not all was computed alike, so times cannot be compared between these: {described}."
 
 
 def threads_of(generations: Sequence[GenerationResults], baselines: Sequence[Baseline] = ()) -> int:

@@ -1,4 +1,4 @@
-"""What a stage that was stopped had already cost: told apart from what its result cost.
+"""What a stage that was stopped had already cost, apart from what its result cost.
 
 While a stage is made, a small file beside its result says how long it has been at work; killed, the file remains.
 """
@@ -20,8 +20,8 @@ class Attempt:
 
     def __init__(self, path: Path, key: str) -> None:
         self._path, self._key = path, key
-        told = read_json(path) if path.exists() else None
-        known: dict[str, Any] = told if told and told["key"] == key else {}
+        saved = read_json(path) if path.exists() else None
+        known: dict[str, Any] = saved if saved and saved["key"] == key else {}
         self.before = Spent(known.get("seconds", 0.0), known.get("cpu_seconds", 0.0))
         self.first, self.last = known.get("first", time.time()), known.get("last", 0.0)
         self._ended = threading.Event()
@@ -29,7 +29,7 @@ class Attempt:
     def __enter__(self) -> Self:
         self._began = working()
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._tell()
+        self._save()
         self._beating = threading.Thread(target=self._beat, daemon=True)
         self._beating.start()
         return self
@@ -40,7 +40,7 @@ class Attempt:
         if kind is None:
             self._path.unlink(missing_ok=True)
         else:
-            self._tell()
+            self._save()
 
     def lost(self, kept: Spent) -> Spent:
         """What earlier attempts spent in vain, where so much of it was kept."""
@@ -52,8 +52,8 @@ class Attempt:
 
     def _beat(self) -> None:
         while not self._ended.wait(EVERY_SECONDS):
-            self._tell()
+            self._save()
 
-    def _tell(self) -> None:
+    def _save(self) -> None:
         spent = self.before.plus(working().minus(self._began))
         write_sealed(self._path, {"key": self._key, **spent._asdict(), "first": self.first, "last": time.time()})

@@ -69,9 +69,9 @@ def tfidf(
     vectors = TfidfVectorizer(token_pattern=TOKEN, ngram_range=(1, 2), sublinear_tf=True)
     seen = vectors.fit_transform(texts[learning])
     turn = merging(seen)
-    seen, asked = seen @ turn, vectors.transform(texts[selection]) @ turn
+    seen, selected = seen @ turn, vectors.transform(texts[selection]) @ turn
     models = [LogisticRegression(C=c, max_iter=1000).fit(seen, gold[learning]) for c in grid]
-    best = max(models, key=lambda model: float(np.mean(model.predict(asked) == gold[selection])))
+    best = max(models, key=lambda model: float(np.mean(model.predict(selected) == gold[selection])))
     given = best.predict(vectors.transform([_text(example) for example in dev]) @ turn) if dev else []
     answered = [replace(example, label=labels[k]) for example, k in zip(dev, given, strict=True)]
     head = f"multinomial logistic regression on TF-IDF of 1- and 2-grams, C = {best.C:g} of {len(grid)} tried"

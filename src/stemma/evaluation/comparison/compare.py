@@ -1,4 +1,4 @@
-"""The main job: one text, one task, one budget; every generation pre-trained, transferred, judged, and told in one report."""
+"""The main job: one text, one task, one budget; every generation pre-trained, transferred, judged, and shown in one report."""
 
 import dataclasses
 import math
@@ -46,9 +46,9 @@ from stemma.layers.cores import check_cores, cores_free, named_threads
 from stemma.lineage.table import find
 from stemma.nouns import counted
 from stemma.tokens.files import one_writer, read_json, write_sealed
-from stemma.training.facts import Fact, Note
-from stemma.training.request import Job, Report, check_threads, job_of
-from stemma.transfer.doubts import told_of_repeats
+from stemma.training.facts import Fact, Note, Report
+from stemma.training.request import Job, check_threads, job_of
+from stemma.transfer.doubts import repeats_warning
 
 BUSY_LOAD = 0.5  # processes a core that ran or waited before the comparison began
 
@@ -68,7 +68,7 @@ def compare(
     """The results of a comparison, also written as `report.html` and `report.json` in `out`, beside the run folders.
 
     Without `generations`, all that can learn the task. `options` are fields of `config`, as budget_seconds=60
-    or preset="tiny". The same call again goes on where a killed one was. A generation that fails is told among the results
+    or preset="tiny". The same call again goes on where a killed one was. A generation that fails stands among the results
     (`failures`) and stops no other one; one that cannot learn the task (`refusal`) predicts the text alone.
     """
     config = _settled(config or Config(), options)
@@ -82,14 +82,14 @@ def _settled(config: Config, options: Mapping[str, Any]) -> Config:
     """The config with these fields in place of its own, checked as a file's would be."""
     if not options:
         return config
-    asked = {**to_plain(config), **options}
+    values = {**to_plain(config), **options}
     if "settings" in options:
-        asked["settings"] = as_texts(options["settings"])
-    return resolve({"compare": Config}, ("compare", {"compare": to_plain(asked)}))["compare"]
+        values["settings"] = as_texts(options["settings"])
+    return resolve({"compare": Config}, ("compare", {"compare": to_plain(values)}))["compare"]
 
 
 def foresee(comparison: Comparison, progress: Report | None = None) -> Forecast:
-    """What the comparison would compute and take; everything that can be wrong is told as `compare` would tell it."""
+    """What the comparison would compute and take; everything that can be wrong is reported as `compare` would report it."""
     _check(comparison)
     return forecast(comparison, progress or _silent)
 
@@ -108,8 +108,8 @@ def _made(comparison: Comparison, progress: Report, launch: Launch) -> Results:
     began = time.perf_counter()
     for lack in lacks(comparison.task):
         progress(Note(lack))
-    for told in _of_the_examples(comparison):
-        progress(Note(told))
+    for note in _of_the_examples(comparison):
+        progress(Note(note))
     with nullcontext() if begun(comparison) else left_as_found(comparison.root):
         comparison.save()
         _warn_if_busy(progress)
@@ -160,7 +160,7 @@ PARTNERS = {  # an option that does nothing without another one's files
 
 
 def check_partners(config: Config) -> None:
-    """UsageError for an option that would be ignored, since what it is for was not asked for."""
+    """UsageError for an option that would be ignored, since what it is for was not chosen."""
     changed = {field.name for field in dataclasses.fields(Config) if getattr(config, field.name) != field.default}
     for option, partner in PARTNERS.items():
         if option in changed and partner not in changed:
@@ -180,7 +180,7 @@ def _check_threads(comparison: Comparison, jobs: Sequence[Job]) -> None:
 
 
 def _warn_if_busy(progress: Report) -> None:
-    """Tells when others compute already: whoever can wait gets times that mean more."""
+    """Says when others compute already: whoever can wait gets times that mean more."""
     load, cores = mean_load(), cores_free()
     if load is not None and load > BUSY_LOAD * cores:
         progress(
@@ -190,8 +190,8 @@ def _warn_if_busy(progress: Report) -> None:
 
 def _of_the_examples(comparison: Comparison) -> list[str]:
     """What to know of the task's examples before anything is trained."""
-    repeats = told_of_repeats(comparison.made_task(), *task_examples(comparison))
-    return [told for told in (_long_texts(comparison), repeats) if told]
+    repeats = repeats_warning(comparison.made_task(), *task_examples(comparison))
+    return [note for note in (_long_texts(comparison), repeats) if note]
 
 
 def _long_texts(comparison: Comparison) -> str:
@@ -209,8 +209,8 @@ def _long_texts(comparison: Comparison) -> str:
     read = comparison.transfer_config(comparison.config.modes[0]).max_length
     settings = [f"--set {name}.model.max_length={fitting}" for name in short]
     settings += [f"--set transfer.max_length={fitting}"] * (read < fitting)
-    told = f"1 in 100 of the task's texts has {words} words or Chinese characters, or more, and {in_words(short)} will cut it"
-    return f"{told}; to have texts read whole, add {' '.join(settings)}"
+    wrong = f"1 in 100 of the task's texts has {words} words or Chinese characters, or more, and {in_words(short)} will cut it"
+    return f"{wrong}; to have texts read whole, add {' '.join(settings)}"
 
 
 def _ingest(comparison: Comparison, progress: Report) -> TextRead:
@@ -258,8 +258,8 @@ def _baselines(comparison: Comparison, progress: Report) -> tuple[Baseline, ...]
 
     def make() -> dict[str, Any]:
         progress(Note("the plain baselines"))
-        asked = comparison.config.threads or named_threads()
-        return {"rows": [_baseline(rival, train, dev, judge_of(comparison), asked) for rival in rivals]}
+        threads = comparison.config.threads or named_threads()
+        return {"rows": [_baseline(rival, train, dev, judge_of(comparison), threads) for rival in rivals]}
 
     return staged(comparison.root, "baselines", key, Baselines, make).rows
 

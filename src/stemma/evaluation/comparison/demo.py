@@ -7,8 +7,7 @@ from stemma.corpus.docstrings import write_docstrings
 from stemma.evaluation.comparison.compare import compare
 from stemma.evaluation.comparison.plan import Config
 from stemma.evaluation.comparison.results import Results
-from stemma.training.facts import Note
-from stemma.training.request import Report
+from stemma.training.facts import Note, Report
 
 SECONDS = 60.0  # of pre-training for each generation, so that the whole ends within a quarter of an hour on two cores
 TITLE = "docstrings of the installed Python packages"
@@ -39,6 +38,6 @@ def demo(out: str | Path, *, seconds: float = SECONDS, progress: Report | None =
         workers=2,
         parallel=2,
         threads=1,  # two networks on a core each learn more than one network on two cores
-        settings=tuple(f"{name}.model.max_length=128" for name in ("gpt", "gpt2", "bert")),  # no text of the task is longer
+        settings=tuple(f"{name}.model.max_length=128" for name in ("gpt", "gpt2", "bert", "bert-wwm")),  # no text of the task is longer
     )
     return compare(text, train=train, dev=dev, out=out, config=config, progress=progress)

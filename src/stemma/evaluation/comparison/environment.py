@@ -33,14 +33,14 @@ def commit() -> str | None:
     if not (root / ".git").exists():
         return None
     try:
-        head = _asked_git(root, "rev-parse", "--short", "HEAD")
-        changed = _asked_git(root, "status", "--porcelain", "--untracked-files=no")
+        head = _git(root, "rev-parse", "--short", "HEAD")
+        changed = _git(root, "status", "--porcelain", "--untracked-files=no")
     except (OSError, subprocess.SubprocessError):
         return None
     return head + ("+" if changed else "")
 
 
-def _asked_git(root: Path, *words: str) -> str:
+def _git(root: Path, *words: str) -> str:
     return subprocess.run(["git", *words], cwd=root, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
 
 
@@ -48,7 +48,7 @@ class Meter:
     """Measures a block of code: wall and CPU seconds (child processes included), this process's peak memory, and who else computed.
 
     The peak is of the block alone where the system can start it anew (Linux), else of the process so far. Compiling kernels is
-    told apart: `compiling`. `root` is the process whose family the block belongs to; others are outside it.
+    counted apart: `compiling`. `root` is the process whose family the block belongs to; others are outside it.
     """
 
     def __init__(self, root: int = 0) -> None:

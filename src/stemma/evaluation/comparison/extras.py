@@ -22,11 +22,11 @@ _EXTRAS = (
 
 def lacks(task: str) -> tuple[str, ...]:
     """One sentence an extra that is missing: what the page of a comparison on this task lacks, and how to get it."""
-    told: dict[str, list[str]] = {}
+    by_extra: dict[str, list[str]] = {}
     for extra in _EXTRAS:
         if extra.only_for in ("", task) and any(find_spec(package) is None for package in extra.packages):
-            told.setdefault(extra.name, []).append(extra.lacking)
+            by_extra.setdefault(extra.name, []).append(extra.lacking)
     return tuple(
         f'Without the extra `{name}` this page lacks {" and ".join(parts)}; pip install "stemma-nlp[{name}]" brings it.'
-        for name, parts in told.items()
+        for name, parts in by_extra.items()
     )

@@ -1,4 +1,4 @@
-"""What a comparison takes: reckoned before it (`--dry-run`), and weighed against what is done while it goes.
+"""What a comparison takes: reckoned before it (`--dry-run`), and compared with what is done while it goes.
 
 Before it, every generation is rehearsed on a sample of the text; while it goes, rough guesses are corrected by what the finished
 stages really took.
@@ -15,9 +15,8 @@ from stemma.evaluation.measures.minimal_files import read_minimal_pairs
 from stemma.evaluation.measures.minimal_pairs import ability_for, drawn
 from stemma.evaluation.measures.word_files import read_analogies, read_pairs
 from stemma.lineage.table import Generation, find
-from stemma.training.facts import Ahead, Fact, Note, StageEnd
+from stemma.training.facts import Ahead, Fact, Note, Report, StageEnd
 from stemma.training.rehearse import Plan, rehearse
-from stemma.training.request import Report
 
 Seconds = dict[tuple[str, str], float]  # of a generation's stage
 ROUGHLY = (0.5, 2.0)  # times a forecast is what comparisons really took: steps of another length, a machine busier or less so
@@ -45,8 +44,8 @@ def guessed_speed(comparison: Comparison, row: Generation) -> Speed:
     """Without trying anything."""
     config = comparison.config
     a_token = TOKEN_SECONDS.get(row.updates, BACKPROP_SECONDS.get(config.preset, 3e-4))
-    asked = config.budget_tokens * a_token or (config.budget_seconds if row.updates != "counts" else 0.0)
-    return Speed(5.0, asked or (10.0 if row.updates == "counts" else WITHOUT_BUDGET), a_token)
+    budget = config.budget_tokens * a_token or (config.budget_seconds if row.updates != "counts" else 0.0)
+    return Speed(5.0, budget or (10.0 if row.updates == "counts" else WITHOUT_BUDGET), a_token)
 
 
 def rehearsed_speed(plan: Plan) -> Speed:
@@ -90,8 +89,8 @@ class Amounts:
         pairs = drawn(read_minimal_pairs(config.minimal_pairs), config.minimal_limit) if config.minimal_pairs else []
         questions = sum(len(read_pairs(path)) for path in config.similarity) + sum(len(read_analogies(path)) for path in config.analogies)
         written = [task.written(example) for example in train[:: max(1, len(train) // 200)]]
-        told = (_mean_length(written), questions, len(occurrences), _mean_length(occurrences))
-        return cls(len(train), len(dev), *told, len(pairs), _mean_length([pair.good for pair in pairs]))
+        figures = (_mean_length(written), questions, len(occurrences), _mean_length(occurrences))
+        return cls(len(train), len(dev), *figures, len(pairs), _mean_length([pair.good for pair in pairs]))
 
 
 def _mean_length(texts: Sequence[str]) -> float:
@@ -132,7 +131,7 @@ def _transfer_seconds(comparison: Comparison, row: Generation, way: str, amounts
 
 
 class Whole:
-    """Follows a comparison by its facts, and tells after every stage how much is done and how long the rest may take.
+    """Follows a comparison by its facts, and reports after every stage how much is done and how long the rest may take.
 
     A `Report` itself: what it hears it hands on to `report`.
     """

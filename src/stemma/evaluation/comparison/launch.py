@@ -16,12 +16,11 @@ from stemma.errors import Interrupted
 from stemma.evaluation.comparison.plan import Comparison
 from stemma.evaluation.report.wording import listed
 from stemma.layers.waiting import ASLEEP
-from stemma.training.facts import Fact, from_json
-from stemma.training.request import Report
+from stemma.training.facts import Fact, Report, from_json
 
 
 class Launch(Protocol):
-    """Runs one generation's stages, and can be told to stop."""
+    """Runs one generation's stages, and can be stopped."""
 
     def __call__(self, comparison: Comparison, generation: str, corpus_key: str, progress: Report) -> int:
         """The exit code."""
@@ -68,17 +67,17 @@ def run_all(comparison: Comparison, corpus_key: str, progress: Report, launch: L
 
     Facts reach `progress` in the calling thread, marked with the generation they are `of`.
     """
-    told: queue.Queue[Fact | None] = queue.Queue()  # None: a generation has ended
+    facts: queue.Queue[Fact | None] = queue.Queue()  # None: a generation has ended
 
     def one(generation: str) -> int:
-        return launch(comparison, generation, corpus_key, lambda fact: told.put(replace(fact, of=generation)))
+        return launch(comparison, generation, corpus_key, lambda fact: facts.put(replace(fact, of=generation)))
 
     with ThreadPoolExecutor(comparison.config.parallel) as pool:
         running: dict[str, Future[int]] = {generation: pool.submit(one, generation) for generation in comparison.generations}
         for future in running.values():
-            future.add_done_callback(lambda _: told.put(None))
+            future.add_done_callback(lambda _: facts.put(None))
         try:
-            _listen(told, list(running.values()), progress)
+            _listen(facts, list(running.values()), progress)
         except BaseException:
             for future in running.values():
                 future.cancel()
@@ -94,10 +93,10 @@ def run_all(comparison: Comparison, corpus_key: str, progress: Report, launch: L
     return {generation: future.result() for generation, future in running.items()}
 
 
-def _listen(told: "queue.Queue[Fact | None]", futures: Sequence[Future[int]], progress: Report) -> None:
+def _listen(facts: "queue.Queue[Fact | None]", futures: Sequence[Future[int]], progress: Report) -> None:
     """Reports until every generation has ended; none begins after one was stopped."""
-    while not all(future.done() for future in futures) or not told.empty():
-        fact = told.get()
+    while not all(future.done() for future in futures) or not facts.empty():
+        fact = facts.get()
         if fact is not None:
             progress(fact)
         elif any(f.done() and not f.cancelled() and not f.exception() and f.result() == Interrupted.exit_code for f in futures):

@@ -104,7 +104,7 @@ class Comparison:
         return settings + self._own(generation)
 
     def request(self, generation: str) -> "Request":
-        """What is asked of `pretrain` for this generation."""
+        """The request to `pretrain` for this generation."""
         from stemma.training.request import Request
 
         config = self.config
@@ -190,7 +190,7 @@ def refusals(task: Task, generations: Sequence[str]) -> dict[str, str]:
     """Of each of the generations that can learn the task in no way: why not."""
     from stemma.transfer.recipe import refusal
 
-    return {name: told for name in generations if (told := refusal(find(name), task))}
+    return {name: reason for name in generations if (reason := refusal(find(name), task))}
 
 
 def key_of(*parts: Any) -> str:

@@ -124,7 +124,7 @@ class Costs(_Strict):
 
     @property
     def total(self) -> Cost:
-        """What everybody pays who wants the result."""
+        """What everybody pays who needs the result."""
         paid = (self.reading, self.tokenizing, self.training, self.measuring)
         return Cost(sum(part.seconds for part in paid), sum(part.cpu_seconds for part in paid))
 
@@ -172,6 +172,9 @@ class Pretraining(_Strict):
     kept_step: int | None = None  # where training waited for a better held-out loss: whose weights were kept
     drawn: DrawnPart | None = None  # None: the whole text was there to read
     baseline_loss: float | None = None  # held-out, of answering by word frequencies alone; None where no loss is held out
+    reading_flops_per_token: float | None = None  # products of matrices, to read a text; None: its vectors are looked up
+    reading_ms: float | None = None  # measured, of one text of `reading_tokens`
+    reading_tokens: int | None = None
     left_baseline: bool | None = None  # False: the budget was too small to learn anything else
     costs: Costs = Costs()
 
@@ -350,7 +353,7 @@ class SenseTests(_Strict):
 
 @dataclass(frozen=True)
 class PairsJudged(_Strict):
-    """How many minimal pairs were told right (`measures.minimal_pairs.Part`)."""
+    """How many minimal pairs were judged right (`measures.minimal_pairs.Part`)."""
 
     pairs: int
     right: int
@@ -359,7 +362,7 @@ class PairsJudged(_Strict):
 
 
 @dataclass(frozen=True)
-class SentencesWeighed(_Strict):
+class SentencesScored(_Strict):
     """In which share of minimal pairs the good sentence is likelier (`measures.minimal_pairs.MinimalPairs`)."""
 
     way: str
@@ -377,7 +380,7 @@ class MinimalTests(_Strict):
     """The stage `minimal-pairs`: `found`, or why there is nothing."""
 
     why_not: str = ""
-    found: SentencesWeighed | None = None
+    found: SentencesScored | None = None
     seconds: float = 0.0
     cpu_seconds: float = 0.0
     peak_bytes: int = 0
@@ -433,12 +436,12 @@ class GenerationResults(_Strict):
 
     @property
     def bits(self) -> Interval | None:
-        """Bits per character of the held-out text, if they can be told."""
+        """Bits per character of the held-out text, if they are known."""
         return self.surprise.bits_per_character if self.surprise else None
 
     @property
     def minimal_share(self) -> Interval | None:
-        """The share of minimal pairs told right, the mean over phenomena, if it can be told."""
+        """The share of minimal pairs judged right, the mean over phenomena, if it is known."""
         return self.minimal.found.mean if self.minimal and self.minimal.found else None
 
 

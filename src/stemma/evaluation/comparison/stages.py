@@ -43,9 +43,8 @@ from stemma.runs.moved import new_tokens
 from stemma.runs.run import Run
 from stemma.runs.writing import side_lengths
 from stemma.tokens.files import read_json, read_sealed, write_sealed
-from stemma.training.facts import Note, StageEnd
+from stemma.training.facts import Note, Report, StageEnd
 from stemma.training.pretrain import pretrain
-from stemma.training.request import Report
 from stemma.transfer.doubts import DevDoubt
 from stemma.transfer.finetune import finetune
 from stemma.transfer.recipe import ways
@@ -192,6 +191,7 @@ class Stages:
             "peak_bytes": max(meter.costs["peak_bytes"], int(done["peak_memory_mib"] * 2**20) if resumed else 0),
             "bytes": (folder.path / "model.safetensors").stat().st_size,
             "parameters": done["parameters"],
+            **{name: done.get(name) for name in ("reading_flops_per_token", "reading_ms", "reading_tokens")},
             "tokens": done["tokens"],
             "passes": done["passes"],
             "most_passes": done.get("most_passes"),
@@ -258,7 +258,7 @@ class Stages:
         return train, dev
 
     def _cut(self, found: dict[str, int], config: Transfer) -> dict[str, Any]:
-        """What was cut, how much of the task that is, and the settings under which 99 of 100 texts fit; told as progress too."""
+        """What was cut, how much of the task that is, and the settings under which 99 of 100 texts fit; reported as progress too."""
         if not found["examples"]:
             return found
         train, dev = self._lengths
@@ -267,9 +267,9 @@ class Stages:
         fits = max(reads, -8 * int(-np.percentile(np.concatenate([train, dev]), 99) // 8))  # in eights, as kernels like it
         settings = [f"{self.name}.model.max_length={fits}"] * (window < fits) + [f"transfer.max_length={fits}"] * (config.max_length < fits)
         shares = {"share": found["examples"] / len(train), "dev_share": float(np.mean(dev > reads))}
-        told = f"{self.row.short} reads {counted(reads, 'token')} of a text: "
-        told += f"{shares['dev_share']:.1%} of the dev texts are longer and were cut"
-        self.progress(Note(told + (f"; 99 of 100 fit with {' '.join(_sets(settings))}" if settings else "")))
+        note = f"{self.row.short} reads {counted(reads, 'token')} of a text: "
+        note += f"{shares['dev_share']:.1%} of the dev texts are longer and were cut"
+        self.progress(Note(note + (f"; 99 of 100 fit with {' '.join(_sets(settings))}" if settings else "")))
         return {**found, **shares, "reads": reads, "fits": fits, "settings": settings}
 
     def words(self) -> dict[str, Any]:
@@ -324,7 +324,7 @@ class Stages:
         return {**self._costs(meter, threads, kept, **spent), "found": ingested["found"]}
 
     def minimal_pairs(self) -> dict[str, Any]:
-        """Asks which sentence of each minimal pair is likelier, where the generation gives sentences a likelihood."""
+        """Judges which sentence of each minimal pair is likelier, where the generation gives sentences a likelihood."""
         if ability_for(self.row) is None:
             return {"why_not": f"it asks the text for {self.row.asks}, and gives no likelihood to a sentence"}
         config = self.comparison.config
@@ -339,7 +339,7 @@ class Stages:
         return self._run
 
     def _pretrain_command(self, folder: RunFolder, settings: list[str]) -> str:
-        """The command that makes this run again; seconds are told as the steps they bought."""
+        """The command that makes this run again; seconds are given as the steps they bought."""
         steps, threads = (folder.config["sections"]["training"].get(name) for name in ("steps", "threads"))
         lasting = (  # tokens say which part of the text is read: they stay
             [s for s in settings if not s.startswith("training.seconds")] + [f"training.steps={steps}"]
@@ -386,7 +386,7 @@ def run_stages(stages: Stages, root: Path) -> Iterator[tuple[str, str]]:
             staged(root, name, key, RESULTS.get(stage, Transferred), partial(stages.make, stage))
         except (Interrupted, KeyboardInterrupt):
             raise
-        except Exception:  # kept in the stage's file, and told in the report
+        except Exception:  # kept in the stage's file, and shown in the report
             stages.progress(StageEnd(stage, "failed", time.perf_counter() - began))
             yield stage, "failed"
             if stage == "pretrain":

@@ -34,7 +34,7 @@ def main(argv: Sequence[str]) -> int:
             pass
     except (Interrupted, KeyboardInterrupt):
         return Interrupted.exit_code
-    except StemmaError as error:  # not a stage's: there was no room even to keep how it failed; the code tells it
+    except StemmaError as error:  # not a stage's: there was no room even to keep how it failed; the code says so
         return error.exit_code
     return 0
 

@@ -24,8 +24,8 @@ from stemma.runs.fitted import FittedRun
 from stemma.runs.run import Run
 from stemma.tasks.table import make_task
 
-Measured = Callable[[Run, Sequence[str]], Any]  # (run, paths) -> what is told
-MEASURES: dict[str, tuple[Ability, ...]] = {  # -> the ability it asks for, or one of several
+Measured = Callable[[Run, Sequence[str]], Any]  # (run, paths) -> what is found
+MEASURES: dict[str, tuple[Ability, ...]] = {  # -> the ability it needs, or one of several
     "perplexity": ("score",),
     "translation": ("translate",),
     "similarity": ("nearest",),
@@ -47,8 +47,8 @@ def evaluate_run(run: Run, files: Mapping[str, Sequence[str]], restrict: int = 0
         needed = MEASURES[measure]
         if not set(needed) & set(run.row.abilities):
             fitting = [name for name, abilities in MEASURES.items() if set(abilities) & set(run.row.abilities)]
-            wrong = f"{_asked(measure)} asks for the ability {' or '.join(needed)}, which {run.row.name} lacks"
-            others = " or ".join(map(_asked, fitting))
+            wrong = f"{_option(measure)} asks for the ability {' or '.join(needed)}, which {run.row.name} lacks"
+            others = " or ".join(map(_option, fitting))
             mend = f"name {others}, or a run of {able(*needed)}" if others else f"fine-tune it first, or name a run of {able(*needed)}"
             raise UsageError(wrong, f"a measure that suits {run.row.name}", mend)
     own: dict[str, Measured] = {"analogies": partial(_analogies, restrict=restrict), "minimal_pairs": partial(_minimal_pairs, limit=limit)}
@@ -56,8 +56,8 @@ def evaluate_run(run: Run, files: Mapping[str, Sequence[str]], restrict: int = 0
     return {measure: measured[measure](run, paths) for measure, paths in files.items()}
 
 
-def _asked(measure: str) -> str:
-    """How the measure is asked for."""
+def _option(measure: str) -> str:
+    """What the command line calls the measure."""
     return {"perplexity": "a text", "translation": "a table of pairs"}.get(measure, f"--{measure.replace('_', '-')}")
 
 
@@ -103,8 +103,8 @@ def _translation(run: Run | FittedRun, paths: Sequence[str]) -> dict[str, Any]:
 
 
 def _similarity(run: Run, paths: Sequence[str]) -> list[dict[str, Any]]:
-    told = [(path, similarity(run.words, read_pairs(path)).as_dict()) for path in paths]
-    return [{"file": path, **{name: value for name, value in found.items() if name != "each"}} for path, found in told]
+    results = [(path, similarity(run.words, read_pairs(path)).as_dict()) for path in paths]
+    return [{"file": path, **{name: value for name, value in found.items() if name != "each"}} for path, found in results]
 
 
 def _analogies(run: Run, paths: Sequence[str], restrict: int) -> list[dict[str, Any]]:

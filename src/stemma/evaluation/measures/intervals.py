@@ -2,7 +2,7 @@
 
 A measure is a function of sums: each example has terms, such as (right, 1) for accuracy or (nats, characters) for bits per
 character. How far an example moves the measure is found by leaving it out (the jackknife, Tukey 1958), for all examples at once.
-Two things are left to luck, crossed: which examples were asked, and which seeds were drawn. With S seeds of N examples
+Two things are left to luck, crossed: which examples were chosen, and which seeds were drawn. With S seeds of N examples
 
     variance = (over examples, of the mean over seeds) / N  +  (over seeds) / S  -  (of the interaction) / SN
 
@@ -11,7 +11,7 @@ freedom are Satterthwaite's (1946): near S - 1 where the seeds decide, near N - 
 with replacement, as a bootstrap would, makes their variance a third too small and knows no t: it holds 84 % for 95 %.
 
 A share between 0 and 1 has Wilson's interval (1927) with the number of independent examples that would have this variance, so 0
-of n and n of n have a width too. A single seed tells nothing of the luck of training: `Interval.seeds` says how many are in it.
+of n and n of n have a width too. A single seed says nothing of the luck of training: `Interval.seeds` says how many are in it.
 
 Axes: S seeds, N examples, C terms, G strata.
 """
@@ -96,7 +96,7 @@ def effects(terms: np.ndarray, measure: Measure, share: bool = False) -> Effects
 def interval(terms: np.ndarray, measure: Measure, share: bool = False) -> Interval:
     """The interval of `measure`, its mean over seeds, from the terms (S N C) of each seed and example.
 
-    Of a single example, nothing tells the luck: where the measure is no share, the interval then has no width.
+    Of a single example, nothing is known of the luck: where the measure is no share, the interval then has no width.
     """
     return interval_of(effects(terms, measure, share))
 
@@ -255,8 +255,8 @@ class _Gap:
 def _gap(ours: Effects, theirs: Effects) -> _Gap:
     sizes = sorted({ours.moves.shape[1], theirs.moves.shape[1]})
     if len(sizes) > 1:
-        told = f"answers to {sizes[0]} and {counted(sizes[1], 'example')}"
-        raise UsageError(told, "answers to the same examples", "answer the same file")
+        wrong = f"answers to {sizes[0]} and {counted(sizes[1], 'example')}"
+        raise UsageError(wrong, "answers to the same examples", "answer the same file")
     return _Gap(ours.value - theirs.value, *_variance([ours, theirs]), max(len(ours.values), len(theirs.values)))
 
 

@@ -4,7 +4,7 @@ What reads left to right gives whole sentences their probability, each by itself
 fills masks gives pseudo-log-likelihoods (`runs.pseudo_likelihood`). Lengths are not made up for, as in the paper. Equally likely
 sentences are a tie and not right. To both, the spelling of unknown words is added (`runs.unknown_words`) where the run knows of it.
 Pairs that a run reads as the same tokens, since they differ in unknown words alone, in what the tokenizer drops or (SLING
-has some) not at all, are told, and ties but for their spelling; so are pairs that an unknown word may have decided. Unknown is
+has some) not at all, are counted, and ties but for their spelling; so are pairs that an unknown word may have decided. Unknown is
 what the vocabulary lacks, and what a closed model left out of its own.
 
 P pairs.
@@ -24,7 +24,7 @@ from stemma.objectives.batch import generator
 from stemma.runs.pseudo_likelihood import pseudo_nats
 from stemma.runs.run import Run
 
-ABILITIES: tuple[Ability, ...] = ("score", "fill")  # one of them is asked for, the first of both
+ABILITIES: tuple[Ability, ...] = ("score", "fill")  # one of them is used, the first of both
 WAYS = {
     "score": "log-probability of the whole sentence",
     "fill": "pseudo-log-likelihood, each token masked with those of its word on its right",
@@ -35,7 +35,7 @@ ROUNDING = 1e-6  # nats that differ by less of themselves are equal: the network
 
 @dataclass(frozen=True)
 class Part:
-    """How many pairs of a phenomenon were told right."""
+    """How many pairs of a phenomenon were judged right."""
 
     pairs: int
     right: int
@@ -47,7 +47,7 @@ class Part:
 class MinimalPairs:
     """The share of pairs whose good sentence is likelier, by phenomenon and overall."""
 
-    way: str  # how sentences were weighed
+    way: str  # how sentences were scored
     given: int  # pairs in the files, of which those judged were drawn
     total: Part  # every pair counting once; where paradigms are of one size, BLiMP's mean over them
     mean: Interval  # every phenomenon counting once
@@ -62,7 +62,7 @@ class MinimalPairs:
 
 
 def ability_for(row: Generation) -> Ability | None:
-    """What a generation weighs sentences by; None where it can give them no likelihood."""
+    """What a generation scores sentences by; None where it can give them no likelihood."""
     return next((ability for ability in ABILITIES if ability in row.abilities), None)
 
 
@@ -86,7 +86,7 @@ def minimal_pairs(run: Run, pairs: Sequence[MinimalPair], limit: int = 0) -> Min
             f"{run.row.name} gives no likelihood to a sentence", f"a run that can {' or '.join(ABILITIES)}", "choose another run"
         )
     judged = drawn(pairs, limit)
-    nats, same, unknown = _weighed(run, judged, ability)
+    nats, same, unknown = _compared(run, judged, ability)
     ties = np.isclose(nats[:, 0], nats[:, 1], rtol=ROUNDING, atol=0)
     right = ~ties & (nats[:, 0] < nats[:, 1])
     phenomena = _parts(right, ties, [pair.phenomenon for pair in judged])
@@ -102,7 +102,7 @@ def minimal_pairs(run: Run, pairs: Sequence[MinimalPair], limit: int = 0) -> Min
     )
 
 
-def _weighed(run: Run, pairs: Sequence[MinimalPair], ability: Ability) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _compared(run: Run, pairs: Sequence[MinimalPair], ability: Ability) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Nats (P 2) of the good and the bad sentences, which pairs are the same tokens, in which an unknown word makes a difference."""
     texts = list(dict.fromkeys(text for pair in pairs for text in (pair.good, pair.bad)))  # each once: sentences recur
     flat, lengths = run.tokenizer.encode_flat(texts)

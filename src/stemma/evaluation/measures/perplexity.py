@@ -5,7 +5,7 @@ generation:
 
 - A character is one of the raw text, that between two sentences included: nothing stands between Chinese sentences, and
   a line end is one space. How the text was split into sentences changes nothing.
-- Asked for are the tokens of a block and nothing else: the ends of sentences and documents are no characters, and are not
+- The tokens of a block are predicted and nothing else: the ends of sentences and documents are no characters, and are not
   charged to those who predict them (`Run.score_documents`).
 - What the tokenizer does not keep is owed. White space is charged by the code of `measures.spacing`; where letters lose
   their case, or characters are changed or left out, there are no bits per character, and `why_not_bits` says why.
@@ -30,7 +30,7 @@ LONGEST_WORD = 15  # characters; where spaces stand further apart on average, th
 
 
 class Scorer(Protocol):
-    """What is asked of a run: its tokenizer, and the surprise at the tokens of each document."""
+    """What a run must have: its tokenizer, and the surprise at the tokens of each document."""
 
     tokenizer: Tokenizer
 
@@ -39,7 +39,7 @@ class Scorer(Protocol):
 
 
 class BackwardScorer(Protocol):
-    """What is asked of a run that reads both ways."""
+    """What a run that reads both ways must have."""
 
     def backward_nats(self, documents: Sequence[Document], ends: bool = False) -> list[float]:
         """Nats of each document's tokens, read from its end to its start."""
@@ -65,8 +65,8 @@ def spread(found: Sequence[Document], most_characters: int) -> list[Document]:
     total = sum(len(block.text) for block in found)
     if total <= most_characters:
         return list(found)
-    wanted = max(1, int(len(found) * most_characters / total))
-    return [found[int(place)] for place in np.linspace(0, len(found) - 1, wanted)]
+    number = max(1, int(len(found) * most_characters / total))
+    return [found[int(place)] for place in np.linspace(0, len(found) - 1, number)]
 
 
 def perplexity(run: Scorer, texts: Sequence[Document]) -> dict[str, Any]:

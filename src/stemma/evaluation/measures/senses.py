@@ -37,7 +37,7 @@ class Occurrence:
 
 
 class Reader(Protocol):
-    """What is asked of a run: every token's states in every layer, with its place in the text."""
+    """What a run must give: every token's states in every layer, with its place in the text."""
 
     def vectors(self, texts: Sequence[str]) -> list[Any]:
         """Each text's `Vectors` (`runs.run`)."""
@@ -126,17 +126,19 @@ def probe(run: Reader, train: Sequence[Occurrence], test: Sequence[Occurrence], 
     A run in context is judged by the layer that does best on the training part, each half of it
     named from the other; the test part is for reporting alone.
     """
-    kept, asked, places = _vectors(run, train, test)
-    words = _words(kept[0], asked[0])
+    kept, tested, places = _vectors(run, train, test)
+    words = _words(kept[0], tested[0])
     first = "the word's static vector" if not in_context else "layer 0: the embedding, before any context"
-    probes = [_result("static", first, kept[1][:, 0], asked[1][:, 0], kept[0], asked[0], words) | {"short": "static vector", "shown": True}]
+    probes = [
+        _result("static", first, kept[1][:, 0], tested[1][:, 0], kept[0], tested[0], words) | {"short": "static vector", "shown": True}
+    ]
     averages = _result(
-        "context-average", "mean of the sentence's vectors, the word's own left out", kept[2], asked[2], kept[0], asked[0], words
+        "context-average", "mean of the sentence's vectors, the word's own left out", kept[2], tested[2], kept[0], tested[0], words
     )
     layers: list[dict[str, float]] = []
     best = None
     if in_context:
-        by_layer = [_result("in-context", "", kept[1][:, k], asked[1][:, k], kept[0], asked[0], words) for k in range(kept[1].shape[1])]
+        by_layer = [_result("in-context", "", kept[1][:, k], tested[1][:, k], kept[0], tested[0], words) for k in range(kept[1].shape[1])]
         layers = [result["accuracy"] for result in by_layer]
         best = _best_layer(kept[0], kept[1], words)
         probes.append(
@@ -174,12 +176,12 @@ def _commonest(train: Sequence[Occurrence], test: Sequence[Occurrence]) -> dict[
 
 
 def _words(train: Sequence[Occurrence], test: Sequence[Occurrence]) -> list[str]:
-    """The words that can be judged: two senses or more to learn from, and something to ask."""
+    """The words that can be judged: two senses or more to learn from, and something to test."""
     senses = defaultdict(set)
     for occurrence in train:
         senses[occurrence.word].add(occurrence.sense)
-    asked = {occurrence.word for occurrence in test}
-    return sorted(word for word, found in senses.items() if len(found) > 1 and word in asked)
+    tested = {occurrence.word for occurrence in test}
+    return sorted(word for word, found in senses.items() if len(found) > 1 and word in tested)
 
 
 Hits = dict[str, list[np.ndarray]]  # word -> for each of its senses which occurrences were named right
@@ -211,7 +213,7 @@ def _vectors(run: Reader, train: Sequence[Occurrence], test: Sequence[Occurrence
 
 
 def _result(
-    kind: str, title: str, kept: np.ndarray, asked: np.ndarray, train: list[Occurrence], test: list[Occurrence], words: list[str]
+    kind: str, title: str, kept: np.ndarray, tested: np.ndarray, train: list[Occurrence], test: list[Occurrence], words: list[str]
 ) -> dict[str, Any]:
     right: Hits = {}
     hits: list[int | None] = [None] * len(test)
@@ -219,11 +221,11 @@ def _result(
     for word in words:
         mine, theirs = _rows(train, word), _rows(test, word)
         senses = np.array([test[k].sense for k in theirs])
-        named = _named(kept[mine], [train[k].sense for k in mine], asked[theirs]) == senses
+        named = _named(kept[mine], [train[k].sense for k in mine], tested[theirs]) == senses
         for k, hit in zip(theirs, named.tolist(), strict=True):
             hits[k] = int(hit)
         right[word] = _by_sense(senses, named)
-        gap = _cosines(asked[theirs], senses)
+        gap = _cosines(tested[theirs], senses)
         if gap is not None:
             within.append(gap[0])
             across.append(gap[1])
@@ -242,12 +244,12 @@ def _rows(occurrences: Sequence[Occurrence], word: str) -> list[int]:
     return [k for k, occurrence in enumerate(occurrences) if occurrence.word == word]
 
 
-def _named(kept: np.ndarray, senses: Sequence[str], asked: np.ndarray) -> np.ndarray:
+def _named(kept: np.ndarray, senses: Sequence[str], tested: np.ndarray) -> np.ndarray:
     """The sense (N) whose average vector is nearest; of equally near ones the commonest."""
     names = _by_frequency(senses)
     labels = np.array(senses)
     centres = np.stack([_unit(kept[labels == name]).mean(0) for name in names])
-    near = np.round(_unit(asked) @ _unit(centres).T, 9)  # rounded, so that a static vector's senses are equally near
+    near = np.round(_unit(tested) @ _unit(centres).T, 9)  # rounded, so that a static vector's senses are equally near
     return np.array(names)[near.argmax(1)]
 
 

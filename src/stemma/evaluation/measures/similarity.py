@@ -1,6 +1,6 @@
 """What word vectors know by themselves: similarity as people judge it, analogies, odd words.
 
-Pairs, questions and groups with a word that has no vector are left out and told.
+Pairs, questions and groups with a word that has no vector are left out and listed.
 
 V vocabulary, D width, P pairs, Q questions, U different words of some questions.
 """
@@ -71,7 +71,7 @@ class Analogies:
 
     def as_dict(self) -> dict:
         """Plain values for a report."""
-        return {"sections": {name: _told(section) for name, section in self.sections.items()}, "total": _told(self.total)}
+        return {"sections": {name: _plain(section) for name, section in self.sections.items()}, "total": _plain(self.total)}
 
 
 @dataclass(frozen=True)
@@ -152,18 +152,18 @@ def analogies(words: WordVectors, questions: Iterable[Question], restrict: int =
         if len(found) == 4:
             known.append((q.section, found))
     for start in range(0, len(known), _CHUNK):
-        asked = np.array([rows for _, rows in known[start : start + _CHUNK]])  # (Q 4)
-        right = _right(unit, asked)
+        chunk = np.array([rows for _, rows in known[start : start + _CHUNK]])  # (Q 4)
+        right = _right(unit, chunk)
         for (section, _), (add, mul) in zip(known[start : start + _CHUNK], right.tolist(), strict=True):
             tallies[section] += AnalogyTally(0, 0, add, mul)
     return Analogies(tallies)
 
 
 def odd_words(words: WordVectors, groups: Iterable[Group]) -> OddWords:
-    """Puts each odd word of each group among the group's words and asks which fits the others least."""
-    positions, asked, missing = [], 0, set()
+    """Puts each odd word of each group among the group's words and finds which fits the others least."""
+    positions, number, missing = [], 0, set()
     for group in groups:
-        asked += len(group.odd)
+        number += len(group.odd)
         missing |= {word for word in (*group.words, *group.odd) if words.row(word) is None}
         known = [word for word in group.words if words.row(word) is not None]
         for odd in group.odd:
@@ -171,23 +171,23 @@ def odd_words(words: WordVectors, groups: Iterable[Group]) -> OddWords:
                 cosines = words.outlier([*known, odd]).cosines
                 positions.append(sum(cosines[word] > cosines[odd] for word in known) / len(known))
     mean = float(np.mean(positions)) if positions else None
-    return OddWords(sum(p == 1 for p in positions), mean, asked, len(positions), tuple(sorted(missing)))
+    return OddWords(sum(p == 1 for p in positions), mean, number, len(positions), tuple(sorted(missing)))
 
 
-def _right(unit: np.ndarray, asked: np.ndarray) -> np.ndarray:
-    """Which answers to `asked` (Q 4) are right (Q 2), by either method; each different word meets the vocabulary once."""
-    rows, at = np.unique(asked[:, :3], return_inverse=True)
+def _right(unit: np.ndarray, questions: np.ndarray) -> np.ndarray:
+    """Which answers to `questions` (Q 4) are right (Q 2), by either method; each different word meets the vocabulary once."""
+    rows, at = np.unique(questions[:, :3], return_inverse=True)
     cosines = unit[rows] @ unit.T  # (U V)
-    right = np.empty((len(asked), 2), bool)
+    right = np.empty((len(questions), 2), bool)
     for n, (a, b, c) in enumerate(at.reshape(-1, 3)):
         to_a, to_b, to_c = cosines[a], cosines[b], cosines[c]
         for m, scores in enumerate((to_b - to_a + to_c, (to_b + 1) * (to_c + 1) / (to_a + 1 + 2 * EPS))):  # twice the mul, halves spared
-            scores[asked[n, :3]] = -np.inf
-            right[n, m] = scores.argmax() == asked[n, 3]
+            scores[questions[n, :3]] = -np.inf
+            right[n, m] = scores.argmax() == questions[n, 3]
     return right
 
 
-def _told(section: AnalogyTally) -> dict:
+def _plain(section: AnalogyTally) -> dict:
     shares = {f"{method}_accuracy": section.accuracy(method) for method in METHODS}
     return {**asdict(section), **shares, "coverage": section.coverage}
 

@@ -33,7 +33,7 @@ _OTHER_SPACES = 24  # white characters of Unicode but the space
 
 
 class Kept(NamedTuple):
-    """What the white space of each text costs beyond its tokens, and why a text cannot be told from them ("": it can)."""
+    """What the white space of each text costs beyond its tokens, and why a text cannot be rebuilt from them ("": it can)."""
 
     nats: np.ndarray  # (texts)
     why_not: str = ""
@@ -52,7 +52,7 @@ def spacing(tokenizer: Tokenizer, documents: Sequence[Document]) -> Kept:
 
 
 def _returned(tokenizer: Tokenizer, document: Document) -> str:
-    """The document as its tokens tell it; where it goes on with another, the space that some kinds put before it is told too."""
+    """The document as its tokens give it back; where it goes on with another, the space that some kinds put before it is there too."""
     ahead = " " if document.lead and tokenizer.kind in SPACED else ""
     return ahead + tokenizer.give_back(document.sentences, document.adjoining)
 

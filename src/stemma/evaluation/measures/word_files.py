@@ -80,8 +80,8 @@ def read_group(path: Path | str) -> Group:
         elif parts[-1]:
             parts.append([])
     if len(parts) != 2 or len(parts[0]) < 2:
-        told = f"{path}: {counted(len(parts), 'block')} of words, {len(parts[0])} in the first"
-        raise DataError(told, _GROUPS, "give each group a file of its own, with one empty line in it")
+        wrong = f"{path}: {counted(len(parts), 'block')} of words, {len(parts[0])} in the first"
+        raise DataError(wrong, _GROUPS, "give each group a file of its own, with one empty line in it")
     return Group(Path(path).stem, tuple(parts[0]), tuple(parts[1]))
 
 
@@ -95,14 +95,14 @@ def _rows(path: Path | str, expected: str, delimiter_of: Callable[[Sequence[str]
 
 def _delimiter(lines: Sequence[str]) -> str | None:
     """What stands between the cells of every line that is no comment; None for any blanks."""
-    told = [line for line in lines if not line.startswith("#")]
-    return next((mark for mark in "\t,;" if told and all(line.count(mark) >= 2 for line in told)), None)
+    content = [line for line in lines if not line.startswith("#")]
+    return next((mark for mark in "\t,;" if content and all(line.count(mark) >= 2 for line in content)), None)
 
 
 def _analogy_delimiter(lines: Sequence[str]) -> str | None:
     """A tab where every question has one (its words may then hold blanks), or any blanks."""
-    asked = [line for line in lines if not line.startswith(":")]
-    return "\t" if asked and all("\t" in line for line in asked) else None
+    questions = [line for line in lines if not line.startswith(":")]
+    return "\t" if questions and all("\t" in line for line in questions) else None
 
 
 def _is_header(cells: list[str]) -> bool:
@@ -118,8 +118,8 @@ def _first_pair(path: Path | str, rows: list[Row]) -> tuple[int, int]:
         if at >= 2 and _number(cell) is not None:
             header = len(rows[0][1]) != len(cells) or _number(rows[0][1][at]) is None
             return int(header), at
-    told = f"{path}, line {number}: no number after two words in {' '.join(cells)[:60]!r}"
-    raise DataError(told, _PAIRS, "separate the cells with tabs and put the score behind the words")
+    wrong = f"{path}, line {number}: no number after two words in {' '.join(cells)[:60]!r}"
+    raise DataError(wrong, _PAIRS, "separate the cells with tabs and put the score behind the words")
 
 
 def _pair(path: Path | str, number: int, cells: list[str], at: int, width: int) -> Pair:

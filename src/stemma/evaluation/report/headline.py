@@ -130,9 +130,9 @@ def _choice(standings: Standings) -> list[Finding]:
     if ties:
         level = [first, *ties]
         cheapest = min(level, key=lambda contender: contender.cost)
-        told = f"{listed_few([c.short for c in level])} differ by no more than chance would explain, so take the cheapest of them: "
-        told += f"{cheapest.title}, for {duration(cheapest.cost)} of computing."
-        return [Finding(about, told, _names(level)), *_more_seeds(standings, level)]
+        sentence = f"{listed_few([c.short for c in level])} differ by no more than chance would explain, so take the cheapest of them: "
+        sentence += f"{cheapest.title}, for {duration(cheapest.cost)} of computing."
+        return [Finding(about, sentence, _names(level)), *_more_seeds(standings, level)]
     reached = f"{standings.metric.title} {_figure(standings, first)}"
     among = " of the generations" if any(standings.beats(reader, first) for reader in standings.readers) else ""
     best = f"{capital(first.title)} does best{among}, with {reached} for {duration(first.cost)} of computing."
@@ -140,9 +140,9 @@ def _choice(standings: Standings) -> list[Finding]:
     if not cheaper:
         return [Finding(about, best, (first.name,))]
     other, lead = cheaper[-1], standings.lead(first, cheaper[-1])
-    told = f"The next cheaper choice, {other.title}, costs {_ratio(other.cost / first.cost)} "
-    told += f"and is {gap(standings.metric, lead)} {'worse' if lead.value > 0 else 'better'}."
-    return [Finding(about, best, (first.name,)), Finding(about, told, (other.name,))]
+    sentence = f"The next cheaper choice, {other.title}, costs {_ratio(other.cost / first.cost)} "
+    sentence += f"and is {gap(standings.metric, lead)} {'worse' if lead.value > 0 else 'better'}."
+    return [Finding(about, best, (first.name,)), Finding(about, sentence, (other.name,))]
 
 
 def _more_seeds(standings: Standings, level: Sequence[Contender]) -> list[Finding]:
@@ -156,8 +156,8 @@ def _more_seeds(standings: Standings, level: Sequence[Contender]) -> list[Findin
         place = words.index("--seeds")
         del words[place : place + 2]
     command = shlex.join([*words, "--seeds", str(ENOUGH_SEEDS)])
-    told = f"{capital(counted(seeds, 'seed'))} left this open; {ENOUGH_SEEDS} may tell, and what was pre-trained is kept: {command}"
-    return [Finding("Which one to use", told, _names(level))]
+    sentence = f"{capital(counted(seeds, 'seed'))} left this open; {ENOUGH_SEEDS} may tell, and what was pre-trained is kept: {command}"
+    return [Finding("Which one to use", sentence, _names(level))]
 
 
 def _against_baselines(standings: Standings) -> list[Finding]:
@@ -168,14 +168,14 @@ def _against_baselines(standings: Standings) -> list[Finding]:
         lead = standings.lead(first, baseline)
         side = "worse" if lead.value > 0 else "better"
         verdict = f"{gap(metric, lead)} {side} than {first.title}" if lead.excludes_zero else f"not to be told apart from {first.title}"
-        told = f"{capital(baseline.title)} gets {_figure(standings, baseline)}, {verdict}, for {duration(baseline.cost)} of computing."
-        found.append(Finding(about, told, (baseline.name,)))
+        sentence = f"{capital(baseline.title)} gets {_figure(standings, baseline)}, {verdict}, for {duration(baseline.cost)} of computing."
+        found.append(Finding(about, sentence, (baseline.name,)))
     for baseline in standings.baselines:
         if baseline.blind:
-            told = f"Without reading anything, the {baseline.title} gets {_figure(standings, baseline)}"
+            sentence = f"Without reading anything, the {baseline.title} gets {_figure(standings, baseline)}"
             behind = [c for c in standings.ranked if not standings.beats(c, baseline)]
             tail = f"; {listed_few([c.short for c in behind])} {agreeing(behind, 'is', 'are')} not clearly better." if behind else "."
-            found.append(Finding(about, told + tail, (baseline.name, *_names(behind))))
+            found.append(Finding(about, sentence + tail, (baseline.name, *_names(behind))))
     return found
 
 
@@ -191,13 +191,13 @@ _GROUPS: tuple[tuple[Verdict, str], ...] = (
 def _pays(standings: Standings) -> list[Finding]:
     """Whether starting from pre-training beats the same network without it: one sentence a verdict, for each way of transfer."""
     found = []
-    for mode, told in ((_FINE, "Fine-tuned"), (_FROZEN, "Frozen")):
+    for mode, title in ((_FINE, "Fine-tuned"), (_FROZEN, "Frozen")):
         for verdict, sentence in _GROUPS:
             held = [g for g in standings.results.generations if _verdict_in(standings, g, mode) == verdict]
             if held:
                 names = listed_few([g.short for g in held])
                 most = _most(standings, held, mode) if len(held) > 1 else f" ({_gain(standings, held[0], mode)})"
-                text = sentence.format(mode=told, names=names, does=agreeing(held, "does", "do"), most=most)
+                text = sentence.format(mode=title, names=names, does=agreeing(held, "does", "do"), most=most)
                 found.append(Finding("Does pre-training pay?", text, tuple(g.name for g in held)))
     return found
 
@@ -227,8 +227,8 @@ def _passes(results: Results) -> list[Finding]:
     most, whose = max(often, key=lambda pair: pair[0])
     names = tuple(g.name for _, g in often)
     others = f"; so did {len(often) - 1} more" if len(often) > 1 else ""
-    told = f"{whose.short} read the text {most:.0f} times over{others}: more text would teach more than more passes."
-    return [Finding("How often the text was read", told, names)]
+    sentence = f"{whose.short} read the text {most:.0f} times over{others}: more text would teach more than more passes."
+    return [Finding("How often the text was read", sentence, names)]
 
 
 def _predicts(results: Results) -> list[Finding]:
@@ -236,13 +236,13 @@ def _predicts(results: Results) -> list[Finding]:
     if len(scored) < 2:
         return []
     (best, first), (next_best, second), *_ = scored
-    told = f"{first.short} predicts unseen text best, at {best.value:.2f} bits a character; "
-    told += f"{second.short} follows with {next_best.value:.2f}"
+    sentence = f"{first.short} predicts unseen text best, at {best.value:.2f} bits a character; "
+    sentence += f"{second.short} follows with {next_best.value:.2f}"
     blocks = [np.array(g.surprise.each) for _, g in scored if g.surprise and g.surprise.each]
     several = len(blocks) == len(scored) and len(blocks[0]) > 1
     tail = _tail(_ahead([(-ratio_effects(blocks[0]), -ratio_effects(other)) for other in blocks[1:]]), "block by block")
     tail = tail if several else ", on too little text to say for certain."
-    return [Finding("Predicting your text", told + tail, (first.name, second.name))]
+    return [Finding("Predicting your text", sentence + tail, (first.name, second.name))]
 
 
 def _ahead(pairs: Sequence[tuple[Effects, Effects] | None]) -> bool:
@@ -266,9 +266,9 @@ def _similarity(results: Results) -> list[Finding]:
     tail = _tail(_ahead([similarity.effects_of(best.each, found.each) for found, _ in judged[1:]]), "pair by pair")
     pairs = "" if len({found.used for found, _ in judged}) == 1 else ", each on the pairs it has vectors for"
     file = Path(files[0][0].file).name
-    told = f"{first.short}'s word vectors agree best with people's judgement of {file}: rho {best.rho.value:.2f}, "
-    told += f"and {second.short}'s {next_best.rho.value:.2f}"
-    return [Finding("Word vectors", told + pairs + tail, (first.name, second.name))]
+    sentence = f"{first.short}'s word vectors agree best with people's judgement of {file}: rho {best.rho.value:.2f}, "
+    sentence += f"and {second.short}'s {next_best.rho.value:.2f}"
+    return [Finding("Word vectors", sentence + pairs + tail, (first.name, second.name))]
 
 
 def _senses(results: Results) -> list[Finding]:
@@ -276,21 +276,21 @@ def _senses(results: Results) -> list[Finding]:
     rows = [(probe, g) for g in results.generations if g.senses for probe in g.senses.probes]
     if not rows or not results.senses:
         return []
-    best, first = max(rows, key=_told_apart)
-    told = f"{first.short} ({best.short}) tells the senses of a word apart best, in {percent(best.accuracy.value)}\u00a0% of cases"
+    best, first = max(rows, key=_accuracy)
+    sentence = f"{first.short} ({best.short}) tells the senses of a word apart best, in {percent(best.accuracy.value)}\u00a0% of cases"
     moving = best.kind == "in-context"
     others = [row for row in rows if (row[0].kind == "in-context") != moving]
     if not others:
         floor = results.senses.majority
         against = f"; always naming the commonest sense gets {percent(floor.value)}\u00a0%"
         certain = _parted(results.senses, best.hits, len(rows), results.senses.majority_hits, 0)
-        return [Finding("One word, several senses", told + against + _tail(certain, "case by case"), (first.name,))]
-    other, second = max(others, key=_told_apart)
+        return [Finding("One word, several senses", sentence + against + _tail(certain, "case by case"), (first.name,))]
+    other, second = max(others, key=_accuracy)
     kind = "the best vector that ignores the word's context" if moving else "the best vector of the word in its context"
-    told += f"; {kind} ({second.short}, {other.short}) does in {percent(other.accuracy.value)}\u00a0%"
+    sentence += f"; {kind} ({second.short}, {other.short}) does in {percent(other.accuracy.value)}\u00a0%"
     certain = _parted(results.senses, best.hits, len(rows) - len(others), other.hits, len(others))
-    rows_told = tuple(dict.fromkeys((first.name, second.name)))
-    return [Finding("One word, several senses", told + _tail(certain, "case by case"), rows_told)]
+    names = tuple(dict.fromkeys((first.name, second.name)))
+    return [Finding("One word, several senses", sentence + _tail(certain, "case by case"), names)]
 
 
 def _parted(files: SenseFiles, hits: Hits, choices: int, others: Hits, rows: int) -> bool:
@@ -299,7 +299,7 @@ def _parted(files: SenseFiles, hits: Hits, choices: int, others: Hits, rows: int
     return pair is not None and leads_of([pair], choices, [rows])[0].low > 0
 
 
-def _told_apart(row: tuple[Probe, GenerationResults]) -> float:
+def _accuracy(row: tuple[Probe, GenerationResults]) -> float:
     return row[0].accuracy.value
 
 
@@ -310,9 +310,9 @@ def _unread(results: Results) -> list[Finding]:
     if not guessed:
         return []
     most, whose = max(guessed, key=lambda pair: pair[0])
-    told = f"{listed_few([g.short for _, g in guessed])} had to guess words of the dev file that stand beyond what is read of a text, "
-    told += f"{f'{whose.short} most: ' if len(guessed) > 1 else ''}{most:,} of {sum(map(len, results.task.gold)):,}."
-    return [Finding("Left unread", told, tuple(g.name for _, g in guessed))]
+    sentence = f"{listed_few([g.short for _, g in guessed])} had to guess words of the dev file that stand beyond what is read of a text, "
+    sentence += f"{f'{whose.short} most: ' if len(guessed) > 1 else ''}{most:,} of {sum(map(len, results.task.gold)):,}."
+    return [Finding("Left unread", sentence, tuple(g.name for _, g in guessed))]
 
 
 def _tail(clear: bool, how: str) -> str:
@@ -320,5 +320,5 @@ def _tail(clear: bool, how: str) -> str:
 
 
 def _failed(results: Results) -> list[str]:
-    told: Callable[[str, str, str], str] = "{} failed at the stage {}: {}".format
-    return [told(g.short, failure.stage, failure.message) for g in results.generations for failure in g.failures]
+    template: Callable[[str, str, str], str] = "{} failed at the stage {}: {}".format
+    return [template(g.short, failure.stage, failure.message) for g in results.generations for failure in g.failures]

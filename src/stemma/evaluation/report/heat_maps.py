@@ -26,6 +26,7 @@ from stemma.tokens.scripts import is_han
 
 COLOURS: dict[AttentionKind, str] = {
     "encoder self": "#7165e3",
+    "relative self": "#d1495b",
     "decoder causal self": "#0f9687",
     "encoder-decoder": "#cc6a00",
     "soft": "#c2457f",
@@ -239,13 +240,13 @@ def _wide(label: str) -> float:
 
 
 def _warn_of_fonts(render: Callable[[str], bytes], characters: Iterable[str]) -> None:
-    """Tells which of the characters come out as one that no font has: a picture cannot take its letters from its reader."""
+    """Warns of the characters that come out as one that no font has: a picture cannot take its letters from its reader."""
     none = _drawn(render, NO_CHARACTER)
     lacking = [character for character in characters if not character.isascii() and _drawn(render, character) == none]
     if lacking:
         shown = "".join(lacking[:10])
-        told = f"no font of this machine has {counted(len(lacking), 'character')} of the text ({shown}), drawn as boxes"
-        warnings.warn(f"{told}; install one (for Chinese: Noto Sans CJK), or write a page, whose letters are its reader's", stacklevel=4)
+        wrong = f"no font of this machine has {counted(len(lacking), 'character')} of the text ({shown}), drawn as boxes"
+        warnings.warn(f"{wrong}; install one (for Chinese: Noto Sans CJK), or write a page, whose letters are its reader's", stacklevel=4)
 
 
 def _drawn(render: Callable[[str], bytes], character: str) -> bytes:

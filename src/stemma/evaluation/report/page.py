@@ -100,7 +100,7 @@ def render(results: Results) -> str:
 
 
 def _cautions(results: Results, missing: str) -> list[str]:
-    """What must be known first; that this machine cannot draw the folded charts is told unless the comparison told it already."""
+    """What must be known first; that this machine cannot draw the folded charts is said unless the comparison said it already."""
     cautions = list(results.headline.cautions)
     if missing and not results.lacks:
         cautions.append(f"This page lacks the charts of its folded parts: {missing}")
@@ -199,8 +199,8 @@ def _learnt(results: Results) -> str:
         themes.setdefault(finding.about, []).append(finding)
     boxes = []
     for about, findings in themes.items():
-        told = "".join(f"<p>{_glued(finding.text)}{_evidence(finding, named)}</p>" for finding in findings)
-        boxes.append(f"<div><h3>{escape(about)}</h3>{told}</div>")
+        paragraphs = "".join(f"<p>{_glued(finding.text)}{_evidence(finding, named)}</p>" for finding in findings)
+        boxes.append(f"<div><h3>{escape(about)}</h3>{paragraphs}</div>")
     return f'<div class="learnt">{"".join(boxes)}</div>' if boxes else '<p class="note">Nothing can be said yet.</p>'
 
 
@@ -278,7 +278,7 @@ def _modes(standings: Standings, draw: _Figures) -> str:
 
 
 def _used(results: Results) -> list[str]:
-    """The ways of transfer that were asked for, but for those that no generation has for the task."""
+    """The ways of transfer that were chosen, but for those that no generation has for the task."""
     made = {mode for generation in results.generations for mode in generation.modes}
     failed = {failure.stage.rpartition(".")[2] for generation in results.generations for failure in generation.failures}
     return [mode for mode in results.budget.modes if mode in made | failed]

@@ -92,12 +92,12 @@ def _why_no_mode(standings: Standings, generation: GenerationResults, modes: Seq
 def _gains(standings: Standings, generation: GenerationResults) -> _Cell:
     """What pre-training was worth: fine-tuned over from scratch, and frozen over randomly drawn."""
     parts = []
-    for mode, told in (("finetune", "fine-tuned"), ("frozen", "frozen"), ("frozen-network", "task network")):
+    for mode, title in (("finetune", "fine-tuned"), ("frozen", "frozen"), ("frozen-network", "task network")):
         gain, verdict = standings.gain(generation.name, mode), standings.verdict(generation, mode)
         if gain is not None and verdict is not None:
             kind, word = _VERDICTS[verdict]
             figure = f'<span>{_signed(standings, gain)}</span><span><span class="tag {kind}">{word}</span></span>'
-            parts.append(f'<small class="second">{told}</small>{figure}')
+            parts.append(f'<small class="second">{title}</small>{figure}')
     why = "not run without pre-training, or in no way that pre-training could change" if generation.modes else "no result to compare"
     inner = f'<div class="gains">{"".join(parts)}</div>' if parts else ""
     return _Cell("Gain over no pre-training, points", inner, why)
@@ -156,10 +156,10 @@ def _baseline(standings: Standings, baseline: Baseline, heads: Sequence[str], wh
 
 def _empty(reasons: Sequence[tuple[str, str, str]]) -> str:
     """Why cells are empty, each reason once."""
-    told: dict[tuple[str, str], list[str]] = {}
+    grouped: dict[tuple[str, str], list[str]] = {}
     for short, head, why in reasons:
-        told.setdefault((head, why), []).append(short)
-    if not told:
+        grouped.setdefault((head, why), []).append(short)
+    if not grouped:
         return ""
-    points = "".join(f"<li>{escape(head)}, {escape(', '.join(names))}: {escape(why)}</li>" for (head, why), names in told.items())
+    points = "".join(f"<li>{escape(head)}, {escape(', '.join(names))}: {escape(why)}</li>" for (head, why), names in grouped.items())
     return f'<details class="why"><summary>Why some cells are empty</summary><ul class="honest">{points}</ul></details>'

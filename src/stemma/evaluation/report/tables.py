@@ -50,7 +50,7 @@ def figure(value: float | None, show: Callable[[float], str] = count) -> str:
 
 
 def measure(value: Interval | None, show: Callable[[float], str] = percent) -> str:
-    """A number with half its interval: `84.1 ± 1.2`; alone where a single example told nothing of its luck, and the interval is a point."""
+    """A number with half its interval: `84.1 ± 1.2`; alone where a single example says nothing of its luck, and the interval is a point."""
     if not value:
         return DASH
     return figure(value.value, show) + (f' <span class="plus">± {show(value.half)}</span>' if value.half else "")
@@ -271,10 +271,13 @@ def lineage(results: Results) -> str:
         tokens = f"{escape(cut.kind)}, {figure(cut.vocab_size, whole)}" if cut else DASH
         learns = "counting" if g.learns == "count" else "descent"
         what = f'<td class="long">{escape(g.title)} <span class="none">({escape(g.paper)})</span></td>'
-        sizes = [figure(g.pretrain.parameters), figure(g.pretrain.bytes, size)] if g.pretrain else [DASH] * 2
+        trained = g.pretrain
+        sizes = [figure(trained.parameters), figure(trained.bytes, size)] if trained else [DASH] * 2
+        sizes += [figure(trained.reading_flops_per_token), figure(trained.reading_ms, "{:.3g}".format)] if trained else [DASH] * 2
         cells = f"{what}<td>{learns}, asking for {escape(g.asks)}</td><td>{tokens}</td>{''.join(map(number_cell, sizes))}"
         rows.append(f"<tr>{name_cell(g)}{cells}</tr>")
-    return table(["Representation", "What it is", "Learns by", "Tokens", "#Parameters", "#On disk"], rows, "The compared generations")
+    head = ["Representation", "What it is", "Learns by", "Tokens", "#Parameters", "#On disk", "#Operations a token", "#Reading a text, ms"]
+    return table(head, rows, "The compared generations")
 
 
 def costs(results: Results) -> str:

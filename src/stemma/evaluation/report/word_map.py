@@ -14,33 +14,33 @@ from stemma.runs.word_vectors import FREQUENT, WordVectors
 
 WORDS = 120  # on a map: as many labels as can be read side by side
 LEAST = 5  # fewer words make no map
-ASKED = 8  # words whose neighbours are listed
+LISTED = 8  # words whose neighbours are listed
 NEIGHBOURS = 5
 PERPLEXITY = 10  # neighbours that t-SNE attends to (van der Maaten & Hinton 2008, section 2: 5 to 50)
 
 
-def word_maps(tables: Mapping[str, WordVectors], asked: Sequence[str] = ()) -> dict[str, Any]:
-    """The maps and neighbours of the words `asked`, or of the most frequent content words that all `tables` have.
+def word_maps(tables: Mapping[str, WordVectors], chosen: Sequence[str] = ()) -> dict[str, Any]:
+    """The maps and neighbours of the words `chosen`, or of the most frequent content words that all `tables` have.
 
     The tables are by generation; the first one's frequencies count, and the other maps are turned to match its own.
     """
     first = next(iter(tables.values()))
-    shared = [word for word in asked or _frequent(first) if all(table.row(word) is not None for table in tables.values())]
-    words = list(dict.fromkeys(shared if asked else islice(shared, WORDS)))
-    found: dict[str, Any] = {"words": words, "asked": bool(asked), "missing": sorted(set(asked) - set(words)), "maps": {}, "method": ""}
+    shared = [word for word in chosen or _frequent(first) if all(table.row(word) is not None for table in tables.values())]
+    words = list(dict.fromkeys(shared if chosen else islice(shared, WORDS)))
+    found: dict[str, Any] = {"words": words, "asked": bool(chosen), "missing": sorted(set(chosen) - set(words)), "maps": {}, "method": ""}
     if len(words) >= LEAST:
         method, maps = _maps([_vectors(table, words) for table in tables.values()])
         found |= {"method": method, "maps": dict(zip(tables, (place.round(4).tolist() for place in maps), strict=True))}
     found["neighbours"] = {
         word: {name: [list(near) for near in table.nearest(word, NEIGHBOURS, FREQUENT)] for name, table in tables.items()}
-        for word in (words if asked else spread(words))[:ASKED]
+        for word in (words if chosen else spread(words))[:LISTED]
     }
     return found
 
 
 def spread(words: Sequence[str]) -> list[str]:
     """A few of the words, from the most frequent to the least."""
-    return [words[k] for k in sorted({round(place) for place in np.linspace(0, len(words) - 1, ASKED)})] if words else []
+    return [words[k] for k in sorted({round(place) for place in np.linspace(0, len(words) - 1, LISTED)})] if words else []
 
 
 def tsne(vectors: np.ndarray) -> np.ndarray:

@@ -37,8 +37,8 @@ def words(results: Results) -> str:
 
 def _maps(maps: WordMaps, named: Generations) -> str:
     if not maps.maps:
-        told = "Too few of the words have a vector for a map."
-        return f'<p class="note">{told}{_missing(maps)}</p>'
+        note = "Too few of the words have a vector for a map."
+        return f'<p class="note">{note}{_missing(maps)}</p>'
     first = np.array(next(iter(maps.maps.values())))
     hues = map_drawing.hues(first)
     drawn = []
@@ -47,9 +47,9 @@ def _maps(maps: WordMaps, named: Generations) -> str:
         picture = map_drawing.draw(maps.words, np.array(places), hues, f"Map of words by {short}")
         box = f'<div class="scroll" role="region" tabindex="0" aria-label="Word map of {escape(short)}">{picture}</div>'
         drawn.append(f"<div><h3>{tables.dot(named[name].colour)}{escape(short)}</h3>{box}</div>")
-    asked = "The words you named" if maps.asked else f"The {len(maps.words)} most frequent words that tell of a subject"
+    which = "The words you named" if maps.asked else f"The {len(maps.words)} most frequent words that tell of a subject"
     several = len(drawn) > 1
-    caption = f"{asked}{', in every generation with word vectors' * several}, placed {_PLACED[maps.method]}. "
+    caption = f"{which}{', in every generation with word vectors' * several}, placed {_PLACED[maps.method]}. "
     caption += "Each map is turned to match the first. " * several
     caption += (
         f"A word's colour is its direction from the middle{' of the first map: words that stay together keep one colour' * several}. "

@@ -1,0 +1,99 @@
+"""What a masked language model reads of a text and what it must predict there: the masks of its objective, drawn as in training."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from stemma.checkpoint import RunFolder
+from stemma.config import Settings, as_texts, parse_settings, resolve
+from stemma.errors import UsageError
+from stemma.lineage.table import TABLE, find
+from stemma.objectives.batch import IGNORE
+from stemma.objectives.masked import Draws, choose, mask_tokens
+from stemma.objectives.pairs import Config, Pairs
+from stemma.tokens.tokenizer import Tokenizer
+
+Became = Literal["hidden", "drawn", "kept", ""]
+
+
+@dataclass(frozen=True)
+class MaskedText:
+    """A text as an instance of its own, or a part of one that is too long for that. T tokens, without the specials round them."""
+
+    text: str
+    spans: list[tuple[int, int]]  # (T) of each token in the text
+    begins: list[bool]  # (T) does it begin a word
+    reads: list[str]  # (T) what the network reads
+    asks: list[str | None]  # (T) what it must predict; None where nothing is asked
+    hidden: list[bool]  # (T) does it read the mask there
+
+    @property
+    def words(self) -> list[range]:
+        """The tokens of each word."""
+        starts = np.flatnonzero(self.begins).tolist()
+        return [range(start, end) for start, end in zip(starts, [*starts[1:], len(self.begins)], strict=True)]
+
+    def became(self, place: int) -> Became:
+        """What stands for a token that is asked for: the mask, another token, itself; empty where nothing is asked."""
+        if self.asks[place] is None:
+            return ""
+        return "hidden" if self.hidden[place] else "kept" if self.reads[place] == self.asks[place] else "drawn"
+
+    def stretches(self, word: range) -> list[tuple[str, bool]]:
+        """The word as it is spelt, parted where what is asked for begins and ends, and whether it is."""
+        places = [list(group) for _, group in groupby(word, lambda place: self.asks[place] is None)]
+        starts = [self.spans[group[0]][0] for group in places]
+        ends = [*starts[1:], self.spans[word[-1]][1]]
+        return [(self.text[a:b], self.asks[group[0]] is not None) for a, b, group in zip(starts, ends, places, strict=True)]
+
+
+class Masks:
+    """The masks that a run's objective draws; other `settings` of the section `objective` win over the run's own."""
+
+    def __init__(self, path: Path, settings: Settings = (), seed: int = 0) -> None:
+        folder = RunFolder.open(path)
+        if "task" in folder.config:
+            mend = "name the run that it was made from"
+            raise UsageError(f"{path} is fine-tuned on a task", "a folder made by stemma pretrain", mend)
+        row = find(folder.config["identity"]["generation"])
+        if row.load_data() is not Pairs:
+            able = ", ".join(other.name for other in TABLE if other.ready and other.load_data() is Pairs)
+            raise UsageError(f"{path} is a run of {row.name}, which masks nothing", f"a run of one of these: {able}", "name another run")
+        sections = folder.config["sections"]
+        own = sections.get("objective") or row.presets()["base"].get("objective", {})  # another program's model: as the paper masks
+        sources = ((str(path), {"objective": own}), ("--set", parse_settings(as_texts(settings))))
+        self._config: Config = resolve({"objective": Config}, *sources)["objective"]
+        self._room = sections["model"]["max_length"] - 2
+        self._tokenizer, self._seed = Tokenizer.load(folder.guarded("tokenizer.json")), seed
+
+    def of(self, texts: Iterable[str]) -> Iterator[MaskedText]:
+        """Each text with its masks, in parts where it is longer than an instance; one without a token is left out."""
+        before = 0  # positions of the texts so far: each has draws of its own
+        for text in texts:
+            ids, _, begins = self._tokenizer.encode_words([text])
+            _, spans = self._tokenizer.encode_offsets(text)
+            assert begins is not None  # of kinds with a mask
+            for first in range(0, len(ids), self._room):
+                part = slice(first, first + self._room)
+                yield self._masked(text, ids[part].astype(np.int64), spans[part], begins[part], before)
+                before += self._room + 2
+
+    def _masked(self, text: str, ids: np.ndarray, spans: list[tuple[int, int]], begins: np.ndarray, before: int) -> MaskedText:
+        specials, masking = self._tokenizer.specials, self._config.masking
+        framed = np.array([[specials["cls"], *ids.tolist(), specials["sep"]]])
+        candidates = np.ones(framed.shape, bool)
+        candidates[0, [0, -1]] = False
+        words = np.ones(framed.shape, bool)
+        if self._config.units != "pieces":
+            words[0, 1:-1] = begins
+        draws = Draws.at(self._seed, before + np.arange(framed.size)[None])
+        chosen = choose(np.ones(framed.shape, np.int64), candidates, words, masking, draws)
+        read, labels = mask_tokens(framed, chosen, masking, specials["mask"], self._tokenizer.vocab_size, draws)
+        name = self._tokenizer.text
+        asks = [None if label == IGNORE else name(label) for label in labels[0, 1:-1].tolist()]
+        hidden = ((read == specials["mask"]) & (labels != IGNORE))[0, 1:-1].tolist()
+        return MaskedText(text, spans, begins.tolist(), list(map(name, read[0, 1:-1].tolist())), asks, hidden)
