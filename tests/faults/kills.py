@@ -20,24 +20,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from stemma.lineage.table import TABLE
 from stemma.tokens.sums import file_sum
 
-GENERATIONS = (
-    "ngram",
-    "nnlm",
-    "word2vec",
-    "glove",
-    "lstm",
-    "elmo",
-    "seq2seq",
-    "transformer",
-    "gpt",
-    "gpt2",
-    "bert",
-    "bert-wwm",
-    "albert",
-    "xlnet",
-)
+GENERATIONS = tuple(row.name for row in TABLE if row.ready)
 KINDS = (*GENERATIONS, "finetune", "compare")
 MOST = 4  # kills of one run at most; then it may end
 MEASURES = ("accuracy", "macro_f1", "bits_per_character", "held_out_loss")

@@ -8,6 +8,7 @@ import torch
 from stemma.errors import UsageError
 from stemma.export.huggingface import from_huggingface, huggingface_config, to_huggingface
 from stemma.lineage.albert import ALBERT, Config, places
+from stemma.lineage.table import find
 from stemma.objectives.batch import IGNORE
 from stemma.tokens.facts import TokenFacts
 
@@ -138,21 +139,22 @@ def parameters(vocab, with_heads=True, **sizes):
 
 
 @pytest.mark.parametrize(
-    ("vocab", "width", "depth", "count"),
+    ("preset", "vocab", "count"),
     [
-        (30_000, 768, 12, 11_683_584),
-        (30_000, 1024, 24, 17_683_968),
-        (30_000, 2048, 24, 58_724_864),
-        (30_000, 4096, 12, 222_595_584),
-        (21_128, 312, 4, 4_080_520),
-        (21_128, 384, 6, 4_742_272),
-        (21_128, 768, 12, 10_547_968),
+        ("base", 30_000, 11_683_584),
+        ("large", 30_000, 17_683_968),
+        ("xlarge", 30_000, 58_724_864),
+        ("xxlarge", 30_000, 222_595_584),
+        ("zh-tiny", 21_128, 4_080_520),
+        ("zh-small", 21_128, 4_742_272),
+        ("base", 21_128, 10_547_968),
     ],
 )
-def test_sizes_of_the_published_networks(vocab, width, depth, count):
+def test_presets_have_the_sizes_of_the_published_networks(preset, vocab, count):
     """Without the pre-training heads; twice the layers, and other heads, have no weight more."""
-    sizes = {"width": width, "inner": 4 * width, "heads": 8 if width % 12 else 12}
-    assert [parameters(vocab, with_heads=False, depth=layers, **sizes) for layers in (depth, 2 * depth)] == [count, count]
+    sizes = find("albert").presets()[preset]["model"]
+    assert parameters(vocab, with_heads=False, **sizes) == count
+    assert parameters(vocab, with_heads=False, **{**sizes, "depth": 48, "heads": 1}) == count
 
 
 def test_what_is_shared_is_counted_once_and_stands_in_one_layer():

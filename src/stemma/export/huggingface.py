@@ -26,9 +26,8 @@ class Name:
     how: How = "same"
 
 
-COUNTERPART = {name: name for name in ("gpt", "gpt2", "bert", "albert", "xlnet")} | {
-    "bert-wwm": "bert"
-}  # generation -> whose network it is
+# Our generation -> whose network it is.
+COUNTERPART = {name: name for name in ("gpt", "gpt2", "bert", "albert", "xlnet")} | {"bert-wwm": "bert"}
 NAMED = "stemma_generation"  # the key of config.json by which a folder of ours says which generation it is
 
 

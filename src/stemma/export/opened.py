@@ -26,7 +26,8 @@ def load(path: str | Path, kind: type[Run] | type[FittedRun] | None = None) -> R
     """The run of a folder: a `Run` if it was pre-trained, a `FittedRun` (`stemma.Classifier`) if it was fine-tuned on a task.
 
     Only the folder knows which, so type checkers know it by `kind`: UsageError where the folder holds the other one.
-    A Hugging Face folder of `bert`, `albert`, `gpt2`, `openai-gpt` or `xlnet` is a `Run` kept in memory; DataError where it cannot be read as one.
+    A Hugging Face folder of `bert`, `albert`, `gpt2`, `openai-gpt` or `xlnet` is a `Run` kept in memory; DataError where it cannot be
+    read as one.
     """
     if kind not in (None, Run, FittedRun):
         raise UsageError(f"kind = {kind!r}", "stemma.Run or stemma.Classifier", "leave kind out, and the folder decides")

@@ -25,7 +25,7 @@ from stemma.errors import DataError, UsageError
 from stemma.kernels import sentence_pairs as kernels
 from stemma.objectives.batch import Batch, generator, seed_for
 from stemma.objectives.epochs import Epochs
-from stemma.objectives.frequencies import frequency_loss
+from stemma.objectives.frequencies import frequency_loss, nats_of_shares
 from stemma.objectives.masked import Draws, Masking, choose, mask_tokens
 from stemma.objectives.packing import pack
 from stemma.tokens.facts import TokenFacts
@@ -82,7 +82,7 @@ class Pairs:
             raise DataError("the token store is empty", "a corpus with text", "run `stemma corpus check` on it")
         self._store, self._facts, self._config, self._seed, self._length = store, facts, config, seed, max_length
         self._room = max_length - (2 if config.pairs == "none" else 3)
-        self._sentences, self._documents = _cut_long(np.asarray(store.sentence_starts), np.asarray(store.document_starts), self._room)
+        self._sentences, self._documents = self._borders(store)
         self._paired = config.pairs == "next" or (config.pairs == "order" and bool((np.diff(self._documents) > 1).any()))
         self._masking = config.masking
         self._rows_per_step = max(1, batch_tokens // max_length)
@@ -114,8 +114,17 @@ class Pairs:
         return int(kernels.covered(plan.spans[shown], len(self._store.ids)).sum())
 
     def constant_losses(self, learnt_from: TokenStore) -> dict[str, float]:
-        """Nats of answering by frequency alone: masked tokens, and what is asked of a pair, which is a coin's toss."""
-        return {"masked": frequency_loss(learnt_from, self._store)} | ({} if self._config.pairs == "none" else {self._config.pairs: log(2)})
+        """Nats of answering by frequency alone: masked tokens, and what is asked of a pair; order is a coin's toss.
+
+        That B does not follow is more frequent than that in a text of short documents.
+        """
+        tokens = {"masked": frequency_loss(learnt_from, self._store)}
+        if self._config.pairs == "none":
+            return tokens
+        if self._config.pairs == "order":
+            return tokens | {"order": log(2)}
+        seen, asked = (np.bincount(self._gathered(*self._borders(store), 0)[1], minlength=2) for store in (learnt_from, self._store))
+        return tokens | {"next": nats_of_shares(seen, asked)}
 
     def batch(self, step: int, rank: int = 0, ranks: int = 1) -> Batch:
         """The rows of `step` that fall to `rank`; a pure function of the seed and the step."""
@@ -169,13 +178,20 @@ class Pairs:
 
     def _plan(self, epoch: int) -> _Plan:
         version = epoch if self._config.dynamic else epoch % self._config.copies
-        rng = generator(self._seed, "pairs", version)
-        order = rng.permutation(len(self._documents) - 1)
-        seed = np.uint64(seed_for(self._seed, "instances", version))
-        gather = _GATHER[self._config.pairs]
-        spans, labels = gather(self._sentences, self._documents, order, self._room, self._config.short_share, seed)
+        spans, labels, rng = self._gathered(self._sentences, self._documents, version)
         instances, row_starts = pack(_lengths(spans), self._length, self._rows_per_step, rng)
         return _Plan(spans, labels, instances, row_starts)
+
+    def _borders(self, store: TokenStore) -> tuple[np.ndarray, np.ndarray]:
+        """Of its sentences and documents, after long sentences are cut."""
+        return _cut_long(np.asarray(store.sentence_starts), np.asarray(store.document_starts), self._room)
+
+    def _gathered(self, sentences: np.ndarray, documents: np.ndarray, version: int) -> tuple[np.ndarray, np.ndarray, np.random.Generator]:
+        """(spans (I, 4), labels (I,)) of a pass over the documents, and the generator to go on with."""
+        rng = generator(self._seed, "pairs", version)
+        order, seed = rng.permutation(len(documents) - 1), np.uint64(seed_for(self._seed, "instances", version))
+        spans, labels = _GATHER[self._config.pairs](sentences, documents, order, self._room, self._config.short_share, seed)
+        return spans, labels, rng
 
 
 _GATHER = {"next": kernels.gather_pairs, "order": kernels.gather_ordered, "none": kernels.gather_singles}

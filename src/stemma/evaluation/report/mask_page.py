@@ -5,6 +5,7 @@ from html import escape
 from importlib import resources
 from string import Template
 
+from stemma.nouns import counted
 from stemma.runs.masks import MaskedText
 
 
@@ -17,8 +18,8 @@ def page(texts: Sequence[MaskedText]) -> str:
 def _shown(text: MaskedText) -> str:
     """A text: a box a word, and below them what must be predicted."""
     words = "".join(f'<span class="word">{"".join(_token(text, place) for place in word)}</span>' for word in text.words)
-    asked = sum(ask is not None for ask in text.asks)
-    share = f"{asked} of {len(text.asks)} tokens are asked for"
+    predicted = sum(token is not None for token in text.asks)
+    share = f"{predicted} of {counted(len(text.asks), 'token')} to be predicted"
     return f'<section><p class="text">{words}</p><p>{share}</p></section>'
 
 
