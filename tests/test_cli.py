@@ -242,7 +242,7 @@ def test_the_fewest_updates_are_reported_as_that(capsys):
     assert rows["updates"].startswith("fewest updates, no limit") and "fewer updates than" in rows["epochs"]
 
 
-@pytest.mark.parametrize("name", ["bert", "xlnet"])
+@pytest.mark.parametrize("name", ["bert", "tinybert"])
 def test_lineage_prints_the_page_of_one(capsys, name):
     code, out, _ = stemma(capsys, "lineage", name)
     assert code == 0 and out.startswith(f"{name} · ")
