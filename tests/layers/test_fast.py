@@ -1,4 +1,4 @@
-"""The pieces that only speed asks for, against the plain operations that they stand for."""
+"""The pieces that are there for speed alone, against the plain operations that they stand for."""
 
 import math
 
@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from stemma.layers import fast
 from stemma.layers.attention import SelfAttention, block_mask
-from stemma.layers.fast import Dense, Dropout, Wanted, activate, dropout, keep_mask
+from stemma.layers.fast import Dense, Dropout, Positions, activate, dropout, keep_mask
 
 X = torch.cat([torch.linspace(-12, 12, 1001), torch.tensor([0.0, -300.0, 300.0])])
 CPU = torch.device("cpu")
@@ -124,14 +124,14 @@ def test_gradient_follows_the_mask():
     assert torch.equal(x.grad, y.detach())
 
 
-@pytest.mark.parametrize("wanted", [UNEVEN, torch.ones(B, T, dtype=torch.bool)], ids=["uneven", "all"])
+@pytest.mark.parametrize("chosen", [UNEVEN, torch.ones(B, T, dtype=torch.bool)], ids=["uneven", "all"])
 @pytest.mark.parametrize("segments", [None, SEGMENTS], ids=["whole rows", "packed"])
 @pytest.mark.parametrize("path", ["sdpa", "explicit"])
-def test_attention_at_wanted_positions_is_that_of_all(wanted, segments, path):
+def test_attention_at_chosen_positions_is_that_of_all(chosen, segments, path):
     torch.manual_seed(3)
     layer = SelfAttention(D, 2, 0.1, path).double().eval()
     x, mask = torch.randn(B, T, D, dtype=torch.float64, requires_grad=True), block_mask(segments)
-    some, whole = layer.at(Wanted(wanted), x, mask), layer(x, mask)[wanted]
+    some, whole = layer.at(Positions(chosen), x, mask), layer(x, mask)[chosen]
     torch.testing.assert_close(some, whole)
     learned = [x, *layer.parameters()]
     for one, other in zip(torch.autograd.grad(some.sin().sum(), learned), torch.autograd.grad(whole.sin().sum(), learned), strict=True):
@@ -140,8 +140,8 @@ def test_attention_at_wanted_positions_is_that_of_all(wanted, segments, path):
 
 def test_states_and_picks_keep_the_order_of_the_rows():
     x = torch.arange(B * T * 1.0).view(B, T, 1)
-    wanted = Wanted(UNEVEN)
-    states = wanted.states(x)
+    chosen = Positions(UNEVEN)
+    states = chosen.states(x)
     assert states.flatten().tolist() == [1, 4, 6, 7]
-    assert wanted.pick(states, torch.tensor([7, 4])).flatten().tolist() == [7, 4]
-    assert wanted.rows(x)[wanted.real].flatten().tolist() == [1, 4, 6, 7]
+    assert chosen.pick(states, torch.tensor([7, 4])).flatten().tolist() == [7, 4]
+    assert chosen.rows(x)[chosen.real].flatten().tolist() == [1, 4, 6, 7]

@@ -56,7 +56,7 @@ def their_order(batch):
     """transformers' perm_mask and target_mapping of a batch, and which of the slots are real."""
     order, asked = batch["turns"], batch["labels"] != IGNORE
     sees = (order[:, :, None] > order[:, None, :]) | ((order[:, :, None] == order[:, None, :]) & (order == 0)[:, :, None])
-    slots = xlnet.Wanted(asked)
+    slots = xlnet.Positions(asked)
     return {"perm_mask": (~sees).float(), "target_mapping": F.one_hot(slots.columns, T).float()}, slots.real
 
 

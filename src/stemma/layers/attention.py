@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from stemma.layers.fast import Dense, Wanted, dense, keep_mask, product_type
+from stemma.layers.fast import Dense, Positions, dense, keep_mask, product_type
 from stemma.layers.soft_attention import normalise
 
 Path = Literal["sdpa", "explicit"]
@@ -55,13 +55,13 @@ class Mask:
             self._biases[place] = bias.masked_fill_(~allowed, torch.finfo(dtype).min)
         return self._biases[place]
 
-    def at(self, wanted: Wanted) -> "Mask":
-        """The mask of the wanted queries alone, (B, 1, M, S)."""
+    def at(self, chosen: Positions) -> "Mask":
+        """The mask of the chosen queries alone, (B, 1, M, S)."""
         assert not self.causal, "a causal mask has no rows to choose from"
         if self.allowed is None:
             return self
-        rows = wanted.columns[:, None, :, None].expand(-1, self.allowed.shape[1], -1, self.allowed.shape[3])
-        return Mask(self.allowed.gather(2, rows), None if self.live is None else self.live.gather(1, wanted.columns))
+        rows = chosen.columns[:, None, :, None].expand(-1, self.allowed.shape[1], -1, self.allowed.shape[3])
+        return Mask(self.allowed.gather(2, rows), None if self.live is None else self.live.gather(1, chosen.columns))
 
     def silence(self, x: Float[Tensor, "B T ..."]) -> Float[Tensor, "B T ..."]:
         """`x` with zeros at the queries that may attend to nothing."""
@@ -287,13 +287,13 @@ class SelfAttention(nn.Module):
         k, v = cache.extend(layer, k, v)  # only read on, never learnt from, so by the path that copies no key: 5x for one query
         return self.out(attend(q, k, v, mask, path="sdpa").flatten(2))
 
-    def at(self, wanted: Wanted, x: Float[Tensor, "B T D"], mask: Mask) -> Float[Tensor, "N D"]:
-        """What `forward` gives at the wanted positions, computed for these queries alone."""
+    def at(self, chosen: Positions, x: Float[Tensor, "B T D"], mask: Mask) -> Float[Tensor, "N D"]:
+        """What `forward` gives at the chosen positions, computed for these queries alone."""
         D = x.shape[-1]
-        (q,) = _heads(dense(wanted.rows(x), self.qkv.weight[:D], self.qkv.bias[:D]), self.heads)
+        (q,) = _heads(dense(chosen.rows(x), self.qkv.weight[:D], self.qkv.bias[:D]), self.heads)
         k, v = _heads(dense(x, self.qkv.weight[D:], self.qkv.bias[D:]), self.heads, 2)
-        context = self._attend(q, k, v, mask.at(wanted)).flatten(2)  # (B, M, D)
-        return self.out(context[wanted.real])
+        context = self._attend(q, k, v, mask.at(chosen)).flatten(2)  # (B, M, D)
+        return self.out(context[chosen.real])
 
     def trace(self, x: Float[Tensor, "B T D"], mask: Mask) -> Traced:
         """How much of each position `forward` mixes into each, head by head."""

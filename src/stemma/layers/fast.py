@@ -1,19 +1,19 @@
 # ruff: noqa: F722 (axis names stand in annotations)
-"""Pieces that only speed asks for: read one as the plain operation that it is named for, to which a test holds it.
+"""Pieces that are there for speed alone: read one as the plain operation that it is named for, to which a test holds it.
 
 - `dense`: the affine map, without the copy that a CPU makes of its bias.
 - `activate`: ReLU, or GELU (Hendrycks & Gimpel 2016), its tanh form with the slope computed on the way.
 - `dropout`: zeroes at random (Srivastava 2014; "inverted" scaling, so that evaluation does nothing). `F.dropout` draws one
   Bernoulli number after another on a CPU, ten times slower than a layer norm; here one bulk draw of 16 random bits an
   element is compared with a threshold, all in vector instructions.
-- `Wanted`: some positions of a batch, where the last layer need be computed when nothing else is asked of it. A masked language
-  model asks 15 positions in 100: of its last layer, the keys and values are needed everywhere, all else only there. The
-  results are those of the whole layer, exactly.
+- `Positions`: some positions of a batch, the only ones that the last layer is computed at where nothing else of it is read. A
+  masked language model predicts at 15 positions in 100: of its last layer, the keys and values are needed everywhere, all else
+  only there. The results are those of the whole layer, exactly.
 
 Deviates: dropout's rate is moved (by 1e-5 in float32, by up to 0.002 in bfloat16) to where rate and scale,
 as the type can hold it, leave the expectation what it was; `F.dropout` keeps the rate and moves the mean.
 
-Axes: B rows, T positions, D width, E output width, N wanted positions in all, M the most in one row, P positions picked.
+Axes: B rows, T positions, D width, E output width, N chosen positions in all, M the most in one row, P positions picked.
 """
 
 import math
@@ -141,26 +141,26 @@ class Dropout(nn.Module):
         return f"rate={self.rate}"
 
 
-class Wanted:
-    """The places where `wanted` is true, row by row."""
+class Positions:
+    """The places where `chosen` is true, row by row."""
 
-    def __init__(self, wanted: Bool[Tensor, "B T"]) -> None:
-        counts = wanted.sum(1)
+    def __init__(self, chosen: Bool[Tensor, "B T"]) -> None:
+        counts = chosen.sum(1)
         most = int(counts.max())
-        # A stable sort puts the wanted columns first and leaves them in order; short rows are filled up.
-        self.columns = wanted.byte().argsort(dim=1, descending=True, stable=True)[:, :most]  # (B, M)
-        self.real = torch.arange(most, device=wanted.device) < counts[:, None]  # (B, M)
-        self._flat = wanted.flatten().nonzero().squeeze(1)  # (N,)
-        self._rank = wanted.flatten().cumsum(0) - 1  # (B T,) of each wanted position among them
+        # A stable sort puts the chosen columns first and leaves them in order; short rows are filled up.
+        self.columns = chosen.byte().argsort(dim=1, descending=True, stable=True)[:, :most]  # (B, M)
+        self.real = torch.arange(most, device=chosen.device) < counts[:, None]  # (B, M)
+        self._flat = chosen.flatten().nonzero().squeeze(1)  # (N,)
+        self._rank = chosen.flatten().cumsum(0) - 1  # (B T,) of each chosen position among them
 
     def rows(self, x: Float[Tensor, "B T D"]) -> Float[Tensor, "B M D"]:
-        """The states at the wanted columns of each row, filled up where a row wants fewer than M (`real` tells)."""
+        """The states at the chosen columns of each row, filled up where a row has fewer than M (`real` tells)."""
         return x.gather(1, self.columns[:, :, None].expand(-1, -1, x.shape[2]))
 
     def states(self, x: Float[Tensor, "B T D"]) -> Float[Tensor, "N D"]:
-        """The states at all wanted positions."""
+        """The states at all chosen positions."""
         return x.flatten(0, 1)[self._flat]
 
     def pick(self, states: Float[Tensor, "N D"], flat: Int[Tensor, " P"]) -> Float[Tensor, "P D"]:
-        """Of such states, those at the flat positions row * T + column, each of which must be wanted."""
+        """Of such states, those at the flat positions row * T + column, each of which must be chosen."""
         return states[self._rank[flat]]

@@ -4,7 +4,7 @@
 Parent: BERT. It added a token table narrower than the states, blocks that share their weights, and the question whether two
 sentences stand in their order; it gave up BERT's question whether they stand together, which their topics answer.
 
-Axes: B batch, T positions, D width, E width of the embeddings, V vocabulary, N wanted positions.
+Axes: B batch, T positions, D width, E width of the embeddings, V vocabulary, N chosen positions.
 `width` is the paper's H, `embedding` its E. Tokens, positions and types are embedded and normalised at width E, then one dense
 layer makes states of them; the head for masked tokens comes back to E. Blocks are BERT's, post-norm, with the tanh form of GELU
 (google-research/albert, modeling.py). Sharing saves memory, not arithmetic: each block is computed as often as in BERT.
@@ -24,7 +24,7 @@ from stemma.bounds import BelowOne, Depth, Width
 from stemma.errors import UsageError
 from stemma.layers.attention import Mask, Path, SelfAttention
 from stemma.layers.blocks import FeedForward, Layer, layer
-from stemma.layers.fast import Dropout, Wanted
+from stemma.layers.fast import Dropout, Positions
 from stemma.lineage import bert
 from stemma.lineage.bert import BERT, EPS, MaskedHead, Tensors, check, initialise
 from stemma.tokens.facts import TokenFacts
@@ -61,9 +61,9 @@ class AttentionHalf(nn.Module):
         """The states after it."""
         return self.norm(x + self.dropout(self.attention(x, mask)))
 
-    def at(self, wanted: Wanted, x: Float[Tensor, "B T D"], mask: Mask) -> Float[Tensor, "N D"]:
-        """What `forward` gives at the wanted positions, at their cost alone."""
-        return self.norm(wanted.states(x) + self.dropout(self.attention.at(wanted, x, mask)))
+    def at(self, chosen: Positions, x: Float[Tensor, "B T D"], mask: Mask) -> Float[Tensor, "N D"]:
+        """What `forward` gives at the chosen positions, at their cost alone."""
+        return self.norm(chosen.states(x) + self.dropout(self.attention.at(chosen, x, mask)))
 
 
 class FeedForwardHalf(nn.Module):
@@ -95,9 +95,9 @@ class Block(NamedTuple):
         """The states after this block."""
         return self.second(self.first(x, mask))  # type: ignore[no-any-return]
 
-    def at(self, wanted: Wanted, x: Float[Tensor, "B T D"], mask: Mask) -> Float[Tensor, "N D"]:
-        """What a call gives at the wanted positions, at their cost alone."""
-        return self.second(self.first.at(wanted, x, mask))  # type: ignore[no-any-return]
+    def at(self, chosen: Positions, x: Float[Tensor, "B T D"], mask: Mask) -> Float[Tensor, "N D"]:
+        """What a call gives at the chosen positions, at their cost alone."""
+        return self.second(self.first.at(chosen, x, mask))  # type: ignore[no-any-return]
 
 
 class ALBERT(BERT):

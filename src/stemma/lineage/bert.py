@@ -24,7 +24,7 @@ from stemma.bounds import BelowOne, Depth, Length, Width
 from stemma.errors import DataError, UsageError
 from stemma.layers.attention import Mask, Path, SelfAttention, block_mask, fitting_path
 from stemma.layers.blocks import FeedForward, Layer, layer
-from stemma.layers.fast import Activation, Dense, Dropout, Wanted, activate
+from stemma.layers.fast import Activation, Dense, Dropout, Positions, activate
 from stemma.layers.loss import Carried, Loss, cross_entropy, surprisal
 from stemma.layers.uniform import Uniform
 from stemma.layers.weights import take_over
@@ -66,9 +66,9 @@ class Block(nn.Module):
         """The states after this block."""
         return self._finish(x, self.attention(x, mask))
 
-    def at(self, wanted: Wanted, x: Float[Tensor, "B T D"], mask: Mask) -> Float[Tensor, "N D"]:
-        """What `forward` gives at the wanted positions, at their cost alone."""
-        return self._finish(wanted.states(x), self.attention.at(wanted, x, mask))
+    def at(self, chosen: Positions, x: Float[Tensor, "B T D"], mask: Mask) -> Float[Tensor, "N D"]:
+        """What `forward` gives at the chosen positions, at their cost alone."""
+        return self._finish(chosen.states(x), self.attention.at(chosen, x, mask))
 
     def _finish(self, x: Tensor, attended: Tensor) -> Tensor:
         x = self.attention_norm(x + self.dropout(attended))
@@ -157,13 +157,13 @@ class BERT(nn.Module):
         if not counts["masked"]:
             raise DataError("a batch asks for no prediction: all its labels are ignored", "one label or more", "leave such batches out")
         cls = batch.get("cls")
-        wanted = Wanted(asked if cls is None else asked.flatten().index_fill(0, cls, True).view_as(asked))
-        states = self._last(batch, wanted)  # (N, D)
-        masked = wanted.pick(states, asked.flatten().nonzero().squeeze(1))
+        chosen = Positions(asked if cls is None else asked.flatten().index_fill(0, cls, True).view_as(asked))
+        states = self._last(batch, chosen)  # (N, D)
+        masked = chosen.pick(states, asked.flatten().nonzero().squeeze(1))
         total = cross_entropy(self._compared(masked), self.tokens.weight, self.masked_head.bias, labels[asked])
         sums = {"masked": total}
         if cls is not None:
-            first = torch.tanh(self.pooler(wanted.pick(states, cls)))
+            first = torch.tanh(self.pooler(chosen.pick(states, cls)))
             asked_of_pairs = _asked_of_pairs(batch)
             sums[asked_of_pairs] = F.cross_entropy(self.next_head(first).float(), batch[asked_of_pairs], reduction="sum")
         return Loss.of({name: (nats, counts[name]) for name, nats in sums.items()})
@@ -214,7 +214,7 @@ class BERT(nn.Module):
         if not self.masked_head.norm.weight.any():
             mend = "use embed or finetune, or convert a folder saved with its head (BertForMaskedLM, BertForPreTraining)"
             raise UsageError("the model came without its head for masked tokens", "a model with that head", mend)
-        return self.logits(self._last(batch, Wanted(batch["ids"] == self.specials["mask"])))
+        return self.logits(self._last(batch, Positions(batch["ids"] == self.specials["mask"])))
 
     def attention_batch(self, ids: Sequence[int], other: Sequence[int] | None = None) -> Tensors:
         """The framed text or pair as a batch of one row, for `attention`."""
@@ -235,7 +235,7 @@ class BERT(nn.Module):
     def label_nats(self, batch: Tensors) -> Float[Tensor, " M"]:
         """Nats of each label that is not IGNORE, row by row."""
         asked = batch["labels"] != IGNORE
-        states = self._compared(self._last(batch, Wanted(asked)))
+        states = self._compared(self._last(batch, Positions(asked)))
         return surprisal(states, self.tokens.weight, self.masked_head.bias, batch["labels"][asked])
 
     def _embed(self, batch: Tensors) -> Tensor:
@@ -258,13 +258,13 @@ class BERT(nn.Module):
         compared: Tensor = self.masked_head(hidden)
         return compared
 
-    def _last(self, batch: Tensors, wanted: Wanted) -> Tensor:
-        """The last block's states at the wanted positions, (N, D)."""
+    def _last(self, batch: Tensors, chosen: Positions) -> Tensor:
+        """The last block's states at the chosen positions, (N, D)."""
         mask = block_mask(batch.get("segments"))
         x, (*below, last) = self._embed(batch), self.tower
         for block in below:
             x = block(x, mask)
-        return last.at(wanted, x, mask)
+        return last.at(chosen, x, mask)
 
 
 def _asked_of_pairs(batch: Tensors) -> str:

@@ -33,7 +33,7 @@ from stemma.bounds import BelowOne, Depth, Length, Natural, Width
 from stemma.errors import DataError, UsageError
 from stemma.layers.attention import Mask
 from stemma.layers.blocks import FeedForward, Layer, layer
-from stemma.layers.fast import Dropout, Wanted, activate
+from stemma.layers.fast import Dropout, Positions, activate
 from stemma.layers.loss import Carried, Loss, cross_entropy, surprisal
 from stemma.layers.pooling import last_state
 from stemma.layers.relative import Keys, Relation, RelativeAttention, distances, waves
@@ -142,7 +142,7 @@ class XLNet(nn.Module):
         asked = labels != IGNORE
         if not (count := self.predictions(batch)["tokens"]):
             raise DataError("a batch asks for no prediction: all its labels are ignored", "one label or more", "leave such batches out")
-        states, carry = self._predicting(batch, Wanted(asked), batch["turns"], carried)
+        states, carry = self._predicting(batch, Positions(asked), batch["turns"], carried)
         total = cross_entropy(states, self.tokens.weight, self.bias, labels[asked])
         return Loss.of({"tokens": (total, count)}, carry)
 
@@ -158,7 +158,7 @@ class XLNet(nn.Module):
         follows = F.pad((segments[:, 1:] == segments[:, :-1]) & (segments[:, 1:] > 0), (1, 0))
         nats = torch.zeros(ids.shape, device=ids.device)
         if follows.any():
-            states, _ = self._predicting(batch, Wanted(follows), torch.arange(ids.shape[1], device=ids.device).expand_as(ids))
+            states, _ = self._predicting(batch, Positions(follows), torch.arange(ids.shape[1], device=ids.device).expand_as(ids))
             nats[follows] = surprisal(states, self.tokens.weight, self.bias, ids[follows])
         return nats
 
@@ -195,14 +195,14 @@ class XLNet(nn.Module):
     def fill(self, batch: Tensors) -> Float[Tensor, "M V"]:
         """Scores of every token at each <mask> of `ids`, row by row; no mask is seen, only its position."""
         masks = batch["ids"] == self.specials["mask"]
-        return self.logits(self._predicting(batch, Wanted(masks), masks.long())[0])
+        return self.logits(self._predicting(batch, Positions(masks), masks.long())[0])
 
     @torch.no_grad()
     def label_nats(self, batch: Tensors) -> Float[Tensor, " M"]:
         """Nats of each label that is not IGNORE given all but the masks and the labels' own positions, row by row."""
         asked = batch["labels"] != IGNORE
         hidden = asked | (batch["ids"] == self.specials["mask"])
-        states, _ = self._predicting(batch, Wanted(asked), hidden.long())
+        states, _ = self._predicting(batch, Positions(asked), hidden.long())
         return surprisal(states, self.tokens.weight, self.bias, batch["labels"][asked])
 
     def attention_batch(self, ids: Sequence[int], other: Sequence[int] | None = None) -> Tensors:
@@ -226,17 +226,17 @@ class XLNet(nn.Module):
         return list(self.blocks)  # type: ignore[arg-type]
 
     def _predicting(
-        self, batch: Tensors, wanted: Wanted, order: Int[Tensor, "B T"], carried: Carried | None = None
+        self, batch: Tensors, chosen: Positions, order: Int[Tensor, "B T"], carried: Carried | None = None
     ) -> tuple[Float[Tensor, "N D"], Carried | None]:
-        """The query stream's last states at the wanted positions, and what the next batch may attend to.
+        """The query stream's last states at the chosen positions, and what the next batch may attend to.
 
         The content stream's last states are nobody's input, so that its last block gives keys and values alone.
         """
         memory, filled = _begun(carried, batch.get("begins"))
-        seen = self._see(batch, order, wanted, filled)
+        seen = self._see(batch, order, chosen, filled)
         assert seen.query is not None
         content = self.dropout(self.tokens(batch["ids"]))
-        query = self.dropout(self.query.expand(*wanted.columns.shape, -1))
+        query = self.dropout(self.query.expand(*chosen.columns.shape, -1))
         inputs = []
         for number, block in enumerate(self._tower):
             inputs.append(content.detach())
@@ -246,16 +246,16 @@ class XLNet(nn.Module):
             if number + 1 < len(self.blocks):
                 content = block(content, keys, seen.content)
         carry = self._remember(memory, filled, inputs, int(batch["kept"])) if "kept" in batch and self.config.memory else None
-        return query[wanted.real], carry
+        return query[chosen.real], carry
 
     def _see(
         self,
         batch: Tensors,
         order: Int[Tensor, "B T"] | None = None,
-        wanted: Wanted | None = None,
+        chosen: Positions | None = None,
         filled: Bool[Tensor, "B M"] | None = None,
     ) -> "_Seen":
-        """Who sees whom in the batch, at which distance; `wanted` are the query stream's positions."""
+        """Who sees whom in the batch, at which distance; `chosen` are the query stream's positions."""
         ids, segments, types, backward = batch["ids"], batch.get("segments"), batch.get("types"), batch.get("backward")
         (B, T), M = ids.shape, 0 if filled is None else filled.shape[1]
         forward = B if backward is None else int((~backward).sum())
@@ -272,9 +272,9 @@ class XLNet(nn.Module):
             real = None if segments is None else (segments if columns is None else segments.gather(1, columns)) > 0
             return Relation(_mask(allowed, filled, real), differ, columns, forward, T)
 
-        if order is None or wanted is None:
+        if order is None or chosen is None:
             return _Seen(relation(None, every), None, self.dropout(table))
-        columns = wanted.columns
+        columns = chosen.columns
         before = order.gather(1, columns)[:, :, None] > order[:, None, :]  # (B, N, T)
         no_later = order[:, :, None] >= order[:, None, :]
         if every is not None:
