@@ -45,14 +45,14 @@ class Loss:
         weights = weights or {}
         counts = {name: count for name, (_, count) in parts.items()}
         sums = {name: total for name, (total, _) in parts.items()}
-        return cls(weighed(sums, counts, weights), next(iter(counts.values())), dict(parts), carried, weights)
+        return cls(weighted_sum(sums, counts, weights), next(iter(counts.values())), dict(parts), carried, weights)
 
     def share(self, counts: Mapping[str, int]) -> torch.Tensor:
         """What this batch adds to the mean over a greater one, in which the parts have so many predictions in all."""
-        return weighed({name: total for name, (total, _) in self.parts.items()}, counts, self.weights)
+        return weighted_sum({name: total for name, (total, _) in self.parts.items()}, counts, self.weights)
 
 
-def weighed(sums: Mapping[str, Any], counts: Mapping[str, int], weights: Mapping[str, float]) -> Any:
+def weighted_sum(sums: Mapping[str, Any], counts: Mapping[str, int], weights: Mapping[str, float]) -> Any:
     """The sum of the parts' means, each over its own count and times its weight (1 where none is given)."""
     means = (total / max(1, counts[name]) * weights.get(name, 1.0) for name, total in sums.items())
     return sum(means, start=0.0)

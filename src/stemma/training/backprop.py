@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from stemma.errors import RunError
-from stemma.layers.loss import Carried, Loss, weighed
+from stemma.layers.loss import Carried, Loss, weighted_sum
 from stemma.layers.threads import computing_with, faster_threads
 from stemma.layers.weights import check_memory, load_weights, to_tensors, torch_uniform, weights
 from stemma.lineage.table import Generation, Network
@@ -129,7 +129,7 @@ class Backprop:
         self._update(rate * rate_scale(batches), batches[-1])
         sums = dict(zip(sums, self._ranks.total(list(sums.values())), strict=True))
         means = {name: total / max(1, counts[name]) for name, total in sums.items()}
-        return Step(float(weighed(sums, counts, loss.weights)), next(iter(counts.values())), means)
+        return Step(float(weighted_sum(sums, counts, loss.weights)), next(iter(counts.values())), means)
 
     def _predictions(self, batches: list[dict[str, torch.Tensor]]) -> dict[str, int]:
         """How many predictions each part of the loss has in these batches and in those of the other processes."""

@@ -4,7 +4,7 @@ from typing import cast
 
 import torch
 
-from stemma.layers.loss import weighed
+from stemma.layers.loss import weighted_sum
 from stemma.layers.weights import to_tensors
 from stemma.lineage.table import Network
 from stemma.objectives.objective import Objective
@@ -33,4 +33,4 @@ def held_out_loss(network: torch.nn.Module, objective: Objective, most_tokens: i
                 break
     if not sums:
         return float("nan"), {}
-    return float(weighed(sums, counts, loss.weights)), {name: sums[name] / max(1, counts[name]) for name in sums}
+    return float(weighted_sum(sums, counts, loss.weights)), {name: sums[name] / max(1, counts[name]) for name in sums}
