@@ -15,12 +15,12 @@ from stemma.tokens.chinese import (
     Segmenter,
     are_characters,
     chosen,
+    described,
     has_chinese,
     is_given,
     rejoined,
     segmenter,
     spoken,
-    told,
     word_spans,
 )
 from stemma.tokens.scripts import HAN, SEPARATOR, codes_of, inner_classes
@@ -138,7 +138,7 @@ def test_a_dictionary_adds_words_and_goes_with_the_tokenizer(tmp_path):
     for one in (tokenizer, Tokenizer.load(tmp_path / "tokenizer.json"), pickle.loads(pickle.dumps(tokenizer))):
         starts = np.flatnonzero(one.encode_words([text])[2]).tolist()
         assert [text[a:b] for a, b in pairwise([*starts, len(text)])] == ["隔壁", "老王头", "在", "云计算平台", "上", "跑", "大语言模型"]
-    assert "rjieba and a dictionary" in told(tokenizer.segmenter) and tokenizer.segmenter.as_json()["added"][2] == ("大语言模型", 5)
+    assert "rjieba and a dictionary" in described(tokenizer.segmenter) and tokenizer.segmenter.as_json()["added"][2] == ("大语言模型", 5)
     assert word_spans(text, segmenter("rjieba"))[1] == (2, 4)  # others are not changed by it
 
 
@@ -161,6 +161,6 @@ def test_what_is_no_dictionary_is_refused(tmp_path, content, wrong):
 
 
 def test_what_was_chosen_is_told_with_the_setting_that_changes_it():
-    assert "tokenizer.words=given" in told(chosen("auto", TERMS * 60)) and chosen("auto", TERMS * 60) is GIVEN
-    assert "cut by rjieba (tokenizer.words=rjieba); tokenizer.words=given" in told(chosen("auto", POEM))
+    assert "tokenizer.words=given" in described(chosen("auto", TERMS * 60)) and chosen("auto", TERMS * 60) is GIVEN
+    assert "cut by rjieba (tokenizer.words=rjieba); tokenizer.words=given" in described(chosen("auto", POEM))
     assert has_chinese("a 猫") and has_chinese("〇𠀀") and not has_chinese("the cat, かな 🙂")

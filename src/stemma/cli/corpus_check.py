@@ -44,10 +44,10 @@ class CorpusCheck(Verb):
 
 
 def _words(head: list[str]) -> str:
-    """How Chinese words would be told apart, judged as learning judges it; empty where there are none."""
-    from stemma.tokens.chinese import chosen, has_chinese, told
+    """How Chinese words would be found, judged as learning judges it; empty where there are none."""
+    from stemma.tokens.chinese import chosen, described, has_chinese
 
-    return told(chosen("auto", head)) if has_chinese("".join(head)) else ""
+    return described(chosen("auto", head)) if has_chinese("".join(head)) else ""
 
 
 def _pair_lines(pairs: Any) -> Iterator[str]:

@@ -23,7 +23,7 @@ ENOUGH_RUNS = 100  # runs of Chinese characters, to judge by
 GIVEN_RUN = 2.5  # characters: below this mean length, runs that spaces part are words
 RECURRING = 0.5  # longer ones (terms, names) are words if at least this share of them stands there more than once; clauses seldom do
 JUDGED = 2  # raised whenever texts would be judged otherwise than before, so that stores made earlier are made anew
-SAMPLE = 1000  # texts that tell whether Chinese words are given
+SAMPLE = 1000  # texts that show whether Chinese words are given
 TOGETHER = 1 << 16  # characters given to the segmenter at a time: a call for each line would take twice as long
 
 _HAN = re.compile("[" + "".join(f"{chr(low)}-{chr(high)}" for low, high in HAN_BLOCKS) + "]")
@@ -107,13 +107,13 @@ def segmenter(name: str, added: Added = ()) -> Segmenter:
     return GIVEN if name == GIVEN.name else Segmenter("rjieba", version("rjieba"), _Rjieba(added) if added else _RJIEBA, added)
 
 
-def recorded_segmenter(told: Mapping[str, Any]) -> Segmenter:
-    """The segmenter that `Segmenter.as_json` told of."""
-    return segmenter(told["name"], tuple((word, count) for word, count in told.get("added", ())))
+def recorded_segmenter(record: Mapping[str, Any]) -> Segmenter:
+    """The segmenter that `Segmenter.as_json` gave the record of."""
+    return segmenter(record["name"], tuple((word, count) for word, count in record.get("added", ())))
 
 
 def chosen(words: str, head: Sequence[str], dictionary: str = "") -> Segmenter:
-    """The segmenter that the setting `words` asks for; "auto" looks whether the first texts' words are spaced already.
+    """The segmenter that the setting `words` names; "auto" looks whether the first texts' words are spaced already.
 
     With a file of words as `dictionary` it is one that cuts.
     """
@@ -146,8 +146,8 @@ def is_given(texts: Iterable[str]) -> bool:
     return sum(times for times in runs.values() if times > 1) >= RECURRING * runs.total()
 
 
-def told(words: Segmenter) -> str:
-    """How Chinese words are told apart, in words, and the setting that makes it otherwise."""
+def described(words: Segmenter) -> str:
+    """How Chinese words are found, in words, and the setting that makes it otherwise."""
     if words is GIVEN:
         return "Chinese words are taken as spaces part them (tokenizer.words=given); tokenizer.words=rjieba cuts them"
     known = " and a dictionary" if words.added else ""

@@ -26,7 +26,7 @@ from stemma.nouns import counted
 from stemma.tokens import outside
 from stemma.tokens import tokenizer as tokens_tokenizer
 from stemma.tokens.build import build_once, learn_and_build
-from stemma.tokens.chinese import JUDGED, has_chinese, segmenter, told
+from stemma.tokens.chinese import JUDGED, described, has_chinese, segmenter
 from stemma.tokens.dictionary import dictionary_sum
 from stemma.tokens.drawn import chosen_sentences, drawn, how_much, spelt_in_part
 from stemma.tokens.files import disk_budget, read_sealed, write_sealed
@@ -90,11 +90,11 @@ class Ingested:
 
     @property
     def notes(self) -> list[str]:
-        """What a reader should know of how the text was cut: what told Chinese words apart, where the user had not said it."""
+        """What a reader should know of how the text was cut: what found the Chinese words, where the user had not said it."""
         config = self.tokenizer.config
         if config.kind == "whitespace" or config.words != "auto" or not self._has_chinese:
             return []
-        return [told(self.tokenizer.segmenter)]
+        return [described(self.tokenizer.segmenter)]
 
     @cached_property
     def _has_chinese(self) -> bool:
