@@ -100,7 +100,7 @@ def test_every_verb_is_shown_once_at_least():
 
 def test_the_lineage_table_is_the_code_s():
     for row in LINEAGE:
-        cells = (f"`{row.name}`", row.title, row.year, row.asks, ", ".join(row.abilities), "yes" if row.ready else "no")
+        cells = (f"`{row.name}`", row.title, row.year, row.predicts, ", ".join(row.abilities), "yes" if row.ready else "no")
         assert f"| {' | '.join(map(str, cells))} |" in README
 
 

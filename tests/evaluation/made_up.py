@@ -223,7 +223,7 @@ def report() -> dict:
             "year": r.year,
             "paper": r.paper,
             "learns": r.learns,
-            "asks": r.asks,
+            "asks": r.predicts,
             "abilities": list(r.abilities),
             "failures": [],
             "words": None,
@@ -433,7 +433,7 @@ def fifteen() -> dict:
 
 def _invented(row: Generation, place: int, rng: np.random.Generator) -> dict:
     """One row of the fifteen."""
-    copied = ("name", "title", "short", "colour", "loss_unit", "year", "paper", "learns", "asks")
+    copied = ("name", "title", "short", "colour", "loss_unit", "year", "paper", "learns")
     seconds = 5.0 if row.learns == "count" else float(rng.choice([20, 60, 62, 65, 70, 140])) * (1 + 0.05 * place)
     quality = 0.70 + 0.012 * place + float(rng.normal(0, 0.02))
     modes = {
@@ -453,11 +453,12 @@ def _invented(row: Generation, place: int, rng: np.random.Generator) -> dict:
     found = {"tokens": 57_000, "words": 34_000, "characters": 201_000, "oov": 0, "blocks": 96, "seconds": 3.9, **bits, **SPENT}
     return {
         **{name: getattr(row, name) for name in copied},
+        "asks": row.predicts,
         "abilities": list(row.abilities),
         "failures": [],
         "words": None,
         "pretrain": trained,
-        "score": {"found": found} if "score" in row.abilities else {"why_not": f"it asks the text for {row.asks}"},
+        "score": {"found": found} if "score" in row.abilities else {"why_not": f"it asks the text for {row.predicts}"},
         "modes": modes if "transfer" in row.abilities else {},
         "refusal": "" if "transfer" in row.abilities else f"{row.name} cannot be carried over to a task",
         "senses": {"probes": [probe("word in context", "the best layer (3)", "in-context", 0.5 + 0.02 * place)], "layers": []},

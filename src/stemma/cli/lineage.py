@@ -41,7 +41,7 @@ class Lineage(Verb):
 def _row(row: Generation) -> dict[str, Any]:
     return {
         "name": row.name, "title": row.title, "year": row.year, "paper": row.paper, "parent": row.parent, "ready": row.ready,
-        "learns": row.learns, "asks": row.asks, "abilities": row.abilities, "tokenizer": row.tokenizer,
+        "learns": row.learns, "asks": row.predicts, "abilities": row.abilities, "tokenizer": row.tokenizer,
         "presets": list(row.presets()) if row.ready else [],
     }  # fmt: skip
 
@@ -53,7 +53,7 @@ def _page(row: Generation) -> Iterator[str]:
         [
             ("parent", row.parent or "none: it is the oldest"),
             ("children", ", ".join(children) or "none"),
-            ("asks", row.asks),
+            ("asks", row.predicts),
             ("can", ", ".join(row.abilities)),
             ("tokens", row.tokenizer),
             ("presets", ", ".join(row.presets()) if row.ready else "in the plan, not in this version"),
@@ -78,7 +78,7 @@ def _tree() -> Iterator[str]:
         mark = "●" if row.ready else "○"
         yield f"{branch}{mark} {row.name}  {row.year}  {row.title} ({row.paper})"
         presets = f" · presets: {', '.join(row.presets())}" if row.ready else ""
-        yield f"{under}  asks: {row.asks} · can: {', '.join(row.abilities)}{presets}"
+        yield f"{under}  asks: {row.predicts} · can: {', '.join(row.abilities)}{presets}"
     yield ""
     yield "● can be pre-trained with this version   ○ in the plan"
 

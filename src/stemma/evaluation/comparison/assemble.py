@@ -113,7 +113,7 @@ def _generation(comparison: Comparison, name: str, corpus_key: str, code: int) -
         year=row.year,
         paper=row.paper,
         learns=row.learns,
-        asks=row.asks,
+        asks=row.predicts,
         loss_unit=row.loss_unit,
         abilities=row.abilities,
         failures=tuple(failures),

@@ -211,7 +211,7 @@ class Stages:
     def score(self) -> dict[str, Any]:
         """Predicts the held-out text, where the generation can."""
         if "score" not in self.row.abilities:
-            return {"why_not": f"it asks the text for {self.row.asks}, and gives no probability to a whole one"}
+            return {"why_not": f"it asks the text for {self.row.predicts}, and gives no probability to a whole one"}
         texts = read_held_out(self.comparison.root)
         with self._measured() as meter:
             found = perplexity(self.run(), texts)
@@ -326,7 +326,7 @@ class Stages:
     def minimal_pairs(self) -> dict[str, Any]:
         """Judges which sentence of each minimal pair is likelier, where the generation gives sentences a likelihood."""
         if ability_for(self.row) is None:
-            return {"why_not": f"it asks the text for {self.row.asks}, and gives no likelihood to a sentence"}
+            return {"why_not": f"it asks the text for {self.row.predicts}, and gives no likelihood to a sentence"}
         config = self.comparison.config
         with self._measured() as meter:
             found = minimal_pairs(self.run(), read_minimal_pairs(config.minimal_pairs), config.minimal_limit)
