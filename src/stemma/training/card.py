@@ -67,16 +67,16 @@ def _drawn(part: Mapping[str, Any] | None) -> list[str]:
     """What a budget below one pass saw of the text, and what saw all of it."""
     if not part:
         return []
-    told = f"{part['tokens']:,} of {counted(part['of_tokens'], 'token')} were drawn by lot to be read."
+    note = f"{part['tokens']:,} of {counted(part['of_tokens'], 'token')} were drawn by lot to be read."
     learnt = "The vocabulary was learnt from the whole text; how unknown words are spelt, from what was drawn."
-    return ["", f"{told} {learnt}"]
+    return ["", f"{note} {learnt}"]
 
 
 def _continued(identity: Mapping[str, Any]) -> list[str]:
     if "continued" not in identity:
         return []
-    told = f"Continued from the run {identity['continued']['run']}: its words kept their ids and began with its vectors; words that it"
-    return ["", f"{told} lacked were added, and its counts and those of this text are summed."]
+    note = f"Continued from the run {identity['continued']['run']}: its words kept their ids and began with its vectors; words that it"
+    return ["", f"{note} lacked were added, and its counts and those of this text are summed."]
 
 
 def _items(values: Mapping[str, Any]) -> str:

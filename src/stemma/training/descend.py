@@ -20,7 +20,7 @@ from stemma.tokens.store import TokenStore
 from stemma.tokens.tokenizer import Tokenizer
 from stemma.training.baseline import against_baseline
 from stemma.training.card import write_card
-from stemma.training.facts import Fact, Note, Prepared, Update
+from stemma.training.facts import Fact, Note, Prepared, Report, Update
 from stemma.training.ingest import Ingested
 from stemma.training.learners import Learner, Manner, NotFinite
 from stemma.training.loop import Reached, seconds_per_step, steps_for, train
@@ -28,7 +28,7 @@ from stemma.training.passes import Passes, sensible_steps
 from stemma.training.peak import peak_memory_mib
 from stemma.training.ranks import Ranks, join
 from stemma.training.recorder import Recorder
-from stemma.training.request import Job, Report, Updates, take_up
+from stemma.training.request import Job, Updates, take_up
 from stemma.training.settings import BUDGETS, Config, HandConfig
 from stemma.training.stopping import stopping
 
@@ -37,7 +37,7 @@ WELL_READ = 0.1  # of what was drawn may be unread without a word: separators ar
 
 @contextmanager
 def descending(job: Job, path: Path, root: Path, report: Report) -> Iterator[Updates]:
-    """The updates that are left of the job, inside the process group and with the threads asked for; then the finished folder."""
+    """The updates that are left of the job, inside the process group and with the threads of its settings; then the finished folder."""
     keep_freed_memory()
     with _manner(job).computing(job.sections["training"].threads), join() as ranks:
         yield from _updates(job, path, root, report if ranks.first else _nothing, ranks)
@@ -92,7 +92,7 @@ def _begun(job: Job, text: Ingested, objective: Objective, path: Path, report: R
 
 
 def _spelling(job: Job, text: Ingested) -> Tokenizer:
-    """The tokenizer; where the network reads more words than it predicts, it tells how those are spelt that it does not."""
+    """The tokenizer; where the network reads more words than it predicts, it records how those are spelt that it does not."""
     tokenizer, targets = text.tokenizer, job.sections["model"].targets if job.row.reads_spelling else 0
     if not 0 < targets < tokenizer.vocab_size:
         return tokenizer
@@ -109,7 +109,7 @@ def _check_processes(folder: RunFolder, ranks: Ranks) -> None:
 
 
 def _settle(job: Job, text: Ingested, objective: Objective, path: Path, report: Report, ranks: Ranks) -> dict[str, Any]:
-    """The sections with every `auto` and budget settled, by measuring once; `corpus` tells of pairs."""
+    """The sections with every `auto` and budget settled, by measuring once; `corpus` says so where the text is of pairs."""
     manner, facts = _manner(job), text.tokenizer.facts(text.train.counts)
     training: Any
     model, training = manner.settled(job.row, job.sections["model"], job.sections["training"], facts, ranks)
@@ -149,8 +149,7 @@ def _taken_up(job: Job, folder: RunFolder, text: Ingested, objective: TextObject
     progress = Reached(**saved[1]) if saved else Reached()
     if saved:
         learner.restore(saved[0])
-        told = f"going on from step {progress.step:,} of {training.steps:,}"
-        report(Note(told))
+        report(Note(f"going on from step {progress.step:,} of {training.steps:,}"))
     if progress.step < training.steps:
         spent = _prepare(job, objective, folder, training.threads, report)
         if not saved:
@@ -192,7 +191,7 @@ def _recorded(job: Job, descent: _Descent, text: Ingested, report: Report, ranks
         try:
             yield train(learner, descent.objective, training, training.steps, progress, ranks), take
         except NotFinite as error:
-            raise _told(error, folder, progress) from error
+            raise _explained(error, folder, progress) from error
     recorder.save()
 
 
@@ -320,15 +319,15 @@ def _notes(training: HandConfig, progress: Reached) -> list[str]:
 def _unread(text: Ingested, tokens: Mapping[str, int], passes: float) -> list[str]:
     """How much of what was drawn the budget came to, where that is not about all of it."""
     part, missed = len(text.train.ids), tokens.get("not_reached", 0)
-    told = f"its budget ended after {passes / text.share:.2f} of a pass over the {counted(part, 'token')} drawn for it, and {missed:,} were"
+    note = f"its budget ended after {passes / text.share:.2f} of a pass over the {counted(part, 'token')} drawn for it, and {missed:,} were"
     return (
-        [f"{told} not reached: within a pass some are read twice, and separators are read too"]
+        [f"{note} not reached: within a pass some are read twice, and separators are read too"]
         if text.share < 1 and missed > WELL_READ * part
         else []
     )
 
 
-def _told(error: NotFinite, folder: RunFolder, progress: Reached) -> NotFinite:
+def _explained(error: NotFinite, folder: RunFolder, progress: Reached) -> NotFinite:
     place = folder.path / "state" / f"not-finite-step-{progress.step}.safetensors"
     place.parent.mkdir(exist_ok=True)
     write_tensors(place, error.batch)

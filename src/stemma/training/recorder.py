@@ -74,8 +74,8 @@ class Recorder:
         self._end_line()
         self._lines.append(fact.line())
         self._held_out.append(fact.line())
-        for told in sits(self._held_out, self._constants):
-            self._report(Note(told))
+        for note in sits(self._held_out, self._constants):
+            self._report(Note(note))
         if isinstance(self._training, Config) and self._training.patience:
             self._compare(mean, self._training.patience)
 
