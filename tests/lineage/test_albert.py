@@ -78,12 +78,12 @@ def test_states_losses_and_gradients_equal_transformers(more):
         sentence_order_label=batch["order"],
         output_hidden_states=True,
     )
-    real, asked = batch["segments"] > 0, batch["labels"] != IGNORE
+    real, predicted = batch["segments"] > 0, batch["labels"] != IGNORE
     ours = net.encode(batch)
     assert len(ours) == len(out.hidden_states) == 1 + net.config.depth * net.config.blocks_in_layer
     for one, other in zip(ours, out.hidden_states, strict=True):
         torch.testing.assert_close(one[real], other[real], atol=1e-5, rtol=0)
-    torch.testing.assert_close(net.logits(ours[-1][asked]), out.prediction_logits[asked], atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(net.logits(ours[-1][predicted]), out.prediction_logits[predicted], atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(net.next_head(net.pooled(ours[-1])), out.sop_logits, atol=1e-5, rtol=0)
     loss = net.loss(batch)
     assert loss.parts.keys() == {"masked", "order"}

@@ -63,14 +63,14 @@ def reference(net):
     return theirs
 
 
-def ask(reference, batch, **more):
+def run(reference, batch, **more):
     return reference(batch["ids"], attention_mask=batch["segments"], token_type_ids=batch["types"], **more)
 
 
 def test_attention_is_that_of_transformers(net, reference):
     batch = rows()
     reference.set_attn_implementation("eager")
-    theirs = ask(reference, batch, output_attentions=True).attentions
+    theirs = run(reference, batch, output_attentions=True).attentions
     ours, real = net.attention(batch), batch["segments"] > 0
     assert [(one.kind, one.layer) for one in ours] == [("encoder self", n + 1) for n in range(net.config.depth)]
     for one, other in zip(ours, theirs, strict=True):
@@ -82,16 +82,16 @@ def test_attention_is_that_of_transformers(net, reference):
 
 def test_states_logits_and_losses_equal_transformers(net, reference):
     batch = rows()
-    out = ask(reference, batch, labels=batch["labels"], next_sentence_label=batch["next"], output_hidden_states=True)
-    real, asked = batch["segments"] > 0, batch["labels"] != IGNORE
+    out = run(reference, batch, labels=batch["labels"], next_sentence_label=batch["next"], output_hidden_states=True)
+    real, predicted = batch["segments"] > 0, batch["labels"] != IGNORE
     ours = net.encode(batch)
     for one, other in zip(ours, out.hidden_states, strict=True):
         torch.testing.assert_close(one[real], other[real], atol=1e-5, rtol=0)
-    torch.testing.assert_close(net.logits(ours[-1][asked]), out.prediction_logits[asked], atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(net.logits(ours[-1][predicted]), out.prediction_logits[predicted], atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(net.next_head(net.pooled(ours[-1])), out.seq_relationship_logits, atol=1e-5, rtol=0)
     loss = net.loss(batch)
     torch.testing.assert_close(loss.mean, out.loss, atol=1e-5, rtol=0)
-    assert loss.count == int(asked.sum())
+    assert loss.count == int(predicted.sum())
     parts = {name: float(total) / count for name, (total, count) in loss.parts.items()}
     assert sum(parts.values()) == pytest.approx(out.loss.item(), abs=1e-5)
 
@@ -99,7 +99,7 @@ def test_states_logits_and_losses_equal_transformers(net, reference):
 def test_gradients_equal_transformers(net, reference):
     batch = rows()
     net.loss(batch).mean.backward()
-    ask(reference, batch, labels=batch["labels"], next_sentence_label=batch["next"]).loss.backward()
+    run(reference, batch, labels=batch["labels"], next_sentence_label=batch["next"]).loss.backward()
     theirs = {name: parameter.grad for name, parameter in reference.named_parameters()}
     ours = to_huggingface("bert", net.config.depth, {name: parameter.grad for name, parameter in net.named_parameters()})
     for name, gradient in ours.items():
@@ -206,16 +206,16 @@ def test_without_pairs_the_loss_is_that_of_the_masked_tokens():
 
 def test_the_order_of_pairs_is_a_part_of_its_own(net):
     batch = rows()
-    asked = net.loss(batch)
+    loss = net.loss(batch)
     ordered = {name: tensor for name, tensor in batch.items() if name != "next"} | {"order": batch["next"]}
     assert list(net.loss(ordered).parts) == ["masked", "order"] and net.predictions(ordered) == {
-        "masked": asked.count,
+        "masked": loss.count,
         "order": len(batch["cls"]),
     }
-    assert net.loss(ordered).mean == asked.mean
+    assert net.loss(ordered).mean == loss.mean
     nobody = ordered | {"order": batch["next"][:0], "cls": batch["cls"][:0]}  # a batch of sentences without a neighbour
     assert net.loss(nobody).parts["order"][1] == 0 and float(net.loss(nobody).mean) == pytest.approx(
-        float(asked.parts["masked"][0]) / asked.count
+        float(loss.parts["masked"][0]) / loss.count
     )
 
 

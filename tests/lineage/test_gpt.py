@@ -200,8 +200,8 @@ def test_batch_mates_do_not_change_what_comes_next(net):
 
 def test_greedy_text_equals_that_of_transformers(net, reference):
     prompt = [0, 4, 9]
-    asked = {"attention_mask": torch.ones(1, 3, dtype=torch.long), "do_sample": False, "use_cache": False}
-    theirs = reference.generate(torch.tensor([prompt]), max_new_tokens=10, eos_token_id=None, pad_token_id=0, **asked)[0, 3:]
+    settings = {"attention_mask": torch.ones(1, 3, dtype=torch.long), "do_sample": False, "use_cache": False}
+    theirs = reference.generate(torch.tensor([prompt]), max_new_tokens=10, eos_token_id=None, pad_token_id=0, **settings)[0, 3:]
     scores, memory = net.advance([prompt])
     new = [int(scores.argmax())]
     while len(new) < 10:

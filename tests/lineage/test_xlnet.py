@@ -39,24 +39,24 @@ def theirs_of(net, **more):
     return theirs
 
 
-def drawn(seed, rows=B, asked=4):
-    """Rows of two segments, with `asked` tokens to be predicted in a drawn order, and one more token in it that is not asked for."""
+def drawn(seed, rows=B, targets=4):
+    """Rows of two segments, with `targets` tokens to be predicted in a drawn order, and one more token in it that is not."""
     torch.manual_seed(seed)
     ids = torch.stack([torch.randperm(46)[:T] + 7 for _ in range(rows)])  # every position of a row has a token of its own
     order = torch.zeros(rows, T, dtype=torch.long)
     labels = torch.full((rows, T), IGNORE)
     for row in range(rows):
-        places = torch.randperm(T)[: asked + 1]
-        order[row, places] = 1 + torch.randperm(asked + 1)
-        labels[row, places[:asked]] = ids[row, places[:asked]]
+        places = torch.randperm(T)[: targets + 1]
+        order[row, places] = 1 + torch.randperm(targets + 1)
+        labels[row, places[:targets]] = ids[row, places[:targets]]
     return {"ids": ids, "types": (torch.arange(T) > 4).long().expand(rows, T), "turns": order, "labels": labels}
 
 
 def their_order(batch):
     """transformers' perm_mask and target_mapping of a batch, and which of the slots are real."""
-    order, asked = batch["turns"], batch["labels"] != IGNORE
+    order, predicted = batch["turns"], batch["labels"] != IGNORE
     sees = (order[:, :, None] > order[:, None, :]) | ((order[:, :, None] == order[:, None, :]) & (order == 0)[:, :, None])
-    slots = xlnet.Positions(asked)
+    slots = xlnet.Positions(predicted)
     return {"perm_mask": (~sees).float(), "target_mapping": F.one_hot(slots.columns, T).float()}, slots.real
 
 
@@ -160,7 +160,7 @@ def leaks(net, batch):
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_a_target_sees_exactly_what_its_order_shows(seed, monkeypatch):
     """Through all layers, for every target of drawn orders; a mask that hides nothing fails the same test."""
-    net, batch = network(), drawn(seed, rows=2, asked=6)
+    net, batch = network(), drawn(seed, rows=2, targets=6)
     assert leaks(net, batch) == []
     assert leaks(net, batch | {"turns": torch.stack([torch.randperm(T) for _ in range(2)])}) == []  # no context but what was predicted
     monkeypatch.setattr(xlnet, "_mask", lambda allowed, filled, real: Mask(None))

@@ -1,8 +1,8 @@
 # ruff: noqa: F722 (axis names stand in annotations)
 """BERT: deep bidirectional pre-training (Devlin 2018).
 
-Parent: the Transformer's encoder. It added pre-training with context from both sides, by asking for
-masked tokens and for whether sentence B follows A; it gave up scoring and generating text.
+Parent: the Transformer's encoder. It added pre-training with context from both sides, by predicting
+masked tokens and whether sentence B follows A; it gave up scoring and generating text.
 
 Axes: B batch, T positions, D width, E width of the token table's rows (here D), V vocabulary, M masked positions, N sentence pairs.
 `width` is the paper's H, `depth` its L, `heads` its A. Post-norm blocks as in the Transformer; the
@@ -152,25 +152,25 @@ class BERT(nn.Module):
         `next` or `order` (N,) with `cls` (N,), the flat position of each pair's [CLS]: row * T + column.
         """
         labels = batch["labels"]
-        asked = labels != IGNORE
+        predicted = labels != IGNORE
         counts = self.predictions(batch)
         if not counts["masked"]:
             raise DataError("a batch asks for no prediction: all its labels are ignored", "one label or more", "leave such batches out")
         cls = batch.get("cls")
-        chosen = Positions(asked if cls is None else asked.flatten().index_fill(0, cls, True).view_as(asked))
+        chosen = Positions(predicted if cls is None else predicted.flatten().index_fill(0, cls, True).view_as(predicted))
         states = self._last(batch, chosen)  # (N, D)
-        masked = chosen.pick(states, asked.flatten().nonzero().squeeze(1))
-        total = cross_entropy(self._compared(masked), self.tokens.weight, self.masked_head.bias, labels[asked])
+        masked = chosen.pick(states, predicted.flatten().nonzero().squeeze(1))
+        total = cross_entropy(self._compared(masked), self.tokens.weight, self.masked_head.bias, labels[predicted])
         sums = {"masked": total}
         if cls is not None:
             first = torch.tanh(self.pooler(chosen.pick(states, cls)))
-            asked_of_pairs = _asked_of_pairs(batch)
-            sums[asked_of_pairs] = F.cross_entropy(self.next_head(first).float(), batch[asked_of_pairs], reduction="sum")
+            pairs = _pair_labels(batch)
+            sums[pairs] = F.cross_entropy(self.next_head(first).float(), batch[pairs], reduction="sum")
         return Loss.of({name: (nats, counts[name]) for name, nats in sums.items()})
 
     def predictions(self, batch: Tensors) -> dict[str, int]:
         """Masked positions, and pairs where they are given."""
-        pairs = {_asked_of_pairs(batch): len(batch["cls"])} if "cls" in batch else {}
+        pairs = {_pair_labels(batch): len(batch["cls"])} if "cls" in batch else {}
         return {"masked": int((batch["labels"] != IGNORE).sum()), **pairs}
 
     def encode(self, batch: Tensors) -> list[Float[Tensor, "B T D"]]:
@@ -234,9 +234,9 @@ class BERT(nn.Module):
     @torch.no_grad()
     def label_nats(self, batch: Tensors) -> Float[Tensor, " M"]:
         """Nats of each label that is not IGNORE, row by row."""
-        asked = batch["labels"] != IGNORE
-        states = self._compared(self._last(batch, Positions(asked)))
-        return surprisal(states, self.tokens.weight, self.masked_head.bias, batch["labels"][asked])
+        predicted = batch["labels"] != IGNORE
+        states = self._compared(self._last(batch, Positions(predicted)))
+        return surprisal(states, self.tokens.weight, self.masked_head.bias, batch["labels"][predicted])
 
     def _embed(self, batch: Tensors) -> Tensor:
         """Token, position and type embeddings, summed and normalised, (B, T, D)."""
@@ -267,7 +267,7 @@ class BERT(nn.Module):
         return last.at(chosen, x, mask)
 
 
-def _asked_of_pairs(batch: Tensors) -> str:
+def _pair_labels(batch: Tensors) -> str:
     """The name of the pairs' labels."""
     return "order" if "order" in batch else "next"
 
@@ -275,12 +275,12 @@ def _asked_of_pairs(batch: Tensors) -> str:
 def check(config: Config, tokens: TokenFacts) -> None:
     """UsageError where the heads do not share the width, or the tokenizer lacks what frames and masks a text."""
     if config.width % config.heads:
-        told = f"model.width = {config.width} with model.heads = {config.heads}"
-        raise UsageError(told, "a width that is a multiple of the heads", "change one of the two")
+        wrong = f"model.width = {config.width} with model.heads = {config.heads}"
+        raise UsageError(wrong, "a width that is a multiple of the heads", "change one of the two")
     missing = [name for name in ("cls", "sep", "mask") if name not in tokens.specials]
     if missing:
-        told = f"the tokenizer has no {missing[0]!r} token"
-        raise UsageError(told, "a tokenizer with cls, sep and mask", "set tokenizer.kind to wordpiece or unigram")
+        wrong = f"the tokenizer has no {missing[0]!r} token"
+        raise UsageError(wrong, "a tokenizer with cls, sep and mask", "set tokenizer.kind to wordpiece or unigram")
 
 
 def initialise(module: nn.Module) -> None:

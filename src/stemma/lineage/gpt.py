@@ -117,8 +117,8 @@ class GPT(nn.Module):
     def __init__(self, config: Config, tokens: TokenFacts) -> None:
         super().__init__()
         if config.width % config.heads:
-            told = f"model.width = {config.width} with model.heads = {config.heads}"
-            raise UsageError(told, "a width that is a multiple of the heads", "change one of the two")
+            wrong = f"model.width = {config.width} with model.heads = {config.heads}"
+            raise UsageError(wrong, "a width that is a multiple of the heads", "change one of the two")
         if "eos" not in tokens.specials:
             raise UsageError("the tokenizer has no 'eos' token", "a tokenizer with an end-of-text token", "set tokenizer.kind to bpe")
         path: Path = "sdpa" if config.attention == "auto" else config.attention
@@ -165,10 +165,10 @@ class GPT(nn.Module):
         Reads `ids`, `labels` (B T), and if present `positions`, `segments` (B T).
         """
         labels = batch["labels"]
-        asked = labels != IGNORE
+        predicted = labels != IGNORE
         if not (count := self.predictions(batch)["tokens"]):
             raise DataError("a batch asks for no prediction: all its labels are ignored", "one label or more", "leave such batches out")
-        total = cross_entropy(self._last(batch)[asked], self.tokens.weight, None, labels[asked])
+        total = cross_entropy(self._last(batch)[predicted], self.tokens.weight, None, labels[predicted])
         return Loss.of({"tokens": (total, count)})
 
     def predictions(self, batch: Tensors) -> dict[str, int]:

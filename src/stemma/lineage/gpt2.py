@@ -11,7 +11,7 @@ The block is pre-norm: n = x + attention(LN(x)), y = n + feedforward(LN(n)); one
 Weights begin N(0, 0.02), positions N(0, 0.01) as in the reference code (model.py); the matrices by which a sub-layer adds to the states
 are divided by the root of how many add to them (section 2.3), so that the states' spread does not grow with the depth.
 
-Deviates: dropout is GPT's, of which neither the paper nor its code tells anything. Deviates: attention stays inside a document's part of a
+Deviates: dropout is GPT's, of which neither the paper nor its code says anything. Deviates: attention stays inside a document's part of a
 row, where the original lets it cross (`objectives.causal`).
 """
 

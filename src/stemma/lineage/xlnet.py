@@ -2,7 +2,7 @@
 """XLNet: a language model over every order of a text's tokens (Yang 2019, "Generalized Autoregressive Pretraining").
 
 Parent: the Transformer, by way of Transformer-XL (Dai 2019), whose distances and memory it keeps. It added prediction in a drawn order,
-so that each token is asked for with context from both sides and no mask ever stands in the text, and two streams that share their
+so that each token is predicted with context from both sides and no mask ever stands in the text, and two streams that share their
 weights: the content stream knows the token at its own position, the query stream only the position. It gave up the speed of reading a
 text once: the query stream is a second pass, at the positions that are predicted (one in six).
 
@@ -90,12 +90,12 @@ class XLNet(nn.Module):
     def __init__(self, config: Config, tokens: TokenFacts) -> None:
         super().__init__()
         if config.width % config.heads:
-            told = f"model.width = {config.width} with model.heads = {config.heads}"
-            raise UsageError(told, "a width that is a multiple of the heads", "change one of the two")
+            wrong = f"model.width = {config.width} with model.heads = {config.heads}"
+            raise UsageError(wrong, "a width that is a multiple of the heads", "change one of the two")
         missing = [name for name in ("cls", "sep", "mask", "eos") if name not in tokens.specials]
         if missing:
-            told = f"the tokenizer has no {missing[0]!r} token"
-            raise UsageError(told, "a tokenizer with cls, sep, mask and eos", "set tokenizer.kind to unigram")
+            wrong = f"the tokenizer has no {missing[0]!r} token"
+            raise UsageError(wrong, "a tokenizer with cls, sep, mask and eos", "set tokenizer.kind to unigram")
         self.config, self.specials = config, dict(tokens.specials)
         self.tokens = nn.Embedding(tokens.vocab_size, config.width)
         self.query = nn.Parameter(torch.empty(1, 1, config.width))  # w, what the query stream begins as at every position
@@ -139,11 +139,11 @@ class XLNet(nn.Module):
         the last ones, `begins` (B) rows that forget what `carried` holds, and `kept` () the positions of each row that memory takes in.
         """
         labels = batch["labels"]
-        asked = labels != IGNORE
+        predicted = labels != IGNORE
         if not (count := self.predictions(batch)["tokens"]):
             raise DataError("a batch asks for no prediction: all its labels are ignored", "one label or more", "leave such batches out")
-        states, carry = self._predicting(batch, Positions(asked), batch["turns"], carried)
-        total = cross_entropy(states, self.tokens.weight, self.bias, labels[asked])
+        states, carry = self._predicting(batch, Positions(predicted), batch["turns"], carried)
+        total = cross_entropy(states, self.tokens.weight, self.bias, labels[predicted])
         return Loss.of({"tokens": (total, count)}, carry)
 
     def predictions(self, batch: Tensors) -> dict[str, int]:
@@ -200,10 +200,10 @@ class XLNet(nn.Module):
     @torch.no_grad()
     def label_nats(self, batch: Tensors) -> Float[Tensor, " M"]:
         """Nats of each label that is not IGNORE given all but the masks and the labels' own positions, row by row."""
-        asked = batch["labels"] != IGNORE
-        hidden = asked | (batch["ids"] == self.specials["mask"])
-        states, _ = self._predicting(batch, Positions(asked), hidden.long())
-        return surprisal(states, self.tokens.weight, self.bias, batch["labels"][asked])
+        predicted = batch["labels"] != IGNORE
+        hidden = predicted | (batch["ids"] == self.specials["mask"])
+        states, _ = self._predicting(batch, Positions(predicted), hidden.long())
+        return surprisal(states, self.tokens.weight, self.bias, batch["labels"][predicted])
 
     def attention_batch(self, ids: Sequence[int], other: Sequence[int] | None = None) -> Tensors:
         """The framed text or pair as a batch of one row, for `attention`."""
