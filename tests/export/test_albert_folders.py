@@ -89,8 +89,8 @@ def zh_folder(folder, **more):
     theirs |= {"cls.predictions.decoder.weight": narrow.clone(), "cls.predictions.project_layer.weight": wide.t().contiguous()}
     folder.mkdir()
     save_file(theirs, folder / "model.safetensors")
-    told = {"vocab_size": len(VOCABULARY), "embedding_size": 12, "num_hidden_layers": 3, "hidden_act": "gelu_new", "ln_type": "postln"}
-    (folder / "config.json").write_text(json.dumps({**SIZES, **told, "hidden_dropout_prob": 0.0, "type_vocab_size": 2, **more}))
+    settings = {"vocab_size": len(VOCABULARY), "embedding_size": 12, "num_hidden_layers": 3, "hidden_act": "gelu_new", "ln_type": "postln"}
+    (folder / "config.json").write_text(json.dumps({**SIZES, **settings, "hidden_dropout_prob": 0.0, "type_vocab_size": 2, **more}))
     (folder / "vocab.txt").write_text("\n".join(VOCABULARY) + "\n", encoding="utf-8")
     return model
 

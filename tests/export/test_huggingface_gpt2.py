@@ -21,7 +21,7 @@ TEXTS = [*LINES, " the cat", "naïve 猫 x", "<|endoftext|> the", "the <|endofte
 
 @pytest.fixture(scope="module")
 def published(tmp_path_factory):
-    """Saves a tiny GPT-2 of transformers, of the class that is asked for, and gives it and its folder back."""
+    """Saves a tiny GPT-2 of transformers, of the given class, and gives it and its folder back."""
     from tokenizers import ByteLevelBPETokenizer
 
     home = tmp_path_factory.mktemp("published")
@@ -124,7 +124,7 @@ def test_no_half_of_a_character_is_streamed(published):
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "expected"),
     [
         ({"activation_function": "gelu"}, "gelu_new"),
         ({"scale_attn_by_inverse_layer_idx": True}, "False: nothing else"),
@@ -132,11 +132,11 @@ def test_no_half_of_a_character_is_streamed(published):
         ({"n_inner": 40}, "check that config.json belongs to them"),
     ],
 )
-def test_a_config_that_does_not_fit_is_refused(published, change, told):
+def test_a_config_that_does_not_fit_is_refused(published, change, expected):
     _, folder = published()
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | change))
-    with pytest.raises(StemmaError, match=told):
+    with pytest.raises(StemmaError, match=expected):
         stemma.load(folder)
 
 

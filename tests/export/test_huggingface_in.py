@@ -18,7 +18,7 @@ VOCABULARY = ["[PAD]", *(f"[unused{n}]" for n in range(9)), "[UNK]", "[CLS]", "[
 
 @pytest.fixture
 def make(tmp_path):
-    """Saves a tiny BERT of transformers, of the class that is asked for, and gives it and its folder back."""
+    """Saves a tiny BERT of transformers, of the given class, and gives it and its folder back."""
     transformers = pytest.importorskip("transformers")
 
     def made(kind="BertForPreTraining", dtype=torch.float32, **more):
@@ -126,7 +126,7 @@ def test_there_and_back_gives_the_same_bits(tmp_path, name):
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "expected"),
     [
         ({"model_type": "gpt_neo"}, "bert, openai-gpt, gpt2"),
         ({"model_type": []}, "one of bert"),
@@ -139,11 +139,11 @@ def test_there_and_back_gives_the_same_bits(tmp_path, name):
         ({"hidden_dropout_prob": None}, "config.json"),
     ],
 )
-def test_a_config_that_does_not_fit_is_refused(make, change, told):
+def test_a_config_that_does_not_fit_is_refused(make, change, expected):
     _, folder = make()
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | change))
-    with pytest.raises(StemmaError, match=told):
+    with pytest.raises(StemmaError, match=expected):
         stemma.load(folder)
 
 

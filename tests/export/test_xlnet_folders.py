@@ -64,8 +64,8 @@ def test_a_folder_that_transformers_saved_comes_back(folders, tmp_path, kind):
 def test_what_is_computed_otherwise_is_refused(folders, tmp_path):
     for path in (folders / "theirs").iterdir():
         (tmp_path / path.name).write_bytes(path.read_bytes())
-    told = json.loads((tmp_path / "config.json").read_text(encoding="utf-8"))
+    settings = json.loads((tmp_path / "config.json").read_text(encoding="utf-8"))
     for key, value in (("clamp_len", 400), ("ff_activation", "relu"), ("attn_type", "uni")):
-        (tmp_path / "config.json").write_text(json.dumps({**told, key: value}), encoding="utf-8")
+        (tmp_path / "config.json").write_text(json.dumps({**settings, key: value}), encoding="utf-8")
         with pytest.raises(StemmaError, match=f"{key}.*choose another model"):
             stemma.load(tmp_path)

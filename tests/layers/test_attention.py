@@ -182,8 +182,8 @@ PADDED = torch.tensor([[1, 1, 0, 0], [1, 1, 1, 1], [0, 0, 0, 0]])  # the last so
 def seen(queries, keys):
     """What `cross_mask` promises, said without it: (B T S)."""
     shown = (torch.ones(B, S) if keys is None else keys)[:, None, :].expand(-1, T, -1)
-    asking = shown if queries is None else queries[:, :, None].expand(-1, -1, S)
-    return (shown > 0) & (asking > 0 if keys is None else asking == shown)
+    own = shown if queries is None else queries[:, :, None].expand(-1, -1, S)
+    return (shown > 0) & (own > 0 if keys is None else own == shown)
 
 
 CROSSINGS = [(None, None), (None, PADDED), (SEGMENTS, None), (SEGMENTS, SOURCES), (SEGMENTS, PADDED)]

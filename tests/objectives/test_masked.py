@@ -63,12 +63,12 @@ def test_ngrams_stop_at_specials_and_at_the_quota() -> None:
     assert all(side <= {0} for side in sides)
 
 
-@pytest.mark.parametrize(("most", "asked"), [(0, 3), (2, 0), (3, 3)])
-def test_a_segment_of_large_words_asks_for_its_smallest(most: int, asked: int) -> None:
+@pytest.mark.parametrize(("most", "predicted"), [(0, 3), (2, 0), (3, 3)])
+def test_of_a_segment_of_large_words_the_smallest_is_chosen(most: int, predicted: int) -> None:
     segments, candidates = np.ones((1, 9), np.int64), np.array([[False] + [True] * 7 + [False]])
     begins = np.array([[1, 1, 0, 0, 0, 1, 0, 0, 1]], bool)
     chosen = choose(segments, candidates, begins, Masking(0.15, most), drawn((1, 9)))
-    assert chosen[0, 5:8].all() == bool(asked) and (chosen > 0).sum() == asked
+    assert chosen[0, 5:8].all() == bool(predicted) and (chosen > 0).sum() == predicted
 
 
 def test_text_is_altered_at_masks_alone() -> None:
@@ -76,7 +76,7 @@ def test_text_is_altered_at_masks_alone() -> None:
     ids = np.random.default_rng(1).integers(10, 999, segments.shape)
     draws, masking = drawn(segments.shape), Masking(0.5)
     hidden, labels = mask_tokens(ids, choose(segments, candidates, begins, masking, draws), masking, 4, 1000, draws)
-    asked = labels != IGNORE
-    assert np.array_equal(np.where(asked, labels, hidden), ids)
-    shares = (hidden[asked] == 4).mean(), (hidden[asked] == labels[asked]).mean()
+    predicted = labels != IGNORE
+    assert np.array_equal(np.where(predicted, labels, hidden), ids)
+    shares = (hidden[predicted] == 4).mean(), (hidden[predicted] == labels[predicted]).mean()
     assert abs(shares[0] - 0.8) < 0.01 and abs(shares[1] - 0.1) < 0.01

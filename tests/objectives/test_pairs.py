@@ -74,8 +74,8 @@ def test_quota_is_a_rounded_share_of_the_instance(store: SimpleNamespace) -> Non
         for row in range(len(batch["ids"])):
             for segment in range(1, batch["segments"][row].max() + 1):
                 inside = batch["segments"][row] == segment
-                asked = (batch["labels"][row, inside] != IGNORE).sum()
-                assert asked == max(1, np.rint(0.15 * inside.sum()))
+                predicted = (batch["labels"][row, inside] != IGNORE).sum()
+                assert predicted == max(1, np.rint(0.15 * inside.sum()))
 
 
 def test_padding_is_rare(store: SimpleNamespace) -> None:
@@ -161,27 +161,27 @@ def instances(batch: dict[str, np.ndarray]) -> list[tuple[int, np.ndarray, np.nd
 
 @pytest.fixture
 def numbered() -> SimpleNamespace:
-    """20 documents of 1 to 9 short sentences, whose tokens are numbered: a token tells its place in the corpus."""
+    """20 documents of 1 to 9 short sentences, whose tokens are numbered: a token is its place in the corpus."""
     rng = np.random.default_rng(4)
     made = made_store([rng.integers(1, 12, rng.integers(1, 10)).tolist() for _ in range(20)])
     made.ids = np.arange(10, 10 + len(made.ids))
     return made
 
 
-def test_order_asks_which_of_two_neighbours_came_first(numbered: SimpleNamespace) -> None:
+def test_order_says_which_of_two_neighbours_came_first(numbered: SimpleNamespace) -> None:
     ends = np.append(numbered.sentence_starts[numbered.document_starts], len(numbered.ids)) + 10
     labels = []
     for number in range(8):
         for batch in epoch(pairs(numbered, pairs="order", length=64), number):
-            asked = dict(zip(batch["cls"].tolist(), batch["order"].tolist(), strict=True))
+            swapped = dict(zip(batch["cls"].tolist(), batch["order"].tolist(), strict=True))
             for cls, a, b in instances(batch):
-                assert (cls in asked) == (len(b) > 0)
+                assert (cls in swapped) == (len(b) > 0)
                 if len(b):
-                    assert asked[cls] == (a[0] > b[0])  # swapping A and B flips the label
-                    first, second = (b, a) if asked[cls] else (a, b)
+                    assert swapped[cls] == (a[0] > b[0])  # swapping A and B flips the label
+                    first, second = (b, a) if swapped[cls] else (a, b)
                     assert len(a) + len(b) == 61 or first[-1] + 1 == second[0]
                     assert np.searchsorted(ends, first[0], "right") == np.searchsorted(ends, second[-1], "right")  # one document
-                    labels.append(asked[cls])
+                    labels.append(swapped[cls])
     assert abs(np.mean(labels) - 0.5) < 0.1
 
 
@@ -195,23 +195,23 @@ def test_order_reads_sentences_without_a_neighbour_for_their_masks(numbered: Sim
 @pytest.mark.parametrize("documents", [[[5]] * 30, [[7, 9, 4, 1]], [[300]]])
 def test_short_and_single_documents_are_read(documents: list[list[int]]) -> None:
     made = made_store(documents)
-    asks_order = len(documents) == 1  # a sentence too long for an instance is cut into neighbours
+    has_order = len(documents) == 1  # a sentence too long for an instance is cut into neighbours
     data = pairs(made, pairs="order", length=64)
-    assert all(("order" in batch) == asks_order for batch in epoch(data))
+    assert all(("order" in batch) == has_order for batch in epoch(data))
     assert data.ledger()["used"] > 0.7 * len(made.ids)
 
 
 @pytest.mark.parametrize("units", ["words", "ngrams"])
 def test_words_are_masked_whole_or_not_at_all(store: SimpleNamespace, units: str) -> None:
     store.ids = np.arange(10, 10 + len(store.ids))
-    begins, asked, real = store.word_starts(0, len(store.ids)), 0, 0
+    begins, predicted, real = store.word_starts(0, len(store.ids)), 0, 0
     for batch in epoch(pairs(store, units=units)):
         ids, chosen = restored(batch), batch["labels"] != IGNORE
         inside = (ids[:, 1:] > 3) & (ids[:, :-1] > 3) & ~begins[np.maximum(ids[:, 1:], 10) - 10]  # goes on with the word before it
         assert (chosen[:, 1:] == chosen[:, :-1])[inside].all() and inside.sum() > 100
         assert (ids[ids > 3] - 10 < len(store.ids)).all()  # what is not masked is the text
-        asked, real = asked + chosen.sum(), real + (batch["segments"] > 0).sum()
-    assert 0.12 < asked / real <= 0.151
+        predicted, real = predicted + chosen.sum(), real + (batch["segments"] > 0).sum()
+    assert 0.12 < predicted / real <= 0.151
 
 
 def test_a_tokenizer_without_a_mask_is_refused(store: SimpleNamespace) -> None:

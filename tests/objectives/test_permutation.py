@@ -1,4 +1,4 @@
-"""Permutation: streams in order, each token once in each half of a row, spans asked for in a drawn order."""
+"""Permutation: streams in order, each token once in each half of a row, spans predicted in a drawn order."""
 
 import itertools
 from types import SimpleNamespace
@@ -74,12 +74,12 @@ def test_second_halves_are_two_stretches_with_their_specials_and_types() -> None
     assert all((batch["ids"][:, 10:-3] != SEP).any() for batch in epoch(rows_of(elsewhere=0.0)))
 
 
-def test_as_many_are_asked_for_as_the_share_says_and_never_a_special() -> None:
-    for length, asked in ((20, (2, 1)), (64, (5, 5)), (128, (11, 10)), (512, (43, 42))):
+def test_as_many_are_predicted_as_the_share_says_and_never_a_special() -> None:
+    for length, predictions in ((20, (2, 1)), (64, (5, 5)), (128, (11, 10)), (512, (43, 42))):
         data = rows_of([[300] * 12], length=length, batch_tokens=2 * length)
         for batch in epoch(data)[:3]:
             chosen, half = batch["labels"] != IGNORE, length // 2
-            assert (chosen[:, :half].sum(1) == asked[0]).all() and (chosen[:, half:].sum(1) == asked[1]).all()
+            assert (chosen[:, :half].sum(1) == predictions[0]).all() and (chosen[:, half:].sum(1) == predictions[1]).all()
             assert (batch["labels"][chosen] == batch["ids"][chosen]).all()
             assert not np.isin(batch["labels"][chosen], (SEP, CLS)).any()
 

@@ -124,7 +124,7 @@ def test_lamb_moves_fused_matrices_as_it_would_each_by_itself() -> None:
     torch.testing.assert_close(fused.weight, torch.cat([linear.weight for linear in apart]), rtol=0, atol=1e-6)
 
 
-def tell(optimiser: Optimiser, *losses: float) -> None:
+def judge(optimiser: Optimiser, *losses: float) -> None:
     assert optimiser.average
     for loss in losses:
         optimiser.average.judge(loss)
@@ -133,16 +133,16 @@ def tell(optimiser: Optimiser, *losses: float) -> None:
 def test_averaging_begins_when_the_best_is_older_than_five_evaluations() -> None:
     optimiser = Optimiser(drawn(), Config(optimiser="asgd"))
     assert optimiser.average
-    tell(optimiser, 3.0, 9.0, 9.0, 9.0, 9.0, 9.0)
+    judge(optimiser, 3.0, 9.0, 9.0, 9.0, 9.0, 9.0)
     assert optimiser.average.count == 0  # 9 was above 3, but within the first six
-    tell(optimiser, 2.9)
+    judge(optimiser, 2.9)
     assert optimiser.average.count == 0
-    tell(optimiser, 2.95)  # best but for the last five: 3.0
+    judge(optimiser, 2.95)  # best but for the last five: 3.0
     assert optimiser.average.count == 0
-    tell(optimiser, 3.05)
+    judge(optimiser, 3.05)
     assert optimiser.average.count == 1
     always_better = Optimiser(drawn(), Config(optimiser="asgd"))
-    tell(always_better, *np.linspace(9, 1, 50))
+    judge(always_better, *np.linspace(9, 1, 50))
     assert always_better.average and always_better.average.count == 0
 
 
@@ -150,7 +150,7 @@ def test_asgd_is_sgd_whose_mean_is_torchs() -> None:
     """Torch's mean begins at its own second update, so that it is started two updates before ours begins with the weights."""
     a, b, rates = drawn(), drawn(), (0.1,) * 4
     mine = ours(a, "asgd", rates, weight_decay=0.0)
-    tell(mine, 1, 1, 1, 1, 1, 1, 2)
+    judge(mine, 1, 1, 1, 1, 1, 1, 2)
     theirs(b, torch.optim.SGD(b.parameters()), (0.1, 0.1))
     averaging = torch.optim.ASGD(b.parameters(), lr=0.1, t0=0, lambd=0)
     theirs(b, averaging, (0.1, 0.1), first=2)
@@ -313,7 +313,7 @@ def test_muon_refuses_a_network_without_blocks() -> None:
 
 
 @pytest.mark.parametrize("name", OPTIMISERS)
-def test_the_table_tells_all_that_an_optimiser_keeps(name: str) -> None:
+def test_the_table_lists_all_that_an_optimiser_keeps(name: str) -> None:
     options = {"momentum": 0.9} if name == "sgd" else {}
     made = ours(drawn(), name, **options)
     kept = {key for part in made._parts for values in part.state.values() for key, value in values.items() if torch.is_tensor(value)}

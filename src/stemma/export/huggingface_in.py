@@ -4,8 +4,8 @@ That is tokenizer.json, or where there is none vocab.txt, GPT-2's vocab.json wit
 
 Heads that the folder lacks stay empty: `fill` then refuses; a missing pooler is drawn as before training. XLNet's head is its
 token table, with a bias of 0 where the folder has none. Pickles are never opened.
-Chinese ALBERTs are published in two layouts, told apart by the names of their tensors: transformers', which is Google's, and that of
-brightmart/albert_zh (`albert_zh` here), whose config.json tells of no model_type.
+Chinese ALBERTs are published in two layouts, known by the names of their tensors: transformers', which is Google's, and that of
+brightmart/albert_zh (`albert_zh` here), whose config.json has no model_type.
 """
 
 import json
@@ -62,7 +62,7 @@ class Found:
 
 
 def is_huggingface(path: Path) -> bool:
-    """True for a folder whose config.json tells of a model_type or, as albert_zh's, an embedding_size, and that is no run of ours."""
+    """True for a folder whose config.json has a model_type or, as albert_zh's, an embedding_size, and that is no run of ours."""
     config = path / "config.json"
     if (path / "manifest.json").exists() or not config.is_file() or config.stat().st_size > LIMIT:
         return False
@@ -88,26 +88,25 @@ def found_where_it_fits(path: Path, read: Callable[[Path], Found]) -> Found:
     except StemmaError:
         raise
     except (ArithmeticError, AttributeError, LookupError, OSError, RecursionError, TypeError, ValueError) as error:
-        told = f"{path} does not hold what its config.json tells of ({type(error).__name__}: {error})"
-        raise DataError(told, "a folder of one model", CURE) from error
+        wrong = f"{path} does not hold what its config.json tells of ({type(error).__name__}: {error})"
+        raise DataError(wrong, "a folder of one model", CURE) from error
 
 
 def _read(path: Path) -> Found:
-    told = table_of(path / "config.json")
-    return as_found(path, told, None)
+    return as_found(path, table_of(path / "config.json"), None)
 
 
-def as_found(path: Path, told: Mapping[str, Any], theirs: Mapping[str, np.ndarray] | None) -> Found:
-    """The model that a config tells of, with its tokenizer's files in the folder and its tensors (None: those of model.safetensors)."""
-    kind = told.get("model_type", "albert" if "embedding_size" in told else None)
+def as_found(path: Path, settings: Mapping[str, Any], theirs: Mapping[str, np.ndarray] | None) -> Found:
+    """The model of these settings, with its tokenizer's files in the folder and its tensors (None: those of model.safetensors)."""
+    kind = settings.get("model_type", "albert" if "embedding_size" in settings else None)
     if not isinstance(kind, str) or kind not in GENERATIONS:
         raise DataError(f"{path} holds a model of type {kind!r}", f"one of {', '.join(GENERATIONS)}", "choose a folder of one of these")
     row = find(GENERATIONS[kind])
     theirs = _tensors(path) if theirs is None else theirs
     layout = ZH if any(name.endswith("word_embeddings_2.weight") for name in theirs) else row.name
     tokenizer = _tokenizer(path, row)
-    settings = {"bert": _bert, "albert": _albert, ZH: _albert_zh, "gpt": _gpt, "gpt2": _gpt2, "xlnet": _xlnet}[layout](told)
-    config: Any = restore(row.sections()["model"], settings, str(path / "config.json"))
+    read = {"bert": _bert, "albert": _albert, ZH: _albert_zh, "gpt": _gpt, "gpt2": _gpt2, "xlnet": _xlnet}[layout]
+    config: Any = restore(row.sections()["model"], read(settings), str(path / "config.json"))
     arrays, lacking = _ours(path, layout, config, _named(layout, theirs))
     if len(arrays["tokens.weight"]) != tokenizer.vocab_size:
         wrong = f"{path}: the tokenizer has {counted(tokenizer.vocab_size, 'token')}, the model {len(arrays['tokens.weight']):,}"
@@ -116,8 +115,8 @@ def as_found(path: Path, told: Mapping[str, Any], theirs: Mapping[str, np.ndarra
     if width != expected:
         raise DataError(f"{path}: {width} numbers a token, {expected} in config.json", "the config of these weights", CURE)
     compared = width if layout == "albert" else config.width  # what the head for masked tokens makes of a state
-    if COUNTERPART.get(told.get(NAMED, "")) == row.name:
-        row = find(told[NAMED])
+    if COUNTERPART.get(settings.get(NAMED, "")) == row.name:
+        row = find(settings[NAMED])
     return Found(row, config, tokenizer, _whole(arrays, config.width, compared, tokenizer.vocab_size, lacking), lacking)
 
 
@@ -131,68 +130,70 @@ def table_of(path: Path) -> dict[str, Any]:
     return value
 
 
-def _must(told: Mapping[str, Any], key: str, only: Any) -> None:
-    if told.get(key, only) != only:
-        raise DataError(f"config.json: {key} = {told[key]!r}", f"{only!r}: nothing else is computed here", "choose another model")
+def _must(settings: Mapping[str, Any], key: str, only: Any) -> None:
+    if settings.get(key, only) != only:
+        raise DataError(f"config.json: {key} = {settings[key]!r}", f"{only!r}: nothing else is computed here", "choose another model")
 
 
-def _bert(told: Mapping[str, Any], activation: str = "gelu", dropout: float = 0.1) -> dict[str, Any]:
-    """BERT's sizes; activation and dropout are those of a config that does not tell."""
+def _bert(settings: Mapping[str, Any], activation: str = "gelu", dropout: float = 0.1) -> dict[str, Any]:
+    """BERT's sizes; activation and dropout are those of a config that has none."""
     for key, only in (("layer_norm_eps", 1e-12), ("type_vocab_size", 2), ("position_embedding_type", "absolute"), ("is_decoder", False)):
-        _must(told, key, only)
-    activation = told.get("hidden_act", activation)
+        _must(settings, key, only)
+    activation = settings.get("hidden_act", activation)
     if activation not in ACTIVATIONS:
         raise DataError(f"config.json: hidden_act = {activation!r}", f"one of {', '.join(ACTIVATIONS)}", "choose another model")
     return {
-        "width": told.get("hidden_size", 768), "depth": told.get("num_hidden_layers", 12), "heads": told.get("num_attention_heads", 12),
-        "inner": told.get("intermediate_size", 3072), "max_length": told.get("max_position_embeddings", 512),
-        "dropout": float(told.get("hidden_dropout_prob", dropout)), "activation": ACTIVATIONS[activation],
+        "width": settings.get("hidden_size", 768), "depth": settings.get("num_hidden_layers", 12),
+        "heads": settings.get("num_attention_heads", 12), "inner": settings.get("intermediate_size", 3072),
+        "max_length": settings.get("max_position_embeddings", 512),
+        "dropout": float(settings.get("hidden_dropout_prob", dropout)), "activation": ACTIVATIONS[activation],
     }  # fmt: skip
 
 
-def _albert(told: Mapping[str, Any]) -> dict[str, Any]:
-    _must(told, "ln_type", "postln")
-    _must(told, "share_type", "all")
-    shared = {"groups": told.get("num_hidden_groups", 1), "blocks_in_layer": told.get("inner_group_num", 1)}
-    return {**_bert(told, "gelu_new", 0.0), "embedding": told.get("embedding_size", 128), **shared}
+def _albert(settings: Mapping[str, Any]) -> dict[str, Any]:
+    _must(settings, "ln_type", "postln")
+    _must(settings, "share_type", "all")
+    shared = {"groups": settings.get("num_hidden_groups", 1), "blocks_in_layer": settings.get("inner_group_num", 1)}
+    return {**_bert(settings, "gelu_new", 0.0), "embedding": settings.get("embedding_size", 128), **shared}
 
 
-def _albert_zh(told: Mapping[str, Any]) -> dict[str, Any]:
-    return {**_albert(told), "groups": 1, "blocks_in_layer": 1, "factorised": "tokens"}
+def _albert_zh(settings: Mapping[str, Any]) -> dict[str, Any]:
+    return {**_albert(settings), "groups": 1, "blocks_in_layer": 1, "factorised": "tokens"}
 
 
-def _gpt(told: Mapping[str, Any]) -> dict[str, Any]:
-    _must(told, "layer_norm_epsilon", 1e-5)
-    _must(told, "afn", "gelu")
-    width = told.get("n_embd", 768)
-    sizes = {"width": width, "depth": told.get("n_layer", 12), "heads": told.get("n_head", 12), "inner": 4 * width}
-    return {**sizes, "max_length": told.get("n_positions", 512), "dropout": float(told.get("resid_pdrop", 0.1))}
+def _gpt(settings: Mapping[str, Any]) -> dict[str, Any]:
+    _must(settings, "layer_norm_epsilon", 1e-5)
+    _must(settings, "afn", "gelu")
+    width = settings.get("n_embd", 768)
+    sizes = {"width": width, "depth": settings.get("n_layer", 12), "heads": settings.get("n_head", 12), "inner": 4 * width}
+    return {**sizes, "max_length": settings.get("n_positions", 512), "dropout": float(settings.get("resid_pdrop", 0.1))}
 
 
-def _gpt2(told: Mapping[str, Any]) -> dict[str, Any]:
+def _gpt2(settings: Mapping[str, Any]) -> dict[str, Any]:
     fixed = {"layer_norm_epsilon": 1e-5, "scale_attn_weights": True, "scale_attn_by_inverse_layer_idx": False, "add_cross_attention": False}
     for key, only in fixed.items():
-        _must(told, key, only)
-    if ACTIVATIONS.get(activation := told.get("activation_function", "gelu_new")) != "gelu_tanh":
+        _must(settings, key, only)
+    if ACTIVATIONS.get(activation := settings.get("activation_function", "gelu_new")) != "gelu_tanh":
         wrong = f"config.json: activation_function = {activation!r}"
         raise DataError(wrong, "gelu_new: nothing else is computed here", "choose another model")
-    width = told.get("n_embd", 768)
-    sizes = {"width": width, "depth": told.get("n_layer", 12), "heads": told.get("n_head", 12), "inner": told.get("n_inner") or 4 * width}
-    return {**sizes, "max_length": told.get("n_positions", 1024), "dropout": float(told.get("resid_pdrop", 0.1))}
+    width = settings.get("n_embd", 768)
+    inner = settings.get("n_inner") or 4 * width
+    sizes = {"width": width, "depth": settings.get("n_layer", 12), "heads": settings.get("n_head", 12), "inner": inner}
+    return {**sizes, "max_length": settings.get("n_positions", 1024), "dropout": float(settings.get("resid_pdrop", 0.1))}
 
 
-def _xlnet(told: Mapping[str, Any]) -> dict[str, Any]:
-    """Memory is a matter of training; a window of 512 is read where the config tells of none."""
+def _xlnet(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Memory is a matter of training; a window of 512 is read where the config has none."""
     fixed = {"layer_norm_eps": 1e-12, "untie_r": True, "attn_type": "bi", "clamp_len": -1, "same_length": False}
     for key, only in fixed.items():
-        _must(told, key, only)
-    activation = told.get("ff_activation", "gelu")
+        _must(settings, key, only)
+    activation = settings.get("ff_activation", "gelu")
     if activation not in ACTIVATIONS:
         raise DataError(f"config.json: ff_activation = {activation!r}", f"one of {', '.join(ACTIVATIONS)}", "choose another model")
     return {
-        "width": told.get("d_model", 1024), "depth": told.get("n_layer", 24), "heads": told.get("n_head", 16),
-        "inner": told.get("d_inner", 4096), "memory": told.get("mem_len") or 0, "dropout": float(told.get("dropout", 0.1)),
-        "activation": ACTIVATIONS[activation],
+        "width": settings.get("d_model", 1024), "depth": settings.get("n_layer", 24), "heads": settings.get("n_head", 16),
+        "inner": settings.get("d_inner", 4096), "memory": settings.get("mem_len") or 0,
+        "dropout": float(settings.get("dropout", 0.1)), "activation": ACTIVATIONS[activation],
     }  # fmt: skip
 
 
@@ -285,8 +286,8 @@ def _tokenizer(path: Path, row: Generation) -> Tokenizer:
     elif (vocabulary := _first(path, "vocab*.txt")) and "WordPiece" in TOKENIZERS[row.name]:
         data, kind = _from_vocabulary(vocabulary, _beside(path)), "WordPiece"
     elif (pieces := _first(path, "*.model")) and "Unigram" in TOKENIZERS[row.name]:
-        told = _beside(path)
-        lowercase, accents = bool(told.get("do_lower_case", True)), bool(told.get("keep_accents", False))
+        settings = _beside(path)
+        lowercase, accents = bool(settings.get("do_lower_case", True)), bool(settings.get("keep_accents", False))
         data, kind = from_spiece(pieces, lowercase, accents), "Unigram"
     elif (path / "merges.txt").exists() and row.name == "gpt2":
         data, kind = _from_merges(path), "BPE"
@@ -309,17 +310,17 @@ def _tokenizer(path: Path, row: Generation) -> Tokenizer:
 
 
 def _beside(path: Path) -> dict[str, Any]:
-    """What tokenizer_config.json tells, where there is one."""
-    told = path / "tokenizer_config.json"
-    return table_of(told) if told.exists() else {}
+    """The settings of tokenizer_config.json, where there is one."""
+    place = path / "tokenizer_config.json"
+    return table_of(place) if place.exists() else {}
 
 
 def _first(path: Path, pattern: str) -> Path | None:
     return next(iter(sorted(path.glob(pattern))), None)
 
 
-def _from_vocabulary(place: Path, told: Mapping[str, Any]) -> dict[str, Any]:
-    """The tokenizer.json that vocab.txt and tokenizer_config.json stand for: BERT's, lower-casing unless it is told not to."""
+def _from_vocabulary(place: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The tokenizer.json that vocab.txt and tokenizer_config.json stand for: BERT's, lower-casing unless they say otherwise."""
     from tokenizers import Tokenizer as Rust
     from tokenizers import models, normalizers, pre_tokenizers
 
@@ -328,9 +329,9 @@ def _from_vocabulary(place: Path, told: Mapping[str, Any]) -> dict[str, Any]:
     tokens = place.read_text(encoding="utf-8").removesuffix("\n").split("\n")
     rust = Rust(models.WordPiece({token.rstrip("\r"): i for i, token in enumerate(tokens)}, unk_token="[UNK]"))
     rust.normalizer = normalizers.BertNormalizer(
-        lowercase=bool(told.get("do_lower_case", True)),
-        strip_accents=told.get("strip_accents"),
-        handle_chinese_chars=bool(told.get("tokenize_chinese_chars", True)),
+        lowercase=bool(settings.get("do_lower_case", True)),
+        strip_accents=settings.get("strip_accents"),
+        handle_chinese_chars=bool(settings.get("tokenize_chinese_chars", True)),
     )
     rust.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     rust.add_special_tokens(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"])
@@ -338,16 +339,16 @@ def _from_vocabulary(place: Path, told: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _from_merges(path: Path) -> dict[str, Any]:
-    """The tokenizer.json that vocab.json and merges.txt stand for: byte-level BPE, with a space before a text only if told so."""
+    """The tokenizer.json that vocab.json and merges.txt stand for: byte-level BPE, a space before a text where the settings say so."""
     from tokenizers import Tokenizer as Rust
     from tokenizers import decoders, models, pre_tokenizers, processors
 
-    vocabulary, place, told = table_of(path / "vocab.json"), path / "merges.txt", _beside(path)
+    vocabulary, place, settings = table_of(path / "vocab.json"), path / "merges.txt", _beside(path)
     if place.stat().st_size > LIMIT:
         raise DataError(f"{place} is too large", "one merge a line", CURE)
     lines = place.read_text(encoding="utf-8").removesuffix("\n").split("\n")
     rust = Rust(models.BPE())
-    rust.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=bool(told.get("add_prefix_space", False)))
+    rust.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=bool(settings.get("add_prefix_space", False)))
     rust.decoder = decoders.ByteLevel()
     rust.post_processor = processors.ByteLevel(trim_offsets=True)
     rust.add_special_tokens([end := SPECIALS["bpe"]["eos"]])

@@ -49,7 +49,7 @@ def from_spiece(path: Path, lowercase: bool, accents: bool) -> dict[str, Any]:
 def as_ours(data: Mapping[str, Any]) -> dict[str, Any]:
     """A tokenizer.json of unigram pieces that cuts as it did, but so that no text forges a special by writing its name.
 
-    White space is collapsed in the normal form, not by splitting, so that a text which adjoins another is told from one that does not.
+    White space is collapsed in the normal form, not by splitting, so that a text which adjoins another differs from one that does not.
     """
     from tokenizers import Regex, decoders, normalizers, pre_tokenizers
     from tokenizers import Tokenizer as Rust

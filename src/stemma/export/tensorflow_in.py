@@ -18,7 +18,7 @@ from stemma.export.huggingface_in import CURE, Found, as_found, found_where_it_f
 from stemma.export.protocol_buffers import fields, varint
 
 MAGIC = (0xDB4775248B80FB57).to_bytes(8, "little")  # the last bytes of an index
-FOOTER = 48  # bytes at the end of an index that tell where its parts are
+FOOTER = 48  # bytes at the end of an index that say where its parts are
 TYPES = {1: "<f4", 2: "<f8", 14: "<u2", 19: "<f2"}  # of numbers; 14: bfloat16
 LEAVES = {"kernel": "weight", "gamma": "weight", "beta": "bias", "output_weights": "weight", "output_bias": "bias"}
 TRANSPOSED = ("kernel", "word_embeddings_2")
@@ -53,12 +53,12 @@ def _read(path: Path) -> Found:
     configs = [place for place in sorted(path.glob("*config*.json")) if place.name != "tokenizer_config.json"]
     if len(configs) != 1:
         raise DataError(f"{path} has {len(configs)} config files", "one, such as bert_config.json", "keep the one of this checkpoint")
-    told = table_of(configs[0])
+    settings = table_of(configs[0])
     variables = read_checkpoint(_indexes(path)[0])
     google = any(name.startswith("bert/encoder/transformer/group_") for name in variables)
-    if "embedding_size" in told and told.get("hidden_act") == "gelu":
-        told = {**told, "hidden_act": "gelu_new"}  # what ALBERT's code means by it
-    return as_found(path, {"model_type": "albert" if "embedding_size" in told else "bert", **told}, renamed(variables, google))
+    if "embedding_size" in settings and settings.get("hidden_act") == "gelu":
+        settings = {**settings, "hidden_act": "gelu_new"}  # what ALBERT's code means by it
+    return as_found(path, {"model_type": "albert" if "embedding_size" in settings else "bert", **settings}, renamed(variables, google))
 
 
 def renamed(variables: Mapping[str, np.ndarray], google: bool) -> dict[str, np.ndarray]:
@@ -83,10 +83,10 @@ def read_checkpoint(index: Path) -> dict[str, np.ndarray]:
     entries = {key.decode(): value for _, block in _entries(content, _handle(content, place)[0]) for key, value in _block(content, block)}
     shards = dict(fields(entries.pop(""))).get(1, 1)
     for name, value in entries.items():
-        told: dict[int, Any] = {1: 0, 2: b"", 3: 0, 4: 0, 5: 0} | dict(fields(value))
-        if told[1] in TYPES and not name.rpartition("/")[2].startswith("adam_"):
-            data = index.with_name(f"{index.name.removesuffix('.index')}.data-{told[3]:05d}-of-{shards:05d}")
-            arrays[name] = _array(data, name, TYPES[told[1]], told[2], told[4], told[5])
+        entry: dict[int, Any] = {1: 0, 2: b"", 3: 0, 4: 0, 5: 0} | dict(fields(value))
+        if entry[1] in TYPES and not name.rpartition("/")[2].startswith("adam_"):
+            data = index.with_name(f"{index.name.removesuffix('.index')}.data-{entry[3]:05d}-of-{shards:05d}")
+            arrays[name] = _array(data, name, TYPES[entry[1]], entry[2], entry[4], entry[5])
     return arrays
 
 

@@ -87,7 +87,7 @@ def draw_order(ordered, block, first, state):
 
 
 @compiled
-def draw_rows(starts, functional, backward, half, asked, block, longest, times, states):
+def draw_rows(starts, functional, backward, half, predictions, block, longest, times, states):
     """(which positions are predicted (B T), when each becomes visible (B T)); `functional` tokens are ordered, never predicted.
 
     The first half never sees the second, which sees all of it. Of rows that are read `backward` spans are drawn along the text.
@@ -95,7 +95,7 @@ def draw_rows(starts, functional, backward, half, asked, block, longest, times, 
     chosen, order = np.zeros(starts.shape, np.bool_), np.zeros(starts.shape, np.int64)
     for row in range(len(starts)):
         state, first = states[row : row + 1], 0
-        for a, b, goal in ((0, half, asked - asked // 2), (half, starts.shape[1], asked // 2)):
+        for a, b, goal in ((0, half, predictions - predictions // 2), (half, starts.shape[1], predictions // 2)):
             begins, candidates = starts[row, a:b].copy(), ~functional[row, a:b]
             if backward[row]:
                 chosen[row, a:b] = choose_spans(begins[::-1].copy(), candidates[::-1].copy(), goal, longest, times, state)[::-1]

@@ -1,5 +1,5 @@
 # ruff: noqa: F722 (axis names stand in annotations)
-"""What other rooms may ask of a generation's network: one Protocol for each ability, written down and never guessed.
+"""What other rooms may expect of a generation's network: one Protocol for each ability, written down and never guessed.
 
 A row of the table names the abilities; a test holds them equal to the methods that stand here. Networks that learn by
 backpropagation are `Network`s; static vectors write their own gradients (`DescendsByHand`); counts are `Counted`.
@@ -33,7 +33,7 @@ class Frames(Protocol):
         """Positions at most; None: any text fits."""
 
     def frame(self, ids: Sequence[int], other: Sequence[int] | None = None) -> tuple[list[int], list[int]]:
-        """(ids with the generation's specials, types) of a text or a pair; types tell the second text's tokens by 1."""
+        """(ids with the generation's specials, types) of a text or a pair; types mark the second text's tokens with 1."""
 
 
 class Encoder(Frames, Protocol):
@@ -157,7 +157,7 @@ class Memory(Protocol):
 
 
 class Generates(Frames, Protocol):
-    """Tells what may come next (ability `generate`); all choosing is done in `runs.decoding`."""
+    """Says what may come next (ability `generate`); all choosing is done in `runs.decoding`."""
 
     def advance(self, prompts: Sequence[Sequence[int]], memory: Any = None) -> tuple[Any, Any]:
         """(log-probabilities (B V) of each row's next token, the memory after it), having read these ids after what `memory` holds.
@@ -184,7 +184,7 @@ class Translates(Generates, Protocol):
 
 
 class Fills(Frames, Protocol):
-    """Tells what stands at masks (ability `fill`)."""
+    """Says what stands at masks (ability `fill`)."""
 
     def fill(self, batch: "Tensors") -> "Float[Tensor, 'M V']":
         """Scores of the tokens at each mask of the batch, row by row."""
@@ -216,7 +216,7 @@ class AttentionMap:
 
 
 class Attends(Protocol):
-    """Tells where it looks (ability `attend`)."""
+    """Shows where it looks (ability `attend`)."""
 
     def attention_batch(self, ids: Sequence[int], other: Sequence[int] | None = None) -> "dict[str, Tensor]":
         """A batch of one row (all its tensors (1 T) or (1 S)) without padding, for `attention`, of a text or a pair.

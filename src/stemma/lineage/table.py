@@ -1,7 +1,7 @@
 """The table of generations: one literal tuple, from which every other room learns what exists.
 
 A row names its network and its data as `module:Class`, imported only when used, so that reading
-the table costs nothing and needs no torch. Rooms that name no generation learn from here what they may ask of a network.
+the table costs nothing and needs no torch. Rooms that name no generation learn from here what they may expect of a network.
 """
 
 import importlib

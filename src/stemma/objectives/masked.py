@@ -50,15 +50,15 @@ def mask_tokens(
     ids: np.ndarray, chosen: np.ndarray, masking: Masking, mask_id: int, vocab_size: int, draws: Draws
 ) -> tuple[np.ndarray, np.ndarray]:
     """(ids with the chosen tokens hidden, labels), both (B T); `chosen` (B T) is of `choose`."""
-    asked = chosen > 0
-    labels = np.where(asked, ids, IGNORE)
+    predicted = chosen > 0
+    labels = np.where(predicted, ids, IGNORE)
     fate, drawn = draws.fate, (draws.word * vocab_size).astype(np.int64)
     hidden = np.where(fate < masking.masked, mask_id, np.where(fate < masking.masked + masking.drawn, drawn, ids))
-    return np.where(asked, hidden, ids), labels
+    return np.where(predicted, hidden, ids), labels
 
 
 def choose(segments: np.ndarray, candidates: np.ndarray, begins: np.ndarray, masking: Masking, draws: Draws) -> np.ndarray:
-    """Where predictions are asked for, (B T): 0 where not, else the number, within the row, of what is chosen together.
+    """Which tokens are predicted, (B T): 0 where not, else the number, within the row, of what is chosen together.
 
     `segments` (B T) is 0 at padding; `candidates` (B T) marks the tokens that may be chosen, `begins` (B T) those that begin a
     word. Words end at what is no candidate.

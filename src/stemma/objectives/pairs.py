@@ -5,12 +5,12 @@ A and B; half of the time (and whenever there is one sentence alone) B comes fro
 instead and the sentences it displaced are used again. Pairs that are too long lose tokens at a drawn
 end of the longer part. Instances shorter than a row share it; attention never crosses between them.
 
-Where their order is asked for (Lan 2019, section 3.1), A and B are always neighbours in one document, and
+Where their order is predicted (Lan 2019, section 3.1), A and B are always neighbours in one document, and
 half of the time stand in the other order.
 
 Deviates: a sentence longer than an instance is cut into several, where the original throws its tail
 away; masks are drawn anew each epoch unless `dynamic` is off. A sentence that its document leaves without
-a neighbour is read for its masks, and no order is asked for; ALBERT's code gives it one from another
+a neighbour is read for its masks, and no order is predicted; ALBERT's code gives it one from another
 document and calls that swapped.
 """
 
@@ -114,7 +114,7 @@ class Pairs:
         return int(kernels.covered(plan.spans[shown], len(self._store.ids)).sum())
 
     def constant_losses(self, learnt_from: TokenStore) -> dict[str, float]:
-        """Nats of answering by frequency alone: masked tokens, and what is asked of a pair; order is a coin's toss.
+        """Nats of answering by frequency alone: masked tokens, and the labels of pairs; order is a coin's toss.
 
         That B does not follow is more frequent than that in a text of short documents.
         """
@@ -123,8 +123,8 @@ class Pairs:
             return tokens
         if self._config.pairs == "order":
             return tokens | {"order": log(2)}
-        seen, asked = (np.bincount(self._gathered(*self._borders(store), 0)[1], minlength=2) for store in (learnt_from, self._store))
-        return tokens | {"next": nats_of_shares(seen, asked)}
+        seen, predicted = (np.bincount(self._gathered(*self._borders(store), 0)[1], minlength=2) for store in (learnt_from, self._store))
+        return tokens | {"next": nats_of_shares(seen, predicted)}
 
     def batch(self, step: int, rank: int = 0, ranks: int = 1) -> Batch:
         """The rows of `step` that fall to `rank`; a pure function of the seed and the step."""

@@ -1,4 +1,4 @@
-"""Permutation: tokens are asked for in a drawn order, each given those before it in that order (Yang 2019, sections 2.2, 2.3 and 2.5;
+"""Permutation: tokens are predicted in a drawn order, each given those before it in that order (Yang 2019, sections 2.2, 2.3 and 2.5;
 data_utils.py).
 
 The documents of an epoch, in a drawn order, form one stream, each followed by <eos>. It is cut into C columns; step t holds a row of
@@ -7,7 +7,7 @@ every column: a first half from where the row before left off, which the network
     first half | A <sep> B <sep> <cls>
 
 A goes on where the first half ends, and is half of the next row's first half: so each token is read twice, once in each half. B goes on
-where A ends, or stands elsewhere (half of the time, and where no sentence ends inside); no label tells which.
+where A ends, or stands elsewhere (half of the time, and where no sentence ends inside); no label says which.
 
 In each half a sixth of the tokens are predicted, in spans. They, <sep> and <cls> become visible in a drawn order, the others at once;
 the first half never sees the second, which sees all of the first. Half of the columns are read from right to left.
@@ -38,7 +38,7 @@ SHORTEST = 8  # positions of a row
 
 @dataclass(frozen=True)
 class Config:
-    """What is asked for, and of which rows; rows are as long as model.max_length."""
+    """What is predicted, and of which rows; rows are as long as model.max_length."""
 
     times: Positive = 6  # the paper's K: one token in so many is predicted
     longest: Positive = 5  # tokens of a span
@@ -73,8 +73,8 @@ class Permutation:
     def __init__(self, store: TokenStore, facts: TokenFacts, config: Config, *, seed: int, batch_tokens: int, max_length: int) -> None:
         missing = [name for name in ("cls", "sep", "eos") if name not in facts.specials]
         if missing:
-            told = f"the tokenizer has no {missing[0]!r} token"
-            raise UsageError(told, "a tokenizer with cls, sep and eos", "set tokenizer.kind to unigram")
+            wrong = f"the tokenizer has no {missing[0]!r} token"
+            raise UsageError(wrong, "a tokenizer with cls, sep and eos", "set tokenizer.kind to unigram")
         if max_length < SHORTEST:
             raise UsageError(f"model.max_length = {max_length} is too short for a row", f"{SHORTEST} or more", "raise model.max_length")
         if len(store.ids) == 0:
@@ -153,7 +153,7 @@ class Permutation:
         return away.ids, away.words, lengths
 
     def _framed(self, ids: np.ndarray, words: np.ndarray, lengths: np.ndarray, backward: np.ndarray, states: np.ndarray) -> Batch:
-        """The rows with their specials, what is asked for in them and in which order."""
+        """The rows with their specials, what is predicted in them and in which order."""
         special, shape = self._facts.specials, (len(ids), self._length)
         places, ends = np.arange(self._length), (self._half + lengths)[:, None]
         seps = (places == ends) | (places == self._length - 2)  # (B, T)
@@ -161,9 +161,9 @@ class Permutation:
         framed, starts = np.where(seps, special["sep"], special["cls"]), functional.copy()
         framed[~functional], starts[~functional] = ids.ravel(), words.ravel()
         types = np.where(places == self._length - 1, 2, places > ends)
-        asked = self._length // self._config.times or 1
+        predictions = self._length // self._config.times or 1
         block, longest, times = self._config.block or self._length - self._half, self._config.longest, self._config.times
-        chosen, order = draw_rows(starts, functional, backward, self._half, asked, block, longest, times, states)
+        chosen, order = draw_rows(starts, functional, backward, self._half, predictions, block, longest, times, states)
         labels = np.where(chosen, framed, IGNORE)
         return {"ids": framed, "types": types, "segments": np.ones(shape, np.int64), "labels": labels, "turns": order}
 
