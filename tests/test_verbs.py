@@ -451,22 +451,22 @@ def test_show_tokens_cuts_where_the_text_is_cut(shop, capsys):
     assert "│" in capsys.readouterr().out
 
 
-def test_show_masks_marks_what_is_asked_for(shop, tmp_path, capsys, monkeypatch):
+def test_show_masks_marks_what_must_be_predicted(shop, tmp_path, capsys, monkeypatch):
     capsys.readouterr()
-    asked = ["show", "masks", str(shop / "bert"), "--text", "the cat 公园", "--set", "units=words"]
-    assert main([*asked, "--json"]) == 0
+    verb = ["show", "masks", str(shop / "bert"), "--text", "the cat 公园", "--set", "units=words"]
+    assert main([*verb, "--json"]) == 0
     (row,) = json.loads(capsys.readouterr().out)
-    assert len(row["reads"]) == len(row["asks"]) == len(row["spans"]) and any(row["asks"])
+    assert len(row["reads"]) == len(row["labels"]) == len(row["spans"]) and any(row["labels"])
     assert [row["text"][start:end] for start, end in row["words"]] == ["the", "cat", "公园"]
-    assert main(asked) == 0
+    assert main(verb) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split(" ")[0] for line in lines[1:]] == ["", "text", "reads", "asks"] and "\x1b" not in lines[2] and "{" in lines[2]
-    assert main([*asked, "--out", str(tmp_path / "masks.html")]) == 0
+    assert [line.split(" ")[0] for line in lines[1:]] == ["", "text", "reads", "predict"] and "\x1b" not in lines[2] and "{" in lines[2]
+    assert main([*verb, "--out", str(tmp_path / "masks.html")]) == 0
     assert "公" in (tmp_path / "masks.html").read_text(encoding="utf-8")
-    assert main([*asked, "--out", str(tmp_path / "masks.png")]) == 2
+    assert main([*verb, "--out", str(tmp_path / "masks.png")]) == 2
     capsys.readouterr()
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
-    assert main(asked) == 0 and "\x1b[1m" in capsys.readouterr().out
+    assert main(verb) == 0 and "\x1b[1m" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("text", ["the 红帽", "天气 cat", "🌸"])

@@ -41,7 +41,7 @@ def masked(folder: Path, **options) -> list[MaskedText]:
 
 def test_a_word_is_masked_whole_or_not_at_all(folder: Path) -> None:
     halves = {
-        units: sum(0 < sum(text.asks[place] is not None for place in word) < len(word) for text in found for word in text.words)
+        units: sum(0 < sum(text.labels[place] is not None for place in word) < len(word) for text in found for word in text.words)
         for units, found in ((units, masked(folder, settings=[f"units={units}"])) for units in ("words", "ngrams", "pieces"))
     }
     assert halves["words"] == halves["ngrams"] == 0 < halves["pieces"]
@@ -62,25 +62,25 @@ def test_text_is_never_altered_but_at_masks(folder: Path) -> None:
     found = masked(folder)
     for text in found:
         plain = next(other for other in Masks(folder, ["mask_share=0.001"]).of([text.text]))  # one word is masked at least
-        own = [ask or read for ask, read in zip(text.asks, text.reads, strict=True)]
-        assert own == [ask or read for ask, read in zip(plain.asks, plain.reads, strict=True)]
-    asked = [text.became(place) for text in found for place in range(len(text.asks)) if text.asks[place] is not None]
-    assert {"hidden", "drawn", "kept"} == set(asked)
-    assert any("[UNK]" in filter(None, text.asks) for text in found)  # a word outside the vocabulary may be asked for, in its place
+        own = [label or read for label, read in zip(text.labels, text.reads, strict=True)]
+        assert own == [label or read for label, read in zip(plain.labels, plain.reads, strict=True)]
+    became = [text.became(place) for text in found for place in range(len(text.labels)) if text.labels[place] is not None]
+    assert {"hidden", "drawn", "kept"} == set(became)
+    assert any("[UNK]" in filter(None, text.labels) for text in found)  # a word outside the vocabulary may be predicted, in its place
 
 
 def test_long_texts_come_in_parts_and_empty_ones_not_at_all(folder: Path) -> None:
     parts = list(Masks(folder).of(["", "天气很好" * 30, " "]))
-    assert [len(part.asks) for part in parts] == [62, 58]
+    assert [len(part.labels) for part in parts] == [62, 58]
 
 
 def test_the_page_shows_words_above_what_is_read(folder: Path) -> None:
     shown = mask_page.page(masked(folder)[: len(TEXTS)])
-    assert shown.count("<section>") == len(TEXTS) and '<span class="token hidden" title="asked: ' in shown and "<b>𠮷</b>" in shown
+    assert shown.count("<section>") == len(TEXTS) and '<span class="token hidden" title="to predict: ' in shown and "<b>𠮷</b>" in shown
 
 
 def test_what_masks_nothing_is_refused(tmp_path: Path) -> None:
-    for name, config, told in (("a", {}, "one of these: bert, bert-wwm"), ("b", {"task": {}}, "the run that it was made from")):
+    for name, config, mend in (("a", {}, "one of these: bert, bert-wwm"), ("b", {"task": {}}, "the run that it was made from")):
         RunFolder.create(tmp_path / name, {"identity": {"generation": "gpt"}, "sections": {}, **config})
-        with pytest.raises(UsageError, match=told):
+        with pytest.raises(UsageError, match=mend):
             Masks(tmp_path / name)

@@ -15,10 +15,10 @@ from stemma.nouns import counted
 if TYPE_CHECKING:
     from stemma.runs.masks import MaskedText
 
-PLAIN = {"": "{}", "asked": "{{{}}}", "hidden": "{}", "drawn": "‹{}›", "kept": "«{}»"}
-COLOURED = {"": "{}", **{name: f"\x1b[{code}m{{}}\x1b[0m" for name, code in (("asked", 1), ("hidden", 31), ("drawn", 33), ("kept", 32))}}
-SHOWN = {"asked": "a", "hidden": "[MASK]", "drawn": "b", "kept": "a"}
-LEGEND = "asked for: {}   read in its place: {}, {} (another token) or {} (itself)"
+PLAIN = {"": "{}", "label": "{{{}}}", "hidden": "{}", "drawn": "‹{}›", "kept": "«{}»"}
+COLOURED = {"": "{}", **{name: f"\x1b[{code}m{{}}\x1b[0m" for name, code in (("label", 1), ("hidden", 31), ("drawn", 33), ("kept", 32))}}
+SHOWN = {"label": "a", "hidden": "[MASK]", "drawn": "b", "kept": "a"}
+LEGEND = "to predict: {}   read in its place: {}, {} (another token) or {} (itself)"
 
 
 @dataclass(frozen=True)
@@ -74,15 +74,15 @@ class _Masked:
 
 
 def _lines(text: "MaskedText", marks: dict[str, str]) -> Iterator[str]:
-    """The words of the text with what is asked for marked, what is read, what is asked."""
-    spelt = ["".join(marks["asked"].format(part) if asked else part for part, asked in text.stretches(word)) for word in text.words]
+    """The words of the text, marked where they must be predicted; what is read; what must be predicted."""
+    spelt = ["".join(marks["label"].format(part) if predicted else part for part, predicted in text.stretches(word)) for word in text.words]
     read = [" ".join(marks[text.became(place)].format(text.reads[place]) for place in word) for word in text.words]
-    asked = [" ".join(ask for place in word if (ask := text.asks[place])) for word in text.words]
-    yield "text   " + " │ ".join(spelt)
-    yield "reads  " + " │ ".join(read)
-    yield "asks   " + (" │ ".join(filter(None, asked)) or "nothing")
+    labels = [" ".join(label for place in word if (label := text.labels[place])) for word in text.words]
+    yield "text    " + " │ ".join(spelt)
+    yield "reads   " + " │ ".join(read)
+    yield "predict " + (" │ ".join(filter(None, labels)) or "nothing")
 
 
 def _row(text: "MaskedText") -> dict[str, Any]:
     words = [(text.spans[word[0]][0], text.spans[word[-1]][1]) for word in text.words]
-    return {"text": text.text, "spans": text.spans, "words": words, "reads": text.reads, "asks": text.asks}
+    return {"text": text.text, "spans": text.spans, "words": words, "reads": text.reads, "labels": text.labels}

@@ -28,7 +28,7 @@ class MaskedText:
     spans: list[tuple[int, int]]  # (T) of each token in the text
     begins: list[bool]  # (T) does it begin a word
     reads: list[str]  # (T) what the network reads
-    asks: list[str | None]  # (T) what it must predict; None where nothing is asked
+    labels: list[str | None]  # (T) what it must predict; None where it predicts nothing
     hidden: list[bool]  # (T) does it read the mask there
 
     @property
@@ -38,17 +38,17 @@ class MaskedText:
         return [range(start, end) for start, end in zip(starts, [*starts[1:], len(self.begins)], strict=True)]
 
     def became(self, place: int) -> Became:
-        """What stands for a token that is asked for: the mask, another token, itself; empty where nothing is asked."""
-        if self.asks[place] is None:
+        """What stands for a token that must be predicted: the mask, another token, itself; empty where nothing must."""
+        if self.labels[place] is None:
             return ""
-        return "hidden" if self.hidden[place] else "kept" if self.reads[place] == self.asks[place] else "drawn"
+        return "hidden" if self.hidden[place] else "kept" if self.reads[place] == self.labels[place] else "drawn"
 
     def stretches(self, word: range) -> list[tuple[str, bool]]:
-        """The word as it is spelt, parted where what is asked for begins and ends, and whether it is."""
-        places = [list(group) for _, group in groupby(word, lambda place: self.asks[place] is None)]
+        """The word as it is spelt, parted where what must be predicted begins and ends, and whether it must."""
+        places = [list(group) for _, group in groupby(word, lambda place: self.labels[place] is None)]
         starts = [self.spans[group[0]][0] for group in places]
         ends = [*starts[1:], self.spans[word[-1]][1]]
-        return [(self.text[a:b], self.asks[group[0]] is not None) for a, b, group in zip(starts, ends, places, strict=True)]
+        return [(self.text[a:b], self.labels[group[0]] is not None) for a, b, group in zip(starts, ends, places, strict=True)]
 
 
 class Masks:
@@ -94,6 +94,6 @@ class Masks:
         chosen = choose(np.ones(framed.shape, np.int64), candidates, words, masking, draws)
         read, labels = mask_tokens(framed, chosen, masking, specials["mask"], self._tokenizer.vocab_size, draws)
         name = self._tokenizer.text
-        asks = [None if label == IGNORE else name(label) for label in labels[0, 1:-1].tolist()]
+        named = [None if label == IGNORE else name(label) for label in labels[0, 1:-1].tolist()]
         hidden = ((read == specials["mask"]) & (labels != IGNORE))[0, 1:-1].tolist()
-        return MaskedText(text, spans, begins.tolist(), list(map(name, read[0, 1:-1].tolist())), asks, hidden)
+        return MaskedText(text, spans, begins.tolist(), list(map(name, read[0, 1:-1].tolist())), named, hidden)

@@ -18,13 +18,13 @@ def page(texts: Sequence[MaskedText]) -> str:
 def _shown(text: MaskedText) -> str:
     """A text: a box a word, and below them what must be predicted."""
     words = "".join(f'<span class="word">{"".join(_token(text, place) for place in word)}</span>' for word in text.words)
-    predicted = sum(token is not None for token in text.asks)
-    share = f"{predicted} of {counted(len(text.asks), 'token')} to be predicted"
+    predicted = sum(token is not None for token in text.labels)
+    share = f"{predicted} of {counted(len(text.labels), 'token')} to be predicted"
     return f'<section><p class="text">{words}</p><p>{share}</p></section>'
 
 
 def _token(text: MaskedText, place: int) -> str:
-    """A token as the text spells it, above what is read; where the vocabulary lacks what is asked for, that is said too."""
-    spelt, asked, became = text.text[slice(*text.spans[place])], text.asks[place], text.became(place)
-    title = f' title="asked: {escape(asked)}"' if asked is not None else ""
+    """A token as the text spells it, above what is read; where the vocabulary lacks what must be predicted, that is said too."""
+    spelt, label, became = text.text[slice(*text.spans[place])], text.labels[place], text.became(place)
+    title = f' title="to predict: {escape(label)}"' if label is not None else ""
     return f'<span class="token {became}"{title}><b>{escape(spelt)}</b><i>{escape(text.reads[place])}</i></span>'
