@@ -264,7 +264,9 @@ def test_an_option_that_is_a_setting_is_reported_so(capsys, argv, meant):
     assert (code, out) == (2, "") and meant in err
 
 
-@pytest.mark.parametrize(("line", "found"), [("ne", ["nearest"]), ("pretrain be", ["bert"]), ("pretrain bert --cont", ["--continue-from"])])
+@pytest.mark.parametrize(
+    ("line", "found"), [("ne", ["nearest"]), ("pretrain be", ["bert", "bert-wwm"]), ("pretrain bert --cont", ["--continue-from"])]
+)
 def test_bash_completes(capsys, line, found):
     script = stemma(capsys, "completion")[1]
     words = ["stemma", *line.split(" ")]
