@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 import torch
 
+from stemma.lineage import seq2seq
 from stemma.lineage.albert import ALBERT, Config
 from stemma.tokens.facts import TokenFacts
 from stemma.training.reading_cost import reading_cost
@@ -24,3 +25,11 @@ def test_operations_are_those_of_the_formula_and_sharing_saves_none(attention):
         assert cost["reading_tokens"] == 10 and cost["reading_ms"] > 0
         assert cost["reading_flops_per_token"] == 2 * 6 * 16 + depth * block
         assert torch.is_grad_enabled()
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_operations_of_recurrent_layers_are_counted(cell):
+    config = seq2seq.Config(width=10, cells=12, cell=cell, attention="none", max_length=20)
+    cost = reading_cost(seq2seq.Seq2Seq(config, TokenFacts(23, {"eos": 0})), "fp32")
+    gates = {"lstm": 4, "gru": 3}[cell]
+    assert cost["reading_flops_per_token"] == 2 * 2 * gates * 6 * (10 + 6)  # both directions, six cells each

@@ -3,6 +3,7 @@
 ALBERT's layers share their weights and compute as much as BERT's; a table of a million words costs nothing to look up.
 """
 
+import math
 import statistics
 import time
 from typing import Any, cast
@@ -22,7 +23,15 @@ def _attention(query: tuple[int, ...], key: tuple[int, ...], value: tuple[int, .
     return int(sdpa_flop_count(query, key, value))
 
 
-ALSO = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention}
+def _lstm(x: tuple[int, ...], inward: tuple[int, ...], onward: tuple[int, ...], *_: Any, **__: Any) -> int:
+    """What PyTorch does not count of oneDNN's LSTM: each step's products with the gates' matrices, of the input and of the state."""
+    return 2 * math.prod(x[:-1]) * (math.prod(inward) + math.prod(onward))
+
+
+ALSO = {
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention,
+    torch.ops.aten.mkldnn_rnn_layer: _lstm,
+}
 
 
 def reading_cost(network: torch.nn.Module, precision: str) -> dict[str, float]:
