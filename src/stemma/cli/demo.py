@@ -17,7 +17,7 @@ class Demo(Verb):
     """
 
     out: Path = Path("demo")  # the folder of report.html, report.json and the run folders
-    seconds: float = 60.0  # of pre-training for each generation
+    seconds: float = 40.0  # of pre-training for each generation
 
     def run(self) -> Printable:
         """The demonstration, or the rest of it."""
