@@ -52,8 +52,9 @@ demo: .venv/installed
 	@$(BIN)/stemma demo --out demo $(DEMO_ARGS)
 	@echo "report: $(CURDIR)/demo/report.html"
 
+# Two workers of one thread each; a file's tests stay together, for they share what takes long to make.
 test: .venv/installed-dev
-	@$(BIN)/python -m pytest $(TEST_ARGS)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile $(TEST_ARGS)
 
 lint: .venv/installed-dev
 	@$(BIN)/ruff check .
