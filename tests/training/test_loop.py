@@ -98,7 +98,8 @@ def test_two_ranks_learn_what_one_learns(generation: str, corpus: Path, tmp_path
     assert done.returncode == 0, done.stderr[-2000:]
     one, two = pretrain(Request.of(generation, corpus, preset="tiny", settings=settings), out=tmp_path / "one"), tmp_path / "two"
     a, b = weights(one.path), weights(two)
-    assert all(np.allclose(a[name], b[name], atol=1e-4) for name in a)
+    free = ("qkv.bias", "key_value.bias")  # a bias of all keys changes no weight of attention: Adam moves it by what rounding leaves
+    assert all(np.allclose(a[name], b[name], atol=1e-3 if name.endswith(free) else 1e-4) for name in a)
     alone, together = one.metrics(), RunFolder.open(two).metrics()
     assert together[-1]["tokens"] == alone[-1]["tokens"]
     for left, right in zip(alone, together, strict=True):

@@ -15,6 +15,7 @@ in bfloat16.
 Axes: B rows, T positions, D width of the input, H cells, S segments, M the longest segment.
 """
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import NamedTuple
 
 import torch
@@ -22,6 +23,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from stemma.layers.fast import dropout, keep_mask
+
+SHORT_LSTM = torch.ops.mkldnn._is_mkldnn_bf16_supported()  # does oneDNN have one in bfloat16 for this processor
 
 
 class State(NamedTuple):
@@ -56,7 +59,8 @@ class LSTMLayer(nn.Module):
         recurrent = dropout(self.recurrent, self.weight_drop, self.training)
         weights = (self.inputs, recurrent, self.bias, self.zeros)
         begin = (h[None].contiguous(), c[None].contiguous())
-        y, h, c = torch.lstm(x, begin, weights, True, 1, 0.0, self.training, False, True)  # biases, layers, dropout, .., batch first
+        with _runnable():
+            y, h, c = torch.lstm(x, begin, weights, True, 1, 0.0, self.training, False, True)  # biases, layers, dropout, .., batch first
         return y, State(h[0], c[0])
 
 
@@ -81,6 +85,12 @@ class GRULayer(nn.Module):
         weights = (self.inputs, self.recurrent, self.bias, self.zeros)
         y, h = torch.gru(x, h[None].contiguous(), weights, True, 1, 0.0, self.training, False, True)  # as torch.lstm has them
         return y, State(h[0], h[0, :, :0])
+
+
+def _runnable() -> AbstractContextManager[None]:
+    """PyTorch's own loop where oneDNN's LSTM is not made for bfloat16, as on x86 processors without AVX-512."""
+    short = torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") == torch.bfloat16
+    return torch.backends.mkldnn.flags(enabled=False) if short and not SHORT_LSTM else nullcontext()
 
 
 def locked_dropout(x: Float[Tensor, "B T D"], rate: float, training: bool) -> Float[Tensor, "B T D"]:

@@ -61,15 +61,15 @@ def test_the_ground_of_a_causal_map_ends_at_the_diagonal():
 
 def test_kinds_layers_and_texts_have_places_of_their_own():
     heads = [square("encoder self", layer, number) for layer in (1, 2) for number in (1, 2, 3)]
-    heads += [square("decoder causal self"), head("encoder-decoder"), head("soft")]
+    heads += [square("decoder causal self"), square("relative self"), head("encoder-decoder"), head("soft")]
     html = page("Where Transformer looks", [Attended("first text", heads), Attended("第二", heads[:1])])
-    assert len(maps(html)) == 10 and html.count("<section>") == 5
+    assert len(maps(html)) == 11 and html.count("<section>") == 6
     for kind in COLOURS:
         assert f"{kind[0].upper()}{kind[1:]} attention" in html and MEANING[kind][1:] in html
     held = [json.loads(text) for text in re.findall(r'id="tokens-\d+">(.*?)</script>', html)]
-    assert [len(one["rows"]) for one in held] == [4, 4, 5, 5, 4]
-    assert held[2] == {"rows": list(ROWS), "columns": list(COLUMNS)}
-    assert sorted(set(re.findall(r'data-tokens="(\d+)"', html))) == ["0", "1", "2", "3", "4"]
+    assert [len(one["rows"]) for one in held] == [4, 4, 4, 5, 5, 4]
+    assert held[3] == {"rows": list(ROWS), "columns": list(COLUMNS)}
+    assert sorted(set(re.findall(r'data-tokens="(\d+)"', html))) == ["0", "1", "2", "3", "4", "5"]
 
 
 def test_of_many_heads_the_layers_above_the_lowest_are_folded():
