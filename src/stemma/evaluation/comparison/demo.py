@@ -40,7 +40,7 @@ def demo(out: str | Path, *, seconds: float = SECONDS, progress: Report | None =
         threads=1,  # two networks on a core each learn more than one network on two cores
         settings=(
             *(f"{name}.model.max_length=128" for name in ("gpt", "gpt2", "bert", "bert-wwm", "albert", "xlnet")),  # no text is longer
-            "transfer.updates=150",
+            "transfer.updates=80",
         ),
     )
     return compare(text, train=train, dev=dev, out=out, config=config, progress=progress)
