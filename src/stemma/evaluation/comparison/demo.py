@@ -9,7 +9,7 @@ from stemma.evaluation.comparison.plan import Config
 from stemma.evaluation.comparison.results import Results
 from stemma.training.facts import Note, Report
 
-SECONDS = 40.0  # of pre-training for each generation, so that the whole ends within a quarter of an hour on two cores
+SECONDS = 40.0  # of pre-training for each generation, so that the whole takes minutes, not hours, on two cores
 TITLE = "docstrings of the installed Python packages"
 _FILES = ("train.jsonl", "dev.jsonl", "task_train.tsv", "task_dev.tsv", "senses.tsv")
 
