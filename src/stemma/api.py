@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from stemma.checkpoint import left_as_found
-from stemma.config import Settings, as_texts, parse_settings, read_toml, resolve
+from stemma.config import Settings, as_texts, check_read, parse_settings, read_toml, resolve
 from stemma.corpus.read import keep_texts
 from stemma.errors import UsageError
 from stemma.export.opened import load
@@ -93,4 +93,5 @@ def transfer_sections(task: str, config: str | Path | None, settings: Settings, 
         raise UsageError(f"frozen = {frozen!r}", "true or false", "leave it out to let everything move")
     sources += [("--frozen", {"transfer": {"mode": "frozen"}})] if frozen else []
     found = resolve({"transfer": Config, "task": task_config(task)}, *sources)
+    check_read(found, *sources)
     return found["transfer"], found["task"]

@@ -24,7 +24,7 @@ R rows that are written, C cells of an LSTM, none of a GRU.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -32,6 +32,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from stemma.bounds import BelowOne, Depth, Length, Width
+from stemma.config import ReadIf
 from stemma.errors import DataError, UsageError
 from stemma.layers.blocks import Layer, layer
 from stemma.layers.fast import Dense, dropout
@@ -57,7 +58,7 @@ class Config:
     cell: Literal["lstm", "gru"] = "gru"  # long short-term memory, or gated recurrent units
     attention: Literal[SimilarityName, "none"] = "additive"  # how well a state fits one of the source; none: none
     max_length: Length = 512  # positions of a text at most: attention keeps a weight for every two
-    inner: Width = 1000  # hidden units of additive and concat attention
+    inner: Annotated[Width, ReadIf("attention", "additive", "concat")] = 1000  # hidden units of additive and concat attention
     feeding: bool = False  # what the output read enters the next step; slower
     tied: bool = True  # one table for source, target and output
     dropout: BelowOne = 0.0  # on embeddings, between layers, and on what the output reads

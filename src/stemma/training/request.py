@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from stemma.bounds import whole
 from stemma.checkpoint import RunFolder
-from stemma.config import VERSION, Settings, as_texts, parse_settings, read_toml, resolve, restore, to_plain
+from stemma.config import VERSION, Settings, as_texts, check_read, parse_settings, read_toml, resolve, restore, to_plain
 from stemma.corpus import read as corpus_read
 from stemma.corpus.document import Ledger
 from stemma.corpus.parallel import check_sides
@@ -127,6 +127,7 @@ def job_of(request: Request) -> Job:
     if _named(overrides) & set(BUDGETS):  # by the user: then it is not cut, unless `most_passes` is set too
         base = {**base, "training": {**_table(base.get("training")), "most_passes": 0}} if row.updates != "counts" else base
     resolved = resolve(sections, (where, base), *overrides)
+    check_read(resolved, *overrides)
     if earlier:
         _check_same_shape(row, earlier, resolved["model"])
     training = resolved["training"]
