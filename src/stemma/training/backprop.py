@@ -96,7 +96,7 @@ class Backprop:
         self._carried: Carried | None = None
         self._loss: nn.Module = _Loss(network)
         if settings.compile:
-            self._loss = torch.compile(self._loss)
+            self._loss = cast(nn.Module, torch.compile(self._loss))
         if ranks.count > 1:
             self._loss = nn.parallel.DistributedDataParallel(self._loss, find_unused_parameters=True)
 
