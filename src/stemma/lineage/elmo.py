@@ -44,6 +44,7 @@ from stemma.layers.sampled import Proposal, sampled_cross_entropy
 from stemma.layers.spelling import BEGIN, END, CharacterCNN, spell, spell_border
 from stemma.layers.uniform import Uniform
 from stemma.layers.weights import take_over
+from stemma.lineage.sized import opened
 from stemma.objectives.batch import IGNORE
 from stemma.tokens.byte_level import bytes_of
 from stemma.tokens.facts import TokenFacts
@@ -147,7 +148,7 @@ class ELMo(nn.Module):
 
     def frame(self, ids: Sequence[int], other: Sequence[int] | None = None) -> tuple[list[int], list[int]]:
         """(ids with the border as start context, types): `<eos> ids`, or `<eos> ids <eos> other`."""
-        framed = [self.end, *ids] if other is None else [self.end, *ids, self.end, *other]
+        framed, _ = opened(ids, other, self.end)
         return framed, [0] * len(framed)
 
     def loss(self, batch: Tensors, carried: Carried | None = None) -> Loss:

@@ -41,6 +41,7 @@ from stemma.layers.loss import Carried, Loss, cross_entropy, surprisal
 from stemma.layers.pooling import mean_state
 from stemma.layers.recent import Recent
 from stemma.layers.sampled import Proposal, sampled_cross_entropy
+from stemma.lineage.sized import opened
 from stemma.objectives.previous import sentence_marks
 from stemma.tokens.facts import TokenFacts
 
@@ -103,8 +104,7 @@ class NNLM(nn.Module):
 
     def frame(self, ids: Sequence[int], other: Sequence[int] | None = None) -> tuple[list[int], list[int]]:
         """(`<s> ids` or `<s> ids <s> other`, types)."""
-        framed = [self.start, *ids] if other is None else [self.start, *ids, self.start, *other]
-        return framed, [0] * (len(ids) + 1) + [1] * (len(framed) - len(ids) - 1)
+        return opened(ids, other, self.start)
 
     def loss(self, batch: Tensors, carried: Carried | None = None) -> Loss:
         """The mean of -log P(label_t | the words up to t) over the batch; in training, of what `output` makes of it.

@@ -41,6 +41,7 @@ from stemma.layers.pooling import mean_state
 from stemma.layers.recurrent import Apart, GRULayer, LSTMLayer, State
 from stemma.layers.soft_attention import SimilarityName, SoftAttention, Source, similarity
 from stemma.lineage.network import AttentionMap
+from stemma.lineage.sized import Sized, closed
 from stemma.objectives.batch import IGNORE
 from stemma.tokens.facts import TokenFacts
 
@@ -108,7 +109,7 @@ class EncoderLayer(nn.Module):
         return torch.cat([forward, _take(backward, turn)], 2), State(ends, ends[:, :0])
 
 
-class Seq2Seq(nn.Module):
+class Seq2Seq(Sized, nn.Module):
     """The encoder and the decoder."""
 
     task_tokens = 0
@@ -142,19 +143,9 @@ class Seq2Seq(nn.Module):
         return config
 
     @property
-    def max_length(self) -> int:
-        """Positions that a text has at most."""
-        return self.config.max_length
-
-    @property
     def width(self) -> int:
         """Numbers in a state: those of the widest layer."""
         return max(self.config.width, self.config.cells)
-
-    @property
-    def vocab_size(self) -> int:
-        """Rows of the token table."""
-        return self.tokens.num_embeddings
 
     @property
     def opening(self) -> list[int]:
@@ -163,7 +154,7 @@ class Seq2Seq(nn.Module):
 
     def frame(self, ids: Sequence[int], other: Sequence[int] | None = None) -> tuple[list[int], list[int]]:
         """(ids as the encoder reads them, types): `ids <eos>`, or `ids <eos> other <eos>`."""
-        framed = [*ids, self.end] if other is None else [*ids, self.end, *other, self.end]
+        framed, _ = closed(ids, other, self.end)
         return framed, [0] * len(framed)
 
     def loss(self, batch: Tensors, carried: Carried | None = None) -> Loss:

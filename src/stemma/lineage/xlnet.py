@@ -40,13 +40,14 @@ from stemma.layers.relative import Keys, Relation, RelativeAttention, distances,
 from stemma.layers.uniform import Uniform
 from stemma.layers.weights import take_over
 from stemma.lineage.network import AttentionMap
+from stemma.lineage.sized import Sized, check_heads, closed
 from stemma.objectives.batch import IGNORE
 from stemma.tokens.facts import TokenFacts
 
 Tensors = dict[str, Tensor]
 STD = 0.02  # of the normal that all weights are drawn from
 EPS = 1e-12  # of the layer norms (modeling.py)
-FIRST, SECOND, LAST = 0, 1, 2  # types: of a text and its <sep>, of the second text and its, of <cls>
+LAST = 2  # type of <cls>, after those of the first text and its <sep>, and of the second and its
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ class Block(nn.Module):
         return self.feedforward_norm(x + self.dropout(self.feedforward.down(inner)))
 
 
-class XLNet(nn.Module):
+class XLNet(Sized, nn.Module):
     """The permutation language model."""
 
     task_tokens = 0
@@ -89,9 +90,7 @@ class XLNet(nn.Module):
 
     def __init__(self, config: Config, tokens: TokenFacts) -> None:
         super().__init__()
-        if config.width % config.heads:
-            wrong = f"model.width = {config.width} with model.heads = {config.heads}"
-            raise UsageError(wrong, "a width that is a multiple of the heads", "change one of the two")
+        check_heads(config)
         missing = [name for name in ("cls", "sep", "mask", "eos") if name not in tokens.specials]
         if missing:
             wrong = f"the tokenizer has no {missing[0]!r} token"
@@ -109,28 +108,10 @@ class XLNet(nn.Module):
         """The config as it is: nothing in it depends on the device."""
         return config
 
-    @property
-    def max_length(self) -> int:
-        """Positions that it reads at once; distances know no limit."""
-        return self.config.max_length
-
-    @property
-    def width(self) -> int:
-        """Numbers in a state."""
-        return self.config.width
-
-    @property
-    def vocab_size(self) -> int:
-        """Rows of the token table."""
-        return self.tokens.num_embeddings
-
     def frame(self, ids: Sequence[int], other: Sequence[int] | None = None) -> tuple[list[int], list[int]]:
         """(`ids <sep> <cls>` or `ids <sep> other <sep> <cls>`, types: 1 in `other` and its <sep>, 2 at <cls>)."""
-        cls, sep = self.specials["cls"], self.specials["sep"]
-        first, types = [*ids, sep], [FIRST] * (len(ids) + 1)
-        if other is not None:
-            first, types = [*first, *other, sep], [*types, *[SECOND] * (len(other) + 1)]
-        return [*first, cls], [*types, LAST]
+        framed, types = closed(ids, other, self.specials["sep"])
+        return [*framed, self.specials["cls"]], [*types, LAST]
 
     def loss(self, batch: Tensors, carried: Carried | None = None) -> Loss:
         """The mean of -log P(label | all that the order shows before it) over the labels that are not IGNORE.
