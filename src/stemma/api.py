@@ -60,7 +60,7 @@ def pretrain(
 
 
 def finetune(
-    run: Run | str | Path,
+    run: Run | FittedRun | str | Path,
     *,
     train: str | Path | Sequence[Any],
     dev: str | Path | Sequence[Any] | None = None,
@@ -79,7 +79,8 @@ def finetune(
     """
     from stemma.transfer.finetune import finetune as _finetune  # torch: not for those who only use a run
 
-    opened = run if isinstance(run, Run) else Run.open(run)
+    whole = run.as_run() if isinstance(run, FittedRun) else run  # one that has learnt to translate goes on from there
+    opened = whole if isinstance(whole, Run) else Run.open(whole)
     transfer, kind = transfer_sections(task, config, settings, frozen)
     check_cores("transfer.threads", transfer.threads)
     return _finetune(opened, train=train, dev=dev, task=make_task(task, kind), config=transfer, out=out, progress=progress)
