@@ -48,6 +48,7 @@ class Generation:
     continues: bool = False  # goes on from a finished run on new text (`network.TakesOver`)
     blocks: bool = False  # its network is built of blocks, whose matrices the optimiser muon moves
     tokenizer: str = "bpe"  # the default kind
+    chinese_tokenizer: str = ""  # the default kind where the text is mostly Chinese; empty: the same
     tokens_of: str = ""  # beside others it takes the byte-level tokens of this generation: nothing is then out of its vocabulary
     loss_unit: str = "nats"  # what its training loss is counted in
     network: str = ""  # "module:Class"; empty while the generation has no file yet
@@ -293,6 +294,7 @@ TABLE: tuple[Generation, ...] = (
         abilities=("fill", "embed", "attend", "transfer"),
         blocks=True,
         tokenizer="unigram",
+        chinese_tokenizer="wordpiece",
         network="stemma.lineage.albert:ALBERT",
         data="stemma.objectives.pairs:Pairs",
         continues=True,
