@@ -735,7 +735,7 @@ WITH_STATES = "nnlm, word2vec, glove, lstm, elmo, seq2seq, transformer, gpt, gpt
         (["nearest", "gpt", "cat"], "nnlm, word2vec, glove"),
         (["score", "bert", "no-such-file.txt"], "ngram, nnlm, lstm, elmo, gpt, gpt2, xlnet"),
         (["fill", "word2vec", "no-such-file.txt"], "bert, bert-wwm, albert, xlnet"),
-        (["generate", "glove"], "ngram, nnlm, lstm, gpt, gpt2"),
+        (["generate", "glove"], able("generate")),
         (["embed", "ngram", "no-such-file.txt"], WITH_STATES),
         (["convert", "gpt", "x", "--to", "arpa"], "ngram"),
         (["convert", "ngram", "x", "--to", "glove"], "nnlm, word2vec, glove"),
