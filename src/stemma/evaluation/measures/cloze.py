@@ -10,7 +10,8 @@ Gaps are drawn by lot, `share` of the units, and all gaps of a window are empty 
 tokenizer makes of the unit where it stands, and is filled right where every one of them gets its own token; what the
 vocabulary lacks, or the tokenizer drops, is never right. Where a token spans more than the unit, all of it is hidden.
 
-Beside it stands what needs no model: to fill every gap with the unit that is most often right, the best that a unigram could do.
+Beside it stands what needs no model: to fill every gap with the unit that is most often right (in lower case where the tokenizer
+reads so), the best that a unigram could do.
 
 N texts, G gaps, M masks.
 """
@@ -72,14 +73,15 @@ def cloze(run: Run, texts: Sequence[Document], units: Units = "words", share: fl
     windows = [window for number, text in enumerate(texts) for window in _windows(run, number, text.text, units, share)]
     answers = [window.ids[first:last] for window in windows for first, last in window.gaps]
     if not answers:
-        raise DataError("the text has no gap to fill", "some hundred words of text", "give a longer text, or a greater share")
+        raise DataError("the text has no gap to fill", "some words of text", "give a longer text")
     right, bits = _filled(run, windows)
     owner = np.array([window.text for window in windows for _ in window.gaps])
     terms = np.stack([np.bincount(owner, right, len(texts)), np.bincount(owner, minlength=len(texts))], 1)
     found = interval(terms[terms[:, 1] > 0][None], lambda sums: sums[..., 0] / sums[..., 1], share=True)
     lacking = np.array([not len(answer) or run.lacks(answer).any() for answer in answers])
-    known = Counter(tuple(answer.tolist()) for answer, lacks in zip(answers, lacking, strict=True) if not lacks)
-    most = max(known.values(), default=0) / len(answers)
+    stood = [text.text[start:end] for text in texts for start, end in gaps(text.text, units, share)]
+    cased = [unit.lower() for unit in stood] if run.tokenizer.config.lowercase else stood
+    most = max(Counter(cased).values()) / len(answers)
     return Cloze(
         units=units,
         gaps=len(answers),
