@@ -305,8 +305,8 @@ def test_a_setting_of_transfer_that_nothing_reads_is_refused():
 
 def test_every_mark_names_a_key_of_its_section_and_values_that_it_takes():
     from stemma.cli.described import described
-    from stemma.config import ReadIf
-    from stemma.lineage.table import TABLE
+    from stemma.config import read_if
+    from stemma.lineage.table import TABLE, find
     from stemma.tasks.table import TASKS, task_config
     from stemma.training.request import section_types
     from stemma.transfer.settings import Config as Transfer
@@ -318,13 +318,14 @@ def test_every_mark_names_a_key_of_its_section_and_values_that_it_takes():
         (cls, mark)
         for cls in dict.fromkeys(cls for types in sections for cls in types.values())
         for one in dataclasses.fields(cls)
-        for mark in getattr(one.type, "__metadata__", ())
-        if isinstance(mark, ReadIf)
+        for mark in read_if(one)
     ]
     assert len(marks) > 20
     for cls, mark in marks:
         takes = {setting.key: setting.takes for setting in described({"it": cls}, {})["it"]}[mark.key].split(" or ")
         assert {str(value).lower() if isinstance(value, bool) else value for value in mark.values} <= set(takes), (cls, mark)
+    inner = next(one for one in described(section_types(find("seq2seq")), {})["model"] if one.key == "inner")
+    assert inner.about.endswith("; read where attention = additive or concat")
 
 
 @pytest.mark.parametrize("name", ["undefined", "rot13", "base64", "idna", "punycode", "a\0b", "no such"])

@@ -80,6 +80,11 @@ def restore(cls: type[C], table: Mapping[str, Any], where: str) -> C:
     return resolve({"config": cls}, (where, {"config": table}))["config"]
 
 
+def read_if(field: dataclasses.Field[Any]) -> list[ReadIf]:
+    """The marks of a config's field, all of which must hold."""
+    return [mark for mark in getattr(field.type, "__metadata__", ()) if isinstance(mark, ReadIf)]
+
+
 def check_read(configs: Mapping[str, Any], *sources: tuple[str, Mapping[str, Any]]) -> None:
     """UsageError for a setting of these sources, other than its default, that nothing reads beside the others (`ReadIf`)."""
     for where, tables in sources:
@@ -87,8 +92,7 @@ def check_read(configs: Mapping[str, Any], *sources: tuple[str, Mapping[str, Any
             config = configs[name]
             for field in dataclasses.fields(config):
                 value = getattr(config, field.name)
-                marks = [mark for mark in getattr(field.type, "__metadata__", ()) if isinstance(mark, ReadIf)]
-                for mark in marks if field.name in table and value != field.default else ():
+                for mark in read_if(field) if field.name in table and value != field.default else ():
                     if not mark.holds(config):
                         other = f"{name}.{mark.key} = {_shown(getattr(config, mark.key))}"
                         wrong = f"{where}: {name}.{field.name} = {_shown(value)} with {other}, where nothing reads it"
