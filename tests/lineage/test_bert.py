@@ -7,6 +7,7 @@ import torch
 
 from stemma.errors import DataError, UsageError
 from stemma.export.huggingface import from_huggingface, huggingface_config, to_huggingface
+from stemma.layers.positions import sinusoids
 from stemma.lineage.bert import BERT, Config
 from stemma.objectives.batch import IGNORE
 from stemma.tokens.facts import TokenFacts
@@ -248,3 +249,17 @@ def test_errors_name_the_mend():
         net.encode({"ids": torch.zeros(1, 17, dtype=torch.long)})
     with pytest.raises(DataError, match="leave such batches out"):
         net.loss({"ids": torch.zeros(1, 3, dtype=torch.long), "labels": torch.full((1, 3), IGNORE)})
+
+
+def test_positions_begin_as_waves_where_they_are_to():
+    """Sinusoids of the size that is set; the same draws for everything else."""
+
+    drawn, waves = [], []
+    for size, found in ((0.0, drawn), (0.05, waves)):
+        torch.manual_seed(5)
+        net = BERT(Config(width=16, depth=1, heads=2, inner=24, max_length=12, waves=size), FACTS)
+        found.append(net.state_dict())
+    assert waves[0]["positions.weight"].square().mean().sqrt().item() == pytest.approx(0.05, rel=1e-5)
+    shape = sinusoids(12, 16)
+    torch.testing.assert_close(waves[0]["positions.weight"] / 0.05, shape / shape.square().mean().sqrt())
+    assert all(torch.equal(drawn[0][name], waves[0][name]) for name in drawn[0] if name != "positions.weight")

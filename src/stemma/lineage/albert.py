@@ -27,7 +27,7 @@ from stemma.layers.attention import Mask, Path, SelfAttention
 from stemma.layers.blocks import FeedForward, Layer, layer
 from stemma.layers.fast import Dropout, Positions
 from stemma.lineage import bert
-from stemma.lineage.bert import BERT, EPS, MaskedHead, Tensors, check, initialise
+from stemma.lineage.bert import BERT, EPS, MaskedHead, Tensors, begin_as_waves, check, initialise
 from stemma.tokens.facts import TokenFacts
 
 SHARED = ReadIf("sharing", "all", "attention", "feedforward")
@@ -130,6 +130,7 @@ class ALBERT(BERT):
         self.masked_head = MaskedHead(config.width, placed, config.activation, tokens.vocab_size)
         self.next_head = nn.Linear(config.width, 2)  # 0: the sentences stand in their order, 1: they were swapped
         self.apply(initialise)
+        begin_as_waves(self.positions, config.waves)
 
     @property
     def tower(self) -> Sequence[Block]:  # type: ignore[override]

@@ -10,6 +10,7 @@ embeddings are normalised too; the head for masked tokens is dense, gelu, norm, 
 with a free bias. Segment embeddings are `types` here, since a row may hold several segments.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -20,12 +21,13 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from stemma.bounds import BelowOne, Depth, Length, Width
+from stemma.bounds import BelowOne, Depth, Length, NonNegative, Width
 from stemma.errors import DataError, UsageError
 from stemma.layers.attention import Mask, Path, SelfAttention, block_mask, fitting_path
 from stemma.layers.blocks import FeedForward, Layer, layer
 from stemma.layers.fast import Activation, Dense, Dropout, Positions, activate
 from stemma.layers.loss import Carried, Loss, cross_entropy, surprisal
+from stemma.layers.positions import sinusoids
 from stemma.layers.uniform import Uniform
 from stemma.layers.weights import take_over
 from stemma.lineage.network import AttentionMap
@@ -49,6 +51,7 @@ class Config:
     max_length: Length = 512  # positions that have an embedding
     dropout: BelowOne = 0.1  # on embeddings, attention weights and both sub-layers' outputs
     activation: Literal["gelu", "gelu_tanh"] = "gelu"  # exact, as published checkpoints are read; or Google's code
+    waves: NonNegative = 0.0  # root mean square of the sinusoids that the learned positions begin as; 0: drawn by lot, as the paper has it
     attention: Literal["auto", "sdpa", "explicit"] = "auto"  # how attention is computed; auto: the faster one here, recorded
 
 
@@ -112,6 +115,7 @@ class BERT(Sized, nn.Module):
         self.masked_head = MaskedHead(config.width, config.width, config.activation, tokens.vocab_size)
         self.next_head = nn.Linear(config.width, 2)  # 0: B follows A, 1: B is drawn from elsewhere, or A follows B
         self.apply(initialise)
+        begin_as_waves(self.positions, config.waves)
 
     @staticmethod
     def settle(config: Config, device: torch.device) -> Config:
@@ -262,6 +266,17 @@ def check(config: Config, tokens: TokenFacts) -> None:
     if missing:
         wrong = f"the tokenizer has no {missing[0]!r} token"
         raise UsageError(wrong, "a tokenizer with cls, sep and mask", "set tokenizer.kind to wordpiece or unigram")
+
+
+def begin_as_waves(positions: nn.Embedding, size: float) -> None:
+    """Has the table of positions begin as sinusoids of this root mean square; 0 leaves it as it was drawn.
+
+    Of positions drawn by lot no two are alike, and a head that looks at a neighbour must learn each pair of them; of sinusoids it is one
+    map for all. A masked language model predicts by the frequencies of words until some head has found the neighbours.
+    """
+    if size:
+        with torch.no_grad():
+            positions.weight.copy_(sinusoids(*positions.weight.shape) * (size * math.sqrt(2)))
 
 
 def initialise(module: nn.Module) -> None:
