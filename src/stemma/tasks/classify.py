@@ -4,7 +4,7 @@
 Several labels stand in one cell with a separator between, as `sport|politics`, in a column called `labels` (or `label`,
 with task.multilabel = true); an empty cell says that none fits.
 
-Its heads stand in `classify_heads`. Axes: N examples, B batch, K labels.
+Its heads stand in `text_heads`. Axes: N examples, B batch, K labels.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -19,10 +19,10 @@ from stemma.corpus.task import Example, given_examples, read_examples
 from stemma.errors import DataError
 from stemma.nouns import counted
 from stemma.tasks import scores
-from stemma.tasks.task import Metric, Seat, Targets, Text
+from stemma.tasks.task import Link, Metric, Seat, Targets, Text, primary
 
 if TYPE_CHECKING:
-    from stemma.tasks.classify_heads import LabelHead, PooledNetwork
+    from stemma.tasks.text_heads import PooledNetwork, TextHead
 
 SURE = 0.5  # probability from which one of several labels is given
 _ONE = (Metric("accuracy", "accuracy"), Metric("macro_f1", "macro-F1"))
@@ -42,6 +42,7 @@ class Classify:
 
     name = "classify"
     per: Literal["text"] = "text"
+    classes = True
 
     def __init__(self, config: Config) -> None:
         self.config = config
@@ -101,25 +102,29 @@ class Classify:
         """Text and second half."""
         return [Text(example.text, example.text_b) for example in examples]
 
-    def head(self, seat: Seat, targets: Targets) -> "LabelHead":
+    def head(self, seat: Seat, targets: Targets) -> "TextHead":
         """Dropout and one linear layer on the summary of a text."""
-        from stemma.tasks.classify_heads import LabelHead  # torch: not for who only reads and scores
+        from stemma.tasks.text_heads import Labels, TextHead  # torch: not for who only reads and scores
 
-        return LabelHead(seat, len(targets["labels"]), targets["several"])
+        return TextHead(seat, Labels(len(targets["labels"]), targets["several"]))
 
     def network(self, seat: Seat, targets: Targets) -> "PooledNetwork":
         """Scalar mix, projection, mean and maximum over the text, one hidden layer."""
-        from stemma.tasks.classify_heads import PooledNetwork  # likewise
+        from stemma.tasks.text_heads import Labels, PooledNetwork  # likewise
 
-        return PooledNetwork(seat, len(targets["labels"]), targets["several"])
+        return PooledNetwork(seat, Labels(len(targets["labels"]), targets["several"]))
+
+    def link(self, targets: Targets) -> Link:
+        """One class of K; of several labels each is there or not."""
+        return "logistic" if targets["several"] else "softmax"
 
     def rows(self, gold: np.ndarray) -> np.ndarray:
         """Gold itself: a row is a text."""
         return gold
 
-    def from_rows(self, probabilities: Float[np.ndarray, "M K"], starts: np.ndarray, targets: Targets) -> list[np.ndarray]:
+    def from_rows(self, outputs: Float[np.ndarray, "M K"], starts: np.ndarray, targets: Targets) -> list[np.ndarray]:
         """The probabilities (K) of each text."""
-        return list(probabilities)
+        return list(outputs)
 
     def decode(self, answers: Sequence[np.ndarray], targets: Targets) -> np.ndarray:
         """The number (N) of the likeliest class, of equal ones the first; or 1 (N K) for each label that is likely enough."""
@@ -158,6 +163,13 @@ class Classify:
             "micro_f1": scores.f1_of(hits.sum(-1), support.sum(-1), given.sum(-1)),
             "macro_f1": scores.f1_of(hits, support, given).mean(-1),
         }
+
+    def floor(self, learnt: np.ndarray, judged: np.ndarray, texts: Sequence[Text], targets: Targets) -> dict[str, Any]:
+        """Always the commonest label, or the commonest set of labels."""
+        rows, counts = np.unique(learnt, axis=0, return_counts=True)
+        best = rows[counts.argmax()]
+        names = [targets["labels"][k] for k in (np.flatnonzero(best) if best.ndim else [int(best)])]
+        return {"answer": ", ".join(names), "value": primary(self, judged, np.broadcast_to(best, judged.shape), targets)}
 
     def breakdown(self, gold: np.ndarray, decoded: np.ndarray, targets: Targets) -> list[dict[str, Any]]:
         """Precision, recall, F1 and number of examples of each label."""

@@ -1,4 +1,4 @@
-"""Accuracy, macro-F1 and the confusion table, each from gold and predicted class numbers.
+"""Accuracy, macro-F1 and the confusion table, each from gold and predicted class numbers; and the ranks of numbers.
 
 Axes: K classes.
 """
@@ -54,3 +54,10 @@ def each_label(names: Sequence[str], hits: np.ndarray, support: np.ndarray, give
         }
         for k, name in enumerate(names)
     ]
+
+
+def ranks(values: np.ndarray) -> np.ndarray:
+    """The rank (N) of each number, 1 for the smallest; equal ones share the mean of theirs."""
+    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
+    found: np.ndarray = (np.cumsum(counts) - (counts - 1) / 2)[place]
+    return found
