@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from stemma.tasks.text_heads import PooledNetwork, TextHead
 
 SURE = 0.5  # probability from which one of several labels is given
-_ONE = (Metric("accuracy", "accuracy"), Metric("macro_f1", "macro-F1"))
+_ONE = (Metric("accuracy", "accuracy"), Metric("macro_f1", "macro-F1"), Metric("matthews", "Matthews' correlation", share=False))
 _SEVERAL = (Metric("micro_f1", "micro-F1"), Metric("macro_f1", "macro-F1"))
 
 
@@ -35,6 +35,7 @@ class Config:
 
     multilabel: bool = False  # a text has several labels, or none; a column called `labels` says the same
     separator: str = "|"  # between them
+    symmetric: bool = False  # the two texts of a pair may change places: GPT and GPT-2 then read both orders
 
 
 class Classify:
@@ -100,7 +101,7 @@ class Classify:
 
     def texts(self, examples: Sequence[Example]) -> list[Text]:
         """Text and second half."""
-        return [Text(example.text, example.text_b) for example in examples]
+        return [Text(example.text, example.text_b, symmetric=self.config.symmetric) for example in examples]
 
     def head(self, seat: Seat, targets: Targets) -> "TextHead":
         """Dropout and one linear layer on the summary of a text."""
@@ -132,17 +133,17 @@ class Classify:
         return (table > SURE).astype(np.int64) if targets["several"] else table.argmax(1)
 
     def metrics(self, targets: Targets) -> tuple[Metric, ...]:
-        """Accuracy and macro-F1; of several labels micro-F1 and macro-F1."""
+        """Accuracy, macro-F1 and Matthews' correlation; of several labels micro-F1 and macro-F1."""
         return _SEVERAL if targets["several"] else _ONE
 
     def score(self, gold: np.ndarray, answers: Sequence[np.ndarray], targets: Targets) -> dict[str, float]:
         """The metrics, and the mean nats of what is right."""
         probabilities, decoded = _table(answers, targets), self.decode(answers, targets)
+        sums = self.terms(gold, decoded, targets).sum(0, dtype=np.float64)
+        found = {name: float(value) for name, value in self.measures(sums, targets).items()}
         if targets["several"]:
-            found = {name: float(value) for name, value in self.measures(self.terms(gold, decoded, targets).sum(0), targets).items()}
             right = np.where(gold == 1, probabilities, 1 - probabilities).astype(np.float64)
         else:
-            found = {"accuracy": scores.accuracy(gold, decoded), "macro_f1": scores.macro_f1(gold, decoded, len(targets["labels"]))}
             right = probabilities[np.arange(len(gold)), gold].astype(np.float64)
         return {**found, "loss": float(-np.log(np.maximum(right, 1e-12)).mean())}
 
@@ -158,7 +159,8 @@ class Classify:
         hits, support, given = np.moveaxis(sums.reshape(*sums.shape[:-1], len(targets["labels"]), 3), -1, 0)
         if not targets["several"]:
             accuracy = hits.sum(-1) / np.maximum(support.sum(-1), 1)
-            return {"accuracy": accuracy, "macro_f1": scores.mean_f1_of(hits, support, given)}
+            matthews = scores.matthews_of(hits, support, given)
+            return {"accuracy": accuracy, "macro_f1": scores.mean_f1_of(hits, support, given), "matthews": matthews}
         return {
             "micro_f1": scores.f1_of(hits.sum(-1), support.sum(-1), given.sum(-1)),
             "macro_f1": scores.f1_of(hits, support, given).mean(-1),

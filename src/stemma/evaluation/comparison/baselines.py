@@ -177,11 +177,13 @@ class Rival(NamedTuple):
     blind: bool = False  # answers without reading
 
 
+_OF_LABELS = (
+    Rival("majority", "majority class", "majority class", majority, blind=True),
+    Rival("tfidf", "TF-IDF + LR", "TF-IDF + logistic regression", tfidf),
+)
 RIVALS = {  # of each task that has any
-    "classify": (
-        Rival("majority", "majority class", "majority class", majority, blind=True),
-        Rival("tfidf", "TF-IDF + LR", "TF-IDF + logistic regression", tfidf),
-    ),
+    "classify": _OF_LABELS,
+    "pair": _OF_LABELS,
     "regress": (
         Rival("mean", "the mean", "always the mean", mean_number, blind=True),
         Rival("overlap", "shared words", "share of words in common", shared_tokens),
