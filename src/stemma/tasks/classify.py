@@ -43,6 +43,8 @@ class Classify:
 
     name = "classify"
     per: Literal["text"] = "text"
+    more_parts = False
+    needs_context = False
     classes = True
 
     def __init__(self, config: Config) -> None:
@@ -126,6 +128,14 @@ class Classify:
     def from_rows(self, outputs: Float[np.ndarray, "M K"], starts: np.ndarray, targets: Targets) -> list[np.ndarray]:
         """The probabilities (K) of each text."""
         return list(outputs)
+
+    def quoted(self, answers: list[Any], texts: Sequence[Text]) -> list[Any]:
+        """As they are."""
+        return answers
+
+    def settled(self, gold: np.ndarray, answers: Sequence[Any], targets: Targets) -> Targets:
+        """As it is."""
+        return targets
 
     def decode(self, answers: Sequence[np.ndarray], targets: Targets) -> np.ndarray:
         """The number (N) of the likeliest class, of equal ones the first; or 1 (N K) for each label that is likely enough."""

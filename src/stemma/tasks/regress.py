@@ -46,6 +46,8 @@ class Regress:
 
     name = "regress"
     per: Literal["text"] = "text"
+    more_parts = False
+    needs_context = False
     classes = False
 
     def __init__(self, config: Config) -> None:
@@ -120,6 +122,14 @@ class Regress:
         """The number of each text."""
         found: list[float] = outputs[:, 0].tolist()
         return found
+
+    def quoted(self, answers: list[Any], texts: Sequence[Text]) -> list[Any]:
+        """As they are."""
+        return answers
+
+    def settled(self, gold: np.ndarray, answers: Sequence[Any], targets: Targets) -> Targets:
+        """As it is."""
+        return targets
 
     def decode(self, answers: Sequence[float], targets: Targets) -> Float[np.ndarray, " N"]:
         """The numbers."""

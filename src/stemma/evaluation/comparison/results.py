@@ -223,6 +223,7 @@ class CutOff(_Strict):
     examples: int
     tokens: int
     units: int  # words or characters to be tagged that no token stood for
+    crossing: int = 0  # training answers of which a part stands in another window than the rest
     dev_units: int = 0  # and of the dev file, where their tags were guessed; all else is of the training file
     share: float = 0.0  # of the training examples
     dev_share: float = 0.0  # of the dev examples, which the figures are of
