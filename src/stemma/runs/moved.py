@@ -145,7 +145,7 @@ def frames_of(assignment: Assignment) -> Frames:
 
 def new_tokens(network: Any, task: Task) -> int:
     """How many tokens the task's input adds: those of a text as a whole; units are read where they stand."""
-    return network.task_tokens if task.per in ("text", "candidate") else 0
+    return 0 if task.per == "unit" else network.task_tokens
 
 
 def has_no_blocks(network: Any) -> bool:

@@ -14,6 +14,7 @@ TASKS = {
     "choice": "stemma.tasks.choice:ChoiceTask",
     "span": "stemma.tasks.span:Span",
     "tag": "stemma.tasks.tag:Tag",
+    "generate": "stemma.tasks.generate:Generate",
     "translate": "stemma.tasks.translate:Translate",
 }  # name -> "module:Class"; the module also holds `Config`
 

@@ -192,6 +192,16 @@ def copy_of_source(train: Sequence[Translated], dev: Sequence[Translated]) -> Pl
     return Plain([replace(example, target=example.source) for example in dev], "the source as it is")
 
 
+def first_words(train: Sequence[Translated], dev: Sequence[Translated]) -> Plain:
+    """The first words of each source (in Chinese, characters), as many as a training target usually has."""
+    usual = int(np.median([len(re.findall(TOKEN, example.target)) for example in train]))
+    answered = []
+    for example in dev:
+        ends = [match.end() for match in re.finditer(TOKEN, example.source)][:usual]
+        answered.append(replace(example, target=example.source[: ends[-1]] if ends else example.source))
+    return Plain(answered, f"the first {counted(usual, 'word')} of the source")
+
+
 def _commonest(counts: Counter[str]) -> str:
     return min(counts, key=lambda name: (-counts[name], name))
 
@@ -236,6 +246,10 @@ RIVALS = {  # of each task that has any
     "tag": (
         Rival("majority", "majority tag", "majority tag", majority_tag, blind=True),
         Rival("tag-of-word", "word look-up", "look-up of each word's commonest tag", tag_of_word),
+    ),
+    "generate": (
+        Rival("copy", "source copied", "the source, copied", copy_of_source, blind=True),
+        Rival("lead", "first words", "the source's first words", first_words),
     ),
     "translate": (Rival("copy", "source copied", "the source, copied", copy_of_source),),
 }
