@@ -108,6 +108,10 @@ class ChoiceTask:
         """The likeliest candidate of each context, of equal ones the first."""
         return np.array([int(answer.argmax()) for answer in answers], dtype=np.int64)
 
+    def named(self, decoded: np.ndarray, targets: Targets) -> list[str]:
+        """The numbers of the candidates, from 1."""
+        return [f"candidate {place + 1}" for place in decoded.tolist()]
+
     def metrics(self, targets: Targets) -> tuple[Metric, ...]:
         """Accuracy."""
         return (Metric("accuracy", "accuracy"),)

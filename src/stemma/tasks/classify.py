@@ -142,6 +142,13 @@ class Classify:
         table = _table(answers, targets)
         return (table > SURE).astype(np.int64) if targets["several"] else table.argmax(1)
 
+    def named(self, decoded: np.ndarray, targets: Targets) -> list[str]:
+        """Labels, with commas between several."""
+        names = targets["labels"]
+        if not targets["several"]:
+            return [names[k] for k in decoded.tolist()]
+        return [", ".join(names[k] for k in np.flatnonzero(row)) or "(no label)" for row in decoded]
+
     def metrics(self, targets: Targets) -> tuple[Metric, ...]:
         """Accuracy, macro-F1 and Matthews' correlation; of several labels micro-F1 and macro-F1."""
         return _SEVERAL if targets["several"] else _ONE

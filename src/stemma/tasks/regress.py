@@ -135,6 +135,10 @@ class Regress:
         """The numbers."""
         return np.array(answers, dtype=np.float64)
 
+    def named(self, decoded: np.ndarray, targets: Targets) -> list[str]:
+        """The numbers."""
+        return [f"{number:.2f}" for number in decoded.tolist()]
+
     def metrics(self, targets: Targets) -> tuple[Metric, ...]:
         """Pearson's r, Spearman's rho and the mean squared error."""
         return _METRICS

@@ -194,6 +194,10 @@ class Span:
             found[row] = {"first": said.first, "last": said.last, "texts": [said.text]} if said else {"first": -1, "last": -1, "texts": []}
         return found
 
+    def named(self, decoded: np.ndarray, targets: Targets) -> list[str]:
+        """The answers, with strokes between those that are right."""
+        return [" / ".join(row["texts"]) or "(no answer)" for row in decoded]
+
     def metrics(self, targets: Targets) -> tuple[Metric, ...]:
         """F1 and the share of exact answers."""
         return _METRICS

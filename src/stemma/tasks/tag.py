@@ -170,6 +170,10 @@ class Tag:
         """Answers as lists of numbers."""
         return _lists([np.asarray(answer).tolist() for answer in answers])
 
+    def named(self, decoded: np.ndarray, targets: Targets) -> list[str]:
+        """The tags with spaces between."""
+        return [" ".join(_names(np.asarray(row).tolist(), targets)) for row in decoded]
+
     def metrics(self, targets: Targets) -> tuple[Metric, ...]:
         """Of spans: F1, strict F1, precision, recall and the share of right tags; otherwise that share first, and macro-F1."""
         accuracy = Metric("accuracy", "token accuracy")

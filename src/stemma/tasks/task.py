@@ -185,6 +185,9 @@ class Task(Protocol):
     def decode(self, answers: Sequence[Any], targets: Targets) -> "np.ndarray":
         """Answers in the form of gold; `tolist` of it is kept in the report."""
 
+    def named(self, decoded: "np.ndarray", targets: Targets) -> list[str]:
+        """Gold, or answers in its form, in words: one text an example."""
+
     def metrics(self, targets: Targets) -> tuple[Metric, ...]:
         """What the task is judged by, the primary metric first."""
 

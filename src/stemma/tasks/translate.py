@@ -130,6 +130,10 @@ class Translate:
         """The texts alone (N)."""
         return np.array([answer.text for answer in answers], dtype=object)
 
+    def named(self, decoded: np.ndarray, targets: Targets) -> list[str]:
+        """The texts."""
+        return [str(text) for text in decoded]
+
     def metrics(self, targets: Targets) -> tuple[Metric, ...]:
         """BLEU, whose title tells of tokens that are not the usual ones, and chrF."""
         usual = targets["tokenize"] == "13a"

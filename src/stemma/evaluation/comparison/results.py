@@ -518,6 +518,7 @@ class TaskFiles(_Strict):
     train_examples: int
     dev_examples: int
     gold: Rows
+    texts: tuple[str, ...] = ()  # the beginning of each dev example
 
     @property
     def labels(self) -> tuple[str, ...]:
