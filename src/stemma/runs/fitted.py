@@ -180,7 +180,7 @@ class FittedRun:
         read = self.task.texts(examples)
         data = self.model.prepare(read)
         paired = len(self.task.parts(self.targets)) > 1
-        known = data.known & np.array([bool(text.other) or not paired for text in read], bool)
+        known = data.known & np.array([bool(text.other or text.candidates) or not paired for text in read], bool)
         warn_of_unknown([text.text for text in read], known, so)
         if data.cut:
             warnings.warn(cut_warning(data, "texts"), stacklevel=3)
