@@ -40,13 +40,11 @@ def rated(count: int, seed: int, pairs: bool = False) -> list[Example]:
     return found
 
 
-@pytest.mark.parametrize(
-    ("name", "way"), [("bert", "finetune"), ("bert", "frozen"), ("gpt", "frozen-network"), ("word2vec", "frozen"), ("ngram", "frozen")]
-)
+@pytest.mark.parametrize(("name", "way"), [("bert", "finetune"), ("gpt", "frozen-network"), ("word2vec", "frozen"), ("ngram", "frozen")])
 def test_regress_is_learnt_saved_and_opened(runs, name, way, tmp_path):
     result = finetune(
         runs[name],
-        train=rated(150, 1),
+        train=rated(120, 1),
         dev=rated(60, 2),
         task="regress",
         config=settings(way, grid=(3e-3,), updates=40),
@@ -93,11 +91,11 @@ def chosen(count: int, seed: int) -> list[Choice]:
 
 @pytest.mark.parametrize(
     ("name", "way"),
-    [("bert", "finetune"), ("gpt", "finetune"), ("gpt", "frozen"), ("bert", "frozen-network"), ("ngram", "frozen"), ("ngram", "finetune")],
+    [("gpt", "finetune"), ("word2vec", "frozen"), ("bert", "frozen-network"), ("ngram", "frozen"), ("ngram", "finetune")],
 )
 def test_choice_is_learnt_saved_and_opened(runs, name, way, tmp_path):
-    config = settings(way, grid=(1.0,) if name == "ngram" or way == "frozen" else (3e-3,), updates=30)
-    result = finetune(runs[name], train=chosen(120, 1), dev=chosen(40, 2), task="choice", config=config, out=tmp_path / "o")
+    config = settings(way, grid=(1.0,) if name == "ngram" or way == "frozen" else (3e-3,), updates=20)
+    result = finetune(runs[name], train=chosen(100, 1), dev=chosen(30, 2), task="choice", config=config, out=tmp_path / "o")
     again = load(tmp_path / "o")
     lines = ["the film\tbad\tgood 好\tpoor", "the film\tgood 好\tbad", "故事\tgood\tbad"]
     numbers, probabilities = again.predict(lines)
@@ -129,10 +127,10 @@ def asked(count: int, seed: int, longest: int = 12) -> list[Question]:
     return found
 
 
-@pytest.mark.parametrize(("name", "way"), [("bert", "finetune"), ("bert", "frozen"), ("gpt", "frozen-network"), ("gpt", "finetune")])
+@pytest.mark.parametrize(("name", "way"), [("bert", "finetune"), ("bert", "frozen"), ("gpt", "frozen-network")])
 def test_span_is_learnt_saved_and_opened(runs, name, way, tmp_path):
-    config = settings(way, grid=(1.0,) if way == "frozen" else (3e-3,), updates=30)
-    result = finetune(runs[name], train=asked(120, 1), dev=asked(40, 2), task="span", config=config, out=tmp_path / "o")
+    config = settings(way, grid=(1.0,) if way == "frozen" else (3e-3,), updates=20)
+    result = finetune(runs[name], train=asked(100, 1), dev=asked(30, 2), task="span", config=config, out=tmp_path / "o")
     again = load(tmp_path / "o")
     questions, passages = ["what was the film", "什么", "what"], ["the good film " + "it was a story " * 30, "棒电影", "🙂 of"]
     given, nats = again.predict(questions, passages)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from stemma.tasks.text_heads import PooledNetwork, TextHead
 
 SURE = 0.5  # probability from which one of several labels is given
-_ONE = (Metric("accuracy", "accuracy"), Metric("macro_f1", "macro-F1"), Metric("matthews", "Matthews' correlation", share=False))
+_ONE = (Metric("accuracy", "accuracy"), Metric("macro_f1", "macro-F1"), Metric("matthews", "Matthews' correlation", share=False, digits=3))
 _SEVERAL = (Metric("micro_f1", "micro-F1"), Metric("macro_f1", "macro-F1"))
 
 

@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 STRATA = 5  # parts of equal size that the selection part is drawn from, by rank
 _EACH = 10  # examples that a stratum has at least
 _METRICS = (
-    Metric("pearson", "Pearson's r", share=False),
-    Metric("spearman", "Spearman's rho", share=False),
-    Metric("mse", "mean squared error", higher_is_better=False, share=False),
+    Metric("pearson", "Pearson's r", share=False, digits=3),
+    Metric("spearman", "Spearman's rho", share=False, digits=3),
+    Metric("mse", "mean squared error", higher_is_better=False, share=False, digits=3),
 )
 
 

@@ -55,6 +55,7 @@ class Metric:
     title: str  # in words, such as "macro-F1"
     higher_is_better: bool = True
     share: bool = True  # lies between 0 and 1 and is shown in percent
+    digits: int = 1  # behind the point, where a report shows it
 
     @property
     def sign(self) -> int:

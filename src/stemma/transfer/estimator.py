@@ -186,7 +186,7 @@ def _numbers(y: Sequence[float]) -> np.ndarray:
     """The numbers (N); DataError names one that is none."""
     numbers = listed(y, "y")
     for place, number in enumerate(numbers):
-        if isinstance(number, bool) or not isinstance(number, (Number, np.number)) or not np.isfinite(float(number)):  # type: ignore[arg-type]
+        if isinstance(number, bool) or not isinstance(number, (int, float, np.number)) or not np.isfinite(float(number)):
             raise DataError(f"y[{place}] is {number!r:.60}", "a number for every text", "fill it in, or leave the text out")
     return np.asarray(numbers, dtype=np.float64)
 

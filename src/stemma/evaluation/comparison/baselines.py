@@ -232,16 +232,16 @@ RIVALS = {  # of each task that has any
     "classify": _OF_LABELS,
     "pair": _OF_LABELS,
     "regress": (
-        Rival("mean", "the mean", "always the mean", mean_number, blind=True),
+        Rival("mean", "training mean", "mean of the training numbers", mean_number, blind=True),
         Rival("overlap", "shared words", "share of words in common", shared_tokens),
     ),
     "choice": (
-        Rival("majority", "majority place", "the place that is right most often", first_candidate, blind=True),
+        Rival("majority", "majority place", "place that is right most often", first_candidate, blind=True),
         Rival("overlap", "shared words", "share of words in common", most_shared),
     ),
     "span": (
-        Rival("random", "random span", "a random span", span_by_lot, blind=True),
-        Rival("window", "sliding window", "a sliding window", span_by_window),
+        Rival("random", "random span", "random span", span_by_lot, blind=True),
+        Rival("window", "sliding window", "sliding window", span_by_window),
     ),
     "tag": (
         Rival("majority", "majority tag", "majority tag", majority_tag, blind=True),
@@ -249,7 +249,7 @@ RIVALS = {  # of each task that has any
     ),
     "generate": (
         Rival("copy", "source copied", "the source, copied", copy_of_source, blind=True),
-        Rival("lead", "first words", "the source's first words", first_words),
+        Rival("lead", "first words", "first words of the source", first_words),
     ),
     "translate": (Rival("copy", "source copied", "the source, copied", copy_of_source),),
 }

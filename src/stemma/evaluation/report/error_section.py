@@ -32,10 +32,10 @@ def _confused(task: TaskFiles, first: Contender) -> str:
     gold, answers = as_array(task.gold), [as_array(seed) for seed in first.answers]
     if not 1 < len(task.labels) <= WIDEST or gold.dtype.kind not in "iu" or gold.ndim != 1:
         return ""
-    cells = sum(confusion(gold, seed, len(task.labels)) for seed in answers)
-    shares = cells / np.maximum(cells.sum(1, keepdims=True), 1)  # type: ignore[union-attr, operator]
+    cells = np.stack([confusion(gold, seed, len(task.labels)) for seed in answers]).sum(0)
+    shares = cells / np.maximum(cells.sum(1, keepdims=True), 1)
     rows = []
-    for label, own, share in zip(task.labels, cells, shares, strict=True):  # type: ignore[arg-type]
+    for label, own, share in zip(task.labels, cells, shares, strict=True):
         shown = "".join(
             f'<td class="number" style="background:color-mix(in srgb, {first.colour} {60 * part:.0f}%, transparent)">'
             f"{whole(int(count))}</td>"
