@@ -180,7 +180,7 @@ def test_what_cannot_learn_the_task_is_not_compared_unless_named(files, tmp_path
 
 def test_translators_are_compared_with_those_from_scratch(files, tmp_path):
     pytest.importorskip("sacrebleu")
-    assert generations_for("translate") == ("seq2seq", "transformer")
+    assert generations_for("translate") == ("seq2seq", "transformer", "gpt", "gpt2")
     rows = [f"the {animal} number {n}\t第 {n} 只 {animal} 在 这里" for n in range(60) for animal in ("cat", "鱼")]
     for name, part in (("pairs", rows[:80]), ("dev", rows[80:])):
         (tmp_path / f"{name}.tsv").write_text("\n".join(["en\tzh", *part]) + "\n", encoding="utf-8")
