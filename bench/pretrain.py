@@ -33,13 +33,14 @@ from torch.nn import functional as F
 from stemma.corpus.docstrings import write_docstrings
 from stemma.layers.allocator import keep_freed_memory
 from stemma.layers.attention import fitting_path
+from stemma.layers.fast import Positions
 from stemma.objectives.batch import IGNORE, seed_for
 from stemma.training.backprop import Backprop, to_tensors
 from stemma.training.ingest import Ingested, ingest
 from stemma.training.loop import Reached, train
 from stemma.training.ranks import Ranks
 from stemma.training.request import Job, Request, job_of
-from transformers_trainer import Stepwise, grouped, make_collator, make_model
+from transformers_trainer import MASKING, Stepwise, grouped, make_collator, make_model
 
 CPU = torch.device("cpu")
 ROUNDS = 7
@@ -87,20 +88,23 @@ class Match:
         return made + [self._ours(precision, steps) for precision in ("fp32", "bf16")]
 
     def objective(self, store: Any) -> Any:
-        """Our batches; BERT without sentence pairs and at the paper's share of masks, as the peer has it."""
+        """Our batches, as the peer has them: without sentence pairs, pieces masked at the paper's share, rows from left to right."""
         settings, training = self.job.sections["objective"], self.job.sections["training"]
-        if self.generation == "bert":
-            settings = dataclasses.replace(settings, pairs="none", mask_share=0.15)
+        if self.generation in MASKING:
+            settings = dataclasses.replace(settings, pairs="none", units="pieces", mask_share=0.15)
+        elif self.generation == "xlnet":
+            settings = dataclasses.replace(settings, both_directions=False)
         facts = self.text.tokenizer.facts(self.text.train.counts)
         length = self.job.sections["model"].max_length
         return self.job.row.load_data()(store, facts, settings, seed=training.seed, batch_tokens=training.batch_tokens, max_length=length)
 
     def _ours(self, precision: str, steps: int) -> Contestant:
         model, training = self.job.sections["model"], self.job.sections["training"]
-        path = fitting_path(CPU, model.max_length)
-        report(f"  stemma {precision}: attention is {path}")
+        if hasattr(model, "attention"):  # XLNet's relative attention has one path
+            model = dataclasses.replace(model, attention=fitting_path(CPU, model.max_length))
+            report(f"  stemma {precision}: attention is {model.attention}")
         torch.manual_seed(seed_for(training.seed, "init"))
-        network = self.job.row.load_network()(dataclasses.replace(model, attention=path), self.text.tokenizer.facts())
+        network = self.job.row.load_network()(model, self.text.tokenizer.facts())
         learner = Backprop(network, training, CPU, precision, Ranks())
         progress = Reached()
 
@@ -173,14 +177,16 @@ def figures(match: Match, contestants: list[Contestant], steps: int) -> dict[str
 
 
 def evaluation(match: Match) -> dict[str, list[dict[str, torch.Tensor]]]:
-    """The same held-out text as rows of the peer's kind and of ours, with fixed masks."""
+    """The same held-out text as rows of the peer's kind and of ours, with fixed masks; of XLNet as ours alone, whose order both read."""
     length = match.job.sections["model"].max_length
     assert match.text.dev is not None
+    if match.generation == "xlnet":
+        return {"rows of both": own_rows(match)}
     rows = grouped(match.text.dev, match.specials, length)[: EVALUATED_TOKENS // length]
     ids = torch.from_numpy(rows)
-    if match.generation == "bert":
+    if match.generation in MASKING:
         torch.manual_seed(0)
-        collated = make_collator("bert", match.folder / "tokenizer.json", match.specials)([{"input_ids": row} for row in ids])
+        collated = make_collator(match.generation, match.folder / "tokenizer.json", match.specials)([{"input_ids": row} for row in ids])
         ids, labels = collated["input_ids"], collated["labels"]
     else:
         labels = torch.cat([ids[:, 1:], torch.full((len(ids), 1), IGNORE)], 1)
@@ -188,13 +194,18 @@ def evaluation(match: Match) -> dict[str, list[dict[str, torch.Tensor]]]:
         {"ids": some, "labels": targets, "segments": torch.ones_like(some)}
         for some, targets in zip(ids.split(32), labels.split(32), strict=True)
     ]
+    return {"grouped rows": groups, "packed rows": own_rows(match)}
+
+
+def own_rows(match: Match) -> list[dict[str, torch.Tensor]]:
+    """Batches of our objective over the held-out text."""
     ours, packed, tokens = match.objective(match.text.dev), [], 0
     for step in range(ours.steps_in_epoch(0)):
         packed.append(to_tensors(ours.batch(step), CPU))
         tokens += int((packed[-1]["segments"] > 0).sum())
         if tokens >= EVALUATED_TOKENS:
             break
-    return {"grouped rows": groups, "packed rows": packed}
+    return packed
 
 
 @torch.no_grad()
@@ -203,7 +214,11 @@ def held_out(contestant: Contestant, batches: list[dict[str, torch.Tensor]]) -> 
     contestant.network.eval()
     nats, count = 0.0, 0
     for batch in batches:
-        if contestant.theirs:
+        if contestant.theirs and "turns" in batch:
+            logits, labels = in_order(contestant.network, batch)
+            nats += F.cross_entropy(logits, labels, reduction="sum").item()
+            count += len(labels)
+        elif contestant.theirs:
             ids, labels, real = unpacked(batch)
             logits = contestant.network(ids, attention_mask=real).logits
             nats += F.cross_entropy(logits.flatten(0, 1), labels.flatten(), ignore_index=IGNORE, reduction="sum").item()
@@ -212,6 +227,16 @@ def held_out(contestant: Contestant, batches: list[dict[str, torch.Tensor]]) -> 
             loss = contestant.network.loss(batch)
             nats, count = nats + float(loss.mean) * loss.count, count + loss.count
     return nats / count
+
+
+def in_order(network: Any, batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+    """(logits (N V), labels (N)) of transformers' XLNet, which is given our order as the pairs of positions that it hides."""
+    turns, predicted = batch["turns"], batch["labels"] != IGNORE
+    sees = (turns[:, :, None] > turns[:, None, :]) | ((turns[:, :, None] == 0) & (turns[:, None, :] == 0))
+    slots = Positions(predicted)
+    wanted = F.one_hot(slots.columns, turns.shape[1]).float()
+    found = network(batch["ids"], perm_mask=(~sees).float(), target_mapping=wanted, token_type_ids=batch["types"])
+    return found.logits[slots.real], batch["labels"][predicted]
 
 
 def unpacked(batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -234,7 +259,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="end within ten minutes")
     parser.add_argument("--corpus", help="text to train on (default: docstrings of installed packages)")
     parser.add_argument("--dev", help="held-out text; without it a share of the corpus")
-    parser.add_argument("--generations", nargs="+", default=["bert", "gpt"], choices=["bert", "gpt", "gpt2"])
+    parser.add_argument("--generations", nargs="+", default=["bert", "gpt"], choices=["bert", "gpt", "gpt2", "albert", "xlnet"])
     parser.add_argument("--steps", type=int, default=400, help="of 4,096 tokens, at most")
     parser.add_argument("--rate", type=float, default=1e-3, help="peak learning rate of both sides")
     parser.add_argument("--json", type=Path, help="also write the JSON document to this file")
@@ -271,6 +296,7 @@ def texts(options: argparse.Namespace, folder: Path) -> tuple[str, Any]:
 def prepare(generation: str, corpus: str, dev: Any, options: argparse.Namespace, folder: Path) -> Match:
     """Tokenizer and token stores."""
     shared = ["training.optimiser=adamw", f"training.rate={options.rate}", "model.dropout=0.1"]  # the Trainer has no Muon
+    shared += ["model.memory=0"] if generation == "xlnet" else []  # nor memory from step to step
     job = job_of(Request.of(generation, corpus, preset="small", settings=["training.batch_tokens=4096", *shared], dev=dev))
     text = ingest(job.source, job.sections["tokenizer"], folder / generation, report)
     text.tokenizer.save(folder / generation / "tokenizer.json")

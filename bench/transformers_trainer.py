@@ -14,9 +14,12 @@ from typing import Any
 import numpy as np
 import torch
 from transformers import (
+    AlbertConfig,
+    AlbertForMaskedLM,
     BertConfig,
     BertForMaskedLM,
     DataCollatorForLanguageModeling,
+    DataCollatorForPermutationLanguageModeling,
     GPT2Config,
     GPT2LMHeadModel,
     OpenAIGPTConfig,
@@ -26,12 +29,15 @@ from transformers import (
     Trainer,
     TrainerCallback,
     TrainingArguments,
+    XLNetConfig,
+    XLNetLMHeadModel,
 )
 
 from stemma.export.huggingface import huggingface_config
 from stemma.tokens.store import TokenStore
 from stemma.tokens.tokenizer import Tokenizer
 
+MASKING = ("bert", "albert")
 logging.getLogger("transformers").setLevel(logging.ERROR)
 
 
@@ -49,20 +55,25 @@ def grouped(store: TokenStore, specials: dict[str, int], length: int) -> np.ndar
 def make_model(generation: str, model: Any, vocab_size: int, specials: dict[str, int]) -> torch.nn.Module:
     """The network of the same shape in transformers, freshly initialised."""
     settings = huggingface_config(generation, model, vocab_size, specials)
-    if generation == "bert":
-        return BertForMaskedLM(BertConfig(**settings))
-    if generation == "gpt2":
-        return GPT2LMHeadModel(GPT2Config(**settings))
-    return OpenAIGPTLMHeadModel(OpenAIGPTConfig(**settings))
+    network, config = {
+        "bert": (BertForMaskedLM, BertConfig),
+        "albert": (AlbertForMaskedLM, AlbertConfig),
+        "gpt": (OpenAIGPTLMHeadModel, OpenAIGPTConfig),
+        "gpt2": (GPT2LMHeadModel, GPT2Config),
+        "xlnet": (XLNetLMHeadModel, XLNetConfig),
+    }[generation]
+    return network(config(**settings))
 
 
-def make_collator(generation: str, tokenizer: Path, specials: dict[str, int]) -> DataCollatorForLanguageModeling:
-    """Rows to a batch; for BERT it masks 15 positions in 100, anew each time."""
+def make_collator(generation: str, tokenizer: Path, specials: dict[str, int]) -> Any:
+    """Rows to a batch; for BERT and ALBERT it masks 15 positions in 100, for XLNet it asks for spans, a token in six, anew each time."""
     ours = Tokenizer.load(tokenizer)
     written = {f"{role}_token": ours.token(specials[role]) for role in ("unk", "pad", "cls", "sep", "mask", "eos") if role in specials}
     written.setdefault("pad_token", written.get("eos_token", "[PAD]"))
     theirs = PreTrainedTokenizerFast(tokenizer_file=str(tokenizer), **written)
-    return DataCollatorForLanguageModeling(theirs, mlm=generation == "bert", mlm_probability=0.15)
+    if generation == "xlnet":
+        return DataCollatorForPermutationLanguageModeling(theirs)
+    return DataCollatorForLanguageModeling(theirs, mlm=generation in MASKING, mlm_probability=0.15)
 
 
 class Stepwise:

@@ -109,9 +109,13 @@ def test_a_users_program_type_checks(tmp_path):
 
     (tmp_path / "right.py").write_text(PROGRAM, encoding="utf-8")
     (tmp_path / "wrong.py").write_text(PROGRAM + 'run.predict(["a list"])\nclassifier.fill("a [MASK]")\n', encoding="utf-8")
+    skipped = "".join(
+        f"[mypy-{name}.*]\nfollow_imports = skip\n" for name in ("torch", "scipy", "sympy")
+    )  # most of the time, none of our types
+    (tmp_path / "mypy.ini").write_text(f"[mypy]\nstrict = true\n{skipped}", encoding="utf-8")
     errors = {}
     for name in ("right", "wrong"):
-        command = [sys.executable, "-m", "mypy", "--strict", "--config-file", "", "--cache-dir", str(tmp_path / "cache"), f"{name}.py"]
+        command = [sys.executable, "-m", "mypy", "--cache-dir", str(tmp_path / "cache"), f"{name}.py"]
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
         errors[name] = [line for line in done.stdout.splitlines() if line.startswith(name)]
     assert errors["right"] == []

@@ -262,12 +262,26 @@ def test_a_header_that_lies_is_refused(tmp_path: Path, header: bytes) -> None:
         map_tensors(place)
 
 
-@pytest.mark.parametrize(("change", "cure"), [(-2, "make it anew"), (1, "update stemma")])
+@pytest.mark.parametrize(("change", "cure"), [(-3, "make it anew"), (1, "update stemma")])
 def test_a_folder_of_another_format_is_refused(tmp_path: Path, change: int, cure: str) -> None:
     folder = begun(tmp_path)
     write_sealed(tmp_path / "manifest.json", {**folder.manifest, "format": FORMAT + change})
     with pytest.raises(RunError, match=f"has run format {FORMAT + change}.*{cure}"):
         RunFolder.open(tmp_path)
+
+
+@pytest.mark.parametrize(("attention", "older", "refused"), [("general", 3, True), ("general", FORMAT, False), ("additive", 3, False)])
+def test_weights_that_meant_something_else_are_refused(tmp_path: Path, attention: str, older: int, refused: bool) -> None:
+    """`general` attention kept W until format 3 and keeps sqrt(Q) W now: an older run would answer otherwise, in silence."""
+    config = CONFIG | {"sections": {"model": {"attention": attention, "cells": 6}}}
+    folder = RunFolder.create(tmp_path, config)
+    write_sealed(tmp_path / "manifest.json", {**folder.manifest, "format": older})
+    if not refused:
+        assert RunFolder.open(tmp_path).config == config
+        return
+    for reopen in (RunFolder.open, lambda path: RunFolder.resume(path, config["identity"])):
+        with pytest.raises(RunError, match=r'run format 3, in which weights of model\.attention = "general" meant.*make it anew'):
+            reopen(tmp_path)
 
 
 def test_other_settings_are_refused_by_name(tmp_path: Path) -> None:

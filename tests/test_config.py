@@ -252,6 +252,82 @@ def test_a_slip_of_the_pen_is_refused_before_any_work(generation, setting, messa
         job_of(Request.of(generation, "no such corpus", settings=[setting]))
 
 
+@pytest.mark.parametrize(
+    ("generation", "settings", "message"),
+    [
+        ("seq2seq", "model.attention=general model.inner=64", r"model\.inner = 64 with model\.attention = general, where nothing reads it"),
+        ("seq2seq", "model.inner=64", r"model\.attention = additive or concat.*drop model\.inner"),  # the preset's attention is another
+        ("seq2seq", "objective.kind=translation objective.share=0.3", r"objective\.kind = auto or denoising.*drop objective\.share"),
+        ("transformer", "objective.kind=denoising objective.reverse=true", r"drop objective\.reverse"),
+        ("word2vec", "model.buckets=5000", r"with model\.subwords = false.*model\.subwords = true"),
+        ("word2vec", "objective.sample=0 objective.subsample=paper", r"objective\.sample above 0"),
+        ("bert", "objective.longest=2", r"objective\.units = ngrams"),
+        ("albert", "model.sharing=none model.groups=2", r"drop model\.groups"),
+        ("ngram", "model.method=mle model.discount_fallback=false", r"drop model\.discount_fallback"),
+        ("gpt", "tokenizer.min_count=3", r"with tokenizer\.kind = bpe"),
+        ("gpt", "training.schedule=slanted training.floor=0.1", r"drop training\.floor"),
+        ("gpt", "training.decay=2", r"training\.schedule = steps"),
+        ("gpt", "corpus.format=text corpus.field=body", r"drop corpus\.field"),
+    ],
+)
+def test_a_setting_that_nothing_reads_is_refused(generation, settings, message):
+    from stemma.training.request import Request, job_of
+
+    with pytest.raises(UsageError, match=f"(?s)--set: .*{message}"):
+        job_of(Request.of(generation, "no such corpus", settings=settings.split()))
+
+
+@pytest.mark.parametrize(
+    ("generation", "settings"),
+    [
+        ("seq2seq", "model.attention=additive model.inner=64"),
+        ("seq2seq", "preset=base"),  # a preset may hold what another choice leaves unread
+        ("seq2seq", "objective.share=0.3"),  # whether there are pairs is not known yet
+        ("albert", "objective.longest=2"),
+        ("gpt", "tokenizer.min_count=1"),  # as it is anyway
+    ],
+)
+def test_a_setting_that_is_read_stands(generation, settings):
+    from stemma.training.request import Request, job_of
+
+    preset = settings.removeprefix("preset=") if settings.startswith("preset=") else None
+    job_of(Request.of(generation, "no such corpus", preset=preset, settings=["model.attention=general"] if preset else settings.split()))
+
+
+def test_a_setting_of_transfer_that_nothing_reads_is_refused():
+    from stemma.api import transfer_sections
+
+    for settings, frozen in ((["transfer.moving=2"], True), (["transfer.layers=[-1]"], False)):
+        with pytest.raises(UsageError, match=r"with transfer\.mode = .*where nothing reads it"):
+            transfer_sections("classify", None, settings, frozen)
+    assert transfer_sections("classify", None, ["transfer.layers=[-1]"], True)[0].layers == (-1,)
+
+
+def test_every_mark_names_a_key_of_its_section_and_values_that_it_takes():
+    from stemma.cli.described import described
+    from stemma.config import read_if
+    from stemma.lineage.table import TABLE, find
+    from stemma.tasks.table import TASKS, task_config
+    from stemma.training.request import section_types
+    from stemma.transfer.settings import Config as Transfer
+
+    sections = (
+        [section_types(row) for row in TABLE if row.ready] + [{"transfer": Transfer}] + [{"task": task_config(name)} for name in TASKS]
+    )
+    marks = [
+        (cls, mark)
+        for cls in dict.fromkeys(cls for types in sections for cls in types.values())
+        for one in dataclasses.fields(cls)
+        for mark in read_if(one)
+    ]
+    assert len(marks) > 20
+    for cls, mark in marks:
+        takes = {setting.key: setting.takes for setting in described({"it": cls}, {})["it"]}[mark.key].split(" or ")
+        assert {str(value).lower() if isinstance(value, bool) else value for value in mark.values} <= set(takes), (cls, mark)
+    inner = next(one for one in described(section_types(find("seq2seq")), {})["model"] if one.key == "inner")
+    assert inner.about.endswith("; read where attention = additive or concat")
+
+
 @pytest.mark.parametrize("name", ["undefined", "rot13", "base64", "idna", "punycode", "a\0b", "no such"])
 def test_an_encoding_that_reads_no_bytes_is_refused(name):
     from stemma.corpus.encoding import codec

@@ -29,13 +29,19 @@ SETUP = [line.partition("#")[0].strip() for _, setup, text in [*BLOCKS, *MEASURE
 
 @pytest.fixture(scope="module")
 def newcomer(tmp_path_factory):
-    """An empty folder, and an environment in which `stemma` is this checkout's."""
+    """An empty folder, and an environment in which `stemma` is this checkout's, started quickly (`commands.server`)."""
     folder, commands = tmp_path_factory.mktemp("newcomer"), tmp_path_factory.mktemp("bin")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1"}
+    address, parts = str(commands / "address"), Path(__file__).parent / "commands"
     script = commands / "stemma"
-    script.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m stemma "$@"\n', encoding="utf-8")
+    script.write_text(f'#!/bin/sh\nexec {shlex.join([sys.executable, "-IS", str(parts / "client.py"), address])} "$@"\n', encoding="utf-8")
     script.chmod(script.stat().st_mode | stat.S_IXUSR)
-    path = os.pathsep.join((str(commands), os.environ["PATH"]))
-    return folder, {**os.environ, "PATH": path, "PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1"}
+    server = [sys.executable, str(parts / "server.py"), address]
+    with subprocess.Popen(server, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as running:
+        assert running.stdout is not None and running.stdout.readline() == b"ready\n"
+        yield folder, {**environment, "PATH": os.pathsep.join((str(commands), os.environ["PATH"]))}
+        assert running.stdin is not None
+        running.stdin.close()
 
 
 def test_every_block_says_what_it_is():

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from stemma.checkpoint import left_as_found
-from stemma.config import Settings, as_texts, parse_settings, read_toml, resolve
+from stemma.config import Settings, as_texts, check_read, parse_settings, read_toml, resolve
 from stemma.corpus.read import keep_texts
 from stemma.errors import UsageError
 from stemma.export.opened import load
@@ -60,7 +60,7 @@ def pretrain(
 
 
 def finetune(
-    run: Run | str | Path,
+    run: Run | FittedRun | str | Path,
     *,
     train: str | Path | Sequence[Any],
     dev: str | Path | Sequence[Any] | None = None,
@@ -79,7 +79,8 @@ def finetune(
     """
     from stemma.transfer.finetune import finetune as _finetune  # torch: not for those who only use a run
 
-    opened = run if isinstance(run, Run) else Run.open(run)
+    whole = run.as_run() if isinstance(run, FittedRun) else run  # one that has learnt to translate goes on from there
+    opened = whole if isinstance(whole, Run) else Run.open(whole)
     transfer, kind = transfer_sections(task, config, settings, frozen)
     check_cores("transfer.threads", transfer.threads)
     return _finetune(opened, train=train, dev=dev, task=make_task(task, kind), config=transfer, out=out, progress=progress)
@@ -93,4 +94,5 @@ def transfer_sections(task: str, config: str | Path | None, settings: Settings, 
         raise UsageError(f"frozen = {frozen!r}", "true or false", "leave it out to let everything move")
     sources += [("--frozen", {"transfer": {"mode": "frozen"}})] if frozen else []
     found = resolve({"transfer": Config, "task": task_config(task)}, *sources)
+    check_read(found, *sources)
     return found["transfer"], found["task"]

@@ -45,9 +45,11 @@ from stemma.tokens.files import (
 )
 from stemma.tokens.sums import file_sum, page_sum
 
-FORMAT = 3
-READ = (2, 3)  # formats that are opened: 2 has SHA-256 sums, none of the metrics, and no seal
+FORMAT = 4
+READ = (2, 3, 4)  # formats that are opened: 2 has SHA-256 sums, none of the metrics, and no seal
+CHANGED = (("model", "attention", "general", 4),)  # settings (section, key, value) whose weights mean something else since a format
 MEND = "restore it from a copy, or delete the folder and run the command that made it again"
+_ANEW = "make it anew, or open it with the version that made it"
 _ROOT_FILES = ("config.json", "model.safetensors", "ledger.json")
 _STATE = re.compile(r"step-\d{9,18}")
 
@@ -201,7 +203,18 @@ class RunFolder:
         for name, entry in folder.manifest["files"].items():
             if folder._computes(name):
                 _compare_sizes(path / name, entry["bytes"])
+        if folder.manifest["format"] < FORMAT:
+            folder._check_meaning()
         return folder
+
+    def _check_meaning(self) -> None:
+        """RunError where weights of an older format would be taken for something else: a folder does not tell of changes within one."""
+        found, sections = self.manifest["format"], self.config["sections"]
+        for section, key, value, since in CHANGED:
+            if found < since and sections.get(section, {}).get(key) == value:
+                meant = f"weights of {section}.{key} = {json.dumps(value)} meant something else"
+                wrong = f"{self.path} has run format {found}, in which {meant}"
+                raise RunError(wrong, f"format {since} or later", _ANEW)
 
     def _computes(self, name: str) -> bool:
         """True for what is computed with: of a finished run its weights, no longer the state that they came from."""
@@ -436,7 +449,7 @@ def _read_manifest(path: Path) -> dict[str, Any]:
     manifest = read_sealed(path, MEND)
     found = manifest.get("format", 0)
     if found not in READ:
-        cure = "update stemma" if isinstance(found, int) and found > FORMAT else "make it anew, or open it with the version that made it"
+        cure = "update stemma" if isinstance(found, int) and found > FORMAT else _ANEW
         raise RunError(f"{path.parent} has run format {found}", f"format {FORMAT}", cure)
     state, files = manifest.get("state"), manifest.get("files")
     whole = state is None or (isinstance(state, str) and _STATE.fullmatch(state) is not None)

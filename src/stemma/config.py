@@ -24,6 +24,25 @@ Sections = Mapping[str, type]
 C = TypeVar("C")
 
 
+class ReadIf:
+    """Marks a field that is read only where another key of its section has one of these values; none given: where it is above 0.
+
+    negatives: Annotated[Length, ReadIf("output", "sampled")] = 1024
+    """
+
+    def __init__(self, key: str, *values: str | bool) -> None:
+        self.key, self.values = key, values
+
+    def holds(self, config: Any) -> bool:
+        """True where the config's other key is so."""
+        found = getattr(config, self.key)
+        return found in self.values if self.values else found > 0
+
+    def __str__(self) -> str:
+        """As a person writes it: `output = sampled or both`."""
+        return f"{self.key} = {' or '.join(map(_shown, self.values))}" if self.values else f"{self.key} above 0"
+
+
 def read_toml(path: Path) -> dict[str, Any]:
     """The TOML file's tables as nested dictionaries."""
     try:
@@ -59,6 +78,25 @@ def restore(cls: type[C], table: Mapping[str, Any], where: str) -> C:
     Keys that an older version did not write take their defaults. Raises UsageError for an unknown key and for a wrong value.
     """
     return resolve({"config": cls}, (where, {"config": table}))["config"]
+
+
+def read_if(field: dataclasses.Field[Any]) -> list[ReadIf]:
+    """The marks of a config's field, all of which must hold."""
+    return [mark for mark in getattr(field.type, "__metadata__", ()) if isinstance(mark, ReadIf)]
+
+
+def check_read(configs: Mapping[str, Any], *sources: tuple[str, Mapping[str, Any]]) -> None:
+    """UsageError for a setting of these sources, other than its default, that nothing reads beside the others (`ReadIf`)."""
+    for where, tables in sources:
+        for name, table in _placed({name: type(config) for name, config in configs.items()}, tables, where).items():
+            config = configs[name]
+            for field in dataclasses.fields(config):
+                value = getattr(config, field.name)
+                for mark in read_if(field) if field.name in table and value != field.default else ():
+                    if not mark.holds(config):
+                        other = f"{name}.{mark.key} = {_shown(getattr(config, mark.key))}"
+                        wrong = f"{where}: {name}.{field.name} = {_shown(value)} with {other}, where nothing reads it"
+                        raise UsageError(wrong, f"{name}.{mark}", f"drop {name}.{field.name}, or set {name}.{mark.key}")
 
 
 Settings = Iterable[str] | Mapping[str, Any]
@@ -131,6 +169,10 @@ def nearest(word: str, known: Iterable[str]) -> str:
     known = list(dict.fromkeys(known))
     close = difflib.get_close_matches(word.lower(), known, n=1, cutoff=0.5)
     return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(sorted(known))}"
+
+
+def _shown(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(to_plain(value), ensure_ascii=False)
 
 
 def _set_twice(setting: str, name: str) -> UsageError:

@@ -5,17 +5,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from stemma.checkpoint import RunFolder, map_tensors
 from stemma.corpus.document import Document
 from stemma.errors import RunError, UsageError
 from stemma.evaluation.measures.perplexity import perplexity
+from stemma.layers.weights import to_tensors
 from stemma.lineage.table import TABLE, Generation
 from stemma.runs.decoding import Decoding
 from stemma.runs.run import Run
+from stemma.training.descend import objective_of
 from stemma.training.facts import Fact
 from stemma.training.pretrain import pretrain
-from stemma.training.request import Request
+from stemma.training.request import Request, job_of, take_up
 
 READY = [row for row in TABLE if row.ready]
 rows = pytest.mark.parametrize("row", READY, ids=lambda row: row.name)
@@ -86,6 +89,22 @@ def test_loss_falls(row: Generation, finished: dict[str, Run]) -> None:
         return
     losses = [line["loss"] for line in metrics if line["kind"] == "step"]
     assert np.mean(losses[-5:]) < 0.97 * np.mean(losses[:5])
+
+
+@pytest.mark.parametrize("row", [row for row in READY if row.updates == "backprop"], ids=lambda row: row.name)
+def test_a_process_without_rows_has_no_predictions(row: Generation, corpus: Path, tmp_path: Path) -> None:
+    """The last of 100 processes, whose rows a batch of 128 positions has not: it takes part with none, or is one too many for columns."""
+    job = job_of(Request.of(row.name, corpus, preset="tiny", settings=settings(row)))
+    text = take_up(job, tmp_path / "run", tmp_path / "stores", lambda _: None)[1]
+    objective = objective_of(job, text.train, text)
+    network = row.new_module(job.sections["model"], text.tokenizer.facts(text.train.counts))
+    try:
+        none = network.predictions(to_tensors(objective.batch(0, 99, 100), torch.device("cpu")))
+    except UsageError as error:
+        assert "columns for 100 processes" in error.wrong
+        return
+    some = network.predictions(to_tensors(objective.batch(0), torch.device("cpu")))
+    assert none == dict.fromkeys(some, 0) and all(some.values())
 
 
 @rows

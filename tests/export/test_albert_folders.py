@@ -11,7 +11,7 @@ import stemma
 from stemma.errors import StemmaError
 from stemma.export.formats import convert
 from stemma.export.huggingface import to_huggingface
-from stemma.export.huggingface_in import read_huggingface
+from stemma.export.huggingface_in.folder import read_huggingface
 from stemma.export.spiece import as_ours, from_spiece
 from stemma.export.tensorflow_in import read_tensorflow
 from stemma.tokens.tokenizer import Tokenizer

@@ -206,7 +206,5 @@ def test_a_layer_belongs_to_the_group_that_googles_code_gives_it():
 def test_errors_name_the_mend():
     with pytest.raises(UsageError, match=r"lower model\.groups"):
         ALBERT(Config(depth=2, groups=3), FACTS)
-    with pytest.raises(UsageError, match=r"drop model\.groups"):
-        ALBERT(Config(sharing="none", groups=3), FACTS)
     with pytest.raises(UsageError, match="wordpiece or unigram"):
         ALBERT(Config(), TokenFacts(9, {"eos": 1}))

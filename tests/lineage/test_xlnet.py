@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
@@ -12,6 +13,7 @@ from stemma.layers.attention import Mask
 from stemma.lineage import xlnet
 from stemma.lineage.xlnet import Config, XLNet
 from stemma.objectives.batch import IGNORE
+from stemma.runs.reading import surprises
 from stemma.tokens.facts import TokenFacts
 
 FACTS = TokenFacts(53, {"pad": 0, "unk": 1, "cls": 2, "sep": 3, "mask": 4, "eos": 5, "bos": 6})
@@ -207,6 +209,50 @@ def test_padding_on_either_side_and_packing_move_nothing(before):
     packed = {"ids": torch.cat([ids[1:2, :before], ids[:1]], 1), "segments": torch.tensor([[1] * before + [2] * T])}
     torch.testing.assert_close(net.encode(packed)[-1][:, before:], alone[-1], atol=1e-5, rtol=0)
     torch.testing.assert_close(net.score(packed)[:, before:], net.score({"ids": ids[:1]}), atol=1e-5, rtol=0)
+
+
+def read_on(net, texts, parts):
+    """Minus the log-probability of every token of the texts but the first ones, which are read in rows, so many of each at a time."""
+    read, memory, found = [0] * len(texts), None, [torch.zeros(0) for _ in texts]
+    before = list(range(len(texts)))
+    for amount in parts:
+        rows = [row for row, text in enumerate(texts) if read[row] < len(text)]
+        memory = memory if memory is None else memory.rows([before.index(row) for row in rows])
+        unread = [texts[row][read[row] : read[row] + amount + row * (amount > 1)] for row in rows]
+        scores, memory = net.advance(unread, memory)
+        for row, ids, own in zip(rows, unread, scores, strict=True):
+            read[row] += len(ids)
+            if read[row] < len(texts[row]):
+                found[row] = torch.cat([found[row], -own[texts[row][read[row]]][None]])
+        before = rows
+    return found
+
+
+@pytest.mark.parametrize("first", [3, 19, 40])
+def test_writing_goes_by_the_scores_of_a_text(first):
+    """Token by token after a prompt of any length, in rows of different ones, over windows of 16: each has its chance in `score`."""
+    net = network()
+    texts = [(torch.randperm(46)[:length] + 7).tolist() for length in (44, 9, 42)]
+    whole = surprises(net, [np.array(text) for text in texts], end=net.end)
+    for row, nats in enumerate(read_on(net, texts, [first, *[1] * 50])):
+        start = len(texts[row]) - len(nats)
+        assert (len(nats) > 0) == (first + row < len(texts[row]))
+        torch.testing.assert_close(nats.double(), torch.from_numpy(whole[row][start:]), atol=1e-4, rtol=1e-4)
+
+
+def test_the_greedy_token_is_the_likeliest_of_score_and_no_special_but_the_end():
+    net = network()
+    scores, memory = net.advance([[], [9, 8, 7]])  # a row may begin with nothing but the end of another text
+    assert torch.isneginf(scores).nonzero()[:, 1].tolist() == [0, 1, 2, 3, 4, 6] * 2
+    for row, ids in enumerate(([net.end], [net.end, 9, 8, 7])):
+        candidates = torch.tensor([[*ids, token] for token in range(7, FACTS.vocab_size)])
+        nats = net.score({"ids": candidates})[:, -1]
+        torch.testing.assert_close(-scores[row, 7:], nats, atol=1e-4, rtol=1e-4)
+        assert scores[row, 7:].argmax() == nats.argmin()
+    twice, _ = net.advance([[20], [20], [30]], memory.rows([1, 1, 0]))
+    again, _ = net.advance([[30]], net.advance([[]])[1])
+    assert torch.equal(twice[0], twice[1])
+    torch.testing.assert_close(twice[2:], again, atol=1e-5, rtol=1e-5)
 
 
 def test_fills_see_all_but_the_masks():

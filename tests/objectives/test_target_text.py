@@ -52,9 +52,9 @@ def test_what_the_text_does_not_allow_is_refused() -> None:
         TargetText(made(5), FACTS, Config(), **SIZES)
     with pytest.raises(DataError, match="--source and --target"):
         TargetText(made(0), FACTS, Config("translation"), **SIZES)
-    with pytest.raises(UsageError, match=r"drop objective\.reverse"):
+    with pytest.raises(UsageError, match=r"reverse = true with objective\.kind = denoising.*drop objective\.reverse"):
         TargetText(made(0), FACTS, Config(reverse=True), **SIZES)
-    with pytest.raises(UsageError, match=r"drop objective\.reverse"):
-        Config("denoising", reverse=True)
+    with pytest.raises(UsageError, match=r"share = 0\.3 with objective\.kind = translation.*drop objective\.share"):
+        TargetText(made(12), FACTS, Config(share=0.3), **SIZES)
     with pytest.raises(DataError, match="corpus check"):
         TargetText(made(0, documents=0), FACTS, Config(), **SIZES)

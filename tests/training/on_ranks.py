@@ -15,21 +15,29 @@ CONFIG = Config(optimiser="asgd", precision="fp32", rate=0.5, weight_decay=0.0)
 WORSE = [3.0, 3.0, 3.0, 3.0, 3.0, 3.0, 4.0]  # held-out losses after which weights are averaged
 
 
+COLUMNS = (4, 1)  # of one text, and of another that gives the second of two processes none
+
+
 def saved_and_taken_up(folder: Path) -> None:
-    """Leaves the last state in the folder, a file for each of its groups."""
-    text = Columns(columns=4)
+    """Leaves the last state of each text in a folder of its own, a file for each of its groups."""
     with join() as ranks:
-        first, second = (Backprop(drawn(seed), CONFIG, torch.device("cpu"), "fp32", ranks) for seed in (0, 1))
-        _step(first, text, range(2), ranks)
-        for loss in WORSE:
-            first.judge(loss)
-        _step(first, text, range(2, 4), ranks)
-        _save(first, folder, ranks)
-        second.restore({path.stem: map_tensors(path) for path in folder.glob("*.safetensors")})
-        _step(second, text, range(4, 6), ranks)
-        mean, _ = evaluate(second, text, CONFIG, ranks)
-        assert ranks.agree(mean) == mean
-        _save(second, folder, ranks)
+        for columns in COLUMNS:
+            _learnt(Columns(columns=columns), folder / str(columns), ranks)
+
+
+def _learnt(text: Columns, folder: Path, ranks: Ranks) -> None:
+    folder.mkdir(exist_ok=True)
+    first, second = (Backprop(drawn(seed), CONFIG, torch.device("cpu"), "fp32", ranks) for seed in (0, 1))
+    _step(first, text, range(2), ranks)
+    for loss in WORSE:
+        first.judge(loss)
+    _step(first, text, range(2, 4), ranks)
+    _save(first, folder, ranks)
+    second.restore({path.stem: map_tensors(path) for path in folder.glob("*.safetensors")})
+    _step(second, text, range(4, 6), ranks)
+    mean, _ = evaluate(second, text, CONFIG, ranks)
+    assert ranks.agree(mean) == mean
+    _save(second, folder, ranks)
 
 
 def _step(learner: Backprop, text: Columns, steps: range, ranks: Ranks) -> None:

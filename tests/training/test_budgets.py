@@ -29,14 +29,9 @@ SMALL = {
     "lstm": ["width=8", "batch_tokens=128", "window=8", "vocab_size=300"],
     "elmo": ["width=8", "cells=8", "filters=[4, 4]", "batch_tokens=128", "window=8"],
     "seq2seq": ["width=8", "cells=8", "max_length=16", "batch_tokens=128", "vocab_size=300"],
-    "transformer": ["width=8", "depth=1", "heads=2", "inner=8", "max_length=16", "batch_tokens=64", "vocab_size=300"],
-    "gpt": ["width=8", "depth=1", "heads=2", "inner=8", "max_length=16", "batch_tokens=64", "vocab_size=300"],
-    "gpt2": ["width=8", "depth=1", "heads=2", "inner=8", "max_length=16", "batch_tokens=64", "vocab_size=300"],
-    "bert": ["width=8", "depth=1", "heads=2", "inner=8", "max_length=16", "batch_tokens=64", "vocab_size=300"],
     "albert": ["width=8", "embedding=4", "depth=1", "heads=2", "inner=8", "max_length=16", "batch_tokens=64", "vocab_size=300"],
-    "xlnet": ["width=8", "depth=1", "heads=2", "inner=8", "max_length=16", "batch_tokens=64", "vocab_size=300"],
 }
-SMALL["bert-wwm"] = SMALL["bert"]
+BLOCKS = ["width=8", "depth=1", "heads=2", "inner=8", "max_length=16", "batch_tokens=64", "vocab_size=300"]  # of all others
 
 
 def written(path: Path, words: tuple[list[str], list[str]], joint: str, documents: int = 60, sentences: int = 3) -> Path:
@@ -52,7 +47,7 @@ def request(name: str, corpus: Path, *settings: str) -> Request:
     hand = ["training.threads=1"] if name not in ("ngram",) else []
     precise = ["training.precision='fp32'"] if name not in ("ngram", "word2vec", "glove") else []
     lines = ["corpus.format='sentences'", "corpus.documents='blank'"]
-    return Request.of(name, corpus, preset="tiny", settings=[*SMALL[name], *lines, *hand, *precise, *settings])
+    return Request.of(name, corpus, preset="tiny", settings=[*SMALL.get(name, BLOCKS), *lines, *hand, *precise, *settings])
 
 
 def budget(name: str, tokens: int) -> str:

@@ -11,11 +11,11 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from on_ranks import saved_and_taken_up
+from on_ranks import COLUMNS, saved_and_taken_up
 from torch import nn
 from torch.nn import functional as F
 
-from recurrent import Columns, T, V, drawn
+from recurrent import Columns, D, T, V, drawn
 from stemma.checkpoint import map_tensors, write_tensors
 from stemma.errors import RunError
 from stemma.layers.loss import Loss
@@ -198,7 +198,7 @@ def test_a_network_that_writes_its_own_gradients_keeps_what_it_says() -> None:
 
 
 def test_two_ranks_carry_each_their_own_and_learn_what_one_learns(tmp_path: Path) -> None:
-    """Four columns in one process, and two in each of two; a state saved and taken up on the way."""
+    """Four columns in one process, and two in each of two; and one column, or one and none. A state is saved and taken up on the way."""
     two, one = tmp_path / "two", tmp_path / "one"
     one.mkdir()
     two.mkdir()
@@ -209,10 +209,13 @@ def test_two_ranks_carry_each_their_own_and_learn_what_one_learns(tmp_path: Path
     environment = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(launch, env=environment, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
-    alone, together = ({path.stem: map_tensors(path) for path in folder.glob("*.safetensors")} for folder in (one, two))
-    assert together.keys() == {"model", "optimiser", "carried-0", "carried-1"} and len(together["carried-0"]["state"]) == 2
-    memory = np.concatenate([together[f"carried-{rank}"]["state"] for rank in (0, 1)])
-    np.testing.assert_allclose(memory, alone["carried-0"]["state"], atol=1e-5)
-    for group in ("model", "optimiser"):
-        for name, array in alone[group].items():
-            np.testing.assert_allclose(together[group][name], array, atol=1e-5, err_msg=name)
+    for columns in COLUMNS:
+        folders = one / str(columns), two / str(columns)
+        alone, together = ({path.stem: map_tensors(path) for path in folder.glob("*.safetensors")} for folder in folders)
+        assert together.keys() == {"model", "optimiser", "carried-0", "carried-1"}
+        memories = [together[f"carried-{rank}"].get("state", np.zeros((0, D))) for rank in (0, 1)]
+        assert list(map(len, memories)) == [columns - columns // 2, columns // 2]
+        np.testing.assert_allclose(np.concatenate(memories), alone["carried-0"]["state"], atol=1e-5)
+        for group in ("model", "optimiser"):
+            for name, array in alone[group].items():
+                np.testing.assert_allclose(together[group][name], array, atol=1e-5, err_msg=name)

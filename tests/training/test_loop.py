@@ -78,25 +78,39 @@ OWN = {  # settings of the generations that have others than SMALL
 }
 
 
-@pytest.mark.parametrize("generation", ["gpt", "bert", "elmo", "seq2seq", "transformer"])
-def test_two_ranks_learn_what_one_learns(generation: str, corpus: Path, tmp_path: Path) -> None:
+SAME = ["training.threads=1", "training.precision=fp32", "model.dropout=0", "training.steps=6", "training.batch_tokens=256"]
+ON_TWO = ("gpt", "bert", "elmo", "seq2seq", "transformer")
+
+
+def on_ranks(generation: str, corpus: Path) -> Request:
+    return Request.of(generation, corpus, preset="tiny", settings=[*OWN.get(generation, SMALL), *SAME])
+
+
+@pytest.fixture(scope="module")
+def on_two(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the run of each generation that two ranks made, one after the other in the same processes."""
+    folder = tmp_path_factory.mktemp("two")
+    script = folder / "train.py"
+    lines = [f"pretrain(on_ranks({name!r}, Path({str(corpus)!r})), out={str(folder / name)!r})" for name in ON_TWO]
+    imports = [
+        f"import sys\nsys.path.insert(0, {str(Path(__file__).parent)!r})",
+        "from pathlib import Path",
+        "from test_loop import on_ranks, pretrain",
+    ]
+    script.write_text("\n".join((*imports, *lines)), encoding="utf-8")
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", str(script)]
+    done = subprocess.run(launch, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=400, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return folder
+
+
+@pytest.mark.parametrize("generation", ON_TWO)
+def test_two_ranks_learn_what_one_learns(generation: str, corpus: Path, tmp_path: Path, on_two: Path) -> None:
     """Without dropout the same samples in the same order give the same weights, up to the order of sums.
 
     BERT's two parts of the loss too, of which the ranks have unlike numbers, and the masks, which are those of the rows.
     """
-    script = tmp_path / "train.py"
-    same = ["training.threads=1", "training.precision=fp32", "model.dropout=0", "training.steps=6", "training.batch_tokens=256"]
-    settings = [*OWN.get(generation, SMALL), *same]
-    script.write_text(
-        "from stemma.training.pretrain import pretrain\nfrom stemma.training.request import Request\n"
-        f"asked = Request.of({generation!r}, {str(corpus)!r}, preset='tiny', settings={settings!r})\n"
-        f"pretrain(asked, out={str(tmp_path / 'two')!r})\n",
-        encoding="utf-8",
-    )
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", str(script)]
-    done = subprocess.run(launch, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=200, check=False)
-    assert done.returncode == 0, done.stderr[-2000:]
-    one, two = pretrain(Request.of(generation, corpus, preset="tiny", settings=settings), out=tmp_path / "one"), tmp_path / "two"
+    one, two = pretrain(on_ranks(generation, corpus), out=tmp_path / "one"), on_two / generation
     a, b = weights(one.path), weights(two)
     free = ("qkv.bias", "key_value.bias")  # a bias of all keys changes no weight of attention: Adam moves it by what rounding leaves
     assert all(np.allclose(a[name], b[name], atol=1e-3 if name.endswith(free) else 1e-4) for name in a)

@@ -66,3 +66,41 @@ def test_a_text_too_short_to_hold_any_out_is_reported_to_asgd(tmp_path: Path) ->
     request = Request.of("gpt", tmp_path / "text.txt", preset="tiny", settings=small)
     pretrain(request, out=tmp_path / "run", progress=lambda fact: messages.append(fact.message) if fact.kind == "note" else None)
     assert any("never comes to average" in message for message in messages), messages
+
+
+ENGLISH, CHINESE = TEXT.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("generation", "text", "options", "kind"),
+    [
+        ("albert", CHINESE, {}, "wordpiece"),
+        ("albert", ENGLISH, {}, "unigram"),
+        ("albert", f"{CHINESE}\n{ENGLISH}", {}, "unigram"),  # most of its letters are English
+        ("albert", f"{CHINESE}\n{CHINESE}\n{CHINESE}\n{ENGLISH}", {"preset": "base"}, "wordpiece"),
+        ("albert", CHINESE, {"settings": ["tokenizer.kind=unigram"]}, "unigram"),
+        ("albert", CHINESE, {"settings": {"tokenizer": "unigram"}}, "unigram"),
+        ("albert", ENGLISH, {"preset": "zh-tiny"}, "wordpiece"),
+        ("xlnet", CHINESE, {}, "unigram"),
+        ("albert", None, {}, "unigram"),  # no such file, of which whoever reads it complains
+    ],
+)
+def test_chinese_text_has_the_tokens_of_chinese_models(generation: str, text: str | None, options: dict, kind: str, tmp_path: Path) -> None:
+    place = tmp_path / "text.txt"
+    if text is not None:
+        place.write_text(f"{text}\n" * 20, encoding="utf-8")
+    job = job_of(Request.of(generation, place, **options))
+    assert job.sections["tokenizer"].kind == kind
+    chosen = generation == "albert" and kind == "wordpiece" and options.get("preset") != "zh-tiny"
+    assert ("letters are Chinese" in job.decided and "tokenizer.kind=unigram" in job.decided) == chosen
+
+
+def test_what_the_text_decided_is_reported_and_kept(tmp_path: Path) -> None:
+    (tmp_path / "text.txt").write_text(f"{CHINESE}\n" * 60, encoding="utf-8")
+    small = ["model.width=16", "model.inner=16", "model.embedding=8", "training.steps=2", "tokenizer.vocab_size=64", "training.threads=1"]
+    facts = []
+    request = Request.of("albert", tmp_path / "text.txt", preset="tiny", settings=small)
+    folder = pretrain(request, out=tmp_path / "run", progress=facts.append)
+    assert any("100% of the text's letters are Chinese" in getattr(fact, "message", "") for fact in facts)
+    assert any("wordpiece's, Chinese characters" in note for note in folder.done()["notes"])
+    assert "letters are Chinese" in (folder.path / "README.md").read_text("utf-8")

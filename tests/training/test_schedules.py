@@ -76,9 +76,6 @@ def test_every_schedule_reaches_its_peak_and_never_passes_it() -> None:
     ("settings", "mending"),
     [
         ({"schedule": "steps"}, "set training.decay to 2"),
-        ({"decay": 2.0}, 'set training.schedule to "steps"'),
-        ({"schedule": "cosine", "flat_epochs": 3}, "drop them"),
-        ({"schedule": "slanted", "floor": 0.1}, "drop training.floor"),
         ({"momentum": 0.9}, "drop training.momentum"),
         ({"optimiser": "sgd", "betas": (0.9, 0.98)}, "drop training.betas"),
         ({"optimiser": "lamb", "muon_rate": 0.02}, "drop training.muon_rate"),

@@ -16,6 +16,7 @@ from stemma.objectives.translation import Translation
 from stemma.runs.assignment import Assignment
 from stemma.runs.decoding import Decoding
 from stemma.runs.fitted import FittedRun
+from stemma.runs.run import Run
 from stemma.runs.writing import token_pairs
 from stemma.tasks.task import Text
 from stemma.tasks.translate import Config as TaskConfig
@@ -58,6 +59,13 @@ def test_a_network_learns_to_translate_and_its_folder_does(writes, tmp_path):
     assert [row["translation"] for row in loaded.answer_rows(sources)] == written
     best = loaded.translations(sources, options=Decoding(beams=3), samples=2)
     assert all(first.score >= second.score for first, second in best)
+    run, (source, target) = stemma.load(tmp_path / "run").as_run(), (sources[0], written[0])
+    for opened in (run, Run.open(tmp_path / "run")):  # it looks, and learns on, as a pre-trained run does
+        assert opened.translate(source) == target and opened.row is writes.row
+        theirs, ours = opened.attend(source, target), loaded.attend(source, target)
+        assert all(np.array_equal(one.weights, other.weights) for one, other in zip(theirs, ours, strict=True))
+    again = Config(**{**SETTINGS, "grid": (1e-9,)}, updates=1, epochs=1)
+    assert finetune(run, train=TRAIN[:60], task="translate", config=again).translate(sources[:3]) == written[:3]
     assert loaded.vectors(sources).shape == (9, writes.network.width) and "signature of BLEU (zh)" in (
         tmp_path / "run/README.md"
     ).read_text("utf-8")

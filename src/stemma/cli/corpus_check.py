@@ -6,7 +6,7 @@ from typing import Any
 
 from stemma.cli.answer import Answer, Printable
 from stemma.cli.verb import Corpus, Repeated, Settings, TomlFile, Verb
-from stemma.config import parse_settings, read_toml, resolve
+from stemma.config import check_read, parse_settings, read_toml, resolve
 from stemma.nouns import counted
 
 NOT_OK = 3  # the exit code of a corpus that would be refused
@@ -36,7 +36,10 @@ class CorpusCheck(Verb):
 
         check_sides(self.corpus, self.source, self.target)
         sources = [(str(self.config), read_toml(self.config))] if self.config else []
-        config = resolve({"corpus": Config}, *sources, ("--set", parse_settings(self.settings)))["corpus"]
+        sources.append(("--set", parse_settings(self.settings)))
+        configs = resolve({"corpus": Config}, *sources)
+        check_read(configs, *sources)
+        config = configs["corpus"]
         report = check(self.source or self.corpus, config, self.workers, targets=self.target)
         words = _words(report.head)
         document = report.as_dict() | ({"chinese_words": words} if words else {})

@@ -8,7 +8,7 @@ import tokenize
 from collections.abc import Mapping
 from typing import Any
 
-from stemma.config import Sections, resolve, to_plain
+from stemma.config import Sections, read_if, resolve, to_plain
 
 WORDS = {"integer": "whole number", "number": "number", "boolean": "true or false", "string": "text", "null": "none"}
 
@@ -34,7 +34,11 @@ def _described(cls: type, values: Mapping[str, Any]) -> list[Setting]:
 
     schema = TypeAdapter(cls).json_schema()["properties"]
     about = comments(cls)
-    return [Setting(key, takes(schema[key]), value, about.get(key, "")) for key, value in values.items()]
+    marks = {field.name: " and ".join(map(str, read_if(field))) for field in dataclasses.fields(cls)}
+    return [
+        Setting(key, takes(schema[key]), value, about.get(key, "") + (f"; read where {marks[key]}" if marks[key] else ""))
+        for key, value in values.items()
+    ]
 
 
 def takes(schema: Mapping[str, Any]) -> str:

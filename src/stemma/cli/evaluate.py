@@ -1,6 +1,7 @@
 """`stemma evaluate`: the measures that fit a run, on the user's files."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from stemma.cli.answer import Answer, Printable
 from stemma.cli.measures import measures
@@ -25,6 +26,8 @@ class Evaluate(Verb):
     senses: SomeFiles = ()  # TSV of word, index, sense, sentence
     minimal_pairs: SomeFiles = ()  # which of two sentences is likelier: a TSV of phenomenon, good, bad, or BLiMP's JSON lines
     limit: int = 0  # minimal pairs of a phenomenon at most, drawn by lot; 0: all
+    cloze: SomeFiles = ()  # text of which 15 % of the words are hidden, the same for every run, to be filled in by a run that can
+    units: Literal["words", "characters"] = "words"  # what a cloze hides; characters: of Chinese single ones
 
     def run(self) -> Printable:
         """The measures that were asked for."""
@@ -32,17 +35,18 @@ class Evaluate(Verb):
         from stemma.runs.fitted import FittedRun, load
 
         run = load(self.run_folder)
-        named = ("similarity", "analogies", "outliers", "senses", "minimal_pairs")
+        named = ("similarity", "analogies", "outliers", "senses", "minimal_pairs", "cloze")
         text = of_text(run)
         given = {text: self.files, **{name: getattr(self, name) for name in named}}
         files = {measure: paths for measure, paths in given.items() if paths}
         if not files:
-            expected = "a text, a TSV of examples, --similarity, --analogies, --outliers, --senses or --minimal-pairs"
+            expected = "a text, a TSV of examples, --similarity, --analogies, --outliers, --senses, --minimal-pairs or --cloze"
             raise UsageError("no file to measure on", expected, "name one")
         _check("restrict", self.restrict, "analogies", bool(self.analogies))
         _check("limit", self.limit, "minimal-pairs", bool(self.minimal_pairs))
+        _check("units", self.units, "cloze", bool(self.cloze) or self.units == "words")
         if not isinstance(run, FittedRun):
-            found = evaluate_run(run, files, self.restrict, self.limit)
+            found = evaluate_run(run, files, self.restrict, self.limit, self.units)
         elif list(files) == [text] and len(self.files) == 1:
             found = evaluate_fitted(run, self.files[0])
         else:
@@ -50,7 +54,7 @@ class Evaluate(Verb):
         return Answer({"run": self.run_folder, **found}, measures(found))
 
 
-def _check(option: str, value: int, files: str, named: bool) -> None:
+def _check(option: str, value: int | str, files: str, named: bool) -> None:
     """UsageError where the files that an option is for were not named."""
     if value and not named:
         raise UsageError(f"--{option} {value} without --{files}", f"files of --{files}", f"name one, or drop --{option}")

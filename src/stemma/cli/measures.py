@@ -110,6 +110,16 @@ def _minimal_pairs(found: Mapping[str, Any]) -> Iterator[str]:
         yield f"  pairs read as the same tokens, so ties: {found['same']:,}; with an unknown word in what differs: {found['unknown']:,}"
 
 
+def _cloze(found: Mapping[str, Any]) -> Iterator[str]:
+    share = found["right"]
+    units = {"words": "words", "characters": "Chinese characters or words"}[found["units"]]
+    yield f"cloze, {counted(found['gaps'], 'gap')} of {units}, {found['masks_per_gap']:.2f} masks each"
+    right = f"{share['value']:.1%} ({share['low']:.1%} to {share['high']:.1%})"
+    ratio = f"{found['most_frequent']:.1%}; {number(found['over_most_frequent'])} times that"
+    rows = [("filled right", right), ("the most frequent one everywhere", ratio), ("bits a gap", number(found["bits_per_gap"]))]
+    yield from columns([*rows, *([("beyond the vocabulary", f"{found['unknown']:,}")] if found["unknown"] else [])])
+
+
 def _translation(found: Mapping[str, Any]) -> Iterator[str]:
     yield f"translation of {counted(found['pairs'], 'pair')}"
     losses = {"nats a token": found["loss"], "nats a token with other sources": found["loss_with_other_sources"]}
@@ -127,5 +137,6 @@ _LINES: dict[str, Callable[[Any], Iterator[str]]] = {
     "analogies": _analogies,
     "outliers": _outliers,
     "minimal_pairs": _minimal_pairs,
+    "cloze": _cloze,
     "translation": _translation,
 }

@@ -13,9 +13,10 @@ import json
 import re
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal
+from typing import Annotated, Literal
 
 from stemma.bounds import Positive
+from stemma.config import ReadIf
 from stemma.corpus.clean import clean
 from stemma.corpus.files import text_suffix
 from stemma.corpus.parallel import is_header, looks_parallel
@@ -35,8 +36,8 @@ class Config:
 
     format: Literal["auto", "sentences", "text", "wrapped", "jsonl", "tagged", "pairs"] = "auto"  # auto: recognised, file by file
     encoding: str = "utf-8"  # any of Python's, by name: gb18030, big5, utf-16
-    field: str = "text"  # the field of a JSON line that holds its text
-    label: str = "label"  # the field of a JSON line that holds its label, where there is one
+    field: Annotated[str, ReadIf("format", "auto", "jsonl")] = "text"  # the field of a JSON line that holds its text
+    label: Annotated[str, ReadIf("format", "auto", "jsonl")] = "label"  # the field of a JSON line that holds its label, where there is one
     documents: Literal["auto", "blank", "line", "file"] = "auto"  # what ends a document: a blank line, a line end, the file
     invalid: Literal["error", "reject"] = "error"  # bytes not in the encoding, bad JSON lines or pairs: stop, or leave out and count
     max_sentence: Positive = 10_000  # characters; a longer one is cut and noted, a pair with one left out

@@ -6,6 +6,7 @@ from functools import cache
 import numpy as np
 
 SCRIPTS = ("Latin", "Han", "kana", "hangul", "Cyrillic", "Greek", "Arabic", "digits", "punctuation", "space", "emoji", "other")
+LETTERS = SCRIPTS[:7]
 _RANGES = (  # later ranges overrule earlier ones
     ("punctuation", 0x21, 0x7E),
     ("space", 0x09, 0x0D),

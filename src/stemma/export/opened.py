@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any, overload
 
 from stemma.errors import UsageError
-from stemma.export.huggingface_in import is_huggingface, open_huggingface
+from stemma.export.huggingface_in.folder import is_huggingface, open_huggingface
 from stemma.runs import fitted
 from stemma.runs.fitted import FittedRun
 from stemma.runs.run import Run

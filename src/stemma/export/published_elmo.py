@@ -15,7 +15,7 @@ import numpy as np
 
 from stemma.config import restore
 from stemma.errors import DataError, MissingExtra, StemmaError, UsageError
-from stemma.export.huggingface_in import Found
+from stemma.export.huggingface_in.folder import Found
 from stemma.lineage.table import find
 from stemma.runs.run import Run
 from stemma.tokens.chinese import segmenter

@@ -22,7 +22,7 @@ from stemma.export import vectors_in
 from stemma.export.arpa import read_arpa
 from stemma.export.aside import written_aside
 from stemma.export.fasttext import MAGIC, open_fasttext
-from stemma.export.huggingface_in import Found, is_huggingface, read_huggingface
+from stemma.export.huggingface_in.folder import Found, is_huggingface, read_huggingface
 from stemma.export.spelling import named
 from stemma.export.streams import reading
 from stemma.export.tensorflow_in import is_tensorflow, read_tensorflow

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from stemma.errors import DataError
-from stemma.export.huggingface_in import CURE, Found, as_found, found_where_it_fits, table_of
+from stemma.export.huggingface_in.folder import Found, as_found, found_where_it_fits
+from stemma.export.huggingface_in.layout import CURE, table_of
 from stemma.export.protocol_buffers import fields, varint
 
 MAGIC = (0xDB4775248B80FB57).to_bytes(8, "little")  # the last bytes of an index

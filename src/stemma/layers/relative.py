@@ -88,10 +88,17 @@ class RelativeAttention(nn.Module):
 
     def keys(self, source: Float[Tensor, "B S D"], waves: Float[Tensor, "R P D"]) -> Keys:
         """The keys and values of these states, and what the distances are scored by."""
+        return Keys(*self.read(source), self.far(waves))
+
+    def read(self, source: Float[Tensor, "B S D"]) -> tuple[Float[Tensor, "H B S K"], Float[Tensor, "H B S K"]]:
+        """The keys and values of these states."""
+        return self._heads(self.key(source)), self._heads(self.value(source))
+
+    def far(self, waves: Float[Tensor, "R P D"]) -> Float[Tensor, "R H P K"]:
+        """What the distances are scored by."""
         distances = self.distance(waves)  # (R, P, D)
         R, P, D = distances.shape
-        distances = distances.view(R, P, self.heads, D // self.heads).transpose(1, 2)
-        return Keys(self._heads(self.key(source)), self._heads(self.value(source)), distances)
+        return distances.view(R, P, self.heads, D // self.heads).transpose(1, 2)
 
     def forward(self, x: Float[Tensor, "B Q D"], keys: Keys, relation: Relation) -> Float[Tensor, "B Q D"]:
         """Each query's mixture of the values that the mask shows it."""

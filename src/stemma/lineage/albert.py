@@ -14,13 +14,14 @@ Deviates: the dense layer after the embeddings is there where E = H too, as in t
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from stemma.bounds import BelowOne, Depth, Width
+from stemma.config import ReadIf
 from stemma.errors import UsageError
 from stemma.layers.attention import Mask, Path, SelfAttention
 from stemma.layers.blocks import FeedForward, Layer, layer
@@ -29,6 +30,8 @@ from stemma.lineage import bert
 from stemma.lineage.bert import BERT, EPS, MaskedHead, Tensors, check, initialise
 from stemma.tokens.facts import TokenFacts
 
+SHARED = ReadIf("sharing", "all", "attention", "feedforward")
+
 
 @dataclass(frozen=True)
 class Config(bert.Config):
@@ -36,7 +39,7 @@ class Config(bert.Config):
 
     embedding: Width = 128  # numbers in an embedding (E), of tokens, positions and types
     sharing: Literal["all", "attention", "feedforward", "none"] = "all"  # what the layers of a group have in common
-    groups: Depth = 1  # runs of layers, each with weights of its own; unless sharing is none, where each layer has its own
+    groups: Annotated[Depth, SHARED] = 1  # runs of layers, each with weights of its own; where none are shared each layer has its own
     blocks_in_layer: Depth = 1  # different blocks that each layer passes through (inner_group_num of published models)
     factorised: Literal["embeddings", "tokens"] = "embeddings"  # what has the width E: all embeddings, or tokens alone (albert_zh)
     dropout: BelowOne = 0.0  # on embeddings, attention weights and both sub-layers' outputs; the paper's first models: 0.1
@@ -170,6 +173,3 @@ def _check_groups(config: Config) -> None:
     if config.groups > config.depth:
         wrong = f"model.groups = {config.groups} with model.depth = {config.depth}"
         raise UsageError(wrong, "as many layers as groups, or more", "lower model.groups")
-    if config.groups > 1 and config.sharing == "none":
-        wrong = f'model.groups = {config.groups} with model.sharing = "none", where each layer has weights of its own'
-        raise UsageError(wrong, "one of the two", "drop model.groups")

@@ -29,6 +29,7 @@ from stemma.layers.loss import Carried, Loss, cross_entropy, surprisal
 from stemma.layers.uniform import Uniform
 from stemma.layers.weights import take_over
 from stemma.lineage.network import AttentionMap
+from stemma.lineage.sized import Sized, check_heads, closed
 from stemma.objectives.batch import IGNORE
 from stemma.tokens.facts import TokenFacts
 
@@ -90,7 +91,7 @@ class MaskedHead(nn.Module):
         return self.norm(activate(self.dense(x), self.activation))
 
 
-class BERT(nn.Module):
+class BERT(Sized, nn.Module):
     """The bidirectional encoder with its two pre-training heads."""
 
     task_tokens = 0
@@ -118,32 +119,14 @@ class BERT(nn.Module):
         return config if config.attention != "auto" else replace(config, attention=fitting_path(device, config.max_length))
 
     @property
-    def max_length(self) -> int:
-        """Positions that the network has embeddings for."""
-        return self.config.max_length
-
-    @property
-    def width(self) -> int:
-        """Numbers in a state."""
-        return self.config.width
-
-    @property
-    def vocab_size(self) -> int:
-        """Rows of the token table."""
-        return self.tokens.num_embeddings
-
-    @property
     def tower(self) -> Sequence[Block]:
         """The blocks in the order in which states pass through them."""
         return list(self.blocks)  # type: ignore[arg-type]
 
     def frame(self, ids: Sequence[int], other: Sequence[int] | None = None) -> tuple[list[int], list[int]]:
         """(`[CLS] ids [SEP]` or `[CLS] ids [SEP] other [SEP]`, types: 1 in `other` and its [SEP])."""
-        cls, sep = self.specials["cls"], self.specials["sep"]
-        first = [cls, *ids, sep]
-        if other is None:
-            return first, [0] * len(first)
-        return [*first, *other, sep], [0] * len(first) + [1] * (len(other) + 1)
+        framed, types = closed(ids, other, self.specials["sep"])
+        return [self.specials["cls"], *framed], [0, *types]
 
     def loss(self, batch: Tensors, carried: Carried | None = None) -> Loss:
         """The mean over masked positions of -log P(label), plus, where pairs are given, the mean over pairs.
@@ -274,9 +257,7 @@ def _pair_labels(batch: Tensors) -> str:
 
 def check(config: Config, tokens: TokenFacts) -> None:
     """UsageError where the heads do not share the width, or the tokenizer lacks what frames and masks a text."""
-    if config.width % config.heads:
-        wrong = f"model.width = {config.width} with model.heads = {config.heads}"
-        raise UsageError(wrong, "a width that is a multiple of the heads", "change one of the two")
+    check_heads(config)
     missing = [name for name in ("cls", "sep", "mask") if name not in tokens.specials]
     if missing:
         wrong = f"the tokenizer has no {missing[0]!r} token"

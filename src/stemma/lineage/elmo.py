@@ -24,7 +24,7 @@ B batch, T positions, P width of the projection, D = 2P, C cells, N predictions,
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -32,6 +32,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from stemma.bounds import BelowOne, Depth, Length, Natural, NonNegative, Positive, PositiveFloat, Width
+from stemma.config import ReadIf
 from stemma.errors import DataError, UsageError
 from stemma.layers.blocks import Layer, layer
 from stemma.layers.fast import dropout
@@ -43,6 +44,7 @@ from stemma.layers.sampled import Proposal, sampled_cross_entropy
 from stemma.layers.spelling import BEGIN, END, CharacterCNN, spell, spell_border
 from stemma.layers.uniform import Uniform
 from stemma.layers.weights import take_over
+from stemma.lineage.sized import opened
 from stemma.objectives.batch import IGNORE
 from stemma.tokens.byte_level import bytes_of
 from stemma.tokens.facts import TokenFacts
@@ -69,8 +71,8 @@ class Config:
     begin: bool = False  # the forward direction reads a text's border as its begin, which has a character of its own
     targets: Natural = 793_471  # the first words of the vocabulary, its most frequent, can be predicted; 0: all
     output: Literal["full", "sampled"] = "sampled"  # the softmax: whole, or sampled in training
-    negatives: Length = 8192  # sampled: words drawn a step, shared by its predictions
-    power: NonNegative = 1.0  # sampled: words are drawn ~ count^power
+    negatives: Annotated[Length, ReadIf("output", "sampled")] = 8192  # sampled: words drawn a step, shared by its predictions
+    power: Annotated[NonNegative, ReadIf("output", "sampled")] = 1.0  # sampled: words are drawn ~ count^power
     dropout: BelowOne = 0.1  # on what enters a layer, and on what the output reads
 
 
@@ -146,7 +148,7 @@ class ELMo(nn.Module):
 
     def frame(self, ids: Sequence[int], other: Sequence[int] | None = None) -> tuple[list[int], list[int]]:
         """(ids with the border as start context, types): `<eos> ids`, or `<eos> ids <eos> other`."""
-        framed = [self.end, *ids] if other is None else [self.end, *ids, self.end, *other]
+        framed, _ = opened(ids, other, self.end)
         return framed, [0] * len(framed)
 
     def loss(self, batch: Tensors, carried: Carried | None = None) -> Loss:

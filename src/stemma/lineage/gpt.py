@@ -31,6 +31,7 @@ from stemma.layers.pooling import last_state
 from stemma.layers.uniform import Uniform
 from stemma.layers.weights import take_over
 from stemma.lineage.network import AttentionMap
+from stemma.lineage.sized import Sized, check_heads, opened
 from stemma.objectives.batch import IGNORE
 from stemma.tokens.facts import TokenFacts
 
@@ -107,7 +108,7 @@ class Past:
         return unread
 
 
-class GPT(nn.Module):
+class GPT(Sized, nn.Module):
     """The one-way Transformer language model."""
 
     block = Block  # what its tower is built of
@@ -116,9 +117,7 @@ class GPT(nn.Module):
 
     def __init__(self, config: Config, tokens: TokenFacts) -> None:
         super().__init__()
-        if config.width % config.heads:
-            wrong = f"model.width = {config.width} with model.heads = {config.heads}"
-            raise UsageError(wrong, "a width that is a multiple of the heads", "change one of the two")
+        check_heads(config)
         if "eos" not in tokens.specials:
             raise UsageError("the tokenizer has no 'eos' token", "a tokenizer with an end-of-text token", "set tokenizer.kind to bpe")
         path: Path = "sdpa" if config.attention == "auto" else config.attention
@@ -135,28 +134,13 @@ class GPT(nn.Module):
         return config if config.attention != "auto" else replace(config, attention=fitting_path(device, config.max_length))
 
     @property
-    def max_length(self) -> int:
-        """Positions that the network has embeddings for."""
-        return self.config.max_length
-
-    @property
-    def width(self) -> int:
-        """Numbers in a state."""
-        return self.config.width
-
-    @property
     def end(self) -> int:
         """The separator, which ends a text."""
         return self.eos
 
-    @property
-    def vocab_size(self) -> int:
-        """Rows of the token table, those that `grow` added included."""
-        return self.tokens.num_embeddings
-
     def frame(self, ids: Sequence[int], other: Sequence[int] | None = None) -> tuple[list[int], list[int]]:
         """(ids with the separator as start context, types): `<eos> ids`, or `<eos> ids <eos> other`."""
-        framed = [self.eos, *ids] if other is None else [self.eos, *ids, self.eos, *other]
+        framed, _ = opened(ids, other, self.eos)
         return framed, [0] * len(framed)
 
     def loss(self, batch: Tensors, carried: Carried | None = None) -> Loss:

@@ -26,7 +26,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -35,6 +35,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from stemma.bounds import BelowOne, Depth, Length, NonNegative, Positive, Width, WidthOrNone
+from stemma.config import ReadIf
 from stemma.errors import DataError, UsageError
 from stemma.layers.adaptive import AdaptiveSoftmax, fitting_cutoffs
 from stemma.layers.blocks import Layer, layer
@@ -45,6 +46,7 @@ from stemma.layers.recurrent import Apart, LSTMLayer, State, locked_dropout
 from stemma.layers.sampled import Proposal, sampled_cross_entropy
 from stemma.layers.uniform import Uniform
 from stemma.layers.weights import take_over
+from stemma.lineage.sized import opened
 from stemma.objectives.batch import IGNORE
 from stemma.tokens.facts import TokenFacts
 
@@ -65,9 +67,11 @@ class Config:
     depth: Depth = 2  # layers
     tied: bool = False  # the output's table is the embeddings'; wants last = width
     output: Literal["full", "adaptive", "sampled"] = "full"  # the softmax: whole, in clusters by frequency, or sampled in training
-    cutoffs: tuple[Positive, ...] = ()  # adaptive: ranks where each cluster but the last ends; (): by the vocabulary's size
-    negatives: Length = 1024  # sampled: tokens drawn a step, shared by its predictions
-    power: NonNegative = 0.75  # sampled: tokens are drawn ~ count^power
+    cutoffs: Annotated[
+        tuple[Positive, ...], ReadIf("output", "adaptive")
+    ] = ()  # ranks where clusters end, but the last; (): by the vocabulary
+    negatives: Annotated[Length, ReadIf("output", "sampled")] = 1024  # sampled: tokens drawn a step, shared by its predictions
+    power: Annotated[NonNegative, ReadIf("output", "sampled")] = 0.75  # sampled: tokens are drawn ~ count^power
     dropout: BelowOne = 0.5  # on what the output reads
     dropout_input: BelowOne = 0.5  # on the embeddings
     dropout_hidden: BelowOne = 0.5  # between layers
@@ -149,7 +153,7 @@ class LSTM(nn.Module):
 
     def frame(self, ids: Sequence[int], other: Sequence[int] | None = None) -> tuple[list[int], list[int]]:
         """(ids with the end token as start context, types): `<eos> ids`, or `<eos> ids <eos> other`."""
-        framed = [self.end, *ids] if other is None else [self.end, *ids, self.end, *other]
+        framed, _ = opened(ids, other, self.end)
         return framed, [0] * len(framed)
 
     def loss(self, batch: Tensors, carried: Carried | None = None) -> Loss:

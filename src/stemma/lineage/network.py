@@ -162,7 +162,8 @@ class Generates(Frames, Protocol):
     def advance(self, prompts: Sequence[Sequence[int]], memory: Any = None) -> tuple[Any, Any]:
         """(log-probabilities (B V) of each row's next token, the memory after it), having read these ids after what `memory` holds.
 
-        Rows may differ in length; a row's result depends on nothing in the others. A text's first ids are framed. Scores are
+        Rows may differ in length; a row's result depends on nothing in the others. Before a text's first ids stands what the frame has
+        there, and where that is nothing a row's ids may be none. Scores are
         natural logarithms in memory that NumPy can read, -inf for what never comes next, so that a row may sum to less than
         one. `memory` is used up: only the one given back goes on.
         """

@@ -27,12 +27,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 import numpy as np
 
 from stemma.bounds import Natural, Order, PositiveFloat
 from stemma.checkpoint import leave_pages
+from stemma.config import ReadIf
 from stemma.errors import DamagedError, DataError, UsageError
 from stemma.kernels import ngram_checks
 from stemma.kernels import ngram_plain as kernels
@@ -46,6 +47,8 @@ if TYPE_CHECKING:
     from stemma.tokens.facts import TokenFacts
 
 Method = Literal["mkn", "kn", "abs", "katz", "add-k", "mle"]
+Fallback = bool | tuple[float, float, float]
+DISCOUNTED = ReadIf("method", "mkn", "kn", "abs", "katz")
 LN10 = math.log(10)
 ROWS = 1 << 20  # looked at before their pages are given back
 MEND = "restore the run from a copy, or make it again"
@@ -58,8 +61,8 @@ class Config:
     order: Order = 3  # words in the longest n-gram
     method: Method = "mkn"  # smoothing: modified Kneser-Ney, Kneser-Ney, absolute discounting, Katz, additive, none
     prune: tuple[Natural, ...] = ()  # drop n-grams seen at most so often, an entry an order; the last one extends
-    discount_fallback: bool | tuple[float, float, float] = True  # discounts where the text is too small for the closed form
-    k: PositiveFloat = 1.0  # added to every count (add-k; 1 is Laplace's)
+    discount_fallback: Annotated[Fallback, DISCOUNTED] = True  # discounts where the text is too small for the closed form
+    k: Annotated[PositiveFloat, ReadIf("method", "add-k")] = 1.0  # added to every count (add-k; 1 is Laplace's)
     unknown: Literal["counted", "dropped"] = "counted"  # <unk> in the text: a word like any other, or left to the back-off
     interpolate_unigrams: bool = True  # mix unigrams with the uniform distribution; off, <unk> takes all of their discount
     precision: Literal["single", "double"] = "single"  # of the stored log probabilities; ARPA is single

@@ -23,7 +23,7 @@ B batch, T positions, C words of context, M width of a vector, X numbers that fe
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -32,6 +32,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from stemma.bounds import Depth, Length, NonNegative, Width, WidthOrNone
+from stemma.config import ReadIf
 from stemma.errors import DataError
 from stemma.layers.blocks import Layer, layer
 from stemma.layers.fast import Dense
@@ -40,6 +41,7 @@ from stemma.layers.loss import Carried, Loss, cross_entropy, surprisal
 from stemma.layers.pooling import mean_state
 from stemma.layers.recent import Recent
 from stemma.layers.sampled import Proposal, sampled_cross_entropy
+from stemma.lineage.sized import opened
 from stemma.objectives.previous import sentence_marks
 from stemma.tokens.facts import TokenFacts
 
@@ -57,8 +59,8 @@ class Config:
     inner: WidthOrNone = 60  # hidden units, the paper's h; 0: none
     direct: bool = True  # connections from the vectors straight to the output, the paper's W
     output: Literal["full", "sampled", "hierarchical"] = "full"  # the softmax: whole, sampled in training, or along a Huffman tree
-    negatives: Length = 1024  # sampled: words drawn a step, shared by its predictions
-    power: NonNegative = 0.75  # sampled: words are drawn ~ count^power
+    negatives: Annotated[Length, ReadIf("output", "sampled")] = 1024  # sampled: words drawn a step, shared by its predictions
+    power: Annotated[NonNegative, ReadIf("output", "sampled")] = 0.75  # sampled: words are drawn ~ count^power
 
 
 class NNLM(nn.Module):
@@ -102,8 +104,7 @@ class NNLM(nn.Module):
 
     def frame(self, ids: Sequence[int], other: Sequence[int] | None = None) -> tuple[list[int], list[int]]:
         """(`<s> ids` or `<s> ids <s> other`, types)."""
-        framed = [self.start, *ids] if other is None else [self.start, *ids, self.start, *other]
-        return framed, [0] * (len(ids) + 1) + [1] * (len(framed) - len(ids) - 1)
+        return opened(ids, other, self.start)
 
     def loss(self, batch: Tensors, carried: Carried | None = None) -> Loss:
         """The mean of -log P(label_t | the words up to t) over the batch; in training, of what `output` makes of it.

@@ -24,7 +24,7 @@ R rows that are written, C cells of an LSTM, none of a GRU.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -32,6 +32,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from stemma.bounds import BelowOne, Depth, Length, Width
+from stemma.config import ReadIf
 from stemma.errors import DataError, UsageError
 from stemma.layers.blocks import Layer, layer
 from stemma.layers.fast import Dense, dropout
@@ -40,6 +41,7 @@ from stemma.layers.pooling import mean_state
 from stemma.layers.recurrent import Apart, GRULayer, LSTMLayer, State
 from stemma.layers.soft_attention import SimilarityName, SoftAttention, Source, similarity
 from stemma.lineage.network import AttentionMap
+from stemma.lineage.sized import Sized, closed
 from stemma.objectives.batch import IGNORE
 from stemma.tokens.facts import TokenFacts
 
@@ -57,7 +59,7 @@ class Config:
     cell: Literal["lstm", "gru"] = "gru"  # long short-term memory, or gated recurrent units
     attention: Literal[SimilarityName, "none"] = "additive"  # how well a state fits one of the source; none: none
     max_length: Length = 512  # positions of a text at most: attention keeps a weight for every two
-    inner: Width = 1000  # hidden units of additive and concat attention
+    inner: Annotated[Width, ReadIf("attention", "additive", "concat")] = 1000  # hidden units of additive and concat attention
     feeding: bool = False  # what the output read enters the next step; slower
     tied: bool = True  # one table for source, target and output
     dropout: BelowOne = 0.0  # on embeddings, between layers, and on what the output reads
@@ -107,7 +109,7 @@ class EncoderLayer(nn.Module):
         return torch.cat([forward, _take(backward, turn)], 2), State(ends, ends[:, :0])
 
 
-class Seq2Seq(nn.Module):
+class Seq2Seq(Sized, nn.Module):
     """The encoder and the decoder."""
 
     task_tokens = 0
@@ -141,19 +143,9 @@ class Seq2Seq(nn.Module):
         return config
 
     @property
-    def max_length(self) -> int:
-        """Positions that a text has at most."""
-        return self.config.max_length
-
-    @property
     def width(self) -> int:
         """Numbers in a state: those of the widest layer."""
         return max(self.config.width, self.config.cells)
-
-    @property
-    def vocab_size(self) -> int:
-        """Rows of the token table."""
-        return self.tokens.num_embeddings
 
     @property
     def opening(self) -> list[int]:
@@ -162,7 +154,7 @@ class Seq2Seq(nn.Module):
 
     def frame(self, ids: Sequence[int], other: Sequence[int] | None = None) -> tuple[list[int], list[int]]:
         """(ids as the encoder reads them, types): `ids <eos>`, or `ids <eos> other <eos>`."""
-        framed = [*ids, self.end] if other is None else [*ids, self.end, *other, self.end]
+        framed, _ = closed(ids, other, self.end)
         return framed, [0] * len(framed)
 
     def loss(self, batch: Tensors, carried: Carried | None = None) -> Loss:

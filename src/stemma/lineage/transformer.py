@@ -37,6 +37,7 @@ from stemma.layers.loss import Carried, Loss, target_loss
 from stemma.layers.pooling import mean_state
 from stemma.layers.positions import Order, sinusoids
 from stemma.lineage.network import AttentionMap
+from stemma.lineage.sized import Sized, check_heads, closed
 from stemma.nouns import counted
 from stemma.objectives.batch import IGNORE
 from stemma.tokens.facts import TokenFacts
@@ -130,16 +131,14 @@ class Translating:
         return Translating([kept.rows(chosen) for kept in self.sources], self.segments[list(chosen)], origins, self.cache.rows(chosen))
 
 
-class Transformer(nn.Module):
+class Transformer(Sized, nn.Module):
     """The encoder and the decoder."""
 
     task_tokens = 0
 
     def __init__(self, config: Config, tokens: TokenFacts) -> None:
         super().__init__()
-        if config.width % config.heads:
-            wrong = f"model.width = {config.width} with model.heads = {config.heads}"
-            raise UsageError(wrong, "a width that is a multiple of the heads", "change one of the two")
+        check_heads(config)
         if "eos" not in tokens.specials:
             raise UsageError("the tokenizer has no 'eos' token", "a tokenizer with an end-of-text token", "set tokenizer.kind to bpe")
         path: Path = "sdpa" if config.attention == "auto" else config.attention
@@ -164,28 +163,13 @@ class Transformer(nn.Module):
         return config if config.attention != "auto" else replace(config, attention=fitting_path(device, config.max_length))
 
     @property
-    def max_length(self) -> int:
-        """Positions that a text has at most."""
-        return self.config.max_length
-
-    @property
-    def width(self) -> int:
-        """Numbers in a state."""
-        return self.config.width
-
-    @property
-    def vocab_size(self) -> int:
-        """Rows of the token table."""
-        return self.tokens.num_embeddings
-
-    @property
     def opening(self) -> list[int]:
         """What a translation begins with."""
         return [self.begin]
 
     def frame(self, ids: Sequence[int], other: Sequence[int] | None = None) -> tuple[list[int], list[int]]:
         """(ids as the encoder reads them, types): `ids <eos>`, or `ids <eos> other <eos>`."""
-        framed = [*ids, self.end] if other is None else [*ids, self.end, *other, self.end]
+        framed, _ = closed(ids, other, self.end)
         return framed, [0] * len(framed)
 
     def loss(self, batch: Tensors, carried: Carried | None = None) -> Loss:

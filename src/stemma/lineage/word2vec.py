@@ -28,11 +28,12 @@ D width, V vocabulary, K negatives, N tokens, S sentences.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
 import numpy as np
 
 from stemma.bounds import Buckets, Length, NonNegative, Width
+from stemma.config import ReadIf
 from stemma.errors import DataError, UsageError
 from stemma.kernels.aligned import aligned_zeros
 from stemma.layers.huffman import HuffmanTree, huffman
@@ -57,14 +58,14 @@ class Config:
     width: Width = 100  # D, floats a vector
     window: Length = 5  # words on each side at most; the radius is uniform in 1..window
     output: Literal["negative", "hierarchical", "both"] = "negative"  # negative sampling, a tree's turns, or the sum of the two losses
-    negatives: Length = 5  # K draws a prediction
-    power: NonNegative = 0.75  # negatives ~ count^power (Mikolov 2013b, section 2.2)
+    negatives: Annotated[Length, ReadIf("output", "negative", "both")] = 5  # K draws a prediction
+    power: Annotated[NonNegative, ReadIf("output", "negative", "both")] = 0.75  # negatives ~ count^power (Mikolov 2013b, section 2.2)
     kernel: Literal["block", "plain"] = "block"  # plain: one pair after the other, as published; slower
     racing: bool = False  # threads write without waiting for each other (Hogwild): faster, not reproducible
     subwords: bool = False  # words are composed of their character n-grams too (fastText): unseen words get vectors
-    shortest: Length = 3  # characters of an n-gram, < and > at the word's ends included
-    longest: Length = 6
-    buckets: Buckets = 2_000_000  # rows that the n-grams share by their hash; each takes 4 x width bytes
+    shortest: Annotated[Length, ReadIf("subwords", True)] = 3  # characters of an n-gram, < and > at the word's ends included
+    longest: Annotated[Length, ReadIf("subwords", True)] = 6
+    buckets: Annotated[Buckets, ReadIf("subwords", True)] = 2_000_000  # rows that n-grams share by their hash; 4 x width bytes each
 
     def __post_init__(self) -> None:
         """Refuses what does not go together."""

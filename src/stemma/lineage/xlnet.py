@@ -8,7 +8,8 @@ text once: the query stream is a second pass, at the positions that are predicte
 
 An order is given as `turns` (B T), when each position of a row becomes visible: the content stream sees what comes no later than
 itself, the query stream what comes before. Positions of one number see each other, as the context does that is not predicted. Without
-an order all of a segment is visible, which is how texts are read for a task; 0, 1, 2, .. is the order from left to right.
+an order all of a segment is visible, which is how texts are read for a task; 0, 1, 2, .. is the order from left to right, in which
+texts are scored and written.
 
 Segments of a pair are `types` here, since a row may hold several texts (`segments`); only whether two are equal counts. Post-norm
 blocks, no norm on the embeddings; the head is the token table with a free bias. Memory is of each layer's inputs (section 2.4).
@@ -16,7 +17,8 @@ blocks, no norm on the embeddings; the head is the token table with a free bias.
 Deviates: weight decay is on matrices alone, where the original's falls on the biases of attention too; a query that nothing is visible
 to mixes nothing, where the original mixes all that is hidden from it, its own token included.
 
-Axes: B batch, T positions, M positions in memory, D width, V vocabulary, L layers, N predictions.
+Axes: B batch, T positions, M positions in memory, D width, V vocabulary, L layers, N predictions; while it writes R rows, S positions
+read, H heads, K width of a head, P distances.
 """
 
 from collections.abc import Mapping, Sequence
@@ -40,13 +42,14 @@ from stemma.layers.relative import Keys, Relation, RelativeAttention, distances,
 from stemma.layers.uniform import Uniform
 from stemma.layers.weights import take_over
 from stemma.lineage.network import AttentionMap
+from stemma.lineage.sized import Sized, check_heads, closed
 from stemma.objectives.batch import IGNORE
 from stemma.tokens.facts import TokenFacts
 
 Tensors = dict[str, Tensor]
 STD = 0.02  # of the normal that all weights are drawn from
 EPS = 1e-12  # of the layer norms (modeling.py)
-FIRST, SECOND, LAST = 0, 1, 2  # types: of a text and its <sep>, of the second text and its, of <cls>
+LAST = 2  # type of <cls>, after those of the first text and its <sep>, and of the second and its
 
 
 @dataclass(frozen=True)
@@ -81,7 +84,61 @@ class Block(nn.Module):
         return self.feedforward_norm(x + self.dropout(self.feedforward.down(inner)))
 
 
-class XLNet(nn.Module):
+class Past:
+    """What the network keeps of each row: the ids in its window, and every layer's keys and values of them."""
+
+    def __init__(self, windows: list[list[int]], layers: int) -> None:
+        self.windows, self._unread = windows, [list(ids) for ids in windows]  # what stands there from the start is read with the first ids
+        self._first = [0] * len(windows)  # tokens that left each row's window
+        self._kept: list[list[tuple[Tensor, Tensor] | None]] = [[None] * layers for _ in windows]  # keys, values (H S K)
+        self._far: dict[int, Tensor] = {}  # of each layer, what all distances are scored by, the greatest first
+
+    def rows(self, chosen: Sequence[int]) -> "Past":
+        """A copy of these rows, in this order; a row may stand several times."""
+        copy = Past([list(self.windows[row]) for row in chosen], 0)
+        copy._unread, copy._first = [list(self._unread[row]) for row in chosen], [self._first[row] for row in chosen]
+        copy._kept, copy._far = [list(self._kept[row]) for row in chosen], self._far
+        return copy
+
+    def take(self, prompts: Sequence[Sequence[int]], most: int) -> list[list[int]]:
+        """Puts the prompts into the windows and gives what is to be read: the prompts, or all of a window that has moved on.
+
+        A window has room for the next token among `most`; a full one moves on by half, as `score` reads.
+        """
+        for row, (window, new) in enumerate(zip(self.windows, prompts, strict=True)):
+            window.extend(map(int, new))
+            self._unread[row].extend(map(int, new))
+            next_one, step = self._first[row] + len(window), most - most // 2
+            first = 0 if next_one < most else ((next_one - most) // step + 1) * step
+            if first > self._first[row]:
+                self.windows[row] = window[first - self._first[row] :]
+                self._unread[row], self._first[row] = list(self.windows[row]), first
+                self._kept[row] = [None] * len(self._kept[row])
+        unread, self._unread = self._unread, [[] for _ in self.windows]
+        return unread
+
+    def extend(
+        self, layer: int, rows: Sequence[int], keys: Float[Tensor, "H R T K"], values: Float[Tensor, "H R T K"]
+    ) -> tuple[Float[Tensor, "H R S K"], Float[Tensor, "H R S K"]]:
+        """All keys and values of the rows in the layer, after the new ones."""
+        kept = [self._kept[row][layer] for row in rows]
+        joined = [
+            new if kept[0] is None else torch.cat([torch.stack([pair[part] for pair in kept if pair is not None], 1), new], 2)
+            for part, new in enumerate((keys, values))
+        ]
+        for place, row in enumerate(rows):
+            self._kept[row][layer] = (joined[0][:, place], joined[1][:, place])
+        return joined[0], joined[1]
+
+    def far(self, layer: int, attention: RelativeAttention, most: int) -> Float[Tensor, "1 H P K"]:
+        """What distances from `most` down to -`most` are scored by in the layer, computed once."""
+        if layer not in self._far:
+            apart = torch.arange(most, -most - 1, -1, device=attention.segments.device)
+            self._far[layer] = attention.far(waves(apart, attention.out.out_features)[None])
+        return self._far[layer]
+
+
+class XLNet(Sized, nn.Module):
     """The permutation language model."""
 
     task_tokens = 0
@@ -89,14 +146,13 @@ class XLNet(nn.Module):
 
     def __init__(self, config: Config, tokens: TokenFacts) -> None:
         super().__init__()
-        if config.width % config.heads:
-            wrong = f"model.width = {config.width} with model.heads = {config.heads}"
-            raise UsageError(wrong, "a width that is a multiple of the heads", "change one of the two")
+        check_heads(config)
         missing = [name for name in ("cls", "sep", "mask", "eos") if name not in tokens.specials]
         if missing:
             wrong = f"the tokenizer has no {missing[0]!r} token"
             raise UsageError(wrong, "a tokenizer with cls, sep, mask and eos", "set tokenizer.kind to unigram")
         self.config, self.specials = config, dict(tokens.specials)
+        self.unwritten = sorted(set(tokens.specials.values()) - {self.end})  # never written
         self.tokens = nn.Embedding(tokens.vocab_size, config.width)
         self.query = nn.Parameter(torch.empty(1, 1, config.width))  # w, what the query stream begins as at every position
         self.dropout = Dropout(config.dropout)
@@ -109,28 +165,10 @@ class XLNet(nn.Module):
         """The config as it is: nothing in it depends on the device."""
         return config
 
-    @property
-    def max_length(self) -> int:
-        """Positions that it reads at once; distances know no limit."""
-        return self.config.max_length
-
-    @property
-    def width(self) -> int:
-        """Numbers in a state."""
-        return self.config.width
-
-    @property
-    def vocab_size(self) -> int:
-        """Rows of the token table."""
-        return self.tokens.num_embeddings
-
     def frame(self, ids: Sequence[int], other: Sequence[int] | None = None) -> tuple[list[int], list[int]]:
         """(`ids <sep> <cls>` or `ids <sep> other <sep> <cls>`, types: 1 in `other` and its <sep>, 2 at <cls>)."""
-        cls, sep = self.specials["cls"], self.specials["sep"]
-        first, types = [*ids, sep], [FIRST] * (len(ids) + 1)
-        if other is not None:
-            first, types = [*first, *other, sep], [*types, *[SECOND] * (len(other) + 1)]
-        return [*first, cls], [*types, LAST]
+        framed, types = closed(ids, other, self.specials["sep"])
+        return [*framed, self.specials["cls"]], [*types, LAST]
 
     def loss(self, batch: Tensors, carried: Carried | None = None) -> Loss:
         """The mean of -log P(label | all that the order shows before it) over the labels that are not IGNORE.
@@ -161,6 +199,28 @@ class XLNet(nn.Module):
             states, _ = self._predicting(batch, Positions(follows), torch.arange(ids.shape[1], device=ids.device).expand_as(ids))
             nats[follows] = surprisal(states, self.tokens.weight, self.bias, ids[follows])
         return nats
+
+    @property
+    def end(self) -> int:
+        """<eos>, which ends a text, and stands before the next one."""
+        return self.specials["eos"]
+
+    @torch.no_grad()
+    def advance(self, prompts: Sequence[Sequence[int]], memory: "Past | None" = None) -> tuple[Float[Tensor, "R V"], "Past"]:
+        """(log-probabilities of each row's next token, the memory after it), in the order from left to right, in the windows of `score`.
+
+        A text begins after the end of another one. Specials but the end never come.
+        """
+        past = Past([[self.end] for _ in prompts], len(self.blocks)) if memory is None else memory
+        unread = past.take(prompts, self.max_length)
+        scores = torch.empty(len(prompts), self.vocab_size, device=self.tokens.weight.device)
+        alike: dict[tuple[int, int], list[int]] = {}  # rows of one length before and behind, which go together
+        for row, ids in enumerate(unread):
+            alike.setdefault((len(past.windows[row]), len(ids)), []).append(row)
+        for rows in alike.values():
+            scores[rows] = self._next(past, rows, [unread[row] for row in rows])
+        scores[:, self.unwritten] = -torch.inf
+        return scores.cpu(), past
 
     def encode(self, batch: Tensors) -> list[Float[Tensor, "B T D"]]:
         """The embeddings, then the content stream after each block, every position seeing all of its segment."""
@@ -247,6 +307,24 @@ class XLNet(nn.Module):
                 content = block(content, keys, seen.content)
         carry = self._remember(memory, filled, inputs, int(batch["kept"])) if "kept" in batch and self.config.memory else None
         return query[chosen.real], carry
+
+    def _next(self, past: "Past", rows: list[int], unread: list[list[int]]) -> Float[Tensor, "R V"]:
+        """Log-probabilities of the token after `unread`, which follows what is kept of these rows; all rows are alike in both lengths."""
+        device = self.tokens.weight.device
+        ids = torch.tensor(unread, device=device)  # (R T)
+        (R, T), S = ids.shape, len(past.windows[rows[0]])
+        places = torch.arange(T + 1, device=device).expand(R, -1)  # in a row of the new tokens and the next one, at T
+        earlier = torch.arange(S, device=device) <= torch.arange(S - T, S, device=device)[:, None]  # (T S): itself and what is before
+        by_content = Relation(Mask(None if T == 1 else earlier[None, None]), None, places[:, :T], R, T + 1)
+        by_query = Relation(Mask(None), None, places[:, T:], R, T + 1)
+        content, query = self.tokens(ids), self.query.expand(R, 1, -1)
+        for number, block in enumerate(self._tower):
+            distances = past.far(number, block.attention, self.max_length)[:, :, self.max_length - S : self.max_length + T + 1]
+            keys = Keys(*past.extend(number, rows, *block.attention.read(content)), distances)
+            query = block(query, keys, by_query)
+            if number + 1 < len(self.blocks):
+                content = block(content, keys, by_content)
+        return self.logits(query[:, 0]).float().log_softmax(-1)
 
     def _see(
         self,

@@ -5,13 +5,14 @@ mostly read different documents (in Peters 2018's program always) and each carri
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from stemma.objectives.batch import Batch
 from stemma.objectives.frequencies import frequency_loss
 from stemma.objectives.streams import Config, Streams
+from stemma.objectives.whole_text import WholeText
 
 if TYPE_CHECKING:
     from stemma.tokens.facts import TokenFacts
@@ -42,7 +43,7 @@ class _Predicted:
     counts: np.ndarray
 
 
-class BothWays(Streams):
+class BothWays(WholeText[Any]):
     """Batches of `streams`, and beside them `back_ids`, `back_labels` (B T) of the mirrored text.
 
     Of the words the first `targets` are predicted (0: all), the others as the unknown word.
@@ -59,14 +60,15 @@ class BothWays(Streams):
         max_length: int | None = None,
         targets: int = 0,
     ) -> None:
-        super().__init__(store, facts, config, seed=seed, batch_tokens=batch_tokens)
+        self._ahead = Streams(store, facts, config, seed=seed, batch_tokens=batch_tokens)
+        super().__init__(store, self._ahead.epochs)
         self._targets, self._unknown = targets or facts.vocab_size, facts.specials.get("unk", -1)
         self._back = Streams(Mirrored.of(store), facts, config, seed=seed, batch_tokens=batch_tokens)  # type: ignore[arg-type]
 
     def batch(self, step: int, rank: int = 0, ranks: int = 1) -> Batch:
         """Window `step` of the columns of `rank`, in both directions."""
         back = self._back.batch(step, rank, ranks)
-        return {**super().batch(step, rank, ranks), "back_ids": back["ids"], "back_labels": back["labels"]}
+        return {**self._ahead.batch(step, rank, ranks), "back_ids": back["ids"], "back_labels": back["labels"]}
 
     def constant_losses(self, learnt_from: "TokenStore") -> dict[str, float]:
         """Nats of answering by frequency alone: the same in both directions."""

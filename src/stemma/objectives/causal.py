@@ -10,10 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from stemma.bounds import Length
-from stemma.errors import DataError
 from stemma.objectives.batch import IGNORE, Batch, generator
 from stemma.objectives.epochs import Epochs
-from stemma.objectives.frequencies import frequency_loss
+from stemma.objectives.whole_text import WholeText
 from stemma.tokens.facts import TokenFacts
 from stemma.tokens.store import TokenStore
 
@@ -39,45 +38,18 @@ class _Plan:
         return len(self.order)
 
 
-class Causal:
+class Causal(WholeText[_Plan]):
     """Batches of `ids`, `positions`, `segments`, `labels`, each (B T)."""
 
     def __init__(self, store: TokenStore, facts: TokenFacts, config: Config, *, seed: int, batch_tokens: int, max_length: int) -> None:
-        if len(store.ids) == 0:
-            raise DataError("the token store is empty", "a corpus with text", "run `stemma corpus check` on it")
-        self._store, self._seed = store, seed
-        self._separator = facts.specials["eos"]
         self._length = config.row_length or max_length
+        super().__init__(store, Epochs(self._plan, max(1, batch_tokens // self._length)))
+        self._seed, self._separator = seed, facts.specials["eos"]
         self._borders = np.asarray(store.sentence_starts)[np.asarray(store.document_starts)]  # (D+1,) token offsets
-        self._epochs = Epochs(self._plan, max(1, batch_tokens // self._length))
-
-    def steps_in_epoch(self, epoch: int) -> int:
-        """Steps of the epoch."""
-        return self._epochs.steps(epoch)
-
-    def epoch_of(self, step: int) -> tuple[int, int]:
-        """(epoch, step within it)."""
-        return self._epochs.locate(step)
-
-    def real_tokens(self, batch: Batch) -> int:
-        """Tokens of the batch and their separators, padding never."""
-        return int((batch["segments"] > 0).sum())
-
-    def ledger(self) -> dict[str, int]:
-        """What an epoch does with the store's tokens: all are predicted, once."""
-        return {"tokens": len(self._store.ids), "used": len(self._store.ids)}
-
-    def used_by(self, steps: int) -> int:
-        """How many of the store's tokens the first `steps` of the first epoch predict, about: all steps are alike."""
-        return round(len(self._store.ids) * min(1.0, steps / self.steps_in_epoch(0)))
-
-    def constant_losses(self, learnt_from: TokenStore) -> dict[str, float]:
-        """Nats of answering by frequency alone: tokens, and the ends of documents."""
-        return {"": frequency_loss(learnt_from, self._store, (learnt_from.documents, self._store.documents))}
 
     def batch(self, step: int, rank: int = 0, ranks: int = 1) -> Batch:
         """The rows of `step` that fall to `rank`; a pure function of the seed and the step."""
-        plan, _, chosen = self._epochs.rows(step, rank, ranks)
+        plan, _, chosen = self.epochs.rows(step, rank, ranks)
         first = plan.order[chosen][:, None] * self._length - plan.shift  # (B 1) stream position of each row's start
         place = first + np.arange(self._length)  # (B T)
         real = (place >= 0) & (place < plan.starts[-1])

@@ -16,11 +16,12 @@ document and calls that swapped.
 
 from dataclasses import dataclass
 from math import log
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 
 from stemma.bounds import Depth, Natural, Share
+from stemma.config import ReadIf
 from stemma.errors import DataError, UsageError
 from stemma.kernels import sentence_pairs as kernels
 from stemma.objectives.batch import Batch, generator, seed_for
@@ -38,12 +39,12 @@ class Config:
 
     pairs: Literal["next", "order", "none"] = "next"  # asked of pairs: does B follow A, are they swapped; none: single segments
     units: Literal["pieces", "words", "ngrams"] = "pieces"  # masked whole: a token, a word, 1 to `longest` words in a row
-    longest: Depth = 3  # words of an n-gram
+    longest: Annotated[Depth, ReadIf("units", "ngrams")] = 3  # words of an n-gram
     mask_share: Share = 0.15  # of an instance's tokens, chosen for prediction
     most_predictions: Natural = 0  # an instance; 0: no limit beyond the share
     short_share: Share = 0.1  # of document passes whose target length is drawn shorter
     dynamic: bool = True  # masks and pairs drawn anew each epoch; off: as the original, `copies` fixed ones
-    copies: Depth = 10  # fixed instances of each text when not dynamic (dupe_factor)
+    copies: Annotated[Depth, ReadIf("dynamic", False)] = 10  # fixed instances of each text when not dynamic (dupe_factor)
 
     @property
     def masking(self) -> Masking:

@@ -24,11 +24,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from stemma.bounds import Natural, Positive, Share
-from stemma.errors import DataError, UsageError
+from stemma.errors import UsageError
 from stemma.kernels.permutations import draw_rows, part_rows
 from stemma.objectives.batch import IGNORE, Batch, generator, seed_for
 from stemma.objectives.epochs import Epochs
-from stemma.objectives.frequencies import frequency_loss
+from stemma.objectives.whole_text import WholeText
 from stemma.tokens.facts import TokenFacts
 from stemma.tokens.store import TokenStore
 
@@ -67,7 +67,7 @@ class _Stretch:
     after: np.ndarray  # tokens from here on to its last, a document's <eos> being in its last sentence
 
 
-class Permutation:
+class Permutation(WholeText[_Plan]):
     """Batches of `ids`, `types`, `segments`, `turns`, `labels` (B T), `backward`, `begins` (B), and `kept` () = R."""
 
     def __init__(self, store: TokenStore, facts: TokenFacts, config: Config, *, seed: int, batch_tokens: int, max_length: int) -> None:
@@ -77,9 +77,8 @@ class Permutation:
             raise UsageError(wrong, "a tokenizer with cls, sep and eos", "set tokenizer.kind to unigram")
         if max_length < SHORTEST:
             raise UsageError(f"model.max_length = {max_length} is too short for a row", f"{SHORTEST} or more", "raise model.max_length")
-        if len(store.ids) == 0:
-            raise DataError("the token store is empty", "a corpus with text", "run `stemma corpus check` on it")
-        self._store, self._facts, self._config, self._seed = store, facts, config, seed
+        super().__init__(store, Epochs(self._plan, 1))
+        self._facts, self._config, self._seed = facts, config, seed
         self._sentences = np.asarray(store.sentence_starts)
         self._borders = self._sentences[np.asarray(store.document_starts)]  # (D+1,) token offsets
         self._tokens = len(store.ids) + len(self._borders) - 1  # N
@@ -88,39 +87,14 @@ class Permutation:
         together = 2 if config.both_directions else 1
         columns = together * max(1, batch_tokens // (together * max_length))
         self._columns = min(columns, max(1, self._tokens // self._half))
-        self._epochs = Epochs(self._plan, 1)
-
-    def steps_in_epoch(self, epoch: int) -> int:
-        """Steps of the epoch."""
-        return self._epochs.steps(epoch)
-
-    def epoch_of(self, step: int) -> tuple[int, int]:
-        """(epoch, step within it)."""
-        return self._epochs.locate(step)
-
-    def real_tokens(self, batch: Batch) -> int:
-        """Positions of the batch: each token of the text stands in two halves."""
-        return int((batch["segments"] > 0).sum())
-
-    def ledger(self) -> dict[str, int]:
-        """What an epoch does with the store's tokens: all are read."""
-        return {"tokens": len(self._store.ids), "used": len(self._store.ids)}
-
-    def used_by(self, steps: int) -> int:
-        """How many of the store's tokens the first `steps` of the first epoch read, about: all steps are alike."""
-        return round(len(self._store.ids) * min(1.0, steps / self.steps_in_epoch(0)))
-
-    def constant_losses(self, learnt_from: TokenStore) -> dict[str, float]:
-        """Nats of answering by frequency alone: tokens, and the ends of documents."""
-        return {"": frequency_loss(learnt_from, self._store, (learnt_from.documents, self._store.documents))}
 
     def batch(self, step: int, rank: int = 0, ranks: int = 1) -> Batch:
         """The rows of `step` that fall to `rank`; a pure function of the seed and the step."""
         if self._columns < ranks:
             wrong = f"{self._columns} columns for {ranks} processes"
             raise UsageError(wrong, "a column or more for each process", "raise training.batch_tokens or lower model.max_length")
-        epoch, within = self._epochs.locate(step)
-        plan, columns = self._epochs.plan(epoch), np.arange(rank, self._columns, ranks)
+        epoch, within = self.epochs.locate(step)
+        plan, columns = self.epochs.plan(epoch), np.arange(rank, self._columns, ranks)
         states = np.array([seed_for(self._seed, "row", epoch, within, int(column)) for column in columns], np.uint64)
         backward = columns >= self._columns - (self._columns // 2 if self._config.both_directions else 0)
         ids, words, lengths = self._text(plan, self._begins(epoch, within, columns, backward), backward, states)

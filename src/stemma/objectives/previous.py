@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from stemma.errors import DataError, UsageError
+from stemma.errors import UsageError
 from stemma.objectives.batch import Batch, generator
 from stemma.objectives.epochs import Epochs
 from stemma.objectives.frequencies import frequency_loss
+from stemma.objectives.whole_text import WholeText
 
 if TYPE_CHECKING:
     from stemma.tokens.facts import TokenFacts
@@ -40,7 +41,7 @@ class _Plan:
         return len(self.borders) - 1
 
 
-class Previous:
+class Previous(WholeText[_Plan]):
     """Batches of `ids`, `segments`, `labels`, each (1 N)."""
 
     def __init__(
@@ -53,9 +54,8 @@ class Previous:
         batch_tokens: int,
         max_length: int | None = None,  # accepted for the common signature: contexts are short
     ) -> None:
-        if len(store.ids) == 0:
-            raise DataError("the token store is empty", "a corpus with text", "run `stemma corpus check` on it")
-        self._store, self._seed, self._size = store, seed, batch_tokens
+        super().__init__(store, Epochs(self._plan, 1))
+        self._seed, self._size = seed, batch_tokens
         self._start, self._end = sentence_marks(facts.specials)
         starts = np.asarray(store.sentence_starts, np.int64)
         lengths = np.diff(starts) + 1  # with the end
@@ -64,27 +64,6 @@ class Previous:
         first = np.arange(len(self._sentence)) - np.repeat(np.cumsum(cuts) - cuts, cuts)
         self._first = first * batch_tokens  # (P,) first event of it
         self._length = np.minimum(lengths[self._sentence] - self._first, batch_tokens)  # (P,)
-        self._epochs = Epochs(self._plan, 1)
-
-    def steps_in_epoch(self, epoch: int) -> int:
-        """Steps of the epoch."""
-        return self._epochs.steps(epoch)
-
-    def epoch_of(self, step: int) -> tuple[int, int]:
-        """(epoch, step within it)."""
-        return self._epochs.locate(step)
-
-    def real_tokens(self, batch: Batch) -> int:
-        """Tokens of the batch and their separators, padding never."""
-        return int((batch["segments"] > 0).sum())
-
-    def ledger(self) -> dict[str, int]:
-        """What an epoch does with the store's tokens: all are predicted, once."""
-        return {"tokens": len(self._store.ids), "used": len(self._store.ids)}
-
-    def used_by(self, steps: int) -> int:
-        """How many of the store's tokens the first `steps` of the first epoch predict, about: all steps are alike."""
-        return round(len(self._store.ids) * min(1.0, steps / self.steps_in_epoch(0)))
 
     def constant_losses(self, learnt_from: "TokenStore") -> dict[str, float]:
         """Nats of answering by frequency alone: tokens, and the ends of sentences."""
@@ -92,8 +71,8 @@ class Previous:
 
     def batch(self, step: int, rank: int = 0, ranks: int = 1) -> Batch:
         """The sentences of `step` that fall to `rank`; a pure function of the seed and the step."""
-        epoch, within = self._epochs.locate(step)
-        plan = self._epochs.plan(epoch)
+        epoch, within = self.epochs.locate(step)
+        plan = self.epochs.plan(epoch)
         pieces = plan.order[plan.borders[within] : plan.borders[within + 1]][rank::ranks]
         lengths = self._length[pieces]
         which = np.repeat(np.arange(len(pieces)), lengths)  # (N,) piece of each prediction

@@ -21,10 +21,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from stemma.bounds import Length
-from stemma.errors import DataError, UsageError
+from stemma.errors import UsageError
 from stemma.objectives.batch import IGNORE, Batch, generator
 from stemma.objectives.epochs import Epochs
-from stemma.objectives.frequencies import frequency_loss
+from stemma.objectives.whole_text import WholeText
 
 if TYPE_CHECKING:
     from stemma.tokens.facts import TokenFacts
@@ -56,7 +56,7 @@ class _Plan:
         return len(self.cuts) - 1
 
 
-class Streams:
+class Streams(WholeText[_Plan]):
     """Batches of `ids`, `segments`, `labels` (B T), and `begins` (B): True where the carried state of a row starts anew."""
 
     def __init__(
@@ -69,48 +69,22 @@ class Streams:
         batch_tokens: int,
         max_length: int | None = None,  # accepted for the common signature: columns have no longest length
     ) -> None:
-        if len(store.ids) == 0:
-            raise DataError("the token store is empty", "a corpus with text", "run `stemma corpus check` on it")
         if "eos" not in facts.specials:
             raise UsageError("the tokenizer has no 'eos' token", "a tokenizer with an end-of-text token", "set tokenizer.kind to bpe")
-        self._store, self._seed, self._config = store, seed, config
+        super().__init__(store, Epochs(self._plan, 1))
+        self._seed, self._config = seed, config
         self._separator = facts.specials["eos"]
         self._borders = np.asarray(store.sentence_starts)[np.asarray(store.document_starts)]  # (D+1,) token offsets
         self._predictions = len(store.ids) + len(self._borders) - 1
         self._columns = min(max(1, batch_tokens // config.window), self._predictions)
-        self._epochs = Epochs(self._plan, 1)
-
-    def steps_in_epoch(self, epoch: int) -> int:
-        """Steps of the epoch."""
-        return self._epochs.steps(epoch)
-
-    def epoch_of(self, step: int) -> tuple[int, int]:
-        """(epoch, step within it)."""
-        return self._epochs.locate(step)
-
-    def real_tokens(self, batch: Batch) -> int:
-        """Tokens of the batch and their separators, padding never."""
-        return int((batch["segments"] > 0).sum())
-
-    def ledger(self) -> dict[str, int]:
-        """What an epoch does with the store's tokens: all are predicted, once."""
-        return {"tokens": len(self._store.ids), "used": len(self._store.ids)}
-
-    def used_by(self, steps: int) -> int:
-        """How many of the store's tokens the first `steps` of the first epoch predict, about: all steps are alike."""
-        return round(len(self._store.ids) * min(1.0, steps / self.steps_in_epoch(0)))
-
-    def constant_losses(self, learnt_from: "TokenStore") -> dict[str, float]:
-        """Nats of answering by frequency alone: tokens, and the ends of documents."""
-        return {"": frequency_loss(learnt_from, self._store, (learnt_from.documents, self._store.documents))}
 
     def batch(self, step: int, rank: int = 0, ranks: int = 1) -> Batch:
         """Window `step` of the columns of `rank`; a pure function of the seed and the step."""
         if self._columns < ranks:
             wrong = f"{self._columns} columns for {ranks} processes"
             raise UsageError(wrong, "a column or more for each process", "raise training.batch_tokens or lower objective.window")
-        epoch, within = self._epochs.locate(step)
-        plan = self._epochs.plan(epoch)
+        epoch, within = self.epochs.locate(step)
+        plan = self.epochs.plan(epoch)
         chosen = np.arange(rank, self._columns, ranks)[:, None]  # (B 1)
         short, longer = divmod(self._predictions, self._columns)  # the first `longer` columns have one prediction more
         place = np.arange(plan.cuts[within], plan.cuts[within + 1])  # (T)

@@ -3,11 +3,12 @@
 Both give batches of the same names, so that a network learns from either, and goes on from the one to the other.
 """
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Annotated, Literal
 
 from stemma.bounds import BelowOne, PositiveFloat
-from stemma.errors import DataError, UsageError
+from stemma.config import ReadIf, check_read, to_plain
+from stemma.errors import DataError
 from stemma.nouns import counted
 from stemma.objectives import denoising, translation
 from stemma.objectives.batch import Batch
@@ -23,14 +24,9 @@ class Config:
     """What is predicted, and how."""
 
     kind: Literal["auto", "translation", "denoising"] = "auto"  # auto: translation of pairs, denoising of plain text
-    reverse: bool = False  # translation: the second text of a pair is the source, and the first is asked for
-    share: BelowOne = 0.15  # denoising: of a row's tokens, hidden; one at least
-    mean_span: PositiveFloat = 3.0  # denoising: tokens of a hidden span, in the mean
-
-    def __post_init__(self) -> None:
-        """Refuses a direction for what has none."""
-        if self.reverse and self.kind == "denoising":
-            raise UsageError("objective.reverse with kind = denoising, which has no direction", "pairs", "drop objective.reverse")
+    reverse: Annotated[bool, ReadIf("kind", "auto", "translation")] = False  # from the second text of a pair to the first
+    share: Annotated[BelowOne, ReadIf("kind", "auto", "denoising")] = 0.15  # of a row's tokens, hidden; one at least
+    mean_span: Annotated[PositiveFloat, ReadIf("kind", "auto", "denoising")] = 3.0  # tokens of a hidden span, in the mean
 
 
 class TargetText:
@@ -38,6 +34,7 @@ class TargetText:
 
     def __init__(self, store: TokenStore, facts: TokenFacts, config: Config, *, seed: int, batch_tokens: int, max_length: int) -> None:
         self.kind = kind_of(store, config)
+        check_read({"objective": replace(config, kind=self.kind)}, ("this text", {"objective": to_plain(config)}))
         self._objective: TextObjective
         if self.kind == "translation":
             pairs = translation.Config(config.reverse)
@@ -76,7 +73,7 @@ class TargetText:
 
 
 def kind_of(store: TokenStore, config: Config) -> Literal["translation", "denoising"]:
-    """What the store's text teaches. DataError where `auto` finds pairs beside plain text, UsageError for a direction of plain text."""
+    """What the store's text teaches. DataError where `auto` finds pairs beside plain text."""
     if config.kind != "auto":
         return config.kind
     if store.pairs == store.documents:
@@ -85,6 +82,4 @@ def kind_of(store: TokenStore, config: Config) -> Literal["translation", "denois
         wrong = f"{counted(store.pairs, 'pair')} of a source and its target beside {store.documents - store.pairs:,} plain documents"
         mend = "give the pairs alone, or set objective.kind = denoising, which reads both as plain text"
         raise DataError(wrong, "pairs alone or plain text alone", mend)
-    if config.reverse:
-        raise UsageError("objective.reverse with plain text, which has no direction", "pairs", "drop objective.reverse")
     return "denoising"

@@ -8,11 +8,12 @@ V vocabulary, S sentences, N kept tokens.
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
 
 from stemma.bounds import NonNegative
+from stemma.config import ReadIf
 from stemma.errors import DataError, UsageError
 from stemma.objectives.batch import Batch, generator
 
@@ -26,7 +27,7 @@ class Config:
     """How the text is thinned out before windows are laid over it."""
 
     sample: NonNegative = 1e-3  # t: words more frequent than this share of the text are thinned out; 0 keeps all
-    subsample: Literal["code", "paper"] = "code"  # keep with sqrt(t/f) + t/f (word2vec.c), or sqrt(t/f) (Mikolov 2013b, eq. 5)
+    subsample: Annotated[Literal["code", "paper"], ReadIf("sample")] = "code"  # keep with sqrt(t/f) + t/f, or sqrt(t/f) (2013b, eq. 5)
     order: Literal["random", "text"] = "random"  # of the chunks; text: from first to last in each epoch, as word2vec.c reads
 
 

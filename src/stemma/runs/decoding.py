@@ -152,7 +152,7 @@ def write(
     _check(length, options, samples)
     encoded = [list(map(int, tokenizer.encode(prompt))) if prompt else [] for prompt in prompts]
     spellers = [Speller(tokenizer, prompt, ids, options.stop) for prompt, ids in zip(prompts, encoded, strict=True)]
-    drafts = [[Draft(network.frame(ids)[0], _draws(seed, n, ids)) for n in range(samples)] for ids in encoded]
+    drafts = [[Draft(_begun(network, ids), _draws(seed, n, ids)) for n in range(samples)] for ids in encoded]
     by_length = sorted(range(len(prompts)), key=lambda prompt: len(encoded[prompt]))
     found: dict[int, list[Draft]] = {}
     step = max(1, ROWS // max(samples, options.beams))
@@ -183,7 +183,7 @@ def stream(network: Generates, tokenizer: Tokenizer, prompt: str, length: int, o
         ((best,),) = write(network, tokenizer, [prompt], length, options, seed)
         yield best.text[sent:]
         return
-    draft = Draft(network.frame(ids)[0], _draws(seed, 0, ids))
+    draft = Draft(_begun(network, ids), _draws(seed, 0, ids))
     for _ in draw(network, [[draft]], [speller.stopped], length, options):
         if piece := speller.certain(draft.new, sent):
             sent += len(piece)
@@ -221,10 +221,16 @@ def translate(
 
 def next_tokens(network: Generates, ids: Sequence[int], k: int) -> list[tuple[int, float]]:
     """The `k` likeliest tokens after the text with these ids, and their probabilities."""
-    scores, _ = network.advance([network.frame(ids)[0]])
+    scores, _ = network.advance([_begun(network, ids)])
     probabilities = np.exp(np.asarray(scores)[0])
     best = np.argsort(-probabilities, kind="stable")[:k]
     return [(int(token), float(probabilities[token])) for token in best if probabilities[token] > 0]
+
+
+def _begun(network: Generates, ids: Sequence[int]) -> list[int]:
+    """The ids behind what the network's frame has before a text; what it has after one is not reached yet."""
+    framed = network.frame([-1])[0]
+    return [*framed[: framed.index(-1)], *ids]
 
 
 def draw(

@@ -27,6 +27,7 @@ from stemma.tasks.table import make_task, task_config
 from stemma.tokens.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
+    from stemma.runs.attention_heads import AttentionHead
     from stemma.runs.writing import Writer
 
 _LINEAR, _NETWORK, _MOVED = "stemma.runs.fixed:Probed", "stemma.runs.fixed:Networked", "stemma.runs.moved:Moved"
@@ -106,6 +107,14 @@ class FittedRun:
     def check_translates(self) -> None:
         """UsageError where the run learnt another task."""
         _ = self.writer
+
+    def as_run(self) -> Run:
+        """The run that has learnt to translate, to look into and to go on from; UsageError for one that learnt another task."""
+        return Run(None, self.row, self.assignment.tokenizer, self.writer.network.eval())  # type: ignore[arg-type]  # kept in memory
+
+    def attend(self, text: str, other: str) -> "list[AttentionHead]":
+        """Where each head of each layer looks in a source and its target; UsageError for a run that learnt another task."""
+        return self.as_run().attend(text, other)
 
     @property
     def writer(self) -> "Writer":

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from stemma.checkpoint import RunFolder
-from stemma.config import Settings, as_texts, parse_settings, resolve
+from stemma.config import Settings, as_texts, check_read, parse_settings, resolve
 from stemma.errors import UsageError
 from stemma.lineage.table import TABLE, find
 from stemma.objectives.batch import IGNORE
@@ -65,8 +65,10 @@ class Masks:
             raise UsageError(f"{path} is a run of {row.name}, which masks nothing", f"a run of one of these: {able}", "name another run")
         sections = folder.config["sections"]
         own = sections.get("objective") or row.presets()["base"].get("objective", {})  # another program's model: as the paper masks
-        sources = ((str(path), {"objective": own}), ("--set", parse_settings(as_texts(settings))))
-        self._config: Config = resolve({"objective": Config}, *sources)["objective"]
+        other = ("--set", parse_settings(as_texts(settings)))
+        configs = resolve({"objective": Config}, (str(path), {"objective": own}), other)
+        check_read(configs, other)
+        self._config: Config = configs["objective"]
         self._room = sections["model"]["max_length"] - 2
         self._tokenizer, self._seed = Tokenizer.load(folder.guarded("tokenizer.json")), seed
 

@@ -27,6 +27,7 @@ from stemma.runs.decoding import Decoding, Written
 from stemma.runs.open_vocabulary import OpenVocabulary
 from stemma.runs.opening import network_of, opening
 from stemma.runs.word_vectors import FREQUENT, Outlier, WordVectors
+from stemma.tasks.table import make_task
 from stemma.tokens.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
@@ -99,10 +100,10 @@ class Run:
 
     @classmethod
     def open(cls, path: str | Path) -> "Run":
-        """The run of a finished folder, on the CPU, ready for use."""
+        """The run of a finished folder, on the CPU, ready for use; one that has learnt to translate is a run all the same."""
         folder = RunFolder.open(Path(path))
         config = folder.config
-        if "task" in config:
+        if "task" in config and make_task(config["task"]["task"]).per != "target":  # what writes targets is a network and no more
             cure = "use stemma predict or embed on it, or name the run that it was made from"
             raise UsageError(f"{path} is fine-tuned on a task", "a folder made by stemma pretrain", cure)
         row = find(config["identity"]["generation"])
@@ -300,6 +301,8 @@ class Run:
     @property
     def translates(self) -> bool:
         """True where the run learnt pairs of a source and its target."""
+        if self.folder is None or "task" in self.folder.config:  # fine-tuned, and then kept in memory perhaps
+            return True
         return self.config["corpus"]["format"] == "pairs" and self.config["objective"].get("kind") != "denoising"
 
     def next_words(self, text: str, k: int = 10) -> list[tuple[str, float]]:

@@ -51,7 +51,7 @@ def bleu_of(sums: Float[np.ndarray, "*R C"]) -> Float[np.ndarray, "*R"]:
 
 
 def chrf_of(sums: Float[np.ndarray, "*R C"]) -> Float[np.ndarray, "*R"]:
-    """ChrF2 of summed statistics: of the orders that either side has n-grams of, the mean precision and recall."""
+    """The chrF2 of summed statistics: of the orders that either side has n-grams of, the mean precision and recall."""
     written, right, matches = np.moveaxis(sums[..., _COUNTS:].reshape(*sums.shape[:-1], CHARACTERS, 3), -1, 0)
     there = (written > 0) & (right > 0)
     orders = np.maximum(there.sum(-1), 1)

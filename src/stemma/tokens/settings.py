@@ -1,10 +1,10 @@
 """The tokenizer's settings, the special tokens of each kind, and what a network needs to know of a tokenizer."""
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Annotated, Literal, get_args
 
 from stemma.bounds import Finite, Natural, Positive, VocabSize
-from stemma.config import nearest
+from stemma.config import ReadIf, nearest
 from stemma.errors import UsageError
 
 Kind = Literal["word", "whitespace", "char", "wordpiece", "bpe", "unigram"]
@@ -24,6 +24,8 @@ OTHERWISE = {"unigram": {"cls": "[CLS]", "sep": "[SEP]", "mask": "[MASK]"}}  # a
 SPACED = ("bpe", "unigram")  # kinds that put a space before a text, but where one adjoins what stands before it
 SPACES_VERSION = 1  # of that rule: before, they put one before each sentence
 
+COUNTED, LEARNT = ReadIf("kind", "word", "whitespace", "char", "wordpiece", "unigram"), ReadIf("kind", "wordpiece", "bpe", "unigram")
+
 LEAST = {"wordpiece": 32, "bpe": 257, "unigram": 32}  # vocab_size; bpe begins with all bytes
 
 
@@ -34,13 +36,13 @@ class Config:
     kind: Kind = "wordpiece"  # what a token is: words, what stands between spaces, characters, or pieces learnt from the text
     vocab_size: VocabSize = 8192  # tokens at most, specials included; 0: no limit (word, whitespace, char)
     lowercase: bool = False  # word, char, wordpiece (which then drops accents too), unigram
-    min_count: Positive = 1  # a word (wordpiece, unigram: a character) seen less often is unknown
+    min_count: Annotated[Positive, COUNTED] = 1  # a word (wordpiece, unigram: a character) seen less often is unknown
     words: Literal["auto", "rjieba", "given"] = "auto"  # what cuts Chinese words (not whitespace): given = spaces in the text
     dictionary: str = ""  # a file of words for rjieba to know too, one a line, perhaps with a count; kept in tokenizer.json
     phrases: Natural = 0  # passes that join words which belong together, new_york (word, whitespace)
-    phrase_score: Literal["ratio", "npmi"] = "ratio"  # word2phrase's, or normalised pointwise mutual information
-    phrase_threshold: Finite = 100.0  # of the last pass; a ratio's is twice as high in the pass before. npmi: below 1
-    train_characters: Natural = 10_000_000  # wordpiece, bpe, unigram learn from an even sample of at most this many; 0: all
+    phrase_score: Annotated[Literal["ratio", "npmi"], ReadIf("phrases")] = "ratio"  # word2phrase's, or pointwise mutual information
+    phrase_threshold: Annotated[Finite, ReadIf("phrases")] = 100.0  # of the last pass; a ratio's is doubled before. npmi: below 1
+    train_characters: Annotated[Natural, LEARNT] = 10_000_000  # they learn from an even sample of at most this many; 0: all
 
     def __post_init__(self) -> None:
         """Refuses what the kind cannot honour."""

@@ -94,12 +94,11 @@ class Backprop:
         self._optimiser = Optimiser(network, settings, groups)
         self._parameters = [p for p in network.parameters() if p.requires_grad]
         self._carried: Carried | None = None
-        self._loss: Callable[..., Loss] = cast(Network, network).loss
+        self._loss: nn.Module = _Loss(network)
         if settings.compile:
-            self._loss = torch.compile(_Loss(network))
+            self._loss = cast(nn.Module, torch.compile(self._loss))
         if ranks.count > 1:
-            wrapped = self._loss if isinstance(self._loss, nn.Module) else _Loss(network)
-            self._loss = nn.parallel.DistributedDataParallel(wrapped, find_unused_parameters=True)
+            self._loss = nn.parallel.DistributedDataParallel(self._loss, find_unused_parameters=True)
 
     @property
     def parameters(self) -> int:
@@ -111,16 +110,21 @@ class Backprop:
         return reading_cost(self.network, self._precision)
 
     def step(self, batches: list[Batch], rate: float, seed: int) -> Step:
-        """One update: that of one batch made of all the micro-batches of all processes, each part's mean over all its predictions."""
+        """One update: that of one batch made of all the micro-batches of all processes, each part's mean over all its predictions.
+
+        A process without predictions, as where a batch has fewer rows than there are processes, takes part with nothing.
+        """
         torch.manual_seed(seed)
         self.network.train()
         tensors = [to_tensors(batch, self._device) for batch in batches]
-        counts = self._predictions(tensors)
-        sums = dict.fromkeys(counts, 0.0)
-        for batch, inputs in zip(batches, tensors, strict=True):
+        own = [cast(Network, self.network).predictions(inputs) for inputs in tensors]
+        counts = self._over_all(own)
+        sums, weights = dict.fromkeys(counts, 0.0), dict[str, float]()
+        for batch, inputs, predictions in zip(batches, tensors, own, strict=True):
+            idle = tuple(counts) if any(counts.values()) and not any(predictions.values()) else ()
             with autocast(self._device, self._precision):
-                loss = self._loss(inputs, self._carried)
-            self._carried = loss.carried
+                loss: Loss = self._loss(inputs, self._carried, idle)
+            self._carried, weights = loss.carried, loss.weights or weights
             if not np.isfinite(float(loss.mean.detach())):
                 raise NotFinite(batch)
             (loss.share(counts) * self._ranks.count).backward()  # DDP takes the mean over processes, and this is a sum
@@ -129,13 +133,13 @@ class Backprop:
         self._update(rate * rate_scale(batches), batches[-1])
         sums = dict(zip(sums, self._ranks.total(list(sums.values())), strict=True))
         means = {name: total / max(1, counts[name]) for name, total in sums.items()}
-        return Step(float(weighted_sum(sums, counts, loss.weights)), next(iter(counts.values())), means)
+        return Step(float(weighted_sum(sums, counts, weights)), next(iter(counts.values())), means)
 
-    def _predictions(self, batches: list[dict[str, torch.Tensor]]) -> dict[str, int]:
-        """How many predictions each part of the loss has in these batches and in those of the other processes."""
+    def _over_all(self, batches: list[dict[str, int]]) -> dict[str, int]:
+        """How many predictions each part of the loss has, of those in each batch here, and in those of the other processes."""
         counts: dict[str, int] = {}
-        for batch in batches:
-            for name, count in cast(Network, self.network).predictions(batch).items():
+        for predictions in batches:
+            for name, count in predictions.items():
                 counts[name] = counts.get(name, 0) + count
         return {name: int(count) for name, count in zip(counts, self._ranks.total(list(counts.values())), strict=True)}
 
@@ -156,14 +160,14 @@ class Backprop:
 
     def state(self) -> Arrays:
         """The weights to keep, the optimiser's state, and what each rank's last batch left."""
-        memories = self._ranks.gather(_arrays(self._carried)) if self._carried else []
+        memories = self._ranks.gather(_arrays(self._carried or {}))
         if not self._ranks.first:
             return {}
         with self.evaluating():
             model = weights(self.network)
             if self._optimiser.average and self._optimiser.average.count:
                 model = {name: array.copy() for name, array in model.items()}  # the mean is about to leave the network
-        carried = {f"carried-{rank}": memory for rank, memory in enumerate(memories)}
+        carried = {f"carried-{rank}": memory for rank, memory in enumerate(memories) if any(memories)}
         return {"model": model, "optimiser": self._optimiser.state(), **carried}
 
     def restore(self, arrays: Mapping[str, Mapping[str, np.ndarray]]) -> None:
@@ -174,7 +178,7 @@ class Backprop:
             raise RunError(wrong, "as many, each with its own memory", f"run it with {counted(memories, 'process', 'processes')}")
         load_weights(self.network, arrays["model"])
         self._optimiser.restore(arrays["optimiser"])
-        self._carried = _tensors(arrays[f"carried-{self._ranks.rank}"], self._device) if memories else None
+        self._carried = (_tensors(arrays[f"carried-{self._ranks.rank}"], self._device) or None) if memories else None
 
 
 def evaluate(learner: Backprop, objective: Objective, config: Config, ranks: Ranks) -> tuple[float, dict[str, float]]:
@@ -195,8 +199,12 @@ class _Loss(nn.Module):
         super().__init__()
         self.network = network
 
-    def forward(self, batch: dict[str, torch.Tensor], carried: Carried | None) -> Loss:
-        return cast(Network, self.network).loss(batch, carried)
+    def forward(self, batch: dict[str, torch.Tensor], carried: Carried | None, idle: tuple[str, ...]) -> Loss:
+        """`idle` names the parts of the loss where the batch asks for none of them: each is then 0, whatever the weights are."""
+        if not idle:
+            return cast(Network, self.network).loss(batch, carried)
+        nothing = sum((weight.flatten()[:0].sum() for weight in self.network.parameters() if weight.requires_grad), torch.zeros(()))
+        return Loss.of(dict.fromkeys(idle, (nothing, 0)), carried)
 
 
 def _arrays(carried: Carried) -> dict[str, np.ndarray]:

@@ -266,12 +266,13 @@ def _finish(job: Job, descent: _Descent, text: Ingested) -> None:
     kept = next((line for line in held_out if line["step"] == progress.best_step), held_out[-1]) if held_out else None
     constants = objective_of(job, text.dev, text).constant_losses(text.train) if kept and text.dev else {}
     baseline, stuck = against_baseline(held_out[: held_out.index(kept) + 1] if kept else [], constants)
+    passes = descent.passes.after(progress.step)
     done = {
         "kind": "done",
         "steps": progress.step,
         "kept_step": progress.best_step or None,
         "tokens": progress.tokens,
-        "passes": descent.passes.after(progress.step),
+        "passes": passes,
         "most_passes": training.most_passes or None,
         "seconds": progress.seconds,
         "cpu_seconds": progress.cpu_seconds,
@@ -286,8 +287,7 @@ def _finish(job: Job, descent: _Descent, text: Ingested) -> None:
         **descent.learner.reading_cost(),
         "peak_memory_mib": peak_memory_mib(),
         "tokens_added": text.tokenizer.vocab_size - _known(job.earlier) if job.earlier else None,
-        "notes": [*text.notes, *stuck, *_notes(training, progress), *_unread(text, ledger["tokens"], descent.passes.after(progress.step))]
-        or None,
+        "notes": [*_decided(job), *text.notes, *stuck, *_notes(training, progress), *_unread(text, ledger["tokens"], passes)] or None,
     }
     folder.append_metrics([done])
     card = write_card(job.row.title, job.row.paper, folder.config, done, ledger, job.row.abilities)
@@ -307,6 +307,10 @@ def _read_of_it(descent: _Descent, reads_once: bool) -> dict[str, int]:
 def _known(earlier: RunFolder) -> int:
     """Tokens that the earlier run had."""
     return Tokenizer.load(earlier.guarded("tokenizer.json")).vocab_size
+
+
+def _decided(job: Job) -> list[str]:
+    return [job.decided] if job.decided else []
 
 
 def _notes(training: HandConfig, progress: Reached) -> list[str]:

@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -16,9 +17,11 @@ from stemma.config import to_plain
 from stemma.corpus import read as corpus_read
 from stemma.corpus.clean import UNSEEN
 from stemma.corpus.document import Document, Ledger
+from stemma.corpus.files import STDIN, find
 from stemma.corpus.parallel import SEPARATOR
 from stemma.corpus.read import fingerprint, read, shared_files
 from stemma.corpus.repetition import REPORTED_FROM, Repetition
+from stemma.corpus.scripts import LETTERS, count_scripts
 from stemma.corpus.split import split
 from stemma.errors import DataError
 from stemma.kernels.clocks import Spent, working
@@ -35,6 +38,7 @@ from stemma.tokens.store import VERSION, TokenStore
 from stemma.tokens.tokenizer import Tokenizer
 
 T = TypeVar("T")
+BEGINNING = 200_000  # characters of a corpus by which its script is judged
 EVERY_SECONDS = 10.0  # between two notes on how far a long reading has come
 _END: Any = object()  # of a stream
 AGAIN = "the same command makes it again from the corpus"
@@ -65,6 +69,20 @@ class Source:
     def _fingerprints(self) -> list[str]:
         """Of the corpus and of the dev text, which are read through for it once."""
         return [fingerprint(self.paths, self.corpus, self.targets), fingerprint(self.dev, self.corpus) if self.dev else ""]
+
+    def chinese_share(self) -> float:
+        """Of the letters at the beginning of the corpus, the share that is Chinese; 0 where it can be read but once, or not at all."""
+        found: Counter[str] = Counter()
+        try:
+            if STDIN in find(self.paths, self.targets).files:
+                return 0.0
+            for document in read(self.paths, self.corpus, Ledger(), targets=self.targets):
+                found.update(count_scripts(document.text))
+                if found.total() > BEGINNING:
+                    break
+        except DataError:  # whoever reads all of it says what is wrong
+            return 0.0
+        return found["Han"] / max(1, sum(found[script] for script in LETTERS))
 
     def parts(self, ledger: Ledger) -> Iterator[tuple[str, Document]]:
         """Every document of the corpus with its part, `train` or `dev`; `ledger` counts all that is read."""

@@ -3,6 +3,7 @@
 PyTorch, which moves what they exchange, is loaded where there are several.
 """
 
+import atexit
 import contextlib
 import os
 from collections.abc import Iterator, Sequence
@@ -66,7 +67,7 @@ class Ranks:
 
 @contextlib.contextmanager
 def join() -> Iterator[Ranks]:
-    """Joins the group that `torchrun` started; a process started alone is rank 0 of 1."""
+    """Joins the group that `torchrun` started, once and until the process ends; a process started alone is rank 0 of 1."""
     count = int(os.environ.get("WORLD_SIZE", "1"))
     if count == 1:
         yield Ranks()
@@ -75,13 +76,9 @@ def join() -> Iterator[Ranks]:
     import torch.distributed as dist
 
     local = int(os.environ.get("LOCAL_RANK", "0"))
-    if dist.is_initialized():
-        yield Ranks(dist.get_rank(), dist.get_world_size(), local)
-        return
-    if torch.cuda.is_available():
-        torch.cuda.set_device(local)
-    dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
-    try:
-        yield Ranks(dist.get_rank(), dist.get_world_size(), local)
-    finally:
-        dist.destroy_process_group()
+    if not dist.is_initialized():
+        if torch.cuda.is_available():
+            torch.cuda.set_device(local)
+        dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+        atexit.register(dist.destroy_process_group)  # a group that was left cannot be joined again under the same address
+    yield Ranks(dist.get_rank(), dist.get_world_size(), local)

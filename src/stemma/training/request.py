@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
 from stemma.bounds import whole
 from stemma.checkpoint import RunFolder
-from stemma.config import VERSION, Settings, as_texts, parse_settings, read_toml, resolve, restore, to_plain
+from stemma.config import VERSION, Settings, as_texts, check_read, parse_settings, read_toml, resolve, restore, to_plain
 from stemma.corpus import read as corpus_read
 from stemma.corpus.document import Ledger
 from stemma.corpus.parallel import check_sides
@@ -21,6 +21,8 @@ from stemma.tokens.tokenizer import Tokenizer
 from stemma.training.facts import Fact, Note, Report
 from stemma.training.ingest import Ingested, Source, ingest
 from stemma.training.settings import BUDGETS, FEWEST_EVALUATIONS, OPTIONS, SETTINGS, Config, HandConfig
+
+CHINESE = 0.5  # the share of a text's letters from which on it is Chinese
 
 Paths = str | Path | Sequence[str | Path]
 
@@ -73,6 +75,7 @@ class Job:
     source: Source
     sections: Mapping[str, Any]
     earlier: RunFolder | None = None  # the finished run that this one goes on from
+    decided: str = ""  # what the text decided that no setting did
 
     @property
     def text_tokens(self) -> int:
@@ -157,7 +160,11 @@ def job_of(request: Request) -> Job:
         raise UsageError(wrong, "pairs", "drop corpus.format")
     read = (resolved["corpus"], training.held_out, training.seed, request.workers)
     source = Source(request.source or request.corpus, request.dev, *read, request.target)
-    return Job(row, source, resolved, earlier)
+    decided = "" if earlier or _names_kind(row, request, overrides) else _decided(row, source)
+    if decided:
+        resolved = {**resolved, "tokenizer": replace(resolved["tokenizer"], kind=row.chinese_tokenizer)}
+    check_read(resolved, *overrides)
+    return Job(row, source, resolved, earlier, decided)
 
 
 def check_threads(job: Job, path: Path) -> None:
@@ -181,6 +188,8 @@ def take_up(job: Job, path: Path, root: Path, report: Report) -> tuple[RunFolder
     def note(message: str) -> None:
         report(Note(message))
 
+    if job.decided and folder is None:
+        note(job.decided)
     text = ingest(job.source, job.sections["tokenizer"], root, note, earlier)
     seed = job.sections["training"].seed
     return folder, text.drawn(job.text_tokens, seed, lambda: job.source.documents("train", Ledger()), note)
@@ -231,6 +240,20 @@ def _check_optimiser(row: Generation, training: Config, dev: bool) -> None:
     if training.optimiser == "asgd" and not (training.held_out or dev):
         wrong = 'training.optimiser = "asgd" with training.held_out = 0 and no dev text'
         raise UsageError(wrong, "held-out text, whose loss says when to average", "set training.held_out to 0.01, or name dev text")
+
+
+def _names_kind(row: Generation, request: Request, overrides: Sequence[tuple[str, Mapping[str, Any]]]) -> bool:
+    """True where the preset or the user names the tokenizer's kind."""
+    preset = row.presets()[request.preset or "small"].get("tokenizer", {})
+    return bool(_kind({"tokenizer": {"kind": preset.get("kind", "")}}, overrides))
+
+
+def _decided(row: Generation, source: Source) -> str:
+    """Why the text has tokens of the row's kind for Chinese, in words; empty where it has those of its usual kind."""
+    if not row.chinese_tokenizer or (share := source.chinese_share()) <= CHINESE:
+        return ""
+    usual = f"tokenizer.kind={row.tokenizer} takes the usual ones"
+    return f"{share:.0%} of the text's letters are Chinese, so that its tokens are {row.chinese_tokenizer}'s, Chinese characters; {usual}"
 
 
 def _kind(base: Mapping[str, Any], overrides: Sequence[tuple[str, Mapping[str, Any]]]) -> Any:

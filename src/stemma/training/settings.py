@@ -1,9 +1,10 @@
 """The section `training`, for each manner of learning."""
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from stemma.bounds import BelowOne, Length, Natural, NonNegative, Positive, PositiveFloat, Seed, Share
+from stemma.config import ReadIf
 from stemma.errors import UsageError
 
 # BERT made 40 passes over its text. A text read again teaches less each time: four passes are nearly as good as new text, and from
@@ -30,25 +31,18 @@ class HandConfig:
     rate: PositiveFloat = 5e-4  # peak learning rate
     schedule: Schedule = "linear"
     warmup: Share = 0.1  # share of the steps
-    floor: Share = 0.0  # the last rate as a share of the peak; linear and cosine
-    flat_epochs: Natural = 0  # schedule `steps`: passes at the peak
-    decay_epochs: Positive = 1  # schedule `steps`: passes from one division to the next
-    decay: PositiveFloat = 1.0  # schedule `steps`: what the rate is divided by each time
+    floor: Annotated[Share, ReadIf("schedule", "linear", "cosine")] = 0.0  # the last rate as a share of the peak
+    flat_epochs: Annotated[Natural, ReadIf("schedule", "steps")] = 0  # passes at the peak
+    decay_epochs: Annotated[Positive, ReadIf("schedule", "steps")] = 1  # passes from one division to the next
+    decay: Annotated[PositiveFloat, ReadIf("schedule", "steps")] = 1.0  # what the rate is divided by each time
     seed: Seed = 0  # of all that is drawn: order, masks, first weights, dropout
     threads: Natural = 0  # 0: one or all, whichever is faster when the run begins; the run keeps to it
     held_out: Share = 0.01  # share of the corpus kept unread, when no dev text is given
     save_seconds: PositiveFloat = 120.0  # between states that resume can start from
 
     def __post_init__(self) -> None:
-        divides = (self.flat_epochs, self.decay_epochs, self.decay) != (0, 1, 1.0)
         if self.schedule == "steps" and self.decay == 1.0:
             raise UsageError("schedule steps with decay = 1.0, which never lowers the rate", "a decay above 1", "set training.decay to 2")
-        if self.schedule != "steps" and divides:
-            wrong = f"schedule {self.schedule} with flat_epochs, decay_epochs or decay"
-            raise UsageError(wrong, "these with the schedule steps alone", 'set training.schedule to "steps", or drop them')
-        if self.floor and self.schedule in ("inverse-sqrt", "slanted", "steps"):
-            wrong = f"floor = {self.floor} with the schedule {self.schedule}"
-            raise UsageError(wrong, "a floor under linear or cosine", "drop training.floor")
 
 
 OWN: dict[OptimiserName, dict[str, Any]] = {  # the options that each optimiser honours, and what they are unless set

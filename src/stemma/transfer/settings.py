@@ -6,9 +6,12 @@ from typing import Annotated
 from annotated_types import Ge, Gt, Le, MinLen
 
 from stemma.bounds import Natural, NonNegative, Positive, PositiveFloat, Seed, Share
+from stemma.config import ReadIf
 from stemma.runs.settings import InUse, Mode
 
 __all__ = ["Config", "Mode"]
+
+MOVES, CARRIED = ReadIf("mode", "finetune", "scratch"), ReadIf("mode", "finetune")  # all of the network, and from what it had learnt
 
 
 @dataclass(frozen=True)
@@ -29,8 +32,8 @@ class Config(InUse):
     weight_decay: NonNegative = 0.01  # on matrices only
     clip: NonNegative = 1.0  # global gradient norm
     dropout: Annotated[float, Ge(0), Le(0.9)] = 0.1  # before the head
-    auxiliary: NonNegative = 0.0  # weight of the language-model loss beside the task's (Radford 2018: 0.5)
-    layer_decay: Annotated[float, Gt(0), Le(1)] = 1.0  # rate of a layer over that of the one above
-    moving: Annotated[int, Ge(-1)] = -1  # top layers that move when fine-tuning; -1: all of them and the embeddings
-    unfreeze: NonNegative = 0.0  # epochs from one layer's start to the next, the head first (Howard & Ruder 2018); 0: all at once
-    redraw: Natural = 0  # top layers drawn anew before fine-tuning (Zhang 2021: helps on few examples)
+    auxiliary: Annotated[NonNegative, MOVES] = 0.0  # weight of the language-model loss beside the task's (Radford 2018: 0.5)
+    layer_decay: Annotated[float, Gt(0), Le(1), MOVES] = 1.0  # rate of a layer over that of the one above
+    moving: Annotated[int, Ge(-1), CARRIED] = -1  # top layers that move when fine-tuning; -1: all of them and the embeddings
+    unfreeze: Annotated[NonNegative, CARRIED] = 0.0  # epochs from one layer's start to the next, the head first (Howard 2018); 0: at once
+    redraw: Annotated[Natural, CARRIED] = 0  # top layers drawn anew before fine-tuning (Zhang 2021: helps on few examples)

@@ -9,9 +9,10 @@ from typing import Any
 from stemma.bounds import whole
 from stemma.config import restore
 from stemma.corpus import read as corpus_read
-from stemma.corpus.document import Ledger
+from stemma.corpus.document import Document, Ledger
 from stemma.errors import UsageError
 from stemma.evaluation.measures import senses
+from stemma.evaluation.measures.cloze import Units, cloze
 from stemma.evaluation.measures.judge import Judge
 from stemma.evaluation.measures.minimal_files import read_minimal_pairs
 from stemma.evaluation.measures.minimal_pairs import ABILITIES, minimal_pairs
@@ -33,14 +34,15 @@ MEASURES: dict[str, tuple[Ability, ...]] = {  # -> the ability it needs, or one 
     "outliers": ("nearest",),
     "senses": ("embed",),
     "minimal_pairs": ABILITIES,
+    "cloze": ("fill",),
 }
 
 
-def evaluate_run(run: Run, files: Mapping[str, Sequence[str]], restrict: int = 0, limit: int = 0) -> dict[str, Any]:
+def evaluate_run(run: Run, files: Mapping[str, Sequence[str]], restrict: int = 0, limit: int = 0, units: Units = "words") -> dict[str, Any]:
     """The measures of a pre-trained run: of each name in `files`, what it says on those files.
 
     `restrict` keeps that many of the most frequent words as answers to analogies, `limit` draws that many minimal pairs of
-    each phenomenon; 0 all.
+    each phenomenon; 0 all. `units` are what a cloze hides.
     """
     restrict, limit = whole("restrict", restrict, default=0), whole("limit", limit, default=0)
     for measure in files:
@@ -51,7 +53,11 @@ def evaluate_run(run: Run, files: Mapping[str, Sequence[str]], restrict: int = 0
             others = " or ".join(map(_option, fitting))
             mend = f"name {others}, or a run of {able(*needed)}" if others else f"fine-tune it first, or name a run of {able(*needed)}"
             raise UsageError(wrong, f"a measure that suits {run.row.name}", mend)
-    own: dict[str, Measured] = {"analogies": partial(_analogies, restrict=restrict), "minimal_pairs": partial(_minimal_pairs, limit=limit)}
+    own: dict[str, Measured] = {
+        "analogies": partial(_analogies, restrict=restrict),
+        "minimal_pairs": partial(_minimal_pairs, limit=limit),
+        "cloze": partial(_cloze, units=units),
+    }
     measured = _MEASURED | own
     return {measure: measured[measure](run, paths) for measure, paths in files.items()}
 
@@ -90,12 +96,20 @@ def evaluate_task(run: FittedRun, path: str | Path) -> dict[str, Any]:
 
 
 def _perplexity(run: Run, paths: Sequence[str]) -> dict[str, Any]:
-    """The text is read as the run's own was."""
-    config = restore(corpus_read.Config, run.config.get("corpus", {}), str(run.path))  # an imported run has read none
-    texts = blocks(corpus_read.read(paths, config, Ledger()))
+    texts = _texts(run, paths)
     found = perplexity(run, texts)
     found |= backward(run, texts, found["tokens"]) if run.row.backward else {}
     return {name: value for name, value in found.items() if name != "each"}
+
+
+def _texts(run: Run, paths: Sequence[str]) -> list[Document]:
+    """The text of the files, read as the run's own was, in blocks."""
+    config = restore(corpus_read.Config, run.config.get("corpus", {}), str(run.path))  # an imported run has read none
+    return blocks(corpus_read.read(paths, config, Ledger()))
+
+
+def _cloze(run: Run, paths: Sequence[str], units: Units) -> dict[str, Any]:
+    return {"files": list(paths), **cloze(run, _texts(run, paths), units).as_dict()}
 
 
 def _translation(run: Run | FittedRun, paths: Sequence[str]) -> dict[str, Any]:

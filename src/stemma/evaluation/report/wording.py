@@ -59,8 +59,14 @@ def gap(metric: Metric, between: Interval) -> str:
 
 
 def capital(text: str) -> str:
-    """The text with its first letter as a capital."""
-    return text[:1].upper() + text[1:]
+    """The text with its first letter as a capital, unless its first word has capitals of its own.
+
+    >>> capital("macro-F1"), capital("accuracy"), capital("chrF")
+    ('Macro-F1', 'Accuracy', 'chrF')
+    """
+    first = text.split(" ")[0]
+    own = first[:1].islower() and first.isalpha() and not first.islower()
+    return text if own else text[:1].upper() + text[1:]
 
 
 def whole(value: float) -> str:
