@@ -16,8 +16,8 @@ PASSAGE = "The old mill stands by the river. It was built in 1848 by Ann Lee."
 CHINESE = "春眠不觉晓，处处闻啼鸟。作者是孟浩然。"
 
 
-def squad(*asked, context=PASSAGE):
-    qas = [{"id": str(n), "question": q, "answers": [{"text": t, "answer_start": at} for t, at in a]} for n, (q, a) in enumerate(asked)]
+def squad(*questions, context=PASSAGE):
+    qas = [{"id": str(n), "question": q, "answers": [{"text": t, "answer_start": at} for t, at in a]} for n, (q, a) in enumerate(questions)]
     return {"version": "1", "data": [{"title": "x", "paragraphs": [{"context": context, "qas": qas}]}]}
 
 

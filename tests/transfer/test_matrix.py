@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from tests.transfer.conftest import counted, make_examples
-from tests.transfer.test_tasks import asked, chosen, rated
+from tests.transfer.test_tasks import answerable, chosen, rated
 
 from stemma.cli.main import main
 from stemma.corpus.columns import Tagged
@@ -40,7 +40,7 @@ EXAMPLES = {
     "pair": make_task("pair").given([(example.label, example.text, "the film") for example in make_examples(12, 1)]),
     "regress": rated(12, 1),
     "choice": chosen(12, 1),
-    "span": asked(12, 1, longest=6),
+    "span": answerable(12, 1, longest=6),
     "tag": [Sentence("the film", ((0, 3), (4, 8)), Tagged(("the", "film"), ("A", "B")))] * 12,
     "generate": [Translated("the film", "a story")] * 12,
     "translate": [Translated("the film", "故事")] * 12,

@@ -113,7 +113,7 @@ def test_a_choice_has_two_candidates_at_least(runs):
         run.answer_rows(["the film\tgood"])
 
 
-def asked(count: int, seed: int, longest: int = 12) -> list[Question]:
+def answerable(count: int, seed: int, longest: int = 12) -> list[Question]:
     """Fillers with one good word, which is the answer; one passage in five has none."""
     rng = np.random.default_rng(seed)
     found = []
@@ -130,7 +130,7 @@ def asked(count: int, seed: int, longest: int = 12) -> list[Question]:
 @pytest.mark.parametrize(("name", "way"), [("bert", "finetune"), ("bert", "frozen"), ("gpt", "frozen-network")])
 def test_span_is_learnt_saved_and_opened(runs, name, way, tmp_path):
     config = settings(way, grid=(1.0,) if way == "frozen" else (3e-3,), updates=20)
-    result = finetune(runs[name], train=asked(100, 1), dev=asked(30, 2), task="span", config=config, out=tmp_path / "o")
+    result = finetune(runs[name], train=answerable(100, 1), dev=answerable(30, 2), task="span", config=config, out=tmp_path / "o")
     again = load(tmp_path / "o")
     questions, passages = ["what was the film", "什么", "what"], ["the good film " + "it was a story " * 30, "棒电影", "🙂 of"]
     given, nats = again.predict(questions, passages)
@@ -157,4 +157,4 @@ def test_answers_that_cross_the_border_of_two_windows_are_counted_and_learnt(run
 def test_what_has_no_context_cannot_answer_questions(runs):
     for name, reason in (("word2vec", "same vector whatever stands round it"), ("ngram", "no states of words")):
         with pytest.raises(UsageError, match=rf"{reason}.*these can learn it: .*bert"):
-            finetune(runs[name], train=asked(20, 1), task="span", config=settings("frozen"))
+            finetune(runs[name], train=answerable(20, 1), task="span", config=settings("frozen"))

@@ -77,9 +77,9 @@ def _questions(articles: list[Any], path: str, moved: list[int]) -> Iterator[Que
     for a, article in enumerate(articles):
         for p, paragraph in enumerate(_items(article, "paragraphs", f"{path}, data[{a}]")):
             where = f"{path}, data[{a}].paragraphs[{p}]"
-            for q, asked in enumerate(_items(paragraph, "qas", where)):
+            for q, entry in enumerate(_items(paragraph, "qas", where)):
                 source = f"{where}.qas[{q}]"
-                yield _question(asked, paragraph.get("context"), source, source, moved)
+                yield _question(entry, paragraph.get("context"), source, source, moved)
 
 
 def _items(value: Any, key: str, where: str) -> list[Any]:
@@ -89,14 +89,14 @@ def _items(value: Any, key: str, where: str) -> list[Any]:
     return found
 
 
-def _question(asked: Any, passage: Any, where: str, source: str, moved: list[int]) -> Question:
-    if not isinstance(asked, Mapping):
-        raise DataError(f"{where}: {asked!r:.40}", f"JSON in the form of SQuAD: {_FORM}", "make it an object")
-    for name, text in (("question", asked.get("question")), ("context", passage)):
+def _question(entry: Any, passage: Any, where: str, source: str, moved: list[int]) -> Question:
+    if not isinstance(entry, Mapping):
+        raise DataError(f"{where}: {entry!r:.40}", f"JSON in the form of SQuAD: {_FORM}", "make it an object")
+    for name, text in (("question", entry.get("question")), ("context", passage)):
         if not isinstance(text, str) or not text.strip():
             raise DataError(f"{where}: the {name} is {text!r:.40}", "a text", "fill it in, or remove the question")
-    answers = [] if asked.get("is_impossible") else asked.get("answers") or []
-    return Question(asked["question"].strip(), passage, tuple(_answer(one, passage, where, moved) for one in answers), source)
+    answers = [] if entry.get("is_impossible") else entry.get("answers") or []
+    return Question(entry["question"].strip(), passage, tuple(_answer(one, passage, where, moved) for one in answers), source)
 
 
 def _answer(answer: Any, passage: str, where: str, moved: list[int]) -> tuple[int, str]:

@@ -307,10 +307,10 @@ def random_span(texts: Sequence[Text], targets: Targets) -> list[str]:
 def _window(text: Text, size: int) -> str:
     units = text.units[:-1]
     words = [text.text[start:end].lower() for start, end in units]
-    asked = {text.other[start:end].lower() for start, end in units_of(text.other)}
+    words_of_question = {text.other[start:end].lower() for start, end in units_of(text.other)}
     counts = Counter(words)
-    weights = np.array([np.log1p(1 / counts[word]) if word in asked else 0.0 for word in words])
-    reach = len(asked)  # units to either side that are looked at
+    weights = np.array([np.log1p(1 / counts[word]) if word in words_of_question else 0.0 for word in words])
+    reach = len(words_of_question)  # units to either side that are looked at
     sums = np.concatenate([[0.0], np.cumsum(weights)])
     firsts = np.arange(max(1, len(units) - size + 1))
     inside = sums[np.minimum(firsts + size, len(words))] - sums[firsts]
