@@ -9,7 +9,7 @@ from stemma.cli.verb import Files, RunPath, Texts, Verb
 
 @dataclass(frozen=True)
 class Predict(Verb):
-    """Answers each line with a fine-tuned run. A line has exactly the parts that the task asks for, with a tab between them.
+    """Answers each line with a fine-tuned run. A line has the parts that the task asks for, with tabs between them.
 
     Example: echo "a fine film" | stemma predict runs/bert-films
     """

@@ -13,9 +13,11 @@ The flow of one task, whose examples are of a type of its own that no other room
     terms(gold, decoded, targets) -> (N C)        numbers that add up over examples …
     measures(sums, targets) -> {name: value}      … and the metrics of any sum of them: so any metric gets an interval
 
-`per` says what is answered for. "text": each text, or pair, as a whole. "target": a text is written for each, by a network that
+`per` says what is answered for. "text": each text, or pair, as a whole. "candidate": a text is read with each of its candidates, and
+one of these is chosen. "target": a text is written for each, by a network that
 writes for a source; such a task has no head, and what stands on one (`head`, `network`, `labels`, `rows`, `from_rows`) raises
-UsageError. "unit": each unit of a text: its words, or its characters. Units are aligned with tokens once for all tasks
+UsageError. "unit": each unit of a text: its words, or its characters; a second half of
+the text, such as a question, is then read before each window. Units are aligned with tokens once for all tasks
 (`runs.framing`) by the tokenizer's character offsets:
 
 - A word that was cut into pieces is read at its first piece.
@@ -40,6 +42,8 @@ if TYPE_CHECKING:
     from stemma.layers.loss import Loss
 
 Targets = dict[str, Any]  # a label space, JSON-able
+Per = Literal["text", "unit", "target", "candidate"]
+Link = Literal["softmax", "logistic", "identity", "within"]
 PLACES = 8  # places in a token that are told apart; what stands further right counts as the last
 
 
@@ -51,6 +55,7 @@ class Metric:
     title: str  # in words, such as "macro-F1"
     higher_is_better: bool = True
     share: bool = True  # lies between 0 and 1 and is shown in percent
+    digits: int = 1  # behind the point, where a report shows it
 
     @property
     def sign(self) -> int:
@@ -64,7 +69,10 @@ class Text:
 
     text: str
     other: str = ""  # the second half of a pair
+    candidates: tuple[str, ...] = ()  # second halves that it is read with one by one, each in a window of its own
+    symmetric: bool = False  # the halves may change places: a network whose paper says so reads both orders
     units: tuple[tuple[int, int], ...] = ()  # (start, end) characters in `text` of each unit, in order; none where the text is answered for
+    # an empty unit (start = end) stands for the text as a whole, and is read at the last token of its first window
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +87,8 @@ class Seat:
 
 class Head(Protocol):
     """A module (an `nn.Module`) on a network's states, with its own parameters and no others.
+
+    Where `per` is "candidate", B below is candidates, and `windows` (B K) int64 tells which are each example's, -1 where there are no more.
 
     Its `batch` holds, as tensors: `labels` (as `Task.labels` gives them; while learning alone) · `sites` (B S) bool, the
     states that are real · where `per` is "unit": `places` (B U) int64, 0 .. PLACES-1, the place of a unit among those of its
@@ -110,8 +120,15 @@ class Task(Protocol):
     """One kind of task. Made as `Class(config)`; its module also holds `Config`, the section `task` (a frozen dataclass)."""
 
     name: str
-    per: Literal["text", "unit", "target"]
     config: Any
+
+    @property
+    def per(self) -> Per:
+        """What is answered for."""
+
+    @property
+    def classes(self) -> bool:
+        """Whether answers are of classes, so that a model of counts can be made for each."""
 
     def read(self, path: str | Path, learning: bool = True) -> list[Any]:
         """The file's examples; DataError with file, line and cure. `learning`: must suffice to learn from, not just to measure on."""
@@ -143,14 +160,34 @@ class Task(Protocol):
     def network(self, seat: Seat, targets: Targets) -> "MixingHead":
         """The one task network of the same size for every generation, for a network that is fixed: on states (B S L D)."""
 
-    def rows(self, gold: "np.ndarray") -> "np.ndarray":
-        """`gold` as rows of a linear model: class numbers (M), or K yes-or-no columns (M K); M is texts, or units one after the other."""
+    def link(self, targets: Targets) -> Link:
+        """What the columns of a linear model that learns the task stand for.
 
-    def from_rows(self, probabilities: "Float[np.ndarray, 'M K']", starts: "np.ndarray", targets: Targets) -> "list[np.ndarray]":
-        """Answers from a linear model's probabilities; rows `starts[n]` to `starts[n+1]` are those of example n."""
+        `softmax`: one class of K. `logistic`: K times yes or no. `identity`: numbers. `within`: scores that choose one of an example's
+        rows, each column for itself.
+        """
+
+    def rows(self, gold: "np.ndarray") -> "np.ndarray":
+        """`gold` as a linear model learns it: class numbers (M), K yes-or-no columns (M K), numbers (M), or the place of the right row
+        among each example's (N K), as the link says.
+
+        M is texts, candidates, or units one after the other.
+        """
+
+    def from_rows(self, outputs: "Float[np.ndarray, 'M K']", starts: "np.ndarray", targets: Targets) -> "list[Any]":
+        """Answers from a linear model's outputs; rows `starts[n]` to `starts[n+1]` are those of example n."""
+
+    def quoted(self, answers: "list[Any]", texts: Sequence[Text]) -> "list[Any]":
+        """The answers with what they point at in their texts, where they do; else as they are."""
+
+    def settled(self, gold: "np.ndarray", answers: Sequence[Any], targets: Targets) -> Targets:
+        """The label space with what is chosen after learning, on held-out examples; most tasks have nothing of the kind."""
 
     def decode(self, answers: Sequence[Any], targets: Targets) -> "np.ndarray":
         """Answers in the form of gold; `tolist` of it is kept in the report."""
+
+    def named(self, decoded: "np.ndarray", targets: Targets) -> list[str]:
+        """Gold, or answers in its form, in words: one text an example."""
 
     def metrics(self, targets: Targets) -> tuple[Metric, ...]:
         """What the task is judged by, the primary metric first."""
@@ -164,14 +201,29 @@ class Task(Protocol):
     def measures(self, sums: "Float[np.ndarray, '*R C']", targets: Targets) -> "dict[str, np.ndarray]":
         """The value of each metric (*R) for sums of terms."""
 
+    def floor(self, learnt: "np.ndarray", judged: "np.ndarray", texts: Sequence[Text], targets: Targets) -> dict[str, Any]:
+        """What needs no learning gets on `judged` (gold, of `texts`), `learnt` being that of the training examples.
+
+        `answer`, which is always given, or `how` answers are made; the primary metric's `value`; and where its luck is not that of a
+        share, `error`, its standard error.
+        """
+
     def breakdown(self, gold: "np.ndarray", decoded: "np.ndarray", targets: Targets) -> list[dict[str, Any]]:
         """Precision, recall, F1 and number of each label, in the order of `labels` (of each type of span, for spans)."""
+
+    @property
+    def needs_context(self) -> bool:
+        """Whether it can only be learnt from states that depend on all of the text, as word vectors do not."""
+
+    @property
+    def more_parts(self) -> bool:
+        """Whether an example may have more parts than `parts` names."""
 
     def parts(self, targets: Targets) -> tuple[str, ...]:
         """The names of the parts of an example that is to be answered, such as ("text_a", "text_b")."""
 
     def example(self, parts: Sequence[str], targets: Targets) -> Any:
-        """An example to be answered, from exactly these parts; its label is not known."""
+        """An example to be answered, from these parts; its label is not known."""
 
     def readable(self, answers: Sequence[Any], targets: Targets) -> tuple[list[Any], Any]:
         """(what each example was given, in names; the numbers behind it: probabilities (N K), or scores)."""
@@ -181,3 +233,9 @@ class Task(Protocol):
 
     def shown(self, row: Mapping[str, Any]) -> Iterator[str]:
         """Such a row as a person reads it, line by line."""
+
+
+def primary(task: Task, gold: "np.ndarray", decoded: "np.ndarray", targets: Targets) -> float:
+    """The primary metric of these answers."""
+    found = task.measures(task.terms(gold, decoded, targets).sum(0), targets)
+    return float(found[task.metrics(targets)[0].name])

@@ -25,7 +25,7 @@ from stemma.corpus.scripts import count_scripts
 from stemma.corpus.task import Frame, header_of
 from stemma.errors import DataError, UsageError
 from stemma.tasks.bleu import bleu_of, chrf_of, signatures, statistics
-from stemma.tasks.task import Metric, Seat, Targets, Text
+from stemma.tasks.task import Metric, Seat, Targets, Text, primary
 
 Tokenize = Literal["auto", "13a", "zh", "char", "intl"]
 _OTHERS = ("Latin", "kana", "hangul", "Cyrillic", "Greek", "Arabic")  # scripts of letters beside Han
@@ -61,6 +61,9 @@ class Translate:
 
     name = "translate"
     per: Literal["target"] = "target"
+    more_parts = False
+    needs_context = False
+    classes = False
 
     def __init__(self, config: Config) -> None:
         self.config = config
@@ -115,9 +118,21 @@ class Translate:
         """Source and target; who answers reads the source alone."""
         return [Text(example.source, example.target) for example in examples]
 
+    def quoted(self, answers: list[Any], texts: Sequence[Text]) -> list[Any]:
+        """As they are."""
+        return answers
+
+    def settled(self, gold: np.ndarray, answers: Sequence[Any], targets: Targets) -> Targets:
+        """As it is."""
+        return targets
+
     def decode(self, answers: Sequence[Target], targets: Targets) -> np.ndarray:
         """The texts alone (N)."""
         return np.array([answer.text for answer in answers], dtype=object)
+
+    def named(self, decoded: np.ndarray, targets: Targets) -> list[str]:
+        """The texts."""
+        return [str(text) for text in decoded]
 
     def metrics(self, targets: Targets) -> tuple[Metric, ...]:
         """BLEU, whose title tells of tokens that are not the usual ones, and chrF."""
@@ -137,6 +152,11 @@ class Translate:
     def measures(self, sums: Float[np.ndarray, "*R C"], targets: Targets) -> dict[str, np.ndarray]:
         """The metrics of sums of terms."""
         return {"bleu": bleu_of(sums), "chrf": chrf_of(sums)}
+
+    def floor(self, learnt: np.ndarray, judged: np.ndarray, texts: Sequence[Text], targets: Targets) -> dict[str, Any]:
+        """The source of each as its target."""
+        copied = np.array([text.text for text in texts], dtype=object)
+        return {"answer": "", "how": "copying the source", "value": primary(self, judged, copied, targets)}
 
     def breakdown(self, gold: np.ndarray, decoded: np.ndarray, targets: Targets) -> list[dict[str, Any]]:
         """Nothing: there are no labels."""
@@ -178,11 +198,15 @@ class Translate:
         """UsageError: the network writes."""
         raise _no_head()
 
+    def link(self, targets: Targets) -> NoReturn:
+        """UsageError: no linear model writes a text."""
+        raise _no_head()
+
     def rows(self, gold: np.ndarray) -> NoReturn:
         """UsageError: no linear model writes a text."""
         raise _no_head()
 
-    def from_rows(self, probabilities: np.ndarray, starts: np.ndarray, targets: Targets) -> NoReturn:
+    def from_rows(self, outputs: np.ndarray, starts: np.ndarray, targets: Targets) -> NoReturn:
         """UsageError: no linear model writes a text."""
         raise _no_head()
 

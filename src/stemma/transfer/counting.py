@@ -14,7 +14,7 @@ from stemma.tasks.task import Text
 from stemma.training.facts import Report
 from stemma.transfer.journal import Journal
 from stemma.transfer.recipe import Lesson
-from stemma.transfer.regression import fit_rows
+from stemma.transfer.regression import MODELS, fit_rows
 from stemma.transfer.settings import Config
 
 
@@ -24,10 +24,11 @@ class BagOfNgrams:
     knob = "C"
     grid = (1.0, 10.0, 100.0)
     deterministic = True
-    head = "multinomial logistic regression on the n-grams that the pre-trained model kept, weighed by the root of their surprise"
 
     def __init__(self, assignment: Assignment, config: Config) -> None:
         self._assignment = assignment
+        model = MODELS[assignment.task.link(assignment.targets)]
+        self.head = f"{model} on the n-grams that the pre-trained model kept, weighed by the root of their surprise"
 
     def prepare(self, texts: Sequence[Text]) -> Bag:
         """Keys and weights of the texts' n-grams."""
@@ -45,12 +46,12 @@ class BagOfNgrams:
         task, network = self._assignment.task, self._assignment.network
         bag = lesson.data.of(rows)
         columns = np.unique(bag.keys)
-        head = fit_rows(bag.design(columns), task.rows(lesson.gold[rows]), len(self._assignment.targets["labels"]), c)
+        targets = self._assignment.targets
+        head = fit_rows(bag.design(columns), task.rows(lesson.gold[rows]), len(targets["labels"]), c, task.link(targets), bag.borders)
         trained = head.weights.size + head.biases.size
         stored = sum(array.size for array in network.arrays().values())
         facts = {
             "features": len(columns),
-            "several": head.several,
             "seconds": time.perf_counter() - began,
             "loaded": list(network.arrays()),
             "new": ["task.columns", "task.weights", "task.biases"],
@@ -86,10 +87,14 @@ class ClassModels:
     ) -> Adapted:
         """Counts the rows' n-grams class by class."""
         began = time.perf_counter()
-        labels, texts = self._assignment.task.rows(lesson.gold[rows]), lesson.data.of(rows)
-        if labels.ndim > 1:
+        task, texts = self._assignment.task, lesson.data.of(rows)
+        labels, link = task.rows(lesson.gold[rows]), task.link(self._assignment.targets)
+        if link == "within":  # right candidates are one class, wrong ones the other
+            right = texts.borders[:-1] + labels[:, 0]
+            labels = np.isin(np.arange(texts.count), right).astype(np.int64)
+        if link == "logistic":
             raise UsageError("several labels a text with class-conditional models", "one label a text", "use transfer.mode = frozen")
-        classes = len(self._assignment.targets["labels"])
+        classes = len(self._assignment.targets["labels"]) or 2
         tables: dict[str, np.ndarray] = {"shares": np.bincount(labels, minlength=classes) / len(labels)}
         for side in range(len(texts.sides)):
             tables |= count_classes(texts, side, labels, classes, self._config.order, len(self._prior) - 1)

@@ -27,7 +27,7 @@ from stemma.transfer.batches import TaskBatches
 from stemma.transfer.descent import last_loss, learner_of, loop_settings, threads_for, updates
 from stemma.transfer.journal import Journal
 from stemma.transfer.recipe import Lesson
-from stemma.transfer.regression import fit_rows, standardiser
+from stemma.transfer.regression import MODELS, fit_rows, standardiser
 from stemma.transfer.settings import Config
 
 
@@ -86,8 +86,9 @@ class LinearOnFeatures:
         self._layers = chosen_layers(config.layers, self._fixed.pretrained.depth)
         places = f"layer {', '.join(map(str, self._layers))}"
         summary = "" if has_no_blocks(assignment.network) else ", the network's own summary"
-        read = f"mean of {places}{summary}" if assignment.task.per == "text" else f"states of {places} and the unit's place in its token"
-        self.head = f"multinomial logistic regression on the standardised {read}"
+        units = f"states of {places} and the unit's place in its token"
+        read = units if assignment.task.per == "unit" else f"mean of {places}{summary}"
+        self.head = f"{MODELS[assignment.task.link(assignment.targets)]} on the standardised {read}"
 
     def prepare(self, texts: Sequence[Text]) -> Framed:
         """Tokenises and frames."""
@@ -107,14 +108,17 @@ class LinearOnFeatures:
         """The head of this C on the rows' features."""
         began, task = time.perf_counter(), self._assignment.task
         fixed = self._fixed.of(seed)
-        features = self.features(fixed, lesson.data)[torch.from_numpy(_places(rows, fixed.starts(lesson.data)))]
+        starts = fixed.starts(lesson.data)
+        features = self.features(fixed, lesson.data)[torch.from_numpy(_places(rows, starts))]
+        borders = np.concatenate([[0], np.cumsum(np.diff(starts)[rows])])
         mean, scale = standardiser(features)
-        head = fit_rows(Dense(features, mean, scale), task.rows(lesson.gold[rows]), len(self._assignment.targets["labels"]), c)
+        targets = self._assignment.targets
+        design, gold = Dense(features, mean, scale), task.rows(lesson.gold[rows])
+        head = fit_rows(design, gold, len(targets["labels"]), c, task.link(targets), borders)
         known = self._fixed.facts(fixed, head.weights.size + head.biases.size)
         facts = {
             "features": features.shape[1],
             "layers": list(self._layers),
-            "several": head.several,
             "seconds": time.perf_counter() - began,
             **known,
             "new": [*known["new"], "task.weights", "task.biases"],

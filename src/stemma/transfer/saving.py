@@ -91,6 +91,7 @@ def card(facts: dict[str, Any]) -> str:
         f"- {parameters['trained']:,} of {counted(parameters['total'], 'parameter')} learnt the task.",
         f"- It took {facts['seconds']:.0f} s, trials and seeds included.",
         *_unread(facts),
+        *_crossing(facts),
         *(f"- {line}" for line in (*measured(facts), *signed(facts))),
         *([f"- Doubt it: it is {doubt}."] if (doubt := floor_warning(facts)) else []),
         f"- Saved: seed {facts['saved_seed']}, the best on the selection part.",
@@ -98,6 +99,12 @@ def card(facts: dict[str, Any]) -> str:
         "Compare with another mode or generation only where the head is the same, or say that it is not.",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _crossing(facts: dict[str, Any]) -> list[str]:
+    """How many answers of the training file cross the border of two windows, if any."""
+    count = facts["cut"].get("crossing", 0)
+    return [f"- {counted(count, 'training answer crosses', 'training answers cross')} the border of two windows."] if count else []
 
 
 def _unread(facts: dict[str, Any]) -> list[str]:

@@ -1,15 +1,33 @@
 """The baselines on both languages, and what a missing extra says."""
 
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from stemma.corpus.choices import Choice
 from stemma.corpus.columns import Tagged
+from stemma.corpus.questions import Question
 from stemma.corpus.task import Example
 from stemma.errors import MissingExtra
-from stemma.evaluation.comparison.baselines import GRID, majority, majority_tag, merging, tag_of_word, tfidf
+from stemma.evaluation.comparison.baselines import (
+    GRID,
+    first_candidate,
+    first_words,
+    majority,
+    majority_tag,
+    mean_number,
+    merging,
+    most_shared,
+    shared_tokens,
+    span_by_lot,
+    span_by_window,
+    tag_of_word,
+    tfidf,
+)
 from stemma.tasks.tag import Sentence
+from stemma.tasks.translate import Translated
 from stemma.tokens.chinese import rejoined
 
 ENGLISH = {"pos": "a lovely warm film", "neg": "a dull cold film"}
@@ -93,3 +111,22 @@ def test_a_missing_extra_says_how_to_get_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "sklearn.feature_extraction.text", None)
     with pytest.raises(MissingExtra, match=r'pip install "stemma-nlp\[eval\]"'):
         tfidf(examples(ENGLISH, 5), [])
+
+
+def test_numbers_choices_questions_and_targets_have_baselines_that_learn_next_to_nothing():
+    pairs = [
+        Example("a red dog", str(number), other) for number, other in ((5, "a red dog"), (0, "two cats"), (3, "a dog"), (1, "the red cat"))
+    ]
+    given = shared_tokens(pairs, pairs[:2])
+    assert float(given.answered[0].label) > 4 > 1 > float(given.answered[1].label)
+    assert [one.label for one in mean_number(pairs, pairs).answered] == ["2.25"] * 4
+    choices = [Choice("the dog barks", ("a cat", "the dog runs", "no"), 1), Choice("我爱狗", ("猫", "狗"), 1)]
+    assert [one.right for one in most_shared(choices, choices).answered] == [1, 1]
+    assert [one.right for one in first_candidate(choices, [replace(choices[1], right=0)]).answered] == [1]
+    passage = "The mill is old. The dog sleeps in the barn all day."
+    questions = [Question("Where does the dog sleep?", passage, ((32, "in the barn"),))]
+    for answer in (span_by_lot, span_by_window):
+        (one,) = answer(questions, questions).answered
+        assert one.answers[0][1] in passage and len(one.answers[0][1].split()) == 3
+    targets = [Translated("one two three four", "one two"), Translated("春眠不觉晓", "春眠")]
+    assert [one.target for one in first_words(targets, targets).answered] == ["one two", "春眠"]

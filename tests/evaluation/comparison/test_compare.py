@@ -181,7 +181,7 @@ def test_what_cannot_learn_the_task_is_not_compared_unless_named(files, tmp_path
 
 def test_translators_are_compared_with_those_from_scratch(files, tmp_path):
     pytest.importorskip("sacrebleu")
-    assert generations_for("translate") == ("seq2seq", "transformer")
+    assert generations_for("translate") == ("seq2seq", "transformer", "gpt", "gpt2")
     rows = [f"the {animal} number {n}\t第 {n} 只 {animal} 在 这里" for n in range(60) for animal in ("cat", "鱼")]
     for name, part in (("pairs", rows[:80]), ("dev", rows[80:])):
         (tmp_path / f"{name}.tsv").write_text("\n".join(["en\tzh", *part]) + "\n", encoding="utf-8")
@@ -228,7 +228,7 @@ def test_the_report_has_every_number_of_its_stages(finished):
     for generation in results.generations:
         assert generation.pretrain.parameters > 0 and generation.pretrain.bytes > 0 and generation.pretrain.peak_bytes > 10**7
         for result in generation.modes.values():
-            assert set(result.measures) == {"accuracy", "macro_f1"}
+            assert set(result.measures) == {"accuracy", "macro_f1", "matthews"}
             assert all(measure.low <= measure.value <= measure.high for measure in result.measures.values())
             assert len(result.answers[0]) == results.task.dev_examples == len(results.task.gold)
             right = np.mean([np.equal(seed, results.task.gold) for seed in result.answers])

@@ -262,10 +262,13 @@ class Stages:
         if not found["examples"]:
             return found
         train, dev = self._lengths
-        window = self.run().network.max_length or config.max_length
+        sides = 2 if self.row.reshapes and self.comparison.made_task().per == "target" else 1  # that share the window
+        window = (self.run().network.max_length or config.max_length * sides) // sides
         reads = min(window, config.max_length)
         fits = max(reads, -8 * int(-np.percentile(np.concatenate([train, dev]), 99) // 8))  # in eights, as kernels like it
-        settings = [f"{self.name}.model.max_length={fits}"] * (window < fits) + [f"transfer.max_length={fits}"] * (config.max_length < fits)
+        settings = [f"{self.name}.model.max_length={fits * sides}"] * (window < fits) + [f"transfer.max_length={fits}"] * (
+            config.max_length < fits
+        )
         shares = {"share": found["examples"] / len(train), "dev_share": float(np.mean(dev > reads))}
         note = f"{self.row.short} reads {counted(reads, 'token')} of a text: "
         note += f"{shares['dev_share']:.1%} of the dev texts are longer and were cut"

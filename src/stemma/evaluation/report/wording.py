@@ -39,8 +39,8 @@ def metric_title(metric: Metric) -> str:
 
 
 def metric_value(metric: Metric, value: float) -> str:
-    """A metric's value as a bare figure: `84.1` of an accuracy of 0.8412, `27.3` of a BLEU."""
-    return f"{value * metric_scale(metric):.1f}"
+    """A metric's value as a bare figure: `84.1` of an accuracy of 0.8412, `27.3` of a BLEU, `0.412` of a correlation."""
+    return f"{value * metric_scale(metric):.{metric.digits}f}"
 
 
 def metric_scale(metric: Metric) -> int:
