@@ -633,7 +633,7 @@ def test_evaluate_judges_minimal_pairs(shop, capsys, tmp_path, name):
     ("argv", "code", "mend"),
     [
         (["pretrain", "brt", "corpus.txt", "--out", "x"], 2, "did you mean 'bert'"),
-        (["pretrain", "tinybert", "corpus.txt", "--out", "x"], 2, "choose one of these"),
+        (["pretrain", "tinybert", "corpus.txt", "--out", "x"], 2, "stemma distill TEACHER --corpus CORPUS --out RUN"),
         (["pretrain", "bert", "corpus.txt"], 2, "stemma pretrain --help"),
         (["pretrain", "bert", "corpus.txt", "--out", "x", "--preset", "huge"], 2, "choose one of these"),
         (["pretrain", "bert", "corpus.txt", "--out", "x", "--set", "model.widht=3"], 2, "did you mean 'width'"),

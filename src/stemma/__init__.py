@@ -2,8 +2,8 @@ r"""The family tree of pre-trained language representations, alive.
 
 >>> import stemma
 >>> from pathlib import Path
->>> [row.name for row in stemma.LINEAGE if row.ready]
-['ngram', 'nnlm', 'word2vec', 'glove', 'lstm', 'elmo', 'seq2seq', 'transformer', 'gpt', 'gpt2', 'bert', 'bert-wwm', 'albert', 'xlnet']
+>>> print(", ".join(row.name for row in stemma.LINEAGE if row.ready))
+ngram, nnlm, word2vec, glove, lstm, elmo, seq2seq, transformer, gpt, gpt2, bert, bert-wwm, albert, tinybert, xlnet
 
 One corpus, one call a stage. A run is a folder; what it can do stands in the lineage.
 
@@ -22,7 +22,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from stemma.api import finetune, pretrain
+    from stemma.api import distill, finetune, pretrain
     from stemma.config import VERSION as __version__
     from stemma.errors import BudgetError, DataError, Interrupted, MissingExtra, RunError, StemmaError, UsageError
     from stemma.evaluation.comparison.compare import compare
@@ -50,6 +50,7 @@ __all__ = [
     "__version__",
     "compare",
     "demo",
+    "distill",
     "finetune",
     "load",
     "pretrain",
@@ -65,7 +66,7 @@ _PLACES = {
     "Run": "stemma.runs.run:Run",
     "load": "stemma.export.opened:load",
     "StemmaClassifier": "stemma.transfer.estimator:StemmaClassifier",
-    **{name: f"stemma.api:{name}" for name in ("finetune", "pretrain")},
+    **{name: f"stemma.api:{name}" for name in ("distill", "finetune", "pretrain")},
     **{name: f"stemma.errors:{name}" for name in __all__ if name.endswith(("Error", "Interrupted", "MissingExtra"))},
 }
 

@@ -19,7 +19,7 @@ from stemma.training.pretrain import pretrain as _pretrain
 from stemma.training.request import Request, check_threads, job_of
 from stemma.transfer.settings import Config
 
-__all__ = ["finetune", "load", "pretrain"]
+__all__ = ["distill", "finetune", "load", "pretrain"]
 
 
 def pretrain(
@@ -57,6 +57,30 @@ def pretrain(
         request = Request.of(generation, text, continue_from=continue_from, source=source, target=target, **options)
         check_threads(job_of(request), Path(out))
         return Run.open(_pretrain(request, out=out, progress=progress).path)
+
+
+def distill(
+    teacher: str | Path,
+    corpus: str | Path | Sequence[str | Path],
+    *,
+    out: str | Path,
+    student: str = "tinybert",
+    preset: str | None = None,
+    config: str | Path | None = None,
+    settings: Settings = (),
+    dev: str | Path | Sequence[str | Path] = (),
+    workers: int = 1,
+    continue_from: str | Path | None = None,
+    progress: Report | None = None,
+) -> Run:
+    """The small run, in the folder `out`, that reads `corpus` as the finished run `teacher` does: its layers are imitated, with its tokens.
+
+    The rest is as in `pretrain`. To be used the run needs its teacher no more.
+    """
+    options: dict[str, Any] = {"preset": preset, "config": config, "settings": settings, "dev": dev, "workers": workers}
+    request = Request.of(student, corpus, teacher=teacher, continue_from=continue_from, **options)
+    check_threads(job_of(request), Path(out))
+    return Run.open(_pretrain(request, out=out, progress=progress).path)
 
 
 def finetune(

@@ -41,6 +41,7 @@ VERBS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (  # group -> 
         "learn",
         (
             ("pretrain", "pretrain:Pretrain", "a corpus into a run folder; again: goes on"),
+            ("distill", "distill:Distill", "a small run that imitates a run's layers, on plain text"),
             ("finetune", "finetune:Finetune", "a run carried over to a task, frozen or fine-tuned"),
         ),
     ),
@@ -68,7 +69,7 @@ VERBS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (  # group -> 
     ),
 )
 RARELY = (50_000, 20, 20)  # objects between two searches for garbage: importing PyTorch makes a million that stay, a tenth of a short run
-LATER = ("distill", "serve")  # in the plan, not in this version
+LATER = ("serve",)  # in the plan, not in this version
 TABLE = {name: (place, summary) for _, verbs in VERBS for name, place, summary in verbs}
 
 
