@@ -11,6 +11,7 @@ from stemma.training.facts import Note, Report
 
 SECONDS = 40.0  # of pre-training for each generation, so that the whole takes minutes, not hours, on two cores
 TITLE = "docstrings of the installed Python packages"
+WINDOWED = ("gpt", "gpt2", "bert", "bert-wwm", "albert", "tinybert", "xlnet")
 _FILES = ("train.jsonl", "dev.jsonl", "task_train.tsv", "task_dev.tsv", "senses.tsv")
 
 
@@ -39,7 +40,7 @@ def demo(out: str | Path, *, seconds: float = SECONDS, progress: Report | None =
         parallel=2,
         threads=1,  # two networks on a core each learn more than one network on two cores
         settings=(
-            *(f"{name}.model.max_length=128" for name in ("gpt", "gpt2", "bert", "bert-wwm", "albert", "xlnet")),  # no text is longer
+            *(f"{name}.model.max_length=128" for name in WINDOWED),  # no text is longer
             "transfer.updates=80",
         ),
     )
