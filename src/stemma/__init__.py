@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from stemma.runs.decoding import Decoding
     from stemma.runs.fitted import FittedRun as Classifier
     from stemma.runs.run import Run
-    from stemma.transfer.estimator import StemmaClassifier
+    from stemma.transfer.estimator import StemmaClassifier, StemmaRegressor
 
 __all__ = [
     "LINEAGE",
@@ -46,6 +46,7 @@ __all__ = [
     "RunError",
     "StemmaClassifier",
     "StemmaError",
+    "StemmaRegressor",
     "UsageError",
     "__version__",
     "compare",
@@ -65,7 +66,7 @@ _PLACES = {
     "Decoding": "stemma.runs.decoding:Decoding",
     "Run": "stemma.runs.run:Run",
     "load": "stemma.export.opened:load",
-    "StemmaClassifier": "stemma.transfer.estimator:StemmaClassifier",
+    **{name: f"stemma.transfer.estimator:{name}" for name in ("StemmaClassifier", "StemmaRegressor")},
     **{name: f"stemma.api:{name}" for name in ("distill", "finetune", "pretrain")},
     **{name: f"stemma.errors:{name}" for name in __all__ if name.endswith(("Error", "Interrupted", "MissingExtra"))},
 }

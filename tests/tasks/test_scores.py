@@ -1,11 +1,11 @@
-"""Accuracy and macro-F1 against scikit-learn."""
+"""Macro-F1 and Matthews' correlation against scikit-learn."""
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stemma.tasks.scores import accuracy, confusion, macro_f1
+from stemma.tasks.scores import confusion, matthews_of, mean_f1_of, ranks
 
 sklearn_metrics = pytest.importorskip("sklearn.metrics")
 
@@ -14,6 +14,12 @@ sklearn_metrics = pytest.importorskip("sklearn.metrics")
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=40))
 def test_equal_scikit_learn(pairs):
     gold, predicted = np.array(pairs).T
-    assert accuracy(gold, predicted) == pytest.approx(sklearn_metrics.accuracy_score(gold, predicted))
-    assert macro_f1(gold, predicted, 4) == pytest.approx(sklearn_metrics.f1_score(gold, predicted, average="macro", zero_division=0))
-    assert (confusion(gold, predicted, 4) == sklearn_metrics.confusion_matrix(gold, predicted, labels=range(4))).all()
+    table = confusion(gold, predicted, 4)
+    counts = np.diagonal(table), table.sum(1), table.sum(0)
+    assert mean_f1_of(*counts) == pytest.approx(sklearn_metrics.f1_score(gold, predicted, average="macro", zero_division=0))
+    assert matthews_of(*counts) == pytest.approx(sklearn_metrics.matthews_corrcoef(gold, predicted), abs=1e-12)
+    assert (table == sklearn_metrics.confusion_matrix(gold, predicted, labels=range(4))).all()
+
+
+def test_equal_numbers_share_their_rank():
+    assert ranks(np.array([3.0, -1.0, 3.0, 0.5])).tolist() == [3.5, 1, 3.5, 2]

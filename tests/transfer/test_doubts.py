@@ -9,7 +9,7 @@ from tests.transfer.conftest import CLASSIFY, make_examples
 from stemma.corpus.task import Example
 from stemma.runs.fitted import FittedRun
 from stemma.tasks.table import make_task
-from stemma.transfer.doubts import DevDoubt, floor, floor_warning, repeats_warning
+from stemma.transfer.doubts import DevDoubt, floor_warning, repeats_warning
 from stemma.transfer.finetune import finetune
 from stemma.transfer.saving import card
 from stemma.transfer.settings import Config
@@ -39,17 +39,17 @@ def test_dev_that_is_train_is_warned_of(ngram, train_examples) -> None:
 
 def test_the_floor_of_each_kind_of_task() -> None:
     targets = {"labels": ["a", "b", "c"], "several": False}
-    assert floor(CLASSIFY, targets, np.array([2, 2, 1, 0]), np.array([2, 0, 2, 1])) == {"answer": "c", "value": 0.5}
+    assert CLASSIFY.floor(np.array([2, 2, 1, 0]), np.array([2, 0, 2, 1]), [], targets) == {"answer": "c", "value": 0.5}
     several = {"labels": ["a", "b"], "several": True}
-    found = floor(CLASSIFY, several, np.array([[1, 1], [1, 1], [0, 1]]), np.array([[1, 0], [1, 1]]))
+    found = CLASSIFY.floor(np.array([[1, 1], [1, 1], [0, 1]]), np.array([[1, 0], [1, 1]]), [], several)
     assert found == {"answer": "a, b", "value": pytest.approx(2 * 3 / (3 + 4))}
     tag = make_task("tag")
     learnt, judged = np.empty(2, object), np.empty(3, object)
     learnt[:], judged[:] = [[0, 1, 1], [1]], [[1, 0], [], [1]]
-    assert floor(tag, {"labels": ["N", "V"], "types": []}, learnt, judged) == {"answer": "V", "value": pytest.approx(2 / 3)}
+    assert tag.floor(learnt, judged, [], {"labels": ["N", "V"], "types": []}) == {"answer": "V", "value": pytest.approx(2 / 3)}
     spans = {"labels": ["O", "B-PER", "I-PER"], "types": ["PER"]}
     learnt[:], judged[:] = [[0, 0, 1], [0]], [[0, 1], [], [1]]
-    assert floor(tag, spans, learnt, judged) == {"answer": "O", "value": 0.0}
+    assert tag.floor(learnt, judged, [], spans) == {"answer": "O", "value": 0.0}
 
 
 def test_a_run_that_learnt_nothing_says_so(ngram, tmp_path) -> None:

@@ -8,11 +8,11 @@ import pytest
 
 import stemma
 from stemma.errors import DataError, UsageError
-from stemma.transfer.estimator import StemmaClassifier
+from stemma.transfer.estimator import StemmaClassifier, StemmaRegressor
 from stemma.transfer.settings import Config
 
 pytest.importorskip("sklearn")
-from sklearn.base import clone, is_classifier
+from sklearn.base import clone, is_classifier, is_regressor
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import Pipeline, make_pipeline
@@ -133,3 +133,14 @@ def test_params_round_trip_and_errors(bert):
     with pytest.raises(DataError, match="same length"):
         model.fit(["a"], ["x", "y"])
     assert "bert" in repr(model)
+
+
+def test_the_regressor_fits_and_predicts_numbers(ngram, data):
+    X, y = data
+    numbers = np.where(y == "pos", 3.5, -1.0)
+    model = StemmaRegressor(ngram, mode="frozen").fit(X, numbers)
+    assert is_regressor(model) and model.predict(X[:5]).shape == (5,) and model.score(X, numbers) > 0.3
+    assert cross_val_score(clone(model), X[:60], numbers[:60], cv=2).shape == (2,)
+    for wrong in (["much"], [None], [float("nan")], [True]):
+        with pytest.raises(DataError, match="a number for every text"):
+            StemmaRegressor(ngram).fit(["a"], wrong)

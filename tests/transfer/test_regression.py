@@ -13,7 +13,7 @@ sklearn_linear = pytest.importorskip("sklearn.linear_model")
 
 def answers(head, design):
     """The head's probabilities on the design (N K)."""
-    return head.probabilities(design.times(torch.as_tensor(head.weights)).numpy())
+    return head.outputs(design.times(torch.as_tensor(head.weights)).numpy())
 
 
 def problem(classes, seed=0, n=157, width=11):
@@ -95,8 +95,33 @@ def test_columns_are_regressions_of_their_own():
     tensor = torch.as_tensor(features)
     mean, scale = standardiser(tensor)
     design = Dense(tensor, mean, scale)
-    ours = answers(fit_rows(design, gold, 3, 0.5), design)
+    ours = answers(fit_rows(design, gold, 3, 0.5, "logistic"), design)
     for column, expected in zip(ours.T, gold.T, strict=True):
         theirs = sklearn_linear.LogisticRegression(C=0.5, tol=1e-10, max_iter=5000)
         theirs.fit((features - features.mean(0)) / features.std(0), expected)
         np.testing.assert_allclose(column, theirs.predict_proba((features - features.mean(0)) / features.std(0))[:, 1], atol=1e-4)
+
+
+@pytest.mark.parametrize("c", [0.01, 1.0, 30.0])
+def test_ridge_is_that_of_scikit_learn(c):
+    features, _ = problem(2)
+    numbers = features @ np.linspace(-1, 2, 11) + np.random.default_rng(1).normal(size=len(features)) * 3 + 40
+    mean, scale = standardiser(torch.tensor(features))
+    theirs = sklearn_linear.Ridge(alpha=1 / c).fit((features - mean.numpy()) / scale.numpy(), (numbers - numbers.mean()) / numbers.std())
+    design = Dense(torch.tensor(features), mean, scale)
+    head = fit_rows(design, numbers, 0, c, "identity")
+    np.testing.assert_allclose(head.weights[:, 0] / numbers.std(), theirs.coef_, atol=1e-7)
+    expected = theirs.predict((features - mean.numpy()) / scale.numpy()) * numbers.std() + numbers.mean()
+    np.testing.assert_allclose(answers(head, design)[:, 0], expected, rtol=1e-5)
+
+
+def test_ridge_on_sparse_features_leaves_the_bias_free():
+    rng = np.random.default_rng(0)
+    table = (rng.random((90, 40)) < 0.1) * rng.random((90, 40))
+    numbers = 100 + table @ rng.normal(size=40)
+    rows, columns = np.nonzero(table)
+    starts = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=90))])
+    head = fit_rows(Sparse(starts, columns, table[rows, columns], 40), numbers, 0, 10.0, "identity")
+    theirs = sklearn_linear.Ridge(alpha=0.1).fit(table, (numbers - numbers.mean()) / numbers.std())
+    np.testing.assert_allclose(head.weights[:, 0] / numbers.std(), theirs.coef_, atol=1e-4)
+    assert head.biases[0] == pytest.approx(theirs.intercept_ * numbers.std() + numbers.mean(), rel=1e-5)

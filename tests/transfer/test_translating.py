@@ -110,7 +110,7 @@ def test_refusals_name_what_can_be_done(bert, ngram, writes):
     for other in (bert, ngram):
         with pytest.raises(UsageError, match=r"writes no target for a source.*seq2seq, transformer"):
             finetune(other, train=TRAIN, task="translate")
-    with pytest.raises(UsageError, match=r"no head on a fixed network can learn.*use finetune or scratch"):
+    with pytest.raises(UsageError, match=r"no head on a fixed network can learn to write.*use finetune or scratch"):
         finetune(writes, train=TRAIN, task="translate", mode="frozen")
     for config, mend in ((Config(auxiliary=0.5), "auxiliary"), (Config(dropout=0.3), "dropout")):
         with pytest.raises(UsageError, match=f"drop transfer.{mend}"):

@@ -24,7 +24,7 @@ class Finetune(Verb):
     train: Path
     out: Path  # the folder of the fine-tuned run
     dev: File = None  # a file of the same kind to measure on
-    task: str = "classify"  # the kind of task: classify, tag, translate
+    task: str = "classify"  # the kind of task: classify, pair, regress, tag, translate
     frozen: Flag = False  # keeps the network as it is; only a head learns, linear unless transfer.head=network
     config: TomlFile = None  # a TOML file of settings
     settings: Settings = ()  # one setting, as transfer.epochs=5

@@ -8,6 +8,7 @@ A column `labels` in place of `label` holds several labels a text, or none.
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from numbers import Number
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -68,16 +69,16 @@ class Frame(Protocol):
         """With "records": a mapping a row."""
 
 
-def given_examples(examples: Iterable[Any] | Frame) -> list[Example]:
+def given_examples(examples: Iterable[Any] | Frame, numbers: bool = False) -> list[Example]:
     """Examples that a program hands over, their cells cleaned as those of a file; DataError names one that lacks a text or a label.
 
     Each is an `Example`, a pair (label, text), a triple (label, text_a, text_b), or a mapping with the columns of a file; or all
-    of them are a data frame with such columns.
+    of them are a data frame with such columns. With `numbers` a label may be a number, which is written out.
     """
     rows = examples.to_dict("records") if isinstance(examples, Frame) else listed(examples, "the examples")
     several = [_example_of(row, f"example {place}") for place, row in enumerate(rows)]
     texts = given_texts([example.text for example in several], "text")
-    labels = given_texts([example.label for example in several], "label")
+    labels = given_texts([_written_out(example.label) if numbers else example.label for example in several], "label")
     others = given_texts([example.text_b for example in several], "text_b")
     return [
         replace(example, text=text.strip(), label=label.strip(), text_b=other.strip())
@@ -98,6 +99,10 @@ def _example_of(row: Any, where: str) -> Example:
         raise DataError(f"{where} is {row!r:.60}", expected, "make each example one of these")
     several = isinstance(label, (list, tuple))
     return Example(text, LABELS.join(label) if several else label, text_b, several=several)
+
+
+def _written_out(label: Any) -> Any:
+    return str(label) if isinstance(label, Number) and not isinstance(label, bool) else label
 
 
 def _places(names: list[str]) -> dict[str, int]:

@@ -133,10 +133,11 @@ class Bagged:
     @classmethod
     def restore(cls, assignment: Assignment, arrays: Mapping[str, np.ndarray], facts: dict[str, Any]) -> Self:
         """The head from its saved tensors."""
-        classes, columns = len(assignment.targets["labels"]), arrays["task.columns"].size
+        classes, columns = arrays["task.biases"].size, arrays["task.columns"].size
         check_shapes(arrays, {"task.columns": (columns,), "task.weights": (columns, classes), "task.biases": (classes,)})
         weights, biases = (np.array(arrays[f"task.{name}"]) for name in ("weights", "biases"))
-        return cls(assignment, np.array(arrays["task.columns"]), LinearHead(weights, biases, facts["several"]), facts)
+        head = LinearHead(weights, biases, assignment.task.link(assignment.targets))
+        return cls(assignment, np.array(arrays["task.columns"]), head, facts)
 
     def prepare(self, texts: Sequence[Text]) -> Bag:
         """Keys and weights of the texts' n-grams."""
@@ -144,19 +145,20 @@ class Bagged:
 
     def answers(self, bag: Bag) -> list[Any]:
         """The task's answer to each text."""
-        return self.assignment.task.from_rows(self._probabilities(bag), np.arange(len(bag.starts)), self.assignment.targets)
+        return self.assignment.task.from_rows(self._outputs(bag), np.arange(len(bag.starts)), self.assignment.targets)
 
     def vectors(self, bag: Bag) -> np.ndarray:
-        """The scores of the classes (N K): the bag itself is as wide as its vocabulary of n-grams."""
-        return np.log(np.maximum(self._probabilities(bag), 1e-12))
+        """The scores of the classes (N K), or the numbers: the bag itself is as wide as its vocabulary of n-grams."""
+        outputs = self._outputs(bag)
+        return outputs if self.head.link == "identity" else np.log(np.maximum(outputs, 1e-12))
 
     def arrays(self) -> dict[str, np.ndarray]:
         """The model's arrays under their own names, the head's under `task.`."""
         head = {"task.columns": self.columns, "task.weights": self.head.weights, "task.biases": self.head.biases}
         return dict(self.assignment.network.arrays()) | head
 
-    def _probabilities(self, bag: Bag) -> np.ndarray:
-        return self.head.probabilities(sparse_times(*bag.rows(self.columns), self.head.weights))
+    def _outputs(self, bag: Bag) -> np.ndarray:
+        return self.head.outputs(sparse_times(*bag.rows(self.columns), self.head.weights))
 
 
 def unigrams(assignment: Assignment) -> np.ndarray:

@@ -130,7 +130,7 @@ class Probed:
         expected = {"weights": (features, classes), "biases": (classes,), "mean": (features,), "scale": (features,)}
         check_shapes(arrays, {f"task.{name}": shape for name, shape in expected.items()})
         layers = chosen_layers(assignment.settings.layers, fixed.depth)
-        head = LinearHead(weights, biases, facts["several"])
+        head = LinearHead(weights, biases, assignment.task.link(assignment.targets))
         return cls(fixed, head, mean, scale, facts, layers)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -150,7 +150,7 @@ class Probed:
         if not starts[-1]:
             return task.from_rows(np.zeros((0, self.head.weights.shape[1]), dtype=np.float32), starts, targets)
         products = Dense(self.features(framed), self.mean, self.scale).times(torch.from_numpy(self.head.weights))
-        return task.from_rows(self.head.probabilities(products.numpy()), starts, targets)
+        return task.from_rows(self.head.outputs(products.numpy()), starts, targets)
 
     def vectors(self, framed: Framed) -> np.ndarray:
         """The standardised features of each text (N F); of units their mean."""

@@ -29,7 +29,7 @@ class Framed:
 
     ids: tuple[np.ndarray, ...]  # of each example its windows, one after the other
     types: tuple[np.ndarray, ...]  # sentence A or B
-    windows: tuple[tuple[int, ...], ...]  # their lengths; one where the text is answered for as a whole
+    windows: tuple[tuple[int, ...], ...]  # their lengths; where the text is answered for as a whole one, or one an order of a pair
     units: tuple[Units, ...]  # of each text; empty arrays where the text is answered for
     lost: tuple[int, ...]  # tokens that were cut off each example to fit
     known: np.ndarray  # True for each example that had a token of the vocabulary, and its second half too where it has one
@@ -61,10 +61,17 @@ class Framed:
         return np.array([len(columns) for columns, _ in self.units], dtype=np.int64)
 
 
-def frame(network: Frames, tokenizer: Any, texts: Sequence[Text], max_length: int, speller: ReadsSpelling | None = None) -> Framed:
+def frame(
+    network: Frames,
+    tokenizer: Any,
+    texts: Sequence[Text],
+    max_length: int,
+    speller: ReadsSpelling | None = None,
+    both_orders: bool = False,
+) -> Framed:
     """Tokenises the texts and frames them; a pair too long loses tokens at the end of its longer half.
 
-    For a `speller` a word that the vocabulary lacks has an id beyond it.
+    For a `speller` a word that the vocabulary lacks has an id beyond it. With `both_orders` a symmetric pair has two windows, one an order.
     """
     vocabulary = OpenVocabulary(tokenizer, speller)
     firsts, spans = _encoded(vocabulary, texts)
@@ -82,6 +89,8 @@ def frame(network: Frames, tokenizer: Any, texts: Sequence[Text], max_length: in
             second = next(seconds) if text.other else None
             kept, kept_second, lost = _fitted(first, second, room if second is None else room_of_pair)
             rows, own = [network.frame(kept.tolist(), None if kept_second is None else kept_second.tolist())], align((), ())
+            if both_orders and text.symmetric and kept_second is not None:
+                rows.append(network.frame(kept_second.tolist(), kept.tolist()))
         ids.append(np.concatenate([np.asarray(row, dtype=np.int64) for row, _ in rows]))
         types.append(np.concatenate([np.asarray(kinds, dtype=np.int64) for _, kinds in rows]))
         windows.append(tuple(len(row) for row, _ in rows))
@@ -157,6 +166,14 @@ def collate(framed: Framed, rows: Sequence[int] | np.ndarray, pad: int = 0) -> B
         batch["ids"][real] = np.concatenate([framed.ids[row] for row in rows])
         batch["types"][real] = np.concatenate([framed.types[row] for row in rows])
     return batch | framed.beside
+
+
+def collate_windows(framed: Framed, rows: Sequence[int] | np.ndarray) -> Batch:
+    """Of the same examples `windows` (B K): which of the batch's windows are theirs, -1 where there are no more."""
+    counts = np.array([len(framed.windows[row]) for row in rows], dtype=np.int64)
+    places = np.arange(max([1, *counts.tolist()]))
+    first = np.cumsum(counts) - counts
+    return {"windows": np.where(places < counts[:, None], first[:, None] + places, -1)}
 
 
 def collate_units(framed: Framed, rows: Sequence[int] | np.ndarray) -> Batch:

@@ -1,4 +1,4 @@
-"""A fitted logistic regression in use, without PyTorch. Axes: N examples, F features, K classes."""
+"""A fitted linear model in use, without PyTorch. Axes: N examples, F features, K classes."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,22 +6,25 @@ from dataclasses import dataclass
 import numpy as np
 
 from stemma.errors import DamagedError
+from stemma.tasks.task import Link
 
 AT_ONCE = 4096  # rows of a sparse matrix that are multiplied together
 
 
 @dataclass(frozen=True, slots=True)
 class LinearHead:
-    """Weights (F K) and biases (K) of a fitted logistic regression."""
+    """Weights (F K) and biases (K) of a fitted linear model."""
 
     weights: np.ndarray
     biases: np.ndarray
-    several: bool = False  # each column is a question of yes or no
+    link: Link = "softmax"
 
-    def probabilities(self, products: np.ndarray) -> np.ndarray:
-        """Class probabilities (N K) in float32 of features @ weights (N K), each row summing to one unless there are `several`."""
+    def outputs(self, products: np.ndarray) -> np.ndarray:
+        """What stands for features @ weights (N K) in float32, by the link: probabilities, or the scores as they are."""
         scores = products + self.biases
-        if self.several:
+        if self.link == "identity":
+            return scores.astype(np.float32)
+        if self.link == "logistic":
             found: np.ndarray = 1 / (1 + np.exp(-scores))
             return found.astype(np.float32)
         powers = np.exp(scores - scores.max(1, keepdims=True, initial=-np.inf))

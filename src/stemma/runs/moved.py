@@ -17,7 +17,7 @@ from stemma.layers.weights import load_weights, to_tensors, weights
 from stemma.lineage.network import Frames
 from stemma.objectives.batch import IGNORE, Batch
 from stemma.runs.assignment import Assignment
-from stemma.runs.framing import Framed, collate, collate_units, frame, under_budget
+from stemma.runs.framing import Framed, collate, collate_units, collate_windows, frame, under_budget
 from stemma.tasks.task import Seat, Targets, Task, Text
 
 Tensors = dict[str, Tensor]
@@ -26,7 +26,8 @@ Tensors = dict[str, Tensor]
 class HeadedNetwork(nn.Module):
     """A backbone with the task's head on it; `loss` is what fine-tuning descends on.
 
-    The head reads the backbone's summary of a text, or its last states at the units. `auxiliary` is the weight of the language-model
+    The head reads the backbone's summary of a text (of a pair in both orders their sum: Radford 2018, figure 1), or its last states at
+    the units. `auxiliary` is the weight of the language-model
     loss of the same text (Radford 2018, eq. 5; 0: off), for backbones that have next-token `logits`.
     """
 
@@ -42,8 +43,10 @@ class HeadedNetwork(nn.Module):
     def read(self, batch: Tensors) -> tuple[Float[Tensor, "*shape D"], Float[Tensor, "B T D"]]:
         """(what the head reads, the last layer's states)."""
         states = self.backbone.encode(batch)
-        read = self.backbone.summary(states, batch) if self.per == "text" else at_units(states[-1], batch["columns"])
-        return read, states[-1]
+        if self.per == "unit":
+            return at_units(states[-1], batch["columns"]), states[-1]
+        summary = self.backbone.summary(states, batch)  # (W, D)
+        return (at_windows(summary, batch["windows"]).sum(1) if "windows" in batch else summary), states[-1]
 
     def answer(self, batch: Tensors) -> list[Any]:
         """The task's answer to each text."""
@@ -92,7 +95,7 @@ class Moved:
 
     def prepare(self, texts: Sequence[Text]) -> Framed:
         """Tokenises and frames."""
-        return frame(self.frames, self.assignment.tokenizer, texts, self.assignment.settings.max_length, self.assignment.speller)
+        return frame_moving(self.frames, self.assignment, texts)
 
     def answers(self, framed: Framed) -> list[Any]:
         """The task's answer to each text."""
@@ -126,6 +129,12 @@ class Moved:
         return found
 
 
+def frame_moving(frames: Frames, assignment: Assignment, texts: Sequence[Text]) -> Framed:
+    """Tokenises and frames for a network that moves: a symmetric pair in both orders where the paper of its task tokens does so."""
+    both = bool(new_tokens(assignment.network, assignment.task))
+    return frame(frames, assignment.tokenizer, texts, assignment.settings.max_length, assignment.speller, both)
+
+
 def frames_of(assignment: Assignment) -> Frames:
     """What frames the texts while the network moves; to be taken before the network has grown."""
     return assignment.network.task_input() if new_tokens(assignment.network, assignment.task) else assignment.network
@@ -144,7 +153,14 @@ def has_no_blocks(network: Any) -> bool:
 def batch_of(framed: Framed, rows: Sequence[int] | np.ndarray, assignment: Assignment) -> Batch:
     """The batch of these examples, with their units where the task answers for units."""
     batch = collate(framed, rows, assignment.pad)
-    return batch if assignment.task.per == "text" else batch | collate_units(framed, rows)
+    if assignment.task.per == "unit":
+        return batch | collate_units(framed, rows)
+    return batch | collate_windows(framed, rows) if len(batch["ids"]) > len(rows) else batch
+
+
+def at_windows(summary: Float[Tensor, "W D"], windows: Tensor) -> Float[Tensor, "B K D"]:
+    """What stands at these windows; zeros at -1."""
+    return summary[windows.clamp(min=0)].masked_fill((windows < 0)[..., None], 0.0)
 
 
 def at_units(states: Float[Tensor, "W T *shape"], columns: Tensor) -> Float[Tensor, "B U *shape"]:

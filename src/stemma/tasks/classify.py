@@ -4,7 +4,7 @@
 Several labels stand in one cell with a separator between, as `sport|politics`, in a column called `labels` (or `label`,
 with task.multilabel = true); an empty cell says that none fits.
 
-Its heads stand in `classify_heads`. Axes: N examples, B batch, K labels.
+Its heads stand in `text_heads`. Axes: N examples, B batch, K labels.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -19,13 +19,13 @@ from stemma.corpus.task import Example, given_examples, read_examples
 from stemma.errors import DataError
 from stemma.nouns import counted
 from stemma.tasks import scores
-from stemma.tasks.task import Metric, Seat, Targets, Text
+from stemma.tasks.task import Link, Metric, Seat, Targets, Text, primary
 
 if TYPE_CHECKING:
-    from stemma.tasks.classify_heads import LabelHead, PooledNetwork
+    from stemma.tasks.text_heads import PooledNetwork, TextHead
 
 SURE = 0.5  # probability from which one of several labels is given
-_ONE = (Metric("accuracy", "accuracy"), Metric("macro_f1", "macro-F1"))
+_ONE = (Metric("accuracy", "accuracy"), Metric("macro_f1", "macro-F1"), Metric("matthews", "Matthews' correlation", share=False))
 _SEVERAL = (Metric("micro_f1", "micro-F1"), Metric("macro_f1", "macro-F1"))
 
 
@@ -35,6 +35,7 @@ class Config:
 
     multilabel: bool = False  # a text has several labels, or none; a column called `labels` says the same
     separator: str = "|"  # between them
+    symmetric: bool = False  # the two texts of a pair may change places: GPT and GPT-2 then read both orders
 
 
 class Classify:
@@ -42,6 +43,7 @@ class Classify:
 
     name = "classify"
     per: Literal["text"] = "text"
+    classes = True
 
     def __init__(self, config: Config) -> None:
         self.config = config
@@ -99,27 +101,31 @@ class Classify:
 
     def texts(self, examples: Sequence[Example]) -> list[Text]:
         """Text and second half."""
-        return [Text(example.text, example.text_b) for example in examples]
+        return [Text(example.text, example.text_b, symmetric=self.config.symmetric) for example in examples]
 
-    def head(self, seat: Seat, targets: Targets) -> "LabelHead":
+    def head(self, seat: Seat, targets: Targets) -> "TextHead":
         """Dropout and one linear layer on the summary of a text."""
-        from stemma.tasks.classify_heads import LabelHead  # torch: not for who only reads and scores
+        from stemma.tasks.text_heads import Labels, TextHead  # torch: not for who only reads and scores
 
-        return LabelHead(seat, len(targets["labels"]), targets["several"])
+        return TextHead(seat, Labels(len(targets["labels"]), targets["several"]))
 
     def network(self, seat: Seat, targets: Targets) -> "PooledNetwork":
         """Scalar mix, projection, mean and maximum over the text, one hidden layer."""
-        from stemma.tasks.classify_heads import PooledNetwork  # likewise
+        from stemma.tasks.text_heads import Labels, PooledNetwork  # likewise
 
-        return PooledNetwork(seat, len(targets["labels"]), targets["several"])
+        return PooledNetwork(seat, Labels(len(targets["labels"]), targets["several"]))
+
+    def link(self, targets: Targets) -> Link:
+        """One class of K; of several labels each is there or not."""
+        return "logistic" if targets["several"] else "softmax"
 
     def rows(self, gold: np.ndarray) -> np.ndarray:
         """Gold itself: a row is a text."""
         return gold
 
-    def from_rows(self, probabilities: Float[np.ndarray, "M K"], starts: np.ndarray, targets: Targets) -> list[np.ndarray]:
+    def from_rows(self, outputs: Float[np.ndarray, "M K"], starts: np.ndarray, targets: Targets) -> list[np.ndarray]:
         """The probabilities (K) of each text."""
-        return list(probabilities)
+        return list(outputs)
 
     def decode(self, answers: Sequence[np.ndarray], targets: Targets) -> np.ndarray:
         """The number (N) of the likeliest class, of equal ones the first; or 1 (N K) for each label that is likely enough."""
@@ -127,17 +133,17 @@ class Classify:
         return (table > SURE).astype(np.int64) if targets["several"] else table.argmax(1)
 
     def metrics(self, targets: Targets) -> tuple[Metric, ...]:
-        """Accuracy and macro-F1; of several labels micro-F1 and macro-F1."""
+        """Accuracy, macro-F1 and Matthews' correlation; of several labels micro-F1 and macro-F1."""
         return _SEVERAL if targets["several"] else _ONE
 
     def score(self, gold: np.ndarray, answers: Sequence[np.ndarray], targets: Targets) -> dict[str, float]:
         """The metrics, and the mean nats of what is right."""
         probabilities, decoded = _table(answers, targets), self.decode(answers, targets)
+        sums = self.terms(gold, decoded, targets).sum(0, dtype=np.float64)
+        found = {name: float(value) for name, value in self.measures(sums, targets).items()}
         if targets["several"]:
-            found = {name: float(value) for name, value in self.measures(self.terms(gold, decoded, targets).sum(0), targets).items()}
             right = np.where(gold == 1, probabilities, 1 - probabilities).astype(np.float64)
         else:
-            found = {"accuracy": scores.accuracy(gold, decoded), "macro_f1": scores.macro_f1(gold, decoded, len(targets["labels"]))}
             right = probabilities[np.arange(len(gold)), gold].astype(np.float64)
         return {**found, "loss": float(-np.log(np.maximum(right, 1e-12)).mean())}
 
@@ -153,11 +159,19 @@ class Classify:
         hits, support, given = np.moveaxis(sums.reshape(*sums.shape[:-1], len(targets["labels"]), 3), -1, 0)
         if not targets["several"]:
             accuracy = hits.sum(-1) / np.maximum(support.sum(-1), 1)
-            return {"accuracy": accuracy, "macro_f1": scores.mean_f1_of(hits, support, given)}
+            matthews = scores.matthews_of(hits, support, given)
+            return {"accuracy": accuracy, "macro_f1": scores.mean_f1_of(hits, support, given), "matthews": matthews}
         return {
             "micro_f1": scores.f1_of(hits.sum(-1), support.sum(-1), given.sum(-1)),
             "macro_f1": scores.f1_of(hits, support, given).mean(-1),
         }
+
+    def floor(self, learnt: np.ndarray, judged: np.ndarray, texts: Sequence[Text], targets: Targets) -> dict[str, Any]:
+        """Always the commonest label, or the commonest set of labels."""
+        rows, counts = np.unique(learnt, axis=0, return_counts=True)
+        best = rows[counts.argmax()]
+        names = [targets["labels"][k] for k in (np.flatnonzero(best) if best.ndim else [int(best)])]
+        return {"answer": ", ".join(names), "value": primary(self, judged, np.broadcast_to(best, judged.shape), targets)}
 
     def breakdown(self, gold: np.ndarray, decoded: np.ndarray, targets: Targets) -> list[dict[str, Any]]:
         """Precision, recall, F1 and number of examples of each label."""

@@ -1,4 +1,4 @@
-"""Accuracy, macro-F1 and the confusion table, each from gold and predicted class numbers.
+"""Macro-F1 and Matthews' correlation of counts, the confusion table of class numbers, and the ranks of numbers.
 
 Axes: K classes.
 """
@@ -26,15 +26,17 @@ def mean_f1_of(hits: np.ndarray, support: np.ndarray, given: np.ndarray) -> np.n
     return f1.sum(axis=-1) / np.maximum((seen > 0).sum(axis=-1), 1)
 
 
-def accuracy(gold: np.ndarray, predicted: np.ndarray) -> float:
-    """The share of right answers."""
-    return float(np.mean(np.asarray(gold) == np.asarray(predicted)))
+def matthews_of(hits: np.ndarray, support: np.ndarray, given: np.ndarray) -> np.ndarray:
+    """Matthews' correlation of K classes (Gorodkin 2004) from counts (... K); 0 where all are of one class, or given one.
 
-
-def macro_f1(gold: np.ndarray, predicted: np.ndarray, classes: int) -> float:
-    """The mean of the classes' F1."""
-    table = confusion(gold, predicted, classes)
-    return float(mean_f1_of(np.diagonal(table), table.sum(axis=1), table.sum(axis=0)))
+    >>> float(matthews_of(np.array([3, 2]), np.array([4, 3]), np.array([4, 3])).round(4))
+    0.4167
+    """
+    count, right = support.sum(-1).astype(np.float64), hits.sum(-1)
+    shared, own, answered = ((a.astype(np.float64) * b).sum(-1) for a, b in ((support, given), (support, support), (given, given)))
+    spread = (count**2 - own) * (count**2 - answered)
+    found: np.ndarray = np.where(spread > 0, (right * count - shared) / np.sqrt(np.where(spread > 0, spread, 1.0)), 0.0)
+    return found
 
 
 def f1_of(hits: np.ndarray, support: np.ndarray, given: np.ndarray) -> np.ndarray:
@@ -54,3 +56,10 @@ def each_label(names: Sequence[str], hits: np.ndarray, support: np.ndarray, give
         }
         for k, name in enumerate(names)
     ]
+
+
+def ranks(values: np.ndarray) -> np.ndarray:
+    """The rank (N) of each number, 1 for the smallest; equal ones share the mean of theirs."""
+    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
+    found: np.ndarray = (np.cumsum(counts) - (counts - 1) / 2)[place]
+    return found

@@ -9,6 +9,8 @@ from stemma.tasks.task import Task
 
 TASKS = {
     "classify": "stemma.tasks.classify:Classify",
+    "pair": "stemma.tasks.pair:Pair",
+    "regress": "stemma.tasks.regress:Regress",
     "tag": "stemma.tasks.tag:Tag",
     "translate": "stemma.tasks.translate:Translate",
 }  # name -> "module:Class"; the module also holds `Config`

@@ -32,7 +32,7 @@ from stemma.layers.loss import Loss
 from stemma.layers.scalar_mix import ScalarMix
 from stemma.objectives.batch import IGNORE
 from stemma.tasks.entities import follows, iob2, precision_recall_f1, span_counts, spans, types_of
-from stemma.tasks.task import PLACES, Metric, Seat, Targets, Text
+from stemma.tasks.task import PLACES, Link, Metric, Seat, Targets, Text, primary
 from stemma.tokens.chinese import are_characters, rejoined, segmenter, word_spans
 
 UNSEEN, UNSEEN_INSIDE = -1, -2  # numbers of tags that training did not have, I-x apart: no answer is right
@@ -66,6 +66,7 @@ class Tag:
 
     name = "tag"
     per: Literal["unit"] = "unit"
+    classes = True
 
     def __init__(self, config: Config) -> None:
         self.config = config
@@ -140,16 +141,20 @@ class Tag:
         """A mix of the layers, one LSTM in both directions, and the head."""
         return TagNetwork(seat, targets, self.config)
 
+    def link(self, targets: Targets) -> Link:
+        """One tag of K."""
+        return "softmax"
+
     def rows(self, gold: np.ndarray) -> np.ndarray:
         """The numbers of all tags, sentence after sentence (M)."""
         return np.concatenate([np.zeros(0, dtype=np.int64), *(np.asarray(row, dtype=np.int64) for row in gold)])
 
-    def from_rows(self, probabilities: Float[np.ndarray, "M K"], starts: np.ndarray, targets: Targets) -> list[np.ndarray]:
+    def from_rows(self, outputs: Float[np.ndarray, "M K"], starts: np.ndarray, targets: Targets) -> list[np.ndarray]:
         """The tags of each sentence: the best lawful chain of these probabilities."""
         lengths = torch.from_numpy(np.diff(starts))
         sites = torch.arange(int(lengths.max()) if len(lengths) else 0) < lengths[:, None]
-        scores = torch.zeros(*sites.shape, probabilities.shape[-1])
-        scores[sites] = torch.from_numpy(np.asarray(probabilities, dtype=np.float32)).clamp(min=1e-30).log()
+        scores = torch.zeros(*sites.shape, outputs.shape[-1])
+        scores[sites] = torch.from_numpy(np.asarray(outputs, dtype=np.float32)).clamp(min=1e-30).log()
         return _answers(Decoder(targets, self.config, chain=False).best(scores, sites), sites)
 
     def decode(self, answers: Sequence[np.ndarray], targets: Targets) -> np.ndarray:
@@ -197,6 +202,13 @@ class Tag:
             "span_recall": micro["recall"],
             "accuracy": accuracy,
         }
+
+    def floor(self, learnt: np.ndarray, judged: np.ndarray, texts: Sequence[Text], targets: Targets) -> dict[str, Any]:
+        """Always the commonest tag."""
+        tags, counts = np.unique(self.rows(learnt), return_counts=True)
+        best = int(tags[counts.argmax()])
+        same = _lists([[best] * len(units) for units in judged])
+        return {"answer": targets["labels"][best], "value": primary(self, judged, same, targets)}
 
     def breakdown(self, gold: np.ndarray, decoded: np.ndarray, targets: Targets) -> list[dict[str, Any]]:
         """Precision, recall, F1 and number of each type of span, or of each tag."""

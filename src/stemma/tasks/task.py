@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from stemma.layers.loss import Loss
 
 Targets = dict[str, Any]  # a label space, JSON-able
+Per = Literal["text", "unit", "target"]
+Link = Literal["softmax", "logistic", "identity"]  # a linear model's columns: one class of K, K times yes or no, numbers
 PLACES = 8  # places in a token that are told apart; what stands further right counts as the last
 
 
@@ -64,6 +66,7 @@ class Text:
 
     text: str
     other: str = ""  # the second half of a pair
+    symmetric: bool = False  # the halves may change places: a network whose paper says so reads both orders
     units: tuple[tuple[int, int], ...] = ()  # (start, end) characters in `text` of each unit, in order; none where the text is answered for
 
 
@@ -110,8 +113,15 @@ class Task(Protocol):
     """One kind of task. Made as `Class(config)`; its module also holds `Config`, the section `task` (a frozen dataclass)."""
 
     name: str
-    per: Literal["text", "unit", "target"]
     config: Any
+
+    @property
+    def per(self) -> Per:
+        """What is answered for."""
+
+    @property
+    def classes(self) -> bool:
+        """Whether answers are of classes, so that a model of counts can be made for each."""
 
     def read(self, path: str | Path, learning: bool = True) -> list[Any]:
         """The file's examples; DataError with file, line and cure. `learning`: must suffice to learn from, not just to measure on."""
@@ -143,11 +153,17 @@ class Task(Protocol):
     def network(self, seat: Seat, targets: Targets) -> "MixingHead":
         """The one task network of the same size for every generation, for a network that is fixed: on states (B S L D)."""
 
-    def rows(self, gold: "np.ndarray") -> "np.ndarray":
-        """`gold` as rows of a linear model: class numbers (M), or K yes-or-no columns (M K); M is texts, or units one after the other."""
+    def link(self, targets: Targets) -> Link:
+        """What the columns of a linear model that learns the task stand for."""
 
-    def from_rows(self, probabilities: "Float[np.ndarray, 'M K']", starts: "np.ndarray", targets: Targets) -> "list[np.ndarray]":
-        """Answers from a linear model's probabilities; rows `starts[n]` to `starts[n+1]` are those of example n."""
+    def rows(self, gold: "np.ndarray") -> "np.ndarray":
+        """`gold` as rows of a linear model: class numbers (M), K yes-or-no columns (M K), or numbers (M), as the link says.
+
+        M is texts, or units one after the other.
+        """
+
+    def from_rows(self, outputs: "Float[np.ndarray, 'M K']", starts: "np.ndarray", targets: Targets) -> "list[Any]":
+        """Answers from a linear model's outputs; rows `starts[n]` to `starts[n+1]` are those of example n."""
 
     def decode(self, answers: Sequence[Any], targets: Targets) -> "np.ndarray":
         """Answers in the form of gold; `tolist` of it is kept in the report."""
@@ -163,6 +179,13 @@ class Task(Protocol):
 
     def measures(self, sums: "Float[np.ndarray, '*R C']", targets: Targets) -> "dict[str, np.ndarray]":
         """The value of each metric (*R) for sums of terms."""
+
+    def floor(self, learnt: "np.ndarray", judged: "np.ndarray", texts: Sequence[Text], targets: Targets) -> dict[str, Any]:
+        """What needs no learning gets on `judged` (gold, of `texts`), `learnt` being that of the training examples.
+
+        `answer`, which is always given, or `how` answers are made; the primary metric's `value`; and where its luck is not that of a
+        share, `error`, its standard error.
+        """
 
     def breakdown(self, gold: "np.ndarray", decoded: "np.ndarray", targets: Targets) -> list[dict[str, Any]]:
         """Precision, recall, F1 and number of each label, in the order of `labels` (of each type of span, for spans)."""
@@ -181,3 +204,9 @@ class Task(Protocol):
 
     def shown(self, row: Mapping[str, Any]) -> Iterator[str]:
         """Such a row as a person reads it, line by line."""
+
+
+def primary(task: Task, gold: "np.ndarray", decoded: "np.ndarray", targets: Targets) -> float:
+    """The primary metric of these answers."""
+    found = task.measures(task.terms(gold, decoded, targets).sum(0), targets)
+    return float(found[task.metrics(targets)[0].name])

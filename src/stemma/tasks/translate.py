@@ -25,7 +25,7 @@ from stemma.corpus.scripts import count_scripts
 from stemma.corpus.task import Frame, header_of
 from stemma.errors import DataError, UsageError
 from stemma.tasks.bleu import bleu_of, chrf_of, signatures, statistics
-from stemma.tasks.task import Metric, Seat, Targets, Text
+from stemma.tasks.task import Metric, Seat, Targets, Text, primary
 
 Tokenize = Literal["auto", "13a", "zh", "char", "intl"]
 _OTHERS = ("Latin", "kana", "hangul", "Cyrillic", "Greek", "Arabic")  # scripts of letters beside Han
@@ -61,6 +61,7 @@ class Translate:
 
     name = "translate"
     per: Literal["target"] = "target"
+    classes = False
 
     def __init__(self, config: Config) -> None:
         self.config = config
@@ -138,6 +139,11 @@ class Translate:
         """The metrics of sums of terms."""
         return {"bleu": bleu_of(sums), "chrf": chrf_of(sums)}
 
+    def floor(self, learnt: np.ndarray, judged: np.ndarray, texts: Sequence[Text], targets: Targets) -> dict[str, Any]:
+        """The source of each as its target."""
+        copied = np.array([text.text for text in texts], dtype=object)
+        return {"answer": "", "how": "copying the source", "value": primary(self, judged, copied, targets)}
+
     def breakdown(self, gold: np.ndarray, decoded: np.ndarray, targets: Targets) -> list[dict[str, Any]]:
         """Nothing: there are no labels."""
         return []
@@ -178,11 +184,15 @@ class Translate:
         """UsageError: the network writes."""
         raise _no_head()
 
+    def link(self, targets: Targets) -> NoReturn:
+        """UsageError: no linear model writes a text."""
+        raise _no_head()
+
     def rows(self, gold: np.ndarray) -> NoReturn:
         """UsageError: no linear model writes a text."""
         raise _no_head()
 
-    def from_rows(self, probabilities: np.ndarray, starts: np.ndarray, targets: Targets) -> NoReturn:
+    def from_rows(self, outputs: np.ndarray, starts: np.ndarray, targets: Targets) -> NoReturn:
         """UsageError: no linear model writes a text."""
         raise _no_head()
 

@@ -14,7 +14,7 @@ from stemma.tasks.task import Text
 from stemma.training.facts import Report
 from stemma.transfer.journal import Journal
 from stemma.transfer.recipe import Lesson
-from stemma.transfer.regression import fit_rows
+from stemma.transfer.regression import MODELS, fit_rows
 from stemma.transfer.settings import Config
 
 
@@ -24,10 +24,11 @@ class BagOfNgrams:
     knob = "C"
     grid = (1.0, 10.0, 100.0)
     deterministic = True
-    head = "multinomial logistic regression on the n-grams that the pre-trained model kept, weighed by the root of their surprise"
 
     def __init__(self, assignment: Assignment, config: Config) -> None:
         self._assignment = assignment
+        model = MODELS[assignment.task.link(assignment.targets)]
+        self.head = f"{model} on the n-grams that the pre-trained model kept, weighed by the root of their surprise"
 
     def prepare(self, texts: Sequence[Text]) -> Bag:
         """Keys and weights of the texts' n-grams."""
@@ -45,12 +46,12 @@ class BagOfNgrams:
         task, network = self._assignment.task, self._assignment.network
         bag = lesson.data.of(rows)
         columns = np.unique(bag.keys)
-        head = fit_rows(bag.design(columns), task.rows(lesson.gold[rows]), len(self._assignment.targets["labels"]), c)
+        targets = self._assignment.targets
+        head = fit_rows(bag.design(columns), task.rows(lesson.gold[rows]), len(targets["labels"]), c, task.link(targets))
         trained = head.weights.size + head.biases.size
         stored = sum(array.size for array in network.arrays().values())
         facts = {
             "features": len(columns),
-            "several": head.several,
             "seconds": time.perf_counter() - began,
             "loaded": list(network.arrays()),
             "new": ["task.columns", "task.weights", "task.biases"],

@@ -4,10 +4,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from stemma.nouns import counted, noun
-from stemma.tasks.task import Targets, Task, Text
+from stemma.tasks.task import Task
 
 REPORTED_FROM = 0.01  # share of the dev examples that may have stood in training unreported: chance repeats short texts
 SURE = 2.0  # standard errors between a figure and what needs no learning
@@ -27,27 +25,6 @@ def repeats_warning(task: Task, train: Sequence[Any], dev: Sequence[Any]) -> str
     return f"{repeats} among the training examples: the figures on dev praise what was learnt by heart; hold out examples of their own"
 
 
-def floor(task: Task, targets: Targets, learnt: np.ndarray, judged: np.ndarray, texts: Sequence[Text] = ()) -> dict[str, Any]:
-    """What needs no learning gets on `judged`: the `answer`, or else `how` it is made, and the primary metric's `value`.
-
-    It is always the commonest answer of `learnt`, both gold; where targets are written, the source of each of the `texts` itself.
-    """
-    if task.per == "target":
-        copied = np.array([text.text for text in texts], dtype=object)
-        return {"answer": "", "how": "copying the source", "value": _primary(task, targets, judged, copied)}
-    rows, counts = np.unique(task.rows(learnt), axis=0, return_counts=True)
-    best = rows[counts.argmax()]
-    names = [targets["labels"][k] for k in (np.flatnonzero(best) if best.ndim else [int(best)])]
-    sure = best.astype(float) if best.ndim else np.eye(len(targets["labels"]))[best]  # as probabilities
-    same = task.decode([np.full(len(units), best) if task.per == "unit" else sure for units in judged], targets)
-    return {"answer": ", ".join(names), "value": _primary(task, targets, judged, same)}
-
-
-def _primary(task: Task, targets: Targets, judged: np.ndarray, decoded: np.ndarray) -> float:
-    found = task.measures(task.terms(judged, decoded, targets).sum(0), targets)
-    return float(found[task.metrics(targets)[0].name])
-
-
 def floor_warning(facts: Mapping[str, Any]) -> str:
     """That the run is no better, or not surely, than what needs no learning (`facts["floor"]`); else empty."""
     least = facts.get("floor")  # runs of earlier versions have none
@@ -56,7 +33,8 @@ def floor_warning(facts: Mapping[str, Any]) -> str:
     metric, reached, value = facts["metrics"][0], least["reached"], least["value"]
     if not metric["higher_is_better"]:
         return ""
-    error = SURE * math.sqrt(max(0.0, value * (1 - value)) / least["examples"]) if metric["share"] else 0.0
+    luck = math.sqrt(max(0.0, value * (1 - value)) / least["examples"]) if metric["share"] else least.get("error", 0.0)
+    error = SURE * luck
     if reached > value and reached >= value + error:
         return ""
     how = "no better" if reached <= value + 1e-9 else "not surely better"

@@ -27,7 +27,7 @@ from stemma.transfer.batches import TaskBatches
 from stemma.transfer.descent import last_loss, learner_of, loop_settings, threads_for, updates
 from stemma.transfer.journal import Journal
 from stemma.transfer.recipe import Lesson
-from stemma.transfer.regression import fit_rows, standardiser
+from stemma.transfer.regression import MODELS, fit_rows, standardiser
 from stemma.transfer.settings import Config
 
 
@@ -87,7 +87,7 @@ class LinearOnFeatures:
         places = f"layer {', '.join(map(str, self._layers))}"
         summary = "" if has_no_blocks(assignment.network) else ", the network's own summary"
         read = f"mean of {places}{summary}" if assignment.task.per == "text" else f"states of {places} and the unit's place in its token"
-        self.head = f"multinomial logistic regression on the standardised {read}"
+        self.head = f"{MODELS[assignment.task.link(assignment.targets)]} on the standardised {read}"
 
     def prepare(self, texts: Sequence[Text]) -> Framed:
         """Tokenises and frames."""
@@ -109,12 +109,13 @@ class LinearOnFeatures:
         fixed = self._fixed.of(seed)
         features = self.features(fixed, lesson.data)[torch.from_numpy(_places(rows, fixed.starts(lesson.data)))]
         mean, scale = standardiser(features)
-        head = fit_rows(Dense(features, mean, scale), task.rows(lesson.gold[rows]), len(self._assignment.targets["labels"]), c)
+        targets = self._assignment.targets
+        design, gold = Dense(features, mean, scale), task.rows(lesson.gold[rows])
+        head = fit_rows(design, gold, len(targets["labels"]), c, task.link(targets))
         known = self._fixed.facts(fixed, head.weights.size + head.biases.size)
         facts = {
             "features": features.shape[1],
             "layers": list(self._layers),
-            "several": head.several,
             "seconds": time.perf_counter() - began,
             **known,
             "new": [*known["new"], "task.weights", "task.biases"],

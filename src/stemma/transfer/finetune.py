@@ -25,7 +25,7 @@ from stemma.tasks.table import make_task
 from stemma.tasks.task import Task
 from stemma.tokens.files import one_writer
 from stemma.training.facts import Note, Report
-from stemma.transfer.doubts import DevDoubt, floor, floor_warning, repeats_warning
+from stemma.transfer.doubts import DevDoubt, floor_warning, repeats_warning
 from stemma.transfer.journal import BEST_SEED, BEST_TRIAL, Journal
 from stemma.transfer.recipe import Lesson, Recipe, recipe_for
 from stemma.transfer.saving import begin, finish, identity_of, settled_threads
@@ -176,7 +176,7 @@ class _Work:
             lesson, name, examples = self.selection, "held-out training example", self._held
         found = [row if len(self.dev.gold) else row["selection"] for row in rows]
         reached = float(np.mean([one[self.metrics[0].name] for one in found]))
-        least = floor(self.task, self.targets, self.train.gold[self.learning], lesson.gold, self.task.texts(examples))
+        least = self.task.floor(self.train.gold[self.learning], lesson.gold, self.task.texts(examples), self.targets)
         return {**least, "reached": reached, "examples": len(lesson.gold), "of": name}
 
     def means(self, rows: Sequence[dict[str, Any]]) -> dict[str, dict[str, float | None]]:

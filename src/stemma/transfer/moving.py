@@ -15,8 +15,7 @@ from stemma.layers.weights import to_tensors
 from stemma.nouns import counted
 from stemma.objectives.batch import seed_for
 from stemma.runs.assignment import Answers, Assignment
-from stemma.runs.framing import frame
-from stemma.runs.moved import HeadedNetwork, Moved, batch_of, frames_of, has_no_blocks, new_tokens
+from stemma.runs.moved import HeadedNetwork, Moved, batch_of, frame_moving, frames_of, has_no_blocks, new_tokens
 from stemma.tasks.task import Seat, Text
 from stemma.training.facts import Report
 from stemma.training.loop import Reached
@@ -49,7 +48,7 @@ class Descent:
 
     def prepare(self, texts: Sequence[Text]) -> Any:
         """Tokenises and frames."""
-        return frame(self._frames, self._assignment.tokenizer, texts, self._config.max_length, self._assignment.speller)
+        return frame_moving(self._frames, self._assignment, texts)
 
     def threads(self, lesson: Lesson) -> int:
         """Those that take a batch through the network sooner."""

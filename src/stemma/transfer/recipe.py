@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from stemma.transfer.journal import Journal
 
 _LINEAR, _NETWORK = "stemma.transfer.features:LinearOnFeatures", "stemma.transfer.features:NetworkOnFeatures"
+_CLASS_MODELS = "stemma.transfer.counting:ClassModels"
 _DESCENT, _WRITING = "stemma.transfer.moving:Descent", "stemma.transfer.own_loss:OwnLoss"
 RECIPES: dict[str, dict[str, str]] = {  # what learns (`learner`), and the way it is carried over -> "module:Class"
     "descend": {
@@ -30,8 +31,8 @@ RECIPES: dict[str, dict[str, str]] = {  # what learns (`learner`), and the way i
     },
     "count": {  # has no states, and nothing to draw
         "frozen": "stemma.transfer.counting:BagOfNgrams",
-        "finetune": "stemma.transfer.counting:ClassModels",
-        "scratch": "stemma.transfer.counting:ClassModels",
+        "finetune": _CLASS_MODELS,
+        "scratch": _CLASS_MODELS,
     },
     "target": {"finetune": _WRITING, "scratch": _WRITING},
 }
@@ -84,9 +85,21 @@ def refusal(row: Generation, task: Task) -> str:
     return ""
 
 
+def why_not(row: Generation, task: Task, way: str) -> str:
+    """Why the generation cannot be carried over to the task in this way; empty where it can."""
+    if refused := refusal(row, task):
+        return refused
+    how = learner(row, task)
+    if way not in RECIPES[how]:
+        return "no head on a fixed network can learn to write" if how == "target" else f"{row.name} counts: it has no states"
+    if RECIPES[how][way] == _CLASS_MODELS and not task.classes:
+        return f"{row.name} counts a model for each class, and the task {task.name} has none"
+    return ""
+
+
 def ways(row: Generation, task: Task) -> dict[str, str]:
     """The ways in which the generation can be carried over to the task -> "module:Class" of the recipe."""
-    return {} if refusal(row, task) else RECIPES[learner(row, task)]
+    return {} if refusal(row, task) else {way: name for way, name in RECIPES[learner(row, task)].items() if not why_not(row, task, way)}
 
 
 def recipe_for(assignment: Assignment, config: Config) -> Recipe:
@@ -97,12 +110,8 @@ def recipe_for(assignment: Assignment, config: Config) -> Recipe:
     known = ways(assignment.row, assignment.task)
     if config.way not in known:
         *first, last = known
-        others = f"use {', '.join(first)} or {last}"
-        if learner(assignment.row, assignment.task) == "target":
-            wrong = f"the way {config.way} for the task {assignment.task.name}, which no head on a fixed network can learn"
-            raise UsageError(wrong, "a way in which the network moves: it writes the targets itself", others)
-        raise UsageError(
-            f"the way {config.way} with {assignment.row.name}, which counts", "a way that needs no states of a network", others
-        )
+        others = f"use {', '.join(first)} or {last}" if first else f"use {last}"
+        reason = why_not(assignment.row, assignment.task, config.way)
+        raise UsageError(f"the way {config.way} for the task {assignment.task.name}: {reason}", "a way that it can be learnt in", others)
     module, _, name = known[config.way].partition(":")
     return getattr(importlib.import_module(module), name)(assignment, config)

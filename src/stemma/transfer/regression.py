@@ -1,6 +1,7 @@
-"""Multinomial logistic regression over fixed features: how the linear head of every frozen run is fitted.
+"""Linear models over fixed features: how the linear head of every frozen run is fitted.
 
-Minimises C * sum of cross-entropies + |W|^2 / 2 by L-BFGS with a strong Wolfe line search, the
+Numbers by least squares with a penalty on the weights (ridge), classes by multinomial logistic regression, which
+minimises C * sum of cross-entropies + |W|^2 / 2 by L-BFGS with a strong Wolfe line search, the
 objective of scikit-learn's LogisticRegression (biases unpenalised). Axes: N examples, F features, K classes.
 """
 
@@ -10,6 +11,13 @@ from torch import Tensor
 
 from stemma.runs.linear import CHUNK, Design
 from stemma.runs.linear_head import LinearHead
+from stemma.tasks.task import Link
+
+MODELS: dict[Link, str] = {
+    "softmax": "multinomial logistic regression",
+    "logistic": "a logistic regression a label",
+    "identity": "ridge regression",
+}  # in words
 
 
 def standardiser(features: Tensor) -> tuple[Tensor, Tensor]:
@@ -56,11 +64,46 @@ def fit(design: Design, labels: np.ndarray, classes: int, c: float, start: Linea
     return LinearHead(weights.to(design.dtype).numpy(), biases.to(design.dtype).numpy())
 
 
-def fit_rows(design: Design, gold: np.ndarray, classes: int, c: float) -> LinearHead:
-    """The head for class numbers (N); or for columns (N K) of 0 and 1, each a regression of its own."""
-    if gold.ndim == 1:
+def fit_rows(design: Design, gold: np.ndarray, classes: int, c: float, link: Link = "softmax") -> LinearHead:
+    """The head for class numbers (N); for columns (N K) of 0 and 1, each a regression of its own; or for numbers (N)."""
+    if link == "softmax":
         return fit(design, gold, classes, c)
+    if link == "identity":
+        return ridge(design, gold, c)
     heads = [fit(design, column, 2, c) for column in gold.T]
     weights = np.stack([head.weights[:, 1] - head.weights[:, 0] for head in heads], 1)
     biases = np.stack([head.biases[1] - head.biases[0] for head in heads])
-    return LinearHead(weights, biases, several=True)
+    return LinearHead(weights, biases, "logistic")
+
+
+def ridge(design: Design, numbers: np.ndarray, c: float, steps: int = 200) -> LinearHead:
+    """The head that minimises C * sum of squares / 2 + |w|^2 / 2 for numbers (N) put to mean 0 and deviation 1, by conjugate gradients.
+
+    That is scikit-learn's Ridge of the numbers so put, with alpha = 1 / C; weights and bias are of the numbers as they are.
+    """
+    mean, scale = float(np.mean(numbers)), float(np.std(numbers)) or 1.0
+    centred = torch.as_tensor((np.asarray(numbers, dtype=np.float64) - mean) / scale)[:, None]
+    count = len(numbers)
+    centre = design.transposed_times(torch.ones(count, 1, dtype=design.dtype)).double() / count  # the mean of each feature (F 1)
+
+    def normal(weights: Tensor) -> Tensor:
+        """(X'X + I / C) @ weights for centred features X, which leaves the bias free of the penalty."""
+        products = design.times(weights.to(design.dtype)).double()
+        back = design.transposed_times((products - products.mean()).to(design.dtype)).double()
+        return back + weights / c
+
+    weights = torch.zeros(design.shape[1], 1, dtype=torch.float64)
+    rest = design.transposed_times(centred.to(design.dtype)).double()
+    direction, size = rest.clone(), float(rest.square().sum())
+    enough = size * (1e-10 if design.dtype == torch.float64 else 1e-6) ** 2
+    for _ in range(steps):
+        if size <= enough:
+            break
+        turned = normal(direction)
+        step = size / float((direction * turned).sum())
+        weights, rest = weights + step * direction, rest - step * turned
+        before, size = size, float(rest.square().sum())
+        direction = rest + size / before * direction
+    bias = mean - scale * float((centre * weights).sum())
+    found = (scale * weights).to(design.dtype).numpy()
+    return LinearHead(found, np.array([bias], dtype=found.dtype), "identity")

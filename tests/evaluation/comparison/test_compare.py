@@ -227,7 +227,7 @@ def test_the_report_has_every_number_of_its_stages(finished):
     for generation in results.generations:
         assert generation.pretrain.parameters > 0 and generation.pretrain.bytes > 0 and generation.pretrain.peak_bytes > 10**7
         for result in generation.modes.values():
-            assert set(result.measures) == {"accuracy", "macro_f1"}
+            assert set(result.measures) == {"accuracy", "macro_f1", "matthews"}
             assert all(measure.low <= measure.value <= measure.high for measure in result.measures.values())
             assert len(result.answers[0]) == results.task.dev_examples == len(results.task.gold)
             right = np.mean([np.equal(seed, results.task.gold) for seed in result.answers])

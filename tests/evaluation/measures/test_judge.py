@@ -17,7 +17,7 @@ def test_classification_has_the_values_of_scikit_learn():
     answers = [np.where(rng.random(157) < right, gold, rng.integers(0, 3, 157)) for right in (0.5, 0.8)]
     judge = Judge(make_task("classify"), TARGETS, gold)
     found = judge.intervals(answers)
-    assert list(found) == ["accuracy", "macro_f1"]
+    assert list(found) == ["accuracy", "macro_f1", "matthews"]
     assert found["accuracy"].value == pytest.approx(np.mean([scores.accuracy_score(gold, seed) for seed in answers]))
     assert found["macro_f1"].value == pytest.approx(np.mean([scores.f1_score(gold, seed, average="macro") for seed in answers]))
     assert judge.values(answers) == pytest.approx([scores.accuracy_score(gold, seed) for seed in answers])

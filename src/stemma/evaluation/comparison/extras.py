@@ -10,11 +10,13 @@ class _Extra(NamedTuple):
     name: str
     packages: tuple[str, ...]
     lacking: str
-    only_for: str = ""  # a task; what the page lacks for every task otherwise
+    only_for: tuple[str, ...] = ()  # tasks; none: what the page lacks for every task
 
 
 _EXTRAS = (
-    _Extra("eval", ("sklearn",), "the plain baseline TF-IDF, which tells whether a generation is needed at all", only_for="classify"),
+    _Extra(
+        "eval", ("sklearn",), "the plain baseline TF-IDF, which tells whether a generation is needed at all", only_for=("classify", "pair")
+    ),
     _Extra("eval", ("sklearn",), "word maps by t-SNE (it has simpler ones, by PCA)"),
     _Extra("report", ("altair", "vl_convert"), "the charts of its folded parts (their tables and the first chart stay)"),
 )
@@ -24,7 +26,7 @@ def lacks(task: str) -> tuple[str, ...]:
     """One sentence an extra that is missing: what the page of a comparison on this task lacks, and how to get it."""
     by_extra: dict[str, list[str]] = {}
     for extra in _EXTRAS:
-        if extra.only_for in ("", task) and any(find_spec(package) is None for package in extra.packages):
+        if (not extra.only_for or task in extra.only_for) and any(find_spec(package) is None for package in extra.packages):
             by_extra.setdefault(extra.name, []).append(extra.lacking)
     return tuple(
         f'Without the extra `{name}` this page lacks {" and ".join(parts)}; pip install "stemma-nlp[{name}]" brings it.'

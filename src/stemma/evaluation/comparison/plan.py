@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from stemma.training.request import Job, Request
     from stemma.transfer.settings import Config as Transfer
 
-SCHEMA = 4  # of the stages' files and of report.json (`results`): stages of another schema are made anew
+SCHEMA = 5  # of the stages' files and of report.json (`results`): stages of another schema are made anew
 PATIENCE = 2  # held-out losses without a new best before a budget of seconds is given up
 READY = tuple(row.name for row in TABLE if row.ready)  # generations that this version can pre-train
 

@@ -14,6 +14,7 @@ from stemma.errors import DataError
 from stemma.evaluation.measures.intervals import Effects, Interval, correlation, rank_effects
 from stemma.evaluation.measures.word_files import Group, Pair, Question
 from stemma.runs.word_vectors import WordVectors
+from stemma.tasks.scores import ranks
 
 METHODS = {"add": "3CosAdd", "mul": "3CosMul"}
 EPS = 1e-3  # of 3CosMul's quotient (Levy & Goldberg 2014, section 4)
@@ -130,7 +131,7 @@ def spearman(x: np.ndarray, y: np.ndarray) -> float:
     >>> spearman(np.array([1, 2, 3]), np.array([10, 30, 20]))
     0.5
     """
-    x, y = (rank - rank.mean() for rank in (_ranks(x), _ranks(y)))
+    x, y = (rank - rank.mean() for rank in (ranks(x), ranks(y)))
     scale = np.sqrt((x @ x) * (y @ y))
     return float(x @ y / scale) if scale else float("nan")
 
@@ -190,8 +191,3 @@ def _right(unit: np.ndarray, questions: np.ndarray) -> np.ndarray:
 def _plain(section: AnalogyTally) -> dict:
     shares = {f"{method}_accuracy": section.accuracy(method) for method in METHODS}
     return {**asdict(section), **shares, "coverage": section.coverage}
-
-
-def _ranks(values: np.ndarray) -> np.ndarray:
-    _, place, count = np.unique(values, return_inverse=True, return_counts=True)
-    return (np.cumsum(count) - (count + 1) / 2)[place]

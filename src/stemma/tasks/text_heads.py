@@ -1,0 +1,135 @@
+# ruff: noqa: F722 (axis names stand in annotations)
+"""The heads of tasks that answer for a text as a whole; what their outputs are read as is an `Aim`.
+
+Axes: B batch, S sites, L layers, D width, K outputs.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from stemma.layers.fast import Dropout
+from stemma.layers.loss import Loss
+from stemma.layers.pooling import largest_state
+from stemma.layers.scalar_mix import ScalarMix
+from stemma.tasks.task import Seat
+
+HIDDEN = 128  # width of the task network, the same for every generation
+
+
+class Aim(Protocol):
+    """What a head's outputs say of a text."""
+
+    outputs: int  # K
+
+    def loss(self, outputs: Float[Tensor, "B K"], batch: Mapping[str, Tensor]) -> Loss:
+        """The mean loss a text."""
+
+    def answers(self, outputs: Float[Tensor, "B K"], batch: Mapping[str, Tensor]) -> list[Any]:
+        """The answer to each text."""
+
+
+class Labels:
+    """The scores of labels, of which one is right, or each is there or not."""
+
+    def __init__(self, outputs: int, several: bool) -> None:
+        self.outputs, self.several = outputs, several
+
+    def loss(self, outputs: Float[Tensor, "B K"], batch: Mapping[str, Tensor]) -> Loss:
+        """Cross-entropy; of several labels each is a question of yes or no, and a text's nats are the sum of theirs."""
+        nats = F.binary_cross_entropy_with_logits if self.several else F.cross_entropy
+        return Loss.of({"task": (nats(outputs, batch["labels"], reduction="sum"), len(batch["labels"]))})
+
+    def answers(self, outputs: Float[Tensor, "B K"], batch: Mapping[str, Tensor]) -> list[np.ndarray]:
+        """The probabilities (K) of each text."""
+        probabilities = outputs.sigmoid() if self.several else outputs.softmax(-1)
+        return list(probabilities.detach().cpu().numpy())
+
+
+class Number:
+    """A number, in units of the training examples' deviation from their mean."""
+
+    outputs = 1
+
+    def __init__(self, mean: float, scale: float) -> None:
+        self.mean, self.scale = mean, scale
+
+    def loss(self, outputs: Float[Tensor, "B 1"], batch: Mapping[str, Tensor]) -> Loss:
+        """The mean squared error in these units."""
+        right = (batch["labels"] - self.mean) / self.scale
+        return Loss.of({"task": ((outputs[:, 0] - right).square().sum(), len(right))})
+
+    def answers(self, outputs: Float[Tensor, "B 1"], batch: Mapping[str, Tensor]) -> list[float]:
+        """The number of each text."""
+        found: list[float] = (self.mean + self.scale * outputs[:, 0].detach()).tolist()
+        return found
+
+
+class TextHead(nn.Linear):
+    """Dropout and a linear layer from a text's vector to the outputs."""
+
+    words = "dropout, one linear layer"
+
+    def __init__(self, seat: Seat, aim: Aim) -> None:
+        super().__init__(seat.width, aim.outputs)
+        self.dropout, self.aim = Dropout(seat.dropout), aim
+        nn.init.zeros_(self.bias)
+        if seat.zeros:
+            nn.init.zeros_(self.weight)
+        else:
+            nn.init.trunc_normal_(self.weight, std=0.02, a=-0.04, b=0.04)
+
+    def loss(self, states: Float[Tensor, "B D"], batch: Mapping[str, Tensor]) -> Loss:
+        """The aim's."""
+        return self.aim.loss(self(self.dropout(states)).float(), batch)
+
+    def predictions(self, batch: Mapping[str, Tensor]) -> dict[str, int]:
+        """Texts."""
+        return {"task": len(batch["labels"])}
+
+    def answer(self, states: Float[Tensor, "B D"], batch: Mapping[str, Tensor]) -> list[Any]:
+        """The aim's."""
+        return self.aim.answers(self(states).float(), batch)
+
+
+class PooledNetwork(nn.Module):
+    """Scalar mix, projection to HIDDEN, mean and maximum over the text, one hidden layer, a linear layer."""
+
+    words = f"scalar mix of all layers, projection to {HIDDEN}, mean and maximum over the text, one hidden layer of {HIDDEN}"
+
+    def __init__(self, seat: Seat, aim: Aim) -> None:
+        super().__init__()
+        self.aim = aim
+        self.mix = ScalarMix(seat.layers)
+        self.dropout = Dropout(seat.dropout)
+        self.projection = nn.Linear(seat.width, HIDDEN)
+        self.hidden = nn.Linear(2 * HIDDEN, HIDDEN)
+        self.last = nn.Linear(HIDDEN, aim.outputs)
+
+    def forward(self, states: Float[Tensor, "B S L D"], sites: Bool[Tensor, "B S"]) -> Float[Tensor, "B K"]:
+        """The outputs."""
+        x = self.projection(self.dropout(self.mix(states)))  # (B, S, HIDDEN)
+        mean = (x * sites[..., None]).sum(1) / sites.sum(1, keepdim=True).clamp(min=1)
+        pooled = torch.cat([mean, largest_state(x, sites)], -1)  # (B, 2 HIDDEN)
+        return self.last(self.dropout(F.gelu(self.hidden(pooled)))).float()
+
+    def loss(self, states: Float[Tensor, "B S L D"], batch: Mapping[str, Tensor]) -> Loss:
+        """The aim's."""
+        return self.aim.loss(self(states, batch["sites"]), batch)
+
+    def predictions(self, batch: Mapping[str, Tensor]) -> dict[str, int]:
+        """Texts."""
+        return {"task": len(batch["labels"])}
+
+    def answer(self, states: Float[Tensor, "B S L D"], batch: Mapping[str, Tensor]) -> list[Any]:
+        """The aim's."""
+        return self.aim.answers(self(states, batch["sites"]), batch)
+
+    def layer_weights(self) -> list[float]:
+        """The shares of the layers in the mix."""
+        return self.mix.shares()
