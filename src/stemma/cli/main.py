@@ -41,7 +41,7 @@ VERBS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (  # group -> 
         "learn",
         (
             ("pretrain", "pretrain:Pretrain", "a corpus into a run folder; again: goes on"),
-            ("distill", "distill:Distill", "a small run that imitates a run's layers, on plain text"),
+            ("distill", "distill:Distill", "a small run that imitates another, on plain text or on a task"),
             ("finetune", "finetune:Finetune", "a run carried over to a task, frozen or fine-tuned"),
         ),
     ),
@@ -180,7 +180,7 @@ def parse(cls: Any, name: str, argv: list[str]) -> Any:
 
 def option_name(field: str) -> str:
     """How a verb's field is spelled on the command line."""
-    return "--" + {"settings": "set"}.get(field, field.replace("_", "-"))
+    return "--" + {"settings": "set", "student": "from"}.get(field, field.replace("_", "-"))
 
 
 def options(cls: type) -> list[str]:

@@ -313,6 +313,12 @@ class Imitates(Protocol):
     def follow(self, teacher: Teaches) -> None:
         """Imitates this teacher from here on, which is never moved. It is no part of the network, nor of what is saved."""
 
+    def imitate(self, batch: "Tensors") -> "Loss":
+        """How far it reads otherwise, layer by layer, and nothing else that `loss` may hold."""
+
+    def differences(self, batch: "Tensors") -> dict[str, int]:
+        """As `Network.predictions`, of `imitate`."""
+
 
 class Counted(Protocol):
     """A model of counts."""

@@ -102,26 +102,15 @@ class TinyBERT(BERT):
         """Imitates this teacher from here on, which is never moved. It is no part of the network, nor of what is saved."""
         self._imitation = self.imitation(self.config, teacher)
 
-    def loss(self, batch: Tensors, carried: Carried | None = None) -> Loss:
+    def imitate(self, batch: Tensors) -> Loss:
         """The mean squared differences from the teacher, a position's numbers or a pair of positions' heads being one prediction.
 
-        Reads `ids`, and if present `positions`, `segments`, `types` (B T); with `masked_loss` the `labels` (B T) too.
+        Reads `ids`, and if present `positions`, `segments`, `types` (B T).
         """
-        assert self._imitation is not None, "a student without a teacher"
-        counts, states = self.predictions(batch), self.encode(batch)
-        sums = imitated(self, self._imitation, batch, states)
-        if self.config.masked_loss:
-            predicted = batch["labels"] != IGNORE
-            if not counts["masked"]:
-                mend = "set objective.mask_share, or drop model.masked_loss"
-                raise DataError("model.masked_loss with a batch in which nothing is masked", "one label or more", mend)
-            hidden = self._compared(states[-1][predicted])
-            sums["masked"] = cross_entropy(hidden, self.tokens.weight, self.masked_head.bias, batch["labels"][predicted])
-        weights = {"masked": self.config.masked_loss} if self.config.masked_loss else {}
-        return Loss.of({name: (total, counts[name]) for name, total in sums.items()}, weights=weights)
+        return self._apart(batch, self.encode(batch))
 
-    def predictions(self, batch: Tensors) -> dict[str, int]:
-        """Positions, and pairs of them that attend to each other; masked ones where they are predicted."""
+    def differences(self, batch: Tensors) -> dict[str, int]:
+        """How many there are of each part: positions, and pairs of them that attend to each other."""
         assert self._imitation is not None, "a student without a teacher"
         positions, pairs = compared(batch)
         whole = self.config.padding == "counted"
@@ -129,7 +118,54 @@ class TinyBERT(BERT):
         counts["hidden"] = counts["embedding"]
         if self._imitation.heads != "off":
             counts["attention"] = pairs.numel() if whole else int(pairs.sum())
-        return counts | ({"masked": int((batch["labels"] != IGNORE).sum())} if self.config.masked_loss else {})
+        return counts
+
+    def loss(self, batch: Tensors, carried: Carried | None = None) -> Loss:
+        """As `imitate`; with `masked_loss` that of the `labels` (B T) beside it."""
+        states, weight = self.encode(batch), self.config.masked_loss
+        imitation = self._apart(batch, states)
+        if not weight:
+            return imitation
+        predicted = batch["labels"] != IGNORE
+        if not predicted.any():
+            mend = "set objective.mask_share, or drop model.masked_loss"
+            raise DataError("model.masked_loss with a batch in which nothing is masked", "one label or more", mend)
+        hidden = self._compared(states[-1][predicted])
+        total = cross_entropy(hidden, self.tokens.weight, self.masked_head.bias, batch["labels"][predicted])
+        return Loss.of(imitation.parts | {"masked": (total, int(predicted.sum()))}, weights={"masked": weight})  # type: ignore[arg-type]
+
+    def predictions(self, batch: Tensors) -> dict[str, int]:
+        """The differences; and the masked positions, where they are predicted."""
+        return self.differences(batch) | ({"masked": int((batch["labels"] != IGNORE).sum())} if self.config.masked_loss else {})
+
+    def _apart(self, batch: Tensors, states: list[Tensor]) -> Loss:
+        """`imitate` for states that are computed already (Jiao 2019, eq. 7 to 9)."""
+        assert self._imitation is not None, "a student without a teacher"
+        teacher, blocks, heads = self._imitation.teacher, self._imitation.blocks, self._imitation.heads
+        with torch.no_grad():
+            shown = teacher.encode(batch)
+        positions, pairs = compared(batch)
+        if self.config.padding == "counted":  # a query that is padding is compared too, a key that is counts as equal
+            real, positions = positions, torch.ones_like(positions)
+            pairs = pairs | (~real[:, :, None] & real[:, None, :])
+        layers = [_squared(self.fit_dense(own), shown[of]) for own, of in zip(states, (0, *blocks), strict=True)]  # (B, T) each
+        sums = {"embedding": (layers[0] * positions).sum(), "hidden": (torch.stack(layers[1:]).sum(0) * positions).sum()}
+        if heads != "off":
+            sums["attention"] = torch.stack(
+                [(self._scores_apart(states, n, shown, of) * pairs).sum() for n, of in enumerate(blocks, 1)]
+            ).sum()
+        counts = self.differences(batch)
+        return Loss.of({name: (total, counts[name]) for name, total in sums.items()})
+
+    def _scores_apart(self, states: list[Tensor], block: int, shown: list[Tensor], of: int) -> Float[Tensor, "B T T"]:
+        """The mean squared differences of the heads' scores in a block from those in the teacher's."""
+        assert self._imitation is not None
+        own = self.scores(states, block)
+        with torch.no_grad():
+            theirs = self._imitation.teacher.scores(shown, of)
+        if self._imitation.heads == "averaged":
+            own, theirs = own.mean(1, keepdim=True), theirs.mean(1, keepdim=True)
+        return _squared(own.movedim(1, -1), theirs.movedim(1, -1))
 
     def layers(self) -> list[Layer]:
         """The embeddings, the blocks, then the pooler, the map to the teacher's states, and the head that there may be."""
@@ -143,33 +179,6 @@ class TinyBERT(BERT):
             mend = "distil it with --set model.masked_loss=1 --set objective.mask_share=0.15, or let the teacher fill"
             raise UsageError(wrong, "a run with that head", mend)
         super().check_fills()
-
-
-def imitated(student: TinyBERT, imitation: Imitation, batch: Mapping[str, Tensor], states: list[Tensor]) -> dict[str, Tensor]:
-    """The sums of squared differences: `embedding`, `hidden`, and `attention` unless it is off (Jiao 2019, eq. 7 to 9).
-
-    `states` are the student's, embeddings first. No gradient reaches the teacher, which reads without dropout.
-    """
-    teacher, counting = imitation.teacher, student.config.padding == "counted"
-    with torch.no_grad():
-        shown = teacher.encode(batch)
-    positions, pairs = compared(batch)
-    positions = torch.ones_like(positions) if counting else positions
-    if counting:  # a query that is padding is compared too, but no key that is
-        pairs = pairs | (~_real(batch)[:, :, None] & _real(batch)[:, None, :])
-    apart = [_squared(student.fit_dense(own), shown[of]) for own, of in zip(states, (0, *imitation.blocks), strict=True)]  # (B, T) each
-    sums = {"embedding": (apart[0] * positions).sum(), "hidden": (torch.stack(apart[1:]).sum(0) * positions).sum()}
-    if imitation.heads != "off":
-        total = states[0].new_zeros((), dtype=torch.float32)
-        for block, of in enumerate(imitation.blocks, start=1):
-            own = student.scores(states, block)
-            with torch.no_grad():
-                theirs = teacher.scores(shown, of)
-            if imitation.heads == "averaged":
-                own, theirs = own.mean(1, keepdim=True), theirs.mean(1, keepdim=True)
-            total = total + (_squared(own.movedim(1, -1), theirs.movedim(1, -1)) * pairs).sum()
-        sums["attention"] = total
-    return sums
 
 
 def block_map(config: Config, depth: int) -> tuple[int, ...]:
@@ -197,14 +206,9 @@ def block_map(config: Config, depth: int) -> tuple[int, ...]:
 
 def compared(batch: Mapping[str, Tensor]) -> tuple[Bool[Tensor, "B T"], Bool[Tensor, "B T T"]]:
     """Which positions are real, and which queries and keys stand in one segment."""
-    real = _real(batch)
-    segments = batch.get("segments", real)
+    segments = batch.get("segments", torch.ones_like(batch["ids"]))
+    real = segments > 0
     return real, (segments[:, :, None] == segments[:, None, :]) & real[:, :, None]
-
-
-def _real(batch: Mapping[str, Tensor]) -> Bool[Tensor, "B T"]:
-    segments = batch.get("segments")
-    return torch.ones_like(batch["ids"], dtype=torch.bool) if segments is None else segments > 0
 
 
 def _squared(own: Float[Tensor, "*shape D"], theirs: Float[Tensor, "*shape D"]) -> Float[Tensor, "*shape"]:
