@@ -2,8 +2,8 @@
 
 A word that is one token is masked, and a masked language model names the likeliest others, the text as it was standing beside as the
 second half of a pair. The tokens of a Chinese word are masked together. Words of several pieces have the nearest words of a run with
-word vectors, where one is given, and stay where there is none. Function words, numbers and marks are never replaced. A new text has the
-label of the old one, and no text is made twice.
+word vectors, where one is given, and stay where there is none. Function words, numbers and marks are never replaced, and stand for
+nothing. A new text has the label of the old one, and no text is made twice.
 
 Deviates: a word is none of its own candidates, so that `share` is the share of words that change; both halves of a pair are varied at
 once, each from its own words; a text is tried ten times as often as it may be varied, since some tries come out alike.
@@ -48,7 +48,7 @@ class Augmenter:
     def __init__(self, masked: Run, vectors: Run | None, *, copies: int, share: float, candidates: int, seed: int) -> None:
         for run, ability in ((masked, "fill"), (vectors, "nearest")):
             if run is not None and ability not in run.row.abilities:
-                wrong = f"{run.path} is a run of {run.row.name}, which names no words to stand for others"
+                wrong = f"a run of {run.row.name}, which names no words to stand for others"
                 raise UsageError(wrong, f"a run of one of these: {able(ability)}", "name another run")  # type: ignore[arg-type]
         masked.network.check_fills()
         self._masked, self._vectors = masked, vectors
@@ -60,7 +60,7 @@ class Augmenter:
         whole = [word if word.isalpha() and not token.startswith("##") else "" for word, token in zip(words, tokens, strict=True)]
         self._words = whole
         self._han = np.array([bool(word) and is_han(word[0]) for word in whole])
-        self._latin = np.array([bool(word) and not is_han(word[0]) for word in whole])
+        self._others = np.array([bool(word) and is_content(word) and not is_han(word[0]) for word in whole])
 
     def identity(self) -> dict[str, Any]:
         """The weights that candidates come from."""
@@ -140,7 +140,7 @@ class Augmenter:
 
     def _likeliest(self, word: _Word, scores: np.ndarray) -> list[str]:
         """The likeliest words of the same script at the masks of a word, the tokens of several drawn to be likely together."""
-        allowed = self._han if is_han(word.spelling[0]) else self._latin
+        allowed = self._han if is_han(word.spelling[0]) else self._others
         scores = np.where(allowed, scores, -np.inf)
         each = min(self._most + 1, int(allowed.sum())) if len(scores) == 1 else min(8, int(allowed.sum()))
         best = [np.argsort(-row, kind="stable")[:each] for row in scores]
@@ -160,7 +160,7 @@ class Augmenter:
         if spelling not in self._near:
             known = next((form for form in (spelling, spelling.lower()) if form in self._vectors), None)
             found = [word for word, _ in self._vectors.nearest(known, self._most + 1)] if known else []
-            self._near[spelling] = self._cased(spelling, [word for word in found if word.isalpha()])
+            self._near[spelling] = self._cased(spelling, [word for word in found if is_content(word)])
         return self._near[spelling]
 
     def _cased(self, spelling: str, words: Sequence[str]) -> list[str]:

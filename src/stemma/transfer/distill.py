@@ -86,12 +86,12 @@ class TaskTeacher:
         if task and task != self.task.name:
             raise UsageError(f"the task {task}, and the teacher learnt {self.task.name}", "the teacher's task", f"drop the task {task}")
         if not student.row.teacher:
-            wrong = f"{student.path} is a run of {student.row.name}, which imitates nobody"
+            wrong = f"the student is a run of {student.row.name}, which imitates nobody"
             raise UsageError(
                 wrong, "a student that imitated a pre-trained run", "make one: stemma distill TEACHER --corpus CORPUS --out RUN"
             )
         if student.tokenizer.fingerprint != self._fitted.assignment.tokenizer.fingerprint:
-            wrong = f"{student.path} and {self._path} have different tokens"
+            wrong = f"the student and its teacher {self._path} have different tokens"
             raise UsageError(wrong, "a student of the run that the teacher was made from", "name that student, or another teacher")
         if transfer.mode != "finetune" or transfer.redraw:
             raise UsageError(f'transfer.mode = "{transfer.mode}", transfer.redraw = {transfer.redraw}', "a student that moves", "drop them")
