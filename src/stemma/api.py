@@ -17,7 +17,7 @@ from stemma.tasks.table import make_task, task_config
 from stemma.training.facts import Report
 from stemma.training.pretrain import pretrain as _pretrain
 from stemma.training.request import Request, check_threads, job_of
-from stemma.transfer.settings import Config
+from stemma.transfer.settings import Config, Distilling
 
 __all__ = ["distill", "distill_task", "finetune", "load", "pretrain"]
 
@@ -103,7 +103,6 @@ def distill_task(
     sections `transfer` and `distill`. With `distill.augment` new examples are made by the masked language model `masked` (the run
     that the student imitated, unless another is named) and the word vectors of the run `vectors`, if any.
     """
-    from stemma.transfer.distill import Config as Distilling
     from stemma.transfer.distill import TaskTeacher, augmenter_of
     from stemma.transfer.finetune import finetune as _finetune
 

@@ -21,10 +21,9 @@ from stemma.tasks.task import Seat
 from stemma.tasks.text_heads import Labels, Number, TextHead
 from stemma.tokens import files
 from stemma.transfer import journal
-from stemma.transfer.distill import Config as Distilling
 from stemma.transfer.distill import TaskTeacher
 from stemma.transfer.finetune import finetune
-from stemma.transfer.settings import Config
+from stemma.transfer.settings import Config, Distilling
 
 FAST = Config(precision="fp32", seeds=(1,), budget=2, epochs=1, updates=5, threads=1)
 HOW = Distilling(epochs=1, updates=12)

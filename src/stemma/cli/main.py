@@ -216,16 +216,16 @@ def _settings_called(name: str, key: str, argv: Sequence[str]) -> list[str]:
         from stemma.corpus.formats import Config as Corpus
 
         sections |= {"corpus": Corpus}
-    if name in ("pretrain", "compare"):
+    if name in ("pretrain", "compare", "distill"):
         from stemma.training.request import section_types
 
         for row in LINEAGE:
-            if row.ready and (row.name in argv or name == "compare"):
+            if row.ready and (row.name in argv or name == "compare" or (name == "distill" and row.teacher)):
                 sections |= section_types(row)
-    if name in ("finetune", "compare"):
-        from stemma.transfer.settings import Config
+    if name in ("finetune", "compare", "distill"):
+        from stemma.transfer.settings import Config, Distilling
 
-        sections |= {"transfer": Config}
+        sections |= {"transfer": Config} | ({"distill": Distilling} if name == "distill" else {})
     return [f"{section}.{key}" for section, cls in sections.items() if key in {field.name for field in fields(cls)}]
 
 

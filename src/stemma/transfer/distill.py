@@ -13,7 +13,6 @@ import dataclasses
 import statistics
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +20,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from stemma.bounds import Natural, NonNegative, Positive, PositiveFloat, Share
 from stemma.checkpoint import RunFolder
 from stemma.config import to_plain
 from stemma.errors import UsageError
@@ -42,6 +40,7 @@ from stemma.transfer.descent import last_loss, learner_of, updates
 from stemma.transfer.moving import Descent
 from stemma.transfer.recipe import Lesson
 from stemma.transfer.settings import Config as Transfer
+from stemma.transfer.settings import Distilling
 
 if TYPE_CHECKING:
     from stemma.transfer.augment import Augmenter
@@ -51,23 +50,10 @@ WARM, TIMED = 3, 20  # batches before the clock runs, and those whose median tim
 AT_ONCE = 32  # texts in such a batch
 
 
-@dataclass(frozen=True)
-class Config:
-    """The section `distill`."""
-
-    epochs: Positive = 10  # passes of the first step; more where they come to fewer updates than `updates` (the authors' README)
-    updates: Natural = 300  # fewest updates of the first step
-    rate: NonNegative = 0.0  # of the first step, constant; 0: the middle one of those tried in the second
-    temperature: PositiveFloat = 1.0  # that the teacher's and the student's scores are divided by
-    augment: Natural = 0  # further texts made of each example, in which words are replaced; 0: none
-    share: Share = 0.4  # of a text's words that are replaced (p)
-    candidates: Positive = 15  # words that may stand for a word (M)
-
-
 class TaskTeacher:
     """A fine-tuned run whose layers and answers are imitated. `augmenter` makes further texts, where the config wants any."""
 
-    def __init__(self, path: Path, config: Config, augmenter: "Augmenter | None" = None) -> None:
+    def __init__(self, path: Path, config: Distilling, augmenter: "Augmenter | None" = None) -> None:
         self._path, self._config, self._augmenter = path, config, augmenter
         self._weights = RunFolder.open(path).manifest["files"]["model.safetensors"]
         self._fitted = _imitable(path)
@@ -144,7 +130,7 @@ def _imitable(path: Path) -> FittedRun:
     return fitted
 
 
-def augmenter_of(student: Run, config: Config, seed: int, masked: Run | None, vectors: Run | None) -> "Augmenter | None":
+def augmenter_of(student: Run, config: Distilling, seed: int, masked: Run | None, vectors: Run | None) -> "Augmenter | None":
     """What makes further texts, by the run that the student imitated unless another is named; None where none are wanted."""
     from stemma.transfer.augment import Augmenter  # compiled code: only where it is used
 
@@ -203,7 +189,7 @@ class Distilled(Descent):
     `more` are further texts, each with the number of the example that it was made of, whose label it has.
     """
 
-    def __init__(self, assignment: Assignment, config: Config, teacher: HeadedNetwork, more: Sequence[tuple[int, Text]]) -> None:
+    def __init__(self, assignment: Assignment, config: Distilling, teacher: HeadedNetwork, more: Sequence[tuple[int, Text]]) -> None:
         settings = assignment.settings
         assert isinstance(settings, Transfer)
         super().__init__(assignment, settings)
