@@ -118,6 +118,12 @@ def _elmo(run: Run, folder: Path) -> list[Path]:
     return write_elmo(run, folder)
 
 
+def _static(run: Run, folder: Path) -> list[Path]:
+    from stemma.export.static import write_static
+
+    return write_static(run, folder)
+
+
 def _tokenizer_config(run: Run, tokenizer: Mapping[str, Any]) -> dict[str, Any]:
     typed = any(run.network.frame([0], [0])[1])  # the second text's tokens are told from the first's
     inputs = ["input_ids", "attention_mask", *(["token_type_ids"] if typed else [])]
@@ -157,6 +163,10 @@ def _is(*names: str) -> Callable[[Generation], bool]:
     return lambda row: row.name in names
 
 
+def _has_states(row: Generation) -> bool:
+    return row.in_context and not row.reads_spelling
+
+
 def _has_words(row: Generation) -> bool:
     return "nearest" in row.abilities
 
@@ -168,6 +178,7 @@ FORMATS: dict[str, Format] = {
     "word2vec-binary": Format("with word vectors", _has_words, partial(_vectors, form="word2vec-binary")),
     "glove": Format("with word vectors", _has_words, partial(_vectors, form="glove")),
     "huggingface": Format("of " + ", ".join(COUNTERPART), _is(*COUNTERPART), _huggingface),
+    "static": Format("with states in context", _has_states, _static),
     "elmo": Format("of elmo", _is("elmo"), _elmo),
     "ctranslate2": Format("of transformer, gpt or gpt2", _is("transformer", "gpt", "gpt2"), _ctranslate2, partial(_ctranslate2, int8=True)),
 }
