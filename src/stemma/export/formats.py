@@ -96,12 +96,18 @@ def _huggingface(run: Run, folder: Path) -> list[Path]:
     with one_writer(folder.resolve()):
         write_bytes(folder / "model.safetensors", save(arrays, metadata={"format": "pt"}))
         config = huggingface_config(network, model, run.tokenizer.vocab_size, run.tokenizer.specials)
-        write_json(folder / "config.json", {**config, NAMED: run.row.name})
+        config |= {"architectures": [_class_of(tensors)]} if run.row.teacher else {NAMED: run.row.name}
+        write_json(folder / "config.json", config)
         data = json.loads(run.folder.guarded("tokenizer.json").read_text(encoding="utf-8"))
         write_json(folder / "tokenizer_config.json", _tokenizer_config(run, data))
         write_json(folder / "tokenizer.json", {**data, "post_processor": _frame(run)})
         merges = _merges(folder, data) if run.row.name == "gpt2" and run.tokenizer.kind == "bpe" else []
     return [*(folder / name for name in ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")), *merges]
+
+
+def _class_of(tensors: Mapping[str, Any]) -> str:
+    """Transformers' class for a student, with the head that it may have; what it imitated with is of no use any more, and stays here."""
+    return "BertForMaskedLM" if "cls.predictions.bias" in tensors else "BertModel"
 
 
 def _merges(folder: Path, tokenizer: Mapping[str, Any]) -> list[Path]:

@@ -67,6 +67,9 @@ class Masks:
         own = sections.get("objective") or row.presets()["base"].get("objective", {})  # another program's model: as the paper masks
         sources = ((str(path), {"objective": own}), ("--set", parse_settings(as_texts(settings))))
         self._config: Config = resolve({"objective": Config}, *sources)["objective"]
+        if not self._config.mask_share:
+            wrong = f"{path} masks nothing: objective.mask_share = 0"
+            raise UsageError(wrong, "a share of the tokens to mask", "write --set objective.mask_share=0.15")
         self._room = sections["model"]["max_length"] - 2
         self._tokenizer, self._seed = Tokenizer.load(folder.guarded("tokenizer.json")), seed
 
