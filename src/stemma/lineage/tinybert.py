@@ -3,6 +3,7 @@
 
 Parent: BERT, whose network it is, smaller. It added a teacher: on plain text without masks its embeddings, its states and the scores
 of its attention are to be those of the teacher (section 3.1); it gave up predicting tokens, and so the head for them.
+The pooler learns nothing from imitation; a task moves it.
 
 Axes: B batch, T positions, D width, R width of the teacher's states, H heads, M masked positions, V vocabulary.
 `fit_dense` is the paper's W: one linear map, with a bias as in the authors' code, takes embeddings and states of all blocks to the
@@ -111,12 +112,11 @@ class TinyBERT(BERT):
 
     def differences(self, batch: Tensors) -> dict[str, int]:
         """How many there are of each part: positions, and pairs of them that attend to each other."""
-        assert self._imitation is not None, "a student without a teacher"
         positions, pairs = compared(batch)
         whole = self.config.padding == "counted"
         counts = {"embedding": positions.numel() if whole else int(positions.sum())}
         counts["hidden"] = counts["embedding"]
-        if self._imitation.heads != "off":
+        if self._following.heads != "off":
             counts["attention"] = pairs.numel() if whole else int(pairs.sum())
         return counts
 
@@ -138,32 +138,34 @@ class TinyBERT(BERT):
         """The differences; and the masked positions, where they are predicted."""
         return self.differences(batch) | ({"masked": int((batch["labels"] != IGNORE).sum())} if self.config.masked_loss else {})
 
+    @property
+    def _following(self) -> Imitation:
+        assert self._imitation is not None, "a student without a teacher"
+        return self._imitation
+
     def _apart(self, batch: Tensors, states: list[Tensor]) -> Loss:
         """`imitate` for states that are computed already (Jiao 2019, eq. 7 to 9)."""
-        assert self._imitation is not None, "a student without a teacher"
-        teacher, blocks, heads = self._imitation.teacher, self._imitation.blocks, self._imitation.heads
+        following = self._following
         with torch.no_grad():
-            shown = teacher.encode(batch)
+            shown = following.teacher.encode(batch)
         positions, pairs = compared(batch)
         if self.config.padding == "counted":  # a query that is padding is compared too, a key that is counts as equal
             real, positions = positions, torch.ones_like(positions)
             pairs = pairs | (~real[:, :, None] & real[:, None, :])
-        layers = [_squared(self.fit_dense(own), shown[of]) for own, of in zip(states, (0, *blocks), strict=True)]  # (B, T) each
+        layers = [_squared(self.fit_dense(own), shown[of]) for own, of in zip(states, (0, *following.blocks), strict=True)]  # (B, T) each
         sums = {"embedding": (layers[0] * positions).sum(), "hidden": (torch.stack(layers[1:]).sum(0) * positions).sum()}
-        if heads != "off":
-            sums["attention"] = torch.stack(
-                [(self._scores_apart(states, n, shown, of) * pairs).sum() for n, of in enumerate(blocks, 1)]
-            ).sum()
+        if following.heads != "off":
+            blockwise = [(self._scores_apart(states, n, shown, of) * pairs).sum() for n, of in enumerate(following.blocks, 1)]
+            sums["attention"] = torch.stack(blockwise).sum()
         counts = self.differences(batch)
         return Loss.of({name: (total, counts[name]) for name, total in sums.items()})
 
     def _scores_apart(self, states: list[Tensor], block: int, shown: list[Tensor], of: int) -> Float[Tensor, "B T T"]:
         """The mean squared differences of the heads' scores in a block from those in the teacher's."""
-        assert self._imitation is not None
-        own = self.scores(states, block)
+        following, own = self._following, self.scores(states, block)
         with torch.no_grad():
-            theirs = self._imitation.teacher.scores(shown, of)
-        if self._imitation.heads == "averaged":
+            theirs = following.teacher.scores(shown, of)
+        if following.heads == "averaged":
             own, theirs = own.mean(1, keepdim=True), theirs.mean(1, keepdim=True)
         return _squared(own.movedim(1, -1), theirs.movedim(1, -1))
 
