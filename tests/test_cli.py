@@ -218,7 +218,7 @@ def test_settings_of_nothing_known(capsys):
     assert stemma(capsys, "settings", "bert", "--preset", "huge")[0] == 2
     assert "drop --preset" in stemma(capsys, "settings", "transfer", "--preset", "tiny")[2]
     assert "did you mean 'transfer'" in stemma(capsys, "settings", "transfr")[2]
-    assert "distill.augment" in stemma(capsys, "settings", "distill")[1]
+    assert "  augment " in stemma(capsys, "settings", "distill")[1]
 
 
 @pytest.mark.parametrize(

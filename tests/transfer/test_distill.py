@@ -21,7 +21,8 @@ from stemma.tasks.task import Seat
 from stemma.tasks.text_heads import Labels, Number, TextHead
 from stemma.tokens import files
 from stemma.transfer import journal
-from stemma.transfer.distill import TaskTeacher
+from stemma.transfer.augment import Augmenter
+from stemma.transfer.distill import TaskTeacher, augmenter_of
 from stemma.transfer.finetune import finetune
 from stemma.transfer.settings import Config, Distilling
 
@@ -117,9 +118,29 @@ def test_what_cannot_be_imitated_is_refused(teacher, student, bert, gpt, train_e
         taught.check(student, FAST, "tag")
     with pytest.raises(UsageError, match="a student that moves"):
         taught.check(student, dataclasses.replace(FAST, mode="frozen"), "")
+    with pytest.raises(UsageError, match="--masked RUN"):
+        augmenter_of(student, dataclasses.replace(HOW, augment=2), 1, None, None)
     student.network.config = dataclasses.replace(student.network.config, teacher_width=20)
     with pytest.raises(UsageError, match=r"model\.teacher_width = 20"):
         taught.check(student, FAST, "classify")
+
+
+@pytest.mark.parametrize("task", ["tag", "regress"])
+def test_taggers_and_numbers_are_distilled_too(task: str, bert, student, tmp_path) -> None:
+    """Units are read in the texts that were made as well; of numbers the gold ones are learnt."""
+    rows = ["the\tD\nlovely\tA\nfilm\tN\n", "a\tD\nstory\tN\nof\tP\n故事\tN\n", "bad\tA\nfilm\tN\n"]
+    numbers = ["0.5\tthe lovely film was fine", "-2\ta bad story", "1.5\tvery good 故事"]
+    path = tmp_path / "train.txt"
+    path.write_text("\n".join(rows * 8) if task == "tag" else "\n".join(["label\ttext", *numbers * 8]) + "\n", encoding="utf-8")
+    few = dataclasses.replace(FAST, updates=2, budget=1)
+    finetune(bert, train=path, task=task, config=few, out=tmp_path / "teacher")
+    augmenter = Augmenter(bert, None, copies=2, share=0.5, candidates=4, seed=1)
+    taught = TaskTeacher(tmp_path / "teacher", dataclasses.replace(HOW, updates=2, augment=2), augmenter)
+    taught.check(student, few, task)
+    made = finetune(student, train=path, task=taught.task, config=few, out=tmp_path / "run", teacher=taught)
+    assert made.facts["augmented"] > 0
+    again, texts = FittedRun.load(tmp_path / "run"), ["a lovely story", "故事"]
+    assert again.predict(texts)[0] == made.predict(texts)[0]
 
 
 def head_pair(make) -> tuple[Any, Any, torch.Tensor, torch.Tensor]:

@@ -95,7 +95,7 @@ class TinyBERT(BERT):
             raise UsageError(wrong, "as many at most", "drop model.max_length")
         if config.teacher_width != theirs.width:
             wrong = f"model.teacher_width = {config.teacher_width}, and the teacher's states have {counted(theirs.width, 'number')}"
-            raise UsageError(wrong, "the teacher's width", "drop model.teacher_width")
+            raise UsageError(wrong, "the teacher's width", "drop model.teacher_width, or name a teacher as wide as the student's first")
         heads: Literal["averaged", "off"] = config.unequal_heads
         return Imitation(teacher, block_map(config, len(teacher.tower)), "each" if config.heads == theirs.heads else heads)
 

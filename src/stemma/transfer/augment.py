@@ -25,6 +25,7 @@ from stemma.runs.run import Run
 from stemma.tasks.task import Text
 from stemma.tokens.function_words import is_content
 from stemma.tokens.scripts import is_han
+from stemma.transfer.saving import weights_identity
 
 POSITIONS = 4096  # copies times positions of one forward pass
 TEXTS = 256  # whose words are looked up together
@@ -65,8 +66,7 @@ class Augmenter:
     def identity(self) -> dict[str, Any]:
         """The weights that candidates come from."""
         runs = {"masked": self._masked, "vectors": self._vectors}
-        named = {name: run.folder.manifest["files"]["model.safetensors"] for name, run in runs.items() if run is not None}
-        return {"augment": named}
+        return {"augment": {name: weights_identity(run) for name, run in runs.items() if run is not None}}
 
     def all_of(self, texts: Sequence[Text]) -> list[tuple[int, Text]]:
         """The new texts, each with the number of the text that it was made of."""

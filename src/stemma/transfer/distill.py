@@ -140,9 +140,9 @@ def augmenter_of(student: Run, config: Distilling, seed: int, masked: Run | None
             raise UsageError(wrong, "how many texts to make of each", "set distill.augment, or leave the run out")
         return None
     if masked is None:
-        imitated = student.folder.config["identity"].get("teacher", {}).get("run", "")
-        if not (Path(imitated) / "manifest.json").exists():
-            wrong = f"the run that {student.path} imitated, {imitated or 'unknown'}, is not there to make further texts"
+        imitated = student.folder.config["identity"].get("teacher", {}).get("run", "") if student.folder else ""
+        if not imitated or not (Path(imitated) / "manifest.json").exists():
+            wrong = f"the run that the student imitated, {imitated or 'unknown'}, is not there to make further texts"
             raise UsageError(wrong, "a masked language model", "name one: --masked RUN, or masked=… in Python")
         masked = Run.open(imitated)
     return Augmenter(masked, vectors, copies=config.augment, share=config.share, candidates=config.candidates, seed=seed)

@@ -34,7 +34,7 @@ def identity_of(run: Any, assignment: Assignment, data: dict[str, Any]) -> dict[
         "task": assignment.task.name,
         "mode": assignment.settings.mode,
         "data": data,
-        "pretrained": run.folder.manifest["files"]["model.safetensors"] if run.folder else _digest(run),
+        "pretrained": weights_identity(run),
         "asked": {"transfer": settings, "task": task},
     }
 
@@ -64,6 +64,11 @@ def finish(fitted: FittedRun, folder: RunFolder) -> None:
     folder.append_metrics([{"kind": "seed", **{k: v for k, v in row.items() if k != "predictions"}} for row in facts["seeds"]])
     ledger = {"examples": facts["examples"], "cut": facts["cut"]}
     folder.finish(card(facts), ledger, fitted.model.arrays(), folder.config | {"task": facts})
+
+
+def weights_identity(run: Any) -> Any:
+    """What tells the weights of a run from others, be they in a folder or in memory."""
+    return run.folder.manifest["files"]["model.safetensors"] if run.folder else _digest(run)
 
 
 def _digest(run: Any) -> str:
