@@ -36,8 +36,7 @@ from stemma.tokens.store import TokenStore
 class Config:
     """How documents become masked instances."""
 
-    # asked of pairs: does B follow A, are they swapped; unasked: they are read as for next, and nothing; none: single segments
-    pairs: Literal["next", "order", "unasked", "none"] = "next"
+    pairs: Literal["next", "order", "unasked", "none"] = "next"  # does B follow A, are they swapped, nothing; none: single segments
     units: Literal["pieces", "words", "ngrams"] = "pieces"  # masked whole: a token, a word, 1 to `longest` words in a row
     longest: Depth = 3  # words of an n-gram
     mask_share: Share = 0.15  # of an instance's tokens, chosen for prediction; 0: none, as a student reads that imitates its teacher

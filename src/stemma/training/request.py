@@ -147,7 +147,7 @@ def _job_of(request: Request, teacher: Teacher | None) -> Job:
     overrides = [(str(request.config), read_toml(request.config))] if request.config else []
     overrides.append(("--set", parse_settings(request.settings)))
     where, base = (f"run {earlier.path}", earlier.config["identity"]["asked"]) if earlier else _preset(row, request.preset or "small")
-    base = _taught(row, base, teacher) if teacher else base
+    base = _taught(row, base, teacher) if teacher and not earlier else base
     if not earlier and _kind(base, overrides) == "whitespace":
         base = _spaced(base, row)
     if request.source or request.target:

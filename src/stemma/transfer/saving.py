@@ -111,7 +111,7 @@ def _taught(facts: dict[str, Any]) -> list[str]:
     if not (taught := facts.get("taught")):
         return []
     first, (teacher, student) = facts["first_step"], taught["rows"]
-    lines = [
+    return [
         "",
         f"Its teacher is the run {taught['run']} of {taught['generation']}. First it imitated its layers ({taught['imitates']}) for "
         f"{counted(first['steps'], 'update')}, then its answers; {counted(facts['augmented'], 'further text')} were made of the examples. "
@@ -121,7 +121,6 @@ def _taught(facts: dict[str, Any]) -> list[str]:
         "|---|---|---|",
         *(f"| {name} | {theirs} | {own} |" for name, theirs, own in side_by_side(facts)),
     ]
-    return lines
 
 
 def side_by_side(facts: dict[str, Any]) -> list[tuple[str, str, str]]:
