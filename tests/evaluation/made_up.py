@@ -353,6 +353,7 @@ def report() -> dict:
             "train_examples": 3000,
             "dev_examples": 800,
             "gold": GOLD.tolist(),
+            "texts": [f"the dev example {number} & <its> text 例" for number in range(len(GOLD))],
         },
         "budget": {
             "preset": "small",

@@ -1,6 +1,7 @@
 """A student that learns a task from its teacher: what it learns, what it keeps, where it goes on, and what is refused."""
 
 import dataclasses
+import json
 from pathlib import Path
 from typing import Any
 
@@ -125,13 +126,31 @@ def test_what_cannot_be_imitated_is_refused(teacher, student, bert, gpt, train_e
         taught.check(student, FAST, "classify")
 
 
-@pytest.mark.parametrize("task", ["tag", "regress"])
-def test_taggers_and_numbers_are_distilled_too(task: str, bert, student, tmp_path) -> None:
+def task_file(task: str, path: Path) -> Path:
+    """A few examples of each kind of task."""
+    if task == "span":
+        passages = [("the lovely film was fine", "what was fine ?", "film"), ("a bad story of 故事", "a story of what ?", "故事")] * 8
+        paragraphs = []
+        for n, (context, question, text) in enumerate(passages):
+            answers = [{"text": text, "answer_start": context.index(text)}]
+            paragraphs.append({"context": context, "qas": [{"id": str(n), "question": question, "answers": answers}]})
+        path = path.with_suffix(".json")
+        path.write_text(json.dumps({"data": [{"title": "", "paragraphs": paragraphs}]}), encoding="utf-8")
+        return path
+    rows = {
+        "tag": ["the\tD\nlovely\tA\nfilm\tN\n", "a\tD\nstory\tN\nof\tP\n故事\tN\n", "bad\tA\nfilm\tN\n"],
+        "regress": ["0.5\tthe lovely film was fine", "-2\ta bad story", "1.5\tvery good 故事"],
+        "choice": ["1\tthe film was\tfine\tof", "2\ta bad\tand\tstory", "2\tvery good\tthe\t故事"],
+    }[task]
+    heads = {"tag": [], "regress": ["label\ttext"], "choice": ["label\tcontext\tchoice_1\tchoice_2"]}[task]
+    path.write_text("\n".join([*heads, *rows * 8]) + "\n", encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("task", ["tag", "regress", "span", "choice"])
+def test_every_task_with_a_head_is_distilled(task: str, bert, student, tmp_path) -> None:
     """Units are read in the texts that were made as well; of numbers the gold ones are learnt."""
-    rows = ["the\tD\nlovely\tA\nfilm\tN\n", "a\tD\nstory\tN\nof\tP\n故事\tN\n", "bad\tA\nfilm\tN\n"]
-    numbers = ["0.5\tthe lovely film was fine", "-2\ta bad story", "1.5\tvery good 故事"]
-    path = tmp_path / "train.txt"
-    path.write_text("\n".join(rows * 8) if task == "tag" else "\n".join(["label\ttext", *numbers * 8]) + "\n", encoding="utf-8")
+    path = task_file(task, tmp_path / "train.txt")
     few = dataclasses.replace(FAST, updates=2, budget=1)
     finetune(bert, train=path, task=task, config=few, out=tmp_path / "teacher")
     augmenter = Augmenter(bert, None, copies=2, share=0.5, candidates=4, seed=1)
@@ -139,8 +158,8 @@ def test_taggers_and_numbers_are_distilled_too(task: str, bert, student, tmp_pat
     taught.check(student, few, task)
     made = finetune(student, train=path, task=taught.task, config=few, out=tmp_path / "run", teacher=taught)
     assert made.facts["augmented"] > 0
-    again, texts = FittedRun.load(tmp_path / "run"), ["a lovely story", "故事"]
-    assert again.predict(texts)[0] == made.predict(texts)[0]
+    again, dev = FittedRun.load(tmp_path / "run"), taught.task.read(path, learning=False)[:2]
+    assert str(again.answers(dev)) == str(made.answers(dev))
 
 
 def head_pair(make) -> tuple[Any, Any, torch.Tensor, torch.Tensor]:

@@ -125,3 +125,25 @@ def test_ridge_on_sparse_features_leaves_the_bias_free():
     theirs = sklearn_linear.Ridge(alpha=0.1).fit(table, (numbers - numbers.mean()) / numbers.std())
     np.testing.assert_allclose(head.weights[:, 0] / numbers.std(), theirs.coef_, atol=1e-4)
     assert head.biases[0] == pytest.approx(theirs.intercept_ * numbers.std() + numbers.mean(), rel=1e-5)
+
+
+def test_the_softmax_within_groups_is_that_of_plain_descent():
+    """Against Newton's steps on the same objective, written out: groups of different sizes, two columns."""
+    rng = np.random.default_rng(0)
+    features, starts = rng.normal(size=(60, 4)), np.array([0, 2, 7, 10, 20, 33, 60])
+    right = np.stack([[rng.integers(0, size) for size in np.diff(starts)] for _ in range(2)], 1)
+    design = Dense(torch.tensor(features), torch.zeros(4, dtype=torch.float64), torch.ones(4, dtype=torch.float64))
+    head = fit_rows(design, right, 0, 0.7, "within", starts)
+    assert head.link == "within" and not head.biases.any()
+    for column in range(2):
+        w = np.zeros(4)
+        for _ in range(30):
+            slope, bend = w.copy(), np.eye(4)
+            for first, last, place in zip(starts[:-1], starts[1:], right[:, column], strict=True):
+                own = features[first:last]
+                shares = np.exp(own @ w - (own @ w).max())
+                shares /= shares.sum()
+                slope += 0.7 * (shares @ own - own[place])
+                bend += 0.7 * (own.T @ (shares[:, None] * own) - np.outer(shares @ own, shares @ own))
+            w -= np.linalg.solve(bend, slope)
+        np.testing.assert_allclose(head.weights[:, column], w, atol=1e-5)

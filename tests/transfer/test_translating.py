@@ -13,6 +13,7 @@ from stemma.errors import DataError, UsageError
 from stemma.objectives.batch import IGNORE
 from stemma.objectives.translation import Config as Direction
 from stemma.objectives.translation import Translation
+from stemma.runs.assignment import Assignment
 from stemma.runs.decoding import Decoding
 from stemma.runs.fitted import FittedRun
 from stemma.runs.writing import token_pairs
@@ -75,10 +76,15 @@ def test_scratch_begins_anew_and_seeds_draw_it(writes):
     assert not any(torch.allclose(one, other, atol=1e-2) for one, other in ((drawn[0], own), (drawn[1], own), (drawn[0], drawn[1])))
 
 
+def put(run) -> Assignment:
+    """The run put to the task."""
+    return Assignment(run.row, run.tokenizer, run.network, Translate(TaskConfig()), {"labels": []}, Config())
+
+
 def test_batches_are_those_of_pre_training(tmp_path):
     """The same pairs in the same rows."""
     run = encoder_decoder("transformer")
-    made = token_pairs(run.network, run.tokenizer, [Text(pair.source, pair.target) for pair in TRAIN[:5]], 128)
+    made = token_pairs(put(run), [Text(pair.source, pair.target) for pair in TRAIN[:5]])
     source, target = tmp_path / "en", tmp_path / "zh"
     source.write_text("\n".join(pair.source for pair in TRAIN[:5]), encoding="utf-8")
     target.write_text("\n".join(pair.target for pair in TRAIN[:5]), encoding="utf-8")
@@ -96,7 +102,7 @@ def test_batches_are_those_of_pre_training(tmp_path):
 def test_what_is_too_long_is_cut_counted_and_given_no_end():
     run = encoder_decoder("transformer")
     long = Translated(" ".join(ENGLISH * 4), "".join(CHINESE * 4))
-    made = token_pairs(run.network, run.tokenizer, [Text(pair.source, pair.target) for pair in (TRAIN[0], long)], 128)
+    made = token_pairs(put(run), [Text(pair.source, pair.target) for pair in (TRAIN[0], long)])
     whole = [len(run.tokenizer.encode(text)) for text in (long.source, long.target)]
     assert made.cut == 1 and made.tokens_cut == sum(whole) - 2 * 23 and made.lengths[1] == 2 * 24
     batch = made.batch(np.arange(2))

@@ -20,11 +20,11 @@ class Finetune(Verb):
     """
 
     run_folder: RunPath  # a folder made by stemma pretrain
-    # TSV, CSV, JSON lines with label, text (or label, text_a, text_b); for tag: a token and its tag a line; for translate: pairs
+    # TSV, CSV, JSON lines with label, text (or label, text_a, text_b); for tag: a token and its tag a line; for translate, generate: pairs
     train: Path
     out: Path  # the folder of the fine-tuned run
     dev: File = None  # a file of the same kind to measure on
-    task: str = "classify"  # the kind of task: classify, pair, regress, tag, translate
+    task: str = "classify"  # the kind of task: classify, pair, regress, choice, span, tag, generate, translate
     frozen: Flag = False  # keeps the network as it is; only a head learns, linear unless transfer.head=network
     config: TomlFile = None  # a TOML file of settings
     settings: Settings = ()  # one setting, as transfer.epochs=5

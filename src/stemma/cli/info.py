@@ -11,6 +11,7 @@ from stemma.cli.progress import duration
 from stemma.cli.verb import RunPath, Verb
 from stemma.lineage.table import find
 from stemma.nouns import counted
+from stemma.tasks.table import make_task
 from stemma.tokens.files import read_json
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ def _of_task(folder: "RunFolder") -> dict[str, Any]:
         "learnt from": f"{counted(facts['examples']['learning'], 'example')}" if "learning" in facts.get("examples", {}) else None,
         "measured": ", ".join(measured(facts)) or None,
         "doubt": floor_warning(facts) or None,
-        "can": "predict, translate, embed" if identity["task"] == "translate" else "predict, embed",
+        "can": "predict, translate, embed" if make_task(identity["task"]).per == "target" else "predict, embed",
     }
 
 

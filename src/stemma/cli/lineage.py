@@ -1,20 +1,23 @@
 """`stemma lineage`: prints the family tree of generations."""
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import arg
 
 from stemma.cli.aligned import columns
 from stemma.cli.answer import Answer, Printable
-from stemma.cli.verb import Positional, Verb
+from stemma.cli.verb import Flag, Positional, Verb
 from stemma.config import nearest
 from stemma.errors import UsageError
 from stemma.lineage.table import TABLE, Generation
+
+if TYPE_CHECKING:
+    from stemma.transfer.matrix import Cell
 
 
 @dataclass(frozen=True)
@@ -25,17 +28,55 @@ class Lineage(Verb):
     """
 
     generation: Annotated[Positional[str], arg(metavar="[GENERATION]", help_behavior_hint="(optional)")] = ""  # none: the whole tree
+    matrix: Flag = False  # which generation learns which task, frozen and fine-tuned, and why not where it cannot
 
     def run(self) -> Printable:
-        """The tree, or the rows of the table; or a page."""
+        """The tree, or the rows of the table; or a page, or the matrix."""
+        if self.matrix:
+            return _matrix(self.generation)
         if not self.generation:
             return Answer([_row(row) for row in TABLE], _tree())
-        found = {row.name: row for row in TABLE}
-        if self.generation not in found:
-            wrong = f"there is no generation {self.generation!r}"
-            raise UsageError(wrong, f"one of {', '.join(found)}", nearest(self.generation, found))
-        row = found[self.generation]
+        row = _found(self.generation)
         return Answer(_row(row) | {"about": _about(row)}, _page(row))
+
+
+def _found(name: str) -> Generation:
+    found = {row.name: row for row in TABLE}
+    if name not in found:
+        raise UsageError(f"there is no generation {name!r}", f"one of {', '.join(found)}", nearest(name, found))
+    return found[name]
+
+
+def _matrix(generation: str) -> Answer:
+    """The matrix, or a generation's row of it."""
+    from dataclasses import asdict
+
+    from stemma.transfer.matrix import matrix  # torch: for this alone
+
+    cells = [cell for cell in matrix() if not generation or cell.generation == _found(generation).name]
+    return Answer([asdict(cell) for cell in cells], _table(cells))
+
+
+def _table(cells: Sequence["Cell"]) -> Iterator[str]:
+    """A row a generation, a column a task: frozen, tuned, both, or the number of the reason below."""
+    tasks = list(dict.fromkeys(cell.task for cell in cells))
+    reasons = list(dict.fromkeys(cell.reason for cell in cells if cell.reason))
+    found: dict[str, list[str]] = {}
+    for name in dict.fromkeys(cell.generation for cell in cells):
+        modes = [[cell for cell in cells if (cell.generation, cell.task) == (name, task)] for task in tasks]
+        found[name] = [_shown(own, reasons) for own in modes]
+    yield from columns([("", *tasks), *((name, *row) for name, row in found.items())])
+    yield ""
+    yield "both: frozen and fine-tuned (`stemma finetune … --task TASK`, with or without --frozen)"
+    yield from (f"({number}) {reason}" for number, reason in enumerate(reasons, 1))
+
+
+def _shown(cells: Sequence["Cell"], reasons: Sequence[str]) -> str:
+    can = [cell.mode for cell in cells if not cell.reason]
+    if len(can) == len(cells):
+        return "both"
+    why = ", ".join(f"({reasons.index(reason) + 1})" for reason in dict.fromkeys(cell.reason for cell in cells if cell.reason))
+    return f"{can[0]} {why}" if can else why
 
 
 def _row(row: Generation) -> dict[str, Any]:

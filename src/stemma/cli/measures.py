@@ -113,7 +113,7 @@ def _minimal_pairs(found: Mapping[str, Any]) -> Iterator[str]:
 def _translation(found: Mapping[str, Any]) -> Iterator[str]:
     yield f"translation of {counted(found['pairs'], 'pair')}"
     losses = {"nats a token": found["loss"], "nats a token with other sources": found["loss_with_other_sources"]}
-    figures = [(title, _figure(found[title])) for title in found["signatures"]] + [(name, _figure(loss)) for name, loss in losses.items()]
+    figures = [(title, _figure(found[title])) for title in found["metrics"]] + [(name, _figure(loss)) for name, loss in losses.items()]
     outputs = f"{found['distinct_outputs']:,} of {counted(found['distinct_sources'], 'different source')}"
     yield from columns([*figures, ("different outputs", outputs)])
     yield from (f"  signature of {title}: {signature}" for title, signature in found["signatures"].items())

@@ -99,8 +99,12 @@ def target_loss(
 
 
 def soft_cross_entropy(own: Float[Tensor, "*shape K"], theirs: Float[Tensor, "*shape K"]) -> Float[Tensor, "*shape"]:
-    """-sum over K of softmax(theirs) log softmax(own), in nats: of the chances that another's scores give (Hinton 2015, section 2)."""
-    return -(theirs.softmax(-1) * own.log_softmax(-1)).sum(-1)
+    """-sum over K of softmax(theirs) log softmax(own), in nats: of the chances that another's scores give (Hinton 2015, section 2).
+
+    Where both are -inf, which stands for no outcome, nothing is added.
+    """
+    chances = theirs.softmax(-1)
+    return -(chances * own.log_softmax(-1).masked_fill(chances == 0, 0.0)).sum(-1)
 
 
 @torch.no_grad()

@@ -34,56 +34,76 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Sides:
-    """Token ids of the texts, and of their second halves where the task has pairs."""
+    """Token ids of the texts, and of their second halves where the task has pairs; or of the candidates that a text has."""
 
     sides: tuple[tuple[np.ndarray, ...], ...]
     known: np.ndarray  # True for each text (N) with a token of the vocabulary, in its second half too where the task has pairs
+    borders: np.ndarray  # (N+1) of the texts among the rows: one row each, or one a candidate
     cut = tokens_cut = unread = 0  # counting has no longest length
 
     @property
     def count(self) -> int:
-        """How many texts."""
+        """How many rows."""
         return len(self.sides[0])
 
     @property
     def lost(self) -> tuple[int, ...]:
         """Tokens cut off each text: none."""
-        return (0,) * self.count
+        return (0,) * len(self.known)
 
-    def of(self, rows: np.ndarray) -> "Sides":
+    def of(self, texts: np.ndarray) -> "Sides":
         """These texts alone."""
-        return Sides(tuple(tuple(texts[row] for row in rows) for texts in self.sides), self.known[rows])
+        rows, borders = ranges(self.borders, texts)
+        return Sides(tuple(tuple(side[row] for row in rows) for side in self.sides), self.known[texts], borders)
 
 
 def encode_sides(tokenizer: Any, texts: Sequence[Text]) -> Sides:
     """Tokenises; nothing is cut, since counting has no longest length."""
     first, known = tokenizer.encode_batch([text.text for text in texts]), OpenVocabulary(tokenizer, None).known_of
+    each = np.arange(len(texts) + 1)
+    if any(text.candidates for text in texts):  # beside them the text says nothing: models of sums give all its candidates the same for it
+        borders = np.concatenate([[0], np.cumsum([len(text.candidates) for text in texts])])
+        second = tokenizer.encode_batch([candidate for text in texts for candidate in text.candidates])
+        return Sides((tuple(second),), known(first) & np.logical_and.reduceat(known(second), borders[:-1]), borders)
     if not any(text.other for text in texts):
-        return Sides((tuple(first),), known(first))
+        return Sides((tuple(first),), known(first), each)
     second = tokenizer.encode_batch([text.other for text in texts])
-    return Sides((tuple(first), tuple(second)), known(first) & known(second))
+    return Sides((tuple(first), tuple(second)), known(first) & known(second), each)
+
+
+def ranges(borders: np.ndarray, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """What lies between the `chosen` borders, one after the other, and its own borders."""
+    inside = [np.arange(borders[at], borders[at + 1]) for at in chosen]
+    own = np.cumsum([0, *(len(part) for part in inside)])
+    return np.concatenate([np.empty(0, np.int64), *inside]), own
+
+
+def mean_rows(table: np.ndarray, borders: np.ndarray) -> np.ndarray:
+    """The mean of each text's rows (N K)."""
+    return np.add.reduceat(table, borders[:-1]) / np.diff(borders)[:, None] if len(table) else table
 
 
 @dataclass(frozen=True)
 class Bag:
-    """The n-grams of texts: `keys` and `values` flat, `starts` (N+1) their borders."""
+    """The n-grams of texts: `keys` and `values` flat, `starts` (M+1) the borders of the rows in them."""
 
     keys: np.ndarray
     values: np.ndarray
     starts: np.ndarray
     known: np.ndarray  # as of `Sides`
+    borders: np.ndarray  # likewise
     cut = tokens_cut = unread = 0  # counting has no longest length
 
     @property
     def lost(self) -> tuple[int, ...]:
         """Tokens cut off each text: none."""
-        return (0,) * (len(self.starts) - 1)
+        return (0,) * len(self.known)
 
-    def of(self, rows: np.ndarray) -> "Bag":
+    def of(self, texts: np.ndarray) -> "Bag":
         """These texts alone."""
-        places = np.concatenate([np.arange(self.starts[row], self.starts[row + 1]) for row in rows]) if len(rows) else np.empty(0, np.int64)
-        starts = np.concatenate([[0], np.cumsum(np.diff(self.starts)[rows])])
-        return Bag(self.keys[places], self.values[places], starts, self.known[rows])
+        rows, borders = ranges(self.borders, texts)
+        places, starts = ranges(self.starts, rows)
+        return Bag(self.keys[places], self.values[places], starts, self.known[texts], borders)
 
     def design(self, columns: np.ndarray) -> "Sparse":
         """The matrix of the n-grams among `columns`, each row of length one, to fit a head on."""
@@ -118,7 +138,7 @@ def bag_of(network: Any, texts: Sides) -> Bag:
     owner = np.concatenate(owners)
     order = np.argsort(owner, kind="stable")
     starts = np.concatenate([[0], np.cumsum(np.bincount(owner, minlength=texts.count))])
-    return Bag(np.concatenate(keys)[order], np.concatenate(values)[order], starts, texts.known)
+    return Bag(np.concatenate(keys)[order], np.concatenate(values)[order], starts, texts.known, texts.borders)
 
 
 @dataclass(frozen=True)
@@ -145,12 +165,13 @@ class Bagged:
 
     def answers(self, bag: Bag) -> list[Any]:
         """The task's answer to each text."""
-        return self.assignment.task.from_rows(self._outputs(bag), np.arange(len(bag.starts)), self.assignment.targets)
+        return self.assignment.task.from_rows(self._outputs(bag), bag.borders, self.assignment.targets)
 
     def vectors(self, bag: Bag) -> np.ndarray:
         """The scores of the classes (N K), or the numbers: the bag itself is as wide as its vocabulary of n-grams."""
         outputs = self._outputs(bag)
-        return outputs if self.head.link == "identity" else np.log(np.maximum(outputs, 1e-12))
+        scores = self.head.link in ("identity", "within")
+        return mean_rows(outputs if scores else np.log(np.maximum(outputs, 1e-12)), bag.borders)
 
     def arrays(self) -> dict[str, np.ndarray]:
         """The model's arrays under their own names, the head's under `task.`."""
@@ -188,7 +209,7 @@ class Adapted:
     @classmethod
     def restore(cls, assignment: Assignment, arrays: Mapping[str, np.ndarray], facts: dict[str, Any]) -> Self:
         """The class models from their saved counts."""
-        classes = len(assignment.targets["labels"])
+        classes = len(assignment.targets["labels"]) or 2  # of candidates: wrong ones and right ones
         check_shapes(arrays, {"task.shares": (classes,)})
         for name in [name for name in arrays if name.startswith("task.") and f"{name}.counts" in arrays]:
             keys = arrays[name].size
@@ -202,16 +223,24 @@ class Adapted:
 
     def answers(self, texts: Sides) -> list[Any]:
         """The task's answer to each text."""
-        return self.assignment.task.from_rows(self.probabilities(texts), np.arange(texts.count + 1), self.assignment.targets)
+        task, targets = self.assignment.task, self.assignment.targets
+        if task.link(targets) == "within":
+            logs = self._logs(texts)
+            return task.from_rows(logs[:, 1:] - logs[:, :1], texts.borders, targets)
+        return task.from_rows(self.probabilities(texts), texts.borders, targets)
 
     def probabilities(self, texts: Sides) -> np.ndarray:
         """P(class | text) (N K) by Bayes' rule."""
-        logs = self.vectors(texts)
+        logs = self._logs(texts)
         likely = np.exp(logs - logs.max(1, keepdims=True))
         return (likely / likely.sum(1, keepdims=True)).astype(np.float32)
 
     def vectors(self, texts: Sides) -> np.ndarray:
-        """The log of P(class, text) (N K)."""
+        """The log of P(class, text) (N K); of candidates their mean."""
+        return mean_rows(self._logs(texts), texts.borders)
+
+    def _logs(self, texts: Sides) -> np.ndarray:
+        """The log of P(class, row) (M K)."""
         logs = np.tile(np.log(np.maximum(self.tables["shares"], 1e-12)), (texts.count, 1))
         for side in range(len(texts.sides)):
             flat, starts = flatten(texts.sides[side], len(self.prior) - 1)

@@ -151,8 +151,8 @@ class FittedRun:
             if line.startswith("{") and _is_record(line):
                 cure = "hand over its text alone, `jq -r .text FILE | stemma predict RUN`; stemma evaluate reads labelled files"
                 raise UsageError(f"{shown!r} is a JSON record", f"{', '.join(names)} on a line, and nothing else", cure)
-            if len(parts) != len(names):
-                expected = f"{len(names)} on a line: {', '.join(names)}"
+            if len(parts) < len(names) or (len(parts) > len(names) and not self.task.more_parts):
+                expected = f"{len(names)}{' or more' * self.task.more_parts} on a line: {', '.join(names)}"
                 cure = "put one tab between the parts" if len(parts) < len(names) else "write a tab inside a text as a space"
                 raise DataError(f"{shown!r} has {counted(len(parts), 'part')}", expected, cure)
         if len(names) > 1 and len(found) > 1 and all(parts[0] in self.labels for parts in found):
@@ -160,6 +160,8 @@ class FittedRun:
         return found
 
     def _examples(self, texts: Iterable[str], texts_b: Iterable[str] | None) -> list[Any]:
+        if self.task.more_parts and texts_b is None:  # parted by tabs
+            return [self.task.example(parts, self.targets) for parts in self.parts_of(texts)]
         first, second = given_texts(texts), None if texts_b is None else given_texts(texts_b, "texts_b")
         columns = [first, second] if second is not None and any(second) else [first]
         names = self.task.parts(self.targets)
@@ -178,7 +180,7 @@ class FittedRun:
         read = self.task.texts(examples)
         data = self.model.prepare(read)
         paired = len(self.task.parts(self.targets)) > 1
-        known = data.known & np.array([bool(text.other) or not paired for text in read], bool)
+        known = data.known & np.array([bool(text.other or text.candidates) or not paired for text in read], bool)
         warn_of_unknown([text.text for text in read], known, so)
         if data.cut:
             warnings.warn(cut_warning(data, "texts"), stacklevel=3)

@@ -21,10 +21,10 @@ from stemma.layers.precision import autocast, choose_precision
 from stemma.layers.weights import load_weights, to_tensors, weights
 from stemma.objectives.batch import Batch
 from stemma.runs.assignment import Assignment
-from stemma.runs.framing import Framed, collate_units, frame, under_budget
+from stemma.runs.framing import Framed, collate_units, collate_windows, frame, under_budget
 from stemma.runs.linear import Dense
 from stemma.runs.linear_head import LinearHead, check_shapes
-from stemma.runs.moved import at_units, batch_of, has_no_blocks
+from stemma.runs.moved import at_units, batch_of, has_no_blocks, mean_window
 from stemma.runs.settings import chosen_layers
 from stemma.tasks.task import PLACES, Seat, Text
 
@@ -46,28 +46,33 @@ class FixedNetwork:
         """Tokenises and frames."""
         return frame(self.network, self.assignment.tokenizer, texts, self.assignment.settings.max_length, self.assignment.speller)
 
+    @property
+    def by_units(self) -> bool:
+        """Whether sites are units; else the tokens of each window, one a text or one a candidate."""
+        return self.assignment.task.per == "unit"
+
     def counts(self, framed: Framed) -> np.ndarray:
-        """Sites of each text (N)."""
-        return framed.lengths if self.assignment.task.per == "text" else framed.unit_counts
+        """Sites of each text, or of each window (N)."""
+        return framed.unit_counts if self.by_units else np.array([length for own in framed.windows for length in own], dtype=np.int64)
 
     def starts(self, framed: Framed) -> np.ndarray:
         """Borders (N+1) of the texts among the rows of `features`."""
-        per_text = self.assignment.task.per == "text"
-        return np.arange(len(framed.ids) + 1) if per_text else np.concatenate([[0], np.cumsum(framed.unit_counts)])
+        return np.concatenate([[0], np.cumsum(framed.unit_counts)]) if self.by_units else framed.window_starts
 
     @torch.inference_mode()
     def features(self, framed: Framed, layers: Sequence[int]) -> Float[Tensor, "M F"]:
-        """What the linear model reads, a row a text: the mean state at each layer side by side, then the network's own summary.
+        """What the linear model reads, a row a text (or a candidate): the mean state at each layer, then the network's own summary.
 
         Static vectors have none. Or a row a unit: its states at the layers, then its place in its token, one column a place.
         """
         self.network.eval()
-        read = self._of_texts if self.assignment.task.per == "text" else self._of_units
         starts, lengths = self.starts(framed), framed.lengths
         table: Tensor | None = None
         with autocast(self.device, self.precision):
             for rows in under_budget(lengths, np.arange(len(lengths)), self.assignment.settings.batch_tokens):
-                parts = read(to_tensors(batch_of(framed, rows, self.assignment), self.device), layers)
+                batch = to_tensors(batch_of(framed, rows, self.assignment), self.device)
+                windows = np.diff(framed.window_starts)[rows].tolist()
+                parts = self._of_units(batch, layers) if self.by_units else self._of_windows(batch, layers).split(windows)
                 if table is None:
                     table = _empty(int(starts[-1]), parts[0].shape[1])
                 for row, part in zip(rows.tolist(), parts, strict=True):
@@ -75,19 +80,19 @@ class FixedNetwork:
         return torch.zeros(0, 0) if table is None else table
 
     def states(self, framed: Framed, rows: np.ndarray) -> Float[Tensor, "B S L D"]:
-        """The states of all layers at the sites of these texts."""
+        """The states of all layers at the sites of these texts, or of all their windows."""
         batch = to_tensors(batch_of(framed, rows, self.assignment), self.device)
         with torch.inference_mode(), autocast(self.device, self.precision):
             self.network.eval()
             states = torch.stack(self.network.encode(batch), 2)
-            return states if self.assignment.task.per == "text" else at_units(states, batch["columns"])
+            return at_units(states, batch["columns"]) if self.by_units else states
 
-    def _of_texts(self, batch: Tensors, layers: Sequence[int]) -> Float[Tensor, "B 1 F"]:
+    def _of_windows(self, batch: Tensors, layers: Sequence[int]) -> Float[Tensor, "W F"]:
         states = self.network.encode(batch)
         parts = [mean_state(states[layer], batch["segments"]) for layer in layers]
         if not has_no_blocks(self.network):
             parts.append(self.network.summary(states, batch))
-        return torch.cat([part.float() for part in parts], -1).cpu()[:, None]
+        return torch.cat([part.float() for part in parts], -1).cpu()
 
     def _of_units(self, batch: Tensors, layers: Sequence[int]) -> list[Float[Tensor, "U F"]]:
         states = self.network.encode(batch)
@@ -150,10 +155,10 @@ class Probed:
         if not starts[-1]:
             return task.from_rows(np.zeros((0, self.head.weights.shape[1]), dtype=np.float32), starts, targets)
         products = Dense(self.features(framed), self.mean, self.scale).times(torch.from_numpy(self.head.weights))
-        return task.from_rows(self.head.outputs(products.numpy()), starts, targets)
+        return task.quoted(task.from_rows(self.head.outputs(products.numpy()), starts, targets), framed.texts)
 
     def vectors(self, framed: Framed) -> np.ndarray:
-        """The standardised features of each text (N F); of units their mean."""
+        """The standardised features of each text (N F); of units or candidates their mean."""
         starts = torch.from_numpy(self.fixed.starts(framed))
         if not framed.ids:
             return np.zeros((0, len(self.mean)), np.float32)
@@ -169,21 +174,28 @@ class Probed:
 
 
 class SiteStates:
-    """The states of prepared texts, computed once and kept in half precision where they fit, so that epochs do not compute them again."""
+    """The states of prepared texts, computed once and kept in half precision where they fit, so that epochs do not compute them again.
+
+    The states of a text stand in one row; those of one read with candidates in a row for each.
+    """
 
     def __init__(self, fixed: FixedNetwork, framed: Framed) -> None:
         self.fixed, self.framed, self.counts = fixed, framed, fixed.counts(framed)
         self._starts = np.concatenate([[0], np.cumsum(self.counts)])
+        self._first = np.arange(len(framed.ids) + 1) if fixed.by_units else framed.window_starts  # borders of the texts among the rows
         size = 2 * int(self._starts[-1]) * fixed.depth * fixed.network.width
         self._table = self._computed() if size <= KEPT else None
 
     def batch(self, rows: np.ndarray) -> Batch:
         """`states` (B S L D) of the sites, `sites` (B S), `known` (B S): that a site has a state, and of units `places`."""
-        counts = self.counts[rows]
+        own = self._rows_of(rows)
+        counts = self.counts[own]
         sites = np.arange(max([1, *counts.tolist()])) < counts[:, None]
-        units = {} if self.fixed.assignment.task.per == "text" else collate_units(self.framed, rows)
-        known = sites if not units else units["columns"] >= 0
-        return units | {"states": self._padded(rows, sites), "sites": sites, "known": known}
+        more = collate_units(self.framed, rows) if self.fixed.by_units else {}
+        if self.fixed.assignment.task.per == "candidate":
+            more = collate_windows(self.framed, rows)
+        known = more["columns"] >= 0 if self.fixed.by_units else sites
+        return more | {"states": self._padded(rows, own, sites), "sites": sites, "known": known}
 
     def mean_and_scale(self, rows: np.ndarray, size: int) -> tuple[Float[Tensor, "L D"], Float[Tensor, "L D"]]:
         """Of every number in the known states of these texts, read `size` texts at a time; one that is constant keeps scale 1."""
@@ -196,9 +208,13 @@ class SiteStates:
         scale = (torch.as_tensor(squares / max(1, count)) - mean**2).clamp(min=0).sqrt()
         return mean.float(), torch.where(scale > 1e-6 * (1 + mean.abs()), scale, torch.ones_like(scale)).float()
 
-    def _padded(self, rows: np.ndarray, sites: np.ndarray) -> np.ndarray:
+    def _rows_of(self, texts: np.ndarray) -> np.ndarray:
+        """The rows of these texts, one after the other."""
+        return np.concatenate([np.arange(self._first[text], self._first[text + 1]) for text in texts]) if len(texts) else texts
+
+    def _padded(self, texts: np.ndarray, rows: np.ndarray, sites: np.ndarray) -> np.ndarray:
         if self._table is None:
-            return self.fixed.states(self.framed, rows).float().cpu().numpy()[:, : sites.shape[1]]
+            return self.fixed.states(self.framed, texts).float().cpu().numpy()[:, : sites.shape[1]]
         padded = np.zeros((*sites.shape, *self._table.shape[1:]), dtype=self._table.dtype)
         padded[sites] = np.concatenate([self._table[self._starts[row] : self._starts[row + 1]] for row in rows])
         return padded
@@ -207,9 +223,9 @@ class SiteStates:
         """The states of all texts one after the other."""
         table = np.zeros((self._starts[-1], self.fixed.depth, self.fixed.network.width), dtype=np.float16)
         lengths, budget = self.framed.lengths, self.fixed.assignment.settings.batch_tokens
-        for rows in under_budget(lengths, np.arange(len(lengths)), budget):
-            states = self.fixed.states(self.framed, rows).half().cpu().numpy()
-            for row, own in zip(rows.tolist(), states, strict=True):
+        for texts in under_budget(lengths, np.arange(len(lengths)), budget):
+            states = self.fixed.states(self.framed, texts).half().cpu().numpy()
+            for row, own in zip(self._rows_of(texts).tolist(), states, strict=True):
                 table[self._starts[row] : self._starts[row + 1]] = own[: self.counts[row]]
         return table
 
@@ -275,7 +291,7 @@ class Networked:
 
     def answers(self, framed: Framed) -> list[Any]:
         """The task's answer to each text."""
-        return self._over(framed, self.model.answer)
+        return self.fixed.assignment.task.quoted(self._over(framed, self.model.answer), framed.texts)
 
     def vectors(self, framed: Framed) -> np.ndarray:
         """The mean of each text's standardised states, its layers in the shares that the task network gives them (N D)."""
@@ -283,7 +299,8 @@ class Networked:
 
         def mean(batch: Tensors) -> list[np.ndarray]:
             mixed = torch.einsum("l,bsld->bsd", shares, self.model.standardised(batch))
-            return list((mixed.sum(1) / batch["known"].sum(1, keepdim=True).clamp(min=1)).cpu().numpy())
+            found = mixed.sum(1) / batch["known"].sum(1, keepdim=True).clamp(min=1)
+            return list((mean_window(found, batch["windows"]) if "windows" in batch else found).cpu().numpy())
 
         return np.array(self._over(framed, mean), dtype=np.float32).reshape(len(framed.ids), self.fixed.network.width)
 

@@ -29,10 +29,13 @@ class Framed:
 
     ids: tuple[np.ndarray, ...]  # of each example its windows, one after the other
     types: tuple[np.ndarray, ...]  # sentence A or B
-    windows: tuple[tuple[int, ...], ...]  # their lengths; where the text is answered for as a whole one, or one an order of a pair
+    windows: tuple[
+        tuple[int, ...], ...
+    ]  # their lengths; where the text is answered for as a whole one, one an order of a pair, or one a candidate
     units: tuple[Units, ...]  # of each text; empty arrays where the text is answered for
     lost: tuple[int, ...]  # tokens that were cut off each example to fit
     known: np.ndarray  # True for each example that had a token of the vocabulary, and its second half too where it has one
+    texts: tuple[Text, ...] = ()  # what they were
     beside: Batch = field(default_factory=dict)  # what every batch of them holds: how words beyond the vocabulary are spelled
 
     @property
@@ -49,6 +52,19 @@ class Framed:
     def lengths(self) -> np.ndarray:
         """Tokens of each example, specials included."""
         return np.array([len(row) for row in self.ids], dtype=np.int64)
+
+    @property
+    def window_starts(self) -> np.ndarray:
+        """Borders (N+1) of the examples among all windows."""
+        return np.concatenate([[0], np.cumsum([len(own) for own in self.windows])]).astype(np.int64)
+
+    def crossing(self, ends: np.ndarray) -> int:
+        """Examples whose two units `ends` (N 2) are read in different windows."""
+        count = 0
+        for (columns, _), lengths, own in zip(self.units, self.windows, ends, strict=True):
+            first, last = np.searchsorted(np.cumsum(lengths), columns[own], side="right")
+            count += int(first != last)
+        return count
 
     @property
     def unread(self) -> int:
@@ -75,16 +91,25 @@ def frame(
     """
     vocabulary = OpenVocabulary(tokenizer, speller)
     firsts, spans = _encoded(vocabulary, texts)
-    others = vocabulary.encode_batch([text.other for text in texts if text.other])
+    others = vocabulary.encode_batch([other for text in texts for other in _seconds(text)])
     known, seconds = vocabulary.known_of(firsts), iter(others)
-    known[np.array([bool(text.other) for text in texts], bool)] &= vocabulary.known_of(others)
+    owners = np.repeat(np.arange(len(texts)), [len(_seconds(text)) for text in texts])
+    known[owners[~vocabulary.known_of(others)]] = False
     most = min(max_length, network.max_length or max_length)
     room, room_of_pair = max(most - len(network.frame([])[0]), 1), max(most - len(network.frame([], [])[0]), 1)
     ids, types, windows, units, losses = [], [], [], [], []
     for first, span, text in zip(firsts, spans, texts, strict=True):
         lost = 0
         if text.units:
-            rows, own = _windowed(network, first, align(text.units, span), room)
+            question = next(seconds)[: room_of_pair // 2].tolist() if text.other else None
+            aligned = align(text.units, span)
+            rows, (columns, places) = _windowed(network, first, aligned, room if question is None else room_of_pair, question)
+            whole = np.array([start == end for start, end in text.units])
+            own = np.where(whole, len(rows[0][0]) - 1, columns), np.where(whole, PLACES - 1, places)
+        elif text.candidates:
+            parts = [_fitted(first, next(seconds), room_of_pair) for _ in text.candidates]
+            rows, own = [network.frame(a.tolist(), b.tolist()) for a, b, _ in parts], align((), ())  # type: ignore[union-attr]
+            lost = sum(cut for _, _, cut in parts)
         else:
             second = next(seconds) if text.other else None
             kept, kept_second, lost = _fitted(first, second, room if second is None else room_of_pair)
@@ -96,7 +121,7 @@ def frame(
         windows.append(tuple(len(row) for row, _ in rows))
         units.append(own)
         losses.append(lost)
-    return Framed(tuple(ids), tuple(types), tuple(windows), tuple(units), tuple(losses), known, vocabulary.beside)
+    return Framed(tuple(ids), tuple(types), tuple(windows), tuple(units), tuple(losses), known, tuple(texts), vocabulary.beside)
 
 
 def joined(first: Framed, second: Framed) -> Framed:
@@ -121,12 +146,12 @@ def cut_warning(framed: "Framed", things: str) -> str:
 
 
 def lengths(network: Frames, tokenizer: Any, texts: Sequence[Text]) -> np.ndarray:
-    """The tokens that each text or pair would have if nothing were cut (N), specials included."""
+    """The tokens that each text or pair would have if nothing were cut (N), specials included; of several candidates the longest counts."""
     firsts = tokenizer.encode_batch([text.text for text in texts])
-    seconds = iter(tokenizer.encode_batch([text.other for text in texts if text.other]))
+    seconds = iter(tokenizer.encode_batch([other for text in texts for other in _seconds(text)]))
     alone, paired = len(network.frame([])[0]), len(network.frame([], [])[0])
-    whole = [len(first) + (paired + len(next(seconds)) if text.other else alone) for first, text in zip(firsts, texts, strict=True)]
-    return np.array(whole, dtype=np.int64)
+    longest = [max([paired + len(next(seconds)) for _ in _seconds(text)], default=alone) for text in texts]
+    return np.array([len(first) + more for first, more in zip(firsts, longest, strict=True)], dtype=np.int64)
 
 
 def align(units: Sequence[tuple[int, int]], spans: Sequence[tuple[int, int]]) -> Units:
@@ -209,6 +234,11 @@ def collate_units(framed: Framed, rows: Sequence[int] | np.ndarray) -> Batch:
     return batch
 
 
+def _seconds(text: Text) -> tuple[str, ...]:
+    """What the text is read with: its second half, or its candidates."""
+    return text.candidates or ((text.other,) if text.other else ())
+
+
 def _encoded(vocabulary: OpenVocabulary, texts: Sequence[Text]) -> tuple[list[np.ndarray], list[list[tuple[int, int]]]]:
     """The ids of each text, and the characters that each stands for where the text has units."""
     if not any(text.units for text in texts):
@@ -226,14 +256,24 @@ def _fitted(first: np.ndarray, second: np.ndarray | None, room: int) -> tuple[np
     return first[:keep_first], second[:keep_second], len(first) + len(second) - keep_first - keep_second
 
 
-def _windowed(network: Frames, ids: np.ndarray, units: Units, room: int) -> tuple[list[tuple[list[int], list[int]]], Units]:
-    """The framed windows of a text, `room` tokens each, and its units with their positions in all of them, one after the other."""
+def _windowed(
+    network: Frames, ids: np.ndarray, units: Units, room: int, question: list[int] | None
+) -> tuple[list[tuple[list[int], list[int]]], Units]:
+    """The framed windows of a text, and its units with their positions in all of them, one after the other.
+
+    A window has `room` tokens, of which the `question`, where there is one, takes its part in each.
+    """
+
+    def framed(part: list[int]) -> tuple[list[int], list[int]]:
+        return network.frame(part) if question is None else network.frame(question, part)
+
+    room -= len(question or [])
     step = room - room // OVERLAP
     starts = [*range(0, len(ids) - room, step), max(len(ids) - room, 0)]
-    rows = [network.frame(ids[start : start + room].tolist()) for start in starts]
-    lead = network.frame([-1])[0].index(-1)  # specials before the text
+    rows = [framed(ids[start : start + room].tolist()) for start in starts]
+    lead = framed([-1])[0].index(-1)  # what stands before the text
     begins = np.cumsum([0, *(len(row) for row, _ in rows[:-1])])
-    middles = [(start + before + room) // 2 for before, start in itertools.pairwise(starts)]  # of what two windows share
+    middles = [(start + earlier + room) // 2 for earlier, start in itertools.pairwise(starts)]  # of what two windows share
     columns, places = units
     window = np.searchsorted(middles, columns, side="right")
     inside = begins[window] + lead + columns - np.array(starts)[window]

@@ -22,7 +22,7 @@ class LinearHead:
     def outputs(self, products: np.ndarray) -> np.ndarray:
         """What stands for features @ weights (N K) in float32, by the link: probabilities, or the scores as they are."""
         scores = products + self.biases
-        if self.link == "identity":
+        if self.link in ("identity", "within"):
             return scores.astype(np.float32)
         if self.link == "logistic":
             found: np.ndarray = 1 / (1 + np.exp(-scores))

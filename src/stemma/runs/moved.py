@@ -26,8 +26,8 @@ Tensors = dict[str, Tensor]
 class HeadedNetwork(nn.Module):
     """A backbone with the task's head on it; `loss` is what fine-tuning descends on.
 
-    The head reads the backbone's summary of a text (of a pair in both orders their sum: Radford 2018, figure 1), or its last states at
-    the units. `auxiliary` is the weight of the language-model
+    The head reads the backbone's summary of a text (of a pair in both orders their sum: Radford 2018, figure 1; of
+    candidates one each), or its last states at the units. `auxiliary` is the weight of the language-model
     loss of the same text (Radford 2018, eq. 5; 0: off), for backbones that have next-token `logits`.
     """
 
@@ -46,7 +46,8 @@ class HeadedNetwork(nn.Module):
         if self.per == "unit":
             return at_units(states[-1], batch["columns"]), states[-1]
         summary = self.backbone.summary(states, batch)  # (W, D)
-        return (at_windows(summary, batch["windows"]).sum(1) if "windows" in batch else summary), states[-1]
+        both = self.per == "text" and "windows" in batch
+        return (at_windows(summary, batch["windows"]).sum(1) if both else summary), states[-1]
 
     def answer(self, batch: Tensors) -> list[Any]:
         """The task's answer to each text."""
@@ -99,10 +100,10 @@ class Moved:
 
     def answers(self, framed: Framed) -> list[Any]:
         """The task's answer to each text."""
-        return self._over(framed, self.model.answer)
+        return self.assignment.task.quoted(self._over(framed, self.model.answer), framed.texts)
 
     def vectors(self, framed: Framed) -> np.ndarray:
-        """What the head reads of each text (N D); of units their mean."""
+        """What the head reads of each text (N D); of units or candidates their mean."""
         return np.array(self._over(framed, self._vectors), dtype=np.float32).reshape(len(framed.ids), self.model.backbone.width)
 
     def arrays(self) -> dict[str, np.ndarray]:
@@ -113,6 +114,8 @@ class Moved:
         read = self.model.read(batch)[0].float()
         if self.model.per == "unit":
             read = read.sum(1) / batch["sites"].sum(1, keepdim=True).clamp(min=1)
+        if self.model.per == "candidate":
+            read = mean_window(read, batch["windows"])
         return list(read.cpu().numpy())
 
     @torch.inference_mode()
@@ -142,7 +145,7 @@ def frames_of(assignment: Assignment) -> Frames:
 
 def new_tokens(network: Any, task: Task) -> int:
     """How many tokens the task's input adds: those of a text as a whole; units are read where they stand."""
-    return network.task_tokens if task.per == "text" else 0
+    return 0 if task.per == "unit" else network.task_tokens
 
 
 def has_no_blocks(network: Any) -> bool:
@@ -155,12 +158,18 @@ def batch_of(framed: Framed, rows: Sequence[int] | np.ndarray, assignment: Assig
     batch = collate(framed, rows, assignment.pad)
     if assignment.task.per == "unit":
         return batch | collate_units(framed, rows)
-    return batch | collate_windows(framed, rows) if len(batch["ids"]) > len(rows) else batch
+    apart = assignment.task.per == "candidate" or len(batch["ids"]) > len(rows)
+    return batch | collate_windows(framed, rows) if apart else batch
 
 
 def at_windows(summary: Float[Tensor, "W D"], windows: Tensor) -> Float[Tensor, "B K D"]:
     """What stands at these windows; zeros at -1."""
     return summary[windows.clamp(min=0)].masked_fill((windows < 0)[..., None], 0.0)
+
+
+def mean_window(vectors: Float[Tensor, "W D"], windows: Tensor) -> Float[Tensor, "B D"]:
+    """The mean over each example's windows."""
+    return at_windows(vectors, windows).sum(1) / (windows >= 0).sum(1, keepdim=True)
 
 
 def at_units(states: Float[Tensor, "W T *shape"], columns: Tensor) -> Float[Tensor, "B U *shape"]:

@@ -1,5 +1,5 @@
 # ruff: noqa: F722 (axis names stand in annotations)
-"""A network that writes a target for each source, put to the task `translate`: how pairs become tokens, and sources targets.
+"""A network that writes a target for each source, put to the tasks of targets: how pairs become tokens, and sources targets.
 
 Axes: N pairs, B batch, D width.
 """
@@ -13,13 +13,14 @@ import torch
 from jaxtyping import Float
 
 from stemma.layers.weights import load_weights, to_tensors, weights
-from stemma.lineage.network import Frames
 from stemma.objectives.batch import IGNORE, Batch
 from stemma.objectives.translation import Marks, paired
 from stemma.runs import decoding
 from stemma.runs.assignment import Assignment
 from stemma.runs.decoding import Decoding, Written
 from stemma.runs.framing import under_budget
+from stemma.runs.moved import new_tokens
+from stemma.runs.prefixed import Prefixed
 from stemma.tasks.task import Text
 from stemma.tasks.translate import Target
 from stemma.tokens.tokenizer import Tokenizer
@@ -63,9 +64,20 @@ class TokenPairs:
         return batch
 
 
-def token_pairs(frames: Frames, tokenizer: Tokenizer, texts: Sequence[Text], max_length: int) -> TokenPairs:
-    """Tokenises the pairs; of a side with more than `max_length` positions, its end or begin among them, the rest is cut."""
-    room = min(max_length, frames.max_length or max_length) - 1
+def writes(assignment: Assignment, network: Any) -> Any:
+    """What the network writes targets by (`lineage.network.Translates`): itself, or an input transformation, for which it grows."""
+    return Prefixed(network, assignment.tokenizer.vocab_size) if new_tokens(network, assignment.task) else network
+
+
+def token_pairs(assignment: Assignment, texts: Sequence[Text]) -> TokenPairs:
+    """Tokenises the pairs; of a side with more than `max_length` positions, its end or begin among them, the rest is cut.
+
+    A network that reads source and target in one row has half of its positions for each.
+    """
+    network, tokenizer, max_length = assignment.network, assignment.tokenizer, assignment.settings.max_length
+    one_row = bool(new_tokens(network, assignment.task))
+    window = network.max_length // 2 if one_row else network.max_length
+    room = min(max_length, window or max_length) - 1
     sources, targets = (tokenizer.encode_batch(side) for side in ([text.text for text in texts], [text.other for text in texts]))
     long_by = [[max(0, len(ids) - room) for ids in side] for side in (sources, targets)]
     return TokenPairs(
@@ -74,7 +86,7 @@ def token_pairs(frames: Frames, tokenizer: Tokenizer, texts: Sequence[Text], max
         np.array(long_by[1], bool),
         tuple(map(sum, zip(*long_by, strict=True))),
         tokenizer.knows([text.text for text in texts]),
-        Marks.of(tokenizer.facts()),
+        Prefixed.marks(tokenizer.vocab_size) if one_row else Marks.of(tokenizer.facts()),
     )
 
 
@@ -90,18 +102,24 @@ class Writer:
     """A network that translates, ready to write as the task's settings say."""
 
     assignment: Assignment
-    network: Any  # `lineage.network.Translates`, an `nn.Module`
+    network: Any  # an `nn.Module`
     facts: dict[str, Any]
 
     @classmethod
     def restore(cls, assignment: Assignment, arrays: Mapping[str, np.ndarray], facts: dict[str, Any]) -> Self:
         """The network from its saved tensors; the assignment's gives the shape alone."""
+        writes(assignment, assignment.network)
         load_weights(assignment.network, arrays)
         return cls(assignment, assignment.network, facts)
 
+    @property
+    def writes(self) -> Any:
+        """What the network writes by."""
+        return writes(self.assignment, self.network)
+
     def prepare(self, texts: Sequence[Text]) -> TokenPairs:
         """Tokenises."""
-        return token_pairs(self.network, self.assignment.tokenizer, texts, self.assignment.settings.max_length)
+        return token_pairs(self.assignment, texts)
 
     def answers(self, pairs: TokenPairs) -> list[Target]:
         """The target of each source."""
@@ -117,17 +135,17 @@ class Writer:
     def translations(self, pairs: TokenPairs, options: Decoding, samples: int = 1) -> list[list[Written]]:
         """The `samples` best targets of each source, best first; each is what it would be alone."""
         self.network.eval()
-        return decoding.translate(self.network, self.assignment.tokenizer, [ids.tolist() for ids in pairs.ids], options, samples)
+        return decoding.translate(self.writes, self.assignment.tokenizer, [ids.tolist() for ids in pairs.ids], options, samples)
 
     @torch.inference_mode()
     def vectors(self, pairs: TokenPairs) -> Float[np.ndarray, "N D"]:
         """The network's own summary of each source."""
         self.network.eval()
-        device = next(self.network.parameters()).device
+        device, by = next(self.network.parameters()).device, self.writes
         found = np.zeros((len(pairs.ids), self.network.width), np.float32)
         for rows in under_budget(pairs.lengths, np.arange(len(pairs.ids)), self.assignment.settings.batch_tokens):
             batch = to_tensors(pairs.batch(rows), device)
-            found[rows] = self.network.summary(self.network.encode(batch), batch).float().cpu().numpy()
+            found[rows] = by.summary(by.encode(batch), batch).float().cpu().numpy()
         return found
 
     def arrays(self) -> dict[str, np.ndarray]:

@@ -43,6 +43,8 @@ class Classify:
 
     name = "classify"
     per: Literal["text"] = "text"
+    more_parts = False
+    needs_context = False
     classes = True
 
     def __init__(self, config: Config) -> None:
@@ -127,10 +129,25 @@ class Classify:
         """The probabilities (K) of each text."""
         return list(outputs)
 
+    def quoted(self, answers: list[Any], texts: Sequence[Text]) -> list[Any]:
+        """As they are."""
+        return answers
+
+    def settled(self, gold: np.ndarray, answers: Sequence[Any], targets: Targets) -> Targets:
+        """As it is."""
+        return targets
+
     def decode(self, answers: Sequence[np.ndarray], targets: Targets) -> np.ndarray:
         """The number (N) of the likeliest class, of equal ones the first; or 1 (N K) for each label that is likely enough."""
         table = _table(answers, targets)
         return (table > SURE).astype(np.int64) if targets["several"] else table.argmax(1)
+
+    def named(self, decoded: np.ndarray, targets: Targets) -> list[str]:
+        """Labels, with commas between several."""
+        names = targets["labels"]
+        if not targets["several"]:
+            return [names[k] for k in decoded.tolist()]
+        return [", ".join(names[k] for k in np.flatnonzero(row)) or "(no label)" for row in decoded]
 
     def metrics(self, targets: Targets) -> tuple[Metric, ...]:
         """Accuracy, macro-F1 and Matthews' correlation; of several labels micro-F1 and macro-F1."""

@@ -46,6 +46,8 @@ class Regress:
 
     name = "regress"
     per: Literal["text"] = "text"
+    more_parts = False
+    needs_context = False
     classes = False
 
     def __init__(self, config: Config) -> None:
@@ -121,9 +123,21 @@ class Regress:
         found: list[float] = outputs[:, 0].tolist()
         return found
 
+    def quoted(self, answers: list[Any], texts: Sequence[Text]) -> list[Any]:
+        """As they are."""
+        return answers
+
+    def settled(self, gold: np.ndarray, answers: Sequence[Any], targets: Targets) -> Targets:
+        """As it is."""
+        return targets
+
     def decode(self, answers: Sequence[float], targets: Targets) -> Float[np.ndarray, " N"]:
         """The numbers."""
         return np.array(answers, dtype=np.float64)
+
+    def named(self, decoded: np.ndarray, targets: Targets) -> list[str]:
+        """The numbers."""
+        return [f"{number:.2f}" for number in decoded.tolist()]
 
     def metrics(self, targets: Targets) -> tuple[Metric, ...]:
         """Pearson's r, Spearman's rho and the mean squared error."""

@@ -11,7 +11,10 @@ TASKS = {
     "classify": "stemma.tasks.classify:Classify",
     "pair": "stemma.tasks.pair:Pair",
     "regress": "stemma.tasks.regress:Regress",
+    "choice": "stemma.tasks.choice:ChoiceTask",
+    "span": "stemma.tasks.span:Span",
     "tag": "stemma.tasks.tag:Tag",
+    "generate": "stemma.tasks.generate:Generate",
     "translate": "stemma.tasks.translate:Translate",
 }  # name -> "module:Class"; the module also holds `Config`
 

@@ -20,7 +20,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from stemma.bounds import Positive
 from stemma.corpus.columns import OUTSIDE, Tagged, is_bio, read_columns
@@ -29,10 +28,10 @@ from stemma.errors import DataError
 from stemma.layers.crf import ChainCRF, Lawful, best_path
 from stemma.layers.fast import Dropout
 from stemma.layers.loss import Loss, soft_cross_entropy
-from stemma.layers.scalar_mix import ScalarMix
 from stemma.objectives.batch import IGNORE
 from stemma.tasks.entities import follows, iob2, precision_recall_f1, span_counts, spans, types_of
 from stemma.tasks.task import PLACES, Link, Metric, Seat, Targets, Text, primary
+from stemma.tasks.unit_heads import UnitReader, placed
 from stemma.tokens.chinese import are_characters, rejoined, segmenter, word_spans
 
 UNSEEN, UNSEEN_INSIDE = -1, -2  # numbers of tags that training did not have, I-x apart: no answer is right
@@ -66,6 +65,8 @@ class Tag:
 
     name = "tag"
     per: Literal["unit"] = "unit"
+    more_parts = False
+    needs_context = False
     classes = True
 
     def __init__(self, config: Config) -> None:
@@ -157,9 +158,21 @@ class Tag:
         scores[sites] = torch.from_numpy(np.asarray(outputs, dtype=np.float32)).clamp(min=1e-30).log()
         return _answers(Decoder(targets, self.config, chain=False).best(scores, sites), sites)
 
+    def quoted(self, answers: list[Any], texts: Sequence[Text]) -> list[Any]:
+        """As they are."""
+        return answers
+
+    def settled(self, gold: np.ndarray, answers: Sequence[Any], targets: Targets) -> Targets:
+        """As it is."""
+        return targets
+
     def decode(self, answers: Sequence[np.ndarray], targets: Targets) -> np.ndarray:
         """Answers as lists of numbers."""
         return _lists([np.asarray(answer).tolist() for answer in answers])
+
+    def named(self, decoded: np.ndarray, targets: Targets) -> list[str]:
+        """The tags with spaces between."""
+        return [" ".join(_names(np.asarray(row).tolist(), targets)) for row in decoded]
 
     def metrics(self, targets: Targets) -> tuple[Metric, ...]:
         """Of spans: F1, strict F1, precision, recall and the share of right tags; otherwise that share first, and macro-F1."""
@@ -356,16 +369,14 @@ class TagHead(nn.Module):
         return _answers(self.decoder.best(self._scores(states, batch), batch["sites"]), batch["sites"])
 
     def _scores(self, states: Tensor, batch: Mapping[str, Tensor]) -> Float[Tensor, "B U K"]:
-        return self.linear(_placed(states, batch))
+        return self.linear(placed(states, batch))
 
 
-class TagNetwork(nn.Module):
-    """A learned mix of the layers of a fixed network, one LSTM in both directions over it (Peters 2018; Devlin 2018), and the head."""
+class TagNetwork(UnitReader):
+    """The reader of units, and the head."""
 
     def __init__(self, seat: Seat, targets: Targets, config: Config) -> None:
-        super().__init__()
-        self.mix, self.dropout = ScalarMix(seat.layers), Dropout(seat.dropout)
-        self.lstm = nn.LSTM(seat.width + PLACES, config.width, batch_first=True, bidirectional=True)
+        super().__init__(seat, config.width)
         self.top = TagHead(Seat(2 * config.width, dropout=seat.dropout), targets, config)
         self.top.linear.reset_parameters()  # on an LSTM that is new too, the small start of a fine-tuned head would only cost time
 
@@ -376,7 +387,7 @@ class TagNetwork(nn.Module):
 
     def loss(self, states: Float[Tensor, "B U L D"], batch: Mapping[str, Tensor]) -> Loss:
         """Nats a unit."""
-        return self.top.loss(self._read(states, batch), batch)
+        return self.top.loss(self.read(states, batch), batch)
 
     def predictions(self, batch: Mapping[str, Tensor]) -> dict[str, int]:
         """Units that have a tag."""
@@ -384,30 +395,13 @@ class TagNetwork(nn.Module):
 
     def answer(self, states: Float[Tensor, "B U L D"], batch: Mapping[str, Tensor]) -> list[np.ndarray]:
         """The tags of each text."""
-        return self.top.answer(self._read(states, batch), batch)
-
-    def layer_weights(self) -> list[float]:
-        """The shares of the layers in the mix."""
-        return self.mix.shares()
-
-    def _read(self, states: Tensor, batch: Mapping[str, Tensor]) -> Float[Tensor, "B U H"]:
-        if states.shape[1] == 0:
-            return states.new_zeros(states.shape[0], 0, 2 * self.lstm.hidden_size)
-        mixed = _placed(self.dropout(self.mix(states)), batch)
-        lengths = batch["sites"].sum(1).clamp(min=1).cpu()
-        packed = pack_padded_sequence(mixed, lengths, batch_first=True, enforce_sorted=False)
-        return pad_packed_sequence(self.lstm(packed)[0], batch_first=True, total_length=states.shape[1])[0]
+        return self.top.answer(self.read(states, batch), batch)
 
 
 def lawful_steps(labels: Sequence[str]) -> Lawful:
     """What BIO allows at the start and after each tag."""
     first = torch.tensor([follows(None, tag) for tag in labels])
     return Lawful(first, torch.tensor([[follows(before, tag) for tag in labels] for before in labels]))
-
-
-def _placed(states: Tensor, batch: Mapping[str, Tensor]) -> Tensor:
-    """The states, and beside each the place of its unit in its token, one of PLACES."""
-    return torch.cat([states, F.one_hot(batch["places"], PLACES).to(states.dtype)], -1)
 
 
 def _answers(tags: Tensor, sites: Tensor) -> list[np.ndarray]:

@@ -13,9 +13,11 @@ The flow of one task, whose examples are of a type of its own that no other room
     terms(gold, decoded, targets) -> (N C)        numbers that add up over examples …
     measures(sums, targets) -> {name: value}      … and the metrics of any sum of them: so any metric gets an interval
 
-`per` says what is answered for. "text": each text, or pair, as a whole. "target": a text is written for each, by a network that
+`per` says what is answered for. "text": each text, or pair, as a whole. "candidate": a text is read with each of its candidates, and
+one of these is chosen. "target": a text is written for each, by a network that
 writes for a source; such a task has no head, and what stands on one (`head`, `network`, `labels`, `rows`, `from_rows`) raises
-UsageError. "unit": each unit of a text: its words, or its characters. Units are aligned with tokens once for all tasks
+UsageError. "unit": each unit of a text: its words, or its characters; a second half of
+the text, such as a question, is then read before each window. Units are aligned with tokens once for all tasks
 (`runs.framing`) by the tokenizer's character offsets:
 
 - A word that was cut into pieces is read at its first piece.
@@ -40,8 +42,8 @@ if TYPE_CHECKING:
     from stemma.layers.loss import Loss
 
 Targets = dict[str, Any]  # a label space, JSON-able
-Per = Literal["text", "unit", "target"]
-Link = Literal["softmax", "logistic", "identity"]  # a linear model's columns: one class of K, K times yes or no, numbers
+Per = Literal["text", "unit", "target", "candidate"]
+Link = Literal["softmax", "logistic", "identity", "within"]
 PLACES = 8  # places in a token that are told apart; what stands further right counts as the last
 
 
@@ -66,8 +68,10 @@ class Text:
 
     text: str
     other: str = ""  # the second half of a pair
+    candidates: tuple[str, ...] = ()  # second halves that it is read with one by one, each in a window of its own
     symmetric: bool = False  # the halves may change places: a network whose paper says so reads both orders
     units: tuple[tuple[int, int], ...] = ()  # (start, end) characters in `text` of each unit, in order; none where the text is answered for
+    # an empty unit (start = end) stands for the text as a whole, and is read at the last token of its first window
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +86,8 @@ class Seat:
 
 class Head(Protocol):
     """A module (an `nn.Module`) on a network's states, with its own parameters and no others.
+
+    Where `per` is "candidate", B below is candidates, and `windows` (B K) int64 tells which are each example's, -1 where there are no more.
 
     Its `batch` holds, as tensors: `labels` (as `Task.labels` gives them; while learning alone) · `sites` (B S) bool, the
     states that are real · where `per` is "unit": `places` (B U) int64, 0 .. PLACES-1, the place of a unit among those of its
@@ -164,19 +170,33 @@ class Task(Protocol):
         """The one task network of the same size for every generation, for a network that is fixed: on states (B S L D)."""
 
     def link(self, targets: Targets) -> Link:
-        """What the columns of a linear model that learns the task stand for."""
+        """What the columns of a linear model that learns the task stand for.
+
+        `softmax`: one class of K. `logistic`: K times yes or no. `identity`: numbers. `within`: scores that choose one of an example's
+        rows, each column for itself.
+        """
 
     def rows(self, gold: "np.ndarray") -> "np.ndarray":
-        """`gold` as rows of a linear model: class numbers (M), K yes-or-no columns (M K), or numbers (M), as the link says.
+        """`gold` as a linear model learns it: class numbers (M), K yes-or-no columns (M K), numbers (M), or the place of the right row
+        among each example's (N K), as the link says.
 
-        M is texts, or units one after the other.
+        M is texts, candidates, or units one after the other.
         """
 
     def from_rows(self, outputs: "Float[np.ndarray, 'M K']", starts: "np.ndarray", targets: Targets) -> "list[Any]":
         """Answers from a linear model's outputs; rows `starts[n]` to `starts[n+1]` are those of example n."""
 
+    def quoted(self, answers: "list[Any]", texts: Sequence[Text]) -> "list[Any]":
+        """The answers with what they point at in their texts, where they do; else as they are."""
+
+    def settled(self, gold: "np.ndarray", answers: Sequence[Any], targets: Targets) -> Targets:
+        """The label space with what is chosen after learning, on held-out examples; most tasks have nothing of the kind."""
+
     def decode(self, answers: Sequence[Any], targets: Targets) -> "np.ndarray":
         """Answers in the form of gold; `tolist` of it is kept in the report."""
+
+    def named(self, decoded: "np.ndarray", targets: Targets) -> list[str]:
+        """Gold, or answers in its form, in words: one text an example."""
 
     def metrics(self, targets: Targets) -> tuple[Metric, ...]:
         """What the task is judged by, the primary metric first."""
@@ -200,11 +220,19 @@ class Task(Protocol):
     def breakdown(self, gold: "np.ndarray", decoded: "np.ndarray", targets: Targets) -> list[dict[str, Any]]:
         """Precision, recall, F1 and number of each label, in the order of `labels` (of each type of span, for spans)."""
 
+    @property
+    def needs_context(self) -> bool:
+        """Whether it can only be learnt from states that depend on all of the text, as word vectors do not."""
+
+    @property
+    def more_parts(self) -> bool:
+        """Whether an example may have more parts than `parts` names."""
+
     def parts(self, targets: Targets) -> tuple[str, ...]:
         """The names of the parts of an example that is to be answered, such as ("text_a", "text_b")."""
 
     def example(self, parts: Sequence[str], targets: Targets) -> Any:
-        """An example to be answered, from exactly these parts; its label is not known."""
+        """An example to be answered, from these parts; its label is not known."""
 
     def readable(self, answers: Sequence[Any], targets: Targets) -> tuple[list[Any], Any]:
         """(what each example was given, in names; the numbers behind it: probabilities (N K), or scores)."""

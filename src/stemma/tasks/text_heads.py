@@ -1,7 +1,7 @@
 # ruff: noqa: F722 (axis names stand in annotations)
 """The heads of tasks that answer for a text as a whole; what their outputs are read as is an `Aim`.
 
-Axes: B batch, S sites, L layers, D width, K outputs.
+Axes: B batch (of candidates, where one is chosen), W candidates, S sites, L layers, D width, K outputs, or candidates of one example.
 """
 
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from stemma.layers.fast import Dropout
@@ -84,6 +84,28 @@ class Number:
         return found
 
 
+class Candidates:
+    """The score of a candidate, read with its context; those of one context are compared."""
+
+    outputs = 1
+
+    def loss(self, outputs: Float[Tensor, "W 1"], batch: Mapping[str, Tensor]) -> Loss:
+        """Cross-entropy of the right candidate among those of its context."""
+        nats = F.cross_entropy(_side_by_side(outputs, batch["windows"]), batch["labels"], reduction="sum")
+        return Loss.of({"task": (nats, len(batch["labels"]))})
+
+    def imitate(self, outputs: Float[Tensor, "W 1"], theirs: Float[Tensor, "W 1"], batch: Mapping[str, Tensor], temperature: float) -> Loss:
+        """Cross-entropy with the chances that the teacher gives the candidates of each context."""
+        own, chances = (_side_by_side(scores / temperature, batch["windows"]) for scores in (outputs, theirs))
+        return Loss.of({"task": (soft_cross_entropy(own, chances).sum(), len(own))})
+
+    def answers(self, outputs: Float[Tensor, "W 1"], batch: Mapping[str, Tensor]) -> list[np.ndarray]:
+        """The probabilities (K) of each context's candidates."""
+        probabilities = _side_by_side(outputs, batch["windows"]).softmax(-1).detach().cpu().numpy()
+        counts = (batch["windows"] >= 0).sum(1).tolist()
+        return [row[:count] for row, count in zip(probabilities, counts, strict=True)]
+
+
 class TextHead(nn.Linear):
     """Dropout and a linear layer from a text's vector to the outputs."""
 
@@ -155,3 +177,8 @@ class PooledNetwork(nn.Module):
     def layer_weights(self) -> list[float]:
         """The shares of the layers in the mix."""
         return self.mix.shares()
+
+
+def _side_by_side(outputs: Float[Tensor, "W 1"], windows: Int[Tensor, "B K"]) -> Float[Tensor, "B K"]:
+    """The scores of each example's candidates; none stands as -inf."""
+    return outputs[:, 0][windows.clamp(min=0)].masked_fill(windows < 0, -torch.inf)

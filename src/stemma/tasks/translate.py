@@ -61,6 +61,8 @@ class Translate:
 
     name = "translate"
     per: Literal["target"] = "target"
+    more_parts = False
+    needs_context = False
     classes = False
 
     def __init__(self, config: Config) -> None:
@@ -116,9 +118,21 @@ class Translate:
         """Source and target; who answers reads the source alone."""
         return [Text(example.source, example.target) for example in examples]
 
+    def quoted(self, answers: list[Any], texts: Sequence[Text]) -> list[Any]:
+        """As they are."""
+        return answers
+
+    def settled(self, gold: np.ndarray, answers: Sequence[Any], targets: Targets) -> Targets:
+        """As it is."""
+        return targets
+
     def decode(self, answers: Sequence[Target], targets: Targets) -> np.ndarray:
         """The texts alone (N)."""
         return np.array([answer.text for answer in answers], dtype=object)
+
+    def named(self, decoded: np.ndarray, targets: Targets) -> list[str]:
+        """The texts."""
+        return [str(text) for text in decoded]
 
     def metrics(self, targets: Targets) -> tuple[Metric, ...]:
         """BLEU, whose title tells of tokens that are not the usual ones, and chrF."""

@@ -47,7 +47,7 @@ class BagOfNgrams:
         bag = lesson.data.of(rows)
         columns = np.unique(bag.keys)
         targets = self._assignment.targets
-        head = fit_rows(bag.design(columns), task.rows(lesson.gold[rows]), len(targets["labels"]), c, task.link(targets))
+        head = fit_rows(bag.design(columns), task.rows(lesson.gold[rows]), len(targets["labels"]), c, task.link(targets), bag.borders)
         trained = head.weights.size + head.biases.size
         stored = sum(array.size for array in network.arrays().values())
         facts = {
@@ -87,10 +87,14 @@ class ClassModels:
     ) -> Adapted:
         """Counts the rows' n-grams class by class."""
         began = time.perf_counter()
-        labels, texts = self._assignment.task.rows(lesson.gold[rows]), lesson.data.of(rows)
-        if labels.ndim > 1:
+        task, texts = self._assignment.task, lesson.data.of(rows)
+        labels, link = task.rows(lesson.gold[rows]), task.link(self._assignment.targets)
+        if link == "within":  # right candidates are one class, wrong ones the other
+            right = texts.borders[:-1] + labels[:, 0]
+            labels = np.isin(np.arange(texts.count), right).astype(np.int64)
+        if link == "logistic":
             raise UsageError("several labels a text with class-conditional models", "one label a text", "use transfer.mode = frozen")
-        classes = len(self._assignment.targets["labels"])
+        classes = len(self._assignment.targets["labels"]) or 2
         tables: dict[str, np.ndarray] = {"shares": np.bincount(labels, minlength=classes) / len(labels)}
         for side in range(len(texts.sides)):
             tables |= count_classes(texts, side, labels, classes, self._config.order, len(self._prior) - 1)

@@ -17,8 +17,8 @@ class DevDoubt(UserWarning):
 
 def repeats_warning(task: Task, train: Sequence[Any], dev: Sequence[Any]) -> str:
     """That dev examples stand word for word among the training examples, where more than 1 in 100 do; else empty."""
-    learnt = {(text.text, text.other) for text in task.texts(train)}
-    again = sum((text.text, text.other) in learnt for text in task.texts(dev))
+    learnt = {(text.text, text.other, text.candidates) for text in task.texts(train)}
+    again = sum((text.text, text.other, text.candidates) in learnt for text in task.texts(dev))
     if again <= REPORTED_FROM * len(dev):
         return ""
     repeats = f"{again:,} of {counted(len(dev), 'dev example')} ({again / len(dev):.0%}) {noun(again, 'stands', 'stand')} word for word"

@@ -86,7 +86,8 @@ class LinearOnFeatures:
         self._layers = chosen_layers(config.layers, self._fixed.pretrained.depth)
         places = f"layer {', '.join(map(str, self._layers))}"
         summary = "" if has_no_blocks(assignment.network) else ", the network's own summary"
-        read = f"mean of {places}{summary}" if assignment.task.per == "text" else f"states of {places} and the unit's place in its token"
+        units = f"states of {places} and the unit's place in its token"
+        read = units if assignment.task.per == "unit" else f"mean of {places}{summary}"
         self.head = f"{MODELS[assignment.task.link(assignment.targets)]} on the standardised {read}"
 
     def prepare(self, texts: Sequence[Text]) -> Framed:
@@ -107,11 +108,13 @@ class LinearOnFeatures:
         """The head of this C on the rows' features."""
         began, task = time.perf_counter(), self._assignment.task
         fixed = self._fixed.of(seed)
-        features = self.features(fixed, lesson.data)[torch.from_numpy(_places(rows, fixed.starts(lesson.data)))]
+        starts = fixed.starts(lesson.data)
+        features = self.features(fixed, lesson.data)[torch.from_numpy(_places(rows, starts))]
+        borders = np.concatenate([[0], np.cumsum(np.diff(starts)[rows])])
         mean, scale = standardiser(features)
         targets = self._assignment.targets
         design, gold = Dense(features, mean, scale), task.rows(lesson.gold[rows])
-        head = fit_rows(design, gold, len(targets["labels"]), c, task.link(targets))
+        head = fit_rows(design, gold, len(targets["labels"]), c, task.link(targets), borders)
         known = self._fixed.facts(fixed, head.weights.size + head.biases.size)
         facts = {
             "features": features.shape[1],

@@ -22,7 +22,7 @@ from stemma.runs.assignment import Answers, Assignment
 from stemma.runs.fitted import FittedRun
 from stemma.runs.framing import cut_warning
 from stemma.tasks.table import make_task
-from stemma.tasks.task import Task
+from stemma.tasks.task import Targets, Task
 from stemma.tokens.files import one_writer
 from stemma.training.facts import Note, Report
 from stemma.transfer.distill import TaskTeacher
@@ -83,10 +83,11 @@ def finetune(
             progress(Note(f"going on: {journal.summary}"))
         with computing_with(threads), journal.interrupted():
             value = _select(work, journal, progress)
-            seed, model = _over_seeds(work, value, journal, progress)
-        facts = work.facts(data) | {"threads": threads, "chosen": {work.recipe.knob: value}, "saved_seed": seed}
-        beside = {"taught": teacher.facts(assignment, model, *work.judging)} if teacher else {}
-        fitted = FittedRun(assignment, model, {**facts, **_found(work, journal, model), **beside})
+            best, model = _over_seeds(work, value, journal, progress)
+        settled = dataclasses.replace(assignment, targets=assignment.targets | best["settled"])
+        facts = work.facts(data) | {"threads": threads, "chosen": {work.recipe.knob: value}, "saved_seed": best["seed"]}
+        beside = {"taught": teacher.facts(settled, model, *work.judging)} if teacher else {}
+        fitted = FittedRun(settled, model, {**facts, "targets": settled.targets, **_found(work, journal, model), **beside})
         if doubt := floor_warning(fitted.facts):
             warnings.warn(f"what was learnt is {doubt}", DevDoubt, stacklevel=2)
         if folder is not None:
@@ -145,6 +146,7 @@ class _Work:
             "examples": sizes,
             "data": data,
             "cut": {
+                **({"crossing": self._crossing} if self.task.needs_context else {}),
                 "examples": self.train.data.cut,
                 "tokens": self.train.data.tokens_cut,
                 "units": self.train.data.unread,
@@ -163,10 +165,16 @@ class _Work:
         if report and not self.recipe.deterministic:
             report(Note(f"{fit}: {self.recipe.knob} {value:g}"))
 
-    def score(self, model: Answers, lesson: Lesson) -> tuple[dict[str, float], np.ndarray]:
-        """The task's measures of the model on these examples, and what it answered."""
-        answers = model.answers(lesson.data)
-        return self.task.score(lesson.gold, answers, self.targets), self.task.decode(answers, self.targets)
+    def score(self, model: Answers, lesson: Lesson, targets: Targets | None = None) -> tuple[dict[str, float], np.ndarray]:
+        """The task's measures of the model on these examples, and what it answered; `targets` where they were settled since."""
+        answers, targets = model.answers(lesson.data), targets or self.targets
+        return self.task.score(lesson.gold, answers, targets), self.task.decode(answers, targets)
+
+    def held(self, model: Answers) -> tuple[dict[str, float], Targets]:
+        """The measures on the selection part, and the label space as it is settled there."""
+        answers = model.answers(self.selection.data)
+        targets = self.task.settled(self.selection.gold, answers, self.targets)
+        return self.task.score(self.selection.gold, answers, targets), targets
 
     def rank(self, found: dict[str, float]) -> tuple[float, float]:
         """By what a trial is chosen: the primary metric, and of equals the lower loss."""
@@ -190,6 +198,12 @@ class _Work:
         reached = float(np.mean([one[self.metrics[0].name] for one in found]))
         least = self.task.floor(self.train.gold[self.learning], lesson.gold, self.task.texts(examples), self.targets)
         return {**least, "reached": reached, "examples": len(lesson.gold), "of": name}
+
+    @property
+    def _crossing(self) -> int:
+        """Training answers of which a part stands in another window than the rest."""
+        found: int = self.train.data.crossing(self.task.labels(self.train.gold))
+        return found
 
     def means(self, rows: Sequence[dict[str, Any]]) -> dict[str, dict[str, float | None]]:
         """Mean and standard deviation over seeds of each measure on dev; of a single seed there is no deviation (None)."""
@@ -226,7 +240,7 @@ def _select(work: _Work, journal: Journal, report: Report | None) -> float:
         except RunError as error:
             journal.trial({knob: value, "failed": str(error)}, None)
             continue
-        found, _ = work.score(model, work.selection)
+        found, _ = work.held(model)
         trial = {knob: value, **found, "seconds": time.perf_counter() - began}
         best = _best_trial(work, journal.done.trials)
         journal.trial(trial, model if best is None or work.rank(trial) > work.rank(best) else None)
@@ -244,23 +258,24 @@ def _best_trial(work: _Work, trials: Sequence[dict[str, Any]]) -> dict[str, Any]
     return max((trial for trial in trials if "failed" not in trial), key=work.rank, default=None)
 
 
-def _over_seeds(work: _Work, value: float, journal: Journal, report: Report | None) -> tuple[int, Answers]:
-    """The seed that was best on the selection part, and its model; the journal has what each seed gave, prediction by prediction."""
+def _over_seeds(work: _Work, value: float, journal: Journal, report: Report | None) -> tuple[dict[str, Any], Answers]:
+    """What the seed gave that was best on the selection part, and its model; the journal has that of each, prediction by prediction."""
     seeds = work.config.seeds[:1] if work.recipe.deterministic else work.config.seeds
     for seed in seeds[len(journal.done.rows) :]:
         rows = journal.done.rows
         if rows:
             work.announce(f"seed {seed}, {len(rows) + 1} of {len(seeds)}", value, report)
         model = work.fit(value, seed, report, journal) if rows else journal.done.models[BEST_TRIAL]
-        held, _ = work.score(model, work.selection)
-        row = {"seed": seed, "selection": held, "seconds": model.facts["seconds"]}
+        held, targets = work.held(model)
+        settled = {key: value for key, value in targets.items() if value != work.targets[key]}
+        row = {"seed": seed, "selection": held, "settled": settled, "seconds": model.facts["seconds"]}
         if len(work.dev.gold):
-            found, answers = work.score(model, work.dev)
+            found, answers = work.score(model, work.dev, targets)
             row |= {**found, "predictions": answers.tolist()}
         better = not rows or work.quality(held) > max(work.quality(earlier["selection"]) for earlier in rows)
         journal.seed(row, model if better else None)
     best = max(journal.done.rows, key=lambda row: work.quality(row["selection"]))
-    return best["seed"], journal.done.models[BEST_SEED]
+    return best, journal.done.models[BEST_SEED]
 
 
 def _examples(task: Task, given: Examples) -> list[Any]:

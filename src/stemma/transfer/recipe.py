@@ -80,7 +80,9 @@ def refusal(row: Generation, task: Task) -> str:
         return f"{row.name} cannot be carried over to a task"
     if task.per == "unit" and "embed" not in row.abilities:
         return f"{row.name} has no states of words, which the task {task.name} is answered from"
-    if task.per == "target" and "translate" not in row.abilities:
+    if task.needs_context and not row.in_context:
+        return f"{row.name} gives a word the same vector whatever stands round it, so that the task {task.name} has nothing to go by"
+    if task.per == "target" and not ("translate" in row.abilities or row.reshapes):
         return f"{row.name} writes no target for a source"
     return ""
 

@@ -17,6 +17,7 @@ MODELS: dict[Link, str] = {
     "softmax": "multinomial logistic regression",
     "logistic": "a logistic regression a label",
     "identity": "ridge regression",
+    "within": "conditional logistic regression (a softmax over an example's rows)",
 }  # in words
 
 
@@ -64,8 +65,16 @@ def fit(design: Design, labels: np.ndarray, classes: int, c: float, start: Linea
     return LinearHead(weights.to(design.dtype).numpy(), biases.to(design.dtype).numpy())
 
 
-def fit_rows(design: Design, gold: np.ndarray, classes: int, c: float, link: Link = "softmax") -> LinearHead:
-    """The head for class numbers (N); for columns (N K) of 0 and 1, each a regression of its own; or for numbers (N)."""
+def fit_rows(
+    design: Design, gold: np.ndarray, classes: int, c: float, link: Link = "softmax", starts: np.ndarray | None = None
+) -> LinearHead:
+    """The head for class numbers (N); for columns (N K) of 0 and 1, each a regression of its own; or for numbers (N).
+
+    Or for the place of the right row (G K) of each of G groups, whose borders (G+1) `starts` are.
+    """
+    if link == "within":
+        assert starts is not None
+        return fit_within(design, gold, starts, c)
     if link == "softmax":
         return fit(design, gold, classes, c)
     if link == "identity":
@@ -74,6 +83,37 @@ def fit_rows(design: Design, gold: np.ndarray, classes: int, c: float, link: Lin
     weights = np.stack([head.weights[:, 1] - head.weights[:, 0] for head in heads], 1)
     biases = np.stack([head.biases[1] - head.biases[0] for head in heads])
     return LinearHead(weights, biases, "logistic")
+
+
+def fit_within(design: Design, right: np.ndarray, starts: np.ndarray, c: float, steps: int = 100) -> LinearHead:
+    """The head that minimises C * sum of cross-entropies of the right row (G K) within its group + |W|^2 / 2 (McFadden 1974).
+
+    Each column is a model of its own. What all rows of a group share cancels, a bias too.
+    """
+    groups, columns, width = len(starts) - 1, right.shape[1], design.shape[1]
+    owner = torch.from_numpy(np.repeat(np.arange(groups), np.diff(starts)))[:, None].expand(-1, columns)
+    chosen, each = torch.from_numpy(starts[:-1, None] + right), torch.arange(columns)
+    weights = torch.zeros(width, columns, dtype=torch.float64)
+    tight = 1e-8 if design.dtype == torch.float64 else 1e-5
+    optimiser = torch.optim.LBFGS(
+        [weights], max_iter=steps, tolerance_grad=tight, tolerance_change=tight * 1e-3, history_size=10, line_search_fn="strong_wolfe"
+    )
+
+    @torch.no_grad()
+    def closure() -> Tensor:
+        scores = design.times(weights.to(design.dtype)).double()  # (M K)
+        top = torch.full((groups, columns), -torch.inf, dtype=torch.float64).scatter_reduce(0, owner, scores, "amax")
+        powers = (scores - top.gather(0, owner)).exp()
+        sums = torch.zeros(groups, columns, dtype=torch.float64).scatter_add(0, owner, powers)
+        residuals = powers / sums.gather(0, owner)
+        nats = sums.log() + top - scores[chosen, each]
+        residuals[chosen, each] -= 1
+        weights.grad = design.transposed_times((residuals / groups).to(design.dtype)).double() + weights / (c * groups)
+        return nats.sum() / groups + 0.5 * weights.square().sum() / (c * groups)
+
+    optimiser.step(closure)
+    found = weights.to(design.dtype).numpy()
+    return LinearHead(found, np.zeros(columns, dtype=found.dtype), "within")
 
 
 def ridge(design: Design, numbers: np.ndarray, c: float, steps: int = 200) -> LinearHead:

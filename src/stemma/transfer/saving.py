@@ -97,6 +97,7 @@ def card(facts: dict[str, Any]) -> str:
         f"- {parameters['trained']:,} of {counted(parameters['total'], 'parameter')} learnt the task.",
         f"- It took {facts['seconds']:.0f} s, trials and seeds included.",
         *_unread(facts),
+        *_crossing(facts),
         *(f"- {line}" for line in (*measured(facts), *signed(facts))),
         *([f"- Doubt it: it is {doubt}."] if (doubt := floor_warning(facts)) else []),
         f"- Saved: seed {facts['saved_seed']}, the best on the selection part.",
@@ -134,6 +135,12 @@ def side_by_side(facts: dict[str, Any]) -> list[tuple[str, str, str]]:
     judged = f"of {counted(taught['examples'], taught['of'])}"
     named = [(metric["title"], metric["name"]) for metric in facts["metrics"] if metric["name"] in theirs]
     return rows + [(f"{title} {judged}", f"{theirs[name]:.4f}", f"{own[name]:.4f}") for title, name in named]
+
+
+def _crossing(facts: dict[str, Any]) -> list[str]:
+    """How many answers of the training file cross the border of two windows, if any."""
+    count = facts["cut"].get("crossing", 0)
+    return [f"- {counted(count, 'training answer crosses', 'training answers cross')} the border of two windows."] if count else []
 
 
 def _unread(facts: dict[str, Any]) -> list[str]:

@@ -1,9 +1,11 @@
 """The report page: offline, complete without scripts, with the numbers of report.json and no others."""
 
 import builtins
+import dataclasses
 import json
 import re
 from html.parser import HTMLParser
+from types import SimpleNamespace
 
 import made_up
 import numpy as np
@@ -17,6 +19,7 @@ from stemma.evaluation.report import headline as headline_module
 from stemma.evaluation.report import standings as standings_module
 from stemma.evaluation.report import tables
 from stemma.evaluation.report.charts import charts
+from stemma.evaluation.report.error_section import errors
 from stemma.evaluation.report.page import render, write
 from stemma.evaluation.report.standings import Standings
 from stemma.evaluation.report.wording import (
@@ -35,6 +38,7 @@ from stemma.evaluation.report.wording import (
     times,
 )
 from stemma.lineage.table import TABLE, find
+from stemma.tasks.table import make_task
 from stemma.tasks.task import Metric
 
 
@@ -584,3 +588,43 @@ def test_a_failed_generation_is_reported_as_a_failure():
 )
 def test_numbers_are_worded_for_reading(worded, text):
     assert worded.replace("\u00a0", " ") == text
+
+
+def test_errors_are_shown_by_label_and_by_example():
+    """The counts of the confusion matrix are those of the first generation's answers; the examples are those that most get wrong."""
+    results = made_up.results()
+    standings = Standings(results)
+    html = errors(standings)
+    first, task = standings.ranked[0], results.task
+    counts = [int(count.replace(",", "")) for count in re.findall(r'<td class="number"[^>]*>([^<]*)</td>', html)]
+    expected = np.zeros((len(task.labels),) * 2, int)
+    for seed in first.answers:
+        np.add.at(expected, (np.array(task.gold), np.array(seed)), 1)
+    assert counts == expected.ravel().tolist()
+    right = np.mean([np.array(c.answers[0]) == np.array(task.gold) for c in standings.ranked], 0)
+    worst = np.argsort(right, kind="stable")[:10]
+    places = [int(number) for number in re.findall(r"the dev example (\d+) &amp; &lt;its&gt; text 例", html)]
+    assert places == worst.tolist()
+    assert errors(Standings(dataclasses.replace(results, task=dataclasses.replace(task, gold=())))) == ""
+
+
+@pytest.mark.parametrize("kind", ["regress", "span"])
+def test_errors_of_tasks_without_labels(kind):
+    """Numbers and answers are shown in words; there is no confusion matrix."""
+    task = make_task(kind)
+    if kind == "regress":
+        gold, answers, targets = [1.0, 2.0, 4.0], [1.0, 3.5, 4.0], {"labels": [], "mean": 2.0, "scale": 1.0, "pairs": False}
+    else:
+        gold = [{"first": 0, "last": 0, "texts": texts} for texts in (["a", "b"], ["x"], [])]
+        answers = [{"first": 0, "last": 0, "texts": texts} for texts in (["b"], [], [])]
+        targets = {"labels": [], "null": True}
+    results = made_up.results()
+    files = dataclasses.replace(
+        results.task, kind=kind, targets=targets, metrics=task.metrics(targets), gold=tuple(gold), texts=("one", "two", "three")
+    )
+    standings = SimpleNamespace(
+        results=SimpleNamespace(task=files), ranked=[SimpleNamespace(short="X", colour="#123456", answers=(tuple(answers),))]
+    )
+    html = errors(standings)
+    assert "Confusion" not in html and html.index("two") < html.index("one")
+    assert ("3.50" if kind == "regress" else "(no answer)") in html

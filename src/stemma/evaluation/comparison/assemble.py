@@ -33,8 +33,10 @@ from stemma.evaluation.report.standings import Standings
 from stemma.evaluation.report.wording import duration
 from stemma.lineage.table import find
 from stemma.nouns import counted, noun
+from stemma.tasks.task import Text
 from stemma.training.facts import Fact
 
+BEGINNING = 240  # characters of a dev example that the report holds
 _ALWAYS = (
     "Settings of the heads were chosen on a part of the training examples; the dev file was used for the figures alone.",
     "Heads differ between modes and generations, so part of a difference may be the head's: the table below tells which was used.",
@@ -147,7 +149,14 @@ def _task(comparison: Comparison) -> dict[str, Any]:
         "train_examples": len(train),
         "dev_examples": len(dev),
         "gold": rows(judge.gold),
+        "texts": [_beginning(text) for text in judge.task.texts(dev)],
     }
+
+
+def _beginning(text: Text) -> str:
+    """The beginning of what a network reads of an example, its halves or candidates with strokes between."""
+    whole = " / ".join(filter(None, (text.other, text.text) if text.units else (text.text, text.other, *text.candidates)))
+    return whole if len(whole) <= BEGINNING else whole[: BEGINNING - 1] + "…"
 
 
 def _budget(config: Config) -> dict[str, Any]:

@@ -16,9 +16,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from stemma.corpus.choices import Choice
+from stemma.corpus.questions import Question
 from stemma.corpus.task import Example
 from stemma.errors import MissingExtra
 from stemma.nouns import counted
+from stemma.tasks.span import random_span, sliding_window
+from stemma.tasks.table import make_task
 from stemma.tasks.tag import Sentence
 from stemma.tasks.translate import Translated
 from stemma.transfer.selection import hold_out
@@ -132,6 +136,39 @@ def _shared(example: Example) -> float:
     return len(ours & theirs) / max(1, len(ours | theirs)) if example.text_b else float(len(re.findall(TOKEN, example.text)))
 
 
+def first_candidate(train: Sequence[Choice], dev: Sequence[Choice]) -> Plain:
+    """The place that is right most often in training, where a context has so many candidates; else the first."""
+    best = Counter(example.right for example in train).most_common(1)[0][0]
+    answered = [replace(example, right=best if best < len(example.candidates) else 0) for example in dev]
+    return Plain(answered, f"always candidate {best + 1}")
+
+
+def most_shared(train: Sequence[Choice], dev: Sequence[Choice]) -> Plain:
+    """The candidate that has the largest share of its words (in Chinese, characters) in common with the context; of equals the first."""
+    answered = []
+    for example in dev:
+        shares = [_shared(Example(example.context, "", candidate)) for candidate in example.candidates]
+        answered.append(replace(example, right=int(np.argmax(shares))))
+    return Plain(answered, "the candidate with the largest share of words in common")
+
+
+def span_by_lot(train: Sequence[Question], dev: Sequence[Question]) -> Plain:
+    """A span of the usual length, drawn by lot."""
+    return _quoted(train, dev, random_span, "a span of the usual length, drawn by lot")
+
+
+def span_by_window(train: Sequence[Question], dev: Sequence[Question]) -> Plain:
+    """The span near the question's words."""
+    return _quoted(train, dev, sliding_window, "the span of the usual length that stands nearest to the question's rarer words")
+
+
+def _quoted(train: Sequence[Question], dev: Sequence[Question], answer: Callable[..., list[str]], head: str) -> Plain:
+    task = make_task("span")
+    said = answer(task.texts(dev), task.targets(train))
+    answered = [replace(one, answers=((one.passage.find(text), text),) if text else ()) for one, text in zip(dev, said, strict=True)]
+    return Plain(answered, head)
+
+
 def majority_tag(train: Sequence[Sentence], dev: Sequence[Sentence]) -> Plain:
     """Always the most frequent training tag (ties: the first in order)."""
     best = _commonest(Counter(tag for example in train for tag in example.tagged.tags))
@@ -153,6 +190,16 @@ def tag_of_word(train: Sequence[Sentence], dev: Sequence[Sentence]) -> Plain:
 def copy_of_source(train: Sequence[Translated], dev: Sequence[Translated]) -> Plain:
     """Each source as its own target: near where the languages are."""
     return Plain([replace(example, target=example.source) for example in dev], "the source as it is")
+
+
+def first_words(train: Sequence[Translated], dev: Sequence[Translated]) -> Plain:
+    """The first words of each source (in Chinese, characters), as many as a training target usually has."""
+    usual = int(np.median([len(re.findall(TOKEN, example.target)) for example in train]))
+    answered = []
+    for example in dev:
+        ends = [match.end() for match in re.finditer(TOKEN, example.source)][:usual]
+        answered.append(replace(example, target=example.source[: ends[-1]] if ends else example.source))
+    return Plain(answered, f"the first {counted(usual, 'word')} of the source")
 
 
 def _commonest(counts: Counter[str]) -> str:
@@ -188,9 +235,21 @@ RIVALS = {  # of each task that has any
         Rival("mean", "the mean", "always the mean", mean_number, blind=True),
         Rival("overlap", "shared words", "share of words in common", shared_tokens),
     ),
+    "choice": (
+        Rival("majority", "majority place", "the place that is right most often", first_candidate, blind=True),
+        Rival("overlap", "shared words", "share of words in common", most_shared),
+    ),
+    "span": (
+        Rival("random", "random span", "a random span", span_by_lot, blind=True),
+        Rival("window", "sliding window", "a sliding window", span_by_window),
+    ),
     "tag": (
         Rival("majority", "majority tag", "majority tag", majority_tag, blind=True),
         Rival("tag-of-word", "word look-up", "look-up of each word's commonest tag", tag_of_word),
+    ),
+    "generate": (
+        Rival("copy", "source copied", "the source, copied", copy_of_source, blind=True),
+        Rival("lead", "first words", "the source's first words", first_words),
     ),
     "translate": (Rival("copy", "source copied", "the source, copied", copy_of_source),),
 }

@@ -202,7 +202,8 @@ def _long_texts(comparison: Comparison) -> str:
     """A proposal to make windows longer before they are trained, where 1 text of 100 has more words than they have positions."""
     task = comparison.made_task()
     texts = [text for examples in task_examples(comparison) for text in task.texts(examples)]
-    apart = [(text.text, text.other) if task.per == "target" else (f"{text.text} {text.other}",) for text in texts]
+    seconds = [max((text.other, *text.candidates), key=len) for text in texts]
+    apart = [(a.text, b) if task.per == "target" else (f"{a.text} {b}",) for a, b in zip(texts, seconds, strict=True)]
     words = int(np.percentile([len(re.findall(TOKEN, side)) for sides in apart for side in sides], 99, method="higher"))
     models = {name: to_plain(comparison.job(name).sections["model"]) for name in comparison.generations}
     windows = {name: model.get("max_length") for name, model in models.items()}  # what has no window reads any text whole

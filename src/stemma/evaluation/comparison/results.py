@@ -233,6 +233,7 @@ class CutOff(_Strict):
     examples: int
     tokens: int
     units: int  # words or characters to be tagged that no token stood for
+    crossing: int = 0  # training answers of which a part stands in another window than the rest
     dev_units: int = 0  # and of the dev file, where their tags were guessed; all else is of the training file
     share: float = 0.0  # of the training examples
     dev_share: float = 0.0  # of the dev examples, which the figures are of
@@ -528,6 +529,7 @@ class TaskFiles(_Strict):
     train_examples: int
     dev_examples: int
     gold: Rows
+    texts: tuple[str, ...] = ()  # the beginning of each dev example
 
     @property
     def labels(self) -> tuple[str, ...]:

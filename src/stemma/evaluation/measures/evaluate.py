@@ -82,7 +82,11 @@ def evaluate_task(run: FittedRun, path: str | Path) -> dict[str, Any]:
     gold = task.gold(examples, targets)
     decoded = task.decode(run.answers(examples), targets)
     measures = {name: found.as_dict() for name, found in Judge(task, targets, gold).intervals([decoded]).items()}
-    return {"examples": len(examples), **measures, "classes": task.breakdown(gold, decoded, targets)}
+    least = task.floor(gold, gold, task.texts(examples), targets)
+    how = least.get("how") or f"always {least['answer']}"
+    plain = {"how": how, task.metrics(targets)[0].name: least["value"], **least.get("ways", {})}
+    classes = task.breakdown(gold, decoded, targets)
+    return {"examples": len(examples), **measures, "without_learning": plain, **({"classes": classes} if classes else {})}
 
 
 def _perplexity(run: Run, paths: Sequence[str]) -> dict[str, Any]:

@@ -16,12 +16,12 @@ class Judge:
     """Measures answers (of each seed, to every example) in the form of the task's gold, or as `rows` of it."""
 
     def __init__(self, task: Task, targets: Targets, gold: Sequence[Any] | np.ndarray) -> None:
-        self.task, self.targets, self.gold = task, targets, _array(gold)
+        self.task, self.targets, self.gold = task, targets, as_array(gold)
         self.metrics = task.metrics(targets)
 
     def terms(self, answers: Sequence[Any]) -> np.ndarray:
         """What each seed's answer to each example adds to the metrics (S N C)."""
-        return np.stack([self.task.terms(self.gold, _array(seed), self.targets) for seed in answers])
+        return np.stack([self.task.terms(self.gold, as_array(seed), self.targets) for seed in answers])
 
     def intervals(self, answers: Sequence[Any]) -> dict[str, Interval]:
         """Each metric by its name, its mean over seeds."""
@@ -54,7 +54,7 @@ def rows(answers: np.ndarray) -> list[Any]:
     return [row.tolist() if isinstance(row, np.ndarray) else row for row in answers.tolist()]
 
 
-def _array(values: Sequence[Any] | np.ndarray) -> np.ndarray:
+def as_array(values: Sequence[Any] | np.ndarray) -> np.ndarray:
     """`rows` as the array that they were: an object array where lengths differ."""
     if isinstance(values, np.ndarray):
         return values

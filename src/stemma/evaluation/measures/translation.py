@@ -53,12 +53,13 @@ def translation(writer: Writer, examples: Sequence[Translated]) -> dict[str, Any
     terms = judge.terms([decoded])
     found = {metric.title: _interval(judge, terms, metric.name) for metric in judge.metrics}
     sources = [example.source for example in examples]
-    read = heeding(writer.network, pairs, sources, decoded.tolist())
+    read = heeding(writer.writes, pairs, sources, decoded.tolist())
     signed = signatures(targets["tokenize"])
     return {
         "pairs": len(examples),
         **found,
-        "signatures": {metric.title: signed[metric.name] for metric in judge.metrics},
+        "metrics": [metric.title for metric in judge.metrics],
+        "signatures": {metric.title: signed[metric.name] for metric in judge.metrics if metric.name in signed},
         "lengths": by_length(judge, terms, sources),
         "cut": pairs.cut,
         **read,

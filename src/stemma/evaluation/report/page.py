@@ -20,6 +20,7 @@ from stemma.evaluation.comparison.results import Budget, Finding, GenerationResu
 from stemma.evaluation.report import rows, tables
 from stemma.evaluation.report.charts import PROBE_SHAPES, SHAPES, Spec, charts
 from stemma.evaluation.report.cost_chart import cost_chart
+from stemma.evaluation.report.error_section import errors
 from stemma.evaluation.report.family_tree import family_tree
 from stemma.evaluation.report.layer_section import layers
 from stemma.evaluation.report.minimal_section import minimal
@@ -248,6 +249,7 @@ def _parts(standings: Standings, draw: _Figures) -> list[_Part]:
     results = standings.results
     return [
         _Part("modes", "Every way of transfer, with its control", _modes(standings, draw)),
+        _Part("errors", "What was answered wrong", errors(standings)),
         _Part("costs", "What each stage cost", tables.costs(results)),
         _Part("text", "Predicting the text", _text(results, draw)),
         _Part("words", "Words and their neighbours", words(results)),

@@ -1,0 +1,168 @@
+"""The task `span`: SQuAD's form, units, decoding, the threshold of no answer, scores against SQuAD's own rules, baselines."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from stemma.corpus.questions import Question, units_of
+from stemma.errors import DataError
+from stemma.tasks.span import Config, Found, Quote, Span, best_spans, plain
+from stemma.tasks.task import PLACES, Seat
+
+TASK = Span(Config())
+PASSAGE = "The old mill stands by the river. It was built in 1848 by Ann Lee."
+CHINESE = "春眠不觉晓，处处闻啼鸟。作者是孟浩然。"
+
+
+def squad(*asked, context=PASSAGE):
+    qas = [{"id": str(n), "question": q, "answers": [{"text": t, "answer_start": at} for t, at in a]} for n, (q, a) in enumerate(asked)]
+    return {"version": "1", "data": [{"title": "x", "paragraphs": [{"context": context, "qas": qas}]}]}
+
+
+def read(folder, content, **options):
+    path = folder / "q.json"
+    path.write_text(content if isinstance(content, str) else json.dumps(content, ensure_ascii=False), encoding="utf-8")
+    return TASK.read(path, **options)
+
+
+def test_questions_with_and_without_answers(tmp_path):
+    found = read(tmp_path, squad(("When?", [("1848", 50), ("in 1848", 47)]), ("Why?", [])))
+    assert [one.answers for one in found] == [((50, "1848"), (47, "in 1848")), ()]
+    targets = TASK.targets(found)
+    assert targets == {"labels": [], "longest": 1, "usual": 1, "null": True, "threshold": 0.0}
+    gold, units = TASK.gold(found, targets), units_of(PASSAGE)
+    assert gold[0]["texts"] == ["1848", "in 1848"] and PASSAGE[slice(*units[gold[0]["first"]])] == "1848"
+    assert TASK.labels(gold).tolist() == [[gold[0]["first"]] * 2, [len(units)] * 2]
+    (text, _) = TASK.texts(found)
+    assert text.other == "When?" and text.units == (*units, (len(PASSAGE),) * 2)
+    assert TASK.strata(gold).tolist() == [1, 0]
+
+
+def test_version_two_marks_what_has_no_answer(tmp_path):
+    content = squad(("When?", [("1848", 50)]), ("Why?", [("river", 27)]))
+    content["data"][0]["paragraphs"][0]["qas"][1] |= {"is_impossible": True, "plausible_answers": []}
+    assert read(tmp_path, content)[1].answers == ()
+
+
+def test_an_answer_that_stands_elsewhere_is_moved_and_told(tmp_path):
+    with pytest.warns(UserWarning, match="1 answer did not stand where answer_start says"):
+        (found,) = read(tmp_path, squad(("When?", [("1848", 3)])))
+    assert found.answers == ((50, "1848"),)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{", "q.json: .*JSON in the form of SQuAD"),
+        ({"data": 3}, "no list `data`"),
+        ({"data": [{"x": 1}]}, r"data\[0\]: no list `paragraphs`"),
+        (squad(("When?", [("1849", 50)])), r"qas\[0\]: the answer '1849' is not in its passage.*word for word"),
+        (squad((" ", [("1848", 50)])), r"qas\[0\]: the question is ' '"),
+        (squad(("When?", [("1848", "50")])), r"`answer_start`"),
+        (squad(), "no question"),
+        (squad(("Why?", [])), "no question has an answer"),
+    ],
+)
+def test_what_is_wrong_is_told_with_its_place(tmp_path, content, message):
+    with pytest.raises(DataError, match=message):
+        read(tmp_path, content)
+
+
+def test_units_are_chinese_characters_and_other_words():
+    assert [CHINESE[a:b] for a, b in units_of(CHINESE)][:6] == list("春眠不觉晓，")
+    assert units_of("") == units_of(" \n") == []
+    with pytest.warns(UserWarning, match="1 answer of 1 begin or end inside a word"):
+        TASK.targets([Question("q", "a preheated oven", ((5, "heated"),))])
+
+
+def test_the_best_spans_are_those_of_a_search_of_all():
+    rng = np.random.default_rng(0)
+    scores = rng.normal(size=(13, 2)) * 3
+    found = best_spans(scores, longest=4, most=9)
+    logs = scores - np.log(np.exp(scores).sum(0))
+    every = [(logs[a, 0] + logs[b, 1], a, b) for a in range(12) for b in range(a, min(a + 4, 12))]
+    expected = sorted(every, reverse=True)[:9]
+    assert [(quote.first, quote.last) for quote in found.quotes] == [(a, b) for _, a, b in expected]
+    np.testing.assert_allclose([quote.log_prob for quote in found.quotes], [log for log, _, _ in expected])
+    assert found.null == pytest.approx(logs[-1].sum())
+    assert best_spans(scores[-1:], 4, 9).quotes == () and len(best_spans(scores[-3:], 9, 20).quotes) == 3
+
+
+def test_comparison_is_that_of_squad_and_of_characters():
+    assert plain("The  U.S.-led, 42nd “mill”") == ["u", "s", "led", "42nd", "mill"]
+    assert plain("《孟浩然》，1848年") == ["孟", "浩", "然", "1848", "年"]
+    gold = TASK.gold(
+        [Question("q", PASSAGE, ((4, "old mill"), (0, "The old mill"))), Question("q", CHINESE, ((15, "孟浩然"),)), Question("q", PASSAGE)],
+        {},
+    )
+    said = [{"texts": ["an old mill"]}, {"texts": ["是孟浩"]}, {"texts": []}]
+    table = TASK.terms(gold, np.array(said, dtype=object), {})
+    np.testing.assert_allclose(table, [[1, 1, 1], [2 / 3, 0, 1], [1, 1, 1]])
+    rows = TASK.breakdown(gold, np.array(said, dtype=object), {})
+    assert [(row["label"], row["examples"], row["exact"]) for row in rows] == [("with an answer", 2, 0.5), ("without one", 1, 1.0)]
+
+
+def found(doubt, text="x"):
+    return Found((Quote(0, 0, -1.0, text),), doubt - 1.0)
+
+
+def test_the_threshold_is_the_best_on_what_was_held_out():
+    right, none = {"texts": ["x"]}, {"texts": []}
+    gold = np.array([right, right, none, right, none], dtype=object)
+    answers = [found(-3), found(-2), found(-1), found(0.5), found(2)]
+    targets = {"labels": [], "null": True, "threshold": 0.0}
+    settled = TASK.settled(gold, answers, targets)
+    assert -2 < settled["threshold"] < -1 and TASK.score(gold, answers, settled)["f1"] == 0.8
+    assert TASK.score(gold, answers, targets)["f1"] == 0.6
+    assert TASK.settled(gold[:2], answers[:2], targets)["threshold"] > -2
+    assert TASK.settled(gold, answers, targets | {"null": False}) == targets | {"null": False}
+    assert TASK.readable(answers[-1:], targets)[0] == [""] and TASK.readable(answers[-1:], targets | {"null": False})[0] == ["x"]
+
+
+@pytest.mark.parametrize("kind", ["head", "network"])
+def test_heads_never_answer_outside_the_passage_and_padding_changes_nothing(kind):
+    torch.manual_seed(0)
+    targets = {"labels": [], "longest": 3, "usual": 1, "null": True, "threshold": 0.0}
+    module = getattr(Span(Config(width=4)), kind)(Seat(5, layers=2), targets).eval()
+    for parameter in module.parameters():
+        torch.nn.init.normal_(parameter)
+    sites = torch.arange(7)[None] < torch.tensor([7, 4, 1])[:, None]
+    states = torch.randn((3, 7, 5) if kind == "head" else (3, 7, 2, 5))
+    batch = {"sites": sites, "places": torch.randint(PLACES, (3, 7)), "labels": torch.tensor([[1, 2], [3, 3], [0, 0]])}
+    with torch.no_grad():
+        answers, loss = module.answer(states, batch), module.loss(states, batch)
+        alone = 0.0
+        for row, count in enumerate((7, 4, 1)):
+            own = {name: value[row : row + 1, :count] if name != "labels" else value[row : row + 1] for name, value in batch.items()}
+            (same,) = module.answer(states[row : row + 1, :count], own)
+            assert [(q.first, q.last) for q in same.quotes] == [(q.first, q.last) for q in answers[row].quotes]
+            assert all(q.first <= q.last < min(q.first + 3, count - 1) for q in same.quotes)
+            alone += float(module.loss(states[row : row + 1, :count], own).mean)
+    assert loss.count == 3 and float(loss.mean) * 3 == pytest.approx(alone, rel=1e-4)
+    assert answers[2].quotes == () and answers[2].null == pytest.approx(0, abs=1e-5)
+
+
+def test_baselines_need_no_learning():
+    examples = [Question("When was the mill built?", PASSAGE, ((50, "1848"),)), Question("作者是谁？", CHINESE, ((15, "孟浩然"),))]
+    targets = TASK.targets(examples)
+    least = TASK.floor(TASK.gold(examples, targets), TASK.gold(examples, targets), TASK.texts(examples), targets)
+    assert set(least["ways"]) == {"a sliding window", "a random span"} and least["value"] == max(least["ways"].values())
+    assert (
+        TASK.floor(
+            TASK.gold(examples[:1], targets),
+            TASK.gold([Question("q", "a b")], targets),
+            TASK.texts([Question("q", "a b")]),
+            targets | {"null": True},
+        )["how"]
+        == "never answering"
+    )
+
+
+def test_answer_rows_tell_characters():
+    example = TASK.example(("作者是谁？", CHINESE), {})
+    quotes = TASK.quoted([Found((Quote(15, 17, -0.5), Quote(0, 0, -2.0)), -3.0)], TASK.texts([example]))
+    (row,) = TASK.answer_rows([example], quotes, {"null": True, "threshold": 0.0})
+    assert (row["answer"], row["start"], row["end"]) == ("孟浩然", 15, 18) and row["no_answer"] == -3.0
+    assert [best["answer"] for best in row["best"]] == ["孟浩然", "春"] and list(TASK.shown(row)) == ["孟浩然"]
