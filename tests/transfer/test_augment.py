@@ -4,10 +4,15 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+import torch
+from tests.transfer.conftest import make_examples
 
 from stemma.errors import UsageError
+from stemma.runs.run import Run
 from stemma.tasks.task import Text
 from stemma.tokens.function_words import is_content
+from stemma.tokens.tokenizer import Config as TokenizerConfig
+from stemma.tokens.tokenizer import train
 from stemma.transfer import augment
 from stemma.transfer.augment import Augmenter
 
@@ -89,6 +94,20 @@ def test_candidates_are_so_many_words_of_one_script_and_never_the_word_itself(be
     assert words["film"] and all(other.isascii() and is_content(other) for other in words["film"])
     assert maker._cased("Lovely", ["fine", "lovely", "poor"]) == ["Fine", "Poor"]
     assert words["电影"] and all(len(other) == 2 and not other.isascii() for other in words["电影"])
+
+
+def test_pieces_that_hold_the_space_before_them_are_words_too(bert) -> None:
+    """ALBERT's and XLNet's kind of tokens, whose Chinese words may be one piece."""
+    tokenizer = train(iter(example.text for example in make_examples(300, 9)), TokenizerConfig(kind="unigram", vocab_size=120))
+    torch.manual_seed(5)
+    run = Run(None, bert.row, tokenizer, bert.row.load_network()(bert.network.config, tokenizer.facts()).eval())
+    for text, kept in (("the lovely film was a story", "the {} {} was a {}"), ("好 的 电影 故事", "好 的 {} {}")):
+        made = augmenter(run, share=1.0).all_of([Text(text)])
+        assert made
+        for _, new in made:
+            pairs = [pair for pair in zip(text.split(" "), new.text.split(" "), strict=True) if is_content(pair[0])]
+            assert new.text == kept.format(*(after for _, after in pairs))
+            assert all(after.isalpha() and after != before for before, after in pairs)  # of a share of 1, every one
 
 
 def test_units_keep_their_words_and_move_with_them(bert, word2vec) -> None:

@@ -25,6 +25,7 @@ from stemma.runs.run import Run
 from stemma.tasks.task import Text
 from stemma.tokens.function_words import is_content
 from stemma.tokens.scripts import is_han
+from stemma.tokens.tokenizer import Tokenizer
 from stemma.transfer.saving import weights_identity
 
 POSITIONS = 4096  # copies times positions of one forward pass
@@ -55,13 +56,10 @@ class Augmenter:
         self._masked, self._vectors = masked, vectors
         self._copies, self._share, self._most, self._seed = copies, share, candidates, seed
         self._near: dict[str, list[str]] = {}  # of words that were looked up
-        tokens = masked.tokenizer.tokens
-        specials = set(masked.tokenizer.specials.values())
-        words = [masked.tokenizer.text(place) if place not in specials else "" for place in range(len(tokens))]
-        whole = [word if word.isalpha() and not token.startswith("##") else "" for word, token in zip(words, tokens, strict=True)]
-        self._words = whole
-        self._han = np.array([bool(word) and is_han(word[0]) for word in whole])
-        self._others = np.array([bool(word) and is_content(word) and not is_han(word[0]) for word in whole])
+        self._words = _whole_words(masked.tokenizer)
+        self._han = np.array([bool(word) and is_han(word[0]) for word in self._words])
+        self._characters = np.array([han and len(word) == 1 for han, word in zip(self._han, self._words, strict=True)])
+        self._others = np.array([bool(word) and is_content(word) and not is_han(word[0]) for word in self._words])
 
     def identity(self) -> dict[str, Any]:
         """The weights that candidates come from."""
@@ -89,10 +87,13 @@ class Augmenter:
         starts = np.flatnonzero(begins).tolist()
         found = []
         for start, end in zip(starts, [*starts[1:], len(ids)], strict=True):
-            span = spans[start][0], spans[end - 1][1]
-            spelling = text[slice(*span)]
-            whole = self._masked.tokenizer.specials.get("unk") not in ids[start:end].tolist()
-            if whole and end <= self._room and is_content(spelling) and len({is_han(character) for character in spelling}) == 1:
+            first, last = spans[start][0], spans[end - 1][1]
+            spelling = text[first:last].strip()
+            first += text[first:last].index(spelling)  # of kinds whose pieces hold the space before them
+            span = first, first + len(spelling)
+            known = self._masked.tokenizer.specials.get("unk") not in ids[start:end].tolist()
+            one_script = len({is_han(character) for character in spelling}) == 1
+            if known and one_script and is_content(spelling) and end <= self._room:
                 found.append(_Word(span, spelling, range(start, end), []))
         return found
 
@@ -140,7 +141,8 @@ class Augmenter:
 
     def _likeliest(self, word: _Word, scores: np.ndarray) -> list[str]:
         """The likeliest words of the same script at the masks of a word, the tokens of several drawn to be likely together."""
-        allowed = self._han if is_han(word.spelling[0]) else self._others
+        han = self._han if len(scores) == 1 else self._characters
+        allowed = han if is_han(word.spelling[0]) else self._others
         scores = np.where(allowed, scores, -np.inf)
         each = min(self._most + 1, int(allowed.sum())) if len(scores) == 1 else min(8, int(allowed.sum()))
         best = [np.argsort(-row, kind="stable")[:each] for row in scores]
@@ -189,6 +191,17 @@ class Augmenter:
     def _changes(self, words: Sequence[tuple[_Word, list[str]]], rng: np.random.Generator) -> list[tuple[Span, str]]:
         """What is put in place of which words."""
         return [(word.span, _drawn(others, rng)) for word, others in words if others and rng.random() < self._share]
+
+
+def _whole_words(tokenizer: Tokenizer) -> list[str]:
+    """What each token is as a word; empty where it is none by itself: a special, a mark, or the inside of a word that has spaces."""
+    spaced, specials, found = tokenizer.kind == "unigram", set(tokenizer.specials.values()), []
+    for place, (token, text) in enumerate(zip(tokenizer.tokens, tokenizer.texts, strict=True)):
+        word = text.strip()
+        begins = text.startswith(" ") if spaced else not token.startswith("##")
+        whole = place not in specials and word.isalpha() and (begins or is_han(word[0]))
+        found.append(word if whole else "")
+    return found
 
 
 def _halves(texts: Sequence[Text]) -> list[str]:
