@@ -101,7 +101,7 @@ def test_pieces_that_hold_the_space_before_them_are_words_too(bert) -> None:
     tokenizer = train(iter(example.text for example in make_examples(300, 9)), TokenizerConfig(kind="unigram", vocab_size=120))
     torch.manual_seed(5)
     run = Run(None, bert.row, tokenizer, bert.row.load_network()(bert.network.config, tokenizer.facts()).eval())
-    for text, kept in (("the lovely film was a story", "the {} {} was a {}"), ("好 的 电影 故事", "好 的 {} {}")):
+    for text, kept in (("the awful film was a story", "the {} {} was a {}"), ("好 的 电影 故事", "好 的 {} {}")):
         made = augmenter(run, share=1.0).all_of([Text(text)])
         assert made
         for _, new in made:
