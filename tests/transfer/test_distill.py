@@ -50,10 +50,10 @@ def student(bert) -> Run:
     return Run(None, row, bert.tokenizer, network)
 
 
-def distilled(teacher: Path, student: Run, train, dev, out: Path, how: Distilling = HOW, **more: Any) -> FittedRun:
+def distilled(teacher: Path, student: Run, train, dev, out: Path, how: Distilling = HOW, config: Config = FAST) -> FittedRun:
     taught = TaskTeacher(teacher, how)
-    taught.check(student, FAST, "")
-    return finetune(student, train=train[:60], dev=dev[:20], task=taught.task, config=FAST, out=out, teacher=taught, **more)
+    taught.check(student, config, "")
+    return finetune(student, train=train[:60], dev=dev[:20], task=taught.task, config=config, out=out, teacher=taught)
 
 
 def test_the_student_is_a_fine_tuned_run_like_any_other(teacher, student, train_examples, dev_examples, tmp_path) -> None:
@@ -84,19 +84,20 @@ class Killed(Exception):
 def test_killed_after_every_save_it_ends_in_the_same_weights(teacher, student, train_examples, dev_examples, tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(journal, "SAVE_SECONDS", 0.0)
     monkeypatch.setattr(files, "GRACE_SECONDS", 0.0)
-    distilled(teacher, student, train_examples, dev_examples, tmp_path / "whole")
+    few = dataclasses.replace(HOW, updates=3), dataclasses.replace(FAST, updates=3)
+    distilled(teacher, student, train_examples, dev_examples, tmp_path / "whole", *few)
     save, deaths = RunFolder.save_state, []
 
     def save_and_die(folder: RunFolder, number: int, arrays: Any, facts: Any) -> None:
         save(folder, number, arrays, facts)
         deaths.append(("first-step" in arrays, bool(facts["reached"])))
-        if len(deaths) % 3 == 1:  # in both steps, and between them
+        if len(deaths) % 2 == 1:  # in both steps, and between them
             raise Killed
 
     monkeypatch.setattr(RunFolder, "save_state", save_and_die)
     for _ in range(40):
         try:
-            distilled(teacher, student, train_examples, dev_examples, tmp_path / "killed")
+            distilled(teacher, student, train_examples, dev_examples, tmp_path / "killed", *few)
             break
         except Killed:
             pass
