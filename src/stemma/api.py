@@ -17,9 +17,9 @@ from stemma.tasks.table import make_task, task_config
 from stemma.training.facts import Report
 from stemma.training.pretrain import pretrain as _pretrain
 from stemma.training.request import Request, check_threads, job_of
-from stemma.transfer.settings import Config
+from stemma.transfer.settings import Config, Distilling
 
-__all__ = ["finetune", "load", "pretrain"]
+__all__ = ["distill", "distill_task", "finetune", "load", "pretrain"]
 
 
 def pretrain(
@@ -59,6 +59,64 @@ def pretrain(
         return Run.open(_pretrain(request, out=out, progress=progress).path)
 
 
+def distill(
+    teacher: str | Path,
+    corpus: str | Path | Sequence[str | Path],
+    *,
+    out: str | Path,
+    student: str = "tinybert",
+    preset: str | None = None,
+    config: str | Path | None = None,
+    settings: Settings = (),
+    dev: str | Path | Sequence[str | Path] = (),
+    workers: int = 1,
+    continue_from: str | Path | None = None,
+    progress: Report | None = None,
+) -> Run:
+    """The small run, in the folder `out`, that reads `corpus` as the finished run `teacher` does: its layers are imitated, with its tokens.
+
+    The rest is as in `pretrain`. To be used the run needs its teacher no more.
+    """
+    options: dict[str, Any] = {"preset": preset, "config": config, "settings": settings, "dev": dev, "workers": workers}
+    request = Request.of(student, corpus, teacher=teacher, continue_from=continue_from, **options)
+    check_threads(job_of(request), Path(out))
+    return Run.open(_pretrain(request, out=out, progress=progress).path)
+
+
+def distill_task(
+    teacher: str | Path,
+    student: Run | str | Path,
+    *,
+    train: str | Path | Sequence[Any],
+    dev: str | Path | Sequence[Any] | None = None,
+    task: str = "",
+    masked: Run | str | Path | None = None,
+    vectors: Run | str | Path | None = None,
+    config: str | Path | None = None,
+    settings: Settings = (),
+    out: str | Path | None = None,
+    progress: Report | None = None,
+) -> FittedRun:
+    """The student, a run that `distill` made, carried over to the task that the fine-tuned run `teacher` has learnt, by imitating it.
+
+    `train` and `dev` are as in `finetune`; `task` may name the teacher's, and no other. `config` and `settings` set keys of the
+    sections `transfer` and `distill`. With `distill.augment` new examples are made by the masked language model `masked` (the run
+    that the student imitated, unless another is named) and the word vectors of the run `vectors`, if any.
+    """
+    from stemma.transfer.distill import TaskTeacher, augmenter_of
+    from stemma.transfer.finetune import finetune as _finetune
+
+    opened, others = _run(student), {"masked": masked, "vectors": vectors}
+    sources: list[tuple[str, Mapping[str, Any]]] = [(str(config), read_toml(Path(config)))] if config else []
+    sections = resolve({"transfer": Config, "distill": Distilling}, *sources, ("--set", parse_settings(as_texts(settings))))
+    transfer, how = sections["transfer"], sections["distill"]
+    check_cores("transfer.threads", transfer.threads)
+    named = {name: None if run is None else _run(run) for name, run in others.items()}
+    taught = TaskTeacher(Path(teacher), how, augmenter_of(opened, how, transfer.seeds[0], **named))
+    taught.check(opened, transfer, task)
+    return _finetune(opened, train=train, dev=dev, task=taught.task, config=transfer, out=out, progress=progress, teacher=taught)
+
+
 def finetune(
     run: Run | FittedRun | str | Path,
     *,
@@ -79,8 +137,7 @@ def finetune(
     """
     from stemma.transfer.finetune import finetune as _finetune  # torch: not for those who only use a run
 
-    whole = run.as_run() if isinstance(run, FittedRun) else run  # one that has learnt to translate goes on from there
-    opened = whole if isinstance(whole, Run) else Run.open(whole)
+    opened = _run(run.as_run() if isinstance(run, FittedRun) else run)  # one that has learnt to translate goes on from there
     transfer, kind = transfer_sections(task, config, settings, frozen)
     check_cores("transfer.threads", transfer.threads)
     return _finetune(opened, train=train, dev=dev, task=make_task(task, kind), config=transfer, out=out, progress=progress)
@@ -96,3 +153,7 @@ def transfer_sections(task: str, config: str | Path | None, settings: Settings, 
     found = resolve({"transfer": Config, "task": task_config(task)}, *sources)
     check_read(found, *sources)
     return found["transfer"], found["task"]
+
+
+def _run(run: Run | str | Path) -> Run:
+    return run if isinstance(run, Run) else Run.open(run)

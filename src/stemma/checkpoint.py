@@ -410,6 +410,7 @@ _CONTENTS = {  # keys whose values say nothing to a reader: what they stand for
     "data.dev": "what --dev gives",
     "pretrained": "the pre-trained run",
     "continued": "the run of --continue-from",
+    "teacher": "the teacher",
 }
 _OURS = {"store", "config.json", "state", "metrics.jsonl"}  # what a run killed before its first commit may have left
 

@@ -51,19 +51,30 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+def taught(row: Generation, corpus: Path) -> dict[str, Path]:
+    """The teacher of a generation that has one: trained once, then found."""
+    if not row.teacher:
+        return {}
+    teacher = next(other for other in READY if other.name == row.teacher)
+    return {"teacher": run(teacher, corpus, corpus.parent / "teacher", steps=40).path}
+
+
 def settings(row: Generation, steps: int = 12) -> list[str]:
     """A few steps of a very small network, so that the whole suite takes seconds."""
     pieces = {"wordpiece": "tokenizer.vocab_size=160", "unigram": "tokenizer.vocab_size=160", "bpe": "tokenizer.vocab_size=300"}
     small = pieces.get(row.tokenizer, "tokenizer.min_count=1")
     if row.learns == "count":
         return [small]
+    if row.teacher:
+        small = "model.depth=1"  # its tokens are its teacher's
     often = 1e-6 if steps <= 40 else 9  # seconds from one state to the next
     chosen = [small, f"training.steps={steps}", "training.threads=1", f"training.save_seconds={often}", "training.batch_tokens=128"]
     return chosen if row.updates == "by hand" else [*chosen, "training.precision=fp32"]
 
 
 def run(row: Generation, corpus: Path, out: Path, steps: int = 12, workers: int = 1, **options) -> RunFolder:
-    return pretrain(Request.of(row.name, corpus, preset="tiny", settings=settings(row, steps), workers=workers), out=out, **options)
+    request = Request.of(row.name, corpus, preset="tiny", settings=settings(row, steps), workers=workers, **taught(row, corpus))
+    return pretrain(request, out=out, **options)
 
 
 @pytest.fixture(scope="session")
@@ -139,7 +150,8 @@ def test_the_same_seed_gives_the_same_run_and_another_does_not(row: Generation, 
     first, again = run(row, corpus, tmp_path / "a", steps=2), run(row, corpus, tmp_path / "b", steps=2)
     assert equal(weights(first.path), weights(again.path))
     if row.learns == "descend":
-        other = pretrain(Request.of(row.name, corpus, preset="tiny", settings=[*settings(row, 2), "training.seed=1"]), out=tmp_path / "c")
+        seeded = Request.of(row.name, corpus, preset="tiny", settings=[*settings(row, 2), "training.seed=1"], **taught(row, corpus))
+        other = pretrain(seeded, out=tmp_path / "c")
         assert not equal(weights(first.path), weights(other.path))
 
 
@@ -158,7 +170,8 @@ def test_a_finished_run_is_not_trained_again(row: Generation, finished: dict[str
     assert (folder.path / "model.safetensors").stat().st_mtime_ns == before
     assert not [fact for fact in facts if fact.kind == "step"]
     with pytest.raises(RunError, match="another --out"):
-        pretrain(Request.of(row.name, corpus, preset="small", settings=settings(row, STEPS.get(row.name, 40))), out=folder.path)
+        chosen = settings(row, STEPS.get(row.name, 40))
+        pretrain(Request.of(row.name, corpus, preset="small", settings=chosen, **taught(row, corpus)), out=folder.path)
 
 
 @rows
@@ -272,8 +285,8 @@ def test_the_ledger_balances_and_the_card_tells(row: Generation, finished: dict[
 @rows
 def test_an_option_it_cannot_honour_is_refused(row: Generation, corpus: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="training"):
-        pretrain(Request.of(row.name, corpus, preset="tiny", settings=["training.wat=1"]), out=tmp_path / "r")
+        pretrain(Request.of(row.name, corpus, preset="tiny", settings=["training.wat=1"], **taught(row, corpus)), out=tmp_path / "r")
     wrong = "training.rate=0.1" if row.learns == "count" else "model.order=3"
     with pytest.raises(UsageError, match=wrong.split("=")[0]):
-        pretrain(Request.of(row.name, corpus, preset="tiny", settings=[wrong]), out=tmp_path / "r")
+        pretrain(Request.of(row.name, corpus, preset="tiny", settings=[wrong], **taught(row, corpus)), out=tmp_path / "r")
     assert not (tmp_path / "r").exists()

@@ -48,6 +48,9 @@ def test_who_makes_the_steps_is_as_the_row_says(row: Generation) -> None:
     assert hasattr(cls, "from_counts") == (row.updates == "counts") == (row.learns == "count")
     assert hasattr(data, "prepare") == row.reads_once
     assert hasattr(cls, "take_over") == row.continues
+    assert (methods(network.Teaches) <= names) == row.teaches
+    assert (methods(network.Imitates) <= names) == bool(row.teacher)
+    assert not row.teacher or next(other for other in READY if other.name == row.teacher).teaches
     assert ("attend" in row.abilities) == (methods(network.Attends) <= names)
     assert hasattr(cls, "score_backward") == row.backward
     assert (methods(network.ReadsSpelling) <= set(dir(cls))) == hasattr(row.model_config(), "targets") == row.reads_spelling

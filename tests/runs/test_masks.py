@@ -84,3 +84,8 @@ def test_what_masks_nothing_is_refused(tmp_path: Path) -> None:
         RunFolder.create(tmp_path / name, {"identity": {"generation": "gpt"}, "sections": {}, **config})
         with pytest.raises(UsageError, match=mend):
             Masks(tmp_path / name)
+
+
+def test_a_run_that_masked_nothing_says_what_to_set(folder: Path) -> None:
+    with pytest.raises(UsageError, match=r"write --set objective\.mask_share"):
+        Masks(folder, ["objective.mask_share=0"])

@@ -36,10 +36,11 @@ class Finetune(Verb):
         options = {name: getattr(self, name) for name in ("train", "dev", "task", "frozen", "config", "settings", "out")}
         with Progress() as progress:
             result = finetune(self.run_folder, progress=progress, **options)
-        return Answer({"run": str(self.out), **result.facts}, _finetuned(str(self.out), result.facts))
+        return Answer({"run": str(self.out), **result.facts}, finetuned(str(self.out), result.facts))
 
 
-def _finetuned(out: str, facts: dict[str, Any]) -> Iterator[str]:
+def finetuned(out: str, facts: dict[str, Any]) -> Iterator[str]:
+    """What a person reads of a fine-tuned run."""
     from stemma.transfer.doubts import floor_warning
     from stemma.transfer.saving import measured, signed
 

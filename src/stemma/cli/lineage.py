@@ -102,7 +102,8 @@ def _page(row: Generation) -> Iterator[str]:
     )
     if row.ready:
         yield from ["", *_about(row).splitlines(), ""]
-        yield f"its settings: stemma settings {row.name}    to pre-train it: stemma pretrain {row.name} CORPUS --out RUN"
+        learns = "distill TEACHER --corpus" if row.teacher else f"pretrain {row.name}"
+        yield f"its settings: stemma settings {row.name}    to pre-train it: stemma {learns} CORPUS --out RUN"
 
 
 def _about(row: Generation) -> str:

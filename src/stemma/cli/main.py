@@ -41,6 +41,7 @@ VERBS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (  # group -> 
         "learn",
         (
             ("pretrain", "pretrain:Pretrain", "a corpus into a run folder; again: goes on"),
+            ("distill", "distill:Distill", "a small run that imitates another, on plain text or on a task"),
             ("finetune", "finetune:Finetune", "a run carried over to a task, frozen or fine-tuned"),
         ),
     ),
@@ -68,7 +69,7 @@ VERBS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (  # group -> 
     ),
 )
 RARELY = (50_000, 20, 20)  # objects between two searches for garbage: importing PyTorch makes a million that stay, a tenth of a short run
-LATER = ("distill", "serve")  # in the plan, not in this version
+LATER = ("serve",)  # in the plan, not in this version
 TABLE = {name: (place, summary) for _, verbs in VERBS for name, place, summary in verbs}
 
 
@@ -179,7 +180,7 @@ def parse(cls: Any, name: str, argv: list[str]) -> Any:
 
 def option_name(field: str) -> str:
     """How a verb's field is spelled on the command line."""
-    return "--" + {"settings": "set"}.get(field, field.replace("_", "-"))
+    return "--" + {"settings": "set", "student": "from"}.get(field, field.replace("_", "-"))
 
 
 def options(cls: type) -> list[str]:
@@ -215,16 +216,16 @@ def _settings_called(name: str, key: str, argv: Sequence[str]) -> list[str]:
         from stemma.corpus.formats import Config as Corpus
 
         sections |= {"corpus": Corpus}
-    if name in ("pretrain", "compare"):
+    if name in ("pretrain", "compare", "distill"):
         from stemma.training.request import section_types
 
         for row in LINEAGE:
-            if row.ready and (row.name in argv or name == "compare"):
+            if row.ready and (row.name in argv or name == "compare" or (name == "distill" and row.teacher)):
                 sections |= section_types(row)
-    if name in ("finetune", "compare"):
-        from stemma.transfer.settings import Config
+    if name in ("finetune", "compare", "distill"):
+        from stemma.transfer.settings import Config, Distilling
 
-        sections |= {"transfer": Config}
+        sections |= {"transfer": Config} | ({"distill": Distilling} if name == "distill" else {})
     return [f"{section}.{key}" for section, cls in sections.items() if key in {field.name for field in fields(cls)}]
 
 

@@ -47,24 +47,7 @@ class Pretrain(Verb):
 
     def run(self) -> Printable:
         """Trains, or plans."""
-        from stemma.training.request import check_threads, job_of
-
-        check_threads(job_of(self._request()), self.out)
-        if self.dry_run:
-            return self._planned()
-        from stemma.training.pretrain import pretrain
-
-        with Progress() as progress:
-            folder = pretrain(self._request(), out=self.out, progress=progress)
-        return _pretrained(folder) if os.environ.get("RANK", "0") == "0" else _Nothing()
-
-    def _planned(self) -> Printable:
-        from stemma.training.rehearse import rehearse
-
-        if "-" in self.corpus:
-            raise UsageError("--dry-run with standard input", "files, which can be read again", "keep the text in a file first")
-        plan = rehearse(self._request())
-        return Answer(plan, plan_lines(plan))
+        return planned(self._request()) if self.dry_run else trained(self._request(), self.out)
 
     def _request(self) -> "Request":
         from stemma.training.request import Request
@@ -78,6 +61,28 @@ class Pretrain(Verb):
         if "memory" not in {field.name for field in fields(find(self.generation).sections()["objective"])}:
             raise UsageError(f"--memory with {self.generation}", "a generation that counts, such as ngram", "drop --memory")
         return (*self.settings, f"objective.memory={self.memory!r}")
+
+
+def trained(request: "Request", out: Path) -> Printable:
+    """What the finished run of the request is; it goes on where it was stopped."""
+    from stemma.training.request import check_threads, job_of
+
+    check_threads(job_of(request), out)
+    from stemma.training.pretrain import pretrain
+
+    with Progress() as progress:
+        folder = pretrain(request, out=out, progress=progress)
+    return _pretrained(folder) if os.environ.get("RANK", "0") == "0" else _Nothing()
+
+
+def planned(request: "Request") -> Printable:
+    """What the run of the request would take."""
+    from stemma.training.rehearse import rehearse
+
+    if "-" in request.corpus:
+        raise UsageError("--dry-run with standard input", "files, which can be read again", "keep the text in a file first")
+    plan = rehearse(request)
+    return Answer(plan, plan_lines(plan))
 
 
 class _Nothing:

@@ -14,15 +14,19 @@ from stemma.config import nearest
 from stemma.errors import UsageError
 from stemma.lineage.table import TABLE
 
+TASKS_OF = ("transfer", "distill")  # the sections by which tasks are learnt
+
 
 @dataclass(frozen=True)
 class Settings(Verb):
     """Lists what --set and --config may set: for pretrain those of a generation, for finetune those of `transfer`.
 
+    To distill a task takes those of `transfer` and of `distill`.
+
     Example: stemma settings bert --preset tiny
     """
 
-    of: Annotated[Positional[str], arg(metavar="GENERATION")]  # a name that stemma lineage prints; or transfer
+    of: Annotated[Positional[str], arg(metavar="GENERATION")]  # a name that stemma lineage prints; or transfer, or distill
     preset: str = ""  # shows its values: tiny, small or base; none: the defaults beneath every preset
     task: str = "classify"  # of transfer: the kind of task whose settings are shown too
 
@@ -33,19 +37,19 @@ class Settings(Verb):
 
     def _sections(self) -> tuple[dict[str, type], dict[str, Any]]:
         """The config classes by section, and the tables of the preset."""
-        if self.of == "transfer":
+        if self.of in TASKS_OF:
             from stemma.tasks.table import task_config
-            from stemma.transfer.settings import Config
+            from stemma.transfer.settings import Config, Distilling
 
             if self.preset:
-                raise UsageError(f"--preset {self.preset} with transfer", "a generation: fine-tuning has no presets", "drop --preset")
-            return {"transfer": Config, "task": task_config(self.task)}, {}
+                raise UsageError(f"--preset {self.preset} with {self.of}", "a generation: fine-tuning has no presets", "drop --preset")
+            return {"distill": Distilling} if self.of == "distill" else {"transfer": Config, "task": task_config(self.task)}, {}
         from stemma.training.request import section_types
 
         ready = {row.name: row for row in TABLE if row.ready}
         if self.of not in ready:
-            expected = f"one of {', '.join(ready)}, transfer"
-            raise UsageError(f"there are no settings of {self.of!r}", expected, _meant(self.of, [*ready, "transfer"]))
+            expected = f"one of {', '.join((*ready, *TASKS_OF))}"
+            raise UsageError(f"there are no settings of {self.of!r}", expected, _meant(self.of, [*ready, *TASKS_OF]))
         presets = ready[self.of].presets()
         if self.preset and self.preset not in presets:
             raise UsageError(f"{self.of} has no preset {self.preset!r}", f"one of {', '.join(presets)}", nearest(self.preset, presets))

@@ -17,6 +17,7 @@ Files = Annotated[Positional[tuple[str, ...]], arg(metavar="[FILE …]", help_be
 GenerationName = Annotated[Positional[str], arg(metavar="GENERATION")]
 Corpus = Annotated[Positional[tuple[str, ...]], arg(metavar="CORPUS …", help_behavior_hint="(required)")]
 TomlFile = Annotated[Path | None, arg(metavar="TOML", help_behavior_hint="(optional)")]
+Several = Annotated[tuple[str, ...], arg(metavar="FILE …", help_behavior_hint="(optional)")]
 Preset = Annotated[str | None, arg(metavar="NAME", help_behavior_hint="(optional)")]
 Gibibytes = Annotated[float | None, arg(metavar="GIB", help_behavior_hint="(optional)")]
 File = Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(optional)")]
@@ -35,6 +36,7 @@ __all__ = [
     "Repeated",
     "RunPath",
     "Settings",
+    "Several",
     "Texts",
     "TomlFile",
     "Verb",

@@ -96,12 +96,18 @@ def _huggingface(run: Run, folder: Path) -> list[Path]:
     with one_writer(folder.resolve()):
         write_bytes(folder / "model.safetensors", save(arrays, metadata={"format": "pt"}))
         config = huggingface_config(network, model, run.tokenizer.vocab_size, run.tokenizer.specials)
-        write_json(folder / "config.json", {**config, NAMED: run.row.name})
+        config |= {"architectures": [_class_of(tensors)]} if run.row.teacher else {NAMED: run.row.name}
+        write_json(folder / "config.json", config)
         data = json.loads(run.folder.guarded("tokenizer.json").read_text(encoding="utf-8"))
         write_json(folder / "tokenizer_config.json", _tokenizer_config(run, data))
         write_json(folder / "tokenizer.json", {**data, "post_processor": _frame(run)})
         merges = _merges(folder, data) if run.row.name == "gpt2" and run.tokenizer.kind == "bpe" else []
     return [*(folder / name for name in ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")), *merges]
+
+
+def _class_of(tensors: Mapping[str, Any]) -> str:
+    """Transformers' class for a student, with the head that it may have; what it imitated with is of no use any more, and stays here."""
+    return "BertForMaskedLM" if "cls.predictions.bias" in tensors else "BertModel"
 
 
 def _merges(folder: Path, tokenizer: Mapping[str, Any]) -> list[Path]:
@@ -116,6 +122,12 @@ def _elmo(run: Run, folder: Path) -> list[Path]:
     from stemma.export.published_elmo import write_elmo
 
     return write_elmo(run, folder)
+
+
+def _static(run: Run, folder: Path) -> list[Path]:
+    from stemma.export.static import write_static
+
+    return write_static(run, folder)
 
 
 def _tokenizer_config(run: Run, tokenizer: Mapping[str, Any]) -> dict[str, Any]:
@@ -157,6 +169,10 @@ def _is(*names: str) -> Callable[[Generation], bool]:
     return lambda row: row.name in names
 
 
+def _has_states(row: Generation) -> bool:
+    return row.in_context and not row.reads_spelling
+
+
 def _has_words(row: Generation) -> bool:
     return "nearest" in row.abilities
 
@@ -168,6 +184,7 @@ FORMATS: dict[str, Format] = {
     "word2vec-binary": Format("with word vectors", _has_words, partial(_vectors, form="word2vec-binary")),
     "glove": Format("with word vectors", _has_words, partial(_vectors, form="glove")),
     "huggingface": Format("of " + ", ".join(COUNTERPART), _is(*COUNTERPART), _huggingface),
+    "static": Format("with states in context", _has_states, _static),
     "elmo": Format("of elmo", _is("elmo"), _elmo),
     "ctranslate2": Format("of transformer, gpt or gpt2", _is("transformer", "gpt", "gpt2"), _ctranslate2, partial(_ctranslate2, int8=True)),
 }

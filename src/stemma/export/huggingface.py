@@ -1,4 +1,4 @@
-"""Our GPT, GPT-2, BERT (BERT-wwm is BERT), ALBERT and XLNet as transformers' models with the heads of pre-training, and back.
+"""Our GPT, GPT-2, BERT (BERT-wwm and TinyBERT are BERT), ALBERT and XLNet as transformers' models with the heads of pre-training, and back.
 
 Weights are mapped by one table a generation: our name, their names, and how the one becomes the
 others. Works on NumPy arrays and on tensors alike; imports neither transformers nor torch.
@@ -26,8 +26,10 @@ class Name:
     how: How = "same"
 
 
+HEADS = ("masked_head.", "next_head.")  # that a TinyBERT comes without
+
 # Our generation -> whose network it is.
-COUNTERPART = {name: name for name in ("gpt", "gpt2", "bert", "albert", "xlnet")} | {"bert-wwm": "bert"}
+COUNTERPART = {name: name for name in ("gpt", "gpt2", "bert", "albert", "xlnet")} | {"bert-wwm": "bert", "tinybert": "bert"}
 NAMED = "stemma_generation"  # the key of config.json by which a folder of ours says which generation it is
 
 
@@ -52,9 +54,11 @@ def names(generation: str, depth: int, inner: int = 1) -> list[Name]:
 
 
 def to_huggingface(generation: str, depth: int, ours: Mapping[str, Any], inner: int = 1) -> dict[str, Any]:
-    """Our tensors under transformers' names and in its layout; tied weights stand once."""
+    """Our tensors under transformers' names and in its layout; tied weights stand once, and heads that ours lack not at all."""
     theirs: dict[str, Any] = {}
     for name in names(generation, depth, inner):
+        if name.ours not in ours and name.ours.startswith(HEADS):
+            continue
         tensor = ours[name.ours]
         if name.how == "thirds":
             third = len(tensor) // 3

@@ -14,7 +14,7 @@ def choose_words(segments, candidates, begins, choice, length, share, most, long
 
     `segments`, `candidates`, `begins` and the draws `choice` and `length` are (B T). In each segment words are gone through from
     the lowest choice on, until a share of its positions (`most` at most, where that is not 0) is chosen. With each come the words
-    that follow it, `longest` in all at most, as many as its length draws.
+    that follow it, `longest` in all at most, as many as its length draws. Of any share above 0 a segment has one word at least.
     """
     chosen = np.zeros(segments.shape, np.int64)
     for row in range(len(segments)):
@@ -23,7 +23,7 @@ def choose_words(segments, candidates, begins, choice, length, share, most, long
             end = first + 1
             while end < segments.shape[1] and segments[row, end] == segments[row, first]:
                 end += 1
-            if segments[row, first]:
+            if segments[row, first] and share > 0:
                 quota = max(1, int(np.rint(share * (end - first))))
                 quota = min(quota, most) if most else quota
                 part = slice(first, end)

@@ -300,6 +300,12 @@ class SelfAttention(nn.Module):
         q, k, v = _heads(self.qkv(x), self.heads, 3)
         return traced(q, k, v, mask)
 
+    def scores(self, x: Float[Tensor, "B T D"]) -> Float[Tensor, "B H T T"]:
+        """Q k' / sqrt(K) of every query with every key, before mask and softmax."""
+        D = x.shape[-1]
+        q, k = _heads(dense(x, self.qkv.weight[: 2 * D], self.qkv.bias[: 2 * D]), self.heads, 2)
+        return q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])
+
     def _attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Mask) -> Tensor:
         return attend(q, k, v, mask, self.dropout if self.training else 0.0, self.path)
 

@@ -98,6 +98,15 @@ def target_loss(
     return Loss.of({"tokens": (plain, len(labels)), "smoothing": (total - plain, len(labels))})  # the second carries the gradient of both
 
 
+def soft_cross_entropy(own: Float[Tensor, "*shape K"], theirs: Float[Tensor, "*shape K"]) -> Float[Tensor, "*shape"]:
+    """-sum over K of softmax(theirs) log softmax(own), in nats: of the chances that another's scores give (Hinton 2015, section 2).
+
+    Where both are -inf, which stands for no outcome, nothing is added.
+    """
+    chances = theirs.softmax(-1)
+    return -(chances * own.log_softmax(-1).masked_fill(chances == 0, 0.0)).sum(-1)
+
+
 @torch.no_grad()
 def surprisal(
     hidden: Float[Tensor, "N D"], weight: Float[Tensor, "V D"], bias: Float[Tensor, " V"] | None, labels: Int[Tensor, " N"]

@@ -4,7 +4,8 @@
 Parent: the Transformer's encoder. It added pre-training with context from both sides, by predicting
 masked tokens and whether sentence B follows A; it gave up scoring and generating text.
 
-Axes: B batch, T positions, D width, E width of the token table's rows (here D), V vocabulary, M masked positions, N sentence pairs.
+Axes: B batch, T positions, D width, H heads, E width of the token table's rows (here D), V vocabulary, M masked positions,
+N sentence pairs.
 `width` is the paper's H, `depth` its L, `heads` its A. Post-norm blocks as in the Transformer; the
 embeddings are normalised too; the head for masked tokens is dense, gelu, norm, then the token table
 with a free bias. Segment embeddings are `types` here, since a row may hold several segments.
@@ -195,12 +196,21 @@ class BERT(Sized, nn.Module):
         """Scores of every token from states of the last layer."""
         return F.linear(self._compared(hidden), self.tokens.weight, self.masked_head.bias)
 
-    @torch.no_grad()
-    def fill(self, batch: Tensors) -> Float[Tensor, "M V"]:
-        """Scores of every token at each [MASK] of `ids`, row by row; UsageError where the head for them is empty."""
+    def scores(self, states: list[Float[Tensor, "B T D"]], block: int) -> Float[Tensor, "B H T T"]:
+        """The scores of each head of a block (1: the lowest), before mask and softmax; `states` are those that `encode` gave."""
+        scores: Tensor = self.tower[block - 1].attention.scores(states[block - 1])
+        return scores
+
+    def check_fills(self) -> None:
+        """UsageError where the head for masked tokens is empty."""
         if not self.masked_head.norm.weight.any():
             mend = "use embed or finetune, or convert a folder saved with its head (BertForMaskedLM, BertForPreTraining)"
             raise UsageError("the model came without its head for masked tokens", "a model with that head", mend)
+
+    @torch.no_grad()
+    def fill(self, batch: Tensors) -> Float[Tensor, "M V"]:
+        """Scores of every token at each [MASK] of `ids`, row by row."""
+        self.check_fills()
         return self.logits(self._last(batch, Positions(batch["ids"] == self.specials["mask"])))
 
     def attention_batch(self, ids: Sequence[int], other: Sequence[int] | None = None) -> Tensors:
@@ -221,6 +231,7 @@ class BERT(Sized, nn.Module):
     @torch.no_grad()
     def label_nats(self, batch: Tensors) -> Float[Tensor, " M"]:
         """Nats of each label that is not IGNORE, row by row."""
+        self.check_fills()
         predicted = batch["labels"] != IGNORE
         states = self._compared(self._last(batch, Positions(predicted)))
         return surprisal(states, self.tokens.weight, self.masked_head.bias, batch["labels"][predicted])

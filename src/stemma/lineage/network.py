@@ -193,6 +193,9 @@ class Fills(Frames, Protocol):
     def label_nats(self, batch: "Tensors") -> "Float[Tensor, ' M']":
         """Nats of each label that is not IGNORE given the row's `ids`, row by row; other masks may stand there too."""
 
+    def check_fills(self) -> None:
+        """UsageError where this network lacks the head for it."""
+
 
 AttentionKind = Literal["encoder self", "relative self", "decoder causal self", "encoder-decoder", "soft"]
 
@@ -274,6 +277,48 @@ class TakesOver(Protocol):
 
     def take_over(self, arrays: "Mapping[str, np.ndarray]", draw: "Uniform") -> None:
         """Begins with an earlier run's tables, whose words have the first ids here too."""
+
+
+class Teaches(Encoder, Protocol):
+    """Shows a student how it reads (`teaches` in the table); its config has `width`, `heads` and `max_length`."""
+
+    config: Any
+
+    @property
+    def tower(self) -> Sequence[Any]:
+        """The blocks in the order in which states pass through them."""
+
+    def scores(self, states: "list[Float[Tensor, 'B T D']]", block: int) -> "Float[Tensor, 'B H T T']":
+        """The scores of each head of a block (1: the lowest), before mask and softmax; `states` are those that `encode` gave."""
+
+
+class Imitation(Protocol):
+    """What of a teacher a student imitates."""
+
+    @property
+    def words(self) -> str:
+        """That in words, for the card."""
+
+
+class Imitates(Protocol):
+    """Learns from a teacher (`teacher` in the table): its `loss` says how far it reads otherwise than the one that it follows."""
+
+    @staticmethod
+    def taught_by(teacher: Any) -> dict[str, Any]:
+        """The settings of the model that follow from those of the teacher's."""
+
+    @staticmethod
+    def imitation(config: Any, teacher: Teaches) -> Imitation:
+        """What is imitated, by a model of this config; UsageError where the two do not go together."""
+
+    def follow(self, teacher: Teaches) -> None:
+        """Imitates this teacher from here on, which is never moved. It is no part of the network, nor of what is saved."""
+
+    def imitate(self, batch: "Tensors") -> "Loss":
+        """How far it reads otherwise, layer by layer, and nothing else that `loss` may hold."""
+
+    def differences(self, batch: "Tensors") -> dict[str, int]:
+        """As `Network.predictions`, of `imitate`."""
 
 
 class Counted(Protocol):

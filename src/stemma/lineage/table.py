@@ -15,8 +15,10 @@ from stemma.errors import UsageError
 from stemma.lineage.network import Counted as Counted
 from stemma.lineage.network import DescendsByHand as DescendsByHand
 from stemma.lineage.network import Encoder as Encoder
+from stemma.lineage.network import Imitates as Imitates
 from stemma.lineage.network import Network as Network
 from stemma.lineage.network import StaticVectors as StaticVectors
+from stemma.lineage.network import Teaches as Teaches
 
 if TYPE_CHECKING:
     from torch import nn
@@ -46,6 +48,8 @@ class Generation:
     backward: bool = False  # scores a text from its end to its start too (`network.ScoresBackward`)
     reads_spelling: bool = False  # reads words that no vocabulary has (`network.ReadsSpelling`); its model has `targets`
     continues: bool = False  # goes on from a finished run on new text (`network.TakesOver`)
+    teacher: str = ""  # imitates a run that `teaches` (`network.Imitates`); in a comparison, that of this generation
+    teaches: bool = False  # its runs can be imitated (`network.Teaches`)
     reshapes: bool = False  # its fine-tuning puts new tokens round a task's text, a source and its target too (`network.Grows`)
     blocks: bool = False  # its network is built of blocks, whose matrices the optimiser muon moves
     tokenizer: str = "bpe"  # the default kind
@@ -268,6 +272,7 @@ TABLE: tuple[Generation, ...] = (
         network="stemma.lineage.bert:BERT",
         data="stemma.objectives.pairs:Pairs",
         continues=True,
+        teaches=True,
     ),
     Generation(
         name="bert-wwm",
@@ -284,6 +289,7 @@ TABLE: tuple[Generation, ...] = (
         network="stemma.lineage.bert_wwm:BERT",
         data="stemma.objectives.pairs:Pairs",
         continues=True,
+        teaches=True,
     ),
     Generation(
         name="albert",
@@ -301,6 +307,7 @@ TABLE: tuple[Generation, ...] = (
         network="stemma.lineage.albert:ALBERT",
         data="stemma.objectives.pairs:Pairs",
         continues=True,
+        teaches=True,
     ),
     Generation(
         name="tinybert",
@@ -311,8 +318,15 @@ TABLE: tuple[Generation, ...] = (
         paper="Jiao et al. 2019",
         parent="bert",
         predicts="the teacher's layers",
-        abilities=("fill", "embed", "transfer"),
+        abilities=("fill", "embed", "attend", "transfer"),
+        blocks=True,
         tokenizer="wordpiece",
+        loss_unit="squared error",
+        network="stemma.lineage.tinybert:TinyBERT",
+        data="stemma.objectives.pairs:Pairs",
+        teacher="bert",
+        continues=True,
+        teaches=True,
     ),
     Generation(
         name="xlnet",
@@ -336,6 +350,11 @@ TABLE: tuple[Generation, ...] = (
 def able(*abilities: Ability) -> str:
     """The names of the generations of this version that have one of these abilities, with commas between."""
     return ", ".join(row.name for row in TABLE if row.ready and set(abilities) & set(row.abilities))
+
+
+def teachers() -> str:
+    """The names of the generations whose runs can be imitated, with commas between."""
+    return ", ".join(row.name for row in TABLE if row.ready and row.teaches)
 
 
 def find(name: str) -> Generation:

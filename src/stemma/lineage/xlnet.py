@@ -251,6 +251,9 @@ class XLNet(Sized, nn.Module):
         """Scores of every token from states of the last layer, of either stream."""
         return F.linear(states, self.tokens.weight, self.bias)
 
+    def check_fills(self) -> None:
+        """Its head is its token table, which it always has."""
+
     @torch.no_grad()
     def fill(self, batch: Tensors) -> Float[Tensor, "M V"]:
         """Scores of every token at each <mask> of `ids`, row by row; no mask is seen, only its position."""

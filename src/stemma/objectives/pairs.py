@@ -37,10 +37,10 @@ from stemma.tokens.store import TokenStore
 class Config:
     """How documents become masked instances."""
 
-    pairs: Literal["next", "order", "none"] = "next"  # asked of pairs: does B follow A, are they swapped; none: single segments
+    pairs: Literal["next", "order", "unasked", "none"] = "next"  # does B follow A, are they swapped, nothing; none: single segments
     units: Literal["pieces", "words", "ngrams"] = "pieces"  # masked whole: a token, a word, 1 to `longest` words in a row
     longest: Annotated[Depth, ReadIf("units", "ngrams")] = 3  # words of an n-gram
-    mask_share: Share = 0.15  # of an instance's tokens, chosen for prediction
+    mask_share: Share = 0.15  # of an instance's tokens, chosen for prediction; 0: none, as a student reads that imitates its teacher
     most_predictions: Natural = 0  # an instance; 0: no limit beyond the share
     short_share: Share = 0.1  # of document passes whose target length is drawn shorter
     dynamic: bool = True  # masks and pairs drawn anew each epoch; off: as the original, `copies` fixed ones
@@ -119,8 +119,8 @@ class Pairs:
 
         That B does not follow is more frequent than that in a text of short documents.
         """
-        tokens = {"masked": frequency_loss(learnt_from, self._store)}
-        if self._config.pairs == "none":
+        tokens = {"masked": frequency_loss(learnt_from, self._store)} if self._config.mask_share else {}
+        if self._config.pairs in ("none", "unasked"):
             return tokens
         if self._config.pairs == "order":
             return tokens | {"order": log(2)}
@@ -195,7 +195,7 @@ class Pairs:
         return spans, labels, rng
 
 
-_GATHER = {"next": kernels.gather_pairs, "order": kernels.gather_ordered, "none": kernels.gather_singles}
+_GATHER = {"next": kernels.gather_pairs, "unasked": kernels.gather_pairs, "order": kernels.gather_ordered, "none": kernels.gather_singles}
 
 
 def _lengths(spans: np.ndarray) -> np.ndarray:

@@ -124,6 +124,19 @@ def frame(
     return Framed(tuple(ids), tuple(types), tuple(windows), tuple(units), tuple(losses), known, tuple(texts), vocabulary.beside)
 
 
+def joined(first: Framed, second: Framed) -> Framed:
+    """The examples of the one, then those of the other, of a network whose batches hold nothing beside them."""
+    assert not first.beside and not second.beside, "words beyond the vocabulary are numbered for each call by itself"
+    return Framed(
+        first.ids + second.ids,
+        first.types + second.types,
+        first.windows + second.windows,
+        first.units + second.units,
+        first.lost + second.lost,
+        np.concatenate([first.known, second.known]),
+    )
+
+
 def cut_warning(framed: "Framed", things: str) -> str:
     """In words, how many of the texts were cut and what that cost."""
     share = (

@@ -69,6 +69,9 @@ class Masks:
         configs = resolve({"objective": Config}, (str(path), {"objective": own}), other)
         check_read(configs, other)
         self._config: Config = configs["objective"]
+        if not self._config.mask_share:
+            wrong = f"{path} masks nothing: objective.mask_share = 0"
+            raise UsageError(wrong, "a share of the tokens to mask", "write --set objective.mask_share=0.15")
         self._room = sections["model"]["max_length"] - 2
         self._tokenizer, self._seed = Tokenizer.load(folder.guarded("tokenizer.json")), seed
 

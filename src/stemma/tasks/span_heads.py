@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from stemma.layers.fast import Dropout
-from stemma.layers.loss import Loss
+from stemma.layers.loss import Loss, soft_cross_entropy
 from stemma.tasks.span import Found, best_spans
 from stemma.tasks.task import PLACES, Seat, Targets
 from stemma.tasks.unit_heads import UnitReader, placed
@@ -34,6 +34,16 @@ class SpanHead(nn.Module):
         """The mean cross-entropy of start and end over all units (Devlin 2018, section 4.2)."""
         scores = self._scores(self.dropout(states), batch)
         nats = [F.cross_entropy(scores[..., end], batch["labels"][:, end], reduction="sum") for end in (0, 1)]
+        return Loss.of({"task": ((nats[0] + nats[1]) / 2, len(states))})
+
+    def imitate(
+        self, states: Float[Tensor, "B U D"], batch: Mapping[str, Tensor], teacher: "SpanHead", shown: Tensor, temperature: float
+    ) -> Loss:
+        """The same with the teacher's chances of each start and end, its head reading its own states `shown`, without gradients."""
+        with torch.no_grad():
+            theirs = teacher._scores(shown, batch) / temperature
+        own = self._scores(self.dropout(states), batch) / temperature
+        nats = [soft_cross_entropy(own[..., end], theirs[..., end]).sum() for end in (0, 1)]
         return Loss.of({"task": ((nats[0] + nats[1]) / 2, len(states))})
 
     def predictions(self, batch: Mapping[str, Tensor]) -> dict[str, int]:

@@ -27,7 +27,7 @@ from stemma.corpus.given import listed
 from stemma.errors import DataError
 from stemma.layers.crf import ChainCRF, Lawful, best_path
 from stemma.layers.fast import Dropout
-from stemma.layers.loss import Loss
+from stemma.layers.loss import Loss, soft_cross_entropy
 from stemma.objectives.batch import IGNORE
 from stemma.tasks.entities import follows, iob2, precision_recall_f1, span_counts, spans, types_of
 from stemma.tasks.task import PLACES, Link, Metric, Seat, Targets, Text, primary
@@ -304,6 +304,17 @@ class Decoder(nn.Module):
             total = -self.chain.log_likelihood(scores, labels, batch["sites"]).sum()
         return Loss.of({"task": (total, count)})
 
+    def imitate(
+        self, scores: Float[Tensor, "B U K"], teacher: "Decoder", theirs: Float[Tensor, "B U K"], sites: Tensor, temperature: float
+    ) -> Loss:
+        """Nats a unit of the teacher's chances; of a chain, nats of the teacher's best tags, which are its answer as a whole."""
+        count = int(sites.sum())
+        if self.chain is None:
+            total = soft_cross_entropy(scores.float()[sites] / temperature, theirs.float()[sites] / temperature).sum()
+        else:
+            total = -self.chain.log_likelihood(scores, teacher.best(theirs, sites), sites).sum()
+        return Loss.of({"task": (total, count)})
+
     def best(self, scores: Float[Tensor, "B U K"], sites: Tensor) -> Tensor:
         """The tags (B U) of each row."""
         if not sites.any():
@@ -340,6 +351,14 @@ class TagHead(nn.Module):
     def loss(self, states: Float[Tensor, "B U D"], batch: Mapping[str, Tensor]) -> Loss:
         """Nats a unit."""
         return self.decoder.loss(self._scores(self.dropout(states), batch), batch)
+
+    def imitate(
+        self, states: Float[Tensor, "B U D"], batch: Mapping[str, Tensor], teacher: "TagHead", shown: Tensor, temperature: float
+    ) -> Loss:
+        """Nats a unit, the teacher's head reading its own states `shown`, without gradients."""
+        with torch.no_grad():
+            theirs = teacher._scores(shown, batch)
+        return self.decoder.imitate(self._scores(self.dropout(states), batch), teacher.decoder, theirs, batch["sites"], temperature)
 
     def predictions(self, batch: Mapping[str, Tensor]) -> dict[str, int]:
         """Units that have a tag."""

@@ -109,6 +109,16 @@ class Head(Protocol):
         """What it is made of, in words: "dropout, one linear layer"."""
 
 
+class MovingHead(Head, Protocol):
+    """What `Task.head` gives: a head that also learns from another's answers."""
+
+    def imitate(self, states: "Tensor", batch: "Mapping[str, Tensor]", teacher: "Any", shown: "Tensor", temperature: float) -> "Loss":
+        """The mean loss of answering as a teacher's head of this kind does on its own states `shown`, its scores over the temperature.
+
+        Where answers have no chances (a number) it is that of what is right (Jiao 2019, the authors' code).
+        """
+
+
 class MixingHead(Head, Protocol):
     """What `Task.network` gives: a head that also says how it weights the layers."""
 
@@ -154,7 +164,7 @@ class Task(Protocol):
     def texts(self, examples: Sequence[Any]) -> list[Text]:
         """What the network reads of each example."""
 
-    def head(self, seat: Seat, targets: Targets) -> "Head":
+    def head(self, seat: Seat, targets: Targets) -> "MovingHead":
         """The paper's own small head, for a network that moves: on summaries (B D), or on the units' last states (B U D)."""
 
     def network(self, seat: Seat, targets: Targets) -> "MixingHead":

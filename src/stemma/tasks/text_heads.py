@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from stemma.layers.fast import Dropout
-from stemma.layers.loss import Loss
+from stemma.layers.loss import Loss, soft_cross_entropy
 from stemma.layers.pooling import largest_state
 from stemma.layers.scalar_mix import ScalarMix
 from stemma.tasks.task import Seat
@@ -30,6 +30,9 @@ class Aim(Protocol):
     def loss(self, outputs: Float[Tensor, "B K"], batch: Mapping[str, Tensor]) -> Loss:
         """The mean loss a text."""
 
+    def imitate(self, outputs: Float[Tensor, "B K"], theirs: Float[Tensor, "B K"], batch: Mapping[str, Tensor], temperature: float) -> Loss:
+        """The mean loss a text of outputs that are to be a teacher's."""
+
     def answers(self, outputs: Float[Tensor, "B K"], batch: Mapping[str, Tensor]) -> list[Any]:
         """The answer to each text."""
 
@@ -44,6 +47,13 @@ class Labels:
         """Cross-entropy; of several labels each is a question of yes or no, and a text's nats are the sum of theirs."""
         nats = F.binary_cross_entropy_with_logits if self.several else F.cross_entropy
         return Loss.of({"task": (nats(outputs, batch["labels"], reduction="sum"), len(batch["labels"]))})
+
+    def imitate(self, outputs: Float[Tensor, "B K"], theirs: Float[Tensor, "B K"], batch: Mapping[str, Tensor], temperature: float) -> Loss:
+        """Cross-entropy with the chances that the teacher gives; of several labels for each by itself."""
+        own, theirs = outputs / temperature, theirs / temperature
+        if self.several:
+            return Loss.of({"task": (F.binary_cross_entropy_with_logits(own, theirs.sigmoid(), reduction="sum"), len(own))})
+        return Loss.of({"task": (soft_cross_entropy(own, theirs).sum(), len(own))})
 
     def answers(self, outputs: Float[Tensor, "B K"], batch: Mapping[str, Tensor]) -> list[np.ndarray]:
         """The probabilities (K) of each text."""
@@ -64,6 +74,10 @@ class Number:
         right = (batch["labels"] - self.mean) / self.scale
         return Loss.of({"task": ((outputs[:, 0] - right).square().sum(), len(right))})
 
+    def imitate(self, outputs: Float[Tensor, "B 1"], theirs: Float[Tensor, "B 1"], batch: Mapping[str, Tensor], temperature: float) -> Loss:
+        """The loss of the right numbers: a teacher's number tells no more than they do."""
+        return self.loss(outputs, batch)
+
     def answers(self, outputs: Float[Tensor, "B 1"], batch: Mapping[str, Tensor]) -> list[float]:
         """The number of each text."""
         found: list[float] = (self.mean + self.scale * outputs[:, 0].detach()).tolist()
@@ -79,6 +93,11 @@ class Candidates:
         """Cross-entropy of the right candidate among those of its context."""
         nats = F.cross_entropy(_side_by_side(outputs, batch["windows"]), batch["labels"], reduction="sum")
         return Loss.of({"task": (nats, len(batch["labels"]))})
+
+    def imitate(self, outputs: Float[Tensor, "W 1"], theirs: Float[Tensor, "W 1"], batch: Mapping[str, Tensor], temperature: float) -> Loss:
+        """Cross-entropy with the chances that the teacher gives the candidates of each context."""
+        own, chances = (_side_by_side(scores / temperature, batch["windows"]) for scores in (outputs, theirs))
+        return Loss.of({"task": (soft_cross_entropy(own, chances).sum(), len(own))})
 
     def answers(self, outputs: Float[Tensor, "W 1"], batch: Mapping[str, Tensor]) -> list[np.ndarray]:
         """The probabilities (K) of each context's candidates."""
@@ -104,6 +123,14 @@ class TextHead(nn.Linear):
     def loss(self, states: Float[Tensor, "B D"], batch: Mapping[str, Tensor]) -> Loss:
         """The aim's."""
         return self.aim.loss(self(self.dropout(states)).float(), batch)
+
+    def imitate(
+        self, states: Float[Tensor, "B D"], batch: Mapping[str, Tensor], teacher: "TextHead", shown: Tensor, temperature: float
+    ) -> Loss:
+        """The aim's, the teacher's head reading its own states `shown`, without gradients."""
+        with torch.no_grad():
+            theirs = teacher(shown).float()
+        return self.aim.imitate(self(self.dropout(states)).float(), theirs, batch, temperature)
 
     def predictions(self, batch: Mapping[str, Tensor]) -> dict[str, int]:
         """Texts."""

@@ -19,7 +19,7 @@ from stemma.objectives.batch import Batch, seed_for
 from stemma.objectives.objective import Objective
 from stemma.tokens.facts import TokenFacts
 from stemma.training.held_out import held_out_loss
-from stemma.training.learners import Arrays, Learner, NotFinite, Step, rate_scale
+from stemma.training.learners import Arrays, Learner, NotFinite, Others, Step, rate_scale
 from stemma.training.optimisers import Group, Optimiser
 from stemma.training.precision import autocast, choose_device, choose_precision
 from stemma.training.ranks import Ranks
@@ -57,16 +57,17 @@ class Differentiating:
         learner, first, rate = make(), [batch()], training.rate * 1e-3
         return faster_threads(lambda: learner.step(first, rate, seed_for(training.seed, "timing")))
 
-    def learner(
-        self, row: Generation, model: Any, training: HandConfig, tokens: TokenFacts, ranks: Ranks, earlier: Mapping[str, np.ndarray] | None
-    ) -> "Backprop":
-        """A network drawn anew, or going on from an earlier run's weights, and its optimiser."""
+    def learner(self, row: Generation, model: Any, training: HandConfig, tokens: TokenFacts, ranks: Ranks, others: Others) -> "Backprop":
+        """A network drawn anew, or going on from an earlier run's weights, and its optimiser; a student has its teacher beside it."""
         assert isinstance(training, Config)
         torch.manual_seed(seed_for(training.seed, "init"))
         network = row.load_network()(model, tokens)
-        if earlier is not None:
-            network.take_over(earlier, torch_uniform)
-        return Backprop(network, training, choose_device(training.device, ranks.local), training.precision, ranks)
+        device = choose_device(training.device, ranks.local)
+        if others.earlier is not None:
+            network.take_over(others.earlier, torch_uniform)
+        if others.teacher is not None:
+            network.follow(cast(nn.Module, others.teacher).to(device).eval())
+        return Backprop(network, training, device, training.precision, ranks)
 
     def evaluate(self, learner: Learner, objective: Objective, training: HandConfig, ranks: Ranks) -> tuple[float, dict[str, float]]:
         """As `evaluate`."""

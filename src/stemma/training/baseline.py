@@ -44,7 +44,7 @@ def against_baseline(
     """What `done` tells of it (`baseline_loss`, `left_baseline`), and notes for the reader, with advice.
 
     The last of `held_out` is of the weights that are kept; `constants` begin with the tokens' part. The baseline is that of the whole
-    loss, or else the sum of its parts; it is left where the first is. Nothing where there is none.
+    loss, or else the sum of its parts where they all have one; it is left where the first is. Nothing where there is none.
     """
     if not constants or not held_out:
         return {}, []
@@ -57,7 +57,9 @@ def against_baseline(
         elif name in still:
             long = f" in the last {still[name]} held-out losses" if still[name] > 1 else ""
             notes.append(f"the loss{_of(name)} ({losses[name]:.3f}) is that of chance{long}; {ADVICE.get(name, LONGER)}")
-    whole = constants.get("", sum(constant for name, constant in constants.items() if name in losses))
+    whole = constants.get("")
+    if whole is None and losses.keys() - constants.keys() <= {""}:  # else a part has no baseline
+        whole = sum(constant for name, constant in constants.items() if name in losses)
     return {"baseline_loss": whole, "left_baseline": first not in still}, notes
 
 

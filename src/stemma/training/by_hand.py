@@ -12,7 +12,7 @@ from stemma.lineage.table import DescendsByHand, Generation
 from stemma.objectives.batch import Batch, seed_for
 from stemma.objectives.objective import Objective
 from stemma.tokens.facts import TokenFacts
-from stemma.training.learners import Arrays, Learner, NotFinite, Step, rate_scale
+from stemma.training.learners import Arrays, Learner, NotFinite, Others, Step, rate_scale
 from stemma.training.ranks import Ranks
 from stemma.training.settings import HandConfig
 
@@ -35,14 +35,12 @@ class Handmade:
         """All; kernels find out while they go how many are faster."""
         return named_threads() or cores_free()
 
-    def learner(
-        self, row: Generation, model: Any, training: HandConfig, tokens: TokenFacts, ranks: Ranks, earlier: Mapping[str, np.ndarray] | None
-    ) -> "ByHand":
+    def learner(self, row: Generation, model: Any, training: HandConfig, tokens: TokenFacts, ranks: Ranks, others: Others) -> "ByHand":
         """Tables drawn anew, or going on from an earlier run's."""
         draw = uniform(seed_for(training.seed, "init"))
         tables = row.load_network().drawn(model, tokens, draw)
-        if earlier is not None:
-            tables.take_over(earlier, draw)
+        if others.earlier is not None:
+            tables.take_over(others.earlier, draw)
         return ByHand(tables, training.threads or named_threads() or cores_free())
 
     def evaluate(self, learner: Learner, objective: Objective, training: HandConfig, ranks: Ranks) -> tuple[float, dict[str, float]]:

@@ -26,6 +26,7 @@ def write_card(
         f"Tokens: {_items(ledger['tokens'])}.",
         *_drawn(ledger.get("drawn")),
         *_continued(identity),
+        *_taught(identity),
         "",
         "## How long, how good",
         "",
@@ -77,6 +78,14 @@ def _continued(identity: Mapping[str, Any]) -> list[str]:
         return []
     note = f"Continued from the run {identity['continued']['run']}: its words kept their ids and began with its vectors; words that it"
     return ["", f"{note} lacked were added, and its counts and those of this text are summed."]
+
+
+def _taught(identity: Mapping[str, Any]) -> list[str]:
+    if "teacher" not in identity:
+        return []
+    teacher = identity["teacher"]
+    note = f"It imitates the run {teacher['run']} of {teacher['generation']}, whose tokens it reads."
+    return ["", f"{note} To be used it needs that run no more."]
 
 
 def _items(values: Mapping[str, Any]) -> str:

@@ -22,7 +22,7 @@ from stemma.training.baseline import against_baseline
 from stemma.training.card import write_card
 from stemma.training.facts import Fact, Note, Prepared, Report, Update
 from stemma.training.ingest import Ingested
-from stemma.training.learners import Learner, Manner, NotFinite
+from stemma.training.learners import Learner, Manner, NotFinite, Others
 from stemma.training.loop import Reached, seconds_per_step, steps_for, train
 from stemma.training.passes import Passes, sensible_steps
 from stemma.training.peak import peak_memory_mib
@@ -229,8 +229,8 @@ def objective_of(job: Job, store: TokenStore, text: Ingested) -> TextObjective:
 
 
 def _learner(job: Job, model: Any, training: HandConfig, text: Ingested, ranks: Ranks) -> Learner:
-    earlier = job.earlier.tensors() if job.earlier else None
-    return _manner(job).learner(job.row, model, training, text.tokenizer.facts(text.train.counts), ranks, earlier)
+    others = Others(job.earlier.tensors() if job.earlier else None, job.teacher.network if job.teacher else None)
+    return _manner(job).learner(job.row, model, training, text.tokenizer.facts(text.train.counts), ranks, others)
 
 
 def _manner(job: Job) -> Manner:
@@ -284,6 +284,7 @@ def _finish(job: Job, descent: _Descent, text: Ingested) -> None:
         "held_out_loss": kept["loss"] if kept else None,
         **baseline,
         "parameters": descent.learner.parameters,
+        **_taught(job, descent),
         **descent.learner.reading_cost(),
         "peak_memory_mib": peak_memory_mib(),
         "tokens_added": text.tokenizer.vocab_size - _known(job.earlier) if job.earlier else None,
@@ -302,6 +303,12 @@ def _read_of_it(descent: _Descent, reads_once: bool) -> dict[str, int]:
         return epoch
     used = objective.used_by(steps)
     return {**epoch, "used": used, "not_reached": epoch["used"] - used}
+
+
+def _taught(job: Job, descent: _Descent) -> dict[str, Any]:
+    """What is to be said of the teacher; nothing where there is none."""
+    model: Any = restore(job.row.model_config(), descent.folder.config["sections"]["model"], str(descent.folder.path))
+    return job.teacher.facts(job.row.load_network(), model, descent.progress.cpu_seconds) if job.teacher else {}
 
 
 def _known(earlier: RunFolder) -> int:

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from stemma.errors import RunError
-from stemma.lineage.table import Generation
+from stemma.lineage.table import Generation, Teaches
 from stemma.objectives.batch import Batch
 from stemma.objectives.objective import Objective
 from stemma.tokens.facts import TokenFacts
@@ -74,6 +74,14 @@ def rate_scale(batches: list[Batch]) -> float:
     return sum(scales) / len(scales) if scales else 1.0
 
 
+@dataclass(frozen=True)
+class Others:
+    """What a network learns from beside its text."""
+
+    earlier: Mapping[str, np.ndarray] | None = None  # the weights of the run that it goes on from
+    teacher: Teaches | None = None  # the network that it imitates
+
+
 class Manner(Protocol):
     """How a generation descends: what `training.descend` calls where autograd and networks of their own gradients differ."""
 
@@ -89,10 +97,8 @@ class Manner(Protocol):
     def threads(self, training: HandConfig, ranks: Ranks, make: Callable[[], Learner], batch: Callable[[], Batch]) -> int:
         """How many threads to compute with; a learner from `make` may try."""
 
-    def learner(
-        self, row: Generation, model: Any, training: HandConfig, tokens: TokenFacts, ranks: Ranks, earlier: Mapping[str, np.ndarray] | None
-    ) -> Learner:
-        """The network at its start, or going on from an `earlier` run's weights, and what moves it."""
+    def learner(self, row: Generation, model: Any, training: HandConfig, tokens: TokenFacts, ranks: Ranks, others: Others) -> Learner:
+        """The network at its start, or going on from an earlier run's weights, and what moves it."""
 
     def evaluate(self, learner: Learner, objective: Objective, training: HandConfig, ranks: Ranks) -> tuple[float, dict[str, float]]:
         """The held-out loss and its parts, where the training config (`Config`) sets them."""

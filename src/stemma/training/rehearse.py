@@ -22,7 +22,7 @@ from stemma.training.facts import Fact, Prepared, Update
 from stemma.training.ingest import Ingested
 from stemma.training.peak import peak_memory_mib
 from stemma.training.pretrain import pretrain
-from stemma.training.request import Job, Request, job_of
+from stemma.training.request import Job, Request, job_of, planned_job
 from stemma.training.settings import BUDGETS, Config, HandConfig
 
 SAMPLE = 2_000_000  # characters: enough for a vocabulary of ordinary size, read in seconds
@@ -59,17 +59,26 @@ class _Sample:
     share: float  # of the corpus
 
 
-def rehearse(request: Request) -> Plan:
-    """The plan of the run that `pretrain` would make of the same request. Everything is written aside and removed."""
-    job = job_of(request)
+def rehearse(request: Request, teacher: Request | None = None) -> Plan:
+    """The plan of the run that `pretrain` would make of the same request. Everything is written aside and removed.
+
+    `teacher` is the request of a run to be imitated that may still be to be made: in its place stands a rehearsal of it.
+    """
+    job = planned_job(request) if teacher else job_of(request)
     with TemporaryDirectory(prefix="stemma-") as folder:
         sample = _take_sample(job, Path(folder))
+        if teacher:
+            made = pretrain(_on_sample(teacher, planned_job(teacher), sample), out=Path(folder) / "teacher")
+            request = replace(request, teacher=made.path)
         facts: list[Fact] = []
         began, before_mib = time.perf_counter(), peak_memory_mib()
-        settings = (*request.settings, *_for_a_sample(job, sample))
-        small = replace(request, corpus=(str(sample.path),), source=(), target=(), dev=(), workers=1, settings=settings)
-        run = pretrain(small, out=Path(folder) / "run", progress=facts.append)
+        run = pretrain(_on_sample(request, job, sample), out=Path(folder) / "run", progress=facts.append)
         return _reckoned(job, sample, run, facts, time.perf_counter() - began, before_mib)
+
+
+def _on_sample(request: Request, job: Job, sample: _Sample) -> Request:
+    settings = (*request.settings, *_for_a_sample(job, sample))
+    return replace(request, corpus=(str(sample.path),), source=(), target=(), dev=(), workers=1, settings=settings)
 
 
 def _take_sample(job: Job, folder: Path) -> _Sample:

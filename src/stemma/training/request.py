@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -14,13 +15,14 @@ from stemma.corpus.document import Ledger
 from stemma.corpus.parallel import check_sides
 from stemma.errors import UsageError
 from stemma.layers.cores import check_cores
-from stemma.lineage.table import TABLE, Generation, find
+from stemma.lineage.table import TABLE, Generation, find, teachers
 from stemma.tokens import tokenizer as tokens_tokenizer
 from stemma.tokens.dictionary import dictionary_sum
 from stemma.tokens.tokenizer import Tokenizer
 from stemma.training.facts import Fact, Note, Report
 from stemma.training.ingest import Ingested, Source, ingest
 from stemma.training.settings import BUDGETS, FEWEST_EVALUATIONS, OPTIONS, SETTINGS, Config, HandConfig
+from stemma.training.teachers import Teacher
 
 CHINESE = 0.5  # the share of a text's letters from which on it is Chinese
 
@@ -32,7 +34,8 @@ class Request:
     """What is to be pre-trained, and how. `config` is a TOML file and `settings` are `section.key=value` texts; both win over the preset.
 
     `dev` is held-out text; without it a share of the corpus is held out. The preset is `small` unless another is named.
-    `continue_from` is a finished run whose settings and weights this one begins with.
+    `continue_from` is a finished run whose settings and weights this one begins with, `teacher` the finished run whose layers a student
+    imitates, with its tokens.
     """
 
     generation: str
@@ -45,6 +48,7 @@ class Request:
     continue_from: Path | None = None
     source: tuple[str, ...] = ()  # in place of a corpus: files whose lines are translated by those of the files `target`
     target: tuple[str, ...] = ()
+    teacher: Path | None = None
 
     @classmethod
     def of(
@@ -60,11 +64,12 @@ class Request:
         continue_from: str | Path | None = None,
         source: Paths = (),
         target: Paths = (),
+        teacher: str | Path | None = None,
     ) -> Self:
         """The request, with paths as people write them: one or several, text or `Path`."""
-        toml, earlier = (None if path is None else Path(path) for path in (config, continue_from))
+        toml, earlier, taught_by = (None if path is None else Path(path) for path in (config, continue_from, teacher))
         sides = _paths(source), _paths(target)
-        return cls(generation, _paths(corpus), preset, toml, as_texts(settings), _paths(dev), workers, earlier, *sides)
+        return cls(generation, _paths(corpus), preset, toml, as_texts(settings), _paths(dev), workers, earlier, *sides, taught_by)
 
 
 @dataclass(frozen=True)
@@ -75,7 +80,15 @@ class Job:
     source: Source
     sections: Mapping[str, Any]
     earlier: RunFolder | None = None  # the finished run that this one goes on from
+    teacher: Teacher | None = None  # the finished run that this one imitates
     decided: str = ""  # what the text decided that no setting did
+
+    @cached_property
+    def given_tokenizer(self) -> Tokenizer | None:
+        """What the text is cut by, grown by its words where it is of words: the teacher's, or the earlier run's."""
+        if self.teacher:
+            return self.teacher.tokenizer
+        return Tokenizer.load(self.earlier.guarded("tokenizer.json")) if self.earlier else None
 
     @property
     def text_tokens(self) -> int:
@@ -100,6 +113,7 @@ class Job:
                 if self.earlier
                 else {}
             ),
+            **({"teacher": self.teacher.identity()} if self.teacher else {}),
         }
 
     def config(self, **settled: Any) -> dict[str, Any]:
@@ -115,11 +129,28 @@ def section_types(row: Generation) -> dict[str, type]:
 def job_of(request: Request) -> Job:
     """The job that the request spells; UsageError for a setting that is unknown, wrong, or not this generation's."""
     row = find(request.generation)
+    if request.teacher and not row.teacher:
+        students = ", ".join(other.name for other in TABLE if other.teacher)
+        raise UsageError(f"{row.name} with a teacher, whom it does not imitate", f"one of {students}", "leave the teacher out")
+    if row.teacher and not request.teacher:
+        mend = "write stemma distill TEACHER --corpus CORPUS --out RUN"
+        raise UsageError(f"{row.name} imitates a teacher, and none is named", f"a finished run of one of these: {teachers()}", mend)
+    return _job_of(request, Teacher.open(request.teacher) if request.teacher else None)
+
+
+def planned_job(request: Request) -> Job:
+    """The job before its teacher is there: all of its settings that do not follow from the teacher's."""
+    return _job_of(request, None)
+
+
+def _job_of(request: Request, teacher: Teacher | None) -> Job:
+    row = find(request.generation)
     whole("workers", request.workers, 1, default=1)
     earlier = _earlier(row, request.continue_from, request.preset) if request.continue_from else None
     overrides = [(str(request.config), read_toml(request.config))] if request.config else []
     overrides.append(("--set", parse_settings(request.settings)))
     where, base = (f"run {earlier.path}", earlier.config["identity"]["asked"]) if earlier else _preset(row, request.preset or "small")
+    base = _taught(row, base, teacher) if teacher and not earlier else base
     if not earlier and _kind(base, overrides) == "whitespace":
         base = _spaced(base, row)
     if request.source or request.target:
@@ -132,6 +163,8 @@ def job_of(request: Request) -> Job:
     resolved = resolve(sections, (where, base), *overrides)
     if earlier:
         _check_same_shape(row, earlier, resolved["model"])
+    if teacher:
+        _check_same_tokens(teacher, earlier, resolved["tokenizer"])
     training = resolved["training"]
     if request.dev and training.held_out and "held_out" in _named(overrides):
         wrong = f"training.held_out = {training.held_out} with --dev, which is the held-out text"
@@ -160,11 +193,11 @@ def job_of(request: Request) -> Job:
         raise UsageError(wrong, "pairs", "drop corpus.format")
     read = (resolved["corpus"], training.held_out, training.seed, request.workers)
     source = Source(request.source or request.corpus, request.dev, *read, request.target)
-    decided = "" if earlier or _names_kind(row, request, overrides) else _decided(row, source)
+    decided = "" if earlier or teacher or _names_kind(row, request, overrides) else _decided(row, source)
     if decided:
         resolved = {**resolved, "tokenizer": replace(resolved["tokenizer"], kind=row.chinese_tokenizer)}
     check_read(resolved, *overrides)
-    return Job(row, source, resolved, earlier, decided)
+    return Job(row, source, resolved, earlier, teacher, decided)
 
 
 def check_threads(job: Job, path: Path) -> None:
@@ -183,14 +216,13 @@ def take_up(job: Job, path: Path, root: Path, report: Report) -> tuple[RunFolder
     folder = RunFolder.resume(path, job.identity())
     if folder and folder.finished:
         return folder, None
-    earlier = Tokenizer.load(job.earlier.guarded("tokenizer.json")) if job.earlier else None
 
     def note(message: str) -> None:
         report(Note(message))
 
     if job.decided and folder is None:
         note(job.decided)
-    text = ingest(job.source, job.sections["tokenizer"], root, note, earlier)
+    text = ingest(job.source, job.sections["tokenizer"], root, note, job.given_tokenizer)
     seed = job.sections["training"].seed
     return folder, text.drawn(job.text_tokens, seed, lambda: job.source.documents("train", Ledger()), note)
 
@@ -217,6 +249,21 @@ def _earlier(row: Generation, path: Path, preset: str | None) -> RunFolder:
     if "asked" not in folder.config["identity"]:
         raise UsageError(f"{path} was made from a file of vectors", "a run made by stemma pretrain", "pre-train on both texts")
     return folder
+
+
+def _taught(row: Generation, base: dict[str, Any], teacher: Teacher) -> dict[str, Any]:
+    """The preset with the teacher's tokenizer, and with those settings of the model that follow from the teacher's."""
+    model = {**_table(base.get("model")), **row.load_network().taught_by(teacher.model)}
+    return {**base, "model": model, "tokenizer": to_plain(teacher.tokenizer.config)}
+
+
+def _check_same_tokens(teacher: Teacher, earlier: RunFolder | None, tokenizer: Any) -> None:
+    """Teacher and student read the same tokens."""
+    if tokenizer != teacher.tokenizer.config:
+        raise UsageError("a tokenizer of the student's own", "the teacher's, whose states it imitates", "drop the settings of tokenizer")
+    if earlier and Tokenizer.load(earlier.guarded("tokenizer.json")).fingerprint != teacher.tokenizer.fingerprint:
+        wrong = f"{earlier.path} and {teacher.folder.path} have different tokens"
+        raise UsageError(wrong, "a run to go on from that imitated this teacher, or one with its tokens", "name another run")
 
 
 def _check_same_shape(row: Generation, earlier: RunFolder, model: Any) -> None:

@@ -25,6 +25,7 @@ from stemma.tasks.table import make_task
 from stemma.tasks.task import Targets, Task
 from stemma.tokens.files import one_writer
 from stemma.training.facts import Note, Report
+from stemma.transfer.distill import TaskTeacher
 from stemma.transfer.doubts import DevDoubt, floor_warning, repeats_warning
 from stemma.transfer.journal import BEST_SEED, BEST_TRIAL, Journal
 from stemma.transfer.recipe import Lesson, Recipe, recipe_for
@@ -45,8 +46,11 @@ def finetune(
     config: Config | None = None,
     out: str | Path | None = None,
     progress: Report | None = None,
+    teacher: TaskTeacher | None = None,
 ) -> FittedRun:
     """The run carried over to the task, with all that a report needs in `.facts`.
+
+    A `teacher` that has learnt the task is imitated, and its labels are the label space.
 
     `task` is a name, for its default settings, or a task that was made. `mode` wins over `config.mode`. With `out`, the
     result is saved there as a run folder: the same call again goes on where a killed one was, to the same weights, and gives
@@ -57,15 +61,17 @@ def finetune(
     kind = make_task(task) if isinstance(task, str) else task
     with one_writer(Path(out)) if out is not None else nullcontext():
         examples, judged = drawn(_examples(kind, train), config.train_limit), _examples(kind, dev) if dev is not None else []
-        assignment = Assignment(run.row, run.tokenizer, run.module(), kind, kind.targets(examples), config)
+        targets = teacher.targets if teacher else kind.targets(examples)
+        assignment = Assignment(run.row, run.tokenizer, run.module(), kind, targets, config)
         data = {"train": _fingerprint(kind, examples), "dev": _fingerprint(kind, judged) if judged else None}
-        identity = identity_of(run, assignment, data)
+        identity = identity_of(run, assignment, data) | (teacher.identity() if teacher else {})
         folder = RunFolder.resume(Path(out), identity) if out is not None else None
         if folder and folder.finished:
             return FittedRun.load(folder.path)
         if repeats := repeats_warning(kind, examples, judged):
             warnings.warn(repeats, DevDoubt, stacklevel=2)
-        work = _Work(assignment, recipe_for(assignment, config), config, examples, judged)
+        recipe = teacher.recipe(assignment, kind.texts(examples), progress) if teacher else recipe_for(assignment, config)
+        work = _Work(assignment, recipe, config, examples, judged)
         for doubt in run.doubts:
             whose = "learnt from its examples alone" if kind.per == "target" else "its head's doing"
             warnings.warn(f"{run.path}: {doubt}; what it learns of the task is {whose}", stacklevel=2)
@@ -80,7 +86,8 @@ def finetune(
             best, model = _over_seeds(work, value, journal, progress)
         settled = dataclasses.replace(assignment, targets=assignment.targets | best["settled"])
         facts = work.facts(data) | {"threads": threads, "chosen": {work.recipe.knob: value}, "saved_seed": best["seed"]}
-        fitted = FittedRun(settled, model, {**facts, "targets": settled.targets, **_found(work, journal, model)})
+        beside = {"taught": teacher.facts(settled, model, *work.judging)} if teacher else {}
+        fitted = FittedRun(settled, model, {**facts, "targets": settled.targets, **_found(work, journal, model), **beside})
         if doubt := floor_warning(fitted.facts):
             warnings.warn(f"what was learnt is {doubt}", DevDoubt, stacklevel=2)
         if folder is not None:
@@ -177,11 +184,16 @@ class _Work:
         """The primary metric, turned so that more is better."""
         return self.metrics[0].sign * found[self.metrics[0].name]
 
+    @property
+    def judging(self) -> tuple[Lesson, list[Any], str]:
+        """What a model is judged on: dev, or without one the selection part; its examples, and what one of them is called."""
+        if len(self.dev.gold):
+            return self.dev, self._dev, "dev example"
+        return self.selection, self._held, "held-out training example"
+
     def floor(self, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-        """What needs no learning gets on dev, or without one on the selection part, and what the seeds `reached` there."""
-        lesson, name, examples = self.dev, "dev example", self._dev
-        if not len(self.dev.gold):
-            lesson, name, examples = self.selection, "held-out training example", self._held
+        """What needs no learning gets on what models are judged on, and what the seeds `reached` there."""
+        lesson, examples, name = self.judging
         found = [row if len(self.dev.gold) else row["selection"] for row in rows]
         reached = float(np.mean([one[self.metrics[0].name] for one in found]))
         least = self.task.floor(self.train.gold[self.learning], lesson.gold, self.task.texts(examples), self.targets)

@@ -22,6 +22,7 @@ from stemma.training.loop import Reached
 
 SAVE_SECONDS = 60.0  # between two states
 BEST_TRIAL, BEST_SEED = "trial", "seed"  # the groups of a state that hold a whole model
+FIRST_STEP = "first-step"  # and that which holds what a first step of learning came to
 
 
 @dataclass(frozen=True)
@@ -43,13 +44,15 @@ class Journal:
         self._earlier = 0.0  # seconds of earlier calls
         self._part: Mapping[str, Mapping[str, np.ndarray]] = {}  # the learner of the model that an earlier call was at
         self._reached: dict[str, Any] | None = None  # how far it had come
+        self.first_step: tuple[Mapping[str, np.ndarray], dict[str, Any]] | None = None  # weights that all models begin with, and its facts
         saved = folder.load_state() if folder else None
         if saved:
             arrays, facts = saved
             models = {name: self._restored(arrays[name], kept) for name, kept in facts["models"].items()}
             self.done = Done(tuple(facts["trials"]), tuple(facts["rows"]), models)
             self._earlier, self._reached = facts["seconds"], facts["reached"]
-            self._part = {name: group for name, group in arrays.items() if name not in models}
+            self.first_step = (arrays[FIRST_STEP], facts["first_step"]) if FIRST_STEP in arrays else None
+            self._part = {name: group for name, group in arrays.items() if name not in (*models, FIRST_STEP)}
 
     @property
     def seconds(self) -> float:
@@ -73,6 +76,11 @@ class Journal:
         models = self.done.models if model is None else {BEST_TRIAL: model}
         self.done = Done((*self.done.trials, facts), (), models)
         self._keep()
+
+    def begin_from(self, weights: Mapping[str, np.ndarray], facts: dict[str, Any]) -> None:
+        """A first step is done, from whose weights all models begin: kept at once, for it is not made again."""
+        self.first_step = weights, facts
+        self.save()
 
     def seed(self, facts: dict[str, Any], model: Answers | None) -> None:
         """A seed is done; its model is given if it is the best so far."""
@@ -99,8 +107,10 @@ class Journal:
             "models": {name: model.facts for name, model in models.items()},
             "reached": asdict(reached) if reached else None,
             "seconds": self.seconds,
+            "first_step": self.first_step[1] if self.first_step else None,
         }
         arrays = {name: model.arrays() for name, model in models.items()} | (learner.state() if learner else {})
+        arrays |= {FIRST_STEP: dict(self.first_step[0])} if self.first_step else {}
         last = int((self._folder.manifest.get("state") or "step-0").removeprefix("step-"))
         self._folder.save_state(last + 1, arrays, facts)
         self._saved = time.perf_counter()

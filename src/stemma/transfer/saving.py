@@ -34,7 +34,7 @@ def identity_of(run: Any, assignment: Assignment, data: dict[str, Any]) -> dict[
         "task": assignment.task.name,
         "mode": assignment.settings.mode,
         "data": data,
-        "pretrained": run.folder.manifest["files"]["model.safetensors"] if run.folder else _digest(run),
+        "pretrained": weights_identity(run),
         "asked": {"transfer": settings, "task": task},
     }
 
@@ -66,6 +66,11 @@ def finish(fitted: FittedRun, folder: RunFolder) -> None:
     folder.finish(card(facts), ledger, fitted.model.arrays(), folder.config | {"task": facts})
 
 
+def weights_identity(run: Any) -> Any:
+    """What tells the weights of a run from others, be they in a folder or in memory."""
+    return run.folder.manifest["files"]["model.safetensors"] if run.folder else _digest(run)
+
+
 def _digest(run: Any) -> str:
     """What distinguishes the weights of runs without a folder."""
     from stemma.layers.weights import weights
@@ -85,6 +90,7 @@ def card(facts: dict[str, Any]) -> str:
         "",
         f"A {facts['generation']} run carried over to the task, {_HOW[facts['mode']]} (`{facts['mode']}`).",
         f"Head: {facts['head']}.",
+        *_taught(facts),
         "",
         f"- {counted(examples['learning'], 'example')} to learn from, {examples['selection']:,} of the same file to choose "
         f"{knob} = {facts['chosen'][knob]:g} among {len(facts['trials'])} trials; {examples['dev']:,} dev examples for the figures below.",
@@ -99,6 +105,36 @@ def card(facts: dict[str, Any]) -> str:
         "Compare with another mode or generation only where the head is the same, or say that it is not.",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _taught(facts: dict[str, Any]) -> list[str]:
+    """Whom it imitated, how, and both side by side, where it did."""
+    if not (taught := facts.get("taught")):
+        return []
+    first, (teacher, student) = facts["first_step"], taught["rows"]
+    return [
+        "",
+        f"Its teacher is the run {taught['run']} of {taught['generation']}. First it imitated its layers ({taught['imitates']}) for "
+        f"{counted(first['steps'], 'update')}, then its answers; {counted(facts['augmented'], 'further text')} were made of the examples. "
+        "To be used it needs its teacher no more.",
+        "",
+        f"| | teacher, {teacher['generation']} | student, {student['generation']} |",
+        "|---|---|---|",
+        *(f"| {name} | {theirs} | {own} |" for name, theirs, own in side_by_side(facts)),
+    ]
+
+
+def side_by_side(facts: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """(what is measured, the teacher's, the student's): size, time and the task's metrics."""
+    taught = facts["taught"]
+    theirs, own = taught["rows"]
+    rows = [
+        ("parameters", f"{theirs['parameters']:,}", f"{own['parameters']:,}"),
+        (f"ms for {counted(taught['texts_at_once'], 'text')}", f"{theirs['ms']:.1f}", f"{own['ms']:.1f} ({theirs['ms'] / own['ms']:.1f}x)"),
+    ]
+    judged = f"of {counted(taught['examples'], taught['of'])}"
+    named = [(metric["title"], metric["name"]) for metric in facts["metrics"] if metric["name"] in theirs]
+    return rows + [(f"{title} {judged}", f"{theirs[name]:.4f}", f"{own[name]:.4f}") for title, name in named]
 
 
 def _crossing(facts: dict[str, Any]) -> list[str]:

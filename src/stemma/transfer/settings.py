@@ -1,4 +1,4 @@
-"""The section `transfer`: how a pre-trained run is carried over to a task, the same for every generation and task."""
+"""The sections `transfer`, how a run is carried over to a task, the same for all, and `distill`, how a student learns it from a teacher."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -9,7 +9,7 @@ from stemma.bounds import Natural, NonNegative, Positive, PositiveFloat, Seed, S
 from stemma.config import ReadIf
 from stemma.runs.settings import InUse, Mode
 
-__all__ = ["Config", "Mode"]
+__all__ = ["Config", "Distilling", "Mode"]
 
 MOVES, CARRIED = ReadIf("mode", "finetune", "scratch"), ReadIf("mode", "finetune")  # all of the network, and from what it had learnt
 
@@ -37,3 +37,16 @@ class Config(InUse):
     moving: Annotated[int, Ge(-1), CARRIED] = -1  # top layers that move when fine-tuning; -1: all of them and the embeddings
     unfreeze: Annotated[NonNegative, CARRIED] = 0.0  # epochs from one layer's start to the next, the head first (Howard 2018); 0: at once
     redraw: Annotated[Natural, CARRIED] = 0  # top layers drawn anew before fine-tuning (Zhang 2021: helps on few examples)
+
+
+@dataclass(frozen=True)
+class Distilling:
+    """How a student learns a task from a teacher, in two steps (`transfer.distill`)."""
+
+    epochs: Positive = 10  # passes of the first step; more where they come to fewer updates than `updates` (the authors' README)
+    updates: Natural = 300  # fewest updates of the first step
+    rate: NonNegative = 0.0  # of the first step, constant; 0: the middle one of those tried in the second
+    temperature: PositiveFloat = 1.0  # that the teacher's and the student's scores are divided by
+    augment: Natural = 0  # further texts made of each example, in which words are replaced; 0: none
+    share: Share = 0.4  # of a text's words that are replaced (p)
+    candidates: Positive = 15  # words that may stand for a word (M)

@@ -2,9 +2,11 @@
 
 import dataclasses
 import json
+import shlex
 import signal
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +15,7 @@ import numpy as np
 import pytest
 
 from stemma.checkpoint import RunFolder
+from stemma.cli.main import parsed
 from stemma.corpus.document import Document
 from stemma.errors import DamagedError, DataError, Interrupted, RunError, UsageError
 from stemma.evaluation.comparison import compare as compare_module
@@ -356,6 +359,61 @@ def test_a_window_that_is_too_short_for_the_task_is_reported_before_it_is_traine
     wider = [f"{name}.model.max_length=232" for name in bounded]
     named = dataclasses.replace(plan, config=dataclasses.replace(plan.config, settings=(*SMALL, *wider)))
     assert compare_module._long_texts(named) == ""
+
+
+class InOrder:
+    """Stands for processes that take a moment; keeps who began when who had ended."""
+
+    def __init__(self) -> None:
+        self.ended: list[str] = []
+        self.seen: dict[str, list[str]] = {}
+
+    def __call__(self, plan, generation, corpus_key, report):
+        self.seen[generation] = list(self.ended)
+        threading.Event().wait(0.05)
+        self.ended.append(generation)
+        return 0
+
+    def stop(self):
+        """Nothing to stop."""
+
+
+@pytest.mark.parametrize("parallel", [1, 2, 3])
+def test_a_student_begins_when_its_teacher_has_ended(files, tmp_path, parallel):
+    plan = plan_for(files, tmp_path, generations=("tinybert", "ngram", "bert"), parallel=parallel)
+    launch = InOrder()
+    assert list(run_all(plan, "", lambda fact: None, launch)) == ["tinybert", "ngram", "bert"]
+    assert "bert" in launch.seen["tinybert"]
+
+
+def test_a_student_imitates_the_comparison_s_teacher_and_costs_what_both_cost(files, tmp_path):
+    plan = plan_for(
+        files, tmp_path / "out", generations=("tinybert", "bert"), modes=("frozen",), minimal_pairs=(str(files / "minimal.tsv"),)
+    )
+    results = run_comparison(plan, lambda fact: None, InProcess())
+    student, teacher = results.generations
+    assert not student.failures and student.pretrain.teacher.generation == "bert"
+    assert student.pretrain.tokenizer == teacher.pretrain.tokenizer  # and the settings of a tokenizer are the teacher's alone
+    assert student.pretrain_cost == student.pretrain.cpu_seconds + teacher.pretrain.costs.total.cpu_seconds
+    assert student.minimal.why_not.startswith("the student imitated its teacher's layers")
+    (note,) = [
+        note for note in results.notes if note.startswith("TinyBERT imitates BERT: embeddings, block 1, 2 as the teacher's 1, 2 of 2")
+    ]
+    assert "with that of its teacher" in note
+    page = (plan.root / "report.html").read_text(encoding="utf-8")
+    assert "pre-training of its teacher, BERT" in page
+    assert f"stemma distill {plan.run_folder('bert')} --corpus {files / 'corpus.txt'} --out" in student.pretrain.command
+    words = shlex.split(student.pretrain.command)[1:]
+    assert parsed(words).teacher == str(plan.run_folder("bert"))
+    changed = dataclasses.replace(plan.config, settings=(*plan.config.settings, "bert.training.rate=1e-3"))
+    keys = [Stages(one, "tinybert", "", lambda fact: None).base for one in (plan, dataclasses.replace(plan, config=changed))]
+    assert keys[0] != keys[1]  # another teacher, another student
+
+
+def test_a_student_without_its_teacher_is_refused(files, tmp_path):
+    with pytest.raises(UsageError, match="name bert too, or leave tinybert out"):
+        run_comparison(plan_for(files, tmp_path / "out", generations=("tinybert", "gpt")), lambda fact: None, InProcess())
+    assert not (tmp_path / "out").exists()
 
 
 def test_fewer_trials_of_the_heads_bind_no_baseline(files, tmp_path, monkeypatch):

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stemma.evaluation.report import map_drawing
-from stemma.evaluation.report.function_words import is_content
 from stemma.evaluation.report.word_map import LEAST, WORDS, pca, spread, tsne, turned, word_maps
 from stemma.runs.word_vectors import WordVectors
+from stemma.tokens.function_words import is_content
 
 PLACES = ["river", "stream", "brook", "lake", "北京", "上海", "广州", "深圳", "bread", "butter", "cheese", "milk"]
 TOKENS = ["<unk>", "the", "of", "因为", "1984", *PLACES]

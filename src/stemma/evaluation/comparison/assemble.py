@@ -30,6 +30,7 @@ from stemma.evaluation.measures import senses
 from stemma.evaluation.measures.judge import rows
 from stemma.evaluation.report.headline import headline
 from stemma.evaluation.report.standings import Standings
+from stemma.evaluation.report.wording import duration
 from stemma.lineage.table import find
 from stemma.nouns import counted, noun
 from stemma.tasks.task import Text
@@ -207,6 +208,7 @@ def _notes(comparison: Comparison, generations: Sequence[GenerationResults], bas
         notes.append(f"Up to {config.parallel} generations were computed at once, so each one's times are those of a machine it shared.")
     if config.train_limit:
         notes.append(f"Of the training examples {config.train_limit:,} at most were used, drawn by lot.")
+    notes += [note for generation in generations for note in _taught(generation)]
     noted: dict[str, list[str]] = {}
     for generation in generations:
         for note in generation.pretrain.notes if generation.pretrain else ():
@@ -221,6 +223,17 @@ def _notes(comparison: Comparison, generations: Sequence[GenerationResults], bas
     if lost >= 1:
         notes.append(f"{lost:,.0f} seconds of attempts that were stopped came to nothing; they are in none of the figures.")
     return notes + [note for generation in generations for note in _cut_off(generation)]
+
+
+def _taught(generation: GenerationResults) -> list[str]:
+    """What a student imitated, and its cost with and without its teacher's."""
+    if not generation.pretrain or not (teacher := generation.pretrain.teacher):
+        return []
+    both, own = generation.pretrain_cost, generation.pretrain_cost - teacher.cost.cpu_seconds
+    return [
+        f"{generation.short} imitates {find(teacher.generation).short}: {teacher.imitates}. Its pre-training took {duration(own)} of "
+        f"CPU time, with that of its teacher {duration(both)}. Its cost counts both: there is no student without its teacher."
+    ]
 
 
 def measured(generations: Sequence[GenerationResults], baselines: Sequence[Baseline] = ()) -> list[tuple[str, Costs]]:

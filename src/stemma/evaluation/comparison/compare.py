@@ -47,7 +47,7 @@ from stemma.lineage.table import find
 from stemma.nouns import counted
 from stemma.tokens.files import one_writer, read_json, write_sealed
 from stemma.training.facts import Fact, Note, Report
-from stemma.training.request import Job, check_threads, job_of
+from stemma.training.request import Job, check_threads
 from stemma.transfer.doubts import repeats_warning
 
 BUSY_LOAD = 0.5  # processes a core that ran or waited before the comparison began
@@ -141,7 +141,11 @@ def _check(comparison: Comparison) -> None:
         read_analogies(path)
     if comparison.config.minimal_pairs:
         read_minimal_pairs(comparison.config.minimal_pairs)
-    jobs = [job_of(comparison.request(generation)) for generation in comparison.generations]
+    for name in comparison.generations:
+        if (teacher := find(name).teacher) and teacher not in comparison.generations:
+            wrong = f"{name} imitates {teacher}, which is not among the generations"
+            raise UsageError(wrong, "a teacher that learns from the same text", f"name {teacher} too, or leave {name} out")
+    jobs = [comparison.job(generation) for generation in comparison.generations]
     if not begun(comparison):  # what was begun on a bigger machine goes on
         _check_threads(comparison, jobs)
 
@@ -201,7 +205,7 @@ def _long_texts(comparison: Comparison) -> str:
     seconds = [max((text.other, *text.candidates), key=len) for text in texts]
     apart = [(a.text, b) if task.per == "target" else (f"{a.text} {b}",) for a, b in zip(texts, seconds, strict=True)]
     words = int(np.percentile([len(re.findall(TOKEN, side)) for sides in apart for side in sides], 99, method="higher"))
-    models = {name: to_plain(job_of(comparison.request(name)).sections["model"]) for name in comparison.generations}
+    models = {name: to_plain(comparison.job(name).sections["model"]) for name in comparison.generations}
     windows = {name: model.get("max_length") for name, model in models.items()}  # what has no window reads any text whole
     short = [name for name, window in windows.items() if window and window < words]
     if not short:
@@ -216,7 +220,7 @@ def _long_texts(comparison: Comparison) -> str:
 
 def _ingest(comparison: Comparison, progress: Report) -> TextRead:
     """Reads the held-out text into `held-out.json`, the same blocks for every generation, and counts the text."""
-    source = job_of(comparison.request(comparison.generations[0])).source
+    source = comparison.job(comparison.generations[0]).source
     identity = source.identity()
     key = key_of("ingest", identity, comparison.config.held_out_characters)
 

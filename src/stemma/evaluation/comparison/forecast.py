@@ -195,7 +195,8 @@ def forecast(comparison: Comparison, report: Report) -> Forecast:
     for name in comparison.generations:
         report(Note("a rehearsal", of=name))
         with Meter():  # each one's memory is its own
-            plans[name] = rehearse(comparison.request(name))
+            teacher = find(name).teacher
+            plans[name] = rehearse(comparison.request(name), comparison.request(teacher) if teacher else None)
     seconds = expected(comparison, lambda row: rehearsed_speed(plans[row.name]))
     rows = tuple(_of_generation(comparison, name, plans[name], seconds) for name in comparison.generations)
     at_once = comparison.config.parallel

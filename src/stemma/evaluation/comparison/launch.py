@@ -6,7 +6,7 @@ import queue
 import subprocess
 import sys
 from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
@@ -16,6 +16,7 @@ from stemma.errors import Interrupted
 from stemma.evaluation.comparison.plan import Comparison
 from stemma.evaluation.report.wording import listed
 from stemma.layers.waiting import ASLEEP
+from stemma.lineage.table import find
 from stemma.training.facts import Fact, Report, from_json
 
 
@@ -65,17 +66,23 @@ class Processes:
 def run_all(comparison: Comparison, corpus_key: str, progress: Report, launch: Launch) -> dict[str, int]:
     """Each generation's exit code, `comparison.config.parallel` generations at a time; Interrupted as soon as one was stopped.
 
+    Students come last, each when its teacher has ended.
+
     Facts reach `progress` in the calling thread, marked with the generation they are `of`.
     """
     facts: queue.Queue[Fact | None] = queue.Queue()  # None: a generation has ended
 
+    running: dict[str, Future[int]] = {}
+
     def one(generation: str) -> int:
+        if (teacher := find(generation).teacher) in running:
+            wait([running[teacher]])  # it was queued before, so it runs, or has ended
         return launch(comparison, generation, corpus_key, lambda fact: facts.put(replace(fact, of=generation)))
 
     with ThreadPoolExecutor(comparison.config.parallel) as pool:
-        running: dict[str, Future[int]] = {generation: pool.submit(one, generation) for generation in comparison.generations}
-        for future in running.values():
-            future.add_done_callback(lambda _: facts.put(None))
+        for generation in sorted(comparison.generations, key=lambda name: bool(find(name).teacher)):
+            running[generation] = pool.submit(one, generation)
+            running[generation].add_done_callback(lambda _: facts.put(None))
         try:
             _listen(facts, list(running.values()), progress)
         except BaseException:
@@ -90,7 +97,7 @@ def run_all(comparison: Comparison, corpus_key: str, progress: Report, launch: L
             "it to go on to its end",
             "repeat the same command: it goes on where it was",
         )
-    return {generation: future.result() for generation, future in running.items()}
+    return {generation: running[generation].result() for generation in comparison.generations}
 
 
 def _listen(facts: "queue.Queue[Fact | None]", futures: Sequence[Future[int]], progress: Report) -> None:

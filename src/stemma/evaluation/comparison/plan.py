@@ -19,7 +19,7 @@ from stemma.tasks.task import Task
 from stemma.training.settings import MOST_PASSES
 
 if TYPE_CHECKING:
-    from stemma.training.request import Request
+    from stemma.training.request import Job, Request
     from stemma.transfer.settings import Config as Transfer
 
 SCHEMA = 5  # of the stages' files and of report.json (`results`): stages of another schema are made anew
@@ -107,9 +107,16 @@ class Comparison:
         """The request to `pretrain` for this generation."""
         from stemma.training.request import Request
 
-        config = self.config
-        settings = tuple(self.pretraining(generation))
-        return Request(generation, self.corpus, config.preset, None, settings, config.dev_text, config.workers)
+        config, settings = self.config, tuple(self.pretraining(generation))
+        teacher = find(generation).teacher
+        imitated = self.run_folder(teacher) if teacher else None
+        return Request(generation, self.corpus, config.preset, None, settings, config.dev_text, config.workers, teacher=imitated)
+
+    def job(self, generation: str) -> "Job":
+        """What the request comes to, as far as it is known before anything is trained: a student's teacher may still be to come."""
+        from stemma.training.request import planned_job
+
+        return planned_job(self.request(generation))
 
     def transfer(self, way: str) -> list[str]:
         """The settings of `stemma finetune` in this way."""
@@ -143,8 +150,8 @@ class Comparison:
         return ['tokenizer.kind="bpe"', f"tokenizer.vocab_size={size or 8192}"]
 
     def _own(self, generation: str) -> list[str]:
-        """The user's settings that fall to this generation: its own, and those that name none."""
-        names = {row.name for row in TABLE} | {"transfer", "task"}
+        """The user's settings that fall to this generation: its own, and those that name none. A student has its teacher's tokens."""
+        names = {row.name for row in TABLE} | {"transfer", "task"} | ({"tokenizer"} if find(generation).teacher else set())
         own = []
         for setting in self.config.settings:
             first, _, rest = setting.partition(".")

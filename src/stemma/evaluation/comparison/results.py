@@ -150,6 +150,15 @@ class DrawnPart(_Strict):
 
 
 @dataclass(frozen=True)
+class Taught(_Strict):
+    """Whom a student imitated, and what that run's own pre-training took, its reading included."""
+
+    generation: str
+    imitates: str  # what of it, in words
+    cost: Cost
+
+
+@dataclass(frozen=True)
 class Pretraining(_Strict):
     """The stage `pretrain`: what it cost and how the loss fell. Seconds are of training alone; `costs` tells all parts."""
 
@@ -177,6 +186,7 @@ class Pretraining(_Strict):
     reading_tokens: int | None = None
     left_baseline: bool | None = None  # False: the budget was too small to learn anything else
     costs: Costs = Costs()
+    teacher: Taught | None = None  # None: it imitates nobody. Its cost is in none of the figures above
 
     @property
     def too_small(self) -> bool:
@@ -429,11 +439,12 @@ class GenerationResults(_Strict):
 
     @property
     def pretrain_cost(self) -> float:
-        """CPU seconds of reading and pre-training; by the clock where an earlier session did not count them, 0 where there was none."""
+        """CPU seconds of reading and pre-training, a teacher's too; by the clock where an earlier session did not count them, or 0."""
         if not self.pretrain:
             return 0.0
-        known = self.pretrain.cpu_seconds
-        return known if known is not None else self.pretrain.seconds + (self.pretrain.reading_seconds or 0.0)
+        known, teacher = self.pretrain.cpu_seconds, self.pretrain.teacher
+        own = known if known is not None else self.pretrain.seconds + (self.pretrain.reading_seconds or 0.0)
+        return own + (teacher.cost.cpu_seconds if teacher else 0.0)
 
     @property
     def bits(self) -> Interval | None:

@@ -19,7 +19,7 @@ import numpy as np
 from stemma.checkpoint import RunFolder
 from stemma.config import to_plain
 from stemma.corpus.document import Document
-from stemma.errors import DamagedError, DataError, Interrupted, StemmaError
+from stemma.errors import DamagedError, DataError, Interrupted, StemmaError, UsageError
 from stemma.evaluation.comparison.attempts import Attempt
 from stemma.evaluation.comparison.environment import Meter, parts
 from stemma.evaluation.comparison.load import BUSY
@@ -113,7 +113,7 @@ class Stages:
     def __init__(self, comparison: Comparison, generation: str, corpus_key: str, progress: Report, root: int = 0) -> None:
         self.comparison, self.name, self.row, self.progress = comparison, generation, find(generation), progress
         self._root, self._warned = root, False
-        self.base = key_of("pretrain", corpus_key, generation, comparison.config.preset, comparison.pretraining(generation))
+        self.base = _base(comparison, generation, corpus_key)
         self._run: Run | None = None
 
     def names(self) -> list[str]:
@@ -206,7 +206,16 @@ class Stages:
             "model": sections["model"],
             "command": self._pretrain_command(folder, settings),
             "notes": done.get("notes") or [],
+            **self._taught(done),
         }
+
+    def _taught(self, done: Mapping[str, Any]) -> dict[str, Any]:
+        """What is imitated, and what pre-training the teacher took; nothing where there is none."""
+        if not self.row.teacher:
+            return {}
+        theirs = stage_result(self.comparison.root, f"{self.row.teacher}.pretrain", Pretraining)
+        assert theirs is not None, "a student before its teacher"
+        return {"teacher": {"generation": self.row.teacher, "imitates": done["imitates"], "cost": to_plain(theirs.costs.total)}}
 
     def score(self) -> dict[str, Any]:
         """Predicts the held-out text, where the generation can."""
@@ -330,6 +339,11 @@ class Stages:
         """Judges which sentence of each minimal pair is likelier, where the generation gives sentences a likelihood."""
         if ability_for(self.row) is None:
             return {"why_not": f"it asks the text for {self.row.predicts}, and gives no likelihood to a sentence"}
+        if ability_for(self.row) == "fill":
+            try:
+                self.run().network.check_fills()
+            except UsageError as error:
+                return {"why_not": error.wrong.rstrip(".")}
         config = self.comparison.config
         with self._measured() as meter:
             found = minimal_pairs(self.run(), read_minimal_pairs(config.minimal_pairs), config.minimal_limit)
@@ -351,10 +365,10 @@ class Stages:
         )
         lasting += [f"training.threads={threads}"] if threads else []  # another number may round otherwise
         dev = [word for path in self.comparison.config.dev_text for word in ("--dev", path)]
+        teacher = str(self.comparison.run_folder(self.row.teacher))
         words = [
             "stemma",
-            "pretrain",
-            self.name,
+            *(["distill", teacher, "--corpus"] if self.row.teacher else ["pretrain", self.name]),
             *self.comparison.corpus,
             "--out",
             str(folder.path),
@@ -371,6 +385,13 @@ class Stages:
         return shlex.join(
             [*words, *_sets([*self.comparison.transfer(mode), f"transfer.threads={threads}", *self.comparison.task_settings])]
         )
+
+
+def _base(comparison: Comparison, generation: str, corpus_key: str) -> str:
+    """The key of the stage `pretrain`, on which all others rest; a student's rests on its teacher's."""
+    teacher = find(generation).teacher
+    theirs = [_base(comparison, teacher, corpus_key)] if teacher else []
+    return key_of("pretrain", corpus_key, generation, comparison.config.preset, comparison.pretraining(generation), *theirs)
 
 
 def run_stages(stages: Stages, root: Path) -> Iterator[tuple[str, str]]:

@@ -33,6 +33,7 @@ from stemma.evaluation.report.wording import (
     size,
     whole,
 )
+from stemma.lineage.table import find
 from stemma.tasks.task import Metric
 
 _WORDS = 1e7  # no language has more words: a higher perplexity per word counts something else
@@ -300,6 +301,9 @@ def _stage_costs(generation: GenerationResults) -> list[tuple[str, list[str]]]:
     """Of each stage that was made its name and the cells: time, CPU time, peak memory, tokens read, passes."""
     found = []
     if trained := generation.pretrain:
+        if teacher := trained.teacher:
+            spent = [figure(teacher.cost.seconds, duration), figure(teacher.cost.cpu_seconds, duration)]
+            found.append((f"pre-training of its teacher, {escape(find(teacher.generation).short)}", [*spent, *[DASH] * 3]))
         if trained.reading_seconds is not None:
             found.append(("reading and tokenizing", [figure(trained.reading_seconds, duration), *[DASH] * 4]))
         read = [figure(trained.tokens), figure(trained.passes, lambda p: f"{p:.1f}")]

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from stemma.evaluation.report.function_words import is_content
 from stemma.runs.word_vectors import FREQUENT, WordVectors
+from stemma.tokens.function_words import is_content
 
 WORDS = 120  # on a map: as many labels as can be read side by side
 LEAST = 5  # fewer words make no map

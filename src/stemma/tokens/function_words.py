@@ -1,4 +1,6 @@
-"""Words that hold sentences together and tell nothing of their subject, English and Chinese: a word map leaves them out."""
+"""Words that hold sentences together and tell nothing of their subject, English and Chinese: a word map leaves them out, and so
+does the making of new examples for a student (`transfer.augment`).
+"""
 
 from stemma.tokens.scripts import is_han
 
