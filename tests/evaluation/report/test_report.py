@@ -15,6 +15,7 @@ from stemma.config import to_plain
 from stemma.errors import DataError
 from stemma.evaluation.comparison.results import Results, read
 from stemma.evaluation.measures.intervals import Interval
+from stemma.evaluation.measures.judge import Judge
 from stemma.evaluation.report import headline as headline_module
 from stemma.evaluation.report import standings as standings_module
 from stemma.evaluation.report import tables
@@ -408,11 +409,11 @@ def test_the_first_pays_for_its_choice_and_a_row_named_beforehand_does_not(resul
     place = {contender.place: contender for contender in [*standings.contenders, *standings.baselines]}
     first, others = standings.ranked[0], [*standings.ranked[1:], *standings.baselines]
     for other in others:
-        plain = standings._judge.difference(first.answers, other.answers)
+        plain = standings.judge.difference(first.answers, other.answers)
         assert standings.lead(first, other).half > plain.half and standings.lead(first, other).value == pytest.approx(plain.value)
         assert standings.lead(other, first) == -standings.lead(first, other)
     ours, control = place["bert", "finetune"], place["bert", "scratch"]
-    assert standings.lead(ours, control) == standings._judge.difference(ours.answers, control.answers)
+    assert standings.lead(ours, control) == standings.judge.difference(ours.answers, control.answers)
     assert [(lead.first, lead.first_mode) for lead in standings.leads] == [("bert", "finetune")] * len(others)
     assert [(lead.other, lead.other_mode, lead.by) for lead in standings.leads] == [
         (*other.place, standings.lead(first, other)) for other in others
@@ -491,6 +492,9 @@ class Wrongs:
 
     def measures(self, sums, targets):
         return {"wrongs": 10 * sums[..., 0] / sums[..., 1]}
+
+    def named(self, decoded, targets):
+        return [targets["labels"][k] for k in decoded]
 
 
 WRONGS = Metric("wrongs", "wrong answers in ten", higher_is_better=False, share=False)
@@ -623,7 +627,9 @@ def test_errors_of_tasks_without_labels(kind):
         results.task, kind=kind, targets=targets, metrics=task.metrics(targets), gold=tuple(gold), texts=("one", "two", "three")
     )
     standings = SimpleNamespace(
-        results=SimpleNamespace(task=files), ranked=[SimpleNamespace(short="X", colour="#123456", answers=(tuple(answers),))]
+        judge=Judge(task, targets, gold),
+        results=SimpleNamespace(task=files),
+        ranked=[SimpleNamespace(short="X", colour="#123456", answers=(tuple(answers),))],
     )
     html = errors(standings)
     assert "Confusion" not in html and html.index("two") < html.index("one")

@@ -12,7 +12,6 @@ from stemma.evaluation.report.standings import Contender, Standings
 from stemma.evaluation.report.wording import whole
 from stemma.nouns import counted
 from stemma.tasks.scores import confusion
-from stemma.tasks.table import make_task
 
 SHOWN = 10  # examples
 WIDEST = 12  # labels that a confusion matrix has at most
@@ -24,7 +23,7 @@ def errors(standings: Standings) -> str:
     task, ranked = standings.results.task, standings.ranked
     if not ranked or not task.gold:
         return ""
-    return _confused(task, ranked[0]) + _examples(task, ranked)
+    return _confused(task, ranked[0]) + _examples(task, ranked, standings.judge)
 
 
 def _confused(task: TaskFiles, first: Contender) -> str:
@@ -47,16 +46,14 @@ def _confused(task: TaskFiles, first: Contender) -> str:
     return f'<p class="lead">{lead}</p>{tables.table(head, rows, "Confusion matrix")}'
 
 
-def _examples(task: TaskFiles, ranked: Sequence[Contender]) -> str:
+def _examples(task: TaskFiles, ranked: Sequence[Contender], judge: Judge) -> str:
     """The dev examples that the generations, each in its better mode, do worst on, with what each answered first."""
     if not task.texts:
         return ""
-    kind = make_task(task.kind)
-    firsts = [contender.answers[0] for contender in ranked]
-    terms = Judge(kind, task.targets, task.gold).terms(firsts)  # (generations, N, C)
-    quality = _quality(task, kind.measures(terms, task.targets))
+    kind, firsts = judge.task, [contender.answers[0] for contender in ranked]
+    quality = _quality(task, kind.measures(judge.terms(firsts), task.targets))  # of (generations, N, C)
     worst = np.argsort(quality, kind="stable")[: min(SHOWN, len(quality))]
-    right = kind.named(as_array(task.gold), task.targets)
+    right = kind.named(judge.gold, task.targets)
     answered = [kind.named(as_array(answers), task.targets) for answers in firsts]
     rows = []
     for place in worst.tolist():

@@ -154,11 +154,12 @@ class Standings:
 
     def _effect(self, contender: Contender) -> Effects:
         if contender.place not in self._effects:
-            self._effects[contender.place] = self._judge.effects(contender.answers)
+            self._effects[contender.place] = self.judge.effects(contender.answers)
         return self._effects[contender.place]
 
     @cached_property
-    def _judge(self) -> Judge:
+    def judge(self) -> Judge:
+        """What measures answers to the dev examples."""
         task = self.results.task
         return Judge(make_task(task.kind), task.targets, task.gold)
 
