@@ -105,10 +105,12 @@ def test_loss_falls(row: Generation, finished: dict[str, Run]) -> None:
 @pytest.mark.parametrize("row", [row for row in READY if row.updates == "backprop"], ids=lambda row: row.name)
 def test_a_process_without_rows_has_no_predictions(row: Generation, corpus: Path, tmp_path: Path) -> None:
     """The last of 100 processes, whose rows a batch of 128 positions has not: it takes part with none, or is one too many for columns."""
-    job = job_of(Request.of(row.name, corpus, preset="tiny", settings=settings(row)))
+    job = job_of(Request.of(row.name, corpus, preset="tiny", settings=settings(row), **taught(row, corpus)))
     text = take_up(job, tmp_path / "run", tmp_path / "stores", lambda _: None)[1]
     objective = objective_of(job, text.train, text)
     network = row.new_module(job.sections["model"], text.tokenizer.facts(text.train.counts))
+    if job.teacher:
+        network.follow(job.teacher.network)
     try:
         none = network.predictions(to_tensors(objective.batch(0, 99, 100), torch.device("cpu")))
     except UsageError as error:

@@ -20,7 +20,7 @@ from stemma.training.request import Request, job_of, take_up
 
 ENGLISH = (["the", "miller", "sold", "flour", "to", "the", "baker"], ["stars", "shine", "above", "dark", "hills", "tonight"])
 CHINESE = (["我", "喜欢", "看书", "学习"], ["今天", "下雨", "天气", "很冷"])
-GENERATIONS = tuple(row.name for row in TABLE if row.ready)
+GENERATIONS = tuple(row.name for row in TABLE if row.ready and not row.teacher)  # who imitates reads what its teacher would
 SMALL = {
     "ngram": ["order=2"],
     "nnlm": ["width=8", "inner=8", "batch_tokens=64", "output='full'"],

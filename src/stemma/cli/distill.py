@@ -62,7 +62,7 @@ class Distill(Verb):
         self._refuse("--corpus", ("train", "task", "augment", "masked", "vectors"))
         options = (self.preset, self.config, self.settings, self.dev, self.workers, self.continue_from)
         request = Request(STUDENT, self.corpus, *options, teacher=Path(self.teacher))
-        return planned(request) if self.dry_run else trained(request, self.out)
+        return (planned if self.dry_run else trained)(request, self.out)
 
     def _task(self) -> Answer:
         from stemma.api import distill_task

@@ -47,7 +47,7 @@ class Pretrain(Verb):
 
     def run(self) -> Printable:
         """Trains, or plans."""
-        return planned(self._request()) if self.dry_run else trained(self._request(), self.out)
+        return (planned if self.dry_run else trained)(self._request(), self.out)
 
     def _request(self) -> "Request":
         from stemma.training.request import Request
@@ -75,8 +75,11 @@ def trained(request: "Request", out: Path) -> Printable:
     return _pretrained(folder) if os.environ.get("RANK", "0") == "0" else _Nothing()
 
 
-def planned(request: "Request") -> Printable:
+def planned(request: "Request", out: Path) -> Printable:
     """What the run of the request would take."""
+    from stemma.training.request import check_threads, job_of
+
+    check_threads(job_of(request), out)
     from stemma.training.rehearse import rehearse
 
     if "-" in request.corpus:
