@@ -31,7 +31,8 @@ from stemma.objectives.batch import generator
 from stemma.tasks.task import Link, Metric, Seat, Targets, Text
 
 if TYPE_CHECKING:
-    from stemma.tasks.span_heads import SpanHead, SpanNetwork
+    from stemma.tasks.span_heads import SpanHead
+    from stemma.tasks.unit_heads import UnitNetwork
 
 _USUAL = 0.99  # share of the training answers that are no longer than what may be answered
 _METRICS = (Metric("f1", "F1 of words"), Metric("exact", "exact match"))
@@ -149,11 +150,12 @@ class Span:
 
         return SpanHead(seat, targets, self.config.best)
 
-    def network(self, seat: Seat, targets: Targets) -> "SpanNetwork":
+    def network(self, seat: Seat, targets: Targets) -> "UnitNetwork":
         """A mix of the layers, one LSTM in both directions, and the head."""
-        from stemma.tasks.span_heads import SpanNetwork  # likewise
+        from stemma.tasks.span_heads import SpanHead  # likewise
+        from stemma.tasks.unit_heads import UnitNetwork
 
-        return SpanNetwork(seat, targets, self.config.best, self.config.width)
+        return UnitNetwork(seat, self.config.width, lambda seat: SpanHead(seat, targets, self.config.best))
 
     def link(self, targets: Targets) -> Link:
         """The scores of a start and of an end among a passage's units."""

@@ -12,7 +12,7 @@ from stemma.layers.fast import Dropout
 from stemma.layers.loss import Loss, soft_cross_entropy
 from stemma.tasks.span import Found, best_spans
 from stemma.tasks.task import PLACES, Seat, Targets
-from stemma.tasks.unit_heads import UnitReader, placed
+from stemma.tasks.unit_heads import placed
 
 
 class SpanHead(nn.Module):
@@ -57,29 +57,3 @@ class SpanHead(nn.Module):
 
     def _scores(self, states: Tensor, batch: Mapping[str, Tensor]) -> Float[Tensor, "B U 2"]:
         return self.linear(placed(states, batch)).float().masked_fill(~batch["sites"][..., None], -torch.inf)
-
-
-class SpanNetwork(UnitReader):
-    """The reader of units, and the head."""
-
-    def __init__(self, seat: Seat, targets: Targets, best: int, width: int) -> None:
-        super().__init__(seat, width)
-        self.top = SpanHead(Seat(2 * width, dropout=seat.dropout), targets, best)
-        self.top.linear.reset_parameters()  # on an LSTM that is new too, a small start would only cost time
-
-    @property
-    def words(self) -> str:
-        """What it is made of."""
-        return f"scalar mix of all layers, one LSTM of {self.lstm.hidden_size} in both directions, {self.top.words}"
-
-    def loss(self, states: Float[Tensor, "B U L D"], batch: Mapping[str, Tensor]) -> Loss:
-        """The head's."""
-        return self.top.loss(self.read(states, batch), batch)
-
-    def predictions(self, batch: Mapping[str, Tensor]) -> dict[str, int]:
-        """Questions."""
-        return self.top.predictions(batch)
-
-    def answer(self, states: Float[Tensor, "B U L D"], batch: Mapping[str, Tensor]) -> list[Found]:
-        """The head's."""
-        return self.top.answer(self.read(states, batch), batch)

@@ -31,7 +31,7 @@ from stemma.layers.loss import Loss, soft_cross_entropy
 from stemma.objectives.batch import IGNORE
 from stemma.tasks.entities import follows, iob2, precision_recall_f1, span_counts, spans, types_of
 from stemma.tasks.task import PLACES, Link, Metric, Seat, Targets, Text, primary
-from stemma.tasks.unit_heads import UnitReader, placed
+from stemma.tasks.unit_heads import UnitNetwork, placed
 from stemma.tokens.chinese import are_characters, rejoined, segmenter, word_spans
 
 UNSEEN, UNSEEN_INSIDE = -1, -2  # numbers of tags that training did not have, I-x apart: no answer is right
@@ -138,9 +138,9 @@ class Tag:
         """Dropout and one linear layer, with a chain on top where the config says `crf`."""
         return TagHead(seat, targets, self.config)
 
-    def network(self, seat: Seat, targets: Targets) -> "TagNetwork":
+    def network(self, seat: Seat, targets: Targets) -> UnitNetwork:
         """A mix of the layers, one LSTM in both directions, and the head."""
-        return TagNetwork(seat, targets, self.config)
+        return UnitNetwork(seat, self.config.width, lambda seat: TagHead(seat, targets, self.config))
 
     def link(self, targets: Targets) -> Link:
         """One tag of K."""
@@ -370,32 +370,6 @@ class TagHead(nn.Module):
 
     def _scores(self, states: Tensor, batch: Mapping[str, Tensor]) -> Float[Tensor, "B U K"]:
         return self.linear(placed(states, batch))
-
-
-class TagNetwork(UnitReader):
-    """The reader of units, and the head."""
-
-    def __init__(self, seat: Seat, targets: Targets, config: Config) -> None:
-        super().__init__(seat, config.width)
-        self.top = TagHead(Seat(2 * config.width, dropout=seat.dropout), targets, config)
-        self.top.linear.reset_parameters()  # on an LSTM that is new too, the small start of a fine-tuned head would only cost time
-
-    @property
-    def words(self) -> str:
-        """What it is made of."""
-        return f"scalar mix of all layers, one LSTM of {self.lstm.hidden_size} in both directions, {self.top.words}"
-
-    def loss(self, states: Float[Tensor, "B U L D"], batch: Mapping[str, Tensor]) -> Loss:
-        """Nats a unit."""
-        return self.top.loss(self.read(states, batch), batch)
-
-    def predictions(self, batch: Mapping[str, Tensor]) -> dict[str, int]:
-        """Units that have a tag."""
-        return {"task": int((batch["labels"] != IGNORE).sum())}
-
-    def answer(self, states: Float[Tensor, "B U L D"], batch: Mapping[str, Tensor]) -> list[np.ndarray]:
-        """The tags of each text."""
-        return self.top.answer(self.read(states, batch), batch)
 
 
 def lawful_steps(labels: Sequence[str]) -> Lawful:

@@ -1,7 +1,8 @@
 # ruff: noqa: F722 (axis names stand in annotations)
 """What the heads on the units of a text have in common. Axes: B batch, U units, L layers, D width, H twice the LSTM's cells."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -10,6 +11,7 @@ from torch.nn import functional as F
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from stemma.layers.fast import Dropout
+from stemma.layers.loss import Loss
 from stemma.layers.scalar_mix import ScalarMix
 from stemma.tasks.task import PLACES, Seat
 
@@ -19,13 +21,32 @@ def placed(states: Float[Tensor, "B U *shape"], batch: Mapping[str, Tensor]) -> 
     return torch.cat([states, F.one_hot(batch["places"], PLACES).to(states.dtype)], -1)
 
 
-class UnitReader(nn.Module):
-    """A learned mix of the layers of a fixed network and one LSTM in both directions over it (Peters 2018; Devlin 2018)."""
+class UnitNetwork(nn.Module):
+    """A learned mix of the layers of a fixed network, one LSTM in both directions over it, and a head (Peters 2018; Devlin 2018)."""
 
-    def __init__(self, seat: Seat, width: int) -> None:
+    def __init__(self, seat: Seat, width: int, head: Callable[[Seat], Any]) -> None:
         super().__init__()
         self.mix, self.dropout = ScalarMix(seat.layers), Dropout(seat.dropout)
         self.lstm = nn.LSTM(seat.width + PLACES, width, batch_first=True, bidirectional=True)
+        self.top = head(Seat(2 * width, dropout=seat.dropout))
+        self.top.linear.reset_parameters()  # on an LSTM that is new too, the small start of a fine-tuned head would only cost time
+
+    @property
+    def words(self) -> str:
+        """What it is made of."""
+        return f"scalar mix of all layers, one LSTM of {self.lstm.hidden_size} in both directions, {self.top.words}"
+
+    def loss(self, states: Float[Tensor, "B U L D"], batch: Mapping[str, Tensor]) -> Loss:
+        """The head's."""
+        return self.top.loss(self.read(states, batch), batch)
+
+    def predictions(self, batch: Mapping[str, Tensor]) -> dict[str, int]:
+        """The head's."""
+        return self.top.predictions(batch)
+
+    def answer(self, states: Float[Tensor, "B U L D"], batch: Mapping[str, Tensor]) -> list[Any]:
+        """The head's."""
+        return self.top.answer(self.read(states, batch), batch)
 
     def layer_weights(self) -> list[float]:
         """The shares of the layers in the mix."""
