@@ -84,6 +84,12 @@ def _huggingface(run: Run, folder: Path) -> list[Path]:
     return write_huggingface(run, folder)
 
 
+def _sentence_transformers(run: Run, folder: Path) -> list[Path]:
+    from stemma.export.sentence_transformers import write_sentence_transformers
+
+    return write_sentence_transformers(run, folder)
+
+
 def _huggingface_fitted(run: FittedRun, folder: Path) -> list[Path]:
     from stemma.export.huggingface_out import write_fitted
 
@@ -127,6 +133,7 @@ FORMATS: dict[str, Format] = {
     "word2vec-binary": Format("with word vectors", _has_words, partial(_vectors, form="word2vec-binary")),
     "glove": Format("with word vectors", _has_words, partial(_vectors, form="glove")),
     "huggingface": Format("of " + ", ".join(COUNTERPART), _is(*COUNTERPART), _huggingface, write_fitted=_huggingface_fitted),
+    "sentence-transformers": Format("of " + ", ".join(COUNTERPART), _is(*COUNTERPART), _sentence_transformers),
     "static": Format("with states in context", _has_states, _static),
     "elmo": Format("of elmo", _is("elmo"), _elmo),
     "ctranslate2": Format("of transformer, gpt or gpt2", _is("transformer", "gpt", "gpt2"), _ctranslate2, partial(_ctranslate2, int8=True)),

@@ -41,8 +41,6 @@ def write_fitted(run: FittedRun, folder: Path) -> list[Path]:
     config = _config(run.row, network.config, tokenizer, network.vocab_size) | head_settings(head, run.targets)
     read = {"mode": "finetune", "max_length": given.settings.max_length, "precision": given.settings.precision}
     config[NAMED_TASK] = {"task": run.task.name, "targets": run.targets, "settings": to_plain(run.task.config), "read": read}
-    if "pad" not in tokenizer.specials:  # the class looks for the last token that is none
-        config["pad_token_id"] = tokenizer.specials["eos"]
     return _written(folder, run.row, model.frames, tokenizer, tensors, config, added, given.settings.max_length)
 
 
@@ -92,6 +90,8 @@ def _theirs(row: Generation, model: Any, arrays: Mapping[str, np.ndarray]) -> di
 def _config(row: Generation, model: Any, tokenizer: Tokenizer, vocab_size: int) -> dict[str, Any]:
     """What config.json tells of the network."""
     config = huggingface_config(COUNTERPART[row.name], model, vocab_size, tokenizer.specials)
+    if "pad" not in tokenizer.specials:  # of which rows of texts are filled up, and after which a head finds the last token
+        config["pad_token_id"] = tokenizer.specials["eos"]
     return config if row.teacher else config | {NAMED: row.name}
 
 
@@ -107,7 +107,7 @@ def _written(
         write_json(folder / "config.json", config)
         data = _tokenizer_data(tokenizer, added)
         named = _tokenizer_config(row, frames, tokenizer, data, max_length)
-        write_json(folder / "tokenizer_config.json", named | _padding(tokenizer, config))
+        write_json(folder / "tokenizer_config.json", named | {"pad_token": tokenizer.token(config["pad_token_id"])})
         write_json(folder / "tokenizer.json", {**data, "post_processor": _frame(frames, [*tokenizer.tokens, *added])})
         merges = _merges(folder, data) if row.name == "gpt2" and tokenizer.kind == "bpe" else []
     return [*(folder / name for name in ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")), *merges]
@@ -147,11 +147,6 @@ def _tokenizer_config(
     padded = {"padding_side": "left"} if row.name == "xlnet" else {}  # its summary is the last state
     named = {"tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": longest}
     return {**named, "model_input_names": inputs, **specials, **spaced, **padded}
-
-
-def _padding(tokenizer: Tokenizer, config: Mapping[str, Any]) -> dict[str, str]:
-    """The token that rows are filled up with, where config.json names one."""
-    return {"pad_token": tokenizer.token(config["pad_token_id"])} if "pad_token_id" in config else {}
 
 
 def _frame(frames: Frames, tokens: Sequence[str]) -> dict[str, Any]:

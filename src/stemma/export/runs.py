@@ -24,12 +24,14 @@ from stemma.export.aside import written_aside
 from stemma.export.fasttext import MAGIC, open_fasttext
 from stemma.export.huggingface_in.folder import Found, is_huggingface, read_huggingface
 from stemma.export.huggingface_in.heads import Learnt
+from stemma.export.sentence_transformers import model_folder
 from stemma.export.spelling import named
 from stemma.export.streams import reading
 from stemma.export.tensorflow_in import is_tensorflow, read_tensorflow
 from stemma.export.vectors_in import Chunk
 from stemma.lineage.table import find
 from stemma.nouns import counted
+from stemma.runs.pooling import TOKENS
 from stemma.tokens.chinese import GIVEN, segmenter
 from stemma.tokens.files import checksum
 from stemma.tokens.settings import SPECIALS
@@ -300,6 +302,8 @@ def _whole_model(source: Path, folder: Path, kind: Kind, found: Found) -> None:
     sections = {"tokenizer": to_plain(found.tokenizer.config), "model": to_plain(found.config)}
     about = [f"- The {TITLES[kind]} has no {head}: " + _EMPTY[head] for head in found.lacking]
     name, ledger, tensors = found.row.name, {"lacking": list(found.lacking)}, found.arrays
+    if found.pooling != TOKENS:
+        sections["pooling"] = to_plain(found.pooling)
     if what := found.learnt:
         sections |= {"transfer": to_plain(what.settings), "task": to_plain(what.config)}
         about.append(f"- It has learnt the task {what.task}: " + (", ".join(what.targets["labels"][:20]) or "no labels") + ".")
@@ -318,7 +322,9 @@ _EMPTY = {
 
 
 def _weights_of(source: Path, kind: Kind) -> Path:
-    return {"huggingface": source / "model.safetensors", "tensorflow": next(source.glob("*.data-*"), source)}.get(kind, source)
+    return {"huggingface": model_folder(source) / "model.safetensors", "tensorflow": next(source.glob("*.data-*"), source)}.get(
+        kind, source
+    )
 
 
 def _are_utf8(name: str, tokens: list[str]) -> None:

@@ -26,6 +26,7 @@ from stemma.runs import decoding, reading
 from stemma.runs.decoding import Decoding, Written
 from stemma.runs.open_vocabulary import OpenVocabulary
 from stemma.runs.opening import network_of, opening
+from stemma.runs.pooling import TOKENS, Pooling
 from stemma.runs.word_vectors import FREQUENT, Outlier, WordVectors
 from stemma.tasks.table import make_task
 from stemma.tokens.tokenizer import Tokenizer
@@ -95,8 +96,8 @@ class Run:
     where several texts are expected is a UsageError, what is no text a DataError.
     """
 
-    def __init__(self, folder: RunFolder, row: Generation, tokenizer: Tokenizer, network: Any) -> None:
-        self.folder, self.row, self.tokenizer, self.network = folder, row, tokenizer, network
+    def __init__(self, folder: RunFolder, row: Generation, tokenizer: Tokenizer, network: Any, pooling: Pooling = TOKENS) -> None:
+        self.folder, self.row, self.tokenizer, self.network, self.pooling = folder, row, tokenizer, network, pooling
 
     @classmethod
     def open(cls, path: str | Path) -> "Run":
@@ -111,7 +112,8 @@ class Run:
         with opening(folder):
             tokenizer = Tokenizer.load(folder.guarded("tokenizer.json"))
             model: Any = restore(row.model_config(), config["sections"]["model"], str(folder.path))
-            return cls(folder, row, tokenizer, network_of(row, model, tokenizer, arrays))
+            pooling = restore(Pooling, config["sections"].get("pooling", {}), str(folder.path))
+            return cls(folder, row, tokenizer, network_of(row, model, tokenizer, arrays), pooling)
 
     def __getstate__(self) -> dict[str, Any]:
         """What a copy or a pickle holds: all that use needs, so that it needs no folder."""
@@ -165,19 +167,21 @@ class Run:
     def embed(self, texts: Iterable[str], layer: int = -1, *, normalise: bool = False) -> np.ndarray:
         """One vector a text (N D): the mean of its tokens' states in `layer` (0: embeddings, -1: the last), at length 1 to `normalise`.
 
-        A text without tokens gets zeros. A warning tells of texts without a known word (`knows`), whose vectors say nothing.
+        A run made of a folder of sentence-transformers has the mean, the cut and the length of there (`pooling`). A text without tokens
+        gets zeros. A warning tells of texts without a known word (`knows`), whose vectors say nothing.
         """
         self._needs("embed")
         texts, widths = given_texts(texts), self._widths
         layer = whole("layer", layer, -len(widths), len(widths) - 1, -1)
         sums = np.zeros((len(texts), widths[layer]), np.float32)
         counts = np.zeros(len(texts), np.int64)
-        for piece, states in self._states(texts, layer):
-            sums[piece.text] += states[0].sum(0)
-            counts[piece.text] += len(piece.ids)
+        for piece, states in self._states(texts, layer, self.pooling):
+            chosen = self.pooling.chosen(states[0])
+            sums[piece.text] += chosen.sum(0)
+            counts[piece.text] += len(chosen)
         vectors = (sums / np.maximum(1, counts)[:, None]).astype(np.float32)
         warn_of_unknown(texts, self.knows(texts) & vectors.any(1), "their vectors say nothing of them")
-        return unit(vectors) if normalise else vectors
+        return unit(vectors) if normalise or self.pooling.normalise else vectors
 
     def knows(self, texts: Iterable[str]) -> np.ndarray:
         """True for each text (N) with a word, or a piece of one, that the run has a vector or a probability for."""
@@ -395,24 +399,36 @@ class Run:
     def _composed(self, word: str) -> np.ndarray | None:
         return self.network.compose(word.lower() if self.tokenizer.config.lowercase else word)
 
-    def _states(self, texts: Sequence[str], layer: int | None) -> Iterator[tuple[reading.Piece, np.ndarray]]:
+    def _states(self, texts: Sequence[str], layer: int | None, pooling: Pooling = TOKENS) -> Iterator[tuple[reading.Piece, np.ndarray]]:
         """The states of the texts' pieces; words never seen get composed vectors where the network has them."""
         if "nearest" not in self.row.abilities or not self.network.composes:
             vocabulary = self._vocabulary
-            yield from self._read(vocabulary.encode_batch(texts), layer, vocabulary.beside)
+            encoded = self._cut(vocabulary.encode_batch(texts), pooling.max_length)
+            yield from self._read(encoded, layer, vocabulary.beside, pooling.framed)
             return
-        encoded = [self.tokenizer.encode_offsets(text) for text in texts]
-        for piece, states in self._read([ids for ids, _ in encoded], layer, reading.ALONE):
+        spelt = [self.tokenizer.encode_offsets(text) for text in texts]
+        for piece, states in self._read([ids for ids, _ in spelt], layer, reading.ALONE):
             for place in np.flatnonzero(piece.ids == self.tokenizer.specials.get("unk")).tolist():
-                start, end = encoded[piece.text][1][piece.first + place]
+                start, end = spelt[piece.text][1][piece.first + place]
                 vector = self._composed(texts[piece.text][start:end])
                 if vector is not None:
                     states[:, place] = vector
             yield piece, states
 
-    def _read(self, texts: Sequence[np.ndarray], layer: int | None, beside: Batch) -> Iterator[tuple[reading.Piece, np.ndarray]]:
+    def _cut(self, texts: list[np.ndarray], most: int) -> list[np.ndarray]:
+        """The ids of the texts within `most` positions, specials included (0: all), with a warning where some do not fit."""
+        if not most:
+            return texts
+        room = max(1, most - len(self.network.frame([])[0]))
+        if cut := sum(len(ids) > room for ids in texts):
+            warnings.warn(f"{cut:,} of {len(texts):,} texts were cut to {most} tokens, which is what this run reads of one", stacklevel=5)
+        return [ids[:room] for ids in texts]
+
+    def _read(
+        self, texts: Sequence[np.ndarray], layer: int | None, beside: Batch, framed: bool = False
+    ) -> Iterator[tuple[reading.Piece, np.ndarray]]:
         by_hand = self.row.updates == "by hand"
-        return reading.static_states(self.network, texts) if by_hand else reading.states(self.network, texts, layer, beside)
+        return reading.static_states(self.network, texts) if by_hand else reading.states(self.network, texts, layer, beside, framed)
 
     @property
     def _vocabulary(self) -> OpenVocabulary:

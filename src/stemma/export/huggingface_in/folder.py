@@ -1,7 +1,7 @@
 """A Hugging Face folder as a run: what its files hold, brought together."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,10 +16,12 @@ from stemma.export.huggingface_in.layout import CURE, LIMIT, table_of
 from stemma.export.huggingface_in.layouts import layout_of, layouts_of
 from stemma.export.huggingface_in.tensors import own_tensors, stored_tensors, with_heads
 from stemma.export.huggingface_in.tokenizer_files import tokenizer_of
+from stemma.export.sentence_transformers import model_folder, pooling_of
 from stemma.lineage.table import Generation, find
 from stemma.nouns import counted
 from stemma.runs.fitted import FittedRun
 from stemma.runs.opening import network_of
+from stemma.runs.pooling import TOKENS, Pooling
 from stemma.runs.run import Run
 from stemma.tokens.tokenizer import Tokenizer
 
@@ -34,19 +36,25 @@ class Found:
     arrays: dict[str, np.ndarray]
     lacking: tuple[str, ...]  # heads that the folder does not have
     learnt: Learnt | None = None  # what a head of a task has learnt
+    pooling: Pooling = TOKENS
 
     def run(self) -> Run | FittedRun:
         """The run, in memory."""
         if self.learnt is not None:
             return self.learnt.fitted(self.row, self.config, self.tokenizer, self.arrays)
         network = network_of(self.row, self.config, self.tokenizer, self.arrays)
-        return Run(None, self.row, self.tokenizer, network)  # type: ignore[arg-type]  # as other runs that are kept in memory
+        return Run(None, self.row, self.tokenizer, network, self.pooling)  # type: ignore[arg-type]  # as other runs that are kept in memory
 
 
 def is_huggingface(path: Path) -> bool:
-    """True for a folder whose config.json has a model_type or, as albert_zh's, an embedding_size, and that is no run of ours."""
-    config = path / "config.json"
-    if (path / "manifest.json").exists() or not config.is_file() or config.stat().st_size > LIMIT:
+    """True for a folder whose config.json has a model_type or, as albert_zh's, an embedding_size, and that is no run of ours.
+
+    Of a folder of sentence-transformers that of its model counts.
+    """
+    if (path / "manifest.json").exists():
+        return False
+    config = model_folder(path) / "config.json"
+    if not config.is_file() or config.stat().st_size > LIMIT:
         return False
     return any(key in config.read_bytes() for key in (b'"model_type"', b'"embedding_size"'))
 
@@ -71,7 +79,10 @@ def found_where_it_fits(path: Path, read: Callable[[Path], Found]) -> Found:
 
 
 def _read(path: Path, task: str) -> Found:
-    return as_found(path, table_of(path / "config.json"), None, task)
+    place = model_folder(path)
+    found = as_found(place, table_of(place / "config.json"), None, task)
+    longest = found.config.max_length if found.row.in_context else None
+    return replace(found, pooling=pooling_of(path, found.config.width, longest))
 
 
 def as_found(path: Path, settings: Mapping[str, Any], theirs: Mapping[str, np.ndarray] | None, task: str = "") -> Found:
