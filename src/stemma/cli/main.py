@@ -65,6 +65,8 @@ VERBS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (  # group -> 
             ("fill", "fill:Fill", "the likeliest tokens of each [MASK]"),
             ("attend", "attend:Attend", "where each head looks: weights, the six steps, a picture"),
             ("convert", "convert:Convert", "a run as ARPA, word vectors, a Hugging Face or CTranslate2 folder; their files as runs"),
+            ("pack", "pack:Pack", "runs in one file, for a machine without network"),
+            ("unpack", "unpack:Unpack", "the runs of such a file, every sum compared"),
         ),
     ),
 )
