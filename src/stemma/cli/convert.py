@@ -33,10 +33,11 @@ class Convert(Verb):
     skip_bad: Flag = False  # --to run: leaves out, and counts, words that are not UTF-8 or have numbers that are not finite
     int8: Flag = False  # --to ctranslate2: keeps weights in 8 bits, a quarter of the size
     task: TaskOfHead = None  # --to run: what a Hugging Face folder's head has learnt, where it does not say so (pair, say); none: no head
+    allow_pickle: Flag = False  # --to run: reads pytorch_model.bin of a Hugging Face folder, tensors alone, in a process of its own
 
     def run(self) -> Printable:
         """The files written."""
         from stemma.export.formats import convert
 
-        files = convert(self.source, self.target, self.to, self.skip_bad, self.int8, self.task or "")
+        files = convert(self.source, self.target, self.to, self.skip_bad, self.int8, self.task or "", self.allow_pickle)
         return Answer({"format": self.to, "files": files}, map(str, files))

@@ -28,11 +28,13 @@ class Format:
     write_fitted: Callable[[FittedRun, Path], list[Path]] | None = None  # of a fine-tuned run; None: it has no heads
 
 
-def convert(source: str | Path, target: str | Path, to: str, skip_bad: bool = False, int8: bool = False, task: str = "") -> list[Path]:
+def convert(
+    source: str | Path, target: str | Path, to: str, skip_bad: bool = False, int8: bool = False, task: str = "", pickles: bool = False
+) -> list[Path]:
     """Writes the run of `source` as `to` at `target`, or (`run`) the file `source` as a run folder; gives back what was written.
 
-    UsageError where the run cannot be that; `skip_bad` is for files of word vectors alone and `task` for Hugging Face folders (see
-    `stemma.export.runs`), `int8` for formats that can keep weights in 8 bits.
+    UsageError where the run cannot be that; `skip_bad` is for files of word vectors alone, `task` and `pickles` for Hugging Face folders
+    (see `stemma.export.runs`), `int8` for formats that can keep weights in 8 bits.
     """
     source, target = Path(source), Path(target)
     if int8 and (to not in FORMATS or FORMATS[to].write_int8 is None):
@@ -41,14 +43,17 @@ def convert(source: str | Path, target: str | Path, to: str, skip_bad: bool = Fa
     if to == RUN:
         from stemma.export.runs import to_run
 
-        return [to_run(source, target, skip_bad, task)]
+        return [to_run(source, target, skip_bad, task, pickles)]
     if to not in FORMATS:
         known = (*FORMATS, RUN)
         raise UsageError(f"there is no format {to!r}", "the name of a format", nearest(to, known))
-    if skip_bad:
-        raise UsageError(f"--skip-bad with --to {to}", f"--to {RUN}: it leaves words of a file out", "drop --skip-bad")
-    if task:
-        raise UsageError(f"--task with --to {to}", f"--to {RUN}: it says what a folder's head has learnt", "drop --task")
+    for given, option, does in (
+        (skip_bad, "--skip-bad", "leaves words of a file out"),
+        (task, "--task", "says what a folder's head has learnt"),
+        (pickles, "--allow-pickle", "has pytorch_model.bin read"),
+    ):
+        if given:
+            raise UsageError(f"{option} with --to {to}", f"--to {RUN}: it {does}", f"drop {option}")
     if source.is_file():
         raise UsageError(f"{source} is a file", "a run folder", f"make it one first: stemma convert {source} RUN --to {RUN}")
     form = FORMATS[to]

@@ -24,6 +24,7 @@ from stemma.export.aside import written_aside
 from stemma.export.fasttext import MAGIC, open_fasttext
 from stemma.export.huggingface_in.folder import Found, is_huggingface, read_huggingface
 from stemma.export.huggingface_in.heads import Learnt
+from stemma.export.huggingface_in.pickled import PICKLE
 from stemma.export.sentence_transformers import model_folder
 from stemma.export.spelling import named
 from stemma.export.streams import reading
@@ -71,18 +72,18 @@ class WordLedger:
     first_repeated: list[str] = field(default_factory=list)  # a few of them
 
 
-def to_run(source: Path, target: Path, skip_bad: bool = False, task: str = "") -> Path:
+def to_run(source: Path, target: Path, skip_bad: bool = False, task: str = "", pickles: bool = False) -> Path:
     """Writes the run folder of a file of word vectors, of an ARPA file, of ELMo's published weights or of a Hugging Face folder.
 
     DataError names the file's line or word that is wrong; `skip_bad` leaves words out (and counts them) that are not UTF-8 or
-    whose numbers are not finite. `task` is what the head of a Hugging Face folder has learnt, or `none`. UsageError where the target
-    is taken. A failure leaves no folder behind.
+    whose numbers are not finite. Of a Hugging Face folder `task` is what its head has learnt, or `none`, and `pickles` allows
+    pytorch_model.bin. UsageError where the target is taken. A failure leaves no folder behind.
     """
     if task and not is_huggingface(source):
         raise UsageError(f"{source} is no Hugging Face folder, and has no task {task}", "a folder with a head", "drop --task")
     with written_aside(target) as folder:
         if is_huggingface(source):
-            _whole_model(source, folder, "huggingface", read_huggingface(source, task))
+            _whole_model(source, folder, "huggingface", read_huggingface(source, task, pickles))
             return target
         if is_tensorflow(source):
             _whole_model(source, folder, "tensorflow", read_tensorflow(source))
@@ -322,9 +323,10 @@ _EMPTY = {
 
 
 def _weights_of(source: Path, kind: Kind) -> Path:
-    return {"huggingface": model_folder(source) / "model.safetensors", "tensorflow": next(source.glob("*.data-*"), source)}.get(
-        kind, source
-    )
+    if kind == "huggingface":
+        found = model_folder(source) / "model.safetensors"
+        return found if found.exists() else found.with_name(PICKLE)
+    return next(source.glob("*.data-*"), source) if kind == "tensorflow" else source
 
 
 def _are_utf8(name: str, tokens: list[str]) -> None:

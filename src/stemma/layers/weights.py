@@ -41,13 +41,18 @@ def take_over(network: nn.Module, arrays: Mapping[str, np.ndarray], by_token: Se
             places[name].copy_(torch.tensor(array))
 
 
-def check_memory(make: Callable[[], nn.Module], copies: int) -> None:
+def check_memory(make: Callable[[], nn.Module], copies: int, arrays: Mapping[str, np.ndarray] | None = None) -> None:
     """BudgetError where the network that `make` makes has more weights, `copies` of them, than this machine has memory.
 
-    The network is made without any: a slip of the pen in a size would otherwise end the process, not the call.
+    So it is, as in `load_weights`, where the `arrays` that it is to have are not its own. The network is made without any: a slip of the
+    pen in a size, or a stranger's, would otherwise end the process, not the call.
     """
     with torch.device("meta"):
-        sizes = sum(weight.numel() * weight.element_size() for weight in make().parameters())
+        network = make()
+    sizes = sum(weight.numel() * weight.element_size() for weight in network.parameters())
+    if arrays is not None:
+        own = {name: tuple(place.shape) for name, place in network.state_dict().items()}
+        check_shapes({name: array.shape for name, array in arrays.items()}, own)
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     if copies * sizes > memory:
         wrong = f"a network of {sizes / 2**30:,.1f} GiB, of which {copies} are held"

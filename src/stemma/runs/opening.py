@@ -35,7 +35,7 @@ def network_of(row: Generation, config: Any, tokenizer: Tokenizer, arrays: Mappi
         return row.load_network().from_arrays(config, tokenizer.facts(), arrays)
     from stemma.layers.weights import load_weights
 
-    network = _module(row, config, tokenizer)
+    network = _module(row, config, tokenizer, arrays)
     load_weights(network, arrays)
     return network
 
@@ -44,18 +44,20 @@ def unmoved(row: Generation, config: Any, tokenizer: Tokenizer, arrays: Mapping[
     """The row's network in the shape of a run that learnt a task: what counts has its own arrays; the weights of the others are
     loaded by whoever knows whether they grew.
     """
+    own = {name: array for name, array in arrays.items() if not name.startswith("task.")}
     if row.learns == "count":
-        own = {name: array for name, array in arrays.items() if not name.startswith("task.")}
         return row.load_network().from_arrays(config, tokenizer.facts(), own)
-    return _module(row, config, tokenizer)
+    if row.updates == "backprop" and "tokens.weight" in own:  # which may have grown
+        own["tokens.weight"] = own["tokens.weight"][: tokenizer.vocab_size]
+    return _module(row, config, tokenizer, own)
 
 
-def _module(row: Generation, config: Any, tokenizer: Tokenizer) -> Any:
+def _module(row: Generation, config: Any, tokenizer: Tokenizer, arrays: Mapping[str, np.ndarray]) -> Any:
     import torch
 
     from stemma.layers.weights import check_memory
 
     if row.updates == "backprop":
-        check_memory(lambda: row.new_module(config, tokenizer.facts()), copies=1)
+        check_memory(lambda: row.new_module(config, tokenizer.facts()), copies=1, arrays=arrays)
     with torch.random.fork_rng(devices=[]):
         return row.new_module(config, tokenizer.facts()).eval()

@@ -14,6 +14,7 @@ from stemma.export.huggingface import COUNTERPART, NAMED
 from stemma.export.huggingface_in.heads import Learnt, learnt
 from stemma.export.huggingface_in.layout import CURE, LIMIT, table_of
 from stemma.export.huggingface_in.layouts import layout_of, layouts_of
+from stemma.export.huggingface_in.pickled import PICKLE, tensors_of_pickle
 from stemma.export.huggingface_in.tensors import own_tensors, stored_tensors, with_heads
 from stemma.export.huggingface_in.tokenizer_files import tokenizer_of
 from stemma.export.sentence_transformers import model_folder, pooling_of
@@ -59,12 +60,13 @@ def is_huggingface(path: Path) -> bool:
     return any(key in config.read_bytes() for key in (b'"model_type"', b'"embedding_size"'))
 
 
-def read_huggingface(path: Path, task: str = "") -> Found:
+def read_huggingface(path: Path, task: str = "", pickles: bool = False) -> Found:
     """What the folder holds; DataError where it is not what is read here, or does not fit together.
 
     `task` is what its head has learnt, where the folder does not say so; `none` leaves the head out.
+    `pickles` has pytorch_model.bin read where there is no model.safetensors (see `pickled`).
     """
-    return found_where_it_fits(path, partial(_read, task=task))
+    return found_where_it_fits(path, partial(_read, task=task, pickles=pickles))
 
 
 def found_where_it_fits(path: Path, read: Callable[[Path], Found]) -> Found:
@@ -78,9 +80,10 @@ def found_where_it_fits(path: Path, read: Callable[[Path], Found]) -> Found:
         raise DataError(wrong, "a folder of one model", CURE) from error
 
 
-def _read(path: Path, task: str) -> Found:
+def _read(path: Path, task: str, pickles: bool) -> Found:
     place = model_folder(path)
-    found = as_found(place, table_of(place / "config.json"), None, task)
+    pickled = pickles and (place / PICKLE).is_file() and not (place / "model.safetensors").exists()
+    found = as_found(place, table_of(place / "config.json"), tensors_of_pickle(place / PICKLE) if pickled else None, task)
     longest = found.config.max_length if found.row.in_context else None
     return replace(found, pooling=pooling_of(path, found.config.width, longest))
 

@@ -11,6 +11,7 @@ import numpy as np
 from stemma.errors import DataError
 from stemma.export.huggingface import OPTIONAL, from_huggingface, names
 from stemma.export.huggingface_in.layout import CURE, LIMIT, Layout
+from stemma.export.huggingface_in.pickled import PICKLE
 from stemma.nouns import counted
 
 FLOATS = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
@@ -20,9 +21,10 @@ def stored_tensors(path: Path) -> dict[str, np.ndarray]:
     """The floating-point tensors of model.safetensors, memory-mapped where they can be; others (position_ids) are not used."""
     place = path / "model.safetensors"
     if not place.is_file():
-        if (path / "pytorch_model.bin").exists():
-            wrong = f"{path} holds pytorch_model.bin, a pickle: opening one runs whatever code it holds"
-            raise DataError(wrong, "model.safetensors", "have it saved anew by transformers: model.save_pretrained(FOLDER)")
+        if (path / PICKLE).exists():
+            wrong = f"{path} holds {PICKLE}, a pickle: opening one runs whatever code it holds"
+            mend = "have transformers save it anew, model.save_pretrained(FOLDER), or its tensors alone read in a process of their own"
+            raise DataError(wrong, "model.safetensors", f"{mend}: stemma convert {path} RUN --to run --allow-pickle")
         raise DataError(f"{path} has no model.safetensors", "the weights in one file", CURE)
     size = place.stat().st_size
     with place.open("rb") as file:
@@ -32,7 +34,17 @@ def stored_tensors(path: Path) -> dict[str, np.ndarray]:
         header = json.loads(file.read(length))
     flat = np.memmap(place, np.uint8, "r", offset=8 + length) if size > 8 + length else np.empty(0, np.uint8)
     floats = {name: entry for name, entry in header.items() if name != "__metadata__" and entry["dtype"] in FLOATS}
+    _stand_apart(place, floats)
     return {name: _view(flat, place, name, entry) for name, entry in floats.items()}
+
+
+def _stand_apart(place: Path, entries: Mapping[str, Any]) -> None:
+    """DataError where two tensors share bytes: a small file would else tell of more than memory holds."""
+    end, before = 0, ""
+    for first, last, name in sorted((*entry["data_offsets"], name) for name, entry in entries.items()):
+        if first < end:
+            raise DataError(f"{place}: {before} and {name} share bytes", "a safetensors file", CURE)
+        end, before = max(end, last), name
 
 
 def _view(flat: np.ndarray, place: Path, name: str, entry: Mapping[str, Any]) -> np.ndarray:
