@@ -44,10 +44,10 @@ def test_groups_cover_each_moving_parameter_once(run):
 def test_freeze_fixes_the_lowest_layers_alone(run):
     network = fresh(assigned(run, Config()), 1)
     for count in range(len(network.layers()) + 1):
-        frozen = depths.freeze(network, count)
-        assert {name for name, p in network.named_parameters() if not p.requires_grad} == set(frozen)
-        assert set(frozen) == {name for layer in network.layers()[:count] for name in layer.parameters}
-    assert len(frozen) == len(list(network.parameters()))
+        depths.freeze(network, count)
+        still = {name for name, p in network.named_parameters() if not p.requires_grad}
+        assert still == {name for layer in network.layers()[:count] for name in layer.parameters}
+    assert len(still) == len(list(network.parameters()))
 
 
 def test_unfreezing_goes_from_the_top_to_the_embeddings():

@@ -5,10 +5,14 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+from tests.transfer.conftest import CLASSIFY, make_run
 from tests.transfer.test_journal import Killed, same
 
 from stemma.checkpoint import RunFolder
+from stemma.errors import UsageError
+from stemma.layers.weights import weights
 from stemma.objectives.batch import seed_for
+from stemma.runs.fitted import restored
 from stemma.tokens import files
 from stemma.transfer import journal
 from stemma.transfer.backbone import fresh
@@ -18,6 +22,7 @@ from stemma.transfer.settings import Config
 FAST = Config(precision="fp32", seeds=(1,), budget=1, epochs=1, updates=5, threads=1, batch_size=16)
 WAYS = {
     "loaded": {"load_layers": "0-1"},
+    "adapters": {"lora": 2, "lora_feedforward": True, "layer_decay": 0.5},
     "still": {"freeze_layers": "0", "layer_decay": 0.5, "unfreeze": 0.5},
 }
 
@@ -45,6 +50,48 @@ def test_what_is_not_loaded_begins_as_drawn(bert, train_examples):
     facts = result.facts
     assert "blocks.0.attention.qkv.weight" in facts["loaded"] and "blocks.1.attention.qkv.weight" in facts["new"]
     assert facts["ways"] == ["layers 0-1 were loaded, those above them drawn anew", "layers 0-1 stood still"]
+
+
+@pytest.mark.parametrize("feedforward", [False, True])
+def test_with_adapters_the_matrices_beside_them_change_and_nothing_else(bert, train_examples, feedforward):
+    before = {name: array.copy() for name, array in weights(bert.network).items()}
+    result = finetune(bert, train=train_examples[:60], config=ways(lora=2, lora_feedforward=feedforward))
+    after, facts = result.model.arrays(), result.facts
+    maps = ["attention.qkv", "attention.out"] + (["feedforward.up", "feedforward.down"] if feedforward else [])
+    adapted = {f"blocks.{block}.{name}.weight" for block in range(3) for name in maps}
+    assert {name for name, array in before.items() if not np.array_equal(array, after[name])} == adapted
+    assert set(after) == {*before, "task.weight", "task.bias"} and adapted.isdisjoint(facts["frozen"])
+    assert set(facts["frozen"]) | adapted == set(facts["loaded"]) == set(before)
+    for name in adapted:  # of each matrix, of queries, keys and values one each, what was added has the rank
+        parts = (after[name] - before[name]).reshape(-1, 24, 24) if "qkv" in name else [after[name] - before[name]]
+        assert all(np.linalg.matrix_rank(part, tol=1e-5) <= 2 for part in parts)
+    head = 2 * 24 + 2
+    one_block = 2 * (3 * (24 + 24) + (24 + 24)) + (2 * 2 * (24 + 40) if feedforward else 0)
+    assert facts["parameters"]["trained"] == 3 * one_block + head
+    assert "blocks.0.attention.qkv.down" in facts["new"] and bert.network.blocks[0].attention.qkv.weight.requires_grad
+
+
+@pytest.mark.parametrize("name", ["gpt", "gpt2", "bert-wwm", "albert", "tinybert", "xlnet", "transformer"])
+def test_every_generation_that_attends_by_heads_takes_adapters(name, train_examples, dev_examples):
+    run = make_run(name)
+    result = finetune(run, train=train_examples[:60], config=ways(lora=2))
+    assert result.facts["parameters"]["trained"] < result.facts["parameters"]["total"] / 3
+    again = restored(result.assignment, result.model.arrays(), result.model.facts)
+    data = again.prepare(CLASSIFY.texts(dev_examples[:10]))
+    np.testing.assert_array_equal(again.answers(data), result.model.answers(data))
+
+
+@pytest.mark.parametrize("name", ["word2vec", "elmo"])
+def test_what_has_no_heads_takes_no_adapters(name, train_examples):
+    with pytest.raises(UsageError, match=rf"transfer\.lora = 2: {name} has no attention .*drop transfer\.lora"):
+        finetune(make_run(name), train=train_examples[:60], config=ways(lora=2))
+
+
+def test_adapters_go_with_layers_that_stand_still(bert, train_examples):
+    result = finetune(bert, train=train_examples[:60], config=ways(lora=2, freeze_layers="0-2"))
+    before, after = weights(bert.network), result.model.arrays()
+    changed = {name for name, array in before.items() if not np.array_equal(array, after[name])}
+    assert changed == {"blocks.2.attention.qkv.weight", "blocks.2.attention.out.weight"}
 
 
 @pytest.mark.parametrize("way", WAYS)

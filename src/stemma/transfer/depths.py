@@ -5,6 +5,7 @@ above the blocks (a pooler) and the task's head are depth L + 2, as in ELECTRA, 
 Where settings name layers they are numbered as they stand in `layers()`: 0 the embeddings, L + 1 what stands above the blocks.
 """
 
+from collections.abc import Collection
 from typing import Any
 
 from torch import nn
@@ -49,12 +50,11 @@ def parameter_groups(model: nn.Module, backbone: nn.Module, layer_decay: float, 
     ]
 
 
-def freeze(backbone: nn.Module, lowest: int) -> list[str]:
-    """Fixes the lowest so many layers, lets the others move, and names what it fixed."""
-    fixed = names_in(backbone, lowest)
+def freeze(backbone: nn.Module, lowest: int, only: Collection[str] | None = None) -> None:
+    """Fixes the lowest so many layers, and lets the others move, or `only` these parameters of theirs."""
+    below = names_in(backbone, lowest)
     for name, parameter in backbone.named_parameters():
-        parameter.requires_grad_(name not in fixed)
-    return [name for name, _ in backbone.named_parameters() if name in fixed]
+        parameter.requires_grad_(name not in below and (only is None or name in only))
 
 
 def fixed_after(epochs: float, every: float, layers: int, least: int) -> int:

@@ -79,9 +79,9 @@ class TaskTeacher:
         if student.tokenizer.fingerprint != self._fitted.assignment.tokenizer.fingerprint:
             wrong = f"the student and its teacher {self._path} have different tokens"
             raise UsageError(wrong, "a student of the run that the teacher was made from", "name that student, or another teacher")
-        if transfer.mode != "finetune" or transfer.load_layers:
-            wrong = f'transfer.mode = "{transfer.mode}", transfer.load_layers = "{transfer.load_layers}"'
-            raise UsageError(wrong, "a student that moves, all of it loaded", "drop them")
+        if transfer.mode != "finetune" or transfer.load_layers or transfer.lora:
+            settings = f'mode = "{transfer.mode}", load_layers = "{transfer.load_layers}", lora = {transfer.lora}'
+            raise UsageError(f"a student with {settings}", "one that moves, all of it, from what it had learnt", "drop them from transfer")
         self._imitation(student.row.load_network(), student.network.config)
 
     def identity(self) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from stemma.errors import UsageError
+from stemma.layers.lora import adapt, adaptable, adapters, merge
 from stemma.layers.precision import choose_precision
 from stemma.layers.weights import to_tensors
 from stemma.nouns import counted
@@ -27,6 +28,8 @@ from stemma.transfer.load_layers import load_layers
 from stemma.transfer.recipe import Lesson
 from stemma.transfer.settings import Config, lowest
 
+LORA_RATES = 5  # times the rates at which the whole network moves: adapters begin as zeros, and are few
+
 
 class Descent:
     """The recipe of `finetune` and `scratch` for every generation that descends."""
@@ -41,10 +44,13 @@ class Descent:
             wrong = f"transfer.auxiliary = {config.auxiliary:g}: {assignment.row.name} predicts no next token of a task's text"
             raise UsageError(wrong, "a generation such as gpt, and a task of texts", "drop transfer.auxiliary")
         self.head = self._words()
-        self.grid = rates_for(network)
+        self.grid = tuple(rate * (LORA_RATES if config.lora else 1) for rate in rates_for(network))
         self._frames = frames_of(assignment)
         self._device = next(network.parameters()).device
         self._precision = choose_precision(config.precision, self._device)
+        if config.lora and not adaptable(network, config.lora_feedforward):
+            wrong = f"transfer.lora = {config.lora}: {assignment.row.name} has no attention whose matrices adapters could stand beside"
+            raise UsageError(wrong, "a generation built of such blocks, as bert, gpt or xlnet", "drop transfer.lora")
         for name, layers in (("load_layers", config.load_layers), ("freeze_layers", config.freeze_layers)):
             depths.check_layers(network, name, lowest(name, layers))
 
@@ -67,10 +73,10 @@ class Descent:
         split = depths.parameter_groups(model, model.backbone, config.layer_decay, config.weight_decay)
         learner = learner_of(model, loop, self._device, self._precision, split)
         reached, epoch = journal.take_up(learner) if journal else Reached(), batches.steps_in_epoch(0) / batches.parts
-        transferred["frozen"] = self._freeze(model.backbone, reached.step / epoch)
+        self._freeze(model.backbone, reached.step / epoch)
         for fact in updates(learner, batches, loop, reached, journal):
             if config.unfreeze:
-                transferred["frozen"] = self._freeze(model.backbone, fact.step / epoch)
+                self._freeze(model.backbone, fact.step / epoch)
             if report:
                 report(fact)
         facts = {
@@ -81,8 +87,11 @@ class Descent:
             "seconds": time.perf_counter() - began,
             "precision": self._precision,
             **transferred,
+            **self._counted(model, batches),
         }
-        return self._learnt(model, facts | self._counted(model, batches))
+        changed = merge(model.backbone)
+        still = [name for name, p in model.backbone.named_parameters() if not p.requires_grad and name not in changed]
+        return self._learnt(model, facts | {"frozen": still})
 
     def batches(self, lesson: Lesson, rows: np.ndarray, seed: int) -> TaskBatches:
         """The rows of the lesson as the loop reads them."""
@@ -120,18 +129,20 @@ class Descent:
 
     def _model(self, seed: int) -> tuple[Any, dict[str, Any]]:
         """The network to move, and which of its tensors were loaded and which drawn anew."""
-        run = self._assignment
-        part = lowest("load_layers", self._config.load_layers)
+        run, config = self._assignment, self._config
+        part = lowest("load_layers", config.load_layers)
         backbone = fresh(run, seed_for(seed, "network")) if part or self._scratch else copy.deepcopy(run.network)
         names = [name for name, _ in backbone.named_parameters()]
         drawn = load_layers(backbone, run.network, part) if part or self._scratch else []
         torch.manual_seed(seed_for(seed, "head"))
         model = self._headed(backbone)
-        depths.freeze(model.backbone, self._still)
+        if config.lora:
+            adapt(model.backbone, config.lora, config.lora_alpha, config.lora_feedforward)
+        depths.freeze(model.backbone, self._still, self._only(model.backbone))
         added = new_tokens(run.network, run.task)
         grown = [f"{counted(added, 'row')} of the token table"] if added else []
         head = [name for name, _ in model.named_parameters() if not name.startswith("backbone.")]
-        return model, {"loaded": [name for name in names if name not in drawn], "new": drawn + grown + head}
+        return model, {"loaded": [name for name in names if name not in drawn], "new": drawn + grown + adapters(model.backbone) + head}
 
     @property
     def _scratch(self) -> bool:
@@ -142,11 +153,15 @@ class Descent:
         """How many of the lowest layers never move."""
         return 0 if self._scratch else lowest("freeze_layers", self._config.freeze_layers)
 
-    def _freeze(self, backbone: Any, epochs: float) -> list[str]:
-        """Fixes what does not move after so many epochs, and names it."""
+    def _freeze(self, backbone: Any, epochs: float) -> None:
+        """Fixes what does not move after so many epochs."""
         every = 0.0 if self._scratch else self._config.unfreeze
         _, layers = depths.depths(backbone)
-        return depths.freeze(backbone, depths.fixed_after(epochs, every, layers, self._still))
+        depths.freeze(backbone, depths.fixed_after(epochs, every, layers, self._still), self._only(backbone))
+
+    def _only(self, backbone: Any) -> list[str] | None:
+        """What alone moves of the network: its adapters; None where it moves itself."""
+        return adapters(backbone) if self._config.lora else None
 
     def _counted(self, model: Any, batches: TaskBatches) -> dict[str, Any]:
         """Parameters that the loss reaches: pre-training heads that the task does not use count for nothing."""

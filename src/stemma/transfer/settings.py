@@ -38,6 +38,9 @@ class Config(InUse):
     layer_decay: Annotated[float, Gt(0), Le(1), MOVES] = 1.0  # rate of a layer over that of the one above (Howard 2018: 1/2.6)
     load_layers: Annotated[str, CARRIED] = ""  # the lower layers that are loaded, as 0-3 (0: the embeddings); the others are drawn anew
     freeze_layers: Annotated[str, CARRIED] = ""  # the lower layers that stand still, as 0-1
+    lora: Annotated[Natural, CARRIED] = 0  # rank of adapters beside attention's matrices, which learn with the head alone (Hu 2021); 0: none
+    lora_alpha: Annotated[PositiveFloat, ReadIf("lora")] = 16.0  # what an adapter adds is multiplied by this over the rank
+    lora_feedforward: Annotated[bool, ReadIf("lora")] = False  # adapters beside the feed-forward matrices too
     unfreeze: Annotated[NonNegative, CARRIED] = 0.0  # epochs from one layer's start to the next, the head first (Howard 2018); 0: at once
 
     def __post_init__(self) -> None:
@@ -48,9 +51,11 @@ class Config(InUse):
 def in_words(config: Config) -> list[str]:
     """What the settings do beside the mode, for the card; nothing of those that are left as they are."""
     loaded, still, decay = config.load_layers, config.freeze_layers, config.layer_decay
+    adapted = "attention and feed-forward" if config.lora_feedforward else "attention"
     found = {
         f"layers {loaded} were loaded, those above them drawn anew": loaded,
         f"layers {still} stood still": still,
+        f"only adapters of rank {config.lora} beside the matrices of {adapted} learnt with the head, and were added to them": config.lora,
         f"one layer more began to move every {config.unfreeze:g} epochs, from the top": config.unfreeze,
         f"each layer's rate was {decay:g} of that of the one above": decay < 1,
         f"the language-model loss counted {config.auxiliary:g} beside the task's": config.auxiliary,
