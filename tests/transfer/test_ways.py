@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-from tests.transfer.conftest import CLASSIFY, make_run
+from tests.transfer.conftest import CLASSIFY, assigned, lesson_of, make_run
 from tests.transfer.test_journal import Killed, same
 
 from stemma.checkpoint import RunFolder
@@ -17,12 +17,15 @@ from stemma.tokens import files
 from stemma.transfer import journal
 from stemma.transfer.backbone import fresh
 from stemma.transfer.finetune import finetune
+from stemma.transfer.moving import Descent
 from stemma.transfer.settings import Config
 
+pytestmark = pytest.mark.filterwarnings("ignore::stemma.transfer.doubts.DevDoubt")
 FAST = Config(precision="fp32", seeds=(1,), budget=1, epochs=1, updates=5, threads=1, batch_size=16)
 WAYS = {
     "loaded": {"load_layers": "0-1"},
     "adapters": {"lora": 2, "lora_feedforward": True, "layer_decay": 0.5},
+    "patient": {"patience": 1, "evaluations": 5, "weight_decay": 0.5},
     "still": {"freeze_layers": "0", "layer_decay": 0.5, "unfreeze": 0.5},
 }
 
@@ -92,6 +95,42 @@ def test_adapters_go_with_layers_that_stand_still(bert, train_examples):
     before, after = weights(bert.network), result.model.arrays()
     changed = {name for name, array in before.items() if not np.array_equal(array, after[name])}
     assert changed == {"blocks.2.attention.qkv.weight", "blocks.2.attention.out.weight"}
+
+
+def test_the_best_weights_on_the_way_are_kept(bert, train_examples):
+    """Measured after every update, the model ends with the weights that ranked first, of equals the earliest."""
+    config = ways(patience=99, evaluations=8, updates=8)
+    recipe, seen = Descent(assigned(bert, config), config), []
+    lesson = lesson_of(recipe, train_examples[:60])
+
+    def judge(model):
+        score = float(np.mean(CLASSIFY.decode(model.answers(lesson.data), {"labels": ["neg", "pos"], "several": False}) == lesson.gold))
+        seen.append(((score, 0.0), {name: array.copy() for name, array in model.arrays().items()}))
+        return seen[-1][0]
+
+    model = recipe.fit(dataclasses.replace(lesson, judge=judge), np.arange(60), 3e-2, 1)
+    best = max(seen, key=lambda one: one[0])
+    assert len(seen) == 8 and len({rank for rank, _ in seen}) > 1
+    assert model.facts["kept_step"] == 1 + next(k for k, one in enumerate(seen) if one is best) and model.facts["steps"] == 8
+    assert all(np.array_equal(array, best[1][name]) for name, array in model.arrays().items())
+
+
+def test_learning_ends_when_patience_does(bert, train_examples):
+    config = ways(patience=2, evaluations=10, updates=20)
+    recipe, ranks = Descent(assigned(bert, config), config), iter([(1.0, 0.0), (2.0, -2.0), (2.0, -2.0), (1.5, 0.0)])
+    lesson = dataclasses.replace(lesson_of(recipe, train_examples[:60]), judge=lambda model: next(ranks))
+    facts = recipe.fit(lesson, np.arange(60), 1e-3, 1).facts
+    assert (facts["steps"], facts["kept_step"]) == (8, 4)  # measured after every second update; an equal one is no better
+
+
+def test_measuring_changes_nothing_of_what_is_learnt(bert, train_examples):
+    """With its last weights the best, it is the model that is never measured."""
+    found = []
+    for config in (ways(updates=8), ways(updates=8, patience=9, evaluations=4)):
+        recipe, rising = Descent(assigned(bert, config), config), iter(range(9))
+        lesson = dataclasses.replace(lesson_of(recipe, train_examples[:60]), judge=lambda model, rising=rising: (next(rising), 0.0))
+        found.append(recipe.fit(lesson, np.arange(60), 1e-3, 1).arrays())
+    assert all(np.array_equal(array, found[1][name]) for name, array in found[0].items())
 
 
 @pytest.mark.parametrize("way", WAYS)

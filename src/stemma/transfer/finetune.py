@@ -28,7 +28,7 @@ from stemma.training.facts import Note, Report
 from stemma.transfer.distill import TaskTeacher
 from stemma.transfer.doubts import DevDoubt, floor_warning, repeats_warning
 from stemma.transfer.journal import BEST_SEED, BEST_TRIAL, Journal
-from stemma.transfer.recipe import Lesson, Recipe, recipe_for
+from stemma.transfer.recipe import Lesson, Rank, Recipe, recipe_for
 from stemma.transfer.saving import begin, finish, identity_of, settled_threads
 from stemma.transfer.selection import drawn, hold_out
 from stemma.transfer.settings import Config, Mode, in_words
@@ -118,7 +118,7 @@ class _Work:
         gold = self.task.gold(examples, self.targets)
         self.learning, held = hold_out(self.task.strata(gold), config.selection_share, config.selection_limit, config.seeds[0])
         self.dev = self._lesson(dev)
-        self.train = Lesson(recipe.prepare(self.task.texts(examples)), gold)
+        self.train = Lesson(recipe.prepare(self.task.texts(examples)), gold, self.judge)
         for part, lesson in (("training examples", self.train), ("dev examples", self.dev)):
             if lesson.data.cut:
                 warnings.warn(cut_warning(lesson.data, part), stacklevel=4)
@@ -177,7 +177,11 @@ class _Work:
         targets = self.task.settled(self.selection.gold, answers, self.targets)
         return self.task.score(self.selection.gold, answers, targets), targets
 
-    def rank(self, found: dict[str, float]) -> tuple[float, float]:
+    def judge(self, model: Answers) -> Rank:
+        """How good the model is on the selection part."""
+        return self.rank(self.held(model)[0])
+
+    def rank(self, found: dict[str, float]) -> Rank:
         """By what a trial is chosen: the primary metric, and of equals the lower loss."""
         return self.quality(found), -found.get("loss", 0.0)
 

@@ -3,6 +3,7 @@
 import copy
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,14 +18,18 @@ from stemma.objectives.batch import seed_for
 from stemma.runs.assignment import Answers, Assignment
 from stemma.runs.moved import HeadedNetwork, Moved, batch_of, frame_moving, frames_of, has_no_blocks, new_tokens
 from stemma.tasks.task import Seat, Text
+from stemma.training.backprop import Backprop
 from stemma.training.facts import Report
 from stemma.training.loop import Reached
+from stemma.training.ranks import Ranks
+from stemma.training.settings import Config as LoopConfig
 from stemma.transfer import depths
 from stemma.transfer.backbone import fresh
 from stemma.transfer.batches import TaskBatches
 from stemma.transfer.descent import last_loss, learner_of, loop_settings, threads_for, updates
 from stemma.transfer.journal import Journal
 from stemma.transfer.load_layers import load_layers
+from stemma.transfer.patience import Patient
 from stemma.transfer.recipe import Lesson
 from stemma.transfer.settings import Config, lowest
 
@@ -71,7 +76,7 @@ class Descent:
         batches = self.batches(lesson, rows, seed)
         loop = loop_settings(config, batches, rate, seed)
         split = depths.parameter_groups(model, model.backbone, config.layer_decay, config.weight_decay)
-        learner = learner_of(model, loop, self._device, self._precision, split)
+        learner = self._learner(model, loop, split, lesson)
         reached, epoch = journal.take_up(learner) if journal else Reached(), batches.steps_in_epoch(0) / batches.parts
         self._freeze(model.backbone, reached.step / epoch)
         for fact in updates(learner, batches, loop, reached, journal):
@@ -79,8 +84,13 @@ class Descent:
                 self._freeze(model.backbone, fact.step / epoch)
             if report:
                 report(fact)
+            if isinstance(learner, Patient):
+                learner.measure(reached)
+        if isinstance(learner, Patient):
+            learner.take_best()
         facts = {
-            "steps": loop.steps,
+            "steps": reached.step,
+            "kept_step": reached.best_step or reached.step,
             "loss": last_loss(reached),
             "padding": batches.padding,
             "rates": {f"depth {group['depth']}": rate * group["scale"] for group in split},
@@ -103,6 +113,14 @@ class Descent:
             seed,
             lambda chosen: batch_of(lesson.data, chosen, self._assignment) | {"labels": task.labels(lesson.gold[chosen])},
         )
+
+    def _learner(self, model: Any, loop: LoopConfig, split: list[dict[str, Any]], lesson: Lesson) -> Backprop:
+        """What moves the model's parameters; patient where it is to be measured on the way."""
+        config, how = self._config, (loop, self._device, self._precision)
+        if not config.patience or lesson.judge is None:
+            return learner_of(model, *how, split)
+        measure = partial(lesson.judge, self._learnt(model, {}))
+        return Patient(measure, loop.steps, config.evaluations, config.patience, model, *how, Ranks(), split)
 
     def _words(self) -> str:
         """The head, and what it reads."""

@@ -1,7 +1,7 @@
 """What finetune needs of a way to learn a task: the seam between selection and heads."""
 
 import importlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -46,12 +46,16 @@ class Prepared(Protocol):
     unread: int  # units without a token
 
 
+Rank = tuple[float, float]  # of two models the better one has the greater: the primary metric, more being better, then the loss
+
+
 @dataclass(frozen=True, slots=True)
 class Lesson:
-    """Prepared texts, and what is right."""
+    """Prepared texts, and what is right; of those to learn from, what ranks a model on the ones held out."""
 
     data: Any
     gold: np.ndarray
+    judge: Callable[[Answers], Rank] | None = None
 
 
 class Recipe(Protocol):

@@ -101,11 +101,17 @@ def card(facts: dict[str, Any]) -> str:
         *_crossing(facts),
         *(f"- {line}" for line in (*measured(facts), *signed(facts))),
         *([f"- Doubt it: it is {doubt}."] if (doubt := floor_warning(facts)) else []),
-        f"- Saved: seed {facts['saved_seed']}, the best on the selection part.",
+        f"- Saved: seed {facts['saved_seed']}, the best on the selection part{_after(facts)}.",
         "",
         "Compare with another mode or generation only where the head is the same, or say that it is not.",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _after(facts: dict[str, Any]) -> str:
+    """After which of its updates, where what was learnt was measured on the way."""
+    kept, made = facts.get("kept_step"), facts.get("steps")
+    return f", after {counted(kept, 'update')} of the {made:,} made" if kept != made else ""
 
 
 def _taught(facts: dict[str, Any]) -> list[str]:

@@ -9,6 +9,7 @@ from annotated_types import Ge, Gt, Le, MinLen
 from stemma.bounds import Natural, NonNegative, Positive, PositiveFloat, Seed, Share
 from stemma.config import ReadIf
 from stemma.errors import UsageError
+from stemma.nouns import counted
 from stemma.runs.settings import InUse, Mode
 
 __all__ = ["Config", "Distilling", "Mode"]
@@ -34,11 +35,13 @@ class Config(InUse):
     weight_decay: NonNegative = 0.01  # on matrices only
     clip: NonNegative = 1.0  # global gradient norm
     dropout: Annotated[float, Ge(0), Le(0.9)] = 0.1  # before the head
+    patience: Annotated[Natural, MOVES] = 0  # measurements on held-out examples without a better one, after which learning ends; 0: none
+    evaluations: Annotated[Positive, ReadIf("patience")] = 10  # such measurements at most, evenly spaced; the best one's weights are kept
     auxiliary: Annotated[NonNegative, MOVES] = 0.0  # weight of the language-model loss beside the task's (Radford 2018: 0.5)
     layer_decay: Annotated[float, Gt(0), Le(1), MOVES] = 1.0  # rate of a layer over that of the one above (Howard 2018: 1/2.6)
     load_layers: Annotated[str, CARRIED] = ""  # the lower layers that are loaded, as 0-3 (0: the embeddings); the others are drawn anew
     freeze_layers: Annotated[str, CARRIED] = ""  # the lower layers that stand still, as 0-1
-    lora: Annotated[Natural, CARRIED] = 0  # rank of adapters beside attention's matrices, which learn with the head alone (Hu 2021); 0: none
+    lora: Annotated[Natural, CARRIED] = 0  # rank of adapters beside attention's matrices, which alone learn with the head (Hu 2021)
     lora_alpha: Annotated[PositiveFloat, ReadIf("lora")] = 16.0  # what an adapter adds is multiplied by this over the rank
     lora_feedforward: Annotated[bool, ReadIf("lora")] = False  # adapters beside the feed-forward matrices too
     unfreeze: Annotated[NonNegative, CARRIED] = 0.0  # epochs from one layer's start to the next, the head first (Howard 2018); 0: at once
@@ -58,6 +61,8 @@ def in_words(config: Config) -> list[str]:
         f"only adapters of rank {config.lora} beside the matrices of {adapted} learnt with the head, and were added to them": config.lora,
         f"one layer more began to move every {config.unfreeze:g} epochs, from the top": config.unfreeze,
         f"each layer's rate was {decay:g} of that of the one above": decay < 1,
+        f"of every model the weights are kept that were best of {config.evaluations} measurements on the held-out examples; "
+        f"learning ended after {counted(config.patience, 'measurement')} without a better one": config.patience,
         f"the language-model loss counted {config.auxiliary:g} beside the task's": config.auxiliary,
     }
     return [words for words, holds in found.items() if holds]
