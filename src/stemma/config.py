@@ -99,6 +99,14 @@ def check_read(configs: Mapping[str, Any], *sources: tuple[str, Mapping[str, Any
                         raise UsageError(wrong, f"{name}.{mark}", f"drop {name}.{field.name}, or set {name}.{mark.key}")
 
 
+def as_read(config: C) -> C:
+    """The config with the defaults of all that nothing reads beside the others (`ReadIf`)."""
+    for field in dataclasses.fields(config):  # type: ignore[arg-type]
+        if not all(mark.holds(config) for mark in read_if(field)):
+            config = dataclasses.replace(config, **{field.name: field.default})  # type: ignore[type-var]
+    return config
+
+
 Settings = Iterable[str] | Mapping[str, Any]
 
 

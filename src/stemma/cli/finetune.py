@@ -11,7 +11,7 @@ from stemma.cli.answer import Answer, Printable
 from stemma.cli.progress import Progress
 from stemma.cli.verb import File, Flag, RunPath, Settings, TomlFile, Verb
 
-SHORTCUTS = ("load_layers", "freeze_layers", "lora")  # settings of `transfer` that are options too
+SHORTCUTS = ("load_layers", "freeze_layers", "lora", "first_on_text")  # settings of `transfer` that are options too
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,7 @@ class Finetune(Verb):
     load_layers: str = ""  # the lower layers that are loaded, as 0-3 (0: the embeddings); those above them are drawn anew
     freeze_layers: str = ""  # the lower layers that stand still, as 0-1
     lora: int = 0  # rank of adapters beside attention's matrices, which alone learn with the head; 0: none
+    first_on_text: int = 0  # tokens of the training texts that the network reads first, without their labels, as it was pre-trained
     config: TomlFile = None  # a TOML file of settings
     settings: Settings = ()  # one setting, as transfer.epochs=5
 

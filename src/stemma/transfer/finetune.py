@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from stemma.checkpoint import RunFolder
-from stemma.config import checked
+from stemma.config import as_read, checked
 from stemma.errors import RunError
 from stemma.layers.threads import computing_with
 from stemma.runs.assignment import Answers, Assignment
@@ -25,6 +25,7 @@ from stemma.tasks.table import make_task
 from stemma.tasks.task import Targets, Task
 from stemma.tokens.files import one_writer
 from stemma.training.facts import Note, Report
+from stemma.transfer import own_text
 from stemma.transfer.distill import TaskTeacher
 from stemma.transfer.doubts import DevDoubt, floor_warning, repeats_warning
 from stemma.transfer.journal import BEST_SEED, BEST_TRIAL, Journal
@@ -57,27 +58,34 @@ def finetune(
     back what is finished. RunError when the folder was begun with other settings, or while another process writes into it.
     """
     config = Config() if config is None else config
-    config = checked("transfer", config if mode is None else dataclasses.replace(config, mode=mode), "finetune")
+    config = as_read(checked("transfer", config if mode is None else dataclasses.replace(config, mode=mode), "finetune"))
     kind = make_task(task) if isinstance(task, str) else task
-    with one_writer(Path(out)) if out is not None else nullcontext():
+    place = Path(out) if out is not None else None
+    first_place = own_text.place_for(place) if config.first_on_text else nullcontext()
+    with one_writer(place) if place else nullcontext(), first_place as reading:
         examples, judged = drawn(_examples(kind, train), config.train_limit), _examples(kind, dev) if dev is not None else []
         targets = teacher.targets if teacher else kind.targets(examples)
         assignment = Assignment(run.row, run.tokenizer, run.module(), kind, targets, config)
         data = {"train": _fingerprint(kind, examples), "dev": _fingerprint(kind, judged) if judged else None}
         identity = identity_of(run, assignment, data) | (teacher.identity() if teacher else {})
-        folder = RunFolder.resume(Path(out), identity) if out is not None else None
+        folder = RunFolder.resume(place, identity) if place else None
         if folder and folder.finished:
             return FittedRun.load(folder.path)
         if repeats := repeats_warning(kind, examples, judged):
             warnings.warn(repeats, DevDoubt, stacklevel=2)
+        first: dict[str, Any] = {}
+        if reading is not None:
+            recipe_for(assignment, config)  # what cannot be learnt is refused before
+            read, first = own_text.read_first(run, kind.texts(examples), config, reading, progress)
+            assignment = dataclasses.replace(assignment, tokenizer=read.tokenizer, network=read.module())
         recipe = teacher.recipe(assignment, kind.texts(examples), progress) if teacher else recipe_for(assignment, config)
         work = _Work(assignment, recipe, config, examples, judged)
         for doubt in run.doubts:
             whose = "learnt from its examples alone" if kind.per == "target" else "its head's doing"
             warnings.warn(f"{run.path}: {doubt}; what it learns of the task is {whose}", stacklevel=2)
         threads = config.threads or (settled_threads(folder) if folder else work.recipe.threads(work.train))
-        if out is not None and folder is None:
-            folder = begin(Path(out), assignment, identity, threads)
+        if place and folder is None:
+            folder = begin(place, assignment, identity, threads)
         journal = Journal(folder, assignment)
         if journal.summary and progress:
             progress(Note(f"going on: {journal.summary}"))
@@ -87,6 +95,7 @@ def finetune(
         settled = dataclasses.replace(assignment, targets=assignment.targets | best["settled"])
         facts = work.facts(data) | {"threads": threads, "chosen": {work.recipe.knob: value}, "saved_seed": best["seed"]}
         beside = {"taught": teacher.facts(settled, model, *work.judging)} if teacher else {}
+        beside |= {"first_on_text": first, "ways": [own_text.in_words(first), *facts["ways"]]} if first else {}
         fitted = FittedRun(settled, model, {**facts, "targets": settled.targets, **_found(work, journal, model), **beside})
         if doubt := floor_warning(fitted.facts):
             warnings.warn(f"what was learnt is {doubt}", DevDoubt, stacklevel=2)

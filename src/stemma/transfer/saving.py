@@ -96,7 +96,7 @@ def card(facts: dict[str, Any]) -> str:
         f"- {counted(examples['learning'], 'example')} to learn from, {examples['selection']:,} of the same file to choose "
         f"{knob} = {facts['chosen'][knob]:g} among {len(facts['trials'])} trials; {examples['dev']:,} dev examples for the figures below.",
         f"- {parameters['trained']:,} of {counted(parameters['total'], 'parameter')} learnt the task.",
-        f"- It took {facts['seconds']:.0f} s, trials and seeds included.",
+        f"- It took {facts['seconds']:.0f} s, trials and seeds included{_before(facts)}.",
         *_unread(facts),
         *_crossing(facts),
         *(f"- {line}" for line in (*measured(facts), *signed(facts))),
@@ -106,6 +106,11 @@ def card(facts: dict[str, Any]) -> str:
         "Compare with another mode or generation only where the head is the same, or say that it is not.",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _before(facts: dict[str, Any]) -> str:
+    """What reading the task's text took before, where it was read."""
+    return f", and {facts['first_on_text']['seconds']:.0f} s of reading before" if "first_on_text" in facts else ""
 
 
 def _after(facts: dict[str, Any]) -> str:

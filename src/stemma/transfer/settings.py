@@ -15,6 +15,7 @@ from stemma.runs.settings import InUse, Mode
 __all__ = ["Config", "Distilling", "Mode"]
 
 MOVES, CARRIED = ReadIf("mode", "finetune", "scratch"), ReadIf("mode", "finetune")  # all of the network, and from what it had learnt
+PRETRAINED = ReadIf("mode", "finetune", "frozen")
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ class Config(InUse):
     weight_decay: NonNegative = 0.01  # on matrices only
     clip: NonNegative = 1.0  # global gradient norm
     dropout: Annotated[float, Ge(0), Le(0.9)] = 0.1  # before the head
+    first_on_text: Annotated[Natural, PRETRAINED] = 0  # tokens of the training texts that the network reads first, without labels
     patience: Annotated[Natural, MOVES] = 0  # measurements on held-out examples without a better one, after which learning ends; 0: none
     evaluations: Annotated[Positive, ReadIf("patience")] = 10  # such measurements at most, evenly spaced; the best one's weights are kept
     auxiliary: Annotated[NonNegative, MOVES] = 0.0  # weight of the language-model loss beside the task's (Radford 2018: 0.5)
