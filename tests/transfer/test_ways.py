@@ -18,6 +18,7 @@ from stemma.transfer import journal
 from stemma.transfer.backbone import fresh
 from stemma.transfer.finetune import finetune
 from stemma.transfer.moving import Descent
+from stemma.transfer.saving import card, grid_table
 from stemma.transfer.settings import Config
 
 pytestmark = pytest.mark.filterwarnings("ignore::stemma.transfer.doubts.DevDoubt")
@@ -131,6 +132,38 @@ def test_measuring_changes_nothing_of_what_is_learnt(bert, train_examples):
         lesson = dataclasses.replace(lesson_of(recipe, train_examples[:60]), judge=lambda model, rising=rising: (next(rising), 0.0))
         found.append(recipe.fit(lesson, np.arange(60), 1e-3, 1).arrays())
     assert all(np.array_equal(array, found[1][name]) for name, array in found[0].items())
+
+
+@pytest.mark.parametrize(
+    ("seconds", "rates", "seeds", "left_out"),
+    [
+        (0.5, [1e-3], [1], {"rate": [5e-4, 2e-3], "seeds": [2, 3]}),
+        (29.9, [1e-3, 5e-4], [1], {"rate": [2e-3], "seeds": [2, 3]}),
+        (45, [1e-3, 5e-4, 2e-3], [1, 2], {"seeds": [3]}),
+        (50, [1e-3, 5e-4, 2e-3], [1, 2, 3], {}),
+        (0, [5e-4, 1e-3, 2e-3], [1, 2, 3], {}),
+    ],
+)
+def test_seconds_buy_models_at_the_price_of_the_first(bert, train_examples, monkeypatch, seconds, rates, seeds, left_out):
+    """Each takes ten: the middle of the grid comes first, its ends next, and then further seeds of the best value."""
+    monkeypatch.setattr(journal.Journal, "last_seconds", 10.0)
+    config = ways(seeds=(1, 2, 3), budget=3, budget_seconds=float(seconds), updates=1)
+    facts = finetune(bert, train=train_examples[:30], config=config).facts
+    assert [trial["rate"] for trial in facts["trials"]] == rates and [row["seed"] for row in facts["seeds"]] == seeds
+    assert facts["left_out"] == left_out
+    said = "For want of time these were not tried: rate 0.0005, 0.002; seeds 2, 3 (transfer.budget_seconds)" in card(facts)
+    assert said == (seconds == 0.5) and ("For want of time" in card(facts)) == bool(left_out)
+
+
+def test_values_and_seeds_stand_in_a_table(bert, train_examples):
+    facts = finetune(bert, train=train_examples[:60], config=ways(seeds=(1, 2), budget=2)).facts
+    head, *rows = grid_table(facts)
+    assert head == ("rate", "seed 1", "seed 2", "seconds") and [row[0].partition(" ")[0] for row in rows] == ["0.0005", "0.002"]
+    for trial, row in zip(facts["trials"], rows, strict=True):
+        chosen = trial["rate"] == facts["chosen"]["rate"]
+        assert row[1] == f"{trial['accuracy']:.4f}" and row[0].endswith(" (chosen)") == chosen
+        assert row[2] == (f"{facts['seeds'][1]['selection']['accuracy']:.4f}" if chosen else "–")
+    assert f"| {' | '.join(rows[0])} |" in card(facts)
 
 
 @pytest.mark.parametrize("way", WAYS)

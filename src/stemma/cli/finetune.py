@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from stemma.cli.aligned import columns
 from stemma.cli.answer import Answer, Printable
 from stemma.cli.progress import Progress
 from stemma.cli.verb import File, Flag, RunPath, Settings, TomlFile, Verb
 
-SHORTCUTS = ("load_layers", "freeze_layers", "lora", "first_on_text")  # settings of `transfer` that are options too
+SHORTCUTS = ("load_layers", "freeze_layers", "lora", "first_on_text", "budget_seconds")  # settings of `transfer` that are options too
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class Finetune(Verb):
     freeze_layers: str = ""  # the lower layers that stand still, as 0-1
     lora: int = 0  # rank of adapters beside attention's matrices, which alone learn with the head; 0: none
     first_on_text: int = 0  # tokens of the training texts that the network reads first, without their labels, as it was pre-trained
+    budget_seconds: float = 0.0  # for trials and seeds together; 0: all are made
     config: TomlFile = None  # a TOML file of settings
     settings: Settings = ()  # one setting, as transfer.epochs=5
 
@@ -57,11 +59,14 @@ class Finetune(Verb):
 def finetuned(out: str, facts: dict[str, Any]) -> Iterator[str]:
     """What a person reads of a fine-tuned run."""
     from stemma.transfer.doubts import floor_warning
-    from stemma.transfer.saving import measured, signed
+    from stemma.transfer.saving import grid_table, measured, signed
 
     state = f"done, but {doubt}" if (doubt := floor_warning(facts)) else "ready"
     yield f"{out}: {state} ({facts['generation']}, {facts['mode']}; {facts['head']})"
     yield f"  chosen on held-out training examples: {facts['knob']} = {facts['chosen'][facts['knob']]:g}, of {len(facts['trials'])} tried"
+    if len(facts["trials"]) + len(facts["seeds"]) > 2:
+        yield f"  {facts['metrics'][0]['title']} on those, of each value and seed:"
+        yield from columns(grid_table(facts), before="    ")
     yield from (f"  {words}" for words in facts["ways"])
     yield from (f"  {line}" for line in (*measured(facts), *signed(facts)))
     yield f"  model card: {Path(out) / 'README.md'}"

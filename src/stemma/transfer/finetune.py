@@ -5,7 +5,7 @@
 
 import dataclasses
 import hashlib
-import time
+import math
 import warnings
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -108,12 +108,21 @@ def _found(work: "_Work", journal: Journal, model: Answers) -> dict[str, Any]:
     """What the report says of the trials, the seeds and the model that is kept."""
     return {
         "trials": list(journal.done.trials),
+        "left_out": _left_out(work, journal),
         "seeds": list(journal.done.rows),
         **work.means(journal.done.rows),
         "floor": work.floor(journal.done.rows),
         **{key: value for key, value in model.facts.items() if key not in ("seconds", "loss", "chosen")},
         "seconds": journal.seconds,
     }
+
+
+def _left_out(work: "_Work", journal: Journal) -> dict[str, Any]:
+    """The values of the knob, and the seeds, for which the seconds were too few; empty where they were not."""
+    tried, seeds = len(journal.done.trials), len(journal.done.rows)
+    wanted = 1 if work.recipe.deterministic else len(work.config.seeds)
+    found = {work.recipe.knob: work.values[tried:], "seeds": list(work.config.seeds[seeds:wanted])}
+    return {name: values for name, values in found.items() if values}
 
 
 class _Work:
@@ -123,6 +132,8 @@ class _Work:
         self.task, self.targets, self.recipe, self.config = assignment.task, assignment.targets, recipe, config
         self.generation = assignment.row.name
         self.metrics = self.task.metrics(self.targets)
+        values = trial_values(config.grid or recipe.grid, config.budget)
+        self.values = middle_first(values) if config.budget_seconds else values  # of the knob, as they are tried
         self._examples, self._dev = examples, dev
         gold = self.task.gold(examples, self.targets)
         self.learning, held = hold_out(self.task.strata(gold), config.selection_share, config.selection_limit, config.seeds[0])
@@ -242,20 +253,46 @@ def trial_values(grid: Sequence[float], budget: int) -> list[float]:
     return [values[round(place)] for place in places]
 
 
+def middle_first(values: Sequence[float]) -> list[float]:
+    """The values from the middle outwards: where time ends early, the ends are left out.
+
+    >>> middle_first([1, 2, 3, 4])
+    [2, 3, 1, 4]
+    """
+    middle = (len(values) - 1) / 2
+    return [values[place] for place in sorted(range(len(values)), key=lambda place: abs(place - middle))]
+
+
+def _affordable(work: _Work, journal: Journal) -> float:
+    """How many models may be learnt in all: as many as the seconds buy at the first one's price, one at least.
+
+    It follows from what the journal keeps, so that a resumed call comes to the same.
+    """
+    seconds, trials = work.config.budget_seconds, journal.done.trials
+    return max(1, seconds // max(trials[0]["seconds"], 1e-9)) if seconds and trials else math.inf
+
+
+def _seeds(work: _Work, journal: Journal) -> tuple[int, ...]:
+    """Those that there is time for; the first one's model is that of a trial. One where no seed changes anything."""
+    seeds = work.config.seeds[:1] if work.recipe.deterministic else work.config.seeds
+    further = _affordable(work, journal) - len(journal.done.trials)
+    return seeds[: 1 + int(min(max(further, 0), len(seeds)))]
+
+
 def _select(work: _Work, journal: Journal, report: Report | None) -> float:
     """The value of the best trial; the journal has every trial's facts. A trial that diverges is reported and passed over."""
-    knob = work.recipe.knob
-    values = trial_values(work.config.grid or work.recipe.grid, work.config.budget)
+    knob, values = work.recipe.knob, work.values
     for number, value in enumerate(values[len(journal.done.trials) :], start=len(journal.done.trials) + 1):
-        began = time.perf_counter()
+        if number > _affordable(work, journal):
+            break
         work.announce(f"trial {number} of {len(values)}", value, report)
         try:
             model = work.fit(value, work.config.seeds[0], report, journal)
         except RunError as error:
-            journal.trial({knob: value, "failed": str(error)}, None)
+            journal.trial({knob: value, "failed": str(error), "seconds": journal.last_seconds}, None)
             continue
         found, _ = work.held(model)
-        trial = {knob: value, **found, "seconds": time.perf_counter() - began}
+        trial = {knob: value, **found, "seconds": journal.last_seconds}
         best = _best_trial(work, journal.done.trials)
         journal.trial(trial, model if best is None or work.rank(trial) > work.rank(best) else None)
     trials = journal.done.trials
@@ -274,7 +311,7 @@ def _best_trial(work: _Work, trials: Sequence[dict[str, Any]]) -> dict[str, Any]
 
 def _over_seeds(work: _Work, value: float, journal: Journal, report: Report | None) -> tuple[dict[str, Any], Answers]:
     """What the seed gave that was best on the selection part, and its model; the journal has that of each, prediction by prediction."""
-    seeds = work.config.seeds[:1] if work.recipe.deterministic else work.config.seeds
+    seeds = _seeds(work, journal)
     for seed in seeds[len(journal.done.rows) :]:
         rows = journal.done.rows
         if rows:

@@ -25,6 +25,7 @@ class Config(InUse):
     train_limit: Natural = 0  # labelled examples to learn from at most, drawn by lot, the same ones for every run and seed; 0: all
     grid: tuple[PositiveFloat, ...] = ()  # values tried of the head's one knob (a rate, a C, a prior's weight); empty: the head's own
     budget: Positive = 3  # trials at most; a longer grid is thinned evenly: every generation has equally many
+    budget_seconds: NonNegative = 0.0  # for trials and seeds, by the time of the first; the middle of the grid comes first then; 0: any
     seeds: Annotated[tuple[Seed, ...], MinLen(1)] = (1, 2, 3)  # of dropout, order and new tensors; the first one makes the trials
     selection_share: Annotated[float, Gt(0), Le(0.5)] = 0.1  # of the training examples, held out to choose from the grid
     selection_limit: Positive = 1000  # examples held out at most
