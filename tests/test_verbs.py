@@ -654,6 +654,16 @@ def test_evaluate_judges_minimal_pairs(shop, capsys, tmp_path, name):
         (["pretrain", "bert", "-", "--out", "x", "--dry-run"], 2, "keep the text in a file"),
         (["finetune", "bert", "--train", "corpus.txt", "--out", "y"], 3, "TSV|header"),
         (["finetune", "bert", "--train", "task.tsv", "--out", "x", "--task", "clasify"], 2, "did you mean 'classify'"),
+        (["finetune", "bert", "--train", "task.tsv", "--out", "x", "--load-layers", "0-9"], 2, "mend transfer.load_layers"),
+        (
+            ["finetune", "bert", "--train", "task.tsv", "--out", "x", "--freeze-layers", "1-2"],
+            2,
+            "like transfer.freeze_layers=0-3",
+        ),
+        (["finetune", "bert", "--train", "task.tsv", "--out", "x", "--lora", "-1"], 2, "the default is 0"),
+        (["finetune", "bert", "--train", "task.tsv", "--out", "x", "--frozen", "--lora", "2"], 2, "drop transfer.lora"),
+        (["finetune", "word2vec", "--train", "task.tsv", "--out", "x", "--lora", "2"], 2, "drop transfer.lora"),
+        (["finetune", "nnlm", "--train", "task.tsv", "--out", "x", "--first-on-text", "99"], 2, "these can: word2vec"),
         (["predict", "bert", "--text", "x"], 2, "run stemma finetune on it first"),
         (["fill", "languages", "--text", "x"], 2, "use stemma predict or embed"),
         (["score", "gpt", "none.txt"], 3, "check the path"),
@@ -855,6 +865,32 @@ def test_python_pretrains_opens_and_carries_over(shop, tmp_path):
         stemma.finetune(run, train=shop / "task.tsv", settings=["transfer.epcohs=2"])
     with pytest.raises(DataError, match="check"):
         stemma.finetune(run, train=shop / "none.tsv")
+
+
+def test_the_ways_of_fine_tuning_are_options_and_settings(shop, capsys, tmp_path):
+    few = ["seeds=[1,2]", "transfer.budget=2", "transfer.updates=2", "transfer.epochs=1", "transfer.threads=1", "transfer.precision=fp32"]
+    sets = [word for setting in few for word in ("--set", setting)]
+    options = ["--load-layers", "0-1", "--freeze-layers", "0", "--lora", "2", "--first-on-text", "300", "--budget-seconds", "600"]
+    command = ["finetune", shop / "bert", "--train", shop / "task.tsv", "--dev", shop / "task.tsv", *sets, *options]
+    capsys.readouterr()
+    assert main([str(word) for word in (*command, "--out", tmp_path / "task", "--json")]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert [len(answer["trials"]), len(answer["seeds"])] == [2, 2] and answer["first_on_text"]["asked"] == 300
+    assert main([str(word) for word in (*command, "--out", tmp_path / "task")]) == 0  # what is finished is given back
+    out, _ = capsys.readouterr()
+    for words in ("first it read", "layers 0-1 were loaded", "layers 0 stood still", "only adapters of rank 2", "seed 2", "(chosen)"):
+        assert words in out
+    settings = {"load_layers": "0-1", "freeze_layers": "0", "lora": 2, "first_on_text": 300, "budget_seconds": 600}
+    model = stemma.finetune(
+        shop / "bert",
+        train=shop / "task.tsv",
+        dev=shop / "task.tsv",
+        settings=[*few, *(f"transfer.{key}={json.dumps(value)}" for key, value in settings.items())],
+        out=tmp_path / "task",
+    )
+    assert model.facts["trials"] == answer["trials"]  # the same call, so that it gives back the same run
+    (predicted,) = rows(capsys, "predict", tmp_path / "task", "--text", "the cat")
+    assert predicted["label"] in ("en", "zh")
 
 
 def test_every_name_of_the_package_can_be_had():

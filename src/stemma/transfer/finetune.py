@@ -94,7 +94,7 @@ def finetune(
             best, model = _over_seeds(work, value, journal, progress)
         settled = dataclasses.replace(assignment, targets=assignment.targets | best["settled"])
         facts = work.facts(data) | {"threads": threads, "chosen": {work.recipe.knob: value}, "saved_seed": best["seed"]}
-        beside = {"taught": teacher.facts(settled, model, *work.judging)} if teacher else {}
+        beside: dict[str, Any] = {"taught": teacher.facts(settled, model, *work.judging)} if teacher else {}
         beside |= {"first_on_text": first, "ways": [own_text.in_words(first), *facts["ways"]]} if first else {}
         fitted = FittedRun(settled, model, {**facts, "targets": settled.targets, **_found(work, journal, model), **beside})
         if doubt := floor_warning(fitted.facts):

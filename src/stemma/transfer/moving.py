@@ -149,7 +149,7 @@ class Descent:
         """The network to move, and which of its tensors were loaded and which drawn anew."""
         run, config = self._assignment, self._config
         part = lowest("load_layers", config.load_layers)
-        backbone = fresh(run, seed_for(seed, "network")) if part or self._scratch else copy.deepcopy(run.network)
+        backbone: Any = fresh(run, seed_for(seed, "network")) if part or self._scratch else copy.deepcopy(run.network)
         names = [name for name, _ in backbone.named_parameters()]
         drawn = load_layers(backbone, run.network, part) if part or self._scratch else []
         torch.manual_seed(seed_for(seed, "head"))

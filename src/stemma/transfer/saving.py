@@ -145,7 +145,8 @@ def _before(facts: dict[str, Any]) -> str:
 
 def _after(facts: dict[str, Any]) -> str:
     """After which of its updates, where what was learnt was measured on the way."""
-    kept, made = facts.get("kept_step"), facts.get("steps")
+    made = facts.get("steps", 0)
+    kept = facts.get("kept_step", made)
     return f", after {counted(kept, 'update')} of the {made:,} made" if kept != made else ""
 
 

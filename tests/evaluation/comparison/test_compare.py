@@ -538,6 +538,12 @@ def test_settings_go_to_whom_they_name(files, tmp_path):
     assert plan.pretraining("word2vec")[1:3] == ["training.seconds=9.0", sense[0]] and sense[1] not in plan.pretraining("word2vec")
     assert not set(sense) & {*plan.pretraining("glove"), *plan.pretraining("ngram")}
     assert "model.width=64" not in plan.pretraining("bert") and plan.transfer("frozen")[-1] == "transfer.epochs=2"
+    ways = dataclasses.replace(plan, config=dataclasses.replace(plan.config, settings=("transfer.lora=4", "transfer.first_on_text=900")))
+    read = {way: ways.transfer(way)[-2:] for way in ("finetune", "scratch", "frozen-network")}
+    assert read["finetune"] == ["transfer.lora=4", "transfer.first_on_text=900"]
+    assert read["frozen-network"][-1] == "transfer.first_on_text=900" and "transfer.lora=4" not in read["frozen-network"]
+    assert not {"transfer.lora=4", "transfer.first_on_text=900"} & {*read["scratch"]}
+    assert ways.transfer_config("scratch").lora == ways.transfer_config("scratch").first_on_text == 0
     counting = plan_for(files, tmp_path / "out", settings=(), budget_tokens=500)
     assert "objective.tokens=500" in counting.pretraining("glove") and "training.tokens=500" in counting.pretraining("word2vec")
     assert 'tokenizer.kind="bpe"' in plan.pretraining("ngram") and not any("seconds" in s for s in plan.pretraining("ngram"))

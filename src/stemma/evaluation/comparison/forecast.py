@@ -4,6 +4,7 @@ Before it, every generation is rehearsed on a sample of the text; while it goes,
 stages really took.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -124,10 +125,10 @@ def _transfer_seconds(comparison: Comparison, row: Generation, way: str, amounts
     fits = settings.budget + len(settings.seeds) - 1
     examples = max(settings.epochs * amounts.train, settings.updates * settings.batch_size)
     reading = (amounts.train + amounts.dev) * length * FORWARD * speed.a_token
-    if way in ("finetune", "scratch"):
-        return reading * fits + fits * examples * length * speed.a_token
     drawn_anew = len(settings.seeds) if way.startswith("random") else 1
-    return reading * drawn_anew + fits * a_head
+    moving = way in ("finetune", "scratch")
+    found = reading * fits + fits * examples * length * speed.a_token if moving else reading * drawn_anew + fits * a_head
+    return settings.first_on_text * speed.a_token + min(found, settings.budget_seconds or math.inf)
 
 
 class Whole:

@@ -11,7 +11,7 @@ from annotated_types import Gt, Le
 from tyro.conf import arg
 
 from stemma.bounds import Natural, NonNegative, Positive
-from stemma.config import VERSION, parse_settings, resolve, to_plain
+from stemma.config import VERSION, as_read, parse_settings, resolve, to_plain
 from stemma.lineage.table import TABLE, Generation, find
 from stemma.runs.settings import WAYS, Way
 from stemma.tasks.table import make_task, task_config
@@ -119,20 +119,19 @@ class Comparison:
         return planned_job(self.request(generation))
 
     def transfer(self, way: str) -> list[str]:
-        """The settings of `stemma finetune` in this way."""
+        """The settings of `stemma finetune` in this way; of the user's those that it reads."""
         mode, head = WAYS[way]
         seeds = list(range(1, self.config.seeds + 1))
         named = [setting for setting in self.config.settings if setting.startswith("transfer.")]
         heads = [] if head == "linear" else [f'transfer.head="{head}"']
         limit = [f"transfer.train_limit={self.config.train_limit}"] if self.config.train_limit else []
-        return [f'transfer.mode="{mode}"', *heads, f"transfer.seeds={seeds}", f"transfer.budget={self.config.trials}", *limit, *named]
+        ours = [f'transfer.mode="{mode}"', *heads, f"transfer.seeds={seeds}", f"transfer.budget={self.config.trials}", *limit]
+        unread = _unread(_transfer([*ours, *named]))
+        return [*ours, *(setting for setting in named if setting.partition("=")[0].strip() not in unread)]
 
     def transfer_config(self, way: str) -> "Transfer":
         """These settings, resolved."""
-        from stemma.transfer.settings import Config as Transfer
-
-        resolved: Transfer = resolve({"transfer": Transfer}, ("compare", parse_settings(self.transfer(way))))["transfer"]
-        return resolved
+        return _transfer(self.transfer(way))
 
     @property
     def task_settings(self) -> list[str]:
@@ -185,6 +184,20 @@ def _sense(row: Generation) -> list[str]:
         return []
     waits = [f"training.patience={PATIENCE}"] if row.updates == "backprop" else []
     return [f"training.most_passes={MOST_PASSES}", *waits]
+
+
+def _transfer(settings: Sequence[str]) -> "Transfer":
+    """The section `transfer` of these settings."""
+    from stemma.transfer.settings import Config as Transfer
+
+    resolved: Transfer = resolve({"transfer": Transfer}, ("compare", parse_settings(settings)))["transfer"]
+    return resolved
+
+
+def _unread(config: "Transfer") -> set[str]:
+    """The keys that the config sets to what nothing reads in its mode: `stemma finetune` would refuse them."""
+    read = to_plain(as_read(config))
+    return {f"transfer.{key}" for key, value in to_plain(config).items() if value != read[key]}
 
 
 def generations_for(task: str) -> tuple[str, ...]:
