@@ -129,11 +129,12 @@ def finetune(
     out: str | Path | None = None,
     progress: Report | None = None,
 ) -> FittedRun:
-    """The run carried over to the task: its network fixed when `frozen`, else all of it moving.
+    """The run carried over to the task: its network fixed when `frozen`, else all of it moving, or what the settings say.
 
     `train` and `dev` are files of the task's format, or its examples: for `classify` pairs (label, text), triples with a second text,
     mappings, or a data frame. `dev` is read for reporting alone.
-    `config` and `settings` set keys of the sections `transfer` and `task`.
+    `config` and `settings` set keys of the sections `transfer` and `task`, the options of the command line among them
+    (`"transfer.lora": 8`, `"transfer.load_layers": "0-3"`).
     """
     from stemma.transfer.finetune import finetune as _finetune  # torch: not for those who only use a run
 

@@ -118,7 +118,7 @@ def test_what_cannot_be_imitated_is_refused(teacher, student, bert, gpt, train_e
         taught.check(bert, FAST, "")
     with pytest.raises(UsageError, match="drop the task tag"):
         taught.check(student, FAST, "tag")
-    with pytest.raises(UsageError, match="a student that moves"):
+    with pytest.raises(UsageError, match="one that moves"):
         taught.check(student, dataclasses.replace(FAST, mode="frozen"), "")
     with pytest.raises(UsageError, match="--masked RUN"):
         augmenter_of(student, dataclasses.replace(HOW, augment=2), 1, None, None)

@@ -50,7 +50,7 @@ def made(tmp_path_factory):
 @pytest.mark.parametrize("mode", ["finetune", "frozen"])
 def test_it_is_going_on_with_the_texts_and_then_learning_the_task(made, train_examples, tmp_path, name, mode):
     run, train = made(name), train_examples[:60]
-    text = keep_texts((example.text for example in train), tmp_path / "text")
+    text = keep_texts(dict.fromkeys(example.text for example in train), tmp_path / "text")
     settings = ["corpus.encoding=utf-8", f"training.tokens={TOKENS}", "training.seed=3", "training.threads=1"]
     second = pretrain(Request.of(name, text, settings=settings, continue_from=run.folder.path), out=tmp_path / "second")
     config = dataclasses.replace(FAST, mode=mode)

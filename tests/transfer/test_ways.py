@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from tests.transfer.conftest import CLASSIFY, assigned, lesson_of, make_run
+from tests.transfer.made_up_pairs import encoder_decoder, pairs
 from tests.transfer.test_journal import Killed, same
 
 from stemma.checkpoint import RunFolder
@@ -13,6 +14,8 @@ from stemma.errors import UsageError
 from stemma.layers.weights import weights
 from stemma.objectives.batch import seed_for
 from stemma.runs.fitted import restored
+from stemma.tasks.translate import Config as TranslateConfig
+from stemma.tasks.translate import Translate
 from stemma.tokens import files
 from stemma.transfer import journal
 from stemma.transfer.backbone import fresh
@@ -83,6 +86,19 @@ def test_every_generation_that_attends_by_heads_takes_adapters(name, train_examp
     again = restored(result.assignment, result.model.arrays(), result.model.facts)
     data = again.prepare(CLASSIFY.texts(dev_examples[:10]))
     np.testing.assert_array_equal(again.answers(data), result.model.answers(data))
+
+
+@pytest.mark.parametrize("way", [{"lora": 2}, {"patience": 1, "evaluations": 2}])
+def test_what_writes_takes_these_ways_too(way):
+    pytest.importorskip("sacrebleu")
+    run, examples = encoder_decoder("transformer"), pairs(60, 1)
+    before = {name: array.copy() for name, array in weights(run.network).items()}
+    result = finetune(run, train=examples, task=Translate(TranslateConfig(beams=1)), config=ways(**way))
+    again = restored(result.assignment, result.model.arrays(), result.model.facts)
+    texts = result.task.texts(examples[:9])
+    assert again.answers(again.prepare(texts)) == result.model.answers(result.model.prepare(texts))
+    changed = {name for name, array in before.items() if not np.array_equal(array, result.model.arrays()[name])}
+    assert all("attention" in name or "cross" in name for name in changed) == ("lora" in way) and changed
 
 
 @pytest.mark.parametrize("name", ["word2vec", "elmo"])

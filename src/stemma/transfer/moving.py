@@ -148,10 +148,10 @@ class Descent:
     def _model(self, seed: int) -> tuple[Any, dict[str, Any]]:
         """The network to move, and which of its tensors were loaded and which drawn anew."""
         run, config = self._assignment, self._config
-        part = lowest("load_layers", config.load_layers)
-        backbone: Any = fresh(run, seed_for(seed, "network")) if part or self._scratch else copy.deepcopy(run.network)
+        part, anew = lowest("load_layers", config.load_layers), config.load_layers or config.mode == "scratch"
+        backbone: Any = fresh(run, seed_for(seed, "network")) if anew else copy.deepcopy(run.network)
         names = [name for name, _ in backbone.named_parameters()]
-        drawn = load_layers(backbone, run.network, part) if part or self._scratch else []
+        drawn = load_layers(backbone, run.network, part) if anew else []
         torch.manual_seed(seed_for(seed, "head"))
         model = self._headed(backbone)
         if config.lora:
@@ -163,19 +163,14 @@ class Descent:
         return model, {"loaded": [name for name in names if name not in drawn], "new": drawn + grown + adapters(model.backbone) + head}
 
     @property
-    def _scratch(self) -> bool:
-        return self._config.mode == "scratch"
-
-    @property
     def _still(self) -> int:
         """How many of the lowest layers never move."""
-        return 0 if self._scratch else lowest("freeze_layers", self._config.freeze_layers)
+        return lowest("freeze_layers", self._config.freeze_layers)
 
     def _freeze(self, backbone: Any, epochs: float) -> None:
         """Fixes what does not move after so many epochs."""
-        every = 0.0 if self._scratch else self._config.unfreeze
         _, layers = depths.depths(backbone)
-        depths.freeze(backbone, depths.fixed_after(epochs, every, layers, self._still), self._only(backbone))
+        depths.freeze(backbone, depths.fixed_after(epochs, self._config.unfreeze, layers, self._still), self._only(backbone))
 
     def _only(self, backbone: Any) -> list[str] | None:
         """What alone moves of the network: its adapters; None where it moves itself."""

@@ -51,7 +51,7 @@ def read_first(run: Run, texts: Sequence[Text], config: Config, place: Path, rep
     settings += [f"training.tokens={config.first_on_text}", f"training.seed={config.seeds[0]}"]
     settings += [f"training.threads={config.threads}"] if config.threads else []
     sides = (side for text in texts for side in (text.text, text.other, *text.candidates) if side.strip())
-    kept = keep_texts(sides, place / "store")
+    kept = keep_texts(dict.fromkeys(sides), place / "store")  # each once: questions may share a passage
     request = Request.of(run.row.name, kept, settings=settings, continue_from=run.folder.path)
     folder = pretrain(request, out=place, progress=report)
     return Run.open(folder.path), _facts(folder.metrics(), config.first_on_text)
