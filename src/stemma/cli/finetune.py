@@ -1,5 +1,7 @@
 """`stemma finetune`: carries a run over to a task, frozen or fine-tuned."""
 
+import dataclasses
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +10,8 @@ from typing import Any
 from stemma.cli.answer import Answer, Printable
 from stemma.cli.progress import Progress
 from stemma.cli.verb import File, Flag, RunPath, Settings, TomlFile, Verb
+
+SHORTCUTS = ("load_layers", "freeze_layers")  # settings of `transfer` that are options too
 
 
 @dataclass(frozen=True)
@@ -26,6 +30,8 @@ class Finetune(Verb):
     dev: File = None  # a file of the same kind to measure on
     task: str = "classify"  # the kind of task: classify, pair, regress, choice, span, tag, generate, translate
     frozen: Flag = False  # keeps the network as it is; only a head learns, linear unless transfer.head=network
+    load_layers: str = ""  # the lower layers that are loaded, as 0-3 (0: the embeddings); those above them are drawn anew
+    freeze_layers: str = ""  # the lower layers that stand still, as 0-1
     config: TomlFile = None  # a TOML file of settings
     settings: Settings = ()  # one setting, as transfer.epochs=5
 
@@ -33,10 +39,17 @@ class Finetune(Verb):
         """Learns the task and reports."""
         from stemma.api import finetune
 
-        options = {name: getattr(self, name) for name in ("train", "dev", "task", "frozen", "config", "settings", "out")}
+        options = {name: getattr(self, name) for name in ("train", "dev", "task", "frozen", "config", "out")}
         with Progress() as progress:
-            result = finetune(self.run_folder, progress=progress, **options)
+            result = finetune(self.run_folder, progress=progress, settings=(*self.settings, *self._shortcuts()), **options)
         return Answer({"run": str(self.out), **result.facts}, finetuned(str(self.out), result.facts))
+
+    def _shortcuts(self) -> Iterator[str]:
+        """The settings that have an option of their own, where it is given."""
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if field.name in SHORTCUTS and value != field.default:
+                yield f"transfer.{field.name}={json.dumps(value)}"
 
 
 def finetuned(out: str, facts: dict[str, Any]) -> Iterator[str]:
@@ -47,5 +60,6 @@ def finetuned(out: str, facts: dict[str, Any]) -> Iterator[str]:
     state = f"done, but {doubt}" if (doubt := floor_warning(facts)) else "ready"
     yield f"{out}: {state} ({facts['generation']}, {facts['mode']}; {facts['head']})"
     yield f"  chosen on held-out training examples: {facts['knob']} = {facts['chosen'][facts['knob']]:g}, of {len(facts['trials'])} tried"
+    yield from (f"  {words}" for words in facts["ways"])
     yield from (f"  {line}" for line in (*measured(facts), *signed(facts)))
     yield f"  model card: {Path(out) / 'README.md'}"

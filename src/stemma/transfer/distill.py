@@ -79,8 +79,9 @@ class TaskTeacher:
         if student.tokenizer.fingerprint != self._fitted.assignment.tokenizer.fingerprint:
             wrong = f"the student and its teacher {self._path} have different tokens"
             raise UsageError(wrong, "a student of the run that the teacher was made from", "name that student, or another teacher")
-        if transfer.mode != "finetune" or transfer.redraw:
-            raise UsageError(f'transfer.mode = "{transfer.mode}", transfer.redraw = {transfer.redraw}', "a student that moves", "drop them")
+        if transfer.mode != "finetune" or transfer.load_layers:
+            wrong = f'transfer.mode = "{transfer.mode}", transfer.load_layers = "{transfer.load_layers}"'
+            raise UsageError(wrong, "a student that moves, all of it loaded", "drop them")
         self._imitation(student.row.load_network(), student.network.config)
 
     def identity(self) -> dict[str, Any]:

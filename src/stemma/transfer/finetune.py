@@ -31,7 +31,7 @@ from stemma.transfer.journal import BEST_SEED, BEST_TRIAL, Journal
 from stemma.transfer.recipe import Lesson, Recipe, recipe_for
 from stemma.transfer.saving import begin, finish, identity_of, settled_threads
 from stemma.transfer.selection import drawn, hold_out
-from stemma.transfer.settings import Config, Mode
+from stemma.transfer.settings import Config, Mode, in_words
 
 Examples = str | Path | Sequence[Any]
 
@@ -138,6 +138,7 @@ class _Work:
             "mode": self.config.mode,
             "generation": self.generation,
             "head": self.recipe.head,
+            "ways": in_words(self.config),
             "knob": self.recipe.knob,
             "deterministic": self.recipe.deterministic,
             "labels": list(self.targets["labels"]),

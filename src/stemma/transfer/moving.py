@@ -3,7 +3,6 @@
 import copy
 import time
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -24,8 +23,9 @@ from stemma.transfer.backbone import fresh
 from stemma.transfer.batches import TaskBatches
 from stemma.transfer.descent import last_loss, learner_of, loop_settings, threads_for, updates
 from stemma.transfer.journal import Journal
+from stemma.transfer.load_layers import load_layers
 from stemma.transfer.recipe import Lesson
-from stemma.transfer.settings import Config
+from stemma.transfer.settings import Config, lowest
 
 
 class Descent:
@@ -45,6 +45,8 @@ class Descent:
         self._frames = frames_of(assignment)
         self._device = next(network.parameters()).device
         self._precision = choose_precision(config.precision, self._device)
+        for name, layers in (("load_layers", config.load_layers), ("freeze_layers", config.freeze_layers)):
+            depths.check_layers(network, name, lowest(name, layers))
 
     def prepare(self, texts: Sequence[Text]) -> Any:
         """Tokenises and frames."""
@@ -65,10 +67,10 @@ class Descent:
         split = depths.parameter_groups(model, model.backbone, config.layer_decay, config.weight_decay)
         learner = learner_of(model, loop, self._device, self._precision, split)
         reached, epoch = journal.take_up(learner) if journal else Reached(), batches.steps_in_epoch(0) / batches.parts
-        transferred["frozen"] = self._freeze(model, reached.step / epoch)
+        transferred["frozen"] = self._freeze(model.backbone, reached.step / epoch)
         for fact in updates(learner, batches, loop, reached, journal):
             if config.unfreeze:
-                transferred["frozen"] = self._freeze(model, fact.step / epoch)
+                transferred["frozen"] = self._freeze(model.backbone, fact.step / epoch)
             if report:
                 report(fact)
         facts = {
@@ -118,30 +120,33 @@ class Descent:
 
     def _model(self, seed: int) -> tuple[Any, dict[str, Any]]:
         """The network to move, and which of its tensors were loaded and which drawn anew."""
-        config, scratch, run = self._config, self._config.mode == "scratch", self._assignment
-        drawn = partial(fresh, run, seed_for(seed, "network"))
-        backbone = drawn() if scratch else copy.deepcopy(run.network)
+        run = self._assignment
+        part = lowest("load_layers", self._config.load_layers)
+        backbone = fresh(run, seed_for(seed, "network")) if part or self._scratch else copy.deepcopy(run.network)
+        names = [name for name, _ in backbone.named_parameters()]
+        drawn = load_layers(backbone, run.network, part) if part or self._scratch else []
         torch.manual_seed(seed_for(seed, "head"))
-        new = depths.redraw(backbone, drawn(), config.redraw) if config.redraw and not scratch else []
         model = self._headed(backbone)
-        depths.freeze(model.backbone, self._most)
-        names = [name for name, _ in model.backbone.named_parameters()]
+        depths.freeze(model.backbone, self._still)
         added = new_tokens(run.network, run.task)
         grown = [f"{counted(added, 'row')} of the token table"] if added else []
-        loaded = [] if scratch else [name for name in names if name not in new]
         head = [name for name, _ in model.named_parameters() if not name.startswith("backbone.")]
-        return model, {"loaded": loaded, "new": (names if scratch else new) + grown + head}
+        return model, {"loaded": [name for name in names if name not in drawn], "new": drawn + grown + head}
 
     @property
-    def _most(self) -> int | None:
-        """The top blocks that may move; None: everything."""
-        return None if self._config.moving < 0 or self._config.mode == "scratch" else self._config.moving
+    def _scratch(self) -> bool:
+        return self._config.mode == "scratch"
 
-    def _freeze(self, model: Any, epochs: float) -> list[str]:
+    @property
+    def _still(self) -> int:
+        """How many of the lowest layers never move."""
+        return 0 if self._scratch else lowest("freeze_layers", self._config.freeze_layers)
+
+    def _freeze(self, backbone: Any, epochs: float) -> list[str]:
         """Fixes what does not move after so many epochs, and names it."""
-        every = 0.0 if self._config.mode == "scratch" else self._config.unfreeze
-        _, layers = depths.depths(model.backbone)
-        return depths.freeze(model.backbone, depths.moving_after(epochs, every, layers, self._most))
+        every = 0.0 if self._scratch else self._config.unfreeze
+        _, layers = depths.depths(backbone)
+        return depths.freeze(backbone, depths.fixed_after(epochs, every, layers, self._still))
 
     def _counted(self, model: Any, batches: TaskBatches) -> dict[str, Any]:
         """Parameters that the loss reaches: pre-training heads that the task does not use count for nothing."""

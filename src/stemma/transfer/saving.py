@@ -90,6 +90,7 @@ def card(facts: dict[str, Any]) -> str:
         "",
         f"A {facts['generation']} run carried over to the task, {_HOW[facts['mode']]} (`{facts['mode']}`).",
         f"Head: {facts['head']}.",
+        *(f"- {words[:1].upper()}{words[1:]}." for words in facts["ways"]),
         *_taught(facts),
         "",
         f"- {counted(examples['learning'], 'example')} to learn from, {examples['selection']:,} of the same file to choose "
@@ -174,7 +175,7 @@ def signed(facts: dict[str, Any]) -> list[str]:
 
 _HOW = {
     "frozen": "its network kept as pre-trained",
-    "finetune": "all of it moving",
+    "finetune": "fine-tuned",
     "scratch": "without its pre-training",
     "random": "on a randomly drawn network that is kept fixed",
 }

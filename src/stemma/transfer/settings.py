@@ -1,5 +1,6 @@
 """The sections `transfer`, how a run is carried over to a task, the same for all, and `distill`, how a student learns it from a teacher."""
 
+import re
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -7,6 +8,7 @@ from annotated_types import Ge, Gt, Le, MinLen
 
 from stemma.bounds import Natural, NonNegative, Positive, PositiveFloat, Seed, Share
 from stemma.config import ReadIf
+from stemma.errors import UsageError
 from stemma.runs.settings import InUse, Mode
 
 __all__ = ["Config", "Distilling", "Mode"]
@@ -33,10 +35,41 @@ class Config(InUse):
     clip: NonNegative = 1.0  # global gradient norm
     dropout: Annotated[float, Ge(0), Le(0.9)] = 0.1  # before the head
     auxiliary: Annotated[NonNegative, MOVES] = 0.0  # weight of the language-model loss beside the task's (Radford 2018: 0.5)
-    layer_decay: Annotated[float, Gt(0), Le(1), MOVES] = 1.0  # rate of a layer over that of the one above
-    moving: Annotated[int, Ge(-1), CARRIED] = -1  # top layers that move when fine-tuning; -1: all of them and the embeddings
+    layer_decay: Annotated[float, Gt(0), Le(1), MOVES] = 1.0  # rate of a layer over that of the one above (Howard 2018: 1/2.6)
+    load_layers: Annotated[str, CARRIED] = ""  # the lower layers that are loaded, as 0-3 (0: the embeddings); the others are drawn anew
+    freeze_layers: Annotated[str, CARRIED] = ""  # the lower layers that stand still, as 0-1
     unfreeze: Annotated[NonNegative, CARRIED] = 0.0  # epochs from one layer's start to the next, the head first (Howard 2018); 0: at once
-    redraw: Annotated[Natural, CARRIED] = 0  # top layers drawn anew before fine-tuning (Zhang 2021: helps on few examples)
+
+    def __post_init__(self) -> None:
+        for name, text in (("load_layers", self.load_layers), ("freeze_layers", self.freeze_layers)):
+            lowest(name, text)
+
+
+def in_words(config: Config) -> list[str]:
+    """What the settings do beside the mode, for the card; nothing of those that are left as they are."""
+    loaded, still, decay = config.load_layers, config.freeze_layers, config.layer_decay
+    found = {
+        f"layers {loaded} were loaded, those above them drawn anew": loaded,
+        f"layers {still} stood still": still,
+        f"one layer more began to move every {config.unfreeze:g} epochs, from the top": config.unfreeze,
+        f"each layer's rate was {decay:g} of that of the one above": decay < 1,
+        f"the language-model loss counted {config.auxiliary:g} beside the task's": config.auxiliary,
+    }
+    return [words for words, holds in found.items() if holds]
+
+
+def lowest(setting: str, text: str) -> int:
+    """How many of the lowest layers a setting of layers names; 0 where it is empty.
+
+    >>> lowest("freeze_layers", "0-3"), lowest("freeze_layers", "0")
+    (4, 1)
+    """
+    if not text:
+        return 0
+    if not (found := re.fullmatch(r"0(?:-(\d{1,4}))?", str(text), re.ASCII)):
+        wrong = f"{setting} = {text!r}"
+        raise UsageError(wrong, "layers from the bottom up, of which 0 is the embeddings", f"write it like transfer.{setting}=0-3")
+    return int(found[1] or 0) + 1
 
 
 @dataclass(frozen=True)
