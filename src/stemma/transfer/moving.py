@@ -2,7 +2,7 @@
 
 import copy
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,12 @@ from stemma.transfer.journal import Journal
 from stemma.transfer.load_layers import load_layers
 from stemma.transfer.recipe import Lesson
 from stemma.transfer.settings import Config, lowest
+
+Watch = Callable[[int, Any], None]
+
+
+def _unwatched(updates: int, model: Any) -> None:
+    """What watches a descent that nobody watches."""
 
 
 class Descent:
@@ -57,9 +63,16 @@ class Descent:
         return threads_for(self._assignment.network, lesson.data.lengths, self._config, self._precision)
 
     def fit(
-        self, lesson: Lesson, rows: np.ndarray, rate: float, seed: int, report: Report | None = None, journal: Journal | None = None
+        self,
+        lesson: Lesson,
+        rows: np.ndarray,
+        rate: float,
+        seed: int,
+        report: Report | None = None,
+        journal: Journal | None = None,
+        watch: Watch = _unwatched,
     ) -> Answers:
-        """Descends on the rows' labels at this peak rate."""
+        """Descends on the rows' labels at this peak rate; `watch` is called with the updates made and the model, before the first too."""
         config, began = self._config, time.perf_counter()
         model, transferred = self._model(seed)
         batches = self.batches(lesson, rows, seed)
@@ -68,7 +81,9 @@ class Descent:
         learner = learner_of(model, loop, self._device, self._precision, split)
         reached, epoch = journal.take_up(learner) if journal else Reached(), batches.steps_in_epoch(0) / batches.parts
         transferred["frozen"] = self._freeze(model.backbone, reached.step / epoch)
+        watch(reached.step, model)
         for fact in updates(learner, batches, loop, reached, journal):
+            watch(fact.step, model)
             if config.unfreeze:
                 transferred["frozen"] = self._freeze(model.backbone, fact.step / epoch)
             if report:
