@@ -66,7 +66,7 @@ def charts(standings: Standings) -> dict[str, Spec]:
     made = {"modes": _modes(altair, standings), "bits": _bits(altair, results)}
     made |= {"senses": _senses(altair, results), "layers": _layers(altair, results)}
     made |= {f"curve-{g.name}": _curve(altair, g, g.pretrain) for g in results.generations if g.pretrain and len(g.pretrain.curve) > 1}
-    made |= curve_charts(altair, results)
+    made |= curve_charts(altair, results, SHAPES)
     return {name: _dressed(chart) for name, chart in made.items() if chart is not None}
 
 

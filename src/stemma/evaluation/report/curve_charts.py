@@ -1,6 +1,6 @@
 """The small charts of what pre-training buys, one a generation each: solid with pre-training, dashed without."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,15 +12,16 @@ from stemma.evaluation.report.wording import CONTROLS, metric_scale, metric_titl
 from stemma.tasks.task import Metric
 
 TRAINED, NEW = "pre-trained", "newly drawn"
+ROUND: dict[str, str] = {}  # points that are all round
 Row = dict[str, Any]  # one point of a line
 
 
-def curve_charts(alt: Any, results: Results) -> dict[str, Any]:
-    """Name -> chart of every curve that was made."""
+def curve_charts(alt: Any, results: Results, shapes: Mapping[str, str]) -> dict[str, Any]:
+    """Name -> chart of every curve that was made; `shapes` tell ways of transfer apart."""
     metric, made = results.task.metric, {}
     for generation in results.generations:
         if generation.labels:
-            made[f"curve-labels-{generation.name}"] = _labels(alt, generation, generation.labels, metric)
+            made[f"curve-labels-{generation.name}"] = _labels(alt, generation, generation.labels, metric, shapes)
         if generation.updates:
             made[f"curve-updates-{generation.name}"] = _updates(alt, generation, generation.updates.seeds)
         if generation.layers:
@@ -30,7 +31,7 @@ def curve_charts(alt: Any, results: Results) -> dict[str, Any]:
     return made
 
 
-def _labels(alt: Any, generation: GenerationResults, curves: LabelCurves, metric: Metric) -> Any:
+def _labels(alt: Any, generation: GenerationResults, curves: LabelCurves, metric: Metric, shapes: Mapping[str, str]) -> Any:
     """The score by the labelled examples that were learnt from."""
     rows = [
         {"at": point.examples, "series": mode_title(way), "new": way in CONTROLS.values(), **_interval(point.quality, metric_scale(metric))}
@@ -44,7 +45,7 @@ def _labels(alt: Any, generation: GenerationResults, curves: LabelCurves, metric
         scale=alt.Scale(type="log", nice=False, padding=14),
         axis=alt.Axis(values=shown, format=",d", grid=False, labelOverlap=True),
     )
-    return _lines(alt, rows, x, metric_title(metric), generation.colour)
+    return _lines(alt, rows, x, metric_title(metric), generation.colour, shapes=shapes)
 
 
 def _updates(alt: Any, generation: GenerationResults, seeds: Sequence[SeedUpdates]) -> Any:
@@ -96,9 +97,18 @@ def _interval(interval: Interval, scale: int) -> dict[str, float]:
 
 
 def _lines(
-    alt: Any, rows: list[Row], x: Any, y_title: str, colour: str, *, digits: str = ".1f", points: bool = True, one: bool = False
+    alt: Any,
+    rows: list[Row],
+    x: Any,
+    y_title: str,
+    colour: str,
+    *,
+    digits: str = ".1f",
+    one: bool = False,
+    points: bool = True,
+    shapes: Mapping[str, str] = ROUND,
 ) -> Any:
-    """A line a series (`one`: a single line through all) with its band of the interval."""
+    """A line a series (`one`: a single line through all) with its band of the interval, and its points, which may have shapes."""
     scale = alt.Scale(zero=False, padding=8)
     y = {"scale": scale, "axis": alt.Axis(tickCount=4)}
     series = [] if one else [alt.Detail("series:N")]
@@ -107,8 +117,10 @@ def _lines(
     tips += [alt.Tooltip("low:Q", format=digits), alt.Tooltip("high:Q", format=digits)]
     bands = base.mark_area(opacity=0.12, color=colour).encode(y=alt.Y("low:Q", title=y_title, **y), y2="high:Q")
     dash = alt.StrokeDash("new:N", scale=alt.Scale(domain=[False, True], range=[[1, 0], [4, 3]]), legend=None)
-    drawn = {"size": 34, "filled": True} if points else False
-    lines = base.mark_line(strokeWidth=2.2, color=colour, point=drawn).encode(
-        y=alt.Y("value:Q", title=y_title, **y), strokeDash=dash, tooltip=tips
-    )
-    return alt.layer(bands, lines).properties(height=150)
+    value = base.encode(y=alt.Y("value:Q", title=y_title, **y), tooltip=tips)
+    drawn = [bands, value.mark_line(strokeWidth=2.2, color=colour).encode(strokeDash=dash)]
+    if points:
+        marks = alt.Shape("series:N", scale=alt.Scale(domain=list(shapes), range=list(shapes.values())), legend=None)
+        dots = value.mark_point(size=46, filled=True, opacity=1, color=colour)
+        drawn.append(dots.encode(shape=marks) if shapes else dots)
+    return alt.layer(*drawn).properties(height=150)

@@ -7,8 +7,9 @@ from typing import Protocol
 from stemma.evaluation.comparison.results import GenerationResults, LabelPoint, Results, UpdatesSaved
 from stemma.evaluation.measures.probes import LayerProbes
 from stemma.evaluation.report import tables
+from stemma.evaluation.report.charts import SHAPES
 from stemma.evaluation.report.curve_charts import NEW, TRAINED
-from stemma.evaluation.report.keys import line_keys
+from stemma.evaluation.report.keys import line_keys, shape_keys
 from stemma.evaluation.report.wording import MODES, capital, metric_title, mode_title, percent, times, whole
 from stemma.nouns import counted
 
@@ -45,7 +46,9 @@ def _labels(results: Results, draw: Draw) -> str:
     head = ["Representation", "Transfer", *(f"#{point.examples:,} labels" for point in first)]
     title = f"{capital(metric_title(results.task.metric))} by labels"
     boxes = _boxes(having, draw, "labels", f"{capital(results.task.metric.title)} by labelled examples")
-    keys = _legend(line_keys({TRAINED: False, "without pre-training": True}))
+    used = {mode_title(way) for generation in having if generation.labels for way in generation.labels.ways}
+    shapes = shape_keys({way: shape for way, shape in SHAPES.items() if way in used})
+    keys = _legend([*shapes, *line_keys({TRAINED: False, "without pre-training": True})])
     return _section("Fewer labels", lead, keys + boxes, tables.table(head, rows, title))
 
 
