@@ -69,7 +69,8 @@ def loss_curve(
         if updates in chosen:
             found.append(LossPoint(updates, _mean_loss(model, [batches.batch(k) for k in range(batches.steps_in_epoch(0))], config)))
 
-    recipe.fit(lesson, learning, value, seed, watch=watch)
+    recipe.watch = watch
+    recipe.fit(lesson, learning, value, seed)
     return tuple(found)
 
 

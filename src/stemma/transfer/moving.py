@@ -42,6 +42,7 @@ class Descent:
 
     def __init__(self, assignment: Assignment, config: Config) -> None:
         self._assignment, self._config = assignment, config
+        self.watch: Watch = _unwatched  # called with the updates made and the model, before the first update and after each
         network, task = assignment.network, assignment.task
         if config.auxiliary and not new_tokens(network, task):
             wrong = f"transfer.auxiliary = {config.auxiliary:g}: {assignment.row.name} predicts no next token of a task's text"
@@ -63,16 +64,9 @@ class Descent:
         return threads_for(self._assignment.network, lesson.data.lengths, self._config, self._precision)
 
     def fit(
-        self,
-        lesson: Lesson,
-        rows: np.ndarray,
-        rate: float,
-        seed: int,
-        report: Report | None = None,
-        journal: Journal | None = None,
-        watch: Watch = _unwatched,
+        self, lesson: Lesson, rows: np.ndarray, rate: float, seed: int, report: Report | None = None, journal: Journal | None = None
     ) -> Answers:
-        """Descends on the rows' labels at this peak rate; `watch` is called with the updates made and the model, before the first too."""
+        """Descends on the rows' labels at this peak rate."""
         config, began = self._config, time.perf_counter()
         model, transferred = self._model(seed)
         batches = self.batches(lesson, rows, seed)
@@ -81,9 +75,9 @@ class Descent:
         learner = learner_of(model, loop, self._device, self._precision, split)
         reached, epoch = journal.take_up(learner) if journal else Reached(), batches.steps_in_epoch(0) / batches.parts
         transferred["frozen"] = self._freeze(model.backbone, reached.step / epoch)
-        watch(reached.step, model)
+        self.watch(reached.step, model)
         for fact in updates(learner, batches, loop, reached, journal):
-            watch(fact.step, model)
+            self.watch(fact.step, model)
             if config.unfreeze:
                 transferred["frozen"] = self._freeze(model.backbone, fact.step / epoch)
             if report:

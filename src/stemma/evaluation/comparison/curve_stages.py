@@ -84,7 +84,8 @@ def times_fewer(seeds: Sequence[Saved]) -> Interval | None:
     if not all(ratios):
         return None
     found = mean_of(np.log(np.array(ratios, np.float64)))
-    return Interval(*np.exp([found.value, found.low, found.high]).tolist(), found.seeds)
+    value, low, high = np.exp([found.value, found.low, found.high]).tolist()
+    return Interval(value, low, high, found.seeds)
 
 
 CURVES: dict[str, Callable[["Stages"], dict[str, Any]]] = {"labels": labels, "layers": layers, "updates": updates}
@@ -99,8 +100,8 @@ def _ordinary(stages: "Stages", stage: str, way: str) -> Transferred:
 def _watch(stages: "Stages", way: str, rate: float, seed: int) -> dict[str, Any]:
     config, (train, dev) = stages.comparison.transfer_config(way), stages.examples
     with stages.measured() as meter:
-        options = {"task": stages.comparison.made_task(), "config": config, "value": rate, "seed": seed}
-        points = loss_curve(stages.run(), train=train, dev=dev, **options)
+        task = stages.comparison.made_task()
+        points = loss_curve(stages.run(), train=train, dev=dev, task=task, config=config, value=rate, seed=seed)
     return {"points": points, **meter.spent(), "costs": stages.costs(meter, training=meter.working)}
 
 

@@ -185,7 +185,7 @@ class Stages:
         self.progress(Note(stage))
         probes = {"words": self.words, "senses": self.senses, "minimal-pairs": self.minimal_pairs, "probes": self.probes}
         curves = {name: partial(curve, self) for name, curve in CURVES.items()}
-        own = {"pretrain": self.pretrain, "score": self.score, **probes, **curves}
+        own: dict[str, Callable[[], dict[str, Any]]] = {"pretrain": self.pretrain, "score": self.score, **probes, **curves}
         begun = stage_path(self.comparison.root, f"{self.name}.{stage}").with_suffix(".begun")
         with Attempt(begun, self.key(stage)) as self._attempt:
             return own[stage]() if stage in own else self.transfer(stage)
@@ -291,8 +291,8 @@ class Stages:
         labels = judge.targets if judge.targets["labels"] else None  # a part of the examples may lack one
         with Meter(self._root) as meter, warnings.catch_warnings():
             warnings.simplefilter("ignore", DevDoubt)  # the comparison says the one once, and has the majority in its report
-            options = {"task": self.comparison.made_task(), "config": config, "targets": labels}
-            fitted = finetune(self.run(), train=train, dev=dev, out=out, progress=self.progress, **options)
+            task, report = self.comparison.made_task(), self.progress
+            fitted = finetune(self.run(), train=train, dev=dev, task=task, config=config, out=out, progress=report, targets=labels)
         facts = fitted.facts
         return {
             **judged(judge, [seed["predictions"] for seed in facts["seeds"]]),

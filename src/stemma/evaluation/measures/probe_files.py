@@ -11,7 +11,6 @@ Axes: N examples, K labels, S seeds.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -31,7 +30,7 @@ LEAST = 1e-20  # chance of a label that may be given: more than any other's
 _SENSES = {"word", "index", "sense", "sentence"}
 _SENSE = Metric("senses", "senses told apart (each counts equally)")
 _LINES = "a token and its tag a line, labelled texts under a header such as `label<TAB>text`, or words with their senses"
-Answers = Sequence[Any]  # to some examples, in the form of their gold
+Answers = np.ndarray  # to some examples, in the form of their gold
 
 
 @dataclass(frozen=True)
@@ -56,8 +55,7 @@ class ProbeFile:
         """The answers to these examples from a linear model's outputs; rows `starts[n]` to `starts[n+1]` are those of the n-th."""
         if self.lawful is not None:
             outputs = np.where(self.lawful[examples], outputs + LEAST, 0)
-        decoded: Answers = self.task.decode(self.task.from_rows(outputs, starts, self.targets), self.targets)
-        return decoded
+        return self.task.decode(self.task.from_rows(outputs, starts, self.targets), self.targets)
 
     def effects(self, examples: np.ndarray, seeds: Sequence[Answers]) -> Effects:
         """The metric of each seed's answers to these examples, counted so that more is better."""

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from stemma.errors import UsageError
 from stemma.evaluation.measures.intervals import Interval, difference_of, interval_of
-from stemma.evaluation.measures.probe_files import Answers, ProbeFile
+from stemma.evaluation.measures.probe_files import LEAST, Answers, ProbeFile
 from stemma.runs.assignment import Assignment
 from stemma.runs.fixed import FixedNetwork
 from stemma.runs.linear import Dense
@@ -96,6 +96,7 @@ class _Fit:
 
     c: float
     held: float
+    loss: float  # on the selection part too, in nats a row; 0 where outputs are no chances of classes
     answers: Answers
 
 
@@ -115,16 +116,25 @@ def _layers(file: ProbeFile, fixed: FixedNetwork) -> Iterator[tuple[Tensor, np.n
 
 
 def _chosen(file: ProbeFile, fixed: FixedNetwork, features: Tensor, starts: np.ndarray) -> _Fit:
-    """The fit of the C that is best on the selection part, the first of equals."""
-    return max((_fitted(file, fixed, features, starts, c) for c in LinearOnFeatures.grid), key=lambda fit: fit.held)
+    """The fit of the C that is best on the selection part, of equals the one that is least surprised there."""
+    return max((_fitted(file, fixed, features, starts, c) for c in LinearOnFeatures.grid), key=lambda fit: (fit.held, -fit.loss))
 
 
 def _fitted(file: ProbeFile, fixed: FixedNetwork, features: Tensor, starts: np.ndarray, c: float) -> _Fit:
     head, mean, scale = fit_linear(features, starts, file.gold, file.learning, fixed.assignment, c)
-    found = []
+    found, outputs_of = [], []
     for examples in (file.selection, file.judged):
         design = Dense(features[torch.from_numpy(places(examples, starts))], mean, scale)
         outputs = head.outputs(design.times(torch.from_numpy(head.weights)).numpy())
         borders = np.concatenate([[0], np.cumsum(np.diff(starts)[examples])])
         found.append(file.decode(outputs, borders, examples))
-    return _Fit(c, file.effects(file.selection, found[:1]).value, found[1])
+        outputs_of.append(outputs)
+    return _Fit(c, file.effects(file.selection, found[:1]).value, _loss(file, outputs_of[0]), found[1])
+
+
+def _loss(file: ProbeFile, outputs: np.ndarray) -> float:
+    """The mean nats of what is right on the selection part."""
+    if file.task.link(file.targets) != "softmax":
+        return 0.0
+    right = file.task.rows(file.gold[file.selection])
+    return float(-np.log(np.maximum(outputs[np.arange(len(right)), right], LEAST)).mean())

@@ -33,7 +33,7 @@ def curve_charts(alt: Any, results: Results, shapes: Mapping[str, str]) -> dict[
 
 def _labels(alt: Any, generation: GenerationResults, curves: LabelCurves, metric: Metric, shapes: Mapping[str, str]) -> Any:
     """The score by the labelled examples that were learnt from."""
-    rows = [
+    rows: list[Row] = [
         {"at": point.examples, "series": mode_title(way), "new": way in CONTROLS.values(), **_interval(point.quality, metric_scale(metric))}
         for way, points in curves.ways.items()
         for point in points

@@ -309,7 +309,11 @@ def _stage_costs(generation: GenerationResults) -> list[tuple[str, list[str]]]:
         found.append(("scoring", [*_spent(generation.surprise), DASH, DASH]))
     modes = [mode for mode in MODES if mode in generation.modes]
     found += [(f"transfer, {mode_title(mode)}", [*_spent(generation.modes[mode]), DASH, DASH]) for mode in modes]
-    tests = [("word tests", generation.words), ("senses", generation.senses), ("minimal pairs", generation.minimal)]
+    tests: list[tuple[str, _Timed | None]] = [
+        ("word tests", generation.words),
+        ("senses", generation.senses),
+        ("minimal pairs", generation.minimal),
+    ]
     tests += [("label curves", generation.labels), ("layers loaded", generation.layers)]
     tests += [("updates saved", generation.updates), ("probes by layer", generation.probes)]
     return found + [(name, [*_spent(stage), DASH, DASH]) for name, stage in tests if stage and stage.seconds]
