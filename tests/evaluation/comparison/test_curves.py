@@ -2,14 +2,17 @@
 
 import dataclasses
 import json
+import shlex
 
 import numpy as np
 import pytest
 from tests.evaluation.comparison.test_compare import InProcess, files, plan_for  # noqa: F401 (a fixture)
 
+from stemma.cli.main import parsed
 from stemma.errors import DataError, UsageError
 from stemma.evaluation.comparison.compare import run_comparison
 from stemma.evaluation.comparison.curve_stages import labels_for, times_fewer
+from stemma.evaluation.comparison.forecast import expected, guessed_speed
 from stemma.evaluation.comparison.results import Results, read
 from stemma.evaluation.comparison.stages import Stages, stage_path
 from stemma.transfer.loss_curves import Saved
@@ -53,10 +56,12 @@ def primary(result):
     return result.measures["accuracy"]
 
 
-def test_a_killed_curve_goes_on_with_the_part_that_is_missing(compared):
-    _, parts, made = compared
+def test_a_killed_curve_goes_on_with_the_part_that_is_missing(compared, plan):
+    results, parts, made = compared
     assert "bert.layers.1.json" in parts and "bert.layers.2.json" not in parts
     assert made == ["bert.layers", "bert.updates", "bert.probes"]
+    assert results.generations[1].layers.costs.lost.seconds == 0  # the part that was made is not lost, and no other had begun
+    assert not list(stage_path(plan.root, "x").parent.glob("*.begun"))
 
 
 def test_all_labels_give_the_ordinary_figure_and_fewer_a_figure_of_their_own(compared):
@@ -98,6 +103,15 @@ def test_probes_of_files_stand_in_the_report(compared, plan):
     assert all(layer.random.seeds == 3 for layer in tags.layers)
     written = read(Results, json.loads((plan.root / "report.json").read_text(encoding="utf-8")), "report.json")
     assert written.generations[1] == results.generations[1]
+
+
+def test_the_command_and_the_forecast_name_the_curves(compared, plan):
+    results, *_ = compared
+    again = parsed(shlex.split(results.command)[1:])
+    assert (again.label_shares, again.curves, again.probes) == ((0.2,), ("layers", "updates"), plan.config.probes)
+    seconds = expected(plan, lambda row: guessed_speed(plan, row))
+    assert {("ngram", "labels"), *(("bert", stage) for stage in ("labels", "layers", "updates", "probes"))} <= seconds.keys()
+    assert ("ngram", "layers") not in seconds and all(value > 0 for value in seconds.values())
 
 
 def test_shares_are_whole_numbers_of_examples():

@@ -180,15 +180,19 @@ class Stages:
         limit = self.comparison.config.train_limit
         return key_of(stage, self.base, self.comparison.task, data, limit, settings, self.comparison.task_settings)
 
-    def make(self, stage: str) -> dict[str, Any]:
+    def make(self, stage: str) -> Mapping[str, Any]:
         """The result of one stage, computed now, as its class in `results` reads it."""
         self.progress(Note(stage))
         probes = {"words": self.words, "senses": self.senses, "minimal-pairs": self.minimal_pairs, "probes": self.probes}
         curves = {name: partial(curve, self) for name, curve in CURVES.items()}
-        own: dict[str, Callable[[], dict[str, Any]]] = {"pretrain": self.pretrain, "score": self.score, **probes, **curves}
-        begun = stage_path(self.comparison.root, f"{self.name}.{stage}").with_suffix(".begun")
-        with Attempt(begun, self.key(stage)) as self._attempt:
-            return own[stage]() if stage in own else self.transfer(stage)
+        own: dict[str, Callable[[], Mapping[str, Any]]] = {"pretrain": self.pretrain, "score": self.score, **probes, **curves}
+        return self._attempted(stage, self.key(stage), own.get(stage) or partial(self.transfer, stage))
+
+    def _attempted(self, name: str, key: str, make: Callable[[], Mapping[str, Any]]) -> Mapping[str, Any]:
+        """What `make` gives; if it is killed, the next attempt knows what this one spent."""
+        begun = stage_path(self.comparison.root, f"{self.name}.{name}").with_suffix(".begun")
+        with Attempt(begun, key) as self._attempt:
+            return make()
 
     def kept(self, stage: str) -> Any:
         """The stage's result, if it is finished; None otherwise."""
@@ -277,7 +281,8 @@ class Stages:
 
     def part(self, name: str, settings: Sequence[Any], kind: type[T], make: Callable[[], Mapping[str, Any]]) -> T:
         """One of the results that a stage is made of, kept by itself: a killed stage goes on with the first that is missing."""
-        return staged(self.comparison.root, f"{self.name}.{name}", self._transfer_key(name, settings), kind, make)
+        key = self._transfer_key(name, settings)
+        return staged(self.comparison.root, f"{self.name}.{name}", key, kind, partial(self._attempted, name, key, make))
 
     def carried(self, name: str, way: str, *more: str) -> Transferred:
         """What a way of transfer gives with further settings, as part of a stage."""
