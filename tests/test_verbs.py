@@ -611,6 +611,24 @@ def test_a_counted_run_without_notes_tells_of_none(shop, capsys, tmp_path):
     assert "notes:" not in out and "| notes |" not in card
 
 
+def test_evaluate_probes_each_layer(shop, capsys, tmp_path):
+    tagged = [("the DET", "cat NOUN", "sat VERB"), ("a DET", "mat NOUN", "ran VERB"), ("公 NOUN", "园 NOUN", "去 VERB")]
+    (tmp_path / "tags.txt").write_text("\n\n".join("\n".join((*tagged[k % 3], f"{k} NUM")) for k in range(40)) + "\n", encoding="utf-8")
+    words = ["evaluate", shop / "bert", "--probe", tmp_path / "tags.txt", shop / "task.tsv"]
+    capsys.readouterr()
+    assert main([*map(str, words), "--limit", "30", "--json"]) == 0
+    tags, labels = json.loads(capsys.readouterr().out)["probe"]
+    assert (tags["about"], labels["about"]) == ("tags", "labels") and sum(tags["examples"].values()) == 30
+    assert len(tags["layers"]) == len(labels["layers"]) == 3 and 0 <= tags["best_layer"] < 3
+    assert labels["layers"][0]["random"]["seeds"] == 3
+    assert main(["evaluate", str(shop / "word2vec"), "--probe", str(tmp_path / "tags.txt"), "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)["probe"][0]["layers"]) == 1
+    assert main([str(word) for word in words]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("probe of tags, ") and "*" in "".join(line.split()[1] for line in lines if line[:4].strip().isdigit())
+    assert sum(line.split()[:2] == ["layer", "pre-trained"] for line in lines) == 2
+
+
 PAIRS = "phenomenon\tgood\tbad\norder\tthe cat sat .\tsat cat the .\norder\t天气很好。\t很天气好。\nword\tthe cat ran\tthe cat gnu\n"
 
 

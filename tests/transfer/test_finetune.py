@@ -287,3 +287,15 @@ def test_examples_of_a_program_are_cleaned_as_those_of_a_file(ngram, train_examp
     dirty = [dataclasses.replace(example, text=f" {example.text}\x00", label=f"{example.label} ") for example in train_examples]
     with pytest.warns(UserWarning, match="as in training"):
         assert finetune(ngram, train=dirty).facts["data"] == finetune(ngram, train=train_examples).facts["data"]
+
+
+@pytest.mark.parametrize("mode", ["frozen", "finetune", "scratch"])
+@pytest.mark.parametrize("name", ["ngram", "word2vec"])
+def test_a_label_that_the_few_examples_lack_is_never_answered(request, name, mode, train_examples, dev_examples):
+    """The label space is that of all examples, of which these are a part."""
+    few = [example for example in train_examples if example.label == "pos"][:6]
+    config = Config(mode=mode, seeds=(1,), budget=1, updates=2, epochs=1)
+    targets = {"labels": ["neg", "pos"], "several": False, "pairs": False}
+    found = finetune(request.getfixturevalue(name), train=few, dev=dev_examples, config=config, targets=targets)
+    answers = set(found.facts["seeds"][0]["predictions"])
+    assert found.facts["labels"] == ["neg", "pos"] and answers <= {0, 1} and (mode != "frozen" or answers == {1})

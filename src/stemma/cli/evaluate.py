@@ -25,7 +25,8 @@ class Evaluate(Verb):
     outliers: SomeFiles = ()  # words that belong together, an empty line, words that do not; a group a file
     senses: SomeFiles = ()  # TSV of word, index, sense, sentence
     minimal_pairs: SomeFiles = ()  # which of two sentences is likelier: a TSV of phenomenon, good, bad, or BLiMP's JSON lines
-    limit: int = 0  # minimal pairs of a phenomenon at most, drawn by lot; 0: all
+    probe: SomeFiles = ()  # which layer knows what: tagged words (CoNLL), labelled texts, or a TSV as for --senses; half is learnt from
+    limit: int = 0  # minimal pairs of a phenomenon, or examples of a probe, at most, drawn by lot; 0: all
     cloze: SomeFiles = ()  # text of which 15 % of the words are hidden, the same for every run, to be filled in by a run that can
     units: Literal["words", "characters"] = "words"  # what a cloze hides; characters: of Chinese single ones
 
@@ -35,15 +36,15 @@ class Evaluate(Verb):
         from stemma.runs.fitted import FittedRun, load
 
         run = load(self.run_folder)
-        named = ("similarity", "analogies", "outliers", "senses", "minimal_pairs", "cloze")
+        named = ("similarity", "analogies", "outliers", "senses", "minimal_pairs", "cloze", "probe")
         text = of_text(run)
         given = {text: self.files, **{name: getattr(self, name) for name in named}}
         files = {measure: paths for measure, paths in given.items() if paths}
         if not files:
-            expected = "a text, a TSV of examples, --similarity, --analogies, --outliers, --senses, --minimal-pairs or --cloze"
+            expected = "a text, a TSV of examples, --similarity, --analogies, --outliers, --senses, --minimal-pairs, --cloze or --probe"
             raise UsageError("no file to measure on", expected, "name one")
         _check("restrict", self.restrict, "analogies", bool(self.analogies))
-        _check("limit", self.limit, "minimal-pairs", bool(self.minimal_pairs))
+        _check("limit", self.limit, "minimal-pairs or --probe", bool(self.minimal_pairs or self.probe))
         _check("units", self.units, "cloze", bool(self.cloze) or self.units == "words")
         if not isinstance(run, FittedRun):
             found = evaluate_run(run, files, self.restrict, self.limit, self.units)

@@ -132,6 +132,22 @@ def _translation(found: Mapping[str, Any]) -> Iterator[str]:
         yield f"  doubt it: {found['doubt']}"
 
 
+def _probes(files: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    for found in files:
+        scale = 100 if found["share"] else 1
+        title = f"{found['metric']}{', %' * found['share']}"
+        sizes = f"{found['examples']['learning']:,} examples to learn from, {found['examples']['judged']:,} to judge by"
+        yield f"probe of {found['about']}, {found['file']}: {title} ({sizes})"
+        rows = [[f"{place}{' *' * (place == found['best_layer'])}", *_probed(layer, scale)] for place, layer in enumerate(found["layers"])]
+        yield from columns([["layer", "pre-trained", "newly drawn", "gained"], *rows])
+        yield f"  * the best layer, chosen on examples that no figure is of; {number(found['floor'] * scale)} without reading"
+
+
+def _probed(layer: Mapping[str, Any], scale: int) -> Iterator[str]:
+    for name in ("value", "random", "gain"):
+        yield _figure({key: figure * scale for key, figure in layer[name].items()})
+
+
 _LINES: dict[str, Callable[[Any], Iterator[str]]] = {
     "similarity": _similarity,
     "analogies": _analogies,
@@ -139,4 +155,5 @@ _LINES: dict[str, Callable[[Any], Iterator[str]]] = {
     "minimal_pairs": _minimal_pairs,
     "cloze": _cloze,
     "translation": _translation,
+    "probe": _probes,
 }

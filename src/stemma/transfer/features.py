@@ -18,6 +18,7 @@ from stemma.runs.assignment import Assignment
 from stemma.runs.fixed import FixedNetwork, HeadOnStates, Networked, Probed, SiteStates, chosen_layers
 from stemma.runs.framing import Framed
 from stemma.runs.linear import Dense
+from stemma.runs.linear_head import LinearHead
 from stemma.runs.moved import has_no_blocks
 from stemma.tasks.task import Seat, Text
 from stemma.training.facts import Report
@@ -106,15 +107,9 @@ class LinearOnFeatures:
         self, lesson: Lesson, rows: np.ndarray, c: float, seed: int, report: Report | None = None, journal: Journal | None = None
     ) -> Probed:
         """The head of this C on the rows' features."""
-        began, task = time.perf_counter(), self._assignment.task
-        fixed = self._fixed.of(seed)
-        starts = fixed.starts(lesson.data)
-        features = self.features(fixed, lesson.data)[torch.from_numpy(_places(rows, starts))]
-        borders = np.concatenate([[0], np.cumsum(np.diff(starts)[rows])])
-        mean, scale = standardiser(features)
-        targets = self._assignment.targets
-        design, gold = Dense(features, mean, scale), task.rows(lesson.gold[rows])
-        head = fit_rows(design, gold, len(targets["labels"]), c, task.link(targets), borders)
+        began, fixed = time.perf_counter(), self._fixed.of(seed)
+        features = self.features(fixed, lesson.data)
+        head, mean, scale = fit_linear(features, fixed.starts(lesson.data), lesson.gold, rows, self._assignment, c)
         known = self._fixed.facts(fixed, head.weights.size + head.biases.size)
         facts = {
             "features": features.shape[1],
@@ -188,6 +183,22 @@ class NetworkOnFeatures:
         return self._assignment.task.network(seat, self._assignment.targets)
 
 
-def _places(rows: np.ndarray, starts: np.ndarray) -> np.ndarray:
+def fit_linear(
+    table: Tensor, starts: np.ndarray, gold: np.ndarray, rows: np.ndarray, assignment: Assignment, c: float
+) -> tuple[LinearHead, Tensor, Tensor]:
+    """The head of this C on features (M F), and the mean and scale (F) that these are standardised by, all of the examples `rows`.
+
+    Rows `starts[n]` to `starts[n+1]` of the table are those of example n, and `gold` (N) is what is right.
+    """
+    features = table[torch.from_numpy(places(rows, starts))]
+    mean, scale = standardiser(features)
+    task, targets = assignment.task, assignment.targets
+    borders = np.concatenate([[0], np.cumsum(np.diff(starts)[rows])])
+    design = Dense(features, mean, scale)
+    head = fit_rows(design, task.rows(gold[rows]), len(targets["labels"]), c, task.link(targets), borders)
+    return head, mean, scale
+
+
+def places(rows: np.ndarray, starts: np.ndarray) -> np.ndarray:
     """The rows of the linear model that belong to these examples, in their order."""
     return np.concatenate([np.arange(starts[row], starts[row + 1]) for row in rows]) if len(rows) else np.zeros(0, np.int64)

@@ -48,10 +48,12 @@ def finetune(
     out: str | Path | None = None,
     progress: Report | None = None,
     teacher: TaskTeacher | None = None,
+    targets: Targets | None = None,
 ) -> FittedRun:
     """The run carried over to the task, with all that a report needs in `.facts`.
 
-    A `teacher` that has learnt the task is imitated, and its labels are the label space.
+    A `teacher` that has learnt the task is imitated, and its labels are the label space; so are the `targets` of more examples
+    than those that are learnt from.
 
     `task` is a name, for its default settings, or a task that was made. `mode` wins over `config.mode`. With `out`, the
     result is saved there as a run folder: the same call again goes on where a killed one was, to the same weights, and gives
@@ -64,7 +66,7 @@ def finetune(
     first_place = own_text.place_for(place) if config.first_on_text else nullcontext()
     with one_writer(place) if place else nullcontext(), first_place as reading:
         examples, judged = drawn(_examples(kind, train), config.train_limit), _examples(kind, dev) if dev is not None else []
-        targets = teacher.targets if teacher else kind.targets(examples)
+        targets = teacher.targets if teacher else targets or kind.targets(examples)
         assignment = Assignment(run.row, run.tokenizer, run.module(), kind, targets, config)
         data = {"train": _fingerprint(kind, examples), "dev": _fingerprint(kind, judged) if judged else None}
         identity = identity_of(run, assignment, data) | (teacher.identity() if teacher else {})

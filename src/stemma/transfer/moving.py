@@ -2,7 +2,7 @@
 
 import copy
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -35,6 +35,12 @@ from stemma.transfer.settings import Config, lowest
 
 LORA_RATES = 2  # times the rates at which the whole network moves: adapters begin as zeros; at ten times, a tiny BERT learnt nothing
 
+Watch = Callable[[int, Any], None]
+
+
+def _unwatched(updates: int, model: Any) -> None:
+    """What watches a descent that nobody watches."""
+
 
 class Descent:
     """The recipe of `finetune` and `scratch` for every generation that descends."""
@@ -44,6 +50,7 @@ class Descent:
 
     def __init__(self, assignment: Assignment, config: Config) -> None:
         self._assignment, self._config = assignment, config
+        self.watch: Watch = _unwatched  # called with the updates made and the model, before the first update and after each
         network, task = assignment.network, assignment.task
         if config.auxiliary and not new_tokens(network, task):
             wrong = f"transfer.auxiliary = {config.auxiliary:g}: {assignment.row.name} predicts no next token of a task's text"
@@ -79,7 +86,9 @@ class Descent:
         learner = self._learner(model, loop, split, lesson)
         reached, epoch = journal.take_up(learner) if journal else Reached(), batches.steps_in_epoch(0) / batches.parts
         self._freeze(model.backbone, reached.step / epoch)
+        self.watch(reached.step, model)
         for fact in updates(learner, batches, loop, reached, journal):
+            self.watch(fact.step, model)
             if config.unfreeze:
                 self._freeze(model.backbone, fact.step / epoch)
             if report:

@@ -127,6 +127,10 @@ def _generation(comparison: Comparison, name: str, corpus_key: str, code: int) -
         words=results.get("words"),
         senses=results.get("senses"),
         minimal=results.get("minimal-pairs"),
+        labels=results.get("labels"),
+        layers=results.get("layers"),
+        updates=results.get("updates"),
+        probes=results.get("probes"),
     )
 
 
@@ -242,6 +246,7 @@ def measured(generations: Sequence[GenerationResults], baselines: Sequence[Basel
     for generation in generations:
         stages: dict[str, Any] = {"pretrain": generation.pretrain, "score": generation.surprise, **generation.modes}
         stages |= {"words": generation.words, "senses": generation.senses, "minimal-pairs": generation.minimal}
+        stages |= {"labels": generation.labels, "layers": generation.layers, "updates": generation.updates, "probes": generation.probes}
         found += [(f"{generation.short}, {name}", stage.costs) for name, stage in stages.items() if stage and stage.costs.made]
     return found + [(row.short, row.costs) for row in baselines if row.costs.made]
 

@@ -15,9 +15,10 @@ from stemma.checkpoint import left_as_found
 from stemma.config import as_texts, checked, resolve, to_plain
 from stemma.corpus.document import Ledger
 from stemma.corpus.given import listed
-from stemma.errors import BudgetError, MissingExtra, RunError, StemmaError, UsageError
+from stemma.errors import BudgetError, DataError, MissingExtra, RunError, StemmaError, UsageError
 from stemma.evaluation.comparison.assemble import assemble
 from stemma.evaluation.comparison.baselines import RIVALS, TOKEN, Rival
+from stemma.evaluation.comparison.curve_stages import labels_for
 from stemma.evaluation.comparison.environment import Meter, parts
 from stemma.evaluation.comparison.extras import lacks
 from stemma.evaluation.comparison.forecast import Forecast, Whole, forecast
@@ -38,6 +39,7 @@ from stemma.evaluation.comparison.stages import (
 from stemma.evaluation.measures.judge import Judge, rows
 from stemma.evaluation.measures.minimal_files import read_minimal_pairs
 from stemma.evaluation.measures.perplexity import blocks, spread
+from stemma.evaluation.measures.probe_files import SELECTED, read_probe
 from stemma.evaluation.measures.word_files import read_analogies, read_pairs
 from stemma.evaluation.report.page import write
 from stemma.evaluation.report.word_map import word_maps
@@ -49,6 +51,7 @@ from stemma.tokens.files import one_writer, read_json, write_sealed
 from stemma.training.facts import Fact, Note, Report
 from stemma.training.request import Job, check_threads
 from stemma.transfer.doubts import repeats_warning
+from stemma.transfer.selection import drawn, hold_out
 
 BUSY_LOAD = 0.5  # processes a core that ran or waited before the comparison began
 
@@ -141,6 +144,10 @@ def _check(comparison: Comparison) -> None:
         read_analogies(path)
     if comparison.config.minimal_pairs:
         read_minimal_pairs(comparison.config.minimal_pairs)
+    for path in comparison.config.probes:
+        read_probe(path, comparison.config.probe_limit)
+    for share in comparison.config.label_shares:
+        _check_share(comparison, share)
     for name in comparison.generations:
         if (teacher := find(name).teacher) and teacher not in comparison.generations:
             wrong = f"{name} imitates {teacher}, which is not among the generations"
@@ -155,11 +162,23 @@ def begun(comparison: Comparison) -> bool:
     return (comparison.root / "plan.json").exists()
 
 
+def _check_share(comparison: Comparison, share: float) -> None:
+    """UsageError where so few examples are left that no setting can be chosen on a part of them."""
+    task, examples = comparison.made_task(), task_examples(comparison)[0]
+    part = drawn(examples, labels_for(share, len(examples)))
+    try:
+        hold_out(task.strata(task.gold(part, task.targets(examples))), *SELECTED)
+    except DataError as error:
+        wrong = f"--label-shares {share:g} leaves {error.wrong.rstrip('.')}"
+        raise UsageError(wrong, "two examples or more of at least one class", "name a larger share") from error
+
+
 PARTNERS = {  # an option that does nothing without another one's files
     "senses_test": "senses",
     "senses_limit": "senses",
     "restrict": "analogies",
     "minimal_limit": "minimal_pairs",
+    "probe_limit": "probes",
 }
 
 

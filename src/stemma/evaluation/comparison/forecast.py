@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from stemma.evaluation.comparison.curve_stages import CURVES
 from stemma.evaluation.comparison.environment import Meter
 from stemma.evaluation.comparison.plan import Comparison
 from stemma.evaluation.comparison.results import TextRead
@@ -28,6 +29,8 @@ FORWARD = 1 / 3  # of a training step's time
 A_STAGE = 0.5  # seconds of any stage: its files
 AN_EXAMPLE = 1.5e-3  # seconds that one labelled example adds to the fit of a linear head
 A_QUESTION = 1e-3  # seconds of a word pair or an analogy among the words of a vocabulary
+DRAWN_ANEW = 4  # times a probed text is read: by the run, and by networks newly drawn
+LAYERS = 4  # that are loaded, roughly, in as many ways
 WITHOUT_BUDGET = 120.0  # seconds of pre-training where a preset's own budget holds
 
 
@@ -112,7 +115,23 @@ def _stage_seconds(comparison: Comparison, row: Generation, stage: str, amounts:
     if stage == "minimal-pairs":
         masked = amounts.good / speed.characters_a_token if ability_for(row) == "fill" else 1.0  # each token by itself
         return 2 * amounts.pairs * amounts.good * forward * max(1.0, masked)
+    if stage == "probes":
+        return len(comparison.config.probes) * comparison.config.probe_limit * (DRAWN_ANEW * amounts.length * forward + AN_EXAMPLE)
+    if stage in CURVES:
+        return sum(times * _transfer_seconds(comparison, row, way, amounts, speed) for way, times in _transfers(comparison, row, stage))
     return _transfer_seconds(comparison, row, stage, amounts, speed)
+
+
+def _transfers(comparison: Comparison, row: Generation, stage: str) -> list[tuple[str, float]]:
+    """The transfers that a curve is made of beyond the ordinary ones, and how many of each."""
+    config = comparison.config
+    if stage == "labels":
+        shares = sum(share for share in config.label_shares if share < 1)
+        return [(way, shares) for way in Stages(comparison, row.name, "", _silent).modes()]
+    if stage == "layers":
+        return [("finetune", LAYERS)]
+    trials_too = config.seeds / (config.trials + config.seeds - 1)
+    return [(way, trials_too) for way in ("finetune", "scratch")]
 
 
 def _transfer_seconds(comparison: Comparison, row: Generation, way: str, amounts: Amounts, speed: Speed) -> float:

@@ -5,7 +5,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from annotated_types import Gt, Le
 from tyro.conf import arg
@@ -28,6 +28,8 @@ READY = tuple(row.name for row in TABLE if row.ready)  # generations that this v
 
 
 SomeFiles = Annotated[tuple[str, ...], arg(metavar="FILE …", help_behavior_hint="(optional)")]
+SomeShares = Annotated[tuple[Annotated[float, Gt(0), Le(1)], ...], arg(metavar="SHARE …", help_behavior_hint="(optional)")]
+SomeCurves = Annotated[tuple[Literal["layers", "updates"], ...], arg(help_behavior_hint="(optional)")]
 SomeWords = Annotated[tuple[str, ...], arg(metavar="WORD …", help_behavior_hint="(optional)")]
 
 
@@ -55,6 +57,10 @@ class Config:
     restrict: Natural = 0  # answers to analogies are sought among that many of the most frequent words; 0: all
     minimal_pairs: SomeFiles = ()  # which of two sentences is likelier: a TSV of phenomenon, good, bad, or BLiMP's JSON lines
     minimal_limit: Natural = 0  # of them at most for a phenomenon, drawn by lot; 0: all
+    label_shares: SomeShares = ()  # of the training examples that each way of transfer learns from too, as 0.01 0.1; none: all alone
+    curves: SomeCurves = ()  # layers: fine-tuned with the lower k loaded, for every k; updates: those to the lowest loss from scratch
+    probes: SomeFiles = ()  # which layer knows what: tagged words (CoNLL), labelled texts, or a TSV as for the senses; half is learnt from
+    probe_limit: Positive = 2000  # examples of such a file at most, drawn by lot
     words: SomeWords = ()  # drawn on the word maps; none: the most frequent content words
     workers: Positive = 1  # processes that read the corpus
     parallel: Positive = 1  # generations computed at once, each in a process of its own; with --threads 1, as many as there are cores
@@ -118,20 +124,20 @@ class Comparison:
 
         return planned_job(self.request(generation))
 
-    def transfer(self, way: str) -> list[str]:
-        """The settings of `stemma finetune` in this way; of the user's those that it reads."""
+    def transfer(self, way: str, more: Sequence[str] = ()) -> list[str]:
+        """The settings of `stemma finetune` in this way: of the user's those that it reads, `more` behind them."""
         mode, head = WAYS[way]
         seeds = list(range(1, self.config.seeds + 1))
         named = [setting for setting in self.config.settings if setting.startswith("transfer.")]
         heads = [] if head == "linear" else [f'transfer.head="{head}"']
         limit = [f"transfer.train_limit={self.config.train_limit}"] if self.config.train_limit else []
         ours = [f'transfer.mode="{mode}"', *heads, f"transfer.seeds={seeds}", f"transfer.budget={self.config.trials}", *limit]
-        unread = _unread(_transfer([*ours, *named]))
-        return [*ours, *(setting for setting in named if setting.partition("=")[0].strip() not in unread)]
+        unread = _unread(_transfer([*ours, *named, *more]))
+        return [*ours, *(setting for setting in named if setting.partition("=")[0].strip() not in unread), *more]
 
-    def transfer_config(self, way: str) -> "Transfer":
+    def transfer_config(self, way: str, more: Sequence[str] = ()) -> "Transfer":
         """These settings, resolved."""
-        return _transfer(self.transfer(way))
+        return _transfer(self.transfer(way, more))
 
     @property
     def task_settings(self) -> list[str]:

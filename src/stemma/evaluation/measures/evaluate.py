@@ -35,6 +35,7 @@ MEASURES: dict[str, tuple[Ability, ...]] = {  # -> the ability it needs, or one 
     "senses": ("embed",),
     "minimal_pairs": ABILITIES,
     "cloze": ("fill",),
+    "probe": ("embed",),
 }
 
 
@@ -42,7 +43,7 @@ def evaluate_run(run: Run, files: Mapping[str, Sequence[str]], restrict: int = 0
     """The measures of a pre-trained run: of each name in `files`, what it says on those files.
 
     `restrict` keeps that many of the most frequent words as answers to analogies, `limit` draws that many minimal pairs of
-    each phenomenon; 0 all. `units` are what a cloze hides.
+    each phenomenon, and examples of each file that layers are probed with; 0 all. `units` are what a cloze hides.
     """
     restrict, limit = whole("restrict", restrict, default=0), whole("limit", limit, default=0)
     for measure in files:
@@ -57,6 +58,7 @@ def evaluate_run(run: Run, files: Mapping[str, Sequence[str]], restrict: int = 0
         "analogies": partial(_analogies, restrict=restrict),
         "minimal_pairs": partial(_minimal_pairs, limit=limit),
         "cloze": partial(_cloze, units=units),
+        "probe": partial(_probes, limit=limit),
     }
     measured = _MEASURED | own
     return {measure: measured[measure](run, paths) for measure, paths in files.items()}
@@ -144,6 +146,13 @@ def _senses(run: Run, paths: Sequence[str]) -> dict[str, Any]:
 
 def _minimal_pairs(run: Run, paths: Sequence[str], limit: int) -> dict[str, Any]:
     return {"files": list(paths), **minimal_pairs(run, read_minimal_pairs(paths), limit).as_dict()}
+
+
+def _probes(run: Run, paths: Sequence[str], limit: int) -> list[dict[str, Any]]:
+    from stemma.evaluation.measures.probe_files import read_probe  # with all of transfer behind it
+    from stemma.evaluation.measures.probes import probe
+
+    return [probe(run, file).as_dict() for file in [read_probe(path, limit) for path in paths]]
 
 
 _MEASURED: dict[str, Measured] = {

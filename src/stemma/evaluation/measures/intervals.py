@@ -190,6 +190,13 @@ def mean_of_shares(successes: np.ndarray, sizes: np.ndarray, weights: np.ndarray
     return _wilson(value, level * (1 - level) / variance, t_quantile(_LEVEL, np.inf), 1)
 
 
+def mean_of(values: np.ndarray) -> Interval:
+    """The interval of the mean of a few numbers (S), one a seed (Student 1908); of a single one nothing is known, and it has no width."""
+    value, seeds = float(values.mean()), len(values)
+    half = t_quantile(_LEVEL, seeds - 1) * float(values.std(ddof=1)) / np.sqrt(seeds) if seeds > 1 else 0.0
+    return Interval(value, float(value - half), float(value + half), seeds)
+
+
 def correlation(rho: float, n: int) -> Interval:
     """The interval of Spearman's rho of `n` pairs, on Fisher's scale (Bonett & Wright 2000, eq. 3); all of it for three pairs.
 
