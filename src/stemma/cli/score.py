@@ -74,7 +74,7 @@ def _bits(run: "Run", text: str, score: Any, back: str) -> dict[str, Any]:
     bits = score.bits_per_character
     if bits is None or back == text:
         return {"spacing_nats": 0.0, "bits_per_character": bits}
-    from stemma.evaluation.measures.spacing import spacing  # only where it is used
+    from stemma.runs.spacing import spacing  # only where it is used
 
     kept = spacing(run.tokenizer, [Document((text,), "")])
     around = (text[: len(text) - len(text.lstrip())], text[len(text.rstrip()) :])

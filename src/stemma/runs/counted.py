@@ -163,6 +163,10 @@ class Bagged:
         """Keys and weights of the texts' n-grams."""
         return bag_of(self.assignment.network, encode_sides(self.assignment.tokenizer, texts))
 
+    def together(self, several: Sequence[Bag]) -> list[Bag]:
+        """Each by itself: counts gain nothing from company."""
+        return list(several)
+
     def answers(self, bag: Bag) -> list[Any]:
         """The task's answer to each text."""
         return self.assignment.task.from_rows(self._outputs(bag), bag.borders, self.assignment.targets)
@@ -220,6 +224,10 @@ class Adapted:
     def prepare(self, texts: Sequence[Text]) -> Sides:
         """Token ids."""
         return encode_sides(self.assignment.tokenizer, texts)
+
+    def together(self, several: Sequence[Sides]) -> list[Sides]:
+        """Each by itself: counts gain nothing from company."""
+        return list(several)
 
     def answers(self, texts: Sides) -> list[Any]:
         """The task's answer to each text."""

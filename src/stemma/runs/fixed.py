@@ -21,7 +21,7 @@ from stemma.layers.precision import autocast, choose_precision
 from stemma.layers.weights import load_weights, to_tensors, weights
 from stemma.objectives.batch import Batch
 from stemma.runs.assignment import Assignment
-from stemma.runs.framing import Framed, collate_units, collate_windows, frame, under_budget
+from stemma.runs.framing import Framed, collate_units, collate_windows, frame, framed_together, under_budget
 from stemma.runs.linear import Dense
 from stemma.runs.linear_head import LinearHead, check_shapes
 from stemma.runs.moved import at_units, batch_of, has_no_blocks, mean_window
@@ -148,6 +148,10 @@ class Probed:
     def prepare(self, texts: Sequence[Text]) -> Framed:
         """Tokenises and frames."""
         return self.fixed.prepare(texts)
+
+    def together(self, several: Sequence[Framed]) -> list[Framed]:
+        """All as one."""
+        return framed_together(several)
 
     def answers(self, framed: Framed) -> list[Any]:
         """The task's answer to each text."""
@@ -288,6 +292,10 @@ class Networked:
     def prepare(self, texts: Sequence[Text]) -> Framed:
         """Tokenises and frames."""
         return self.fixed.prepare(texts)
+
+    def together(self, several: Sequence[Framed]) -> list[Framed]:
+        """All as one."""
+        return framed_together(several)
 
     def answers(self, framed: Framed) -> list[Any]:
         """The task's answer to each text."""

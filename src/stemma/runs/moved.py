@@ -17,7 +17,7 @@ from stemma.layers.weights import load_weights, to_tensors, weights
 from stemma.lineage.network import Frames
 from stemma.objectives.batch import IGNORE, Batch
 from stemma.runs.assignment import Assignment
-from stemma.runs.framing import Framed, collate, collate_units, collate_windows, frame, under_budget
+from stemma.runs.framing import Framed, collate, collate_units, collate_windows, frame, framed_together, under_budget
 from stemma.tasks.task import Seat, Targets, Task, Text
 
 Tensors = dict[str, Tensor]
@@ -97,6 +97,10 @@ class Moved:
     def prepare(self, texts: Sequence[Text]) -> Framed:
         """Tokenises and frames."""
         return frame_moving(self.frames, self.assignment, texts)
+
+    def together(self, several: Sequence[Framed]) -> list[Framed]:
+        """All as one."""
+        return framed_together(several)
 
     def answers(self, framed: Framed) -> list[Any]:
         """The task's answer to each text."""

@@ -33,6 +33,14 @@ class Piece:
     own: np.ndarray  # columns of the framed row that hold `ids`
 
 
+class MaskedRow(NamedTuple):
+    """A text some of whose tokens are to be filled in, framed."""
+
+    framed: list[int]
+    types: list[int]
+    masks: int  # how many
+
+
 class Surprises(NamedTuple):
     """What every token and every end of a text read costs."""
 
@@ -140,6 +148,16 @@ def static_states(network: StaticVectors, texts: Sequence[np.ndarray]) -> Iterat
     for number, ids in enumerate(texts):
         for piece in _pieces(network, number, np.asarray(ids, np.int64)):
             yield piece, network.vectors_of(piece.ids)[None]
+
+
+def filled(network: Any, rows: Sequence[MaskedRow], pad: int) -> Iterator[tuple[list[int], Any]]:
+    """(numbers of rows that were read together, scores (M V) of every token at each of their masks, row by row)."""
+    import torch
+
+    for together in _batches([len(row.framed) for row in rows]):
+        batch = _padded([rows[n].framed for n in together], [rows[n].types for n in together])
+        batch["ids"][batch["segments"] == 0] = pad
+        yield together, network.fill({name: torch.from_numpy(array) for name, array in batch.items()})
 
 
 def widths(network: Any) -> list[int]:

@@ -121,6 +121,10 @@ class Writer:
         """Tokenises."""
         return token_pairs(self.assignment, texts)
 
+    def together(self, several: Sequence[TokenPairs]) -> list[TokenPairs]:
+        """Each by itself."""
+        return list(several)
+
     def answers(self, pairs: TokenPairs) -> list[Target]:
         """The target of each source."""
         return [Target(best.text, best.log_prob) for best, *_ in self.translations(pairs, self.decoding)]

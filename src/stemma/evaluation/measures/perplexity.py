@@ -21,7 +21,7 @@ import numpy as np
 from stemma.corpus.document import Document
 from stemma.errors import DataError
 from stemma.evaluation.measures.intervals import interval
-from stemma.evaluation.measures.spacing import spacing
+from stemma.runs.spacing import spacing
 from stemma.nouns import counted
 from stemma.tokens.tokenizer import Tokenizer
 
