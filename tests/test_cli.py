@@ -10,12 +10,13 @@ import sys
 import pytest
 
 from stemma.cli import main as cli
-from stemma.cli.answer import Answer, Rows, dumps
+from stemma.cli.answer import Answer, Rows
 from stemma.cli.demo import Demo
 from stemma.cli.main import LATER, TABLE, main
 from stemma.errors import DataError
 from stemma.evaluation.comparison.demo import demo
 from stemma.lineage import table
+from stemma.runs.json_text import dumps
 
 
 def stemma(capsys, *argv):
@@ -65,7 +66,7 @@ def test_lineage_as_a_tree_and_as_json(capsys):
     ("argv", "mend"),
     [
         (["lineaeg"], "did you mean 'lineage'?"),
-        (["serve", "runs/x"], "see stemma --help"),
+        (["serve", "runs/x", "--prot", "1"], "did you mean '--port'?"),
         (["lineage", "--jsn"], "did you mean '--json'?"),
         (["lineage", "bert", "extra"], "quote a text with spaces"),
     ],

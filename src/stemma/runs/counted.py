@@ -51,6 +51,12 @@ class Sides:
         """Tokens cut off each text: none."""
         return (0,) * len(self.known)
 
+    @property
+    def lengths(self) -> np.ndarray:
+        """Tokens of each text (N), in all its rows."""
+        rows = np.cumsum([0, *(sum(map(len, sides)) for sides in zip(*self.sides, strict=True))])
+        return np.diff(rows[self.borders])
+
     def of(self, texts: np.ndarray) -> "Sides":
         """These texts alone."""
         rows, borders = ranges(self.borders, texts)
@@ -98,6 +104,11 @@ class Bag:
     def lost(self) -> tuple[int, ...]:
         """Tokens cut off each text: none."""
         return (0,) * len(self.known)
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """N-grams of each text (N)."""
+        return np.diff(self.starts[self.borders])
 
     def of(self, texts: np.ndarray) -> "Bag":
         """These texts alone."""

@@ -5,6 +5,7 @@ import json
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast, overload
 
@@ -46,7 +47,7 @@ FITTED: dict[str, dict[str, str]] = {  # what learnt (`learner`), and the way it
     "target": {"finetune": _WRITER, "scratch": _WRITER},
 }
 
-_GUESSED, _SILENT = "their answers are those to an empty text", "their vectors say nothing of them"
+_GUESSED, SILENT = "their answers are those to an empty text", "their vectors say nothing of them"
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,12 @@ class Prepared:
     examples: tuple[Any, ...]
     data: Any  # what the model made of them
     known: np.ndarray  # (N) True for each line with a known word
+
+    @property
+    def tokens(self) -> list[int]:
+        """What is computed with of each line: tokens, specials included; of models of counts perhaps n-grams."""
+        found: list[int] = self.data.lengths.tolist()
+        return found
 
 
 class FittedRun:
@@ -137,7 +144,7 @@ class FittedRun:
 
     def vectors(self, texts: Iterable[str], texts_b: Iterable[str] | None = None) -> np.ndarray:
         """The vector of each text that the head reads (N F)."""
-        data, _ = self._prepared(self._examples(texts, texts_b), _SILENT)
+        data, _ = self._prepared(self._examples(texts, texts_b), SILENT)
         return self.model.vectors(data)
 
     def answers(self, examples: Sequence[Any]) -> list[Any]:
@@ -150,7 +157,7 @@ class FittedRun:
 
     def vector_rows(self, lines: Iterable[str]) -> list[dict[str, Any]]:
         """As `answer_rows`, with the vector that the head reads of each line."""
-        return self.with_vectors(self.prepared(lines, _SILENT))
+        return self.with_vectors(self.prepared(lines, SILENT))
 
     def prepared(self, lines: Iterable[str], so: str = _GUESSED) -> Prepared:
         """The lines tokenised; DataError for one without the parts that the task reads."""
@@ -163,6 +170,14 @@ class FittedRun:
         """What `answer_rows` gives of the lines."""
         rows = self.task.answer_rows(prepared.examples, self.model.answers(prepared.data), self.targets)
         return [row | lacking for row, lacking in zip(rows, _not_read(prepared), strict=True)]
+
+    def together(self, several: Sequence[Prepared]) -> list[Prepared]:
+        """The lines of all in as few as can be answered at once, in the same order."""
+        data = self.model.together([one.data for one in several])
+        if len(data) == len(several):
+            return list(several)
+        lines, examples = (tuple(chain.from_iterable(parts)) for parts in zip(*((one.lines, one.examples) for one in several), strict=True))
+        return [Prepared(lines, examples, data[0], np.concatenate([one.known for one in several]))]
 
     def with_vectors(self, prepared: Prepared) -> list[dict[str, Any]]:
         """What `vector_rows` gives of the lines."""

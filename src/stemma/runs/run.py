@@ -101,6 +101,16 @@ class Encoded:
         """What the network reads of each text."""
         return np.split(self.own, self.starts[1:-1]) if self.texts else []
 
+    @staticmethod
+    def together(several: "Sequence[Encoded]") -> "list[Encoded]":
+        """The texts of all as one, unless words that are read by their spelling are numbered in each for itself."""
+        if any(encoded.beside for encoded in several):
+            return list(several)
+        texts = tuple(chain.from_iterable(encoded.texts for encoded in several))
+        ids, own, lengths = (np.concatenate(parts) for parts in zip(*((one.ids, one.own, one.lengths) for one in several), strict=True))
+        adjoining = tuple(chain.from_iterable(encoded.adjoining or (False,) * len(encoded.texts) for encoded in several))
+        return [Encoded(texts, adjoining, ids, own, np.concatenate([[0], np.cumsum(lengths)]), {})]
+
 
 @dataclass(frozen=True)
 class Vectors:
