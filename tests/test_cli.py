@@ -12,7 +12,7 @@ import pytest
 from stemma.cli import main as cli
 from stemma.cli.answer import Answer, Rows
 from stemma.cli.demo import Demo
-from stemma.cli.main import LATER, TABLE, main
+from stemma.cli.main import TABLE, main
 from stemma.errors import DataError
 from stemma.evaluation.comparison.demo import demo
 from stemma.lineage import table
@@ -86,13 +86,6 @@ def test_an_option_that_cannot_be_read_is_named(capsys, argv, message):
     code, _, err = stemma(capsys, *argv)
     assert code == 2
     assert message.lower() in err.splitlines()[0].lower().replace("_", "-")
-
-
-@pytest.mark.parametrize("name", LATER)
-def test_a_planned_verb_says_so(capsys, name):
-    code, _, err = stemma(capsys, *name.split(), "x")
-    assert code == 2
-    assert "planned but not in this version" in err
 
 
 def test_with_json_a_failure_is_one_document_too(capsys):

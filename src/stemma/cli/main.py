@@ -70,7 +70,6 @@ VERBS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (  # group -> 
     ),
 )
 RARELY = (50_000, 20, 20)  # objects between two searches for garbage: importing PyTorch makes a million that stay, a tenth of a short run
-LATER: tuple[str, ...] = ()  # in the plan, not in this version
 TABLE = {name: (place, summary) for _, verbs in VERBS for name, place, summary in verbs}
 
 
@@ -149,9 +148,6 @@ def find_verb(argv: Sequence[str]) -> tuple[str, list[str]]:
         if name in TABLE:
             return name, list(argv[words:])
     first, pair = argv[0], " ".join(argv[:2])
-    for name in LATER:
-        if name in (first, pair):
-            raise UsageError(f"stemma {name} is planned but not in this version", f"one of {', '.join(TABLE)}", "see stemma --help")
     seconds = [name for name in TABLE if name.startswith(first + " ")]
     if seconds:
         said = f"stemma {first} {argv[1]}" if argv[1:] else f"stemma {first}"

@@ -18,7 +18,7 @@ from stemma.corpus.given import given_texts
 from stemma.errors import DataError, UsageError
 from stemma.nouns import counted
 from stemma.runs.attention_heads import AttentionHead
-from stemma.runs.decoding import Decoding
+from stemma.runs.decoding import Decoding, Wanted, Written, always
 from stemma.runs.fitted import SILENT, FittedRun, Prepared
 from stemma.runs.reading import MaskedRow
 from stemma.runs.run import BEAMS, SAMPLING, Encoded, Run, placed, unit
@@ -44,8 +44,8 @@ class Asked(Protocol):
     def together(self, several: Sequence[Any]) -> "list[Any]":
         """Several of this kind with the same options, in as few as can be computed at once, in the same order."""
 
-    def rows(self) -> list[Row]:
-        """The rows of the texts, in their order."""
+    def rows(self, wanted: Wanted = always) -> list[Row]:
+        """The rows of the texts, in their order; what is being written may end, and mean nothing, once nothing is `wanted`."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Embedding:
         """All as one, as far as the network reads them so."""
         return [replace(self, encoded=encoded) for encoded in Encoded.together([one.encoded for one in several])]
 
-    def rows(self) -> list[Row]:
+    def rows(self, wanted: Wanted = always) -> list[Row]:
         """Text and vector; `no_known_word` where it says nothing of the text."""
         vectors, known = self.run.embed(self.encoded, self.layer, normalise=self.normalise), self.run.knows(self.encoded)
         return [
@@ -95,7 +95,7 @@ class Reading:
         """All as one, as far as the model reads them so."""
         return [replace(self, prepared=prepared) for prepared in self.run.together([one.prepared for one in several])]
 
-    def rows(self) -> list[Row]:
+    def rows(self, wanted: Wanted = always) -> list[Row]:
         """As the task writes them, or text and vector."""
         if not self.vectors:
             return self.run.answered(self.prepared)
@@ -127,7 +127,7 @@ class Scoring:
             return list(several)
         return [replace(self, encoded=joined[0], backs=_chained(one.backs for one in several))]
 
-    def rows(self) -> list[Row]:
+    def rows(self, wanted: Wanted = always) -> list[Row]:
         """Text and score, in nats, perplexities and bits a character."""
         texts, run = self.encoded.texts, self.run
         scores, turned = run.score(self.encoded), _backward(run, texts)
@@ -157,7 +157,7 @@ class Filling:
         """All as one."""
         return [replace(self, texts=_chained(one.texts for one in several), masked=_chained(one.masked for one in several))]
 
-    def rows(self) -> list[Row]:
+    def rows(self, wanted: Wanted = always) -> list[Row]:
         """Text, and a list a mask."""
         found = zip(self.texts, self.run.fill_rows(self.masked, self.k), strict=True)
         return [{"text": text, "masks": [likeliest(self.run.tokenizer, best) for best in masks]} for text, masks in found]
@@ -184,14 +184,18 @@ class Writing:
         """All as one: a text depends on its own prompt alone."""
         return [replace(self, prompts=_chained(one.prompts for one in several), tokens=_chained(one.tokens for one in several))]
 
-    def rows(self) -> list[Row]:
+    def rows(self, wanted: Wanted = always) -> list[Row]:
         """Prompt and text, and of several samples their number."""
-        written = self.run.write(self.prompts, length=self.length, options=self.options, seed=self.seed, samples=self.samples)
         return [
             {"prompt": prompt, **({"sample": number} if self.samples > 1 else {}), "text": one.text}
-            for prompt, samples in zip(self.prompts, written, strict=True)
+            for prompt, samples in zip(self.prompts, self.written(wanted), strict=True)
             for number, one in enumerate(samples)
         ]
+
+    def written(self, wanted: Wanted) -> list[list[Written]]:
+        """The samples of each prompt."""
+        how: dict[str, Any] = {"length": self.length, "options": self.options, "seed": self.seed, "samples": self.samples}
+        return self.run.write(self.prompts, **how, wanted=wanted)
 
 
 @dataclass(frozen=True)
@@ -213,9 +217,9 @@ class Translating:
         """All as one: a target depends on its own source alone."""
         return [replace(self, sources=_chained(one.sources for one in several), tokens=_chained(one.tokens for one in several))]
 
-    def rows(self) -> list[Row]:
+    def rows(self, wanted: Wanted = always) -> list[Row]:
         """Source and target, and of several samples their scores."""
-        found = self.run.translations(self.sources, options=self.options, samples=self.samples)
+        found = self.run.translations(self.sources, options=self.options, samples=self.samples, wanted=wanted)
         return [
             {
                 "text": source,
@@ -239,7 +243,7 @@ class Alone:
         """Each by itself."""
         return list(several)
 
-    def rows(self) -> list[Row]:
+    def rows(self, wanted: Wanted = always) -> list[Row]:
         """A row a text."""
         return list(map(self.row, self.texts))
 
@@ -348,7 +352,7 @@ def fill(run: Run, texts: Sequence[str], k: int = 5) -> Asked:
     return Filling(run, tuple(texts), tuple(map(run.masked_row, texts)), k)
 
 
-def generate(run: Run, prompts: Sequence[str], length: int = 50, options: Decoding = SAMPLING, seed: int = 0, samples: int = 1) -> Asked:
+def generate(run: Run, prompts: Sequence[str], length: int = 50, options: Decoding = SAMPLING, seed: int = 0, samples: int = 1) -> Writing:
     """Texts written on from each prompt."""
     run.require("generate")
     prompts = given_texts(prompts, "prompts")

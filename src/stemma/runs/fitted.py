@@ -19,7 +19,7 @@ from stemma.errors import DataError, RunError, UsageError
 from stemma.lineage.table import find
 from stemma.nouns import counted
 from stemma.runs.assignment import Answers, Assignment, learner
-from stemma.runs.decoding import Decoding, Written
+from stemma.runs.decoding import Decoding, Wanted, Written, always
 from stemma.runs.framing import cut_warning
 from stemma.runs.opening import opening, unmoved
 from stemma.runs.run import Run, warn_of_unknown
@@ -116,11 +116,13 @@ class FittedRun:
         found = [best.text for best, *_ in self.translations([texts] if isinstance(texts, str) else texts, options=options)]
         return found[0] if isinstance(texts, str) else found
 
-    def translations(self, texts: Iterable[str], *, options: Decoding | None = None, samples: int = 1) -> list[list[Written]]:
+    def translations(
+        self, texts: Iterable[str], *, options: Decoding | None = None, samples: int = 1, wanted: Wanted = always
+    ) -> list[list[Written]]:
         """For each source the best `samples` targets with their probabilities; UsageError for a run that learnt another task."""
         writer = self.writer
         pairs, _ = self._prepared(self._examples(texts, None), _GUESSED)
-        return writer.translations(pairs, options or writer.decoding, samples)
+        return writer.translations(pairs, options or writer.decoding, samples, wanted)
 
     def check_translates(self) -> None:
         """UsageError where the run learnt another task."""

@@ -2,7 +2,7 @@
 
 import math
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from html import escape
@@ -23,7 +23,7 @@ from stemma.lineage.table import Ability, Generation, able, find
 from stemma.nouns import counted
 from stemma.objectives.batch import Batch
 from stemma.runs import decoding, reading
-from stemma.runs.decoding import Decoding, Written
+from stemma.runs.decoding import Decoding, Wanted, Written, always
 from stemma.runs.open_vocabulary import OpenVocabulary
 from stemma.runs.opening import network_of, opening
 from stemma.runs.reading import MaskedRow
@@ -193,11 +193,20 @@ class Run:
     @cached_property
     def parameters(self) -> int:
         """Numbers that were learnt (for a counting generation: stored)."""
-        return sum(int(array.size) for array in self.folder.tensors().values())
+        return sum(int(array.size) for array in (self.folder.tensors() if self.folder is not None else self._arrays()).values())
 
     def encode(self, texts: Iterable[str]) -> Encoded:
         """The texts tokenised as this run reads them: `embed`, `score` and `knows` do the rest."""
         return self._encoded(given_texts(texts))
+
+    def _arrays(self) -> Mapping[str, np.ndarray]:
+        """The network's arrays, of a run kept in memory."""
+        if self.row.updates != "backprop":
+            arrays: Mapping[str, np.ndarray] = self.network.arrays()
+            return arrays
+        from stemma.layers.weights import weights
+
+        return weights(self.network)
 
     def embed(self, texts: Iterable[str] | Encoded, layer: int = -1, *, normalise: bool = False) -> np.ndarray:
         """One vector a text (N D): the mean of its tokens' states in `layer` (0: embeddings, -1: the last), at length 1 to `normalise`.
@@ -300,12 +309,22 @@ class Run:
         return texts[0] if isinstance(prompts, str) else texts
 
     def write(
-        self, prompts: Sequence[str], *, length: int = 50, options: Decoding = SAMPLING, seed: int = 0, samples: int = 1
+        self,
+        prompts: Sequence[str],
+        *,
+        length: int = 50,
+        options: Decoding = SAMPLING,
+        seed: int = 0,
+        samples: int = 1,
+        wanted: Wanted = always,
     ) -> list[list[Written]]:
-        """For each prompt `samples` texts with their probabilities: independent draws, or the best of a beam search."""
+        """For each prompt `samples` texts with their probabilities: independent draws, or the best of a beam search.
+
+        They end where they are once `wanted` is false, as for a caller who has left.
+        """
         self._needs("generate")
         prompts, seed = given_texts(prompts, "prompts"), whole("seed", seed, 0, MOST_SEED, 0)
-        return decoding.write(self.network, self.tokenizer, prompts, length, options, seed, samples)
+        return decoding.write(self.network, self.tokenizer, prompts, length, options, seed, samples, wanted)
 
     def stream(self, prompt: str = "", *, length: int = 50, options: Decoding = SAMPLING, seed: int = 0) -> Iterator[str]:
         """What `generate` writes after the prompt, piece by piece as it comes."""
@@ -322,13 +341,18 @@ class Run:
         found = [best.text for best, *_ in self.translations([texts] if isinstance(texts, str) else texts, options=options)]
         return found[0] if isinstance(texts, str) else found
 
-    def translations(self, texts: Iterable[str], *, options: Decoding = BEAMS, samples: int = 1) -> list[list[Written]]:
-        """For each source the best `samples` targets of the search with their probabilities; DataError for a text that does not fit."""
+    def translations(
+        self, texts: Iterable[str], *, options: Decoding = BEAMS, samples: int = 1, wanted: Wanted = always
+    ) -> list[list[Written]]:
+        """For each source the best `samples` targets of the search with their probabilities; DataError for a text that does not fit.
+
+        `wanted` is as in `write`.
+        """
         self.check_translates()
         sources = self.tokenizer.encode_batch(given_texts(texts))
         for ids in sources:
             self._fits(len(self.network.frame(ids.tolist())[0]))
-        return decoding.translate(self.network, self.tokenizer, [ids.tolist() for ids in sources], options, samples)
+        return decoding.translate(self.network, self.tokenizer, [ids.tolist() for ids in sources], options, samples, wanted)
 
     def check_translates(self) -> None:
         """UsageError where the run writes no targets, or learnt no pairs."""

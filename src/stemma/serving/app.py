@@ -1,6 +1,6 @@
 """The application: all routes of one server behind its guard."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from fastapi import FastAPI
@@ -11,17 +11,20 @@ from starlette.responses import HTMLResponse, Response
 
 from stemma.config import VERSION
 from stemma.errors import StemmaError
-from stemma.serving import v1
+from stemma.serving import inference, openai, v1
 from stemma.serving.desk import Desk
 from stemma.serving.guard import Guard
 from stemma.serving.page import POLICY, playground, routes_page
 from stemma.serving.replies import Json, fault, fault_of
 
+SHAPES = {"inputs": "a text, or a list of texts, each with its parts in a list where it has several"}
 
-def application(desk: Desk, keys: Sequence[str] = ()) -> Guard:
-    """The ASGI application of the desk; with keys, for those who have one."""
+
+def application(desk: Desk, keys: Sequence[str] = (), say: Callable[[str], None] = print) -> Guard:
+    """The ASGI application of the desk; with keys, for those who have one. `say` takes what the one who runs it should know."""
     app = FastAPI(title="Stemma", version=VERSION, docs_url=None, redoc_url=None)
-    app.include_router(v1.routes(desk))
+    for routes in (v1.routes, openai.routes, inference.routes):
+        app.include_router(routes(desk))
 
     @app.get("/health", include_in_schema=False)
     async def health() -> Response:
@@ -59,7 +62,7 @@ def application(desk: Desk, keys: Sequence[str] = ()) -> Guard:
     app.add_exception_handler(Exception, _answered)
     app.add_exception_handler(RequestValidationError, _unread)
     app.add_exception_handler(HTTPException, _refused)
-    return Guard(app, desk.limits, desk.measured, keys)
+    return Guard(app, desk.limits, desk.measured, keys, say)
 
 
 async def _answered(request: Request, error: Exception) -> Response:
@@ -77,6 +80,9 @@ async def _unread(request: Request, error: Any) -> Response:
     """What is wrong where in the body; what stood there is not repeated."""
     faults = []
     for one in error.errors():
-        place = ".".join(str(part) for part in one["loc"][1:])
-        faults.append(f"{place}: {one['msg']}" if place else one["msg"].removeprefix("Value error, "))
+        key = str(one["loc"][1]) if len(one["loc"]) > 1 else ""
+        if one["type"] == "json_invalid":
+            return fault(400, "the body cannot be read. Expected: JSON in UTF-8. Mend it.")
+        told = SHAPES.get(key) or one["msg"].removeprefix("Value error, ")
+        faults.append(f"{key}: {told}" if key else told)
     return fault(422, f"{'; '.join(dict.fromkeys(faults))}. Expected: a body as /docs shows it.")

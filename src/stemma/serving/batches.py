@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 import numpy as np
@@ -76,10 +77,10 @@ class Lane:
             if not jobs:
                 continue
             began = time.perf_counter()
-            outcomes = await self.alone(lambda jobs=jobs: computed([job.asked for job in jobs]))  # type: ignore[misc]
+            outcomes = await self.alone(partial(computed, jobs))
             self._count(jobs, began)
             for job, outcome in zip(jobs, outcomes, strict=True):
-                if job.future.done():
+                if not _waits(job):
                     continue
                 if isinstance(outcome, BaseException):
                     job.future.set_exception(outcome)
@@ -98,7 +99,7 @@ class Lane:
 
     def _taken(self) -> list[Job]:
         """The next jobs to compute together; those that nobody waits for any more are dropped."""
-        there = [job for job in self._waiting if not job.future.done()]
+        there = [job for job in self._waiting if _waits(job)]
         taken: list[Job] = []
         left: deque[Job] = deque()
         size = 0
@@ -124,14 +125,20 @@ class Lane:
         measured.padding.labels(name).inc(sum(int(len(rows) * tokens[rows].max() - tokens[rows].sum()) for rows in batches))
 
 
-def computed(asked: Sequence[Asked]) -> list[Outcome]:
+def computed(jobs: Sequence[Job]) -> list[Outcome]:
     """The rows of each, or why there are none; they are computed together, but no one's fault is another's."""
+    asked = [job.asked for job in jobs]
     if len(asked) > 1:
         try:
-            return _split(asked, [row for joined in asked[0].together(asked) for row in joined.rows()])
+            return _split(asked, [row for joined in asked[0].together(asked) for row in joined.rows(lambda: any(map(_waits, jobs)))])
         except StemmaError:
             pass
-    return list(map(_outcome, asked))
+    return list(map(_outcome, jobs))
+
+
+def _waits(job: Job) -> bool:
+    """True while somebody waits for the job's rows."""
+    return not job.future.done()
 
 
 def _split(asked: Sequence[Asked], rows: list[Row]) -> list[Outcome]:
@@ -145,9 +152,9 @@ def _split(asked: Sequence[Asked], rows: list[Row]) -> list[Outcome]:
     return found
 
 
-def _outcome(asked: Asked) -> Outcome:
+def _outcome(job: Job) -> Outcome:
     try:
-        return asked.rows()
+        return job.asked.rows(lambda: _waits(job))
     except Exception as error:  # handed to the one who waits for it
         return error
 

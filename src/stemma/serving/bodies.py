@@ -29,6 +29,12 @@ class Body(BaseModel):
         return given
 
 
+class Foreign(BaseModel):
+    """A request as another program's clients write it; keys that mean nothing here are passed over."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
 class Asking(Body):
     """Inputs for a model."""
 

@@ -4,7 +4,8 @@ import asyncio
 import hashlib
 import hmac
 import time
-from collections.abc import Sequence
+import traceback
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from stemma.serving.limits import Limits
@@ -21,8 +22,8 @@ Scope = dict[str, Any]
 class Guard:
     """An ASGI application round another one."""
 
-    def __init__(self, app: Any, limits: Limits, measured: Measured, keys: Sequence[str] = ()) -> None:
-        self._app, self._limits, self._measured = app, limits, measured
+    def __init__(self, app: Any, limits: Limits, measured: Measured, keys: Sequence[str], say: Callable[[str], None]) -> None:
+        self._app, self._limits, self._measured, self._say = app, limits, measured, say
         self._keys = [_digest(key.encode()) for key in keys]
         self._inside = 0
         self.answered = 0  # requests so far, refused ones too
@@ -63,6 +64,10 @@ class Guard:
         if self._keys and scope["path"] not in OPEN and not self._is_known(headers):
             wrong = "the API key is missing or wrong. Expected: the header `Authorization: Bearer KEY`. Ask who runs this server for one."
             return fault(401, wrong, {"WWW-Authenticate": "Bearer", "Connection": "close"})
+        origin = headers.get(b"origin", b"")
+        if origin and origin.partition(b"://")[2] != headers.get(b"host"):
+            wrong = "a page of another site asks. Expected: this server's own pages, or programs. Put both behind one address."
+            return fault(403, wrong, {"Connection": "close"})
         if counts and self._inside > self._limits.queue:
             wrong = f"{self._limits.queue:,} requests are in the house. Expected: fewer. Come again in a second."
             return fault(429, wrong, {"Retry-After": "1", "Connection": "close"})
@@ -115,6 +120,9 @@ class Guard:
             if not left.is_set():
                 answering.cancel()
                 raise
+        except Exception as error:  # the application has told the client, if it still could; here it is told where, and of no text
+            frame = traceback.extract_tb(error.__traceback__)[-1]
+            self._say(f"a mistake of Stemma's: {type(error).__name__} at {frame.filename}, line {frame.lineno}; please report it")
         finally:
             watching.cancel()
 

@@ -6,21 +6,23 @@ from starlette.responses import Response
 
 from stemma.errors import BudgetError, DataError, StemmaError, UsageError
 from stemma.runs.json_text import dumps
+from stemma.serving.bodies import Fault
 from stemma.serving.limits import NoSuchModel, Overloaded, TooLarge
 
-STATUSES: tuple[tuple[type[StemmaError], int, str], ...] = (  # the first that an error is of
-    (NoSuchModel, 404, "not_found"),
-    (TooLarge, 413, "too_large"),
-    (Overloaded, 429, "overloaded"),
-    (UsageError, 422, "validation"),
-    (DataError, 422, "validation"),
-    (BudgetError, 503, "unhealthy"),
-    (StemmaError, 500, "backend"),
+STATUSES: tuple[tuple[type[StemmaError], int], ...] = (  # the first that an error is of
+    (NoSuchModel, 404),
+    (TooLarge, 413),
+    (Overloaded, 429),
+    (UsageError, 422),
+    (DataError, 422),
+    (BudgetError, 503),
+    (StemmaError, 500),
 )
 BY_CODE = {
-    400: "validation", 401: "unauthorized", 404: "not_found", 405: "method_not_allowed", 408: "timeout", 413: "too_large",
+    400: "validation", 401: "unauthorized", 403: "forbidden", 404: "not_found", 405: "method_not_allowed", 408: "timeout", 413: "too_large",
     422: "validation", 429: "overloaded", 500: "backend", 503: "unhealthy", 504: "timeout",
 }  # fmt: skip
+FAULTS: dict[int | str, dict[str, Any]] = {code: {"model": Fault} for code in BY_CODE}  # for the OpenAPI document
 MISTAKE = "this should not happen: it is Stemma's mistake, not yours. Please report it."
 
 
@@ -29,13 +31,27 @@ class Json(Response):
 
     media_type = "application/json"
 
+    def __init__(self, told: Any, status_code: int = 200, headers: dict[str, str] | None = None) -> None:
+        self.told = told
+        super().__init__(told, status_code, headers)
+
     def render(self, content: Any) -> bytes:
-        """UTF-8; what is no character, half a surrogate pair say, stays escaped as it came."""
-        text = dumps(content)
-        try:
-            return text.encode()
-        except UnicodeEncodeError:
-            return "".join(char if char < "\ud800" or char > "\udfff" else f"\\u{ord(char):04x}" for char in text).encode()
+        """Its bytes."""
+        return encoded(content)
+
+
+def encoded(value: Any) -> bytes:
+    """The value as JSON in UTF-8; what is no character, half a surrogate pair say, stays escaped as it came."""
+    text = dumps(value)
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        return "".join(char if char < "\ud800" or char > "\udfff" else f"\\u{ord(char):04x}" for char in text).encode()
+
+
+def event(value: Any, name: str = "") -> bytes:
+    """The value as one server-sent event."""
+    return (f"event: {name}\n".encode() if name else b"") + b"data: " + encoded(value) + b"\n\n"
 
 
 def fault(code: int, text: str, headers: dict[str, str] | None = None) -> Json:
@@ -45,10 +61,9 @@ def fault(code: int, text: str, headers: dict[str, str] | None = None) -> Json:
 
 def fault_of(error: BaseException) -> Json:
     """The reply to an error; of our own mistakes the kind is told and nothing that a text may stand in."""
-    for kind, code, name in STATUSES:
+    for kind, code in STATUSES:
         if isinstance(error, kind):
-            headers = {"Retry-After": "1"} if code in (429, 503) else None
-            return Json({"error": str(error), "error_type": name}, code, headers)
+            return fault(code, str(error), {"Retry-After": "1"} if code in (429, 503) else None)
     if isinstance(error, TimeoutError):
         return fault(504, "not answered in time. Expected: an answer before the deadline. Send less, or come again.")
     return fault(500, f"{type(error).__name__}: {MISTAKE}")

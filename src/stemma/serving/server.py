@@ -34,7 +34,7 @@ def serve(places: Sequence[str], host: str, port: int, limits: Limits, keys: Seq
     port = free_port(host, port)
     measured = Measured()
     desk = Desk(Models(places, limits, measured), limits, measured)
-    return asyncio.run(_served(application(desk, keys), desk, host, port, say))
+    return asyncio.run(_served(application(desk, keys, say), desk, host, port, say))
 
 
 def free_port(host: str, port: int) -> int:

@@ -1,7 +1,5 @@
 """The routes under /v1: the verbs of the command line, with its rows."""
 
-import asyncio
-import threading
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -11,14 +9,12 @@ from starlette.responses import Response, StreamingResponse
 from stemma.errors import UsageError
 from stemma.runs import answers
 from stemma.runs.decoding import Decoding
-from stemma.runs.json_text import dumps
 from stemma.serving import bodies
-from stemma.serving.asking import Answered, check_tokens, line_of
+from stemma.serving.asking import Answered, line_of
 from stemma.serving.desk import Desk
 from stemma.serving.models import Version
-from stemma.serving.replies import Json, fault_of
-
-FAULTS: dict[int | str, dict[str, Any]] = {code: {"model": bodies.Fault} for code in (400, 401, 404, 408, 413, 422, 429, 500, 503, 504)}
+from stemma.serving.replies import FAULTS, Json, event, fault_of
+from stemma.serving.writing import writing
 
 
 def routes(desk: Desk) -> APIRouter:
@@ -155,59 +151,15 @@ async def _streamed(desk: Desk, body: bodies.Generate, options: Decoding) -> Res
     """Server-sent events of the first text of `generate`; what is wrong with the request is told before the first of them."""
     if len(body.listed) != 1 or body.samples != 1:
         raise UsageError("stream with several prompts or samples", "one text to write", "send a request for each")
-    version = desk.models.able(body.model, "generate")
-    prompt = line_of(body.listed[0])
-    asked = await version.lanes.tokenising.alone(lambda: answers.generate(version.run, [prompt], body.length, options, body.seed))  # type: ignore[arg-type]
-    check_tokens(asked, desk.limits)
-    pieces = streamed(version, prompt, body.length, options, body.seed)
-    deadline = asyncio.get_running_loop().time() + desk.limits.answer_seconds
-    async with asyncio.timeout_at(deadline):
-        first = await anext(pieces, "")
+    version, tokens, pieces = await writing(desk, body.model, line_of(body.listed[0]), body.length, options, body.seed)
 
     async def events() -> AsyncIterator[bytes]:
-        piece: str | None = first
         try:
-            async with asyncio.timeout_at(deadline):
-                while piece:
-                    yield _event({"text": piece})
-                    piece = await anext(pieces, None)
+            async for piece in pieces:
+                yield event({"text": piece})
         except Exception as error:  # told where it can still be told: the status has gone out
-            yield b"event: error\n" + _event_bytes(fault_of(error).body)
+            yield event(fault_of(error).told, "error")
             return
-        done = {"model": version.name, "version": version.number, "usage": {"tokens": sum(asked.tokens)}}
-        yield b"event: done\n" + _event(done)
+        yield event({"model": version.name, "version": version.number, "usage": {"tokens": tokens}}, "done")
 
     return StreamingResponse(events(), media_type="text/event-stream", headers={"Cache-Control": "no-store"})
-
-
-async def streamed(version: Version, prompt: str, length: int, options: Decoding, seed: int) -> AsyncIterator[str]:
-    """What is written after the prompt, piece by piece; whoever stops asking stops the writing."""
-    loop, queue, left = asyncio.get_running_loop(), asyncio.Queue[str | BaseException | None](), threading.Event()
-
-    def write() -> None:
-        end: BaseException | None = None
-        try:
-            for piece in version.run.stream(prompt, length=length, options=options, seed=seed):  # type: ignore[union-attr]
-                if left.is_set():
-                    return
-                loop.call_soon_threadsafe(queue.put_nowait, piece)
-        except Exception as error:  # handed to the one who asks
-            end = error
-        loop.call_soon_threadsafe(queue.put_nowait, end)
-
-    version.lanes.streaming.submit(write)
-    try:
-        while (piece := await queue.get()) is not None:
-            if isinstance(piece, BaseException):
-                raise piece
-            yield piece
-    finally:
-        left.set()
-
-
-def _event(value: Any) -> bytes:
-    return _event_bytes(dumps(value).encode("utf-8", "replace"))
-
-
-def _event_bytes(data: bytes) -> bytes:
-    return b"data: " + data + b"\n\n"
