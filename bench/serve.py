@@ -15,9 +15,9 @@ import signal
 import statistics
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -118,7 +118,7 @@ def ask(port: int, route: str, inputs: list[str], connection: http.client.HTTPCo
     reply = own.getresponse()
     body = reply.read()
     if reply.status != 200:
-        sys.exit(f"{route}: {reply.status} {body[:300]!r}")
+        raise RuntimeError(f"{route}: {reply.status} {body[:300]!r}")
     if connection is None:
         own.close()
     return body
@@ -145,11 +145,8 @@ def callers(port: int, route: str, number: int, size: int, seconds: float) -> No
             latencies.append(time.perf_counter() - began)
 
     began = time.perf_counter()
-    threads = [threading.Thread(target=call, args=(n,)) for n in range(number)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(number) as threads:
+        list(threads.map(call, range(number)))
     print(json.dumps({"seconds": time.perf_counter() - began, "latencies": latencies}))
 
 

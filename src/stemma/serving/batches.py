@@ -13,11 +13,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
-import numpy as np
-
 from stemma.errors import StemmaError
+from stemma.runs.alike import alike
 from stemma.runs.answers import Asked, Row
-from stemma.runs.framing import under_budget
+from stemma.runs.reading import BATCH_POSITIONS
 from stemma.serving.limits import Limits
 from stemma.serving.measured import Measured
 
@@ -114,15 +113,15 @@ class Lane:
 
     def _count(self, jobs: Sequence[Job], began: float) -> None:
         measured, name = self._measured, self._name
-        tokens = np.array([length for job in jobs for length in job.asked.tokens], np.int64)
+        tokens = [length for job in jobs for length in job.asked.tokens]
         for job in jobs:
             measured.waited.labels(name).observe(began - job.arrived)
         measured.computed.labels(name).observe(time.perf_counter() - began)
         measured.together.labels(name).observe(len(tokens))
-        measured.tokens.labels(name).observe(int(tokens.sum()))
-        measured.read.labels(name).inc(int(tokens.sum()))
-        batches = under_budget(tokens, np.arange(len(tokens)), self._limits.batch_tokens)
-        measured.padding.labels(name).inc(sum(int(len(rows) * tokens[rows].max() - tokens[rows].sum()) for rows in batches))
+        measured.tokens.labels(name).observe(sum(tokens))
+        measured.read.labels(name).inc(sum(tokens))
+        padded = sum(len(rows) * tokens[rows[-1]] for rows in alike(tokens, BATCH_POSITIONS))
+        measured.padding.labels(name).inc(padded - sum(tokens))
 
 
 def computed(jobs: Sequence[Job]) -> list[Outcome]:
