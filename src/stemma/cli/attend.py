@@ -53,10 +53,8 @@ class Attend(Verb):
 
         def rows(lines: list[str]) -> Iterator[dict[str, Any]]:
             for line in lines:
-                if self.steps:
-                    yield {**answers.pair_of(line), "heads": list(map(step_rows, self._heads(run, line)))}
-                else:
-                    yield from answers.attend(run, [line], self.layer, self.head).rows()
+                told = step_rows if self.steps else answers.head_row
+                yield {**answers.pair_of(line), "heads": list(map(told, self._heads(run, line)))}
 
         return Streamed(rows, six_steps if self.steps else looks, given, self.files, size=1)
 
@@ -73,7 +71,7 @@ class Attend(Verb):
     def _heads(self, run: "Run", line: str) -> list[AttentionHead]:
         """The heads that were chosen; of the steps the first one unless others are named."""
         layer, head = (1 if self.steps and one is None else one for one in (self.layer, self.head))
-        return answers.heads_of(run, line, layer, head)
+        return answers.heads_of(run, line, layer, head, dashes="--")
 
     def _drawn(self, run: "Run", out: Path, lines: Sequence[str]) -> Answer:
         from stemma.evaluation.report import heat_maps

@@ -321,7 +321,7 @@ class Looking(Alone):
         if self.most is not None and weights > self.most:
             wrong = f"the text has {counted(weights, 'weight')} in {counted(len(heads), 'head')}"
             raise DataError(wrong, f"{self.most:,} at most", "name a layer and a head, or shorten the text")
-        return {**pair_of(text), "heads": list(map(_head_row, heads))}
+        return {**pair_of(text), "heads": list(map(head_row, heads))}
 
 
 def embed(run: Run | FittedRun, texts: Sequence[str], layer: int = -1, normalise: bool = False) -> Asked:
@@ -398,8 +398,11 @@ def tokens(tokenizer: Tokenizer, texts: Sequence[str]) -> Asked:
     return Cutting(tuple(texts), _lengths(tokenizer, texts), tokenizer=tokenizer)
 
 
-def heads_of(run: Run | FittedRun, line: str, layer: int | None = None, head: int | None = None) -> list[AttentionHead]:
-    """The heads that were chosen; UsageError for a layer or head that the network has not, DataError for a source without its target."""
+def heads_of(run: Run | FittedRun, line: str, layer: int | None = None, head: int | None = None, dashes: str = "") -> list[AttentionHead]:
+    """The heads that were chosen; UsageError for a layer or head that the network has not, DataError for a source without its target.
+
+    `dashes` stand before the names of options on a command line.
+    """
     pair = pair_of(line)
     if isinstance(run, FittedRun):
         if "other" not in pair:
@@ -409,7 +412,7 @@ def heads_of(run: Run | FittedRun, line: str, layer: int | None = None, head: in
         heads = run.attend(pair["text"], pair.get("other"))
     for name, number, most in (("layer", layer, max(one.layer for one in heads)), ("head", head, max(one.head for one in heads))):
         if number is not None and not 1 <= number <= most:
-            raise UsageError(f"{name} {number}", f"a {name} of this run, 1 to {most}", f"choose one, or drop {name}")
+            raise UsageError(f"{dashes}{name} {number}", f"a {name} of this run, 1 to {most}", f"choose one, or drop {dashes}{name}")
     return [one for one in heads if layer in (None, one.layer) and head in (None, one.head)]
 
 
@@ -487,7 +490,8 @@ def _token_row(token: Any) -> Row:
     return {**row, "order": token.order} if token.order else row
 
 
-def _head_row(head: AttentionHead) -> Row:
+def head_row(head: AttentionHead) -> Row:
+    """Where the head stands, its tokens, and its weights with six decimals."""
     weights = [[round(weight, 6) for weight in row] for row in head.weights.tolist()]
     place = {"kind": head.kind, "layer": head.layer, "head": head.head}
     return {**place, "rows": head.rows, "columns": head.columns, "spread": round(head.spread, 4), "weights": weights}
