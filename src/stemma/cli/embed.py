@@ -34,8 +34,8 @@ class Embed(Verb):
 
     def run(self) -> Printable:
         """One vector a text."""
+        from stemma.runs import answers
         from stemma.runs.fitted import FittedRun, load
-        from stemma.runs.run import unit
 
         run = load(self.run_folder)
         if isinstance(run, FittedRun) and self.layer != -1:
@@ -45,15 +45,7 @@ class Embed(Verb):
             run.require("embed")
 
         def rows(lines: list[str]) -> Iterator[dict[str, Any]]:
-            if isinstance(run, FittedRun):
-                for row in run.vector_rows(lines):
-                    vector = np.asarray(row["vector"], np.float32)
-                    yield row | ({"vector": unit(vector[None])[0].tolist()} if self.normalise else {})
-                return
-            known = run.knows(lines)
-            for line, knows, vector in zip(lines, known.tolist(), run.embed(lines, self.layer, normalise=self.normalise), strict=True):
-                lacking = {} if knows and vector.any() else {"no_known_word": True}
-                yield {"text": line, **lacking, "vector": vector.tolist()}
+            return iter(answers.embed(run, lines, self.layer, self.normalise).rows())
 
         def shown(row: dict[str, Any]) -> Iterator[str]:
             yield row["text"]

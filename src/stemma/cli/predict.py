@@ -20,7 +20,8 @@ class Predict(Verb):
 
     def run(self) -> Printable:
         """One answer a line."""
+        from stemma.runs import answers
         from stemma.runs.fitted import FittedRun
 
         run = FittedRun.load(self.run_folder)
-        return Streamed(lambda lines: iter(run.answer_rows(lines)), run.task.shown, self.text, self.files)
+        return Streamed(lambda lines: iter(answers.predict(run, lines).rows()), run.task.shown, self.text, self.files)

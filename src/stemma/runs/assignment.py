@@ -48,6 +48,9 @@ class Answers(Protocol):
     def prepare(self, texts: Sequence[Text]) -> Any:
         """Tokenises once what the others read."""
 
+    def together(self, several: Sequence[Any]) -> list[Any]:
+        """What was prepared by itself, in as few as can be computed at once, in the same order."""
+
     def answers(self, data: Any) -> list[Any]:
         """The task's answer to each prepared text."""
 

@@ -20,8 +20,9 @@ from stemma.layers.pooling import mean_state
 from stemma.layers.precision import autocast, choose_precision
 from stemma.layers.weights import load_weights, to_tensors, weights
 from stemma.objectives.batch import Batch
+from stemma.runs.alike import alike
 from stemma.runs.assignment import Assignment
-from stemma.runs.framing import Framed, collate_units, collate_windows, frame, under_budget
+from stemma.runs.framing import Framed, collate_units, collate_windows, frame, framed_together, under_budget
 from stemma.runs.linear import Dense
 from stemma.runs.linear_head import LinearHead, check_shapes
 from stemma.runs.moved import at_units, batch_of, has_no_blocks, mean_window
@@ -66,16 +67,16 @@ class FixedNetwork:
         Static vectors have none. Or a row a unit: its states at the layers, then its place in its token, one column a place.
         """
         self.network.eval()
-        starts, lengths = self.starts(framed), framed.lengths
+        starts = self.starts(framed)
         table: Tensor | None = None
         with autocast(self.device, self.precision):
-            for rows in under_budget(lengths, np.arange(len(lengths)), self.assignment.settings.batch_tokens):
+            for rows in alike(framed.lengths.tolist(), self.assignment.settings.batch_tokens):
                 batch = to_tensors(batch_of(framed, rows, self.assignment), self.device)
                 windows = np.diff(framed.window_starts)[rows].tolist()
                 parts = self._of_units(batch, layers) if self.by_units else self._of_windows(batch, layers).split(windows)
                 if table is None:
                     table = _empty(int(starts[-1]), parts[0].shape[1])
-                for row, part in zip(rows.tolist(), parts, strict=True):
+                for row, part in zip(rows, parts, strict=True):
                     table[starts[row] : starts[row + 1]] = part
         return torch.zeros(0, 0) if table is None else table
 
@@ -148,6 +149,10 @@ class Probed:
     def prepare(self, texts: Sequence[Text]) -> Framed:
         """Tokenises and frames."""
         return self.fixed.prepare(texts)
+
+    def together(self, several: Sequence[Framed]) -> list[Framed]:
+        """All as one."""
+        return framed_together(several)
 
     def answers(self, framed: Framed) -> list[Any]:
         """The task's answer to each text."""
@@ -288,6 +293,10 @@ class Networked:
     def prepare(self, texts: Sequence[Text]) -> Framed:
         """Tokenises and frames."""
         return self.fixed.prepare(texts)
+
+    def together(self, several: Sequence[Framed]) -> list[Framed]:
+        """All as one."""
+        return framed_together(several)
 
     def answers(self, framed: Framed) -> list[Any]:
         """The task's answer to each text."""

@@ -124,17 +124,19 @@ def frame(
     return Framed(tuple(ids), tuple(types), tuple(windows), tuple(units), tuple(losses), known, tuple(texts), vocabulary.beside)
 
 
-def joined(first: Framed, second: Framed) -> Framed:
-    """The examples of the one, then those of the other, of a network whose batches hold nothing beside them."""
-    assert not first.beside and not second.beside, "words beyond the vocabulary are numbered for each call by itself"
-    return Framed(
-        first.ids + second.ids,
-        first.types + second.types,
-        first.windows + second.windows,
-        first.units + second.units,
-        first.lost + second.lost,
-        np.concatenate([first.known, second.known]),
+def joined(*several: Framed) -> Framed:
+    """The examples of all, one after the other, of a network whose batches hold nothing beside them."""
+    assert not any(framed.beside for framed in several), "words beyond the vocabulary are numbered for each call by itself"
+    ids, types, windows, units, lost, texts = (
+        tuple(itertools.chain.from_iterable(columns))
+        for columns in zip(*((own.ids, own.types, own.windows, own.units, own.lost, own.texts) for own in several), strict=True)
     )
+    return Framed(ids, types, windows, units, lost, np.concatenate([framed.known for framed in several]), texts)
+
+
+def framed_together(several: Sequence[Framed]) -> list[Framed]:
+    """All of them as one, unless words beyond the vocabulary are numbered in each for itself."""
+    return list(several) if any(framed.beside for framed in several) else [joined(*several)]
 
 
 def cut_warning(framed: "Framed", things: str) -> str:

@@ -16,8 +16,9 @@ from stemma.layers.precision import autocast, choose_precision
 from stemma.layers.weights import load_weights, to_tensors, weights
 from stemma.lineage.network import Frames
 from stemma.objectives.batch import IGNORE, Batch
+from stemma.runs.alike import alike
 from stemma.runs.assignment import Assignment
-from stemma.runs.framing import Framed, collate, collate_units, collate_windows, frame, under_budget
+from stemma.runs.framing import Framed, collate, collate_units, collate_windows, frame, framed_together
 from stemma.tasks.task import Seat, Targets, Task, Text
 
 Tensors = dict[str, Tensor]
@@ -98,6 +99,10 @@ class Moved:
         """Tokenises and frames."""
         return frame_moving(self.frames, self.assignment, texts)
 
+    def together(self, several: Sequence[Framed]) -> list[Framed]:
+        """All as one."""
+        return framed_together(several)
+
     def answers(self, framed: Framed) -> list[Any]:
         """The task's answer to each text."""
         return self.assignment.task.quoted(self._over(framed, self.model.answer), framed.texts)
@@ -123,11 +128,11 @@ class Moved:
         """What `read` gives of each text, in their order."""
         device, settings = next(self.model.parameters()).device, self.assignment.settings
         self.model.eval()
-        lengths, found = framed.lengths, [None] * len(framed.ids)
+        found = [None] * len(framed.ids)
         with autocast(device, self.precision):
-            for rows in under_budget(lengths, np.arange(len(lengths)), settings.batch_tokens):
+            for rows in alike(framed.lengths.tolist(), settings.batch_tokens):
                 batch = batch_of(framed, rows, self.assignment)
-                for row, answer in zip(rows.tolist(), read(to_tensors(batch, device)), strict=True):
+                for row, answer in zip(rows, read(to_tensors(batch, device)), strict=True):
                     found[row] = answer
         return found
 

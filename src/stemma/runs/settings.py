@@ -11,6 +11,7 @@ from stemma.config import ReadIf
 from stemma.errors import UsageError
 
 Mode = Literal["frozen", "finetune", "scratch", "random"]
+Precision = Literal["auto", "fp32", "bf16"]
 Layers = Annotated[tuple[int, ...], ReadIf("mode", "frozen", "random"), ReadIf("head", "linear")]
 Way = Literal["frozen", "frozen-network", "random", "random-network", "finetune", "scratch"]
 WAYS: dict[str, tuple[str, str]] = {  # to carry a run over: its mode and head; what moves has the paper's own small head
@@ -37,7 +38,7 @@ class InUse:
     max_length: Positive = 128  # tokens of an example, specials included; the rest is cut and counted
     layers: Layers = ()  # linear head: whose states are read, 0 = embeddings, -1 = last; empty: the last four
     order: Annotated[int, Ge(1), Le(5)] = 2  # n-grams of the task text, for counting generations
-    precision: Literal["auto", "fp32", "bf16"] = "auto"  # of descending; auto: bf16 where this machine is faster in it
+    precision: Precision = "auto"  # of descending; auto: bf16 where this machine is faster in it
 
     @property
     def way(self) -> str:

@@ -1,0 +1,1 @@
+"""Runs of every generation behind one HTTP server."""
