@@ -1,10 +1,14 @@
 """The task `span`: SQuAD's form, units, decoding, the threshold of no answer, scores against SQuAD's own rules, baselines."""
 
 import json
+import re
+import string
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from stemma.corpus.questions import Question, units_of
 from stemma.errors import DataError
@@ -90,8 +94,22 @@ def test_the_best_spans_are_those_of_a_search_of_all():
     assert best_spans(scores[-1:], 4, 9).quotes == () and len(best_spans(scores[-3:], 9, 20).quotes) == 3
 
 
+def official(text: str) -> list[str]:
+    """`normalize_answer` of SQuAD's evaluate-v1.1, as its paper and README describe it: lower case, no ASCII marks, no articles."""
+    text = "".join(character for character in text.lower() if character not in set(string.punctuation))
+    return re.sub(r"\b(a|an|the)\b", " ", text).split()
+
+
+@given(st.text(alphabet="aAnth eTX.,'-$%()3 \n", max_size=30))
+def test_english_is_compared_as_the_evaluation_of_squad_does(text):
+    assert plain(text) == official(text)
+
+
 def test_comparison_is_that_of_squad_and_of_characters():
-    assert plain("The  U.S.-led, 42nd “mill”") == ["u", "s", "led", "42nd", "mill"]
+    assert plain("The  U.S.-led, 42nd “mill”") == ["usled", "42nd", "mill"]
+    assert plain("don't (a) 3,000 Vitamin A.") == ["dont", "3000", "vitamin"] and plain("A—B") == ["b"]
+    assert plain("甲A联赛") == ["甲", "a", "联", "赛"]  # an article stands by itself
+    assert plain("") == plain("The") == plain("。") == [] and plain("🙂") == []
     assert plain("《孟浩然》，1848年") == ["孟", "浩", "然", "1848", "年"]
     gold = TASK.gold(
         [Question("q", PASSAGE, ((4, "old mill"), (0, "The old mill"))), Question("q", CHINESE, ((15, "孟浩然"),)), Question("q", PASSAGE)],

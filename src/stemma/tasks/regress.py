@@ -108,7 +108,7 @@ class Regress:
         """Scalar mix, projection, mean and maximum over the text, one hidden layer."""
         from stemma.tasks.text_heads import Number, PooledNetwork  # likewise
 
-        return PooledNetwork(seat, Number(targets["mean"], targets["scale"]))
+        return PooledNetwork(seat, Number(targets["mean"], targets["scale"]), targets["pairs"])
 
     def link(self, targets: Targets) -> Link:
         """A number."""
