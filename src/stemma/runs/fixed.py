@@ -70,7 +70,8 @@ class FixedNetwork:
     def features(self, framed: Framed, layers: Sequence[int]) -> Float[Tensor, "M F"]:
         """What the linear model reads, a row a text (or a candidate): the mean state at each layer, then the network's own summary.
 
-        Static vectors have none. Of pairs the means u and v of both halves, |u - v| and u v stand for the mean (Conneau 2017, section 3.2). Or a row a unit: its states at the layers, then its place in its token, one column a place.
+        Static vectors have none. Of pairs the means u and v of both halves, |u - v| and u v stand for the mean (Conneau 2017, section 3.2).
+        Or a row a unit: its states at the layers, then its place in its token, one column a place.
         """
         self.network.eval()
         starts, lengths = self.starts(framed), framed.lengths

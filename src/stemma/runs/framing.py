@@ -36,7 +36,9 @@ class Framed:
     lost: tuple[int, ...]  # tokens that were cut off each example to fit; off the question that a passage is read with
     known: np.ndarray  # True for each example that had a token of the vocabulary, and its second half too where it has one
     texts: tuple[Text, ...] = ()  # what they were
-    halves: tuple[np.ndarray, ...] = ()  # of each id: 1 of a text or a pair's first half, 2 of its second, 0 a special; not where units count
+    halves: tuple[
+        np.ndarray, ...
+    ] = ()  # of each id: 1 of a text or a pair's first half, 2 of its second, 0 a special; not where units count
     beside: Batch = field(default_factory=dict)  # what every batch of them holds: how words beyond the vocabulary are spelled
 
     @property
@@ -89,7 +91,7 @@ def frame(
 ) -> Framed:
     """Tokenises the texts and frames them; a pair too long loses tokens at the end of its longer half.
 
-    A text of units is read in windows that begin `stride` tokens apart (0: three fourths of a window), or a window's length if that is less.
+    A text of units is read in windows that begin `stride` tokens apart (0: three fourths of a window), a window's length at most.
     For a `speller` a word that the vocabulary lacks has an id beyond it. With `both_orders` a symmetric pair has two windows, one an order.
     """
     vocabulary = OpenVocabulary(tokenizer, speller)
@@ -128,7 +130,9 @@ def frame(
         windows.append(tuple(len(row) for row, _ in rows))
         units.append(own)
         losses.append(lost)
-    return Framed(tuple(ids), tuple(types), tuple(windows), tuple(units), tuple(losses), known, tuple(texts), tuple(halves), vocabulary.beside)
+    return Framed(
+        tuple(ids), tuple(types), tuple(windows), tuple(units), tuple(losses), known, tuple(texts), tuple(halves), vocabulary.beside
+    )
 
 
 def joined(first: Framed, second: Framed) -> Framed:
