@@ -74,6 +74,37 @@ def test_what_is_wrong_is_told_with_its_place(tmp_path, content, message):
         read(tmp_path, content)
 
 
+@pytest.mark.parametrize(("passage", "answer"), [(PASSAGE, "1848"), (CHINESE, "孟浩然"), ("a 🙂", "🙂")])
+def test_answers_may_stand_in_two_columns(tmp_path, passage, answer):
+    content, start = squad(("When?", [(answer, 0)]), context=passage), passage.index(answer)
+    content["data"][0]["paragraphs"][0]["qas"][0]["answers"] = {"text": [answer], "answer_start": [start]}
+    assert read(tmp_path, content)[0].answers == ((start, answer),)
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ({"answers": {"text": "1848", "answer_start": 50}}, r"answers are \{'text': '1848'.*put them into a list"),
+        ({"answers": {"text": ["1848"], "answer_start": []}}, "put them into a list"),
+        ({"answers": "1848"}, "answers are '1848'.*put them into a list"),
+        ({"is_impossible": "false"}, "is_impossible is 'false'.*true or false"),
+    ],
+)
+def test_answers_of_another_form_are_refused_and_not_guessed(tmp_path, entry, message):
+    content = squad(("When?", [("1848", 50)]))
+    content["data"][0]["paragraphs"][0]["qas"][0] |= entry
+    with pytest.raises(DataError, match=message):
+        read(tmp_path, content)
+
+
+def test_another_encoding_is_told_once(tmp_path):
+    path = tmp_path / "q.json"
+    path.write_bytes(json.dumps(squad(("谁？", [("孟浩然", 15)]), context=CHINESE), ensure_ascii=False).encode("gb18030"))
+    with pytest.raises(DataError, match=r"is not UTF-8.*gb18030") as refused:
+        TASK.read(path)
+    assert "JSON" not in str(refused.value)
+
+
 def test_units_are_chinese_characters_and_other_words():
     assert [CHINESE[a:b] for a, b in units_of(CHINESE)][:6] == list("春眠不觉晓，")
     assert units_of("") == units_of(" \n") == []
