@@ -211,7 +211,9 @@ def test_baselines_need_no_learning():
 
 def test_answer_rows_tell_characters():
     example = TASK.example(("作者是谁？", CHINESE), {})
-    quotes = TASK.quoted([Found((Quote(15, 17, -0.5), Quote(0, 0, -2.0)), -3.0)], TASK.texts([example]))
+    found = Found((Quote(15, 17, -0.5), Quote(0, 0, -2.0), Quote(11, 11, -2.5), Quote(18, 18, -2.6)), -3.0)
+    quotes = TASK.quoted([found], TASK.texts([example]))  # of the two full stops the likelier one
+    assert [(quote.text, quote.start) for quote in quotes[0].quotes] == [("孟浩然", 15), ("春", 0), ("。", 11)]
     (row,) = TASK.answer_rows([example], quotes, {"null": True, "threshold": 0.0})
     assert (row["answer"], row["start"], row["end"]) == ("孟浩然", 15, 18) and row["no_answer"] == -3.0
-    assert [best["answer"] for best in row["best"]] == ["孟浩然", "春"] and list(TASK.shown(row)) == ["孟浩然"]
+    assert [best["answer"] for best in row["best"]] == ["孟浩然", "春", "。"] and list(TASK.shown(row)) == ["孟浩然"]

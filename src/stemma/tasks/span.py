@@ -173,10 +173,9 @@ class Span:
         return [best_spans(outputs[first:last], targets["longest"], self.config.best) for first, last in pairwise(starts)]
 
     def quoted(self, answers: list[Found], texts: Sequence[Text]) -> list[Found]:
-        """The answers with the words that they point at."""
-        return [
-            replace(found, quotes=tuple(_quote(quote, text) for quote in found.quotes)) for found, text in zip(answers, texts, strict=True)
-        ]
+        """The answers with the words that they point at; of those with the same words the likeliest alone (run_squad.py)."""
+        pairs = zip(answers, texts, strict=True)
+        return [replace(found, quotes=_distinct(_quote(quote, text) for quote in found.quotes)) for found, text in pairs]
 
     def settled(self, gold: np.ndarray, answers: Sequence[Found], targets: Targets) -> Targets:
         """The doubt from which on there is no answer: the one that makes F1 best on these held-out examples."""
@@ -364,6 +363,13 @@ def _said(found: Found) -> str:
 def _quote(quote: Quote, text: Text) -> Quote:
     start, end = text.units[quote.first][0], text.units[quote.last][1]
     return quote._replace(text=text.text[start:end], start=start, end=end)
+
+
+def _distinct(quotes: Iterable[Quote]) -> tuple[Quote, ...]:
+    first: dict[str, Quote] = {}
+    for quote in quotes:
+        first.setdefault(quote.text, quote)
+    return tuple(first.values())
 
 
 def _no_unit(example: Question) -> tuple[int, int]:
