@@ -106,9 +106,9 @@ def _question(entry: Any, passage: Any, where: str, source: str, moved: list[int
 def _answers(given: Any, where: str) -> list[Any]:
     """The answers one by one; of mappings of two columns, as the library `datasets` has them, the rows."""
     if isinstance(given, Mapping):
-        columns = given.get("text"), given.get("answer_start")
-        if all(isinstance(column, list) for column in columns) and len(columns[0]) == len(columns[1]):
-            return [{"text": text, "answer_start": start} for text, start in zip(*columns, strict=True)]
+        texts, starts = given.get("text"), given.get("answer_start")
+        if isinstance(texts, list) and isinstance(starts, list) and len(texts) == len(starts):
+            return [{"text": text, "answer_start": start} for text, start in zip(texts, starts, strict=True)]
     if not isinstance(given, list):
         raise DataError(f"{where}: answers are {given!r:.60}", "a list of `text` and `answer_start`", "put them into a list")
     return given
