@@ -3,6 +3,7 @@
 import inspect
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -44,6 +45,7 @@ def test_every_verb_has_help_with_an_example(capsys, name):
     assert f"usage: stemma {name}" in out
     assert f"stemma {name}" in out.partition("Example:")[2]
     assert "--json" in out
+    assert not re.search(r"│ (--)?[\w-]+( \S+)*\s{2,}\((optional|required|default)", out)  # every option says what it is
 
 
 def test_version(capsys):

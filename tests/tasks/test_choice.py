@@ -84,10 +84,10 @@ def test_the_loss_is_cross_entropy_within_a_context_and_candidates_may_be_permut
         torch.nn.init.normal_(parameter)
     states = torch.randn((5, 5) if kind == "head" else (5, 4, 3, 5))
     batch = {"windows": torch.tensor([[0, 1, -1], [2, 3, 4]]), "labels": torch.tensor([1, 0])}
-    batch["sites"] = torch.ones(5, 4, dtype=torch.bool)
+    batch["halves"] = torch.tensor([[0, 1, 2, 2]] * 5)
     with torch.no_grad():
         answers = module.answer(states, batch)
-        scores = (module(states) if kind == "head" else module(states, batch["sites"]))[:, 0]
+        scores = (module(states) if kind == "head" else module(states, batch))[:, 0]
         expected = (F.cross_entropy(scores[None, :2], torch.tensor([1])) + F.cross_entropy(scores[None, 2:], torch.tensor([0]))) / 2
         loss = module.loss(states, batch)
         torch.testing.assert_close(loss.mean, expected)

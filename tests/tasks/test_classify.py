@@ -92,7 +92,7 @@ def test_one_label_may_hold_the_separator():
 
 def test_the_task_network_sees_no_padding_and_has_one_size():
     torch.manual_seed(0)
-    task, targets = make_task("classify"), {"labels": ["a", "b", "c"], "several": False}
+    task, targets = make_task("classify"), {"labels": ["a", "b", "c"], "several": False, "pairs": False}
     head = task.network(Seat(width=20, layers=3, dropout=0.5), targets).eval()
     states, sites = torch.randn(2, 7, 3, 20), torch.tensor([[True] * 7, [True] * 2 + [False] * 5])
     both = head.answer(states, {"sites": sites})

@@ -26,7 +26,7 @@ from stemma.transfer.settings import Config
 FAST = Config(precision="fp32", seeds=(1, 2), budget=2, updates=0)
 
 
-TWO = {"labels": ["neg", "pos"], "several": False}
+TWO = {"labels": ["neg", "pos"], "several": False, "pairs": False}
 
 
 def drawn(run, seed):

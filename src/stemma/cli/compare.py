@@ -29,9 +29,8 @@ class Compare(Config, Verb):
     """
 
     corpus: Corpus  # files, folders or globs
-    train: (
-        Path  # labelled examples: a TSV with the header label, text; for tag: a token and its tag a line; for translate and generate: pairs
-    )
+    # labelled examples: a TSV with the header label, text; for tag: a token and its tag a line; for translate and generate: pairs
+    train: Path
     dev: Path  # labelled examples for the figures alone
     out: Path  # the folder of report.html, report.json and the run folders
     task: str = "classify"  # the kind of task: classify, pair, regress, choice, span, tag, generate, translate

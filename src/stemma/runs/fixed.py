@@ -16,13 +16,13 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from stemma.layers.loss import Carried, Loss
-from stemma.layers.pooling import mean_state
+from stemma.layers.pooling import matched, mean_state
 from stemma.layers.precision import autocast, choose_precision
 from stemma.layers.weights import load_weights, to_tensors, weights
 from stemma.objectives.batch import Batch
 from stemma.runs.alike import alike
 from stemma.runs.assignment import Assignment
-from stemma.runs.framing import Framed, collate_units, collate_windows, frame, framed_together, under_budget
+from stemma.runs.framing import Framed, collate_halves, collate_units, collate_windows, frame, framed_together, under_budget
 from stemma.runs.linear import Dense
 from stemma.runs.linear_head import LinearHead, check_shapes
 from stemma.runs.moved import at_units, batch_of, has_no_blocks, mean_window
@@ -45,7 +45,14 @@ class FixedNetwork:
 
     def prepare(self, texts: Sequence[Text]) -> Framed:
         """Tokenises and frames."""
-        return frame(self.network, self.assignment.tokenizer, texts, self.assignment.settings.max_length, self.assignment.speller)
+        assignment, settings = self.assignment, self.assignment.settings
+        return frame(self.network, assignment.tokenizer, texts, settings.max_length, assignment.speller, stride=settings.stride)
+
+    @property
+    def of_pairs(self) -> bool:
+        """Whether a text is read with another, its second half or a candidate, that a head compares it with."""
+        assignment = self.assignment
+        return assignment.task.per == "candidate" or bool(assignment.targets.get("pairs"))
 
     @property
     def by_units(self) -> bool:
@@ -64,7 +71,8 @@ class FixedNetwork:
     def features(self, framed: Framed, layers: Sequence[int]) -> Float[Tensor, "M F"]:
         """What the linear model reads, a row a text (or a candidate): the mean state at each layer, then the network's own summary.
 
-        Static vectors have none. Or a row a unit: its states at the layers, then its place in its token, one column a place.
+        Static vectors have none. Of pairs the means u and v of both halves, |u - v| and u v stand for the mean (Conneau 2017, section 3.2).
+        Or a row a unit: its states at the layers, then its place in its token, one column a place.
         """
         self.network.eval()
         starts = self.starts(framed)
@@ -73,7 +81,8 @@ class FixedNetwork:
             for rows in alike(framed.lengths.tolist(), self.assignment.settings.batch_tokens):
                 batch = to_tensors(batch_of(framed, rows, self.assignment), self.device)
                 windows = np.diff(framed.window_starts)[rows].tolist()
-                parts = self._of_units(batch, layers) if self.by_units else self._of_windows(batch, layers).split(windows)
+                halves = to_tensors(collate_halves(framed, rows), self.device)["halves"] if self.of_pairs else None
+                parts = self._of_units(batch, layers) if self.by_units else self._of_windows(batch, layers, halves).split(windows)
                 if table is None:
                     table = _empty(int(starts[-1]), parts[0].shape[1])
                 for row, part in zip(rows, parts, strict=True):
@@ -88,9 +97,12 @@ class FixedNetwork:
             states = torch.stack(self.network.encode(batch), 2)
             return at_units(states, batch["columns"]) if self.by_units else states
 
-    def _of_windows(self, batch: Tensors, layers: Sequence[int]) -> Float[Tensor, "W F"]:
+    def _of_windows(self, batch: Tensors, layers: Sequence[int], halves: Tensor | None) -> Float[Tensor, "W F"]:
         states = self.network.encode(batch)
-        parts = [mean_state(states[layer], batch["segments"]) for layer in layers]
+        if halves is None:
+            parts = [mean_state(states[layer], batch["segments"]) for layer in layers]
+        else:
+            parts = [matched(*(mean_state(states[layer].float(), halves == half) for half in (1, 2))) for layer in layers]
         if not has_no_blocks(self.network):
             parts.append(self.network.summary(states, batch))
         return torch.cat([part.float() for part in parts], -1).cpu()
@@ -101,12 +113,23 @@ class FixedNetwork:
         parts.append(nn.functional.one_hot(batch["places"], PLACES).float())
         return [row[real] for row, real in zip(torch.cat(parts, -1).cpu(), batch["sites"].cpu(), strict=True)]
 
+    @torch.inference_mode()
+    def count_features(self, layers: Sequence[int]) -> int:
+        """The columns of `features`."""
+        if self.by_units:
+            return len(layers) * int(self.network.width) + PLACES
+        batch = self._smallest()
+        return self._of_windows(batch, layers, batch["segments"] if self.of_pairs else None).shape[1]
+
+    @torch.inference_mode()
     def _depth(self) -> int:
         """Layers whose states can be read, the embeddings included."""
-        with torch.inference_mode():
-            self.network.eval()
-            batch = {name: torch.ones(1, 1, dtype=torch.long, device=self.device) for name in ("ids", "segments")}
-            return len(self.network.encode(batch))
+        return len(self.network.encode(self._smallest()))
+
+    def _smallest(self) -> Tensors:
+        """A text of one token, for the network to be read once; in eval mode from here on."""
+        self.network.eval()
+        return {name: torch.ones(1, 1, dtype=torch.long, device=self.device) for name in ("ids", "segments")}
 
 
 def _empty(rows: int, width: int) -> Float[Tensor, "M F"]:
@@ -132,10 +155,10 @@ class Probed:
         fixed = FixedNetwork(assignment, assignment.network)
         weights, biases = (np.array(arrays[f"task.{name}"]) for name in ("weights", "biases"))
         mean, scale = (torch.tensor(arrays[f"task.{name}"]) for name in ("mean", "scale"))
-        features, classes = len(mean), biases.size
+        layers = chosen_layers(assignment.settings.layers, fixed.depth)
+        features, classes = fixed.count_features(layers), biases.size
         expected = {"weights": (features, classes), "biases": (classes,), "mean": (features,), "scale": (features,)}
         check_shapes(arrays, {f"task.{name}": shape for name, shape in expected.items()})
-        layers = chosen_layers(assignment.settings.layers, fixed.depth)
         head = LinearHead(weights, biases, assignment.task.link(assignment.targets))
         return cls(fixed, head, mean, scale, facts, layers)
 
@@ -197,8 +220,10 @@ class SiteStates:
         counts = self.counts[own]
         sites = np.arange(max([1, *counts.tolist()])) < counts[:, None]
         more = collate_units(self.framed, rows) if self.fixed.by_units else {}
+        if self.fixed.of_pairs:
+            more = collate_halves(self.framed, rows)
         if self.fixed.assignment.task.per == "candidate":
-            more = collate_windows(self.framed, rows)
+            more |= collate_windows(self.framed, rows)
         known = more["columns"] >= 0 if self.fixed.by_units else sites
         return more | {"states": self._padded(rows, own, sites), "sites": sites, "known": known}
 

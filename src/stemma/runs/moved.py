@@ -139,8 +139,8 @@ class Moved:
 
 def frame_moving(frames: Frames, assignment: Assignment, texts: Sequence[Text]) -> Framed:
     """Tokenises and frames for a network that moves: a symmetric pair in both orders where the paper of its task tokens does so."""
-    both = bool(new_tokens(assignment.network, assignment.task))
-    return frame(frames, assignment.tokenizer, texts, assignment.settings.max_length, assignment.speller, both)
+    both, settings = bool(new_tokens(assignment.network, assignment.task)), assignment.settings
+    return frame(frames, assignment.tokenizer, texts, settings.max_length, assignment.speller, both, settings.stride)
 
 
 def frames_of(assignment: Assignment) -> Frames:

@@ -16,7 +16,7 @@ import numpy as np
 
 from stemma.checkpoint import RunFolder
 from stemma.config import as_read, checked
-from stemma.errors import RunError
+from stemma.errors import RunError, UsageError
 from stemma.layers.threads import computing_with
 from stemma.runs.assignment import Answers, Assignment
 from stemma.runs.fitted import FittedRun
@@ -132,6 +132,9 @@ class _Work:
 
     def __init__(self, assignment: Assignment, recipe: Recipe, config: Config, examples: list[Any], dev: list[Any]) -> None:
         self.task, self.targets, self.recipe, self.config = assignment.task, assignment.targets, recipe, config
+        if config.stride and self.task.per != "unit":
+            wrong = f"transfer.stride = {config.stride} for the task {self.task.name}, which reads a text in one window"
+            raise UsageError(wrong, "a task that answers for words, such as span or tag", "drop transfer.stride")
         self.generation = assignment.row.name
         self.metrics = self.task.metrics(self.targets)
         values = trial_values(config.grid or recipe.grid, config.budget)
