@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from stemma.checkpoint import left_as_found
-from stemma.config import as_texts, checked, resolve, to_plain
+from stemma.config import as_texts, checked, knows, resolve, to_plain
 from stemma.corpus.document import Ledger
 from stemma.corpus.given import listed
 from stemma.errors import BudgetError, MissingExtra, RunError, StemmaError, UsageError
@@ -47,7 +47,7 @@ from stemma.lineage.table import find
 from stemma.nouns import counted
 from stemma.tokens.files import one_writer, read_json, write_sealed
 from stemma.training.facts import Fact, Note, Report
-from stemma.training.request import Job, check_threads
+from stemma.training.request import Job, check_threads, planned_job, section_types
 from stemma.transfer.doubts import repeats_warning
 
 BUSY_LOAD = 0.5  # processes a core that ran or waited before the comparison began
@@ -91,6 +91,7 @@ def _settled(config: Config, options: Mapping[str, Any]) -> Config:
 def foresee(comparison: Comparison, progress: Report | None = None) -> Forecast:
     """What the comparison would compute and take; everything that can be wrong is reported as `compare` would report it."""
     _check(comparison)
+    _tell_unread(comparison, progress or _silent)
     return forecast(comparison, progress or _silent)
 
 
@@ -108,6 +109,7 @@ def _made(comparison: Comparison, progress: Report, launch: Launch) -> Results:
     began = time.perf_counter()
     for lack in lacks(comparison.task):
         progress(Note(lack))
+    _tell_unread(comparison, progress)
     for note in _of_the_examples(comparison):
         progress(Note(note))
     with nullcontext() if begun(comparison) else left_as_found(comparison.root):
@@ -145,9 +147,29 @@ def _check(comparison: Comparison) -> None:
         if (teacher := find(name).teacher) and teacher not in comparison.generations:
             wrong = f"{name} imitates {teacher}, which is not among the generations"
             raise UsageError(wrong, "a teacher that learns from the same text", f"name {teacher} too, or leave {name} out")
+    for setting in comparison.shared:
+        _check_is_read(comparison, setting)
     jobs = [comparison.job(generation) for generation in comparison.generations]
     if not begun(comparison):  # what was begun on a bigger machine goes on
         _check_threads(comparison, jobs)
+
+
+def _check_is_read(comparison: Comparison, setting: str) -> None:
+    """UsageError for a setting that no generation reads: why one that knows its key does not, or that none knows it."""
+    if not comparison.readers(setting):
+        names = comparison.generations
+        for name in [name for name in names if knows(section_types(find(name)), setting)] or names:
+            request = comparison.request(name)
+            planned_job(dataclasses.replace(request, settings=(*request.settings, setting)))
+
+
+def _tell_unread(comparison: Comparison, progress: Report) -> None:
+    """A note for each setting that some of the generations do not read."""
+    unread = {name: comparison.unread_by(name) for name in comparison.generations}
+    for setting in comparison.shared:
+        without = [name for name, settings in unread.items() if setting in settings]
+        if without:
+            progress(Note(f"{setting} applies to those that read it, not to {in_words(without)}"))
 
 
 def begun(comparison: Comparison) -> bool:
