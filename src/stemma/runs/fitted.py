@@ -39,12 +39,15 @@ _DESCENDED = {
     "finetune": _MOVED,
     "scratch": _MOVED,
 }
+_VECTORS, _BAGGED, _ADAPTED = "stemma.runs.fixed_vectors:ProbedVectors", "stemma.runs.counted:Bagged", "stemma.runs.counted:Adapted"
 _WRITER = "stemma.runs.writing:Writer"
 FITTED: dict[str, dict[str, str]] = {  # what learnt (`learner`), and the way it was carried over -> "module:Class" with `restore`
     "descend": _DESCENDED,
-    "count": {"frozen": "stemma.runs.counted:Bagged", "finetune": "stemma.runs.counted:Adapted", "scratch": "stemma.runs.counted:Adapted"},
+    "vectors": _DESCENDED | {"frozen": _VECTORS, "random": _VECTORS},
+    "count": {"frozen": _BAGGED, "finetune": _ADAPTED, "scratch": _ADAPTED},
     "target": {"finetune": _WRITER, "scratch": _WRITER},
 }
+WITHOUT_PYTORCH = (_VECTORS, _BAGGED, _ADAPTED)
 
 _GUESSED, _SILENT = "their answers are those to an empty text", "their vectors say nothing of them"
 
@@ -80,8 +83,9 @@ class FittedRun:
             facts = config["task"]
             sections = _sections(row.model_config(), facts["task"], str(path), config["sections"])
             tokenizer = Tokenizer.load(folder.guarded("tokenizer.json"))
-            network = unmoved(row, sections["model"], tokenizer, arrays)
             task = make_task(facts["task"], sections["task"])
+            as_arrays = FITTED[learner(row, task)][sections["transfer"].way] in WITHOUT_PYTORCH
+            network = unmoved(row, sections["model"], tokenizer, arrays, as_arrays)
             assignment = Assignment(row, tokenizer, network, task, facts["targets"], sections["transfer"])
             return cls(assignment, restored(assignment, arrays, facts), facts)
 
