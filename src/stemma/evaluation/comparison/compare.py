@@ -71,6 +71,10 @@ def compare(
     or preset="tiny". The same call again goes on where a killed one was. A generation that fails stands among the results
     (`failures`) and stops no other one; one that cannot learn the task (`refusal`) predicts the text alone.
     """
+    for name, path in (("train", train), ("dev", dev)):
+        if not isinstance(path, (str, Path)):  # each generation reads them in a process of its own
+            cure = "write the examples to a file, as a data frame does with to_csv('train.csv', index=False)"
+            raise UsageError(f"{name} is a {type(path).__name__}", "the path of a file of labelled examples", cure)
     config = _settled(config or Config(), options)
     paths = (str(corpus),) if isinstance(corpus, str | Path) else tuple(map(str, corpus))
     names = tuple(listed(generations, "generations")) or generations_for(task)
