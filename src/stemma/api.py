@@ -7,6 +7,7 @@ from typing import Any
 
 from stemma.checkpoint import left_as_found
 from stemma.config import Settings, as_texts, check_read, parse_settings, read_toml, resolve
+from stemma.corpus.given import listed
 from stemma.corpus.read import keep_texts
 from stemma.errors import UsageError
 from stemma.export.opened import load
@@ -46,6 +47,7 @@ def pretrain(
     held-out text; without it a share of the corpus is held out. The preset is `small` unless another is named, or the settings of
     the finished run to `continue_from`, with whose weights and words it begins.
     """
+    corpus = corpus if isinstance(corpus, (str, Path)) else listed(corpus, "corpus")
     named = {"a corpus": bool(corpus), "texts": texts is not None, "source and target": bool(source or target)}
     if sum(named.values()) != 1:
         several = " and ".join(name for name, there in named.items() if there)

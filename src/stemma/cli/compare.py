@@ -37,7 +37,7 @@ class Compare(Config, Verb):
     generations: tuple[str, ...] = ()  # names that stemma lineage prints; none: all that can learn the task
     config: TomlFile = None  # a TOML file with a table [compare]; options win over it
     dry_run: Flag = False  # tells what would be computed, how long, in what memory and on how much disk, and trains nothing
-    settings: Settings = ()  # one setting for all, or for one, as bert.model.width=64 or transfer.epochs=2
+    settings: Settings = ()  # one setting for all that read it, or for one, as bert.model.width=64 or transfer.epochs=2
 
     def run(self) -> Printable:
         """The comparison, or the rest of it."""

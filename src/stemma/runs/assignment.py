@@ -13,9 +13,14 @@ from stemma.tasks.task import Targets, Task, Text
 from stemma.tokens.tokenizer import Tokenizer
 
 
-def learner(row: Generation, task: Task) -> Literal["descend", "count", "target"]:
-    """What learns the task, which decides how: where targets are written the network itself, else a head as the generation learns."""
-    return "target" if task.per == "target" else row.learns
+def learner(row: Generation, task: Task) -> Literal["descend", "vectors", "count", "target"]:
+    """What learns the task, which decides how: where targets are written the network itself, else a head as the generation learns.
+
+    Static vectors learn as what descends does; under a linear head they are read as the tables that they are.
+    """
+    if task.per == "target":
+        return "target"
+    return "vectors" if row.updates == "by hand" else row.learns
 
 
 @dataclass(frozen=True)

@@ -40,12 +40,15 @@ _DESCENDED = {
     "finetune": _MOVED,
     "scratch": _MOVED,
 }
+_VECTORS, _BAGGED, _ADAPTED = "stemma.runs.fixed_vectors:ProbedVectors", "stemma.runs.counted:Bagged", "stemma.runs.counted:Adapted"
 _WRITER = "stemma.runs.writing:Writer"
 FITTED: dict[str, dict[str, str]] = {  # what learnt (`learner`), and the way it was carried over -> "module:Class" with `restore`
     "descend": _DESCENDED,
-    "count": {"frozen": "stemma.runs.counted:Bagged", "finetune": "stemma.runs.counted:Adapted", "scratch": "stemma.runs.counted:Adapted"},
+    "vectors": _DESCENDED | {"frozen": _VECTORS, "random": _VECTORS},
+    "count": {"frozen": _BAGGED, "finetune": _ADAPTED, "scratch": _ADAPTED},
     "target": {"finetune": _WRITER, "scratch": _WRITER},
 }
+WITHOUT_PYTORCH = (_VECTORS, _BAGGED, _ADAPTED)
 
 _GUESSED, SILENT = "their answers are those to an empty text", "their vectors say nothing of them"
 
@@ -98,8 +101,9 @@ class FittedRun:
             sections = _sections(row.model_config(), facts["task"], str(path), config["sections"])
             settings = replace(sections["transfer"], precision=precision) if precision else sections["transfer"]
             tokenizer = Tokenizer.load(folder.guarded("tokenizer.json"))
-            network = unmoved(row, sections["model"], tokenizer, arrays)
             task = make_task(facts["task"], sections["task"])
+            as_arrays = FITTED[learner(row, task)][settings.way] in WITHOUT_PYTORCH
+            network = unmoved(row, sections["model"], tokenizer, arrays, as_arrays)
             assignment = Assignment(row, tokenizer, network, task, facts["targets"], settings)
             return cls(assignment, restored(assignment, arrays, facts), facts)
 

@@ -13,9 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from stemma.layers.weights import weights
 from stemma.objectives.batch import seed_for
-from stemma.runs.assignment import Assignment
+from stemma.runs.assignment import Answers, Assignment
 from stemma.runs.fixed import FixedNetwork, HeadOnStates, Networked, Probed, SiteStates, chosen_layers
+from stemma.runs.fixed_vectors import ProbedVectors
 from stemma.runs.framing import Framed
 from stemma.runs.linear import Dense
 from stemma.runs.linear_head import LinearHead
@@ -106,7 +108,7 @@ class LinearOnFeatures:
 
     def fit(
         self, lesson: Lesson, rows: np.ndarray, c: float, seed: int, report: Report | None = None, journal: Journal | None = None
-    ) -> Probed:
+    ) -> Answers:
         """The head of this C on the rows' features."""
         began, fixed = time.perf_counter(), self._fixed.of(seed)
         features = self.features(fixed, lesson.data)
@@ -119,7 +121,17 @@ class LinearOnFeatures:
             **known,
             "new": [*known["new"], "task.weights", "task.biases"],
         }
+        return self._model(fixed, head, mean, scale, facts)
+
+    def _model(self, fixed: FixedNetwork, head: LinearHead, mean: Tensor, scale: Tensor, facts: dict[str, Any]) -> Answers:
         return Probed(fixed, head, mean, scale, facts, self._layers, lambda framed: self.features(fixed, framed))
+
+
+class LinearOnVectors(LinearOnFeatures):
+    """The same of static vectors, whose tables answer by themselves, as they will when they are opened again."""
+
+    def _model(self, fixed: FixedNetwork, head: LinearHead, mean: Tensor, scale: Tensor, facts: dict[str, Any]) -> Answers:
+        return ProbedVectors.on(self._assignment, weights(fixed.network), head, mean.numpy(), scale.numpy(), facts)
 
 
 class NetworkOnFeatures:

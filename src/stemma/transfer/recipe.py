@@ -20,15 +20,18 @@ if TYPE_CHECKING:
 _LINEAR, _NETWORK = "stemma.transfer.features:LinearOnFeatures", "stemma.transfer.features:NetworkOnFeatures"
 _CLASS_MODELS = "stemma.transfer.counting:ClassModels"
 _DESCENT, _WRITING = "stemma.transfer.moving:Descent", "stemma.transfer.own_loss:OwnLoss"
+_OF_VECTORS = "stemma.transfer.features:LinearOnVectors"
+_DESCENDED = {
+    "frozen": _LINEAR,
+    "frozen-network": _NETWORK,
+    "random": _LINEAR,
+    "random-network": _NETWORK,
+    "finetune": _DESCENT,
+    "scratch": _DESCENT,
+}
 RECIPES: dict[str, dict[str, str]] = {  # what learns (`learner`), and the way it is carried over -> "module:Class"
-    "descend": {
-        "frozen": _LINEAR,
-        "frozen-network": _NETWORK,
-        "random": _LINEAR,
-        "random-network": _NETWORK,
-        "finetune": _DESCENT,
-        "scratch": _DESCENT,
-    },
+    "descend": _DESCENDED,
+    "vectors": _DESCENDED | {"frozen": _OF_VECTORS, "random": _OF_VECTORS},
     "count": {  # has no states, and nothing to draw
         "frozen": "stemma.transfer.counting:BagOfNgrams",
         "finetune": _CLASS_MODELS,

@@ -549,6 +549,41 @@ def test_settings_go_to_whom_they_name(files, tmp_path):
     assert 'tokenizer.kind="bpe"' in plan.pretraining("ngram") and not any("seconds" in s for s in plan.pretraining("ngram"))
 
 
+def test_a_setting_applies_to_those_that_read_it(files, tmp_path):
+    names = ("ngram", "word2vec", "gpt", "bert", "albert", "tinybert")
+    settings = ("tokenizer.min_count=2", "model.heads=2", "buckets=500", "word2vec.model.subwords=true", "tokenizer.lowercase=true")
+    plan = plan_for(files, tmp_path / "out", generations=names, settings=settings)
+    counted = ["word2vec", "bert", "albert"]  # n-grams have GPT's bytes beside others, TinyBERT its teacher's tokens
+    assert plan.readers("tokenizer.min_count=2") == plan.readers("tokenizer.lowercase=true") == counted
+    assert plan.readers("model.heads=2") == ["gpt", "bert", "albert", "tinybert"]
+    assert plan.readers("buckets=500") == ["word2vec"]  # which has subwords, by a setting of its own
+    assert not {*settings} & {*plan.pretraining("ngram")} and plan.pretraining("tinybert")[-1] == "model.heads=2"
+    assert plan.pretraining("word2vec")[-4:] == [settings[0], settings[2], "model.subwords=true", settings[4]]
+    notes = []
+    compare_module._check(plan)
+    compare_module._tell_unread(plan, lambda fact: notes.append(fact.message))
+    assert notes[0] == "tokenizer.min_count=2 applies to those that read it, not to ngram and gpt"
+    assert len(notes) == 4 and notes[1].startswith("model.heads=2 ") and notes[1].endswith("not to ngram and word2vec")
+
+
+@pytest.mark.parametrize(
+    ("names", "setting", "message"),
+    [
+        (("ngram", "gpt"), "tokenizer.min_count=2", r"tokenizer\.min_count = 2 with tokenizer\.kind = bpe, where nothing reads it"),
+        (("ngram", "gpt"), "tokenizer.lowercase=true", "drop lowercase, or set kind = word"),
+        (("bert", "word2vec"), "model.buckets=500", "set model.subwords"),
+        (("bert", "tinybert"), "tokenizer.min_cuont=2", "did you mean 'min_count'"),
+        (("tinybert", "bert"), "min_cuont=2", "did you mean 'min_count'"),
+        (("gpt", "bert"), "bert.model.haeds=2", "did you mean 'heads'"),
+        (("gpt", "bert"), "model.heads=two", "model.heads = 'two'"),
+        (("gpt", "ngram"), "model.heads", "is not key=value"),
+    ],
+)
+def test_a_setting_that_no_generation_reads_is_refused(files, tmp_path, names, setting, message):
+    with pytest.raises(UsageError, match=message):
+        compare_module._check(plan_for(files, tmp_path / "out", generations=names, settings=(setting,)))
+
+
 def test_the_meter_measures_a_block():
     with Meter() as meter:
         held = np.ones(30_000_000)

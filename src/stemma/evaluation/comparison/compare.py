@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from stemma.checkpoint import left_as_found
-from stemma.config import as_texts, checked, resolve, to_plain
+from stemma.config import as_texts, checked, knows, resolve, to_plain
 from stemma.corpus.document import Ledger
 from stemma.corpus.given import listed
 from stemma.errors import BudgetError, DataError, MissingExtra, RunError, StemmaError, UsageError
@@ -49,7 +49,7 @@ from stemma.lineage.table import find
 from stemma.nouns import counted
 from stemma.tokens.files import one_writer, read_json, write_sealed
 from stemma.training.facts import Fact, Note, Report
-from stemma.training.request import Job, check_threads
+from stemma.training.request import Job, check_threads, planned_job, section_types
 from stemma.transfer.doubts import repeats_warning
 from stemma.transfer.selection import drawn, hold_out
 
@@ -74,6 +74,10 @@ def compare(
     or preset="tiny". The same call again goes on where a killed one was. A generation that fails stands among the results
     (`failures`) and stops no other one; one that cannot learn the task (`refusal`) predicts the text alone.
     """
+    for name, path in (("train", train), ("dev", dev)):
+        if not isinstance(path, (str, Path)):  # each generation reads them in a process of its own
+            cure = "write the examples to a file, as a data frame does with to_csv('train.csv', index=False)"
+            raise UsageError(f"{name} is a {type(path).__name__}", "the path of a file of labelled examples", cure)
     config = _settled(config or Config(), options)
     paths = (str(corpus),) if isinstance(corpus, str | Path) else tuple(map(str, corpus))
     names = tuple(listed(generations, "generations")) or generations_for(task)
@@ -94,6 +98,7 @@ def _settled(config: Config, options: Mapping[str, Any]) -> Config:
 def foresee(comparison: Comparison, progress: Report | None = None) -> Forecast:
     """What the comparison would compute and take; everything that can be wrong is reported as `compare` would report it."""
     _check(comparison)
+    _tell_unread(comparison, progress or _silent)
     return forecast(comparison, progress or _silent)
 
 
@@ -111,6 +116,7 @@ def _made(comparison: Comparison, progress: Report, launch: Launch) -> Results:
     began = time.perf_counter()
     for lack in lacks(comparison.task):
         progress(Note(lack))
+    _tell_unread(comparison, progress)
     for note in _of_the_examples(comparison):
         progress(Note(note))
     with nullcontext() if begun(comparison) else left_as_found(comparison.root):
@@ -152,9 +158,29 @@ def _check(comparison: Comparison) -> None:
         if (teacher := find(name).teacher) and teacher not in comparison.generations:
             wrong = f"{name} imitates {teacher}, which is not among the generations"
             raise UsageError(wrong, "a teacher that learns from the same text", f"name {teacher} too, or leave {name} out")
+    for setting in comparison.shared:
+        _check_is_read(comparison, setting)
     jobs = [comparison.job(generation) for generation in comparison.generations]
     if not begun(comparison):  # what was begun on a bigger machine goes on
         _check_threads(comparison, jobs)
+
+
+def _check_is_read(comparison: Comparison, setting: str) -> None:
+    """UsageError for a setting that no generation reads: why one that knows its key does not, or that none knows it."""
+    if not comparison.readers(setting):
+        names = comparison.generations
+        for name in [name for name in names if knows(section_types(find(name)), setting)] or names:
+            request = comparison.request(name)
+            planned_job(dataclasses.replace(request, settings=(*request.settings, setting)))
+
+
+def _tell_unread(comparison: Comparison, progress: Report) -> None:
+    """A note for each setting that some of the generations do not read."""
+    unread = {name: comparison.unread_by(name) for name in comparison.generations}
+    for setting in comparison.shared:
+        without = [name for name, settings in unread.items() if setting in settings]
+        if without:
+            progress(Note(f"{setting} applies to those that read it, not to {in_words(without)}"))
 
 
 def begun(comparison: Comparison) -> bool:

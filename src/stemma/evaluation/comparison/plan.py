@@ -95,7 +95,13 @@ class Comparison:
         return self.root / "runs" / (f"{generation}-{mode}" if mode else generation)
 
     def pretraining(self, generation: str) -> list[str]:
-        """The settings of `stemma pretrain` for this generation, the budget included."""
+        """The settings of `stemma pretrain` for this generation, the budget included; of the user's those that it reads."""
+        unread = set(self.unread_by(generation))
+        read = [setting for setting in self._meant_for(generation) if setting not in unread]
+        return self._given(generation) + self._own(generation, read)
+
+    def _given(self, generation: str) -> list[str]:
+        """The settings that the comparison itself makes: the same text, tokens and budget for all."""
         config, row = self.config, find(generation)
         settings = [f"training.held_out={config.held_out}"] if not config.dev_text else []
         if row.tokens_of:
@@ -107,7 +113,7 @@ class Comparison:
         elif config.budget_tokens:
             section = "objective" if row.reads_once else "training"  # what reads once then makes the iterations of its preset
             settings += [f"{section}.tokens={config.budget_tokens}"]
-        return settings + self._own(generation)
+        return settings
 
     def request(self, generation: str) -> "Request":
         """The request to `pretrain` for this generation."""
@@ -154,13 +160,34 @@ class Comparison:
         size = find(other).presets().get(self.config.preset, {}).get("tokenizer", {}).get("vocab_size")
         return ['tokenizer.kind="bpe"', f"tokenizer.vocab_size={size or 8192}"]
 
-    def _own(self, generation: str) -> list[str]:
-        """The user's settings that fall to this generation: its own, and those that name none. A student has its teacher's tokens."""
-        names = {row.name for row in TABLE} | {"transfer", "task"} | ({"tokenizer"} if find(generation).teacher else set())
+    @property
+    def shared(self) -> list[str]:
+        """The user's settings of pre-training that name no generation, and apply to those that read them."""
+        names = {row.name for row in TABLE} | {"transfer", "task"}
+        return [setting for setting in self.config.settings if setting.partition(".")[0] not in names]
+
+    def unread_by(self, generation: str) -> list[str]:
+        """The shared settings that this generation does not read."""
+        from stemma.training.request import unread_by
+
+        shared = self._meant_for(generation)
+        return unread_by(generation, self.config.preset, [*self._given(generation), *self._own(generation, shared)], shared)
+
+    def readers(self, setting: str) -> list[str]:
+        """The generations compared that read the shared setting."""
+        return [name for name in self.generations if setting in self._meant_for(name) and setting not in self.unread_by(name)]
+
+    def _meant_for(self, generation: str) -> list[str]:
+        """The shared settings, for a student those of tokens aside: it has its teacher's."""
+        aside = "tokenizer." if find(generation).teacher else None
+        return [setting for setting in self.shared if aside is None or not setting.startswith(aside)]
+
+    def _own(self, generation: str, shared: Sequence[str]) -> list[str]:
+        """The user's settings that fall to this generation, in their order: its own, and such of the shared ones."""
         own = []
         for setting in self.config.settings:
             first, _, rest = setting.partition(".")
-            own += [rest] if first == generation else [setting] if first not in names else []
+            own += [rest] if first == generation else [setting] if setting in shared else []
         return own
 
     def refusals(self) -> dict[str, str]:

@@ -18,7 +18,6 @@ from stemma.evaluation.measures.minimal_files import read_minimal_pairs
 from stemma.evaluation.measures.minimal_pairs import ABILITIES, minimal_pairs
 from stemma.evaluation.measures.perplexity import backward, blocks, perplexity
 from stemma.evaluation.measures.similarity import analogies, odd_words, similarity
-from stemma.evaluation.measures.translation import translation, writer_of
 from stemma.evaluation.measures.word_files import read_analogies, read_group, read_pairs
 from stemma.lineage.table import Ability, able
 from stemma.runs.fitted import FittedRun
@@ -115,6 +114,8 @@ def _cloze(run: Run, paths: Sequence[str], units: Units) -> dict[str, Any]:
 
 
 def _translation(run: Run | FittedRun, paths: Sequence[str]) -> dict[str, Any]:
+    from stemma.evaluation.measures.translation import translation, writer_of  # torch: other measures do without
+
     task = run.task if isinstance(run, FittedRun) else make_task("translate")
     examples = [example for path in paths for example in task.read(path, learning=False)]
     if isinstance(run, Run) and run.config["objective"].get("reverse"):  # it writes the first text of a pair
