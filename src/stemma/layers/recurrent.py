@@ -55,7 +55,7 @@ class LSTMLayer(nn.Module):
 
     def forward(self, x: Float[Tensor, "B T D"], state: State | None = None) -> tuple[Float[Tensor, "B T H"], State]:
         """The outputs h_1 .. h_T and the state after them, having begun from `state` (None: from zeros)."""
-        h, c = state or (x.new_zeros(len(x), self.cells),) * 2
+        h, c = state or (x.new_zeros(x.shape[0], self.cells),) * 2
         recurrent = dropout(self.recurrent, self.weight_drop, self.training)
         weights = (self.inputs, recurrent, self.bias, self.zeros)
         begin = (h[None].contiguous(), c[None].contiguous())
@@ -81,7 +81,7 @@ class GRULayer(nn.Module):
 
     def forward(self, x: Float[Tensor, "B T D"], state: State | None = None) -> tuple[Float[Tensor, "B T H"], State]:
         """The outputs h_1 .. h_T and the state after them, having begun from `state` (None: from zeros)."""
-        h = x.new_zeros(len(x), self.cells) if state is None else state.h
+        h = x.new_zeros(x.shape[0], self.cells) if state is None else state.h
         weights = (self.inputs, self.recurrent, self.bias, self.zeros)
         y, h = torch.gru(x, h[None].contiguous(), weights, True, 1, 0.0, self.training, False, True)  # as torch.lstm has them
         return y, State(h[0], h[0, :, :0])
@@ -136,3 +136,23 @@ class Apart:
         """The segments' rows where they stood in the batch; zeros at padding."""
         flat = y.new_zeros(self._shape.numel(), y.shape[2])
         return flat.index_put((self._place[self.real],), y[self.real]).view(*self._shape, -1)
+
+
+class OneEach(Apart):
+    """The same of rows that hold one text each, at their beginnings: nothing is moved, and no shape depends on what the rows hold."""
+
+    def __init__(self, segments: Int[Tensor, "B T"]) -> None:
+        self.real = segments > 0
+
+    def rows(self, x: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"]:
+        """The rows as they are."""
+        return x
+
+    def back(self, y: Float[Tensor, "B T H"]) -> Float[Tensor, "B T H"]:
+        """The rows with zeros at padding."""
+        return y * self.real[..., None]
+
+
+def apart(segments: Int[Tensor, "B T"]) -> Apart:
+    """What sets the segments of the rows apart; a graph that is being exported reads one text a row."""
+    return OneEach(segments) if torch.compiler.is_exporting() else Apart(segments)

@@ -39,7 +39,7 @@ from stemma.layers.fast import dropout
 from stemma.layers.loss import Carried, Loss, cross_entropy, surprisal
 from stemma.layers.pooling import mean_state
 from stemma.layers.projected import ProjectedLSTM
-from stemma.layers.recurrent import Apart, State
+from stemma.layers.recurrent import Apart, State, apart
 from stemma.layers.sampled import Proposal, sampled_cross_entropy
 from stemma.layers.spelling import BEGIN, END, CharacterCNN, spell, spell_border
 from stemma.layers.uniform import Uniform
@@ -160,7 +160,7 @@ class ELMo(nn.Module):
         counts = self.predictions(batch)
         if not all(counts.values()):
             raise DataError("a batch asks for no prediction: all its labels are ignored", "one label or more", "leave such batches out")
-        ids = torch.stack([self._read_forward(batch["ids"]), batch["back_ids"]])
+        ids = torch.stack([self.read_forward(batch["ids"]), batch["back_ids"]])
         sides = map(self._within_targets, (batch["labels"], batch["back_labels"]))
         sums, carry = {}, {}
         for name, x, labels, chain in zip(DIRECTIONS, self._embed(ids), sides, self._chains, strict=True):
@@ -187,14 +187,20 @@ class ELMo(nn.Module):
 
     def encode(self, batch: Tensors) -> list[Float[Tensor, "B T D"]]:
         """The words' vectors twice, then each layer's outputs, forward beside backward; every segment from a state of zeros."""
-        apart = Apart(batch.get("segments", torch.ones_like(batch["ids"])))
         x = self._embed(batch["ids"], batch.get("spelled"))
-        ahead = x if self.begin == self.end else self._embed(self._read_forward(batch["ids"]), batch.get("spelled"))
-        rows, turn = apart.rows(x), apart.turned()
-        forward = self.forward_chain(apart.rows(ahead))[0]
+        ahead = x if self.begin == self.end else self._embed(self.read_forward(batch["ids"]), batch.get("spelled"))
+        return self.read(x, ahead, batch.get("segments", torch.ones_like(batch["ids"])))
+
+    def read(
+        self, x: Float[Tensor, "B T P"], ahead: Float[Tensor, "B T P"], segments: Int[Tensor, "B T"]
+    ) -> list[Float[Tensor, "B T D"]]:
+        """As `encode`, of the words' vectors: those that the backward direction reads, and those of the forward one."""
+        texts = apart(segments)
+        rows, turn = texts.rows(x), texts.turned()
+        forward = self.forward_chain(texts.rows(ahead))[0]
         backward = [_take(y, turn) for y in self.backward_chain(_take(rows, turn))[0]]
         pairs = zip(forward, backward, strict=True)
-        return [torch.cat([x, x], 2), *(apart.back(torch.cat(pair, 2)) for pair in pairs)]
+        return [torch.cat([x, x], 2), *(texts.back(torch.cat(pair, 2)) for pair in pairs)]
 
     def summary(self, states: list[Float[Tensor, "B T D"]], batch: Tensors) -> Float[Tensor, "B D"]:
         """The mean of the last layer's states."""
@@ -225,11 +231,11 @@ class ELMo(nn.Module):
             wrong = "these weights hold no softmax: nothing can be predicted with them"
             raise UsageError(wrong, "weights that were saved with one", "use embed or finetune, or pre-train a run")
         ids = batch["ids"]
-        read = self._read_forward(ids) if chain is self.forward_chain else ids
+        read = self.read_forward(ids) if chain is self.forward_chain else ids
         segments = batch.get("segments", torch.ones_like(ids))
         follows = (segments[:, 1:] == segments[:, :-1]) & (segments[:, 1:] > 0)
-        apart = Apart(segments)
-        hidden = apart.back(chain(apart.rows(self._embed(read, batch.get("spelled"))))[0][-1])[:, :-1][follows]
+        texts = Apart(segments)
+        hidden = texts.back(chain(texts.rows(self._embed(read, batch.get("spelled"))))[0][-1])[:, :-1][follows]
         nats = torch.zeros(ids.shape, device=ids.device)
         nats[:, 1:][follows] = surprisal(hidden, self.table, self.bias, self._within_targets(ids[:, 1:][follows]))
         return nats
@@ -243,7 +249,7 @@ class ELMo(nn.Module):
             spelled = torch.cat([spelled, beyond[distinct[known:] - self.vocab_size]])
         return self.words(spelled.long())[place]
 
-    def _read_forward(self, ids: Int[Tensor, "*shape"]) -> Int[Tensor, "*shape"]:
+    def read_forward(self, ids: Int[Tensor, "*shape"]) -> Int[Tensor, "*shape"]:
         """What the forward direction reads: a border is its text's begin."""
         return ids.masked_fill(ids == self.end, self.begin)
 

@@ -38,7 +38,7 @@ from stemma.layers.blocks import Layer, layer
 from stemma.layers.fast import Dense, dropout
 from stemma.layers.loss import Carried, Loss, target_loss
 from stemma.layers.pooling import mean_state
-from stemma.layers.recurrent import Apart, GRULayer, LSTMLayer, State
+from stemma.layers.recurrent import Apart, GRULayer, LSTMLayer, State, apart
 from stemma.layers.soft_attention import SimilarityName, SoftAttention, Source, similarity
 from stemma.lineage.network import AttentionMap
 from stemma.lineage.sized import Sized, closed
@@ -99,12 +99,12 @@ class EncoderLayer(nn.Module):
         super().__init__()
         self.forwards, self.backwards = CELLS[cell](width, cells // 2), CELLS[cell](width, cells // 2)
 
-    def forward(self, x: Float[Tensor, "B S E"], apart: Apart) -> tuple[Float[Tensor, "B S H"], State]:
+    def forward(self, x: Float[Tensor, "B S E"], texts: Apart) -> tuple[Float[Tensor, "B S H"], State]:
         """The states, and the last of each direction side by side; `x` has its texts at the beginnings of rows."""
-        turn = apart.backwards()
+        turn = texts.backwards()
         forward, _ = self.forwards(x)
         backward, _ = self.backwards(_take(x, turn))
-        rows, last = torch.arange(len(x), device=x.device), apart.last()
+        rows, last = torch.arange(x.shape[0], device=x.device), texts.last()
         ends = torch.cat([forward[rows, last], backward[rows, last]], 1)
         return torch.cat([forward, _take(backward, turn)], 2), State(ends, ends[:, :0])
 
@@ -176,10 +176,10 @@ class Seq2Seq(Sized, nn.Module):
 
     def encode(self, batch: Tensors) -> list[Float[Tensor, "B S D"]]:
         """The source's embeddings, then each layer's states, both directions side by side; what is narrower is followed by zeros."""
-        apart = Apart(batch.get("segments", torch.ones_like(batch["ids"])))
+        texts = apart(batch.get("segments", torch.ones_like(batch["ids"])))
         embedded = self.tokens(batch["ids"])
-        layers, _ = self._read(dropout(apart.rows(embedded), self.config.dropout, self.training), apart)
-        return [F.pad(states, (0, self.width - states.shape[-1])) for states in (embedded, *map(apart.back, layers))]
+        layers, _ = self._read(dropout(texts.rows(embedded), self.config.dropout, self.training), texts)
+        return [F.pad(states, (0, self.width - states.shape[-1])) for states in (embedded, *map(texts.back, layers))]
 
     def summary(self, states: list[Float[Tensor, "B S D"]], batch: Tensors) -> Float[Tensor, "B D"]:
         """The mean of the last layer's states."""
@@ -246,20 +246,20 @@ class Seq2Seq(Sized, nn.Module):
 
     def _source(self, ids: Int[Tensor, "B _"], segments: Int[Tensor, "B _"]) -> tuple[Source, Bool[Tensor, "B 1 S"], Past]:
         """(what attention keeps of the sources, which of it is real, where the decoder begins)."""
-        apart = Apart(segments)
-        assert len(apart.real) == len(ids), "one text a row"
-        layers, ends = self._read(dropout(apart.rows(self.tokens(ids)), self.config.dropout, self.training), apart)
+        texts = apart(segments)
+        assert len(texts.real) == len(ids), "one text a row"
+        layers, ends = self._read(dropout(texts.rows(self.tokens(ids)), self.config.dropout, self.training), texts)
         h = torch.cat([torch.tanh(bridge(end.h)) for bridge, end in zip(self.bridge, ends, strict=True)], 1)
         c = torch.zeros_like(h) if self.config.cell == "lstm" else h[:, :0]
         source = self.soft_attention.remember(layers[-1]) if self.soft_attention is not None else Source(layers[-1], layers[-1])
-        return source, apart.real[:, None], Past(h, c, h.new_zeros(len(ids), self.config.width))
+        return source, texts.real[:, None], Past(h, c, h.new_zeros(len(ids), self.config.width))
 
-    def _read(self, x: Float[Tensor, "B S E"], apart: Apart) -> tuple[list[Tensor], list[State]]:
+    def _read(self, x: Float[Tensor, "B S E"], texts: Apart) -> tuple[list[Tensor], list[State]]:
         """Each layer's states (B S H) and last states, of texts that stand at the beginnings of rows."""
         layers: list[Tensor] = []
         ends: list[State] = []
         for encoder in self.encoder:
-            x, end = encoder(dropout(x, self.config.dropout if layers else 0.0, self.training), apart)
+            x, end = encoder(dropout(x, self.config.dropout if layers else 0.0, self.training), texts)
             layers.append(x)
             ends.append(end)
         return layers, ends
