@@ -194,6 +194,7 @@ def _has_words(row: Generation) -> bool:
 
 
 RUN = "run"
+TRANSLATED = ("transformer", "gpt", "gpt2")  # what CTranslate2 knows
 FORMATS: dict[str, Format] = {
     "arpa": Format("of ngram", _is("ngram"), _arpa),
     "word2vec": Format("with word vectors", _has_words, partial(_vectors, form="word2vec")),
@@ -202,6 +203,6 @@ FORMATS: dict[str, Format] = {
     "huggingface": Format("of " + ", ".join(COUNTERPART), _is(*COUNTERPART), _huggingface),
     "static": Format("with states in context", _has_states, _static),
     "elmo": Format("of elmo", _is("elmo"), _elmo),
-    "ctranslate2": Format("of transformer, gpt or gpt2", _is("transformer", "gpt", "gpt2"), _ctranslate2, None, partial(_ctranslate2, int8=True)),
+    "ctranslate2": Format("of " + ", ".join(TRANSLATED), _is(*TRANSLATED), _ctranslate2, None, partial(_ctranslate2, int8=True)),
     "onnx": Format("that is a network, or has learnt a task as one", _is_network, _onnx, _onnx),
 }

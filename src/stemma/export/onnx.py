@@ -1,25 +1,25 @@
 """Runs as ONNX files, which other programs compute without PyTorch: traced, then checked against PyTorch, then written.
 
-A file says what it is: its metadata hold the run's `config.json` and `tokenizer.json`, and under `stemma` the kind of graph, the axes of
-what goes in and out, the labels, and what stands round a text; so nothing has to be said again where it is used.
+A file says what it is: its metadata hold the run's `tokenizer.json`, and under `stemma` the generation, the kind of graph, the axes of what
+goes in and out, the task with its labels, and what stands round a text; so nothing has to be said again where it is used.
 
 The check reads batches of 1 and 3 rows with 1, 7, 128 and the most positions, padding among them. No file is left that differs from
 PyTorch by more than GAP in any number, or whose likeliest label or token is another one.
 """
 
+import hashlib
 import json
 import logging
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from stemma.config import VERSION
-from stemma.errors import MissingExtra, RunError, UsageError
+from stemma.errors import DataError, MissingExtra, RunError, UsageError
 from stemma.runs.fitted import FittedRun
 from stemma.runs.run import Run
 from stemma.tokens.files import whole_file
@@ -27,6 +27,7 @@ from stemma.tokens.files import whole_file
 if TYPE_CHECKING:
     from stemma.export.onnx_graphs import Axes, Graph
 
+FACTS = "stemma"  # the name of what the metadata say of the run, beside "tokenizer.json"
 GAP = 1e-4  # between PyTorch's numbers and the file's, at most
 LENGTHS = (1, 7, 128)  # positions of the rows that are compared, beside the most that there can be
 ROWS = (1, 3)
@@ -41,19 +42,59 @@ def write_onnx(run: Run | FittedRun, path: Path) -> list[Path]:
     MissingExtra without onnx, onnxscript or onnxruntime; UsageError for a run that has no graph, or is larger than such a file can be;
     RunError where the graph does not say what PyTorch says.
     """
+    data = onnx_model(run)
+    with whole_file(path) as file:
+        file.write(data)
+    return [path]
+
+
+def onnx_model(run: Run | FittedRun) -> bytes:
+    """What such a file holds, checked; errors are those of `write_onnx`."""
     for library in ("onnx", "onnxscript", "onnxruntime"):
         _imported(library)
     graph = _graph(run)
-    model = _described(traced(graph), graph, run)
+    model = _named(traced(graph), graph, run)
     size = model.ByteSize()
     if size > MOST:
         wrong = f"the graph has {size / 2**30:.1f} GiB"
         raise UsageError(wrong, "2 GiB at most, which one ONNX file can hold", "use PyTorch, or --to ctranslate2 for what it can read")
-    data = model.SerializeToString()
+    data: bytes = model.SerializeToString()
     check(graph, data)
-    with whole_file(path) as file:
-        file.write(data)
-    return [path]
+    return data
+
+
+def open_file(path: Path) -> tuple[Any, dict[str, Any]]:
+    """ONNX Runtime's session of a file, and what its metadata say of the run; DataError for one that Stemma did not write."""
+    expected, mend = "one that stemma convert wrote", "write it: stemma convert RUN FILE.onnx --to onnx"
+    try:
+        session = open_session(path.read_bytes())
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror}", expected, mend) from error
+    except Exception as error:  # ONNX Runtime's own, which have nothing in common
+        if isinstance(error, MissingExtra):
+            raise
+        raise DataError(f"{path} is no ONNX file", expected, mend) from error
+    facts = session.get_modelmeta().custom_metadata_map.get(FACTS)
+    if facts is None:
+        raise DataError(f"{path} is not of a run", expected, mend)
+    return session, json.loads(facts)
+
+
+def fingerprint(run: Run | FittedRun) -> str:
+    """Changes whenever a weight of the run does."""
+    if isinstance(run, FittedRun):
+        arrays = run.model.arrays()
+    elif run.row.updates == "by hand":
+        arrays = run.network.arrays()
+    else:
+        from stemma.layers.weights import weights
+
+        arrays = weights(run.network)
+    found = hashlib.blake2b(digest_size=16)
+    for name in sorted(arrays):
+        found.update(f"{name} {arrays[name].shape} {arrays[name].dtype}".encode())
+        found.update(np.ascontiguousarray(arrays[name]).data)
+    return found.hexdigest()
 
 
 def _graph(run: Run | FittedRun) -> "Graph":
@@ -81,9 +122,7 @@ def traced(graph: "Graph") -> Any:
             verbose=False,
         )
     assert program is not None
-    file = BytesIO()
-    program.save(file)
-    return _imported("onnx").load_from_string(file.getvalue())
+    return program.model_proto
 
 
 def check(graph: "Graph", data: bytes) -> float:
@@ -100,7 +139,7 @@ def check(graph: "Graph", data: bytes) -> float:
                 theirs = session.run(list(graph.outputs), {name: batch[name].numpy() for name in graph.inputs})
                 real = batch["segments"].numpy()[:, -length:] > 0 if "segments" in batch else np.ones((rows, length), bool)
                 for name, mine, other in zip(graph.outputs, ours, theirs, strict=True):
-                    gap = _gap(*((mine[real], other[real]) if mine.shape[:2] == real.shape else (mine, other)))
+                    gap = _gap(*((mine[real], other[real]) if mine.ndim == 3 and mine.shape == other.shape else (mine, other)))
                     worst = max(worst, gap)
                     if not gap <= GAP or (name == "scores" and _turned(mine, other)):
                         wrong = f"the graph differs from PyTorch by {gap:.1e} in {name!r}, of {rows} x {length} positions"
@@ -108,8 +147,8 @@ def check(graph: "Graph", data: bytes) -> float:
     return worst
 
 
-def open_session(source: bytes | str, threads: int = 0) -> Any:
-    """ONNX Runtime's session of a file or of its contents, on the CPU; `threads` 0: as many as PyTorch computes with."""
+def open_session(source: bytes, threads: int = 0) -> Any:
+    """ONNX Runtime's session of what a file holds, on the CPU; `threads` 0: as many as PyTorch computes with."""
     import torch
 
     runtime = _imported("onnxruntime")
@@ -120,8 +159,10 @@ def open_session(source: bytes | str, threads: int = 0) -> Any:
 
 def _gap(mine: np.ndarray, other: np.ndarray) -> float:
     """The greatest distance of two numbers; what is impossible in both is no distance apart. NaN is the greatest of all."""
-    apart = np.abs(np.where(mine == other, 0, mine - other)) if mine.size else np.zeros(1)
-    return float(apart.max()) if mine.shape == other.shape else np.inf
+    if mine.shape != other.shape:
+        return np.inf
+    with np.errstate(invalid="ignore"):  # minus infinity from itself
+        return float(np.abs(np.where(mine == other, 0, mine - other)).max(initial=0.0))
 
 
 def _turned(mine: np.ndarray, other: np.ndarray) -> bool:
@@ -139,7 +180,7 @@ def _by_argument(module: Any, moving: tuple[Any, ...]) -> tuple[Any, ...]:
     return (*moving[:plain], moving[plain:]) if code.co_flags & 4 else moving
 
 
-def _described(model: Any, graph: "Graph", run: Run | FittedRun) -> Any:
+def _named(model: Any, graph: "Graph", run: Run | FittedRun) -> Any:
     """The model with the names of its axes, and all that is to be known of the run."""
     for values, axes_of in ((model.graph.input, graph.inputs), (model.graph.output, graph.outputs)):
         for value in values:
@@ -166,12 +207,13 @@ def _name_axes(value: Any, axes: "Axes") -> None:
 def _metadata(graph: "Graph", run: Run | FittedRun) -> Mapping[str, str]:
     frames = graph.frames
     facts: dict[str, Any] = {"version": VERSION, "generation": run.row.name, "graph": graph.kind, "inputs": graph.inputs}
+    facts["fingerprint"] = fingerprint(run)
     facts |= {"outputs": graph.outputs, "max_length": frames.max_length}
     facts["frame"] = {"text": frames.frame([FRAMED[0]]), "pair": frames.frame([FRAMED[0]], [FRAMED[1]])}
     if isinstance(run, FittedRun):
         facts |= {"task": run.task.name, "targets": run.targets}
     tokenizer = run.assignment.tokenizer if isinstance(run, FittedRun) else run.tokenizer
-    return {"stemma": json.dumps(facts, ensure_ascii=False), "tokenizer.json": tokenizer.as_json()}
+    return {FACTS: json.dumps(facts, ensure_ascii=False), "tokenizer.json": tokenizer.as_json()}
 
 
 def _imported(library: str) -> Any:
@@ -186,7 +228,7 @@ def _imported(library: str) -> Any:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Without the exporter's remarks, which are about its own insides."""
-    loggers = [logging.getLogger(name) for name in ("torch.onnx", "torch._dynamo", "torch.export", "onnxscript")]
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "torch._dynamo", "torch.export", "torch.__trace", "onnxscript")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.ERROR)

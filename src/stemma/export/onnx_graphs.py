@@ -11,7 +11,7 @@ Rows are padded at their ends, where `segments` is 0; elsewhere it is 1. Axes: B
 D width, V vocabulary, H heads, K width of a head, S cells of all layers, U words that are spelled, L characters of one.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -28,13 +28,19 @@ from stemma.layers.weights import to_tensors
 from stemma.lineage.gpt import GPT
 from stemma.lineage.lstm import LSTM, Memory
 from stemma.lineage.network import Frames
+from stemma.lineage.table import Generation
 from stemma.runs.run import Run
 
 Axes = tuple[str | int, ...]  # a name where the size may differ from call to call
 Tensors = dict[str, Tensor]
+KEPT = "kept_"  # stands before the names of what was kept, where it goes in
 UNBOUNDED = 512  # positions that a network without a window of its own is checked at
-WORDS_AT_ONCE = 4096  # that are spelled together
+BEYOND = ("rainy", "雨", "🌧")  # words that are spelled, in the batches that a graph is checked by
 SOME = 5  # positions that were kept before, in the batches that a graph is checked by
+AXES: dict[str, Axes] = {
+    "ids": ("batch", "length"), "segments": ("batch", "length"), "types": ("batch", "length"), "spelled": ("words", LONGEST),
+    "windows": ("examples", "own"), "columns": ("examples", "units"), "places": ("examples", "units"), "sites": ("examples", "units"),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -62,25 +68,6 @@ class Encoding(nn.Module):
         batch = dict(zip(self.names, inputs, strict=True))
         states = self.network.encode(batch)
         return states[-1], self.network.summary(states, batch)
-
-
-class Spelling(nn.Module):
-    """As `Encoding`, of a network that reads spelling: words of the vocabulary are a table here, others are read as they are spelled."""
-
-    def __init__(self, network: Any) -> None:
-        super().__init__()
-        self.network = network
-        with torch.no_grad():
-            parts = [network.words(some.long()) for some in network.spelled.split(WORDS_AT_ONCE)]
-        self.register_buffer("table", torch.cat(parts))
-
-    table: Tensor  # (V D)
-
-    def forward(self, ids: Int[Tensor, "B T"], segments: Int[Tensor, "B T"], spelled: Int[Tensor, "U L"]) -> tuple[Tensor, Tensor]:
-        """States (B T D) and summary (B D); the ids from V on stand for the spelled words."""
-        vectors = torch.cat([self.table, self.network.words(spelled)])
-        states = self.network.read(F.embedding(ids, vectors), F.embedding(self.network.read_forward(ids), vectors), segments)
-        return states[-1], self.network.summary(states, {"segments": segments})
 
 
 class Looking(nn.Module):
@@ -152,88 +139,83 @@ class Recurring(nn.Module):
 
 def graph_of(run: Run) -> Graph:
     """The graph of a pre-trained run."""
-    network, longest = run.network, run.network.max_length or UNBOUNDED
+    network = run.network
+    if isinstance(network, GPT):
+        return _attending(network)
+    if isinstance(network, LSTM):
+        return _recurring(network)
+    names = ["ids", "segments"]
     if run.row.updates == "by hand":
         vectors = network.vectors_of(np.arange(network.vocab_size))
-        return _encoding(Looking(torch.from_numpy(np.ascontiguousarray(vectors, np.float32))), network, longest)
-    if run.row.reads_spelling:
-        return _spelling(network, longest)
-    if isinstance(network, GPT):
-        return _attending(network, longest)
-    if isinstance(network, LSTM):
-        return _recurring(network, longest)
-    typed = any(network.frame([0], [0])[1])
-    names = ("ids", "segments", "types") if typed else ("ids", "segments")
-    return _encoding(Encoding(network, names), network, longest, typed)
+        module: nn.Module = Looking(torch.from_numpy(np.ascontiguousarray(vectors, np.float32)))
+    else:
+        names = text_inputs(network, network, run.row)
+        module = Encoding(network, names)
+    inputs = {name: AXES[name] for name in names}
+    outputs: dict[str, Axes] = {"states": ("batch", "length", network.width), "summary": ("batch", network.width)}
+    return Graph("encode", module, inputs, outputs, lambda rows, length: [drawn(names, rows, length, network)], network, longest(network))
 
 
-def _encoding(module: nn.Module, network: Any, longest: int, typed: bool = False) -> Graph:
-    inputs: dict[str, Axes] = dict.fromkeys(("ids", "segments", "types") if typed else ("ids", "segments"), ("batch", "length"))
-
-    def batches(rows: int, length: int) -> list[Tensors]:
-        return [drawn(inputs, rows, length, network.vocab_size)]
-
-    return Graph("encode", module, inputs, _encoded(network.width), batches, network, longest)
-
-
-def _spelling(network: Any, longest: int) -> Graph:
-    inputs: dict[str, Axes] = {"ids": ("batch", "length"), "segments": ("batch", "length"), "spelled": ("words", LONGEST)}
-    words = torch.from_numpy(network.spell(["rainy", "雨", "🌧"]))
-
-    def batches(rows: int, length: int) -> list[Tensors]:
-        batch = drawn(inputs, rows, length, network.vocab_size + len(words))
-        return [batch | {"spelled": words}]
-
-    return Graph("encode", Spelling(network), inputs, _encoded(network.width), batches, network, longest)
+def text_inputs(network: Any, frames: Frames, row: Generation) -> list[str]:
+    """What the network reads of texts, by name; a vocabulary that is spelled is put into the graph as a table."""
+    names = ["ids", "segments"]
+    if any(frames.frame([0], [0])[1]):
+        names.append("types")
+    if row.reads_spelling:
+        network.tabulate()
+        names.append("spelled")
+    return names
 
 
-def _attending(network: GPT, longest: int) -> Graph:
+def longest(frames: Frames) -> int:
+    """Positions that a graph is checked at, at most."""
+    return frames.max_length or UNBOUNDED
+
+
+def drawn(names: Sequence[str], rows: int, length: int, network: Any) -> Tensors:
+    """A batch of random ids, of which the second row has about half."""
+    draws = np.random.default_rng((rows, length))
+    segments = np.ones((rows, length), np.int64)
+    segments[1:2, length // 2 + 1 :] = 0
+    batch = {"segments": segments, "types": (np.arange(length) > length // 3).astype(np.int64) * segments}
+    words = network.spell(BEYOND) if "spelled" in names else ()
+    batch["ids"], batch["spelled"] = draws.integers(0, network.vocab_size + len(words), (rows, length)), np.asarray(words)
+    return to_tensors({name: batch[name] for name in names if name in batch}, torch.device("cpu"))
+
+
+def _attending(network: GPT) -> Graph:
     config, V = network.config, network.vocab_size
     heads, size = config.heads, config.width // config.heads
     kept = [f"{part}_{layer}" for layer in range(config.depth) for part in ("keys", "values")]
-    inputs: dict[str, Axes] = {"ids": ("batch", "length"), "segments": ("batch", "all")}
-    inputs |= {f"kept_{name}": ("batch", heads, "before", size) for name in kept}
+    inputs: dict[str, Axes] = {"ids": AXES["ids"], "segments": ("batch", "all")}
+    inputs |= {KEPT + name: ("batch", heads, "before", size) for name in kept}
     outputs: dict[str, Axes] = {"states": ("batch", "length", config.width), "scores": ("batch", V)}
-    outputs |= {name: ("batch", heads, "all", size) for name in kept}
+    outputs |= dict.fromkeys(kept, ("batch", heads, "all", size))
 
     def batches(rows: int, length: int) -> list[Tensors]:
         found = []
-        for before in (0, SOME) if length + SOME <= longest else (0,):
+        for before in (SOME, 0) if length + SOME <= network.max_length else (0,):
             draws = torch.Generator().manual_seed(length + before)
-            batch = drawn({"ids": ("batch", "length"), "segments": ("batch", "length")}, rows, length, V)
+            batch = drawn(("ids", "segments"), rows, length, network)
             earlier = torch.ones(rows, before, dtype=torch.long)
             earlier[1:, 1:2] = 0  # of a row that was padded when it was read
             batch["segments"] = torch.cat([earlier, batch["segments"]], 1)
-            own = {f"kept_{name}": torch.randn(rows, heads, before, size, generator=draws) for name in kept}
+            own = {KEPT + name: torch.randn(rows, heads, before, size, generator=draws) for name in kept}
             found.append(batch | own)
-        return found[::-1]
+        return found
 
-    return Graph("advance", Attending(network), inputs, outputs, batches, network, longest)
+    return Graph("advance", Attending(network), inputs, outputs, batches, network, longest(network))
 
 
-def _recurring(network: LSTM, longest: int) -> Graph:
+def _recurring(network: LSTM) -> Graph:
     cells, V = sum(network.config.sizes), network.vocab_size
-    inputs: dict[str, Axes] = {"ids": ("batch", "length"), "kept_h": ("batch", cells), "kept_c": ("batch", cells)}
+    inputs: dict[str, Axes] = {"ids": AXES["ids"], KEPT + "h": ("batch", cells), KEPT + "c": ("batch", cells)}
     outputs: dict[str, Axes] = {"states": ("batch", "length", network.width), "scores": ("batch", V)}
     outputs |= {"h": ("batch", cells), "c": ("batch", cells)}
 
     def batches(rows: int, length: int) -> list[Tensors]:
         draws = torch.Generator().manual_seed(length)
-        own = {name: 0.5 * torch.randn(rows, cells, generator=draws) for name in ("kept_h", "kept_c")}
-        return [drawn({"ids": ("batch", "length")}, rows, length, V) | own]
+        own = {name: 0.5 * torch.randn(rows, cells, generator=draws) for name in (KEPT + "h", KEPT + "c")}
+        return [drawn(("ids",), rows, length, network) | own]
 
-    return Graph("advance", Recurring(network), inputs, outputs, batches, network, longest)
-
-
-def _encoded(width: int) -> dict[str, Axes]:
-    return {"states": ("batch", "length", width), "summary": ("batch", width)}
-
-
-def drawn(inputs: Mapping[str, Axes], rows: int, length: int, vocab_size: int) -> Tensors:
-    """Random ids, of which the second row has about half, and segments and types where they are read."""
-    draws = np.random.default_rng((rows, length))
-    ids, segments = draws.integers(0, vocab_size, (rows, length)), np.ones((rows, length), np.int64)
-    segments[1:2, length // 2 + 1 :] = 0
-    types = (np.arange(length) > length // 3).astype(np.int64) * segments
-    batch = {"ids": ids, "segments": segments, "types": types}
-    return to_tensors({name: batch[name] for name in inputs if name in batch}, torch.device("cpu"))
+    return Graph("advance", Recurring(network), inputs, outputs, batches, network, longest(network))

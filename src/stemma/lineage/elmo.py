@@ -28,6 +28,7 @@ from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
@@ -51,6 +52,7 @@ from stemma.tokens.facts import TokenFacts
 
 Tensors = dict[str, Tensor]
 DIRECTIONS = ("forward", "backward")
+WORDS_AT_ONCE = 4096  # that are spelled together where all are
 DOCUMENT_TOKENS = 500  # the counts of a corpus leave its documents' ends out: taken as one in so many tokens, to begin with
 
 
@@ -117,6 +119,7 @@ class ELMo(nn.Module):
             raise UsageError(f"model.targets = {targets} leaves out 'unk' or 'eos'", "both among them", "set model.targets = 0")
         self.register_buffer("spelled", _spelled(tokens, self.begin, self.end), persistent=False)
         self.register_buffer("frequencies", _frequencies(tokens, self.end, self.unknown, targets))
+        self.tabulated: Tensor | None = None  # (V P)
         self.words = CharacterCNN(config.characters, config.filters, config.highways, config.width)
         self.forward_chain, self.backward_chain = Chain(config), Chain(config)
         self.table = nn.Parameter(torch.empty(targets, config.width).normal_(0, config.width**-0.5))
@@ -160,7 +163,7 @@ class ELMo(nn.Module):
         counts = self.predictions(batch)
         if not all(counts.values()):
             raise DataError("a batch asks for no prediction: all its labels are ignored", "one label or more", "leave such batches out")
-        ids = torch.stack([self.read_forward(batch["ids"]), batch["back_ids"]])
+        ids = torch.stack([self._read_forward(batch["ids"]), batch["back_ids"]])
         sides = map(self._within_targets, (batch["labels"], batch["back_labels"]))
         sums, carry = {}, {}
         for name, x, labels, chain in zip(DIRECTIONS, self._embed(ids), sides, self._chains, strict=True):
@@ -188,19 +191,18 @@ class ELMo(nn.Module):
     def encode(self, batch: Tensors) -> list[Float[Tensor, "B T D"]]:
         """The words' vectors twice, then each layer's outputs, forward beside backward; every segment from a state of zeros."""
         x = self._embed(batch["ids"], batch.get("spelled"))
-        ahead = x if self.begin == self.end else self._embed(self.read_forward(batch["ids"]), batch.get("spelled"))
-        return self.read(x, ahead, batch.get("segments", torch.ones_like(batch["ids"])))
-
-    def read(
-        self, x: Float[Tensor, "B T P"], ahead: Float[Tensor, "B T P"], segments: Int[Tensor, "B T"]
-    ) -> list[Float[Tensor, "B T D"]]:
-        """As `encode`, of the words' vectors: those that the backward direction reads, and those of the forward one."""
-        texts = apart(segments)
+        ahead = x if self.begin == self.end else self._embed(self._read_forward(batch["ids"]), batch.get("spelled"))
+        texts = apart(batch.get("segments", torch.ones_like(batch["ids"])))
         rows, turn = texts.rows(x), texts.turned()
         forward = self.forward_chain(texts.rows(ahead))[0]
         backward = [_take(y, turn) for y in self.backward_chain(_take(rows, turn))[0]]
         pairs = zip(forward, backward, strict=True)
         return [torch.cat([x, x], 2), *(texts.back(torch.cat(pair, 2)) for pair in pairs)]
+
+    @torch.no_grad()
+    def tabulate(self) -> None:
+        """Computes the vectors of the vocabulary's words, for a graph that is exported: they stand in it, and are not spelled again."""
+        self.tabulated = torch.cat([self.words(some.long()) for some in self.spelled.split(WORDS_AT_ONCE)])
 
     def summary(self, states: list[Float[Tensor, "B T D"]], batch: Tensors) -> Float[Tensor, "B D"]:
         """The mean of the last layer's states."""
@@ -231,7 +233,7 @@ class ELMo(nn.Module):
             wrong = "these weights hold no softmax: nothing can be predicted with them"
             raise UsageError(wrong, "weights that were saved with one", "use embed or finetune, or pre-train a run")
         ids = batch["ids"]
-        read = self.read_forward(ids) if chain is self.forward_chain else ids
+        read = self._read_forward(ids) if chain is self.forward_chain else ids
         segments = batch.get("segments", torch.ones_like(ids))
         follows = (segments[:, 1:] == segments[:, :-1]) & (segments[:, 1:] > 0)
         texts = Apart(segments)
@@ -241,7 +243,9 @@ class ELMo(nn.Module):
         return nats
 
     def _embed(self, ids: Int[Tensor, "*shape"], beyond: Int[Tensor, "U L"] | None = None) -> Float[Tensor, "*shape P"]:
-        """The words' vectors; each distinct word is read once."""
+        """The words' vectors; each distinct word is read once, or of a graph that is being exported those beyond the vocabulary alone."""
+        if torch.compiler.is_exporting() and self.tabulated is not None:
+            return F.embedding(ids, self.tabulated if beyond is None else torch.cat([self.tabulated, self.words(beyond)]))
         distinct, place = ids.unique(return_inverse=True)
         known = int((distinct < self.vocab_size).sum())
         spelled = self.spelled[distinct[:known]]
@@ -249,7 +253,7 @@ class ELMo(nn.Module):
             spelled = torch.cat([spelled, beyond[distinct[known:] - self.vocab_size]])
         return self.words(spelled.long())[place]
 
-    def read_forward(self, ids: Int[Tensor, "*shape"]) -> Int[Tensor, "*shape"]:
+    def _read_forward(self, ids: Int[Tensor, "*shape"]) -> Int[Tensor, "*shape"]:
         """What the forward direction reads: a border is its text's begin."""
         return ids.masked_fill(ids == self.end, self.begin)
 

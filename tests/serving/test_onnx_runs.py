@@ -1,0 +1,79 @@
+"""Runs whose network ONNX Runtime computes say what they say in PyTorch: vectors, answers, and text token for token."""
+
+import numpy as np
+import pytest
+
+pytest.importorskip("onnxruntime")
+pytest.importorskip("onnxscript")
+
+from stemma.errors import DataError, UsageError
+from stemma.export.onnx import write_onnx
+from stemma.lineage.table import find
+from stemma.runs.decoding import Decoding
+from stemma.serving.engines import through
+from tests.export.onnx_runs import CHINESE, ENGLISH, NETWORKS, UNSEEN, fitted, made
+
+TEXTS = [*ENGLISH, *CHINESE, "", "x", "🌧", " ".join(ENGLISH * 12)]  # the last one is longer than a window
+GREEDY = Decoding(temperature=0.0)
+
+
+@pytest.mark.parametrize("row", NETWORKS, ids=lambda row: row.name)
+def test_vectors_and_written_text_are_the_same(row):
+    ours = made(row)
+    theirs = through(ours, "onnx")
+    np.testing.assert_allclose(theirs.embed(TEXTS), ours.embed(TEXTS), atol=1e-4)
+    if row.name in ("gpt", "gpt2", "lstm"):
+        prompts = ["the old sailor", "", "大海", "a"]
+        for mine, other in zip(*(run.write(prompts, length=80, options=GREEDY) for run in (ours, theirs)), strict=True):
+            assert mine[0].ids == other[0].ids
+            assert mine[0].log_prob == pytest.approx(other[0].log_prob, abs=1e-3)
+        beams = Decoding(beams=3)
+        assert [run.generate("the cat", length=9, options=beams) for run in (ours, theirs)][0] == theirs.generate("the cat", length=9, options=beams)
+
+
+FITTED = [
+    ("bert", "classify", "finetune"), ("bert", "classify", "frozen"), ("bert", "classify", "frozen-network"),
+    ("bert", "pair", "finetune"), ("gpt", "pair", "finetune"), ("bert", "regress", "finetune"), ("gpt2", "regress", "frozen"),
+    ("xlnet", "choice", "finetune"), ("bert", "choice", "frozen"), ("albert", "choice", "frozen-network"),
+    ("bert", "span", "finetune"), ("bert", "span", "frozen"), ("elmo", "span", "frozen-network"),
+    ("elmo", "tag", "finetune"), ("bert", "tag", "frozen"), ("bert", "tag", "frozen-network"),
+    ("lstm", "classify", "finetune"), ("transformer", "classify", "finetune"), ("seq2seq", "tag", "finetune"),
+    ("word2vec", "classify", "finetune"), ("nnlm", "classify", "frozen"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "task", "way"), FITTED)
+def test_answers_are_the_same(name, task, way):
+    ours = fitted(find(name), task, way)
+    theirs = through(ours, "onnx")
+    for mine, other in zip(*(run.answer_rows(UNSEEN[task]) for run in (ours, theirs)), strict=True):
+        assert close(mine, other), (mine, other)
+
+
+def close(a, b):
+    """Equal, but for numbers that are as near as float32 comes."""
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(close(a[key], b[key]) for key in a)
+    if isinstance(a, list | tuple):
+        return len(a) == len(b) and all(map(close, a, b))
+    return a == pytest.approx(b, abs=1e-4) if isinstance(a, float) else a == b
+
+
+def test_a_file_is_used_with_the_run_it_was_made_of_alone(tmp_path):
+    run, other = fitted(find("bert"), "classify"), fitted(find("bert"), "classify", width=24, heads=2)
+    (path,) = write_onnx(run, tmp_path / "films.onnx")
+    assert through(run, str(path)).answer_rows(UNSEEN["classify"])[0]["label"] == run.answer_rows(UNSEEN["classify"])[0]["label"]
+    with pytest.raises(UsageError, match="a file made of this run"):
+        through(other, str(path))
+    (tmp_path / "text.onnx").write_text("no graph", encoding="utf-8")
+    for name in ("text.onnx", "nothing.onnx"):
+        with pytest.raises(DataError, match="stemma convert RUN FILE.onnx --to onnx"):
+            through(run, str(tmp_path / name))
+
+
+def test_what_a_graph_lacks_is_refused():
+    run = through(made(find("glove")), "onnx")
+    with pytest.raises(UsageError, match="use the engine torch"):
+        run.embed(["a"], layer=0)
+    with pytest.raises(UsageError, match="there is no engine 'onyx'"):
+        through(run, "onyx")
