@@ -55,7 +55,8 @@ def made(row: Generation, **sizes) -> Run:
     return Run(None, row, tokenizer, network)
 
 
-SPOKEN = [Sentence("Ann saw 张三 🌧", ((0, 3), (4, 7), (8, 10), (11, 12)), Tagged(("Ann", "saw", "张三", "🌧"), ("B-PER", "O", "B-PER", "O")))]
+TAGS = Tagged(("Ann", "saw", "张三", "🌧"), ("B-PER", "O", "B-PER", "O"))
+SPOKEN = [Sentence("Ann saw 张三 🌧", ((0, 3), (4, 7), (8, 10), (11, 12)), TAGS)]
 EXAMPLES: dict[str, list] = {
     "classify": [Example("the old sailor", "sea"), Example("老水手的猫", "猫"), Example("a story", "story")],
     "pair": [Example("the old sailor", "same", "the young sailor"), Example("大海", "other", "雨")],

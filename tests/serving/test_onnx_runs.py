@@ -2,19 +2,19 @@
 
 import numpy as np
 import pytest
-
-pytest.importorskip("onnxruntime")
-pytest.importorskip("onnxscript")
+from tests.export.onnx_runs import CHINESE, ENGLISH, NETWORKS, UNSEEN, fitted, made
 
 from stemma.errors import DataError, UsageError
 from stemma.export.onnx import write_onnx
 from stemma.lineage.table import find
 from stemma.runs.decoding import Decoding
 from stemma.serving.engines import through
-from tests.export.onnx_runs import CHINESE, ENGLISH, NETWORKS, UNSEEN, fitted, made
+
+pytest.importorskip("onnxruntime")
+pytest.importorskip("onnxscript")
 
 TEXTS = [*ENGLISH, *CHINESE, "", "x", "🌧", " ".join(ENGLISH * 12)]  # the last one is longer than a window
-GREEDY = Decoding(temperature=0.0)
+GREEDY, BEAMS = Decoding(temperature=0.0), Decoding(beams=3)
 
 
 @pytest.mark.parametrize("row", NETWORKS, ids=lambda row: row.name)
@@ -27,8 +27,7 @@ def test_vectors_and_written_text_are_the_same(row):
         for mine, other in zip(*(run.write(prompts, length=80, options=GREEDY) for run in (ours, theirs)), strict=True):
             assert mine[0].ids == other[0].ids
             assert mine[0].log_prob == pytest.approx(other[0].log_prob, abs=1e-3)
-        beams = Decoding(beams=3)
-        assert [run.generate("the cat", length=9, options=beams) for run in (ours, theirs)][0] == theirs.generate("the cat", length=9, options=beams)
+        assert ours.generate("the cat", length=9, options=BEAMS) == theirs.generate("the cat", length=9, options=BEAMS)
 
 
 FITTED = [
@@ -67,7 +66,7 @@ def test_a_file_is_used_with_the_run_it_was_made_of_alone(tmp_path):
         through(other, str(path))
     (tmp_path / "text.onnx").write_text("no graph", encoding="utf-8")
     for name in ("text.onnx", "nothing.onnx"):
-        with pytest.raises(DataError, match="stemma convert RUN FILE.onnx --to onnx"):
+        with pytest.raises(DataError, match=r"stemma convert RUN FILE\.onnx --to onnx"):
             through(run, str(tmp_path / name))
 
 

@@ -11,7 +11,7 @@ from stemma.cli.aligned import number
 from stemma.cli.answer import Answer, Printable
 from stemma.cli.streamed import Streamed
 from stemma.cli.texts import arriving, sound
-from stemma.cli.verb import File, Files, Flag, RunPath, Texts, Verb
+from stemma.cli.verb import EngineName, File, Files, Flag, RunPath, Texts, Verb
 from stemma.errors import DataError, UsageError
 from stemma.tokens.files import whole_file
 
@@ -28,6 +28,7 @@ class Embed(Verb):
     run_folder: RunPath  # a folder made by stemma pretrain
     files: Files = ()  # one text a line; - or none: standard input
     text: Texts = ()  # a text of its own
+    engine: EngineName = "torch"  # what computes them: torch, torch-bf16, onnx, or an .onnx file that convert made of the run
     layer: int = -1  # 0: the embeddings, -1: the last layer
     normalise: Flag = False  # makes each vector's length 1, so that a product of two is their cosine
     out: File = None  # writes the vectors there as one NumPy array (N D, float32) in the order of the texts; none: prints them
@@ -38,6 +39,10 @@ class Embed(Verb):
         from stemma.runs.run import unit
 
         run = load(self.run_folder)
+        if self.engine != "torch":
+            from stemma.serving.engines import through
+
+            run = through(run, self.engine)
         if isinstance(run, FittedRun) and self.layer != -1:
             raise UsageError(f"--layer {self.layer}: {self.run_folder} is fine-tuned", "the vectors that its head reads", "drop --layer")
 

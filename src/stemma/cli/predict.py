@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from stemma.cli.answer import Printable
 from stemma.cli.streamed import Streamed
-from stemma.cli.verb import Files, RunPath, Texts, Verb
+from stemma.cli.verb import EngineName, Files, RunPath, Texts, Verb
 
 
 @dataclass(frozen=True)
@@ -17,10 +17,15 @@ class Predict(Verb):
     run_folder: RunPath  # a folder made by stemma finetune
     files: Files = ()  # one text a line; - or none: standard input
     text: Texts = ()  # a text of its own
+    engine: EngineName = "torch"  # what computes it: torch, torch-bf16, onnx, or an .onnx file that convert made of the run
 
     def run(self) -> Printable:
         """One answer a line."""
         from stemma.runs.fitted import FittedRun
 
         run = FittedRun.load(self.run_folder)
+        if self.engine != "torch":
+            from stemma.serving.engines import through
+
+            run = through(run, self.engine)
         return Streamed(lambda lines: iter(run.answer_rows(lines)), run.task.shown, self.text, self.files)

@@ -16,7 +16,7 @@ Axes: B rows, T positions, D width of the input, H cells, G rows of all gates, S
 """
 
 from contextlib import AbstractContextManager, nullcontext
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -111,7 +111,7 @@ def loop_of_onnx(
         return torch.cat([weight.chunk(len(order))[gate] for gate in order])
 
     weights = ordered(inputs)[None], ordered(recurrent)[None], torch.cat([ordered(bias), ordered(recurrent_bias)])[None]
-    attributes = {"hidden_size": H} | ({} if kind == "LSTM" else {"linear_before_reset": 1})
+    attributes: dict[str, Any] = {"hidden_size": H} | ({} if kind == "LSTM" else {"linear_before_reset": 1})
     states = [part[None] for part in begin]
     y, *after = torch.onnx.ops.symbolic_multi_out(
         kind,

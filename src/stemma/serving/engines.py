@@ -10,7 +10,7 @@ import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, overload
 
 from stemma.config import nearest
 from stemma.errors import UsageError
@@ -38,6 +38,10 @@ def engines_for(run: AnyRun) -> list[Engine]:
     return [engine for engine in ENGINES if engine.fits(run.row)]
 
 
+@overload
+def through(run: Run, engine: str) -> Run: ...
+@overload
+def through(run: FittedRun, engine: str) -> FittedRun: ...
 def through(run: AnyRun, engine: str) -> AnyRun:
     """The run as an engine computes it; `engine` is the name of one, or an ONNX file that was made of the run.
 

@@ -220,7 +220,7 @@ def _names(session: Any) -> list[str]:
 
 
 def _fed(names: Sequence[str], batch: Arrays, network: Any) -> dict[str, np.ndarray]:
-    """What the graph reads of the batch: without types, all of the first; where no word is beyond the vocabulary, one that nothing means."""
+    """What the graph reads of the batch: where it has no types, the first; where no word is beyond the vocabulary, one that none means."""
     absent = {"types": lambda: np.zeros_like(batch["ids"]), "spelled": lambda: network.spell([""])}
     return {name: batch[name] if name in batch else absent[name]() for name in names}
 
