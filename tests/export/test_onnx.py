@@ -56,7 +56,7 @@ def test_a_file_needs_nothing_but_itself(bert, texts):
 def test_the_axes_have_names(bert):
     graph = onnx.load(str(bert[1])).graph
     shapes = {value.name: [dim.dim_param or dim.dim_value for dim in value.type.tensor_type.shape.dim] for value in graph.input}
-    assert shapes == dict.fromkeys(("ids", "segments", "types"), ["batch", "length"])
+    assert shapes == {name: ["batch", "length"] for name in ("ids", "segments", "types")}
     (states, summary) = ([dim.dim_param or dim.dim_value for dim in value.type.tensor_type.shape.dim] for value in graph.output)
     width = bert[0].network.width
     assert states == ["batch", "length", width] and summary == ["batch", width]
@@ -106,7 +106,8 @@ def test_convert_and_embed_by_command(tmp_path, capsys):
     corpus = tmp_path / "corpus.txt"
     corpus.write_text("\n".join((ENGLISH + CHINESE) * 9), encoding="utf-8")
     settings = ["model.width=20", "min_count=1", "training.steps=3", "training.held_out=0"]
-    run, file = str(pretrain(Request.of("word2vec", corpus, preset="tiny", settings=settings), out=tmp_path / "run").path), tmp_path / "run.onnx"
+    pretrain(Request.of("word2vec", corpus, preset="tiny", settings=settings), out=tmp_path / "run")
+    run, file = str(tmp_path / "run"), tmp_path / "run.onnx"
     assert main(["convert", run, str(file), "--to", "onnx", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["files"] == [str(file)]
     vectors = []

@@ -8,6 +8,7 @@ import time
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -111,11 +112,11 @@ def texts(run: AnyRun, count: int, length: int) -> tuple[list[str], float]:
 def _parted(line: str, parts: int) -> str:
     """The line with tabs that cut it into so many parts of like length."""
     borders = [len(line) * part // parts for part in range(parts + 1)]
-    return "\t".join(line[start:end].strip() or "x" for start, end in zip(borders[:-1], borders[1:], strict=True))
+    return "\t".join(line[start:end].strip() or "x" for start, end in pairwise(borders))
 
 
 def _opened(run: AnyRun, engines: Sequence[str]) -> Iterator[tuple[str, Tier, AnyRun]]:
-    """Name and tier of each engine, and the run as it computes it; a warning names those that are not installed, where none is asked for."""
+    """Name and tier of each engine, and the run as it computes it; where none is asked for, a warning names those not installed."""
     known = {engine.name: engine for engine in engines_for(run)}
     for name in engines or known:
         tier: Tier = known[name].tier if name in known else "exact"  # a file
