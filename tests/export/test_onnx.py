@@ -11,9 +11,10 @@ from tests.export.onnx_runs import CHINESE, ENGLISH, fitted, made
 from stemma.cli.main import main
 from stemma.errors import MissingExtra, RunError, UsageError
 from stemma.export.formats import FORMATS, convert
-from stemma.export.onnx import GAP, check, onnx_model, traced, write_onnx
+from stemma.export.onnx import GAP, check, onnx_models, traced, write_onnx
 from stemma.export.onnx_graphs import graph_of
 from stemma.lineage.table import TABLE, find
+from stemma.runs.prefixed import Prefixed
 from stemma.runs.run import Run
 from stemma.tokens.tokenizer import Tokenizer
 from stemma.training.pretrain import pretrain
@@ -63,7 +64,7 @@ def test_the_axes_have_names(bert):
 
 
 def test_a_task_s_file_knows_its_labels():
-    about = {entry.key: entry.value for entry in onnx.load_from_string(onnx_model(fitted(find("bert"), "classify"))).metadata_props}
+    about = {entry.key: entry.value for entry in onnx.load_from_string(onnx_models(fitted(find("bert"), "classify"))[0]).metadata_props}
     facts = json.loads(about["stemma"])
     assert (facts["task"], facts["targets"]["labels"], facts["graph"]) == ("classify", ["sea", "story", "猫"], "answer")
     assert facts["outputs"] == {"scores": ["batch", 3]}
@@ -96,10 +97,10 @@ def test_what_has_no_graph_is_refused(monkeypatch, tmp_path):
     assert [row.name for row in TABLE if not FORMATS["onnx"].fits(row)] == ["ngram"]
     monkeypatch.setattr("stemma.export.onnx.MOST", 1000)
     with pytest.raises(UsageError, match="use PyTorch"):
-        onnx_model(made(find("glove")))
+        onnx_models(made(find("glove")))
     monkeypatch.setitem(sys.modules, "onnxscript", None)
     with pytest.raises(MissingExtra, match=r"stemma-nlp\[onnx\]"):
-        onnx_model(made(find("glove")))
+        onnx_models(made(find("glove")))
 
 
 def test_convert_and_embed_by_command(tmp_path, capsys):
@@ -130,5 +131,15 @@ def test_the_run_is_as_it_was(tmp_path):
     """Tracing leaves nothing behind in the network."""
     run: Run = made(find("elmo"))
     before = run.embed(ENGLISH)
-    onnx_model(run)
+    onnx_models(run)
     np.testing.assert_array_equal(run.embed(ENGLISH), before)
+
+
+def test_a_one_way_network_that_learnt_to_write_targets_is_one_step():
+    run = made(find("gpt"))
+    writes = Run(None, run.row, run.tokenizer, Prefixed(run.network, run.tokenizer.vocab_size))
+    graph = graph_of(writes)
+    assert check(graph, traced(graph).SerializeToString()) <= GAP
+    (batch, *_) = graph.batches(1, 4)
+    scores = graph.module(*(batch[name] for name in graph.inputs))[1]
+    assert torch.isneginf(scores).sum() == 3 and graph.frames.frame([9])[0] == [run.tokenizer.vocab_size, 9]

@@ -30,6 +30,18 @@ def test_vectors_and_written_text_are_the_same(row):
         assert ours.generate("the cat", length=9, options=BEAMS) == theirs.generate("the cat", length=9, options=BEAMS)
 
 
+TRANSLATING = [("transformer", {"norm": "pre"}), ("seq2seq", {"feeding": True, "attention": "additive"}), ("seq2seq", {"cell": "gru"})]
+
+
+@pytest.mark.parametrize(("name", "sizes"), TRANSLATING)
+def test_translations_are_the_same(name, sizes):
+    ours = made(find(name), **sizes)
+    theirs = through(ours, "onnx")
+    for options in (GREEDY, BEAMS):
+        for mine, other in zip(*(run.translations([*ENGLISH, *CHINESE, "🌧", ""], options=options) for run in (ours, theirs)), strict=True):
+            assert mine[0].ids == other[0].ids and mine[0].log_prob == pytest.approx(other[0].log_prob, abs=1e-3)
+
+
 FITTED = [
     ("bert", "classify", "finetune"), ("bert", "classify", "frozen"), ("bert", "classify", "frozen-network"),
     ("bert", "pair", "finetune"), ("gpt", "pair", "finetune"), ("bert", "regress", "finetune"), ("gpt2", "regress", "frozen"),

@@ -11,7 +11,7 @@ import hashlib
 import json
 import logging
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,22 +37,32 @@ FRAMED = (-1, -2)  # stand for the texts where the metadata tell what stands rou
 
 
 def write_onnx(run: Run | FittedRun, path: Path) -> list[Path]:
-    """Writes the run as one ONNX file and gives back its path.
+    """Writes the run as one ONNX file, or as two if it translates: the second (`writing_file`) writes on; gives back their paths.
 
     MissingExtra without onnx, onnxscript or onnxruntime; UsageError for a run that has no graph, or is larger than such a file can be;
     RunError where the graph does not say what PyTorch says.
     """
-    data = onnx_model(run)
-    with whole_file(path) as file:
-        file.write(data)
-    return [path]
+    files = [path, writing_file(path)]
+    models = onnx_models(run)
+    for name, data in zip(files, models, strict=False):
+        with whole_file(name) as file:
+            file.write(data)
+    return files[: len(models)]
 
 
-def onnx_model(run: Run | FittedRun) -> bytes:
-    """What such a file holds, checked; errors are those of `write_onnx`."""
+def writing_file(path: Path) -> Path:
+    """The second file of a run that translates, beside the first: `out.decoder.onnx` beside `out.onnx`."""
+    return path.with_suffix(f".decoder{path.suffix}")
+
+
+def onnx_models(run: Run | FittedRun) -> list[bytes]:
+    """What such files hold, checked; errors are those of `write_onnx`."""
     for library in ("onnx", "onnxscript", "onnxruntime"):
         _imported(library)
-    graph = _graph(run)
+    return [_model(graph, run) for graph in graphs_of(run)]
+
+
+def _model(graph: "Graph", run: Run | FittedRun) -> bytes:
     model = _named(traced(graph), graph, run)
     size = model.ByteSize()
     if size > MOST:
@@ -97,11 +107,18 @@ def fingerprint(run: Run | FittedRun) -> str:
     return found.hexdigest()
 
 
-def _graph(run: Run | FittedRun) -> "Graph":
+def graphs_of(run: Run | FittedRun) -> "Sequence[Graph]":
+    """The graph of the run; of one that translates also the one that writes on. UsageError for a run that has none."""
     from stemma.export.onnx_answers import answering
     from stemma.export.onnx_graphs import graph_of
+    from stemma.export.onnx_translation import translating
 
-    return answering(run) if isinstance(run, FittedRun) else graph_of(run)
+    if isinstance(run, FittedRun) and run.task.per != "target":
+        return [answering(run)]
+    opened = run.as_run() if isinstance(run, FittedRun) else run
+    if "translate" in opened.row.abilities and opened.translates:
+        return translating(opened.network)
+    return [graph_of(opened)]
 
 
 def traced(graph: "Graph") -> Any:

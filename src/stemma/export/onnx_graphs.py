@@ -12,7 +12,7 @@ D width, V vocabulary, H heads, K width of a head, S cells of all layers, U word
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -29,6 +29,7 @@ from stemma.lineage.gpt import GPT
 from stemma.lineage.lstm import LSTM, Memory
 from stemma.lineage.network import Frames
 from stemma.lineage.table import Generation
+from stemma.runs.prefixed import Prefixed
 from stemma.runs.run import Run
 
 Axes = tuple[str | int, ...]  # a name where the size may differ from call to call
@@ -98,12 +99,28 @@ class Joined:
         return joined
 
 
+class Never(nn.Module):
+    """Adds minus infinity to the scores of what is never written."""
+
+    def __init__(self, vocab_size: int, unwritten: Sequence[int]) -> None:
+        super().__init__()
+        never = torch.zeros(vocab_size)
+        never[list(unwritten)] = -torch.inf
+        self.register_buffer("never", never)
+
+    never: Tensor  # (V)
+
+    def forward(self, scores: Tensor) -> Tensor:
+        """The scores that are left."""
+        return scores + self.never
+
+
 class Attending(nn.Module):
     """One step of a one-way Transformer, of any number of tokens."""
 
-    def __init__(self, network: GPT) -> None:
+    def __init__(self, network: GPT, unwritten: Sequence[int]) -> None:
         super().__init__()
-        self.network = network
+        self.network, self.never = network, Never(network.vocab_size, unwritten)
 
     def forward(self, ids: Int[Tensor, "B T"], segments: Int[Tensor, "B A"], *kept: Tensor) -> tuple[Tensor, ...]:
         """States (B T D), log-probabilities (B V) after each row's last real token, then keys and values (B H A K) of each layer."""
@@ -116,7 +133,7 @@ class Attending(nn.Module):
         joined = Joined(kept)
         states = self.network.read_on(ids, positions, Mask(allowed), joined)
         scores = self.network.logits(last_state(states, segments.index_select(1, own))).float().log_softmax(-1)
-        return states, scores, *joined.now
+        return states, self.never(scores), *joined.now
 
 
 class Recurring(nn.Module):
@@ -124,22 +141,19 @@ class Recurring(nn.Module):
 
     def __init__(self, network: LSTM) -> None:
         super().__init__()
-        self.network = network
-        never = torch.zeros(network.vocab_size)
-        never[network.unwritten] = -torch.inf
-        self.register_buffer("never", never)
-
-    never: Tensor  # (V)
+        self.network, self.never = network, Never(network.vocab_size, network.unwritten)
 
     def forward(self, ids: Int[Tensor, "B T"], h: Float[Tensor, "B S"], c: Float[Tensor, "B S"]) -> tuple[Tensor, ...]:
         """States (B T D), log-probabilities (B V) of the next token, and the state of all layers after the last position."""
         states, scores, after = self.network.read_on(ids, Memory(h, c))
-        return states, scores + self.never, after.h, after.c
+        return states, self.never(scores), after.h, after.c
 
 
 def graph_of(run: Run) -> Graph:
-    """The graph of a pre-trained run."""
+    """The graph of a pre-trained run; of one that translates see `stemma.export.onnx_translation`."""
     network = run.network
+    if isinstance(network, Prefixed):
+        return replace(_attending(network.network, network.unwritten), frames=network)
     if isinstance(network, GPT):
         return _attending(network)
     if isinstance(network, LSTM):
@@ -183,7 +197,7 @@ def drawn(names: Sequence[str], rows: int, length: int, network: Any) -> Tensors
     return to_tensors({name: batch[name] for name in names if name in batch}, torch.device("cpu"))
 
 
-def _attending(network: GPT) -> Graph:
+def _attending(network: GPT, unwritten: Sequence[int] = ()) -> Graph:
     config, V = network.config, network.vocab_size
     heads, size = config.heads, config.width // config.heads
     kept = [f"{part}_{layer}" for layer in range(config.depth) for part in ("keys", "values")]
@@ -204,7 +218,7 @@ def _attending(network: GPT) -> Graph:
             found.append(batch | own)
         return found
 
-    return Graph("advance", Attending(network), inputs, outputs, batches, network, longest(network))
+    return Graph("advance", Attending(network, unwritten), inputs, outputs, batches, network, longest(network))
 
 
 def _recurring(network: LSTM) -> Graph:

@@ -9,7 +9,7 @@ do its gradients. The other similarities of soft attention (dot, general, cosine
 
 import math
 from collections.abc import Sequence
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -212,6 +212,7 @@ def _heads(x: Float[Tensor, "B T E"], heads: int, parts: int = 1) -> tuple[Float
     return _Heads.apply(x) if x.requires_grad else _split(x)
 
 
+@runtime_checkable
 class KeepsKeys(Protocol):
     """What self-attention reads on from."""
 

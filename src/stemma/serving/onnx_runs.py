@@ -14,9 +14,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from stemma.errors import UsageError
-from stemma.export.onnx import fingerprint, onnx_model, open_file, open_session
+from stemma.export.onnx import fingerprint, onnx_models, open_file, open_session, writing_file
 from stemma.export.onnx_answers import scored
 from stemma.export.onnx_graphs import KEPT
+from stemma.export.onnx_translation import SOURCE
 from stemma.layers.weights import to_tensors
 from stemma.lineage.gpt import GPT
 from stemma.lineage.lstm import LSTM
@@ -33,9 +34,13 @@ Arrays = Mapping[str, np.ndarray]
 
 def onnx_run(run: Run | FittedRun, file: Path | None = None) -> Run | FittedRun:
     """The run with its graph in ONNX Runtime: that of a file which `stemma convert` made of it, or one that is made now."""
-    session = open_session(onnx_model(run)) if file is None else _opened(run, file)
+    if isinstance(run, FittedRun) and run.task.per == "target":
+        raise UsageError("a run that writes targets, in ONNX Runtime", "one that reads texts", "use the engine torch")
+    session, *others = list(map(open_session, onnx_models(run))) if file is None else _opened(run, file)
     if isinstance(run, FittedRun):
         return FittedRun(run.assignment, OnnxAnswers(scored(run), session), run.facts)
+    if others:
+        return OnnxRun(run, OnnxTranslator(run.network, session, others[0]))
     if isinstance(run.network, GPT):
         return OnnxRun(run, OnnxAttending(run.network, session))
     if isinstance(run.network, LSTM):
@@ -167,6 +172,36 @@ class OnnxRecurring(OnnxWriter):
         return torch.from_numpy(scores), Kept(before.windows, before.segments, after)
 
 
+class OnnxTranslator(OnnxWriter):
+    """A network that writes a target for a source."""
+
+    def __init__(self, network: Any, session: Any, writing: Any) -> None:
+        super().__init__(network, writing)
+        self.opening: list[int] = network.opening
+        self._writing, self._session, self._inputs = writing, session, _names(session)
+        self._read = [value.name for value in session.get_outputs() if value.name not in ("states", "summary")]
+
+    def read_sources(self, sources: Sequence[Sequence[int]]) -> Kept:
+        """What `advance` begins with, as `network.Translates` has it."""
+        batch = _rows(sources)
+        found = dict(zip(self._read, self._session.run(self._read, batch), strict=True))
+        kept = {name: found.get(name, array) for name, array in self._nothing(len(sources)).items()}
+        own = {name: array for name, array in found.items() if name.startswith(SOURCE)}
+        return Kept([[] for _ in sources], batch["segments"], own | kept)
+
+    def advance(self, prompts: Sequence[Sequence[int]], memory: Kept | None = None) -> tuple[Float[Tensor, "B V"], Kept]:
+        """As `network.Generates` has it; a row reads one token, as all decoding does after the opening."""
+        assert memory is not None and all(len(ids) == 1 for ids in prompts), "one token a row after a source"
+        fed = {name if name.startswith(SOURCE) else KEPT + name: array for name, array in memory.arrays.items()}
+        kept = [name for name in memory.arrays if not name.startswith(SOURCE)]
+        batch = {"ids": np.array(prompts, np.int64), "segments": memory.segments}
+        scores, *after = self._writing.run(["scores", *kept], batch | fed)
+        return torch.from_numpy(scores), Kept(memory.windows, memory.segments, memory.arrays | dict(zip(kept, after, strict=True)))
+
+    def _states(self, batch: Arrays) -> np.ndarray:
+        return OnnxEncoder._states(self, batch)
+
+
 class OnnxAnswers:
     """The model of a run that has learnt a task, whose scores ONNX Runtime computes."""
 
@@ -225,10 +260,13 @@ def _fed(names: Sequence[str], batch: Arrays, network: Any) -> dict[str, np.ndar
     return {name: batch[name] if name in batch else absent[name]() for name in names}
 
 
-def _opened(run: Run | FittedRun, file: Path) -> Any:
-    """The file's session; UsageError where it was made of another run."""
-    session, facts = open_file(file)
-    if facts["fingerprint"] != fingerprint(run):
-        cure = f"write it again: stemma convert RUN {file} --to onnx"
-        raise UsageError(f"{file} was made of another run, or before this one was changed", "a file made of this run", cure)
-    return session
+def _opened(run: Run | FittedRun, file: Path) -> list[Any]:
+    """The sessions of the file, and of what stands beside it to write on; UsageError where one was made of another run."""
+    sessions = []
+    for path in (file, writing_file(file)) if writing_file(file).exists() else (file,):
+        session, facts = open_file(path)
+        if facts["fingerprint"] != fingerprint(run):
+            cure = f"write it again: stemma convert RUN {file} --to onnx"
+            raise UsageError(f"{path} was made of another run, or before this one was changed", "a file made of this run", cure)
+        sessions.append(session)
+    return sessions
