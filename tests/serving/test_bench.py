@@ -5,7 +5,7 @@ from tests.export.onnx_runs import fitted, made
 
 from stemma.errors import UsageError
 from stemma.lineage.table import find
-from stemma.serving.bench import LEAST, bench, texts
+from stemma.serving.bench import LEAST, Cell, bench, fastest, texts
 from stemma.serving.engines import engines_for, through
 
 
@@ -36,6 +36,17 @@ def test_a_text_has_about_the_tokens_that_were_asked_for(name):
     lines, tokens = texts(made(find(name)), 4, 20)
     assert len(set(lines)) == 4 and 15 <= tokens <= 20
     assert texts(made(find(name)), 4, 20) == (lines, tokens)
+
+
+def test_the_fastest_exact_engine_is_chosen(monkeypatch):
+    run = made(find("word2vec"))
+    name, chosen = fastest(run, length=4, batch=2, seconds=0.01)
+    assert name in ("torch", "onnx") and (chosen is run) == (name == "torch")
+    slow = [Cell("torch", "exact", 4, 2, 4.0, [0.2]), Cell("onnx", "exact", 4, 2, 4.0, [0.1])]
+    monkeypatch.setattr("stemma.serving.bench._measured", lambda *_: slow)
+    assert fastest(run)[0] == "onnx"
+    monkeypatch.setattr("stemma.serving.bench._measured", lambda *_: [Cell("torch", "exact", 4, 2, 4.0, [0.01]), *slow])
+    assert fastest(run) == ("torch", run)
 
 
 def test_what_cannot_be_measured_is_refused():

@@ -69,22 +69,32 @@ def bench(
     if seconds <= 0 or min(*lengths, *batches, 1) < 1:
         raise UsageError(f"lengths {lengths}, batches {batches}, seconds {seconds:g}", "numbers above 0", "mend the one that is not")
     chosen = list(_opened(run, engines))
-    found: list[Cell] = []
-    for length in lengths:
-        for batch in batches:
-            lines, tokens = texts(run, batch, length)
-            cells = [Cell(name, tier, length, batch, tokens) for name, tier, _ in chosen]
-            answers = [_answered(own, lines) for _, _, own in chosen]  # the first call is slower than all that follow
-            for cell, given in zip(cells, answers, strict=True):
-                _compare(cell, answers[0], given)
-            end = time.perf_counter() + seconds * len(cells)
-            while len(cells[0].seconds) < LEAST or time.perf_counter() < end:
-                for cell, (_, _, own) in zip(cells, chosen, strict=True):
-                    start = time.perf_counter()
-                    _answered(own, lines)
-                    cell.seconds.append(time.perf_counter() - start)
-            found += cells
-    return found
+    return [cell for length in lengths for batch in batches for cell in _measured(run, chosen, length, batch, seconds)]
+
+
+def _measured(run: AnyRun, chosen: Sequence[tuple[str, Tier, AnyRun]], length: int, batch: int, seconds: float) -> list[Cell]:
+    lines, tokens = texts(run, batch, length)
+    cells = [Cell(name, tier, length, batch, tokens) for name, tier, _ in chosen]
+    answers = [_answered(own, lines) for _, _, own in chosen]  # the first call is slower than all that follow
+    for cell, given in zip(cells, answers, strict=True):
+        _compare(cell, answers[0], given)
+    end = time.perf_counter() + seconds * len(cells)
+    while len(cells[0].seconds) < LEAST or time.perf_counter() < end:
+        for cell, (_, _, own) in zip(cells, chosen, strict=True):
+            start = time.perf_counter()
+            _answered(own, lines)
+            cell.seconds.append(time.perf_counter() - start)
+    return cells
+
+
+def fastest(run: AnyRun, length: int = 32, batch: int = 32, seconds: float = 0.5) -> tuple[str, AnyRun]:
+    """The name of the exact engine whose median call is the shortest on this machine, and the run as it computes it."""
+    exact = [(name, tier, own) for name, tier, own in _opened(run, ()) if tier == "exact"]
+    if len(exact) > 1:
+        cells = _measured(run, exact, length, batch, seconds)
+        exact.sort(key=lambda engine: next(cell.p50 for cell in cells if cell.engine == engine[0]))
+    name, _, own = exact[0]
+    return name, own
 
 
 def texts(run: AnyRun, count: int, length: int) -> tuple[list[str], float]:
