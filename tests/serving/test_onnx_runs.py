@@ -54,17 +54,18 @@ FITTED = [
 def test_answers_are_the_same(name, task, way):
     ours = fitted(find(name), task, way)
     theirs = through(ours, "onnx")
+    gap = 5e-3 if way == "frozen-network" else 1e-4  # in PyTorch such a network reads states that were kept in half precision
     for mine, other in zip(*(run.answer_rows(UNSEEN[task]) for run in (ours, theirs)), strict=True):
-        assert close(mine, other), (mine, other)
+        assert close(mine, other, gap), (mine, other)
 
 
-def close(a, b):
-    """Equal, but for numbers that are as near as float32 comes."""
+def close(a, b, gap):
+    """Equal, but for numbers, which are as near as this."""
     if isinstance(a, dict):
-        return a.keys() == b.keys() and all(close(a[key], b[key]) for key in a)
+        return a.keys() == b.keys() and all(close(a[key], b[key], gap) for key in a)
     if isinstance(a, list | tuple):
-        return len(a) == len(b) and all(map(close, a, b))
-    return a == pytest.approx(b, abs=1e-4) if isinstance(a, float) else a == b
+        return len(a) == len(b) and all(close(*both, gap) for both in zip(a, b, strict=True))
+    return a == pytest.approx(b, abs=gap) if isinstance(a, float) else a == b
 
 
 def test_a_file_is_used_with_the_run_it_was_made_of_alone(tmp_path):

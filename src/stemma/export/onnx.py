@@ -187,7 +187,8 @@ def _turned(mine: np.ndarray, other: np.ndarray) -> bool:
     if not mine.size:
         return False
     chosen = np.take_along_axis(mine, other.argmax(-1)[..., None], -1)[..., 0]
-    return bool((mine.max(-1) - chosen > GAP).any())
+    with np.errstate(invalid="ignore"):  # a row where nothing is possible
+        return bool((mine.max(-1) - chosen > GAP).any())
 
 
 def _by_argument(module: Any, moving: tuple[Any, ...]) -> tuple[Any, ...]:
