@@ -96,7 +96,7 @@ class RelativeAttention(nn.Module):
 
     def far(self, waves: Float[Tensor, "R P D"]) -> Float[Tensor, "R H P K"]:
         """What the distances are scored by."""
-        distances = self.distance(waves)  # (R, P, D)
+        distances = self.distance(waves.to(self.distance.weight.dtype))  # (R, P, D)
         R, P, D = distances.shape
         return distances.view(R, P, self.heads, D // self.heads).transpose(1, 2)
 
