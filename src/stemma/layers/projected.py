@@ -11,7 +11,7 @@ Axes: B rows, T positions, D width of the input, C cells, P width of the project
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, no_type_check
 
 import torch
 from jaxtyping import Float
@@ -53,6 +53,7 @@ class ProjectedLSTM(nn.Module):
         """The same steps as a loop that other programs know."""
         from torch._higher_order_ops.scan import scan
 
+        @no_type_check  # shapes are checked by what a traced loop must not have in it
         def step(before: tuple[Tensor, Tensor], gates: Tensor) -> tuple[tuple[Tensor, Tensor], Tensor]:
             h, c = before
             i, f, g, o = (gates + h @ self.recurrent.t()).chunk(4, 1)
