@@ -63,6 +63,13 @@ def test_the_axes_have_names(bert):
     assert states == ["batch", "length", width] and summary == ["batch", width]
 
 
+def test_what_no_node_reads_goes_in_no_more():
+    """Bengio's network frames a pair with types, which its table of words does not read."""
+    graph = onnx.load_from_string(onnx_models(made(find("nnlm")))[0])
+    assert [value.name for value in graph.graph.input] == ["ids", "segments"]
+    assert list(json.loads({entry.key: entry.value for entry in graph.metadata_props}["stemma"])["inputs"]) == ["ids", "segments"]
+
+
 def test_a_task_s_file_knows_its_labels():
     about = {entry.key: entry.value for entry in onnx.load_from_string(onnx_models(fitted(find("bert"), "classify"))[0]).metadata_props}
     facts = json.loads(about["stemma"])

@@ -153,7 +153,7 @@ def check(graph: "Graph", data: bytes) -> float:
             for batch in graph.batches(rows, length):
                 with torch.no_grad():
                     ours = [tensor.numpy() for tensor in graph.module(*(batch[name] for name in graph.inputs))]
-                theirs = session.run(list(graph.outputs), {name: batch[name].numpy() for name in graph.inputs})
+                theirs = session.run(list(graph.outputs), {value.name: batch[value.name].numpy() for value in session.get_inputs()})
                 real = batch["segments"].numpy()[:, -length:] > 0 if "segments" in batch else np.ones((rows, length), bool)
                 for name, mine, other in zip(graph.outputs, ours, theirs, strict=True):
                     gap = _gap(*((mine[real], other[real]) if mine.ndim == 3 and mine.shape == other.shape else (mine, other)))
@@ -199,12 +199,15 @@ def _by_argument(module: Any, moving: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 def _named(model: Any, graph: "Graph", run: Run | FittedRun) -> Any:
-    """The model with the names of its axes, and all that is to be known of the run."""
+    """The model with the names of its axes, and all that is to be known of the run; what no node reads goes in no more."""
+    read = {name for node in model.graph.node for name in node.input}
+    for value in [value for value in model.graph.input if value.name not in read]:
+        model.graph.input.remove(value)
     for values, axes_of in ((model.graph.input, graph.inputs), (model.graph.output, graph.outputs)):
         for value in values:
             _name_axes(value, axes_of[value.name])
     del model.graph.value_info[:]  # shapes inside, of the batch that was traced
-    for name, text in _metadata(graph, run).items():
+    for name, text in _metadata(graph, [value.name for value in model.graph.input], run).items():
         entry = model.metadata_props.add()
         entry.key, entry.value = name, text
     model.producer_name, model.producer_version = "stemma", VERSION
@@ -222,10 +225,10 @@ def _name_axes(value: Any, axes: "Axes") -> None:
             dim.dim_value = axis
 
 
-def _metadata(graph: "Graph", run: Run | FittedRun) -> Mapping[str, str]:
+def _metadata(graph: "Graph", names: Sequence[str], run: Run | FittedRun) -> Mapping[str, str]:
     frames = graph.frames
-    facts: dict[str, Any] = {"version": VERSION, "generation": run.row.name, "graph": graph.kind, "inputs": graph.inputs}
-    facts["fingerprint"] = fingerprint(run)
+    facts: dict[str, Any] = {"version": VERSION, "generation": run.row.name, "graph": graph.kind}
+    facts |= {"fingerprint": fingerprint(run), "inputs": {name: graph.inputs[name] for name in names}}
     facts |= {"outputs": graph.outputs, "max_length": frames.max_length}
     facts["frame"] = {"text": frames.frame([FRAMED[0]]), "pair": frames.frame([FRAMED[0]], [FRAMED[1]])}
     if isinstance(run, FittedRun):
