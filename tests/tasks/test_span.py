@@ -20,6 +20,10 @@ PASSAGE = "The old mill stands by the river. It was built in 1848 by Ann Lee."
 CHINESE = "春眠不觉晓，处处闻啼鸟。作者是孟浩然。"
 
 
+def answers_of(head, states, batch):
+    return head.answers(head.scores(states, batch), batch)
+
+
 def squad(*questions, context=PASSAGE):
     qas = [{"id": str(n), "question": q, "answers": [{"text": t, "answer_start": at} for t, at in a]} for n, (q, a) in enumerate(questions)]
     return {"version": "1", "data": [{"title": "x", "paragraphs": [{"context": context, "qas": qas}]}]}
@@ -181,11 +185,11 @@ def test_heads_never_answer_outside_the_passage_and_padding_changes_nothing(kind
     states = torch.randn((3, 7, 5) if kind == "head" else (3, 7, 2, 5))
     batch = {"sites": sites, "places": torch.randint(PLACES, (3, 7)), "labels": torch.tensor([[1, 2], [3, 3], [0, 0]])}
     with torch.no_grad():
-        answers, loss = module.answer(states, batch), module.loss(states, batch)
+        answers, loss = answers_of(module, states, batch), module.loss(states, batch)
         alone = 0.0
         for row, count in enumerate((7, 4, 1)):
             own = {name: value[row : row + 1, :count] if name != "labels" else value[row : row + 1] for name, value in batch.items()}
-            (same,) = module.answer(states[row : row + 1, :count], own)
+            (same,) = answers_of(module, states[row : row + 1, :count], own)
             assert [(q.first, q.last) for q in same.quotes] == [(q.first, q.last) for q in answers[row].quotes]
             assert all(q.first <= q.last < min(q.first + 3, count - 1) for q in same.quotes)
             alone += float(module.loss(states[row : row + 1, :count], own).mean)

@@ -120,9 +120,12 @@ def test_padding_and_batch_mates_change_no_score(run, dev_examples):
     torch.nn.init.normal_(model.head.weight)
     data = frame(run.module().task_input(), run.tokenizer, CLASSIFY.texts(dev_examples[:12]), 48)
     with torch.inference_mode():
-        together = model.answer(to_tensors(collate(data, range(12)), torch.device("cpu")))
-        alone = [model.answer(to_tensors(collate(data, [k]), torch.device("cpu")))[0] for k in range(12)]
-    np.testing.assert_allclose(together, alone, atol=1e-5, rtol=1e-5)
+        together, *alone = (
+            model.head.answers(model.head.scores(model.read(batch)[0], batch), batch)
+            for rows in (range(12), *([k] for k in range(12)))
+            for batch in [to_tensors(collate(data, rows), torch.device("cpu"))]
+        )
+    np.testing.assert_allclose(together, [answer for (answer,) in alone], atol=1e-5, rtol=1e-5)
 
 
 def test_the_auxiliary_loss_is_linear_in_its_weight(gpt, dev_examples):

@@ -51,6 +51,7 @@ VERBS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (  # group -> 
             ("compare", "compare:Compare", "the main job: generations side by side on one text and one task"),
             ("demo", "demo:Demo", "compare, on text that is always there"),
             ("evaluate", "evaluate:Evaluate", "the measures that fit a run, on your files"),
+            ("bench", "bench:Bench", "how fast each engine computes a run on this machine"),
         ),
     ),
     (
@@ -65,7 +66,7 @@ VERBS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (  # group -> 
             ("fill", "fill:Fill", "the likeliest tokens of each [MASK]"),
             ("attend", "attend:Attend", "where each head looks: weights, the six steps, a picture"),
             ("serve", "serve:Serve", "all of this over HTTP, for any number of runs"),
-            ("convert", "convert:Convert", "a run as ARPA, word vectors, a Hugging Face or CTranslate2 folder; their files as runs"),
+            ("convert", "convert:Convert", "a run as ARPA, word vectors, ONNX, a Hugging Face or CTranslate2 folder; their files as runs"),
         ),
     ),
 )

@@ -20,7 +20,7 @@ def matched(first: Float[Tensor, "B D"], second: Float[Tensor, "B D"]) -> Float[
 def last_state(hidden: Float[Tensor, "B T D"], segments: Int[Tensor, "B T"]) -> Float[Tensor, "B D"]:
     """The state at the last real token, on whichever side the padding stands (the first position of a text without any)."""
     last = (segments > 0).long().cumsum(1).argmax(1)  # the first place where all have been seen
-    return hidden[torch.arange(len(hidden), device=hidden.device), last]
+    return hidden[torch.arange(hidden.shape[0], device=hidden.device), last]
 
 
 def largest_state(hidden: Float[Tensor, "B T D"], real: Bool[Tensor, "B T"]) -> Float[Tensor, "B D"]:

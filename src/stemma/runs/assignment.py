@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 
@@ -11,6 +11,11 @@ from stemma.lineage.table import Generation
 from stemma.runs.settings import InUse
 from stemma.tasks.task import Targets, Task, Text
 from stemma.tokens.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from stemma.lineage.network import Frames
 
 
 def learner(row: Generation, task: Task) -> Literal["descend", "vectors", "count", "target"]:
@@ -64,3 +69,26 @@ class Answers(Protocol):
 
     def arrays(self) -> dict[str, np.ndarray]:
         """The tensors to save: the network's under their own names, the task's under `task.`."""
+
+
+class Scored(Answers, Protocol):
+    """A model whose answers are read off scores that a network computes: PyTorch's, or the same in another program."""
+
+    @property
+    def assignment(self) -> Assignment:
+        """What it has learnt, on what."""
+
+    @property
+    def frames(self) -> "Frames":
+        """What frames the texts."""
+
+    @property
+    def module(self) -> "nn.Module":
+        """What holds its parameters."""
+
+    def scores(self, batch: "dict[str, Tensor]") -> "Tensor":
+        """The scores of a batch of prepared texts."""
+
+    def read_off(self, scores: "Tensor", batch: "dict[str, Tensor]") -> list[Any]:
+        """The task's answer to each text of the batch, whose scores these are."""
+

@@ -19,6 +19,7 @@ from stemma.layers.loss import Carried, Loss
 from stemma.layers.pooling import matched, mean_state
 from stemma.layers.precision import autocast, choose_precision
 from stemma.layers.weights import load_weights, to_tensors, weights
+from stemma.lineage.network import Frames
 from stemma.objectives.batch import Batch
 from stemma.runs.alike import alike
 from stemma.runs.assignment import Assignment
@@ -67,6 +68,11 @@ class FixedNetwork:
         """Borders (N+1) of the texts among the rows of `features`."""
         return np.concatenate([[0], np.cumsum(framed.unit_counts)]) if self.by_units else framed.window_starts
 
+    def batch(self, framed: Framed, rows: Sequence[int] | np.ndarray) -> Tensors:
+        """The batch of these texts, of pairs with their `halves`."""
+        batch = batch_of(framed, rows, self.assignment)
+        return to_tensors(batch | collate_halves(framed, rows) if self.of_pairs else batch, self.device)
+
     @torch.inference_mode()
     def features(self, framed: Framed, layers: Sequence[int]) -> Float[Tensor, "M F"]:
         """What the linear model reads, a row a text (or a candidate): the mean state at each layer, then the network's own summary.
@@ -79,10 +85,13 @@ class FixedNetwork:
         table: Tensor | None = None
         with autocast(self.device, self.precision):
             for rows in alike(framed.lengths.tolist(), self.assignment.settings.batch_tokens):
-                batch = to_tensors(batch_of(framed, rows, self.assignment), self.device)
+                batch = self.batch(framed, rows)
                 windows = np.diff(framed.window_starts)[rows].tolist()
-                halves = to_tensors(collate_halves(framed, rows), self.device)["halves"] if self.of_pairs else None
-                parts = self._of_units(batch, layers) if self.by_units else self._of_windows(batch, layers, halves).split(windows)
+                found = self.batch_features(batch, layers).cpu()
+                if self.by_units:
+                    parts = [row[real] for row, real in zip(found, batch["sites"].cpu(), strict=True)]
+                else:
+                    parts = list(found.split(windows))
                 if table is None:
                     table = _empty(int(starts[-1]), parts[0].shape[1])
                 for row, part in zip(rows, parts, strict=True):
@@ -91,27 +100,33 @@ class FixedNetwork:
 
     def states(self, framed: Framed, rows: np.ndarray) -> Float[Tensor, "B S L D"]:
         """The states of all layers at the sites of these texts, or of all their windows."""
-        batch = to_tensors(batch_of(framed, rows, self.assignment), self.device)
+        batch = self.batch(framed, rows)
         with torch.inference_mode(), autocast(self.device, self.precision):
             self.network.eval()
-            states = torch.stack(self.network.encode(batch), 2)
-            return at_units(states, batch["columns"]) if self.by_units else states
+            return self.batch_states(batch)["states"]
 
-    def _of_windows(self, batch: Tensors, layers: Sequence[int], halves: Tensor | None) -> Float[Tensor, "W F"]:
+    def batch_features(self, batch: Tensors, layers: Sequence[int]) -> Float[Tensor, "*B F"]:
+        """The same of a batch: of each window, or of each unit (B U)."""
         states = self.network.encode(batch)
-        if halves is None:
-            parts = [mean_state(states[layer], batch["segments"]) for layer in layers]
+        if self.by_units:
+            found = [at_units(states[layer], batch["columns"]).float() for layer in layers]
+            return torch.cat([*found, nn.functional.one_hot(batch["places"], PLACES).float()], -1)
+        if self.of_pairs:
+            halves = [batch["halves"] == half for half in (1, 2)]
+            parts = [matched(*(mean_state(states[layer].float(), half) for half in halves)) for layer in layers]
         else:
-            parts = [matched(*(mean_state(states[layer].float(), halves == half) for half in (1, 2))) for layer in layers]
+            parts = [mean_state(states[layer], batch["segments"]) for layer in layers]
         if not has_no_blocks(self.network):
             parts.append(self.network.summary(states, batch))
-        return torch.cat([part.float() for part in parts], -1).cpu()
+        return torch.cat([part.float() for part in parts], -1)
 
-    def _of_units(self, batch: Tensors, layers: Sequence[int]) -> list[Float[Tensor, "U F"]]:
-        states = self.network.encode(batch)
-        parts = [at_units(states[layer], batch["columns"]).float() for layer in layers]
-        parts.append(nn.functional.one_hot(batch["places"], PLACES).float())
-        return [row[real] for row, real in zip(torch.cat(parts, -1).cpu(), batch["sites"].cpu(), strict=True)]
+    def batch_states(self, batch: Tensors) -> Tensors:
+        """What the task network reads of a batch: `states` (B S L D), `sites` (B S), and `known` (B S), the sites that have a state."""
+        states = torch.stack(self.network.encode(batch), 2)
+        if self.by_units:
+            return {"states": at_units(states, batch["columns"]), "sites": batch["sites"], "known": batch["columns"] >= 0}
+        real = batch["segments"] > 0
+        return {"states": states, "sites": real, "known": real}
 
     @torch.inference_mode()
     def count_features(self, layers: Sequence[int]) -> int:
@@ -119,7 +134,7 @@ class FixedNetwork:
         if self.by_units:
             return len(layers) * int(self.network.width) + PLACES
         batch = self._smallest()
-        return self._of_windows(batch, layers, batch["segments"] if self.of_pairs else None).shape[1]
+        return self.batch_features(batch | {"halves": batch["segments"]}, layers).shape[1]
 
     @torch.inference_mode()
     def _depth(self) -> int:
@@ -164,6 +179,35 @@ class Probed:
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"kept": None}
+
+    @property
+    def assignment(self) -> Assignment:
+        """The network's."""
+        return self.fixed.assignment
+
+    @property
+    def frames(self) -> Frames:
+        """The network itself."""
+        return self.fixed.network  # type: ignore[no-any-return]
+
+    @property
+    def module(self) -> nn.Module:
+        """The network."""
+        return self.fixed.network  # type: ignore[no-any-return]
+
+    def scores(self, batch: Tensors) -> Float[Tensor, "*B K"]:
+        """The linear model's, of each window, or of each unit."""
+        weights, biases = (torch.from_numpy(part).float() for part in (self.head.weights, self.head.biases))
+        return (self.fixed.batch_features(batch, self.layers) - self.mean) / self.scale @ weights + biases
+
+    def read_off(self, scores: Tensor, batch: Tensors) -> list[Any]:
+        """What the scores stand for, by the head's link."""
+        if self.fixed.by_units:
+            scores, counts = scores[batch["sites"]], batch["sites"].sum(1)
+        else:
+            counts = (batch["windows"] >= 0).sum(1) if "windows" in batch else torch.ones(len(scores), dtype=torch.long)
+        starts = np.concatenate([[0], np.cumsum(counts.numpy())])
+        return self.assignment.task.from_rows(self.head.linked(scores.numpy()), starts, self.assignment.targets)
 
     def features(self, framed: Framed) -> Float[Tensor, "M F"]:
         """What the head reads."""
@@ -280,9 +324,13 @@ class HeadOnStates(nn.Module):
         """The head's."""
         return self.head.predictions(batch)
 
+    def scores(self, batch: Tensors) -> Tensor:
+        """The head's scores."""
+        return self.head.scores(self.standardised(batch), batch)  # type: ignore[no-any-return]
+
     def answer(self, batch: Tensors) -> list[Any]:
         """The task's answer to each text."""
-        return self.head.answer(self.standardised(batch), batch)
+        return self.head.answers(self.scores(batch), batch)  # type: ignore[no-any-return]
 
     def standardised(self, batch: Tensors) -> Float[Tensor, "B S L D"]:
         """The states with mean 0 and scale 1; zeros where a site has none."""
@@ -310,6 +358,29 @@ class Networked:
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"kept": None}
+
+    @property
+    def assignment(self) -> Assignment:
+        """The network's."""
+        return self.fixed.assignment
+
+    @property
+    def frames(self) -> Frames:
+        """The network itself."""
+        return self.fixed.network  # type: ignore[no-any-return]
+
+    @property
+    def module(self) -> nn.Module:
+        """The network and the task network."""
+        return nn.ModuleList([self.fixed.network, self.model])
+
+    def scores(self, batch: Tensors) -> Tensor:
+        """The task network's."""
+        return self.model.scores(batch | self.fixed.batch_states(batch))
+
+    def read_off(self, scores: Tensor, batch: Tensors) -> list[Any]:
+        """The task network's answers."""
+        return self.model.head.answers(scores, batch)  # type: ignore[no-any-return]
 
     def states(self, framed: Framed) -> SiteStates:
         """The states that the task network reads."""

@@ -50,10 +50,6 @@ class HeadedNetwork(nn.Module):
         both = self.per == "text" and "windows" in batch
         return (at_windows(summary, batch["windows"]).sum(1) if both else summary), states[-1]
 
-    def answer(self, batch: Tensors) -> list[Any]:
-        """The task's answer to each text."""
-        return self.head.answer(self.read(batch)[0], batch)
-
     def loss(self, batch: Tensors, carried: Carried | None = None) -> Loss:
         """The head's loss in nats, plus `auxiliary` times the language-model loss."""
         read, last = self.read(batch)
@@ -103,9 +99,23 @@ class Moved:
         """All as one."""
         return framed_together(several)
 
+    @property
+    def module(self) -> HeadedNetwork:
+        """The network with its head."""
+        return self.model
+
+    def scores(self, batch: Tensors) -> Tensor:
+        """The head's."""
+        return self.model.head.scores(self.model.read(batch)[0], batch)  # type: ignore[no-any-return]
+
+    def read_off(self, scores: Tensor, batch: Tensors) -> list[Any]:
+        """The head's answers."""
+        return self.model.head.answers(scores, batch)  # type: ignore[no-any-return]
+
     def answers(self, framed: Framed) -> list[Any]:
         """The task's answer to each text."""
-        return self.assignment.task.quoted(self._over(framed, self.model.answer), framed.texts)
+        answers = self._over(framed, lambda batch: self.read_off(self.scores(batch), batch))
+        return self.assignment.task.quoted(answers, framed.texts)
 
     def vectors(self, framed: Framed) -> np.ndarray:
         """What the head reads of each text (N D); of units or candidates their mean."""

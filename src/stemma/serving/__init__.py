@@ -1,1 +1,1 @@
-"""Runs of every generation behind one HTTP server."""
+"""Runs in service: every generation behind one HTTP server; the engines that compute them, and how fast each is here."""

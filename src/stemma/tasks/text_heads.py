@@ -136,9 +136,13 @@ class TextHead(nn.Linear):
         """Texts."""
         return {"task": len(batch["labels"])}
 
-    def answer(self, states: Float[Tensor, "B D"], batch: Mapping[str, Tensor]) -> list[Any]:
+    def scores(self, states: Float[Tensor, "B D"], batch: Mapping[str, Tensor]) -> Float[Tensor, "B K"]:
+        """The outputs."""
+        return self(states).float()
+
+    def answers(self, scores: Float[Tensor, "B K"], batch: Mapping[str, Tensor]) -> list[Any]:
         """The aim's."""
-        return self.aim.answers(self(states).float(), batch)
+        return self.aim.answers(scores, batch)
 
 
 class PooledNetwork(nn.Module):
@@ -176,9 +180,13 @@ class PooledNetwork(nn.Module):
         """Texts."""
         return {"task": len(batch["labels"])}
 
-    def answer(self, states: Float[Tensor, "B S L D"], batch: Mapping[str, Tensor]) -> list[Any]:
+    def scores(self, states: Float[Tensor, "B S L D"], batch: Mapping[str, Tensor]) -> Float[Tensor, "B K"]:
+        """The outputs."""
+        return self(states, batch)
+
+    def answers(self, scores: Float[Tensor, "B K"], batch: Mapping[str, Tensor]) -> list[Any]:
         """The aim's."""
-        return self.aim.answers(self(states, batch), batch)
+        return self.aim.answers(scores, batch)
 
     def layer_weights(self) -> list[float]:
         """The shares of the layers in the mix."""

@@ -247,6 +247,10 @@ class Tokenizer:
             reason = f"no {error}" if isinstance(error, KeyError) else f"{error}"
             raise DataError(f"{path}: {reason}", expected, mend) from error
 
+    def as_json(self) -> str:
+        """What `save` writes."""
+        return self._json
+
     @classmethod
     def from_json(cls, text: str) -> "Tokenizer":
         """The tokenizer of what such a file holds."""
