@@ -4,6 +4,7 @@ import dataclasses
 import json
 import subprocess
 import sys
+import warnings
 
 import numpy as np
 import pytest
@@ -65,7 +66,8 @@ def test_saved_and_opened_predicts_the_same(runs, name, way, tmp_path):
 def test_each_text_is_tokenised_once_and_blank_lines_have_their_answer(runs, name, way, pairs, monkeypatch):
     mode, head = WAYS[way]
     examples = [Example(e.text, e.label, "the film" if pairs else "") for e in make_examples(40, 1)]
-    with pytest.warns(UserWarning):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of some ways: what was learnt is no better than one answer
         result = finetune(runs[name], train=examples, config=Config(mode=mode, head=head, **FAST))
     seen = []
     real = Tokenizer.encode_flat

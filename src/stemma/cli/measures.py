@@ -136,7 +136,7 @@ def _probes(files: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     for found in files:
         scale = 100 if found["share"] else 1
         title = f"{found['metric']}{', %' * found['share']}"
-        sizes = f"{found['examples']['learning']:,} examples to learn from, {found['examples']['judged']:,} to judge by"
+        sizes = f"{counted(found['examples']['learning'], 'example')} to learn from, {found['examples']['judged']:,} to judge by"
         yield f"probe of {found['about']}, {found['file']}: {title} ({sizes})"
         rows = [[f"{place}{' *' * (place == found['best_layer'])}", *_probed(layer, scale)] for place, layer in enumerate(found["layers"])]
         yield from columns([["layer", "pre-trained", "newly drawn", "gained"], *rows])

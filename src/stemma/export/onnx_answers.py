@@ -41,7 +41,7 @@ def answering(run: FittedRun) -> Graph:
     names = text_inputs(network, model.frames, run.row)
     pairs = task.per == "text" and len(task.parts(run.targets)) > 1 and new_tokens(network, task)
     names += UNITS if task.per == "unit" else ["windows"] if pairs else []
-    names += ["halves"] if isinstance(model, Probed | Networked) and model.fixed.of_pairs else []
+    names += ["halves"] if isinstance(model, Probed | Networked) and run.assignment.of_pairs else []
     most = min(longest(model.frames), run.assignment.settings.max_length)
 
     def batches(rows: int, length: int) -> list[Tensors]:

@@ -49,6 +49,11 @@ class Assignment:
         """The id that fills rows up."""
         return self.tokenizer.specials.get("pad", 0)
 
+    @property
+    def of_pairs(self) -> bool:
+        """Whether a text is read with another, its second half or a candidate, that a frozen network's head compares it with."""
+        return self.task.per == "candidate" or bool(self.targets.get("pairs"))
+
 
 class Answers(Protocol):
     """A model that has learnt the task."""

@@ -50,12 +50,6 @@ class FixedNetwork:
         return frame(self.network, assignment.tokenizer, texts, settings.max_length, assignment.speller, stride=settings.stride)
 
     @property
-    def of_pairs(self) -> bool:
-        """Whether a text is read with another, its second half or a candidate, that a head compares it with."""
-        assignment = self.assignment
-        return assignment.task.per == "candidate" or bool(assignment.targets.get("pairs"))
-
-    @property
     def by_units(self) -> bool:
         """Whether sites are units; else the tokens of each window, one a text or one a candidate."""
         return self.assignment.task.per == "unit"
@@ -71,7 +65,7 @@ class FixedNetwork:
     def batch(self, framed: Framed, rows: Sequence[int] | np.ndarray) -> Tensors:
         """The batch of these texts, of pairs with their `halves`."""
         batch = batch_of(framed, rows, self.assignment)
-        return to_tensors(batch | collate_halves(framed, rows) if self.of_pairs else batch, self.device)
+        return to_tensors(batch | collate_halves(framed, rows) if self.assignment.of_pairs else batch, self.device)
 
     @torch.inference_mode()
     def features(self, framed: Framed, layers: Sequence[int]) -> Float[Tensor, "M F"]:
@@ -111,7 +105,7 @@ class FixedNetwork:
         if self.by_units:
             found = [at_units(states[layer], batch["columns"]).float() for layer in layers]
             return torch.cat([*found, nn.functional.one_hot(batch["places"], PLACES).float()], -1)
-        if self.of_pairs:
+        if self.assignment.of_pairs:
             halves = [batch["halves"] == half for half in (1, 2)]
             parts = [matched(*(mean_state(states[layer].float(), half) for half in halves)) for layer in layers]
         else:
@@ -264,7 +258,7 @@ class SiteStates:
         counts = self.counts[own]
         sites = np.arange(max([1, *counts.tolist()])) < counts[:, None]
         more = collate_units(self.framed, rows) if self.fixed.by_units else {}
-        if self.fixed.of_pairs:
+        if self.fixed.assignment.of_pairs:
             more = collate_halves(self.framed, rows)
         if self.fixed.assignment.task.per == "candidate":
             more |= collate_windows(self.framed, rows)

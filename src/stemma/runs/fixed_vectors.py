@@ -11,7 +11,7 @@ from typing import Any, Self
 import numpy as np
 
 from stemma.runs.assignment import Assignment
-from stemma.runs.framing import Framed, frame
+from stemma.runs.framing import Framed, frame, framed_together
 from stemma.runs.linear_head import LinearHead, check_shapes
 from stemma.tasks.task import PLACES, Text
 
@@ -57,9 +57,9 @@ class ProbedVectors:
 
     @property
     def width(self) -> int:
-        """F: the numbers of a vector; of units, their place in their token too, one column a place."""
+        """F: the numbers of a vector; of pairs four times; of units, their place in their token too, one column a place."""
         own: int = self.assignment.network.width
-        return own + PLACES * self.by_units
+        return own * (4 if self.assignment.of_pairs else 1) + PLACES * self.by_units
 
     @property
     def by_units(self) -> bool:
@@ -68,7 +68,12 @@ class ProbedVectors:
 
     def prepare(self, texts: Sequence[Text]) -> Framed:
         """Tokenises and frames."""
-        return frame(self.assignment.network, self.assignment.tokenizer, texts, self.assignment.settings.max_length)
+        settings = self.assignment.settings
+        return frame(self.assignment.network, self.assignment.tokenizer, texts, settings.max_length, stride=settings.stride)
+
+    def together(self, several: Sequence[Framed]) -> list[Framed]:
+        """All as one."""
+        return framed_together(several)
 
     def answers(self, framed: Framed) -> list[Any]:
         """The task's answer to each text."""
@@ -103,12 +108,18 @@ class ProbedVectors:
         return found
 
     def _of_windows(self, framed: Framed, examples: range) -> list[np.ndarray]:
-        """The mean of each window's vectors; zeros for a window without any."""
+        """The mean of each window's vectors, zeros for a window without any; of pairs u, v, |u - v| and u v of the halves' means."""
         rows = []
         for example in examples:
             vectors = self.assignment.network.vectors_of(framed.ids[example])
-            borders = np.cumsum([0, *framed.windows[example]])
-            rows += [vectors[start:end].sum(0) / max(1, end - start) for start, end in itertools.pairwise(borders)]
+            for start, end in itertools.pairwise(np.cumsum([0, *framed.windows[example]])):
+                own = vectors[start:end]
+                if self.assignment.of_pairs:
+                    halves = framed.halves[example][start:end]
+                    u, v = (_mean(own[halves == half]) for half in (1, 2))
+                    rows.append(np.concatenate([u, v, abs(u - v), u * v]))
+                else:
+                    rows.append(_mean(own))
         return rows
 
     def _of_units(self, framed: Framed, examples: range) -> list[np.ndarray]:
@@ -120,3 +131,9 @@ class ProbedVectors:
             own = [vectors[column] if column >= 0 else np.zeros(vectors.shape[1], np.float32) for column in columns]
             rows += [np.concatenate([vector, places_of[place]]) for vector, place in zip(own, places, strict=True)]
         return rows
+
+
+def _mean(vectors: np.ndarray) -> np.ndarray:
+    """The mean of the rows; zeros of none."""
+    mean: np.ndarray = vectors.sum(0) / max(1, len(vectors))
+    return mean

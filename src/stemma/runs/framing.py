@@ -138,11 +138,11 @@ def frame(
 def joined(*several: Framed) -> Framed:
     """The examples of all, one after the other, of a network whose batches hold nothing beside them."""
     assert not any(framed.beside for framed in several), "words beyond the vocabulary are numbered for each call by itself"
-    ids, types, windows, units, lost, texts = (
+    ids, types, windows, units, lost, texts, halves = (
         tuple(itertools.chain.from_iterable(columns))
-        for columns in zip(*((own.ids, own.types, own.windows, own.units, own.lost, own.texts) for own in several), strict=True)
+        for columns in zip(*((own.ids, own.types, own.windows, own.units, own.lost, own.texts, own.halves) for own in several), strict=True)
     )
-    return Framed(ids, types, windows, units, lost, np.concatenate([framed.known for framed in several]), texts)
+    return Framed(ids, types, windows, units, lost, np.concatenate([framed.known for framed in several]), texts, halves)
 
 
 def framed_together(several: Sequence[Framed]) -> list[Framed]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from stemma.errors import UsageError
+from stemma.nouns import counted
 from stemma.runs.answers import Asked
 from stemma.serving.asking import Answered, Input, answer
 from stemma.serving.limits import Limits
@@ -50,7 +51,7 @@ class Desk:
     def check_written(self, length: int, several: int) -> None:
         """UsageError where one input would have more written than is allowed."""
         if length * several > self.limits.written:
-            wrong = f"{length:,} tokens, {several} at a time"
+            wrong = f"{counted(length, 'token')}, {several} at a time"
             raise UsageError(wrong, f"{self.limits.written:,} at most for an input", "ask for fewer, or in several requests")
 
     def _count(self, version: Version, ability: str, found: Answered) -> None:

@@ -90,7 +90,7 @@ class LinearOnFeatures:
         places = f"layer {', '.join(map(str, self._layers))}"
         summary = "" if has_no_blocks(assignment.network) else ", the network's own summary"
         units = f"states of {places} and the unit's place in its token"
-        mean = f"u, v, |u - v| and u v of the halves' means of {places}" if self._fixed.pretrained.of_pairs else f"mean of {places}"
+        mean = f"u, v, |u - v| and u v of the halves' means of {places}" if assignment.of_pairs else f"mean of {places}"
         read = units if assignment.task.per == "unit" else f"{mean}{summary}"
         self.head = f"{MODELS[assignment.task.link(assignment.targets)]} on the standardised {read}"
 

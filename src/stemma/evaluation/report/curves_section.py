@@ -43,7 +43,7 @@ def _labels(results: Results, draw: Draw) -> str:
             name = tables.name_cell(generation, len(ways)) if place == 0 else ""
             cells = "".join(tables.number_cell(tables.measure(point.quality, shown)) for point in points)
             rows.append(f"<tr>{name}<td>{mode_title(way)}</td>{cells}</tr>")
-    head = ["Representation", "Transfer", *(f"#{point.examples:,} labels" for point in first)]
+    head = ["Representation", "Transfer", *(f"#{counted(point.examples, 'label')}" for point in first)]
     title = f"{capital(metric_title(results.task.metric))} by labels"
     boxes = _boxes(having, draw, "labels", f"{capital(results.task.metric.title)} by labelled examples")
     used = {mode_title(way) for generation in having if generation.labels for way in generation.labels.ways}
@@ -124,7 +124,7 @@ def _probes(results: Results, draw: Draw) -> str:
         title = f"{capital(first.about)} of {first.file}"
         learnt, judged = (tables.figure(first.examples[part], whole) for part in ("learning", "judged"))
         floor = f"{tables.figure(first.floor, _shown(first))}{' %' * first.share}"
-        told = f"{learnt} examples to learn from, {judged} to judge by; without reading {floor}."
+        told = f"examples: {learnt} to learn from, {judged} to judge by; without reading {floor}."
         boxes = _boxes([generation for generation, _ in having], draw, f"probes{place}", f"{title} by layer")
         keys = _legend(line_keys({TRAINED: False, NEW: True}))
         parts.append(f"<h3>{escape(title)}</h3><p>{told}</p>{tables.table(head, rows, title)}{keys}{boxes}")
