@@ -218,6 +218,26 @@ class Run:
         sentences, parts, adjoining = _flat(documents)
         return self._scored(sentences, parts, [len(document.text) for document in documents], adjoining, ends=False)
 
+    def nats_from(self, texts: Sequence[str], starts: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+        """Nats (N) of what each text has from that character on, given what stands before it, and how many tokens that is (N).
+
+        No end is predicted. A token of which a part stands there counts; unknown ones pay for their spelling, where the run knows of it.
+        """
+        self._needs("score")
+        vocabulary, number = self._vocabulary, len(texts)
+        encoded = [vocabulary.encode_offsets(text) for text in texts]
+        before = np.array([sum(end <= start for _, end in spans) for (_, spans), start in zip(encoded, starts, strict=True)], np.int64)
+        lengths = np.array([len(ids) for ids, _ in encoded], np.int64)
+        borders, ids = np.concatenate([[0], np.cumsum(lengths)]), np.concatenate([np.zeros(0, np.int64), *(ids for ids, _ in encoded)])
+        read = self._surprises.uncut(ids, borders, vocabulary.beside)
+        owners = np.repeat(np.arange(number), lengths)
+        counts = np.arange(len(ids)) - borders[owners] >= before[owners]
+        nats = np.bincount(owners[counts], read.nats[counts], number)
+        unspelt = counts & read.unknown
+        if self._spelling is not None and unspelt.any():
+            nats += np.bincount(owners[unspelt], self._spelling.nats(self.tokenizer.spellings(texts, unspelt)), number)
+        return nats, lengths - before
+
     def backward_nats(self, documents: Sequence[Document], ends: bool = False) -> list[float]:
         """Nats of each document read from its end to its start, with `ends` its start's too; UsageError unless the row is `backward`."""
         self._needs("score")
