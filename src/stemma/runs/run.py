@@ -555,8 +555,6 @@ def _replaced(spans: Sequence[tuple[int, int]], given: str) -> list[tuple[int, i
 
 def _sums(values: np.ndarray, borders: np.ndarray) -> list:
     """The sum of the values between each two borders."""
-    if len(values) == 0:
-        return [0] * (len(borders) - 1)
-    sums = np.add.reduceat(values, np.minimum(borders[:-1], len(values) - 1))
+    sums = np.add.reduceat(np.append(values, 0.0), borders[:-1])  # one value more, for an empty part at the end to begin with
     sums[borders[1:] == borders[:-1]] = 0  # reduceat gives the next value there
     return sums.tolist()
