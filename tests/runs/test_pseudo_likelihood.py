@@ -121,10 +121,10 @@ def test_a_gap_is_priced_token_by_token_and_nothing_else_is(tokenizer, whole):
     texts = ["the caton matthe", "今天天气很好我们去看花", "the cat", "a dog sat 😀", ""]
     gaps = [(4, 16), (2, 8), (4, 7), (0, 5), (0, 0)]
     expected = [gap_by_hand(net, tokenizer, text, *gap, whole) for text, gap in zip(texts, gaps, strict=True)]
-    nats, tokens = gap_nats(net, tokenizer, texts, gaps, whole)
+    nats, tokens = gap_nats(net, tokenizer, texts, gaps, [whole] * 5)
     assert nats.tolist() == pytest.approx([found for found, _ in expected], rel=1e-5) and expected[0][1] > 2
     assert tokens.tolist() == [count for _, count in expected] and tokens[-1] == 0
-    assert gap_nats(net, tokenizer, [], [], whole)[0].tolist() == []
+    assert gap_nats(net, tokenizer, [], [], [])[0].tolist() == []
 
 
 def test_all_fillings_of_a_whole_gap_share_one(tokenizer):
@@ -139,7 +139,7 @@ def test_all_fillings_of_a_whole_gap_share_one(tokenizer):
     table = first[:, None] * torch.stack(second)
     assert float(table.detach().sum()) == pytest.approx(1, abs=1e-5)
     two = tokenizer.encode("the cat matat")[-2:].tolist()
-    nats, tokens = gap_nats(net, tokenizer, ["the cat matat"], [(8, 13)], True)
+    nats, tokens = gap_nats(net, tokenizer, ["the cat matat"], [(8, 13)], [True])
     assert tokens.tolist() == [2] and float(nats[0]) == pytest.approx(float(-table[two[0], two[1]].log()), rel=1e-4)
 
 
@@ -147,6 +147,6 @@ def test_a_gap_of_a_text_longer_than_the_window_has_every_token_scored_once(toke
     net, text = network(tokenizer, max_length=7), "a dog sat on the mat 今天天气很好 the cat sat"
     batches, label_nats = [], net.label_nats
     net.label_nats = lambda batch: batches.append(batch) or label_nats(batch)
-    _, tokens = gap_nats(net, tokenizer, [text], [(9, len(text))], False)
+    _, tokens = gap_nats(net, tokenizer, [text], [(9, len(text))], [False])
     labels = torch.cat([batch["labels"][batch["labels"] != IGNORE] for batch in batches])
     assert len(labels) == tokens[0] == len(tokenizer.encode(text)) - len(tokenizer.encode(text[:9]))

@@ -46,20 +46,21 @@ def pseudo_nats(network: Fills, tokenizer: Tokenizer, texts: Sequence[str]) -> l
 
 
 def gap_nats(
-    network: Fills, tokenizer: Tokenizer, texts: Sequence[str], gaps: Sequence[tuple[int, int]], whole: bool
+    network: Fills, tokenizer: Tokenizer, texts: Sequence[str], gaps: Sequence[tuple[int, int]], whole: Sequence[bool]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Nats (N) of what stands between two characters of each text, given all else of it, and how many tokens that is (N).
 
-    A token of which a part stands there counts. When `whole`, a gap's tokens are those of one word, whatever words they are: filled from
-    left to right, and so by the chain rule a probability over all fillings of as many tokens. Else words are masked as in `pseudo_nats`.
+    A token of which a part stands there counts. The tokens of a `whole` gap are those of one word, whatever words they are: filled from
+    left to right, and so by the chain rule a probability over all fillings of as many tokens. In others, words are masked as in
+    `pseudo_nats`.
     """
     ids, lengths, words = _encoded(tokenizer, texts)
     asked, begin = list[range](), np.concatenate([[0], np.cumsum(lengths)])
-    for number, (text, (start, end)) in enumerate(zip(texts, gaps, strict=True)):
+    for number, (text, (start, end), one) in enumerate(zip(texts, gaps, whole, strict=True)):
         _, spans = tokenizer.encode_offsets(text)
         first = int(np.searchsorted([last for _, last in spans], start, side="right"))
         asked.append(range(first, max(first, int(np.searchsorted([at for at, _ in spans], end)))))
-        if whole:
+        if one:
             words[begin[number] + first : begin[number] + asked[-1].stop] = len(ids) + 1 + number
     nats = _nats(network, tokenizer, _windows(network, ids, lengths, words, asked), len(texts))
     return nats, np.array([len(own) for own in asked], np.int64)
