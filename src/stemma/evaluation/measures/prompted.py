@@ -14,6 +14,7 @@ import numpy as np
 
 from stemma.corpus.sentences import borders
 from stemma.evaluation.measures.chance import Found, judged
+from stemma.evaluation.measures.choosing import Normalise
 from stemma.evaluation.measures.posed import Posed
 from stemma.evaluation.measures.templates import with_fields
 from stemma.runs.decoding import Decoding
@@ -21,7 +22,7 @@ from stemma.runs.run import Run
 from stemma.tasks.task import Task
 from stemma.tasks.translate import Translated
 
-TLDR, EQUALS = "{text}\nTL;DR:", "{text} ="
+PROMPTS = {"generate": "{text}\nTL;DR:", "translate": "{text} ="}
 LENGTH = 100  # tokens written at most
 SENTENCES = 3  # of a summary
 SHOWN = 4  # pairs before the first source, at most half of the file's
@@ -29,28 +30,31 @@ SEEN = 3  # texts written that are shown to a reader
 DRAWN, LIKELIEST = Decoding(top_k=2), Decoding(temperature=0.0, stop=("\n",))
 
 
-def summaries(run: Run, task: Task, examples: Sequence[Translated], posed: Posed) -> Found:
-    """What is written after `TL;DR:`, beside the first sentences of each source."""
+def prompt(task: Task, examples: Sequence[Translated], posed: Posed) -> str:
+    """What stands before what is written, with the field {text}."""
     posed.check(task, "template")
-    prompt = with_fields(posed.template or TLDR, ["text"])
-    written = _written(run, [_put(prompt, example.source) for example in examples], DRAWN)
+    return with_fields(posed.template or PROMPTS[task.name], ["text"])
+
+
+def summaries(run: Run, task: Task, examples: Sequence[Translated], form: str, normalise: Normalise) -> Found:
+    """What is written after `TL;DR:`, beside the first sentences of each source."""
+    written = _written(run, [_put(form, example.source) for example in examples], DRAWN)
     said = [first_sentences(text, SENTENCES) for text in written]
     lead = [first_sentences(example.source, SENTENCES) for example in examples]
     way = f"{LENGTH} tokens drawn from the {DRAWN.top_k} likeliest, of which the first {SENTENCES} sentences are kept"
-    return {"way": way, "template": prompt, **_beside(task, examples, said, lead, f"the source's first {SENTENCES} sentences")}
+    return {"way": way, "template": form, **_beside(task, examples, said, lead, f"the source's first {SENTENCES} sentences")}
 
 
-def translations(run: Run, task: Task, examples: Sequence[Translated], posed: Posed) -> Found:
+def translations(run: Run, task: Task, examples: Sequence[Translated], form: str, normalise: Normalise) -> Found:
     """What is written after pairs `source = target` and a source, beside the source itself."""
-    posed.check(task, "template")
-    prompt, number = with_fields(posed.template or EQUALS, ["text"]), min(SHOWN, len(examples) // 2)
+    number = min(SHOWN, len(examples) // 2)
     shown, judged_ones = examples[:number], examples[number:]
-    lines = "".join(f"{_put(prompt, example.source)} {example.target}\n" for example in shown)
-    written = _written(run, [lines + _put(prompt, example.source) for example in judged_ones], LIKELIEST)
+    lines = "".join(f"{_put(form, example.source)} {example.target}\n" for example in shown)
+    written = _written(run, [lines + _put(form, example.source) for example in judged_ones], LIKELIEST)
     said = [first_sentences(text.partition("\n")[0], 1) for text in written]
     copied = [example.source for example in judged_ones]
     way = "the likeliest token each time, of which the first sentence is kept"
-    return {"way": way, "template": prompt, "shown": number, **_beside(task, judged_ones, said, copied, "the source, copied")}
+    return {"way": way, "template": form, "shown": number, **_beside(task, judged_ones, said, copied, "the source, copied")}
 
 
 def first_sentences(text: str, number: int) -> str:
@@ -64,8 +68,8 @@ def first_sentences(text: str, number: int) -> str:
     return text[: ends[-1]] if len(ends) == number else text
 
 
-def _put(prompt: str, text: str) -> str:
-    return prompt.replace("{text}", text)
+def _put(form: str, text: str) -> str:
+    return form.replace("{text}", text)
 
 
 def _written(run: Run, prompts: Sequence[str], options: Decoding) -> list[str]:

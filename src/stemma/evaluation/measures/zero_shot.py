@@ -15,7 +15,7 @@ N examples, K answers.
 
 import re
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -23,15 +23,15 @@ from stemma.corpus.choices import Choice
 from stemma.corpus.task import Example
 from stemma.errors import DataError, UsageError
 from stemma.evaluation.measures.chance import Found, beside, judged
-from stemma.evaluation.measures.choosing import chances, likelihood_of, way, worth
+from stemma.evaluation.measures.choosing import Normalise, chances, likelihood_of, way, worth
 from stemma.evaluation.measures.intervals import Interval, area_effects, interval_of
 from stemma.evaluation.measures.judge import Judge
 from stemma.evaluation.measures.posed import Posed, label_words
-from stemma.evaluation.measures.prompted import summaries, translations
+from stemma.evaluation.measures.prompted import prompt, summaries, translations
 from stemma.evaluation.measures.templates import Slot, Template, behind, between
 from stemma.nouns import counted
 from stemma.runs.run import Run
-from stemma.tasks.task import Metric, Task
+from stemma.tasks.task import Metric, Targets, Task
 from stemma.tasks.translate import is_chinese
 from stemma.transfer.selection import drawn
 
@@ -46,29 +46,56 @@ def zero_shot(run: Run, task: Task, examples: Sequence[Any], posed: Posed) -> Fo
 
     UsageError for a task that cannot be posed as text, a run that cannot answer it so, and an option that would be ignored.
     """
+    way = _way_of(task)
+    form = way.form(task, examples, posed)  # of all examples: a draw may lack a label
+    return {"task": task.name, **way.answer(run, task, drawn(examples, posed.limit), form, posed.normalise)}
+
+
+def check_posed(task: Task, examples: Sequence[Any], posed: Posed) -> None:
+    """UsageError where no run could be asked so: before any is trained."""
+    _way_of(task).form(task, examples, posed)
+
+
+class _Way(NamedTuple):
+    """How a task is posed, and answered."""
+
+    form: Callable[[Any, Any, Posed], Any]  # (task, examples, posed); UsageError for what it has no use for
+    answer: Callable[[Run, Any, Any, Any, Normalise], Found]  # (run, task, examples, form, …)
+
+
+def _way_of(task: Task) -> _Way:
     if task.name not in _WAYS:
         raise UsageError(f"the task {task.name} without training", f"one of {', '.join(_WAYS)}", "choose one of these, or finetune the run")
-    taken = drawn(examples, posed.limit)
-    return {"task": task.name, **_WAYS[task.name](run, task, taken, posed)}
+    return _WAYS[task.name]
 
 
-def _labels(run: Run, task: Task, examples: Sequence[Example], posed: Posed) -> Found:
-    """The likeliest label of each text or pair."""
+class _LabelForm(NamedTuple):
+    targets: Targets
+    words: list[str]  # one a label, in their order
+    template: Template
+
+
+def _label_form(task: Task, examples: Sequence[Example], posed: Posed) -> _LabelForm:
     posed.check(task, "template", "verbalise", "normalise")
     targets = task.targets(examples)
     if targets["several"]:
         raise UsageError("texts with several labels or none", "one label a text: the likeliest is given", "finetune the run for them")
-    ability, words = likelihood_of(run), label_words(targets["labels"], posed.verbalise)
+    default = (OF_PAIRS if targets["pairs"] else TEMPLATES)[is_chinese(example.text for example in examples)]
+    template = Template.of(posed.template or default, ["text", "text_b"] if targets["pairs"] else ["text"])
+    return _LabelForm(targets, label_words(targets["labels"], posed.verbalise), template)
+
+
+def _labels(run: Run, task: Task, examples: Sequence[Example], form: _LabelForm, normalise: Normalise) -> Found:
+    """The likeliest label of each text or pair."""
+    (targets, words, template), ability = form, likelihood_of(run)
     known = [run.tokenizer.encode(word) for word in words]
     for name, word, ids in zip(targets["labels"], words, known, strict=True):
         if not len(ids):
             mend = f"give it another: --verbalise {name}=WORD"
             raise DataError(f"the run's tokenizer makes nothing of {word!r}", "a word that it reads for each label", mend)
-    default = (OF_PAIRS if targets["pairs"] else TEMPLATES)[is_chinese(example.text for example in examples)]
-    template = Template.of(posed.template or default, ["text", "text_b"] if targets["pairs"] else ["text"])
     slots = [template.filled(word, text=example.text, text_b=example.text_b) for example in examples for word in words]
     without = [template.filled(word, text="", text_b="") for word in words] * len(examples)
-    worths = worth(run, slots, without, posed.normalise).reshape(len(examples), len(words))
+    worths = worth(run, slots, without, normalise).reshape(len(examples), len(words))
     gold = task.gold(examples, targets)
     given = task.decode([chances(row) for row in worths], targets)
     commonest = int(np.bincount(gold).argmax())
@@ -76,7 +103,7 @@ def _labels(run: Run, task: Task, examples: Sequence[Example], posed: Posed) -> 
     found = judged(task, targets, gold, given, np.full(len(gold), commonest), how)
     found["chance"]["by_lot"] = 1 / len(words)
     return {
-        "way": way(ability, posed.normalise),
+        "way": way(ability, normalise),
         "template": f"{template.before}{{label}}{template.after}",
         "words": dict(zip(targets["labels"], words, strict=True)),
         "unknown": [word for word, ids in zip(words, known, strict=True) if run.lacks(ids).any()],
@@ -85,20 +112,25 @@ def _labels(run: Run, task: Task, examples: Sequence[Example], posed: Posed) -> 
     }
 
 
-def _choices(run: Run, task: Task, examples: Sequence[Choice], posed: Posed) -> Found:
-    """The likeliest candidate of each context."""
+def _choice_form(task: Task, examples: Sequence[Choice], posed: Posed) -> Template | None:
     posed.check(task, "template", "normalise")
-    ability, template = likelihood_of(run), Template.of(posed.template, ["text"]) if posed.template else None
+    return Template.of(posed.template, ["text"]) if posed.template else None
+
+
+def _choices(run: Run, task: Task, examples: Sequence[Choice], template: Template | None, normalise: Normalise) -> Found:
+    """The likeliest candidate of each context."""
+    ability = likelihood_of(run)
     slots = [slot for example in examples for slot in _candidates(example, template)]
     bare = [slot for example in examples for slot in _alone(example, template)]
-    worths = worth(run, slots, bare, posed.normalise)
+    worths = worth(run, slots, bare, normalise)
     borders = np.cumsum([len(example.candidates) for example in examples])
     targets = task.targets(examples)
     gold = task.gold(examples, targets)
     given = task.decode([chances(row) for row in np.split(worths, borders[:-1])], targets)
     found = judged(task, targets, gold, given, None, "choosing by lot", task.floor(gold, gold, task.texts(examples), targets)["value"])
     blanks = sum(bool(BLANK.search(example.context)) for example in examples)
-    return {"way": way(ability, posed.normalise), "template": posed.template, "in_blanks": blanks, **found}
+    posed = f"{template.before}{{label}}{template.after}" if template else ""
+    return {"way": way(ability, normalise), "template": posed, "in_blanks": blanks, **found}
 
 
 def _candidates(example: Choice, template: Template | None) -> list[Slot]:
@@ -121,34 +153,44 @@ def _alone(example: Choice, template: Template | None) -> list[Slot]:
     return [behind("", candidate) for candidate in example.candidates]
 
 
-def _pairs(run: Run, task: Task, examples: Sequence[Example], posed: Posed) -> Found:
-    """The likeliest label where words or a template say how labels read; else how well likeness tells two labels apart."""
+def _pair_form(task: Task, examples: Sequence[Example], posed: Posed) -> _LabelForm | Targets:
     if posed.template or posed.verbalise:
-        return _labels(run, task, examples, posed)
+        return _label_form(task, examples, posed)
     posed.check(task)
     targets = task.targets(examples)
-    names = targets["labels"]
-    if targets["several"] or len(names) > 2:
-        wrong = "several labels a pair" if targets["several"] else f"{len(names)} labels"
+    if targets["several"] or len(targets["labels"]) > 2:
+        wrong = "several labels a pair" if targets["several"] else f"{len(targets['labels'])} labels"
         raise UsageError(f"{wrong}, and no words for them", "two labels, of which likeness tells one", "add --verbalise LABEL=WORD …")
+    return targets
+
+
+def _pairs(run: Run, task: Task, examples: Sequence[Example], form: _LabelForm | Targets, normalise: Normalise) -> Found:
+    """The likeliest label where words or a template say how labels read; else how well likeness tells two labels apart."""
+    if isinstance(form, _LabelForm):
+        return _labels(run, task, examples, form, normalise)
     how, likeness = _likeness(run, examples)
-    gold = task.gold(examples, targets)
+    gold = task.gold(examples, form)
+    if gold.min() == gold.max():
+        raise DataError("all pairs drawn have the same label", "pairs of both labels to rank", "raise the limit")
     area = interval_of(area_effects(likeness, gold == 1))
     above = Interval(area.value - 0.5, area.low - 0.5, area.high - 0.5)
     return {
         "way": how,
-        "alike": names[1],
+        "alike": form["labels"][1],
         "examples": len(examples),
         **beside({AREA.name: area}, AREA, "ranking by lot", 0.5, above),
     }
 
 
-def _numbers(run: Run, task: Task, examples: Sequence[Example], posed: Posed) -> Found:
-    """How far likeness goes with the pairs' numbers."""
+def _number_form(task: Task, examples: Sequence[Example], posed: Posed) -> Targets:
     posed.check(task)
     if not all(example.text_b for example in examples):
         raise UsageError("numbers for single texts", "pairs: how alike two texts are needs no training", "finetune the run for them")
-    targets = task.targets(examples)
+    return task.targets(examples)
+
+
+def _numbers(run: Run, task: Task, examples: Sequence[Example], targets: Targets, normalise: Normalise) -> Found:
+    """How far likeness goes with the pairs' numbers."""
     how, likeness = _likeness(run, examples)
     judge = Judge(task, targets, task.gold(examples, targets))
     found = judge.intervals([task.decode(likeness.tolist(), targets)])
@@ -171,11 +213,11 @@ def _likeness(run: Run, examples: Sequence[Example]) -> tuple[str, np.ndarray]:
     return "how much likelier the first text makes each token of the second", (alone - given) / np.maximum(tokens, 1)
 
 
-_WAYS: dict[str, Callable[[Run, Any, Any, Posed], Found]] = {
-    "classify": _labels,
-    "pair": _pairs,
-    "regress": _numbers,
-    "choice": _choices,
-    "generate": summaries,
-    "translate": translations,
+_WAYS = {
+    "classify": _Way(_label_form, _labels),
+    "pair": _Way(_pair_form, _pairs),
+    "regress": _Way(_number_form, _numbers),
+    "choice": _Way(_choice_form, _choices),
+    "generate": _Way(prompt, summaries),
+    "translate": _Way(prompt, translations),
 }
