@@ -1,22 +1,18 @@
 """`stemma evaluate`: the measures that fit a run, on the user's files."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Literal
-
-from tyro.conf import arg
+from typing import TYPE_CHECKING, Literal
 
 from stemma.cli.answer import Answer, Printable
 from stemma.cli.measures import measures
 from stemma.cli.verb import Files, Flag, RunPath, Verb
 from stemma.errors import UsageError
-from stemma.evaluation.comparison.plan import SomeFiles
+from stemma.evaluation.comparison.plan import LabelWords, SomeFiles
 from stemma.nouns import counted
 
 if TYPE_CHECKING:
     from stemma.runs.fitted import FittedRun
     from stemma.runs.run import Run
-
-LabelWords = Annotated[tuple[str, ...], arg(metavar="LABEL=WORD …", help_behavior_hint="(optional)")]
 
 
 @dataclass(frozen=True)

@@ -222,6 +222,7 @@ class Run:
         """Nats (N) of what each text has from that character on, given what stands before it, and how many tokens that is (N).
 
         No end is predicted. A token of which a part stands there counts; unknown ones pay for their spelling, where the run knows of it.
+        The texts are read as they are, so that places in them stay what they were.
         """
         self._needs("score")
         vocabulary, number = self._vocabulary, len(texts)

@@ -122,7 +122,14 @@ def test_an_ngram_that_saw_the_template_answers_it_and_a_drawn_network_is_told_a
     examples = task.given(LABELLED * 5)
     found = zero_shot(runs["ngram"], task, examples, Posed(TEMPLATE))
     assert found["measures"]["accuracy"]["value"] > 0.8 and found["doubt"] == "" and found["above_chance"]["low"] > 0
-    assert found["chance"] == {"how": "always 'food'", "measure": "accuracy", "value": 0.5, "by_lot": 0.5} and found["words"] == {
+    assert found["chance"] == {
+        "how": "always 'food'",
+        "measure": "accuracy",
+        "title": "accuracy",
+        "share": True,
+        "value": 0.5,
+        "by_lot": 0.5,
+    } and found["words"] == {
         "food": "food",
         "sport": "sport",
     }

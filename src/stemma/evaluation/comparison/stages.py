@@ -1,4 +1,4 @@
-"""The stages of one generation in a comparison: pre-train, score, transfer, tell senses apart, judge minimal pairs.
+"""The stages of one generation in a comparison: pre-train, score, transfer, tell senses apart, judge minimal pairs, answer untaught.
 
 A finished stage's result stands in `stages/NAME.json` with the key of what it was made from, so that
 a killed comparison goes on with the first stage that is missing.
@@ -24,7 +24,17 @@ from stemma.evaluation.comparison.attempts import Attempt
 from stemma.evaluation.comparison.environment import Meter, parts
 from stemma.evaluation.comparison.load import BUSY
 from stemma.evaluation.comparison.plan import Comparison, content_of, key_of
-from stemma.evaluation.comparison.results import Failure, MinimalTests, Pretraining, Scoring, SenseTests, Transferred, WordTests, read
+from stemma.evaluation.comparison.results import (
+    Failure,
+    MinimalTests,
+    Pretraining,
+    Scoring,
+    SenseTests,
+    Transferred,
+    WordTests,
+    ZeroShotTests,
+    read,
+)
 from stemma.evaluation.measures import senses
 from stemma.evaluation.measures.judge import Judge
 from stemma.evaluation.measures.minimal_files import read_minimal_pairs
@@ -32,6 +42,7 @@ from stemma.evaluation.measures.minimal_pairs import ability_for, minimal_pairs
 from stemma.evaluation.measures.perplexity import perplexity
 from stemma.evaluation.measures.similarity import analogies, similarity
 from stemma.evaluation.measures.word_files import read_analogies, read_pairs
+from stemma.evaluation.measures.zero_shot import zero_shot
 from stemma.evaluation.report.wording import CONTROLS
 from stemma.kernels.clocks import Spent
 from stemma.layers.cores import named_threads
@@ -62,6 +73,7 @@ RESULTS: dict[str, type] = {
     "words": WordTests,
     "senses": SenseTests,
     "minimal-pairs": MinimalTests,
+    "zero-shot": ZeroShotTests,
 }  # of any other stage, a mode: Transferred
 
 
@@ -121,6 +133,7 @@ class Stages:
         config = self.comparison.config
         words = ["words"] if "nearest" in self.row.abilities and (config.similarity or config.analogies) else []
         probes = [*words, *(["senses"] if config.senses else []), *(["minimal-pairs"] if config.minimal_pairs else [])]
+        probes += ["zero-shot"] if config.zero_shot else []
         known = ways(self.row, self.comparison.made_task())
         modes = [mode for mode in config.modes if mode in known]  # counts have nothing to draw, and no states
         return ["pretrain", "score", *modes, *probes]
@@ -136,6 +149,9 @@ class Stages:
             return key_of(stage, self.base, content_of([path for path in (config.senses, config.senses_test) if path]), config.senses_limit)
         if stage == "minimal-pairs":
             return key_of(stage, self.base, content_of(config.minimal_pairs), config.minimal_limit)
+        if stage == "zero-shot":
+            posed = config.template, config.verbalise, config.normalise
+            return key_of(stage, self.base, self.comparison.task, content_of([self.comparison.dev]), posed, self.comparison.task_settings)
         if stage == "words":
             return key_of(stage, self.base, content_of(config.similarity), content_of(config.analogies), config.restrict)
         return key_of(
@@ -151,7 +167,7 @@ class Stages:
     def make(self, stage: str) -> dict[str, Any]:
         """The result of one stage, computed now, as its class in `results` reads it."""
         self.progress(Note(stage))
-        probes = {"words": self.words, "senses": self.senses, "minimal-pairs": self.minimal_pairs}
+        probes = {"words": self.words, "senses": self.senses, "minimal-pairs": self.minimal_pairs, "zero-shot": self.zero_shot}
         own = {"pretrain": self.pretrain, "score": self.score, **probes}
         begun = stage_path(self.comparison.root, f"{self.name}.{stage}").with_suffix(".begun")
         with Attempt(begun, self.key(stage)) as self._attempt:
@@ -348,6 +364,17 @@ class Stages:
         with self._measured() as meter:
             found = minimal_pairs(self.run(), read_minimal_pairs(config.minimal_pairs), config.minimal_limit)
         return {"found": found.as_dict(), **meter.spent(), "costs": self._costs(meter, measuring=meter.working)}
+
+    def zero_shot(self) -> dict[str, Any]:
+        """Puts the dev file to the run before it has learnt the task, where the generation can answer so."""
+        task, (_, dev) = self.comparison.made_task(), task_examples(self.comparison)
+        with self._measured() as meter:
+            try:
+                found = zero_shot(self.run(), task, dev, self.comparison.posed())
+            except UsageError as error:  # how the task is posed was checked before: it is the run that cannot
+                return {"why_not": error.wrong.rstrip(".")}
+        kept = {name: value for name, value in found.items() if name not in ("classes", "seen")}
+        return {"found": kept, **meter.spent(), "costs": self._costs(meter, measuring=meter.working)}
 
     def run(self) -> Run:
         """The pre-trained run, opened once."""

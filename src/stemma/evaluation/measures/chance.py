@@ -34,7 +34,7 @@ def beside(found: Mapping[str, Interval], first: Metric, how: str, chance: float
     doubt = "" if above.low > 0 else f"at chance at this scale: its {first.title} is not above that of {how}"
     return {
         "measures": {name: measure.as_dict() for name, measure in found.items()},
-        "chance": {"how": how, "measure": first.name, "value": chance},
+        "chance": {"how": how, "measure": first.name, "title": first.title, "share": first.share, "value": chance},
         "above_chance": above.as_dict(),
         "doubt": doubt,
     }

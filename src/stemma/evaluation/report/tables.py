@@ -16,6 +16,7 @@ from stemma.evaluation.comparison.results import (
     Surprise,
     Transferred,
     WordTests,
+    ZeroShotTests,
 )
 from stemma.evaluation.measures.intervals import Interval
 from stemma.evaluation.report.standings import Standings
@@ -312,11 +313,16 @@ def _stage_costs(generation: GenerationResults) -> list[tuple[str, list[str]]]:
         found.append(("scoring", [*_spent(generation.surprise), DASH, DASH]))
     modes = [mode for mode in MODES if mode in generation.modes]
     found += [(f"transfer, {mode_title(mode)}", [*_spent(generation.modes[mode]), DASH, DASH]) for mode in modes]
-    tests = (("word tests", generation.words), ("senses", generation.senses), ("minimal pairs", generation.minimal))
+    tests = (
+        ("word tests", generation.words),
+        ("senses", generation.senses),
+        ("minimal pairs", generation.minimal),
+        ("task without training", generation.zero_shot),
+    )
     return found + [(name, [*_spent(stage), DASH, DASH]) for name, stage in tests if stage and stage.seconds]
 
 
-def _spent(stage: Pretraining | Surprise | Transferred | WordTests | SenseTests | MinimalTests) -> list[str]:
+def _spent(stage: Pretraining | Surprise | Transferred | WordTests | SenseTests | MinimalTests | ZeroShotTests) -> list[str]:
     return [figure(stage.seconds, duration), figure(stage.cpu_seconds, duration), figure(stage.peak_bytes, size)]
 
 
