@@ -30,6 +30,7 @@ WAYS: dict[Ability, str] = {
     "score": "log-probability of the answer and of what stands behind it",
     "fill": "log-probability of the answer in a gap of as many tokens",
 }
+ROUNDING = 1e-5  # nats that differ by less are equal: the networks reckon in float32
 BY = {"length": "a token", "pmi": "less that without the text", "none": "as it is"}
 
 
@@ -67,9 +68,15 @@ def worth(run: Run, slots: Sequence[Slot], without: Sequence[Slot], normalise: N
 
 
 def chances(worths: np.ndarray) -> np.ndarray:
-    """A softmax of the worth of answers (K); all alike where none has any."""
+    """A softmax of the worth of answers (K); what is as good as the best is as likely, and all are alike where none has any.
+
+    >>> chances(np.array([0.0, 1e-9, -np.inf])).tolist()
+    [0.5, 0.5, 0.0]
+    """
     best = worths.max()
-    powers = np.exp(worths - best) if np.isfinite(best) else np.ones(len(worths))
+    if not np.isfinite(best):
+        return np.full(len(worths), 1 / len(worths))
+    powers = np.exp(np.where(worths >= best - ROUNDING, 0.0, worths - best))
     found: np.ndarray = powers / powers.sum()
     return found
 

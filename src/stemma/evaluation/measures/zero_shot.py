@@ -102,6 +102,8 @@ def _labels(run: Run, task: Task, examples: Sequence[Example], form: _LabelForm,
     how = f"always {targets['labels'][commonest]!r}"
     found = judged(task, targets, gold, given, np.full(len(gold), commonest), how)
     found["chance"]["by_lot"] = 1 / len(words)
+    if found["doubt"] and len(set(given.tolist())) == 1 < len(given):
+        found["doubt"] += f"; it answers {targets['labels'][given[0]]!r} whatever the text is"
     return {
         "way": way(ability, normalise),
         "template": f"{template.before}{{label}}{template.after}",
