@@ -138,7 +138,6 @@ def test_an_ngram_that_saw_the_template_answers_it_and_a_drawn_network_is_told_a
     assert json.dumps(found, allow_nan=False) and zero_shot(runs["ngram"], task, examples, Posed(TEMPLATE, limit=7))["examples"] == 7
 
 
-@pytest.mark.parametrize("name", ["ngram", "gpt", "bert"])
 def test_a_run_that_does_not_see_the_text_from_the_answer_is_told_so(runs):
     """An n-gram is blind to what stands further away than it reaches: all labels are equally likelier, and the first one is given."""
     template = "{text} " + "the soup was hot " * 4 + ". this is about {label} ."
@@ -147,6 +146,7 @@ def test_a_run_that_does_not_see_the_text_from_the_answer_is_told_so(runs):
     assert found["doubt"].endswith("it answers 'food' whatever the text is") and found["measures"]["accuracy"]["value"] == 0.5
 
 
+@pytest.mark.parametrize("name", ["ngram", "gpt", "bert"])
 def test_candidates_follow_their_context_or_fill_its_blank(runs, name):
     task = make_task("choice")
     rows = [
