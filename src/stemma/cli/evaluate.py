@@ -34,7 +34,7 @@ class Evaluate(Verb):
     cloze: SomeFiles = ()  # text of which 15 % of the words are hidden, the same for every run, to be filled in by a run that can
     units: Literal["words", "characters"] = "words"  # what a cloze hides; characters: of Chinese single ones
     zero_shot: Flag = False  # puts a task to a pre-trained run that has learnt nothing of it, beside what chance gets; with --task
-    task: str = ""  # the kind of task without training: classify, pair, regress, choice, generate, translate
+    task: str = ""  # the kind of task without training: classify, pair, regress, choice (in a blank ____ too), generate, translate
     template: str = ""  # how it reads, as "{text} This is about {label}."; of a prompt, "{text}\nTL;DR:"; \n is a line end
     verbalise: LabelWords = ()  # the word that stands for a label; none: the label itself
     normalise: Literal["length", "pmi", "none"] = "length"  # what answers' chances are made up for; pmi: their chances without the text

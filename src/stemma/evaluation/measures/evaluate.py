@@ -21,7 +21,7 @@ from stemma.evaluation.measures.posed import Posed
 from stemma.evaluation.measures.similarity import analogies, odd_words, similarity
 from stemma.evaluation.measures.translation import translation, writer_of
 from stemma.evaluation.measures.word_files import read_analogies, read_group, read_pairs
-from stemma.evaluation.measures.zero_shot import zero_shot
+from stemma.evaluation.measures.zero_shot import way_of, zero_shot
 from stemma.lineage.table import Ability, able
 from stemma.runs.fitted import FittedRun
 from stemma.runs.run import Run
@@ -103,6 +103,7 @@ def evaluate_zero_shot(run: Run | FittedRun, data: str | Path | Sequence[Any], t
         wrong, mend = f"the run is fine-tuned on the task {run.task.name}", "name the run that it was made from, or drop --zero-shot"
         raise UsageError(wrong, "a pre-trained run", mend)
     made = make_task(task)
+    way_of(made)  # a task that cannot be posed is refused before its file is read
     examples = made.read(data, learning=False) if isinstance(data, (str, Path)) else made.given(data)
     return {"zero_shot": zero_shot(run, made, examples, posed)}
 

@@ -46,24 +46,25 @@ def zero_shot(run: Run, task: Task, examples: Sequence[Any], posed: Posed) -> Fo
 
     UsageError for a task that cannot be posed as text, a run that cannot answer it so, and an option that would be ignored.
     """
-    way = _way_of(task)
+    way = way_of(task)
     form = way.form(task, examples, posed)  # of all examples: a draw may lack a label
     return {"task": task.name, **way.answer(run, task, drawn(examples, posed.limit), form, posed.normalise)}
 
 
 def check_posed(task: Task, examples: Sequence[Any], posed: Posed) -> None:
     """UsageError where no run could be asked so: before any is trained."""
-    _way_of(task).form(task, examples, posed)
+    way_of(task).form(task, examples, posed)
 
 
-class _Way(NamedTuple):
+class Way(NamedTuple):
     """How a task is posed, and answered."""
 
     form: Callable[[Any, Any, Posed], Any]  # (task, examples, posed); UsageError for what it has no use for
     answer: Callable[[Run, Any, Any, Any, Normalise], Found]  # (run, task, examples, form, …)
 
 
-def _way_of(task: Task) -> _Way:
+def way_of(task: Task) -> Way:
+    """How the task is put to a run that has not learnt it; UsageError where it cannot be."""
     if task.name not in _WAYS:
         raise UsageError(f"the task {task.name} without training", f"one of {', '.join(_WAYS)}", "choose one of these, or finetune the run")
     return _WAYS[task.name]
@@ -216,10 +217,10 @@ def _likeness(run: Run, examples: Sequence[Example]) -> tuple[str, np.ndarray]:
 
 
 _WAYS = {
-    "classify": _Way(_label_form, _labels),
-    "pair": _Way(_pair_form, _pairs),
-    "regress": _Way(_number_form, _numbers),
-    "choice": _Way(_choice_form, _choices),
-    "generate": _Way(prompt, summaries),
-    "translate": _Way(prompt, translations),
+    "classify": Way(_label_form, _labels),
+    "pair": Way(_pair_form, _pairs),
+    "regress": Way(_number_form, _numbers),
+    "choice": Way(_choice_form, _choices),
+    "generate": Way(prompt, summaries),
+    "translate": Way(prompt, translations),
 }
