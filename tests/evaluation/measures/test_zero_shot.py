@@ -8,6 +8,7 @@ import pytest
 import torch
 from sklearn.metrics import roc_auc_score
 
+import stemma
 from stemma.corpus.document import Document
 from stemma.errors import DataError, UsageError
 from stemma.evaluation.measures.choosing import chances, worth
@@ -133,6 +134,7 @@ def test_an_ngram_that_saw_the_template_answers_it_and_a_drawn_network_is_told_a
         "food": "food",
         "sport": "sport",
     }
+    assert stemma.zero_shot(runs["ngram"].path, LABELLED * 5, template=TEMPLATE) == found
     drawn = zero_shot(runs["gpt"], task, examples[::7], Posed(TEMPLATE))
     assert drawn["doubt"].startswith("at chance at this scale: its accuracy is not above that of always")
     assert json.dumps(found, allow_nan=False) and zero_shot(runs["ngram"], task, examples, Posed(TEMPLATE, limit=7))["examples"] == 7
