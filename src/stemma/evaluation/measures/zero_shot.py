@@ -150,7 +150,9 @@ def _candidates(example: Choice, template: Template | None) -> list[Slot]:
 
 
 def _alone(example: Choice, template: Template | None) -> list[Slot]:
-    """Each candidate without the context."""
+    """Each candidate without the context, asked for as it is with it."""
+    if BLANK.search(example.context):
+        return [between(candidate, "", "") for candidate in example.candidates]
     if template:
         return [template.filled(candidate, text="")._replace(whole=False) for candidate in example.candidates]
     return [behind("", candidate) for candidate in example.candidates]
