@@ -581,6 +581,21 @@ def test_evaluate_measures_what_fits_the_run(shop, capsys, tmp_path):
     assert json.loads(capsys.readouterr().out)["similarity"][0]["used"] == 3
 
 
+@pytest.mark.parametrize("name", ["ngram", "gpt", "bert"])
+def test_evaluate_puts_a_task_to_a_run_that_has_not_learnt_it(shop, capsys, tmp_path, name):
+    words = ["evaluate", str(shop / name), str(shop / "task.tsv"), "--task", "classify", "--zero-shot", "--limit", "9"]
+    words += ["--verbalise", "en=cat", "zh=天气", "--normalise", "pmi", "--template", "{text}\\n{label}"]
+    capsys.readouterr()
+    assert main([*words, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["zero_shot"]
+    assert (found["examples"], found["words"], found["template"]) == (9, {"en": "cat", "zh": "天气"}, "{text}\n{label}")
+    assert found["chance"]["by_lot"] == 0.5 and 0 <= found["measures"]["accuracy"]["value"] <= 1
+    assert main(words) == 0
+    out = capsys.readouterr().out
+    assert "classify without training, 9 examples" in out and "en=cat, zh=天气" in out and "above that" in out
+    assert ("at chance at this scale" in out) == bool(found["doubt"])
+
+
 def test_evaluate_prints_words_for_a_reader(shop, capsys, tmp_path):
     (tmp_path / "pairs.csv").write_text("Word 1,Word 2,Human (mean)\ncat,dog,5\nmat,log,4\n花,天气,1\ncat,unicorn,1\n", encoding="utf-8")
     (tmp_path / "questions.txt").write_text(": pets\ncat dog mat log\n: none\ncat dog unicorn horn\n", encoding="utf-8")
@@ -712,6 +727,16 @@ def test_evaluate_judges_minimal_pairs(shop, capsys, tmp_path, name):
         (["evaluate", "gpt", "corpus.txt", "--restrict", "5"], 2, "drop --restrict"),
         (["evaluate", "word2vec", "--analogies", "task.tsv", "--restrict", "-1"], 2, "leave it out for the default, 0"),
         (["evaluate", "bert", "corpus.txt"], 2, "name --senses or --minimal-pairs"),
+        (["evaluate", "gpt", "task.tsv", "--task", "classify"], 2, "add --zero-shot"),
+        (["evaluate", "gpt", "task.tsv", "--template", "{text} {label}"], 2, "add --zero-shot"),
+        (["evaluate", "gpt", "task.tsv", "--zero-shot"], 2, "for example, FILE --task classify --zero-shot"),
+        (["evaluate", "gpt", "--task", "classify", "--zero-shot"], 2, "a task and one file of its examples"),
+        (["evaluate", "gpt", "task.tsv", "--task", "classify", "--zero-shot", "--minimal-pairs", "x"], 2, "--minimal-pairs by itself"),
+        (["evaluate", "gpt", "task.tsv", "--task", "classify", "--zero-shot", "--verbalise", "en"], 2, "write en=WORD"),
+        (["evaluate", "gpt", "task.tsv", "--task", "classify", "--zero-shot", "--verbalise", "eng=x"], 2, "did you mean 'en'"),
+        (["evaluate", "gpt", "task.tsv", "--task", "tag", "--zero-shot"], 2, "finetune the run"),
+        (["evaluate", "word2vec", "task.tsv", "--task", "classify", "--zero-shot"], 2, "that can score or fill"),
+        (["evaluate", "languages", "task.tsv", "--task", "classify", "--zero-shot"], 2, "name the run that it was made from"),
         (["predict", "languages", "--text", "label,text"], 2, "without the header"),
         (["predict", "languages", "--text", '{"text": "the cat", "label": "en"}'], 2, "jq -r .text"),
         (["corpus", "check", "corpus.txt", "--documents", "line"], 2, "write --set corpus.documents=line"),

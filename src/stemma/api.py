@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from stemma.checkpoint import left_as_found
 from stemma.config import Settings, as_texts, check_read, parse_settings, read_toml, resolve
@@ -20,7 +20,10 @@ from stemma.training.pretrain import pretrain as _pretrain
 from stemma.training.request import Request, check_threads, job_of
 from stemma.transfer.settings import Config, Distilling
 
-__all__ = ["distill", "distill_task", "finetune", "load", "pretrain"]
+if TYPE_CHECKING:
+    from stemma.evaluation.measures.choosing import Normalise
+
+__all__ = ["distill", "distill_task", "finetune", "load", "pretrain", "zero_shot"]
 
 
 def pretrain(
@@ -144,6 +147,30 @@ def finetune(
     transfer, kind = transfer_sections(task, config, settings, frozen)
     check_cores("transfer.threads", transfer.threads)
     return _finetune(opened, train=train, dev=dev, task=make_task(task, kind), config=transfer, out=out, progress=progress)
+
+
+def zero_shot(
+    run: Run | str | Path,
+    data: str | Path | Sequence[Any],
+    *,
+    task: str = "classify",
+    template: str = "",
+    verbalise: Mapping[str, str] | None = None,
+    normalise: "Normalise" = "length",
+    limit: int = 0,
+) -> dict[str, Any]:
+    """What a pre-trained run gets on a task that it has not learnt, posed as text, beside what needs no language model.
+
+    `data` is a file of the task's format, or its examples as in `finetune`. `template` puts text and answer together, as
+    `{text} This is about {label}.`; `verbalise` gives labels their words. `normalise` says what answers' log-probabilities are made
+    up for: `length`, `pmi` (less those without the text) or `none`. `limit` draws so many examples by lot; 0: all.
+    """
+    from stemma.evaluation.measures.evaluate import evaluate_zero_shot
+    from stemma.evaluation.measures.posed import Posed
+
+    posed = Posed(template, verbalise or {}, normalise, limit)
+    found: dict[str, Any] = evaluate_zero_shot(_run(run), data, task, posed)["zero_shot"]
+    return found
 
 
 def transfer_sections(task: str, config: str | Path | None, settings: Settings, frozen: bool) -> tuple[Config, Any]:

@@ -232,7 +232,7 @@ def test_held_out_text_has_all_predict_the_same_events(row: Generation, finished
     run = finished[row.name]
     one, whole = Document((ENGLISH[0],), "x:1"), Document((" ".join(ENGLISH),), "x:2")
     parts = Document(tuple(ENGLISH), "x:3")
-    found = dict(zip(("one", "whole", "parts"), run.score_documents([one, whole, parts]), strict=True))
+    found = dict(zip(("one", "whole", "parts", "empty"), run.score_documents([one, whole, parts, Document(("",), "x:4")]), strict=True))
     own = run.score_tokens(ENGLISH[0])[:-1]  # without the end
     assert found["one"].tokens == len(own) and found["one"].nats <= sum(token.nats for token in own) * (1 + 1e-5)
     if row.scores_by == "document":

@@ -266,6 +266,27 @@ class Run:
         lengths = [len(document.text) for document in documents]
         return self._scored(self._encoded(sentences, adjoining), parts, lengths, ends=False)
 
+    def nats_from(self, texts: Sequence[str], starts: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+        """Nats (N) of what each text has from that character on, given what stands before it, and how many tokens that is (N).
+
+        No end is predicted. A token of which a part stands there counts; unknown ones pay for their spelling, where the run knows of it.
+        The texts are read as they are, so that places in them stay what they were.
+        """
+        self._needs("score")
+        vocabulary, number = self._vocabulary, len(texts)
+        encoded = [vocabulary.encode_offsets(text) for text in texts]
+        before = np.array([sum(end <= start for _, end in spans) for (_, spans), start in zip(encoded, starts, strict=True)], np.int64)
+        lengths = np.array([len(ids) for ids, _ in encoded], np.int64)
+        borders, ids = np.concatenate([[0], np.cumsum(lengths)]), np.concatenate([np.zeros(0, np.int64), *(ids for ids, _ in encoded)])
+        read = self._surprises.uncut(ids, borders, vocabulary.beside)
+        owners = np.repeat(np.arange(number), lengths)
+        counts = np.arange(len(ids)) - borders[owners] >= before[owners]
+        nats = np.bincount(owners[counts], read.nats[counts], number)
+        unspelt = counts & read.unknown
+        if self._spelling is not None and unspelt.any():
+            nats += np.bincount(owners[unspelt], self._spelling.nats(self.tokenizer.spellings(texts, unspelt)), number)
+        return nats, lengths - before
+
     def backward_nats(self, documents: Sequence[Document], ends: bool = False) -> list[float]:
         """Nats of each document read from its end to its start, with `ends` its start's too; UsageError unless the row is `backward`."""
         self._needs("score")
@@ -620,8 +641,6 @@ def placed(spans: list[tuple[int, int]], text: str, given: str) -> list[tuple[in
 
 def _sums(values: np.ndarray, borders: np.ndarray) -> list:
     """The sum of the values between each two borders."""
-    if len(values) == 0:
-        return [0] * (len(borders) - 1)
-    sums = np.add.reduceat(values, np.minimum(borders[:-1], len(values) - 1))
+    sums = np.add.reduceat(np.append(values, 0.0), borders[:-1])  # one value more, for an empty part at the end to begin with
     sums[borders[1:] == borders[:-1]] = 0  # reduceat gives the next value there
     return sums.tolist()

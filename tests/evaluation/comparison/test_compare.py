@@ -25,7 +25,10 @@ from stemma.evaluation.comparison.launch import Processes, run_all
 from stemma.evaluation.comparison.plan import READY, Comparison, Config, generations_for, key_of
 from stemma.evaluation.comparison.results import CutOff, Failure, Results, read
 from stemma.evaluation.comparison.stages import Stages, kept, read_held_out, run_stages, stage_path, staged, write_held_out
+from stemma.evaluation.measures.posed import Posed
+from stemma.evaluation.measures.zero_shot import zero_shot
 from stemma.lineage.table import TABLE
+from stemma.runs.run import Run
 from stemma.tokens import files as tokens_files
 from stemma.tokens.files import one_writer
 
@@ -124,7 +127,7 @@ def finished(files, tmp_path_factory):
     """A comparison that was broken off half way, and went on."""
     out = tmp_path_factory.mktemp("out")
     judged = {"similarity": (str(files / "pairs.csv"), str(files / "foreign.tsv")), "analogies": (str(files / "questions.txt"),)}
-    judged |= {"minimal_pairs": (str(files / "minimal.tsv"),), "minimal_limit": 2}
+    judged |= {"minimal_pairs": (str(files / "minimal.tsv"),), "minimal_limit": 2, "zero_shot": True, "template": "{text}: {label}"}
     plan = plan_for(files, out, senses=str(files / "senses.tsv"), **judged)
     first, second = InProcess(break_off="word2vec.frozen"), InProcess()
     with pytest.raises(Interrupted, match="goes on where it was"):
@@ -210,10 +213,11 @@ def test_a_broken_off_comparison_makes_no_stage_twice(finished):
         "ngram.finetune",
         "ngram.senses",
         "ngram.minimal-pairs",
+        "ngram.zero-shot",
         "word2vec.pretrain",
         "word2vec.score",
     ]
-    modes, probes = ["frozen", "frozen-network", "finetune"], ["words", "senses", "minimal-pairs"]
+    modes, probes = ["frozen", "frozen-network", "finetune"], ["words", "senses", "minimal-pairs", "zero-shot"]
     assert second.made == [f"word2vec.{stage}" for stage in (*modes, *probes)]
     third = InProcess()
     assert run_comparison(finished[0], lambda fact: None, third).headline == finished[3].headline and third.made == []
@@ -256,6 +260,29 @@ def test_word_vectors_are_judged_and_drawn(finished):
     assert "barks" in results.words.words and len(results.words.maps["word2vec"]) == len(results.words.words)
     page = (plan.root / "report.html").read_text(encoding="utf-8")
     assert 'class="map"' in page and ">barks</text>" in page and "pairs.csv" in page
+
+
+def test_the_task_is_put_to_runs_that_have_not_learnt_it(finished):
+    plan, _, _, results = finished
+    ngram, vectors = results.generations
+    found, task = ngram.zero_shot.found, plan.made_task()
+    examples = task.read(plan.dev, learning=False)
+    alone = zero_shot(Run.open(plan.run_folder("ngram")), task, examples, Posed("{text}: {label}"))
+    assert found.measures["accuracy"].as_dict() == alone["measures"]["accuracy"] and found.doubt == alone["doubt"]
+    assert vectors.zero_shot.found is None and "gives no likelihood to an answer" in vectors.zero_shot.why_not
+    page = (plan.root / "report.html").read_text(encoding="utf-8")
+    assert "The task without training" in page and "gives no likelihood to an answer" in page and "--zero-shot" in results.command
+    changed = dataclasses.replace(plan, config=dataclasses.replace(plan.config, normalise="pmi"))
+    before, after = (Stages(p, "ngram", "corpus", lambda fact: None) for p in (plan, changed))
+    assert [stage for stage in before.names() if before.key(stage) != after.key(stage)] == ["zero-shot"]
+
+
+def test_what_no_run_could_be_asked_is_refused_before_any_is_trained(files, tmp_path):
+    for options, wrong in (({"template": "{text} {lable}"}, "mend its name"), ({"verbalise": ("spotr=x",)}, "no label 'spotr'")):
+        with pytest.raises(UsageError, match=wrong):
+            run_comparison(plan_for(files, tmp_path, zero_shot=True, **options), lambda fact: None, InProcess())
+    with pytest.raises(UsageError, match="add --zero-shot"):
+        run_comparison(plan_for(files, tmp_path, template="{text} {label}"), lambda fact: None, InProcess())
 
 
 def test_minimal_pairs_are_judged_where_a_generation_gives_sentences_a_likelihood(finished):

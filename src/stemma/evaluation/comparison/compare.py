@@ -41,6 +41,7 @@ from stemma.evaluation.measures.minimal_files import read_minimal_pairs
 from stemma.evaluation.measures.perplexity import blocks, spread
 from stemma.evaluation.measures.probe_files import SELECTED, read_probe
 from stemma.evaluation.measures.word_files import read_analogies, read_pairs
+from stemma.evaluation.measures.zero_shot import check_posed
 from stemma.evaluation.report.page import write
 from stemma.evaluation.report.word_map import word_maps
 from stemma.evaluation.report.wording import listed as in_words
@@ -154,6 +155,8 @@ def _check(comparison: Comparison) -> None:
         read_probe(path, comparison.config.probe_limit)
     for share in comparison.config.label_shares:
         _check_share(comparison, share)
+    if comparison.config.zero_shot:
+        check_posed(comparison.made_task(), task_examples(comparison)[1], comparison.posed())
     for name in comparison.generations:
         if (teacher := find(name).teacher) and teacher not in comparison.generations:
             wrong = f"{name} imitates {teacher}, which is not among the generations"
@@ -199,12 +202,15 @@ def _check_share(comparison: Comparison, share: float) -> None:
         raise UsageError(wrong, "two examples or more of at least one class", "name a larger share") from error
 
 
-PARTNERS = {  # an option that does nothing without another one's files
+PARTNERS = {  # an option that does nothing without another one
     "senses_test": "senses",
     "senses_limit": "senses",
     "restrict": "analogies",
     "minimal_limit": "minimal_pairs",
     "probe_limit": "probes",
+    "template": "zero_shot",
+    "verbalise": "zero_shot",
+    "normalise": "zero_shot",
 }
 
 
@@ -214,7 +220,9 @@ def check_partners(config: Config) -> None:
     for option, partner in PARTNERS.items():
         if option in changed and partner not in changed:
             given, missing = (f"--{name.replace('_', '-')}" for name in (option, partner))
-            raise UsageError(f"{given} {getattr(config, option)} without {missing}", f"files of {missing}", f"name one, or drop {given}")
+            raise UsageError(
+                f"{given} {getattr(config, option)} without {missing}", f"{missing} beside it", f"add {missing}, or drop {given}"
+            )
     if "held_out" in changed and config.dev_text:
         wrong = f"--held-out {config.held_out} with --dev-text, which is the held-out text"
         raise UsageError(wrong, "one of the two", "drop --held-out")

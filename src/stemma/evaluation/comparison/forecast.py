@@ -82,6 +82,7 @@ class Amounts:
     sentence: float  # length of an occurrence's
     pairs: int  # minimal ones
     good: float  # length of one's sentence
+    answers: int  # dev texts with each answer that a run is asked for before it has learnt the task; 0 where none is
 
     @classmethod
     def of(cls, comparison: Comparison) -> "Amounts":
@@ -94,7 +95,8 @@ class Amounts:
         questions = sum(len(read_pairs(path)) for path in config.similarity) + sum(len(read_analogies(path)) for path in config.analogies)
         written = [task.written(example) for example in train[:: max(1, len(train) // 200)]]
         figures = (_mean_length(written), questions, len(occurrences), _mean_length(occurrences))
-        return cls(len(train), len(dev), *figures, len(pairs), _mean_length([pair.good for pair in pairs]))
+        answers = len(dev) * max(2, len(task.targets(dev)["labels"])) if config.zero_shot else 0
+        return cls(len(train), len(dev), *figures, len(pairs), _mean_length([pair.good for pair in pairs]), answers)
 
 
 def _mean_length(texts: Sequence[str]) -> float:
@@ -119,6 +121,8 @@ def _stage_seconds(comparison: Comparison, row: Generation, stage: str, amounts:
         return len(comparison.config.probes) * comparison.config.probe_limit * (DRAWN_ANEW * amounts.length * forward + AN_EXAMPLE)
     if stage in CURVES:
         return sum(times * _transfer_seconds(comparison, row, way, amounts, speed) for way, times in _transfers(comparison, row, stage))
+    if stage == "zero-shot":
+        return amounts.answers * amounts.length * forward
     return _transfer_seconds(comparison, row, stage, amounts, speed)
 
 

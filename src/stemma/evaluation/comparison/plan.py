@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from annotated_types import Gt, Le
-from tyro.conf import arg
+from tyro.conf import FlagCreatePairsOff, arg
 
 from stemma.bounds import Natural, NonNegative, Positive
 from stemma.config import VERSION, as_read, parse_settings, resolve, to_plain
@@ -19,6 +19,7 @@ from stemma.tasks.task import Task
 from stemma.training.settings import MOST_PASSES
 
 if TYPE_CHECKING:
+    from stemma.evaluation.measures.posed import Posed
     from stemma.training.request import Job, Request
     from stemma.transfer.settings import Config as Transfer
 
@@ -30,6 +31,7 @@ READY = tuple(row.name for row in TABLE if row.ready)  # generations that this v
 SomeFiles = Annotated[tuple[str, ...], arg(metavar="FILE …", help_behavior_hint="(optional)")]
 SomeShares = Annotated[tuple[Annotated[float, Gt(0), Le(1)], ...], arg(metavar="SHARE …", help_behavior_hint="(optional)")]
 SomeCurves = Annotated[tuple[Literal["layers", "updates"], ...], arg(help_behavior_hint="(optional)")]
+LabelWords = Annotated[tuple[str, ...], arg(metavar="LABEL=WORD …", help_behavior_hint="(optional)")]
 SomeWords = Annotated[tuple[str, ...], arg(metavar="WORD …", help_behavior_hint="(optional)")]
 
 
@@ -61,6 +63,10 @@ class Config:
     curves: SomeCurves = ()  # layers: fine-tuned with the lower k loaded, for every k; updates: those to the lowest loss from scratch
     probes: SomeFiles = ()  # which layer knows what: tagged words (CoNLL), labelled texts, or a TSV as for the senses; half is learnt from
     probe_limit: Positive = 2000  # examples of such a file at most, drawn by lot
+    zero_shot: FlagCreatePairsOff[bool] = False  # puts the dev file to each pre-trained run too, before it has learnt the task
+    template: str = ""  # how it reads then, as "{text} This is about {label}."; \n is a line end; none: the task's own
+    verbalise: LabelWords = ()  # the word that stands for a label; none: the label itself
+    normalise: Literal["length", "pmi", "none"] = "length"  # what answers' chances are made up for; pmi: their chances without the text
     words: SomeWords = ()  # drawn on the word maps; none: the most frequent content words
     workers: Positive = 1  # processes that read the corpus
     parallel: Positive = 1  # generations computed at once, each in a process of its own; with --threads 1, as many as there are cores
@@ -154,6 +160,13 @@ class Comparison:
         """The task with these settings."""
         source = ("compare", parse_settings(self.task_settings))
         return make_task(self.task, resolve({"task": task_config(self.task)}, source)["task"])
+
+    def posed(self) -> "Posed":
+        """How the task is put to runs that have not learnt it."""
+        from stemma.evaluation.measures.posed import Posed
+
+        config = self.config
+        return Posed.of(config.template, config.verbalise, config.normalise)
 
     def _tokens_of(self, other: str) -> list[str]:
         """Byte-level tokens, as many as the other generation has: nothing is out of vocabulary."""

@@ -492,6 +492,50 @@ class ProbeTests(_Strict):
 
 
 @dataclass(frozen=True)
+class Chance(_Strict):
+    """What needs no language model: how it answers, and its value of a measure."""
+
+    how: str
+    measure: str
+    title: str  # the measure in words
+    share: bool  # it is shown in percent
+    value: float
+    by_lot: float | None = None  # of choosing a label by lot
+
+
+@dataclass(frozen=True)
+class Untaught(_Strict):
+    """What a run gets on the task before it has learnt it (`measures.zero_shot`)."""
+
+    task: str
+    way: str
+    examples: int
+    measures: dict[str, Interval]
+    chance: Chance
+    above_chance: Interval
+    doubt: str
+    template: str = ""
+    words: dict[str, str] = field(default_factory=dict)
+    unknown: tuple[str, ...] = ()
+    alike: str = ""
+    in_blanks: int = 0
+    shown: int = 0
+    empty: int = 0
+
+
+@dataclass(frozen=True)
+class ZeroShotTests(_Strict):
+    """The stage `zero-shot`: `found`, or why there is nothing."""
+
+    why_not: str = ""
+    found: Untaught | None = None
+    seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    peak_bytes: int = 0
+    costs: Costs = Costs()
+
+
+@dataclass(frozen=True)
 class GenerationResults(_Strict):
     """One generation: what it is, and what its stages gave; None where a stage failed or is not made for it."""
 
@@ -517,6 +561,7 @@ class GenerationResults(_Strict):
     layers: LayerCurve | None = None
     updates: UpdatesSaved | None = None
     probes: ProbeTests | None = None
+    zero_shot: ZeroShotTests | None = None
 
     @property
     def failed(self) -> bool:

@@ -1,4 +1,4 @@
-"""The stages of one generation in a comparison: pre-train, score, transfer, tell senses apart, judge minimal pairs.
+"""The stages of one generation in a comparison: pre-train, score, transfer, tell senses apart, judge minimal pairs, answer untaught.
 
 A finished stage's result stands in `stages/NAME.json` with the key of what it was made from, so that
 a killed comparison goes on with the first stage that is missing.
@@ -37,6 +37,7 @@ from stemma.evaluation.comparison.results import (
     Transferred,
     UpdatesSaved,
     WordTests,
+    ZeroShotTests,
     read,
 )
 from stemma.evaluation.measures import senses
@@ -49,6 +50,7 @@ from stemma.evaluation.measures.probe_files import read_probe
 from stemma.evaluation.measures.probes import probe
 from stemma.evaluation.measures.similarity import analogies, similarity
 from stemma.evaluation.measures.word_files import read_analogies, read_pairs
+from stemma.evaluation.measures.zero_shot import zero_shot
 from stemma.evaluation.report.wording import CONTROLS
 from stemma.kernels.clocks import Spent
 from stemma.layers.cores import named_threads
@@ -83,6 +85,7 @@ RESULTS: dict[str, type] = {
     "labels": LabelCurves,
     "layers": LayerCurve,
     "updates": UpdatesSaved,
+    "zero-shot": ZeroShotTests,
 }  # of any other stage, a mode: Transferred
 
 
@@ -143,6 +146,7 @@ class Stages:
         words = ["words"] if "nearest" in self.row.abilities and (config.similarity or config.analogies) else []
         probes = [*words, *(["senses"] if config.senses else []), *(["minimal-pairs"] if config.minimal_pairs else [])]
         probes += ["probes"] if config.probes and "embed" in self.row.abilities else []
+        probes += ["zero-shot"] if config.zero_shot else []
         modes = self.modes()
         descends = "scratch" in ways(self.row, self.comparison.made_task()) and self.row.learns != "count"
         curves = ["labels"] if config.label_shares and modes else []
@@ -165,6 +169,9 @@ class Stages:
             return key_of(stage, self.base, content_of([path for path in (config.senses, config.senses_test) if path]), config.senses_limit)
         if stage == "minimal-pairs":
             return key_of(stage, self.base, content_of(config.minimal_pairs), config.minimal_limit)
+        if stage == "zero-shot":
+            posed = config.template, config.verbalise, config.normalise
+            return key_of(stage, self.base, self.comparison.task, content_of([self.comparison.dev]), posed, self.comparison.task_settings)
         if stage == "words":
             return key_of(stage, self.base, content_of(config.similarity), content_of(config.analogies), config.restrict)
         if stage == "probes":
@@ -184,6 +191,7 @@ class Stages:
         """The result of one stage, computed now, as its class in `results` reads it."""
         self.progress(Note(stage))
         probes = {"words": self.words, "senses": self.senses, "minimal-pairs": self.minimal_pairs, "probes": self.probes}
+        probes |= {"zero-shot": self.zero_shot}
         curves = {name: partial(curve, self) for name, curve in CURVES.items()}
         own: dict[str, Callable[[], Mapping[str, Any]]] = {"pretrain": self.pretrain, "score": self.score, **probes, **curves}
         return self._attempted(stage, self.key(stage), own.get(stage) or partial(self.transfer, stage))
@@ -415,6 +423,17 @@ class Stages:
         with self.measured() as meter:
             found = minimal_pairs(self.run(), read_minimal_pairs(config.minimal_pairs), config.minimal_limit)
         return {"found": found.as_dict(), **meter.spent(), "costs": self.costs(meter, measuring=meter.working)}
+
+    def zero_shot(self) -> dict[str, Any]:
+        """Puts the dev file to the run before it has learnt the task, where the generation can answer so."""
+        task, (_, dev) = self.comparison.made_task(), task_examples(self.comparison)
+        with self.measured() as meter:
+            try:
+                found = zero_shot(self.run(), task, dev, self.comparison.posed())
+            except UsageError as error:  # how the task is posed was checked before: it is the run that cannot
+                return {"why_not": error.wrong.rstrip(".")}
+        kept = {name: value for name, value in found.items() if name not in ("classes", "seen")}
+        return {"found": kept, **meter.spent(), "costs": self.costs(meter, measuring=meter.working)}
 
     def run(self) -> Run:
         """The pre-trained run, opened once."""

@@ -17,8 +17,10 @@ from stemma.evaluation.measures.judge import Judge
 from stemma.evaluation.measures.minimal_files import read_minimal_pairs
 from stemma.evaluation.measures.minimal_pairs import ABILITIES, minimal_pairs
 from stemma.evaluation.measures.perplexity import backward, blocks, perplexity
+from stemma.evaluation.measures.posed import Posed
 from stemma.evaluation.measures.similarity import analogies, odd_words, similarity
 from stemma.evaluation.measures.word_files import read_analogies, read_group, read_pairs
+from stemma.evaluation.measures.zero_shot import way_of, zero_shot
 from stemma.lineage.table import Ability, able
 from stemma.runs.fitted import FittedRun
 from stemma.runs.run import Run
@@ -94,6 +96,17 @@ def evaluate_task(run: FittedRun, path: str | Path) -> dict[str, Any]:
     plain = {"how": how, task.metrics(targets)[0].name: least["value"], **least.get("ways", {})}
     classes = task.breakdown(gold, decoded, targets)
     return {"examples": len(examples), **measures, "without_learning": plain, **({"classes": classes} if classes else {})}
+
+
+def evaluate_zero_shot(run: Run | FittedRun, data: str | Path | Sequence[Any], task: str, posed: Posed) -> dict[str, Any]:
+    """What a pre-trained run gets on a task that it has not learnt: on a file of it, or on examples as `Task.given` takes them."""
+    if isinstance(run, FittedRun):
+        wrong, mend = f"the run is fine-tuned on the task {run.task.name}", "name the run that it was made from, or drop --zero-shot"
+        raise UsageError(wrong, "a pre-trained run", mend)
+    made = make_task(task)
+    way_of(made)  # a task that cannot be posed is refused before its file is read
+    examples = made.read(data, learning=False) if isinstance(data, (str, Path)) else made.given(data)
+    return {"zero_shot": zero_shot(run, made, examples, posed)}
 
 
 def _perplexity(run: Run, paths: Sequence[str]) -> dict[str, Any]:

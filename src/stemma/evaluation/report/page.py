@@ -29,6 +29,7 @@ from stemma.evaluation.report.minimal_section import minimal
 from stemma.evaluation.report.standings import Standings
 from stemma.evaluation.report.word_section import words
 from stemma.evaluation.report.wording import BASELINE_COLOUR, CONTROLS, capital, count, duration, listed, mode_title, size, whole
+from stemma.evaluation.report.zero_shot_section import zero_shot
 from stemma.nouns import counted, noun
 from stemma.tokens.files import write_bytes
 
@@ -243,6 +244,7 @@ def _parts(standings: Standings, draw: _Figures) -> list[_Part]:
         _Part("mix", "Which layers the task read", layers(results)),
         _Part("senses", "One word, several senses", _senses(results, results.senses, draw) if results.senses else ""),
         _Part("grammar", "Which sentence is likelier?", minimal(results)),
+        _Part("zero-shot", "The task without training", zero_shot(results)),
         _Part("learning", "Learning curves", _learning(results, draw)),
         _Part("lineage", "What was compared", tables.lineage(results)),
         _Part("protocol", "Protocol, and what to keep in mind", _protocol(results)),

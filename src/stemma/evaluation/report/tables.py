@@ -313,6 +313,7 @@ def _stage_costs(generation: GenerationResults) -> list[tuple[str, list[str]]]:
         ("word tests", generation.words),
         ("senses", generation.senses),
         ("minimal pairs", generation.minimal),
+        ("task without training", generation.zero_shot),
     ]
     tests += [("label curves", generation.labels), ("layers loaded", generation.layers)]
     tests += [("updates saved", generation.updates), ("probes by layer", generation.probes)]
