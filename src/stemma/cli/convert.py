@@ -9,15 +9,18 @@ from tyro.conf import arg
 from stemma.cli.answer import Answer, Printable
 from stemma.cli.verb import Flag, Positional, Verb
 
+TaskOfHead = Annotated[str | None, arg(metavar="TASK", help_behavior_hint="(optional)")]
+
 
 @dataclass(frozen=True)
 class Convert(Verb):
     """Writes a run in another program's format, or another program's file as a run (--to run).
 
     Out: arpa (ngram); word2vec, word2vec-binary, glove (whatever has word vectors); huggingface folder (gpt, gpt2, bert, bert-wwm,
-    albert, tinybert, xlnet); static, a run of word vectors made of one with states in context; elmo: a folder of weights.hdf5,
-    options.json and vocabulary.txt; ctranslate2 folder (transformer, gpt, gpt2; extra `ct2`); onnx: one file of any network, or of one
-    that has learnt a task (two files if it translates; extra `onnx`), checked against PyTorch before they are written.
+    albert, tinybert, xlnet; fine-tuned ones with their head); sentence-transformers folder (the same, for the vectors of texts); static, a
+    run of word vectors made of one with states in context; elmo: a folder of weights.hdf5, options.json and vocabulary.txt; ctranslate2
+    folder (transformer, gpt, gpt2; extra `ct2`); onnx: one file of any network, or of one that has learnt a task (two files if it
+    translates; extra `onnx`), checked against PyTorch before they are written.
     In: a Hugging Face folder (bert, albert, gpt2, openai-gpt, xlnet; safetensors), a folder with a TensorFlow checkpoint of BERT or ALBERT,
     ELMo's weights.hdf5 with options.json beside it (and vocab*.txt, if there is one), ARPA, word2vec text and binary, fastText .vec
     and .bin, GloVe text; what a file is, is read from it. Files may be gz, bz2 or xz (fastText's .bin may not).
@@ -27,13 +30,14 @@ class Convert(Verb):
 
     source: Annotated[Positional[Path], arg(metavar="SOURCE")]  # a run folder; with --to run another program's file
     target: Annotated[Positional[Path], arg(metavar="TARGET")]  # the file or folder to write
-    to: str  # arpa, word2vec, word2vec-binary, glove, huggingface, static, elmo, ctranslate2, onnx; run
+    to: str  # arpa, word2vec, word2vec-binary, glove, huggingface, sentence-transformers, static, elmo, ctranslate2, onnx; run
     skip_bad: Flag = False  # --to run: leaves out, and counts, words that are not UTF-8 or have numbers that are not finite
     int8: Flag = False  # --to ctranslate2: keeps weights in 8 bits, a quarter of the size
+    task: TaskOfHead = None  # --to run: what a Hugging Face folder's head has learnt, where it does not say so (pair, say); none: no head
 
     def run(self) -> Printable:
         """The files written."""
         from stemma.export.formats import convert
 
-        files = convert(self.source, self.target, self.to, self.skip_bad, self.int8)
+        files = convert(self.source, self.target, self.to, self.skip_bad, self.int8, self.task or "")
         return Answer({"format": self.to, "files": files}, map(str, files))

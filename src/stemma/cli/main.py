@@ -67,6 +67,8 @@ VERBS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (  # group -> 
             ("attend", "attend:Attend", "where each head looks: weights, the six steps, a picture"),
             ("serve", "serve:Serve", "all of this over HTTP, for any number of runs"),
             ("convert", "convert:Convert", "a run as ARPA, word vectors, ONNX, a Hugging Face or CTranslate2 folder; their files as runs"),
+            ("pack", "pack:Pack", "runs in one file, for a machine without network"),
+            ("unpack", "unpack:Unpack", "the runs of such a file, every sum compared"),
         ),
     ),
 )

@@ -26,7 +26,7 @@ class Name:
     how: How = "same"
 
 
-HEADS = ("masked_head.", "next_head.")  # that a TinyBERT comes without
+OPTIONAL = ("pooler.", "masked_head.", "next_head.", "bias")  # ours: what a network may come without
 
 # Our generation -> whose network it is.
 COUNTERPART = {name: name for name in ("gpt", "gpt2", "bert", "albert", "xlnet")} | {"bert-wwm": "bert", "tinybert": "bert"}
@@ -54,10 +54,10 @@ def names(generation: str, depth: int, inner: int = 1) -> list[Name]:
 
 
 def to_huggingface(generation: str, depth: int, ours: Mapping[str, Any], inner: int = 1) -> dict[str, Any]:
-    """Our tensors under transformers' names and in its layout; tied weights stand once, and heads that ours lack not at all."""
+    """Our tensors under transformers' names and in its layout; tied weights stand once, and parts that ours lack not at all."""
     theirs: dict[str, Any] = {}
     for name in names(generation, depth, inner):
-        if name.ours not in ours and name.ours.startswith(HEADS):
+        if name.ours not in ours and name.ours.startswith(OPTIONAL):
             continue
         tensor = ours[name.ours]
         if name.how == "thirds":

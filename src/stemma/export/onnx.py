@@ -234,7 +234,7 @@ def _metadata(graph: "Graph", names: Sequence[str], run: Run | FittedRun) -> Map
     if isinstance(run, FittedRun):
         facts |= {"task": run.task.name, "targets": run.targets}
     tokenizer = run.assignment.tokenizer if isinstance(run, FittedRun) else run.tokenizer
-    return {FACTS: json.dumps(facts, ensure_ascii=False), "tokenizer.json": tokenizer.as_json()}
+    return {FACTS: json.dumps(facts, ensure_ascii=False), "tokenizer.json": tokenizer.file_text}
 
 
 def _imported(library: str) -> Any:

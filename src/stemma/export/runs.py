@@ -9,7 +9,7 @@ V vocabulary, D width.
 import codecs
 import warnings
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any, Literal
 
@@ -17,19 +17,21 @@ import numpy as np
 
 from stemma.checkpoint import RunFolder
 from stemma.config import VERSION, to_plain
-from stemma.errors import DataError
+from stemma.errors import DataError, UsageError
 from stemma.export import vectors_in
 from stemma.export.arpa import read_arpa
 from stemma.export.aside import written_aside
 from stemma.export.fasttext import MAGIC, open_fasttext
 from stemma.export.huggingface_in.folder import Found, is_huggingface, read_huggingface
+from stemma.export.huggingface_in.heads import Learnt
+from stemma.export.sentence_transformers import model_folder
 from stemma.export.spelling import named
 from stemma.export.streams import reading
 from stemma.export.tensorflow_in import is_tensorflow, read_tensorflow
 from stemma.export.vectors_in import Chunk
 from stemma.lineage.table import find
 from stemma.nouns import counted
-from stemma.runs.opening import network_of
+from stemma.runs.pooling import TOKENS
 from stemma.tokens.chinese import GIVEN, segmenter
 from stemma.tokens.files import checksum
 from stemma.tokens.settings import SPECIALS
@@ -69,15 +71,18 @@ class WordLedger:
     first_repeated: list[str] = field(default_factory=list)  # a few of them
 
 
-def to_run(source: Path, target: Path, skip_bad: bool = False) -> Path:
+def to_run(source: Path, target: Path, skip_bad: bool = False, task: str = "") -> Path:
     """Writes the run folder of a file of word vectors, of an ARPA file, of ELMo's published weights or of a Hugging Face folder.
 
     DataError names the file's line or word that is wrong; `skip_bad` leaves words out (and counts them) that are not UTF-8 or
-    whose numbers are not finite. UsageError where the target is taken. A failure leaves no folder behind.
+    whose numbers are not finite. `task` is what the head of a Hugging Face folder has learnt, or `none`. UsageError where the target
+    is taken. A failure leaves no folder behind.
     """
+    if task and not is_huggingface(source):
+        raise UsageError(f"{source} is no Hugging Face folder, and has no task {task}", "a folder with a head", "drop --task")
     with written_aside(target) as folder:
         if is_huggingface(source):
-            _whole_model(source, folder, "huggingface", read_huggingface(source))
+            _whole_model(source, folder, "huggingface", read_huggingface(source, task))
             return target
         if is_tensorflow(source):
             _whole_model(source, folder, "tensorflow", read_tensorflow(source))
@@ -292,13 +297,19 @@ def _ngrams(source: Path, folder: Path) -> None:
 def _whole_model(source: Path, folder: Path, kind: Kind, found: Found) -> None:
     import torch
 
-    model = found.row.load_network().settle(found.config, torch.device("cpu"))
-    network_of(found.row, model, found.tokenizer, found.arrays)  # refuses what does not fit, before anything is written
-    sections = {"tokenizer": to_plain(found.tokenizer.config), "model": to_plain(model)}
-    empty = [f"- The {TITLES[kind]} has no {head}: " + _EMPTY[head] for head in found.lacking]
-    name, ledger = found.row.name, {"lacking": list(found.lacking)}
-    card = _card(name, source, kind, sections, empty)
-    _finish(folder, name, source, kind, sections, found.tokenizer, found.arrays, ledger, card)
+    found = replace(found, config=found.row.load_network().settle(found.config, torch.device("cpu")))
+    found.run()  # refuses what does not fit, before anything is written
+    sections = {"tokenizer": to_plain(found.tokenizer.config), "model": to_plain(found.config)}
+    about = [f"- The {TITLES[kind]} has no {head}: " + _EMPTY[head] for head in found.lacking]
+    name, ledger, tensors = found.row.name, {"lacking": list(found.lacking)}, found.arrays
+    if found.pooling != TOKENS:
+        sections["pooling"] = to_plain(found.pooling)
+    if what := found.learnt:
+        sections |= {"transfer": to_plain(what.settings), "task": to_plain(what.config)}
+        about.append(f"- It has learnt the task {what.task}: " + (", ".join(what.targets["labels"][:20]) or "no labels") + ".")
+        tensors = {**tensors, **what.arrays}
+    card = _card(name, source, kind, sections, about)
+    _finish(folder, name, source, kind, sections, found.tokenizer, tensors, ledger, card, found.learnt)
 
 
 _EMPTY = {
@@ -306,11 +317,14 @@ _EMPTY = {
     "masked_head": "`fill` refuses.",
     "softmax": "`score` refuses.",
     "next_head": "whether sentences follow each other, it cannot tell.",
+    "bias": "it is 0 for every token.",
 }
 
 
 def _weights_of(source: Path, kind: Kind) -> Path:
-    return {"huggingface": source / "model.safetensors", "tensorflow": next(source.glob("*.data-*"), source)}.get(kind, source)
+    return {"huggingface": model_folder(source) / "model.safetensors", "tensorflow": next(source.glob("*.data-*"), source)}.get(
+        kind, source
+    )
 
 
 def _are_utf8(name: str, tokens: list[str]) -> None:
@@ -323,14 +337,16 @@ def _are_utf8(name: str, tokens: list[str]) -> None:
 
 def _finish(
     folder: Path, generation: str, source: Path, kind: Kind, sections: dict[str, Any], tokenizer: Tokenizer,
-    tensors: dict[str, np.ndarray], ledger: dict[str, Any], card: str,
+    tensors: dict[str, np.ndarray], ledger: dict[str, Any], card: str, learnt: Learnt | None = None,
 ) -> None:  # fmt: skip
-    identity = {
+    identity: dict[str, Any] = {
         "generation": generation,
         "corpus": [],
         "converted": {"file": source.name, "format": kind, "sha256": checksum(_weights_of(source, kind))},
     }
-    run = RunFolder.create(folder, {"stemma": VERSION, "identity": identity, "sections": sections})
+    identity |= {"task": learnt.task, "mode": learnt.settings.mode} if learnt else {}
+    facts = {"task": learnt.facts(find(generation))} if learnt else {}
+    run = RunFolder.create(folder, {"stemma": VERSION, "identity": identity, "sections": sections, **facts})
     tokenizer.save(run.tokenizer_path)
     run.append_metrics([{"kind": "done", "parameters": sum(int(array.size) for array in tensors.values())}])
     run.finish(card, ledger, tensors)

@@ -250,6 +250,12 @@ def restored(assignment: Assignment, arrays: Mapping[str, np.ndarray], facts: di
     return model
 
 
+def has_head(path: str | Path) -> bool:
+    """True for the folder of a fine-tuned run that answers by a head; one that has learnt to write targets is a `Run` as well."""
+    config = RunFolder.open(Path(path)).config
+    return "task" in config and make_task(config["task"]["task"]).per != "target"
+
+
 def load(path: str | Path, precision: Precision | None = None) -> Run | FittedRun:
     """The run of a folder: a `Run` if it was pre-trained, a `FittedRun` if it was fine-tuned on a task, to compute in `precision`."""
     return FittedRun.load(path, precision) if "task" in RunFolder.open(Path(path)).config else Run.open(path)

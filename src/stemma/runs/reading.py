@@ -125,11 +125,13 @@ class DocumentReader(SentenceReader):
 READERS: dict[str, Callable[[Any, int, Lacks], Reader]] = {"counts": CountReader, "sentence": SentenceReader, "document": DocumentReader}
 
 
-def states(network: Any, texts: Sequence[np.ndarray], layer: int | None, beside: Batch = ALONE) -> Iterator[tuple[Piece, np.ndarray]]:
+def states(
+    network: Any, texts: Sequence[np.ndarray], layer: int | None, beside: Batch = ALONE, framed: bool = False
+) -> Iterator[tuple[Piece, np.ndarray]]:
     """(piece, states (L T D) of its own tokens) for every piece of every text; L is 1 when `layer` is given.
 
-    `beside` goes with every batch. A text longer than the network's window, or than LONGEST where it has none, is read in windows
-    that follow one another.
+    `beside` goes with every batch. The specials round a piece are among its states where they are to be `framed`. A text longer than the
+    network's window, or than LONGEST where it has none, is read in windows that follow one another.
     """
     import torch
 
@@ -141,7 +143,8 @@ def states(network: Any, texts: Sequence[np.ndarray], layer: int | None, beside:
                 layers = network.encode({name: torch.from_numpy(array) for name, array in batch.items()})
             chosen = [array.float().numpy() for array in (layers if layer is None else [layers[layer]])]
             for row, number in enumerate(rows):
-                yield pieces[number], np.stack([array[row, pieces[number].own] for array in chosen])
+                piece = pieces[number]
+                yield piece, np.stack([array[row, np.arange(len(piece.framed)) if framed else piece.own] for array in chosen])
 
 
 def static_states(network: StaticVectors, texts: Sequence[np.ndarray]) -> Iterator[tuple[Piece, np.ndarray]]:

@@ -26,6 +26,7 @@ from stemma.runs import decoding, reading
 from stemma.runs.decoding import Decoding, Wanted, Written, always
 from stemma.runs.open_vocabulary import OpenVocabulary
 from stemma.runs.opening import network_of, opening
+from stemma.runs.pooling import TOKENS, Pooling
 from stemma.runs.reading import MaskedRow
 from stemma.runs.word_vectors import FREQUENT, Outlier, WordVectors
 from stemma.tasks.table import make_task
@@ -128,8 +129,8 @@ class Run:
     where several texts are expected is a UsageError, what is no text a DataError.
     """
 
-    def __init__(self, folder: RunFolder, row: Generation, tokenizer: Tokenizer, network: Any) -> None:
-        self.folder, self.row, self.tokenizer, self.network = folder, row, tokenizer, network
+    def __init__(self, folder: RunFolder, row: Generation, tokenizer: Tokenizer, network: Any, pooling: Pooling = TOKENS) -> None:
+        self.folder, self.row, self.tokenizer, self.network, self.pooling = folder, row, tokenizer, network, pooling
 
     @classmethod
     def open(cls, path: str | Path) -> "Run":
@@ -144,7 +145,8 @@ class Run:
         with opening(folder):
             tokenizer = Tokenizer.load(folder.guarded("tokenizer.json"))
             model: Any = restore(row.model_config(), config["sections"]["model"], str(folder.path))
-            return cls(folder, row, tokenizer, network_of(row, model, tokenizer, arrays))
+            pooling = restore(Pooling, config["sections"].get("pooling", {}), str(folder.path))
+            return cls(folder, row, tokenizer, network_of(row, model, tokenizer, arrays), pooling)
 
     def __getstate__(self) -> dict[str, Any]:
         """What a copy or a pickle holds: all that use needs, so that it needs no folder."""
@@ -211,19 +213,21 @@ class Run:
     def embed(self, texts: Iterable[str] | Encoded, layer: int = -1, *, normalise: bool = False) -> np.ndarray:
         """One vector a text (N D): the mean of its tokens' states in `layer` (0: embeddings, -1: the last), at length 1 to `normalise`.
 
-        A text without tokens gets zeros. A warning tells of texts without a known word (`knows`), whose vectors say nothing.
+        A run made of a folder of sentence-transformers has the mean, the cut and the length of there (`pooling`). A text without tokens
+        gets zeros. A warning tells of texts without a known word (`knows`), whose vectors say nothing.
         """
         self._needs("embed")
         encoded, widths = self._tokenised(texts), self._widths
         layer = whole("layer", layer, -len(widths), len(widths) - 1, -1)
         sums = np.zeros((len(encoded.texts), widths[layer]), np.float32)
         counts = np.zeros(len(encoded.texts), np.int64)
-        for piece, states in self._states(encoded, layer):
-            sums[piece.text] += states[0].sum(0)
-            counts[piece.text] += len(piece.ids)
+        for piece, states in self._states(encoded, layer, self.pooling):
+            chosen = self.pooling.chosen(states[0])
+            sums[piece.text] += chosen.sum(0)
+            counts[piece.text] += len(chosen)
         vectors = (sums / np.maximum(1, counts)[:, None]).astype(np.float32)
         warn_of_unknown(encoded.texts, self.knows(encoded) & vectors.any(1), "their vectors say nothing of them")
-        return unit(vectors) if normalise else vectors
+        return unit(vectors) if normalise or self.pooling.normalise else vectors
 
     def knows(self, texts: Iterable[str] | Encoded) -> np.ndarray:
         """True for each text (N) with a word, or a piece of one, that the run has a vector or a probability for."""
@@ -493,9 +497,10 @@ class Run:
     def _composed(self, word: str) -> np.ndarray | None:
         return self.network.compose(word.lower() if self.tokenizer.config.lowercase else word)
 
-    def _states(self, encoded: Encoded, layer: int | None) -> Iterator[tuple[reading.Piece, np.ndarray]]:
+    def _states(self, encoded: Encoded, layer: int | None, pooling: Pooling = TOKENS) -> Iterator[tuple[reading.Piece, np.ndarray]]:
         """The states of the texts' pieces; words never seen get composed vectors where the network has them."""
-        for piece, states in self._read(encoded.rows, layer, encoded.beside):
+        rows = self._cut(encoded.rows, pooling.max_length)
+        for piece, states in self._read(rows, layer, encoded.beside, pooling.framed):
             unknown = np.flatnonzero(piece.ids == self.tokenizer.specials.get("unk")).tolist() if self._composes else []
             text = encoded.texts[piece.text]
             spans = self.tokenizer.encode_offsets(text)[1] if unknown else []
@@ -505,9 +510,20 @@ class Run:
                     states[:, place] = vector
             yield piece, states
 
-    def _read(self, texts: Sequence[np.ndarray], layer: int | None, beside: Batch) -> Iterator[tuple[reading.Piece, np.ndarray]]:
+    def _cut(self, texts: list[np.ndarray], most: int) -> list[np.ndarray]:
+        """The ids of the texts within `most` positions, specials included (0: all), with a warning where some do not fit."""
+        if not most:
+            return texts
+        room = max(1, most - len(self.network.frame([])[0]))
+        if cut := sum(len(ids) > room for ids in texts):
+            warnings.warn(f"{cut:,} of {len(texts):,} texts were cut to {most} tokens, which is what this run reads of one", stacklevel=5)
+        return [ids[:room] for ids in texts]
+
+    def _read(
+        self, texts: Sequence[np.ndarray], layer: int | None, beside: Batch, framed: bool = False
+    ) -> Iterator[tuple[reading.Piece, np.ndarray]]:
         by_hand = self.row.updates == "by hand"
-        return reading.static_states(self.network, texts) if by_hand else reading.states(self.network, texts, layer, beside)
+        return reading.static_states(self.network, texts) if by_hand else reading.states(self.network, texts, layer, beside, framed)
 
     @property
     def _composes(self) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 
 from stemma.corpus.scripts import LETTERS, count_scripts
 from stemma.errors import StemmaError, UsageError
-from stemma.export.huggingface_in.folder import is_huggingface, open_huggingface
+from stemma.export.huggingface_in.folder import is_huggingface, read_huggingface
 from stemma.runs import answers, fitted
 from stemma.runs.answers import tokenizer_of
 from stemma.runs.fitted import FittedRun
@@ -83,7 +83,7 @@ class Model:
 
     def _loaded(self, number: int) -> Version:
         began = time.perf_counter()
-        run = open_huggingface(self.path) if is_huggingface(self.path) else fitted.load(self.path, precision="fp32")
+        run = read_huggingface(self.path).run() if is_huggingface(self.path) else fitted.load(self.path, precision="fp32")
         abilities = tuple(_abilities(run))
         description = {"created": int(time.time()), "owned_by": "stemma", **_described(run, abilities)}
         lanes = Lanes(self.name, self._limits, self._measured)

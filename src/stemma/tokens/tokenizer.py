@@ -67,7 +67,7 @@ class Tokenizer:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """As its file, whole: copies and pickles cut as what is loaded does."""
-        return Tokenizer.from_json, (self._json,)
+        return Tokenizer.from_json, (self.file_text,)
 
     @cached_property
     def _index(self) -> dict[str, int]:
@@ -228,11 +228,11 @@ class Tokenizer:
     @cached_property
     def fingerprint(self) -> str:
         """Changes whenever the tokenizer does."""
-        return hashlib.blake2b(self._json.encode(), digest_size=16).hexdigest()
+        return hashlib.blake2b(self.file_text.encode(), digest_size=16).hexdigest()
 
     def save(self, path: Path | str) -> None:
         """Writes tokenizer.json, which `tokenizers` and transformers open; ours stands in it under model.stemma."""
-        write_bytes(Path(path), self._json.encode())
+        write_bytes(Path(path), self.file_text.encode())
 
     @classmethod
     def load(cls, path: Path | str) -> "Tokenizer":
@@ -247,17 +247,14 @@ class Tokenizer:
             reason = f"no {error}" if isinstance(error, KeyError) else f"{error}"
             raise DataError(f"{path}: {reason}", expected, mend) from error
 
-    def as_json(self) -> str:
-        """What `save` writes."""
-        return self._json
-
     @classmethod
     def from_json(cls, text: str) -> "Tokenizer":
         """The tokenizer of what such a file holds."""
         return cls(_engine(json.loads(text)))
 
     @cached_property
-    def _json(self) -> str:
+    def file_text(self) -> str:
+        """What `save` writes."""
         rust = self._engine.to_rust()
         if self.kind in LISTED:
             rust.add_special_tokens(list(dict.fromkeys(SPECIALS[self.kind].values())))

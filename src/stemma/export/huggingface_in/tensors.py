@@ -9,12 +9,11 @@ from typing import Any
 import numpy as np
 
 from stemma.errors import DataError
-from stemma.export.huggingface import from_huggingface, names
+from stemma.export.huggingface import OPTIONAL, from_huggingface, names
 from stemma.export.huggingface_in.layout import CURE, LIMIT, Layout
 from stemma.nouns import counted
 
 FLOATS = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
-OPTIONAL = ("pooler.", "masked_head.", "next_head.", "bias")  # ours: what a folder may come without
 
 
 def stored_tensors(path: Path) -> dict[str, np.ndarray]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from stemma.config import to_plain
 from stemma.errors import DataError
+from stemma.export.huggingface_heads import TASK_TOKENS
 from stemma.export.huggingface_in.layout import CURE, LIMIT, Layout, table_of
 from stemma.export.spiece import as_ours, from_spiece
 from stemma.tokens.settings import SPECIALS
@@ -14,8 +15,11 @@ from stemma.tokens.settings import Config as TokenConfig
 from stemma.tokens.tokenizer import Tokenizer
 
 
-def tokenizer_of(path: Path, layout: Layout) -> Tokenizer:
-    """The tokenizer of a folder of this layout; DataError where there is none, or none of its kinds."""
+def tokenizer_of(path: Path, layout: Layout) -> tuple[Tokenizer, int]:
+    """The tokenizer of a folder of this layout, and how many tokens of a task a folder of ours adds behind its own.
+
+    DataError where there is none, or none of its kinds.
+    """
     if (path / "tokenizer.json").exists():
         data = table_of(path / "tokenizer.json")
         kind = data["model"].get("type")
@@ -42,7 +46,9 @@ def tokenizer_of(path: Path, layout: Layout) -> Tokenizer:
         config = TokenConfig(own, max(len(data["model"]["vocab"]), 300), lowercase)  # type: ignore[arg-type]
         data["model"]["stemma"] = {"config": to_plain(config), "segmenter": {"name": "rjieba"}}
     data |= {"truncation": None, "padding": None}  # of another program's use, not of the model
-    return Tokenizer.from_json(json.dumps(data))
+    vocabulary, written = data["model"]["vocab"], data["added_tokens"]
+    known = [token for token in written if token["content"] not in TASK_TOKENS or token["content"] in vocabulary]
+    return Tokenizer.from_json(json.dumps({**data, "added_tokens": known})), len(written) - len(known)
 
 
 def _beside(path: Path) -> dict[str, Any]:
