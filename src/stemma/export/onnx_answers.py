@@ -1,4 +1,3 @@
-
 """What an ONNX file computes of a run that has learnt a task: from texts, and where their units stand, to the scores of the task's head.
 
 What the scores mean is `read_off` of the run's model: labels, tags along a lawful path, spans, numbers.

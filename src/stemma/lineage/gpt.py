@@ -213,9 +213,7 @@ class GPT(Sized, nn.Module):
             scores[rows] = self._next(rows, [unread[row] for row in rows], past.cache)
         return scores.cpu(), past
 
-    def read_on(
-        self, ids: Int[Tensor, "B T"], positions: Int[Tensor, "B T"], mask: Mask, kept: KeepsKeys
-    ) -> Float[Tensor, "B T D"]:
+    def read_on(self, ids: Int[Tensor, "B T"], positions: Int[Tensor, "B T"], mask: Mask, kept: KeepsKeys) -> Float[Tensor, "B T D"]:
         """The states that the head reads, of tokens that follow what is kept; their keys and values are kept too."""
         return self._tower(self._embed(ids, positions), mask, kept)
 

@@ -96,4 +96,3 @@ class Scored(Answers, Protocol):
 
     def read_off(self, scores: "Tensor", batch: "dict[str, Tensor]") -> list[Any]:
         """The task's answer to each text of the batch, whose scores these are."""
-

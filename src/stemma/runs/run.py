@@ -516,7 +516,9 @@ class Run:
             return texts
         room = max(1, most - len(self.network.frame([])[0]))
         if cut := sum(len(ids) > room for ids in texts):
-            warnings.warn(f"{cut:,} of {len(texts):,} texts were cut to {most} tokens, which is what this run reads of one", stacklevel=5)
+            warnings.warn(
+                f"{cut:,} of {len(texts):,} texts were cut to {counted(most, 'token')}, which is what this run reads of one", stacklevel=5
+            )
         return [ids[:room] for ids in texts]
 
     def _read(

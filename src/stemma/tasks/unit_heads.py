@@ -21,6 +21,7 @@ def placed(states: Float[Tensor, "B U *shape"], batch: Mapping[str, Tensor]) -> 
     """The states, and beside each the place of its unit in its token, one of PLACES."""
     return torch.cat([states, F.one_hot(batch["places"], PLACES).to(states.dtype)], -1)
 
+
 LSTM_WEIGHTS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")  # of a layer and direction, in PyTorch's order
 
 

@@ -164,7 +164,7 @@ def _pair_form(task: Task, examples: Sequence[Example], posed: Posed) -> _LabelF
     posed.check(task)
     targets = task.targets(examples)
     if targets["several"] or len(targets["labels"]) > 2:
-        wrong = "several labels a pair" if targets["several"] else f"{len(targets['labels'])} labels"
+        wrong = "several labels a pair" if targets["several"] else counted(len(targets["labels"]), "label")
         raise UsageError(f"{wrong}, and no words for them", "two labels, of which likeness tells one", "add --verbalise LABEL=WORD …")
     return targets
 
