@@ -130,3 +130,11 @@ def test_load_opens_what_is_asked_for(vectors):
         stemma.load(vectors.path, stemma.Classifier)
     with pytest.raises(UsageError, match=r"kind = 'run'"):
         stemma.load(vectors.path, "run")
+
+
+def test_what_is_no_path_is_named(tmp_path):
+    for options in ({"train": [("a", "one")], "dev": "dev.tsv"}, {"train": "train.tsv", "dev": {"label": "a"}}):
+        with pytest.raises(UsageError, match=r"is a (list|dict)\. .*to_csv"):
+            stemma.compare("corpus.txt", out=tmp_path / "out", **options)
+    with pytest.raises(DataError, match="no such file"):
+        stemma.pretrain("ngram", np.array(["a text", "二"]), out=tmp_path / "run")

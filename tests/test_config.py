@@ -297,7 +297,7 @@ def test_a_setting_that_is_read_stands(generation, settings):
 def test_a_setting_of_transfer_that_nothing_reads_is_refused():
     from stemma.api import transfer_sections
 
-    for settings, frozen in ((["transfer.moving=2"], True), (["transfer.layers=[-1]"], False)):
+    for settings, frozen in ((["transfer.freeze_layers='0-1'"], True), (["transfer.layers=[-1]"], False)):
         with pytest.raises(UsageError, match=r"with transfer\.mode = .*where nothing reads it"):
             transfer_sections("classify", None, settings, frozen)
     assert transfer_sections("classify", None, ["transfer.layers=[-1]"], True)[0].layers == (-1,)
@@ -370,6 +370,6 @@ def test_a_config_made_by_hand_is_checked_as_one_from_a_file():
     from stemma.transfer.settings import Config as Transfer
 
     assert checked("transfer", Transfer(epochs=2), "Python") == Transfer(epochs=2)
-    for wrong in (Transfer(mode="froozen"), Transfer(epochs=-1), Transfer(epochs=True), Transfer(grid=(0.0,)), Transfer(moving=-2)):
-        with pytest.raises(UsageError, match=r"Python: transfer\.(mode|epochs|grid|moving)"):
+    for wrong in (Transfer(mode="froozen"), Transfer(epochs=-1), Transfer(epochs=True), Transfer(grid=(0.0,)), Transfer(layer_decay=2.0)):
+        with pytest.raises(UsageError, match=r"Python: transfer\.(mode|epochs|grid|layer_decay)"):
             checked("transfer", wrong, "Python")

@@ -25,6 +25,8 @@ NEVER_ONE = {  # lengths, sizes and shares of which several stand in the message
     ("corpus/task.py", "len(examples)"),
     ("cli/progress.py", "fact.tokens_per_second"),
     ("corpus/check.py", "config.max_sentence"),
+    ("evaluation/measures/prompted.py", "LENGTH"),  # constants of the paper
+    ("evaluation/measures/prompted.py", "SENTENCES"),
     ("evaluation/report/heat_maps.py", "head.spread"),  # a mean, with a decimal
 }
 

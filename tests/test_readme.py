@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from stemma.cli.main import LATER, TABLE, parsed
+from stemma.cli.main import TABLE, parsed
 from stemma.lineage.table import TABLE as LINEAGE
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -108,10 +108,6 @@ def test_the_lineage_table_is_the_code_s():
     for row in LINEAGE:
         cells = (f"`{row.name}`", row.title, row.year, row.predicts, ", ".join(row.abilities), "yes" if row.ready else "no")
         assert f"| {' | '.join(map(str, cells))} |" in README
-
-
-def test_what_is_planned_is_named():
-    assert all(f"`{name}`" in README for name in LATER)
 
 
 @pytest.mark.parametrize("target", sorted(set(re.findall(r"\]\(([^):]+)\)", README))))

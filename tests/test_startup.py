@@ -17,9 +17,12 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Runs of the generations that need no network, and what the verbs use."""
     folder = tmp_path_factory.mktemp("home")
     (folder / "corpus.txt").write_text(TEXT, encoding="utf-8")
+    labelled = ("mill\tthe old mill turns", "river\tby the river", "mill\t老磨坊", "river\t在河边转动")
+    (folder / "train.tsv").write_text("\n".join(["label\ttext", *(labelled * 10)]) + "\n", encoding="utf-8")
     for name in ("word2vec", "glove", "ngram"):
         small = ["tokenizer.min_count=1", *([] if name == "ngram" else ["training.steps=3"])]
         stemma.pretrain(name, folder / "corpus.txt", out=folder / name, preset="tiny", settings=small)
+        stemma.finetune(folder / name, train=folder / "train.tsv", out=folder / f"{name}-task", frozen=True)
     return folder
 
 
@@ -36,6 +39,10 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("nearest {home}/glove mill", "torch numba"),
         ("embed {home}/word2vec --text mill --text 磨坊", "torch numba"),
         ("embed {home}/glove --text mill", "torch numba"),
+        ("predict {home}/word2vec-task --text mill --text 磨坊", "torch numba"),
+        ("embed {home}/glove-task --text mill", "torch numba"),
+        ("evaluate {home}/glove-task {home}/train.tsv", "torch numba"),
+        ("predict {home}/ngram-task --text mill", "torch"),
         ("score {home}/ngram --text mill", "torch"),
         ("generate {home}/ngram --text mill", "torch"),
         (

@@ -581,6 +581,21 @@ def test_evaluate_measures_what_fits_the_run(shop, capsys, tmp_path):
     assert json.loads(capsys.readouterr().out)["similarity"][0]["used"] == 3
 
 
+@pytest.mark.parametrize("name", ["ngram", "gpt", "bert"])
+def test_evaluate_puts_a_task_to_a_run_that_has_not_learnt_it(shop, capsys, tmp_path, name):
+    words = ["evaluate", str(shop / name), str(shop / "task.tsv"), "--task", "classify", "--zero-shot", "--limit", "9"]
+    words += ["--verbalise", "en=cat", "zh=天气", "--normalise", "pmi", "--template", "{text}\\n{label}"]
+    capsys.readouterr()
+    assert main([*words, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["zero_shot"]
+    assert (found["examples"], found["words"], found["template"]) == (9, {"en": "cat", "zh": "天气"}, "{text}\n{label}")
+    assert found["chance"]["by_lot"] == 0.5 and 0 <= found["measures"]["accuracy"]["value"] <= 1
+    assert main(words) == 0
+    out = capsys.readouterr().out
+    assert "classify without training, 9 examples" in out and "en=cat, zh=天气" in out and "above that" in out
+    assert ("at chance at this scale" in out) == bool(found["doubt"])
+
+
 def test_evaluate_prints_words_for_a_reader(shop, capsys, tmp_path):
     (tmp_path / "pairs.csv").write_text("Word 1,Word 2,Human (mean)\ncat,dog,5\nmat,log,4\n花,天气,1\ncat,unicorn,1\n", encoding="utf-8")
     (tmp_path / "questions.txt").write_text(": pets\ncat dog mat log\n: none\ncat dog unicorn horn\n", encoding="utf-8")
@@ -609,6 +624,24 @@ def test_a_counted_run_without_notes_tells_of_none(shop, capsys, tmp_path):
     assert main(["pretrain", "ngram", str(tmp_path / "text.txt"), "--out", str(tmp_path / "run"), *options]) == 0
     out, card = capsys.readouterr().out, (tmp_path / "run" / "README.md").read_text(encoding="utf-8")
     assert "notes:" not in out and "| notes |" not in card
+
+
+def test_evaluate_probes_each_layer(shop, capsys, tmp_path):
+    tagged = [("the DET", "cat NOUN", "sat VERB"), ("a DET", "mat NOUN", "ran VERB"), ("公 NOUN", "园 NOUN", "去 VERB")]
+    (tmp_path / "tags.txt").write_text("\n\n".join("\n".join((*tagged[k % 3], f"{k} NUM")) for k in range(40)) + "\n", encoding="utf-8")
+    words = ["evaluate", shop / "bert", "--probe", tmp_path / "tags.txt", shop / "task.tsv"]
+    capsys.readouterr()
+    assert main([*map(str, words), "--limit", "30", "--json"]) == 0
+    tags, labels = json.loads(capsys.readouterr().out)["probe"]
+    assert (tags["about"], labels["about"]) == ("tags", "labels") and sum(tags["examples"].values()) == 30
+    assert len(tags["layers"]) == len(labels["layers"]) == 3 and 0 <= tags["best_layer"] < 3
+    assert labels["layers"][0]["random"]["seeds"] == 3
+    assert main(["evaluate", str(shop / "word2vec"), "--probe", str(tmp_path / "tags.txt"), "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)["probe"][0]["layers"]) == 1
+    assert main([str(word) for word in words]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("probe of tags, ") and "*" in "".join(line.split()[1] for line in lines if line[:4].strip().isdigit())
+    assert sum(line.split()[:2] == ["layer", "pre-trained"] for line in lines) == 2
 
 
 PAIRS = "phenomenon\tgood\tbad\norder\tthe cat sat .\tsat cat the .\norder\t天气很好。\t很天气好。\nword\tthe cat ran\tthe cat gnu\n"
@@ -654,6 +687,16 @@ def test_evaluate_judges_minimal_pairs(shop, capsys, tmp_path, name):
         (["pretrain", "bert", "-", "--out", "x", "--dry-run"], 2, "keep the text in a file"),
         (["finetune", "bert", "--train", "corpus.txt", "--out", "y"], 3, "TSV|header"),
         (["finetune", "bert", "--train", "task.tsv", "--out", "x", "--task", "clasify"], 2, "did you mean 'classify'"),
+        (["finetune", "bert", "--train", "task.tsv", "--out", "ways", "--load-layers", "0-9"], 2, "mend transfer.load_layers"),
+        (
+            ["finetune", "bert", "--train", "task.tsv", "--out", "ways", "--freeze-layers", "1-2"],
+            2,
+            "like transfer.freeze_layers=0-3",
+        ),
+        (["finetune", "bert", "--train", "task.tsv", "--out", "ways", "--lora", "-1"], 2, "the default is 0"),
+        (["finetune", "bert", "--train", "task.tsv", "--out", "ways", "--frozen", "--lora", "2"], 2, "drop transfer.lora"),
+        (["finetune", "word2vec", "--train", "task.tsv", "--out", "ways", "--lora", "2"], 2, "drop transfer.lora"),
+        (["finetune", "nnlm", "--train", "task.tsv", "--out", "ways", "--first-on-text", "99"], 2, "these can: word2vec"),
         (["predict", "bert", "--text", "x"], 2, "run stemma finetune on it first"),
         (["fill", "languages", "--text", "x"], 2, "use stemma predict or embed"),
         (["score", "gpt", "none.txt"], 3, "check the path"),
@@ -684,6 +727,16 @@ def test_evaluate_judges_minimal_pairs(shop, capsys, tmp_path, name):
         (["evaluate", "gpt", "corpus.txt", "--restrict", "5"], 2, "drop --restrict"),
         (["evaluate", "word2vec", "--analogies", "task.tsv", "--restrict", "-1"], 2, "leave it out for the default, 0"),
         (["evaluate", "bert", "corpus.txt"], 2, "name --senses or --minimal-pairs"),
+        (["evaluate", "gpt", "task.tsv", "--task", "classify"], 2, "add --zero-shot"),
+        (["evaluate", "gpt", "task.tsv", "--template", "{text} {label}"], 2, "add --zero-shot"),
+        (["evaluate", "gpt", "task.tsv", "--zero-shot"], 2, "for example, FILE --task classify --zero-shot"),
+        (["evaluate", "gpt", "--task", "classify", "--zero-shot"], 2, "a task and one file of its examples"),
+        (["evaluate", "gpt", "task.tsv", "--task", "classify", "--zero-shot", "--minimal-pairs", "x"], 2, "--minimal-pairs by itself"),
+        (["evaluate", "gpt", "task.tsv", "--task", "classify", "--zero-shot", "--verbalise", "en"], 2, "write en=WORD"),
+        (["evaluate", "gpt", "task.tsv", "--task", "classify", "--zero-shot", "--verbalise", "eng=x"], 2, "did you mean 'en'"),
+        (["evaluate", "gpt", "task.tsv", "--task", "tag", "--zero-shot"], 2, "finetune the run"),
+        (["evaluate", "word2vec", "task.tsv", "--task", "classify", "--zero-shot"], 2, "that can score or fill"),
+        (["evaluate", "languages", "task.tsv", "--task", "classify", "--zero-shot"], 2, "name the run that it was made from"),
         (["predict", "languages", "--text", "label,text"], 2, "without the header"),
         (["predict", "languages", "--text", '{"text": "the cat", "label": "en"}'], 2, "jq -r .text"),
         (["corpus", "check", "corpus.txt", "--documents", "line"], 2, "write --set corpus.documents=line"),
@@ -691,7 +744,8 @@ def test_evaluate_judges_minimal_pairs(shop, capsys, tmp_path, name):
         (["evaluate", "bert"], 2, "name one"),
         (["evaluate", "languages", "--senses", "task.tsv"], 2, "name that alone"),
         (["compare", "corpus.txt", "--train", "task.tsv", "--dev", "task.tsv", "--out", "x", "--seeds", "0"], 2, "the default is 3"),
-        (["convert", "bert", "x", "--to", "onx"], 2, "known: arpa"),
+        (["convert", "bert", "x", "--to", "onx"], 2, "did you mean 'onnx'"),
+        (["convert", "bert", "x", "--to", "zip"], 2, "known: arpa"),
         (["pretrain", "bert", "corpus.txt", "--out", "y", "--set", "training.threads=999"], 2, "set training.threads to 0"),
         (["pretrain", "glove", "corpus.txt", "--out", "y", "--set", "training.threads=999", "--dry-run"], 2, "set training.threads to 0"),
         (["finetune", "bert", "--train", "task.tsv", "--out", "x", "--set", "transfer.threads=999"], 2, "set transfer.threads to 0"),
@@ -855,6 +909,32 @@ def test_python_pretrains_opens_and_carries_over(shop, tmp_path):
         stemma.finetune(run, train=shop / "task.tsv", settings=["transfer.epcohs=2"])
     with pytest.raises(DataError, match="check"):
         stemma.finetune(run, train=shop / "none.tsv")
+
+
+def test_the_ways_of_fine_tuning_are_options_and_settings(shop, capsys, tmp_path):
+    few = ["seeds=[1,2]", "transfer.budget=2", "transfer.updates=2", "transfer.epochs=1", "transfer.threads=1", "transfer.precision=fp32"]
+    sets = [word for setting in few for word in ("--set", setting)]
+    options = ["--load-layers", "0-1", "--freeze-layers", "0", "--lora", "2", "--first-on-text", "300", "--budget-seconds", "600"]
+    command = ["finetune", shop / "bert", "--train", shop / "task.tsv", "--dev", shop / "task.tsv", *sets, *options]
+    capsys.readouterr()
+    assert main([str(word) for word in (*command, "--out", tmp_path / "task", "--json")]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert [len(answer["trials"]), len(answer["seeds"])] == [2, 2] and answer["first_on_text"]["asked"] == 300
+    assert main([str(word) for word in (*command, "--out", tmp_path / "task")]) == 0  # what is finished is given back
+    out, _ = capsys.readouterr()
+    for words in ("first it read", "layers 0-1 were loaded", "layers 0 stood still", "only adapters of rank 2", "seed 2", "(chosen)"):
+        assert words in out
+    settings = {"load_layers": "0-1", "freeze_layers": "0", "lora": 2, "first_on_text": 300, "budget_seconds": 600}
+    model = stemma.finetune(
+        shop / "bert",
+        train=shop / "task.tsv",
+        dev=shop / "task.tsv",
+        settings=[*few, *(f"transfer.{key}={json.dumps(value)}" for key, value in settings.items())],
+        out=tmp_path / "task",
+    )
+    assert model.facts["trials"] == answer["trials"]  # the same call, so that it gives back the same run
+    (predicted,) = rows(capsys, "predict", tmp_path / "task", "--text", "the cat")
+    assert predicted["label"] in ("en", "zh")
 
 
 def test_every_name_of_the_package_can_be_had():

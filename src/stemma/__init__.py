@@ -22,7 +22,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from stemma.api import distill, distill_task, finetune, pretrain
+    from stemma.api import distill, distill_task, finetune, pretrain, zero_shot
     from stemma.config import VERSION as __version__
     from stemma.errors import BudgetError, DataError, Interrupted, MissingExtra, RunError, StemmaError, UsageError
     from stemma.evaluation.comparison.compare import compare
@@ -56,6 +56,7 @@ __all__ = [
     "finetune",
     "load",
     "pretrain",
+    "zero_shot",
 ]
 
 _PLACES = {
@@ -68,7 +69,7 @@ _PLACES = {
     "Run": "stemma.runs.run:Run",
     "load": "stemma.export.opened:load",
     **{name: f"stemma.transfer.estimator:{name}" for name in ("StemmaClassifier", "StemmaRegressor")},
-    **{name: f"stemma.api:{name}" for name in ("distill", "distill_task", "finetune", "pretrain")},
+    **{name: f"stemma.api:{name}" for name in ("distill", "distill_task", "finetune", "pretrain", "zero_shot")},
     **{name: f"stemma.errors:{name}" for name in __all__ if name.endswith(("Error", "Interrupted", "MissingExtra"))},
 }
 

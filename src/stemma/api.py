@@ -3,10 +3,11 @@
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from stemma.checkpoint import left_as_found
 from stemma.config import Settings, as_texts, check_read, parse_settings, read_toml, resolve
+from stemma.corpus.given import listed
 from stemma.corpus.read import keep_texts
 from stemma.errors import UsageError
 from stemma.export.opened import load
@@ -19,7 +20,10 @@ from stemma.training.pretrain import pretrain as _pretrain
 from stemma.training.request import Request, check_threads, job_of
 from stemma.transfer.settings import Config, Distilling
 
-__all__ = ["distill", "distill_task", "finetune", "load", "pretrain"]
+if TYPE_CHECKING:
+    from stemma.evaluation.measures.choosing import Normalise
+
+__all__ = ["distill", "distill_task", "finetune", "load", "pretrain", "zero_shot"]
 
 
 def pretrain(
@@ -46,6 +50,7 @@ def pretrain(
     held-out text; without it a share of the corpus is held out. The preset is `small` unless another is named, or the settings of
     the finished run to `continue_from`, with whose weights and words it begins.
     """
+    corpus = corpus if isinstance(corpus, (str, Path)) else listed(corpus, "corpus")
     named = {"a corpus": bool(corpus), "texts": texts is not None, "source and target": bool(source or target)}
     if sum(named.values()) != 1:
         several = " and ".join(name for name, there in named.items() if there)
@@ -129,11 +134,12 @@ def finetune(
     out: str | Path | None = None,
     progress: Report | None = None,
 ) -> FittedRun:
-    """The run carried over to the task: its network fixed when `frozen`, else all of it moving.
+    """The run carried over to the task: its network fixed when `frozen`, else all of it moving, or what the settings say.
 
     `train` and `dev` are files of the task's format, or its examples: for `classify` pairs (label, text), triples with a second text,
     mappings, or a data frame. `dev` is read for reporting alone.
-    `config` and `settings` set keys of the sections `transfer` and `task`.
+    `config` and `settings` set keys of the sections `transfer` and `task`, the options of the command line among them
+    (`"transfer.lora": 8`, `"transfer.load_layers": "0-3"`).
     """
     from stemma.transfer.finetune import finetune as _finetune  # torch: not for those who only use a run
 
@@ -141,6 +147,30 @@ def finetune(
     transfer, kind = transfer_sections(task, config, settings, frozen)
     check_cores("transfer.threads", transfer.threads)
     return _finetune(opened, train=train, dev=dev, task=make_task(task, kind), config=transfer, out=out, progress=progress)
+
+
+def zero_shot(
+    run: Run | str | Path,
+    data: str | Path | Sequence[Any],
+    *,
+    task: str = "classify",
+    template: str = "",
+    verbalise: Mapping[str, str] | None = None,
+    normalise: "Normalise" = "length",
+    limit: int = 0,
+) -> dict[str, Any]:
+    """What a pre-trained run gets on a task that it has not learnt, posed as text, beside what needs no language model.
+
+    `data` is a file of the task's format, or its examples as in `finetune`. `template` puts text and answer together, as
+    `{text} This is about {label}.`; `verbalise` gives labels their words. `normalise` says what answers' log-probabilities are made
+    up for: `length`, `pmi` (less those without the text) or `none`. `limit` draws so many examples by lot; 0: all.
+    """
+    from stemma.evaluation.measures.evaluate import evaluate_zero_shot
+    from stemma.evaluation.measures.posed import Posed
+
+    posed = Posed(template, verbalise or {}, normalise, limit)
+    found: dict[str, Any] = evaluate_zero_shot(_run(run), data, task, posed)["zero_shot"]
+    return found
 
 
 def transfer_sections(task: str, config: str | Path | None, settings: Settings, frozen: bool) -> tuple[Config, Any]:

@@ -12,6 +12,7 @@ import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, TypeVar
 
 from stemma.errors import StemmaError, UsageError
@@ -85,6 +86,35 @@ def read_if(field: dataclasses.Field[Any]) -> list[ReadIf]:
     return [mark for mark in getattr(field.type, "__metadata__", ()) if isinstance(mark, ReadIf)]
 
 
+def knows(sections: Sections, setting: str) -> bool:
+    """True where the setting's key is one of the sections', with or without its section's name."""
+    first, *rest = [part.strip() for part in setting.partition("=")[0].split(".")]
+    if first in sections:
+        return not rest or any(field.name == rest[0] for field in dataclasses.fields(sections[first]))
+    return not rest and any(field.name == first for cls in sections.values() for field in dataclasses.fields(cls))
+
+
+def unread(sections: Sections, base: Mapping[str, Any], settings: Iterable[str], shared: Iterable[str]) -> list[str]:
+    """Those of the `shared` settings that nothing reads: no section knows their key, or a mark says so (`ReadIf`).
+
+    The marks are held to `base` and to all that is set over it by `settings`, those of them that the sections know.
+    """
+    known = parse_settings(setting for setting in settings if knows(sections, setting))
+    values = {name: {field.name: field.default for field in dataclasses.fields(cls)} for name, cls in sections.items()}
+    for where, tables in (("base", base), ("--set", known)):
+        for name, table in _placed(sections, tables, where).items():
+            values[name].update(table)
+    return [setting for setting in shared if not knows(sections, setting) or not _reads(sections, values, setting)]
+
+
+def _reads(sections: Sections, values: Mapping[str, Mapping[str, Any]], setting: str) -> bool:
+    """False where a mark keeps a setting that is known, and other than its default, from being read beside these values."""
+    ((name, table),) = _placed(sections, parse_settings([setting]), "--set").items()
+    beside = SimpleNamespace(**values[name])
+    fields = [field for field in dataclasses.fields(sections[name]) if field.name in table and table[field.name] != field.default]
+    return all(mark.holds(beside) for field in fields for mark in read_if(field))
+
+
 def check_read(configs: Mapping[str, Any], *sources: tuple[str, Mapping[str, Any]]) -> None:
     """UsageError for a setting of these sources, other than its default, that nothing reads beside the others (`ReadIf`)."""
     for where, tables in sources:
@@ -97,6 +127,14 @@ def check_read(configs: Mapping[str, Any], *sources: tuple[str, Mapping[str, Any
                         other = f"{name}.{mark.key} = {_shown(getattr(config, mark.key))}"
                         wrong = f"{where}: {name}.{field.name} = {_shown(value)} with {other}, where nothing reads it"
                         raise UsageError(wrong, f"{name}.{mark}", f"drop {name}.{field.name}, or set {name}.{mark.key}")
+
+
+def as_read(config: C) -> C:
+    """The config with the defaults of all that nothing reads beside the others (`ReadIf`)."""
+    for field in dataclasses.fields(config):  # type: ignore[arg-type]
+        if not all(mark.holds(config) for mark in read_if(field)):
+            config = dataclasses.replace(config, **{field.name: field.default})  # type: ignore[type-var]
+    return config
 
 
 Settings = Iterable[str] | Mapping[str, Any]

@@ -4,6 +4,7 @@ A command then starts in a tenth of the time; the rest is as ever: arguments, fo
 `python server.py SOCKET` serves until its standard input ends.
 """
 
+import ctypes
 import importlib
 import json
 import os
@@ -18,6 +19,7 @@ import stemma
 from stemma.cli.main import entry
 
 STREAMS = 3
+DIES_WITH_PARENT = 1  # PR_SET_PDEATHSIG
 
 
 def serve(path: str) -> None:
@@ -42,6 +44,8 @@ def serve(path: str) -> None:
 
 def _command(client: socket.socket) -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    ctypes.CDLL(None).prctl(DIES_WITH_PARENT, signal.SIGTERM)  # a command that was left running, a server say
+    client.sendall(os.getpid().to_bytes(8, "little"))
     asked, files, _, _ = socket.recv_fds(client, 1 << 20, STREAMS)
     command = json.loads(asked)
     for place, file in enumerate(files):

@@ -11,6 +11,8 @@ from stemma.checkpoint import RunFolder, map_tensors
 from stemma.corpus.document import Document
 from stemma.errors import RunError, UsageError
 from stemma.evaluation.measures.perplexity import perplexity
+from stemma.evaluation.measures.probe_files import read_probe
+from stemma.evaluation.measures.probes import probe
 from stemma.layers.weights import to_tensors
 from stemma.lineage.table import TABLE, Generation
 from stemma.runs.decoding import Decoding
@@ -230,7 +232,7 @@ def test_held_out_text_has_all_predict_the_same_events(row: Generation, finished
     run = finished[row.name]
     one, whole = Document((ENGLISH[0],), "x:1"), Document((" ".join(ENGLISH),), "x:2")
     parts = Document(tuple(ENGLISH), "x:3")
-    found = dict(zip(("one", "whole", "parts"), run.score_documents([one, whole, parts]), strict=True))
+    found = dict(zip(("one", "whole", "parts", "empty"), run.score_documents([one, whole, parts, Document(("",), "x:4")]), strict=True))
     own = run.score_tokens(ENGLISH[0])[:-1]  # without the end
     assert found["one"].tokens == len(own) and found["one"].nats <= sum(token.nats for token in own) * (1 + 1e-5)
     if row.scores_by == "document":
@@ -292,3 +294,13 @@ def test_an_option_it_cannot_honour_is_refused(row: Generation, corpus: Path, tm
     with pytest.raises(UsageError, match=wrong.split("=")[0]):
         pretrain(Request.of(row.name, corpus, preset="tiny", settings=[wrong], **taught(row, corpus)), out=tmp_path / "r")
     assert not (tmp_path / "r").exists()
+
+
+@pytest.mark.parametrize("row", [row for row in READY if "embed" in row.abilities], ids=lambda row: row.name)
+def test_its_layers_can_be_probed(row: Generation, finished: dict[str, Run], tmp_path: Path) -> None:
+    path = tmp_path / "labels.tsv"
+    both = [(f"{label}\t{text} {k}") for k in range(6) for label, texts in (("英", ENGLISH), ("中", CHINESE)) for text in texts]
+    path.write_text("\n".join(["label\ttext", *both]) + "\n", encoding="utf-8")
+    found = probe(finished[row.name], read_probe(path), seeds=(1,))
+    assert len(found.layers) == len(finished[row.name].vectors(ENGLISH[:1])[0].layers)
+    assert max(layer.value.value for layer in found.layers) > 0.9

@@ -1,10 +1,13 @@
 """Labelled TSV files: columns by name, and every fault reported with its line and cure."""
 
 import gzip
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from stemma.corpus.choices import given_choices
+from stemma.corpus.questions import given_questions
 from stemma.corpus.task import Example, given_examples, read_examples
 from stemma.errors import DataError
 
@@ -128,12 +131,42 @@ def test_examples_of_a_program_in_every_form(given) -> None:
     assert [(one.label, one.text, one.text_b) for one in found] == [("a", "one", "two"), ("b", "three", "four")]
 
 
-def test_a_data_frame_holds_examples() -> None:
-    class Frame:
-        def to_dict(self, orient: str) -> list[dict[str, str]]:
-            return [{"text": "one", "label": "a"}, {"text": "two", "label": "b"}] if orient == "records" else []
+class Columns:
+    """A data frame as far as Stemma knows one."""
 
-    assert [(one.label, one.text, one.several) for one in given_examples(Frame())] == [("a", "one", False), ("b", "two", False)]
+    def __init__(self, **columns: list) -> None:
+        self.columns = columns
+
+    def to_dict(self, orient: str) -> list[dict]:
+        """A mapping a row."""
+        assert orient == "records"
+        return [dict(zip(self.columns, row, strict=True)) for row in zip(*self.columns.values(), strict=True)]
+
+    def __iter__(self) -> Iterator[str]:
+        """The names of its columns, as of pandas'."""
+        return iter(self.columns)
+
+
+class OneColumn(list):
+    """A column of one, which has `to_dict` too, and takes no orientation."""
+
+    def to_dict(self) -> dict:
+        """A mapping of all its values."""
+        return dict(enumerate(self))
+
+
+def test_a_data_frame_holds_examples() -> None:
+    frame = Columns(text=["one", "二"], label=["a", "b"])
+    assert [(one.label, one.text, one.several) for one in given_examples(frame)] == [("a", "one", False), ("b", "二", False)]
+    choices = given_choices(Columns(label=[2], context=["the mill"], choices=[["reads", "turns"]]))
+    assert [(one.context, one.candidates, one.right) for one in choices] == [("the mill", ("reads", "turns"), 1)]
+    found = given_questions(Columns(question=["谁?"], context=["磨坊转动"], answers=[[{"text": "磨坊", "answer_start": 0}]]))
+    assert [(one.question, one.passage) for one in found] == [("谁?", "磨坊转动")]
+    with pytest.raises(DataError, match="example 0 is 'one'"):
+        given_examples(OneColumn(["one", "two"]))
+    for lacking, mend in ((float("nan"), "fill it in"), (None, "fill it in"), (3, r"write it as text: str\(…\)")):
+        with pytest.raises(DataError, match=mend):
+            given_examples(Columns(text=["one", "二"], label=["a", lacking]))
     several = given_examples([{"labels": ["a", "b"], "text": "both"}])[0]
     assert (several.label, several.several) == ("a|b", True)
 

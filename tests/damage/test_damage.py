@@ -3,11 +3,11 @@
 from pathlib import Path
 
 import pytest
-from tests.damage.trials import FILES, files_of, made, tried
+from tests.damage.trials import COMMANDS, FILES, files_of, made, tried
 
 BAD = ("wrong", "traceback", "crash", "hung")
 DESIGNED = tuple(name for name in FILES if name not in ("README.md", "ledger.json"))  # nobody's input
-KINDS = ("ngram", "word2vec", "glove", "nnlm", "lstm", "elmo", "gpt", "bert", "ngram-classify", "word2vec-classify", "bert-classify")
+KINDS = (*COMMANDS, "ngram-classify", "word2vec-classify", "bert-classify", "bert-wwm-classify", "xlnet-classify")
 
 
 @pytest.fixture(scope="module", params=KINDS)

@@ -20,6 +20,7 @@ import tempfile
 from collections import Counter
 from pathlib import Path
 
+from stemma.lineage.table import TABLE, find
 from stemma.tokens.sums import file_sum
 
 HERE = Path(__file__).resolve()
@@ -29,23 +30,18 @@ LEARNT = "\n\n".join(
     f"老磨坊在河边慢慢地转动，{n % 5}个人看着它。"
     for n in range(120)
 )
-TINY = {
-    "ngram": ["order=3"],
-    "word2vec": ["training.steps=4"],
-    "glove": ["training.steps=4"],
-    "nnlm": ["training.steps=4"],
-    "lstm": ["training.steps=4"],
-    "elmo": ["training.steps=4"],
-    "gpt": ["training.steps=4"],
-    "bert": ["training.steps=4"],
-}
+PAIRS = "en\tzh\n" + "\n".join(f"the mill {n % 7} turns\t磨坊{n % 7}转动\nnobody minds it\t没有人看着它" for n in range(60)) + "\n"
+STEPS = ["training.steps=4"]  # what makes a run in a moment
+TINY = {"ngram": ["order=3"], "tinybert": [*STEPS, "model.masked_loss=1", "objective.mask_share=0.15"]}  # where that is not all
 COMMANDS = {  # kind -> the command line behind `stemma`, RUN standing for the folder
     "ngram": ["score", "RUN", "--json"],
     "lstm": ["score", "RUN", "--json"],
     "elmo": ["score", "RUN", "--json"],
     "gpt": ["score", "RUN", "--json"],
     "nnlm": ["score", "RUN", "--json"],
-    "bert": ["fill", "RUN", "--json"],
+    **{name: ["score", "RUN", "--json"] for name in ("gpt2", "xlnet")},
+    **{name: ["fill", "RUN", "--json"] for name in ("bert", "bert-wwm", "albert", "tinybert")},
+    **{name: ["translate", "RUN", "--json"] for name in ("seq2seq", "transformer")},
     "word2vec": ["nearest", "RUN", "mill", "--json"],
     "glove": ["nearest", "RUN", "mill", "--json"],
 }
@@ -61,9 +57,10 @@ def made(kind: str, folder: Path) -> Path:
     from stemma.errors import Interrupted
     from stemma.training.facts import Fact, Update
 
-    generation, _, way = kind.partition("-")
+    generation, way = parted(kind)
     run = folder / kind
-    (folder / "corpus.txt").write_text(LEARNT, encoding="utf-8")
+    corpus = folder / corpus_name(generation)
+    corpus.write_text(PAIRS if corpus.suffix == ".tsv" else LEARNT, encoding="utf-8")
 
     def stop(fact: Fact) -> None:
         if way == "state" and isinstance(fact, Update) and fact.step == 2:
@@ -71,7 +68,10 @@ def made(kind: str, folder: Path) -> Path:
 
     options = {"preset": "tiny", "settings": settings_of(generation), "progress": stop}
     with contextlib.suppress(Interrupted):
-        stemma.pretrain(generation, folder / "corpus.txt", out=run if way in TRAINED else folder / generation, **options)
+        if teacher := find(generation).teacher:
+            stemma.distill(made(teacher, folder), corpus, out=folder / generation, **options)
+        else:
+            stemma.pretrain(generation, corpus, out=run if way in TRAINED else folder / generation, **options)
     if way == "store":
         for path in run.iterdir():
             if path.name != "store":
@@ -85,23 +85,35 @@ def made(kind: str, folder: Path) -> Path:
 
 def settings_of(generation: str) -> list[str]:
     """Of a run that is made in a moment."""
-    return [*TINY[generation], *(["training.evaluations=1"] if generation in ("nnlm", "lstm", "elmo", "gpt", "bert") else [])]
+    return [*TINY.get(generation, STEPS), *(["training.evaluations=1"] if find(generation).updates == "backprop" else [])]
+
+
+def parted(kind: str) -> tuple[str, str]:
+    """The generation of a kind, and the way that its run is: `bert-wwm-classify` is a `bert-wwm`, `classify`."""
+    generation = max((row.name for row in TABLE if f"{kind}-".startswith(f"{row.name}-")), key=len)
+    return generation, kind.removeprefix(generation).removeprefix("-")
+
+
+def corpus_name(generation: str) -> str:
+    """The file that it learns from: pairs, where it can translate."""
+    return "pairs.tsv" if "translate" in find(generation).abilities else "corpus.txt"
 
 
 def command(kind: str, run: Path) -> list[str]:
     """What is run on a run."""
-    generation, _, way = kind.partition("-")
+    generation, way = parted(kind)
     if way in TRAINED:
         settings = [word for setting in settings_of(generation) for word in ("--set", setting)]
-        return ["pretrain", generation, str(corpus_of(run)), "--out", str(run), "--preset", "tiny", "--json", *settings]
-    words = ["predict", "RUN", "--json"] if "-" in kind else COMMANDS[kind]
+        return ["pretrain", generation, str(corpus_of(generation, run)), "--out", str(run), "--preset", "tiny", "--json", *settings]
+    words = ["predict", "RUN", "--json"] if way else COMMANDS[kind]
     texts = [] if words[0] == "nearest" else [f"--text={text} [MASK]" if words[0] == "fill" else f"--text={text}" for text in TEXTS]
     return [str(run) if word == "RUN" else word for word in (*words, *texts)]
 
 
-def corpus_of(run: Path) -> Path:
+def corpus_of(generation: str, run: Path) -> Path:
     """The corpus of a run, or of a copy of it one folder further down."""
-    return next(folder / "corpus.txt" for folder in run.parents if (folder / "corpus.txt").exists())
+    name = corpus_name(generation)
+    return next(folder / name for folder in run.parents if (folder / name).exists())
 
 
 def answer(kind: str, run: Path) -> tuple[int, str, str]:
@@ -112,7 +124,7 @@ def answer(kind: str, run: Path) -> tuple[int, str, str]:
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         code = main(command(kind, run))
-    if code or kind.partition("-")[2] not in TRAINED:
+    if code or parted(kind)[1] not in TRAINED:
         return code, out.getvalue(), err.getvalue()
     folder = RunFolder.open(run)
     losses = [(line["kind"], line.get("step"), line.get("loss")) for line in folder.metrics()]
@@ -135,7 +147,7 @@ def child(argv: list[str]) -> None:
     from tests.damage.mutations import CHANCE, by_design, sealed_again
 
     kind, whole, name, designed, first, last, seed = argv[0], Path(argv[1]), argv[2], argv[3] == "design", *map(int, argv[4:7])
-    trained = kind.partition("-")[2] in TRAINED
+    trained = parted(kind)[1] in TRAINED
     resource.setrlimit(resource.RLIMIT_AS, (MOST, MOST))
     with tempfile.TemporaryDirectory(dir=whole.parent) as place:
         run = Path(place) / "run"
@@ -169,7 +181,7 @@ def copy_run(whole: Path, run: Path, trained: bool) -> None:
 
 def files_of(kind: str, whole: Path) -> list[str]:
     """The files of a run that are put to trial."""
-    if kind.partition("-")[2] not in TRAINED:
+    if parted(kind)[1] not in TRAINED:
         return list(FILES)
     names = (str(path.relative_to(whole)) for path in sorted(whole.rglob("*")) if path.is_file() and not path.name.startswith("."))
     return [name for name in names if kind.endswith("store") or not name.startswith("store/")]
@@ -235,10 +247,11 @@ def table(rows: dict[str, Counter]) -> str:
 def program() -> None:
     """The table of all chosen kinds and files."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--kinds", nargs="+", default=["ngram", "word2vec", "gpt", "bert", "lstm"])
+    parser.add_argument("--kinds", nargs="+", default=list(COMMANDS))
     parser.add_argument("--files", nargs="+", default=[])
     parser.add_argument("--count", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--patience", type=float, default=60.0, help="seconds that a child may take before its first trial")
     parser.add_argument("--ways", nargs="+", default=["chance", "design"])
     options = parser.parse_args()
     rows: dict[str, Counter] = {}
@@ -249,8 +262,8 @@ def program() -> None:
                 for name in options.files or files_of(kind, run):
                     if way == "design" and name in ("README.md", "ledger.json"):
                         continue
-                    found, bad = tried(kind, run, name, way == "design", options.count, options.seed)
-                    rows[f"{kind} {name} by {way}"] = found
+                    found, bad = tried(kind, run, name, way == "design", options.count, options.seed, options.patience)
+                    rows[f"{kind}, by {way}"] = rows.get(f"{kind}, by {way}", Counter()) + found
                     print("\n".join(bad), flush=True)
                     print(f"{kind} {name} {way}", dict(found), flush=True)
     rows["all"] = sum(rows.values(), Counter())

@@ -195,6 +195,72 @@ def minimal_tests(share: float) -> dict:
     return {"found": found, "seconds": 2.0, "cpu_seconds": 2.0, "peak_bytes": 300_000_000}
 
 
+def label_curves(modes: dict, gap: float) -> dict:
+    """Fewer labels: each way of transfer loses, and its control more."""
+    ways = {}
+    for way, result in modes.items():
+        best, lost = result["measures"]["accuracy"]["value"], gap * (1 + (way in ("random", "scratch")))
+        shares = ((0.01, 30, 2.0), (0.1, 300, 1.0), (1.0, 3000, 0.0))
+        ways[way] = [
+            {"share": share, "examples": n, "quality": measure(best - times * lost, 0.02), "seeds": [best - times * lost] * 3}
+            for share, n, times in shares
+        ]
+    return {"ways": ways, "seconds": 40.0, "cpu_seconds": 70.0, "peak_bytes": 612_000_000}
+
+
+def layer_curve(low: float, high: float) -> dict:
+    """The more layers are loaded the better, up to the fourth."""
+    names = ["", "embeddings", "block 1", "block 2", "block 3", "block 4", "top"]
+    qualities = [low + (high - low) * min(1.0, place / 4) for place in range(len(names))]
+    points = [
+        {"loaded": place, "layer": name, "quality": measure(value, 0.02), "seeds": [value]}
+        for place, (name, value) in enumerate(zip(names, qualities, strict=True))
+    ]
+    return {"points": points, "seconds": 80.0, "cpu_seconds": 150.0, "peak_bytes": 612_000_000}
+
+
+def updates_saved(reached: bool) -> dict:
+    """Losses of two seeds; fine-tuning comes down to that from scratch many times sooner, or never."""
+    seeds, steps = [], (0, 1, 2, 4, 8, 16, 32, 64, 128, 300)
+    for seed in (1, 2):
+        scratch = [{"updates": n, "loss": 0.9 + 1.04 / (1 + n / 30)} for n in steps]
+        finetuned = [{"updates": n, "loss": (0.4 if reached else 1.1) + 1.5 / (1 + n / (7 * seed))} for n in steps]
+        lowest = scratch[-1]["loss"]
+        came = next((point["updates"] for point in finetuned if point["loss"] <= lowest), None)
+        saved = {"loss": lowest, "scratch": 300, "finetuned": came}
+        seeds.append({"seed": seed, "finetuned": finetuned, "scratch": scratch, "saved": saved})
+    times = {"value": 13.3, "low": 4.1, "high": 43.0, "seeds": 2} if reached else None
+    return {"seeds": seeds, "times": times, "seconds": 50.0, "cpu_seconds": 95.0, "peak_bytes": 612_000_000}
+
+
+def layer_probes(best: int) -> dict:
+    """Two files on five layers: tags are known low, senses high."""
+    files = []
+    for path, about, metric, top in (
+        ("task/pos.conll", "tags", "token accuracy", best),
+        ("task/词义.tsv", "senses", "senses told apart", 4),
+    ):
+        values = [0.7 - 0.03 * abs(layer - top) for layer in range(5)]
+        layers = [{"value": measure(v), "random": measure(0.52, 0.02), "gain": measure(v - 0.52, 0.03), "c": 0.03} for v in values]
+        sizes = {"learning": 900, "selection": 100, "judged": 1000}
+        known = {"file": path, "about": about, "metric": metric, "share": True, "examples": sizes, "floor": 0.18}
+        files.append({**known, "layers": layers, "best_layer": top})
+    return {"files": files, "seconds": 12.0, "cpu_seconds": 20.0, "peak_bytes": 400_000_000}
+
+
+def with_curves(made: dict) -> dict:
+    """The same, with all that shows what pre-training buys."""
+    made = copy.deepcopy(made)
+    ngram, _, gpt, bert = made["generations"][:4]
+    for place, generation in enumerate((ngram, gpt, bert)):
+        generation["labels"] = label_curves(generation["modes"], 0.05 + 0.02 * place)
+    for generation, reached in ((gpt, False), (bert, True)):
+        generation["layers"] = layer_curve(0.79, generation["modes"]["finetune"]["measures"]["accuracy"]["value"])
+        generation["updates"] = updates_saved(reached)
+        generation["probes"] = layer_probes(1 + reached)
+    return made
+
+
 def maps(*names: str) -> dict:
     """Word maps of some generations."""
     words = ["kernel", "tree", "graph", "degree", "field", "包", "文档"]

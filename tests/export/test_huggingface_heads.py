@@ -87,7 +87,7 @@ def outputs(run: FittedRun, texts: list[Any]) -> list[np.ndarray]:
         with torch.no_grad():
             read = model.model.read(batch)[0]
             head = model.model.head
-            found.append((head._scores(read, batch)[0] if run.task.per == "unit" else head(read)).numpy())
+            found.append((head.scores(read, batch)[0] if run.task.per == "unit" else head(read)).numpy())
     return found
 
 

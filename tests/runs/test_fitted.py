@@ -1,18 +1,25 @@
 """A fine-tuned run in use: what it loads, and what it says of lines that are not its task's."""
 
+import dataclasses
 import json
 import subprocess
 import sys
+import warnings
 
 import numpy as np
 import pytest
 from tests.transfer.conftest import make_examples, make_run
 
 from stemma.checkpoint import RunFolder
+from stemma.corpus.choices import Choice
+from stemma.corpus.columns import Tagged
 from stemma.corpus.task import Example
 from stemma.errors import DataError, RunError, UsageError
 from stemma.runs.fitted import FITTED, load
+from stemma.runs.fixed import Probed
+from stemma.runs.fixed_vectors import ProbedVectors
 from stemma.runs.settings import WAYS
+from stemma.tasks.tag import Sentence
 from stemma.tokens.tokenizer import Tokenizer
 from stemma.transfer.finetune import finetune
 from stemma.transfer.recipe import RECIPES
@@ -59,7 +66,8 @@ def test_saved_and_opened_predicts_the_same(runs, name, way, tmp_path):
 def test_each_text_is_tokenised_once_and_blank_lines_have_their_answer(runs, name, way, pairs, monkeypatch):
     mode, head = WAYS[way]
     examples = [Example(e.text, e.label, "the film" if pairs else "") for e in make_examples(40, 1)]
-    with pytest.warns(UserWarning):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of some ways: what was learnt is no better than one answer
         result = finetune(runs[name], train=examples, config=Config(mode=mode, head=head, **FAST))
     seen = []
     real = Tokenizer.encode_flat
@@ -71,6 +79,37 @@ def test_each_text_is_tokenised_once_and_blank_lines_have_their_answer(runs, nam
         rows = result.answer_rows(lines)
     assert [row.get("no_known_word", False) for row in rows] == [False, True, True, True, False]
     assert seen.count("good film") == 1 and len(rows) == len(lines)
+
+
+CHOICES = [Choice("the film", ("was good 好", "awful", "差 a 坏")[: 2 + n % 2], n % 2) for n in range(12)]
+TAGGED = [Sentence("the 好 film", ((0, 3), (4, 5), (6, 10)), Tagged(("the", "好", "film"), ("A", "B", "A")))] * 12
+ODD = {
+    "classify": ["the film was good", "", "🙂", "好", "bad " * 90],
+    "pair": [("good film", "好"), ("", "the"), ("🙂", "film"), ("bad " * 90, "差 " * 70)],
+    "choice": [("the", "好", "film"), ("", "🙂", "bad"), ("a", "was good", "差", "坏 " * 90)],
+}
+
+
+@pytest.mark.parametrize("task", ["classify", "pair", "choice", "tag"])
+def test_tables_answer_as_their_module_does(runs, task):
+    """Static vectors under a linear head are read without PyTorch; the network of the same tables is the oracle."""
+    examples = make_examples(24, 1)
+    taught = {"pair": [Example(e.text, e.label, "电影 film") for e in examples], "choice": CHOICES, "tag": TAGGED}.get(task, examples)
+    result = finetune(runs["word2vec"], train=taught, task=task, config=Config(mode="frozen", **FAST))
+    model = result.model
+    assert isinstance(model, ProbedVectors)
+    oracle = Probed.restore(dataclasses.replace(result.assignment, network=runs["word2vec"].module()), model.arrays(), model.facts)
+    lines = [parts if isinstance(parts, tuple) else (parts,) for parts in ODD.get(task, ())]
+    odd = [result.task.example(parts, result.targets) for parts in lines] or [
+        *TAGGED,
+        Sentence("🙂", ((0, 1),), Tagged((), ())),
+        Sentence("", (), Tagged((), ())),
+    ]
+    texts = result.task.texts(odd)
+    for own, other in zip(model.answers(model.prepare(texts)), oracle.answers(oracle.prepare(texts)), strict=True):
+        np.testing.assert_allclose(*(getattr(answer, "probabilities", answer) for answer in (own, other)), atol=1e-5)
+    np.testing.assert_allclose(model.vectors(model.prepare(texts)), oracle.vectors(oracle.prepare(texts)), atol=1e-4)
+    assert model.answers(model.prepare([])) == [] and model.vectors(model.prepare([])).shape == (0, model.width)
 
 
 def test_what_is_learnt_can_be_used():

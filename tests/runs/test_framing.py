@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from tests.transfer.conftest import make_run
 
 from stemma.lineage.gpt import InputTransformation
-from stemma.runs.framing import align, collate, collate_units, frame, lengths, under_budget
+from stemma.runs.framing import align, collate, collate_halves, collate_units, frame, lengths, under_budget
 from stemma.tasks.task import Text
 
 lengths_and_size = st.tuples(st.lists(st.integers(0, 60), min_size=1, max_size=300), st.integers(1, 40))
@@ -145,3 +145,35 @@ def test_every_unit_of_a_long_text_is_read_at_its_first_piece_with_its_neighbour
         at = column % near
         assert at - lead >= before
         assert (flat[column - before : column + 1] == one[place - before : place + 1]).all()
+
+
+@pytest.mark.parametrize(("passage", "question"), [("the film was good", "bad " * 40), ("好", "这部电影" * 10)])
+def test_what_a_long_question_loses_is_counted(bert, passage, question):
+    framed = frame(bert.network, bert.tokenizer, [Text(passage, question, units=units_of(passage))], 21)
+    asked = len(bert.tokenizer.encode(question))
+    assert framed.cut == 1 and framed.tokens_cut == asked - (21 - 3) // 2
+
+
+@pytest.mark.parametrize(("stride", "starts"), [(0, [0, 6, 12]), (3, [0, 3, 6, 9, 12]), (8, [0, 8, 12]), (99, [0, 8, 12])])
+def test_windows_begin_a_stride_apart_and_none_is_left_out(bert, stride, starts):
+    text = " ".join(["the film was good bad"] * 4)
+    framed = frame(bert.network, bert.tokenizer, [Text(text, units=units_of(text))], 8 + 2, stride=stride)
+    ids = bert.tokenizer.encode(text)
+    assert len(ids) == 20 and framed.windows == ((10,) * len(starts),)
+    windows = framed.ids[0].reshape(-1, 10)[:, 1:-1]
+    assert [row.tolist() for row in windows] == [ids[start : start + 8].tolist() for start in starts]
+    columns = framed.units[0][0]
+    assert framed.ids[0][columns].tolist() == ids.tolist()  # every word is read once, in its own window
+
+
+@pytest.mark.parametrize("name", ["bert", "gpt", "word2vec"])
+def test_halves_are_those_of_the_text_and_no_special_is_in_one(name):
+    run = make_run(name)
+    texts = [Text("the film", "was good bad"), Text("bad", "film"), Text("good"), Text("", "好")]
+    framed = frame(run.network, run.tokenizer, texts, 30)
+    order = [1, 0, 2, 3]
+    batch = collate(framed, order) | collate_halves(framed, order)
+    for row, ids, halves in zip(order, batch["ids"], batch["halves"], strict=True):
+        for half, part in ((1, texts[row].text), (2, texts[row].other)):
+            assert ids[halves == half].tolist() == run.tokenizer.encode(part).tolist()
+    assert batch["halves"].shape == batch["ids"].shape and not batch["halves"][batch["segments"] == 0].any()

@@ -81,4 +81,4 @@ def test_other_networks_see_the_tokenizers_ids(elmo):
     closed = OpenVocabulary(elmo.tokenizer, None)
     (ids,) = closed.encode_batch(["the zorbel film"])
     assert np.array_equal(ids, elmo.tokenizer.encode("the zorbel film")) and closed.beside == {}
-    assert closed.knows(["zorbel", "film"]).tolist() == [False, True]
+    assert closed.known_of(closed.encode_batch(["zorbel", "film"])).tolist() == [False, True]

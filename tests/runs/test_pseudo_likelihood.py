@@ -8,7 +8,7 @@ from stemma.layers.loss import surprisal
 from stemma.lineage import bert, gpt
 from stemma.objectives.batch import IGNORE
 from stemma.runs import pseudo_likelihood
-from stemma.runs.pseudo_likelihood import pseudo_nats
+from stemma.runs.pseudo_likelihood import gap_nats, pseudo_nats
 from stemma.tokens.settings import Config
 from stemma.tokens.tokenizer import train
 
@@ -99,3 +99,54 @@ def test_of_a_left_to_right_model_it_is_the_chain(texts):
         framed, _ = net.frame(pieces.encode(text).tolist())
         chain.append(float(net.score({"ids": torch.tensor([framed])}).sum()))
     assert pseudo_nats(LeftToRight(net), pieces, texts) == pytest.approx(chain, rel=1e-5)
+
+
+def gap_by_hand(net, tokenizer, text, start, end, whole):
+    """The tokens of the gap one by one: those of the gap (or of the word in it) from there on are masked, all others stand."""
+    (ids, _, starts), (_, spans) = tokenizer.encode_words([text]), tokenizer.encode_offsets(text)
+    words, total = np.cumsum(starts), 0.0
+    gap = [n for n, (first, last) in enumerate(spans) if last > start and first < end]
+    for place in gap:
+        hidden = [n for n in range(place, len(ids)) if (n in gap if whole else words[n] == words[place])]
+        masked = [tokenizer.specials["mask"] if n in hidden else int(i) for n, i in enumerate(ids)]
+        framed, types = net.frame(masked)
+        scores = net.fill({"ids": torch.tensor([framed]), "types": torch.tensor([types])})
+        total -= float(scores[0].log_softmax(-1)[int(ids[place])])
+    return total, len(gap)
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_gap_is_priced_token_by_token_and_nothing_else_is(tokenizer, whole):
+    net = network(tokenizer)
+    texts = ["the caton matthe", "今天天气很好我们去看花", "the cat", "a dog sat 😀", ""]
+    gaps = [(4, 16), (2, 8), (4, 7), (0, 5), (0, 0)]
+    expected = [gap_by_hand(net, tokenizer, text, *gap, whole) for text, gap in zip(texts, gaps, strict=True)]
+    nats, tokens = gap_nats(net, tokenizer, texts, gaps, [whole] * 5)
+    assert nats.tolist() == pytest.approx([found for found, _ in expected], rel=1e-5) and expected[0][1] > 2
+    assert tokens.tolist() == [count for _, count in expected] and tokens[-1] == 0
+    assert gap_nats(net, tokenizer, [], [], [])[0].tolist() == []
+
+
+def test_all_fillings_of_a_whole_gap_share_one(tokenizer):
+    """By the chain rule: of two masks, P(first) times P(second | first), summed over every pair of tokens."""
+    net, size = network(tokenizer), tokenizer.vocab_size
+    framed, types = net.frame([*tokenizer.encode("the cat").tolist(), tokenizer.specials["mask"], tokenizer.specials["mask"]])
+    first = net.fill({"ids": torch.tensor([framed]), "types": torch.tensor([types])})[0].softmax(-1)
+    second = []
+    for token in range(size):
+        ids = [token if n == framed.index(tokenizer.specials["mask"]) else i for n, i in enumerate(framed)]
+        second.append(net.fill({"ids": torch.tensor([ids]), "types": torch.tensor([types])})[-1].softmax(-1))
+    table = first[:, None] * torch.stack(second)
+    assert float(table.detach().sum()) == pytest.approx(1, abs=1e-5)
+    two = tokenizer.encode("the cat matat")[-2:].tolist()
+    nats, tokens = gap_nats(net, tokenizer, ["the cat matat"], [(8, 13)], [True])
+    assert tokens.tolist() == [2] and float(nats[0]) == pytest.approx(float(-table[two[0], two[1]].log()), rel=1e-4)
+
+
+def test_a_gap_of_a_text_longer_than_the_window_has_every_token_scored_once(tokenizer):
+    net, text = network(tokenizer, max_length=7), "a dog sat on the mat 今天天气很好 the cat sat"
+    batches, label_nats = [], net.label_nats
+    net.label_nats = lambda batch: batches.append(batch) or label_nats(batch)
+    _, tokens = gap_nats(net, tokenizer, [text], [(9, len(text))], [False])
+    labels = torch.cat([batch["labels"][batch["labels"] != IGNORE] for batch in batches])
+    assert len(labels) == tokens[0] == len(tokenizer.encode(text)) - len(tokenizer.encode(text[:9]))

@@ -13,6 +13,10 @@ from stemma.tasks.task import Seat
 TASK, TARGETS = ChoiceTask(Config()), {"labels": []}
 
 
+def answers_of(head, states, batch):
+    return head.answers(head.scores(states, batch), batch)
+
+
 def read(folder, text):
     path = folder / "c.tsv"
     path.write_text(text, encoding="utf-8")
@@ -84,14 +88,14 @@ def test_the_loss_is_cross_entropy_within_a_context_and_candidates_may_be_permut
         torch.nn.init.normal_(parameter)
     states = torch.randn((5, 5) if kind == "head" else (5, 4, 3, 5))
     batch = {"windows": torch.tensor([[0, 1, -1], [2, 3, 4]]), "labels": torch.tensor([1, 0])}
-    batch["sites"] = torch.ones(5, 4, dtype=torch.bool)
+    batch["halves"] = torch.tensor([[0, 1, 2, 2]] * 5)
     with torch.no_grad():
-        answers = module.answer(states, batch)
-        scores = (module(states) if kind == "head" else module(states, batch["sites"]))[:, 0]
+        answers = answers_of(module, states, batch)
+        scores = (module(states) if kind == "head" else module(states, batch))[:, 0]
         expected = (F.cross_entropy(scores[None, :2], torch.tensor([1])) + F.cross_entropy(scores[None, 2:], torch.tensor([0]))) / 2
         loss = module.loss(states, batch)
         torch.testing.assert_close(loss.mean, expected)
-        turned = module.answer(states, batch | {"windows": torch.tensor([[1, 0, -1], [4, 2, 3]])})
+        turned = answers_of(module, states, batch | {"windows": torch.tensor([[1, 0, -1], [4, 2, 3]])})
     assert [row.shape for row in answers] == [(2,), (3,)] and module.predictions(batch) == {"task": 2}
     np.testing.assert_allclose(turned[0], answers[0][[1, 0]], rtol=1e-5)
     np.testing.assert_allclose(turned[1], answers[1][[2, 0, 1]], rtol=1e-5)

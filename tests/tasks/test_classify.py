@@ -14,6 +14,10 @@ sklearn_metrics = pytest.importorskip("sklearn.metrics")
 TOPICS = [Example("a", "sport|politics", several=True), Example("b", "", several=True), Example("c", " 财经 | sport|sport", several=True)]
 
 
+def answers_of(head, states, batch):
+    return head.answers(head.scores(states, batch), batch)
+
+
 def drawn(seed, several, n=61, classes=4):
     """Gold and probabilities at random."""
     rng = np.random.default_rng(seed)
@@ -92,13 +96,13 @@ def test_one_label_may_hold_the_separator():
 
 def test_the_task_network_sees_no_padding_and_has_one_size():
     torch.manual_seed(0)
-    task, targets = make_task("classify"), {"labels": ["a", "b", "c"], "several": False}
+    task, targets = make_task("classify"), {"labels": ["a", "b", "c"], "several": False, "pairs": False}
     head = task.network(Seat(width=20, layers=3, dropout=0.5), targets).eval()
     states, sites = torch.randn(2, 7, 3, 20), torch.tensor([[True] * 7, [True] * 2 + [False] * 5])
-    both = head.answer(states, {"sites": sites})
-    alone = head.answer(states[1:, :2], {"sites": sites[1:, :2]})
+    both = answers_of(head, states, {"sites": sites})
+    alone = answers_of(head, states[1:, :2], {"sites": sites[1:, :2]})
     np.testing.assert_allclose(both[1], alone[0], atol=1e-6)
-    assert np.isfinite(head.answer(states, {"sites": sites & False})).all()  # texts without tokens
+    assert np.isfinite(answers_of(head, states, {"sites": sites & False})).all()  # texts without tokens
     other = task.network(Seat(width=50, layers=1), targets)
     size = {name: p.numel() for name, p in head.named_parameters()} | {"mix.weights": 1, "projection.weight": 128 * 50}
     assert size == {name: p.numel() for name, p in other.named_parameters()}

@@ -26,7 +26,7 @@ def test_pairs_with_numbers(tmp_path):
     assert TASK.link(targets) == "identity"
 
 
-@pytest.mark.parametrize("label", ["good", "nan", "inf", "2,5", ""])
+@pytest.mark.parametrize("label", ["good", "nan", "inf", "2,5", "", "1e39", "-1e300"])
 def test_what_is_no_number_is_told_with_its_line(tmp_path, label):
     expected = "line 3: the cell 'label' is empty" if not label else rf"line 3: the label '{label}'.*a number, as 2\.5.*classify"
     with pytest.raises(DataError, match=expected):

@@ -1,10 +1,14 @@
 """The task `span`: SQuAD's form, units, decoding, the threshold of no answer, scores against SQuAD's own rules, baselines."""
 
 import json
+import re
+import string
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from stemma.corpus.questions import Question, units_of
 from stemma.errors import DataError
@@ -14,6 +18,10 @@ from stemma.tasks.task import PLACES, Seat
 TASK = Span(Config())
 PASSAGE = "The old mill stands by the river. It was built in 1848 by Ann Lee."
 CHINESE = "春眠不觉晓，处处闻啼鸟。作者是孟浩然。"
+
+
+def answers_of(head, states, batch):
+    return head.answers(head.scores(states, batch), batch)
 
 
 def squad(*questions, context=PASSAGE):
@@ -70,6 +78,37 @@ def test_what_is_wrong_is_told_with_its_place(tmp_path, content, message):
         read(tmp_path, content)
 
 
+@pytest.mark.parametrize(("passage", "answer"), [(PASSAGE, "1848"), (CHINESE, "孟浩然"), ("a 🙂", "🙂")])
+def test_answers_may_stand_in_two_columns(tmp_path, passage, answer):
+    content, start = squad(("When?", [(answer, 0)]), context=passage), passage.index(answer)
+    content["data"][0]["paragraphs"][0]["qas"][0]["answers"] = {"text": [answer], "answer_start": [start]}
+    assert read(tmp_path, content)[0].answers == ((start, answer),)
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ({"answers": {"text": "1848", "answer_start": 50}}, r"answers are \{'text': '1848'.*put them into a list"),
+        ({"answers": {"text": ["1848"], "answer_start": []}}, "put them into a list"),
+        ({"answers": "1848"}, "answers are '1848'.*put them into a list"),
+        ({"is_impossible": "false"}, "is_impossible is 'false'.*true or false"),
+    ],
+)
+def test_answers_of_another_form_are_refused_and_not_guessed(tmp_path, entry, message):
+    content = squad(("When?", [("1848", 50)]))
+    content["data"][0]["paragraphs"][0]["qas"][0] |= entry
+    with pytest.raises(DataError, match=message):
+        read(tmp_path, content)
+
+
+def test_another_encoding_is_told_once(tmp_path):
+    path = tmp_path / "q.json"
+    path.write_bytes(json.dumps(squad(("谁？", [("孟浩然", 15)]), context=CHINESE), ensure_ascii=False).encode("gb18030"))
+    with pytest.raises(DataError, match=r"is not UTF-8.*gb18030") as refused:
+        TASK.read(path)
+    assert "JSON" not in str(refused.value)
+
+
 def test_units_are_chinese_characters_and_other_words():
     assert [CHINESE[a:b] for a, b in units_of(CHINESE)][:6] == list("春眠不觉晓，")
     assert units_of("") == units_of(" \n") == []
@@ -90,8 +129,22 @@ def test_the_best_spans_are_those_of_a_search_of_all():
     assert best_spans(scores[-1:], 4, 9).quotes == () and len(best_spans(scores[-3:], 9, 20).quotes) == 3
 
 
+def official(text: str) -> list[str]:
+    """`normalize_answer` of SQuAD's evaluate-v1.1, as its paper and README describe it: lower case, no ASCII marks, no articles."""
+    text = "".join(character for character in text.lower() if character not in set(string.punctuation))
+    return re.sub(r"\b(a|an|the)\b", " ", text).split()
+
+
+@given(st.text(alphabet="aAnth eTX.,'-$%()3 \n", max_size=30))
+def test_english_is_compared_as_the_evaluation_of_squad_does(text):
+    assert plain(text) == official(text)
+
+
 def test_comparison_is_that_of_squad_and_of_characters():
-    assert plain("The  U.S.-led, 42nd “mill”") == ["u", "s", "led", "42nd", "mill"]
+    assert plain("The  U.S.-led, 42nd “mill”") == ["usled", "42nd", "mill"]
+    assert plain("don't (a) 3,000 Vitamin A.") == ["dont", "3000", "vitamin"] and plain("A—B") == ["b"]
+    assert plain("甲A联赛") == ["甲", "a", "联", "赛"]  # an article stands by itself
+    assert plain("") == plain("The") == plain("。") == [] and plain("🙂") == []
     assert plain("《孟浩然》，1848年") == ["孟", "浩", "然", "1848", "年"]
     gold = TASK.gold(
         [Question("q", PASSAGE, ((4, "old mill"), (0, "The old mill"))), Question("q", CHINESE, ((15, "孟浩然"),)), Question("q", PASSAGE)],
@@ -132,11 +185,11 @@ def test_heads_never_answer_outside_the_passage_and_padding_changes_nothing(kind
     states = torch.randn((3, 7, 5) if kind == "head" else (3, 7, 2, 5))
     batch = {"sites": sites, "places": torch.randint(PLACES, (3, 7)), "labels": torch.tensor([[1, 2], [3, 3], [0, 0]])}
     with torch.no_grad():
-        answers, loss = module.answer(states, batch), module.loss(states, batch)
+        answers, loss = answers_of(module, states, batch), module.loss(states, batch)
         alone = 0.0
         for row, count in enumerate((7, 4, 1)):
             own = {name: value[row : row + 1, :count] if name != "labels" else value[row : row + 1] for name, value in batch.items()}
-            (same,) = module.answer(states[row : row + 1, :count], own)
+            (same,) = answers_of(module, states[row : row + 1, :count], own)
             assert [(q.first, q.last) for q in same.quotes] == [(q.first, q.last) for q in answers[row].quotes]
             assert all(q.first <= q.last < min(q.first + 3, count - 1) for q in same.quotes)
             alone += float(module.loss(states[row : row + 1, :count], own).mean)
@@ -162,7 +215,9 @@ def test_baselines_need_no_learning():
 
 def test_answer_rows_tell_characters():
     example = TASK.example(("作者是谁？", CHINESE), {})
-    quotes = TASK.quoted([Found((Quote(15, 17, -0.5), Quote(0, 0, -2.0)), -3.0)], TASK.texts([example]))
+    found = Found((Quote(15, 17, -0.5), Quote(0, 0, -2.0), Quote(11, 11, -2.5), Quote(18, 18, -2.6)), -3.0)
+    quotes = TASK.quoted([found], TASK.texts([example]))  # of the two full stops the likelier one
+    assert [(quote.text, quote.start) for quote in quotes[0].quotes] == [("孟浩然", 15), ("春", 0), ("。", 11)]
     (row,) = TASK.answer_rows([example], quotes, {"null": True, "threshold": 0.0})
     assert (row["answer"], row["start"], row["end"]) == ("孟浩然", 15, 18) and row["no_answer"] == -3.0
-    assert [best["answer"] for best in row["best"]] == ["孟浩然", "春"] and list(TASK.shown(row)) == ["孟浩然"]
+    assert [best["answer"] for best in row["best"]] == ["孟浩然", "春", "。"] and list(TASK.shown(row)) == ["孟浩然"]

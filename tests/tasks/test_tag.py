@@ -22,6 +22,10 @@ PARTS = "Dogs\tNOUN\nbark\tVERB\n.\tPUNCT\n\nBark\tVERB\n!\tPUNCT\n"
 D, L = 5, 3
 
 
+def answers_of(head, states, batch):
+    return head.answers(head.scores(states, batch), batch)
+
+
 def read(folder: Path, text: str, config: Config | None = None, learning: bool = True) -> tuple[Tag, list[Sentence]]:
     path = folder / "t.txt"
     path.write_text(text, encoding="utf-8")
@@ -173,13 +177,13 @@ KINDS = [(kind, decoder) for kind in ("head", "network") for decoder in ("linear
 def test_answers_are_lawful_and_padding_and_batch_mates_change_nothing(kind, decoder):
     module, states, batch = made(kind, Config(decoder=decoder, width=4))
     with torch.no_grad():
-        answers = module.answer(states, batch)
+        answers = answers_of(module, states, batch)
         loss = module.loss(states, batch)
         alone = 0.0
         for row, answer in enumerate(answers):
             units = int(batch["sites"][row].sum())
             own = {name: tensor[row : row + 1, : max(units, 1)] for name, tensor in batch.items()}
-            assert module.answer(states[row : row + 1, : max(units, 1)], own)[0].tolist() == answer.tolist()
+            assert answers_of(module, states[row : row + 1, : max(units, 1)], own)[0].tolist() == answer.tolist()
             assert len(answer) == units
             part = module.loss(states[row : row + 1, : max(units, 1)], own)
             alone += float(part.mean) * part.count
@@ -192,7 +196,7 @@ def test_answers_are_lawful_and_padding_and_batch_mates_change_nothing(kind, dec
 def test_answers_may_be_left_unlawful(kind, decoder):
     module, states, batch = made(kind, Config(decoder=decoder, lawful=False, width=4))
     with torch.no_grad():
-        tags = [[BIO["labels"][k] for k in answer] for answer in module.answer(states, batch)]
+        tags = [[BIO["labels"][k] for k in answer] for answer in answers_of(module, states, batch)]
     assert not all(follows(before, tag) for row in tags for before, tag in zip([None, *row], row, strict=False))
 
 
@@ -212,7 +216,7 @@ def test_heads_learn_what_states_and_places_tell(kind, decoder):
         optimiser.zero_grad()
         module.loss(states, batch).mean.backward()
         optimiser.step()
-    found = module.eval().answer(states, batch)
+    found = answers_of(module.eval(), states, batch)
     assert [row.tolist() for row in found] == [[1, 2, 2, 0, 0], [3, 4], [0, 1, 2, 0], [3]]
 
 
@@ -228,7 +232,7 @@ def test_a_batch_without_any_unit(kind, decoder):
     for units in (0, 1):
         empty = {name: tensor[:2, :units] for name, tensor in batch.items()}
         empty["sites"] = torch.zeros_like(empty["sites"])
-        assert [len(answer) for answer in module.answer(states[:2, :units], empty)] == [0, 0]
+        assert [len(answer) for answer in answers_of(module, states[:2, :units], empty)] == [0, 0]
 
 
 def test_answers_of_a_linear_model_are_the_best_lawful_ones():

@@ -14,7 +14,7 @@ from stemma.kernels import word_table
 from stemma.kernels.word_scan import borders
 from stemma.kernels.word_table import WordTable
 from stemma.tokens.chinese import GIVEN, segmenter
-from stemma.tokens.few_words import LITTLE
+from stemma.tokens.few_words import LITTLE, spaced_once
 from stemma.tokens.sample import batches, even_sample
 from stemma.tokens.scripts import PLACES, bytes_of, class_of, codes_of, lower_codes, token_classes, word_classes
 from stemma.tokens.tokenizer import Config, train
@@ -248,3 +248,8 @@ def test_the_class_of_a_character_is_that_of_the_table():
 def test_each_text_is_given_back_as_alone(kind, cutter, texts):
     tokenizer = train(iter(["a b王国的雨，ab ' a", *texts[:1]]), Config(kind=kind, vocab_size=0, lowercase=kind == "word", words=cutter))
     assert tokenizer.give_back_each(texts) == [tokenizer.give_back([text]) for text in texts]
+
+
+@given(text=st.text(st.sampled_from("ab王🙂\u3000\u00a0 \t\n\r\0\x0b"), max_size=8))
+def test_text_is_spaced_once_as_its_tokens_are_joined(text):
+    assert spaced_once(text) == " ".join(re.findall("[^\0\t\n\r ]+", text))

@@ -21,6 +21,7 @@ from stemma.transfer.recipe import Lesson
 WORDS = {"neg": ["bad", "awful", "poor", "坏", "差", "糟"], "pos": ["good", "lovely", "fine", "好", "棒", "妙"]}
 FILLERS = ["the", "a", "film", "was", "it", "story", "of", "and", "but", "very", "的", "电影", "故事"]
 KINDS = {"bert": "wordpiece", "gpt": "bpe", "word2vec": "word", "ngram": "word", "elmo": "word"}
+KINDS |= {"bert-wwm": "wordpiece", "albert": "wordpiece", "tinybert": "wordpiece", "gpt2": "bpe", "xlnet": "unigram", "transformer": "bpe"}
 
 SIZES = {"word2vec": {"width": 20}, "elmo": {"characters": 4, "filters": (8, 8, 8), "width": 12, "cells": 20, "output": "full"}}
 

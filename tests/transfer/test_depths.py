@@ -1,4 +1,4 @@
-"""Depths, layer-wise rates, freezing and redrawing."""
+"""Depths, layer-wise rates, freezing, and layers that are loaded."""
 
 import pytest
 import torch
@@ -8,6 +8,8 @@ from stemma.errors import UsageError
 from stemma.runs.moved import HeadedNetwork
 from stemma.transfer import depths
 from stemma.transfer.backbone import fresh
+from stemma.transfer.load_layers import load_layers
+from stemma.transfer.moving import Descent
 from stemma.transfer.settings import Config
 
 
@@ -30,7 +32,6 @@ def test_depths_follow_the_flow(bert):
 
 def test_groups_cover_each_moving_parameter_once(run):
     model = HeadedNetwork(fresh(assigned(run, Config()), 1), CLASSIFY, {"labels": ["a", "b", "c"], "several": False}, 0.1)
-    depths.freeze(model.backbone, None)
     split = depths.parameter_groups(model, model.backbone, 0.5, 0.01)
     held = [id(p) for group in split for p in group["params"]]
     assert sorted(held) == sorted(id(p) for p in model.parameters())
@@ -40,33 +41,42 @@ def test_groups_cover_each_moving_parameter_once(run):
     assert scales[max(scales)] == 1.0 and sorted(scales.values()) == [scales[d] for d in sorted(scales)]
 
 
-def test_freeze_leaves_the_top(bert):
-    network = fresh(assigned(bert, Config()), 1)
-    frozen = depths.freeze(network, 1)
-    assert {name for name, p in network.named_parameters() if not p.requires_grad} == set(frozen)
-    assert any(name.startswith("blocks.1.") for name in frozen) and not any(name.startswith("blocks.2.") for name in frozen)
-    assert "tokens.weight" in frozen and "pooler.weight" not in frozen
-    assert len(depths.freeze(network, 0)) == len(list(network.parameters()))
-    with pytest.raises(UsageError, match=r"lower transfer\.moving"):
-        depths.freeze(network, 4)
+def test_freeze_fixes_the_lowest_layers_alone(run):
+    network = fresh(assigned(run, Config()), 1)
+    for count in range(len(network.layers()) + 1):
+        depths.freeze(network, count)
+        still = {name for name, p in network.named_parameters() if not p.requires_grad}
+        assert still == {name for layer in network.layers()[:count] for name in layer.parameters}
+    assert len(still) == len(list(network.parameters()))
 
 
 def test_unfreezing_goes_from_the_top_to_the_embeddings():
-    assert [depths.moving_after(e, 1, 3, None) for e in (0, 0.9, 1, 2, 3.5, 4, 9)] == [0, 0, 1, 2, 3, None, None]
-    assert [depths.moving_after(e, 0.5, 3, 2) for e in (0, 0.5, 1, 5)] == [0, 1, 2, 2]  # never more than may move
-    assert depths.moving_after(0, 0, 3, None) is None and depths.moving_after(0, 0, 3, 1) == 1
+    """Three blocks: five layers with the embeddings and what stands above."""
+    assert [depths.fixed_after(e, 1, 3, 0) for e in (0, 0.9, 1, 2, 3.5, 4, 9)] == [5, 5, 3, 2, 1, 0, 0]
+    assert [depths.fixed_after(e, 0.5, 3, 2) for e in (0, 0.5, 1, 5)] == [5, 3, 2, 2]  # what stands still for good is not reached
+    assert depths.fixed_after(0, 0, 3, 0) == 0 and depths.fixed_after(0, 0, 3, 1) == 1
 
 
-def test_redraw_changes_the_named_tensors_alone(bert):
-    network, other = fresh(assigned(bert, Config()), 1), fresh(assigned(bert, Config()), 2)
-    before = {name: p.detach().clone() for name, p in network.named_parameters()}
-    names = depths.redraw(network, other, 2)
-    for name, p in network.named_parameters():
-        expected = dict(other.named_parameters())[name] if name in names else before[name]
-        assert torch.equal(p, expected)
-    assert "blocks.1.attention.qkv.weight" in names and "blocks.0.attention.qkv.weight" not in names
-    with pytest.raises(UsageError, match=r"lower transfer\.redraw"):
-        depths.redraw(network, other, 9)
+def test_the_lower_layers_are_loaded_and_the_others_left_as_drawn(run):
+    trained = run.module()
+    for kept in range(len(trained.layers()) + 1):
+        network, drawn = fresh(assigned(run, Config()), 1), fresh(assigned(run, Config()), 1)
+        new = load_layers(network, trained, kept)
+        names = [name for layer in network.layers()[:kept] for name in layer.parameters]
+        assert sorted(new + names) == sorted(name for name, _ in network.named_parameters())
+        for source, own in ((drawn, new), (trained, names)):
+            theirs, found = dict(source.named_parameters()), dict(network.named_parameters())
+            assert all(torch.equal(found[name], theirs[name]) for name in own)
+
+
+@pytest.mark.parametrize("setting", ["load_layers", "freeze_layers"])
+def test_settings_of_layers_say_what_is_wrong(bert, setting):
+    with pytest.raises(UsageError, match=rf"transfer\.{setting} = 0-5, but the network has 5 layers: 0 embeddings, 1 block 1, .*4 top"):
+        Descent(assigned(bert, Config()), Config(**{setting: "0-5"}))
+    Descent(assigned(bert, Config()), Config(**{setting: "0-4"}))
+    for wrong in ("1-2", "0-", "-1", "0-1-2", "all", "0–1", "0-٣", " 0"):
+        with pytest.raises(UsageError, match=rf"{setting} = .*write it like transfer\.{setting}=0-3"):
+            Config(**{setting: wrong})
 
 
 def test_a_network_without_blocks_is_all_embeddings(word2vec):

@@ -118,7 +118,7 @@ def test_what_cannot_be_imitated_is_refused(teacher, student, bert, gpt, train_e
         taught.check(bert, FAST, "")
     with pytest.raises(UsageError, match="drop the task tag"):
         taught.check(student, FAST, "tag")
-    with pytest.raises(UsageError, match="a student that moves"):
+    with pytest.raises(UsageError, match="one that moves"):
         taught.check(student, dataclasses.replace(FAST, mode="frozen"), "")
     with pytest.raises(UsageError, match="--masked RUN"):
         augmenter_of(student, dataclasses.replace(HOW, augment=2), 1, None, None)
@@ -207,10 +207,10 @@ def test_tags_are_imitated_unit_by_unit_or_as_a_whole(decoder: str) -> None:
     batch = {"sites": sites, "places": torch.zeros(4, 5, dtype=torch.long), "labels": labels}
     loss = own.imitate(states, batch, theirs, shown, 1.0)
     assert loss.count == own.predictions(batch)["task"] == 13
-    a, z = own._scores(states, batch).detach().double().numpy(), theirs._scores(shown, batch).detach().double().numpy()
+    a, z = own.scores(states, batch).detach().double().numpy(), theirs.scores(shown, batch).detach().double().numpy()
     if decoder == "softmax":
         chances, p = (np.exp(x) / np.exp(x).sum(-1, keepdims=True) for x in (z, a))
         expected = -((chances * np.log(p)).sum(-1) * sites.numpy()).sum() / 13
     else:
-        expected = float(own.loss(states, batch | {"labels": theirs.decoder.best(theirs._scores(shown, batch), sites)}).mean) * 20 / 13
+        expected = float(own.loss(states, batch | {"labels": theirs.decoder.best(theirs.scores(shown, batch), sites)}).mean) * 20 / 13
     assert float(loss.mean.detach()) == pytest.approx(expected, rel=1e-4)

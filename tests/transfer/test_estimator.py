@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from tests.corpus.test_task import Columns
 
 import stemma
 from stemma.errors import DataError, UsageError
@@ -36,6 +37,18 @@ def test_fits_predicts_and_knows_its_classes(bert, data, dev_examples):
     assert model.score(texts, [e.label for e in dev_examples]) > 0.75
     np.testing.assert_allclose(model.predict_proba(texts).sum(1), 1, atol=1e-5)
     assert model.transform(texts).shape[0] == len(texts)
+
+
+def test_a_data_frame_is_read_by_rows(ngram, data):
+    X, y = data
+    model = StemmaClassifier(ngram).fit(Columns(text=list(X)), y)
+    np.testing.assert_array_equal(model.predict(Columns(text=list(X[:9]))), model.predict(X[:9]))  # not the names of its columns
+    paired = StemmaClassifier(ngram).fit(Columns(text_a=list(X), text_b=list(X[::-1])), y)
+    assert len(paired.predict(Columns(text_a=list(X[:3]), text_b=["好", "", "🙂"]))) == 3
+    with pytest.raises(DataError, match=r"y\[0\].*of a data frame frame"):
+        StemmaClassifier(ngram).fit(X, Columns(label=list(y)))
+    with pytest.raises(DataError, match=r"X\[0\]"):
+        model.predict(Columns(a=list(X[:2]), b=list(X[:2]), c=list(X[:2])))
 
 
 def test_labels_of_any_kind(ngram, data):

@@ -26,7 +26,7 @@ from stemma.transfer.settings import Config
 FAST = Config(precision="fp32", seeds=(1, 2), budget=2, updates=0)
 
 
-TWO = {"labels": ["neg", "pos"], "several": False}
+TWO = {"labels": ["neg", "pos"], "several": False, "pairs": False}
 
 
 def drawn(run, seed):
@@ -105,7 +105,7 @@ def test_cached_features_equal_uncached(run, train_examples):
 
 
 def test_partial_moving_changes_the_top_alone(bert, train_examples, dev_examples):
-    config = Config(precision="fp32", seeds=(1,), budget=1, updates=0, moving=1)
+    config = Config(precision="fp32", seeds=(1,), budget=1, updates=0, freeze_layers="0-2")
     result = finetune(bert, train=train_examples, dev=dev_examples, config=config)
     after = result.model.model.backbone.state_dict()
     for name, tensor in bert.network.state_dict().items():
@@ -120,9 +120,12 @@ def test_padding_and_batch_mates_change_no_score(run, dev_examples):
     torch.nn.init.normal_(model.head.weight)
     data = frame(run.module().task_input(), run.tokenizer, CLASSIFY.texts(dev_examples[:12]), 48)
     with torch.inference_mode():
-        together = model.answer(to_tensors(collate(data, range(12)), torch.device("cpu")))
-        alone = [model.answer(to_tensors(collate(data, [k]), torch.device("cpu")))[0] for k in range(12)]
-    np.testing.assert_allclose(together, alone, atol=1e-5, rtol=1e-5)
+        together, *alone = (
+            model.head.answers(model.head.scores(model.read(batch)[0], batch), batch)
+            for rows in (range(12), *([k] for k in range(12)))
+            for batch in [to_tensors(collate(data, rows), torch.device("cpu"))]
+        )
+    np.testing.assert_allclose(together, [answer for (answer,) in alone], atol=1e-5, rtol=1e-5)
 
 
 def test_the_auxiliary_loss_is_linear_in_its_weight(gpt, dev_examples):
@@ -287,3 +290,15 @@ def test_examples_of_a_program_are_cleaned_as_those_of_a_file(ngram, train_examp
     dirty = [dataclasses.replace(example, text=f" {example.text}\x00", label=f"{example.label} ") for example in train_examples]
     with pytest.warns(UserWarning, match="as in training"):
         assert finetune(ngram, train=dirty).facts["data"] == finetune(ngram, train=train_examples).facts["data"]
+
+
+@pytest.mark.parametrize("mode", ["frozen", "finetune", "scratch"])
+@pytest.mark.parametrize("name", ["ngram", "word2vec"])
+def test_a_label_that_the_few_examples_lack_is_never_answered(request, name, mode, train_examples, dev_examples):
+    """The label space is that of all examples, of which these are a part."""
+    few = [example for example in train_examples if example.label == "pos"][:6]
+    config = Config(mode=mode, seeds=(1,), budget=1, updates=2, epochs=1)
+    targets = {"labels": ["neg", "pos"], "several": False, "pairs": False}
+    found = finetune(request.getfixturevalue(name), train=few, dev=dev_examples, config=config, targets=targets)
+    answers = set(found.facts["seeds"][0]["predictions"])
+    assert found.facts["labels"] == ["neg", "pos"] and answers <= {0, 1} and (mode != "frozen" or answers == {1})

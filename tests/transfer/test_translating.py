@@ -1,5 +1,6 @@
 """The task `translate` through the whole of transfer: all of an encoder-decoder moves, and what is saved translates."""
 
+import dataclasses
 import warnings
 
 import numpy as np
@@ -149,8 +150,9 @@ def test_a_run_of_labels_writes_no_targets(bert, train_examples):
 
 def test_every_setting_of_depths_applies(writes):
     """Fine-tuning of the top alone, and rates that fall with depth, as of networks with heads."""
-    config = Config(**SETTINGS, updates=2, epochs=1, moving=0, layer_decay=0.5)
+    config = Config(**SETTINGS, updates=2, epochs=1, freeze_layers="0", layer_decay=0.5)
     with pytest.raises(UsageError):
         finetune(make_run("ngram"), train=TRAIN[:60], task="translate", config=config)
-    result = finetune(writes, train=TRAIN[:60], task="translate", config=Config(**SETTINGS, updates=2, epochs=1, layer_decay=0.5, moving=1))
+    config = dataclasses.replace(config, freeze_layers="0-1")
+    result = finetune(writes, train=TRAIN[:60], task="translate", config=config)
     assert "tokens.weight" in result.facts["frozen"] and result.facts["parameters"]["trained"] < result.facts["parameters"]["total"]

@@ -1,14 +1,10 @@
 """What a verb gives back, and how it is printed: as text for a person at a terminal, as JSON for a program."""
 
-import contextlib
-import dataclasses
-import json
-import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-_PLAIN = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
+from stemma.runs.json_text import dumps
 
 Form = Literal["document", "lines", "person"]  # with --json; into a pipe or a file; on a terminal
 
@@ -61,32 +57,3 @@ class Rows:
             yield before + dumps(row)
             before = ",\n"
         yield "[]\n" if before == "[\n" else "\n]\n"
-
-
-def dumps(value: Any, indent: int | None = None) -> str:
-    """JSON that every reader takes: a NaN or an infinity, which JSON lacks, becomes null.
-
-    >>> dumps({"词": float("nan"), "pair": (1, 2.5)})
-    '{"词": null, "pair": [1, 2.5]}'
-    """
-    if indent is None:
-        with contextlib.suppress(TypeError, ValueError):  # what is plain already, as most rows are, is written three times as fast
-            return _PLAIN.encode(value)
-    return json.dumps(plain(value), ensure_ascii=False, indent=indent)
-
-
-def plain(value: Any) -> Any:
-    """Nested dataclasses, mappings, arrays and paths as JSON values."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if value is None or isinstance(value, (str, int)):
-        return value
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
-    if isinstance(value, Mapping):
-        return {str(key): plain(inner) for key, inner in value.items()}
-    if isinstance(value, (list, tuple, set, frozenset)):
-        return [plain(inner) for inner in value]
-    if hasattr(value, "tolist"):  # NumPy and torch, without importing either
-        return plain(value.tolist())
-    return str(value)

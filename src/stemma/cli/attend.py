@@ -15,6 +15,7 @@ from stemma.cli.texts import texts
 from stemma.cli.verb import File, Files, Flag, RunPath, Texts, Verb
 from stemma.errors import DataError, UsageError
 from stemma.nouns import counted
+from stemma.runs import answers
 from stemma.runs.attention_heads import AttentionHead
 from stemma.tokens.files import write_bytes
 
@@ -52,7 +53,8 @@ class Attend(Verb):
 
         def rows(lines: list[str]) -> Iterator[dict[str, Any]]:
             for line in lines:
-                yield {**_named(line), "heads": list(map(step_rows if self.steps else _row, self._heads(run, line)))}
+                told = step_rows if self.steps else answers.head_row
+                yield {**answers.pair_of(line), "heads": list(map(told, self._heads(run, line)))}
 
         return Streamed(rows, six_steps if self.steps else looks, given, self.files, size=1)
 
@@ -67,36 +69,19 @@ class Attend(Verb):
             raise UsageError("--steps with --out", "one of them: steps are printed, maps are drawn", "drop one of the two")
 
     def _heads(self, run: "Run", line: str) -> list[AttentionHead]:
-        """The heads that were chosen; UsageError for a layer or head that the network has not."""
-        named = _named(line)
-        heads = run.attend(named["text"], named.get("other"))
+        """The heads that were chosen; of the steps the first one unless others are named."""
         layer, head = (1 if self.steps and one is None else one for one in (self.layer, self.head))
-        for option, number, most in (("layer", layer, max(one.layer for one in heads)), ("head", head, max(one.head for one in heads))):
-            if number is not None and not 1 <= number <= most:
-                raise UsageError(f"--{option} {number}", f"a {option} of this run, 1 to {most}", f"choose one, or drop --{option}")
-        return [one for one in heads if layer in (None, one.layer) and head in (None, one.head)]
+        return answers.heads_of(run, line, layer, head, dashes="--")
 
     def _drawn(self, run: "Run", out: Path, lines: Sequence[str]) -> Answer:
         from stemma.evaluation.report import heat_maps
 
         if not lines:
             raise DataError("there is no text to look at", "one text a line or more", "check the input")
-        shown = [heat_maps.Attended(" | ".join(_named(line).values()), self._heads(run, line)) for line in lines]
+        shown = [heat_maps.Attended(" | ".join(answers.pair_of(line).values()), self._heads(run, line)) for line in lines]
         drawn = heat_maps.page(f"Where {run.row.short} looks", shown).encode() if out.suffix == ".html" else heat_maps.png(shown)
         write_bytes(out, drawn)
         maps = sum(len(text.heads) for text in shown)
         return Answer(
             {"out": str(out), "texts": len(shown), "maps": maps}, [f"{out}: {counted(maps, 'map')} of {counted(len(shown), 'text')}"]
         )
-
-
-def _named(line: str) -> dict[str, str]:
-    """A text, or with a tab in it a pair."""
-    first, tab, second = line.partition("\t")
-    return {"text": first, "other": second} if tab else {"text": first}
-
-
-def _row(head: AttentionHead) -> dict[str, Any]:
-    weights = [[round(weight, 6) for weight in row] for row in head.weights.tolist()]
-    place = {"kind": head.kind, "layer": head.layer, "head": head.head}
-    return {**place, "rows": head.rows, "columns": head.columns, "spread": round(head.spread, 4), "weights": weights}

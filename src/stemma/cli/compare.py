@@ -29,16 +29,15 @@ class Compare(Config, Verb):
     """
 
     corpus: Corpus  # files, folders or globs
-    train: (
-        Path  # labelled examples: a TSV with the header label, text; for tag: a token and its tag a line; for translate and generate: pairs
-    )
+    # labelled examples: a TSV with the header label, text; for tag: a token and its tag a line; for translate and generate: pairs
+    train: Path
     dev: Path  # labelled examples for the figures alone
     out: Path  # the folder of report.html, report.json and the run folders
     task: str = "classify"  # the kind of task: classify, pair, regress, choice, span, tag, generate, translate
     generations: tuple[str, ...] = ()  # names that stemma lineage prints; none: all that can learn the task
     config: TomlFile = None  # a TOML file with a table [compare]; options win over it
     dry_run: Flag = False  # tells what would be computed, how long, in what memory and on how much disk, and trains nothing
-    settings: Settings = ()  # one setting for all, or for one, as bert.model.width=64 or transfer.epochs=2
+    settings: Settings = ()  # one setting for all that read it, or for one, as bert.model.width=64 or transfer.epochs=2
 
     def run(self) -> Printable:
         """The comparison, or the rest of it."""

@@ -19,7 +19,8 @@ class Convert(Verb):
     Out: arpa (ngram); word2vec, word2vec-binary, glove (whatever has word vectors); huggingface folder (gpt, gpt2, bert, bert-wwm,
     albert, tinybert, xlnet; fine-tuned ones with their head); sentence-transformers folder (the same, for the vectors of texts); static, a
     run of word vectors made of one with states in context; elmo: a folder of weights.hdf5, options.json and vocabulary.txt; ctranslate2
-    folder (transformer, gpt, gpt2; extra `ct2`).
+    folder (transformer, gpt, gpt2; extra `ct2`); onnx: one file of any network, or of one that has learnt a task (two files if it
+    translates; extra `onnx`), checked against PyTorch before they are written.
     In: a Hugging Face folder (bert, albert, gpt2, openai-gpt, xlnet; safetensors), a folder with a TensorFlow checkpoint of BERT or ALBERT,
     ELMo's weights.hdf5 with options.json beside it (and vocab*.txt, if there is one), ARPA, word2vec text and binary, fastText .vec
     and .bin, GloVe text; what a file is, is read from it. Files may be gz, bz2 or xz (fastText's .bin may not).
@@ -29,7 +30,7 @@ class Convert(Verb):
 
     source: Annotated[Positional[Path], arg(metavar="SOURCE")]  # a run folder; with --to run another program's file
     target: Annotated[Positional[Path], arg(metavar="TARGET")]  # the file or folder to write
-    to: str  # arpa, word2vec, word2vec-binary, glove, huggingface, sentence-transformers, static, elmo, ctranslate2; run
+    to: str  # arpa, word2vec, word2vec-binary, glove, huggingface, sentence-transformers, static, elmo, ctranslate2, onnx; run
     skip_bad: Flag = False  # --to run: leaves out, and counts, words that are not UTF-8 or have numbers that are not finite
     int8: Flag = False  # --to ctranslate2: keeps weights in 8 bits, a quarter of the size
     task: TaskOfHead = None  # --to run: what a Hugging Face folder's head has learnt, where it does not say so (pair, say); none: no head

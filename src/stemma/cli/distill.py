@@ -40,9 +40,7 @@ class Distill(Verb):
     workers: int = 1  # with --corpus: processes that read; the result does not depend on it
     continue_from: EarlierRun = None  # with --corpus: a finished student of the same teacher's tokens, whose weights it begins with
     dry_run: Flag = False  # with --corpus: tells sizes, memory, disk and expected time, and trains nothing
-    student: Annotated[Path | None, arg(name="from", metavar="RUN", help_behavior_hint="(optional)")] = (
-        None  # the student that learns the task
-    )
+    student: Student = None  # the run of tinybert that learns the teacher's task, made by `stemma distill TEACHER --corpus …`
     train: File = None  # with --from: the task's examples
     task: str = ""  # with --from: the kind of task, which is the teacher's
     augment: int = 0  # with --from: further texts made of each example

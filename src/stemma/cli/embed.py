@@ -9,9 +9,10 @@ import numpy as np
 
 from stemma.cli.aligned import number
 from stemma.cli.answer import Answer, Printable
+from stemma.cli.engine import USUAL, by_engine
 from stemma.cli.streamed import Streamed
 from stemma.cli.texts import arriving, sound
-from stemma.cli.verb import File, Files, Flag, RunPath, Texts, Verb
+from stemma.cli.verb import EngineName, File, Files, Flag, RunPath, Texts, Verb
 from stemma.errors import DataError, UsageError
 from stemma.tokens.files import whole_file
 
@@ -28,16 +29,17 @@ class Embed(Verb):
     run_folder: RunPath  # a folder made by stemma pretrain
     files: Files = ()  # one text a line; - or none: standard input
     text: Texts = ()  # a text of its own
+    engine: EngineName = USUAL  # what computes them: torch, torch-bf16, onnx, a file.onnx of the run; auto: the fastest exact one here
     layer: int = -1  # 0: the embeddings, -1: the last layer
     normalise: Flag = False  # makes each vector's length 1, so that a product of two is their cosine
     out: File = None  # writes the vectors there as one NumPy array (N D, float32) in the order of the texts; none: prints them
 
     def run(self) -> Printable:
         """One vector a text."""
+        from stemma.runs import answers
         from stemma.runs.fitted import FittedRun, load
-        from stemma.runs.run import unit
 
-        run = load(self.run_folder)
+        run = by_engine(load(self.run_folder), self.engine)
         if isinstance(run, FittedRun) and self.layer != -1:
             raise UsageError(f"--layer {self.layer}: {self.run_folder} is fine-tuned", "the vectors that its head reads", "drop --layer")
 
@@ -45,15 +47,7 @@ class Embed(Verb):
             run.require("embed")
 
         def rows(lines: list[str]) -> Iterator[dict[str, Any]]:
-            if isinstance(run, FittedRun):
-                for row in run.vector_rows(lines):
-                    vector = np.asarray(row["vector"], np.float32)
-                    yield row | ({"vector": unit(vector[None])[0].tolist()} if self.normalise else {})
-                return
-            known = run.knows(lines)
-            for line, knows, vector in zip(lines, known.tolist(), run.embed(lines, self.layer, normalise=self.normalise), strict=True):
-                lacking = {} if knows and vector.any() else {"no_known_word": True}
-                yield {"text": line, **lacking, "vector": vector.tolist()}
+            return iter(answers.embed(run, lines, self.layer, self.normalise).rows())
 
         def shown(row: dict[str, Any]) -> Iterator[str]:
             yield row["text"]

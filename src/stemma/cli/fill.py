@@ -6,7 +6,6 @@ from typing import Any
 
 from stemma.cli.aligned import likely
 from stemma.cli.answer import Printable
-from stemma.cli.likeliest import likeliest
 from stemma.cli.pretrained import open_pretrained
 from stemma.cli.streamed import Streamed
 from stemma.cli.verb import Files, RunPath, Texts, Verb
@@ -26,11 +25,12 @@ class Fill(Verb):
 
     def run(self) -> Printable:
         """The likeliest tokens of each mask."""
+        from stemma.runs import answers
+
         run = open_pretrained(self.run_folder, "fill")
 
         def rows(lines: list[str]) -> Iterator[dict[str, Any]]:
-            for line in lines:
-                yield {"text": line, "masks": [likeliest(run.tokenizer, best) for best in run.fill_ids(line, self.k)]}
+            return iter(answers.fill(run, lines, self.k).rows())
 
         def shown(row: dict[str, Any]) -> Iterator[str]:
             yield row["text"]

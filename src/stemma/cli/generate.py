@@ -6,7 +6,6 @@ from typing import Any
 
 from stemma.cli.aligned import likely
 from stemma.cli.answer import Printable
-from stemma.cli.likeliest import likeliest
 from stemma.cli.pretrained import open_pretrained
 from stemma.cli.streamed import Streamed
 from stemma.cli.verb import Files, RunPath, Texts, Verb
@@ -37,6 +36,7 @@ class Generate(Verb):
 
     def run(self) -> Printable:
         """The texts of each prompt, or the next tokens."""
+        from stemma.runs import answers
         from stemma.runs.decoding import Decoding
 
         run = open_pretrained(self.run_folder, "generate")
@@ -46,13 +46,8 @@ class Generate(Verb):
 
         def rows(prompts: list[str]) -> Iterator[dict[str, Any]]:
             if self.next:
-                for prompt in prompts:
-                    yield {"prompt": prompt, "next": likeliest(run.tokenizer, run.next_ids(prompt, self.next))}
-                return
-            written = run.write(prompts, length=self.length, options=options, seed=self.seed, samples=self.samples)
-            for prompt, samples in zip(prompts, written, strict=True):
-                for number, one in enumerate(samples):
-                    yield {"prompt": prompt, **({"sample": number} if self.samples > 1 else {}), "text": one.text}
+                return iter(answers.follow(run, prompts, self.next).rows())
+            return iter(answers.generate(run, prompts, self.length, options, self.seed, self.samples).rows())
 
         def shown(row: dict[str, Any]) -> Iterator[str]:
             if not self.next:

@@ -16,11 +16,11 @@ from io import BytesIO, TextIOWrapper
 from types import FrameType
 from typing import Any, NoReturn, get_args, get_type_hints
 
-from stemma.cli.answer import dumps
 from stemma.cli.standard_streams import closed_streams_open, print_out, to_nowhere
 from stemma.config import VERSION, nearest
 from stemma.errors import BudgetError, Interrupted, RunError, StemmaError, UsageError
 from stemma.layers.waiting import let_threads_sleep
+from stemma.runs.json_text import dumps
 from stemma.tokens.files import is_disk_full
 
 VERBS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (  # group -> (verb, its file:its class, what it does)
@@ -51,6 +51,7 @@ VERBS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (  # group -> 
             ("compare", "compare:Compare", "the main job: generations side by side on one text and one task"),
             ("demo", "demo:Demo", "compare, on text that is always there"),
             ("evaluate", "evaluate:Evaluate", "the measures that fit a run, on your files"),
+            ("bench", "bench:Bench", "how fast each engine computes a run on this machine"),
         ),
     ),
     (
@@ -64,14 +65,14 @@ VERBS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (  # group -> 
             ("translate", "translate:Translate", "the target text of each source"),
             ("fill", "fill:Fill", "the likeliest tokens of each [MASK]"),
             ("attend", "attend:Attend", "where each head looks: weights, the six steps, a picture"),
-            ("convert", "convert:Convert", "a run as ARPA, word vectors, a Hugging Face or CTranslate2 folder; their files as runs"),
+            ("serve", "serve:Serve", "all of this over HTTP, for any number of runs"),
+            ("convert", "convert:Convert", "a run as ARPA, word vectors, ONNX, a Hugging Face or CTranslate2 folder; their files as runs"),
             ("pack", "pack:Pack", "runs in one file, for a machine without network"),
             ("unpack", "unpack:Unpack", "the runs of such a file, every sum compared"),
         ),
     ),
 )
 RARELY = (50_000, 20, 20)  # objects between two searches for garbage: importing PyTorch makes a million that stay, a tenth of a short run
-LATER = ("serve",)  # in the plan, not in this version
 TABLE = {name: (place, summary) for _, verbs in VERBS for name, place, summary in verbs}
 
 
@@ -150,9 +151,6 @@ def find_verb(argv: Sequence[str]) -> tuple[str, list[str]]:
         if name in TABLE:
             return name, list(argv[words:])
     first, pair = argv[0], " ".join(argv[:2])
-    for name in LATER:
-        if name in (first, pair):
-            raise UsageError(f"stemma {name} is planned but not in this version", f"one of {', '.join(TABLE)}", "see stemma --help")
     seconds = [name for name in TABLE if name.startswith(first + " ")]
     if seconds:
         said = f"stemma {first} {argv[1]}" if argv[1:] else f"stemma {first}"

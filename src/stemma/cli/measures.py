@@ -120,6 +120,46 @@ def _cloze(found: Mapping[str, Any]) -> Iterator[str]:
     yield from columns([*rows, *([("beyond the vocabulary", f"{found['unknown']:,}")] if found["unknown"] else [])])
 
 
+def _zero_shot(found: Mapping[str, Any]) -> Iterator[str]:
+    yield f"{found['task']} without training, {counted(found['examples'], 'example')}: {found['way']}"
+    yield from columns(_posed(found))
+    chance = found["chance"]
+    rows = [(_words(name), _figure(value)) for name, value in found["measures"].items()]
+    rows.append((f"{chance['how']}, {_words(chance['measure'])}", number(chance["value"])))
+    rows += [("choosing by lot", number(chance["by_lot"]))] if "by_lot" in chance else []
+    yield from columns([*rows, ("above that", _figure(found["above_chance"]))])
+    if found.get("classes"):
+        yield from _table("labels", found["classes"])
+    for row in found.get("seen", ()):
+        yield f"  {_short(row['source'])} -> {_short(row['written']) or '(nothing)'}"
+    if found["doubt"]:
+        yield f"  {found['doubt']}"
+
+
+def _posed(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """How the task was posed."""
+    if found.get("template"):
+        yield "template", repr(found["template"])
+    words = {label: word for label, word in found.get("words", {}).items() if word != label}
+    if words:
+        yield "words", ", ".join(f"{label}={word}" for label, word in words.items())
+    if found.get("unknown"):
+        yield "words that it does not know", ", ".join(found["unknown"])
+    if "alike" in found:
+        yield "the label of pairs that are alike", found["alike"]
+    if found.get("in_blanks"):
+        yield "contexts with a blank", f"{found['in_blanks']:,}"
+    if found.get("shown"):
+        yield "pairs shown in the prompt, and not judged", f"{found['shown']:,}"
+    if found.get("empty"):
+        yield "nothing written", f"{found['empty']:,}"
+
+
+def _short(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= 60 else line[:59] + "…"
+
+
 def _translation(found: Mapping[str, Any]) -> Iterator[str]:
     yield f"translation of {counted(found['pairs'], 'pair')}"
     losses = {"nats a token": found["loss"], "nats a token with other sources": found["loss_with_other_sources"]}
@@ -132,6 +172,22 @@ def _translation(found: Mapping[str, Any]) -> Iterator[str]:
         yield f"  doubt it: {found['doubt']}"
 
 
+def _probes(files: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    for found in files:
+        scale = 100 if found["share"] else 1
+        title = f"{found['metric']}{', %' * found['share']}"
+        sizes = f"{counted(found['examples']['learning'], 'example')} to learn from, {found['examples']['judged']:,} to judge by"
+        yield f"probe of {found['about']}, {found['file']}: {title} ({sizes})"
+        rows = [[f"{place}{' *' * (place == found['best_layer'])}", *_probed(layer, scale)] for place, layer in enumerate(found["layers"])]
+        yield from columns([["layer", "pre-trained", "newly drawn", "gained"], *rows])
+        yield f"  * the best layer, chosen on examples that no figure is of; {number(found['floor'] * scale)} without reading"
+
+
+def _probed(layer: Mapping[str, Any], scale: int) -> Iterator[str]:
+    for name in ("value", "random", "gain"):
+        yield _figure({key: figure * scale for key, figure in layer[name].items()})
+
+
 _LINES: dict[str, Callable[[Any], Iterator[str]]] = {
     "similarity": _similarity,
     "analogies": _analogies,
@@ -139,4 +195,6 @@ _LINES: dict[str, Callable[[Any], Iterator[str]]] = {
     "minimal_pairs": _minimal_pairs,
     "cloze": _cloze,
     "translation": _translation,
+    "probe": _probes,
+    "zero_shot": _zero_shot,
 }

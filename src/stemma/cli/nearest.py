@@ -31,18 +31,12 @@ class Nearest(Verb):
         for option, value in (("k", self.k), ("restrict", self.restrict)):
             if self.outlier and value != getattr(type(self), option):
                 raise UsageError(f"--{option} {value} with --outlier", "it with neighbours alone", f"drop --{option}, or --outlier")
+        from stemma.runs import answers
+
         run = open_pretrained(self.run_folder, "nearest")
 
-        def nearest(words: list[str]) -> Iterator[dict[str, Any]]:
-            for word in words:
-                found = run.nearest(word, self.k, self.restrict)
-                composed = {"composed": True} if run.composes(word) else {}  # a word never seen, made of its n-grams
-                yield {"word": word, **composed, "nearest": [{"word": other, "cosine": cosine} for other, cosine in found]}
-
-        def outliers(groups: list[str]) -> Iterator[dict[str, Any]]:
-            for group in groups:
-                found = run.outlier(group.split())
-                yield {"words": group.split(), "outlier": found.word, "cosines": found.cosines, "missing": found.missing}
+        def rows(given: list[str]) -> Iterator[dict[str, Any]]:
+            return iter((answers.outlier(run, given) if self.outlier else answers.nearest(run, given, self.k, self.restrict)).rows())
 
         def shown(row: dict[str, Any]) -> Iterator[str]:
             if self.outlier:
@@ -54,4 +48,4 @@ class Nearest(Verb):
 
         together = self.outlier or {"+", "-"} & set(self.words)  # one group of words, or one sum, written without quotes
         given = (" ".join(self.words),) if self.words and together else self.words
-        return Streamed(outliers if self.outlier else nearest, shown, given, ())
+        return Streamed(rows, shown, given, ())

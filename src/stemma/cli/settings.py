@@ -7,12 +7,13 @@ from typing import Annotated, Any
 from tyro.conf import arg
 
 from stemma.cli.aligned import columns
-from stemma.cli.answer import Answer, Printable, dumps
+from stemma.cli.answer import Answer, Printable
 from stemma.cli.described import Setting, described
 from stemma.cli.verb import Positional, Verb
 from stemma.config import nearest
 from stemma.errors import UsageError
 from stemma.lineage.table import TABLE
+from stemma.runs.json_text import dumps
 
 TASKS_OF = ("transfer", "distill")  # the sections by which tasks are learnt
 

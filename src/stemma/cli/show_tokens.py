@@ -2,15 +2,12 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from stemma.cli.answer import Answer, Printable, Rows
 from stemma.cli.texts import texts
 from stemma.cli.verb import Files, RunPath, Texts, Verb
 from stemma.nouns import counted
-
-if TYPE_CHECKING:
-    from stemma.tokens.tokenizer import Tokenizer
 
 
 @dataclass(frozen=True)
@@ -26,22 +23,17 @@ class ShowTokens(Verb):
 
     def run(self) -> Printable:
         """The tokens of each text, with their ids and the characters they stand for."""
+        from stemma.runs import answers
         from stemma.tokens.tokenizer import Tokenizer
 
         tokenizer = Tokenizer.load(_tokenizer_file(self.run_folder))
-        rows = (_cut(tokenizer, text) for text in texts(self.text, self.files))
+        rows = (answers.tokens(tokenizer, [text]).rows()[0] for text in texts(self.text, self.files))
         return Rows(rows, lambda row: [_bars(row)]) if self.json else Answer(None, map(_bars, rows))
 
 
 def _tokenizer_file(given: str) -> Path:
     path = Path(given)
     return path / "tokenizer.json" if path.is_dir() else path
-
-
-def _cut(tokenizer: "Tokenizer", text: str) -> dict[str, Any]:
-    ids, spans = tokenizer.encode_offsets(text)
-    tokens = [tokenizer.text(int(index)) for index in ids]
-    return {"text": text, "tokens": tokens, "ids": ids, "spans": spans}
 
 
 def _bars(row: dict[str, Any]) -> str:

@@ -25,6 +25,7 @@ class Translate(Verb):
 
     def run(self) -> Printable:
         """The target of each source."""
+        from stemma.runs import answers
         from stemma.runs.decoding import Decoding
         from stemma.runs.fitted import load
 
@@ -33,10 +34,7 @@ class Translate(Verb):
         options = Decoding(temperature=1.0 if self.beams > 1 else 0.0, beams=self.beams, length_penalty=self.length_penalty)
 
         def rows(lines: list[str]) -> Iterator[dict[str, Any]]:
-            for line, best in zip(lines, run.translations(lines, options=options, samples=self.samples), strict=True):
-                for number, one in enumerate(best):
-                    scores = {"sample": number, "log_prob": one.log_prob, "score": one.score} if self.samples > 1 else {}
-                    yield {"text": line, "translation": one.text, **scores}
+            return iter(answers.translate(run, lines, options, self.samples).rows())
 
         def shown(row: dict[str, Any]) -> Iterator[str]:
             yield f"{row['score']:8.3f}  {row['translation']}" if self.samples > 1 else row["translation"]

@@ -18,6 +18,7 @@ GenerationName = Annotated[Positional[str], arg(metavar="GENERATION")]
 Corpus = Annotated[Positional[tuple[str, ...]], arg(metavar="CORPUS …", help_behavior_hint="(required)")]
 TomlFile = Annotated[Path | None, arg(metavar="TOML", help_behavior_hint="(optional)")]
 Several = Annotated[tuple[str, ...], arg(metavar="FILE …", help_behavior_hint="(optional)")]
+EngineName = Annotated[str, arg(metavar="ENGINE")]
 Preset = Annotated[str | None, arg(metavar="NAME", help_behavior_hint="(optional)")]
 Gibibytes = Annotated[float | None, arg(metavar="GIB", help_behavior_hint="(optional)")]
 File = Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(optional)")]
@@ -26,6 +27,7 @@ EarlierRun = Annotated[Path | None, arg(metavar="RUN", help_behavior_hint="(opti
 __all__ = [
     "Corpus",
     "EarlierRun",
+    "EngineName",
     "File",
     "Files",
     "Flag",

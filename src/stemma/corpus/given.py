@@ -3,7 +3,8 @@
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Mapping, Set
-from typing import Any, cast
+from numbers import Number
+from typing import Any, Protocol, cast, runtime_checkable
 
 import numpy as np
 
@@ -36,8 +37,24 @@ def given_text(text: str, name: str = "the text") -> str:
     raise _no_text(name, text)
 
 
-def listed(values: Iterable[Any], name: str) -> list[Any]:
-    """The values as a list; UsageError for a single string, which would be taken letter by letter, and for what is no series."""
+@runtime_checkable
+class Frame(Protocol):
+    """A table of a data library, such as pandas'; its columns by themselves are none."""
+
+    @property
+    def columns(self) -> Any:
+        """The columns' names."""
+
+    def to_dict(self, orient: str) -> Any:
+        """With "records": a mapping a row."""
+
+
+def listed(values: Iterable[Any] | Frame, name: str) -> list[Any]:
+    """The values as a list, of a data frame its rows as mappings; UsageError for a single string, which would be taken letter by letter,
+    and for what is no series.
+    """
+    if isinstance(values, Frame):
+        return list(values.to_dict("records"))
     if isinstance(values, (str, bytes, bytearray)):
         raise UsageError(f"{name} is one string, {_shown(values)}", "a list of them", f"write [{_shown(values)}]")
     if isinstance(values, (Mapping, Set)) or not isinstance(values, Iterable):
@@ -69,7 +86,9 @@ def _cleaned(texts: list[str]) -> list[str]:
 def _no_text(where: str, value: Any) -> DataError:
     if isinstance(value, (list, tuple)):
         return DataError(f"{where} is a {type(value).__name__}: {_shown(value)}", "a text as a string", "join its tokens with spaces")
-    return DataError(f"{where} is {_shown(value)}", "a text as a string", "fill it in, or leave it out")
+    number = isinstance(value, Number) and value == value  # a NaN is not itself
+    mend = "write it as text: str(…)" if number else "fill it in, or leave it out"
+    return DataError(f"{where} is {_shown(value)}", "a text as a string", mend)
 
 
 def _shown(value: Any) -> str:

@@ -44,8 +44,9 @@ def units_of(text: str) -> list[tuple[int, int]]:
 
 def read_questions(path: str | Path, encoding: str = "utf-8") -> list[Question]:
     """The file's questions in order. DataError with place and cure for what is not of the form, or an answer that is not in its passage."""
+    lines = read_lines(str(path), codec(encoding))
     try:
-        found = json.loads("\n".join(read_lines(str(path), codec(encoding))))
+        found = json.loads("\n".join(lines))
     except (ValueError, RecursionError) as error:
         raise DataError(f"{path}: {error}", f"JSON in the form of SQuAD: {_FORM}", "mend the file there") from error
     if not isinstance(found, dict) or not isinstance(found.get("data"), list):
@@ -95,8 +96,22 @@ def _question(entry: Any, passage: Any, where: str, source: str, moved: list[int
     for name, text in (("question", entry.get("question")), ("context", passage)):
         if not isinstance(text, str) or not text.strip():
             raise DataError(f"{where}: the {name} is {text!r:.40}", "a text", "fill it in, or remove the question")
-    answers = [] if entry.get("is_impossible") else entry.get("answers") or []
+    impossible = entry.get("is_impossible") or False
+    if impossible not in (True, False):
+        raise DataError(f"{where}: is_impossible is {impossible!r:.40}", "true or false", "mend it, or leave it out")
+    answers = [] if impossible else _answers(entry.get("answers") or [], where)
     return Question(entry["question"].strip(), passage, tuple(_answer(one, passage, where, moved) for one in answers), source)
+
+
+def _answers(given: Any, where: str) -> list[Any]:
+    """The answers one by one; of mappings of two columns, as the library `datasets` has them, the rows."""
+    if isinstance(given, Mapping):
+        texts, starts = given.get("text"), given.get("answer_start")
+        if isinstance(texts, list) and isinstance(starts, list) and len(texts) == len(starts):
+            return [{"text": text, "answer_start": start} for text, start in zip(texts, starts, strict=True)]
+    if not isinstance(given, list):
+        raise DataError(f"{where}: answers are {given!r:.60}", "a list of `text` and `answer_start`", "put them into a list")
+    return given
 
 
 def _answer(answer: Any, passage: str, where: str, moved: list[int]) -> tuple[int, str]:

@@ -10,12 +10,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from numbers import Number
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 from stemma.corpus.clean import FAULTY, clean
 from stemma.corpus.encoding import codec, invalid_byte, texts
 from stemma.corpus.files import opened
-from stemma.corpus.given import given_texts, listed
+from stemma.corpus.given import Frame, given_texts, listed
 from stemma.corpus.tables import LABELS, table
 from stemma.errors import DataError
 from stemma.nouns import counted
@@ -61,22 +61,13 @@ def read_examples(path: str | Path, encoding: str = "utf-8", min_labels: int = 2
     return examples
 
 
-@runtime_checkable
-class Frame(Protocol):
-    """A table of a data library, such as pandas'."""
-
-    def to_dict(self, orient: str) -> Any:
-        """With "records": a mapping a row."""
-
-
 def given_examples(examples: Iterable[Any] | Frame, numbers: bool = False) -> list[Example]:
     """Examples that a program hands over, their cells cleaned as those of a file; DataError names one that lacks a text or a label.
 
     Each is an `Example`, a pair (label, text), a triple (label, text_a, text_b), or a mapping with the columns of a file; or all
     of them are a data frame with such columns. With `numbers` a label may be a number, which is written out.
     """
-    rows = examples.to_dict("records") if isinstance(examples, Frame) else listed(examples, "the examples")
-    several = [_example_of(row, f"example {place}") for place, row in enumerate(rows)]
+    several = [_example_of(row, f"example {place}") for place, row in enumerate(listed(examples, "the examples"))]
     texts = given_texts([example.text for example in several], "text")
     labels = given_texts([_written_out(example.label) if numbers else example.label for example in several], "label")
     others = given_texts([example.text_b for example in several], "text_b")

@@ -24,8 +24,8 @@ class Format:
     requires: str  # for a run of what kind
     fits: Callable[[Generation], bool]
     write: Callable[[Run, Path], list[Path]]
+    write_fitted: Callable[[FittedRun, Path], list[Path]] | None = None  # for one that has learnt a task; None: it takes none such
     write_int8: Callable[[Run, Path], list[Path]] | None = None  # with weights in 8 bits; None: it has none such
-    write_fitted: Callable[[FittedRun, Path], list[Path]] | None = None  # of a fine-tuned run; None: it has no heads
 
 
 def convert(
@@ -57,14 +57,15 @@ def convert(
     if source.is_file():
         raise UsageError(f"{source} is a file", "a run folder", f"make it one first: stemma convert {source} RUN --to {RUN}")
     form = FORMATS[to]
-    if form.write_fitted and has_head(source):
-        return form.write_fitted(FittedRun.load(source), target)
-    run = Run.open(source)
+    run = FittedRun.load(source) if form.write_fitted and has_head(source) else Run.open(source)
     if not form.fits(run.row):
         others = " or ".join(name for name, other in FORMATS.items() if other.fits(run.row)) or "nothing yet"
         wrong = f"{source} is a run of {run.row.name}, which cannot be written as {to}"
         able = ", ".join(row.name for row in TABLE if row.ready and form.fits(row))
         raise UsageError(wrong, f"a run {form.requires}: {able}", f"{run.row.name} can be written as {others}")
+    if isinstance(run, FittedRun):
+        assert form.write_fitted is not None, "opened for such a format alone"
+        return form.write_fitted(run, target)
     write = form.write_int8 if int8 and form.write_int8 else form.write
     return write(run, target)
 
@@ -119,6 +120,12 @@ def _ctranslate2(run: Run, folder: Path, int8: bool = False) -> list[Path]:
     return write_ctranslate2(run, folder, int8)
 
 
+def _onnx(run: Run | FittedRun, path: Path) -> list[Path]:
+    from stemma.export.onnx import write_onnx
+
+    return write_onnx(run, path)
+
+
 def _is(*names: str) -> Callable[[Generation], bool]:
     return lambda row: row.name in names
 
@@ -127,11 +134,16 @@ def _has_states(row: Generation) -> bool:
     return row.in_context and not row.reads_spelling
 
 
+def _is_network(row: Generation) -> bool:
+    return row.learns == "descend"
+
+
 def _has_words(row: Generation) -> bool:
     return "nearest" in row.abilities
 
 
 RUN = "run"
+TRANSLATED = ("transformer", "gpt", "gpt2")  # what CTranslate2 knows
 FORMATS: dict[str, Format] = {
     "arpa": Format("of ngram", _is("ngram"), _arpa),
     "word2vec": Format("with word vectors", _has_words, partial(_vectors, form="word2vec")),
@@ -141,5 +153,6 @@ FORMATS: dict[str, Format] = {
     "sentence-transformers": Format("of " + ", ".join(COUNTERPART), _is(*COUNTERPART), _sentence_transformers),
     "static": Format("with states in context", _has_states, _static),
     "elmo": Format("of elmo", _is("elmo"), _elmo),
-    "ctranslate2": Format("of transformer, gpt or gpt2", _is("transformer", "gpt", "gpt2"), _ctranslate2, partial(_ctranslate2, int8=True)),
+    "ctranslate2": Format("of " + ", ".join(TRANSLATED), _is(*TRANSLATED), _ctranslate2, None, partial(_ctranslate2, int8=True)),
+    "onnx": Format("that is a network, or has learnt a task as one", _is_network, _onnx, _onnx),
 }

@@ -10,6 +10,7 @@ from typing import Any
 
 from stemma.errors import DataError
 from stemma.export.huggingface_in.layout import CURE, LIMIT, table_of
+from stemma.nouns import counted
 from stemma.runs.pooling import Pooling
 from stemma.runs.run import Run
 from stemma.tokens.files import write_bytes, write_json
@@ -156,6 +157,6 @@ def _card(run: Run) -> str:
         'print(model.encode(["a text", "一句话"]).shape)',
         "```",
         "",
-        f"Texts of more than {run.network.max_length} tokens are cut there, where Stemma reads them window by window.",
+        f"Texts of more than {counted(run.network.max_length, 'token')} are cut there, where Stemma reads them window by window.",
     ]
     return "\n".join(lines) + "\n"

@@ -9,7 +9,7 @@ do its gradients. The other similarities of soft attention (dot, general, cosine
 
 import math
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -48,12 +48,17 @@ class Mask:
         """0 where attention is allowed and the type's lowest number elsewhere, to be added to scores."""
         if self.allowed is None and not self.causal:
             return None
+        if torch.compiler.is_exporting():  # sizes are symbols then, which no dictionary takes
+            return self._bias(dtype, queries, keys, device)
         place = dtype, queries, keys
         if place not in self._biases:
-            allowed = _past(queries, keys, device) if self.allowed is None else self.allowed
-            bias = torch.zeros(allowed.shape, dtype=dtype, device=device)
-            self._biases[place] = bias.masked_fill_(~allowed, torch.finfo(dtype).min)
+            self._biases[place] = self._bias(dtype, queries, keys, device)
         return self._biases[place]
+
+    def _bias(self, dtype: torch.dtype, queries: int, keys: int, device: torch.device) -> Tensor:
+        allowed = _past(queries, keys, device) if self.allowed is None else self.allowed
+        bias = torch.zeros(allowed.shape, dtype=dtype, device=device)
+        return bias.masked_fill_(~allowed, torch.finfo(dtype).min)
 
     def at(self, chosen: Positions) -> "Mask":
         """The mask of the chosen queries alone, (B, 1, M, S)."""
@@ -68,12 +73,20 @@ class Mask:
         return x if self.live is None else x * self.live.view(*self.live.shape, *[1] * (x.dim() - 2)).to(x.dtype)
 
 
+def known_everywhere(mask: Bool[Tensor, "..."]) -> bool:
+    """True where the mask holds everywhere, so that it need not be computed with.
+
+    Of a graph that is being exported nothing is known: it must hold for other batches than the one that it is traced with.
+    """
+    return not torch.compiler.is_exporting() and bool(mask.all())
+
+
 def block_mask(segments: Int[Tensor, "B T"] | None, causal: bool = False) -> Mask:
     """Attention inside equal segments only; segment 0 is padding, which is attended to by nobody real.
 
     Padding attends to padding, so that no softmax is empty, and its output is silenced.
     """
-    if segments is None or bool((segments == 1).all()):
+    if segments is None or known_everywhere(segments == 1):
         return Mask(None, None, causal)
     allowed = segments[:, None, :, None] == segments[:, None, None, :]  # (B, 1, T, T)
     if causal:
@@ -94,11 +107,11 @@ def cross_mask(query_segments: Int[Tensor, "B T"] | None, key_segments: Int[Tens
         allowed = allowed & (query_segments[:, None, :, None] == key_segments[:, None, None, :])  # (B, 1, T, S)
     seeing = allowed.any(-1)  # (B, 1, T)
     allowed = allowed | ~seeing[..., None]
-    return Mask(None if bool(allowed.all()) else allowed, _live(seeing[:, 0]))
+    return Mask(None if known_everywhere(allowed) else allowed, _live(seeing[:, 0]))
 
 
 def _live(queries: Bool[Tensor, "B T"]) -> Bool[Tensor, "B T"] | None:
-    return None if bool(queries.all()) else queries
+    return None if known_everywhere(queries) else queries
 
 
 def _past(queries: int, keys: int, device: torch.device) -> Bool[Tensor, "1 1 T S"]:
@@ -199,6 +212,14 @@ def _heads(x: Float[Tensor, "B T E"], heads: int, parts: int = 1) -> tuple[Float
     return _Heads.apply(x) if x.requires_grad else _split(x)
 
 
+@runtime_checkable
+class KeepsKeys(Protocol):
+    """What self-attention reads on from."""
+
+    def extend(self, layer: int, k: Float[Tensor, "B H T K"], v: Float[Tensor, "B H T K"]) -> tuple[Tensor, Tensor]:
+        """All keys and values of the layer, (B H S K), after the new ones were kept too."""
+
+
 class Cache:
     """Keys and values of the positions read so far, per layer, so that a new position costs O(T).
 
@@ -279,7 +300,7 @@ class SelfAttention(nn.Module):
         self.qkv = Dense(width, 3 * width, parts=3)  # rows: all queries, all keys, all values
         self.out = Dense(width, width)
 
-    def forward(self, x: Float[Tensor, "B T D"], mask: Mask, cache: Cache | None = None, layer: int = 0) -> Float[Tensor, "B T D"]:
+    def forward(self, x: Float[Tensor, "B T D"], mask: Mask, cache: KeepsKeys | None = None, layer: int = 0) -> Float[Tensor, "B T D"]:
         """Each position's mixture of what the mask shows it; with `cache`, of what was read before too."""
         q, k, v = _heads(self.qkv(x), self.heads, 3)
         if cache is None:

@@ -11,7 +11,7 @@ Axes: B rows, T positions, D width of the input, C cells, P width of the project
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, no_type_check
 
 import torch
 from jaxtyping import Float
@@ -41,10 +41,28 @@ class ProjectedLSTM(nn.Module):
     def forward(self, x: Float[Tensor, "B T D"], state: State | None = None) -> tuple[Float[Tensor, "B T P"], State]:
         """The outputs h_1 .. h_T and the state after them, having begun from `state` (None: from zeros)."""
         dtype = product_type(x)
-        h, c = state or (x.new_zeros(len(x), self.projection), x.new_zeros(len(x), self.cells))
+        h, c = state or (x.new_zeros(x.shape[0], self.projection), x.new_zeros(x.shape[0], self.cells))
         steps = dense(x.transpose(0, 1), self.inputs, self.bias).float()  # (T B 4C): the inputs' part of all steps
+        if torch.compiler.is_exporting():
+            outputs, h, c = self._scanned(steps, h, c)
+            return outputs.transpose(0, 1), State(h, c)
         outputs, h, c = _Steps.apply(steps, self.recurrent, self.project, h.float(), c.float(), self.clip, dtype)
         return outputs.transpose(0, 1), State(h, c)
+
+    def _scanned(self, steps: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The same steps as a loop that other programs know."""
+        from torch._higher_order_ops.scan import scan
+
+        @no_type_check  # shapes are checked by what a traced loop must not have in it
+        def step(before: tuple[Tensor, Tensor], gates: Tensor) -> tuple[tuple[Tensor, Tensor], Tensor]:
+            h, c = before
+            i, f, g, o = (gates + h @ self.recurrent.t()).chunk(4, 1)
+            c = (f.sigmoid() * c + i.sigmoid() * g.tanh()).clamp(-self.clip, self.clip)
+            h = ((o.sigmoid() * c.tanh()) @ self.project.t()).clamp(-self.clip, self.clip)
+            return (h, c), h.clone()
+
+        (h, c), outputs = scan(step, (h, c), steps)
+        return outputs, h, c
 
 
 class _Steps(torch.autograd.Function):

@@ -12,11 +12,11 @@ each gate with its own rows of W, U and b, in PyTorch's order i, f, g, o. GRU (C
 in the order r, z, n. The loop over time is torch's fused one, which reaches most of a core's peak in float32 and, under autocast,
 in bfloat16.
 
-Axes: B rows, T positions, D width of the input, H cells, S segments, M the longest segment.
+Axes: B rows, T positions, D width of the input, H cells, G rows of all gates, S segments, M the longest segment.
 """
 
 from contextlib import AbstractContextManager, nullcontext
-from typing import NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -55,7 +55,9 @@ class LSTMLayer(nn.Module):
 
     def forward(self, x: Float[Tensor, "B T D"], state: State | None = None) -> tuple[Float[Tensor, "B T H"], State]:
         """The outputs h_1 .. h_T and the state after them, having begun from `state` (None: from zeros)."""
-        h, c = state or (x.new_zeros(len(x), self.cells),) * 2
+        h, c = state or (x.new_zeros(x.shape[0], self.cells),) * 2
+        if torch.compiler.is_exporting():
+            return loop_of_onnx("LSTM", x, (h, c), self.inputs, self.recurrent, self.bias, self.zeros)
         recurrent = dropout(self.recurrent, self.weight_drop, self.training)
         weights = (self.inputs, recurrent, self.bias, self.zeros)
         begin = (h[None].contiguous(), c[None].contiguous())
@@ -81,10 +83,45 @@ class GRULayer(nn.Module):
 
     def forward(self, x: Float[Tensor, "B T D"], state: State | None = None) -> tuple[Float[Tensor, "B T H"], State]:
         """The outputs h_1 .. h_T and the state after them, having begun from `state` (None: from zeros)."""
-        h = x.new_zeros(len(x), self.cells) if state is None else state.h
+        h = x.new_zeros(x.shape[0], self.cells) if state is None else state.h
+        if torch.compiler.is_exporting():
+            return loop_of_onnx("GRU", x, (h,), self.inputs, self.recurrent, self.bias, self.zeros)
         weights = (self.inputs, self.recurrent, self.bias, self.zeros)
         y, h = torch.gru(x, h[None].contiguous(), weights, True, 1, 0.0, self.training, False, True)  # as torch.lstm has them
         return y, State(h[0], h[0, :, :0])
+
+
+def loop_of_onnx(
+    kind: Literal["LSTM", "GRU"],
+    x: Float[Tensor, "B T D"],
+    begin: tuple[Tensor, ...],
+    inputs: Float[Tensor, "G D"],
+    recurrent: Float[Tensor, "G H"],
+    bias: Float[Tensor, " G"],
+    recurrent_bias: Float[Tensor, " G"],
+) -> tuple[Float[Tensor, "B T H"], State]:
+    """A layer as the operator that ONNX has for it, in a graph that is being exported; `begin` is the state before, h and perhaps c.
+
+    Its gates stand in the order i, o, f, g, or z, r, n.
+    """
+    order = (0, 3, 1, 2) if kind == "LSTM" else (1, 0, 2)
+    (B, T, _), H = x.shape, recurrent.shape[1]
+
+    def ordered(weight: Tensor) -> Tensor:
+        return torch.cat([weight.chunk(len(order))[gate] for gate in order])
+
+    weights = ordered(inputs)[None], ordered(recurrent)[None], torch.cat([ordered(bias), ordered(recurrent_bias)])[None]
+    attributes: dict[str, Any] = {"hidden_size": H} | ({} if kind == "LSTM" else {"linear_before_reset": 1})
+    states = [part[None] for part in begin]
+    y, *after = torch.onnx.ops.symbolic_multi_out(
+        kind,
+        (x.transpose(0, 1), *weights, None, *states),
+        attributes,
+        dtypes=(x.dtype,) * (1 + len(states)),
+        shapes=((T, 1, B, H), *[(1, B, H)] * len(states)),
+    )
+    h, c = (after[0][0], after[1][0]) if kind == "LSTM" else (after[0][0], after[0][0, :, :0])
+    return y[:, 0].transpose(0, 1), State(h, c)
 
 
 def _runnable() -> AbstractContextManager[None]:
@@ -136,3 +173,23 @@ class Apart:
         """The segments' rows where they stood in the batch; zeros at padding."""
         flat = y.new_zeros(self._shape.numel(), y.shape[2])
         return flat.index_put((self._place[self.real],), y[self.real]).view(*self._shape, -1)
+
+
+class OneEach(Apart):
+    """The same of rows that hold one text each, at their beginnings: nothing is moved, and no shape depends on what the rows hold."""
+
+    def __init__(self, segments: Int[Tensor, "B T"]) -> None:
+        self.real = segments > 0
+
+    def rows(self, x: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"]:
+        """The rows as they are."""
+        return x
+
+    def back(self, y: Float[Tensor, "B T H"]) -> Float[Tensor, "B T H"]:
+        """The rows with zeros at padding."""
+        return y * self.real[..., None]
+
+
+def apart(segments: Int[Tensor, "B T"]) -> Apart:
+    """What sets the segments of the rows apart; a graph that is being exported reads one text a row."""
+    return OneEach(segments) if torch.compiler.is_exporting() else Apart(segments)

@@ -96,7 +96,7 @@ class RelativeAttention(nn.Module):
 
     def far(self, waves: Float[Tensor, "R P D"]) -> Float[Tensor, "R H P K"]:
         """What the distances are scored by."""
-        distances = self.distance(waves)  # (R, P, D)
+        distances = self.distance(waves.to(self.distance.weight.dtype))  # (R, P, D)
         R, P, D = distances.shape
         return distances.view(R, P, self.heads, D // self.heads).transpose(1, 2)
 
@@ -134,14 +134,16 @@ def _shift(by_distance: Float[Tensor, "H B Q P"], keys: int, relation: Relation)
     """Of each query's scores at all distances, those of its own distances to the keys; a view where the queries are a whole row."""
     H, B, Q, P = by_distance.shape
     if relation.columns is not None:
-        return by_distance.gather(3, _places(relation, keys).expand(H, -1, -1, -1))
+        return by_distance.gather(3, _places(relation.columns, relation.length, keys).expand(H, -1, -1, -1))
+    if torch.compiler.is_exporting():  # graphs of other programs know no strides
+        columns = torch.arange(Q, device=by_distance.device)[None]
+        return by_distance.gather(3, _places(columns, Q, keys).expand(H, B, -1, -1))
     return by_distance.as_strided((H, B, Q, keys), (B * Q * P, Q * P, P - 1, 1), Q - 1)
 
 
-def _places(relation: Relation, keys: int) -> Int[Tensor, "1 B Q S"]:
-    """Where among the distances each query's own to each key stands."""
-    assert relation.columns is not None
-    first = relation.length - 1 - relation.columns
+def _places(columns: Int[Tensor, "B Q"], length: int, keys: int) -> Int[Tensor, "1 B Q S"]:
+    """Where among the distances each query's own to each key stands; the queries stand at `columns` of `length` positions."""
+    first = length - 1 - columns
     return (first[..., None] + torch.arange(keys, device=first.device))[None]
 
 
@@ -209,7 +211,7 @@ def _back_from_distances(d_scores: Tensor, queries: Tensor, keys: Tensor, relati
     if relation.columns is None:
         _shift(d_found, S, relation).copy_(d_scores)
     else:
-        d_found.scatter_(3, _places(relation, S).expand(H, -1, -1, -1), d_scores)
+        d_found.scatter_(3, _places(relation.columns, relation.length, S).expand(H, -1, -1, -1), d_scores)
     d_queries, d_keys = torch.empty_like(queries), torch.empty_like(keys, memory_format=torch.contiguous_format)
     for direction, rows in enumerate((slice(relation.forward), slice(relation.forward, B))[: len(keys)]):
         slopes = d_found[:, rows].reshape(H, -1, P)

@@ -81,6 +81,8 @@ class CharacterCNN(nn.Module):
     def _largest(self, spelled: Int[Tensor, "W L"]) -> list[Tensor]:
         """What the filters of each width find in the words."""
         ends = (spelled != PADDING).sum(1)
+        if torch.compiler.is_exporting():
+            return [convolve(self.characters(spelled).transpose(1, 2)).amax(2) for convolve in self.filters]
         if spelled.device.type == "cpu":
             return [self._looked_up(convolve, spelled, ends) for convolve in self.filters]
         last = int(ends.max()) + len(self.filters) if len(spelled) else 0  # from there on all windows see the same as the one before

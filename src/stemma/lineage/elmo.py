@@ -28,6 +28,7 @@ from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
@@ -39,7 +40,7 @@ from stemma.layers.fast import dropout
 from stemma.layers.loss import Carried, Loss, cross_entropy, surprisal
 from stemma.layers.pooling import mean_state
 from stemma.layers.projected import ProjectedLSTM
-from stemma.layers.recurrent import Apart, State
+from stemma.layers.recurrent import Apart, State, apart
 from stemma.layers.sampled import Proposal, sampled_cross_entropy
 from stemma.layers.spelling import BEGIN, END, CharacterCNN, spell, spell_border
 from stemma.layers.uniform import Uniform
@@ -51,6 +52,7 @@ from stemma.tokens.facts import TokenFacts
 
 Tensors = dict[str, Tensor]
 DIRECTIONS = ("forward", "backward")
+WORDS_AT_ONCE = 4096  # that are spelled together where all are
 DOCUMENT_TOKENS = 500  # the counts of a corpus leave its documents' ends out: taken as one in so many tokens, to begin with
 
 
@@ -117,6 +119,7 @@ class ELMo(nn.Module):
             raise UsageError(f"model.targets = {targets} leaves out 'unk' or 'eos'", "both among them", "set model.targets = 0")
         self.register_buffer("spelled", _spelled(tokens, self.begin, self.end), persistent=False)
         self.register_buffer("frequencies", _frequencies(tokens, self.end, self.unknown, targets))
+        self.tabulated: Tensor | None = None  # (V P)
         self.words = CharacterCNN(config.characters, config.filters, config.highways, config.width)
         self.forward_chain, self.backward_chain = Chain(config), Chain(config)
         self.table = nn.Parameter(torch.empty(targets, config.width).normal_(0, config.width**-0.5))
@@ -187,14 +190,19 @@ class ELMo(nn.Module):
 
     def encode(self, batch: Tensors) -> list[Float[Tensor, "B T D"]]:
         """The words' vectors twice, then each layer's outputs, forward beside backward; every segment from a state of zeros."""
-        apart = Apart(batch.get("segments", torch.ones_like(batch["ids"])))
         x = self._embed(batch["ids"], batch.get("spelled"))
         ahead = x if self.begin == self.end else self._embed(self._read_forward(batch["ids"]), batch.get("spelled"))
-        rows, turn = apart.rows(x), apart.turned()
-        forward = self.forward_chain(apart.rows(ahead))[0]
+        texts = apart(batch.get("segments", torch.ones_like(batch["ids"])))
+        rows, turn = texts.rows(x), texts.turned()
+        forward = self.forward_chain(texts.rows(ahead))[0]
         backward = [_take(y, turn) for y in self.backward_chain(_take(rows, turn))[0]]
         pairs = zip(forward, backward, strict=True)
-        return [torch.cat([x, x], 2), *(apart.back(torch.cat(pair, 2)) for pair in pairs)]
+        return [torch.cat([x, x], 2), *(texts.back(torch.cat(pair, 2)) for pair in pairs)]
+
+    @torch.no_grad()
+    def tabulate(self) -> None:
+        """Computes the vectors of the vocabulary's words, for a graph that is exported: they stand in it, and are not spelled again."""
+        self.tabulated = torch.cat([self.words(some.long()) for some in self.spelled.split(WORDS_AT_ONCE)])
 
     def summary(self, states: list[Float[Tensor, "B T D"]], batch: Tensors) -> Float[Tensor, "B D"]:
         """The mean of the last layer's states."""
@@ -228,14 +236,16 @@ class ELMo(nn.Module):
         read = self._read_forward(ids) if chain is self.forward_chain else ids
         segments = batch.get("segments", torch.ones_like(ids))
         follows = (segments[:, 1:] == segments[:, :-1]) & (segments[:, 1:] > 0)
-        apart = Apart(segments)
-        hidden = apart.back(chain(apart.rows(self._embed(read, batch.get("spelled"))))[0][-1])[:, :-1][follows]
+        texts = Apart(segments)
+        hidden = texts.back(chain(texts.rows(self._embed(read, batch.get("spelled"))))[0][-1])[:, :-1][follows]
         nats = torch.zeros(ids.shape, device=ids.device)
         nats[:, 1:][follows] = surprisal(hidden, self.table, self.bias, self._within_targets(ids[:, 1:][follows]))
         return nats
 
     def _embed(self, ids: Int[Tensor, "*shape"], beyond: Int[Tensor, "U L"] | None = None) -> Float[Tensor, "*shape P"]:
-        """The words' vectors; each distinct word is read once."""
+        """The words' vectors; each distinct word is read once, or of a graph that is being exported those beyond the vocabulary alone."""
+        if torch.compiler.is_exporting() and self.tabulated is not None:
+            return F.embedding(ids, self.tabulated if beyond is None else torch.cat([self.tabulated, self.words(beyond)]))
         distinct, place = ids.unique(return_inverse=True)
         known = int((distinct < self.vocab_size).sum())
         spelled = self.spelled[distinct[:known]]

@@ -18,12 +18,12 @@ from typing import Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from stemma.bounds import BelowOne, Depth, Length, Width
 from stemma.errors import DataError, UsageError
-from stemma.layers.attention import Cache, Mask, Path, SelfAttention, Traced, block_mask, fitting_path
+from stemma.layers.attention import Cache, KeepsKeys, Mask, Path, SelfAttention, Traced, block_mask, fitting_path
 from stemma.layers.blocks import FeedForward, Layer, layer
 from stemma.layers.fast import Dropout
 from stemma.layers.loss import Carried, Loss, cross_entropy, surprisal
@@ -64,7 +64,7 @@ class Block(nn.Module):
         self.feedforward_norm = nn.LayerNorm(config.width, eps=1e-5)
         self.dropout = Dropout(config.dropout)
 
-    def forward(self, x: Float[Tensor, "B T D"], mask: Mask, cache: Cache | None = None, layer: int = 0) -> Float[Tensor, "B T D"]:
+    def forward(self, x: Float[Tensor, "B T D"], mask: Mask, cache: KeepsKeys | None = None, layer: int = 0) -> Float[Tensor, "B T D"]:
         """The states after this block; `cache` holds what was read before, and `layer` is this block's place in it."""
         x = self.attention_norm(x + self.dropout(self.attention(x, mask, cache, layer)))
         return self.feedforward_norm(x + self.dropout(self.feedforward(x)))
@@ -213,6 +213,10 @@ class GPT(Sized, nn.Module):
             scores[rows] = self._next(rows, [unread[row] for row in rows], past.cache)
         return scores.cpu(), past
 
+    def read_on(self, ids: Int[Tensor, "B T"], positions: Int[Tensor, "B T"], mask: Mask, kept: KeepsKeys) -> Float[Tensor, "B T D"]:
+        """The states that the head reads, of tokens that follow what is kept; their keys and values are kept too."""
+        return self._tower(self._embed(ids, positions), mask, kept)
+
     def summary(self, states: list[Float[Tensor, "B T D"]], batch: Tensors) -> Float[Tensor, "B D"]:
         """The last layer's state at the last token."""
         return last_state(states[-1], batch["segments"])
@@ -248,7 +252,7 @@ class GPT(Sized, nn.Module):
         """What the head reads, (B, T, D)."""
         return self._tower(self._embed(batch["ids"], batch.get("positions")), block_mask(batch.get("segments"), causal=True))
 
-    def _tower(self, x: Tensor, mask: Mask, cache: Cache | None = None) -> Tensor:
+    def _tower(self, x: Tensor, mask: Mask, cache: KeepsKeys | None = None) -> Tensor:
         """The last block's output, (B, T, D), without keeping the others."""
         for number, block in enumerate(self.blocks):
             x = block(x, mask, cache, number)
@@ -260,7 +264,7 @@ class GPT(Sized, nn.Module):
         device = self.tokens.weight.device
         ids = torch.tensor([[*row, *[self.eos] * (max(counts) - len(row))] for row in unread], device=device)  # (B T)
         positions, mask = cache.place(counts, rows, device)
-        x = self._tower(self._embed(ids, positions), mask, cache)
+        x = self.read_on(ids, positions, mask, cache)
         even = len(set(counts)) == 1
         last = x[:, -1] if even else x[list(range(len(rows))), [count - 1 for count in counts]]  # (B D)
         return self.logits(last).float().log_softmax(-1)

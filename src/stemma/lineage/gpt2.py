@@ -23,7 +23,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from stemma.bounds import Length
-from stemma.layers.attention import Cache, Mask, Traced
+from stemma.layers.attention import KeepsKeys, Mask, Traced
 from stemma.layers.blocks import Layer, layer
 from stemma.lineage import gpt
 from stemma.lineage.gpt import GPT, STD
@@ -42,7 +42,7 @@ class Config(gpt.Config):
 class Block(gpt.Block):
     """Masked self-attention, then the feed-forward network, each reading normalised states and adding to them as they are."""
 
-    def forward(self, x: Float[Tensor, "B T D"], mask: Mask, cache: Cache | None = None, layer: int = 0) -> Float[Tensor, "B T D"]:
+    def forward(self, x: Float[Tensor, "B T D"], mask: Mask, cache: KeepsKeys | None = None, layer: int = 0) -> Float[Tensor, "B T D"]:
         """The states after this block; `cache` holds what was read before, and `layer` is this block's place in it."""
         x = x + self.dropout(self.attention(self.attention_norm(x), mask, cache, layer))
         return x + self.dropout(self.feedforward(self.feedforward_norm(x)))
@@ -80,7 +80,7 @@ class GPT2(GPT):
         *below, _ = super().layers()
         return [*below, layer(self, "top", "norm")]
 
-    def _tower(self, x: Tensor, mask: Mask, cache: Cache | None = None) -> Tensor:
+    def _tower(self, x: Tensor, mask: Mask, cache: KeepsKeys | None = None) -> Tensor:
         """The last block's output, normalised, (B, T, D)."""
         normed: Tensor = self.norm(super()._tower(x, mask, cache))
         return normed

@@ -242,16 +242,22 @@ class LSTM(nn.Module):
         for length in sorted(set(lengths)):  # rows of a length together: none is padded, so that no state runs past its text
             rows = [row for row, own in enumerate(lengths) if own == length]
             ids = torch.tensor([list(prompts[row]) for row in rows], device=device)
-            states, after = self._read(self._embed(ids), memory.rows(rows) if memory else None)
-            scores[rows] = self._log_probabilities(states[-1][:, -1])
+            _, scores[rows], after = self.read_on(ids, memory.rows(rows) if memory else None)
             h[rows], c[rows] = after.h.float(), after.c.float()
         scores[:, self.unwritten] = -torch.inf
         return scores.cpu(), Memory(h, c)
 
+    def read_on(self, ids: Int[Tensor, "B T"], memory: Memory | None) -> tuple[Float[Tensor, "B T D"], Float[Tensor, "B V"], Memory]:
+        """(the last layer's states, log-probabilities of the next token, the memory after them), having read on from `memory`."""
+        states, after = self._read(self._embed(ids), memory)
+        last = F.pad(states[-1], (0, self.width - states[-1].shape[-1]))
+        return last, self._log_probabilities(states[-1][:, -1]), after
+
     def _states(self, batch: Tensors) -> list[Tensor]:
         """The embeddings and each layer's outputs (B T, the layer's width), every segment from a state of zeros."""
         x, segments = self._embed(batch["ids"]), batch.get("segments")
-        if segments is None or int(segments.max()) <= 1:  # what is padded stands at the end, where it moves nothing real
+        exporting = torch.compiler.is_exporting()  # one text a row
+        if segments is None or exporting or int(segments.max()) <= 1:  # what is padded stands at the end, where it moves nothing real
             return [x, *self._read(x, None)[0]]
         apart = Apart(segments)
         return [x, *map(apart.back, self._read(apart.rows(x), None)[0])]

@@ -38,7 +38,7 @@ from stemma.layers.blocks import Layer, layer
 from stemma.layers.fast import Dense, dropout
 from stemma.layers.loss import Carried, Loss, target_loss
 from stemma.layers.pooling import mean_state
-from stemma.layers.recurrent import Apart, GRULayer, LSTMLayer, State
+from stemma.layers.recurrent import Apart, GRULayer, LSTMLayer, State, apart
 from stemma.layers.soft_attention import SimilarityName, SoftAttention, Source, similarity
 from stemma.lineage.network import AttentionMap
 from stemma.lineage.sized import Sized, closed
@@ -99,12 +99,12 @@ class EncoderLayer(nn.Module):
         super().__init__()
         self.forwards, self.backwards = CELLS[cell](width, cells // 2), CELLS[cell](width, cells // 2)
 
-    def forward(self, x: Float[Tensor, "B S E"], apart: Apart) -> tuple[Float[Tensor, "B S H"], State]:
+    def forward(self, x: Float[Tensor, "B S E"], texts: Apart) -> tuple[Float[Tensor, "B S H"], State]:
         """The states, and the last of each direction side by side; `x` has its texts at the beginnings of rows."""
-        turn = apart.backwards()
+        turn = texts.backwards()
         forward, _ = self.forwards(x)
         backward, _ = self.backwards(_take(x, turn))
-        rows, last = torch.arange(len(x), device=x.device), apart.last()
+        rows, last = torch.arange(x.shape[0], device=x.device), texts.last()
         ends = torch.cat([forward[rows, last], backward[rows, last]], 1)
         return torch.cat([forward, _take(backward, turn)], 2), State(ends, ends[:, :0])
 
@@ -176,10 +176,10 @@ class Seq2Seq(Sized, nn.Module):
 
     def encode(self, batch: Tensors) -> list[Float[Tensor, "B S D"]]:
         """The source's embeddings, then each layer's states, both directions side by side; what is narrower is followed by zeros."""
-        apart = Apart(batch.get("segments", torch.ones_like(batch["ids"])))
+        texts = apart(batch.get("segments", torch.ones_like(batch["ids"])))
         embedded = self.tokens(batch["ids"])
-        layers, _ = self._read(dropout(apart.rows(embedded), self.config.dropout, self.training), apart)
-        return [F.pad(states, (0, self.width - states.shape[-1])) for states in (embedded, *map(apart.back, layers))]
+        layers, _ = self._read(dropout(texts.rows(embedded), self.config.dropout, self.training), texts)
+        return [F.pad(states, (0, self.width - states.shape[-1])) for states in (embedded, *map(texts.back, layers))]
 
     def summary(self, states: list[Float[Tensor, "B S D"]], batch: Tensors) -> Float[Tensor, "B D"]:
         """The mean of the last layer's states."""
@@ -202,7 +202,7 @@ class Seq2Seq(Sized, nn.Module):
         ids = torch.tensor([[*row, *[self.end] * (longest - len(row))] for row in sources], device=device)  # (R S)
         lengths = torch.tensor(list(map(len, sources)), device=device)
         real = torch.arange(longest, device=device) < lengths[:, None]
-        return Translating(*self._source(ids, real.long()))
+        return Translating(*self.read_source(ids, real.long()))
 
     @torch.no_grad()
     def advance(self, prompts: Sequence[Sequence[int]], memory: Translating) -> tuple[Float[Tensor, "R V"], Translating]:
@@ -215,10 +215,10 @@ class Seq2Seq(Sized, nn.Module):
             rows = [row for row, ids in enumerate(prompts) if step < len(ids)]
             ids = torch.tensor([[prompts[row][step]] for row in rows], device=device)
             own = memory if len(rows) == len(prompts) else memory.rows(rows)
-            _, after, _ = self._write(self._target(ids), own.source, own.real, Past(*(part[rows] for part in past)))
+            _, after, _ = self.write_on(self.target(ids), own.source, own.real, Past(*(part[rows] for part in past)))
             for part, new in zip(past, after, strict=True):
                 part[rows] = new
-        scores = F.linear(past.fed, self._table).float().log_softmax(-1)
+        scores = self.next_scores(past)
         scores[:, self.unwritten] = -torch.inf
         return scores.cpu(), Translating(memory.source, memory.real, past)
 
@@ -240,31 +240,31 @@ class Seq2Seq(Sized, nn.Module):
     def _decode(self, batch: Tensors) -> tuple[Float[Tensor, "B T E"], Float[Tensor, "B T S"] | None]:
         """(what the output reads, the weights of attention)."""
         ids = batch["ids"]
-        source, real, past = self._source(ids, batch.get("segments", torch.ones_like(ids)))
-        hidden, _, weights = self._write(self._target(batch["target_ids"]), source, real, past)
+        source, real, past = self.read_source(ids, batch.get("segments", torch.ones_like(ids)))
+        hidden, _, weights = self.write_on(self.target(batch["target_ids"]), source, real, past)
         return hidden, weights
 
-    def _source(self, ids: Int[Tensor, "B _"], segments: Int[Tensor, "B _"]) -> tuple[Source, Bool[Tensor, "B 1 S"], Past]:
+    def read_source(self, ids: Int[Tensor, "B _"], segments: Int[Tensor, "B _"]) -> tuple[Source, Bool[Tensor, "B 1 S"], Past]:
         """(what attention keeps of the sources, which of it is real, where the decoder begins)."""
-        apart = Apart(segments)
-        assert len(apart.real) == len(ids), "one text a row"
-        layers, ends = self._read(dropout(apart.rows(self.tokens(ids)), self.config.dropout, self.training), apart)
+        texts = apart(segments)
+        assert texts.real.shape[0] == ids.shape[0], "one text a row"
+        layers, ends = self._read(dropout(texts.rows(self.tokens(ids)), self.config.dropout, self.training), texts)
         h = torch.cat([torch.tanh(bridge(end.h)) for bridge, end in zip(self.bridge, ends, strict=True)], 1)
         c = torch.zeros_like(h) if self.config.cell == "lstm" else h[:, :0]
         source = self.soft_attention.remember(layers[-1]) if self.soft_attention is not None else Source(layers[-1], layers[-1])
-        return source, apart.real[:, None], Past(h, c, h.new_zeros(len(ids), self.config.width))
+        return source, texts.real[:, None], Past(h, c, h.new_zeros(ids.shape[0], self.config.width))
 
-    def _read(self, x: Float[Tensor, "B S E"], apart: Apart) -> tuple[list[Tensor], list[State]]:
+    def _read(self, x: Float[Tensor, "B S E"], texts: Apart) -> tuple[list[Tensor], list[State]]:
         """Each layer's states (B S H) and last states, of texts that stand at the beginnings of rows."""
         layers: list[Tensor] = []
         ends: list[State] = []
         for encoder in self.encoder:
-            x, end = encoder(dropout(x, self.config.dropout if layers else 0.0, self.training), apart)
+            x, end = encoder(dropout(x, self.config.dropout if layers else 0.0, self.training), texts)
             layers.append(x)
             ends.append(end)
         return layers, ends
 
-    def _write(
+    def write_on(
         self, x: Float[Tensor, "B T E"], source: Source, real: Bool[Tensor, "B 1 S"], past: Past
     ) -> tuple[Float[Tensor, "B T E"], Past, Float[Tensor, "B T S"] | None]:
         """(what the output reads, where the decoder stands after it, the weights of attention), having read the target's embeddings."""
@@ -301,7 +301,12 @@ class Seq2Seq(Sized, nn.Module):
             states = torch.cat([context, states], 2)
         return dropout(torch.tanh(self.combine(states)), self.config.dropout, self.training), weights
 
-    def _target(self, ids: Int[Tensor, "B T"]) -> Float[Tensor, "B T E"]:
+    def next_scores(self, past: Past) -> Float[Tensor, "R V"]:
+        """Log-probabilities of the token that is written next."""
+        return F.linear(past.fed, self._table).float().log_softmax(-1)
+
+    def target(self, ids: Int[Tensor, "B T"]) -> Float[Tensor, "B T E"]:
+        """The embeddings of target tokens."""
         table = self.tokens if self.target_tokens is None else self.target_tokens
         return dropout(table(ids), self.config.dropout, self.training)
 

@@ -30,7 +30,18 @@ from torch import Tensor, nn
 
 from stemma.bounds import BelowOne, Depth, DepthOrNone, Length, Width
 from stemma.errors import DataError, UsageError
-from stemma.layers.attention import Cache, CrossAttention, KeysValues, Mask, Path, SelfAttention, block_mask, cross_mask, fitting_path
+from stemma.layers.attention import (
+    Cache,
+    CrossAttention,
+    KeepsKeys,
+    KeysValues,
+    Mask,
+    Path,
+    SelfAttention,
+    block_mask,
+    cross_mask,
+    fitting_path,
+)
 from stemma.layers.blocks import FeedForward, Layer, layer
 from stemma.layers.fast import Dense, Dropout
 from stemma.layers.loss import Carried, Loss, target_loss
@@ -106,7 +117,7 @@ class DecoderBlock(nn.Module):
         self.feedforward, self.feedforward_sum = FeedForward(config.width, config.inner, "relu"), Added(config)
 
     def forward(
-        self, x: Float[Tensor, "B T D"], mask: Mask, source: KeysValues, visible: Mask, cache: Cache | None = None, layer: int = 0
+        self, x: Float[Tensor, "B T D"], mask: Mask, source: KeysValues, visible: Mask, cache: KeepsKeys | None = None, layer: int = 0
     ) -> Float[Tensor, "B T D"]:
         """The states after this block; `source` is what it remembers of the encoder's states, of which `visible` are real."""
         x = self.attention_sum.after(x, self.attention(self.attention_sum.before(x), mask, cache, layer))
@@ -219,8 +230,7 @@ class Transformer(Sized, nn.Module):
         lengths = torch.tensor(list(map(len, sources)), device=device)
         segments = (torch.arange(longest, device=device) < lengths[:, None]).long()
         states = self.encode({"ids": ids, "segments": segments})[-1]
-        kept = [block.source_attention.remember(states) for block in self._decoder]
-        return Translating(kept, segments, list(range(len(sources))), Cache(len(sources)))
+        return Translating(self.remember(states), segments, list(range(len(sources))), Cache(len(sources)))
 
     @torch.no_grad()
     def advance(self, prompts: Sequence[Sequence[int]], memory: Translating) -> tuple[Float[Tensor, "R V"], Translating]:
@@ -234,13 +244,33 @@ class Transformer(Sized, nn.Module):
         device = self.tokens.weight.device
         ids = torch.tensor([[*row, *[self.end] * (max(counts) - len(row))] for row in prompts], device=device)  # (R T)
         positions, mask = memory.cache.place(counts, rows, device)
-        x = self._embed(self._target_tokens, ids, positions)
-        for number, (block, source) in enumerate(zip(self._decoder, memory.sources, strict=True)):
-            x = block(x, mask, source, memory.visible, memory.cache, number)
-        last = self.decoder_norm(x[:, -1] if max(counts) == 1 else x[rows, [count - 1 for count in counts]])  # (R D)
-        scores = nn.functional.linear(last, self._table).float().log_softmax(-1)
+        x = self.write_on(ids, positions, mask, memory.sources, memory.visible, memory.cache)
+        scores = self.next_scores(x[:, -1] if max(counts) == 1 else x[rows, [count - 1 for count in counts]])
         scores[:, self.unwritten] = -torch.inf
         return scores.cpu(), memory
+
+    def remember(self, states: Float[Tensor, "R S D"]) -> list[KeysValues]:
+        """What each decoder block keeps of the encoder's states."""
+        return [block.source_attention.remember(states) for block in self._decoder]
+
+    def write_on(
+        self,
+        ids: Int[Tensor, "R T"],
+        positions: Int[Tensor, "R T"],
+        mask: Mask,
+        sources: Sequence[KeysValues],
+        visible: Mask,
+        kept: KeepsKeys,
+    ) -> Float[Tensor, "R T D"]:
+        """The last decoder block's output for target tokens that follow what is kept; their keys and values are kept too."""
+        x = self._embed(self._target_tokens, ids, positions)
+        for number, (block, source) in enumerate(zip(self._decoder, sources, strict=True)):
+            x = block(x, mask, source, visible, kept, number)
+        return x
+
+    def next_scores(self, last: Float[Tensor, "R D"]) -> Float[Tensor, "R V"]:
+        """Log-probabilities of the token after these outputs of the last block."""
+        return nn.functional.linear(self.decoder_norm(last), self._table).float().log_softmax(-1)
 
     def attention_batch(self, ids: Sequence[int], other: Sequence[int] | None = None) -> Tensors:
         """A source, and its target where there is one, as a batch of one row."""

@@ -33,7 +33,7 @@ from torch.nn import functional as F
 
 from stemma.bounds import BelowOne, Depth, Length, Natural, Width
 from stemma.errors import DataError, UsageError
-from stemma.layers.attention import Mask
+from stemma.layers.attention import Mask, known_everywhere
 from stemma.layers.blocks import FeedForward, Layer, layer
 from stemma.layers.fast import Dropout, Positions, activate
 from stemma.layers.loss import Carried, Loss, cross_entropy, surprisal
@@ -341,10 +341,10 @@ class XLNet(Sized, nn.Module):
         (B, T), M = ids.shape, 0 if filled is None else filled.shape[1]
         forward = B if backward is None else int((~backward).sum())
         apart = distances(T, M + T, ids.device)
-        directions = [apart] * bool(forward) + [-apart] * (forward < B)
+        directions = [apart] if backward is None else [apart] * bool(forward) + [-apart] * (forward < B)
         table = torch.stack([waves(one, self.width) for one in directions])  # (R, P, D)
         forward = forward or B  # rows of one direction alone have one table
-        every = None if segments is None or bool((segments == 1).all()) else segments[:, :, None] == segments[:, None, :]
+        every = None if segments is None or known_everywhere(segments == 1) else segments[:, :, None] == segments[:, None, :]
         places = types if types is None or not M else F.pad(types, (M, 0))  # of the keys: memory counts as the first type
 
         def relation(columns: Tensor | None, allowed: Tensor | None) -> Relation:
@@ -407,4 +407,4 @@ def _mask(allowed: Bool[Tensor, "B Q T"] | None, filled: Bool[Tensor, "B M"] | N
     if allowed is None:
         return Mask(None)
     live = allowed.any(-1) if real is None else allowed.any(-1) & real
-    return Mask(None if bool(allowed.all()) else allowed[:, None], None if bool(live.all()) else live)
+    return Mask(None if known_everywhere(allowed) else allowed[:, None], None if known_everywhere(live) else live)

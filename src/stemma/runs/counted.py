@@ -51,6 +51,12 @@ class Sides:
         """Tokens cut off each text: none."""
         return (0,) * len(self.known)
 
+    @property
+    def lengths(self) -> np.ndarray:
+        """Tokens of each text (N), in all its rows."""
+        rows = np.cumsum([0, *(sum(map(len, sides)) for sides in zip(*self.sides, strict=True))])
+        return np.diff(rows[self.borders])
+
     def of(self, texts: np.ndarray) -> "Sides":
         """These texts alone."""
         rows, borders = ranges(self.borders, texts)
@@ -98,6 +104,11 @@ class Bag:
     def lost(self) -> tuple[int, ...]:
         """Tokens cut off each text: none."""
         return (0,) * len(self.known)
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """N-grams of each text (N)."""
+        return np.diff(self.starts[self.borders])
 
     def of(self, texts: np.ndarray) -> "Bag":
         """These texts alone."""
@@ -163,6 +174,10 @@ class Bagged:
         """Keys and weights of the texts' n-grams."""
         return bag_of(self.assignment.network, encode_sides(self.assignment.tokenizer, texts))
 
+    def together(self, several: Sequence[Bag]) -> list[Bag]:
+        """Each by itself: counts gain nothing from company."""
+        return list(several)
+
     def answers(self, bag: Bag) -> list[Any]:
         """The task's answer to each text."""
         return self.assignment.task.from_rows(self._outputs(bag), bag.borders, self.assignment.targets)
@@ -220,6 +235,10 @@ class Adapted:
     def prepare(self, texts: Sequence[Text]) -> Sides:
         """Token ids."""
         return encode_sides(self.assignment.tokenizer, texts)
+
+    def together(self, several: Sequence[Sides]) -> list[Sides]:
+        """Each by itself: counts gain nothing from company."""
+        return list(several)
 
     def answers(self, texts: Sides) -> list[Any]:
         """The task's answer to each text."""

@@ -32,6 +32,14 @@ NO_DRAWS = np.random.default_rng(0)  # of a search, which draws nothing
 BROKEN = "\ufffd"  # what a decoder writes for bytes that are no character, or only the beginning of one
 
 
+Wanted = Callable[[], bool]  # whether anybody still waits for what is being written
+
+
+def always() -> bool:
+    """Somebody does."""
+    return True
+
+
 @dataclass(frozen=True)
 class Decoding:
     """How the next token is chosen. A search refuses the options of a draw; at temperature 0, `top_k` and `top_p` change nothing."""
@@ -142,12 +150,19 @@ class Speller:
 
 
 def write(
-    network: Generates, tokenizer: Tokenizer, prompts: Sequence[str], length: int, options: Decoding, seed: int = 0, samples: int = 1
+    network: Generates,
+    tokenizer: Tokenizer,
+    prompts: Sequence[str],
+    length: int,
+    options: Decoding,
+    seed: int = 0,
+    samples: int = 1,
+    wanted: Wanted = always,
 ) -> list[list[Written]]:
     """`samples` texts for each prompt, of up to `length` new tokens each: independent draws, or the best of a search, best first.
 
     A text depends on its prompt, the options, the seed and its number among the samples, not on the other prompts. It holds
-    no part of a character: bytes that make up none are left out of `text`.
+    no part of a character: bytes that make up none are left out of `text`. Once nothing is `wanted` any more, all texts end where they are.
     """
     _check(length, options, samples)
     encoded = [list(map(int, tokenizer.encode(prompt))) if prompt else [] for prompt in prompts]
@@ -158,7 +173,7 @@ def write(
     step = max(1, ROWS // max(samples, options.beams))
     for first in range(0, len(prompts), step):
         together = by_length[first : first + step]
-        rows, stopped = [drafts[prompt] for prompt in together], [spellers[prompt].stopped for prompt in together]
+        rows, stopped = [drafts[prompt] for prompt in together], [_ends(spellers[prompt], wanted) for prompt in together]
         if options.beams > 1:
             best = search(network, [row[0] for row in rows], stopped, [length] * len(rows), options)
             found |= zip(together, [row[:samples] for row in best], strict=True)
@@ -193,11 +208,16 @@ def stream(network: Generates, tokenizer: Tokenizer, prompt: str, length: int, o
 
 
 def translate(
-    network: Translates, tokenizer: Tokenizer, sources: Sequence[Sequence[int]], options: Decoding, samples: int = 1
+    network: Translates,
+    tokenizer: Tokenizer,
+    sources: Sequence[Sequence[int]],
+    options: Decoding,
+    samples: int = 1,
+    wanted: Wanted = always,
 ) -> list[list[Written]]:
     """The `samples` best translations of each source, whole ones first, then by score; each of LONGER tokens more than the source at most.
 
-    One beam takes the likeliest token each time. A source without tokens has one translation, the empty one.
+    One beam takes the likeliest token each time. A source without tokens has one translation, the empty one. `wanted` is as in `write`.
     """
     _check_search(options, samples)
     found: dict[int, list[Draft]] = {place: [Draft([], NO_DRAWS)] for place, ids in enumerate(sources) if not len(ids)}
@@ -209,7 +229,8 @@ def translate(
         framed = [network.frame(sources[place])[0] for place in together]
         starts = [Draft(network.opening, NO_DRAWS) for _ in together]
         lengths = [min(len(sources[place]) + LONGER, (network.max_length or sys.maxsize) - len(network.opening) + 1) for place in together]
-        best = search(network, starts, [spellers[place].stopped for place in together], lengths, options, network.read_sources(framed))
+        stopped = [_ends(spellers[place], wanted) for place in together]
+        best = search(network, starts, stopped, lengths, options, network.read_sources(framed))
         # One cut off at its length has the probability of all that begin with it, and never stands before a whole one.
         found |= zip(together, [sorted(drafts, key=lambda draft: not draft.closed)[:samples] for drafts in best], strict=True)
     alpha = options.length_penalty
@@ -225,6 +246,11 @@ def next_tokens(network: Generates, ids: Sequence[int], k: int) -> list[tuple[in
     probabilities = np.exp(np.asarray(scores)[0])
     best = np.argsort(-probabilities, kind="stable")[:k]
     return [(int(token), float(probabilities[token])) for token in best if probabilities[token] > 0]
+
+
+def _ends(speller: Speller, wanted: Wanted) -> Callable[[list[int]], bool]:
+    """Tells whether a draft goes no further: a stop string was written, or nobody waits for it."""
+    return speller.stopped if wanted is always else lambda new: speller.stopped(new) or not wanted()
 
 
 def _begun(network: Generates, ids: Sequence[int]) -> list[int]:

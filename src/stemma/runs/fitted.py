@@ -4,7 +4,8 @@ import importlib
 import json
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import dataclass, fields, replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast, overload
 
@@ -18,11 +19,11 @@ from stemma.errors import DataError, RunError, UsageError
 from stemma.lineage.table import find
 from stemma.nouns import counted
 from stemma.runs.assignment import Answers, Assignment, learner
-from stemma.runs.decoding import Decoding, Written
+from stemma.runs.decoding import Decoding, Wanted, Written, always
 from stemma.runs.framing import cut_warning
 from stemma.runs.opening import opening, unmoved
 from stemma.runs.run import Run, warn_of_unknown
-from stemma.runs.settings import InUse
+from stemma.runs.settings import InUse, Precision
 from stemma.tasks.table import make_task, task_config
 from stemma.tokens.tokenizer import Tokenizer
 
@@ -39,14 +40,33 @@ _DESCENDED = {
     "finetune": _MOVED,
     "scratch": _MOVED,
 }
+_VECTORS, _BAGGED, _ADAPTED = "stemma.runs.fixed_vectors:ProbedVectors", "stemma.runs.counted:Bagged", "stemma.runs.counted:Adapted"
 _WRITER = "stemma.runs.writing:Writer"
 FITTED: dict[str, dict[str, str]] = {  # what learnt (`learner`), and the way it was carried over -> "module:Class" with `restore`
     "descend": _DESCENDED,
-    "count": {"frozen": "stemma.runs.counted:Bagged", "finetune": "stemma.runs.counted:Adapted", "scratch": "stemma.runs.counted:Adapted"},
+    "vectors": _DESCENDED | {"frozen": _VECTORS, "random": _VECTORS},
+    "count": {"frozen": _BAGGED, "finetune": _ADAPTED, "scratch": _ADAPTED},
     "target": {"finetune": _WRITER, "scratch": _WRITER},
 }
+WITHOUT_PYTORCH = (_VECTORS, _BAGGED, _ADAPTED)
 
-_GUESSED, _SILENT = "their answers are those to an empty text", "their vectors say nothing of them"
+_GUESSED, SILENT = "their answers are those to an empty text", "their vectors say nothing of them"
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Lines that a fine-tuned run is asked about, tokenised: `FittedRun.answered` and `FittedRun.with_vectors` do the rest."""
+
+    lines: tuple[str, ...]
+    examples: tuple[Any, ...]
+    data: Any  # what the model made of them
+    known: np.ndarray  # (N) True for each line with a known word
+
+    @property
+    def tokens(self) -> list[int]:
+        """What is computed with of each line: tokens, specials included; of models of counts perhaps n-grams."""
+        found: list[int] = self.data.lengths.tolist()
+        return found
 
 
 class FittedRun:
@@ -61,8 +81,8 @@ class FittedRun:
         self.labels: tuple[str, ...] = tuple(assignment.targets["labels"])
 
     @classmethod
-    def load(cls, path: str | Path) -> "FittedRun":
-        """The fine-tuned run of a folder, on the CPU, ready for use."""
+    def load(cls, path: str | Path, precision: Precision | None = None) -> "FittedRun":
+        """The fine-tuned run of a folder, on the CPU, ready for use; it computes in `precision`, or as its settings say."""
         folder = RunFolder.open(Path(path))
         config = folder.config
         if "task" not in config:
@@ -79,10 +99,12 @@ class FittedRun:
         with opening(folder):
             facts = config["task"]
             sections = _sections(row.model_config(), facts["task"], str(path), config["sections"])
+            settings = replace(sections["transfer"], precision=precision) if precision else sections["transfer"]
             tokenizer = Tokenizer.load(folder.guarded("tokenizer.json"))
-            network = unmoved(row, sections["model"], tokenizer, arrays)
             task = make_task(facts["task"], sections["task"])
-            assignment = Assignment(row, tokenizer, network, task, facts["targets"], sections["transfer"])
+            as_arrays = FITTED[learner(row, task)][settings.way] in WITHOUT_PYTORCH
+            network = unmoved(row, sections["model"], tokenizer, arrays, as_arrays)
+            assignment = Assignment(row, tokenizer, network, task, facts["targets"], settings)
             return cls(assignment, restored(assignment, arrays, facts), facts)
 
     def predict(self, texts: Iterable[str], texts_b: Iterable[str] | None = None) -> tuple[list[Any], Any]:
@@ -98,11 +120,13 @@ class FittedRun:
         found = [best.text for best, *_ in self.translations([texts] if isinstance(texts, str) else texts, options=options)]
         return found[0] if isinstance(texts, str) else found
 
-    def translations(self, texts: Iterable[str], *, options: Decoding | None = None, samples: int = 1) -> list[list[Written]]:
+    def translations(
+        self, texts: Iterable[str], *, options: Decoding | None = None, samples: int = 1, wanted: Wanted = always
+    ) -> list[list[Written]]:
         """For each source the best `samples` targets with their probabilities; UsageError for a run that learnt another task."""
         writer = self.writer
         pairs, _ = self._prepared(self._examples(texts, None), _GUESSED)
-        return writer.translations(pairs, options or writer.decoding, samples)
+        return writer.translations(pairs, options or writer.decoding, samples, wanted)
 
     def check_translates(self) -> None:
         """UsageError where the run learnt another task."""
@@ -126,7 +150,7 @@ class FittedRun:
 
     def vectors(self, texts: Iterable[str], texts_b: Iterable[str] | None = None) -> np.ndarray:
         """The vector of each text that the head reads (N F)."""
-        data, _ = self._prepared(self._examples(texts, texts_b), _SILENT)
+        data, _ = self._prepared(self._examples(texts, texts_b), SILENT)
         return self.model.vectors(data)
 
     def answers(self, examples: Sequence[Any]) -> list[Any]:
@@ -135,17 +159,35 @@ class FittedRun:
 
     def answer_rows(self, lines: Iterable[str]) -> list[dict[str, Any]]:
         """One JSON row a line, whose parts have tabs between them; `no_known_word` and `tokens_cut` where that is so."""
-        examples = [self.task.example(parts, self.targets) for parts in self.parts_of(lines)]
-        data, known = self._prepared(examples, _GUESSED)
-        rows = self.task.answer_rows(examples, self.model.answers(data), self.targets)
-        return [row | lacking for row, lacking in zip(rows, _not_read(known, data), strict=True)]
+        return self.answered(self.prepared(lines))
 
     def vector_rows(self, lines: Iterable[str]) -> list[dict[str, Any]]:
         """As `answer_rows`, with the vector that the head reads of each line."""
+        return self.with_vectors(self.prepared(lines, SILENT))
+
+    def prepared(self, lines: Iterable[str], so: str = _GUESSED) -> Prepared:
+        """The lines tokenised; DataError for one without the parts that the task reads."""
         lines = given_texts(lines, "lines")
         examples = [self.task.example(parts, self.targets) for parts in self.parts_of(lines)]
-        data, known = self._prepared(examples, _SILENT)
-        rows = zip(lines, _not_read(known, data), self.model.vectors(data), strict=True)
+        data, known = self._prepared(examples, so)
+        return Prepared(tuple(lines), tuple(examples), data, known)
+
+    def answered(self, prepared: Prepared) -> list[dict[str, Any]]:
+        """What `answer_rows` gives of the lines."""
+        rows = self.task.answer_rows(prepared.examples, self.model.answers(prepared.data), self.targets)
+        return [row | lacking for row, lacking in zip(rows, _not_read(prepared), strict=True)]
+
+    def together(self, several: Sequence[Prepared]) -> list[Prepared]:
+        """The lines of all in as few as can be answered at once, in the same order."""
+        data = self.model.together([one.data for one in several])
+        if len(data) == len(several):
+            return list(several)
+        lines, examples = (tuple(chain.from_iterable(parts)) for parts in zip(*((one.lines, one.examples) for one in several), strict=True))
+        return [Prepared(lines, examples, data[0], np.concatenate([one.known for one in several]))]
+
+    def with_vectors(self, prepared: Prepared) -> list[dict[str, Any]]:
+        """What `vector_rows` gives of the lines."""
+        rows = zip(prepared.lines, _not_read(prepared), self.model.vectors(prepared.data), strict=True)
         return [{"text": line, **lacking, "vector": vector.tolist()} for line, lacking, vector in rows]
 
     def parts_of(self, lines: Iterable[str]) -> list[tuple[str, ...]]:
@@ -214,9 +256,9 @@ def has_head(path: str | Path) -> bool:
     return "task" in config and make_task(config["task"]["task"]).per != "target"
 
 
-def load(path: str | Path) -> Run | FittedRun:
-    """The run of a folder: a `Run` if it was pre-trained, a `FittedRun` if it was fine-tuned on a task."""
-    return FittedRun.load(path) if "task" in RunFolder.open(Path(path)).config else Run.open(path)
+def load(path: str | Path, precision: Precision | None = None) -> Run | FittedRun:
+    """The run of a folder: a `Run` if it was pre-trained, a `FittedRun` if it was fine-tuned on a task, to compute in `precision`."""
+    return FittedRun.load(path, precision) if "task" in RunFolder.open(Path(path)).config else Run.open(path)
 
 
 def _is_record(line: str) -> bool:
@@ -228,11 +270,11 @@ def _is_record(line: str) -> bool:
     return isinstance(record, dict) and ("text" in record or is_header([*record]))
 
 
-def _not_read(known: np.ndarray, data: Any) -> list[dict[str, Any]]:
+def _not_read(prepared: Prepared) -> list[dict[str, Any]]:
     """What a program should know of each row: that the text has no word the run knows, and how many tokens were cut off."""
     return [
         ({} if knows else {"no_known_word": True}) | ({"tokens_cut": lost} if lost else {})
-        for knows, lost in zip(known.tolist(), data.lost, strict=True)
+        for knows, lost in zip(prepared.known.tolist(), prepared.data.lost, strict=True)
     ]
 
 

@@ -16,12 +16,14 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from stemma.layers.loss import Carried, Loss
-from stemma.layers.pooling import mean_state
+from stemma.layers.pooling import matched, mean_state
 from stemma.layers.precision import autocast, choose_precision
 from stemma.layers.weights import load_weights, to_tensors, weights
+from stemma.lineage.network import Frames
 from stemma.objectives.batch import Batch
+from stemma.runs.alike import alike
 from stemma.runs.assignment import Assignment
-from stemma.runs.framing import Framed, collate_units, collate_windows, frame, under_budget
+from stemma.runs.framing import Framed, collate_halves, collate_units, collate_windows, frame, framed_together, under_budget
 from stemma.runs.linear import Dense
 from stemma.runs.linear_head import LinearHead, check_shapes
 from stemma.runs.moved import at_units, batch_of, has_no_blocks, mean_window
@@ -44,7 +46,8 @@ class FixedNetwork:
 
     def prepare(self, texts: Sequence[Text]) -> Framed:
         """Tokenises and frames."""
-        return frame(self.network, self.assignment.tokenizer, texts, self.assignment.settings.max_length, self.assignment.speller)
+        assignment, settings = self.assignment, self.assignment.settings
+        return frame(self.network, assignment.tokenizer, texts, settings.max_length, assignment.speller, stride=settings.stride)
 
     @property
     def by_units(self) -> bool:
@@ -59,53 +62,83 @@ class FixedNetwork:
         """Borders (N+1) of the texts among the rows of `features`."""
         return np.concatenate([[0], np.cumsum(framed.unit_counts)]) if self.by_units else framed.window_starts
 
+    def batch(self, framed: Framed, rows: Sequence[int] | np.ndarray) -> Tensors:
+        """The batch of these texts, of pairs with their `halves`."""
+        batch = batch_of(framed, rows, self.assignment)
+        return to_tensors(batch | collate_halves(framed, rows) if self.assignment.of_pairs else batch, self.device)
+
     @torch.inference_mode()
     def features(self, framed: Framed, layers: Sequence[int]) -> Float[Tensor, "M F"]:
         """What the linear model reads, a row a text (or a candidate): the mean state at each layer, then the network's own summary.
 
-        Static vectors have none. Or a row a unit: its states at the layers, then its place in its token, one column a place.
+        Static vectors have none. Of pairs the means u and v of both halves, |u - v| and u v stand for the mean (Conneau 2017, section 3.2).
+        Or a row a unit: its states at the layers, then its place in its token, one column a place.
         """
         self.network.eval()
-        starts, lengths = self.starts(framed), framed.lengths
+        starts = self.starts(framed)
         table: Tensor | None = None
         with autocast(self.device, self.precision):
-            for rows in under_budget(lengths, np.arange(len(lengths)), self.assignment.settings.batch_tokens):
-                batch = to_tensors(batch_of(framed, rows, self.assignment), self.device)
+            for rows in alike(framed.lengths.tolist(), self.assignment.settings.batch_tokens):
+                batch = self.batch(framed, rows)
                 windows = np.diff(framed.window_starts)[rows].tolist()
-                parts = self._of_units(batch, layers) if self.by_units else self._of_windows(batch, layers).split(windows)
+                found = self.batch_features(batch, layers).cpu()
+                if self.by_units:
+                    parts = [row[real] for row, real in zip(found, batch["sites"].cpu(), strict=True)]
+                else:
+                    parts = list(found.split(windows))
                 if table is None:
                     table = _empty(int(starts[-1]), parts[0].shape[1])
-                for row, part in zip(rows.tolist(), parts, strict=True):
+                for row, part in zip(rows, parts, strict=True):
                     table[starts[row] : starts[row + 1]] = part
         return torch.zeros(0, 0) if table is None else table
 
     def states(self, framed: Framed, rows: np.ndarray) -> Float[Tensor, "B S L D"]:
         """The states of all layers at the sites of these texts, or of all their windows."""
-        batch = to_tensors(batch_of(framed, rows, self.assignment), self.device)
+        batch = self.batch(framed, rows)
         with torch.inference_mode(), autocast(self.device, self.precision):
             self.network.eval()
-            states = torch.stack(self.network.encode(batch), 2)
-            return at_units(states, batch["columns"]) if self.by_units else states
+            return self.batch_states(batch)["states"]
 
-    def _of_windows(self, batch: Tensors, layers: Sequence[int]) -> Float[Tensor, "W F"]:
+    def batch_features(self, batch: Tensors, layers: Sequence[int]) -> Float[Tensor, "*B F"]:
+        """The same of a batch: of each window, or of each unit (B U)."""
         states = self.network.encode(batch)
-        parts = [mean_state(states[layer], batch["segments"]) for layer in layers]
+        if self.by_units:
+            found = [at_units(states[layer], batch["columns"]).float() for layer in layers]
+            return torch.cat([*found, nn.functional.one_hot(batch["places"], PLACES).float()], -1)
+        if self.assignment.of_pairs:
+            halves = [batch["halves"] == half for half in (1, 2)]
+            parts = [matched(*(mean_state(states[layer].float(), half) for half in halves)) for layer in layers]
+        else:
+            parts = [mean_state(states[layer], batch["segments"]) for layer in layers]
         if not has_no_blocks(self.network):
             parts.append(self.network.summary(states, batch))
-        return torch.cat([part.float() for part in parts], -1).cpu()
+        return torch.cat([part.float() for part in parts], -1)
 
-    def _of_units(self, batch: Tensors, layers: Sequence[int]) -> list[Float[Tensor, "U F"]]:
-        states = self.network.encode(batch)
-        parts = [at_units(states[layer], batch["columns"]).float() for layer in layers]
-        parts.append(nn.functional.one_hot(batch["places"], PLACES).float())
-        return [row[real] for row, real in zip(torch.cat(parts, -1).cpu(), batch["sites"].cpu(), strict=True)]
+    def batch_states(self, batch: Tensors) -> Tensors:
+        """What the task network reads of a batch: `states` (B S L D), `sites` (B S), and `known` (B S), the sites that have a state."""
+        states = torch.stack(self.network.encode(batch), 2)
+        if self.by_units:
+            return {"states": at_units(states, batch["columns"]), "sites": batch["sites"], "known": batch["columns"] >= 0}
+        real = batch["segments"] > 0
+        return {"states": states, "sites": real, "known": real}
 
+    @torch.inference_mode()
+    def count_features(self, layers: Sequence[int]) -> int:
+        """The columns of `features`."""
+        if self.by_units:
+            return len(layers) * int(self.network.width) + PLACES
+        batch = self._smallest()
+        return self.batch_features(batch | {"halves": batch["segments"]}, layers).shape[1]
+
+    @torch.inference_mode()
     def _depth(self) -> int:
         """Layers whose states can be read, the embeddings included."""
-        with torch.inference_mode():
-            self.network.eval()
-            batch = {name: torch.ones(1, 1, dtype=torch.long, device=self.device) for name in ("ids", "segments")}
-            return len(self.network.encode(batch))
+        return len(self.network.encode(self._smallest()))
+
+    def _smallest(self) -> Tensors:
+        """A text of one token, for the network to be read once; in eval mode from here on."""
+        self.network.eval()
+        return {name: torch.ones(1, 1, dtype=torch.long, device=self.device) for name in ("ids", "segments")}
 
 
 def _empty(rows: int, width: int) -> Float[Tensor, "M F"]:
@@ -131,15 +164,44 @@ class Probed:
         fixed = FixedNetwork(assignment, assignment.network)
         weights, biases = (np.array(arrays[f"task.{name}"]) for name in ("weights", "biases"))
         mean, scale = (torch.tensor(arrays[f"task.{name}"]) for name in ("mean", "scale"))
-        features, classes = len(mean), biases.size
+        layers = chosen_layers(assignment.settings.layers, fixed.depth)
+        features, classes = fixed.count_features(layers), biases.size
         expected = {"weights": (features, classes), "biases": (classes,), "mean": (features,), "scale": (features,)}
         check_shapes(arrays, {f"task.{name}": shape for name, shape in expected.items()})
-        layers = chosen_layers(assignment.settings.layers, fixed.depth)
         head = LinearHead(weights, biases, assignment.task.link(assignment.targets))
         return cls(fixed, head, mean, scale, facts, layers)
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"kept": None}
+
+    @property
+    def assignment(self) -> Assignment:
+        """The network's."""
+        return self.fixed.assignment
+
+    @property
+    def frames(self) -> Frames:
+        """The network itself."""
+        return self.fixed.network  # type: ignore[no-any-return]
+
+    @property
+    def module(self) -> nn.Module:
+        """The network."""
+        return self.fixed.network  # type: ignore[no-any-return]
+
+    def scores(self, batch: Tensors) -> Float[Tensor, "*B K"]:
+        """The linear model's, of each window, or of each unit."""
+        weights, biases = (torch.from_numpy(part).float() for part in (self.head.weights, self.head.biases))
+        return (self.fixed.batch_features(batch, self.layers) - self.mean) / self.scale @ weights + biases
+
+    def read_off(self, scores: Tensor, batch: Tensors) -> list[Any]:
+        """What the scores stand for, by the head's link."""
+        if self.fixed.by_units:
+            scores, counts = scores[batch["sites"]], batch["sites"].sum(1)
+        else:
+            counts = (batch["windows"] >= 0).sum(1) if "windows" in batch else torch.ones(len(scores), dtype=torch.long)
+        starts = np.concatenate([[0], np.cumsum(counts.numpy())])
+        return self.assignment.task.from_rows(self.head.linked(scores.numpy()), starts, self.assignment.targets)
 
     def features(self, framed: Framed) -> Float[Tensor, "M F"]:
         """What the head reads."""
@@ -148,6 +210,10 @@ class Probed:
     def prepare(self, texts: Sequence[Text]) -> Framed:
         """Tokenises and frames."""
         return self.fixed.prepare(texts)
+
+    def together(self, several: Sequence[Framed]) -> list[Framed]:
+        """All as one."""
+        return framed_together(several)
 
     def answers(self, framed: Framed) -> list[Any]:
         """The task's answer to each text."""
@@ -192,8 +258,10 @@ class SiteStates:
         counts = self.counts[own]
         sites = np.arange(max([1, *counts.tolist()])) < counts[:, None]
         more = collate_units(self.framed, rows) if self.fixed.by_units else {}
+        if self.fixed.assignment.of_pairs:
+            more = collate_halves(self.framed, rows)
         if self.fixed.assignment.task.per == "candidate":
-            more = collate_windows(self.framed, rows)
+            more |= collate_windows(self.framed, rows)
         known = more["columns"] >= 0 if self.fixed.by_units else sites
         return more | {"states": self._padded(rows, own, sites), "sites": sites, "known": known}
 
@@ -250,9 +318,13 @@ class HeadOnStates(nn.Module):
         """The head's."""
         return self.head.predictions(batch)
 
+    def scores(self, batch: Tensors) -> Tensor:
+        """The head's scores."""
+        return self.head.scores(self.standardised(batch), batch)  # type: ignore[no-any-return]
+
     def answer(self, batch: Tensors) -> list[Any]:
         """The task's answer to each text."""
-        return self.head.answer(self.standardised(batch), batch)
+        return self.head.answers(self.scores(batch), batch)  # type: ignore[no-any-return]
 
     def standardised(self, batch: Tensors) -> Float[Tensor, "B S L D"]:
         """The states with mean 0 and scale 1; zeros where a site has none."""
@@ -281,6 +353,29 @@ class Networked:
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"kept": None}
 
+    @property
+    def assignment(self) -> Assignment:
+        """The network's."""
+        return self.fixed.assignment
+
+    @property
+    def frames(self) -> Frames:
+        """The network itself."""
+        return self.fixed.network  # type: ignore[no-any-return]
+
+    @property
+    def module(self) -> nn.Module:
+        """The network and the task network."""
+        return nn.ModuleList([self.fixed.network, self.model])
+
+    def scores(self, batch: Tensors) -> Tensor:
+        """The task network's."""
+        return self.model.scores(batch | self.fixed.batch_states(batch))
+
+    def read_off(self, scores: Tensor, batch: Tensors) -> list[Any]:
+        """The task network's answers."""
+        return self.model.head.answers(scores, batch)  # type: ignore[no-any-return]
+
     def states(self, framed: Framed) -> SiteStates:
         """The states that the task network reads."""
         return self.kept(framed) if self.kept else SiteStates(self.fixed, framed)
@@ -288,6 +383,10 @@ class Networked:
     def prepare(self, texts: Sequence[Text]) -> Framed:
         """Tokenises and frames."""
         return self.fixed.prepare(texts)
+
+    def together(self, several: Sequence[Framed]) -> list[Framed]:
+        """All as one."""
+        return framed_together(several)
 
     def answers(self, framed: Framed) -> list[Any]:
         """The task's answer to each text."""

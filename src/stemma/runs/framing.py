@@ -20,7 +20,7 @@ from stemma.runs.open_vocabulary import OpenVocabulary
 from stemma.tasks.task import PLACES, Text
 
 Units = tuple[np.ndarray, np.ndarray]  # of each unit the position of its token in the example's ids, or -1, and its place in that token
-OVERLAP = 4  # windows share a fourth of what each can hold
+OVERLAP = 4  # windows share a fourth of what each can hold, where no stride is given
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +33,12 @@ class Framed:
         tuple[int, ...], ...
     ]  # their lengths; where the text is answered for as a whole one, one an order of a pair, or one a candidate
     units: tuple[Units, ...]  # of each text; empty arrays where the text is answered for
-    lost: tuple[int, ...]  # tokens that were cut off each example to fit
+    lost: tuple[int, ...]  # tokens that were cut off each example to fit; off the question that a passage is read with
     known: np.ndarray  # True for each example that had a token of the vocabulary, and its second half too where it has one
     texts: tuple[Text, ...] = ()  # what they were
+    halves: tuple[
+        np.ndarray, ...
+    ] = ()  # of each id: 1 of a text or a pair's first half, 2 of its second, 0 a special; not where units count
     beside: Batch = field(default_factory=dict)  # what every batch of them holds: how words beyond the vocabulary are spelled
 
     @property
@@ -84,9 +87,11 @@ def frame(
     max_length: int,
     speller: ReadsSpelling | None = None,
     both_orders: bool = False,
+    stride: int = 0,
 ) -> Framed:
     """Tokenises the texts and frames them; a pair too long loses tokens at the end of its longer half.
 
+    A text of units is read in windows that begin `stride` tokens apart (0: three fourths of a window), a window's length at most.
     For a `speller` a word that the vocabulary lacks has an id beyond it. With `both_orders` a symmetric pair has two windows, one an order.
     """
     vocabulary = OpenVocabulary(tokenizer, speller)
@@ -97,23 +102,27 @@ def frame(
     known[owners[~vocabulary.known_of(others)]] = False
     most = min(max_length, network.max_length or max_length)
     room, room_of_pair = max(most - len(network.frame([])[0]), 1), max(most - len(network.frame([], [])[0]), 1)
-    ids, types, windows, units, losses = [], [], [], [], []
+    ids, types, windows, units, losses, halves = [], [], [], [], [], []
     for first, span, text in zip(firsts, spans, texts, strict=True):
         lost = 0
         if text.units:
-            question = next(seconds)[: room_of_pair // 2].tolist() if text.other else None
+            whole_question = next(seconds) if text.other else None
+            question = None if whole_question is None else whole_question[: room_of_pair // 2].tolist()
+            lost = 0 if whole_question is None or question is None else len(whole_question) - len(question)
             aligned = align(text.units, span)
-            rows, (columns, places) = _windowed(network, first, aligned, room if question is None else room_of_pair, question)
+            rows, (columns, places) = _windowed(network, first, aligned, room if question is None else room_of_pair, question, stride)
             whole = np.array([start == end for start, end in text.units])
             own = np.where(whole, len(rows[0][0]) - 1, columns), np.where(whole, PLACES - 1, places)
         elif text.candidates:
             parts = [_fitted(first, next(seconds), room_of_pair) for _ in text.candidates]
             rows, own = [network.frame(a.tolist(), b.tolist()) for a, b, _ in parts], align((), ())  # type: ignore[union-attr]
             lost = sum(cut for _, _, cut in parts)
+            halves.append(np.concatenate([_halves(network, len(a), len(b)) for a, b, _ in parts]))  # type: ignore[arg-type]
         else:
             second = next(seconds) if text.other else None
             kept, kept_second, lost = _fitted(first, second, room if second is None else room_of_pair)
             rows, own = [network.frame(kept.tolist(), None if kept_second is None else kept_second.tolist())], align((), ())
+            halves.append(_halves(network, len(kept), None if kept_second is None else len(kept_second)))
             if both_orders and text.symmetric and kept_second is not None:
                 rows.append(network.frame(kept_second.tolist(), kept.tolist()))
         ids.append(np.concatenate([np.asarray(row, dtype=np.int64) for row, _ in rows]))
@@ -121,20 +130,24 @@ def frame(
         windows.append(tuple(len(row) for row, _ in rows))
         units.append(own)
         losses.append(lost)
-    return Framed(tuple(ids), tuple(types), tuple(windows), tuple(units), tuple(losses), known, tuple(texts), vocabulary.beside)
-
-
-def joined(first: Framed, second: Framed) -> Framed:
-    """The examples of the one, then those of the other, of a network whose batches hold nothing beside them."""
-    assert not first.beside and not second.beside, "words beyond the vocabulary are numbered for each call by itself"
     return Framed(
-        first.ids + second.ids,
-        first.types + second.types,
-        first.windows + second.windows,
-        first.units + second.units,
-        first.lost + second.lost,
-        np.concatenate([first.known, second.known]),
+        tuple(ids), tuple(types), tuple(windows), tuple(units), tuple(losses), known, tuple(texts), tuple(halves), vocabulary.beside
     )
+
+
+def joined(*several: Framed) -> Framed:
+    """The examples of all, one after the other, of a network whose batches hold nothing beside them."""
+    assert not any(framed.beside for framed in several), "words beyond the vocabulary are numbered for each call by itself"
+    ids, types, windows, units, lost, texts, halves = (
+        tuple(itertools.chain.from_iterable(columns))
+        for columns in zip(*((own.ids, own.types, own.windows, own.units, own.lost, own.texts, own.halves) for own in several), strict=True)
+    )
+    return Framed(ids, types, windows, units, lost, np.concatenate([framed.known for framed in several]), texts, halves)
+
+
+def framed_together(several: Sequence[Framed]) -> list[Framed]:
+    """All of them as one, unless words beyond the vocabulary are numbered in each for itself."""
+    return list(several) if any(framed.beside for framed in several) else [joined(*several)]
 
 
 def cut_warning(framed: "Framed", things: str) -> str:
@@ -214,6 +227,15 @@ def collate_windows(framed: Framed, rows: Sequence[int] | np.ndarray) -> Batch:
     return {"windows": np.where(places < counts[:, None], first[:, None] + places, -1)}
 
 
+def collate_halves(framed: Framed, rows: Sequence[int] | np.ndarray) -> Batch:
+    """Of the same examples `halves` (W T): 1 at the first half's tokens, 2 at the second's, 0 at specials and at padding."""
+    lengths = np.array([length for row in rows for length in framed.windows[row]], dtype=np.int64)
+    found = np.zeros((len(lengths), max([1, *lengths.tolist()])), dtype=np.int64)
+    if len(lengths):
+        found[np.arange(found.shape[1]) < lengths[:, None]] = np.concatenate([framed.halves[row] for row in rows])
+    return {"halves": found}
+
+
 def collate_units(framed: Framed, rows: Sequence[int] | np.ndarray) -> Batch:
     """Of the same examples (B U): `columns` and `places` of their units, and `sites`, True where a unit is real.
 
@@ -256,8 +278,14 @@ def _fitted(first: np.ndarray, second: np.ndarray | None, room: int) -> tuple[np
     return first[:keep_first], second[:keep_second], len(first) + len(second) - keep_first - keep_second
 
 
+def _halves(network: Frames, first: int, second: int | None) -> np.ndarray:
+    """Which half each token of a framed text or pair of these lengths belongs to."""
+    row = np.array(network.frame([-1] * first, None if second is None else [-2] * second)[0], dtype=np.int64)
+    return np.where(row < 0, -row, 0)
+
+
 def _windowed(
-    network: Frames, ids: np.ndarray, units: Units, room: int, question: list[int] | None
+    network: Frames, ids: np.ndarray, units: Units, room: int, question: list[int] | None, stride: int
 ) -> tuple[list[tuple[list[int], list[int]]], Units]:
     """The framed windows of a text, and its units with their positions in all of them, one after the other.
 
@@ -268,7 +296,7 @@ def _windowed(
         return network.frame(part) if question is None else network.frame(question, part)
 
     room -= len(question or [])
-    step = room - room // OVERLAP
+    step = min(stride, room) or room - room // OVERLAP
     starts = [*range(0, len(ids) - room, step), max(len(ids) - room, 0)]
     rows = [framed(ids[start : start + room].tolist()) for start in starts]
     lead = framed([-1])[0].index(-1)  # what stands before the text

@@ -21,7 +21,10 @@ class LinearHead:
 
     def outputs(self, products: np.ndarray) -> np.ndarray:
         """What stands for features @ weights (N K) in float32, by the link: probabilities, or the scores as they are."""
-        scores = products + self.biases
+        return self.linked(products + self.biases)
+
+    def linked(self, scores: np.ndarray) -> np.ndarray:
+        """The same of scores (N K)."""
         if self.link in ("identity", "within"):
             return scores.astype(np.float32)
         if self.link == "logistic":

@@ -16,8 +16,9 @@ from stemma.layers.precision import autocast, choose_precision
 from stemma.layers.weights import load_weights, to_tensors, weights
 from stemma.lineage.network import Frames
 from stemma.objectives.batch import IGNORE, Batch
+from stemma.runs.alike import alike
 from stemma.runs.assignment import Assignment
-from stemma.runs.framing import Framed, collate, collate_units, collate_windows, frame, under_budget
+from stemma.runs.framing import Framed, collate, collate_units, collate_windows, frame, framed_together
 from stemma.tasks.task import Seat, Targets, Task, Text
 
 Tensors = dict[str, Tensor]
@@ -48,10 +49,6 @@ class HeadedNetwork(nn.Module):
         summary = self.backbone.summary(states, batch)  # (W, D)
         both = self.per == "text" and "windows" in batch
         return (at_windows(summary, batch["windows"]).sum(1) if both else summary), states[-1]
-
-    def answer(self, batch: Tensors) -> list[Any]:
-        """The task's answer to each text."""
-        return self.head.answer(self.read(batch)[0], batch)
 
     def loss(self, batch: Tensors, carried: Carried | None = None) -> Loss:
         """The head's loss in nats, plus `auxiliary` times the language-model loss."""
@@ -98,9 +95,27 @@ class Moved:
         """Tokenises and frames."""
         return frame_moving(self.frames, self.assignment, texts)
 
+    def together(self, several: Sequence[Framed]) -> list[Framed]:
+        """All as one."""
+        return framed_together(several)
+
+    @property
+    def module(self) -> HeadedNetwork:
+        """The network with its head."""
+        return self.model
+
+    def scores(self, batch: Tensors) -> Tensor:
+        """The head's."""
+        return self.model.head.scores(self.model.read(batch)[0], batch)  # type: ignore[no-any-return]
+
+    def read_off(self, scores: Tensor, batch: Tensors) -> list[Any]:
+        """The head's answers."""
+        return self.model.head.answers(scores, batch)  # type: ignore[no-any-return]
+
     def answers(self, framed: Framed) -> list[Any]:
         """The task's answer to each text."""
-        return self.assignment.task.quoted(self._over(framed, self.model.answer), framed.texts)
+        answers = self._over(framed, lambda batch: self.read_off(self.scores(batch), batch))
+        return self.assignment.task.quoted(answers, framed.texts)
 
     def vectors(self, framed: Framed) -> np.ndarray:
         """What the head reads of each text (N D); of units or candidates their mean."""
@@ -123,19 +138,19 @@ class Moved:
         """What `read` gives of each text, in their order."""
         device, settings = next(self.model.parameters()).device, self.assignment.settings
         self.model.eval()
-        lengths, found = framed.lengths, [None] * len(framed.ids)
+        found = [None] * len(framed.ids)
         with autocast(device, self.precision):
-            for rows in under_budget(lengths, np.arange(len(lengths)), settings.batch_tokens):
+            for rows in alike(framed.lengths.tolist(), settings.batch_tokens):
                 batch = batch_of(framed, rows, self.assignment)
-                for row, answer in zip(rows.tolist(), read(to_tensors(batch, device)), strict=True):
+                for row, answer in zip(rows, read(to_tensors(batch, device)), strict=True):
                     found[row] = answer
         return found
 
 
 def frame_moving(frames: Frames, assignment: Assignment, texts: Sequence[Text]) -> Framed:
     """Tokenises and frames for a network that moves: a symmetric pair in both orders where the paper of its task tokens does so."""
-    both = bool(new_tokens(assignment.network, assignment.task))
-    return frame(frames, assignment.tokenizer, texts, assignment.settings.max_length, assignment.speller, both)
+    both, settings = bool(new_tokens(assignment.network, assignment.task)), assignment.settings
+    return frame(frames, assignment.tokenizer, texts, settings.max_length, assignment.speller, both, settings.stride)
 
 
 def frames_of(assignment: Assignment) -> Frames:

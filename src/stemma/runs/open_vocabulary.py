@@ -25,10 +25,6 @@ class OpenVocabulary:
         """What goes with batches of the ids: `spelled` (U L), where there are words beyond the vocabulary."""
         return {"spelled": self._speller.spell(list(self._beyond))} if self._speller is not None and self._beyond else {}
 
-    def knows(self, texts: Sequence[str]) -> np.ndarray:
-        """True for each text that has something to read."""
-        return self._tokenizer.knows(texts) if self._speller is None else self._tokenizer.encode_flat(texts)[1] > 0
-
     def known_of(self, rows: Sequence[np.ndarray]) -> np.ndarray:
         """True for each row of such ids that has something to read: a token of the vocabulary, or a word by its spelling."""
         flat = np.concatenate(rows) if rows else np.empty(0, np.int64)

@@ -40,12 +40,13 @@ def network_of(row: Generation, config: Any, tokenizer: Tokenizer, arrays: Mappi
     return network
 
 
-def unmoved(row: Generation, config: Any, tokenizer: Tokenizer, arrays: Mapping[str, np.ndarray]) -> Any:
-    """The row's network in the shape of a run that learnt a task: what counts has its own arrays; the weights of the others are
-    loaded by whoever knows whether they grew.
+def unmoved(row: Generation, config: Any, tokenizer: Tokenizer, arrays: Mapping[str, np.ndarray], as_arrays: bool) -> Any:
+    """The row's network in the shape of a run that learnt a task: `as_arrays` its own, as they stand in the file.
+
+    Else a module, whose weights are loaded by whoever knows whether they grew.
     """
     own = {name: array for name, array in arrays.items() if not name.startswith("task.")}
-    if row.learns == "count":
+    if as_arrays:
         return row.load_network().from_arrays(config, tokenizer.facts(), own)
     if row.updates == "backprop" and "tokens.weight" in own:  # which may have grown
         own["tokens.weight"] = own["tokens.weight"][: tokenizer.vocab_size]

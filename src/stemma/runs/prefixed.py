@@ -55,6 +55,11 @@ class Prefixed:
         """What every target begins with."""
         return [self._delimiter]
 
+    @property
+    def unwritten(self) -> list[int]:
+        """What a target never has in it."""
+        return [self.network.eos, self._start, self._delimiter]
+
     def frame(self, ids: Sequence[int], other: Sequence[int] | None = None) -> tuple[list[int], list[int]]:
         """`start ids`, to which a target is written."""
         framed = [self._start, *ids] if other is None else [self._start, *ids, self._delimiter, *other]
@@ -110,5 +115,5 @@ class Prefixed:
         """The network's, of which only tokens of text and the end may come next."""
         scores, memory = self.network.advance(prompts, memory)
         scores = scores.clone()
-        scores[:, [self.network.eos, self._start, self._delimiter]] = -torch.inf
+        scores[:, self.unwritten] = -torch.inf
         return scores, memory

@@ -31,7 +31,7 @@ class _Window:
     ids: np.ndarray  # (T) framed
     types: np.ndarray
     words: np.ndarray  # which word each belongs to
-    scored: range  # the positions scored here
+    scored: range  # the positions scored here, maybe none
 
 
 def pseudo_nats(network: Fills, tokenizer: Tokenizer, texts: Sequence[str]) -> list[float]:
@@ -40,34 +40,66 @@ def pseudo_nats(network: Fills, tokenizer: Tokenizer, texts: Sequence[str]) -> l
     Not those of a probability: they sum to no 1 over all texts. A text longer than the network's window is read in windows
     that overlap by half, each token in the one where it stands more amid its neighbours.
     """
+    ids, lengths, words = _encoded(tokenizer, texts)
+    asked = [range(length) for length in lengths.tolist()]
+    return _nats(network, tokenizer, _windows(network, ids, lengths, words, asked), len(texts)).tolist()
+
+
+def gap_nats(
+    network: Fills, tokenizer: Tokenizer, texts: Sequence[str], gaps: Sequence[tuple[int, int]], whole: Sequence[bool]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Nats (N) of what stands between two characters of each text, given all else of it, and how many tokens that is (N).
+
+    A token of which a part stands there counts. The tokens of a `whole` gap are those of one word, whatever words they are: filled from
+    left to right, and so by the chain rule a probability over all fillings of as many tokens. In others, words are masked as in
+    `pseudo_nats`.
+    """
+    ids, lengths, words = _encoded(tokenizer, texts)
+    asked, begin = list[range](), np.concatenate([[0], np.cumsum(lengths)])
+    for number, (text, (start, end), one) in enumerate(zip(texts, gaps, whole, strict=True)):
+        _, spans = tokenizer.encode_offsets(text)
+        first = int(np.searchsorted([last for _, last in spans], start, side="right"))
+        asked.append(range(first, max(first, int(np.searchsorted([at for at, _ in spans], end)))))
+        if one:
+            words[begin[number] + first : begin[number] + asked[-1].stop] = len(ids) + 1 + number
+    nats = _nats(network, tokenizer, _windows(network, ids, lengths, words, asked), len(texts))
+    return nats, np.array([len(own) for own in asked], np.int64)
+
+
+def _nats(network: Fills, tokenizer: Tokenizer, windows: Sequence[_Window], texts: int) -> np.ndarray:
+    """Nats of all that is scored of each text in its windows."""
     import torch
 
-    windows = _windows(network, tokenizer, texts)
     owners = np.repeat(np.arange(len(windows)), [len(window.scored) for window in windows])  # (C)
     places = np.array([place for window in windows for place in window.scored], np.int64)  # (C)
     lengths = np.array([len(window.ids) for window in windows], np.int64)[owners]
-    nats = np.zeros(len(texts))
+    nats = np.zeros(texts)
     sentences = np.array([window.sentence for window in windows], np.int64)[owners]
     for copies in under_budget(lengths, np.arange(len(owners)), POSITIONS):
         batch = _masked(windows, owners[copies], places[copies], tokenizer.specials["mask"])
         found = network.label_nats({name: torch.from_numpy(array) for name, array in batch.items()})
         np.add.at(nats, sentences[copies], found.double().numpy())
-    return nats.tolist()
+    return nats
 
 
-def _windows(network: Fills, tokenizer: Tokenizer, texts: Sequence[str]) -> list[_Window]:
+def _encoded(tokenizer: Tokenizer, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Flat ids of the texts, how many each has, and the number of the word that each belongs to."""
     ids, lengths, starts = tokenizer.encode_words(texts)
-    words = np.arange(len(ids)) if starts is None else np.cumsum(starts)
+    return ids, lengths, np.arange(len(ids)) if starts is None else np.cumsum(starts)
+
+
+def _windows(network: Fills, ids: np.ndarray, lengths: np.ndarray, words: np.ndarray, asked: Sequence[range]) -> list[_Window]:
+    """The windows of each text; of its tokens those that are `asked` for are scored."""
     lead, frame = network.frame([-1])[0].index(-1), len(network.frame([])[0])
     windows = []
     for sentence, (first, last) in enumerate(pairwise(np.cumsum([0, *lengths.tolist()]).tolist())):
-        room = (network.max_length or last - first + frame) - frame
+        room, own_asked = (network.max_length or last - first + frame) - frame, asked[sentence]
         for start, scored in _spans(last - first, room):
             own = slice(first + start, min(first + start + room, last))
             framed, types = network.frame(ids[own].tolist())
             of = np.full(len(framed), _FRAME, np.int64)
             of[lead : lead + own.stop - own.start] = words[own]
-            inside = range(scored.start - start + lead, scored.stop - start + lead)
+            inside = range(max(scored.start, own_asked.start) - start + lead, min(scored.stop, own_asked.stop) - start + lead)
             windows.append(_Window(sentence, np.array(framed, np.int64), np.array(types, np.int64), of, inside))
     return windows
 

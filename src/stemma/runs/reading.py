@@ -12,6 +12,7 @@ import numpy as np
 
 from stemma.lineage.network import ScoresBackward, StaticVectors
 from stemma.objectives.batch import Batch
+from stemma.runs.alike import alike
 from stemma.runs.cuts import surprises_uncut
 
 T = TypeVar("T")
@@ -31,6 +32,14 @@ class Piece:
     framed: list[int]
     types: list[int]
     own: np.ndarray  # columns of the framed row that hold `ids`
+
+
+class MaskedRow(NamedTuple):
+    """A text some of whose tokens are to be filled in, framed."""
+
+    framed: list[int]
+    types: list[int]
+    masks: int  # how many
 
 
 class Surprises(NamedTuple):
@@ -128,7 +137,7 @@ def states(
 
     every = chain.from_iterable(_pieces(network, number, np.asarray(ids, np.int64)) for number, ids in enumerate(texts))
     for pieces in _gathered(every, lambda piece: len(piece.framed)):
-        for rows in _batches([len(piece.framed) for piece in pieces]):
+        for rows in alike([len(piece.framed) for piece in pieces], BATCH_POSITIONS):
             batch = _padded([pieces[n].framed for n in rows], [pieces[n].types for n in rows]) | beside
             with torch.no_grad():
                 layers = network.encode({name: torch.from_numpy(array) for name, array in batch.items()})
@@ -143,6 +152,16 @@ def static_states(network: StaticVectors, texts: Sequence[np.ndarray]) -> Iterat
     for number, ids in enumerate(texts):
         for piece in _pieces(network, number, np.asarray(ids, np.int64)):
             yield piece, network.vectors_of(piece.ids)[None]
+
+
+def filled(network: Any, rows: Sequence[MaskedRow], pad: int) -> Iterator[tuple[list[int], Any]]:
+    """(numbers of rows that were read together, scores (M V) of every token at each of their masks, row by row)."""
+    import torch
+
+    for together in alike([len(row.framed) for row in rows], BATCH_POSITIONS):
+        batch = _padded([rows[n].framed for n in together], [rows[n].types for n in together])
+        batch["ids"][batch["segments"] == 0] = pad
+        yield together, network.fill({name: torch.from_numpy(array) for name, array in batch.items()})
 
 
 def widths(network: Any) -> list[int]:
@@ -176,7 +195,7 @@ def surprises(
     start = before[: before.index(-1)] or [end] * (end is not None)
     every = chain.from_iterable(_windows(start, network.max_length, number, np.asarray(ids, np.int64)) for number, ids in enumerate(texts))
     for windows in _gathered(every, lambda window: len(window.ids)):
-        for rows in _batches([len(window.ids) for window in windows]):
+        for rows in alike([len(window.ids) for window in windows], BATCH_POSITIONS):
             batch = _padded([windows[n].ids for n in rows], [np.zeros_like(windows[n].ids) for n in rows]) | beside
             nats = (score or network.score)({name: torch.from_numpy(array) for name, array in batch.items()}).numpy()
             for row, number in enumerate(rows):
@@ -225,18 +244,6 @@ def _pieces(network: Any, number: int, ids: np.ndarray) -> Iterator[Piece]:
         own = ids[first : first + room]
         framed, types = network.frame([int(i) for i in own])
         yield Piece(number, first, own, framed, types, np.arange(lead, lead + len(own)))
-
-
-def _batches(lengths: list[int]) -> Iterator[list[int]]:
-    """Rows of like length together, each batch within the budget of positions."""
-    batch: list[int] = []
-    for number in sorted(range(len(lengths)), key=lengths.__getitem__):
-        if batch and (len(batch) + 1) * lengths[number] > BATCH_POSITIONS:
-            yield batch
-            batch = []
-        batch.append(number)
-    if batch:
-        yield batch
 
 
 def _padded(ids: list[Any], types: list[Any]) -> dict[str, np.ndarray]:

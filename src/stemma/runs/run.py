@@ -2,11 +2,11 @@
 
 import math
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from html import escape
-from itertools import chain, compress
+from itertools import chain, compress, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
@@ -23,10 +23,11 @@ from stemma.lineage.table import Ability, Generation, able, find
 from stemma.nouns import counted
 from stemma.objectives.batch import Batch
 from stemma.runs import decoding, reading
-from stemma.runs.decoding import Decoding, Written
+from stemma.runs.decoding import Decoding, Wanted, Written, always
 from stemma.runs.open_vocabulary import OpenVocabulary
 from stemma.runs.opening import network_of, opening
 from stemma.runs.pooling import TOKENS, Pooling
+from stemma.runs.reading import MaskedRow
 from stemma.runs.word_vectors import FREQUENT, Outlier, WordVectors
 from stemma.tasks.table import make_task
 from stemma.tokens.tokenizer import Tokenizer
@@ -78,6 +79,38 @@ class TokenScore:
     nats: float
     unknown: bool  # the vocabulary lacks it
     order: int  # tokens in the longest n-gram that matched, itself included; 0 where nothing is counted
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Texts as a run reads them, one after the other."""
+
+    texts: tuple[str, ...]
+    adjoining: tuple[bool, ...]  # of each text whether nothing parts it from what stands before it; empty: all stand alone
+    ids: np.ndarray  # (N) of the vocabulary
+    own: np.ndarray  # (N) as the network reads them: a word that it reads by its spelling has a number of its own
+    starts: np.ndarray  # the texts' borders in both
+    beside: Batch  # what goes with every batch of `own`
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Tokens of each text."""
+        return np.diff(self.starts)
+
+    @property
+    def rows(self) -> list[np.ndarray]:
+        """What the network reads of each text."""
+        return np.split(self.own, self.starts[1:-1]) if self.texts else []
+
+    @staticmethod
+    def together(several: "Sequence[Encoded]") -> "list[Encoded]":
+        """The texts of all as one, unless words that are read by their spelling are numbered in each for itself."""
+        if any(encoded.beside for encoded in several):
+            return list(several)
+        texts = tuple(chain.from_iterable(encoded.texts for encoded in several))
+        ids, own, lengths = (np.concatenate(parts) for parts in zip(*((one.ids, one.own, one.lengths) for one in several), strict=True))
+        adjoining = tuple(chain.from_iterable(encoded.adjoining or (False,) * len(encoded.texts) for encoded in several))
+        return [Encoded(texts, adjoining, ids, own, np.concatenate([[0], np.cumsum(lengths)]), {})]
 
 
 @dataclass(frozen=True)
@@ -162,35 +195,49 @@ class Run:
     @cached_property
     def parameters(self) -> int:
         """Numbers that were learnt (for a counting generation: stored)."""
-        return sum(int(array.size) for array in self.folder.tensors().values())
+        return sum(int(array.size) for array in (self.folder.tensors() if self.folder is not None else self._arrays()).values())
 
-    def embed(self, texts: Iterable[str], layer: int = -1, *, normalise: bool = False) -> np.ndarray:
+    def encode(self, texts: Iterable[str]) -> Encoded:
+        """The texts tokenised as this run reads them: `embed`, `score` and `knows` do the rest."""
+        return self._encoded(given_texts(texts))
+
+    def _arrays(self) -> Mapping[str, np.ndarray]:
+        """The network's arrays, of a run kept in memory."""
+        if self.row.updates != "backprop":
+            arrays: Mapping[str, np.ndarray] = self.network.arrays()
+            return arrays
+        from stemma.layers.weights import weights
+
+        return weights(self.network)
+
+    def embed(self, texts: Iterable[str] | Encoded, layer: int = -1, *, normalise: bool = False) -> np.ndarray:
         """One vector a text (N D): the mean of its tokens' states in `layer` (0: embeddings, -1: the last), at length 1 to `normalise`.
 
         A run made of a folder of sentence-transformers has the mean, the cut and the length of there (`pooling`). A text without tokens
         gets zeros. A warning tells of texts without a known word (`knows`), whose vectors say nothing.
         """
         self._needs("embed")
-        texts, widths = given_texts(texts), self._widths
+        encoded, widths = self._tokenised(texts), self._widths
         layer = whole("layer", layer, -len(widths), len(widths) - 1, -1)
-        sums = np.zeros((len(texts), widths[layer]), np.float32)
-        counts = np.zeros(len(texts), np.int64)
-        for piece, states in self._states(texts, layer, self.pooling):
+        sums = np.zeros((len(encoded.texts), widths[layer]), np.float32)
+        counts = np.zeros(len(encoded.texts), np.int64)
+        for piece, states in self._states(encoded, layer, self.pooling):
             chosen = self.pooling.chosen(states[0])
             sums[piece.text] += chosen.sum(0)
             counts[piece.text] += len(chosen)
         vectors = (sums / np.maximum(1, counts)[:, None]).astype(np.float32)
-        warn_of_unknown(texts, self.knows(texts) & vectors.any(1), "their vectors say nothing of them")
+        warn_of_unknown(encoded.texts, self.knows(encoded) & vectors.any(1), "their vectors say nothing of them")
         return unit(vectors) if normalise or self.pooling.normalise else vectors
 
-    def knows(self, texts: Iterable[str]) -> np.ndarray:
+    def knows(self, texts: Iterable[str] | Encoded) -> np.ndarray:
         """True for each text (N) with a word, or a piece of one, that the run has a vector or a probability for."""
-        texts = given_texts(texts)
-        known = self._vocabulary.knows(texts)
-        if "nearest" in self.row.abilities and self.network.composes:
+        encoded = self._tokenised(texts)
+        known = encoded.lengths > 0 if self.row.reads_spelling else self.tokenizer.known_among(encoded.ids, encoded.lengths)
+        if self._composes:
             for place in np.flatnonzero(~known).tolist():
-                _, spans = self.tokenizer.encode_offsets(texts[place])
-                known[place] = any(self._composed(texts[place][start:end]) is not None for start, end in spans)
+                text = encoded.texts[place]
+                _, spans = self.tokenizer.encode_offsets(text)
+                known[place] = any(self._composed(text[start:end]) is not None for start, end in spans)
         return known
 
     def vectors(self, texts: Iterable[str]) -> list[Vectors]:
@@ -200,17 +247,17 @@ class Run:
         texts = given_texts(raw)
         encoded = [self.tokenizer.encode_offsets(text) for text in texts]
         found: dict[int, dict[int, np.ndarray]] = {n: {} for n in range(len(texts))}
-        for piece, states in self._states(texts, None):
+        for piece, states in self._states(self._encoded(texts), None):
             found[piece.text][piece.first] = states
         nothing = np.zeros((len(self._widths), 0, self._widths[-1]), np.float32)
         joined = [np.concatenate([parts[first] for first in sorted(parts)], axis=1) if parts else nothing for parts in found.values()]
-        places = [spans if text == given else _replaced(spans, given) for (_, spans), text, given in zip(encoded, texts, raw, strict=True)]
+        places = [placed(spans, text, given) for (_, spans), text, given in zip(encoded, texts, raw, strict=True)]
         return [Vectors(np.asarray(ids), spans, layers) for (ids, _), spans, layers in zip(encoded, places, joined, strict=True)]
 
-    def score(self, texts: Iterable[str]) -> list[Score]:
+    def score(self, texts: Iterable[str] | Encoded) -> list[Score]:
         """The surprise at each text, from its start to its end."""
-        texts = given_texts(texts)
-        return self._scored(texts, np.arange(len(texts) + 1), list(map(len, texts)))
+        encoded = self._tokenised(texts)
+        return self._scored(encoded, np.arange(len(encoded.texts) + 1), list(map(len, encoded.texts)))
 
     def score_documents(self, documents: Sequence[Document]) -> list[Score]:
         """The surprise at each document's tokens: the same events for every generation, and no end is among them.
@@ -220,7 +267,29 @@ class Run:
         the model's window are read in windows that overlap by half.
         """
         sentences, parts, adjoining = _flat(documents)
-        return self._scored(sentences, parts, [len(document.text) for document in documents], adjoining, ends=False)
+        lengths = [len(document.text) for document in documents]
+        return self._scored(self._encoded(sentences, adjoining), parts, lengths, ends=False)
+
+    def nats_from(self, texts: Sequence[str], starts: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+        """Nats (N) of what each text has from that character on, given what stands before it, and how many tokens that is (N).
+
+        No end is predicted. A token of which a part stands there counts; unknown ones pay for their spelling, where the run knows of it.
+        The texts are read as they are, so that places in them stay what they were.
+        """
+        self._needs("score")
+        vocabulary, number = self._vocabulary, len(texts)
+        encoded = [vocabulary.encode_offsets(text) for text in texts]
+        before = np.array([sum(end <= start for _, end in spans) for (_, spans), start in zip(encoded, starts, strict=True)], np.int64)
+        lengths = np.array([len(ids) for ids, _ in encoded], np.int64)
+        borders, ids = np.concatenate([[0], np.cumsum(lengths)]), np.concatenate([np.zeros(0, np.int64), *(ids for ids, _ in encoded)])
+        read = self._surprises.uncut(ids, borders, vocabulary.beside)
+        owners = np.repeat(np.arange(number), lengths)
+        counts = np.arange(len(ids)) - borders[owners] >= before[owners]
+        nats = np.bincount(owners[counts], read.nats[counts], number)
+        unspelt = counts & read.unknown
+        if self._spelling is not None and unspelt.any():
+            nats += np.bincount(owners[unspelt], self._spelling.nats(self.tokenizer.spellings(texts, unspelt)), number)
+        return nats, lengths - before
 
     def backward_nats(self, documents: Sequence[Document], ends: bool = False) -> list[float]:
         """Nats of each document read from its end to its start, with `ends` its start's too; UsageError unless the row is `backward`."""
@@ -265,12 +334,22 @@ class Run:
         return texts[0] if isinstance(prompts, str) else texts
 
     def write(
-        self, prompts: Sequence[str], *, length: int = 50, options: Decoding = SAMPLING, seed: int = 0, samples: int = 1
+        self,
+        prompts: Sequence[str],
+        *,
+        length: int = 50,
+        options: Decoding = SAMPLING,
+        seed: int = 0,
+        samples: int = 1,
+        wanted: Wanted = always,
     ) -> list[list[Written]]:
-        """For each prompt `samples` texts with their probabilities: independent draws, or the best of a beam search."""
+        """For each prompt `samples` texts with their probabilities: independent draws, or the best of a beam search.
+
+        They end where they are once `wanted` is false, as for a caller who has left.
+        """
         self._needs("generate")
         prompts, seed = given_texts(prompts, "prompts"), whole("seed", seed, 0, MOST_SEED, 0)
-        return decoding.write(self.network, self.tokenizer, prompts, length, options, seed, samples)
+        return decoding.write(self.network, self.tokenizer, prompts, length, options, seed, samples, wanted)
 
     def stream(self, prompt: str = "", *, length: int = 50, options: Decoding = SAMPLING, seed: int = 0) -> Iterator[str]:
         """What `generate` writes after the prompt, piece by piece as it comes."""
@@ -287,13 +366,18 @@ class Run:
         found = [best.text for best, *_ in self.translations([texts] if isinstance(texts, str) else texts, options=options)]
         return found[0] if isinstance(texts, str) else found
 
-    def translations(self, texts: Iterable[str], *, options: Decoding = BEAMS, samples: int = 1) -> list[list[Written]]:
-        """For each source the best `samples` targets of the search with their probabilities; DataError for a text that does not fit."""
+    def translations(
+        self, texts: Iterable[str], *, options: Decoding = BEAMS, samples: int = 1, wanted: Wanted = always
+    ) -> list[list[Written]]:
+        """For each source the best `samples` targets of the search with their probabilities; DataError for a text that does not fit.
+
+        `wanted` is as in `write`.
+        """
         self.check_translates()
         sources = self.tokenizer.encode_batch(given_texts(texts))
         for ids in sources:
             self._fits(len(self.network.frame(ids.tolist())[0]))
-        return decoding.translate(self.network, self.tokenizer, [ids.tolist() for ids in sources], options, samples)
+        return decoding.translate(self.network, self.tokenizer, [ids.tolist() for ids in sources], options, samples, wanted)
 
     def check_translates(self) -> None:
         """UsageError where the run writes no targets, or learnt no pairs."""
@@ -329,10 +413,12 @@ class Run:
 
     def fill_ids(self, text: str, k: int = 5) -> list[list[tuple[int, float]]]:
         """As `fill`, by their ids."""
-        self._needs("fill")
-        import torch
+        (found,) = self.fill_rows([self.masked_row(text)], k)
+        return found
 
-        k = whole("k", k, 1, default=5)
+    def masked_row(self, text: str) -> MaskedRow:
+        """The text with its `[MASK]`s as the network reads it; DataError for a text without one, or too long."""
+        self.require("fill")
         parts = given_text(text).split("[MASK]")
         if len(parts) == 1:
             raise DataError("the text has no [MASK]", "a [MASK] where a token is asked for", 'for example "the [MASK] sat down"')
@@ -342,10 +428,22 @@ class Run:
         ids = [int(i) for part in np.split(flat, np.cumsum(lengths)[:-1]) for i in (mask, *part)][1:]
         framed, types = self.network.frame(ids)
         self._fits(len(framed))
-        logits = self.network.fill({"ids": torch.tensor([framed]), "types": torch.tensor([types])})
-        best = torch.softmax(logits.float(), -1).topk(min(k, logits.shape[-1]))
-        pairs = zip(best.indices.tolist(), best.values.tolist(), strict=True)
-        return [list(zip(ids, values, strict=True)) for ids, values in pairs]
+        return MaskedRow(framed, types, len(parts) - 1)
+
+    def fill_rows(self, rows: Sequence[MaskedRow], k: int = 5) -> list[list[list[tuple[int, float]]]]:
+        """Of each row what `fill_ids` gives of its text; rows of like length are read together."""
+        self._needs("fill")
+        import torch
+
+        k = whole("k", k, 1, default=5)
+        found: list[list[list[tuple[int, float]]]] = [[] for _ in rows]
+        for together, logits in reading.filled(self.network, rows, self.tokenizer.specials.get("pad", 0)):
+            best = torch.softmax(logits.float(), -1).topk(min(k, logits.shape[-1]))
+            pairs = zip(best.indices.tolist(), best.values.tolist(), strict=True)
+            masks = iter([list(zip(ids, values, strict=True)) for ids, values in pairs])
+            for place in together:
+                found[place] = list(islice(masks, rows[place].masks))
+        return found
 
     def attend(self, text: str, other: str | None = None) -> "list[AttentionHead]":
         """Where each head of each layer looks in a text, or in a pair: of two texts, or of a source and its target."""
@@ -399,18 +497,15 @@ class Run:
     def _composed(self, word: str) -> np.ndarray | None:
         return self.network.compose(word.lower() if self.tokenizer.config.lowercase else word)
 
-    def _states(self, texts: Sequence[str], layer: int | None, pooling: Pooling = TOKENS) -> Iterator[tuple[reading.Piece, np.ndarray]]:
+    def _states(self, encoded: Encoded, layer: int | None, pooling: Pooling = TOKENS) -> Iterator[tuple[reading.Piece, np.ndarray]]:
         """The states of the texts' pieces; words never seen get composed vectors where the network has them."""
-        if "nearest" not in self.row.abilities or not self.network.composes:
-            vocabulary = self._vocabulary
-            encoded = self._cut(vocabulary.encode_batch(texts), pooling.max_length)
-            yield from self._read(encoded, layer, vocabulary.beside, pooling.framed)
-            return
-        spelt = [self.tokenizer.encode_offsets(text) for text in texts]
-        for piece, states in self._read([ids for ids, _ in spelt], layer, reading.ALONE):
-            for place in np.flatnonzero(piece.ids == self.tokenizer.specials.get("unk")).tolist():
-                start, end = spelt[piece.text][1][piece.first + place]
-                vector = self._composed(texts[piece.text][start:end])
+        rows = self._cut(encoded.rows, pooling.max_length)
+        for piece, states in self._read(rows, layer, encoded.beside, pooling.framed):
+            unknown = np.flatnonzero(piece.ids == self.tokenizer.specials.get("unk")).tolist() if self._composes else []
+            text = encoded.texts[piece.text]
+            spans = self.tokenizer.encode_offsets(text)[1] if unknown else []
+            for place in unknown:
+                vector = self._composed(text[slice(*spans[piece.first + place])])
                 if vector is not None:
                     states[:, place] = vector
             yield piece, states
@@ -421,7 +516,9 @@ class Run:
             return texts
         room = max(1, most - len(self.network.frame([])[0]))
         if cut := sum(len(ids) > room for ids in texts):
-            warnings.warn(f"{cut:,} of {len(texts):,} texts were cut to {most} tokens, which is what this run reads of one", stacklevel=5)
+            warnings.warn(
+                f"{cut:,} of {len(texts):,} texts were cut to {counted(most, 'token')}, which is what this run reads of one", stacklevel=5
+            )
         return [ids[:room] for ids in texts]
 
     def _read(
@@ -429,6 +526,20 @@ class Run:
     ) -> Iterator[tuple[reading.Piece, np.ndarray]]:
         by_hand = self.row.updates == "by hand"
         return reading.static_states(self.network, texts) if by_hand else reading.states(self.network, texts, layer, beside, framed)
+
+    @property
+    def _composes(self) -> bool:
+        """True where words never seen get vectors made of their parts."""
+        return "nearest" in self.row.abilities and self.network.composes
+
+    def _tokenised(self, texts: Iterable[str] | Encoded) -> Encoded:
+        return texts if isinstance(texts, Encoded) else self.encode(texts)
+
+    def _encoded(self, sentences: Sequence[str], adjoining: Sequence[bool] = ()) -> Encoded:
+        ids, lengths = self.tokenizer.encode_flat(sentences, adjoining)
+        vocabulary = self._vocabulary
+        own = vocabulary.numbered(ids, sentences, adjoining)
+        return Encoded(tuple(sentences), tuple(adjoining), ids, own, np.concatenate([[0], np.cumsum(lengths)]), vocabulary.beside)
 
     @property
     def _vocabulary(self) -> OpenVocabulary:
@@ -472,22 +583,17 @@ class Run:
         if most is not None and length > most:
             raise DataError(f"the text has {counted(length, 'token')}", f"at most {most} (model.max_length)", "shorten it")
 
-    def _scored(
-        self, sentences: Sequence[str], parts: np.ndarray, characters: list[int], adjoining: Sequence[bool] = (), ends: bool = True
-    ) -> list[Score]:
+    def _scored(self, encoded: Encoded, parts: np.ndarray, characters: list[int], ends: bool = True) -> list[Score]:
         """One score for each part: the sentences between two borders of `parts`."""
         self._needs("score")
-        ids, lengths = self.tokenizer.encode_flat(sentences, adjoining)
-        starts, vocabulary = np.zeros(len(lengths) + 1, np.int64), self._vocabulary
-        np.cumsum(lengths, out=starts[1:])
-        own, surprises = vocabulary.numbered(ids, sentences, adjoining), self._surprises
-        beside = vocabulary.beside
-        read = surprises(own, starts, parts, beside) if ends else surprises.uncut(own, starts[parts], beside)
+        starts, surprises, beside = encoded.starts, self._surprises, encoded.beside
+        read = surprises(encoded.own, starts, parts, beside) if ends else surprises.uncut(encoded.own, starts[parts], beside)
         nats, borders = read.nats, read.borders
         places = np.flatnonzero(read.unknown)
         owners, number = np.searchsorted(borders, places, side="right") - 1, len(borders) - 1
         lost, unknowns = np.bincount(owners, nats[places], number).tolist(), np.bincount(owners, minlength=number).tolist()
-        spelling = self._spelling_nats(sentences, ids, starts, parts, adjoining) if len(places) else [0.0] * number
+        spelt = encoded.texts, encoded.ids, starts, parts, encoded.adjoining
+        spelling = self._spelling_nats(*spelt) if len(places) else [0.0] * number
         columns = _sums(nats, borders), np.diff(borders).tolist(), characters, unknowns, lost, spelling
         return list(map(partial(tuple.__new__, Score), zip(*columns, strict=True)))  # Score._make, without a call of Python's
 
@@ -543,16 +649,16 @@ def warn_of_unknown(texts: Sequence[str], known: np.ndarray, so: str) -> None:
         warnings.warn(f"{len(unknown):,} of {len(texts):,} texts have no known word (the first is {shown}): {so}", stacklevel=3)
 
 
-def _replaced(spans: Sequence[tuple[int, int]], given: str) -> list[tuple[int, int]]:
+def placed(spans: list[tuple[int, int]], text: str, given: str) -> list[tuple[int, int]]:
     """Spans of the cleaned text as spans of the text as it was given."""
+    if text == given:
+        return spans
     places = kept_places(given)
     return [(places[start], places[end - 1] + 1) if end > start else (0, 0) for start, end in spans]
 
 
 def _sums(values: np.ndarray, borders: np.ndarray) -> list:
     """The sum of the values between each two borders."""
-    if len(values) == 0:
-        return [0] * (len(borders) - 1)
-    sums = np.add.reduceat(values, np.minimum(borders[:-1], len(values) - 1))
+    sums = np.add.reduceat(np.append(values, 0.0), borders[:-1])  # one value more, for an empty part at the end to begin with
     sums[borders[1:] == borders[:-1]] = 0  # reduceat gives the next value there
     return sums.tolist()

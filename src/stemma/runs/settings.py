@@ -6,11 +6,12 @@ from typing import Annotated, Literal
 
 from annotated_types import Ge, Le
 
-from stemma.bounds import Positive
+from stemma.bounds import Natural, Positive
 from stemma.config import ReadIf
 from stemma.errors import UsageError
 
 Mode = Literal["frozen", "finetune", "scratch", "random"]
+Precision = Literal["auto", "fp32", "bf16"]
 Layers = Annotated[tuple[int, ...], ReadIf("mode", "frozen", "random"), ReadIf("head", "linear")]
 Way = Literal["frozen", "frozen-network", "random", "random-network", "finetune", "scratch"]
 WAYS: dict[str, tuple[str, str]] = {  # to carry a run over: its mode and head; what moves has the paper's own small head
@@ -35,9 +36,10 @@ class InUse:
     head: Literal["linear", "network"] = "linear"  # frozen: a linear model, or one small network of the same size for every generation
     batch_tokens: Positive = 8192  # positions computed at once; longer batches are split and their gradients added
     max_length: Positive = 128  # tokens of an example, specials included; the rest is cut and counted
+    stride: Natural = 0  # tokens from window to window of a text whose words are answered for, a window's at most; 0: three fourths of one
     layers: Layers = ()  # linear head: whose states are read, 0 = embeddings, -1 = last; empty: the last four
     order: Annotated[int, Ge(1), Le(5)] = 2  # n-grams of the task text, for counting generations
-    precision: Literal["auto", "fp32", "bf16"] = "auto"  # of descending; auto: bf16 where this machine is faster in it
+    precision: Precision = "auto"  # of descending; auto: bf16 where this machine is faster in it
 
     @property
     def way(self) -> str:

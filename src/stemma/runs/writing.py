@@ -17,7 +17,7 @@ from stemma.objectives.batch import IGNORE, Batch
 from stemma.objectives.translation import Marks, paired
 from stemma.runs import decoding
 from stemma.runs.assignment import Assignment
-from stemma.runs.decoding import Decoding, Written
+from stemma.runs.decoding import Decoding, Wanted, Written, always
 from stemma.runs.framing import under_budget
 from stemma.runs.moved import new_tokens
 from stemma.runs.prefixed import Prefixed
@@ -121,6 +121,10 @@ class Writer:
         """Tokenises."""
         return token_pairs(self.assignment, texts)
 
+    def together(self, several: Sequence[TokenPairs]) -> list[TokenPairs]:
+        """Each by itself."""
+        return list(several)
+
     def answers(self, pairs: TokenPairs) -> list[Target]:
         """The target of each source."""
         return [Target(best.text, best.log_prob) for best, *_ in self.translations(pairs, self.decoding)]
@@ -132,10 +136,11 @@ class Writer:
         return Decoding(temperature=1.0 if task.beams > 1 else 0.0, beams=task.beams, length_penalty=task.length_penalty)
 
     @torch.inference_mode()
-    def translations(self, pairs: TokenPairs, options: Decoding, samples: int = 1) -> list[list[Written]]:
+    def translations(self, pairs: TokenPairs, options: Decoding, samples: int = 1, wanted: Wanted = always) -> list[list[Written]]:
         """The `samples` best targets of each source, best first; each is what it would be alone."""
         self.network.eval()
-        return decoding.translate(self.writes, self.assignment.tokenizer, [ids.tolist() for ids in pairs.ids], options, samples)
+        sources = [ids.tolist() for ids in pairs.ids]
+        return decoding.translate(self.writes, self.assignment.tokenizer, sources, options, samples, wanted)
 
     @torch.inference_mode()
     def vectors(self, pairs: TokenPairs) -> Float[np.ndarray, "N D"]:

@@ -82,7 +82,7 @@ class ChoiceTask:
         """Scalar mix, projection, mean and maximum over context and candidate, one hidden layer."""
         from stemma.tasks.text_heads import Candidates, PooledNetwork  # likewise
 
-        return PooledNetwork(seat, Candidates())
+        return PooledNetwork(seat, Candidates(), pairs=True)
 
     def link(self, targets: Targets) -> Link:
         """A score, for the candidates of one context to be compared by."""

@@ -115,7 +115,7 @@ class Classify:
         """Scalar mix, projection, mean and maximum over the text, one hidden layer."""
         from stemma.tasks.text_heads import Labels, PooledNetwork  # likewise
 
-        return PooledNetwork(seat, Labels(len(targets["labels"]), targets["several"]))
+        return PooledNetwork(seat, Labels(len(targets["labels"]), targets["several"]), targets["pairs"])
 
     def link(self, targets: Targets) -> Link:
         """One class of K; of several labels each is there or not."""

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from stemma.tasks.text_heads import PooledNetwork, TextHead
 
 STRATA = 5  # parts of equal size that the selection part is drawn from, by rank
+_LARGEST = 1e30  # beyond, squares and float32 overflow
 _EACH = 10  # examples that a stratum has at least
 _METRICS = (
     Metric("pearson", "Pearson's r", share=False, digits=3),
@@ -108,7 +109,7 @@ class Regress:
         """Scalar mix, projection, mean and maximum over the text, one hidden layer."""
         from stemma.tasks.text_heads import Number, PooledNetwork  # likewise
 
-        return PooledNetwork(seat, Number(targets["mean"], targets["scale"]))
+        return PooledNetwork(seat, Number(targets["mean"], targets["scale"]), targets["pairs"])
 
     def link(self, targets: Targets) -> Link:
         """A number."""
@@ -201,9 +202,10 @@ def _number(example: Example, where: str = "") -> float:
         found = float(example.label)
     except ValueError:
         found = math.nan
-    if not math.isfinite(found):
+    if not abs(found) <= _LARGEST:
         where = where or ", line ".join(example.source.rsplit(":", 1)) or "an example"
-        raise DataError(f"{where}: the label {example.label!r:.60}", "a number, as 2.5", "write it so, or use the task classify")
+        expected = f"a number, as 2.5, between -{_LARGEST:g} and {_LARGEST:g}"
+        raise DataError(f"{where}: the label {example.label!r:.60}", expected, "write it so, or use the task classify")
     return found
 
 

@@ -10,6 +10,7 @@ border of two windows can thus be found. "No answer" is read at the last token o
 Its heads stand in `span_heads`, its file format in `corpus.questions`. Axes: N examples, B batch, U units, M units of all; *R any axes.
 """
 
+import re
 import string
 import unicodedata
 import warnings
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from stemma.tasks.span_heads import SpanHead
     from stemma.tasks.unit_heads import UnitNetwork
 
+_NO_MARKS = str.maketrans("", "", string.punctuation)
+_ARTICLE = re.compile(r"\b(a|an|the)\b")
 _USUAL = 0.99  # share of the training answers that are no longer than what may be answered
 _METRICS = (Metric("f1", "F1 of words"), Metric("exact", "exact match"))
 
@@ -170,10 +173,9 @@ class Span:
         return [best_spans(outputs[first:last], targets["longest"], self.config.best) for first, last in pairwise(starts)]
 
     def quoted(self, answers: list[Found], texts: Sequence[Text]) -> list[Found]:
-        """The answers with the words that they point at."""
-        return [
-            replace(found, quotes=tuple(_quote(quote, text) for quote in found.quotes)) for found, text in zip(answers, texts, strict=True)
-        ]
+        """The answers with the words that they point at; of those with the same words the likeliest alone (run_squad.py)."""
+        pairs = zip(answers, texts, strict=True)
+        return [replace(found, quotes=_distinct(_quote(quote, text) for quote in found.quotes)) for found, text in pairs]
 
     def settled(self, gold: np.ndarray, answers: Sequence[Found], targets: Targets) -> Targets:
         """The doubt from which on there is no answer: the one that makes F1 best on these held-out examples."""
@@ -326,9 +328,13 @@ def _between(text: Text, units: Sequence[tuple[int, int]], first: int, size: int
 
 
 def plain(text: str) -> list[str]:
-    """An answer's words as they are compared: in lower case, without marks and articles, Chinese cut into characters."""
-    marks = "".join(" " if unicodedata.category(c)[0] in "PS" or c in string.punctuation else c for c in text.lower())
-    return [word for start, end in units_of(marks) if (word := marks[start:end]) not in ("a", "an", "the")]
+    """An answer's words as they are compared: in lower case, without marks and articles, Chinese cut into characters.
+
+    ASCII marks leave no gap, as in the evaluation of SQuAD (Rajpurkar 2016); others part words, as in that of CMRC (Cui 2019).
+    """
+    kept = text.lower().translate(_NO_MARKS)
+    words = _ARTICLE.sub(" ", "".join(" " if unicodedata.category(c)[0] in "PS" else c for c in kept))
+    return [words[start:end] for start, end in units_of(words)]
 
 
 def _best_match(said: str, right: Sequence[str]) -> tuple[float, float]:
@@ -357,6 +363,13 @@ def _said(found: Found) -> str:
 def _quote(quote: Quote, text: Text) -> Quote:
     start, end = text.units[quote.first][0], text.units[quote.last][1]
     return quote._replace(text=text.text[start:end], start=start, end=end)
+
+
+def _distinct(quotes: Iterable[Quote]) -> tuple[Quote, ...]:
+    first: dict[str, Quote] = {}
+    for quote in quotes:
+        first.setdefault(quote.text, quote)
+    return tuple(first.values())
 
 
 def _no_unit(example: Question) -> tuple[int, int]:

@@ -32,7 +32,7 @@ class SpanHead(nn.Module):
 
     def loss(self, states: Float[Tensor, "B U D"], batch: Mapping[str, Tensor]) -> Loss:
         """The mean cross-entropy of start and end over all units (Devlin 2018, section 4.2)."""
-        scores = self._scores(self.dropout(states), batch)
+        scores = self.scores(self.dropout(states), batch)
         nats = [F.cross_entropy(scores[..., end], batch["labels"][:, end], reduction="sum") for end in (0, 1)]
         return Loss.of({"task": ((nats[0] + nats[1]) / 2, len(states))})
 
@@ -41,8 +41,8 @@ class SpanHead(nn.Module):
     ) -> Loss:
         """The same with the teacher's chances of each start and end, its head reading its own states `shown`, without gradients."""
         with torch.no_grad():
-            theirs = teacher._scores(shown, batch) / temperature
-        own = self._scores(self.dropout(states), batch) / temperature
+            theirs = teacher.scores(shown, batch) / temperature
+        own = self.scores(self.dropout(states), batch) / temperature
         nats = [soft_cross_entropy(own[..., end], theirs[..., end]).sum() for end in (0, 1)]
         return Loss.of({"task": ((nats[0] + nats[1]) / 2, len(states))})
 
@@ -50,10 +50,11 @@ class SpanHead(nn.Module):
         """Questions."""
         return {"task": len(batch["labels"])}
 
-    def answer(self, states: Float[Tensor, "B U D"], batch: Mapping[str, Tensor]) -> list[Found]:
+    def answers(self, scores: Float[Tensor, "B U 2"], batch: Mapping[str, Tensor]) -> list[Found]:
         """The best spans of each passage."""
-        scores, counts = self._scores(states, batch).detach().cpu().numpy(), batch["sites"].sum(1).tolist()
-        return [best_spans(own[:count], self.longest, self.best) for own, count in zip(scores, counts, strict=True)]
+        rows, counts = scores.detach().cpu().numpy(), batch["sites"].sum(1).tolist()
+        return [best_spans(own[:count], self.longest, self.best) for own, count in zip(rows, counts, strict=True)]
 
-    def _scores(self, states: Tensor, batch: Mapping[str, Tensor]) -> Float[Tensor, "B U 2"]:
+    def scores(self, states: Float[Tensor, "B U D"], batch: Mapping[str, Tensor]) -> Float[Tensor, "B U 2"]:
+        """Of each unit as a start, and as an end; -inf where there is none."""
         return self.linear(placed(states, batch)).float().masked_fill(~batch["sites"][..., None], -torch.inf)

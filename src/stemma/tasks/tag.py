@@ -350,25 +350,26 @@ class TagHead(nn.Module):
 
     def loss(self, states: Float[Tensor, "B U D"], batch: Mapping[str, Tensor]) -> Loss:
         """Nats a unit."""
-        return self.decoder.loss(self._scores(self.dropout(states), batch), batch)
+        return self.decoder.loss(self.scores(self.dropout(states), batch), batch)
 
     def imitate(
         self, states: Float[Tensor, "B U D"], batch: Mapping[str, Tensor], teacher: "TagHead", shown: Tensor, temperature: float
     ) -> Loss:
         """Nats a unit, the teacher's head reading its own states `shown`, without gradients."""
         with torch.no_grad():
-            theirs = teacher._scores(shown, batch)
-        return self.decoder.imitate(self._scores(self.dropout(states), batch), teacher.decoder, theirs, batch["sites"], temperature)
+            theirs = teacher.scores(shown, batch)
+        return self.decoder.imitate(self.scores(self.dropout(states), batch), teacher.decoder, theirs, batch["sites"], temperature)
 
     def predictions(self, batch: Mapping[str, Tensor]) -> dict[str, int]:
         """Units that have a tag."""
         return {"task": int((batch["labels"] != IGNORE).sum())}
 
-    def answer(self, states: Float[Tensor, "B U D"], batch: Mapping[str, Tensor]) -> list[np.ndarray]:
+    def answers(self, scores: Float[Tensor, "B U K"], batch: Mapping[str, Tensor]) -> list[np.ndarray]:
         """The tags of each text."""
-        return _answers(self.decoder.best(self._scores(states, batch), batch["sites"]), batch["sites"])
+        return _answers(self.decoder.best(scores, batch["sites"]), batch["sites"])
 
-    def _scores(self, states: Tensor, batch: Mapping[str, Tensor]) -> Float[Tensor, "B U K"]:
+    def scores(self, states: Float[Tensor, "B U D"], batch: Mapping[str, Tensor]) -> Float[Tensor, "B U K"]:
+        """Of each tag at each unit, before the decoder."""
         return self.linear(placed(states, batch))
 
 

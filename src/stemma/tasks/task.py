@@ -7,7 +7,7 @@ The flow of one task, whose examples are of a type of its own that no other room
     targets(examples) -> label space              a JSON-able dict, saved with the run; `labels` are its names in order
     gold(examples, targets) -> (N ...)            what is right, one entry an example
     texts(examples) -> what the network reads     with the characters of each unit, where units are answered for
-    head / network (seat, targets) -> Head        `loss` while learning, `answer` in use
+    head / network (seat, targets) -> Head        `loss` while learning, `scores` and `answers` in use
     decode(answers, targets) -> (N ...)           answers in the form of gold
     score(gold, answers, targets) -> {name: value}    the metrics, the primary one first in `metrics(targets)`
     terms(gold, decoded, targets) -> (N C)        numbers that add up over examples …
@@ -101,8 +101,11 @@ class Head(Protocol):
     def predictions(self, batch: "Mapping[str, Tensor]") -> dict[str, int]:
         """How many texts or units that is, under the name of the loss's part, known before the loss is (`Network.predictions`)."""
 
-    def answer(self, states: "Tensor", batch: "Mapping[str, Tensor]") -> "list[np.ndarray]":
-        """The answer to each example of the batch, in the task's own form, padding left out."""
+    def scores(self, states: "Tensor", batch: "Mapping[str, Tensor]") -> "Tensor":
+        """What the answers are read off: numbers for each text, candidate or unit."""
+
+    def answers(self, scores: "Tensor", batch: "Mapping[str, Tensor]") -> "list[np.ndarray]":
+        """The answer to each example of the batch, in the task's own form, padding left out; `scores` are of `scores`."""
 
     @property
     def words(self) -> str:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from stemma.layers.fast import Dropout
 from stemma.layers.loss import Loss, soft_cross_entropy
-from stemma.layers.pooling import largest_state
+from stemma.layers.pooling import largest_state, matched, mean_state
 from stemma.layers.scalar_mix import ScalarMix
 from stemma.tasks.task import Seat
 
@@ -136,47 +136,66 @@ class TextHead(nn.Linear):
         """Texts."""
         return {"task": len(batch["labels"])}
 
-    def answer(self, states: Float[Tensor, "B D"], batch: Mapping[str, Tensor]) -> list[Any]:
+    def scores(self, states: Float[Tensor, "B D"], batch: Mapping[str, Tensor]) -> Float[Tensor, "B K"]:
+        """The outputs."""
+        return self(states).float()
+
+    def answers(self, scores: Float[Tensor, "B K"], batch: Mapping[str, Tensor]) -> list[Any]:
         """The aim's."""
-        return self.aim.answers(self(states).float(), batch)
+        return self.aim.answers(scores, batch)
 
 
 class PooledNetwork(nn.Module):
-    """Scalar mix, projection to HIDDEN, mean and maximum over the text, one hidden layer, a linear layer."""
+    """Scalar mix, projection to HIDDEN, mean and maximum over the text, one hidden layer, a linear layer.
 
-    words = f"scalar mix of all layers, projection to {HIDDEN}, mean and maximum over the text, one hidden layer of {HIDDEN}"
+    Of `pairs` mean and maximum are of each half, and the hidden layer reads how alike these are too (Conneau 2017, section 3.2).
+    """
 
-    def __init__(self, seat: Seat, aim: Aim) -> None:
+    def __init__(self, seat: Seat, aim: Aim, pairs: bool = False) -> None:
         super().__init__()
-        self.aim = aim
+        self.aim, self.pairs = aim, pairs
         self.mix = ScalarMix(seat.layers)
         self.dropout = Dropout(seat.dropout)
         self.projection = nn.Linear(seat.width, HIDDEN)
-        self.hidden = nn.Linear(2 * HIDDEN, HIDDEN)
+        self.hidden = nn.Linear((8 if pairs else 2) * HIDDEN, HIDDEN)
         self.last = nn.Linear(HIDDEN, aim.outputs)
 
-    def forward(self, states: Float[Tensor, "B S L D"], sites: Bool[Tensor, "B S"]) -> Float[Tensor, "B K"]:
-        """The outputs."""
+    @property
+    def words(self) -> str:
+        """What it is made of."""
+        pooled = "mean and maximum over each half, |u - v| and u v of these" if self.pairs else "mean and maximum over the text"
+        return f"scalar mix of all layers, projection to {HIDDEN}, {pooled}, one hidden layer of {HIDDEN}"
+
+    def forward(self, states: Float[Tensor, "B S L D"], batch: Mapping[str, Tensor]) -> Float[Tensor, "B K"]:
+        """The outputs. Reads `sites` (B S), or of pairs `halves` (B S)."""
         x = self.projection(self.dropout(self.mix(states)))  # (B, S, HIDDEN)
-        mean = (x * sites[..., None]).sum(1) / sites.sum(1, keepdim=True).clamp(min=1)
-        pooled = torch.cat([mean, largest_state(x, sites)], -1)  # (B, 2 HIDDEN)
+        pooled = matched(*(_pooled(x, batch["halves"] == half) for half in (1, 2))) if self.pairs else _pooled(x, batch["sites"])
         return self.last(self.dropout(F.gelu(self.hidden(pooled)))).float()
 
     def loss(self, states: Float[Tensor, "B S L D"], batch: Mapping[str, Tensor]) -> Loss:
         """The aim's."""
-        return self.aim.loss(self(states, batch["sites"]), batch)
+        return self.aim.loss(self(states, batch), batch)
 
     def predictions(self, batch: Mapping[str, Tensor]) -> dict[str, int]:
         """Texts."""
         return {"task": len(batch["labels"])}
 
-    def answer(self, states: Float[Tensor, "B S L D"], batch: Mapping[str, Tensor]) -> list[Any]:
+    def scores(self, states: Float[Tensor, "B S L D"], batch: Mapping[str, Tensor]) -> Float[Tensor, "B K"]:
+        """The outputs."""
+        return self(states, batch)
+
+    def answers(self, scores: Float[Tensor, "B K"], batch: Mapping[str, Tensor]) -> list[Any]:
         """The aim's."""
-        return self.aim.answers(self(states, batch["sites"]), batch)
+        return self.aim.answers(scores, batch)
 
     def layer_weights(self) -> list[float]:
         """The shares of the layers in the mix."""
         return self.mix.shares()
+
+
+def _pooled(x: Float[Tensor, "B S D"], sites: Bool[Tensor, "B S"]) -> Float[Tensor, "B 2D"]:
+    """Mean and maximum over these sites."""
+    return torch.cat([mean_state(x, sites), largest_state(x, sites)], -1)
 
 
 def _side_by_side(outputs: Float[Tensor, "W 1"], windows: Int[Tensor, "B K"]) -> Float[Tensor, "B K"]:

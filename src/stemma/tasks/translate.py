@@ -18,11 +18,11 @@ from jaxtyping import Float
 from stemma.bounds import NonNegative, Positive
 from stemma.corpus import read as corpus
 from stemma.corpus.document import Ledger
-from stemma.corpus.given import given_texts, listed
+from stemma.corpus.given import Frame, given_texts, listed
 from stemma.corpus.parallel import SEPARATOR
 from stemma.corpus.parse import LONG_PAIR, REJECT
 from stemma.corpus.scripts import count_scripts
-from stemma.corpus.task import Frame, header_of
+from stemma.corpus.task import header_of
 from stemma.errors import DataError, UsageError
 from stemma.tasks.bleu import bleu_of, chrf_of, signatures, statistics
 from stemma.tasks.task import Metric, Seat, Targets, Text, primary
@@ -85,8 +85,7 @@ class Translate:
 
     def given(self, examples: Iterable[Any] | Frame) -> list[Translated]:
         """Pairs (source, target), mappings or a data frame with these two columns; DataError names one with an empty side."""
-        rows = examples.to_dict("records") if isinstance(examples, Frame) else listed(examples, "the examples")
-        pairs = [_pair(row, f"example {place}") for place, row in enumerate(rows)]
+        pairs = [_pair(row, f"example {place}") for place, row in enumerate(listed(examples, "the examples"))]
         sources, targets = given_texts([pair[0] for pair in pairs], "source"), given_texts([pair[1] for pair in pairs], "target")
         found = [Translated(source.strip(), target.strip()) for source, target in zip(sources, targets, strict=True)]
         for place, pair in enumerate(found):

@@ -25,6 +25,8 @@ SPACED = ("bpe", "unigram")  # kinds that put a space before a text, but where o
 SPACES_VERSION = 1  # of that rule: before, they put one before each sentence
 
 COUNTED, LEARNT = ReadIf("kind", "word", "whitespace", "char", "wordpiece", "unigram"), ReadIf("kind", "wordpiece", "bpe", "unigram")
+CASED, OF_WORDS = ReadIf("kind", "word", "char", "wordpiece", "unigram"), ReadIf("kind", "word", "whitespace")
+CUT = ReadIf("kind", "word", "char", "wordpiece", "bpe", "unigram")  # before anything else, Chinese words from one another
 
 LEAST = {"wordpiece": 32, "bpe": 257, "unigram": 32}  # vocab_size; bpe begins with all bytes
 
@@ -35,11 +37,11 @@ class Config:
 
     kind: Kind = "wordpiece"  # what a token is: words, what stands between spaces, characters, or pieces learnt from the text
     vocab_size: VocabSize = 8192  # tokens at most, specials included; 0: no limit (word, whitespace, char)
-    lowercase: bool = False  # word, char, wordpiece (which then drops accents too), unigram
+    lowercase: Annotated[bool, CASED] = False  # wordpiece then drops accents too
     min_count: Annotated[Positive, COUNTED] = 1  # a word (wordpiece, unigram: a character) seen less often is unknown
-    words: Literal["auto", "rjieba", "given"] = "auto"  # what cuts Chinese words (not whitespace): given = spaces in the text
-    dictionary: str = ""  # a file of words for rjieba to know too, one a line, perhaps with a count; kept in tokenizer.json
-    phrases: Natural = 0  # passes that join words which belong together, new_york (word, whitespace)
+    words: Annotated[Literal["auto", "rjieba", "given"], CUT] = "auto"  # what cuts Chinese words: given = spaces in the text
+    dictionary: Annotated[str, CUT] = ""  # a file of words for rjieba to know too, one a line, perhaps with a count; kept in tokenizer.json
+    phrases: Annotated[Natural, OF_WORDS] = 0  # passes that join words which belong together, new_york
     phrase_score: Annotated[Literal["ratio", "npmi"], ReadIf("phrases")] = "ratio"  # word2phrase's, or pointwise mutual information
     phrase_threshold: Annotated[Finite, ReadIf("phrases")] = 100.0  # of the last pass; a ratio's is doubled before. npmi: below 1
     train_characters: Annotated[Natural, LEARNT] = 10_000_000  # they learn from an even sample of at most this many; 0: all

@@ -10,7 +10,7 @@ import numpy as np
 from stemma.kernels.numbers import SEPARATOR
 from stemma.tokens.chinese import GIVEN, SAMPLE, Segmenter, chosen, spoken
 from stemma.tokens.dropped import Dropped
-from stemma.tokens.few_words import FewWords, tokens_of
+from stemma.tokens.few_words import FewWords, spaced_once
 from stemma.tokens.outside import Outside, left_out
 from stemma.tokens.sample import batches
 from stemma.tokens.scripts import HAN_BLOCKS, bytes_of, codes_of, lower_codes, token_classes, word_classes
@@ -83,7 +83,7 @@ class Words:
     def give_back(self, texts: Sequence[str]) -> list[str]:
         """What each text's words are written as, unknown ones spelt as they are there: all that its tokens keep of it."""
         if self.config.kind == "whitespace":
-            return [" ".join(tokens_of(text)) for text in texts]
+            return list(map(spaced_once, texts))
         ids, lengths = self.encode_flat(texts)
         words = self.spellings(texts, np.ones(len(ids), bool))
         shown = (

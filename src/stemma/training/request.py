@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from stemma.bounds import whole
 from stemma.checkpoint import RunFolder
-from stemma.config import VERSION, Settings, as_texts, check_read, parse_settings, read_toml, resolve, restore, to_plain
+from stemma.config import VERSION, Settings, as_texts, check_read, parse_settings, read_toml, resolve, restore, to_plain, unread
 from stemma.corpus import read as corpus_read
 from stemma.corpus.document import Ledger
 from stemma.corpus.parallel import check_sides
@@ -124,6 +124,16 @@ class Job:
 def section_types(row: Generation) -> dict[str, type]:
     """The config classes of all that a pre-training has settings for, by section."""
     return {"corpus": corpus_read.Config, "tokenizer": tokens_tokenizer.Config, **row.sections(), "training": SETTINGS[row.updates]}
+
+
+def unread_by(generation: str, preset: str, settings: Sequence[str], shared: Sequence[str]) -> list[str]:
+    """Those of the `shared` settings, meant for several generations, that this one does not read beside all of its `settings`."""
+    row = find(generation)
+    sections = section_types(row)
+    if row.teacher:
+        del sections["tokenizer"]  # it has its teacher's
+    base = {name: table for name, table in _preset(row, preset)[1].items() if name in sections}
+    return unread(sections, base, settings, shared)
 
 
 def job_of(request: Request) -> Job:

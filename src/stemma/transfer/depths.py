@@ -1,10 +1,11 @@
-"""Which tensors move and how fast: depth of each parameter, freezing and its end, redrawing, layer-wise rates.
+"""Which tensors move and how fast: depth of each parameter, freezing and its end, layer-wise rates.
 
 Depths count the network's own `layers()` from the bottom: the embeddings are depth 0, block i is depth i, and what stands
 above the blocks (a pooler) and the task's head are depth L + 2, as in ELECTRA, which skips one step below the head.
+Where settings name layers they are numbered as they stand in `layers()`: 0 the embeddings, L + 1 what stands above the blocks.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from typing import Any
 
 from torch import nn
@@ -49,48 +50,32 @@ def parameter_groups(model: nn.Module, backbone: nn.Module, layer_decay: float, 
     ]
 
 
-def freeze(backbone: nn.Module, moving: int | None) -> list[str]:
-    """Fixes all but the top `moving` blocks (0: everything; None: nothing) and names what it fixed.
-
-    What stands above the blocks moves with them.
-    """
-    found, layers = depths(backbone)
-    if moving is not None and moving > layers:
-        raise UsageError(
-            f"transfer.moving = {moving}, but the network has {counted(layers, 'layer')}", f"0 to {layers}", "lower transfer.moving"
-        )
-    frozen = []
+def freeze(backbone: nn.Module, lowest: int, only: Collection[str] | None = None) -> None:
+    """Fixes the lowest so many layers, and lets the others move, or `only` these parameters of theirs."""
+    below = names_in(backbone, lowest)
     for name, parameter in backbone.named_parameters():
-        fixed = moving is not None and (moving == 0 or found[name] <= layers - moving)
-        parameter.requires_grad_(not fixed)
-        frozen += [name] if fixed else []
-    return frozen
+        parameter.requires_grad_(name not in below and (only is None or name in only))
 
 
-def moving_after(epochs: float, every: float, layers: int, most: int | None) -> int | None:
-    """How many top blocks move after so many epochs of gradual unfreezing (Howard & Ruder 2018, section 3.3).
+def fixed_after(epochs: float, every: float, layers: int, least: int) -> int:
+    """How many of the lowest layers stand still after so many epochs of gradual unfreezing (Howard & Ruder 2018, section 3.3).
 
-    For `every` epochs the head alone; then one block more each time, the embeddings last. At most `most` blocks (None:
-    everything); `every` 0: all of these from the start.
+    For `every` epochs all do, and the head alone learns; then the top one of the network's `layers` blocks moves with what stands
+    above it, and one more each time, the embeddings last. At `least` so many always do; `every` 0: these alone, from the start.
     """
-    most_steps = layers + 1 if most is None else most  # the embeddings are one step more
-    reached = min(most_steps, int(epochs / every)) if every else most_steps
-    return None if reached > layers else reached
+    begun = int(epochs / every) if every else layers + 1
+    return max(least, layers + 1 - begun + (begun == 0))
 
 
-def redraw(backbone: nn.Module, fresh: nn.Module, top: int) -> list[str]:
-    """Replaces the top `top` blocks, and what stands above them, by those of a newly drawn network."""
-    found, layers = depths(backbone)
-    if top > layers:
-        raise UsageError(
-            f"transfer.redraw = {top}, but the network has {counted(layers, 'layer')}", f"0 to {layers}", "lower transfer.redraw"
-        )
-    chosen = [name for name, depth in found.items() if top and depth > layers - top]
-    _copy(backbone, fresh, chosen)
-    return chosen
+def names_in(backbone: Any, lowest: int) -> set[str]:
+    """The parameters of the lowest so many layers."""
+    return {name for layer in backbone.layers()[:lowest] for name in layer.parameters}
 
 
-def _copy(target: nn.Module, source: nn.Module, names: Iterable[str]) -> None:
-    ours, theirs = dict(target.named_parameters()), dict(source.named_parameters())
-    for name in names:
-        ours[name].data.copy_(theirs[name].data)
+def check_layers(backbone: Any, setting: str, lowest: int) -> None:
+    """UsageError where the setting names more layers than the network has."""
+    layers = [layer.name for layer in backbone.layers() if layer.parameters]
+    if lowest > len(layers):
+        named = ", ".join(f"{number} {name}" for number, name in enumerate(layers))
+        wrong = f"transfer.{setting} = 0-{lowest - 1}, but the network has {counted(len(layers), 'layer')}: {named}"
+        raise UsageError(wrong, f"layers 0 to {len(layers) - 1} at most", f"mend transfer.{setting}")

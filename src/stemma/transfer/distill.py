@@ -79,8 +79,10 @@ class TaskTeacher:
         if student.tokenizer.fingerprint != self._fitted.assignment.tokenizer.fingerprint:
             wrong = f"the student and its teacher {self._path} have different tokens"
             raise UsageError(wrong, "a student of the run that the teacher was made from", "name that student, or another teacher")
-        if transfer.mode != "finetune" or transfer.redraw:
-            raise UsageError(f'transfer.mode = "{transfer.mode}", transfer.redraw = {transfer.redraw}', "a student that moves", "drop them")
+        if transfer.mode != "finetune" or transfer.load_layers or transfer.lora or transfer.first_on_text:
+            settings = f'mode = "{transfer.mode}", load_layers = "{transfer.load_layers}", lora = {transfer.lora}'
+            settings += f", first_on_text = {transfer.first_on_text}"
+            raise UsageError(f"a student with {settings}", "one that moves, all of it, from what it had learnt", "drop them from transfer")
         self._imitation(student.row.load_network(), student.network.config)
 
     def identity(self) -> dict[str, Any]:

@@ -4,7 +4,7 @@ scikit-learn is not imported here: an estimator is what behaves like one.
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from numbers import Number
 from pathlib import Path
 from typing import Any, Self
@@ -162,7 +162,7 @@ class StemmaRegressor(_Estimator):
 
 def _columns(texts: Texts) -> tuple[list[str], list[str]]:
     """The texts and their second halves; DataError for what is neither a text nor a pair of texts, such as a list of tokens."""
-    rows = listed(texts, "X")
+    rows = [_cells(row) for row in listed(texts, "X")]
     pairs = any(not isinstance(row, str) for row in rows)
     for place, row in enumerate(rows):
         if pairs and not (isinstance(row, (tuple, list, np.ndarray)) and len(row) == 2 and all(isinstance(part, str) for part in row)):
@@ -170,12 +170,19 @@ def _columns(texts: Texts) -> tuple[list[str], list[str]]:
     return ([row[0] for row in rows], [row[1] for row in rows]) if pairs else (rows, [""] * len(rows))
 
 
+def _cells(row: Any) -> Any:
+    """Of a row of a data frame its text, or its two texts; any other row as it is."""
+    cells = tuple(row.values()) if isinstance(row, Mapping) else row
+    return cells[0] if isinstance(row, Mapping) and len(cells) == 1 else cells
+
+
 def _labels(y: Sequence[Any]) -> np.ndarray:
     """The labels (N); DataError names one that is none."""
     labels = listed(y, "y")
     for place, label in enumerate(labels):
-        if isinstance(label, (list, tuple, np.ndarray)):
-            raise DataError(f"y[{place}] is {label!r:.60}", "one label a text, none in a list", "pass y as one column: y.ravel()")
+        if isinstance(label, (list, tuple, np.ndarray, Mapping)):
+            cure = "pass y as one column: y.ravel(), or of a data frame frame['label']"
+            raise DataError(f"y[{place}] is {label!r:.60}", "one label a text, none in a list", cure)
         number = isinstance(label, (Number, np.generic))
         if not isinstance(label, str) and (not number or label != label):  # a NaN is not equal to itself
             raise DataError(f"y[{place}] is {label!r}", "a label for every text", "fill it in, or leave the text out")

@@ -13,11 +13,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from stemma.layers.weights import weights
 from stemma.objectives.batch import seed_for
-from stemma.runs.assignment import Assignment
+from stemma.runs.assignment import Answers, Assignment
 from stemma.runs.fixed import FixedNetwork, HeadOnStates, Networked, Probed, SiteStates, chosen_layers
+from stemma.runs.fixed_vectors import ProbedVectors
 from stemma.runs.framing import Framed
 from stemma.runs.linear import Dense
+from stemma.runs.linear_head import LinearHead
 from stemma.runs.moved import has_no_blocks
 from stemma.tasks.task import Seat, Text
 from stemma.training.facts import Report
@@ -87,7 +90,8 @@ class LinearOnFeatures:
         places = f"layer {', '.join(map(str, self._layers))}"
         summary = "" if has_no_blocks(assignment.network) else ", the network's own summary"
         units = f"states of {places} and the unit's place in its token"
-        read = units if assignment.task.per == "unit" else f"mean of {places}{summary}"
+        mean = f"u, v, |u - v| and u v of the halves' means of {places}" if assignment.of_pairs else f"mean of {places}"
+        read = units if assignment.task.per == "unit" else f"{mean}{summary}"
         self.head = f"{MODELS[assignment.task.link(assignment.targets)]} on the standardised {read}"
 
     def prepare(self, texts: Sequence[Text]) -> Framed:
@@ -104,17 +108,11 @@ class LinearOnFeatures:
 
     def fit(
         self, lesson: Lesson, rows: np.ndarray, c: float, seed: int, report: Report | None = None, journal: Journal | None = None
-    ) -> Probed:
+    ) -> Answers:
         """The head of this C on the rows' features."""
-        began, task = time.perf_counter(), self._assignment.task
-        fixed = self._fixed.of(seed)
-        starts = fixed.starts(lesson.data)
-        features = self.features(fixed, lesson.data)[torch.from_numpy(_places(rows, starts))]
-        borders = np.concatenate([[0], np.cumsum(np.diff(starts)[rows])])
-        mean, scale = standardiser(features)
-        targets = self._assignment.targets
-        design, gold = Dense(features, mean, scale), task.rows(lesson.gold[rows])
-        head = fit_rows(design, gold, len(targets["labels"]), c, task.link(targets), borders)
+        began, fixed = time.perf_counter(), self._fixed.of(seed)
+        features = self.features(fixed, lesson.data)
+        head, mean, scale = fit_linear(features, fixed.starts(lesson.data), lesson.gold, rows, self._assignment, c)
         known = self._fixed.facts(fixed, head.weights.size + head.biases.size)
         facts = {
             "features": features.shape[1],
@@ -123,7 +121,17 @@ class LinearOnFeatures:
             **known,
             "new": [*known["new"], "task.weights", "task.biases"],
         }
+        return self._model(fixed, head, mean, scale, facts)
+
+    def _model(self, fixed: FixedNetwork, head: LinearHead, mean: Tensor, scale: Tensor, facts: dict[str, Any]) -> Answers:
         return Probed(fixed, head, mean, scale, facts, self._layers, lambda framed: self.features(fixed, framed))
+
+
+class LinearOnVectors(LinearOnFeatures):
+    """The same of static vectors, whose tables answer by themselves, as they will when they are opened again."""
+
+    def _model(self, fixed: FixedNetwork, head: LinearHead, mean: Tensor, scale: Tensor, facts: dict[str, Any]) -> Answers:
+        return ProbedVectors.on(self._assignment, weights(fixed.network), head, mean.numpy(), scale.numpy(), facts)
 
 
 class NetworkOnFeatures:
@@ -188,6 +196,22 @@ class NetworkOnFeatures:
         return self._assignment.task.network(seat, self._assignment.targets)
 
 
-def _places(rows: np.ndarray, starts: np.ndarray) -> np.ndarray:
+def fit_linear(
+    table: Tensor, starts: np.ndarray, gold: np.ndarray, rows: np.ndarray, assignment: Assignment, c: float
+) -> tuple[LinearHead, Tensor, Tensor]:
+    """The head of this C on features (M F), and the mean and scale (F) that these are standardised by, all of the examples `rows`.
+
+    Rows `starts[n]` to `starts[n+1]` of the table are those of example n, and `gold` (N) is what is right.
+    """
+    features = table[torch.from_numpy(places(rows, starts))]
+    mean, scale = standardiser(features)
+    task, targets = assignment.task, assignment.targets
+    borders = np.concatenate([[0], np.cumsum(np.diff(starts)[rows])])
+    design = Dense(features, mean, scale)
+    head = fit_rows(design, task.rows(gold[rows]), len(targets["labels"]), c, task.link(targets), borders)
+    return head, mean, scale
+
+
+def places(rows: np.ndarray, starts: np.ndarray) -> np.ndarray:
     """The rows of the linear model that belong to these examples, in their order."""
     return np.concatenate([np.arange(starts[row], starts[row + 1]) for row in rows]) if len(rows) else np.zeros(0, np.int64)

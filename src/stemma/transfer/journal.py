@@ -60,6 +60,11 @@ class Journal:
         return self._earlier + time.perf_counter() - self._began
 
     @property
+    def last_seconds(self) -> float:
+        """What has been taken since the last trial, earlier calls included."""
+        return self.seconds - sum(trial["seconds"] for trial in self.done.trials)
+
+    @property
     def due(self) -> bool:
         """Whether it is time to save."""
         return time.perf_counter() - self._saved >= SAVE_SECONDS

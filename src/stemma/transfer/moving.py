@@ -2,7 +2,7 @@
 
 import copy
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from stemma.errors import UsageError
+from stemma.layers.lora import adapt, adaptable, adapters, merge
 from stemma.layers.precision import choose_precision
 from stemma.layers.weights import to_tensors
 from stemma.nouns import counted
@@ -17,15 +18,28 @@ from stemma.objectives.batch import seed_for
 from stemma.runs.assignment import Answers, Assignment
 from stemma.runs.moved import HeadedNetwork, Moved, batch_of, frame_moving, frames_of, has_no_blocks, new_tokens
 from stemma.tasks.task import Seat, Text
+from stemma.training.backprop import Backprop
 from stemma.training.facts import Report
 from stemma.training.loop import Reached
+from stemma.training.ranks import Ranks
+from stemma.training.settings import Config as LoopConfig
 from stemma.transfer import depths
 from stemma.transfer.backbone import fresh
 from stemma.transfer.batches import TaskBatches
 from stemma.transfer.descent import last_loss, learner_of, loop_settings, threads_for, updates
 from stemma.transfer.journal import Journal
+from stemma.transfer.load_layers import load_layers
+from stemma.transfer.patience import Patient
 from stemma.transfer.recipe import Lesson
-from stemma.transfer.settings import Config
+from stemma.transfer.settings import Config, lowest
+
+LORA_RATES = 2  # times the rates at which the whole network moves: adapters begin as zeros; at ten times, a tiny BERT learnt nothing
+
+Watch = Callable[[int, Any], None]
+
+
+def _unwatched(updates: int, model: Any) -> None:
+    """What watches a descent that nobody watches."""
 
 
 class Descent:
@@ -36,15 +50,21 @@ class Descent:
 
     def __init__(self, assignment: Assignment, config: Config) -> None:
         self._assignment, self._config = assignment, config
+        self.watch: Watch = _unwatched  # called with the updates made and the model, before the first update and after each
         network, task = assignment.network, assignment.task
         if config.auxiliary and not new_tokens(network, task):
             wrong = f"transfer.auxiliary = {config.auxiliary:g}: {assignment.row.name} predicts no next token of a task's text"
             raise UsageError(wrong, "a generation such as gpt, and a task of texts", "drop transfer.auxiliary")
         self.head = self._words()
-        self.grid = rates_for(network)
+        self.grid = tuple(rate * (LORA_RATES if config.lora else 1) for rate in rates_for(network))
         self._frames = frames_of(assignment)
         self._device = next(network.parameters()).device
         self._precision = choose_precision(config.precision, self._device)
+        if config.lora and not adaptable(network, config.lora_feedforward):
+            wrong = f"transfer.lora = {config.lora}: {assignment.row.name} has no attention whose matrices adapters could stand beside"
+            raise UsageError(wrong, "a generation built of such blocks, as bert, gpt or xlnet", "drop transfer.lora")
+        for name, layers in (("load_layers", config.load_layers), ("freeze_layers", config.freeze_layers)):
+            depths.check_layers(network, name, lowest(name, layers))
 
     def prepare(self, texts: Sequence[Text]) -> Any:
         """Tokenises and frames."""
@@ -63,24 +83,34 @@ class Descent:
         batches = self.batches(lesson, rows, seed)
         loop = loop_settings(config, batches, rate, seed)
         split = depths.parameter_groups(model, model.backbone, config.layer_decay, config.weight_decay)
-        learner = learner_of(model, loop, self._device, self._precision, split)
+        learner = self._learner(model, loop, split, lesson)
         reached, epoch = journal.take_up(learner) if journal else Reached(), batches.steps_in_epoch(0) / batches.parts
-        transferred["frozen"] = self._freeze(model, reached.step / epoch)
+        self._freeze(model.backbone, reached.step / epoch)
+        self.watch(reached.step, model)
         for fact in updates(learner, batches, loop, reached, journal):
+            self.watch(fact.step, model)
             if config.unfreeze:
-                transferred["frozen"] = self._freeze(model, fact.step / epoch)
+                self._freeze(model.backbone, fact.step / epoch)
             if report:
                 report(fact)
+            if isinstance(learner, Patient):
+                learner.measure(reached)
+        if isinstance(learner, Patient):
+            learner.take_best()
         facts = {
-            "steps": loop.steps,
+            "steps": reached.step,
+            "kept_step": reached.best_step or reached.step,
             "loss": last_loss(reached),
             "padding": batches.padding,
             "rates": {f"depth {group['depth']}": rate * group["scale"] for group in split},
             "seconds": time.perf_counter() - began,
             "precision": self._precision,
             **transferred,
+            **self._counted(model, batches),
         }
-        return self._learnt(model, facts | self._counted(model, batches))
+        changed = merge(model.backbone)
+        still = [name for name, p in model.backbone.named_parameters() if not p.requires_grad and name not in changed]
+        return self._learnt(model, facts | {"frozen": still})
 
     def batches(self, lesson: Lesson, rows: np.ndarray, seed: int) -> TaskBatches:
         """The rows of the lesson as the loop reads them."""
@@ -92,6 +122,14 @@ class Descent:
             seed,
             lambda chosen: batch_of(lesson.data, chosen, self._assignment) | {"labels": task.labels(lesson.gold[chosen])},
         )
+
+    def _learner(self, model: Any, loop: LoopConfig, split: list[dict[str, Any]], lesson: Lesson) -> Backprop:
+        """What moves the model's parameters; patient where it is to be measured on the way."""
+        config, how = self._config, (loop, self._device, self._precision)
+        if not config.patience or lesson.judge is None:
+            return learner_of(model, *how, split)
+        measure = partial(lesson.judge, self._learnt(model, {}))
+        return Patient(measure, loop.steps, config.evaluations, config.patience, model, *how, Ranks(), split)
 
     def _words(self) -> str:
         """The head, and what it reads."""
@@ -118,30 +156,34 @@ class Descent:
 
     def _model(self, seed: int) -> tuple[Any, dict[str, Any]]:
         """The network to move, and which of its tensors were loaded and which drawn anew."""
-        config, scratch, run = self._config, self._config.mode == "scratch", self._assignment
-        drawn = partial(fresh, run, seed_for(seed, "network"))
-        backbone = drawn() if scratch else copy.deepcopy(run.network)
+        run, config = self._assignment, self._config
+        part, anew = lowest("load_layers", config.load_layers), config.load_layers or config.mode == "scratch"
+        backbone: Any = fresh(run, seed_for(seed, "network")) if anew else copy.deepcopy(run.network)
+        names = [name for name, _ in backbone.named_parameters()]
+        drawn = load_layers(backbone, run.network, part) if anew else []
         torch.manual_seed(seed_for(seed, "head"))
-        new = depths.redraw(backbone, drawn(), config.redraw) if config.redraw and not scratch else []
         model = self._headed(backbone)
-        depths.freeze(model.backbone, self._most)
-        names = [name for name, _ in model.backbone.named_parameters()]
+        if config.lora:
+            adapt(model.backbone, config.lora, config.lora_alpha, config.lora_feedforward)
+        depths.freeze(model.backbone, self._still, self._only(model.backbone))
         added = new_tokens(run.network, run.task)
         grown = [f"{counted(added, 'row')} of the token table"] if added else []
-        loaded = [] if scratch else [name for name in names if name not in new]
         head = [name for name, _ in model.named_parameters() if not name.startswith("backbone.")]
-        return model, {"loaded": loaded, "new": (names if scratch else new) + grown + head}
+        return model, {"loaded": [name for name in names if name not in drawn], "new": drawn + grown + adapters(model.backbone) + head}
 
     @property
-    def _most(self) -> int | None:
-        """The top blocks that may move; None: everything."""
-        return None if self._config.moving < 0 or self._config.mode == "scratch" else self._config.moving
+    def _still(self) -> int:
+        """How many of the lowest layers never move."""
+        return lowest("freeze_layers", self._config.freeze_layers)
 
-    def _freeze(self, model: Any, epochs: float) -> list[str]:
-        """Fixes what does not move after so many epochs, and names it."""
-        every = 0.0 if self._config.mode == "scratch" else self._config.unfreeze
-        _, layers = depths.depths(model.backbone)
-        return depths.freeze(model.backbone, depths.moving_after(epochs, every, layers, self._most))
+    def _freeze(self, backbone: Any, epochs: float) -> None:
+        """Fixes what does not move after so many epochs."""
+        _, layers = depths.depths(backbone)
+        depths.freeze(backbone, depths.fixed_after(epochs, self._config.unfreeze, layers, self._still), self._only(backbone))
+
+    def _only(self, backbone: Any) -> list[str] | None:
+        """What alone moves of the network: its adapters; None where it moves itself."""
+        return adapters(backbone) if self._config.lora else None
 
     def _counted(self, model: Any, batches: TaskBatches) -> dict[str, Any]:
         """Parameters that the loss reaches: pre-training heads that the task does not use count for nothing."""

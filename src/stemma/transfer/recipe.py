@@ -1,7 +1,7 @@
 """What finetune needs of a way to learn a task: the seam between selection and heads."""
 
 import importlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -20,15 +20,18 @@ if TYPE_CHECKING:
 _LINEAR, _NETWORK = "stemma.transfer.features:LinearOnFeatures", "stemma.transfer.features:NetworkOnFeatures"
 _CLASS_MODELS = "stemma.transfer.counting:ClassModels"
 _DESCENT, _WRITING = "stemma.transfer.moving:Descent", "stemma.transfer.own_loss:OwnLoss"
+_OF_VECTORS = "stemma.transfer.features:LinearOnVectors"
+_DESCENDED = {
+    "frozen": _LINEAR,
+    "frozen-network": _NETWORK,
+    "random": _LINEAR,
+    "random-network": _NETWORK,
+    "finetune": _DESCENT,
+    "scratch": _DESCENT,
+}
 RECIPES: dict[str, dict[str, str]] = {  # what learns (`learner`), and the way it is carried over -> "module:Class"
-    "descend": {
-        "frozen": _LINEAR,
-        "frozen-network": _NETWORK,
-        "random": _LINEAR,
-        "random-network": _NETWORK,
-        "finetune": _DESCENT,
-        "scratch": _DESCENT,
-    },
+    "descend": _DESCENDED,
+    "vectors": _DESCENDED | {"frozen": _OF_VECTORS, "random": _OF_VECTORS},
     "count": {  # has no states, and nothing to draw
         "frozen": "stemma.transfer.counting:BagOfNgrams",
         "finetune": _CLASS_MODELS,
@@ -46,12 +49,16 @@ class Prepared(Protocol):
     unread: int  # units without a token
 
 
+Rank = tuple[float, float]  # of two models the better one has the greater: the primary metric, more being better, then the loss
+
+
 @dataclass(frozen=True, slots=True)
 class Lesson:
-    """Prepared texts, and what is right."""
+    """Prepared texts, and what is right; of those to learn from, what ranks a model on the ones held out."""
 
     data: Any
     gold: np.ndarray
+    judge: Callable[[Answers], Rank] | None = None
 
 
 class Recipe(Protocol):

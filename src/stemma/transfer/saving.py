@@ -90,21 +90,64 @@ def card(facts: dict[str, Any]) -> str:
         "",
         f"A {facts['generation']} run carried over to the task, {_HOW[facts['mode']]} (`{facts['mode']}`).",
         f"Head: {facts['head']}.",
+        *(f"- {words[:1].upper()}{words[1:]}." for words in facts["ways"]),
         *_taught(facts),
         "",
         f"- {counted(examples['learning'], 'example')} to learn from, {examples['selection']:,} of the same file to choose "
         f"{knob} = {facts['chosen'][knob]:g} among {len(facts['trials'])} trials; {examples['dev']:,} dev examples for the figures below.",
+        *_left_out(facts),
         f"- {parameters['trained']:,} of {counted(parameters['total'], 'parameter')} learnt the task.",
-        f"- It took {facts['seconds']:.0f} s, trials and seeds included.",
+        f"- It took {facts['seconds']:.0f} s, trials and seeds included{_before(facts)}.",
         *_unread(facts),
         *_crossing(facts),
         *(f"- {line}" for line in (*measured(facts), *signed(facts))),
         *([f"- Doubt it: it is {doubt}."] if (doubt := floor_warning(facts)) else []),
-        f"- Saved: seed {facts['saved_seed']}, the best on the selection part.",
+        f"- Saved: seed {facts['saved_seed']}, the best on the selection part{_after(facts)}.",
+        "",
+        *_markdown(grid_table(facts)),
         "",
         "Compare with another mode or generation only where the head is the same, or say that it is not.",
     ]
     return "\n".join(lines) + "\n"
+
+
+def grid_table(facts: dict[str, Any]) -> list[tuple[str, ...]]:
+    """The primary metric on the selection part, a row a value of the knob and a column a seed, under a line of headings.
+
+    The first seed is that of the trials; of the others the chosen value alone is tried. A trial that failed says so.
+    """
+    knob, metric, seeds = facts["knob"], facts["metrics"][0], [row["seed"] for row in facts["seeds"]]
+    table = [(knob, *(f"seed {seed}" for seed in seeds), "seconds")]
+    for trial in sorted(facts["trials"], key=lambda trial: trial[knob]):
+        chosen = trial[knob] == facts["chosen"][knob]
+        first = "failed" if "failed" in trial else f"{trial[metric['name']]:.4f}"
+        others = [f"{row['selection'][metric['name']]:.4f}" if chosen else "–" for row in facts["seeds"][1:]]
+        took = trial["seconds"] + sum(row["seconds"] for row in facts["seeds"][1:]) * chosen
+        table.append((f"{trial[knob]:g}" + " (chosen)" * chosen, first, *others, f"{took:.1f}"))
+    return table
+
+
+def _markdown(table: list[tuple[str, ...]]) -> list[str]:
+    head, *rows = (f"| {' | '.join(row)} |" for row in table)
+    return [head, "|---" * len(table[0]) + "|", *rows]
+
+
+def _left_out(facts: dict[str, Any]) -> list[str]:
+    """What there was no time for, if anything."""
+    named = [f"{name} {', '.join(f'{value:g}' for value in values)}" for name, values in facts["left_out"].items()]
+    return [f"- For want of time these were not tried: {'; '.join(named)} (transfer.budget_seconds)."] if named else []
+
+
+def _before(facts: dict[str, Any]) -> str:
+    """What reading the task's text took before, where it was read."""
+    return f", and {facts['first_on_text']['seconds']:.0f} s of reading before" if "first_on_text" in facts else ""
+
+
+def _after(facts: dict[str, Any]) -> str:
+    """After which of its updates, where what was learnt was measured on the way."""
+    made = facts.get("steps", 0)
+    kept = facts.get("kept_step", made)
+    return f", after {counted(kept, 'update')} of the {made:,} made" if kept != made else ""
 
 
 def _taught(facts: dict[str, Any]) -> list[str]:
@@ -174,7 +217,7 @@ def signed(facts: dict[str, Any]) -> list[str]:
 
 _HOW = {
     "frozen": "its network kept as pre-trained",
-    "finetune": "all of it moving",
+    "finetune": "fine-tuned",
     "scratch": "without its pre-training",
     "random": "on a randomly drawn network that is kept fixed",
 }

@@ -25,7 +25,10 @@ from stemma.evaluation.comparison.launch import Processes, run_all
 from stemma.evaluation.comparison.plan import READY, Comparison, Config, generations_for, key_of
 from stemma.evaluation.comparison.results import CutOff, Failure, Results, read
 from stemma.evaluation.comparison.stages import Stages, kept, read_held_out, run_stages, stage_path, staged, write_held_out
+from stemma.evaluation.measures.posed import Posed
+from stemma.evaluation.measures.zero_shot import zero_shot
 from stemma.lineage.table import TABLE
+from stemma.runs.run import Run
 from stemma.tokens import files as tokens_files
 from stemma.tokens.files import one_writer
 
@@ -124,7 +127,7 @@ def finished(files, tmp_path_factory):
     """A comparison that was broken off half way, and went on."""
     out = tmp_path_factory.mktemp("out")
     judged = {"similarity": (str(files / "pairs.csv"), str(files / "foreign.tsv")), "analogies": (str(files / "questions.txt"),)}
-    judged |= {"minimal_pairs": (str(files / "minimal.tsv"),), "minimal_limit": 2}
+    judged |= {"minimal_pairs": (str(files / "minimal.tsv"),), "minimal_limit": 2, "zero_shot": True, "template": "{text}: {label}"}
     plan = plan_for(files, out, senses=str(files / "senses.tsv"), **judged)
     first, second = InProcess(break_off="word2vec.frozen"), InProcess()
     with pytest.raises(Interrupted, match="goes on where it was"):
@@ -210,10 +213,11 @@ def test_a_broken_off_comparison_makes_no_stage_twice(finished):
         "ngram.finetune",
         "ngram.senses",
         "ngram.minimal-pairs",
+        "ngram.zero-shot",
         "word2vec.pretrain",
         "word2vec.score",
     ]
-    modes, probes = ["frozen", "frozen-network", "finetune"], ["words", "senses", "minimal-pairs"]
+    modes, probes = ["frozen", "frozen-network", "finetune"], ["words", "senses", "minimal-pairs", "zero-shot"]
     assert second.made == [f"word2vec.{stage}" for stage in (*modes, *probes)]
     third = InProcess()
     assert run_comparison(finished[0], lambda fact: None, third).headline == finished[3].headline and third.made == []
@@ -256,6 +260,29 @@ def test_word_vectors_are_judged_and_drawn(finished):
     assert "barks" in results.words.words and len(results.words.maps["word2vec"]) == len(results.words.words)
     page = (plan.root / "report.html").read_text(encoding="utf-8")
     assert 'class="map"' in page and ">barks</text>" in page and "pairs.csv" in page
+
+
+def test_the_task_is_put_to_runs_that_have_not_learnt_it(finished):
+    plan, _, _, results = finished
+    ngram, vectors = results.generations
+    found, task = ngram.zero_shot.found, plan.made_task()
+    examples = task.read(plan.dev, learning=False)
+    alone = zero_shot(Run.open(plan.run_folder("ngram")), task, examples, Posed("{text}: {label}"))
+    assert found.measures["accuracy"].as_dict() == alone["measures"]["accuracy"] and found.doubt == alone["doubt"]
+    assert vectors.zero_shot.found is None and "gives no likelihood to an answer" in vectors.zero_shot.why_not
+    page = (plan.root / "report.html").read_text(encoding="utf-8")
+    assert "The task without training" in page and "gives no likelihood to an answer" in page and "--zero-shot" in results.command
+    changed = dataclasses.replace(plan, config=dataclasses.replace(plan.config, normalise="pmi"))
+    before, after = (Stages(p, "ngram", "corpus", lambda fact: None) for p in (plan, changed))
+    assert [stage for stage in before.names() if before.key(stage) != after.key(stage)] == ["zero-shot"]
+
+
+def test_what_no_run_could_be_asked_is_refused_before_any_is_trained(files, tmp_path):
+    for options, wrong in (({"template": "{text} {lable}"}, "mend its name"), ({"verbalise": ("spotr=x",)}, "no label 'spotr'")):
+        with pytest.raises(UsageError, match=wrong):
+            run_comparison(plan_for(files, tmp_path, zero_shot=True, **options), lambda fact: None, InProcess())
+    with pytest.raises(UsageError, match="add --zero-shot"):
+        run_comparison(plan_for(files, tmp_path, template="{text} {label}"), lambda fact: None, InProcess())
 
 
 def test_minimal_pairs_are_judged_where_a_generation_gives_sentences_a_likelihood(finished):
@@ -538,9 +565,50 @@ def test_settings_go_to_whom_they_name(files, tmp_path):
     assert plan.pretraining("word2vec")[1:3] == ["training.seconds=9.0", sense[0]] and sense[1] not in plan.pretraining("word2vec")
     assert not set(sense) & {*plan.pretraining("glove"), *plan.pretraining("ngram")}
     assert "model.width=64" not in plan.pretraining("bert") and plan.transfer("frozen")[-1] == "transfer.epochs=2"
+    ways = dataclasses.replace(plan, config=dataclasses.replace(plan.config, settings=("transfer.lora=4", "transfer.first_on_text=900")))
+    read = {way: ways.transfer(way)[-2:] for way in ("finetune", "scratch", "frozen-network")}
+    assert read["finetune"] == ["transfer.lora=4", "transfer.first_on_text=900"]
+    assert read["frozen-network"][-1] == "transfer.first_on_text=900" and "transfer.lora=4" not in read["frozen-network"]
+    assert not {"transfer.lora=4", "transfer.first_on_text=900"} & {*read["scratch"]}
+    assert ways.transfer_config("scratch").lora == ways.transfer_config("scratch").first_on_text == 0
     counting = plan_for(files, tmp_path / "out", settings=(), budget_tokens=500)
     assert "objective.tokens=500" in counting.pretraining("glove") and "training.tokens=500" in counting.pretraining("word2vec")
     assert 'tokenizer.kind="bpe"' in plan.pretraining("ngram") and not any("seconds" in s for s in plan.pretraining("ngram"))
+
+
+def test_a_setting_applies_to_those_that_read_it(files, tmp_path):
+    names = ("ngram", "word2vec", "gpt", "bert", "albert", "tinybert")
+    settings = ("tokenizer.min_count=2", "model.heads=2", "buckets=500", "word2vec.model.subwords=true", "tokenizer.lowercase=true")
+    plan = plan_for(files, tmp_path / "out", generations=names, settings=settings)
+    counted = ["word2vec", "bert", "albert"]  # n-grams have GPT's bytes beside others, TinyBERT its teacher's tokens
+    assert plan.readers("tokenizer.min_count=2") == plan.readers("tokenizer.lowercase=true") == counted
+    assert plan.readers("model.heads=2") == ["gpt", "bert", "albert", "tinybert"]
+    assert plan.readers("buckets=500") == ["word2vec"]  # which has subwords, by a setting of its own
+    assert not {*settings} & {*plan.pretraining("ngram")} and plan.pretraining("tinybert")[-1] == "model.heads=2"
+    assert plan.pretraining("word2vec")[-4:] == [settings[0], settings[2], "model.subwords=true", settings[4]]
+    notes = []
+    compare_module._check(plan)
+    compare_module._tell_unread(plan, lambda fact: notes.append(fact.message))
+    assert notes[0] == "tokenizer.min_count=2 applies to those that read it, not to ngram and gpt"
+    assert len(notes) == 4 and notes[1].startswith("model.heads=2 ") and notes[1].endswith("not to ngram and word2vec")
+
+
+@pytest.mark.parametrize(
+    ("names", "setting", "message"),
+    [
+        (("ngram", "gpt"), "tokenizer.min_count=2", r"tokenizer\.min_count = 2 with tokenizer\.kind = bpe, where nothing reads it"),
+        (("ngram", "gpt"), "tokenizer.lowercase=true", "drop lowercase, or set kind = word"),
+        (("bert", "word2vec"), "model.buckets=500", "set model.subwords"),
+        (("bert", "tinybert"), "tokenizer.min_cuont=2", "did you mean 'min_count'"),
+        (("tinybert", "bert"), "min_cuont=2", "did you mean 'min_count'"),
+        (("gpt", "bert"), "bert.model.haeds=2", "did you mean 'heads'"),
+        (("gpt", "bert"), "model.heads=two", "model.heads = 'two'"),
+        (("gpt", "ngram"), "model.heads", "is not key=value"),
+    ],
+)
+def test_a_setting_that_no_generation_reads_is_refused(files, tmp_path, names, setting, message):
+    with pytest.raises(UsageError, match=message):
+        compare_module._check(plan_for(files, tmp_path / "out", generations=names, settings=(setting,)))
 
 
 def test_the_meter_measures_a_block():

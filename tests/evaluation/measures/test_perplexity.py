@@ -11,8 +11,8 @@ from stemma.corpus.formats import Config as Reading
 from stemma.corpus.read import read
 from stemma.errors import DataError
 from stemma.evaluation.measures.perplexity import blocks, perplexity, spread
-from stemma.evaluation.measures.spacing import _rarity, spacing
 from stemma.runs.run import Score
+from stemma.runs.spacing import _rarity, spacing
 from stemma.tokens import tokenizer
 from stemma.tokens.settings import Config
 

@@ -166,6 +166,24 @@ def test_word_tests_are_tables_with_what_is_missing_named(report):
     assert "47.1" in text and "41.5" in text
 
 
+def test_the_task_without_training_is_a_table_and_tells_who_cannot(report):
+    assert "The task without training" not in shown(report)[1].text
+    made = json.loads(json.dumps(report))
+    by_name = {generation["name"]: generation for generation in made["generations"]}
+    chance = {"how": "always 'graph 图'", "measure": "accuracy", "title": "accuracy", "share": True, "value": 0.413, "by_lot": 0.25}
+    for name, accuracy, doubt in (("ngram", 0.397, "at chance at this scale"), ("bert", 0.731, "")):
+        found = {"task": "classify", "way": f"how {name} answers", "examples": 1234, "doubt": doubt, "template": "{text}: {label}"}
+        found |= {"measures": {"accuracy": made_up.measure(accuracy, 0.02)}, "above_chance": made_up.measure(accuracy - 0.413, 0.03)}
+        by_name[name]["zero_shot"] = {"found": {**found, "chance": chance}, "seconds": 88.0}
+    by_name["word2vec"]["zero_shot"] = {"why_not": "word2vec gives no likelihood to an answer"}
+    page = shown(made)[1]
+    text = page.text[page.text.index("examples of the dev file") :]
+    assert "always 'graph 图', gets 41.3 (choosing by lot gets 25.0)" in text and "{text}: {label}" in text
+    assert "39.7 ± 2.0" in text and "-1.6 ± 3.0" in text and "73.1 ± 2.0" in text and "31.8 ± 3.0" in text
+    assert "gives no likelihood to an answer" in text and "how bert answers" in text
+    assert tables.costs(made_up.results(made)).count(">task without training<") == 2
+
+
 def test_minimal_pairs_are_a_table_and_tell_who_cannot(report, tmp_path):
     assert "Which sentence is likelier?" not in shown(report)[1].text
     made = json.loads(json.dumps(report))

@@ -127,6 +127,11 @@ def _generation(comparison: Comparison, name: str, corpus_key: str, code: int) -
         words=results.get("words"),
         senses=results.get("senses"),
         minimal=results.get("minimal-pairs"),
+        labels=results.get("labels"),
+        layers=results.get("layers"),
+        updates=results.get("updates"),
+        probes=results.get("probes"),
+        zero_shot=results.get("zero-shot"),
     )
 
 
@@ -242,6 +247,8 @@ def measured(generations: Sequence[GenerationResults], baselines: Sequence[Basel
     for generation in generations:
         stages: dict[str, Any] = {"pretrain": generation.pretrain, "score": generation.surprise, **generation.modes}
         stages |= {"words": generation.words, "senses": generation.senses, "minimal-pairs": generation.minimal}
+        stages |= {"labels": generation.labels, "layers": generation.layers, "updates": generation.updates, "probes": generation.probes}
+        stages |= {"zero-shot": generation.zero_shot}
         found += [(f"{generation.short}, {name}", stage.costs) for name, stage in stages.items() if stage and stage.costs.made]
     return found + [(row.short, row.costs) for row in baselines if row.costs.made]
 
@@ -333,6 +340,8 @@ def _command(comparison: Comparison, threads: int) -> str:
     for field, value in changed:
         if field.name == "settings":
             words += [word for setting in value for word in ("--set", setting)]
+        elif value is True:
+            words.append("--" + field.name.replace("_", "-"))
         else:
             words += ["--" + field.name.replace("_", "-"), *(map(str, value) if isinstance(value, tuple) else [str(value)])]
     return shlex.join(words)

@@ -12,12 +12,13 @@ from typing import Any
 import numpy as np
 
 from stemma.checkpoint import left_as_found
-from stemma.config import as_texts, checked, resolve, to_plain
+from stemma.config import as_texts, checked, knows, resolve, to_plain
 from stemma.corpus.document import Ledger
 from stemma.corpus.given import listed
-from stemma.errors import BudgetError, MissingExtra, RunError, StemmaError, UsageError
+from stemma.errors import BudgetError, DataError, MissingExtra, RunError, StemmaError, UsageError
 from stemma.evaluation.comparison.assemble import assemble
 from stemma.evaluation.comparison.baselines import RIVALS, TOKEN, Rival
+from stemma.evaluation.comparison.curve_stages import labels_for
 from stemma.evaluation.comparison.environment import Meter, parts
 from stemma.evaluation.comparison.extras import lacks
 from stemma.evaluation.comparison.forecast import Forecast, Whole, forecast
@@ -38,7 +39,9 @@ from stemma.evaluation.comparison.stages import (
 from stemma.evaluation.measures.judge import Judge, rows
 from stemma.evaluation.measures.minimal_files import read_minimal_pairs
 from stemma.evaluation.measures.perplexity import blocks, spread
+from stemma.evaluation.measures.probe_files import SELECTED, read_probe
 from stemma.evaluation.measures.word_files import read_analogies, read_pairs
+from stemma.evaluation.measures.zero_shot import check_posed
 from stemma.evaluation.report.page import write
 from stemma.evaluation.report.word_map import word_maps
 from stemma.evaluation.report.wording import listed as in_words
@@ -47,8 +50,9 @@ from stemma.lineage.table import find
 from stemma.nouns import counted
 from stemma.tokens.files import one_writer, read_json, write_sealed
 from stemma.training.facts import Fact, Note, Report
-from stemma.training.request import Job, check_threads
+from stemma.training.request import Job, check_threads, planned_job, section_types
 from stemma.transfer.doubts import repeats_warning
+from stemma.transfer.selection import drawn, hold_out
 
 BUSY_LOAD = 0.5  # processes a core that ran or waited before the comparison began
 
@@ -71,6 +75,10 @@ def compare(
     or preset="tiny". The same call again goes on where a killed one was. A generation that fails stands among the results
     (`failures`) and stops no other one; one that cannot learn the task (`refusal`) predicts the text alone.
     """
+    for name, path in (("train", train), ("dev", dev)):
+        if not isinstance(path, (str, Path)):  # each generation reads them in a process of its own
+            cure = "write the examples to a file, as a data frame does with to_csv('train.csv', index=False)"
+            raise UsageError(f"{name} is a {type(path).__name__}", "the path of a file of labelled examples", cure)
     config = _settled(config or Config(), options)
     paths = (str(corpus),) if isinstance(corpus, str | Path) else tuple(map(str, corpus))
     names = tuple(listed(generations, "generations")) or generations_for(task)
@@ -91,6 +99,7 @@ def _settled(config: Config, options: Mapping[str, Any]) -> Config:
 def foresee(comparison: Comparison, progress: Report | None = None) -> Forecast:
     """What the comparison would compute and take; everything that can be wrong is reported as `compare` would report it."""
     _check(comparison)
+    _tell_unread(comparison, progress or _silent)
     return forecast(comparison, progress or _silent)
 
 
@@ -108,6 +117,7 @@ def _made(comparison: Comparison, progress: Report, launch: Launch) -> Results:
     began = time.perf_counter()
     for lack in lacks(comparison.task):
         progress(Note(lack))
+    _tell_unread(comparison, progress)
     for note in _of_the_examples(comparison):
         progress(Note(note))
     with nullcontext() if begun(comparison) else left_as_found(comparison.root):
@@ -141,13 +151,39 @@ def _check(comparison: Comparison) -> None:
         read_analogies(path)
     if comparison.config.minimal_pairs:
         read_minimal_pairs(comparison.config.minimal_pairs)
+    for path in comparison.config.probes:
+        read_probe(path, comparison.config.probe_limit)
+    for share in comparison.config.label_shares:
+        _check_share(comparison, share)
+    if comparison.config.zero_shot:
+        check_posed(comparison.made_task(), task_examples(comparison)[1], comparison.posed())
     for name in comparison.generations:
         if (teacher := find(name).teacher) and teacher not in comparison.generations:
             wrong = f"{name} imitates {teacher}, which is not among the generations"
             raise UsageError(wrong, "a teacher that learns from the same text", f"name {teacher} too, or leave {name} out")
+    for setting in comparison.shared:
+        _check_is_read(comparison, setting)
     jobs = [comparison.job(generation) for generation in comparison.generations]
     if not begun(comparison):  # what was begun on a bigger machine goes on
         _check_threads(comparison, jobs)
+
+
+def _check_is_read(comparison: Comparison, setting: str) -> None:
+    """UsageError for a setting that no generation reads: why one that knows its key does not, or that none knows it."""
+    if not comparison.readers(setting):
+        names = comparison.generations
+        for name in [name for name in names if knows(section_types(find(name)), setting)] or names:
+            request = comparison.request(name)
+            planned_job(dataclasses.replace(request, settings=(*request.settings, setting)))
+
+
+def _tell_unread(comparison: Comparison, progress: Report) -> None:
+    """A note for each setting that some of the generations do not read."""
+    unread = {name: comparison.unread_by(name) for name in comparison.generations}
+    for setting in comparison.shared:
+        without = [name for name, settings in unread.items() if setting in settings]
+        if without:
+            progress(Note(f"{setting} applies to those that read it, not to {in_words(without)}"))
 
 
 def begun(comparison: Comparison) -> bool:
@@ -155,11 +191,26 @@ def begun(comparison: Comparison) -> bool:
     return (comparison.root / "plan.json").exists()
 
 
-PARTNERS = {  # an option that does nothing without another one's files
+def _check_share(comparison: Comparison, share: float) -> None:
+    """UsageError where so few examples are left that no setting can be chosen on a part of them."""
+    task, examples = comparison.made_task(), task_examples(comparison)[0]
+    part = drawn(examples, labels_for(share, len(examples)))
+    try:
+        hold_out(task.strata(task.gold(part, task.targets(examples))), *SELECTED)
+    except DataError as error:
+        wrong = f"--label-shares {share:g} leaves {error.wrong.rstrip('.')}"
+        raise UsageError(wrong, "two examples or more of at least one class", "name a larger share") from error
+
+
+PARTNERS = {  # an option that does nothing without another one
     "senses_test": "senses",
     "senses_limit": "senses",
     "restrict": "analogies",
     "minimal_limit": "minimal_pairs",
+    "probe_limit": "probes",
+    "template": "zero_shot",
+    "verbalise": "zero_shot",
+    "normalise": "zero_shot",
 }
 
 
@@ -169,7 +220,9 @@ def check_partners(config: Config) -> None:
     for option, partner in PARTNERS.items():
         if option in changed and partner not in changed:
             given, missing = (f"--{name.replace('_', '-')}" for name in (option, partner))
-            raise UsageError(f"{given} {getattr(config, option)} without {missing}", f"files of {missing}", f"name one, or drop {given}")
+            raise UsageError(
+                f"{given} {getattr(config, option)} without {missing}", f"{missing} beside it", f"add {missing}, or drop {given}"
+            )
     if "held_out" in changed and config.dev_text:
         wrong = f"--held-out {config.held_out} with --dev-text, which is the held-out text"
         raise UsageError(wrong, "one of the two", "drop --held-out")

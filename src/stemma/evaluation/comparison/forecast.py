@@ -4,9 +4,11 @@ Before it, every generation is rehearsed on a sample of the text; while it goes,
 stages really took.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from stemma.evaluation.comparison.curve_stages import CURVES
 from stemma.evaluation.comparison.environment import Meter
 from stemma.evaluation.comparison.plan import Comparison
 from stemma.evaluation.comparison.results import TextRead
@@ -27,6 +29,8 @@ FORWARD = 1 / 3  # of a training step's time
 A_STAGE = 0.5  # seconds of any stage: its files
 AN_EXAMPLE = 1.5e-3  # seconds that one labelled example adds to the fit of a linear head
 A_QUESTION = 1e-3  # seconds of a word pair or an analogy among the words of a vocabulary
+DRAWN_ANEW = 4  # times a probed text is read: by the run, and by networks newly drawn
+LAYERS = 4  # that are loaded, roughly, in as many ways
 WITHOUT_BUDGET = 120.0  # seconds of pre-training where a preset's own budget holds
 
 
@@ -78,6 +82,7 @@ class Amounts:
     sentence: float  # length of an occurrence's
     pairs: int  # minimal ones
     good: float  # length of one's sentence
+    answers: int  # dev texts with each answer that a run is asked for before it has learnt the task; 0 where none is
 
     @classmethod
     def of(cls, comparison: Comparison) -> "Amounts":
@@ -90,7 +95,8 @@ class Amounts:
         questions = sum(len(read_pairs(path)) for path in config.similarity) + sum(len(read_analogies(path)) for path in config.analogies)
         written = [task.written(example) for example in train[:: max(1, len(train) // 200)]]
         figures = (_mean_length(written), questions, len(occurrences), _mean_length(occurrences))
-        return cls(len(train), len(dev), *figures, len(pairs), _mean_length([pair.good for pair in pairs]))
+        answers = len(dev) * max(2, len(task.targets(dev)["labels"])) if config.zero_shot else 0
+        return cls(len(train), len(dev), *figures, len(pairs), _mean_length([pair.good for pair in pairs]), answers)
 
 
 def _mean_length(texts: Sequence[str]) -> float:
@@ -111,7 +117,25 @@ def _stage_seconds(comparison: Comparison, row: Generation, stage: str, amounts:
     if stage == "minimal-pairs":
         masked = amounts.good / speed.characters_a_token if ability_for(row) == "fill" else 1.0  # each token by itself
         return 2 * amounts.pairs * amounts.good * forward * max(1.0, masked)
+    if stage == "probes":
+        return len(comparison.config.probes) * comparison.config.probe_limit * (DRAWN_ANEW * amounts.length * forward + AN_EXAMPLE)
+    if stage in CURVES:
+        return sum(times * _transfer_seconds(comparison, row, way, amounts, speed) for way, times in _transfers(comparison, row, stage))
+    if stage == "zero-shot":
+        return amounts.answers * amounts.length * forward
     return _transfer_seconds(comparison, row, stage, amounts, speed)
+
+
+def _transfers(comparison: Comparison, row: Generation, stage: str) -> list[tuple[str, float]]:
+    """The transfers that a curve is made of beyond the ordinary ones, and how many of each."""
+    config = comparison.config
+    if stage == "labels":
+        shares = sum(share for share in config.label_shares if share < 1)
+        return [(way, shares) for way in Stages(comparison, row.name, "", _silent).modes()]
+    if stage == "layers":
+        return [("finetune", LAYERS)]
+    trials_too = config.seeds / (config.trials + config.seeds - 1)
+    return [(way, trials_too) for way in ("finetune", "scratch")]
 
 
 def _transfer_seconds(comparison: Comparison, row: Generation, way: str, amounts: Amounts, speed: Speed) -> float:
@@ -124,10 +148,10 @@ def _transfer_seconds(comparison: Comparison, row: Generation, way: str, amounts
     fits = settings.budget + len(settings.seeds) - 1
     examples = max(settings.epochs * amounts.train, settings.updates * settings.batch_size)
     reading = (amounts.train + amounts.dev) * length * FORWARD * speed.a_token
-    if way in ("finetune", "scratch"):
-        return reading * fits + fits * examples * length * speed.a_token
     drawn_anew = len(settings.seeds) if way.startswith("random") else 1
-    return reading * drawn_anew + fits * a_head
+    moving = way in ("finetune", "scratch")
+    found = reading * fits + fits * examples * length * speed.a_token if moving else reading * drawn_anew + fits * a_head
+    return settings.first_on_text * speed.a_token + min(found, settings.budget_seconds or math.inf)
 
 
 class Whole:

@@ -5,13 +5,13 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from annotated_types import Gt, Le
-from tyro.conf import arg
+from tyro.conf import FlagCreatePairsOff, arg
 
 from stemma.bounds import Natural, NonNegative, Positive
-from stemma.config import VERSION, parse_settings, resolve, to_plain
+from stemma.config import VERSION, as_read, parse_settings, resolve, to_plain
 from stemma.lineage.table import TABLE, Generation, find
 from stemma.runs.settings import WAYS, Way
 from stemma.tasks.table import make_task, task_config
@@ -19,6 +19,7 @@ from stemma.tasks.task import Task
 from stemma.training.settings import MOST_PASSES
 
 if TYPE_CHECKING:
+    from stemma.evaluation.measures.posed import Posed
     from stemma.training.request import Job, Request
     from stemma.transfer.settings import Config as Transfer
 
@@ -28,6 +29,9 @@ READY = tuple(row.name for row in TABLE if row.ready)  # generations that this v
 
 
 SomeFiles = Annotated[tuple[str, ...], arg(metavar="FILE …", help_behavior_hint="(optional)")]
+SomeShares = Annotated[tuple[Annotated[float, Gt(0), Le(1)], ...], arg(metavar="SHARE …", help_behavior_hint="(optional)")]
+SomeCurves = Annotated[tuple[Literal["layers", "updates"], ...], arg(help_behavior_hint="(optional)")]
+LabelWords = Annotated[tuple[str, ...], arg(metavar="LABEL=WORD …", help_behavior_hint="(optional)")]
 SomeWords = Annotated[tuple[str, ...], arg(metavar="WORD …", help_behavior_hint="(optional)")]
 
 
@@ -55,6 +59,14 @@ class Config:
     restrict: Natural = 0  # answers to analogies are sought among that many of the most frequent words; 0: all
     minimal_pairs: SomeFiles = ()  # which of two sentences is likelier: a TSV of phenomenon, good, bad, or BLiMP's JSON lines
     minimal_limit: Natural = 0  # of them at most for a phenomenon, drawn by lot; 0: all
+    label_shares: SomeShares = ()  # of the training examples that each way of transfer learns from too, as 0.01 0.1; none: all alone
+    curves: SomeCurves = ()  # layers: fine-tuned with the lower k loaded, for every k; updates: those to the lowest loss from scratch
+    probes: SomeFiles = ()  # which layer knows what: tagged words (CoNLL), labelled texts, or a TSV as for the senses; half is learnt from
+    probe_limit: Positive = 2000  # examples of such a file at most, drawn by lot
+    zero_shot: FlagCreatePairsOff[bool] = False  # puts the dev file to each pre-trained run too, before it has learnt the task
+    template: str = ""  # how it reads then, as "{text} This is about {label}."; \n is a line end; none: the task's own
+    verbalise: LabelWords = ()  # the word that stands for a label; none: the label itself
+    normalise: Literal["length", "pmi", "none"] = "length"  # what answers' chances are made up for; pmi: their chances without the text
     words: SomeWords = ()  # drawn on the word maps; none: the most frequent content words
     workers: Positive = 1  # processes that read the corpus
     parallel: Positive = 1  # generations computed at once, each in a process of its own; with --threads 1, as many as there are cores
@@ -89,7 +101,13 @@ class Comparison:
         return self.root / "runs" / (f"{generation}-{mode}" if mode else generation)
 
     def pretraining(self, generation: str) -> list[str]:
-        """The settings of `stemma pretrain` for this generation, the budget included."""
+        """The settings of `stemma pretrain` for this generation, the budget included; of the user's those that it reads."""
+        unread = set(self.unread_by(generation))
+        read = [setting for setting in self._meant_for(generation) if setting not in unread]
+        return self._given(generation) + self._own(generation, read)
+
+    def _given(self, generation: str) -> list[str]:
+        """The settings that the comparison itself makes: the same text, tokens and budget for all."""
         config, row = self.config, find(generation)
         settings = [f"training.held_out={config.held_out}"] if not config.dev_text else []
         if row.tokens_of:
@@ -101,7 +119,7 @@ class Comparison:
         elif config.budget_tokens:
             section = "objective" if row.reads_once else "training"  # what reads once then makes the iterations of its preset
             settings += [f"{section}.tokens={config.budget_tokens}"]
-        return settings + self._own(generation)
+        return settings
 
     def request(self, generation: str) -> "Request":
         """The request to `pretrain` for this generation."""
@@ -118,21 +136,20 @@ class Comparison:
 
         return planned_job(self.request(generation))
 
-    def transfer(self, way: str) -> list[str]:
-        """The settings of `stemma finetune` in this way."""
+    def transfer(self, way: str, more: Sequence[str] = ()) -> list[str]:
+        """The settings of `stemma finetune` in this way: of the user's those that it reads, `more` behind them."""
         mode, head = WAYS[way]
         seeds = list(range(1, self.config.seeds + 1))
         named = [setting for setting in self.config.settings if setting.startswith("transfer.")]
         heads = [] if head == "linear" else [f'transfer.head="{head}"']
         limit = [f"transfer.train_limit={self.config.train_limit}"] if self.config.train_limit else []
-        return [f'transfer.mode="{mode}"', *heads, f"transfer.seeds={seeds}", f"transfer.budget={self.config.trials}", *limit, *named]
+        ours = [f'transfer.mode="{mode}"', *heads, f"transfer.seeds={seeds}", f"transfer.budget={self.config.trials}", *limit]
+        unread = _unread(_transfer([*ours, *named, *more]))
+        return [*ours, *(setting for setting in named if setting.partition("=")[0].strip() not in unread), *more]
 
-    def transfer_config(self, way: str) -> "Transfer":
+    def transfer_config(self, way: str, more: Sequence[str] = ()) -> "Transfer":
         """These settings, resolved."""
-        from stemma.transfer.settings import Config as Transfer
-
-        resolved: Transfer = resolve({"transfer": Transfer}, ("compare", parse_settings(self.transfer(way))))["transfer"]
-        return resolved
+        return _transfer(self.transfer(way, more))
 
     @property
     def task_settings(self) -> list[str]:
@@ -144,18 +161,46 @@ class Comparison:
         source = ("compare", parse_settings(self.task_settings))
         return make_task(self.task, resolve({"task": task_config(self.task)}, source)["task"])
 
+    def posed(self) -> "Posed":
+        """How the task is put to runs that have not learnt it."""
+        from stemma.evaluation.measures.posed import Posed
+
+        config = self.config
+        return Posed.of(config.template, config.verbalise, config.normalise)
+
     def _tokens_of(self, other: str) -> list[str]:
         """Byte-level tokens, as many as the other generation has: nothing is out of vocabulary."""
         size = find(other).presets().get(self.config.preset, {}).get("tokenizer", {}).get("vocab_size")
         return ['tokenizer.kind="bpe"', f"tokenizer.vocab_size={size or 8192}"]
 
-    def _own(self, generation: str) -> list[str]:
-        """The user's settings that fall to this generation: its own, and those that name none. A student has its teacher's tokens."""
-        names = {row.name for row in TABLE} | {"transfer", "task"} | ({"tokenizer"} if find(generation).teacher else set())
+    @property
+    def shared(self) -> list[str]:
+        """The user's settings of pre-training that name no generation, and apply to those that read them."""
+        names = {row.name for row in TABLE} | {"transfer", "task"}
+        return [setting for setting in self.config.settings if setting.partition(".")[0] not in names]
+
+    def unread_by(self, generation: str) -> list[str]:
+        """The shared settings that this generation does not read."""
+        from stemma.training.request import unread_by
+
+        shared = self._meant_for(generation)
+        return unread_by(generation, self.config.preset, [*self._given(generation), *self._own(generation, shared)], shared)
+
+    def readers(self, setting: str) -> list[str]:
+        """The generations compared that read the shared setting."""
+        return [name for name in self.generations if setting in self._meant_for(name) and setting not in self.unread_by(name)]
+
+    def _meant_for(self, generation: str) -> list[str]:
+        """The shared settings, for a student those of tokens aside: it has its teacher's."""
+        aside = "tokenizer." if find(generation).teacher else None
+        return [setting for setting in self.shared if aside is None or not setting.startswith(aside)]
+
+    def _own(self, generation: str, shared: Sequence[str]) -> list[str]:
+        """The user's settings that fall to this generation, in their order: its own, and such of the shared ones."""
         own = []
         for setting in self.config.settings:
             first, _, rest = setting.partition(".")
-            own += [rest] if first == generation else [setting] if first not in names else []
+            own += [rest] if first == generation else [setting] if setting in shared else []
         return own
 
     def refusals(self) -> dict[str, str]:
@@ -185,6 +230,20 @@ def _sense(row: Generation) -> list[str]:
         return []
     waits = [f"training.patience={PATIENCE}"] if row.updates == "backprop" else []
     return [f"training.most_passes={MOST_PASSES}", *waits]
+
+
+def _transfer(settings: Sequence[str]) -> "Transfer":
+    """The section `transfer` of these settings."""
+    from stemma.transfer.settings import Config as Transfer
+
+    resolved: Transfer = resolve({"transfer": Transfer}, ("compare", parse_settings(settings)))["transfer"]
+    return resolved
+
+
+def _unread(config: "Transfer") -> set[str]:
+    """The keys that the config sets to what nothing reads in its mode: `stemma finetune` would refuse them."""
+    read = to_plain(as_read(config))
+    return {f"transfer.{key}" for key, value in to_plain(config).items() if value != read[key]}
 
 
 def generations_for(task: str) -> tuple[str, ...]:

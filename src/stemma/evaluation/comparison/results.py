@@ -1,8 +1,8 @@
 """The results of a comparison as plain frozen data: what a stage keeps, and what `report.json` holds.
 
-One class a stage (`TextRead`, `Baselines`, `Pretraining`, `Scoring`, `Transferred`, `WordTests`, `SenseTests`, `MinimalTests`,
-`WordMaps`), and `Results` for all of them together. `read` and `config.to_plain` are the only way from and to JSON: a missing or
-unknown key is an error.
+One class a stage (`TextRead`, `Baselines`, `Pretraining`, `Scoring`, `Transferred`, `LabelCurves`, `LayerCurve`, `UpdatesSaved`,
+`WordTests`, `SenseTests`, `MinimalTests`, `ProbeTests`, `WordMaps`), and `Results` for all of them together. `read` and
+`config.to_plain` are the only way from and to JSON: a missing or unknown key is an error.
 """
 
 import json
@@ -14,7 +14,9 @@ from stemma.config import to_plain
 from stemma.errors import DataError
 from stemma.evaluation.comparison.plan import SCHEMA
 from stemma.evaluation.measures.intervals import Interval, proportion
+from stemma.evaluation.measures.probes import LayerProbes
 from stemma.tasks.task import Metric
+from stemma.transfer.loss_curves import LossPoint, Saved
 
 T = TypeVar("T")
 Rows = tuple[Any, ...]  # one entry an example, in the form of the task's gold: a number, a text, a list
@@ -399,6 +401,141 @@ class MinimalTests(_Strict):
 
 
 @dataclass(frozen=True)
+class LabelPoint(_Strict):
+    """What a way of transfer gives with a part of the labels."""
+
+    share: float  # of the training examples
+    examples: int
+    quality: Interval  # in the primary metric
+    seeds: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class LabelCurves(_Strict):
+    """The stage `labels`: by ways of transfer, from the fewest labels to all."""
+
+    ways: dict[str, tuple[LabelPoint, ...]]
+    seconds: float
+    cpu_seconds: float
+    peak_bytes: int
+    costs: Costs = Costs()
+
+
+@dataclass(frozen=True)
+class LayerPoint(_Strict):
+    """What fine-tuning gives with so many of the lower layers loaded, the others drawn anew (Yosinski 2014)."""
+
+    loaded: int
+    layer: str  # the highest of them; empty: none
+    quality: Interval
+    seeds: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class LayerCurve(_Strict):
+    """The stage `layers`: from none, which is learning from scratch, to all, which is fine-tuning."""
+
+    points: tuple[LayerPoint, ...]
+    seconds: float
+    cpu_seconds: float
+    peak_bytes: int
+    costs: Costs = Costs()
+
+
+@dataclass(frozen=True)
+class Watched(_Strict):
+    """How the loss on the dev examples fell in one way of transfer with one seed."""
+
+    points: tuple[LossPoint, ...]
+    seconds: float
+    cpu_seconds: float
+    peak_bytes: int
+    costs: Costs = Costs()
+
+
+@dataclass(frozen=True)
+class SeedUpdates(_Strict):
+    """Both curves of a seed, and what pre-training saved."""
+
+    seed: int
+    finetuned: tuple[LossPoint, ...]
+    scratch: tuple[LossPoint, ...]
+    saved: Saved
+
+
+@dataclass(frozen=True)
+class UpdatesSaved(_Strict):
+    """The stage `updates`: how many fine-tuning needs to come down to the lowest loss from scratch."""
+
+    seeds: tuple[SeedUpdates, ...]
+    times: Interval | None  # fewer than from scratch, the geometric mean over seeds; None where a seed never reached it
+    seconds: float
+    cpu_seconds: float
+    peak_bytes: int
+    costs: Costs = Costs()
+
+    @property
+    def reached(self) -> int:
+        """Seeds that came down to it."""
+        return sum(seed.saved.finetuned is not None for seed in self.seeds)
+
+
+@dataclass(frozen=True)
+class ProbeTests(_Strict):
+    """The stage `probes`: what each file says of every layer."""
+
+    files: tuple[LayerProbes, ...]
+    seconds: float
+    cpu_seconds: float
+    peak_bytes: int
+    costs: Costs = Costs()
+
+
+@dataclass(frozen=True)
+class Chance(_Strict):
+    """What needs no language model: how it answers, and its value of a measure."""
+
+    how: str
+    measure: str
+    title: str  # the measure in words
+    share: bool  # it is shown in percent
+    value: float
+    by_lot: float | None = None  # of choosing a label by lot
+
+
+@dataclass(frozen=True)
+class Untaught(_Strict):
+    """What a run gets on the task before it has learnt it (`measures.zero_shot`)."""
+
+    task: str
+    way: str
+    examples: int
+    measures: dict[str, Interval]
+    chance: Chance
+    above_chance: Interval
+    doubt: str
+    template: str = ""
+    words: dict[str, str] = field(default_factory=dict)
+    unknown: tuple[str, ...] = ()
+    alike: str = ""
+    in_blanks: int = 0
+    shown: int = 0
+    empty: int = 0
+
+
+@dataclass(frozen=True)
+class ZeroShotTests(_Strict):
+    """The stage `zero-shot`: `found`, or why there is nothing."""
+
+    why_not: str = ""
+    found: Untaught | None = None
+    seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    peak_bytes: int = 0
+    costs: Costs = Costs()
+
+
+@dataclass(frozen=True)
 class GenerationResults(_Strict):
     """One generation: what it is, and what its stages gave; None where a stage failed or is not made for it."""
 
@@ -420,6 +557,11 @@ class GenerationResults(_Strict):
     senses: SenseTests | None
     refusal: str = ""  # why it can learn the task in no mode
     minimal: MinimalTests | None = None
+    labels: LabelCurves | None = None
+    layers: LayerCurve | None = None
+    updates: UpdatesSaved | None = None
+    probes: ProbeTests | None = None
+    zero_shot: ZeroShotTests | None = None
 
     @property
     def failed(self) -> bool:

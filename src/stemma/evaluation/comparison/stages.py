@@ -1,4 +1,4 @@
-"""The stages of one generation in a comparison: pre-train, score, transfer, tell senses apart, judge minimal pairs.
+"""The stages of one generation in a comparison: pre-train, score, transfer, tell senses apart, judge minimal pairs, answer untaught.
 
 A finished stage's result stands in `stages/NAME.json` with the key of what it was made from, so that
 a killed comparison goes on with the first stage that is missing.
@@ -21,17 +21,36 @@ from stemma.config import to_plain
 from stemma.corpus.document import Document
 from stemma.errors import DamagedError, DataError, Interrupted, StemmaError, UsageError
 from stemma.evaluation.comparison.attempts import Attempt
+from stemma.evaluation.comparison.curve_stages import CURVES
 from stemma.evaluation.comparison.environment import Meter, parts
 from stemma.evaluation.comparison.load import BUSY
 from stemma.evaluation.comparison.plan import Comparison, content_of, key_of
-from stemma.evaluation.comparison.results import Failure, MinimalTests, Pretraining, Scoring, SenseTests, Transferred, WordTests, read
+from stemma.evaluation.comparison.results import (
+    Failure,
+    LabelCurves,
+    LayerCurve,
+    MinimalTests,
+    Pretraining,
+    ProbeTests,
+    Scoring,
+    SenseTests,
+    Transferred,
+    UpdatesSaved,
+    WordTests,
+    ZeroShotTests,
+    read,
+)
 from stemma.evaluation.measures import senses
+from stemma.evaluation.measures.intervals import Interval
 from stemma.evaluation.measures.judge import Judge
 from stemma.evaluation.measures.minimal_files import read_minimal_pairs
 from stemma.evaluation.measures.minimal_pairs import ability_for, minimal_pairs
 from stemma.evaluation.measures.perplexity import perplexity
+from stemma.evaluation.measures.probe_files import read_probe
+from stemma.evaluation.measures.probes import probe
 from stemma.evaluation.measures.similarity import analogies, similarity
 from stemma.evaluation.measures.word_files import read_analogies, read_pairs
+from stemma.evaluation.measures.zero_shot import zero_shot
 from stemma.evaluation.report.wording import CONTROLS
 from stemma.kernels.clocks import Spent
 from stemma.layers.cores import named_threads
@@ -62,6 +81,11 @@ RESULTS: dict[str, type] = {
     "words": WordTests,
     "senses": SenseTests,
     "minimal-pairs": MinimalTests,
+    "probes": ProbeTests,
+    "labels": LabelCurves,
+    "layers": LayerCurve,
+    "updates": UpdatesSaved,
+    "zero-shot": ZeroShotTests,
 }  # of any other stage, a mode: Transferred
 
 
@@ -121,9 +145,18 @@ class Stages:
         config = self.comparison.config
         words = ["words"] if "nearest" in self.row.abilities and (config.similarity or config.analogies) else []
         probes = [*words, *(["senses"] if config.senses else []), *(["minimal-pairs"] if config.minimal_pairs else [])]
+        probes += ["probes"] if config.probes and "embed" in self.row.abilities else []
+        probes += ["zero-shot"] if config.zero_shot else []
+        modes = self.modes()
+        descends = "scratch" in ways(self.row, self.comparison.made_task()) and self.row.learns != "count"
+        curves = ["labels"] if config.label_shares and modes else []
+        curves += [name for name in ("layers", "updates") if name in config.curves and descends]
+        return ["pretrain", "score", *modes, *curves, *probes]
+
+    def modes(self) -> list[str]:
+        """The ways of transfer that this generation has."""
         known = ways(self.row, self.comparison.made_task())
-        modes = [mode for mode in config.modes if mode in known]  # counts have nothing to draw, and no states
-        return ["pretrain", "score", *modes, *probes]
+        return [mode for mode in self.comparison.config.modes if mode in known]  # counts have nothing to draw, and no states
 
     def key(self, stage: str) -> str:
         """Of all that the stage's result depends on."""
@@ -136,26 +169,38 @@ class Stages:
             return key_of(stage, self.base, content_of([path for path in (config.senses, config.senses_test) if path]), config.senses_limit)
         if stage == "minimal-pairs":
             return key_of(stage, self.base, content_of(config.minimal_pairs), config.minimal_limit)
+        if stage == "zero-shot":
+            posed = config.template, config.verbalise, config.normalise
+            return key_of(stage, self.base, self.comparison.task, content_of([self.comparison.dev]), posed, self.comparison.task_settings)
         if stage == "words":
             return key_of(stage, self.base, content_of(config.similarity), content_of(config.analogies), config.restrict)
-        return key_of(
-            stage,
-            self.base,
-            self.comparison.task,
-            content_of([self.comparison.train, self.comparison.dev]),
-            config.train_limit,
-            self.comparison.transfer(stage),
-            self.comparison.task_settings,
-        )
+        if stage == "probes":
+            return key_of(stage, self.base, content_of(config.probes), config.probe_limit)
+        if stage in CURVES:  # its parts have keys of their own
+            ways = dict.fromkeys([*config.modes, "finetune", "scratch"])
+            return self._transfer_key(stage, [config.label_shares, *map(self.comparison.transfer, ways)])
+        return self._transfer_key(stage, self.comparison.transfer(stage))
 
-    def make(self, stage: str) -> dict[str, Any]:
+    def _transfer_key(self, stage: str, settings: Sequence[Any]) -> str:
+        """Of what a transfer's result depends on."""
+        data = content_of([self.comparison.train, self.comparison.dev])
+        limit = self.comparison.config.train_limit
+        return key_of(stage, self.base, self.comparison.task, data, limit, settings, self.comparison.task_settings)
+
+    def make(self, stage: str) -> Mapping[str, Any]:
         """The result of one stage, computed now, as its class in `results` reads it."""
         self.progress(Note(stage))
-        probes = {"words": self.words, "senses": self.senses, "minimal-pairs": self.minimal_pairs}
-        own = {"pretrain": self.pretrain, "score": self.score, **probes}
-        begun = stage_path(self.comparison.root, f"{self.name}.{stage}").with_suffix(".begun")
-        with Attempt(begun, self.key(stage)) as self._attempt:
-            return own[stage]() if stage in own else self.transfer(stage)
+        probes = {"words": self.words, "senses": self.senses, "minimal-pairs": self.minimal_pairs, "probes": self.probes}
+        probes |= {"zero-shot": self.zero_shot}
+        curves = {name: partial(curve, self) for name, curve in CURVES.items()}
+        own: dict[str, Callable[[], Mapping[str, Any]]] = {"pretrain": self.pretrain, "score": self.score, **probes, **curves}
+        return self._attempted(stage, self.key(stage), own.get(stage) or partial(self.transfer, stage))
+
+    def _attempted(self, name: str, key: str, make: Callable[[], Mapping[str, Any]]) -> Mapping[str, Any]:
+        """What `make` gives; if it is killed, the next attempt knows what this one spent."""
+        begun = stage_path(self.comparison.root, f"{self.name}.{name}").with_suffix(".begun")
+        with Attempt(begun, key) as self._attempt:
+            return make()
 
     def kept(self, stage: str) -> Any:
         """The stage's result, if it is finished; None otherwise."""
@@ -222,25 +267,48 @@ class Stages:
         if "score" not in self.row.abilities:
             return {"why_not": f"it asks the text for {self.row.predicts}, and gives no probability to a whole one"}
         texts = read_held_out(self.comparison.root)
-        with self._measured() as meter:
+        with self.measured() as meter:
             found = perplexity(self.run(), texts)
-        return {"found": found | meter.spent() | {"costs": self._costs(meter, measuring=meter.working)}}
+        return {"found": found | meter.spent() | {"costs": self.costs(meter, measuring=meter.working)}}
 
     def transfer(self, mode: str) -> dict[str, Any]:
         """Carries the run over to the task in one mode, and measures it on the dev file."""
-        train, dev = task_examples(self.comparison)
-        config = self.comparison.transfer_config(mode)
         out = self.comparison.run_folder(self.name, mode) if mode not in CONTROLS.values() else None
         if out and out.exists():
             shutil.rmtree(out)  # of a comparison killed while it was written
+        return self._carried(mode, (), out)
+
+    @cached_property
+    def examples(self) -> tuple[list[Any], list[Any]]:
+        """The labelled examples to learn from, and those to judge by."""
+        return task_examples(self.comparison)
+
+    def quality(self, result: Transferred) -> Interval:
+        """The primary metric of a transfer."""
+        return next(iter(result.measures.values()))
+
+    def part(self, name: str, settings: Sequence[Any], kind: type[T], make: Callable[[], Mapping[str, Any]]) -> T:
+        """One of the results that a stage is made of, kept by itself: a killed stage goes on with the first that is missing."""
+        key = self._transfer_key(name, settings)
+        return staged(self.comparison.root, f"{self.name}.{name}", key, kind, partial(self._attempted, name, key, make))
+
+    def carried(self, name: str, way: str, *more: str) -> Transferred:
+        """What a way of transfer gives with further settings, as part of a stage."""
+        return self.part(name, self.comparison.transfer(way, more), Transferred, partial(self._carried, way, more))
+
+    def _carried(self, mode: str, more: Sequence[str] = (), out: Path | None = None) -> dict[str, Any]:
+        """The run carried over to the task in one mode with further settings, measured on the dev file."""
+        train, dev = self.examples
+        config = self.comparison.transfer_config(mode, more)
+        judge = judge_of(self.comparison)
+        labels = judge.targets if judge.targets["labels"] else None  # a part of the examples may lack one
         with Meter(self._root) as meter, warnings.catch_warnings():
             warnings.simplefilter("ignore", DevDoubt)  # the comparison says the one once, and has the majority in its report
-            fitted = finetune(
-                self.run(), train=train, dev=dev, task=self.comparison.made_task(), config=config, out=out, progress=self.progress
-            )
+            task, report = self.comparison.made_task(), self.progress
+            fitted = finetune(self.run(), train=train, dev=dev, task=task, config=config, out=out, progress=report, targets=labels)
         facts = fitted.facts
         return {
-            **judged(judge_of(self.comparison), [seed["predictions"] for seed in facts["seeds"]]),
+            **judged(judge, [seed["predictions"] for seed in facts["seeds"]]),
             **meter.spent(),
             "head": facts["head"],
             "layers": facts.get("layer_weights", []),
@@ -251,8 +319,8 @@ class Stages:
             "parameters": facts["parameters"]["total"],
             "examples": facts["examples"],
             "cut": self._cut(facts["cut"], config),
-            "command": self._finetune_command(mode, facts["threads"]),
-            "costs": self._costs(meter, facts["threads"], training=meter.working),
+            "command": self._finetune_command(mode, facts["threads"], more),
+            "costs": self.costs(meter, facts["threads"], training=meter.working),
         }
 
     @cached_property
@@ -287,12 +355,12 @@ class Stages:
     def words(self) -> dict[str, Any]:
         """Holds the word vectors against people's scores and against analogies, file by file."""
         config = self.comparison.config
-        with self._measured() as meter:
+        with self.measured() as meter:
             judged = [_agreement(self.run(), path) for path in config.similarity]
             answered = [
                 {"file": path, **analogies(self.run().words, read_analogies(path), config.restrict).as_dict()} for path in config.analogies
             ]
-        costs = self._costs(meter, measuring=meter.working)
+        costs = self.costs(meter, measuring=meter.working)
         return {"similarity": judged, "analogies": answered, **meter.spent(), "costs": costs}
 
     def senses(self) -> dict[str, Any]:
@@ -300,12 +368,19 @@ class Stages:
         if "embed" not in self.row.abilities:
             return {"why_not": "it has no vectors"}
         train, test = sense_examples(self.comparison)
-        with self._measured() as meter:
+        with self.measured() as meter:
             found = senses.probe(self.run(), train, test, in_context=self.row.in_context)
-        return found | meter.spent() | {"costs": self._costs(meter, measuring=meter.working)}
+        return found | meter.spent() | {"costs": self.costs(meter, measuring=meter.working)}
+
+    def probes(self) -> dict[str, Any]:
+        """Asks every layer what the files ask."""
+        config = self.comparison.config
+        with self.measured() as meter:
+            found = [probe(self.run(), read_probe(path, config.probe_limit)) for path in config.probes]
+        return {"files": found, **meter.spent(), "costs": self.costs(meter, measuring=meter.working)}
 
     @contextmanager
-    def _measured(self) -> Iterator[Meter]:
+    def measured(self) -> Iterator[Meter]:
         """Measures what is computed with the run, with as many threads as were faster for its network."""
         with Meter(self._root) as meter, computing_with(self._settled_threads(self.run().config)):
             yield meter
@@ -314,7 +389,7 @@ class Stages:
         """The threads that the run settled for; what counts has as many as readers."""
         return sections["training"].get("threads") or self.comparison.config.workers
 
-    def _costs(self, meter: Meter, threads: int = 0, kept: Spent = NOTHING, **spent: Spent) -> dict[str, Any]:
+    def costs(self, meter: Meter, threads: int = 0, kept: Spent = NOTHING, **spent: Spent) -> dict[str, Any]:
         """The parts of a stage's cost; `kept` is what of earlier attempts stands among them."""
         config = self.comparison.config
         made = meter.circumstances(threads or self._settled_threads(self.run().config), config.threads or named_threads())
@@ -333,7 +408,7 @@ class Stages:
         now = training.minus(earlier) if ingested["found"] else training.minus(earlier).plus(reading)
         kept = earlier.plus(reading) if ingested["found"] and self._attempt.holds(ingested.get("made", 0.0)) else earlier
         spent = {**read_in, "training": training, "measuring": meter.working.minus(now)}
-        return {**self._costs(meter, threads, kept, **spent), "found": ingested["found"]}
+        return {**self.costs(meter, threads, kept, **spent), "found": ingested["found"]}
 
     def minimal_pairs(self) -> dict[str, Any]:
         """Judges which sentence of each minimal pair is likelier, where the generation gives sentences a likelihood."""
@@ -345,9 +420,20 @@ class Stages:
             except UsageError as error:
                 return {"why_not": error.wrong.rstrip(".")}
         config = self.comparison.config
-        with self._measured() as meter:
+        with self.measured() as meter:
             found = minimal_pairs(self.run(), read_minimal_pairs(config.minimal_pairs), config.minimal_limit)
-        return {"found": found.as_dict(), **meter.spent(), "costs": self._costs(meter, measuring=meter.working)}
+        return {"found": found.as_dict(), **meter.spent(), "costs": self.costs(meter, measuring=meter.working)}
+
+    def zero_shot(self) -> dict[str, Any]:
+        """Puts the dev file to the run before it has learnt the task, where the generation can answer so."""
+        task, (_, dev) = self.comparison.made_task(), task_examples(self.comparison)
+        with self.measured() as meter:
+            try:
+                found = zero_shot(self.run(), task, dev, self.comparison.posed())
+            except UsageError as error:  # how the task is posed was checked before: it is the run that cannot
+                return {"why_not": error.wrong.rstrip(".")}
+        kept = {name: value for name, value in found.items() if name not in ("classes", "seen")}
+        return {"found": kept, **meter.spent(), "costs": self.costs(meter, measuring=meter.working)}
 
     def run(self) -> Run:
         """The pre-trained run, opened once."""
@@ -378,12 +464,12 @@ class Stages:
         ]
         return shlex.join([*words, *_sets(lasting)])
 
-    def _finetune_command(self, mode: str, threads: int) -> str:
+    def _finetune_command(self, mode: str, threads: int, more: Sequence[str]) -> str:
         files = ["--train", self.comparison.train, "--dev", self.comparison.dev]
         out = str(self.comparison.run_folder(self.name, mode))
         words = ["stemma", "finetune", str(self.comparison.run_folder(self.name)), "--task", self.comparison.task, *files, "--out", out]
         return shlex.join(
-            [*words, *_sets([*self.comparison.transfer(mode), f"transfer.threads={threads}", *self.comparison.task_settings])]
+            [*words, *_sets([*self.comparison.transfer(mode, more), f"transfer.threads={threads}", *self.comparison.task_settings])]
         )
 
 

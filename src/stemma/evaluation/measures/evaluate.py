@@ -17,9 +17,10 @@ from stemma.evaluation.measures.judge import Judge
 from stemma.evaluation.measures.minimal_files import read_minimal_pairs
 from stemma.evaluation.measures.minimal_pairs import ABILITIES, minimal_pairs
 from stemma.evaluation.measures.perplexity import backward, blocks, perplexity
+from stemma.evaluation.measures.posed import Posed
 from stemma.evaluation.measures.similarity import analogies, odd_words, similarity
-from stemma.evaluation.measures.translation import translation, writer_of
 from stemma.evaluation.measures.word_files import read_analogies, read_group, read_pairs
+from stemma.evaluation.measures.zero_shot import way_of, zero_shot
 from stemma.lineage.table import Ability, able
 from stemma.runs.fitted import FittedRun
 from stemma.runs.run import Run
@@ -35,6 +36,7 @@ MEASURES: dict[str, tuple[Ability, ...]] = {  # -> the ability it needs, or one 
     "senses": ("embed",),
     "minimal_pairs": ABILITIES,
     "cloze": ("fill",),
+    "probe": ("embed",),
 }
 
 
@@ -42,7 +44,7 @@ def evaluate_run(run: Run, files: Mapping[str, Sequence[str]], restrict: int = 0
     """The measures of a pre-trained run: of each name in `files`, what it says on those files.
 
     `restrict` keeps that many of the most frequent words as answers to analogies, `limit` draws that many minimal pairs of
-    each phenomenon; 0 all. `units` are what a cloze hides.
+    each phenomenon, and examples of each file that layers are probed with; 0 all. `units` are what a cloze hides.
     """
     restrict, limit = whole("restrict", restrict, default=0), whole("limit", limit, default=0)
     for measure in files:
@@ -57,6 +59,7 @@ def evaluate_run(run: Run, files: Mapping[str, Sequence[str]], restrict: int = 0
         "analogies": partial(_analogies, restrict=restrict),
         "minimal_pairs": partial(_minimal_pairs, limit=limit),
         "cloze": partial(_cloze, units=units),
+        "probe": partial(_probes, limit=limit),
     }
     measured = _MEASURED | own
     return {measure: measured[measure](run, paths) for measure, paths in files.items()}
@@ -95,6 +98,17 @@ def evaluate_task(run: FittedRun, path: str | Path) -> dict[str, Any]:
     return {"examples": len(examples), **measures, "without_learning": plain, **({"classes": classes} if classes else {})}
 
 
+def evaluate_zero_shot(run: Run | FittedRun, data: str | Path | Sequence[Any], task: str, posed: Posed) -> dict[str, Any]:
+    """What a pre-trained run gets on a task that it has not learnt: on a file of it, or on examples as `Task.given` takes them."""
+    if isinstance(run, FittedRun):
+        wrong, mend = f"the run is fine-tuned on the task {run.task.name}", "name the run that it was made from, or drop --zero-shot"
+        raise UsageError(wrong, "a pre-trained run", mend)
+    made = make_task(task)
+    way_of(made)  # a task that cannot be posed is refused before its file is read
+    examples = made.read(data, learning=False) if isinstance(data, (str, Path)) else made.given(data)
+    return {"zero_shot": zero_shot(run, made, examples, posed)}
+
+
 def _perplexity(run: Run, paths: Sequence[str]) -> dict[str, Any]:
     texts = _texts(run, paths)
     found = perplexity(run, texts)
@@ -113,6 +127,8 @@ def _cloze(run: Run, paths: Sequence[str], units: Units) -> dict[str, Any]:
 
 
 def _translation(run: Run | FittedRun, paths: Sequence[str]) -> dict[str, Any]:
+    from stemma.evaluation.measures.translation import translation, writer_of  # torch: other measures do without
+
     task = run.task if isinstance(run, FittedRun) else make_task("translate")
     examples = [example for path in paths for example in task.read(path, learning=False)]
     if isinstance(run, Run) and run.config["objective"].get("reverse"):  # it writes the first text of a pair
@@ -144,6 +160,13 @@ def _senses(run: Run, paths: Sequence[str]) -> dict[str, Any]:
 
 def _minimal_pairs(run: Run, paths: Sequence[str], limit: int) -> dict[str, Any]:
     return {"files": list(paths), **minimal_pairs(run, read_minimal_pairs(paths), limit).as_dict()}
+
+
+def _probes(run: Run, paths: Sequence[str], limit: int) -> list[dict[str, Any]]:
+    from stemma.evaluation.measures.probe_files import read_probe  # with all of transfer behind it
+    from stemma.evaluation.measures.probes import probe
+
+    return [probe(run, file).as_dict() for file in [read_probe(path, limit) for path in paths]]
 
 
 _MEASURED: dict[str, Measured] = {

@@ -166,6 +166,20 @@ def rank_effects(x: np.ndarray, y: np.ndarray) -> Effects:
     return Effects(np.array([left @ right / len(x) / scale]), (moves - moves.mean())[None], share=False)
 
 
+def area_effects(scores: np.ndarray, positive: np.ndarray) -> Effects:
+    """The effects of examples on the area under the ROC curve of their scores (N), by DeLong's placements (1988), ties halved.
+
+    It is the share of pairs of a positive (bool, N) and a negative example of which the positive one has the higher score.
+    """
+    _, place = np.unique(scores, return_inverse=True)
+    above, below = np.bincount(place, positive), np.bincount(place, ~positive)
+    passed = (below.cumsum() - below / 2)[place] / below.sum()  # of a positive example: the share of negative ones below it
+    beaten = (above[::-1].cumsum()[::-1] - above / 2)[place] / above.sum()
+    each, ours = np.where(positive, passed, beaten), np.where(positive, above.sum(), below.sum())
+    area = float(passed[positive].mean())
+    return Effects(np.array([area]), ((each - area) * len(scores) / ours)[None], share=True)
+
+
 def proportion(successes: int, n: int) -> Interval:
     """Wilson's interval of `successes` of `n` independent cases; it has a width at 0 of n and n of n too.
 
@@ -188,6 +202,13 @@ def mean_of_shares(successes: np.ndarray, sizes: np.ndarray, weights: np.ndarray
     value, drawn = float(weights @ (successes / sizes)), (successes + 1) / (sizes + 2)
     variance, level = float(weights**2 @ (drawn * (1 - drawn) / sizes)), float(weights @ drawn)
     return _wilson(value, level * (1 - level) / variance, t_quantile(_LEVEL, np.inf), 1)
+
+
+def mean_of(values: np.ndarray) -> Interval:
+    """The interval of the mean of a few numbers (S), one a seed (Student 1908); of a single one nothing is known, and it has no width."""
+    value, seeds = float(values.mean()), len(values)
+    half = t_quantile(_LEVEL, seeds - 1) * float(values.std(ddof=1)) / np.sqrt(seeds) if seeds > 1 else 0.0
+    return Interval(value, float(value - half), float(value + half), seeds)
 
 
 def correlation(rho: float, n: int) -> Interval:

@@ -21,8 +21,8 @@ import numpy as np
 from stemma.corpus.document import Document
 from stemma.errors import DataError
 from stemma.evaluation.measures.intervals import interval
-from stemma.evaluation.measures.spacing import spacing
 from stemma.nouns import counted
+from stemma.runs.spacing import spacing
 from stemma.tokens.tokenizer import Tokenizer
 
 BLOCK = 2000  # characters of a block: many blocks for the interval, each much longer than a model's window

@@ -127,7 +127,7 @@ def probe(run: Reader, train: Sequence[Occurrence], test: Sequence[Occurrence], 
     named from the other; the test part is for reporting alone.
     """
     kept, tested, places = _vectors(run, train, test)
-    words = _words(kept[0], tested[0])
+    words = several(kept[0], tested[0])
     first = "the word's static vector" if not in_context else "layer 0: the embedding, before any context"
     probes = [
         _result("static", first, kept[1][:, 0], tested[1][:, 0], kept[0], tested[0], words) | {"short": "static vector", "shown": True}
@@ -172,10 +172,10 @@ def _occurrence(cells: list[str], place: dict[str, int], where: str) -> Occurren
 
 def _commonest(train: Sequence[Occurrence], test: Sequence[Occurrence]) -> dict[str, str]:
     """The commonest training sense of each word that can be judged."""
-    return {word: _by_frequency([o.sense for o in train if o.word == word])[0] for word in _words(train, test)}
+    return {word: _by_frequency([o.sense for o in train if o.word == word])[0] for word in several(train, test)}
 
 
-def _words(train: Sequence[Occurrence], test: Sequence[Occurrence]) -> list[str]:
+def several(train: Sequence[Occurrence], test: Sequence[Occurrence]) -> list[str]:
     """The words that can be judged: two senses or more to learn from, and something to test."""
     senses = defaultdict(set)
     for occurrence in train:

@@ -11,6 +11,7 @@ from stemma.config import to_plain
 from stemma.errors import MissingExtra
 from stemma.evaluation.comparison.results import GenerationResults, Pretraining, Results
 from stemma.evaluation.measures.intervals import Interval
+from stemma.evaluation.report.curve_charts import curve_charts
 from stemma.evaluation.report.standings import Contender, Standings
 from stemma.evaluation.report.wording import MODES, metric_scale, metric_title, mode_title
 
@@ -65,6 +66,7 @@ def charts(standings: Standings) -> dict[str, Spec]:
     made = {"modes": _modes(altair, standings), "bits": _bits(altair, results)}
     made |= {"senses": _senses(altair, results), "layers": _layers(altair, results)}
     made |= {f"curve-{g.name}": _curve(altair, g, g.pretrain) for g in results.generations if g.pretrain and len(g.pretrain.curve) > 1}
+    made |= curve_charts(altair, results, SHAPES)
     return {name: _dressed(chart) for name, chart in made.items() if chart is not None}
 
 

@@ -6,7 +6,7 @@ and become interactive when scripts may run. Without the extra `report` those ch
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from html import escape
 from importlib import resources
@@ -16,17 +16,20 @@ from typing import NamedTuple
 
 from stemma.config import to_plain
 from stemma.errors import MissingExtra
-from stemma.evaluation.comparison.results import Budget, Finding, GenerationResults, Results, SenseFiles
+from stemma.evaluation.comparison.results import Budget, Finding, Results, SenseFiles
 from stemma.evaluation.report import rows, tables
 from stemma.evaluation.report.charts import PROBE_SHAPES, SHAPES, Spec, charts
 from stemma.evaluation.report.cost_chart import cost_chart
+from stemma.evaluation.report.curves_section import curves
 from stemma.evaluation.report.error_section import errors
 from stemma.evaluation.report.family_tree import family_tree
+from stemma.evaluation.report.keys import dot_keys, shape_keys
 from stemma.evaluation.report.layer_section import layers
 from stemma.evaluation.report.minimal_section import minimal
 from stemma.evaluation.report.standings import Standings
 from stemma.evaluation.report.word_section import words
 from stemma.evaluation.report.wording import BASELINE_COLOUR, CONTROLS, capital, count, duration, listed, mode_title, size, whole
+from stemma.evaluation.report.zero_shot_section import zero_shot
 from stemma.nouns import counted, noun
 from stemma.tokens.files import write_bytes
 
@@ -136,22 +139,6 @@ class _Figures:
         return f"<figure>{keys}{picture}{words}</figure>"
 
 
-def _dot_keys(generations: Iterable[GenerationResults]) -> list[str]:
-    return [f"{tables.dot(generation.colour)}{escape(generation.short)}" for generation in generations]
-
-
-def _shape_keys(shapes: Mapping[str, str]) -> list[str]:
-    drawn = {
-        "square": '<rect x="2" y="2" width="9" height="9"/>',
-        "diamond": '<path d="M6.5 0.5l6 6-6 6-6-6z"/>',
-        "circle": '<circle cx="6.5" cy="6.5" r="5"/>',
-        "triangle-down": '<path d="M1 2h11L6.5 12z"/>',
-        "triangle-up": '<path d="M1 11h11L6.5 1z"/>',
-        "cross": '<path d="M5 1h3v4h4v3h-4v4h-3v-4h-4v-3h4z"/>',
-    }
-    return [f'<svg class="key" viewBox="0 0 13 13" aria-hidden="true">{drawn[shape]}</svg>{escape(name)}' for name, shape in shapes.items()]
-
-
 def _drawn(specs: dict[str, Spec]) -> dict[str, str]:
     try:
         import vl_convert
@@ -249,6 +236,7 @@ def _parts(standings: Standings, draw: _Figures) -> list[_Part]:
     results = standings.results
     return [
         _Part("modes", "Every way of transfer, with its control", _modes(standings, draw)),
+        _Part("curves", "What pre-training buys: labels, updates, layers", curves(results, draw)),
         _Part("errors", "What was answered wrong", errors(standings)),
         _Part("costs", "What each stage cost", tables.costs(results)),
         _Part("text", "Predicting the text", _text(results, draw)),
@@ -256,6 +244,7 @@ def _parts(standings: Standings, draw: _Figures) -> list[_Part]:
         _Part("mix", "Which layers the task read", layers(results)),
         _Part("senses", "One word, several senses", _senses(results, results.senses, draw) if results.senses else ""),
         _Part("grammar", "Which sentence is likelier?", minimal(results)),
+        _Part("zero-shot", "The task without training", zero_shot(results)),
         _Part("learning", "Learning curves", _learning(results, draw)),
         _Part("lineage", "What was compared", tables.lineage(results)),
         _Part("protocol", "Protocol, and what to keep in mind", _protocol(results)),
@@ -274,7 +263,7 @@ def _modes(standings: Standings, draw: _Figures) -> str:
             "The gap between the two is what pre-training on your text was worth."
         )
     used = [mode_title(mode) for mode in _used(standings.results)]
-    keys = _shape_keys({m: s for m, s in SHAPES.items() if m in used})
+    keys = shape_keys({m: s for m, s in SHAPES.items() if m in used})
     picture = draw("modes", f"{capital(standings.metric.title)} by generation and mode of transfer", caption, keys)
     return f"{picture}{tables.summary(standings)}"
 
@@ -317,9 +306,9 @@ def _senses(results: Results, files: SenseFiles, draw: _Figures) -> str:
         "A static vector is the same in every sentence, so by itself it can only ever name one sense."
     )
     layered = [g for g in results.generations if g.senses and g.senses.layers]
-    left = draw("senses", "Accuracy of the senses probe", "Static vectors against vectors in context.", _shape_keys(PROBE_SHAPES))
+    left = draw("senses", "Accuracy of the senses probe", "Static vectors against vectors in context.", shape_keys(PROBE_SHAPES))
     right = draw(
-        "layers", "Accuracy of the senses probe by layer", "Which layer knows the sense, from the embeddings upwards.", _dot_keys(layered)
+        "layers", "Accuracy of the senses probe by layer", "Which layer knows the sense, from the embeddings upwards.", dot_keys(layered)
     )
     by_word = f"<details><summary>Word by word</summary>{tables.senses_by_word(results)}</details>"
     return f'<p class="lead">{lead}</p><div class="pair">{left}{right}</div>{tables.senses(results, files)}{by_word}'

@@ -3,19 +3,16 @@
 import re
 from collections.abc import Callable, Sequence
 from html import escape
+from typing import Protocol
 
 from stemma.evaluation.comparison.results import (
     Baseline,
     GenerationResults,
-    MinimalTests,
-    Pretraining,
     Results,
     Scoring,
     SenseFiles,
     SenseTests,
     Surprise,
-    Transferred,
-    WordTests,
 )
 from stemma.evaluation.measures.intervals import Interval
 from stemma.evaluation.report.standings import Standings
@@ -312,11 +309,34 @@ def _stage_costs(generation: GenerationResults) -> list[tuple[str, list[str]]]:
         found.append(("scoring", [*_spent(generation.surprise), DASH, DASH]))
     modes = [mode for mode in MODES if mode in generation.modes]
     found += [(f"transfer, {mode_title(mode)}", [*_spent(generation.modes[mode]), DASH, DASH]) for mode in modes]
-    tests = (("word tests", generation.words), ("senses", generation.senses), ("minimal pairs", generation.minimal))
+    tests: list[tuple[str, _Timed | None]] = [
+        ("word tests", generation.words),
+        ("senses", generation.senses),
+        ("minimal pairs", generation.minimal),
+        ("task without training", generation.zero_shot),
+    ]
+    tests += [("label curves", generation.labels), ("layers loaded", generation.layers)]
+    tests += [("updates saved", generation.updates), ("probes by layer", generation.probes)]
     return found + [(name, [*_spent(stage), DASH, DASH]) for name, stage in tests if stage and stage.seconds]
 
 
-def _spent(stage: Pretraining | Surprise | Transferred | WordTests | SenseTests | MinimalTests) -> list[str]:
+class _Timed(Protocol):
+    """The result of a stage that was timed."""
+
+    @property
+    def seconds(self) -> float:
+        """By the clock."""
+
+    @property
+    def cpu_seconds(self) -> float | None:
+        """Of all threads."""
+
+    @property
+    def peak_bytes(self) -> int:
+        """Of the process."""
+
+
+def _spent(stage: _Timed) -> list[str]:
     return [figure(stage.seconds, duration), figure(stage.cpu_seconds, duration), figure(stage.peak_bytes, size)]
 
 

@@ -50,7 +50,7 @@ class Learnt:
 
     def fitted(self, row: Generation, model: Any, tokenizer: Tokenizer, arrays: Mapping[str, np.ndarray]) -> FittedRun:
         """The run of the network's arrays and the head's."""
-        network, facts = unmoved(row, model, tokenizer, arrays), self.facts(row)
+        network, facts = unmoved(row, model, tokenizer, arrays, False), self.facts(row)
         assignment = Assignment(row, tokenizer, network, make_task(self.task, self.config), self.targets, self.settings)
         return FittedRun(assignment, restored(assignment, {**arrays, **self.arrays}, facts), facts)
 

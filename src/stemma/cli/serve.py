@@ -1,0 +1,66 @@
+"""`stemma serve`: runs behind HTTP."""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from tyro.conf import arg
+
+from stemma.cli.answer import Answer, Printable
+from stemma.cli.verb import File, Positional, Verb
+from stemma.errors import UsageError
+
+Runs = Annotated[Positional[tuple[str, ...]], arg(metavar="RUN …", help_behavior_hint="(required)")]
+
+
+@dataclass(frozen=True)
+class Serve(Verb):
+    """Serves runs over HTTP until it is stopped: pre-trained and fine-tuned ones, each by its folder's name or by name=RUN.
+
+    Example: stemma serve runs/bert films=runs/bert-films --port 8000
+    """
+
+    run_folders: Runs  # folders made by stemma pretrain or finetune; name=RUN gives a run another name
+    port: int = 8000  # 0: any that is free
+    host: str = "127.0.0.1"  # this machine alone; 0.0.0.0: whoever can reach it
+    api_key_file: File = None  # keys, one a line, of which each request must bring one
+    max_body_bytes: int = 2 << 20  # of a request
+    max_inputs: int = 256  # of a request
+    max_tokens: int = 16_384  # of an input
+    max_written: int = 4096  # tokens that an input has written, all samples or beams together
+    queue: int = 512  # requests in the house; the next ones are told to come again
+    batch_tokens: int = 16_384  # computed together
+    max_wait_ms: float = 2.0  # that a request waits for others to be computed with
+    timeout: float = 60.0  # seconds until an answer
+    body_timeout: float = 10.0  # seconds for a body to arrive
+    header_timeout: float = 10.0  # seconds for a request's headers
+
+    def run(self) -> Printable:
+        """What was done until it was stopped."""
+        from stemma.serving.limits import Limits
+        from stemma.serving.server import serve
+
+        if not self.run_folders:
+            raise UsageError("no run to serve", "one run folder or more", "name them: stemma serve runs/bert")
+        sizes = self.max_body_bytes, self.max_inputs, self.max_tokens, self.max_written, self.queue, self.batch_tokens
+        limits = Limits(*sizes, self.max_wait_ms, self.timeout, self.body_timeout, self.header_timeout)
+        keys = _keys(self.api_key_file) if self.api_key_file else ()
+        done = serve(self.run_folders, self.host, self.port, limits, keys, _say)
+        return Answer(done, [f"{done['requests']:,} requests answered in {done['seconds']:,.0f} s"])
+
+
+def _keys(path: Path) -> tuple[str, ...]:
+    """The keys of a file; UsageError where it has none."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path} is not UTF-8", "keys, one a line", "save it as UTF-8") from error
+    keys = tuple(line.strip() for line in lines if line.strip() and not line.startswith("#"))
+    if not keys:
+        raise UsageError(f"{path} has no key", "one key a line", "write one into it, or drop --api-key-file")
+    return keys
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)

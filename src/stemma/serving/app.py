@@ -1,0 +1,88 @@
+"""The application: all routes of one server behind its guard."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+
+from stemma.config import VERSION
+from stemma.errors import StemmaError
+from stemma.serving import inference, openai, v1
+from stemma.serving.desk import Desk
+from stemma.serving.guard import Guard
+from stemma.serving.page import POLICY, playground, routes_page
+from stemma.serving.replies import Json, fault, fault_of
+
+SHAPES = {"inputs": "a text, or a list of texts, each with its parts in a list where it has several"}
+
+
+def application(desk: Desk, keys: Sequence[str] = (), say: Callable[[str], None] = print) -> Guard:
+    """The ASGI application of the desk; with keys, for those who have one. `say` takes what the one who runs it should know."""
+    app = FastAPI(title="Stemma", version=VERSION, docs_url=None, redoc_url=None)
+    for routes in (v1.routes, openai.routes, inference.routes):
+        app.include_router(routes(desk))
+
+    @app.get("/health", include_in_schema=False)
+    async def health() -> Response:
+        """The process is up."""
+        return Json({"status": "ok"})
+
+    @app.get("/ready", include_in_schema=False)
+    async def ready() -> Response:
+        """All models are loaded and warm, and the server is not about to leave."""
+        if desk.ready:
+            return Json({"status": "ready"})
+        return fault(503, "shutting down. Expected: a running server." if desk.leaving else "warming up. Expected: a moment's patience.")
+
+    @app.get("/metrics", include_in_schema=False)
+    async def metrics() -> Response:
+        """What is counted, for Prometheus."""
+        page, kind = desk.measured.page()
+        return Response(page, media_type=kind)
+
+    @app.get("/docs", include_in_schema=False)
+    async def docs() -> Response:
+        """The routes, to read."""
+        return HTMLResponse(routes_page(app.openapi()), headers=POLICY)
+
+    @app.get("/", include_in_schema=False)
+    async def root() -> Response:
+        """The page to try models on."""
+        page = playground()
+        if page is None:
+            return fault(404, "there is no page here. Expected: a route. See /docs.")
+        return HTMLResponse(page, headers=POLICY)
+
+    app.add_exception_handler(StemmaError, _answered)
+    app.add_exception_handler(TimeoutError, _answered)
+    app.add_exception_handler(Exception, _answered)
+    app.add_exception_handler(RequestValidationError, _unread)
+    app.add_exception_handler(HTTPException, _refused)
+    return Guard(app, desk.limits, desk.measured, keys, say)
+
+
+async def _answered(request: Request, error: Exception) -> Response:
+    return fault_of(error)
+
+
+async def _refused(request: Request, error: Any) -> Response:
+    told = {404: f"there is no route {request.url.path}. Expected: one that /docs lists."}
+    told |= {405: f"{request.method} {request.url.path} is no route. Expected: a method that /docs lists."}
+    told |= {400: "the body cannot be read. Expected: JSON in UTF-8."}
+    return fault(error.status_code, told.get(error.status_code, str(error.detail)), dict(error.headers or {}))
+
+
+async def _unread(request: Request, error: Any) -> Response:
+    """What is wrong where in the body; what stood there is not repeated."""
+    faults = []
+    for one in error.errors():
+        key = str(one["loc"][1]) if len(one["loc"]) > 1 else ""
+        if one["type"] == "json_invalid":
+            return fault(400, "the body cannot be read. Expected: JSON in UTF-8. Mend it.")
+        told = SHAPES.get(key) or one["msg"].removeprefix("Value error, ")
+        faults.append(f"{key}: {told}" if key else told)
+    return fault(422, f"{'; '.join(dict.fromkeys(faults))}. Expected: a body as /docs shows it.")

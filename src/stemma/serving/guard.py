@@ -1,0 +1,146 @@
+"""What stands before every route: who may ask, how much, how long; and what is counted of it."""
+
+import asyncio
+import hashlib
+import hmac
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from stemma.serving.limits import Limits
+from stemma.serving.measured import Measured
+from stemma.serving.replies import Json, fault
+
+OPEN = frozenset({"/health", "/ready", "/", "/docs", "/openapi.json"})  # to all, key or none: nothing of a model is told there
+ALWAYS = OPEN | {"/metrics"}  # answered however many requests there are
+GONE = 499  # what a request counts as whose client left
+
+Scope = dict[str, Any]
+
+
+class Guard:
+    """An ASGI application round another one."""
+
+    def __init__(self, app: Any, limits: Limits, measured: Measured, keys: Sequence[str], say: Callable[[str], None]) -> None:
+        self._app, self._limits, self._measured, self._say = app, limits, measured, say
+        self._keys = [_digest(key.encode()) for key in keys]
+        self._inside = 0
+        self.answered = 0  # requests so far, refused ones too
+
+    async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
+        """Answers one request, or hands it on."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        began, code = time.perf_counter(), GONE
+        counts = scope["path"] not in ALWAYS
+
+        async def sending(message: Any) -> None:
+            nonlocal code
+            if message["type"] == "http.response.start":
+                code = message["status"]
+            await send(message)
+
+        self._inside += counts
+        self._measured.inside.set(self._inside)
+        try:
+            refusal = self._refusal(scope, counts)
+            if refusal is None:
+                await self._answered(scope, receive, sending)
+            else:
+                await refusal(scope, receive, sending)
+        finally:
+            self._inside -= counts
+            self.answered += 1
+            self._measured.inside.set(self._inside)
+            route = scope["route"].path if "route" in scope else "other"
+            self._measured.requests.labels(route, str(code)).inc()
+            self._measured.seconds.labels(route).observe(time.perf_counter() - began)
+
+    def _refusal(self, scope: Scope, counts: bool) -> Json | None:
+        """Why the request is not even read; None where it is."""
+        headers = dict(scope["headers"])
+        if self._keys and scope["path"] not in OPEN and not self._is_known(headers):
+            wrong = "the API key is missing or wrong. Expected: the header `Authorization: Bearer KEY`. Ask who runs this server for one."
+            return fault(401, wrong, {"WWW-Authenticate": "Bearer", "Connection": "close"})
+        origin = headers.get(b"origin", b"")
+        if origin and origin.partition(b"://")[2] != headers.get(b"host"):
+            wrong = "a page of another site asks. Expected: this server's own pages, or programs. Put both behind one address."
+            return fault(403, wrong, {"Connection": "close"})
+        if counts and self._inside > self._limits.queue:
+            wrong = f"{self._limits.queue:,} requests are in the house. Expected: fewer. Come again in a second."
+            return fault(429, wrong, {"Retry-After": "1", "Connection": "close"})
+        length = headers.get(b"content-length", b"0")
+        return self._too_large() if not length.isdigit() or int(length) > self._limits.body_bytes else None
+
+    def _is_known(self, headers: dict[bytes, bytes]) -> bool:
+        """Compares with every key, in a time that tells nothing of them."""
+        scheme, _, bearer = headers.get(b"authorization", b"").partition(b" ")
+        given = _digest(bearer.strip() if scheme.lower() == b"bearer" else headers.get(b"x-api-key", b""))
+        return any([hmac.compare_digest(given, key) for key in self._keys])  # noqa: C419  (all of them, always)
+
+    def _too_large(self) -> Json:
+        wrong = f"the body is too large. Expected: {self._limits.body_bytes:,} bytes at most. Send several requests."
+        return fault(413, wrong, {"Connection": "close"})
+
+    async def _answered(self, scope: Scope, receive: Any, send: Any) -> None:
+        """Reads the body, has the application answer, and ends that when the client leaves."""
+        try:
+            async with asyncio.timeout(self._limits.body_seconds):
+                body = await self._body(receive)
+        except TimeoutError:
+            wrong = f"the body did not arrive. Expected: all of it within {self._limits.body_seconds:g} s. Send it at once."
+            await fault(408, wrong, {"Connection": "close"})(scope, receive, send)
+            return
+        except ConnectionError:
+            return
+        if body is None:
+            await self._too_large()(scope, receive, send)
+            return
+        left, told = asyncio.Event(), False
+
+        async def replayed() -> dict[str, Any]:
+            nonlocal told
+            if told:
+                await left.wait()
+                return {"type": "http.disconnect"}
+            told = True
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        answering = asyncio.ensure_future(self._app(scope, replayed, send))
+        watching = asyncio.ensure_future(receive())  # which gives nothing more until the client leaves
+        try:
+            await asyncio.wait({answering, watching}, return_when=asyncio.FIRST_COMPLETED)
+            if not answering.done():
+                left.set()
+                answering.cancel()
+            await answering
+        except asyncio.CancelledError:
+            if not left.is_set():
+                answering.cancel()
+                raise
+        except Exception as error:  # the application has told the client, if it still could; here it is told where, and of no text
+            frame = traceback.extract_tb(error.__traceback__)[-1]
+            self._say(f"a mistake of Stemma's: {type(error).__name__} at {frame.filename}, line {frame.lineno}; please report it")
+        finally:
+            watching.cancel()
+
+    async def _body(self, receive: Any) -> bytes | None:
+        """All of the body; None where it is too large."""
+        parts, size = [], 0
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise ConnectionError
+            parts.append(message.get("body", b""))
+            size += len(parts[-1])
+            if size > self._limits.body_bytes:
+                return None
+            if not message.get("more_body"):
+                return b"".join(parts)
+
+
+def _digest(key: bytes) -> bytes:
+    """What keys are compared by: all are of one length."""
+    return hashlib.sha256(key).digest()

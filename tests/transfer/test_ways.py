@@ -1,0 +1,213 @@
+"""Ways of fine-tuning, each carried through to its run folder: which layers are loaded, which stand still, what is told of it."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from tests.transfer.conftest import CLASSIFY, assigned, lesson_of, make_run
+from tests.transfer.made_up_pairs import encoder_decoder, pairs
+from tests.transfer.test_journal import Killed, same
+
+from stemma.checkpoint import RunFolder
+from stemma.errors import UsageError
+from stemma.layers.weights import weights
+from stemma.objectives.batch import seed_for
+from stemma.runs.fitted import restored
+from stemma.tasks.translate import Config as TranslateConfig
+from stemma.tasks.translate import Translate
+from stemma.tokens import files
+from stemma.transfer import journal
+from stemma.transfer.backbone import fresh
+from stemma.transfer.finetune import finetune
+from stemma.transfer.moving import Descent
+from stemma.transfer.saving import card, grid_table
+from stemma.transfer.settings import Config
+
+pytestmark = pytest.mark.filterwarnings("ignore::stemma.transfer.doubts.DevDoubt")
+FAST = Config(precision="fp32", seeds=(1,), budget=1, epochs=1, updates=5, threads=1, batch_size=16)
+WAYS = {
+    "loaded": {"load_layers": "0-1"},
+    "adapters": {"lora": 2, "lora_feedforward": True, "layer_decay": 0.5},
+    "patient": {"patience": 1, "evaluations": 5, "weight_decay": 0.5},
+    "still": {"freeze_layers": "0", "layer_decay": 0.5, "unfreeze": 0.5},
+}
+
+
+def ways(**settings) -> Config:
+    return dataclasses.replace(FAST, **settings)
+
+
+def test_all_layers_loaded_is_ordinary_fine_tuning_bit_for_bit(bert, train_examples):
+    ordinary, loaded = (finetune(bert, train=train_examples[:60], config=ways(load_layers=text)) for text in ("", "0-4"))
+    theirs = ordinary.model.arrays()
+    assert all(np.array_equal(array, theirs[name]) for name, array in loaded.model.arrays().items())
+    assert ordinary.facts["loaded"] == loaded.facts["loaded"]
+
+
+def test_what_is_not_loaded_begins_as_drawn(bert, train_examples):
+    """Frozen where they are loaded: the lower layers end as the run has them, the upper ones moved from where scratch begins."""
+    config = ways(load_layers="0-1", freeze_layers="0-1", updates=1, warmup=1.0)  # one update, at rate 0
+    result = finetune(bert, train=train_examples[:16], config=config)
+    run, drawn = bert.network.state_dict(), fresh(result.assignment, seed_for(1, "network")).state_dict()
+    for name, array in result.model.arrays().items():
+        lower = not name.startswith(("task.", "blocks.1.", "blocks.2.", "pooler.", "masked_head.", "next_head."))
+        if not name.startswith("task."):
+            assert torch.equal(torch.tensor(array), (run if lower else drawn)[name]), name
+    facts = result.facts
+    assert "blocks.0.attention.qkv.weight" in facts["loaded"] and "blocks.1.attention.qkv.weight" in facts["new"]
+    assert facts["ways"] == ["layers 0-1 were loaded, those above them drawn anew", "layers 0-1 stood still"]
+
+
+@pytest.mark.parametrize("feedforward", [False, True])
+def test_with_adapters_the_matrices_beside_them_change_and_nothing_else(bert, train_examples, feedforward):
+    before = {name: array.copy() for name, array in weights(bert.network).items()}
+    result = finetune(bert, train=train_examples[:60], config=ways(lora=2, lora_feedforward=feedforward))
+    after, facts = result.model.arrays(), result.facts
+    maps = ["attention.qkv", "attention.out"] + (["feedforward.up", "feedforward.down"] if feedforward else [])
+    adapted = {f"blocks.{block}.{name}.weight" for block in range(3) for name in maps}
+    assert {name for name, array in before.items() if not np.array_equal(array, after[name])} == adapted
+    assert set(after) == {*before, "task.weight", "task.bias"} and adapted.isdisjoint(facts["frozen"])
+    assert set(facts["frozen"]) | adapted == set(facts["loaded"]) == set(before)
+    for name in adapted:  # of each matrix, of queries, keys and values one each, what was added has the rank
+        parts = (after[name] - before[name]).reshape(-1, 24, 24) if "qkv" in name else [after[name] - before[name]]
+        assert all(np.linalg.matrix_rank(part, tol=1e-5) <= 2 for part in parts)
+    head = 2 * 24 + 2
+    one_block = 2 * (3 * (24 + 24) + (24 + 24)) + (2 * 2 * (24 + 40) if feedforward else 0)
+    assert facts["parameters"]["trained"] == 3 * one_block + head
+    assert "blocks.0.attention.qkv.down" in facts["new"] and bert.network.blocks[0].attention.qkv.weight.requires_grad
+
+
+@pytest.mark.parametrize("name", ["gpt", "gpt2", "bert-wwm", "albert", "tinybert", "xlnet", "transformer"])
+def test_every_generation_that_attends_by_heads_takes_adapters(name, train_examples, dev_examples):
+    run = make_run(name)
+    result = finetune(run, train=train_examples[:60], config=ways(lora=2))
+    assert result.facts["parameters"]["trained"] < result.facts["parameters"]["total"] / 3
+    again = restored(result.assignment, result.model.arrays(), result.model.facts)
+    data = again.prepare(CLASSIFY.texts(dev_examples[:10]))
+    np.testing.assert_array_equal(again.answers(data), result.model.answers(data))
+
+
+@pytest.mark.parametrize("way", [{"lora": 2}, {"patience": 1, "evaluations": 2}])
+def test_what_writes_takes_these_ways_too(way):
+    pytest.importorskip("sacrebleu")
+    run, examples = encoder_decoder("transformer"), pairs(60, 1)
+    before = {name: array.copy() for name, array in weights(run.network).items()}
+    result = finetune(run, train=examples, task=Translate(TranslateConfig(beams=1)), config=ways(**way))
+    again = restored(result.assignment, result.model.arrays(), result.model.facts)
+    texts = result.task.texts(examples[:9])
+    assert again.answers(again.prepare(texts)) == result.model.answers(result.model.prepare(texts))
+    changed = {name for name, array in before.items() if not np.array_equal(array, result.model.arrays()[name])}
+    assert all("attention" in name or "cross" in name for name in changed) == ("lora" in way) and changed
+
+
+@pytest.mark.parametrize("name", ["word2vec", "elmo"])
+def test_what_has_no_heads_takes_no_adapters(name, train_examples):
+    with pytest.raises(UsageError, match=rf"transfer\.lora = 2: {name} has no attention .*drop transfer\.lora"):
+        finetune(make_run(name), train=train_examples[:60], config=ways(lora=2))
+
+
+def test_adapters_go_with_layers_that_stand_still(bert, train_examples):
+    result = finetune(bert, train=train_examples[:60], config=ways(lora=2, freeze_layers="0-2"))
+    before, after = weights(bert.network), result.model.arrays()
+    changed = {name for name, array in before.items() if not np.array_equal(array, after[name])}
+    assert changed == {"blocks.2.attention.qkv.weight", "blocks.2.attention.out.weight"}
+
+
+def test_the_best_weights_on_the_way_are_kept(bert, train_examples):
+    """Measured after every update, the model ends with the weights that ranked first, of equals the earliest."""
+    config = ways(patience=99, evaluations=8, updates=8)
+    recipe, seen = Descent(assigned(bert, config), config), []
+    lesson = lesson_of(recipe, train_examples[:60])
+
+    def judge(model):
+        score = float(np.mean(CLASSIFY.decode(model.answers(lesson.data), {"labels": ["neg", "pos"], "several": False}) == lesson.gold))
+        seen.append(((score, 0.0), {name: array.copy() for name, array in model.arrays().items()}))
+        return seen[-1][0]
+
+    model = recipe.fit(dataclasses.replace(lesson, judge=judge), np.arange(60), 3e-2, 1)
+    best = max(seen, key=lambda one: one[0])
+    assert len(seen) == 8 and len({rank for rank, _ in seen}) > 1
+    assert model.facts["kept_step"] == 1 + next(k for k, one in enumerate(seen) if one is best) and model.facts["steps"] == 8
+    assert all(np.array_equal(array, best[1][name]) for name, array in model.arrays().items())
+
+
+def test_learning_ends_when_patience_does(bert, train_examples):
+    config = ways(patience=2, evaluations=10, updates=20)
+    recipe, ranks = Descent(assigned(bert, config), config), iter([(1.0, 0.0), (2.0, -2.0), (2.0, -2.0), (1.5, 0.0)])
+    lesson = dataclasses.replace(lesson_of(recipe, train_examples[:60]), judge=lambda model: next(ranks))
+    facts = recipe.fit(lesson, np.arange(60), 1e-3, 1).facts
+    assert (facts["steps"], facts["kept_step"]) == (8, 4)  # measured after every second update; an equal one is no better
+
+
+def test_measuring_changes_nothing_of_what_is_learnt(bert, train_examples):
+    """With its last weights the best, it is the model that is never measured."""
+    found = []
+    for config in (ways(updates=8), ways(updates=8, patience=9, evaluations=4)):
+        recipe, rising = Descent(assigned(bert, config), config), iter(range(9))
+        lesson = dataclasses.replace(lesson_of(recipe, train_examples[:60]), judge=lambda model, rising=rising: (next(rising), 0.0))
+        found.append(recipe.fit(lesson, np.arange(60), 1e-3, 1).arrays())
+    assert all(np.array_equal(array, found[1][name]) for name, array in found[0].items())
+
+
+@pytest.mark.parametrize(
+    ("seconds", "rates", "seeds", "left_out"),
+    [
+        (0.5, [1e-3], [1], {"rate": [5e-4, 2e-3], "seeds": [2, 3]}),
+        (29.9, [1e-3, 5e-4], [1], {"rate": [2e-3], "seeds": [2, 3]}),
+        (45, [1e-3, 5e-4, 2e-3], [1, 2], {"seeds": [3]}),
+        (50, [1e-3, 5e-4, 2e-3], [1, 2, 3], {}),
+        (0, [5e-4, 1e-3, 2e-3], [1, 2, 3], {}),
+    ],
+)
+def test_seconds_buy_models_at_the_price_of_the_first(bert, train_examples, monkeypatch, seconds, rates, seeds, left_out):
+    """Each takes ten: the middle of the grid comes first, its ends next, and then further seeds of the best value."""
+    monkeypatch.setattr(journal.Journal, "last_seconds", 10.0)
+    config = ways(seeds=(1, 2, 3), budget=3, budget_seconds=float(seconds), updates=1)
+    facts = finetune(bert, train=train_examples[:30], config=config).facts
+    assert [trial["rate"] for trial in facts["trials"]] == rates and [row["seed"] for row in facts["seeds"]] == seeds
+    assert facts["left_out"] == left_out
+    said = "For want of time these were not tried: rate 0.0005, 0.002; seeds 2, 3 (transfer.budget_seconds)" in card(facts)
+    assert said == (seconds == 0.5) and ("For want of time" in card(facts)) == bool(left_out)
+
+
+def test_values_and_seeds_stand_in_a_table(bert, train_examples):
+    facts = finetune(bert, train=train_examples[:60], config=ways(seeds=(1, 2), budget=2)).facts
+    head, *rows = grid_table(facts)
+    assert head == ("rate", "seed 1", "seed 2", "seconds") and [row[0].partition(" ")[0] for row in rows] == ["0.0005", "0.002"]
+    for trial, row in zip(facts["trials"], rows, strict=True):
+        chosen = trial["rate"] == facts["chosen"]["rate"]
+        assert row[1] == f"{trial['accuracy']:.4f}" and row[0].endswith(" (chosen)") == chosen
+        assert row[2] == (f"{facts['seeds'][1]['selection']['accuracy']:.4f}" if chosen else "–")
+    assert f"| {' | '.join(rows[0])} |" in card(facts)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_killed_after_every_save_it_ends_in_the_same_run(bert, train_examples, dev_examples, tmp_path, monkeypatch, way):
+    monkeypatch.setattr(journal, "SAVE_SECONDS", 0.0)
+    monkeypatch.setattr(files, "GRACE_SECONDS", 0.0)
+    options = {"train": train_examples[:60], "dev": dev_examples[:20], "config": ways(**WAYS[way], seeds=(1, 2))}
+    finetune(bert, **options, out=tmp_path / "whole")
+    save = RunFolder.save_state
+
+    def save_and_die(folder: RunFolder, *state) -> None:
+        save(folder, *state)
+        raise Killed
+
+    monkeypatch.setattr(RunFolder, "save_state", save_and_die)
+    deaths = 0
+    while not (tmp_path / "killed" / "model.safetensors").exists():
+        try:
+            finetune(bert, **options, out=tmp_path / "killed")
+        except Killed:
+            deaths += 1
+    assert deaths >= 5 and same(tmp_path / "whole", tmp_path / "killed")
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_the_card_and_the_config_tell_the_way(bert, train_examples, tmp_path, way):
+    finetune(bert, train=train_examples[:60], config=ways(**WAYS[way]), out=tmp_path / "run")
+    transfer, card = RunFolder.open(tmp_path / "run").config["sections"]["transfer"], (tmp_path / "run" / "README.md").read_text("utf-8")
+    assert {name: transfer[name] for name in WAYS[way]} == WAYS[way]
+    for words in RunFolder.open(tmp_path / "run").config["task"]["ways"]:
+        assert f"- {words[0].upper()}{words[1:]}." in card
