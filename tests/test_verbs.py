@@ -732,6 +732,7 @@ def test_evaluate_judges_minimal_pairs(shop, capsys, tmp_path, name):
         (["evaluate", "gpt", "task.tsv", "--zero-shot"], 2, "for example, FILE --task classify --zero-shot"),
         (["evaluate", "gpt", "--task", "classify", "--zero-shot"], 2, "a task and one file of its examples"),
         (["evaluate", "gpt", "task.tsv", "--task", "classify", "--zero-shot", "--minimal-pairs", "x"], 2, "--minimal-pairs by itself"),
+        (["evaluate", "gpt", "task.tsv", "--task", "classify", "--zero-shot", "--probe", "x"], 2, "--probe by itself"),
         (["evaluate", "gpt", "task.tsv", "--task", "classify", "--zero-shot", "--verbalise", "en"], 2, "write en=WORD"),
         (["evaluate", "gpt", "task.tsv", "--task", "classify", "--zero-shot", "--verbalise", "eng=x"], 2, "did you mean 'en'"),
         (["evaluate", "gpt", "task.tsv", "--task", "tag", "--zero-shot"], 2, "finetune the run"),

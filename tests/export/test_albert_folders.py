@@ -204,6 +204,41 @@ def test_a_checkpoint_of_googles_code_is_read_without_tensorflow(tmp_path):
             read_tensorflow(tmp_path)
 
 
+def test_a_checkpoint_of_bert_answers_as_transformers_does(tmp_path):
+    transformers = pytest.importorskip("transformers")
+    torch.manual_seed(11)
+    own = {**SIZES, "num_hidden_layers": 3, "vocab_size": len(VOCABULARY), "type_vocab_size": 2, "hidden_act": "gelu"}
+    model = transformers.BertForPreTraining(transformers.BertConfig(**own)).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():  # biases and norms too: nothing may pass for its first value
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    variables = {}
+    for name, tensor in model.state_dict().items():
+        if "position_ids" in name or "decoder" in name:  # a constant; and the table again, with the bias that has a name of its own
+            continue
+        scope, _, leaf = name.replace("encoder.layer.", "encoder.layer_").rpartition(".")
+        if "_embeddings" in scope:
+            scope, leaf = scope.rpartition(".")[0], scope.rpartition(".")[2]
+        elif "LayerNorm" in scope:
+            leaf = {"weight": "gamma", "bias": "beta"}[leaf]
+        elif scope == "cls.seq_relationship" or name == "cls.predictions.bias":
+            leaf = {"weight": "output_weights", "bias": "output_bias"}[leaf]
+        elif leaf == "weight":
+            leaf, tensor = "kernel", tensor.T
+        variables[f"{scope}.{leaf}".replace(".", "/")] = np.ascontiguousarray(tensor.numpy())
+    assert "bert/encoder/layer_2/attention/output/dense/kernel" in variables and "cls/predictions/output_bias" in variables
+    kept = {f"{name}/adam_v": array for name, array in variables.items()} | {"global_step": np.array(5)}
+    checkpoint(tmp_path, variables | kept)
+    (tmp_path / "bert_config.json").write_text(json.dumps(own))
+    (tmp_path / "vocab.txt").write_text("\n".join(VOCABULARY) + "\n", encoding="utf-8")
+    convert(tmp_path, tmp_path / "run", "run")
+    run = stemma.load(tmp_path / "run")
+    assert run.row.name == "bert" and run.network.config.depth == 3
+    for text, found in zip(TEXTS, run.vectors(TEXTS), strict=True):
+        np.testing.assert_allclose(found.layers[-1], states(model.bert, run, text), atol=1e-5)
+    same_fills(model, run)
+
+
 def test_a_checkpoint_of_brightmarts_code_is_read_as_its_folder(tmp_path):
     pytest.importorskip("transformers")
     from safetensors.numpy import load_file

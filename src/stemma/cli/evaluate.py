@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from stemma.runs.fitted import FittedRun
     from stemma.runs.run import Run
 
+MEASURES = ("similarity", "analogies", "outliers", "senses", "minimal_pairs", "cloze", "probe")  # options that name files
+
 
 @dataclass(frozen=True)
 class Evaluate(Verb):
@@ -47,13 +49,12 @@ class Evaluate(Verb):
 
         run = load(self.run_folder)
         _check("restrict", self.restrict, "analogies", bool(self.analogies))
-        _check("limit", self.limit, "minimal-pairs or --probe", bool(self.minimal_pairs or self.probe) or self.zero_shot)
+        _check("limit", self.limit, "minimal-pairs, --probe or --zero-shot", bool(self.minimal_pairs or self.probe) or self.zero_shot)
         _check("units", self.units, "cloze", bool(self.cloze) or self.units == "words")
         if self._zero_shot_asked():
             return self._zero_shot(run)
-        named = ("similarity", "analogies", "outliers", "senses", "minimal_pairs", "cloze", "probe")
         text = of_text(run)
-        given = {text: self.files, **{name: getattr(self, name) for name in named}}
+        given = {text: self.files, **{name: getattr(self, name) for name in MEASURES}}
         files = {measure: paths for measure, paths in given.items() if paths}
         if not files:
             expected = "a text, a TSV of examples, --similarity, --analogies, --outliers, --senses, --minimal-pairs, --cloze or --probe"
@@ -83,7 +84,7 @@ class Evaluate(Verb):
         if not self.task or len(self.files) != 1:
             wrong = "--zero-shot without --task" if not self.task else f"--zero-shot with {counted(len(self.files), 'file')}"
             raise UsageError(wrong, "a task and one file of its examples", "for example, FILE --task classify --zero-shot")
-        others = {name: getattr(self, name) for name in ("similarity", "analogies", "outliers", "senses", "minimal_pairs", "cloze")}
+        others = {name: getattr(self, name) for name in MEASURES}
         if named := [name for name, files in others.items() if files]:
             option = f"--{named[0].replace('_', '-')}"
             raise UsageError(f"--zero-shot with {option}", "one or the other", f"measure {option} by itself")
@@ -95,4 +96,4 @@ class Evaluate(Verb):
 def _check(option: str, value: int | str, files: str, named: bool) -> None:
     """UsageError where the files that an option is for were not named."""
     if value and not named:
-        raise UsageError(f"--{option} {value} without --{files}", f"files of --{files}", f"name one, or drop --{option}")
+        raise UsageError(f"--{option} {value} without --{files}", f"what --{option} is for", f"name that, or drop --{option}")
