@@ -43,6 +43,7 @@ class Pretrain(Verb):
     workers: int = 1  # processes that read; the result does not depend on it
     memory: Gibibytes = None  # GiB for counting, program included; the rest goes to disk. Judging the model takes some tens of MiB more
     continue_from: EarlierRun = None  # a finished run of the same generation: its weights and words, and the new text's words
+    ranks_changed: Flag = False  # goes on with another number of processes (torchrun) than before: same samples, rounded otherwise
     dry_run: Flag = False  # tells sizes, memory, disk and expected time, and trains nothing
 
     def run(self) -> Printable:
@@ -53,7 +54,7 @@ class Pretrain(Verb):
         from stemma.training.request import Request
 
         options = (self.preset, self.config, self._settings(), self.dev, self.workers, self.continue_from, self.source, self.target)
-        return Request(self.generation, self.corpus, *options)
+        return Request(self.generation, self.corpus, *options, ranks_changed=self.ranks_changed)
 
     def _settings(self) -> tuple[str, ...]:
         if self.memory is None:

@@ -33,14 +33,14 @@ class Ranks:
 
             dist.barrier()
 
-    def agree(self, value: T) -> T:
-        """The first process's value, in every process."""
+    def agree(self, value: T, source: int = 0) -> T:
+        """The value of one process, the first unless another is named, in every process."""
         if self.count == 1:
             return value
         import torch.distributed as dist
 
         box = [value]
-        dist.broadcast_object_list(box, src=0)
+        dist.broadcast_object_list(box, src=source)
         return box[0]
 
     def total(self, numbers: Sequence[float]) -> list[float]:
