@@ -12,7 +12,7 @@ from typing import Any
 from stemma.checkpoint import RunFolder
 from stemma.config import to_plain
 from stemma.corpus.document import Document, Ledger
-from stemma.corpus.files import find
+from stemma.corpus.files import find, size
 from stemma.corpus.parallel import SEPARATOR
 from stemma.corpus.read import read
 from stemma.tokens.store import TokenStore
@@ -111,8 +111,8 @@ def _written(document: Document) -> str:
 
 def _text_bytes(job: Job) -> float:
     found = find(job.source.paths, job.source.targets)
-    files = [Path(name) for name in (*found.files, *found.targets)]
-    return sum(file.stat().st_size * COMPRESSED.get(file.suffix.lower(), 1.0) for file in files)
+    files = (*found.files, *found.targets)
+    return sum(size(name) * COMPRESSED.get(Path(name).suffix.lower(), 1.0) for name in files)
 
 
 def _for_a_sample(job: Job, sample: _Sample) -> list[str]:
