@@ -245,6 +245,7 @@ def evaluate(learner: Backprop, objective: Objective, config: Config, ranks: Ran
     if ranks.first or learner.shards:  # of weights in shards every process must compute with its own
         with learner.evaluating():
             mean, parts = held_out_loss(learner.network, objective, config.evaluation_tokens, config.precision)
+    ranks.wait()
     mean = ranks.agree(mean)
     learner.judge(mean)
     return mean, parts

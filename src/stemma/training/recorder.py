@@ -109,6 +109,7 @@ class Recorder:
             if aside:
                 self._folder.end_state(aside, step, state, asdict(self._progress))
             self._report(Saved(step))
+        self._ranks.wait()
         self._lines = []
         self._saved = time.monotonic()
 
