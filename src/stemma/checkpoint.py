@@ -334,9 +334,6 @@ class RunFolder:
         name = f"step-{step:09d}"
         place = self.path / "state" / name
         with disk_budget(aside, clear=aside):
-            for shard in aside.glob(f"{_SHARD}*"):
-                with shard.open("rb+") as file:
-                    sync(file)
             for group, tensors in arrays.items():
                 write_tensors(aside / f"{group}.safetensors", tensors)
             write_json(aside / "facts.json", dict(facts))

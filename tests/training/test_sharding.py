@@ -136,19 +136,22 @@ def test_one_process_goes_on_where_two_were_when_it_is_allowed(name: str, two: P
     ]
 
 
-def gone_on(folder: Path, run: Path) -> None:
-    """What each of four processes does: it goes on where two were."""
-    pretrain(request("gpt-stopped", folder / "text.txt", "full", ranks_changed=True), out=run)
+def gone_on(folder: Path, runs: Path) -> None:
+    """What each of four processes does: it goes on where two were, and where one was."""
+    for run in ("two", "one"):
+        pretrain(request("gpt-stopped", folder / "text.txt", "full", ranks_changed=True), out=runs / run)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_four_processes_go_on_where_two_were(two: Path, tmp_path: Path) -> None:
-    run = tmp_path / "run"
-    shutil.copytree(two / "gpt-stopped-full", run)
-    on_processes(4, "gone_on", two, run, timeout=800)
-    assert losses(run) == pytest.approx(losses(two / "gpt-full"), rel=1e-5)
-    assert len(RunFolder.open(run).done()["processes_state_mib"]) == 4
+def test_four_processes_go_on_where_two_were_and_where_one_was(two: Path, tmp_path: Path) -> None:
+    shutil.copytree(two / "gpt-stopped-full", tmp_path / "two")
+    with suppress(Interrupted):
+        pretrain(request("gpt-stopped", two / "text.txt", "full"), out=tmp_path / "one", progress=stopping_at(3))
+    on_processes(4, "gone_on", two, tmp_path, timeout=800)
+    for run in (tmp_path / "two", tmp_path / "one"):
+        assert losses(run) == pytest.approx(losses(two / "gpt-full"), rel=1e-5)
+        assert len(RunFolder.open(run).done()["processes_state_mib"]) == 4
 
 
 @pytest.mark.parametrize("option", [{"compile": True}, {"patience": 1}, {"average": 0.5}, {"optimiser": "asgd"}])

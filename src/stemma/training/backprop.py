@@ -145,7 +145,8 @@ class Backprop:
         own = [cast(Network, self.network).predictions(inputs) for inputs in tensors]
         counts = self._over_all(own)
         if self._sharded:
-            tensors = self._with_lent(tensors, [any(predictions.values()) for predictions in own])
+            asks = [any(predictions.values()) for predictions in own]
+            tensors = [to_tensors(batch, self._device) for batch in self._with_lent(batches, asks)]
         sums, weights = dict.fromkeys(counts, 0.0), dict[str, float]()
         for batch, inputs, predictions in zip(batches, tensors, own, strict=True):
             none = any(counts.values()) and not any(predictions.values())
@@ -175,20 +176,20 @@ class Backprop:
                 counts[name] = counts.get(name, 0) + count
         return {name: int(count) for name, count in zip(counts, self._ranks.total(list(counts.values())), strict=True)}
 
-    def _with_lent(self, tensors: list[dict[str, torch.Tensor]], asks: list[bool]) -> list[dict[str, torch.Tensor]]:
-        """The inputs, another process's in place of those that ask for no prediction.
+    def _with_lent(self, batches: list[Batch], asks: list[bool]) -> list[Batch]:
+        """The batches, another process's in place of those that ask for no prediction.
 
         Weights in shards are gathered by all processes at once, so that each must compute as much as the others.
         """
-        count, places = self._ranks.count, len(tensors)
+        count, places, found = self._ranks.count, len(batches), list(batches)
         flags = np.zeros((count, places))
         flags[self._ranks.rank] = asks
         every = np.array(self._ranks.total(flags.ravel().tolist())).reshape(count, places) > 0
         for place in range(places):
             if every[:, place].any() and not every[:, place].all():
-                lent = self._ranks.agree(tensors[place], int(every[:, place].argmax()))
-                tensors[place] = tensors[place] if asks[place] else lent
-        return tensors
+                lent = self._ranks.agree(batches[place], int(every[:, place].argmax()))
+                found[place] = batches[place] if asks[place] else lent
+        return found
 
     def _update(self, rate: float, batch: Batch) -> None:
         slopes = [parameter.grad for parameter in self._parameters if parameter.grad is not None]

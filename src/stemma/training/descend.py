@@ -54,7 +54,7 @@ def _updates(job: Job, path: Path, root: Path, report: Report, ranks: Ranks) -> 
     folder = folder or _begun(job, text, objective, path, report, ranks)
     descent = _taken_up(job, folder, text, objective, report, ranks)
     yield from _recorded(job, descent, text, report, ranks)
-    held = ranks.gather((peak_memory_mib(), descent.learner.kept_mib))
+    held = ranks.gather((peak_memory_mib(), descent.learner.kept_mib)) if ranks.count > 1 else []
     if ranks.first:
         _finish(job, descent, text, held)
 
@@ -284,7 +284,7 @@ _MANNERS = {"backprop": _differentiating, "by hand": _handmade}
 
 
 def _finish(job: Job, descent: _Descent, text: Ingested, held: list[tuple[float, float]]) -> None:
-    """The finished folder; `held` is what each process held: (MiB at most, MiB of weights and optimiser)."""
+    """The finished folder; `held` is what each of several processes held: (MiB at most, MiB of weights and optimiser)."""
     folder, training, progress = descent.folder, descent.training, descent.progress
     kept_weights = _kept_weights(folder, bool(progress.best_step))  # before a line of metrics is added
     ledger = text.full_ledger(_read_of_it(descent, job.row.reads_once))
@@ -319,9 +319,9 @@ def _finish(job: Job, descent: _Descent, text: Ingested, held: list[tuple[float,
         **_taught(job, descent),
         **descent.learner.reading_cost(),
         "peak_memory_mib": peak_memory_mib(),
-        "processes": len(held) if len(held) > 1 else None,
-        "processes_peak_memory_mib": [peak for peak, _ in held] if len(held) > 1 else None,
-        "processes_state_mib": [state for _, state in held] if len(held) > 1 else None,
+        "processes": len(held) or None,
+        "processes_peak_memory_mib": [peak for peak, _ in held] or None,
+        "processes_state_mib": [state for _, state in held] or None,
         "tokens_added": text.tokenizer.vocab_size - _known(job.earlier) if job.earlier else None,
         "notes": [*_decided(job), *text.notes, *stuck, *_notes(training, progress), *_unread(text, ledger["tokens"], passes)] or None,
     }
