@@ -96,7 +96,8 @@ def bert(corpus: Path, out: Path, faults: Path) -> None:
     try:
         pretrain(Request.of("bert", corpus, preset="tiny", settings=BERT), out=out, progress=fail)
     except Exception:
-        (faults / f"gave-up-{os.environ['RANK']}").touch()
+        if (faults / "cut").exists():
+            (faults / f"gave-up-{os.environ['RANK']}").touch()
         raise
 
 

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 WAIT_SECONDS = 600.0  # that a process waits for another within a step before it fails: the other is gone, or the link to it
-PATIENT_SECONDS = 30 * 86_400.0  # the same where one works and the others have nothing to do: reading, judging, writing
+PATIENT_SECONDS = 2 * 86_400.0  # the same where one works and the others have nothing to do: reading, judging, writing
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ computation and let go of after it, and slopes are added up so that each process
 `torch.distributed.checkpoint`, each process its own parts, as safetensors files, and read again by any number of processes.
 """
 
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import cast
@@ -100,7 +101,9 @@ def joined(folder: Path, *groups: str) -> dict[str, dict[str, np.ndarray]]:
     """The whole arrays of the groups (`model`, `optimiser`), put together from the folder's shards by this process alone."""
     chosen = {name: one for name, one in _stored(folder).items() if name.startswith(tuple(f"{group}/" for group in groups))}
     tensors = {name: torch.empty(one.size, dtype=one.properties.dtype) for name, one in chosen.items()}
-    dcp.load(dict(tensors), storage_reader=dcp.HuggingFaceStorageReader(str(folder)), no_dist=True)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="torch.distributed is disabled")  # as is meant
+        dcp.load(dict(tensors), storage_reader=dcp.HuggingFaceStorageReader(str(folder)), no_dist=True)
     return {
         group: {name.removeprefix(f"{group}/"): one.numpy() for name, one in tensors.items() if name.startswith(f"{group}/")}
         for group in groups
