@@ -1,6 +1,6 @@
 """What reading costs as the text grows: so many copies of a corpus into the tokens of an n-gram model, and how many copies that is in cost.
 
-    python bench/linear.py [CORPUS] [--copies 1 3 10]
+    python bench/linear.py [CORPUS] [--copies 1 3 10] [--mb 5.5]
 
 Each row is a process of its own. CPU seconds are of reading, learning the words and writing the token store, compiling apart; memory is
 the most that the process held, disk what the store takes. The last line printed is JSON.
@@ -36,10 +36,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("corpus", nargs="?", type=Path, default=CORPUS)
     parser.add_argument("--copies", nargs="+", type=int, default=[1, 3, 10])
+    parser.add_argument("--mb", type=float, default=0.0, help="megabytes of its beginning; 0: all of it")
     options = parser.parse_args()
     rows = []
     with tempfile.TemporaryDirectory() as folder:
-        text = plain(options.corpus, Path(folder) / "text")
+        text = plain(options.corpus, Path(folder) / "text", int(options.mb * 1e6))
         for copies in options.copies:
             place = Path(folder) / f"{copies}-copies"
             place.mkdir()

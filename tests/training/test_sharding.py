@@ -27,10 +27,10 @@ RUNS = {  # generation, settings, step at which the run is stopped and taken up 
     "gpt": ("gpt", [*TINY, "training.optimiser=muon"], 0),
     "gpt-stopped": ("gpt", [*TINY, "training.optimiser=muon"], 3),
     "bert": ("bert", [*TINY, "training.optimiser=lamb"], 0),
-    "xlnet": ("xlnet", [*TINY, "training.optimiser=adamw"], 0),
+    "lstm": ("lstm", [*LSTM, "training.optimiser=sgd", "training.rate=0.5"], 0),
     "lstm-stopped": ("lstm", [*LSTM, "training.optimiser=sgd", "training.rate=0.5"], 3),
 }
-WHOLE = ("gpt", "bert", "xlnet")  # trained without shards too, beside them
+WHOLE = ("gpt", "bert", "lstm")  # trained without shards too, beside them
 
 
 def request(name: str, corpus: Path, sharding: str, **options: bool) -> Request:
