@@ -61,7 +61,7 @@ def trained(folder: Path) -> None:
                 pretrain(request(name, folder / "text.txt", sharding), out=folder / f"{name}-taken-up")
 
 
-def on_processes(count: int, function: str, *arguments: object, timeout: float = 280) -> None:
+def on_processes(count: int, function: str, *arguments: object, timeout: float = 900) -> None:
     """`function` of this file in so many processes, started as torchrun starts them."""
     code = (
         f"import sys; from pathlib import Path; sys.path.insert(0, {str(Path(__file__).parent)!r}); import test_sharding as t; t.{function}"
@@ -148,7 +148,7 @@ def test_four_processes_go_on_where_two_were_and_where_one_was(two: Path, tmp_pa
     shutil.copytree(two / "gpt-stopped-full", tmp_path / "two")
     with suppress(Interrupted):
         pretrain(request("gpt-stopped", two / "text.txt", "full"), out=tmp_path / "one", progress=stopping_at(3))
-    on_processes(4, "gone_on", two, tmp_path, timeout=800)
+    on_processes(4, "gone_on", two, tmp_path)
     for run in (tmp_path / "two", tmp_path / "one"):
         assert losses(run) == pytest.approx(losses(two / "gpt-full"), rel=1e-5)
         assert len(RunFolder.open(run).done()["processes_state_mib"]) == 4
