@@ -21,7 +21,7 @@ class CorpusCheck(Verb):
     Example: stemma corpus check text/*.txt --set encoding=gb18030
     """
 
-    corpus: Corpus  # files, folders or globs; - is standard input
+    corpus: Corpus  # files, folders, globs or URLs; - is standard input
     config: TomlFile = None  # a TOML file of settings
     settings: Settings = ()  # one setting of the section corpus, as encoding=gb18030
     source: Repeated = ()  # in place of a corpus: a file whose lines are translated by those of the file --target
