@@ -123,8 +123,9 @@ def main() -> None:
     )
     done = (
         f"{len(drawn)} held-out sentences, a word taken out of each, and nine other words drawn as often as they occur. All runs "
-        f"have one vocabulary of words, preset `tiny`, {options.tokens:,} tokens. *Left* reads the words before the gap alone; *whole sentence* "
-        "asks a reader from left to right how likely the sentence is with each word, so that the words after the gap have their say."
+        f"have one vocabulary of words, preset `tiny`, {options.tokens:,} tokens. *Left* reads the words before the gap alone; "
+        "*whole sentence* asks a reader from left to right how likely the sentence is with each word, so that the words after "
+        "the gap have their say."
     )
     read = "A reader from left to right may ask for the whole sentence: it costs ten readings a gap, but it is no half view."
     write_page(options, verdict, done, rows, bars_chart(rows, "right, %", "reader", chance=10), read)
