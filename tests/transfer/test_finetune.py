@@ -236,6 +236,7 @@ def test_states_that_do_not_fit_are_computed_anew(bert, train_examples, monkeypa
     np.testing.assert_allclose(half["states"][half["sites"]], anew["states"][anew["sites"]], atol=2e-3, rtol=2e-3)
 
 
+@pytest.mark.filterwarnings("ignore::stemma.transfer.doubts.DevDoubt")
 def test_answers_of_a_task_network_are_those_of_states_in_full_precision(bert, train_examples, dev_examples):
     result = finetune(
         bert, train=train_examples[:60], dev=dev_examples[:30], config=dataclasses.replace(FAST, mode="frozen", head="network")
