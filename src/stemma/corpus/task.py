@@ -54,7 +54,8 @@ def read_examples(path: str | Path, encoding: str = "utf-8", min_labels: int = 2
         raise DataError(f"{path}: no example follows the header", "one example a line", "add the examples below line 1")
     labels = {example.label for example in examples}
     if len(labels) < min_labels:
-        wrong = f"{path}: all {len(examples)} examples have the label {labels.pop()!r}"
+        whose = f"all {counted(len(examples), 'example')} have" if len(examples) > 1 else "the only example has"
+        wrong = f"{path}: {whose} the label {labels.pop()!r}"
         raise DataError(
             wrong, f"at least {counted(min_labels, 'different label')}", "check the label column, or shuffle and split the data again"
         )
