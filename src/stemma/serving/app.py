@@ -17,6 +17,7 @@ from stemma.serving.guard import Guard
 from stemma.serving.page import POLICY, playground, routes_page
 from stemma.serving.replies import Json, fault, fault_of
 
+ASKED = ["GET", "HEAD"]  # as those ask who only want to know whether there is somebody
 SHAPES = {"inputs": "a text, or a list of texts, each with its parts in a list where it has several"}
 
 
@@ -26,12 +27,12 @@ def application(desk: Desk, keys: Sequence[str] = (), say: Callable[[str], None]
     for routes in (v1.routes, openai.routes, inference.routes):
         app.include_router(routes(desk))
 
-    @app.get("/health", include_in_schema=False)
+    @app.api_route("/health", methods=ASKED, include_in_schema=False)
     async def health() -> Response:
         """The process is up."""
         return Json({"status": "ok"})
 
-    @app.get("/ready", include_in_schema=False)
+    @app.api_route("/ready", methods=ASKED, include_in_schema=False)
     async def ready() -> Response:
         """All models are loaded and warm, and the server is not about to leave."""
         if desk.ready:
@@ -78,6 +79,9 @@ async def _refused(request: Request, error: Any) -> Response:
 
 async def _unread(request: Request, error: Any) -> Response:
     """What is wrong where in the body; what stood there is not repeated."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if not kind.endswith(("/json", "+json")):
+        return fault(415, "the body is not said to be JSON. Expected: JSON. Send the header Content-Type: application/json.")
     faults = []
     for one in error.errors():
         key = str(one["loc"][1]) if len(one["loc"]) > 1 else ""

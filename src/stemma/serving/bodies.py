@@ -17,7 +17,7 @@ Row = dict[str, Any]
 class Body(BaseModel):
     """A request; a key that it does not know is an error."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
     @model_validator(mode="before")
     @classmethod
@@ -30,9 +30,15 @@ class Body(BaseModel):
 
 
 class Foreign(BaseModel):
-    """A request as another program's clients write it; keys that mean nothing here are passed over."""
+    """A request as another program's clients write it; keys that mean nothing here are passed over, and null is as if left out."""
 
-    model_config = ConfigDict(extra="ignore")
+    model_config = ConfigDict(extra="ignore", allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def given(cls, given: Any) -> Any:
+        """What is set."""
+        return {key: value for key, value in given.items() if value is not None} if isinstance(given, dict) else given
 
 
 class Asking(Body):

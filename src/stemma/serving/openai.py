@@ -17,7 +17,7 @@ from stemma.runs import answers
 from stemma.runs.decoding import Decoding, Wanted, always
 from stemma.serving import bodies
 from stemma.serving.desk import Desk
-from stemma.serving.replies import FAULTS, Json, event
+from stemma.serving.replies import FAULTS, Json, event, fault_of
 from stemma.serving.writing import writing
 
 Strings = str | list[str]
@@ -128,8 +128,13 @@ async def _streamed(desk: Desk, body: Completions, prompts: list[str], options: 
     head = _head(version.name)
 
     async def events() -> AsyncIterator[bytes]:
-        async for piece in pieces:
-            yield event(head | {"choices": [{"index": 0, "text": piece, "finish_reason": None, "logprobs": None}]})
+        try:
+            async for piece in pieces:
+                yield event(head | {"choices": [{"index": 0, "text": piece, "finish_reason": None, "logprobs": None}]})
+        except Exception as error:  # told where it can still be told, as OpenAI's clients read it
+            told = fault_of(error).told
+            yield event({"error": {"message": told["error"], "type": told["error_type"], "code": None, "param": None}})
+            return
         yield b"data: [DONE]\n\n"
 
     return StreamingResponse(events(), media_type="text/event-stream", headers={"Cache-Control": "no-store"})

@@ -20,7 +20,7 @@ STATUSES: tuple[tuple[type[StemmaError], int], ...] = (  # the first that an err
 )
 BY_CODE = {
     400: "validation", 401: "unauthorized", 403: "forbidden", 404: "not_found", 405: "method_not_allowed", 408: "timeout", 413: "too_large",
-    422: "validation", 429: "overloaded", 500: "backend", 503: "unhealthy", 504: "timeout",
+    415: "validation", 422: "validation", 429: "overloaded", 500: "backend", 503: "unhealthy", 504: "timeout",
 }  # fmt: skip
 FAULTS: dict[int | str, dict[str, Any]] = {code: {"model": Fault} for code in BY_CODE}  # for the OpenAPI document
 MISTAKE = "this should not happen: it is Stemma's mistake, not yours. Please report it."
