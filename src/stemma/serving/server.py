@@ -35,6 +35,7 @@ def serve(places: Sequence[str], host: str, port: int, limits: Limits, keys: Seq
     from stemma.serving.measured import Measured
     from stemma.serving.models import Models
 
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is something to reload
     warnings.simplefilter("ignore")  # they quote texts, and what they tell stands in the rows
     port = free_port(host, port)
     measured = Measured()
