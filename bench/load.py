@@ -249,9 +249,8 @@ async def under_load(server: Server, places: Sequence[str], asked: Sequence[Ques
     said = sum(life.answered() for life in lives)
     codes, rate, each = dict(tally.codes), tally.answered / seconds, 1000 * cpu / max(1, tally.answered)
     print(f"{options.clients} clients, {options.minutes:g} minutes: {tally.answered:,} answers, {tally.right:,} right")
-    print(
-        f"  {len(tally.wrong)} wrong; codes {codes}; versions {sorted(tally.versions)}; nobody there {tally.unconnected}, parted {tally.parted}"
-    )
+    print(f"  {len(tally.wrong)} wrong; codes {codes}; versions {sorted(tally.versions)}")
+    print(f"  nobody there {tally.unconnected} times, parted {tally.parted} times")
     print(f"  the servers say that they answered {said:,}; exit codes {[life.process.returncode for life in lives]}")
     print(f"  {percentiles(tally.latencies)}; {rate:.1f} requests/s, {each:.1f} CPU ms a request")
     for life, seen in enumerate(resident, 1):

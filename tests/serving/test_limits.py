@@ -35,6 +35,34 @@ async def _slices(data):
         yield data[first : first + 100]
 
 
+def test_slow_bodies_keep_nobody_out(home):
+    """Only who has brought all of a request takes a place; what has come of the others is bounded too."""
+
+    async def tried():
+        async with served([str(pretrained("word2vec", home))], queue=2, body_bytes=1000, body_seconds=5) as client:
+            held = asyncio.Event()
+
+            async def dawdling():
+                yield b'{"inputs": "sea'
+                yield b" " * 900
+                await held.wait()
+                yield b'"}'
+
+            few = [asyncio.create_task(client.post("/v1/embed", content=dawdling())) for _ in range(8)]
+            await asyncio.sleep(0.1)
+            assert not any(task.done() for task in few)
+            assert (await ask(client, "/v1/embed", inputs="sea"))["outputs"]
+            many = [asyncio.create_task(client.post("/v1/embed", content=dawdling())) for _ in range(80)]
+            await asyncio.sleep(0.1)
+            refused = [task.result().status_code for task in many if task.done()]
+            assert refused and set(refused) == {429} and sum(not task.done() for task in [*few, *many]) * 915 <= 64_000
+            held.set()
+            codes = {task.status_code for task in await asyncio.gather(*few, *many)}
+            assert codes <= {200, 415, 429}
+
+    run_async(tried)
+
+
 def test_too_much_to_write_is_refused(home):
     async def tried():
         async with served([str(pretrained("ngram", home))], written=40) as client:
@@ -116,6 +144,17 @@ def test_every_fault_has_the_one_form(home):
             for content in (b"{", b"\xff\xfe", b"[" * 100_000, b"nul"):
                 reply = await client.post("/v1/embed", content=content, headers={"Content-Type": "application/json"})
                 assert reply.status_code in (400, 422) and reply.json().keys() == {"error", "error_type"}
+            for kind in ("text/plain", "application/x-www-form-urlencoded", "", "application/jsonp"):
+                reply = await client.post("/v1/embed", content=b'{"inputs": "a"}', headers={"Content-Type": kind})
+                assert reply.status_code == 415 and "Content-Type: application/json" in reply.json()["error"]
+            for route, key in (("embed", "layer"), ("fill", "k"), ("predict", "strict")):
+                for number in ("NaN", "1e400", "9" * 400, "-" + "9" * 400, "1" * 5000, "null"):
+                    body = f'{{"model": "bert", "inputs": "the [MASK]", "{key}": {number}}}'
+                    reply = await client.post(f"/v1/{route}", content=body, headers={"Content-Type": "application/json"})
+                    assert reply.status_code in (400, 422), (route, key, number, reply.text)
+            reply = await client.post("/v1/embed", content=b"{}", headers={"Content-Length": "9" * 5000})
+            assert reply.status_code == 413
+            assert (await client.head("/health")).status_code == (await client.head("/ready")).status_code == 200
             client.desk.models.find("bert").used.run.network.encode = None  # a mistake of our own
             fault = await ask(client, "/v1/embed", 500, model="bert", inputs="a secret")
             assert fault["error_type"] == "backend" and "secret" not in fault["error"]
