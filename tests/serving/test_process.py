@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 from tests.serving.conftest import pretrained
 
-START = "import sys; from stemma.cli.main import entry; sys.argv[0] = 'stemma'; entry()"
+START = [sys.executable, "-c", "import sys; from stemma.cli.main import entry; sys.argv[0] = 'stemma'; entry()"]
 
 
 class Running:
@@ -58,12 +58,12 @@ class Running:
 
 
 @contextmanager
-def running(tmp_path: Path, *words: str) -> Iterator[Running]:
+def running(tmp_path: Path, *words: str, program: Sequence[str] = START, environment: Mapping[str, str] = os.environ) -> Iterator[Running]:
     """A server with these words on its command line, ready; it ends with the block."""
     log = tmp_path / "log"
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
+    environment = {**environment, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
     with log.open("w", encoding="utf-8") as file:
-        process = subprocess.Popen([sys.executable, "-c", START, "serve", *words, "--port", "0"], stderr=file, stdout=file, env=environment)
+        process = subprocess.Popen([*program, "serve", *words, "--port", "0"], stderr=file, stdout=file, env=environment)
     try:
         deadline = time.monotonic() + 120
         while "ready after" not in (said := log.read_text(encoding="utf-8")):
