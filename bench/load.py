@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -325,6 +326,7 @@ def main() -> None:
     parser.add_argument("--options", nargs=argparse.REMAINDER, default=[], help="what follows is for the server")
     parser.add_argument("--dawdle", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    warnings.simplefilter("ignore")  # offline answers tell of texts without a known word
     if options.dawdle:
         port, number, seconds = options.dawdle
         asyncio.run(dawdle(int(port), int(number), float(seconds)))

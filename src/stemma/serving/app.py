@@ -18,7 +18,7 @@ from stemma.serving.page import POLICY, playground, routes_page
 from stemma.serving.replies import Json, fault, fault_of
 
 ASKED = ["GET", "HEAD"]  # as those ask who only want to know whether there is somebody
-SHAPES = {"inputs": "a text, or a list of texts, each with its parts in a list where it has several"}
+SHAPES = {"": "the body is not one JSON object", "inputs": "a text, or a list of texts, each with its parts in a list where it has several"}
 
 
 def application(desk: Desk, keys: Sequence[str] = (), say: Callable[[str], None] = print) -> Guard:

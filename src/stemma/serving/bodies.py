@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from stemma.bounds import MOST_SEED
 from stemma.config import nearest
+from stemma.runs.decoding import MOST_PENALTY
 from stemma.runs.word_vectors import FREQUENT
 
 Text = Annotated[str, Field(description="a text")]
@@ -83,7 +84,7 @@ class Generate(Asking):
     top_p: Annotated[float, Field(gt=0, le=1, strict=False)] = 1.0
     repetition_penalty: Annotated[float, Field(gt=0, strict=False)] = 1.0
     beams: Annotated[int, Field(ge=1, le=64)] = 1
-    length_penalty: Annotated[float, Field(ge=0, strict=False)] = 0.6
+    length_penalty: Annotated[float, Field(ge=0, le=MOST_PENALTY, strict=False)] = 0.6
     stop: list[Annotated[str, Field(min_length=1)]] = []
     samples: Annotated[int, Field(ge=1, le=64)] = 1
     seed: Annotated[int, Field(ge=0, le=MOST_SEED)] = 0
@@ -95,7 +96,7 @@ class Translate(Asking):
     """`stemma translate`."""
 
     beams: Annotated[int, Field(ge=1, le=64)] = 4
-    length_penalty: Annotated[float, Field(ge=0, strict=False)] = 0.6
+    length_penalty: Annotated[float, Field(ge=0, le=MOST_PENALTY, strict=False)] = 0.6
     samples: Annotated[int, Field(ge=1, le=64)] = 1
 
 

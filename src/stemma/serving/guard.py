@@ -6,6 +6,7 @@ import hmac
 import time
 import traceback
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from stemma.serving.limits import Limits
@@ -17,6 +18,7 @@ ALWAYS = OPEN | {"/metrics"}  # answered however many requests there are
 GONE = 499  # what a request counts as whose client left
 ARRIVING = 64  # of the largest bodies may be on their way at once
 MOST_DIGITS = 18  # of a length
+DRAINED = 32 << 20  # bytes of a refused body
 
 Scope = dict[str, Any]
 
@@ -48,8 +50,9 @@ class Guard:
         try:
             body = self._refusal(scope, counts) or await self._read(receive, counts)
             if isinstance(body, Json):
+                await self._drain(scope, body, receive)
                 await body(scope, receive, sending)
-            elif body is not None:
+            else:
                 inside = counts
                 self._enter(inside)
                 await self._answered(scope, body, receive, sending)
@@ -94,8 +97,8 @@ class Guard:
         self._inside += number
         self._measured.inside.set(self._inside)
 
-    async def _read(self, receive: Any, counts: bool) -> bytes | Json | None:
-        """The body, or why it is not taken on; None where the client left.
+    async def _read(self, receive: Any, counts: bool) -> bytes | Json:
+        """The body, or why it is not taken on.
 
         Only who has brought all of it takes a place in the house, so that slow bodies keep nobody out.
         """
@@ -106,6 +109,21 @@ class Guard:
             wrong = f"the body did not arrive. Expected: all of it within {self._limits.body_seconds:g} s. Send it at once."
             return fault(408, wrong, {"Connection": "close"})
         return self._full() if isinstance(body, bytes) and counts and self._inside >= self._limits.queue else body
+
+    async def _drain(self, scope: Scope, refusal: Json, receive: Any) -> None:
+        """Takes in the rest of a refused body and forgets it: most clients hear nothing before they have sent all.
+
+        Not of one that is too slow or broke off, more than anybody should send, or that waits for leave to be sent.
+        """
+        if refusal.status_code in (400, 408) or any(name == b"expect" for name, _ in scope["headers"]):
+            return
+        size, more = 0, True
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._limits.body_seconds):
+                while more and size < DRAINED:
+                    message = await receive()
+                    size += len(message.get("body", b""))
+                    more = message.get("more_body", False)
 
     async def _answered(self, scope: Scope, body: bytes, receive: Any, send: Any) -> None:
         """Has the application answer, and ends that when the client leaves."""
@@ -137,14 +155,15 @@ class Guard:
         finally:
             watching.cancel()
 
-    async def _body(self, receive: Any) -> bytes | Json | None:
-        """All of the body, or why no more of it is read; None where the client left."""
+    async def _body(self, receive: Any) -> bytes | Json:
+        """All of the body, or why no more of it is read."""
         parts, size = [], 0
         try:
             while True:
                 message = await receive()
                 if message["type"] == "http.disconnect":
-                    return None
+                    wrong = "the body broke off. Expected: as much of it as its headers say. Send all of it, and then wait."
+                    return fault(400, wrong, {"Connection": "close"})
                 parts.append(message.get("body", b""))
                 size += len(parts[-1])
                 self._arriving += len(parts[-1])
