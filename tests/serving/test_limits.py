@@ -8,7 +8,8 @@ from tests.serving.conftest import ask, fitted, pretrained, run_async, served
 
 from stemma.errors import UsageError
 from stemma.serving.limits import Limits
-from stemma.serving.models import named
+from stemma.serving.measured import Measured
+from stemma.serving.models import Models, named
 
 
 def test_what_is_too_large_is_refused_and_the_next_request_answered(home):
@@ -206,3 +207,6 @@ def test_names():
     assert named("/a/b=c/bert")[0] == "bert"
     with pytest.raises(UsageError, match="name=RUN"):
         named("films=")
+    for place in ("runs/\udcff", "a\nb=runs/bert"):  # a folder's name that is not UTF-8 could not be written into an answer
+        with pytest.raises(UsageError, match="write other="):
+            Models([place], Limits(), Measured())

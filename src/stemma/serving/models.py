@@ -105,6 +105,8 @@ class Models:
         self._by_name: dict[str, Model] = {}
         for place in places:
             name, path = named(place)
+            if not name.isprintable():
+                raise UsageError(f"{name!r} is no name for a model", "letters, digits and signs in UTF-8", f"write other={place!r}")
             if name in self._by_name:
                 raise UsageError(f"two runs go by the name {name!r}", "a name for each", f"write other={path}")
             self._by_name[name] = Model(name, path, limits, measured)
