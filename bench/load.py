@@ -10,6 +10,7 @@ import argparse
 import asyncio
 import collections
 import json
+import math
 import os
 import random
 import re
@@ -70,8 +71,9 @@ class Question:
 
 @dataclass
 class Tally:
-    """What became of the requests."""
+    """What became of the requests that were asked until `end`."""
 
+    end: float
     right: int = 0
     wrong: list[str] = field(default_factory=list)
     codes: collections.Counter[int] = field(default_factory=collections.Counter)
@@ -177,10 +179,10 @@ def agree(found: Any, expected: Any) -> bool:
     return bool(found == expected)
 
 
-async def client(http: httpx.AsyncClient, asked: Sequence[Question], tally: Tally, seed: int, end: float) -> None:
+async def client(http: httpx.AsyncClient, asked: Sequence[Question], tally: Tally, seed: int) -> None:
     """Asks one thing after the other until the end."""
     draws = random.Random(seed)
-    while time.perf_counter() < end:
+    while time.perf_counter() < tally.end:
         one, began = draws.choice(asked), time.perf_counter()
         try:
             reply = await http.post(one.route, json=one.body)
@@ -214,8 +216,8 @@ def connected(port: int, number: int) -> httpx.AsyncClient:
 
 async def under_load(server: Server, places: Sequence[str], asked: Sequence[Question], options: argparse.Namespace, home: Path) -> bool:
     """The long phase: at a third of the time a reload of each model, at two thirds a SIGTERM and a new server; tells how it went."""
-    tally, seconds = Tally(), 60 * options.minutes
-    end, lives = time.perf_counter() + seconds, [server]
+    seconds, began, lives = 60 * options.minutes, time.perf_counter(), [server]
+    tally = Tally(began + seconds)
     resident: list[list[float]] = [[]]
     cpu = 0.0
 
@@ -223,10 +225,13 @@ async def under_load(server: Server, places: Sequence[str], asked: Sequence[Ques
         nonlocal cpu
         await asyncio.sleep(seconds / 3)
         for place in places:
-            reply = await http.post(f"/v1/models/{place.partition('=')[0]}/reload")
+            while (reply := await http.post(f"/v1/models/{place.partition('=')[0]}/reload")).status_code == 429:
+                tally.codes[429] += 1
+                await asyncio.sleep(0.1)
             tally.codes[reply.status_code] += 1
             reply.raise_for_status()
-        await asyncio.sleep(max(0.0, end - seconds / 3 - time.perf_counter()))
+        await asyncio.sleep(max(0.0, tally.end - seconds / 3 - time.perf_counter()))
+        tally.end = math.inf  # however long the new one takes to start
         cpu += server.cpu_seconds()
         server.process.send_signal(signal.SIGTERM)
         code = await asyncio.to_thread(server.process.wait)
@@ -234,21 +239,22 @@ async def under_load(server: Server, places: Sequence[str], asked: Sequence[Ques
             tally.wrong.append(f"the server ended with {code}")
         resident.append([])
         lives.append(await asyncio.to_thread(Server, places, server.port, home, options.options))
+        tally.end = time.perf_counter() + seconds / 3
 
     async def watched() -> None:
-        while time.perf_counter() < end:
+        while time.perf_counter() < tally.end:
             with suppress(OSError, IndexError):
                 resident[len(lives) - 1].append(lives[-1].resident_mib())
             await asyncio.sleep(0.5)
 
     async with connected(server.port, options.clients) as http:
-        tasks = [client(http, asked, tally, seed, end) for seed in range(options.clients)]
+        tasks = [client(http, asked, tally, seed) for seed in range(options.clients)]
         await asyncio.gather(restarted(http), watched(), *tasks)
     cpu += lives[-1].cpu_seconds()
     lives[-1].process.send_signal(signal.SIGTERM)
     code = await asyncio.to_thread(lives[-1].process.wait)
     said = sum(life.answered() for life in lives)
-    codes, rate, each = dict(tally.codes), tally.answered / seconds, 1000 * cpu / max(1, tally.answered)
+    codes, rate, each = dict(tally.codes), tally.answered / (time.perf_counter() - began), 1000 * cpu / max(1, tally.answered)
     print(f"{options.clients} clients, {options.minutes:g} minutes: {tally.answered:,} answers, {tally.right:,} right")
     print(f"  {len(tally.wrong)} wrong; codes {codes}; versions {sorted(tally.versions)}")
     print(f"  nobody there {tally.unconnected} times, parted {tally.parted} times")
@@ -273,14 +279,13 @@ async def beside_slow_sockets(server: Server, asked: Sequence[Question], options
     """Rounds without and with slow sockets, in turns; False where somebody went without a right answer."""
     sound, latencies = True, {0: list[float](), options.slow: list[float]()}
     for number in (0, options.slow) * options.rounds:
-        tally = Tally()
         words = [sys.executable, __file__, "--dawdle", str(server.port), str(number), str(options.seconds + 3)]
         with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as dawdlers:
             assert dawdlers.stdout is not None
             dawdlers.stdout.readline()  # all are connected
-            end = time.perf_counter() + options.seconds
+            tally = Tally(time.perf_counter() + options.seconds)
             async with connected(server.port, options.few) as http:
-                await asyncio.gather(*(client(http, asked, tally, seed, end) for seed in range(options.few)))
+                await asyncio.gather(*(client(http, asked, tally, seed) for seed in range(options.few)))
             dawdlers.terminate()
         sound &= not tally.wrong and not tally.unconnected and not tally.parted and set(tally.codes) == {200}
         latencies[number] += tally.latencies
