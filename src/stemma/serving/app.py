@@ -15,7 +15,7 @@ from stemma.serving import inference, openai, v1
 from stemma.serving.desk import Desk
 from stemma.serving.guard import Guard
 from stemma.serving.page import POLICY, playground, routes_page
-from stemma.serving.replies import Json, fault, fault_of
+from stemma.serving.replies import Json, Refusal, fault, fault_of
 
 ASKED = ["GET", "HEAD"]  # as those ask who only want to know whether there is somebody
 SHAPES = {"": "the body is not one JSON object", "inputs": "a text, or a list of texts, each with its parts in a list where it has several"}
@@ -67,17 +67,22 @@ def application(desk: Desk, keys: Sequence[str] = (), say: Callable[[str], None]
 
 
 async def _answered(request: Request, error: Exception) -> Response:
-    return fault_of(error)
+    return fault_of(error).on(request.url.path)
 
 
 async def _refused(request: Request, error: Any) -> Response:
     told = {404: f"there is no route {request.url.path}. Expected: one that /docs lists."}
     told |= {405: f"{request.method} {request.url.path} is no route. Expected: a method that /docs lists."}
     told |= {400: "the body cannot be read. Expected: JSON in UTF-8."}
-    return fault(error.status_code, told.get(error.status_code, str(error.detail)), dict(error.headers or {}))
+    refusal = fault(error.status_code, told.get(error.status_code, str(error.detail)), dict(error.headers or {}))
+    return refusal.on(request.url.path)
 
 
 async def _unread(request: Request, error: Any) -> Response:
+    return _misread(request, error).on(request.url.path)
+
+
+def _misread(request: Request, error: Any) -> Refusal:
     """What is wrong where in the body; what stood there is not repeated."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if not kind.endswith(("/json", "+json")):

@@ -166,7 +166,22 @@ class Listed(BaseModel):
 
 
 class Fault(BaseModel):
-    """Every error."""
+    """Every error, but those of OpenAI's routes."""
 
     error: str
     error_type: str
+
+
+class OpenaiWords(BaseModel):
+    """What was wrong, and its kind."""
+
+    message: str
+    type: str
+    param: None
+    code: None
+
+
+class OpenaiFault(BaseModel):
+    """An error of OpenAI's routes."""
+
+    error: OpenaiWords

@@ -11,7 +11,7 @@ from typing import Any
 
 from stemma.serving.limits import Limits
 from stemma.serving.measured import Measured
-from stemma.serving.replies import Json, fault
+from stemma.serving.replies import Refusal, fault
 
 OPEN = frozenset({"/health", "/ready", "/", "/docs", "/openapi.json"})  # to all, key or none: nothing of a model is told there
 ALWAYS = OPEN | {"/metrics"}  # answered however many requests there are
@@ -48,10 +48,9 @@ class Guard:
             await send(message)
 
         try:
-            body = self._refusal(scope, counts) or await self._read(receive, counts)
-            if isinstance(body, Json):
-                await self._drain(scope, body, receive)
-                await body(scope, receive, sending)
+            body = await self._read(scope, receive, counts)
+            if isinstance(body, Refusal):
+                await body.on(scope["path"])(scope, receive, sending)
             else:
                 inside = counts
                 self._enter(inside)
@@ -63,7 +62,7 @@ class Guard:
             self._measured.requests.labels(route, str(code)).inc()
             self._measured.seconds.labels(route).observe(time.perf_counter() - began)
 
-    def _refusal(self, scope: Scope, counts: bool) -> Json | None:
+    def _refusal(self, scope: Scope, counts: bool) -> Refusal | None:
         """Why the request is not even read; None where it is."""
         headers = dict(scope["headers"])
         if self._keys and scope["path"] not in OPEN and not self._is_known(headers):
@@ -85,11 +84,11 @@ class Guard:
         given = _digest(bearer.strip() if scheme.lower() == b"bearer" else headers.get(b"x-api-key", b""))
         return any([hmac.compare_digest(given, key) for key in self._keys])  # noqa: C419  (all of them, always)
 
-    def _too_large(self) -> Json:
+    def _too_large(self) -> Refusal:
         wrong = f"the body is too large. Expected: {self._limits.body_bytes:,} bytes at most. Send several requests."
         return fault(413, wrong, {"Connection": "close"})
 
-    def _full(self) -> Json:
+    def _full(self) -> Refusal:
         wrong = f"{self._limits.queue:,} requests are in the house. Expected: fewer. Come again in a second."
         return fault(429, wrong, {"Retry-After": "1", "Connection": "close"})
 
@@ -97,25 +96,30 @@ class Guard:
         self._inside += number
         self._measured.inside.set(self._inside)
 
-    async def _read(self, receive: Any, counts: bool) -> bytes | Json:
+    async def _read(self, scope: Scope, receive: Any, counts: bool) -> bytes | Refusal:
         """The body, or why it is not taken on.
 
         Only who has brought all of it takes a place in the house, so that slow bodies keep nobody out.
         """
+        body: bytes | Refusal | None = self._refusal(scope, counts)
+        more = body is not None
         try:
-            async with asyncio.timeout(self._limits.body_seconds):
-                body = await self._body(receive)
+            if body is None:
+                async with asyncio.timeout(self._limits.body_seconds):
+                    body, more = await self._body(receive)
         except TimeoutError:
             wrong = f"the body did not arrive. Expected: all of it within {self._limits.body_seconds:g} s. Send it at once."
             return fault(408, wrong, {"Connection": "close"})
+        if more:
+            await self._drain(scope, receive)
         return self._full() if isinstance(body, bytes) and counts and self._inside >= self._limits.queue else body
 
-    async def _drain(self, scope: Scope, refusal: Json, receive: Any) -> None:
+    async def _drain(self, scope: Scope, receive: Any) -> None:
         """Takes in the rest of a refused body and forgets it: most clients hear nothing before they have sent all.
 
-        Not of one that is too slow or broke off, more than anybody should send, or that waits for leave to be sent.
+        Not more than anybody should send, nor what waits for leave to be sent.
         """
-        if refusal.status_code in (400, 408) or any(name == b"expect" for name, _ in scope["headers"]):
+        if any(name == b"expect" for name, _ in scope["headers"]):
             return
         size, more = 0, True
         with suppress(TimeoutError):
@@ -155,24 +159,25 @@ class Guard:
         finally:
             watching.cancel()
 
-    async def _body(self, receive: Any) -> bytes | Json:
-        """All of the body, or why no more of it is read."""
+    async def _body(self, receive: Any) -> tuple[bytes | Refusal, bool]:
+        """All of the body, or why no more of it is read; True where there may be more."""
         parts, size = [], 0
         try:
             while True:
                 message = await receive()
                 if message["type"] == "http.disconnect":
                     wrong = "the body broke off. Expected: as much of it as its headers say. Send all of it, and then wait."
-                    return fault(400, wrong, {"Connection": "close"})
+                    return fault(400, wrong, {"Connection": "close"}), False
                 parts.append(message.get("body", b""))
                 size += len(parts[-1])
                 self._arriving += len(parts[-1])
+                more = bool(message.get("more_body"))
                 if size > self._limits.body_bytes:
-                    return self._too_large()
+                    return self._too_large(), more
                 if self._arriving > ARRIVING * self._limits.body_bytes:
-                    return self._full()
-                if not message.get("more_body"):
-                    return b"".join(parts)
+                    return self._full(), more
+                if not more:
+                    return b"".join(parts), False
         finally:
             self._arriving -= size
 

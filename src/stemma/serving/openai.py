@@ -17,7 +17,7 @@ from stemma.runs import answers
 from stemma.runs.decoding import Decoding, Wanted, always
 from stemma.serving import bodies
 from stemma.serving.desk import Desk
-from stemma.serving.replies import FAULTS, Json, event, fault_of
+from stemma.serving.replies import OPENAI_FAULTS, Json, event, fault_of
 from stemma.serving.writing import writing
 
 Strings = str | list[str]
@@ -74,7 +74,7 @@ class Completing(answers.Writing):
 
 def routes(desk: Desk) -> APIRouter:
     """Both, answered at this desk."""
-    router = APIRouter(prefix="/v1", responses=FAULTS)
+    router = APIRouter(prefix="/v1", responses=OPENAI_FAULTS)
 
     @router.post("/embeddings", response_model=Listed, response_model_exclude_none=True)
     async def embeddings(body: Embeddings) -> Response:
@@ -132,8 +132,7 @@ async def _streamed(desk: Desk, body: Completions, prompts: list[str], options: 
             async for piece in pieces:
                 yield event(head | {"choices": [{"index": 0, "text": piece, "finish_reason": None, "logprobs": None}]})
         except Exception as error:  # told where it can still be told, as OpenAI's clients read it
-            told = fault_of(error).told
-            yield event({"error": {"message": told["error"], "type": told["error_type"], "code": None, "param": None}})
+            yield event(fault_of(error).on("/v1/completions").told)
             return
         yield b"data: [DONE]\n\n"
 
