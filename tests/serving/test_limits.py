@@ -171,10 +171,13 @@ def test_every_fault_has_the_one_form(home):
 
 def test_nothing_to_answer_is_an_answer(home):
     async def tried():
-        async with served([str(pretrained("word2vec", home))]) as client:
-            assert (await ask(client, "/v1/embed", inputs=[]))["outputs"] == []
-            half = await client.post("/v1/tokens", content=b'{"inputs": "a \\ud800 sea"}', headers={"Content-Type": "application/json"})
-            assert half.status_code == 200 and half.json()["outputs"][0]["tokens"]
+        async with served([str(pretrained(name, home)) for name in ("word2vec", "bert")]) as client:
+            for model in ("word2vec", "bert"):
+                assert (await ask(client, "/v1/embed", model=model, inputs=[]))["outputs"] == []
+                half = f'{{"model": "{model}", "inputs": "a \\ud800 sea"}}'
+                for route in ("tokens", "embed"):
+                    reply = await client.post(f"/v1/{route}", content=half, headers=JSON)
+                    assert reply.status_code == 200 and "\\ud800" in reply.text
 
     run_async(tried)
 

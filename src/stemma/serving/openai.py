@@ -17,7 +17,7 @@ from stemma.runs import answers
 from stemma.runs.decoding import Decoding, Wanted, always
 from stemma.serving import bodies
 from stemma.serving.desk import Desk
-from stemma.serving.replies import OPENAI_FAULTS, Json, event, fault_of
+from stemma.serving.replies import OPENAI_FAULTS, STREAMED, Json, event, fault_of
 from stemma.serving.writing import writing
 
 Strings = str | list[str]
@@ -88,7 +88,7 @@ def routes(desk: Desk) -> APIRouter:
         usage = {"prompt_tokens": found.tokens, "total_tokens": found.tokens}
         return Json({"object": "list", "data": data, "model": version.name, "usage": usage})
 
-    @router.post("/completions", response_model=Listed, response_model_exclude_none=True)
+    @router.post("/completions", response_model=Listed, responses=STREAMED, response_model_exclude_none=True)
     async def completions(body: Completions) -> Response:
         """Texts written on from each prompt, as OpenAI's route of this name gives them."""
         prompts = [body.prompt] if isinstance(body.prompt, str) else body.prompt
