@@ -150,6 +150,9 @@ def test_every_fault_has_the_one_form(home):
             for content in (b"{", b"\xff\xfe", b"[" * 100_000, b"nul"):
                 reply = await client.post("/v1/embed", content=content, headers={"Content-Type": "application/json"})
                 assert reply.status_code in (400, 422) and reply.json().keys() == {"error", "error_type"}
+            for content in (b"", b"null", b"[]", b'"a"'):
+                reply = await client.post("/v1/embed", content=content, headers=JSON)
+                assert reply.status_code == 422 and "not one JSON object" in reply.json()["error"]
             for kind in ("text/plain", "application/x-www-form-urlencoded", "", "application/jsonp"):
                 reply = await client.post("/v1/embed", content=b'{"inputs": "a"}', headers={"Content-Type": kind})
                 assert reply.status_code == 415 and "Content-Type: application/json" in reply.json()["error"]

@@ -18,7 +18,7 @@ from stemma.serving.page import POLICY, playground, routes_page
 from stemma.serving.replies import Json, Refusal, fault, fault_of
 
 ASKED = ["GET", "HEAD"]  # as those ask who only want to know whether there is somebody
-SHAPES = {"": "the body is not one JSON object", "inputs": "a text, or a list of texts, each with its parts in a list where it has several"}
+SHAPES = {"inputs": "a text, or a list of texts, each with its parts in a list where it has several"}
 
 
 def application(desk: Desk, keys: Sequence[str] = (), say: Callable[[str], None] = print) -> Guard:
@@ -93,5 +93,7 @@ def _misread(request: Request, error: Any) -> Refusal:
         if one["type"] == "json_invalid":
             return fault(400, "the body cannot be read. Expected: JSON in UTF-8. Mend it.")
         told = SHAPES.get(key) or one["msg"].removeprefix("Value error, ")
+        if not key and one["type"] != "value_error":
+            told = "the body is not one JSON object"
         faults.append(f"{key}: {told}" if key else told)
     return fault(422, f"{'; '.join(dict.fromkeys(faults))}. Expected: a body as /docs shows it.")
