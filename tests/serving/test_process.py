@@ -112,12 +112,7 @@ def test_slow_clients_are_cut_off_and_do_not_hold_others_up(home, tmp_path):
         head = b"POST /v1/embed HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
         body.sendall(head + b"Content-Length: 100\r\n\r\n{")
         headers.sendall(head)
-        idle = [server.raw() for _ in range(300)]  # more than a listening socket lets wait
-        for n, one in enumerate(idle):
-            one.sendall(head + (b"Content-Length: 100\r\n\r\n{" if n % 2 else b""))
         assert server.ask("/v1/embed", {"inputs": "sea"})[0] == 200  # meanwhile
-        for one in idle:
-            one.close()
         reply = _all(body)
         assert b" 408 " in reply.splitlines()[0] and b'"timeout"' in reply
         assert _all(headers) == b"" or b" 408 " in _all(headers)
@@ -135,6 +130,18 @@ def test_slow_clients_are_cut_off_and_do_not_hold_others_up(home, tmp_path):
         assert b" 400 " in _all(broken).splitlines()[0]
         assert server.metric('stemma_requests_total{code="408"') >= 1
         assert server.metric("stemma_requests_in_progress") == 0
+        assert server.leave() == 0
+
+
+def test_idle_connections_keep_nobody_out(home, tmp_path):
+    with running(tmp_path, str(pretrained("ngram", home)), "--queue", "20") as server:
+        head = b"POST /v1/score HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        idle = [server.raw() for _ in range(300)]
+        for n, one in enumerate(idle):
+            one.sendall(head + (b"Content-Length: 100\r\n\r\n{" if n % 2 else b""))
+        assert server.ask("/v1/score", {"inputs": "sea"}, timeout=9)[0] == 200  # before the first of them is cut off
+        for one in idle:
+            one.close()
         assert server.leave() == 0
 
 
