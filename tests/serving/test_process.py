@@ -134,12 +134,13 @@ def test_slow_clients_are_cut_off_and_do_not_hold_others_up(home, tmp_path):
 
 
 def test_idle_connections_keep_nobody_out(home, tmp_path):
-    with running(tmp_path, str(pretrained("ngram", home)), "--queue", "20") as server:
+    patient = ["--queue", "20", "--header-timeout", "40", "--body-timeout", "40"]
+    with running(tmp_path, str(pretrained("ngram", home)), *patient) as server:
         head = b"POST /v1/score HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
         idle = [server.raw() for _ in range(300)]
         for n, one in enumerate(idle):
             one.sendall(head + (b"Content-Length: 100\r\n\r\n{" if n % 2 else b""))
-        assert server.ask("/v1/score", {"inputs": "sea"}, timeout=9)[0] == 200  # before the first of them is cut off
+        assert server.ask("/v1/score", {"inputs": "sea"}, timeout=20)[0] == 200  # before the first of them is cut off
         for one in idle:
             one.close()
         assert server.leave() == 0
