@@ -180,7 +180,7 @@ def test_nothing_to_answer_is_an_answer(home):
                 half = f'{{"model": "{model}", "inputs": "a \\ud800 sea"}}'
                 for route in ("tokens", "embed"):
                     reply = await client.post(f"/v1/{route}", content=half, headers=JSON)
-                    assert reply.status_code == 200 and "\\ud800" in reply.text
+                    assert reply.status_code == 200 and reply.json()["usage"]["tokens"]
 
     run_async(tried)
 

@@ -103,7 +103,8 @@ def test_under_load_every_answer_is_of_one_version(home, tmp_path):
                 await asyncio.sleep(0.1)
                 copied(runs[turn % 2 ^ 1].path, place)
                 await ask(client, "/v1/models/bert/reload")
-            await asyncio.sleep(0.1)
+            while 4 not in seen:
+                await asyncio.sleep(0.01)
             ended.set()
             await asyncio.gather(*callers)
             assert sorted(set(seen)) == [1, 2, 3, 4]
