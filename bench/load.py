@@ -349,6 +349,7 @@ def main() -> None:
             sound &= asyncio.run(beside_slow_sockets(server, asked, options))
             server.process.send_signal(signal.SIGTERM)
             sound &= server.process.wait() == 0
+    print("all as it should be" if sound else "NOT as it should be")
     sys.exit(0 if sound else 1)
 
 
