@@ -81,9 +81,10 @@ def write_tensors(path: Path, tensors: Mapping[str, np.ndarray]) -> None:
                 leave_pages(tensors[name])
 
 
-def map_tensors(path: Path) -> dict[str, np.ndarray]:
+def map_tensors(path: Path, held: bool = False) -> dict[str, np.ndarray]:
     """The arrays of a safetensors file, memory-mapped and read-only: opening costs nothing.
 
+    `held` ones are in memory, whatever becomes of the file: one that is written over would else change them, or end the process.
     DamagedError where the header is none, or tells of numbers that the file does not hold.
     """
     try:
@@ -94,6 +95,8 @@ def map_tensors(path: Path) -> dict[str, np.ndarray]:
                 raise ValueError(f"a header of {length:,} bytes in a file of {size:,}")
             header = json.loads(file.read(length))
         flat = np.memmap(path, np.uint8, "r", offset=8 + length) if size > 8 + length else np.empty(0, np.uint8)
+        flat = np.array(flat) if held else flat
+        flat.flags.writeable = False
         return {name: _view(flat, name, entry) for name, entry in header.items() if name != "__metadata__"}
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise DamagedError(f"{path} cannot be read ({error})", "a safetensors file", MEND) from error
@@ -269,14 +272,14 @@ class RunFolder:
         """Where an objective keeps what it makes of the whole text before the first step; it goes when training ends."""
         return self.path / "state" / "prepared"
 
-    def tensors(self) -> dict[str, np.ndarray]:
-        """The finished weights, memory-mapped and read-only."""
+    def tensors(self, held: bool = False) -> dict[str, np.ndarray]:
+        """The finished weights, read-only; memory-mapped, or `held` in memory."""
         if not self.finished:
             step = f" (saved at {self.manifest['state']})" if self.manifest.get("state") else ""
             raise RunError(
                 f"{self.path} is not finished{step}", "a finished run", "run the same pretrain command again: it goes on where it was"
             )
-        return map_tensors(self.guarded("model.safetensors"))
+        return map_tensors(self.guarded("model.safetensors"), held)
 
     def append_metrics(self, facts: list[dict[str, Any]]) -> None:
         """Adds facts to metrics.jsonl; they count once the next save commits them."""

@@ -395,7 +395,7 @@ def attend(run: Run | FittedRun, lines: Sequence[str], layer: int | None = None,
 
 def tokens(tokenizer: Tokenizer, texts: Sequence[str]) -> Asked:
     """How each text is cut."""
-    return Cutting(tuple(texts), _lengths(tokenizer, texts), tokenizer=tokenizer)
+    return Cutting(tuple(texts), _lengths(tokenizer, [clean(text)[0] for text in texts]), tokenizer=tokenizer)
 
 
 def heads_of(run: Run | FittedRun, line: str, layer: int | None = None, head: int | None = None, dashes: str = "") -> list[AttentionHead]:
