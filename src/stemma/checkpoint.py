@@ -52,6 +52,7 @@ MEND = "restore it from a copy, or delete the folder and run the command that ma
 _ANEW = "make it anew, or open it with the version that made it"
 _ROOT_FILES = ("config.json", "model.safetensors", "ledger.json")
 _STATE = re.compile(r"step-\d{9,18}")
+_SHARD = "shard-"  # what the names of files begin with that each of several processes wrote
 
 
 _KINDS = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "<i1"}
@@ -316,14 +317,26 @@ class RunFolder:
 
     def save_state(self, step: int, arrays: Mapping[str, Mapping[str, np.ndarray]], facts: Mapping[str, Any]) -> None:
         """Commits the training state at `step`: named groups of arrays (`model`, `optimiser`) and JSON facts."""
+        if aside := self.begin_state(step):
+            self.end_state(aside, step, arrays, facts)
+
+    def begin_state(self, step: int) -> Path | None:
+        """An empty folder that other processes may write shards into, of a state that `end_state` then commits; None where it is there."""
         name = f"step-{step:09d}"
         if self.manifest.get("state") == name:
-            return
-        aside, place = self.path / "state" / f".{name}.aside", self.path / "state" / name
-        for stale in (aside, place):
+            return None
+        aside = self.path / "state" / f".{name}.aside"
+        for stale in (aside, self.path / "state" / name):
             shutil.rmtree(stale, ignore_errors=True)
         with disk_budget(aside, clear=aside):
             aside.mkdir(parents=True)
+        return aside
+
+    def end_state(self, aside: Path, step: int, arrays: Mapping[str, Mapping[str, np.ndarray]], facts: Mapping[str, Any]) -> None:
+        """Commits the state begun at `aside`, with these arrays and facts beside the shards that it may hold."""
+        name = f"step-{step:09d}"
+        place = self.path / "state" / name
+        with disk_budget(aside, clear=aside):
             for group, tensors in arrays.items():
                 write_tensors(aside / f"{group}.safetensors", tensors)
             write_json(aside / "facts.json", dict(facts))
@@ -332,8 +345,14 @@ class RunFolder:
         self._commit(state=name, metrics_bytes=self._metrics_size(), finished=False)
         self._sweep()
 
+    @property
+    def shards(self) -> Path | None:
+        """The folder of the last state, where its weights were saved in shards (`training.sharding` reads them)."""
+        place = self.path / "state" / str(self.manifest.get("state"))
+        return place if any(place.glob(f"{_SHARD}*")) else None
+
     def load_state(self) -> tuple[dict[str, dict[str, np.ndarray]], dict[str, Any]] | None:
-        """The last committed state, checked against its sums, or None; drops what came after it."""
+        """The last committed state, checked against its sums, or None; drops what came after it. `shards` are not among its arrays."""
         self.metrics()
         path = self.path / "metrics.jsonl"
         if path.exists() and path.stat().st_size > self.manifest["metrics_bytes"]:
@@ -342,7 +361,8 @@ class RunFolder:
             return None
         self.verify()
         place = self.path / "state" / self.manifest["state"]
-        arrays = {file.stem: map_tensors(file) for file in sorted(place.glob("*.safetensors"))}
+        files = (file for file in sorted(place.glob("*.safetensors")) if not file.name.startswith(_SHARD))
+        arrays = {file.stem: map_tensors(file) for file in files}
         return arrays, plain_json(place / "facts.json", MEND)
 
     def finish(

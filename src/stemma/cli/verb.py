@@ -21,6 +21,7 @@ Several = Annotated[tuple[str, ...], arg(metavar="FILE …", help_behavior_hint=
 EngineName = Annotated[str, arg(metavar="ENGINE")]
 Preset = Annotated[str | None, arg(metavar="NAME", help_behavior_hint="(optional)")]
 Gibibytes = Annotated[float | None, arg(metavar="GIB", help_behavior_hint="(optional)")]
+TextSize = Annotated[str | None, arg(metavar="SIZE", help_behavior_hint="(optional)")]
 File = Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(optional)")]
 EarlierRun = Annotated[Path | None, arg(metavar="RUN", help_behavior_hint="(optional)")]
 
@@ -39,6 +40,7 @@ __all__ = [
     "RunPath",
     "Settings",
     "Several",
+    "TextSize",
     "Texts",
     "TomlFile",
     "Verb",

@@ -49,6 +49,7 @@ class Request:
     source: tuple[str, ...] = ()  # in place of a corpus: files whose lines are translated by those of the files `target`
     target: tuple[str, ...] = ()
     teacher: Path | None = None
+    ranks_changed: bool = False  # goes on with another number of processes than before
 
     @classmethod
     def of(
@@ -65,11 +66,13 @@ class Request:
         source: Paths = (),
         target: Paths = (),
         teacher: str | Path | None = None,
+        ranks_changed: bool = False,
     ) -> Self:
         """The request, with paths as people write them: one or several, text or `Path`."""
         toml, earlier, taught_by = (None if path is None else Path(path) for path in (config, continue_from, teacher))
         sides = _paths(source), _paths(target)
-        return cls(generation, _paths(corpus), preset, toml, as_texts(settings), _paths(dev), workers, earlier, *sides, taught_by)
+        options = _paths(dev), workers, earlier, *sides, taught_by, ranks_changed
+        return cls(generation, _paths(corpus), preset, toml, as_texts(settings), *options)
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,7 @@ class Job:
     earlier: RunFolder | None = None  # the finished run that this one goes on from
     teacher: Teacher | None = None  # the finished run that this one imitates
     decided: str = ""  # what the text decided that no setting did
+    ranks_changed: bool = False  # goes on with another number of processes than before
 
     @cached_property
     def given_tokenizer(self) -> Tokenizer | None:
@@ -208,7 +212,7 @@ def _job_of(request: Request, teacher: Teacher | None) -> Job:
     if decided:
         resolved = {**resolved, "tokenizer": replace(resolved["tokenizer"], kind=row.chinese_tokenizer)}
     check_read(resolved, *overrides)
-    return Job(row, source, resolved, earlier, teacher, decided)
+    return Job(row, source, resolved, earlier, teacher, decided, request.ranks_changed)
 
 
 def check_threads(job: Job, path: Path) -> None:
