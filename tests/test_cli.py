@@ -209,6 +209,15 @@ def test_every_setting_is_described_in_text(capsys, name):
     assert code == 0 and out.startswith("[")
 
 
+@pytest.mark.parametrize("row", table.TABLE, ids=lambda row: row.name)
+def test_settings_have_the_generation_s_own_tokens(capsys, row):
+    for preset in ("", *row.presets()):
+        code, out, err = stemma(capsys, "settings", row.name, *(("--preset", preset) if preset else ()), "--json")
+        assert code == 0, err
+        kind = next(one["value"] for one in json.loads(out)["tokenizer"] if one["key"] == "kind")
+        assert kind == row.presets().get(preset, {}).get("tokenizer", {}).get("kind", row.tokenizer)
+
+
 def test_settings_of_nothing_known(capsys):
     assert "did you mean 'bert'" in stemma(capsys, "settings", "bertt")[2]
     assert stemma(capsys, "settings", "bert", "--preset", "huge")[0] == 2
