@@ -26,25 +26,6 @@ WORDS = [
     *("array", "list", "string", "file", "matrix", "tuple", "integer", "float", "row"),
     *("column", "path", "name", "mean", "sum", "shape", "dtype", "index", "key"),
 ]
-    "array",
-    "list",
-    "string",
-    "file",
-    "matrix",
-    "tuple",
-    "integer",
-    "float",
-    "row",
-    "column",
-    "path",
-    "name",
-    "mean",
-    "sum",
-    "shape",
-    "dtype",
-    "index",
-    "key",
-]
 DIGITS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
 TOKENS = 100_000  # that each deep run reads
 
