@@ -77,7 +77,7 @@ def lines(rows: Sequence[Mapping[str, Any]], x: str, y: str, colour: str) -> Any
         altair.Chart(altair.Data(values=list(rows)), **SIZE)
         .mark_line(point=True)
         .encode(
-            x=altair.X(f"{x}:Q", title=x, scale=altair.Scale(zero=False)),
+            x=altair.X(f"{x}:Q", title=x, scale=altair.Scale(zero=False), axis=altair.Axis(tickMinStep=1)),
             y=altair.Y(f"{y}:Q", title=y, scale=altair.Scale(zero=False)),
             color=altair.Color(f"{colour}:N", title=None, sort=None, legend=altair.Legend(orient="top")),
         )

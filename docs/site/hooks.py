@@ -4,19 +4,23 @@ Formulae become MathML while the site is built, so that a page needs no script a
 stand in `docs/` for whoever reads the repository become the pages `more/NAME.html` of the site: NAME.zh.md in Chinese, where there is one.
 """
 
+import logging
 import re
 from html import unescape
 from pathlib import Path
 
+import jieba
 from latex2mathml.converter import convert
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.nav import Navigation
 from mkdocs.structure.pages import Page
 
+jieba.setLogLevel(logging.WARNING)
 ROOT = Path(__file__).resolve().parents[2]
 ENGLISH = ROOT / "docs/site/en"
 FORMULA = re.compile(r'<(span|div) class="arithmatex">\\([(\[])(.*?)\\[)\]]</\1>', flags=re.DOTALL)
+SETUP = re.compile(r"^(```\w+) setup$", flags=re.MULTILINE)
 AT_THE_ROOT = ("CHANGELOG.md", "CONTRIBUTING.md")
 FOLDED = {"en": "Reference", "zh": "参考"}  # the last section of the navigation, which the guides stand in
 BOTH = ("api.md",)  # pages in English that stand in each language
@@ -52,7 +56,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Leads links of the guides to where their pages stand in the site."""
+    """Leads links of the guides to where their pages stand in the site; takes off the mark `setup`, which is the tests'."""
+    markdown = SETUP.sub(r"\1", markdown)
     if page.file.src_uri.startswith("more/"):
         return markdown.replace("](../README.md", "](../index.md")
     if page.file.src_uri in AT_THE_ROOT:
