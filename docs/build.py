@@ -28,8 +28,9 @@ def main() -> None:
     for folder in sorted(path.parent for path in (DOCS / "site").glob("*/index.md")):
         config = load_config(str(DOCS / f"site/mkdocs.{folder.name}.yml"), site_dir=str(site / folder.name), strict=True)
         build(config)
-        for spare in ("sitemap.xml", "sitemap.xml.gz", "objects.inv"):  # of use to a site with an address alone
-            (site / folder.name / spare).unlink(missing_ok=True)
+        for spare in ("sitemap.xml*", "objects.inv", "**/*.map"):  # of use to a site with an address, and to those who mend its scripts
+            for path in list((site / folder.name).glob(spare)):
+                path.unlink()
     shutil.copyfile(DOCS / "site/index.html", site / "index.html")
     sys.stdout.write(f"{site / 'index.html'}\n")
 

@@ -7,6 +7,7 @@ Minutes of one core. What is drawn shows how a generation works, not how good it
 import argparse
 import json
 import random
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -249,13 +250,12 @@ def albert(runs: Runs) -> Any:
     """Numbers in the parts of BERT and ALBERT, preset tiny."""
     runs("bert-40", "bert", f"training.tokens={TOKENS}", "objective.mask_share=0.4")
     runs("albert", "albert", "training.steps=1")
-    rows = []
+    sizes: Counter[tuple[str, str]] = Counter()
     for name, folder in (("BERT", "bert-40"), ("ALBERT", "albert")):
         for key, array in load_file(runs.folder / folder / "model.safetensors").items():
-            part = (
-                "tokens" if key.startswith("tokens") else "blocks" if key.startswith(("blocks", "attention", "feedforward")) else "the rest"
-            )
-            rows.append({"run": name, "part": part, "thousands of numbers": array.size / 1000})
+            inside = key.startswith(("blocks", "attention", "feedforward"))
+            sizes[name, "blocks" if inside else "tokens" if key.startswith("tokens") else "the rest"] += array.size
+    rows = [{"run": name, "part": part, "thousands of numbers": size / 1000} for (name, part), size in sizes.items()]
     return bars(rows, "thousands of numbers", "run", "part")
 
 
