@@ -1,13 +1,12 @@
 """Runs every command of the README and of the guides, in order, in an empty folder; holds the tables against the code.
 
-Commands of blocks marked `setup` take an installation, or texts that do not come with the project: they must parse.
+Commands of blocks marked `setup` take an installation, or texts that do not come with the project: they must parse, there and on the
+pages of the documentation, whose other blocks `test_pages` runs.
 """
 
 import json
-import os
 import re
 import shlex
-import stat
 import subprocess
 import sys
 import tomllib
@@ -26,24 +25,8 @@ MEASURED = FENCED.findall((ROOT / "docs/measured.md").read_text(encoding="utf-8"
 GUIDE = [(kind, text) for kind, _, text in FENCED.findall((ROOT / "docs/coming-from.md").read_text(encoding="utf-8")) if kind != "text"]
 SHIP = {name: FENCED.findall((ROOT / f"docs/{name}.md").read_text(encoding="utf-8")) for name in ("ship", "ship.zh")}
 RUNNABLE = [(kind, text) for kind, setup, text in BLOCKS if not setup and kind != "text"]
-SETUP = [line.partition("#")[0].strip() for _, setup, text in [*BLOCKS, *MEASURED, *SHIP["ship"]] if setup for line in text.splitlines()]
-
-
-@pytest.fixture(scope="module")
-def newcomer(tmp_path_factory):
-    """An empty folder, and an environment in which `stemma` is this checkout's, started quickly (`commands.server`)."""
-    folder, commands = tmp_path_factory.mktemp("newcomer"), tmp_path_factory.mktemp("bin")
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1"}
-    address, parts = str(commands / "address"), Path(__file__).parent / "commands"
-    script = commands / "stemma"
-    script.write_text(f'#!/bin/sh\nexec {shlex.join([sys.executable, "-IS", str(parts / "client.py"), address])} "$@"\n', encoding="utf-8")
-    script.chmod(script.stat().st_mode | stat.S_IXUSR)
-    server = [sys.executable, str(parts / "server.py"), address]
-    with subprocess.Popen(server, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as running:
-        assert running.stdout is not None and running.stdout.readline() == b"ready\n"
-        yield folder, {**environment, "PATH": os.pathsep.join((str(commands), os.environ["PATH"]))}
-        assert running.stdin is not None
-        running.stdin.close()
+PAGES = [block for path in sorted((ROOT / "docs/site").rglob("*.md")) for block in FENCED.findall(path.read_text(encoding="utf-8"))]
+SETUP = [line.partition("#")[0].strip() for _, setup, text in [*BLOCKS, *MEASURED, *SHIP["ship"], *PAGES] if setup for line in text.splitlines()]
 
 
 def test_every_block_says_what_it_is():
@@ -119,7 +102,7 @@ def test_both_pages_show_the_same_commands():
         assert ours == theirs
 
 
-@pytest.mark.parametrize("command", [line for line in SETUP if line])
+@pytest.mark.parametrize("command", sorted({line for line in SETUP if line}))
 def test_the_setup_command_means_something_here(command):
     words = shlex.split(command)
     if words[0] == "make":
@@ -129,8 +112,8 @@ def test_the_setup_command_means_something_here(command):
         declared = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
         assert (ROOT / words[words.index("-c") + 1]).is_file()
         assert not extras or set(extras[1].split(",")) <= declared.keys()
-    elif words[0] == ".venv/bin/stemma":
-        assert parsed(words[1:]) is not None
+    elif words[0] in (".venv/bin/stemma", "torchrun"):
+        assert parsed(words[next(n for n, word in enumerate(words) if word.endswith("stemma")) + 1 :]) is not None
     else:
         assert words[:3] == ["python3", "-m", "venv"]
 

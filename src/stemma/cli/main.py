@@ -30,6 +30,7 @@ VERBS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (  # group -> 
             ("lineage", "lineage:Lineage", "the family tree: year, paper, abilities, presets; of one generation its page"),
             ("settings", "settings:Settings", "what --set may set, for a generation or for fine-tuning"),
             ("info", "info:Info", "what a run or a comparison is, how good, how big"),
+            ("docs", "docs:Docs", "where the documentation stands on this machine, or opens it"),
             ("completion", "completion:Completion", "your shell completes verbs, options and generations"),
             ("corpus check", "corpus_check:CorpusCheck", "what a corpus is, what would be rejected, and the cure"),
             ("corpus docstrings", "corpus_docstrings:CorpusDocstrings", "writes the embedded default: docstrings of installed packages"),
