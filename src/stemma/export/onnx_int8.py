@@ -1,0 +1,129 @@
+"""ONNX files whose products are computed in 8 bits: weights scaled column by column, the other factor by what texts of the user's own gave.
+
+The scales of what is multiplied are fixed beforehand (static quantisation), from TEXTS texts drawn by lot; products of two things that both
+come of the text, as in attention, stay in float32, as everything else does. Weights take 7 of the 8 bits: processors without VNNI add two
+products in 16 bits, where 8 would overflow.
+
+No file of this kind is checked against PyTorch: what it costs is for a file of the task to say (`stemma.serving.drops`).
+"""
+
+import json
+import logging
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stemma.corpus import read as corpus
+from stemma.corpus.document import Ledger
+from stemma.errors import DataError, UsageError
+from stemma.export.onnx import FACTS, graphs_of, onnx_models
+from stemma.export.onnx_answers import answer_batch, scored
+from stemma.export.onnx_graphs import fed
+from stemma.objectives.batch import Batch, generator
+from stemma.runs.fitted import FittedRun
+from stemma.runs.run import Run
+from stemma.tokens.files import whole_file
+
+INT8 = "int8"  # the key of the metadata's facts that tells such a file
+TEXTS = 64  # that scales are taken from
+PRODUCTS = ("MatMul", "Gemm")
+
+
+def write_onnx_int8(run: Run | FittedRun, path: Path, calibration: Path) -> list[Path]:
+    """Writes the run as one ONNX file in 8 bits, whose scales come of the file `calibration`: text, or examples of the run's task.
+
+    UsageError for a run that writes, or whose graph has no products of weights; the other errors are those of `write_onnx`.
+    """
+    kind = graphs_of(run)[0].kind
+    if kind == "advance":
+        wrong = f"a run of {run.row.name}, which writes, as an ONNX file in 8 bits"
+        raise UsageError(wrong, "one that reads texts, or has learnt a task", "write it in float32, or --to ctranslate2 --int8")
+    if not run.row.blocks:
+        wrong = f"a run of {run.row.name} as an ONNX file in 8 bits"
+        raise UsageError(wrong, "a Transformer: it is made of products of weights", "write it in float32")
+    feeds = _feeds(run, calibration)
+    (model,) = onnx_models(run)
+    with whole_file(path) as file:
+        file.write(quantised(model, feeds))
+    return [path]
+
+
+def quantised(model: bytes, feeds: Sequence[Batch]) -> bytes:
+    """The model with its products in 8 bits; `feeds` are batches that it reads."""
+    import onnx
+    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+
+    class Reader(CalibrationDataReader):  # type: ignore[misc]
+        def __init__(self) -> None:
+            self._left = iter(feeds)
+
+        def get_next(self) -> Any:
+            return next(self._left, None)
+
+    with tempfile.TemporaryDirectory() as folder, _quiet():
+        place = Path(folder) / "int8.onnx"
+        quantize_static(
+            onnx.load_from_string(model),
+            place,
+            Reader(),
+            quant_format=QuantFormat.QDQ,
+            op_types_to_quantize=list(PRODUCTS),
+            per_channel=True,
+            reduce_range=True,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+            extra_options={"MatMulConstBOnly": True},
+        )
+        found = onnx.load(place)
+    for entry in found.metadata_props:
+        if entry.key == FACTS:
+            entry.value = json.dumps(json.loads(entry.value) | {INT8: True}, ensure_ascii=False)
+    data: bytes = found.SerializeToString()
+    return data
+
+
+def _feeds(run: Run | FittedRun, path: Path) -> list[Batch]:
+    """What the run's graph reads of texts of the file, one a batch; DataError where no text is in it."""
+    names = list(graphs_of(run)[0].inputs)
+    if isinstance(run, FittedRun):
+        examples = run.task.read(path, learning=False)
+        framed = scored(run).prepare(run.task.texts([examples[place] for place in _lot(len(examples))]))
+        batches = [answer_batch(framed, np.array([row]), run.assignment, names) for row in range(len(framed.ids))]
+        return [fed(names, batch, run.assignment.network) for batch in batches]
+    sentences = texts_of(path)
+    encoded, network, feeds = run.encode([sentences[place] for place in _lot(len(sentences))]), run.network, []
+    room = (network.max_length or len(encoded.own) + 2) - len(network.frame([])[0])
+    for ids in encoded.rows:
+        framed_ids, types = network.frame(ids[:room].tolist())
+        row = {"ids": np.array([framed_ids]), "types": np.array([types]), "segments": np.ones((1, len(framed_ids)), np.int64)}
+        feeds.append(fed(names, row | encoded.beside, network))
+    return feeds
+
+
+def texts_of(path: Path) -> list[str]:
+    """The sentences of a text; DataError where there is none."""
+    found = [sentence for document in corpus.read([path], corpus.Config(), Ledger()) for sentence in document.sentences]
+    if not found:
+        raise DataError(f"{path} has no text", "some sentences", "name another file")
+    return found
+
+
+def _lot(count: int) -> list[int]:
+    """Which of so many texts are taken, the same ones each time."""
+    chosen: list[int] = np.sort(generator("calibration").permutation(count)[:TEXTS]).tolist()
+    return chosen
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without advice for those who call the library by hand."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(before)
