@@ -1,15 +1,15 @@
-"""ONNX files whose products are computed in 8 bits: weights scaled column by column, the other factor by what texts of the user's own gave.
+"""ONNX files whose products are computed in 8 bits: weights scaled by their columns, the other factor by what texts of the user gave.
 
-The scales of what is multiplied are fixed beforehand (static quantisation), from TEXTS texts drawn by lot; products of two things that both
-come of the text, as in attention, stay in float32, as everything else does. Weights take 7 of the 8 bits: processors without VNNI add two
-products in 16 bits, where 8 would overflow.
+Scales are fixed beforehand (static quantisation, by NNCF) from TEXTS texts drawn by lot. What is large in a few columns alone is first
+moved from the texts' side to the weights' (SmoothQuant: Xiao 2023), without which the vectors of a Transformer lose much.
 
-No file of this kind is checked against PyTorch: what it costs is for a file of the task to say (`stemma.serving.drops`).
+No file of this kind is checked against PyTorch: what it costs is for a file of the user's to say (`stemma.serving.drops`).
 """
 
+import importlib
 import json
 import logging
-import tempfile
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,7 +19,7 @@ import numpy as np
 
 from stemma.corpus import read as corpus
 from stemma.corpus.document import Ledger
-from stemma.errors import DataError, UsageError
+from stemma.errors import DataError, MissingExtra, UsageError
 from stemma.export.onnx import FACTS, graphs_of, onnx_models
 from stemma.export.onnx_answers import answer_batch, scored
 from stemma.export.onnx_graphs import fed
@@ -30,7 +30,6 @@ from stemma.tokens.files import whole_file
 
 INT8 = "int8"  # the key of the metadata's facts that tells such a file
 TEXTS = 64  # that scales are taken from
-PRODUCTS = ("MatMul", "Gemm")
 
 
 def write_onnx_int8(run: Run | FittedRun, path: Path, calibration: Path) -> list[Path]:
@@ -53,37 +52,31 @@ def write_onnx_int8(run: Run | FittedRun, path: Path, calibration: Path) -> list
 
 
 def quantised(model: bytes, feeds: Sequence[Batch]) -> bytes:
-    """The model with its products in 8 bits; `feeds` are batches that it reads."""
+    """The model with its products in 8 bits; `feeds` are batches that it reads. MissingExtra without NNCF."""
     import onnx
-    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
-    class Reader(CalibrationDataReader):  # type: ignore[misc]
-        def __init__(self) -> None:
-            self._left = iter(feeds)
-
-        def get_next(self) -> Any:
-            return next(self._left, None)
-
-    with tempfile.TemporaryDirectory() as folder, _quiet():
-        place = Path(folder) / "int8.onnx"
-        quantize_static(
-            onnx.load_from_string(model),
-            place,
-            Reader(),
-            quant_format=QuantFormat.QDQ,
-            op_types_to_quantize=list(PRODUCTS),
-            per_channel=True,
-            reduce_range=True,
-            activation_type=QuantType.QUInt8,
-            weight_type=QuantType.QInt8,
-            extra_options={"MatMulConstBOnly": True},
+    nncf = imported_quietly("nncf")
+    with _quiet():
+        found = nncf.quantize(
+            onnx.load_from_string(model), nncf.Dataset(list(feeds)), subset_size=len(feeds), model_type=nncf.ModelType.TRANSFORMER
         )
-        found = onnx.load(place)
-    for entry in found.metadata_props:
-        if entry.key == FACTS:
-            entry.value = json.dumps(json.loads(entry.value) | {INT8: True}, ensure_ascii=False)
+    for entry in onnx.load_from_string(model).metadata_props:
+        own = next((own for own in found.metadata_props if own.key == entry.key), None) or found.metadata_props.add(key=entry.key)
+        own.value = json.dumps(json.loads(entry.value) | {INT8: True}, ensure_ascii=False) if entry.key == FACTS else entry.value
     data: bytes = found.SerializeToString()
     return data
+
+
+def imported_quietly(library: str) -> Any:
+    """OpenVINO or NNCF. Both tell their makers of their use, in a thread of its own, where the package openvino_telemetry is beside them.
+
+    Here they are imported as if that were not: they do without, and nothing leaves this machine. MissingExtra where they are not installed.
+    """
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # the import of such a module fails
+    try:
+        return importlib.import_module(library)
+    except ImportError as error:
+        raise MissingExtra(library, "openvino") from error
 
 
 def _feeds(run: Run | FittedRun, path: Path) -> list[Batch]:

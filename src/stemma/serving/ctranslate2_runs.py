@@ -17,10 +17,10 @@ from stemma.corpus.given import given_texts
 from stemma.errors import DataError, UsageError
 from stemma.export.ctranslate2 import facts_of, write_ctranslate2
 from stemma.export.onnx import fingerprint
-from stemma.runs.decoding import LONGER, ROWS, SAMPLING, Decoding, Speller, Wanted, Written, always
+from stemma.runs.decoding import LONGER, ROWS, Decoding, Speller, Wanted, Written, always
 from stemma.runs.fitted import FittedRun
 from stemma.runs.reading import surprises
-from stemma.runs.run import BEAMS, Run
+from stemma.runs.run import BEAMS, SAMPLING, Run
 from stemma.runs.writing import TokenPairs, Writer
 
 TORCH = "use the engine torch"

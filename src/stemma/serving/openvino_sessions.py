@@ -1,10 +1,5 @@
-"""Graphs in OpenVINO, called as ONNX Runtime's sessions are.
+"""Graphs in OpenVINO, called as ONNX Runtime's sessions are."""
 
-OpenVINO tells its makers of each import, in a thread of its own, where the package openvino_telemetry is installed beside it. Here it is
-imported as if that were not: it does without, and nothing leaves this machine.
-"""
-
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
@@ -13,7 +8,8 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from stemma.errors import MissingExtra, UsageError
+from stemma.errors import UsageError
+from stemma.export.onnx_int8 import imported_quietly
 
 Precision = Literal["f32", "bf16"]
 
@@ -30,7 +26,7 @@ class OpenVinoSession:
     """One graph; it is called by one thread at a time."""
 
     def __init__(self, data: bytes, precision: Precision) -> None:
-        core = _imported().Core()
+        core = imported_quietly("openvino").Core()
         if precision == "bf16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
             wrong = "this processor does not multiply in bfloat16"
             raise UsageError(wrong, "one with AVX512-BF16 or AMX", "use the engine openvino")
@@ -60,12 +56,3 @@ class OpenVinoSession:
 def _value(port: Any) -> Value:
     sizes = [axis.get_length() if axis.is_static else "any" for axis in port.get_partial_shape()]
     return Value(port.get_any_name(), sizes)
-
-
-def _imported() -> Any:
-    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # the import of such a module fails
-    try:
-        import openvino
-    except ImportError as error:
-        raise MissingExtra("openvino", "openvino") from error
-    return openvino
