@@ -83,8 +83,8 @@ def eager(folder: str) -> Call:
     return call
 
 
-def ours(folder: str, calibration: Path, engines: list[str]) -> dict[str, Call]:
-    """Our run of the folder, through each of these engines."""
+def ours(folder: str, calibration: Path, engines: list[str], place: Path) -> dict[str, Call]:
+    """Our run of the folder, through each of these engines; ONNX files that are not at `place` yet are written there."""
     from stemma.export.huggingface_in.folder import read_huggingface
     from stemma.export.onnx import write_onnx
     from stemma.export.onnx_int8 import write_onnx_int8
@@ -94,11 +94,10 @@ def ours(folder: str, calibration: Path, engines: list[str]) -> dict[str, Call]:
 
     run: Any = read_huggingface(Path(folder)).run()
     run = Run(run.folder, run.row, run.tokenizer, run.network, Pooling(over="framed", max_length=256))
-    place = Path(tempfile.mkdtemp(prefix="engines-"))
     files = {"onnx": place / "run.onnx", "int8": place / "int8.onnx"}
-    if any("onnx" in engine or "openvino" in engine for engine in engines):
+    if {"onnx", "openvino"} & set(engines) and not files["onnx"].exists():
         write_onnx(run, files["onnx"])
-    if any("int8" in engine for engine in engines):
+    if any("int8" in engine for engine in engines) and not files["int8"].exists():
         write_onnx_int8(run, files["int8"], calibration)
     names = {
         "torch": "torch", "torch-bf16": "torch-bf16", "onnx": f"{files['onnx']}", "openvino": f"openvino:{files['onnx']}",
@@ -140,7 +139,7 @@ def halves(path: Path, place: Path, count: int) -> tuple[Path, list[str]]:
 def vectors(options: argparse.Namespace, place: Path) -> None:
     folder = drawn(place / "base") if options.random else options.folder or minilm()
     calibration, lines = halves(options.texts, place, 32)
-    calls = {"transformers": eager(folder), **ours(folder, calibration, options.engines)}
+    calls = {"transformers": eager(folder), **ours(folder, calibration, options.engines, options.files or place)}
     close = cosines(calls, lines)
     words = " ".join(lines).split()
     show("one text of about 32 tokens", turns(calls, [" ".join(words[:25])], options.rounds), close)
@@ -153,7 +152,10 @@ def embed(options: argparse.Namespace, place: Path) -> None:
     folder = options.folder or minilm()
     calibration, lines = halves(options.texts, place, options.count)
     peer = SentenceTransformer(folder, device="cpu")
-    calls = {"sentence-transformers": lambda some: peer.encode(some, batch_size=32), **ours(folder, calibration, options.engines)}
+    calls = {
+        "sentence-transformers": lambda some: peer.encode(some, batch_size=32),
+        **ours(folder, calibration, options.engines, options.files or place),
+    }
     show(f"{len(lines)} texts of mixed lengths", turns(calls, lines, options.rounds), cosines(calls, lines[:32]))
 
 
@@ -212,6 +214,7 @@ def main() -> None:
     parser.add_argument("--folder", default="", help="a Hugging Face folder of BERT")
     parser.add_argument("--random", action="store_true", help="a BERT of base size, drawn at random")
     parser.add_argument("--engines", nargs="+", default=["torch", "onnx", "openvino", "onnx-int8", "openvino-int8"])
+    parser.add_argument("--files", type=Path, help="a folder for the ONNX files of the weights, which are used again")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--count", type=int, default=256, help="texts of embed")
     parser.add_argument("--rows", type=int, nargs="+", default=[1, 8], help="prompts that are written on together")

@@ -11,7 +11,8 @@ import json
 import logging
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -37,14 +38,14 @@ def write_onnx_int8(run: Run | FittedRun, path: Path, calibration: Path) -> list
 
     UsageError for a run that writes, or whose graph has no products of weights; the other errors are those of `write_onnx`.
     """
-    kind = graphs_of(run)[0].kind
-    if kind == "advance":
+    graphs = graphs_of(run)
+    if any(graph.kind == "advance" for graph in graphs):
         wrong = f"a run of {run.row.name}, which writes, as an ONNX file in 8 bits"
         raise UsageError(wrong, "one that reads texts, or has learnt a task", "write it in float32, or --to ctranslate2 --int8")
     if not run.row.blocks:
         wrong = f"a run of {run.row.name} as an ONNX file in 8 bits"
         raise UsageError(wrong, "a Transformer: it is made of products of weights", "write it in float32")
-    feeds = _feeds(run, calibration)
+    feeds = _feeds(run, calibration, list(graphs[0].inputs))
     (model,) = onnx_models(run)
     with whole_file(path) as file:
         file.write(quantised(model, feeds))
@@ -55,11 +56,11 @@ def quantised(model: bytes, feeds: Sequence[Batch]) -> bytes:
     """The model with its products in 8 bits; `feeds` are batches that it reads. MissingExtra without NNCF."""
     import onnx
 
-    nncf = imported_quietly("nncf")
+    nncf, source = imported_quietly("nncf"), onnx.load_from_string(model)
+    names = [value.name for value in source.graph.input]  # what no node reads is not among them
+    dataset = nncf.Dataset([{name: feed[name] for name in names} for feed in feeds])
     with _quiet():
-        found = nncf.quantize(
-            onnx.load_from_string(model), nncf.Dataset(list(feeds)), subset_size=len(feeds), model_type=nncf.ModelType.TRANSFORMER
-        )
+        found = nncf.quantize(source, dataset, subset_size=len(feeds), model_type=nncf.ModelType.TRANSFORMER)
     for entry in onnx.load_from_string(model).metadata_props:
         own = next((own for own in found.metadata_props if own.key == entry.key), None) or found.metadata_props.add(key=entry.key)
         own.value = json.dumps(json.loads(entry.value) | {INT8: True}, ensure_ascii=False) if entry.key == FACTS else entry.value
@@ -79,9 +80,8 @@ def imported_quietly(library: str) -> Any:
         raise MissingExtra(library, "openvino") from error
 
 
-def _feeds(run: Run | FittedRun, path: Path) -> list[Batch]:
-    """What the run's graph reads of texts of the file, one a batch; DataError where no text is in it."""
-    names = list(graphs_of(run)[0].inputs)
+def _feeds(run: Run | FittedRun, path: Path, names: Sequence[str]) -> list[Batch]:
+    """What the run's graph reads, by these names, of texts of the file, one a batch; DataError where no text is in it."""
     if isinstance(run, FittedRun):
         examples = run.task.read(path, learning=False)
         framed = scored(run).prepare(run.task.texts([examples[place] for place in _lot(len(examples))]))
@@ -113,10 +113,11 @@ def _lot(count: int) -> list[int]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without advice for those who call the library by hand."""
+    """Without the library's bars and remarks, the former of which would stand among our output."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
-        yield
+        with redirect_stdout(StringIO()):
+            yield
     finally:
         logging.disable(before)

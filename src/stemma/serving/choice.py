@@ -76,7 +76,7 @@ def _agreeing(engines: Sequence[tuple[str, Tier, AnyRun]], bound: Bound, work: W
     if isinstance(run, FittedRun):
         examples = run.task.read(dev, learning=False)[:READ]
     else:
-        sentences = texts_of(dev)[:READ]
+        sentences = texts_of(dev)[: READ if work == "read" else BATCH]
     for name, tier, own in engines:
         if isinstance(own, FittedRun):
             given = own.task.named(own.task.decode(own.answers(examples), own.targets), own.targets)
