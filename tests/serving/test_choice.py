@@ -7,7 +7,6 @@ import pytest
 from tests.export.onnx_runs import CHINESE, ENGLISH, EXAMPLES, fitted, made
 
 from stemma.errors import RunError, UsageError
-from stemma.export.onnx import write_onnx
 from stemma.lineage.table import find
 from stemma.serving import choice
 from stemma.serving.bench import Cell
@@ -93,12 +92,10 @@ def test_a_run_in_8_bits_is_written_scored_and_used(tmp_path):
     table.write_text("\n".join(["label\ttext", *rows]) + "\n", encoding="utf-8")
     for run, file in ((made(find("bert")), text), (fitted(find("bert"), "classify"), table)):
         (path,) = write_onnx_int8(run, tmp_path / f"{file.stem}.onnx", file)
-        (exact,) = write_onnx(run, tmp_path / f"{file.stem}-exact.onnx")
-        assert tier_of(str(path)) == "int8" and tier_of(str(exact)) == "exact"
+        assert tier_of(str(path)) == "int8"
         assert path.read_bytes().count(b"DequantizeLinear") > 4  # products, and not the table alone
         lost = drop(run, through(run, str(path)), file, "read")
-        assert -0.5 < lost.worse < 0.5
-        assert np.isfinite(json.loads(json.dumps(lost.row()))["drop"])
+        assert -0.5 < lost.worse < 0.5 and np.isfinite(json.loads(json.dumps(lost.row()))["drop"])
 
 
 def test_what_has_no_8_bits_is_refused(tmp_path):
