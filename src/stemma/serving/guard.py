@@ -13,6 +13,7 @@ from stemma.serving.measured import Measured
 from stemma.serving.replies import Json, fault
 
 OPEN = frozenset({"/health", "/ready", "/", "/docs", "/openapi.json"})  # to all, key or none: nothing of a model is told there
+PAGE = "/playground/"  # what the page at / is made of: to all as well
 ALWAYS = OPEN | {"/metrics"}  # answered however many requests there are
 GONE = 499  # what a request counts as whose client left
 
@@ -61,7 +62,7 @@ class Guard:
     def _refusal(self, scope: Scope, counts: bool) -> Json | None:
         """Why the request is not even read; None where it is."""
         headers = dict(scope["headers"])
-        if self._keys and scope["path"] not in OPEN and not self._is_known(headers):
+        if self._keys and not _is_open(scope["path"]) and not self._is_known(headers):
             wrong = "the API key is missing or wrong. Expected: the header `Authorization: Bearer KEY`. Ask who runs this server for one."
             return fault(401, wrong, {"WWW-Authenticate": "Bearer", "Connection": "close"})
         origin = headers.get(b"origin", b"")
@@ -139,6 +140,10 @@ class Guard:
                 return None
             if not message.get("more_body"):
                 return b"".join(parts)
+
+
+def _is_open(path: str) -> bool:
+    return path in OPEN or path.startswith(PAGE)
 
 
 def _digest(key: bytes) -> bytes:
