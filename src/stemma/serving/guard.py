@@ -14,7 +14,7 @@ from stemma.serving.replies import Json, fault
 
 OPEN = frozenset({"/health", "/ready", "/", "/docs", "/openapi.json"})  # to all, key or none: nothing of a model is told there
 PAGE = "/playground/"  # what the page at / is made of: to all as well
-ALWAYS = OPEN | {"/metrics"}  # answered however many requests there are
+METRICS = "/metrics"  # answered however many requests there are, as is what is open to all
 GONE = 499  # what a request counts as whose client left
 
 Scope = dict[str, Any]
@@ -35,7 +35,7 @@ class Guard:
             await self._app(scope, receive, send)
             return
         began, code = time.perf_counter(), GONE
-        counts = scope["path"] not in ALWAYS
+        counts = not _is_open(scope["path"]) and scope["path"] != METRICS
 
         async def sending(message: Any) -> None:
             nonlocal code

@@ -6,6 +6,7 @@ import { number, percent, text } from "./language.js";
 const CELL = 19;
 const LETTER = 7.4; // the width of a Latin letter at the labels' size; Han are nearly twice as wide
 const MOST = 14; // characters of a label
+const CAUSAL = "decoder causal self";
 
 const width = (label) => Array.from(label).reduce((sum, one) => sum + (one.codePointAt(0) > 0x2e7f ? 1.8 : 1), 0) * LETTER;
 const short = (label) => (Array.from(label).length > MOST ? `${Array.from(label).slice(0, MOST - 1).join("")}…` : label);
@@ -45,7 +46,7 @@ const meet = (a, b) => a[0] < b[2] && b[0] < a[2] && a[1] < b[3] && b[1] < a[3];
 /** Heads of attention: which layer and which head, one token that looks as chips, and all of them as a picture. `first` kinds come first. */
 export function attention(id, heads, first = []) {
   const kinds = [...new Set(heads.map((head) => head.kind))].sort((a, b) => first.includes(b) - first.includes(a));
-  const chosen = { kind: kinds[0], layer: 0, head: 0, row: 0 };
+  const chosen = { kind: kinds[0], layer: 0, head: 0, row: kinds[0] === CAUSAL ? Infinity : 0 }; // a first token sees itself alone
   const place = el("div", { class: "attention" });
   const numbers = (key, of) => [...new Set(of.map((head) => head[key]))].sort((a, b) => a - b);
   const draw = () => {
@@ -76,7 +77,7 @@ export function attention(id, heads, first = []) {
         const weight = used.weights[row][column];
         return { name, strength: Math.sqrt(weight), below: percent(weight) };
       })),
-      el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": text("attention.map") }, heatMap(used, row)),
+      el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": text("attention.map") }, heatMap(used, row, change("row"))),
     );
   };
   draw();
@@ -89,8 +90,8 @@ function mean(heads) {
   return { ...heads[0], weights, spread: average((head) => head.spread) };
 }
 
-/** Every row a token that looks, every column one that it looks at; opacity is the root of the weight. */
-function heatMap({ rows, columns, weights }, strong) {
+/** Every row a token that looks, every column one that it looks at; opacity is the root of the weight. A press on a row chooses it. */
+function heatMap({ rows, columns, weights }, strong, choose) {
   const left = Math.max(...rows.map((token) => width(short(visible(token))))) + 8;
   const top = Math.max(...columns.map((token) => width(short(visible(token))))) * 0.87 + 16;
   const slant = columns.length ? 40 : 0;
@@ -108,7 +109,10 @@ function heatMap({ rows, columns, weights }, strong) {
     row.map((weight, column) =>
       svg(
         "rect",
-        { x: left + column * CELL, y: top + at * CELL, width: CELL - 1, height: CELL - 1, "fill-opacity": Math.sqrt(weight).toFixed(3) },
+        {
+          x: left + column * CELL, y: top + at * CELL, width: CELL - 1, height: CELL - 1,
+          "fill-opacity": Math.sqrt(weight).toFixed(3), onclick: () => choose(at),
+        },
         svg("title", {}, `${visible(rows[at])} → ${visible(columns[column])}: ${percent(weight)}`),
       ),
     ),

@@ -51,6 +51,7 @@ function draw() {
   const choice = panel.several
     ? el("p", { class: "soft" }, text("page.several"))
     : select("model", text("page.model"), able.map(({ id, short }) => [id, id === short ? id : `${id} (${short})`]), model.id, choose);
+  part("main").style.setProperty("--colour", panel.several ? "var(--accent)" : model.colour);
   part("main").replaceChildren(
     el("h2", { tabindex: -1 }, text(`${panel.name}.title`)),
     el("p", { class: "lead" }, text(`${panel.name}.lead`)),

@@ -33,7 +33,7 @@ function section(model, rows) {
   const shown = rows.map((row, at) => ({
     name: names[at],
     share: shares[at],
-    figure: `10^${number(row.log10, 1)}`,
+    figure: el("span", {}, "10", el("sup", {}, number(row.log10, 1))),
     strong: shares[at] > 0.5,
   }));
   const unknown = rows[0].unknown + rows[1].unknown;
