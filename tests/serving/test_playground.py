@@ -40,7 +40,7 @@ def test_every_text_stands_in_both_languages():
 
 def test_the_texts_are_those_that_the_scripts_name():
     quoted = {key for script in SCRIPTS.values() for key in re.findall(r'"([a-z]+\.[\w-]+)"', script)}
-    named = {key for key in quoted if not re.search(r"\.(json|js)$|^stemma\.|^(pair|regress)\.\d$", key)}
+    named = {key for key in quoted if not re.search(r"\.(json|js)$|^stemma\.|^(pair|regress|choice)\.\d$", key)}
     assert named | MADE == set(TEXTS)
 
 
@@ -116,7 +116,7 @@ def browser() -> Iterator[Any]:
 def server(home, tmp_path_factory) -> Iterator[Any]:
     """A server of runs that allow every panel."""
     places = [str(pretrained(name, home)) for name in RUNS] + [str(fitted(name, home)) for name in LEARNT]
-    with running(tmp_path_factory.mktemp("playground"), *places) as server:
+    with running(tmp_path_factory.mktemp("playground"), *places, within=600) as server:
         yield server
 
 
@@ -224,7 +224,7 @@ def test_what_is_typed_is_never_read_as_html_and_faults_are_told_in_words(browse
 def test_a_key_is_asked_for_where_there_is_one(browser, home, tmp_path):
     keys = tmp_path / "keys"
     keys.write_text("first\n", encoding="utf-8")
-    with running(tmp_path, str(pretrained("word2vec", home)), "--api-key-file", str(keys)) as server:
+    with running(tmp_path, str(pretrained("word2vec", home)), "--api-key-file", str(keys), within=600) as server:
         visit = Visit(browser, server, "en", 390)
         visit.page.goto(visit.home)
         for key, found in (("wrong", "[role=alert]"), ("first", "nav a")):
