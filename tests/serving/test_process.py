@@ -58,14 +58,16 @@ class Running:
 
 
 @contextmanager
-def running(tmp_path: Path, *words: str, program: Sequence[str] = START, environment: Mapping[str, str] = os.environ) -> Iterator[Running]:
-    """A server with these words on its command line, ready; it ends with the block."""
+def running(
+    tmp_path: Path, *words: str, program: Sequence[str] = START, environment: Mapping[str, str] = os.environ, within: float = 120
+) -> Iterator[Running]:
+    """A server with these words on its command line, ready within so many seconds; it ends with the block."""
     log = tmp_path / "log"
     environment = {**environment, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
     with log.open("w", encoding="utf-8") as file:
         process = subprocess.Popen([*program, "serve", *words, "--port", "0"], stderr=file, stdout=file, env=environment)
     try:
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + within
         while "ready after" not in (said := log.read_text(encoding="utf-8")):
             assert process.poll() is None and time.monotonic() < deadline, said
             time.sleep(0.05)

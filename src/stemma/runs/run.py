@@ -34,6 +34,7 @@ from stemma.tokens.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
     from stemma.runs.attention_heads import AttentionHead
+    from stemma.runs.masks import Masks
     from stemma.runs.unknown_words import Spelling
 
 LN2, LN10 = math.log(2), math.log(10)
@@ -223,7 +224,7 @@ class Run:
         gets zeros. A warning tells of texts without a known word (`knows`), whose vectors say nothing.
         """
         self._needs("embed")
-        encoded, widths = self._tokenised(texts), self._widths
+        encoded, widths = self._tokenised(texts), self.widths
         layer = whole("layer", layer, -len(widths), len(widths) - 1, -1)
         sums = np.zeros((len(encoded.texts), widths[layer]), np.float32)
         counts = np.zeros(len(encoded.texts), np.int64)
@@ -255,7 +256,7 @@ class Run:
         found: dict[int, dict[int, np.ndarray]] = {n: {} for n in range(len(texts))}
         for piece, states in self._states(self._encoded(texts), None):
             found[piece.text][piece.first] = states
-        nothing = np.zeros((len(self._widths), 0, self._widths[-1]), np.float32)
+        nothing = np.zeros((len(self.widths), 0, self.widths[-1]), np.float32)
         joined = [np.concatenate([parts[first] for first in sorted(parts)], axis=1) if parts else nothing for parts in found.values()]
         places = [placed(spans, text, given) for (_, spans), text, given in zip(encoded, texts, raw, strict=True)]
         return [Vectors(np.asarray(ids), spans, layers) for (ids, _), spans, layers in zip(encoded, places, joined, strict=True)]
@@ -462,6 +463,17 @@ class Run:
         self._fits(max(tensor.shape[1] for tensor in batch.values()))
         return heads_of(self.network.attention(batch), self.tokenizer)
 
+    @cached_property
+    def masks(self) -> "Masks":
+        """What its objective hides of a text; UsageError where it hides nothing, or the run is kept in memory."""
+        from stemma.runs.masks import Masks
+
+        if self.folder is None:
+            raise UsageError(
+                "a run kept in memory", "the settings of its objective, which a run folder has", "save it, and name its folder"
+            )
+        return Masks(self.folder, tokenizer=self.tokenizer)
+
     def nearest(self, query: str, k: int = 10, restrict: int = FREQUENT) -> list[tuple[str, float]]:
         """The `k` words of highest cosine with a word's vector, or with a sum of them such as `king - man + woman`.
 
@@ -481,7 +493,8 @@ class Run:
         return self.network.word_vectors()
 
     @cached_property
-    def _widths(self) -> list[int]:
+    def widths(self) -> list[int]:
+        """The numbers in a state of each layer that it gives vectors of, the embeddings first."""
         return [self.network.width] if self.row.updates == "by hand" else reading.widths(self.network)
 
     @cached_property

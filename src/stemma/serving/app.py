@@ -14,7 +14,7 @@ from stemma.errors import StemmaError
 from stemma.serving import inference, openai, v1
 from stemma.serving.desk import Desk
 from stemma.serving.guard import Guard
-from stemma.serving.page import POLICY, playground, routes_page
+from stemma.serving.page import PLAYGROUND, ROUTES, playground, routes_page
 from stemma.serving.replies import Json, Refusal, fault, fault_of
 
 ASKED = ["GET", "HEAD"]  # as those ask who only want to know whether there is somebody
@@ -23,6 +23,7 @@ SHAPES = {"inputs": "a text, or a list of texts, each with its parts in a list w
 
 def application(desk: Desk, keys: Sequence[str] = (), say: Callable[[str], None] = print) -> Guard:
     """The ASGI application of the desk; with keys, for those who have one. `say` takes what the one who runs it should know."""
+    page = playground()
     app = FastAPI(title="Stemma", version=VERSION, docs_url=None, redoc_url=None)
     for routes in (v1.routes, openai.routes, inference.routes):
         app.include_router(routes(desk))
@@ -48,15 +49,19 @@ def application(desk: Desk, keys: Sequence[str] = (), say: Callable[[str], None]
     @app.get("/docs", include_in_schema=False)
     async def docs() -> Response:
         """The routes, to read."""
-        return HTMLResponse(routes_page(app.openapi()), headers=POLICY)
+        return HTMLResponse(routes_page(app.openapi()), headers=ROUTES)
 
     @app.get("/", include_in_schema=False)
     async def root() -> Response:
         """The page to try models on."""
-        page = playground()
-        if page is None:
-            return fault(404, "there is no page here. Expected: a route. See /docs.")
-        return HTMLResponse(page, headers=POLICY)
+        return await part("index.html")
+
+    @app.get("/playground/{name}", include_in_schema=False)
+    async def part(name: str) -> Response:
+        """A file of that page."""
+        if name not in page:
+            raise HTTPException(404)
+        return Response(page[name].content, media_type=page[name].kind, headers=PLAYGROUND)
 
     app.add_exception_handler(StemmaError, _answered)
     app.add_exception_handler(TimeoutError, _answered)

@@ -60,6 +60,7 @@ class Embed(Asking):
 
     layer: int = Field(-1, description="0: the embeddings, -1: the last")
     normalise: bool = False
+    tokens: bool = Field(False, description="the vector of each token, too")
 
 
 class Score(Asking):
@@ -115,6 +116,12 @@ class Attend(Asking):
     head: Annotated[int, Field(ge=1)] | None = None
 
 
+class Masks(Asking):
+    """`stemma show masks`."""
+
+    seed: Annotated[int, Field(ge=0, le=MOST_SEED)] = 0
+
+
 class Usage(BaseModel):
     """What a request cost."""
 
@@ -146,6 +153,7 @@ class Described(BaseModel):
     year: int
     paper: str
     colour: str
+    about: dict[str, dict[str, str]]
     abilities: list[str]
     task: str | None
     parts: list[str] | None
@@ -153,7 +161,9 @@ class Described(BaseModel):
     labels: list[str] | None
     scripts: list[str]
     vocabulary: int
+    tokenizer: str
     max_length: int | None
+    layers: int | None
     parameters: int
     doubts: list[str]
 

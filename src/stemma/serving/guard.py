@@ -14,7 +14,8 @@ from stemma.serving.measured import Measured
 from stemma.serving.replies import Refusal, fault
 
 OPEN = frozenset({"/health", "/ready", "/", "/docs", "/openapi.json"})  # to all, key or none: nothing of a model is told there
-ALWAYS = OPEN | {"/metrics"}  # answered however many requests there are
+PAGE = "/playground/"  # what the page at / is made of: to all as well
+METRICS = "/metrics"  # answered however many requests there are, as is what is open to all
 GONE = 499  # what a request counts as whose client left
 ARRIVING = 64  # of the largest bodies may be on their way at once
 MOST_DIGITS = 18  # of a length
@@ -39,7 +40,7 @@ class Guard:
             await self._app(scope, receive, send)
             return
         began, code, inside = time.perf_counter(), GONE, False
-        counts = scope["path"] not in ALWAYS
+        counts = not _is_open(scope["path"]) and scope["path"] != METRICS
 
         async def sending(message: Any) -> None:
             nonlocal code
@@ -65,7 +66,7 @@ class Guard:
     def _refusal(self, scope: Scope, counts: bool) -> Refusal | None:
         """Why the request is not even read; None where it is."""
         headers = dict(scope["headers"])
-        if self._keys and scope["path"] not in OPEN and not self._is_known(headers):
+        if self._keys and not _is_open(scope["path"]) and not self._is_known(headers):
             wrong = "the API key is missing or wrong. Expected: the header `Authorization: Bearer KEY`. Ask who runs this server for one."
             return fault(401, wrong, {"WWW-Authenticate": "Bearer", "Connection": "close"})
         origin = headers.get(b"origin", b"")
@@ -180,6 +181,10 @@ class Guard:
                     return b"".join(parts), False
         finally:
             self._arriving -= size
+
+
+def _is_open(path: str) -> bool:
+    return path in OPEN or path.startswith(PAGE)
 
 
 def _digest(key: bytes) -> bytes:

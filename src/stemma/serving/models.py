@@ -190,12 +190,25 @@ def _abilities(run: Run | FittedRun) -> Iterator[str]:
             if ability == "transfer" or (ability == "translate" and not run.translates) or (ability == "fill" and not _fills(run)):
                 continue
             yield ability
+        if _masks(run):
+            yield "masks"
     yield "tokens"
 
 
 def _fills(run: Run) -> bool:
     try:
         run.network.check_fills()
+    except UsageError:
+        return False
+    return True
+
+
+def _masks(run: Run) -> bool:
+    """Whether its objective hides tokens; read here once, so that what is served does not change with the folder."""
+    if "fill" not in run.row.abilities:
+        return False
+    try:
+        _ = run.masks
     except UsageError:
         return False
     return True
@@ -215,6 +228,7 @@ def _described(run: Run | FittedRun, abilities: tuple[str, ...]) -> dict[str, An
         "year": row.year,
         "paper": row.paper,
         "colour": row.colour,
+        "about": row.about(),
         "abilities": list(abilities),
         "task": fine.task.name if fine else None,
         "parts": list(fine.task.parts(fine.targets)) if fine else None,
@@ -222,7 +236,9 @@ def _described(run: Run | FittedRun, abilities: tuple[str, ...]) -> dict[str, An
         "labels": list(fine.labels) if fine else None,
         "scripts": _scripts(tokenizer.texts),
         "vocabulary": tokenizer.vocab_size,
+        "tokenizer": tokenizer.kind,
         "max_length": most,
+        "layers": None if fine or "embed" not in abilities else len(run.widths),  # type: ignore[union-attr]
         "parameters": sum(int(array.size) for array in fine.model.arrays().values()) if fine else run.parameters,  # type: ignore[union-attr]
         "doubts": [] if fine else run.doubts,  # type: ignore[union-attr]
     }
