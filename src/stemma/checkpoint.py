@@ -46,10 +46,10 @@ from stemma.tokens.files import (
 from stemma.tokens.sums import file_sum, page_sum
 
 FORMAT = 4
-READ = (2, 3, 4)  # formats that are opened: 2 has SHA-256 sums, none of the metrics, and no seal
+READ = (2, 3, 4)  # formats that are opened: 2 has SHA-256 sums, none of the metrics, and no seal; 1 had no sums of a finished run
 CHANGED = (("model", "attention", "general", 4),)  # settings (section, key, value) whose weights mean something else since a format
 MEND = "restore it from a copy, or delete the folder and run the command that made it again"
-_ANEW = "make it anew, or open it with the version that made it"
+ANEW = "make it anew, or open it with the version that made it"
 _ROOT_FILES = ("config.json", "model.safetensors", "ledger.json")
 _STATE = re.compile(r"step-\d{9,18}")
 _SHARD = "shard-"  # what the names of files begin with that each of several processes wrote
@@ -218,7 +218,7 @@ class RunFolder:
             if found < since and sections.get(section, {}).get(key) == value:
                 meant = f"weights of {section}.{key} = {json.dumps(value)} meant something else"
                 wrong = f"{self.path} has run format {found}, in which {meant}"
-                raise RunError(wrong, f"format {since} or later", _ANEW)
+                raise RunError(wrong, f"format {since} or later", ANEW)
 
     def _computes(self, name: str) -> bool:
         """True for what is computed with: of a finished run its weights, no longer the state that they came from."""
@@ -473,7 +473,7 @@ def _read_manifest(path: Path) -> dict[str, Any]:
     manifest = read_sealed(path, MEND)
     found = manifest.get("format", 0)
     if found not in READ:
-        cure = "update stemma" if isinstance(found, int) and found > FORMAT else _ANEW
+        cure = "update stemma" if isinstance(found, int) and found > FORMAT else ANEW
         raise RunError(f"{path.parent} has run format {found}", f"format {FORMAT}", cure)
     state, files = manifest.get("state"), manifest.get("files")
     whole = state is None or (isinstance(state, str) and _STATE.fullmatch(state) is not None)

@@ -47,6 +47,12 @@ def test_encodings_and_compression(tmp_path: Path) -> None:
         read_examples(put(tmp_path, text.encode("gb18030")))
 
 
+def test_what_no_reader_sees_is_taken_out_and_counted(tmp_path: Path) -> None:
+    path = put(tmp_path, "label\ttext\n1\ta\x00 b\x07\n0\t\x00中\x00文\n")
+    with pytest.warns(UserWarning, match=r"taken out of \S*t\.tsv, since no reader sees them: 3 NUL, 1 control characters"):
+        assert [example.text for example in read_examples(path)] == ["a b", "中文"]
+
+
 FORMS = {
     "csv": 'label,text\n好,"今天, 天气 ""很"" 好"\n\nbad,"two\nlines"\n',
     "csv with columns turned": '"text","label"\n"今天, 天气 ""很"" 好",好\ntwo lines,bad\n',
