@@ -19,6 +19,7 @@ Corpus = Annotated[Positional[tuple[str, ...]], arg(metavar="CORPUS …", help_b
 TomlFile = Annotated[Path | None, arg(metavar="TOML", help_behavior_hint="(optional)")]
 Several = Annotated[tuple[str, ...], arg(metavar="FILE …", help_behavior_hint="(optional)")]
 EngineName = Annotated[str, arg(metavar="ENGINE")]
+Share = Annotated[float | None, arg(metavar="DROP", help_behavior_hint="(optional)")]
 Preset = Annotated[str | None, arg(metavar="NAME", help_behavior_hint="(optional)")]
 Gibibytes = Annotated[float | None, arg(metavar="GIB", help_behavior_hint="(optional)")]
 TextSize = Annotated[str | None, arg(metavar="SIZE", help_behavior_hint="(optional)")]
@@ -40,6 +41,7 @@ __all__ = [
     "RunPath",
     "Settings",
     "Several",
+    "Share",
     "TextSize",
     "Texts",
     "TomlFile",

@@ -115,6 +115,17 @@ def check_readable_again(name: str) -> None:
     raise DataError(f"{name} is {'a folder' if Path(name).is_dir() else 'a device or a socket'}", "a file", "name a file of text")
 
 
+def held_whole(path: Path) -> bytes:
+    """The bytes of a small file; DataError for a device, which may have no end, else OSError as ever."""
+    if path.is_char_device():
+        raise _no_end(str(path))
+    return path.read_bytes()
+
+
+def _no_end(name: str) -> DataError:
+    return DataError(f"{name} is a device", "a file that has an end", "name a file of text")
+
+
 def text_suffix(name: str) -> str:
     """`.jsonl` of `news.jsonl.gz`: the suffix that says what the text is."""
     path = Path(name)
@@ -167,7 +178,7 @@ def raw(name: str) -> IO[bytes]:
         if is_url(name):
             return opened_at(name)
         if Path(name).is_char_device():
-            raise DataError(f"{name} is a device", "a file that has an end", "name a file of text")
+            raise _no_end(name)
         return Path(name).open("rb")
     except FileNotFoundError as error:
         raise DataError(f"{name}: no such file", "a file that can be read", _similar(Path(name))) from error

@@ -20,11 +20,12 @@ from stemma.corpus.workers import ordered_map
 from stemma.errors import DataError, UsageError
 from stemma.nouns import counted
 
-__all__ = ["Config", "Joiner", "fingerprint", "keep_texts", "no_text", "parsed_blocks", "read", "shared_files", "spool_stdin"]
+__all__ = ["AS_KEPT", "Config", "Joiner", "fingerprint", "keep_texts", "no_text", "parsed_blocks", "read", "shared_files", "spool_stdin"]
 
 RULES = 2  # raised whenever the same text would be cut otherwise than before, so that stores made earlier are made anew
 _HASHED = 1 << 30  # bytes; a corpus up to this size is known by its content, a bigger one by sizes and times
 SPOOLED = "stdin.txt"  # what standard input gave
+AS_KEPT = ("corpus.format=jsonl", "corpus.field=text", "corpus.encoding=utf-8", "corpus.documents=auto")  # how `keep_texts` is read
 PAIRS = "documents read as pairs of a source and its target"
 PARTS = "documents handed on in parts, being too long"
 

@@ -21,7 +21,7 @@ from stemma.tokens.dictionary import dictionary_sum
 from stemma.tokens.tokenizer import Tokenizer
 from stemma.training.facts import Fact, Note, Report
 from stemma.training.ingest import Ingested, Source, ingest
-from stemma.training.settings import BUDGETS, FEWEST_EVALUATIONS, OPTIONS, SETTINGS, Config, HandConfig
+from stemma.training.settings import BUDGETS, FEWEST_EVALUATIONS, OPTIONS, OWN, SETTINGS, Config, HandConfig
 from stemma.training.teachers import Teacher
 
 CHINESE = 0.5  # the share of a text's letters from which on it is Chinese
@@ -137,7 +137,8 @@ def unread_by(generation: str, preset: str, settings: Sequence[str], shared: Seq
     if row.teacher:
         del sections["tokenizer"]  # it has its teacher's
     base = {name: table for name, table in _preset(row, preset)[1].items() if name in sections}
-    return unread(sections, base, settings, shared)
+    found = unread(sections, base, settings, shared)
+    return list(dict.fromkeys([*found, *_without_use(row, base, settings, shared)]))
 
 
 def job_of(request: Request) -> Job:
@@ -301,6 +302,24 @@ def _check_optimiser(row: Generation, training: Config, dev: bool) -> None:
     if training.optimiser == "asgd" and not (training.held_out or dev):
         wrong = 'training.optimiser = "asgd" with training.held_out = 0 and no dev text'
         raise UsageError(wrong, "held-out text, whose loss says when to average", "set training.held_out to 0.01, or name dev text")
+
+
+def _without_use(row: Generation, base: Mapping[str, Any], settings: Sequence[str], shared: Sequence[str]) -> list[str]:
+    """Of the shared settings, muon for a row without blocks, and options that the optimiser which it has then cannot honour."""
+    if row.updates != "backprop":
+        return []
+    blockless = [setting for setting in shared if not row.blocks and _of_training(setting) == ("optimiser", "muon")]
+    named = [value for setting in settings if setting not in blockless for key, value in [_of_training(setting)] if key == "optimiser"]
+    optimiser = named[-1] if named else _table(base.get("training")).get("optimiser", Config.optimiser)
+    options = [setting for setting in shared if (key := _of_training(setting)[0]) in OPTIONS and key not in OWN.get(optimiser, OPTIONS)]
+    return blockless + options
+
+
+def _of_training(setting: str) -> tuple[str, str]:
+    """The key of a setting of training, with or without its section's name, and its value; nothing of any other."""
+    name, _, value = (part.strip() for part in setting.partition("="))
+    section, _, key = name.rpartition(".")
+    return (key, value.strip("\"'")) if section in ("", "training") else ("", "")
 
 
 def _names_kind(row: Generation, request: Request, overrides: Sequence[tuple[str, Mapping[str, Any]]]) -> bool:
