@@ -100,7 +100,9 @@ def test_shards_learn_what_whole_weights_learn_in_half_the_memory(name: str, two
     a, b = weights(shards), weights(whole)
     assert a.keys() == b.keys() and all(a[one].shape == b[one].shape for one in a)
     parted, held = (RunFolder.open(folder).done()["processes_state_mib"] for folder in (shards, whole))
-    assert all(mib < 0.55 * held[0] for mib in parted) and sum(parted) == pytest.approx(held[0], rel=0.02)
+    assert all(mib < 0.55 * held[0] for mib in parted) and sum(parted) == pytest.approx(
+        held[0], rel=0.05
+    )  # of small tensors no part is halved
     assert len(RunFolder.open(shards).done()["processes_peak_memory_mib"]) == 2
 
 
