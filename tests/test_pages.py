@@ -43,7 +43,8 @@ PAGES = [
 
 
 def run(newcomer, language, page):
-    folder, environment = newcomer
+    folder, environment = newcomer[0] / language, newcomer[1]  # each language has texts and runs of its own, by the same names
+    folder.mkdir(exist_ok=True)
     for kind, setup, text in FENCED.findall(text_of(language, page)):
         if setup or kind == "text":
             continue
