@@ -93,8 +93,8 @@ def test_code_that_a_page_names_is_there(language, page):
         file = next((root / path for root in (ROOT / "src/stemma", ROOT) if (root / path).is_file()), None)
         assert file is not None, path
         code = file.read_text(encoding="utf-8")
-        for name in re.findall(r"`([A-Za-z_.]+)", names):
-            assert all(re.search(rf"\b(class|def) {part}\b", code) for part in name.split(".")), f"{path}: {name}"
+        for name in re.findall(r"`([A-Za-z_][\w.]*)", names):
+            assert all(re.search(rf"\b(class |def |self\.){part}\b", code) for part in name.split(".")), f"{path}: {name}"
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +109,7 @@ def settings():
 def test_settings_that_a_page_names_exist(settings, language, page):
     prose = FENCED.sub("", text_of(language, page))
     named = set(re.findall(r"\b((?:corpus|tokenizer|model|objective|training|transfer|task|distill)\.[a-z_]+)\b(?!\.)(?!/)", prose))
-    suffixes = {name for name in named if name.rpartition(".")[2] in ("py", "md", "txt", "tsv", "arpa", "toml", "safetensors")}
+    suffixes = {name for name in named if name.rpartition(".")[2] in ("py", "md", "txt", "tsv", "arpa", "toml", "json", "safetensors")}
     assert named - suffixes <= settings
 
 
