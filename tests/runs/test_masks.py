@@ -36,7 +36,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def masked(folder: Path, **options) -> list[MaskedText]:
-    return [text for seed in range(12) for text in Masks(folder, seed=seed, **options).of(TEXTS)]
+    return [text for seed in range(12) for text in Masks.open(folder, **options).of(TEXTS, seed)]
 
 
 def test_a_word_is_masked_whole_or_not_at_all(folder: Path) -> None:
@@ -61,7 +61,7 @@ def test_words_are_the_segmenters_and_no_character_is_lost(folder: Path) -> None
 def test_text_is_never_altered_but_at_masks(folder: Path) -> None:
     found = masked(folder)
     for text in found:
-        plain = next(other for other in Masks(folder, ["mask_share=0.001"]).of([text.text]))  # one word is masked at least
+        plain = next(other for other in Masks.open(folder, ["mask_share=0.001"]).of([text.text]))  # one word is masked at least
         own = [label or read for label, read in zip(text.labels, text.reads, strict=True)]
         assert own == [label or read for label, read in zip(plain.labels, plain.reads, strict=True)]
     became = [text.became(place) for text in found for place in range(len(text.labels)) if text.labels[place] is not None]
@@ -70,7 +70,7 @@ def test_text_is_never_altered_but_at_masks(folder: Path) -> None:
 
 
 def test_long_texts_come_in_parts_and_empty_ones_not_at_all(folder: Path) -> None:
-    parts = list(Masks(folder).of(["", "天气很好" * 30, " "]))
+    parts = list(Masks.open(folder).of(["", "天气很好" * 30, " "]))
     assert [len(part.labels) for part in parts] == [62, 58]
 
 
@@ -83,9 +83,9 @@ def test_what_masks_nothing_is_refused(tmp_path: Path) -> None:
     for name, config, mend in (("a", {}, "one of these: bert, bert-wwm"), ("b", {"task": {}}, "the run that it was made from")):
         RunFolder.create(tmp_path / name, {"identity": {"generation": "gpt"}, "sections": {}, **config})
         with pytest.raises(UsageError, match=mend):
-            Masks(tmp_path / name)
+            Masks.open(tmp_path / name)
 
 
 def test_a_run_that_masked_nothing_says_what_to_set(folder: Path) -> None:
     with pytest.raises(UsageError, match=r"write --set objective\.mask_share"):
-        Masks(folder, ["objective.mask_share=0"])
+        Masks.open(folder, ["objective.mask_share=0"])

@@ -1,6 +1,7 @@
 """What the server answers is what `stemma.load` answers offline, whoever else asks at the same time."""
 
 import asyncio
+import json
 import random
 
 import numpy as np
@@ -10,6 +11,7 @@ from tests.serving.conftest import CHINESE, ENGLISH, ask, fitted, pretrained, ru
 import stemma
 from stemma.lineage.table import TABLE
 from stemma.runs.decoding import Decoding
+from stemma.runs.masks import Masks
 
 CLOSE = 1e-5  # of numbers of order one: what padding and company may change in single precision
 READY = [row for row in TABLE if row.ready]
@@ -70,7 +72,7 @@ def test_a_run_of_every_generation_answers_as_it_does_offline(row, home):
     async def compared():
         async with served([str(run.path)]) as client:
             (told,) = (await client.get("/v1/models")).json()["data"]
-            assert set(told["abilities"]) - {"tokens"} == set(row.abilities) - {"transfer"}
+            assert set(told["abilities"]) - {"tokens", "masks"} == set(row.abilities) - {"transfer"}
             assert (told["generation"], told["title"], told["task"]) == (row.name, row.title, None)
             for route in ROUTES & set(row.abilities):
                 some = inputs_for(run, route, [*texts(6), ENGLISH[0], CHINESE[0]])
@@ -87,6 +89,19 @@ def test_a_run_of_every_generation_answers_as_it_does_offline(row, home):
                         assert all(np.allclose(a, b, atol=CLOSE) for a, b in zip(ours, theirs, strict=True))
                     else:
                         np.testing.assert_allclose(ours, theirs, rtol=CLOSE, atol=CLOSE)
+            if "embed" in row.abilities:
+                assert told["layers"] == len(run.widths)
+                for layer in (0, -1):
+                    found = await ask(client, "/v1/embed", inputs=[f" {ENGLISH[0]}", CHINESE[0]], layer=layer, tokens=True)
+                    for one, theirs in zip(found["outputs"], run.vectors([f" {ENGLISH[0]}", CHINESE[0]]), strict=True):
+                        assert [(token["start"], token["end"]) for token in one["by_token"]] == theirs.spans
+                        own = [token["vector"] for token in one["by_token"]]
+                        np.testing.assert_allclose(own, theirs.layers[layer], rtol=CLOSE, atol=CLOSE)
+            if "masks" in told["abilities"]:
+                for seed in (0, 3):
+                    (found,) = (await ask(client, "/v1/masks", inputs=ENGLISH[0], seed=seed))["outputs"]
+                    assert found == json.loads(json.dumps(next(Masks.open(run.path).of([ENGLISH[0]], seed)).row()))
+            assert ("masks" in told["abilities"]) == (row.name in ("bert", "bert-wwm", "albert", "tinybert"))
             cut = (await ask(client, "/v1/tokens", inputs=ENGLISH[0]))["outputs"][0]
             assert cut["ids"] == run.tokenizer.encode(ENGLISH[0]).tolist()
 

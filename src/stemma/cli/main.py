@@ -186,11 +186,14 @@ def option_name(field: str) -> str:
 
 def options(cls: type) -> list[str]:
     """A verb's options, in the order of the alphabet; what stands without a name is none."""
+    from dataclasses import fields
+
     from stemma.cli.verb import Positional
 
     marks = set(get_args(Positional[str])[1:])
     hints = get_type_hints(cls, include_extras=True)
-    return sorted(option_name(name) for name, hint in hints.items() if not marks & set(getattr(hint, "__metadata__", ())))
+    names = [field.name for field in fields(cls)]
+    return sorted(option_name(name) for name in names if not marks & set(getattr(hints[name], "__metadata__", ())))
 
 
 def _unknown(name: str, cls: Any, words: list[str], argv: list[str]) -> UsageError:

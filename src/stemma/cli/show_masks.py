@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from stemma.bounds import MOST_SEED, whole
 from stemma.cli.answer import Answer, Form, Printable, Rows
@@ -42,7 +42,7 @@ class ShowMasks(Verb):
         if self.out is not None and self.out.suffix != ".html":
             raise UsageError(f"--out {self.out}", "a name that ends in .html", "choose such a name")
         whole("seed", self.seed, 0, MOST_SEED)
-        masked = Masks(Path(self.run_folder), self.settings, self.seed).of(texts(self.text, self.files))
+        masked = Masks.open(Path(self.run_folder), self.settings).of(texts(self.text, self.files), self.seed)
         return _Masked(masked) if self.out is None else self._drawn(self.out, list(masked))
 
     def _drawn(self, out: Path, masked: list["MaskedText"]) -> Answer:
@@ -65,7 +65,7 @@ class _Masked:
     def pieces(self, form: Form) -> Iterator[str]:
         """Three lines a text; one JSON list with `--json`."""
         if form == "document":
-            yield from Rows(map(_row, self.texts), lambda _: ()).pieces(form)
+            yield from Rows((text.row() for text in self.texts), lambda _: ()).pieces(form)
             return
         marks = COLOURED if form == "person" else PLAIN
         yield LEGEND.format(*(marks[name].format(shown) for name, shown in SHOWN.items())) + "\n"
@@ -81,8 +81,3 @@ def _lines(text: "MaskedText", marks: dict[str, str]) -> Iterator[str]:
     yield "text    " + " │ ".join(spelt)
     yield "reads   " + " │ ".join(read)
     yield "predict " + (" │ ".join(filter(None, labels)) or "nothing")
-
-
-def _row(text: "MaskedText") -> dict[str, Any]:
-    words = [(text.spans[word[0]][0], text.spans[word[-1]][1]) for word in text.words]
-    return {"text": text.text, "spans": text.spans, "words": words, "reads": text.reads, "labels": text.labels}

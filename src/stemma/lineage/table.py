@@ -94,6 +94,12 @@ class Generation:
         """The two config sections a generation brings: `model` and `objective`."""
         return {"model": self.model_config(), "objective": _config(self.data)}
 
+    def about(self) -> dict[str, dict[str, str]]:
+        """Language -> its `title`, and in a sentence each what it `added` and what it `lost`, from `about.toml`."""
+        text = (resources.files("stemma.lineage") / "about.toml").read_text(encoding="utf-8")
+        about = tomllib.loads(text)[self.name]
+        return {"en": {"title": self.title, **about["en"]}, "zh": about["zh"]}
+
     def presets(self) -> dict[str, dict[str, Any]]:
         """Preset name -> config tables, from `presets/NAME.toml`."""
         text = (resources.files("stemma.lineage") / "presets" / f"{self.name}.toml").read_text(encoding="utf-8")

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from stemma.bounds import whole
 from stemma.corpus.clean import clean
 from stemma.corpus.document import Document
 from stemma.corpus.given import given_texts
@@ -306,6 +307,41 @@ class Odd(Alone):
 
 
 @dataclass(frozen=True, kw_only=True)
+class TokenVectors(Alone):
+    """The vector of each text, and those of its tokens."""
+
+    run: Run
+    layer: int
+    normalise: bool
+
+    def row(self, text: str) -> Row:
+        """Text, vector, and `by_token` each token with its place in the text and its vector."""
+        (row,) = embed(self.run, [text], self.layer, self.normalise).rows()
+        (found,) = self.run.vectors([text])
+        states = found.layers[self.layer]
+        columns = found.ids.tolist(), found.spans, (unit(states) if self.normalise else states).tolist()
+        return row | {"by_token": [self._token(*token) for token in zip(*columns, strict=True)]}
+
+    def _token(self, index: int, span: tuple[int, int], vector: list[float]) -> Row:
+        return {"token": self.run.tokenizer.text(index), "start": span[0], "end": span[1], "vector": vector}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hiding(Alone):
+    """What the objective hides of each text."""
+
+    run: Run
+    seed: int
+
+    def row(self, text: str) -> Row:
+        """As the objective's first instance of the text has it: its rest would be another one."""
+        found = next(self.run.masks.of([text], self.seed), None)
+        if found is None:
+            raise DataError("the text has no token", "a text with a word in it", "write one")
+        return found.row()
+
+
+@dataclass(frozen=True, kw_only=True)
 class Looking(Alone):
     """Where the chosen heads look in each text, or pair with a tab between the two."""
 
@@ -324,13 +360,17 @@ class Looking(Alone):
         return {**pair_of(text), "heads": list(map(head_row, heads))}
 
 
-def embed(run: Run | FittedRun, texts: Sequence[str], layer: int = -1, normalise: bool = False) -> Asked:
-    """One vector a text; of a fine-tuned run what its head reads. UsageError for a layer of the latter."""
+def embed(run: Run | FittedRun, texts: Sequence[str], layer: int = -1, normalise: bool = False, by_token: bool = False) -> Asked:
+    """One vector a text, and `by_token` one a token; of a fine-tuned run what its head reads, and UsageError for its layers and tokens."""
     if isinstance(run, FittedRun):
-        if layer != -1:
-            raise UsageError(f"layer {layer} of a fine-tuned run", "the vectors that its head reads", "drop the layer")
+        if layer != -1 or by_token:
+            asked = "tokens" if by_token else f"layer {layer}"
+            raise UsageError(f"{asked} of a fine-tuned run", "the vectors that its head reads", f"drop the {asked.partition(' ')[0]}")
         return Reading(run, run.prepared(texts, SILENT), True, normalise)
     run.require("embed")
+    if by_token:
+        texts, layer = given_texts(texts), whole("layer", layer, -len(run.widths), len(run.widths) - 1, -1)
+        return TokenVectors(tuple(texts), _lengths(run.tokenizer, texts), run=run, layer=layer, normalise=normalise)
     return Embedding(run, run.encode(texts), layer, normalise)
 
 
@@ -393,9 +433,15 @@ def attend(run: Run | FittedRun, lines: Sequence[str], layer: int | None = None,
     return Looking(tuple(lines), _lengths(tokenizer_of(run), lines), run=run, layer=layer, head=head, most=most)
 
 
+def masks(run: Run, texts: Sequence[str], seed: int = 0) -> Asked:
+    """What the run's objective hides of each text."""
+    texts = given_texts(texts)
+    return Hiding(tuple(texts), _lengths(run.tokenizer, texts), run=run, seed=seed)
+
+
 def tokens(tokenizer: Tokenizer, texts: Sequence[str]) -> Asked:
     """How each text is cut."""
-    return Cutting(tuple(texts), _lengths(tokenizer, texts), tokenizer=tokenizer)
+    return Cutting(tuple(texts), _lengths(tokenizer, [clean(text)[0] for text in texts]), tokenizer=tokenizer)
 
 
 def heads_of(run: Run | FittedRun, line: str, layer: int | None = None, head: int | None = None, dashes: str = "") -> list[AttentionHead]:

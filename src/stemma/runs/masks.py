@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -50,12 +50,18 @@ class MaskedText:
         ends = [*starts[1:], self.spans[word[-1]][1]]
         return [(self.text[a:b], self.labels[group[0]] is not None) for a, b, group in zip(starts, ends, places, strict=True)]
 
+    def row(self) -> dict[str, Any]:
+        """As JSON: places of tokens and of words in the text, what is read, what must be predicted, and what stands there then."""
+        became = [self.became(place) for place in range(len(self.labels))]
+        words = [(self.spans[word[0]][0], self.spans[word[-1]][1]) for word in self.words]
+        return {"text": self.text, "spans": self.spans, "words": words, "reads": self.reads, "labels": self.labels, "became": became}
+
 
 class Masks:
-    """The masks that a run's objective draws; other `settings` of the section `objective` win over the run's own."""
+    """The masks that the objective of the run in `folder` draws; other `settings` of the section `objective` win over the run's own."""
 
-    def __init__(self, path: Path, settings: Settings = (), seed: int = 0) -> None:
-        folder = RunFolder.open(path)
+    def __init__(self, folder: RunFolder, settings: Settings = (), tokenizer: Tokenizer | None = None) -> None:
+        path = folder.path
         if "task" in folder.config:
             mend = "name the run that it was made from"
             raise UsageError(f"{path} is fine-tuned on a task", "a folder made by stemma pretrain", mend)
@@ -73,9 +79,14 @@ class Masks:
             wrong = f"{path} masks nothing: objective.mask_share = 0"
             raise UsageError(wrong, "a share of the tokens to mask", "write --set objective.mask_share=0.15")
         self._room = sections["model"]["max_length"] - 2
-        self._tokenizer, self._seed = Tokenizer.load(folder.guarded("tokenizer.json")), seed
+        self._tokenizer = tokenizer or Tokenizer.load(folder.guarded("tokenizer.json"))
 
-    def of(self, texts: Iterable[str]) -> Iterator[MaskedText]:
+    @classmethod
+    def open(cls, path: Path, settings: Settings = ()) -> "Masks":
+        """Those of the run in this folder, finished or not."""
+        return cls(RunFolder.open(path), settings)
+
+    def of(self, texts: Iterable[str], seed: int = 0) -> Iterator[MaskedText]:
         """Each text with its masks, in parts where it is longer than an instance; one without a token is left out."""
         before = 0  # positions of the texts so far: each has draws of its own
         for text in texts:
@@ -84,18 +95,19 @@ class Masks:
             assert begins is not None  # of kinds with a mask
             for first in range(0, len(ids), self._room):
                 part = slice(first, first + self._room)
-                yield self._masked(text, ids[part].astype(np.int64), spans[part], begins[part], before)
+                yield self._masked(text, ids[part].astype(np.int64), spans[part], begins[part], (seed, before))
                 before += self._room + 2
 
-    def _masked(self, text: str, ids: np.ndarray, spans: list[tuple[int, int]], begins: np.ndarray, before: int) -> MaskedText:
-        specials, masking = self._tokenizer.specials, self._config.masking
+    def _masked(self, text: str, ids: np.ndarray, spans: list[tuple[int, int]], begins: np.ndarray, drawn: tuple[int, int]) -> MaskedText:
+        """The part with the masks of `drawn`: a seed, and how many positions of it are used up."""
+        specials, masking, (seed, before) = self._tokenizer.specials, self._config.masking, drawn
         framed = np.array([[specials["cls"], *ids.tolist(), specials["sep"]]])
         candidates = np.ones(framed.shape, bool)
         candidates[0, [0, -1]] = False
         words = np.ones(framed.shape, bool)
         if self._config.units != "pieces":
             words[0, 1:-1] = begins
-        draws = Draws.at(self._seed, before + np.arange(framed.size)[None])
+        draws = Draws.at(seed, before + np.arange(framed.size)[None])
         chosen = choose(np.ones(framed.shape, np.int64), candidates, words, masking, draws)
         read, labels = mask_tokens(framed, chosen, masking, specials["mask"], self._tokenizer.vocab_size, draws)
         name = self._tokenizer.text

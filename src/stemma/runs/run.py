@@ -34,6 +34,7 @@ from stemma.tokens.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
     from stemma.runs.attention_heads import AttentionHead
+    from stemma.runs.masks import Masks
     from stemma.runs.unknown_words import Spelling
 
 LN2, LN10 = math.log(2), math.log(10)
@@ -133,20 +134,26 @@ class Run:
         self.folder, self.row, self.tokenizer, self.network, self.pooling = folder, row, tokenizer, network, pooling
 
     @classmethod
-    def open(cls, path: str | Path) -> "Run":
-        """The run of a finished folder, on the CPU, ready for use; one that has learnt to translate is a run all the same."""
+    def open(cls, path: str | Path, held: bool = False) -> "Run":
+        """The run of a finished folder, on the CPU, ready for use; one that has learnt to translate is a run all the same.
+
+        `held` in memory it does without the folder, and is not changed with it.
+        """
         folder = RunFolder.open(Path(path))
         config = folder.config
         if "task" in config and make_task(config["task"]["task"]).per != "target":  # what writes targets is a network and no more
             cure = "use stemma predict or embed on it, or name the run that it was made from"
             raise UsageError(f"{path} is fine-tuned on a task", "a folder made by stemma pretrain", cure)
         row = find(config["identity"]["generation"])
-        arrays = folder.tensors()
+        arrays = folder.tensors(held)
         with opening(folder):
             tokenizer = Tokenizer.load(folder.guarded("tokenizer.json"))
             model: Any = restore(row.model_config(), config["sections"]["model"], str(folder.path))
             pooling = restore(Pooling, config["sections"].get("pooling", {}), str(folder.path))
-            return cls(folder, row, tokenizer, network_of(row, model, tokenizer, arrays), pooling)
+            run = cls(folder, row, tokenizer, network_of(row, model, tokenizer, arrays), pooling)
+        if held:
+            run._counts, _ = arrays.get("counts"), run.parameters
+        return run
 
     def __getstate__(self) -> dict[str, Any]:
         """What a copy or a pickle holds: all that use needs, so that it needs no folder."""
@@ -217,7 +224,7 @@ class Run:
         gets zeros. A warning tells of texts without a known word (`knows`), whose vectors say nothing.
         """
         self._needs("embed")
-        encoded, widths = self._tokenised(texts), self._widths
+        encoded, widths = self._tokenised(texts), self.widths
         layer = whole("layer", layer, -len(widths), len(widths) - 1, -1)
         sums = np.zeros((len(encoded.texts), widths[layer]), np.float32)
         counts = np.zeros(len(encoded.texts), np.int64)
@@ -249,7 +256,7 @@ class Run:
         found: dict[int, dict[int, np.ndarray]] = {n: {} for n in range(len(texts))}
         for piece, states in self._states(self._encoded(texts), None):
             found[piece.text][piece.first] = states
-        nothing = np.zeros((len(self._widths), 0, self._widths[-1]), np.float32)
+        nothing = np.zeros((len(self.widths), 0, self.widths[-1]), np.float32)
         joined = [np.concatenate([parts[first] for first in sorted(parts)], axis=1) if parts else nothing for parts in found.values()]
         places = [placed(spans, text, given) for (_, spans), text, given in zip(encoded, texts, raw, strict=True)]
         return [Vectors(np.asarray(ids), spans, layers) for (ids, _), spans, layers in zip(encoded, places, joined, strict=True)]
@@ -456,6 +463,17 @@ class Run:
         self._fits(max(tensor.shape[1] for tensor in batch.values()))
         return heads_of(self.network.attention(batch), self.tokenizer)
 
+    @cached_property
+    def masks(self) -> "Masks":
+        """What its objective hides of a text; UsageError where it hides nothing, or the run is kept in memory."""
+        from stemma.runs.masks import Masks
+
+        if self.folder is None:
+            raise UsageError(
+                "a run kept in memory", "the settings of its objective, which a run folder has", "save it, and name its folder"
+            )
+        return Masks(self.folder, tokenizer=self.tokenizer)
+
     def nearest(self, query: str, k: int = 10, restrict: int = FREQUENT) -> list[tuple[str, float]]:
         """The `k` words of highest cosine with a word's vector, or with a sum of them such as `king - man + woman`.
 
@@ -475,7 +493,8 @@ class Run:
         return self.network.word_vectors()
 
     @cached_property
-    def _widths(self) -> list[int]:
+    def widths(self) -> list[int]:
+        """The numbers in a state of each layer that it gives vectors of, the embeddings first."""
         return [self.network.width] if self.row.updates == "by hand" else reading.widths(self.network)
 
     @cached_property

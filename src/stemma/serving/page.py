@@ -1,18 +1,19 @@
-"""The page at / and the page of routes at /docs: both whole in themselves, neither asks anything of another host."""
+"""The page at / with its files, and the page of routes at /docs: neither asks anything of another host."""
 
+from dataclasses import dataclass
 from html import escape
 from importlib import resources
 from typing import Any
 
 from stemma.runs.json_text import dumps
 
-OWN = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; connect-src 'self'; img-src 'self' data:; "
-POLICY = {
-    "Content-Security-Policy": OWN + "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cache-Control": "no-cache",
+ALWAYS = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer", "Cache-Control": "no-cache"}
+NOBODY = "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+PLAYGROUND = ALWAYS | {
+    "Content-Security-Policy": f"default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; {NOBODY}"
 }
+ROUTES = ALWAYS | {"Content-Security-Policy": f"default-src 'none'; style-src 'unsafe-inline'; {NOBODY}"}
+KINDS = {"html": "text/html", "css": "text/css", "js": "text/javascript", "json": "application/json", "svg": "image/svg+xml"}
 STYLE = (
     "body{font:16px/1.5 system-ui,sans-serif;max-width:50rem;margin:2rem auto;padding:0 1rem;color-scheme:light dark}"
     "code,pre{font-family:ui-monospace,monospace}pre{overflow:auto;padding:.5rem 1rem;border:1px solid #8884;border-radius:6px}"
@@ -20,10 +21,18 @@ STYLE = (
 )
 
 
-def playground() -> str | None:
-    """The page to try models on; None where this version has none."""
-    file = resources.files("stemma.serving") / "playground.html"
-    return file.read_text(encoding="utf-8") if file.is_file() else None
+@dataclass(frozen=True)
+class Part:
+    """A file of the page at /."""
+
+    content: bytes
+    kind: str  # the media type
+
+
+def playground() -> dict[str, Part]:
+    """The files of the page to try models on, by name; `index.html` is the page."""
+    files = [file for file in (resources.files("stemma.serving") / "playground").iterdir() if file.is_file()]
+    return {file.name: Part(file.read_bytes(), KINDS[file.name.rpartition(".")[2]]) for file in files}
 
 
 def routes_page(document: dict[str, Any]) -> str:

@@ -13,7 +13,7 @@ from stemma.serving import bodies
 from stemma.serving.asking import Answered, line_of
 from stemma.serving.desk import Desk
 from stemma.serving.models import Version
-from stemma.serving.replies import FAULTS, Json, event, fault_of
+from stemma.serving.replies import FAULTS, STREAMED, Json, event, fault_of
 from stemma.serving.writing import writing
 
 
@@ -28,12 +28,13 @@ def routes(desk: Desk) -> APIRouter:
 
     @router.post("/embed", response_model=bodies.Answer)
     async def embed(body: bodies.Embed) -> Response:
-        """One vector an input."""
+        """One vector an input, and with `tokens` one for each of its tokens."""
 
         def ask(run: Any, texts: list[str]) -> answers.Asked:
-            return answers.embed(run, texts, body.layer, body.normalise)
+            return answers.embed(run, texts, body.layer, body.normalise, body.tokens)
 
-        return _reply(*await desk.rows(body.model, "embed", body.listed, ask, body.layer, body.normalise, strict=body.strict))
+        options = body.layer, body.normalise, body.tokens
+        return _reply(*await desk.rows(body.model, "embed", body.listed, ask, *options, strict=body.strict))
 
     @router.post("/tokens", response_model=bodies.Answer)
     async def tokens(body: bodies.Asking) -> Response:
@@ -62,7 +63,7 @@ def routes(desk: Desk) -> APIRouter:
 
         return _reply(*await desk.rows(body.model, "fill", body.listed, ask, body.k, strict=body.strict))
 
-    @router.post("/generate", response_model=bodies.Answer)
+    @router.post("/generate", response_model=bodies.Answer, responses=STREAMED)
     async def generate(body: bodies.Generate) -> Response:
         """Texts written on from each prompt, or its likeliest next tokens; with `stream` piece by piece."""
         if body.next:
@@ -109,6 +110,15 @@ def routes(desk: Desk) -> APIRouter:
             return answers.attend(run, texts, body.layer, body.head, desk.limits.weights)
 
         return _reply(*await desk.rows(body.model, "attend", body.listed, ask, body.layer, body.head, strict=body.strict))
+
+    @router.post("/masks", response_model=bodies.Answer)
+    async def masks(body: bodies.Masks) -> Response:
+        """What the objective hides of a text, as it was hidden in pre-training."""
+
+        def ask(run: Any, texts: list[str]) -> answers.Asked:
+            return answers.masks(run, texts, body.seed)
+
+        return _reply(*await desk.rows(body.model, "masks", body.listed, ask, body.seed, strict=body.strict))
 
     @router.get("/models", response_model=bodies.Listed)
     async def models() -> Response:
