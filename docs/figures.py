@@ -29,6 +29,7 @@ WORDS = [
 ]
 DIGITS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
 SMALL = ("model.width=64", "tokenizer.vocab_size=300", "training.steps=250", "training.batch_tokens=512")  # enough for numbers
+GERMAN, CHINESE = "Die Mühle am rauschenden Bach ist alt.", "春眠不觉晓，处处闻啼鸟。"
 TOKENS = 60_000  # that each deep run reads
 
 
@@ -221,10 +222,11 @@ def gpt(runs: Runs) -> Any:
 
 
 def gpt2(runs: Runs) -> Any:
-    """GPT-2's loss beside GPT's, on the same text."""
-    runs.deep("gpt")
-    runs.deep("gpt2")
-    return curves(runs, ["gpt", "gpt2"])
+    """How many tokens a character takes, in the text that they were learnt from and in others."""
+    run = runs("gpt2", "gpt2", "training.steps=1")
+    texts = {"docstrings": " ".join(runs.dev()), "a German sentence": GERMAN, "a Chinese sentence": CHINESE, "emoji": "🙂🙃🚀🌳"}
+    rows = [{"text": name, "tokens a character": len(run.tokenizer.encode(text)) / len(text)} for name, text in texts.items()]
+    return bars(rows, "tokens a character", "text")
 
 
 def bert(runs: Runs) -> Any:
