@@ -286,9 +286,9 @@ def xlnet(runs: Runs) -> Any:
         for distance in range(-8, 9):
             weights = np.concatenate([np.diagonal(weights, distance) for weights in here])
             rows.append(
-                {"tokens away (left: before)": distance, "mean weight": float(weights.mean()), "head": f"layer {layer}, head {place}"}
+                {"tokens away (below 0 before it)": distance, "mean weight": float(weights.mean()), "head": f"layer {layer}, head {place}"}
             )
-    return lines(rows, "tokens away (left: before)", "mean weight", "head")
+    return lines(rows, "tokens away (below 0 before it)", "mean weight", "head")
 
 
 ALL = (ngram, word2vec, glove, bert, bert_wwm, albert, tinybert, gpt, gpt2, nnlm, lstm, elmo, seq2seq, transformer, xlnet)
