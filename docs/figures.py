@@ -28,7 +28,7 @@ WORDS = [
     *("column", "path", "name", "mean", "sum", "shape", "dtype", "index", "key"),
 ]
 DIGITS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
-SMALL = ("model.width=64", "tokenizer.vocab_size=300", "training.steps=250", "training.batch_tokens=512")  # enough for numbers
+SMALL = ("model.width=64", "tokenizer.vocab_size=300", "training.steps=2000", "training.batch_tokens=512")
 GERMAN, CHINESE = "Die Mühle am rauschenden Bach ist alt.", "春眠不觉晓，处处闻啼鸟。"
 TOKENS = 60_000  # that each deep run reads
 
