@@ -28,7 +28,7 @@ WORDS = [
     *("column", "path", "name", "mean", "sum", "shape", "dtype", "index", "key"),
 ]
 DIGITS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
-SMALL = ("model.width=64", "tokenizer.vocab_size=300", "training.steps=2000", "training.batch_tokens=512")
+SMALL = ("model.width=64", "tokenizer.vocab_size=300", "training.batch_tokens=512")
 GERMAN, CHINESE = "Die Mühle am rauschenden Bach ist alt.", "春眠不觉晓，处处闻啼鸟。"
 TOKENS = 60_000  # that each deep run reads
 
@@ -199,13 +199,13 @@ def elmo(runs: Runs) -> Any:
 
 def seq2seq(runs: Runs) -> Any:
     """Where the decoder looks while it writes a number's digits from the last to the first."""
-    run = runs("seq2seq", "seq2seq", *SMALL, "model.cells=64", corpus=runs.numbers())
+    run = runs("seq2seq", "seq2seq", *SMALL, "training.steps=2000", "model.cells=64", corpus=runs.numbers())
     return _looks(run, "soft")
 
 
 def transformer(runs: Runs) -> Any:
     """The same of the Transformer: the mean of its heads in the last layer."""
-    run = runs("transformer", "transformer", *SMALL, "model.inner=128", corpus=runs.numbers())
+    run = runs("transformer", "transformer", *SMALL, "training.steps=250", "model.inner=128", corpus=runs.numbers())
     return _looks(run, "encoder-decoder")
 
 
