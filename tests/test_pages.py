@@ -42,9 +42,11 @@ PAGES = [
 ]
 
 
-def run(newcomer, language, page):
-    folder, environment = newcomer
-    for kind, setup, text in FENCED.findall(text_of(language, page)):
+def run(newcomer, name, page):
+    """The page's commands, in a folder of that name: each language has texts and runs of its own, which go by the same names."""
+    folder, environment = newcomer[0] / name, newcomer[1]
+    folder.mkdir(exist_ok=True)
+    for kind, setup, text in FENCED.findall(page):
         if setup or kind == "text":
             continue
         command = {"bash": ["bash", "-euo", "pipefail", "-c", text], "python": [sys.executable, "-c", text]}[kind]
@@ -56,7 +58,7 @@ def run(newcomer, language, page):
 @pytest.mark.timeout(900)  # a minute for all of them when nothing else runs
 @pytest.mark.parametrize("page", runnable("en"))
 def test_the_page_s_commands_run(newcomer, page):
-    run(newcomer, "en", page)
+    run(newcomer, "en", text_of("en", page))
 
 
 @pytest.mark.slow
@@ -65,7 +67,19 @@ def test_the_page_s_commands_run(newcomer, page):
     ("language", "page"), [(language, page) for language in LANGUAGES if language != "en" for page in runnable(language)]
 )
 def test_the_page_s_commands_run_in_the_other_languages(newcomer, language, page):
-    run(newcomer, language, page)
+    run(newcomer, language, text_of(language, page))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_the_commands_of_the_chinese_readme_run(newcomer):
+    run(newcomer, "readme", (ROOT / "README.zh.md").read_text(encoding="utf-8"))
+
+
+def test_the_links_of_the_chinese_readme_lead_somewhere():
+    text = (ROOT / "README.zh.md").read_text(encoding="utf-8")
+    assert [target for target in re.findall(r"\]\(([^):]+)\)", text) if not (ROOT / target).is_file()] == []
+    assert {row.name for row in TABLE} <= set(re.findall(r"^\| `([\w-]+)` \|", text, flags=re.MULTILINE))
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
