@@ -55,7 +55,7 @@ def run(newcomer, name, page):
         assert "Traceback" not in done.stderr
 
 
-@pytest.mark.timeout(900)  # a minute for all of them when nothing else runs
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("page", runnable("en"))
 def test_the_page_s_commands_run(newcomer, page):
     run(newcomer, "en", text_of("en", page))
