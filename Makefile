@@ -7,17 +7,20 @@ TORCH_ARGS ?=
 DEMO_ARGS ?=
 TEST_ARGS ?=
 BENCH_ARGS ?=
+FAULTS_ARGS ?=
 
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: help setup venv demo test lint bench clean
+.PHONY: help setup venv demo test lint bench faults docs clean
 
 help:
 	@echo "make demo    install, compare the generations on the embedded default, say where the report is"
 	@echo "make test    install and run the tests (TEST_ARGS=\"-k ngram\" chooses some)"
 	@echo "make lint    ruff and mypy"
 	@echo "make bench   measure against peers (BENCH_ARGS=--quick for twenty minutes)"
+	@echo "make docs    build the documentation, which \`stemma docs\` opens, and which a wheel that is built then carries"
+	@echo "make faults  kill commands at every file operation, fill disks at every write, damage every file (hours; FAULTS_ARGS=\"--most 3\")"
 	@echo "make clean   remove .venv, caches and the demo's folder"
 
 setup venv: .venv/installed-dev
@@ -48,6 +51,11 @@ setup venv: .venv/installed-dev
 	@$(PIP) -e ".[bench]"
 	@touch $@
 
+.venv/installed-docs: .venv/installed
+	@echo "installing what builds the documentation"
+	@$(PIP) -e ".[docs]"
+	@touch $@
+
 demo: .venv/installed
 	@$(BIN)/stemma demo --out demo $(DEMO_ARGS)
 	@echo "report: $(CURDIR)/demo/report.html"
@@ -70,6 +78,15 @@ bench: .venv/installed-bench
 	@$(BIN)/python bench/static.py $(BENCH_ARGS)
 	@$(BIN)/python bench/startup.py $(BENCH_ARGS)
 
+docs: .venv/installed-docs
+	@$(BIN)/python docs/build.py
+
+# One thread each, and one command at a time.
+faults: .venv/installed-dev
+	@OMP_NUM_THREADS=1 $(BIN)/python tests/faults/operations.py $(FAULTS_ARGS)
+	@OMP_NUM_THREADS=1 $(BIN)/python tests/faults/kills.py
+	@OMP_NUM_THREADS=1 $(BIN)/python tests/damage/trials.py --count 12
+
 clean:
-	@rm -rf .venv demo build dist src/*.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	@rm -rf .venv demo build dist src/stemma/site src/*.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

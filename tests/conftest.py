@@ -1,5 +1,10 @@
 """Fixtures shared by all rooms."""
 
+import os
+import shlex
+import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -8,6 +13,7 @@ from hypothesis import settings
 settings.register_profile("stemma", deadline=None, derandomize=True)  # the first example may compile a kernel
 settings.load_profile("stemma")
 
+SOURCE = Path(__file__).resolve().parents[1] / "src"
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
@@ -25,3 +31,20 @@ def shared_data() -> Path:
     if not SHARED.is_dir():
         pytest.skip("real corpora are not beside this checkout")
     return SHARED
+
+
+@pytest.fixture(scope="module")
+def newcomer(tmp_path_factory):
+    """An empty folder, and an environment in which `stemma` is this checkout's, started quickly (`commands.server`)."""
+    folder, commands = tmp_path_factory.mktemp("newcomer"), tmp_path_factory.mktemp("bin")
+    environment = {**os.environ, "PYTHONPATH": str(SOURCE), "OMP_NUM_THREADS": "1"}
+    address, parts = str(commands / "address"), Path(__file__).parent / "commands"
+    script = commands / "stemma"
+    script.write_text(f'#!/bin/sh\nexec {shlex.join([sys.executable, "-IS", str(parts / "client.py"), address])} "$@"\n', encoding="utf-8")
+    script.chmod(script.stat().st_mode | stat.S_IXUSR)
+    server = [sys.executable, str(parts / "server.py"), address]
+    with subprocess.Popen(server, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as running:
+        assert running.stdout is not None and running.stdout.readline() == b"ready\n"
+        yield folder, {**environment, "PATH": os.pathsep.join((str(commands), os.environ["PATH"]))}
+        assert running.stdin is not None
+        running.stdin.close()

@@ -1,5 +1,7 @@
 """The Python surface: plain keywords, mappings, texts, and a run that shows what it is."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -17,8 +19,6 @@ def vectors(tmp_path_factory):
 
 
 def test_texts_are_documents_like_those_of_a_file(vectors, tmp_path):
-    import json
-
     lines = "".join(json.dumps({"text": text}) + "\n" for text in TEXTS)
     (tmp_path / "t.jsonl").write_text(lines, encoding="utf-8")
     settings = ["model.width=12", "tokenizer.min_count=1", "training.steps=60"]
@@ -26,6 +26,20 @@ def test_texts_are_documents_like_those_of_a_file(vectors, tmp_path):
     assert np.array_equal(other.word_vectors(), vectors.word_vectors())
     again = stemma.pretrain("word2vec", texts=list(TEXTS), out=vectors.path, preset="tiny", settings=SMALL)
     assert np.array_equal(again.word_vectors(), vectors.word_vectors())
+
+
+@pytest.mark.parametrize("reading", [{"encoding": "gb18030"}, {"format": "sentences", "documents": "file"}, {"field": "body"}])
+def test_texts_to_go_on_with_are_read_as_they_are_kept_and_not_as_the_earlier_files(tmp_path, reading):
+    codec = reading.get("encoding", "utf-8")
+    text = "\n".join(json.dumps({"body": line}) for line in TEXTS) if "field" in reading else "\n\n".join(TEXTS)
+    (tmp_path / f"text.{'jsonl' if 'field' in reading else 'txt'}").write_text(text, encoding=codec)
+    (file,) = tmp_path.iterdir()
+    first = stemma.pretrain("word2vec", file, out=tmp_path / "first", preset="tiny", settings={**SMALL, "corpus": reading})
+    second = stemma.pretrain(
+        "word2vec", texts=["猫坐在垫子上 ünder", "the cat ran home ."], out=tmp_path / "second", continue_from=first.path
+    )
+    words = {*second.tokenizer.tokens}
+    assert second.folder.ledger["characters"]["documents"] == 2 and {"ünder", "猫", "cat"} <= words and "text" not in words
 
 
 @pytest.mark.parametrize(

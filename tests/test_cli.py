@@ -4,6 +4,7 @@ import inspect
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -209,6 +210,15 @@ def test_every_setting_is_described_in_text(capsys, name):
     assert code == 0 and out.startswith("[")
 
 
+@pytest.mark.parametrize("row", table.TABLE, ids=lambda row: row.name)
+def test_settings_have_the_generation_s_own_tokens(capsys, row):
+    for preset in ("", *row.presets()):
+        code, out, err = stemma(capsys, "settings", row.name, *(("--preset", preset) if preset else ()), "--json")
+        assert code == 0, err
+        kind = next(one["value"] for one in json.loads(out)["tokenizer"] if one["key"] == "kind")
+        assert kind == row.presets().get(preset, {}).get("tokenizer", {}).get("kind", row.tokenizer)
+
+
 def test_settings_of_nothing_known(capsys):
     assert "did you mean 'bert'" in stemma(capsys, "settings", "bertt")[2]
     assert stemma(capsys, "settings", "bert", "--preset", "huge")[0] == 2
@@ -261,21 +271,51 @@ def test_an_option_that_is_a_setting_is_reported_so(capsys, argv, meant):
     assert (code, out) == (2, "") and meant in err
 
 
+LOOK_UP = {  # how a shell is asked what it would complete; zsh's own `compadd` works nowhere but in its editor
+    "bash": 'COMP_WORDS=({words}); COMP_CWORD={last}; _stemma_words; printf "%s\\n" "${{COMPREPLY[@]}}"',
+    "zsh": "compadd() {{ shift; print -rl -- ${{(M)@:#${{words[CURRENT]}}*}} }}; words=({words}); CURRENT={last}+1; _stemma",
+    "fish": 'complete -C "{line}"',
+}
+
+
 @pytest.mark.parametrize(
-    ("line", "found"), [("ne", ["nearest"]), ("pretrain be", ["bert", "bert-wwm"]), ("pretrain bert --cont", ["--continue-from"])]
+    ("line", "found"),
+    [
+        ("ne", ["nearest"]),
+        ("pretrain be", ["bert", "bert-wwm"]),
+        ("pretrain bert --cont", ["--continue-from"]),
+        ("corpus ch", ["check"]),
+        ("corpus check --s", ["--set", "--source"]),
+        ("nearest runs/x --several", []),
+    ],
 )
-def test_bash_completes(capsys, line, found):
-    script = stemma(capsys, "completion")[1]
+@pytest.mark.parametrize("shell", LOOK_UP)
+def test_a_shell_completes(capsys, tmp_path, shell, line, found):
+    if not shutil.which(shell):
+        pytest.skip(f"no {shell} here")
+    script = stemma(capsys, "completion", "--shell", shell)[1]
     words = ["stemma", *line.split(" ")]
-    lookup = f"COMP_WORDS=({' '.join(words)}); COMP_CWORD={len(words) - 1}; _stemma_words; echo ${{COMPREPLY[@]}}"
-    shell = subprocess.run(["bash", "-c", f"{script}\n{lookup}"], capture_output=True, text=True, check=True)
-    assert (shell.stdout.split(), shell.stderr) == (found, "")
+    lookup = LOOK_UP[shell].format(words=" ".join(words), last=len(words) - 1, line=" ".join(words))
+    before = "compdef() { :; }\n" if shell == "zsh" else ""
+    command = [shell, *(["-f"] if shell == "zsh" else []), "-c", f"{before}{script}\n{lookup}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert (done.stdout.split(), done.stderr) == (found, "")
 
 
-def test_completions_are_installed_for_the_user(capsys, tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
-    assert stemma(capsys, "completion", "--install")[0] == 0
-    assert "complete -o default" in (tmp_path / "bash-completion/completions/stemma").read_text()
+@pytest.mark.parametrize(
+    ("shell", "place"),
+    [
+        ("bash", ".local/share/bash-completion/completions/stemma"),
+        ("zsh", ".zfunc/_stemma"),
+        ("fish", ".config/fish/completions/stemma.fish"),
+    ],
+)
+def test_completions_are_installed_for_the_user(capsys, tmp_path, monkeypatch, shell, place):
+    for name in ("XDG_DATA_HOME", "XDG_CONFIG_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert stemma(capsys, "completion", "--install", "--shell", shell)[0] == 0
+    assert (tmp_path / place).read_text() == stemma(capsys, "completion", "--shell", shell)[1]
 
 
 def test_the_demo_of_the_shell_is_that_of_python() -> None:

@@ -1,12 +1,12 @@
-"""Runs every command of the README and of the guide for newcomers, in order, in an empty folder; holds the tables against the code.
+"""Runs every command of the README and of the guides, in order, in an empty folder; holds the tables against the code.
 
-Commands of blocks marked `setup` take an installation, or texts that do not come with the project: they must parse.
+Commands of blocks marked `setup` take an installation, or texts that do not come with the project: they must parse, there and on the
+pages of the documentation, whose other blocks `test_pages` runs.
 """
 
-import os
+import json
 import re
 import shlex
-import stat
 import subprocess
 import sys
 import tomllib
@@ -23,25 +23,11 @@ FENCED = re.compile(r"^```(\w+)( setup)?\n(.*?)^```$", flags=re.MULTILINE | re.D
 BLOCKS = FENCED.findall(README)
 MEASURED = FENCED.findall((ROOT / "docs/measured.md").read_text(encoding="utf-8"))
 GUIDE = [(kind, text) for kind, _, text in FENCED.findall((ROOT / "docs/coming-from.md").read_text(encoding="utf-8")) if kind != "text"]
+SHIP = {name: FENCED.findall((ROOT / f"docs/{name}.md").read_text(encoding="utf-8")) for name in ("ship", "ship.zh")}
 RUNNABLE = [(kind, text) for kind, setup, text in BLOCKS if not setup and kind != "text"]
-SETUP = [line.partition("#")[0].strip() for _, setup, text in [*BLOCKS, *MEASURED] if setup for line in text.splitlines()]
-
-
-@pytest.fixture(scope="module")
-def newcomer(tmp_path_factory):
-    """An empty folder, and an environment in which `stemma` is this checkout's, started quickly (`commands.server`)."""
-    folder, commands = tmp_path_factory.mktemp("newcomer"), tmp_path_factory.mktemp("bin")
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1"}
-    address, parts = str(commands / "address"), Path(__file__).parent / "commands"
-    script = commands / "stemma"
-    script.write_text(f'#!/bin/sh\nexec {shlex.join([sys.executable, "-IS", str(parts / "client.py"), address])} "$@"\n', encoding="utf-8")
-    script.chmod(script.stat().st_mode | stat.S_IXUSR)
-    server = [sys.executable, str(parts / "server.py"), address]
-    with subprocess.Popen(server, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as running:
-        assert running.stdout is not None and running.stdout.readline() == b"ready\n"
-        yield folder, {**environment, "PATH": os.pathsep.join((str(commands), os.environ["PATH"]))}
-        assert running.stdin is not None
-        running.stdin.close()
+PAGES = [block for path in sorted((ROOT / "docs/site").rglob("*.md")) for block in FENCED.findall(path.read_text(encoding="utf-8"))]
+SHOWN = [*BLOCKS, *MEASURED, *SHIP["ship"], *PAGES]
+SETUP = [line.partition("#")[0].strip() for _, setup, text in SHOWN if setup for line in text.splitlines()]
 
 
 def test_every_block_says_what_it_is():
@@ -83,7 +69,41 @@ def test_the_guide_s_block_runs(convert, kind, text):
     test_the_block_runs(convert, kind, text)
 
 
-@pytest.mark.parametrize("command", [line for line in SETUP if line])
+REVIEWS = {  # good and bad ones, and some that might be either
+    "ship": [("good", "a clean room and a kind staff"), ("bad", "the bed was hard and the room cold"), *(2 * [("good", "it was a room")])],
+    "ship.zh": [("1", "房间很干净，服务员热情"), ("0", "床太硬，房间又冷又吵"), *(2 * [("1", "这是一个房间")])],
+}
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("page", SHIP)
+def test_what_is_shipped_answers_as_it_was_measured(newcomer, page):
+    folder, rows = newcomer[0] / page, REVIEWS[page]
+    other = {"good": "bad", "bad": "good", "1": "0", "0": "1"}
+    folder.mkdir()
+    for name, some in (("train", [*rows, (other[rows[-1][0]], rows[-1][1])] * 8), ("dev", [*rows, (other[rows[-1][0]], rows[-1][1])])):
+        (folder / f"{name}.tsv").write_text("label\ttext\n" + "".join(f"{label}\t{text}\n" for label, text in some), encoding="utf-8")
+    printed = ""
+    for kind, setup, text in SHIP[page]:
+        if kind != "text" and not setup:
+            command = {"bash": ["bash", "-euo", "pipefail", "-c", text], "python": [sys.executable, "-c", text]}[kind]
+            done = subprocess.run(command, cwd=folder, env=newcomer[1], capture_output=True, text=True, timeout=300)
+            assert done.returncode == 0 and "Traceback" not in done.stderr, done.stdout + done.stderr
+            printed = done.stdout if kind == "python" else printed
+    measured = ["stemma", "evaluate", "runs/reviews", "dev.tsv", "--json"]
+    done = subprocess.run(measured, cwd=folder, env=newcomer[1], capture_output=True, text=True, check=True)
+    assert float(printed) == json.loads(done.stdout)["task"]["accuracy"]["value"] < 1
+
+
+def test_both_pages_show_the_same_commands():
+    english, chinese = ([text for kind, _, text in SHIP[name] if kind != "text"] for name in SHIP)
+    assert len(english) == len(chinese)
+    for ours, theirs in zip(english, chinese, strict=True):
+        ours, theirs = (re.sub(r"834[67]|\[\".*?\"\]", "", text) for text in (ours, theirs))
+        assert ours == theirs
+
+
+@pytest.mark.parametrize("command", sorted({line for line in SETUP if line}))
 def test_the_setup_command_means_something_here(command):
     words = shlex.split(command)
     if words[0] == "make":
@@ -93,8 +113,8 @@ def test_the_setup_command_means_something_here(command):
         declared = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
         assert (ROOT / words[words.index("-c") + 1]).is_file()
         assert not extras or set(extras[1].split(",")) <= declared.keys()
-    elif words[0] == ".venv/bin/stemma":
-        assert parsed(words[1:]) is not None
+    elif words[0] in (".venv/bin/stemma", "torchrun"):
+        assert parsed(words[next(n for n, word in enumerate(words) if word.endswith("stemma")) + 1 :]) is not None
     else:
         assert words[:3] == ["python3", "-m", "venv"]
 

@@ -7,6 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from stemma.cli.main import main
+from stemma.errors import DataError
+from stemma.evaluation.measures.probe_files import read_probe
+from stemma.evaluation.measures.senses import read_senses
+from stemma.tokens.dictionary import read_dictionary
+
 STEMMA = f"{sys.executable} -m stemma"
 
 
@@ -38,3 +44,26 @@ def test_one_process_alone_refuses_what_cannot_be_shared() -> None:
     first, second = (shell(f"{STEMMA} finetune runs/x --train y --out z", WORLD_SIZE="2", RANK=rank) for rank in "01")
     assert first.returncode == second.returncode == 2
     assert "run it without torchrun" in first.stderr and second.stderr == ""
+
+
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="no /dev/zero here")
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (["serve", "runs/x", "--api-key-file", "/dev/zero"], 3),
+        (["pretrain", "ngram", "x.txt", "--out", "y", "--config", "/dev/zero"], 2),
+    ],
+)
+def test_a_file_without_an_end_is_refused(words: list[str], code: int, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(words) == code
+    assert "/dev/zero is a device" in capsys.readouterr().err
+    for read in (read_senses, read_dictionary, read_probe):
+        with pytest.raises(DataError, match="is a device"):
+            read(Path("/dev/zero"))
+
+
+def test_what_is_read_twice_is_no_pipe(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for name, message in ((str(tmp_path / "pipe"), "a pipe, which can be read only once"), ("-", "standard input can be read only once")):
+        with pytest.raises(DataError, match=message):
+            read_probe(name)

@@ -923,7 +923,7 @@ def test_the_ways_of_fine_tuning_are_options_and_settings(shop, capsys, tmp_path
     assert [len(answer["trials"]), len(answer["seeds"])] == [2, 2] and answer["first_on_text"]["asked"] == 300
     assert main([str(word) for word in (*command, "--out", tmp_path / "task")]) == 0  # what is finished is given back
     out, _ = capsys.readouterr()
-    for words in ("first it read", "layers 0-1 were loaded", "layers 0 stood still", "only adapters of rank 2", "seed 2", "(chosen)"):
+    for words in ("first it read", "layers 0-1 were loaded", "layer 0 stood still", "only adapters of rank 2", "seed 2", "(chosen)"):
         assert words in out
     settings = {"load_layers": "0-1", "freeze_layers": "0", "lora": 2, "first_on_text": 300, "budget_seconds": 600}
     model = stemma.finetune(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from stemma.checkpoint import left_as_found
 from stemma.config import Settings, as_texts, check_read, parse_settings, read_toml, resolve
 from stemma.corpus.given import listed
-from stemma.corpus.read import keep_texts
+from stemma.corpus.read import AS_KEPT, keep_texts
 from stemma.errors import UsageError
 from stemma.export.opened import load
 from stemma.layers.cores import check_cores
@@ -56,7 +56,9 @@ def pretrain(
         several = " and ".join(name for name, there in named.items() if there)
         given = f"both {several}" if several else "neither a corpus nor texts"
         raise UsageError(f"{given} to learn from", "files, source=… and target=…, or texts=…", "name one of the three")
-    options: dict[str, Any] = {"preset": preset, "config": config, "settings": settings, "dev": dev, "workers": workers}
+    reading = AS_KEPT if texts is not None else ()  # whatever files an earlier run was made of
+    options: dict[str, Any] = {"preset": preset, "config": config, "dev": dev, "workers": workers}
+    options["settings"] = [*reading, *as_texts(settings)]
     with nullcontext() if texts is None else left_as_found(Path(out)):  # the texts that were kept go too
         text = corpus if texts is None else keep_texts(texts, Path(out) / "store")
         request = Request.of(generation, text, continue_from=continue_from, source=source, target=target, **options)

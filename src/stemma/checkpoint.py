@@ -46,12 +46,13 @@ from stemma.tokens.files import (
 from stemma.tokens.sums import file_sum, page_sum
 
 FORMAT = 4
-READ = (2, 3, 4)  # formats that are opened: 2 has SHA-256 sums, none of the metrics, and no seal
+READ = (2, 3, 4)  # formats that are opened: 2 has SHA-256 sums, none of the metrics, and no seal; 1 had no sums of a finished run
 CHANGED = (("model", "attention", "general", 4),)  # settings (section, key, value) whose weights mean something else since a format
 MEND = "restore it from a copy, or delete the folder and run the command that made it again"
-_ANEW = "make it anew, or open it with the version that made it"
+ANEW = "make it anew, or open it with the version that made it"
 _ROOT_FILES = ("config.json", "model.safetensors", "ledger.json")
 _STATE = re.compile(r"step-\d{9,18}")
+_SHARD = "shard-"  # what the names of files begin with that each of several processes wrote
 
 
 _KINDS = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "<i1"}
@@ -81,9 +82,10 @@ def write_tensors(path: Path, tensors: Mapping[str, np.ndarray]) -> None:
                 leave_pages(tensors[name])
 
 
-def map_tensors(path: Path) -> dict[str, np.ndarray]:
+def map_tensors(path: Path, held: bool = False) -> dict[str, np.ndarray]:
     """The arrays of a safetensors file, memory-mapped and read-only: opening costs nothing.
 
+    `held` ones are in memory, whatever becomes of the file: one that is written over would else change them, or end the process.
     DamagedError where the header is none, or tells of numbers that the file does not hold.
     """
     try:
@@ -94,6 +96,8 @@ def map_tensors(path: Path) -> dict[str, np.ndarray]:
                 raise ValueError(f"a header of {length:,} bytes in a file of {size:,}")
             header = json.loads(file.read(length))
         flat = np.memmap(path, np.uint8, "r", offset=8 + length) if size > 8 + length else np.empty(0, np.uint8)
+        flat = np.array(flat) if held else flat
+        flat.flags.writeable = False
         return {name: _view(flat, name, entry) for name, entry in header.items() if name != "__metadata__"}
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise DamagedError(f"{path} cannot be read ({error})", "a safetensors file", MEND) from error
@@ -214,7 +218,7 @@ class RunFolder:
             if found < since and sections.get(section, {}).get(key) == value:
                 meant = f"weights of {section}.{key} = {json.dumps(value)} meant something else"
                 wrong = f"{self.path} has run format {found}, in which {meant}"
-                raise RunError(wrong, f"format {since} or later", _ANEW)
+                raise RunError(wrong, f"format {since} or later", ANEW)
 
     def _computes(self, name: str) -> bool:
         """True for what is computed with: of a finished run its weights, no longer the state that they came from."""
@@ -269,14 +273,14 @@ class RunFolder:
         """Where an objective keeps what it makes of the whole text before the first step; it goes when training ends."""
         return self.path / "state" / "prepared"
 
-    def tensors(self) -> dict[str, np.ndarray]:
-        """The finished weights, memory-mapped and read-only."""
+    def tensors(self, held: bool = False) -> dict[str, np.ndarray]:
+        """The finished weights, read-only; memory-mapped, or `held` in memory."""
         if not self.finished:
             step = f" (saved at {self.manifest['state']})" if self.manifest.get("state") else ""
             raise RunError(
                 f"{self.path} is not finished{step}", "a finished run", "run the same pretrain command again: it goes on where it was"
             )
-        return map_tensors(self.guarded("model.safetensors"))
+        return map_tensors(self.guarded("model.safetensors"), held)
 
     def append_metrics(self, facts: list[dict[str, Any]]) -> None:
         """Adds facts to metrics.jsonl; they count once the next save commits them."""
@@ -313,14 +317,26 @@ class RunFolder:
 
     def save_state(self, step: int, arrays: Mapping[str, Mapping[str, np.ndarray]], facts: Mapping[str, Any]) -> None:
         """Commits the training state at `step`: named groups of arrays (`model`, `optimiser`) and JSON facts."""
+        if aside := self.begin_state(step):
+            self.end_state(aside, step, arrays, facts)
+
+    def begin_state(self, step: int) -> Path | None:
+        """An empty folder that other processes may write shards into, of a state that `end_state` then commits; None where it is there."""
         name = f"step-{step:09d}"
         if self.manifest.get("state") == name:
-            return
-        aside, place = self.path / "state" / f".{name}.aside", self.path / "state" / name
-        for stale in (aside, place):
+            return None
+        aside = self.path / "state" / f".{name}.aside"
+        for stale in (aside, self.path / "state" / name):
             shutil.rmtree(stale, ignore_errors=True)
         with disk_budget(aside, clear=aside):
             aside.mkdir(parents=True)
+        return aside
+
+    def end_state(self, aside: Path, step: int, arrays: Mapping[str, Mapping[str, np.ndarray]], facts: Mapping[str, Any]) -> None:
+        """Commits the state begun at `aside`, with these arrays and facts beside the shards that it may hold."""
+        name = f"step-{step:09d}"
+        place = self.path / "state" / name
+        with disk_budget(aside, clear=aside):
             for group, tensors in arrays.items():
                 write_tensors(aside / f"{group}.safetensors", tensors)
             write_json(aside / "facts.json", dict(facts))
@@ -329,8 +345,14 @@ class RunFolder:
         self._commit(state=name, metrics_bytes=self._metrics_size(), finished=False)
         self._sweep()
 
+    @property
+    def shards(self) -> Path | None:
+        """The folder of the last state, where its weights were saved in shards (`training.sharding` reads them)."""
+        place = self.path / "state" / str(self.manifest.get("state"))
+        return place if any(place.glob(f"{_SHARD}*")) else None
+
     def load_state(self) -> tuple[dict[str, dict[str, np.ndarray]], dict[str, Any]] | None:
-        """The last committed state, checked against its sums, or None; drops what came after it."""
+        """The last committed state, checked against its sums, or None; drops what came after it. `shards` are not among its arrays."""
         self.metrics()
         path = self.path / "metrics.jsonl"
         if path.exists() and path.stat().st_size > self.manifest["metrics_bytes"]:
@@ -339,7 +361,8 @@ class RunFolder:
             return None
         self.verify()
         place = self.path / "state" / self.manifest["state"]
-        arrays = {file.stem: map_tensors(file) for file in sorted(place.glob("*.safetensors"))}
+        files = (file for file in sorted(place.glob("*.safetensors")) if not file.name.startswith(_SHARD))
+        arrays = {file.stem: map_tensors(file) for file in files}
         return arrays, plain_json(place / "facts.json", MEND)
 
     def finish(
@@ -450,7 +473,7 @@ def _read_manifest(path: Path) -> dict[str, Any]:
     manifest = read_sealed(path, MEND)
     found = manifest.get("format", 0)
     if found not in READ:
-        cure = "update stemma" if isinstance(found, int) and found > FORMAT else _ANEW
+        cure = "update stemma" if isinstance(found, int) and found > FORMAT else ANEW
         raise RunError(f"{path.parent} has run format {found}", f"format {FORMAT}", cure)
     state, files = manifest.get("state"), manifest.get("files")
     whole = state is None or (isinstance(state, str) and _STATE.fullmatch(state) is not None)

@@ -46,6 +46,8 @@ class ReadIf:
 
 def read_toml(path: Path) -> dict[str, Any]:
     """The TOML file's tables as nested dictionaries."""
+    if path.is_char_device():
+        raise UsageError(f"{path} is a device", "a TOML config", "name a file")
     try:
         with path.open("rb") as file:
             return tomllib.load(file)

@@ -284,7 +284,7 @@ def test_an_unknown_encoding_suggests_the_nearest(tmp_path: Path) -> None:
         (bytes(range(32)) * 40, "is a binary file"),
         (b"%PDF-1.7 ...", "is a PDF.*pdftotext"),
         (b"PK\x03\x04....", "zip archive.*unpack it"),
-        (b"PAR1....", "Parquet.*JSON lines"),
+        (b"PAR1....", "a whole parquet file"),
         (b"OggS" + bytes(60), "a sound or film file"),
         (b"\x80\x02}q\x00.", "a pickle"),
         ((40).to_bytes(8, "little") + b'{"a": {"dtype": "F32"}}' + bytes(9000), "weights of a model"),

@@ -47,6 +47,12 @@ def test_encodings_and_compression(tmp_path: Path) -> None:
         read_examples(put(tmp_path, text.encode("gb18030")))
 
 
+def test_what_no_reader_sees_is_taken_out_and_counted(tmp_path: Path) -> None:
+    path = put(tmp_path, "label\ttext\n1\ta\x00 b\x07\n0\t\x00中\x00文\n")
+    with pytest.warns(UserWarning, match=r"taken out of \S*t\.tsv, since no reader sees them: 3 NUL, 1 control characters"):
+        assert [example.text for example in read_examples(path)] == ["a b", "中文"]
+
+
 FORMS = {
     "csv": 'label,text\n好,"今天, 天气 ""很"" 好"\n\nbad,"two\nlines"\n',
     "csv with columns turned": '"text","label"\n"今天, 天气 ""很"" 好",好\ntwo lines,bad\n',
@@ -68,6 +74,8 @@ def test_several_labels_in_fasttext_and_json(tmp_path: Path) -> None:
     assert [(one.label, one.text, one.several) for one in marked] == [("a|b", "both", True), ("a", "one", True), ("", "none", True)]
     objects = read_examples(put(tmp_path, '{"labels": ["a", "b"], "text": "both"}\n{"labels": [], "text": "none"}\n'))
     assert [(one.label, one.several) for one in objects] == [("a|b", True), ("", True)]
+    lists = read_examples(put(tmp_path, '{"text": "both", "Label": ["a", "b"]}\n{"text": "one", "Label": ["体育"]}\n'))
+    assert [(one.label, one.several) for one in lists] == [("a|b", True), ("体育", True)]
 
 
 @pytest.mark.parametrize(
@@ -82,6 +90,7 @@ def test_several_labels_in_fasttext_and_json(tmp_path: Path) -> None:
         ('{"label": "1", "text": "good"}\n{"label": "0"}\n', r"line 2: not the keys of the first line \(differing: text\)"),
         ('{"label": "1", "text": "good"}\n[1]\n', r"line 2: list.*JSON object"),
         ('{"label": "1", "text": "good"}\n{"label": null, "text": "x"}\n', r"line 2: 'label' is null.*write it as text"),
+        ('{"label": 1.0, "text": "good"}\n{"label": NaN, "text": "x"}\n', r"line 2: 'label' is NaN.*write it as text"),
         ('{"label": "1", "text": "good"}\n{"label\n', r"line 2: .*mend the line"),
         ("__label__1 good\n__label__0\n", r"line 2: the cell 'text' is empty"),
         ("label\tbody\n1\tgood\n", r"no column 'text'.*rename the columns"),
@@ -89,6 +98,7 @@ def test_several_labels_in_fasttext_and_json(tmp_path: Path) -> None:
         ("label\ttext\n1\tgood\n0 bad\n", r"line 3: 1 cell.*fill in the others"),
         ("label\ttext\n1\tgood\n\tbad\n", r"line 3: the cell 'label' is empty.*fill it in"),
         ("label\ttext\n1\tgood\n0\t \n", r"line 3: the cell 'text' is empty"),
+        ("label\ttext\n1\tgood\n", r"the only example has the label '1'"),
         ("label\ttext\n1\tgood\n1\tbad\n", r"all 2 examples have the label '1'.*check the label column"),
     ],
 )

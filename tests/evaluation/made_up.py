@@ -233,6 +233,21 @@ def updates_saved(reached: bool) -> dict:
     return {"seeds": seeds, "times": times, "seconds": 50.0, "cpu_seconds": 95.0, "peak_bytes": 612_000_000}
 
 
+def token_curves(modes: dict, tokens: int, loss: float | None) -> dict:
+    """Fewer tokens of pre-training: the fewer, the nearer to the control."""
+    shares, controls = (1 / 64, 1 / 16, 1 / 4, 1.0), {"frozen": "random", "finetune": "scratch"}
+    budgets = [
+        {"share": share, "tokens": round(share * tokens), "held_out_loss": None if loss is None else loss + 1 - share} for share in shares
+    ]
+    ways = {}
+    for way in (way for way in modes if way in controls):
+        best = modes[way]["measures"]["accuracy"]["value"]
+        qualities = [best - 0.04 * place for place in (3, 2, 1, 0)]
+        ways[way] = [{"quality": measure(value, 0.02), "seeds": [value] * 3} for value in qualities]
+    without = {way: measure(modes[control]["measures"]["accuracy"]["value"]) for way, control in controls.items() if control in modes}
+    return {"budgets": budgets, "ways": ways, "without": without, "seconds": 90.0, "cpu_seconds": 160.0, "peak_bytes": 612_000_000}
+
+
 def layer_probes(best: int) -> dict:
     """Two files on five layers: tags are known low, senses high."""
     files = []
@@ -254,6 +269,7 @@ def with_curves(made: dict) -> dict:
     ngram, _, gpt, bert = made["generations"][:4]
     for place, generation in enumerate((ngram, gpt, bert)):
         generation["labels"] = label_curves(generation["modes"], 0.05 + 0.02 * place)
+        generation["tokens"] = token_curves(generation["modes"], 6_400_000 >> place, None if generation is ngram else 3.2)
     for generation, reached in ((gpt, False), (bert, True)):
         generation["layers"] = layer_curve(0.79, generation["modes"]["finetune"]["measures"]["accuracy"]["value"])
         generation["updates"] = updates_saved(reached)

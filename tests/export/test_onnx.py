@@ -129,9 +129,13 @@ def test_convert_and_embed_by_command(tmp_path, capsys):
     assert main(["embed", run, "--text", "x", "--engine", "onnx", "--layer", "0"]) == 2
 
 
-def test_int8_is_for_other_formats(tmp_path):
-    with pytest.raises(UsageError, match="keeps weights in 8 bits"):
+def test_8_bits_need_a_file_to_calibrate_by(tmp_path):
+    with pytest.raises(UsageError, match="add --calibrate FILE"):
         convert(tmp_path, tmp_path / "out", "onnx", int8=True)
+    with pytest.raises(UsageError, match="add --int8, or drop --calibrate"):
+        convert(tmp_path, tmp_path / "out", "onnx", calibration=tmp_path / "text.txt")
+    with pytest.raises(UsageError, match="drop --calibrate"):
+        convert(tmp_path, tmp_path / "out", "ctranslate2", int8=True, calibration=tmp_path / "text.txt")
 
 
 def test_the_run_is_as_it_was(tmp_path):

@@ -41,11 +41,11 @@ class Row:
     differences: tuple[str, ...]  # how the others differed
 
 
-def texts(folder: Path) -> None:
-    """A corpus of some hundred sentences in both languages, and a task."""
+def texts(folder: Path, sentences: int = 3000) -> None:
+    """A corpus of so many sentences in both languages, and a task."""
     draw = random.Random(1)
     words = ("the", "old", "mill", "turns", "by", "a", "river", "and", "nobody", "minds", "rain", "falling", "on", "grey", "stones")
-    lines = [" ".join(draw.choices(words, k=9)) + "." + ("" if n % 4 else "\n老磨坊在河边慢慢地转动。\n") for n in range(3000)]
+    lines = [" ".join(draw.choices(words, k=9)) + "." + ("" if n % 4 else "\n老磨坊在河边慢慢地转动。\n") for n in range(sentences)]
     (folder / "corpus.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
     rows = [
         f"{label}\t{' '.join(draw.choices(words, k=5))} {word}" for _ in range(60) for label, word in (("good", "fine"), ("bad", "grim"))

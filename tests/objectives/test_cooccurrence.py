@@ -1,6 +1,7 @@
 """Co-occurrence: the sums of a brute-force count, whatever the memory, the threads and the cut of the text."""
 
 import json
+import resource
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -152,6 +153,22 @@ def test_a_count_that_was_killed_is_made_again(tmp_path, monkeypatch):
     assert (folder / "run-0-0.keys").exists()
     counted(text, folder, vocab_size=300)
     assert not list(folder.glob("run-*"))
+
+
+@pytest.mark.parametrize("spilled", [True, False])
+def test_a_disk_that_fills_with_the_last_block_is_reported(tmp_path, monkeypatch, spilled):
+    """A count of less than a block: what is written reaches the disk when its file is closed."""
+    sentences = [np.random.default_rng(n).integers(3, 20, 12).tolist() for n in range(4)]
+    if spilled:
+        monkeypatch.setattr(cooccurrence_count, "CORNER", 0)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200, limits[1]))
+    try:
+        with pytest.raises(BudgetError, match="File too large"):
+            counted(sentences, tmp_path / "count")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert not list(tmp_path.rglob("*"))
 
 
 def test_too_little_memory_is_reported_with_what_is_needed(tmp_path):

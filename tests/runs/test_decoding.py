@@ -384,6 +384,7 @@ def test_nothing_asked_nothing_written(pieces):
         ({"repetition_penalty": 0.0}, "above 0"),
         ({"beams": 0}, "1 or more"),
         ({"length_penalty": -1.0}, "0 or more"),
+        ({"length_penalty": 1e9}, "10 at most"),
         ({"stop": ("",)}, "one character or more"),
         ({"beams": 2, "top_k": 3}, "drop temperature"),
         ({"beams": 2, "temperature": 0.5}, "drop temperature"),

@@ -3,7 +3,7 @@
 import asyncio
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 from tests.serving.conftest import pretrained, run_async
@@ -26,9 +26,10 @@ class Fake:
     faulty: str = ""
     rows_each: int = 1
     held: threading.Event = field(default_factory=threading.Event)
+    fault: Exception = field(default_factory=lambda: DataError("wrong", "right", "mend"))
 
     def together(self, several):
-        joined = Fake([], [], self.calls, self.faulty, held=self.held)
+        joined = replace(self, names=[], tokens=[])
         for one in several:
             joined.names += one.names
             joined.tokens += one.tokens
@@ -38,7 +39,7 @@ class Fake:
         self.held.wait(10)
         self.calls.append(self.names)
         if self.faulty in self.names:
-            raise DataError("wrong", "right", "mend")
+            raise self.fault
         return [{"name": name} for name in self.names]
 
 
@@ -64,18 +65,19 @@ def test_jobs_of_a_kind_are_computed_together_within_the_budget_in_their_order()
     assert calls == [["first"], ["a", "b", "e"], ["c", "g"], ["d"], ["f"]]
 
 
-def test_one_s_fault_is_not_another_s():
+@pytest.mark.parametrize("fault", [DataError("wrong", "right", "mend"), MemoryError(), RuntimeError("a mistake of ours")])
+def test_one_s_fault_is_not_another_s(fault):
     calls, held = [], threading.Event()
 
     async def tried():
         one = lane()
-        jobs = [asyncio.create_task(one.rows("x", Fake([name], [1], calls, "b", held=held))) for name in "abc"]
+        jobs = [asyncio.create_task(one.rows("x", Fake([name], [1], calls, "b", held=held, fault=fault))) for name in "abc"]
         await asyncio.sleep(0.05)
         held.set()
         return await asyncio.gather(*jobs, return_exceptions=True)
 
     first, second, third = run_async(tried)
-    assert (first, third) == ([{"name": "a"}], [{"name": "c"}]) and isinstance(second, DataError)
+    assert (first, third) == ([{"name": "a"}], [{"name": "c"}]) and second is fault
 
 
 def test_whoever_is_gone_is_left_out():

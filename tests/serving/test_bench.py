@@ -5,13 +5,23 @@ from tests.export.onnx_runs import fitted, made
 
 from stemma.errors import UsageError
 from stemma.lineage.table import find
-from stemma.serving.bench import LEAST, Cell, bench, fastest, texts
+from stemma.serving.bench import LEAST, bench, texts
 from stemma.serving.engines import engines_for, through
 
 
-@pytest.mark.parametrize(("name", "engines"), [("bert", ["torch", "torch-bf16", "onnx"]), ("word2vec", ["torch", "onnx"])])
+@pytest.mark.parametrize(
+    ("name", "engines"),
+    [("bert", ["torch", "torch-bf16", "onnx", "openvino", "openvino-bf16"]), ("word2vec", ["torch", "onnx", "openvino"])],
+)
 def test_a_run_has_the_engines_that_can_compute_it(name, engines):
     assert [engine.name for engine in engines_for(made(find(name)))] == engines
+
+
+@pytest.mark.parametrize(
+    ("name", "engines"), [("gpt", ["torch", "onnx", "openvino", "ctranslate2"]), ("lstm", ["torch", "onnx", "openvino"])]
+)
+def test_other_engines_write(name, engines):
+    assert [engine.name for engine in engines_for(made(find(name)), "write")] == engines
 
 
 def test_engines_are_compared_on_the_same_texts():
@@ -36,17 +46,6 @@ def test_a_text_has_about_the_tokens_that_were_asked_for(name):
     lines, tokens = texts(made(find(name)), 4, 20)
     assert len(set(lines)) == 4 and 15 <= tokens <= 20
     assert texts(made(find(name)), 4, 20) == (lines, tokens)
-
-
-def test_the_fastest_exact_engine_is_chosen(monkeypatch):
-    run = made(find("word2vec"))
-    name, chosen = fastest(run, length=4, batch=2, seconds=0.01)
-    assert name in ("torch", "onnx") and (chosen is run) == (name == "torch")
-    slow = [Cell("torch", "exact", 4, 2, 4.0, [0.2]), Cell("onnx", "exact", 4, 2, 4.0, [0.1])]
-    monkeypatch.setattr("stemma.serving.bench._measured", lambda *_: slow)
-    assert fastest(run)[0] == "onnx"
-    monkeypatch.setattr("stemma.serving.bench._measured", lambda *_: [Cell("torch", "exact", 4, 2, 4.0, [0.01]), *slow])
-    assert fastest(run) == ("torch", run)
 
 
 def test_what_cannot_be_measured_is_refused():

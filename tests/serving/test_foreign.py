@@ -57,6 +57,31 @@ def test_openai_s_completions(home):
     run_async(tried)
 
 
+def test_openai_s_null_is_as_if_left_out_and_a_stream_tells_of_its_end(home, monkeypatch):
+    async def tried():
+        async with served([str(pretrained("ngram", home))], written=10**6) as client:
+            empty = dict.fromkeys(("model", "seed", "n", "stop", "echo", "logprobs", "suffix", "temperature", "top_p", "stream"))
+            assert len((await ask(client, "/v1/completions", prompt="the sea", max_tokens=3, **empty))["choices"]) == 1
+            unread = await ask(client, "/v1/completions", 422, prompt=[[1, 2]])
+            unable = await ask(client, "/v1/embeddings", 422, input="a", encoding_format=None)
+            nowhere = await ask(client, "/v1/chat/completions", 404, messages=[])
+            large = await ask(client, "/v1/completions", 413, prompt="a" * (3 << 20))
+            for told, words in ((unread, "prompt"), (unable, "no model here can embed"), (nowhere, "no route"), (large, "too large")):
+                assert words in told["error"]["message"] and told["error"].keys() == {"message", "type", "param", "code"}
+
+            def broken(*_, **__):
+                yield "the"
+                raise RuntimeError("a secret")
+
+            monkeypatch.setattr(client.desk.models.find("ngram").used.run, "stream", broken)
+            reply = await client.post("/v1/completions", json={"prompt": "the sea", "stream": True})
+        first, last = (json.loads(line.removeprefix("data: ")) for line in reply.text.splitlines() if line)
+        assert first["choices"][0]["text"] == "the"
+        assert last["error"]["type"] == "backend" and "secret" not in reply.text  # OpenAI's clients raise it
+
+    run_async(tried)
+
+
 def test_a_stream_is_the_text(home):
     run = stemma.load(pretrained("gpt2", home))
 

@@ -2,13 +2,17 @@
 
 import asyncio
 import time
+from collections import Counter
 
 import pytest
 from tests.serving.conftest import ask, fitted, pretrained, run_async, served
 
 from stemma.errors import UsageError
 from stemma.serving.limits import Limits
-from stemma.serving.models import named
+from stemma.serving.measured import Measured
+from stemma.serving.models import Models, named
+
+JSON = {"Content-Type": "application/json"}
 
 
 def test_what_is_too_large_is_refused_and_the_next_request_answered(home):
@@ -35,12 +39,42 @@ async def _slices(data):
         yield data[first : first + 100]
 
 
+def test_slow_bodies_keep_nobody_out(home):
+    """Only who has brought all of a request takes a place; what has come of the others is bounded too."""
+
+    async def tried():
+        async with served([str(pretrained("word2vec", home))], queue=2, body_bytes=1000, body_seconds=5) as client:
+            held = asyncio.Event()
+
+            async def dawdling():
+                yield b'{"inputs": "sea'
+                yield b" " * 900
+                await held.wait()
+                yield b'"}'
+
+            few = [asyncio.create_task(client.post("/v1/embed", content=dawdling(), headers=JSON)) for _ in range(8)]
+            await asyncio.sleep(0.1)
+            assert not any(task.done() for task in few)
+            assert (await ask(client, "/v1/embed", inputs="sea"))["outputs"]
+            held.set()
+            assert {reply.status_code for reply in await asyncio.gather(*few)} <= {200, 429}
+            held.clear()
+        async with served([str(pretrained("word2vec", home))], queue=100, body_bytes=1000, body_seconds=5) as client:
+            many = [asyncio.create_task(client.post("/v1/embed", content=dawdling(), headers=JSON)) for _ in range(80)]
+            await asyncio.sleep(0.1)
+            held.set()
+            codes = Counter(reply.status_code for reply in await asyncio.gather(*many))
+            assert codes == {200: 64_000 // 915, 429: 80 - 64_000 // 915}
+
+    run_async(tried)
+
+
 def test_too_much_to_write_is_refused(home):
     async def tried():
         async with served([str(pretrained("ngram", home))], written=40) as client:
             for body in ({"length": 41}, {"length": 10, "samples": 5}, {"length": 10, "beams": 5, "stream": True}):
                 assert "40 at most" in (await ask(client, "/v1/generate", 422, **body))["error"]
-            assert (await ask(client, "/v1/completions", 422, max_tokens=41))["error_type"] == "validation"
+            assert (await ask(client, "/v1/completions", 422, max_tokens=41))["error"]["type"] == "validation"
             assert (await ask(client, "/v1/generate", length=40))["outputs"]
 
     run_async(tried)
@@ -116,6 +150,20 @@ def test_every_fault_has_the_one_form(home):
             for content in (b"{", b"\xff\xfe", b"[" * 100_000, b"nul"):
                 reply = await client.post("/v1/embed", content=content, headers={"Content-Type": "application/json"})
                 assert reply.status_code in (400, 422) and reply.json().keys() == {"error", "error_type"}
+            for content in (b"", b"null", b"[]", b'"a"'):
+                reply = await client.post("/v1/embed", content=content, headers=JSON)
+                assert reply.status_code == 422 and "not one JSON object" in reply.json()["error"]
+            for kind in ("text/plain", "application/x-www-form-urlencoded", "", "application/jsonp"):
+                reply = await client.post("/v1/embed", content=b'{"inputs": "a"}', headers={"Content-Type": kind})
+                assert reply.status_code == 415 and "Content-Type: application/json" in reply.json()["error"]
+            for route, key in (("embed", "layer"), ("fill", "k"), ("predict", "strict")):
+                for number in ("NaN", "1e400", "9" * 400, "-" + "9" * 400, "1" * 5000, "null"):
+                    body = f'{{"model": "bert", "inputs": "the [MASK]", "{key}": {number}}}'
+                    reply = await client.post(f"/v1/{route}", content=body, headers={"Content-Type": "application/json"})
+                    assert reply.status_code in (400, 422), (route, key, number, reply.text)
+            reply = await client.post("/v1/embed", content=b"{}", headers={"Content-Length": "9" * 5000})
+            assert reply.status_code == 413
+            assert (await client.head("/health")).status_code == (await client.head("/ready")).status_code == 200
             client.desk.models.find("bert").used.run.network.encode = None  # a mistake of our own
             fault = await ask(client, "/v1/embed", 500, model="bert", inputs="a secret")
             assert fault["error_type"] == "backend" and "secret" not in fault["error"]
@@ -126,10 +174,13 @@ def test_every_fault_has_the_one_form(home):
 
 def test_nothing_to_answer_is_an_answer(home):
     async def tried():
-        async with served([str(pretrained("word2vec", home))]) as client:
-            assert (await ask(client, "/v1/embed", inputs=[]))["outputs"] == []
-            half = await client.post("/v1/tokens", content=b'{"inputs": "a \\ud800 sea"}', headers={"Content-Type": "application/json"})
-            assert half.status_code == 200 and half.json()["outputs"][0]["tokens"]
+        async with served([str(pretrained(name, home)) for name in ("word2vec", "bert")]) as client:
+            for model in ("word2vec", "bert"):
+                assert (await ask(client, "/v1/embed", model=model, inputs=[]))["outputs"] == []
+                half = f'{{"model": "{model}", "inputs": "a \\ud800 sea"}}'
+                for route in ("tokens", "embed"):
+                    reply = await client.post(f"/v1/{route}", content=half, headers=JSON)
+                    assert reply.status_code == 200 and reply.json()["usage"]["tokens"]
 
     run_async(tried)
 
@@ -167,3 +218,6 @@ def test_names():
     assert named("/a/b=c/bert")[0] == "bert"
     with pytest.raises(UsageError, match="name=RUN"):
         named("films=")
+    for place in ("runs/\udcff", "a\nb=runs/bert"):  # a folder's name that is not UTF-8 could not be written into an answer
+        with pytest.raises(UsageError, match="write other="):
+            Models([place], Limits(), Measured())

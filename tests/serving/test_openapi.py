@@ -56,6 +56,10 @@ def test_requests_and_replies_are_as_the_document_says(home):
                 asked.add(name)
             untried = {"/v1/translate", "/v1/models/{name}/reload", "/v1/models/{name}/rollback"}
             assert document["paths"].keys() - asked == untried
+            for path in ("/v1/generate", "/v1/completions"):
+                streamed = await client.post(path, json={"model": "gpt", "stream": True})
+                kinds = document["paths"][path]["post"]["responses"]["200"]["content"]
+                assert kinds.keys() == {"application/json", streamed.headers["content-type"].partition(";")[0]}
             assert all(route.get("description") for methods in document["paths"].values() for route in methods.values())
 
     run_async(tried)

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 from tests.serving.conftest import pretrained
 
-START = "import sys; from stemma.cli.main import entry; sys.argv[0] = 'stemma'; entry()"
+START = [sys.executable, "-c", "import sys; from stemma.cli.main import entry; sys.argv[0] = 'stemma'; entry()"]
 
 
 class Running:
@@ -58,12 +58,14 @@ class Running:
 
 
 @contextmanager
-def running(tmp_path: Path, *words: str, within: float = 120) -> Iterator[Running]:
+def running(
+    tmp_path: Path, *words: str, program: Sequence[str] = START, environment: Mapping[str, str] = os.environ, within: float = 120
+) -> Iterator[Running]:
     """A server with these words on its command line, ready within so many seconds; it ends with the block."""
     log = tmp_path / "log"
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
+    environment = {**environment, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
     with log.open("w", encoding="utf-8") as file:
-        process = subprocess.Popen([sys.executable, "-c", START, "serve", *words, "--port", "0"], stderr=file, stdout=file, env=environment)
+        process = subprocess.Popen([*program, "serve", *words, "--port", "0"], stderr=file, stdout=file, env=environment)
     try:
         deadline = time.monotonic() + within
         while "ready after" not in (said := log.read_text(encoding="utf-8")):
@@ -123,8 +125,26 @@ def test_slow_clients_are_cut_off_and_do_not_hold_others_up(home, tmp_path):
         lying = server.raw()
         lying.sendall(head + b"Transfer-Encoding: chunked\r\n\r\n" + b"fa0\r\n" + b"x" * 4000 + b"\r\nfa0\r\n" + b"x" * 4000 + b"\r\n")
         assert b" 413 " in _all(lying).splitlines()[0]
-        assert server.metric('stemma_requests_total{code="408"') == 1
+        assert server.ask("/v1/embed", {"inputs": "sea " * 2_500_000})[0] == 413  # heard, though the server reads 5,000 bytes of it
+        broken = server.raw()
+        broken.sendall(head + b"Content-Length: 100\r\n\r\n{")
+        broken.shutdown(socket.SHUT_WR)
+        assert b" 400 " in _all(broken).splitlines()[0]
+        assert server.metric('stemma_requests_total{code="408"') >= 1
         assert server.metric("stemma_requests_in_progress") == 0
+        assert server.leave() == 0
+
+
+def test_idle_connections_keep_nobody_out(home, tmp_path):
+    patient = ["--queue", "20", "--header-timeout", "40", "--body-timeout", "40"]
+    with running(tmp_path, str(pretrained("ngram", home)), *patient) as server:
+        head = b"POST /v1/score HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        idle = [server.raw() for _ in range(300)]
+        for n, one in enumerate(idle):
+            one.sendall(head + (b"Content-Length: 100\r\n\r\n{" if n % 2 else b""))
+        assert server.ask("/v1/score", {"inputs": "sea"}, timeout=20)[0] == 200  # before the first of them is cut off
+        for one in idle:
+            one.close()
         assert server.leave() == 0
 
 
@@ -181,6 +201,45 @@ def test_sighup_reloads_what_can_be_loaded(home, tmp_path):
         assert server.ask("/v1/embed", {"inputs": "sea"})[1]["version"] == 1
         assert server.ask("/v1/score", {"inputs": "sea"})[1]["version"] == 2
         assert server.leave(signal.SIGINT) == 0
+
+
+def test_a_file_that_is_written_over_changes_nothing_until_a_reload(home, tmp_path):
+    """As `cp` does it, in place: what is mapped would change, or end the process."""
+    places = {name: tmp_path / name for name in ("word2vec", "ngram")}
+    for name, place in places.items():
+        shutil.copytree(pretrained(name, home), place)
+    with running(tmp_path, *map(str, places.values())) as server:
+        asked = [
+            ("/v1/embed", {"model": "word2vec", "inputs": "sea"}),
+            ("/v1/nearest", {"inputs": "sea"}),
+            ("/v1/score", {"inputs": "sea"}),
+        ]
+        before = [server.ask(route, body) for route, body in asked]
+        for place in places.values():
+            with (place / "model.safetensors").open("r+b") as file:
+                file.truncate(0)
+        assert [server.ask(route, body) for route, body in asked] == before and {code for code, _ in before} == {200}
+        code, fault = server.ask("/v1/models/ngram/reload", {})
+        assert code == 500 and "bytes" in fault["error"]
+        assert server.ask("/v1/score", {"inputs": "sea"}) == before[2]
+        assert server.leave() == 0
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 5)])
+def test_a_second_signal(home, tmp_path, number, code):
+    """SIGTERM however often: what was taken on is finished. Twice Ctrl-C: left at once."""
+    with running(tmp_path, str(pretrained("ngram", home)), "--max-wait-ms", "4000") as server:
+        asked, data = server.raw(), b'{"inputs": "the sea"}'  # which waits so long for company
+        head = f"POST /v1/score HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(data)}\r\n\r\n"
+        asked.sendall(head.encode() + data)
+        while not server.metric("stemma_requests_in_progress"):
+            time.sleep(0.02)
+        server.process.send_signal(number)
+        while "finishing" not in server.log.read_text(encoding="utf-8"):
+            time.sleep(0.02)
+        assert server.leave(number) == code
+        assert _all(asked).startswith(b"HTTP/1.1 200") == (code == 0)
+        assert ("left at once" in server.log.read_text(encoding="utf-8")) == (code == 5)
 
 
 def test_what_needs_no_network_loads_none(home, tmp_path):

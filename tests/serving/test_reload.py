@@ -65,6 +65,23 @@ def test_a_bad_version_leaves_the_old_one_serving(home, tmp_path):
     run_async(tried)
 
 
+def test_a_folder_that_may_not_be_read_is_told_and_the_old_version_stays(home, tmp_path, monkeypatch):
+    place = copied(pretrained("word2vec", home), tmp_path / "words")
+
+    async def tried():
+        async with served([str(place)]) as client:
+
+            def denied(*_):
+                raise PermissionError(13, "Permission denied")
+
+            monkeypatch.setattr(client.desk.models.find("words"), "_fresh", denied)
+            fault = await ask(client, "/v1/models/words/reload", 500)
+            assert "Permission denied" in fault["error"] and "see to its permissions" in fault["error"]
+            assert (await ask(client, "/v1/embed", inputs="the sea"))["version"] == 1
+
+    run_async(tried)
+
+
 def test_under_load_every_answer_is_of_one_version(home, tmp_path):
     runs = Run.open(pretrained("bert", home)), Run.open(pretrained("bert-wwm", home))
     expected = [run.embed(["the sea"])[0] for run in runs]
@@ -86,7 +103,8 @@ def test_under_load_every_answer_is_of_one_version(home, tmp_path):
                 await asyncio.sleep(0.1)
                 copied(runs[turn % 2 ^ 1].path, place)
                 await ask(client, "/v1/models/bert/reload")
-            await asyncio.sleep(0.1)
+            while 4 not in seen:
+                await asyncio.sleep(0.01)
             ended.set()
             await asyncio.gather(*callers)
             assert sorted(set(seen)) == [1, 2, 3, 4]

@@ -24,6 +24,32 @@ def test_words_and_characters_marks_left_out():
     assert rouge("GPT 模型", "gpt 模型")[0] == 1
 
 
+def test_of_several_targets_the_nearest_counts(tmp_path):
+    """A column `targets` alone is parted; the first one is learnt from, and sacreBLEU's own numbers are those of several references."""
+    sacrebleu = pytest.importorskip("sacrebleu")
+    rows = [("a house stands here", "a red house ||| one house , red"), ("狗在睡觉", "一只狗 ||| 狗 |||"), ("c", "only this one")]
+    files = {name: tmp_path / f"{name}.tsv" for name in ("targets", "target")}
+    for name, file in files.items():
+        file.write_text("\n".join(["source\t" + name, *map("\t".join, rows)]) + "\n", encoding="utf-8")
+    task = Generate(Config())
+    one, several = task.read(files["target"]), task.read(files["targets"])
+    assert [example.target for example in one] == [target for _, target in rows] and not one[0].others
+    assert [(example.target, *example.others) for example in several] == [
+        ("a red house", "one house , red"),
+        ("一只狗", "狗"),
+        ("only this one",),
+    ]
+    assert [text.other for text in task.texts(several)] == ["a red house", "一只狗", "only this one"]
+    targets, said = task.targets(several), np.array(["one red house", "狗", "this one"], dtype=object)
+    terms = task.terms(task.gold(several, targets), said, targets)
+    assert terms[0, 1] == max(rouge("one red house", right)[0] for right in ("a red house", "one house , red")) and terms[1, 1] == 1
+    found = task.measures(terms.sum(0), targets)
+    streams = [["a red house", "一只狗", "only this one"], ["one house , red", "狗", None]]
+    assert found["bleu"] == pytest.approx(sacrebleu.corpus_bleu(said.tolist(), streams, tokenize=targets["tokenize"]).score, abs=1e-9)
+    assert found["chrf"] == pytest.approx(sacrebleu.corpus_chrf(said.tolist(), streams).score, abs=1e-9)
+    assert "nrefs:var" in targets["signatures"]["bleu"] and "nrefs:1" in task.targets(one)["signatures"]["bleu"]
+
+
 def test_terms_add_up():
     pytest.importorskip("sacrebleu")
     task = Generate(Config())

@@ -3,6 +3,7 @@
 import json
 import re
 import string
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -88,8 +89,9 @@ def test_answers_may_stand_in_two_columns(tmp_path, passage, answer):
 @pytest.mark.parametrize(
     ("entry", "message"),
     [
-        ({"answers": {"text": "1848", "answer_start": 50}}, r"answers are \{'text': '1848'.*put them into a list"),
-        ({"answers": {"text": ["1848"], "answer_start": []}}, "put them into a list"),
+        ({"answers": {"text": "1848", "answer_start": 50}}, r"answers are \{'text': '1848'.*two columns of equal length"),
+        ({"answers": {"text": ["1848"], "answer_start": []}}, "two columns of equal length.*give each text its first character"),
+        ({"answers": {"text": ["1848"]}}, "two columns of equal length"),
         ({"answers": "1848"}, "answers are '1848'.*put them into a list"),
         ({"is_impossible": "false"}, "is_impossible is 'false'.*true or false"),
     ],
@@ -99,6 +101,37 @@ def test_answers_of_another_form_are_refused_and_not_guessed(tmp_path, entry, me
     content["data"][0]["paragraphs"][0]["qas"][0] |= entry
     with pytest.raises(DataError, match=message):
         read(tmp_path, content)
+
+
+ROWS = [
+    {"id": "a", "question": "When?", "context": PASSAGE, "answers": {"text": ["1848"], "answer_start": [50]}},
+    {"id": "b", "question": "为什么？", "context": CHINESE, "answers": {"text": [], "answer_start": []}},
+    {"id": "c", "question": "谁？", "context": CHINESE, "answers": {"text": ["孟浩然"], "answer_start": [15]}},
+]
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\n\n"])
+def test_json_lines_hold_a_question_each_as_the_library_datasets_writes_them(tmp_path, end):
+    found = read(tmp_path, end.join(json.dumps(row, ensure_ascii=False) for row in ROWS))
+    assert [one.answers for one in found] == [((50, "1848"),), (), ((15, "孟浩然"),)]
+    assert found[0].source == f"{tmp_path / 'q.json'}:1" and found == [
+        replace(one, source=row.source) for one, row in zip(TASK.given(ROWS), found, strict=True)
+    ]
+
+
+def test_a_line_that_is_none_is_told_with_its_number(tmp_path):
+    lines = [json.dumps(row, ensure_ascii=False) for row in ROWS]
+    with pytest.raises(DataError, match=r"q.json, line 2: .*mend the line"):
+        read(tmp_path, "\n".join([lines[0], "{", lines[2]]))
+    with pytest.raises(DataError, match=r"q.json, line 3: the context is None.*fill it in"):
+        read(tmp_path, "\n".join([*lines[:2], '{"question": "Who?", "answers": []}']))
+
+
+@pytest.mark.parametrize("column", [list, tuple, np.array])
+def test_columns_of_answers_may_be_arrays_as_a_data_frame_has_them(column):
+    rows = [{**row, "answers": {name: column(values) for name, values in row["answers"].items()}} for row in ROWS]
+    assert TASK.given(rows) == TASK.given(ROWS)
+    assert TASK.given([{**ROWS[0], "answers": np.array([])}])[0].answers == ()
 
 
 def test_another_encoding_is_told_once(tmp_path):
@@ -138,6 +171,30 @@ def official(text: str) -> list[str]:
 @given(st.text(alphabet="aAnth eTX.,'-$%()3 \n", max_size=30))
 def test_english_is_compared_as_the_evaluation_of_squad_does(text):
     assert plain(text) == official(text)
+
+
+def run_in_common(ours: list[str], theirs: list[str]) -> int:
+    """The length of the longest run that stands in both, as the evaluation of CMRC counts (`find_lcs`)."""
+    runs = {tuple(theirs[a:b]) for a in range(len(theirs)) for b in range(a + 1, len(theirs) + 1)}
+    return max((b - a for a in range(len(ours)) for b in range(a + 1, len(ours) + 1) if tuple(ours[a:b]) in runs), default=0)
+
+
+@pytest.mark.parametrize(
+    ("said", "right", "alike"),
+    [
+        ("孟浩然", "作者孟浩然", True),
+        ("海淀区", "北京海淀", True),
+        ("北京大学在海淀", "北京的海淀", False),
+        ("GPT-2 模型", "模型 GPT-2", False),
+    ],
+)
+def test_f1_is_that_of_cmrc_where_what_is_common_is_one_run_and_above_it_elsewhere(said, right, alike):
+    """Deviates: what is common counts wherever it stands."""
+    gold, answer = TASK.gold([Question("q", right, ((0, right),))], {}), np.array([{"texts": [said]}], dtype=object)
+    ((f1, exact, _),) = TASK.terms(gold, answer, {}).tolist()
+    ours, theirs = plain(said), plain(right)
+    cmrc = 2 * run_in_common(ours, theirs) / (len(ours) + len(theirs))
+    assert exact == 0 and (f1 == pytest.approx(cmrc) if alike else f1 > cmrc)
 
 
 def test_comparison_is_that_of_squad_and_of_characters():

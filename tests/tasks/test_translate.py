@@ -28,7 +28,7 @@ def corpus(words, space, seed, texts=23):
 
 
 def sums_of(written, right, tokenize):
-    return bleu.statistics(written, right, tokenize)
+    return bleu.statistics(written, [[text] for text in right], tokenize)
 
 
 @pytest.mark.parametrize(("words", "space", "tokenize"), [(ENGLISH, " ", "13a"), (CHINESE, "", "zh"), (CHINESE, "", "char")])

@@ -53,6 +53,29 @@ def test_a_part_of_the_text_stands_for_all_of_it(corpus, monkeypatch):
     assert part.corpus_tokens == pytest.approx(whole.corpus_tokens, rel=0.1)
 
 
+def test_a_plan_of_more_text_grows_with_it(corpus):
+    """Reading, disk and counting are in proportion to the text; a network that descends so many steps is not."""
+    request = Request.of("ngram", corpus, preset="tiny", settings=["order=2"])
+    size = corpus.stat().st_size
+    ten, hundred = rehearse(request, scale=f"{10 * size}"), rehearse(request, scale=f"{size / 10:.0f}KB")
+    assert not ten.exact and ten.corpus_characters == pytest.approx(10 * rehearse(request).corpus_characters, rel=0.02)
+    assert hundred.corpus_tokens == pytest.approx(10 * ten.corpus_tokens, rel=0.02)
+    assert hundred.disk_mib == pytest.approx(10 * ten.disk_mib, rel=0.1)
+    with pytest.raises(UsageError, match=r"less than the .* bytes"):
+        rehearse(request, scale="10B")
+
+
+@pytest.mark.parametrize(("text", "size"), [("100GB", 1e11), ("1.5 TB", 1.5e12), ("800MiB", 800 * 2**20), ("7", 7), ("2k", 2000)])
+def test_sizes_are_as_people_write_them(text, size):
+    assert room.text_size(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "much", "-5GB", "0GB", "5 GBs"])
+def test_what_is_no_size_is_refused(text):
+    with pytest.raises(UsageError, match="for example --scale 100GB"):
+        room.text_size(text)
+
+
 @pytest.mark.parametrize(("budget", "steps"), [("steps=7", 7), ("tokens=640", None), ("seconds=0.5", None)])
 def test_every_budget_becomes_steps(corpus, budget, steps):
     plan = planned("gpt", corpus, *SMALL[:-2], "batch_tokens=64", "precision=fp32", f"training.{budget}")

@@ -35,5 +35,12 @@ def test_updates_are_the_fewest_that_are_made(epochs, updates, made):
     assert TaskBatches(np.full(20, 5), np.arange(20), config, 1, lambda rows: {}).updates == made  # 20 rows: 3 batches an epoch
 
 
+def test_an_update_reads_no_row_twice_however_many_it_may_read():
+    lengths = np.array([5, 40, 7, 9])
+    batches = TaskBatches(lengths, np.arange(4), Config(batch_size=100_000, batch_tokens=80, updates=0, epochs=2), 1, lambda rows: rows)
+    assert batches.parts == 2 and batches.steps_in_epoch(0) == 2 and batches.updates == 2
+    assert sorted(row for step in range(2) for row in batches.batch(step)) == [0, 1, 2, 3]
+
+
 def test_the_share_of_padding():
     assert padding_share(np.array([3, 6]), [np.array([0, 1])]) == 0.25

@@ -16,6 +16,7 @@ from stemma.objectives.batch import IGNORE
 from stemma.runs.fitted import FittedRun
 from stemma.runs.framing import collate, frame
 from stemma.runs.moved import HeadedNetwork
+from stemma.transfer import selection
 from stemma.transfer.backbone import fresh
 from stemma.transfer.features import LinearOnFeatures
 from stemma.transfer.finetune import finetune, trial_values
@@ -221,17 +222,31 @@ def test_the_task_network_learns_and_leaves_the_run_as_it_was(run, train_example
 
 
 def test_states_that_do_not_fit_are_computed_anew(bert, train_examples, monkeypatch):
-    """The same states, but for the half precision that kept ones have."""
+    """The same states; in half precision where they are learnt from and kept."""
     from stemma.runs import fixed
 
     config = Config(mode="frozen", head="network", precision="fp32")
     network = fixed.FixedNetwork(assigned(bert, config), bert.network)
     framed, rows = network.prepare(CLASSIFY.texts(train_examples[:9])), np.array([3, 0, 7])
-    kept = fixed.SiteStates(network, framed).batch(rows)
+    half, kept = (fixed.SiteStates(network, framed, half=short).batch(rows) for short in (True, False))
     monkeypatch.setattr(fixed, "KEPT", 0)
-    anew = fixed.SiteStates(network, framed).batch(rows)
-    assert kept["states"].dtype == np.float16 and anew["states"].dtype == np.float32
-    np.testing.assert_allclose(kept["states"][kept["sites"]], anew["states"][anew["sites"]], atol=2e-3, rtol=2e-3)
+    anew = fixed.SiteStates(network, framed, half=True).batch(rows)
+    assert half["states"].dtype == np.float16 and kept["states"].dtype == anew["states"].dtype == np.float32
+    np.testing.assert_allclose(kept["states"][kept["sites"]], anew["states"][anew["sites"]], atol=1e-5)
+    np.testing.assert_allclose(half["states"][half["sites"]], anew["states"][anew["sites"]], atol=2e-3, rtol=2e-3)
+
+
+@pytest.mark.filterwarnings("ignore::stemma.transfer.doubts.DevDoubt")
+def test_answers_of_a_task_network_are_those_of_states_in_full_precision(bert, train_examples, dev_examples):
+    result = finetune(
+        bert, train=train_examples[:60], dev=dev_examples[:30], config=dataclasses.replace(FAST, mode="frozen", head="network")
+    )
+    model, texts = result.model, CLASSIFY.texts(dev_examples[:30])
+    framed = model.prepare(texts)
+    with torch.inference_mode():
+        batch = model.fixed.batch(framed, np.arange(30))
+        right = model.read_off(model.scores(batch), batch)
+    np.testing.assert_allclose(np.stack(model.answers(framed)), np.stack(right), atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -302,3 +317,15 @@ def test_a_label_that_the_few_examples_lack_is_never_answered(request, name, mod
     found = finetune(request.getfixturevalue(name), train=few, dev=dev_examples, config=config, targets=targets)
     answers = set(found.facts["seeds"][0]["predictions"])
     assert found.facts["labels"] == ["neg", "pos"] and answers <= {0, 1} and (mode != "frozen" or answers == {1})
+
+
+@pytest.mark.filterwarnings("ignore::stemma.transfer.doubts.DevDoubt")
+@pytest.mark.parametrize("mode", ["frozen", "finetune"])
+def test_a_label_that_the_draw_left_out_is_a_label_all_the_same(bert, train_examples, dev_examples, mode):
+    """`train_limit` draws examples, not labels: a dev file with all of them is no fault."""
+    kept = set(selection.drawn(range(60), 8))
+    pos = iter(example for example in train_examples if example.label == "pos")
+    train = [next(pos) if place in kept else Example("a bad film", "neg") for place in range(60)]
+    config = dataclasses.replace(FAST, mode=mode, budget=1, seeds=(1,), updates=2, epochs=1, train_limit=8)
+    facts = finetune(bert, train=train, dev=dev_examples[:30], config=config).facts
+    assert facts["labels"] == ["neg", "pos"] and facts["examples"]["train"] == 8

@@ -31,6 +31,7 @@ WAYS = {
     "adapters": {"lora": 2, "lora_feedforward": True, "layer_decay": 0.5},
     "patient": {"patience": 1, "evaluations": 5, "weight_decay": 0.5},
     "still": {"freeze_layers": "0", "layer_decay": 0.5, "unfreeze": 0.5},
+    "priced": {"budget_seconds": 25.0, "budget": 3},
 }
 
 
@@ -56,7 +57,7 @@ def test_what_is_not_loaded_begins_as_drawn(bert, train_examples):
             assert torch.equal(torch.tensor(array), (run if lower else drawn)[name]), name
     facts = result.facts
     assert "blocks.0.attention.qkv.weight" in facts["loaded"] and "blocks.1.attention.qkv.weight" in facts["new"]
-    assert facts["ways"] == ["layers 0-1 were loaded, those above them drawn anew", "layers 0-1 stood still"]
+    assert facts["ways"] == ["layers 0-1 were loaded, the layers above drawn anew", "layers 0-1 stood still"]
 
 
 @pytest.mark.parametrize("feedforward", [False, True])
@@ -99,6 +100,18 @@ def test_what_writes_takes_these_ways_too(way):
     assert again.answers(again.prepare(texts)) == result.model.answers(result.model.prepare(texts))
     changed = {name for name, array in before.items() if not np.array_equal(array, result.model.arrays()[name])}
     assert all("attention" in name or "cross" in name for name in changed) == ("lora" in way) and changed
+
+
+def test_a_rank_that_no_matrix_has_is_refused(bert, train_examples):
+    with pytest.raises(UsageError, match=r"transfer\.lora = 25, and the smallest matrix .* has rank 24.*lower transfer\.lora"):
+        finetune(bert, train=train_examples[:60], config=ways(lora=25))
+    assert Descent(assigned(bert, ways(lora=24)), ways(lora=24)).grid
+
+
+@pytest.mark.parametrize(("name", "values"), [("seeds", (1, 2, 1)), ("grid", (1e-3, 1e-3))])
+def test_a_value_named_twice_is_refused_for_it_would_seem_to_agree_with_itself(name, values):
+    with pytest.raises(UsageError, match=rf"{name} = .*one stands twice.*name each once"):
+        ways(**{name: values})
 
 
 @pytest.mark.parametrize("name", ["word2vec", "elmo"])
@@ -186,6 +199,7 @@ def test_values_and_seeds_stand_in_a_table(bert, train_examples):
 def test_killed_after_every_save_it_ends_in_the_same_run(bert, train_examples, dev_examples, tmp_path, monkeypatch, way):
     monkeypatch.setattr(journal, "SAVE_SECONDS", 0.0)
     monkeypatch.setattr(files, "GRACE_SECONDS", 0.0)
+    monkeypatch.setattr(journal.Journal, "last_seconds", 10.0)  # of each trial: what 25 buy is 2 of 3
     options = {"train": train_examples[:60], "dev": dev_examples[:20], "config": ways(**WAYS[way], seeds=(1, 2))}
     finetune(bert, **options, out=tmp_path / "whole")
     save = RunFolder.save_state

@@ -21,7 +21,8 @@ Numbers = Annotated[tuple[int, ...], arg(metavar="N …")]
 class Bench(Verb):
     """Measures the engines that can compute a run on this machine: latency (batch 1), throughput, and how close they come.
 
-    A pre-trained run gives vectors, a fine-tuned one answers. Engines: torch, torch-bf16, onnx, or an .onnx file of the run.
+    A pre-trained run gives vectors, a fine-tuned one answers. Engines: torch, torch-bf16, onnx, openvino, openvino-bf16, an .onnx file of
+    the run, or openvino: before it; ctranslate2, or a folder of it, of a run that has learnt to translate.
 
     Example: stemma bench runs/bert --lengths 32 128 --batches 1 32
     """

@@ -12,7 +12,7 @@ from stemma.cli.answer import Answer, Printable
 from stemma.cli.engine import USUAL, by_engine
 from stemma.cli.streamed import Streamed
 from stemma.cli.texts import arriving, sound
-from stemma.cli.verb import EngineName, File, Files, Flag, RunPath, Texts, Verb
+from stemma.cli.verb import EngineName, File, Files, Flag, RunPath, Share, Texts, Verb
 from stemma.errors import DataError, UsageError
 from stemma.tokens.files import whole_file
 
@@ -29,7 +29,9 @@ class Embed(Verb):
     run_folder: RunPath  # a folder made by stemma pretrain
     files: Files = ()  # one text a line; - or none: standard input
     text: Texts = ()  # a text of its own
-    engine: EngineName = USUAL  # what computes them: torch, torch-bf16, onnx, a file.onnx of the run; auto: the fastest exact one here
+    engine: EngineName = USUAL  # torch, torch-bf16, onnx, openvino, openvino-bf16, a file.onnx of the run; exact, close: the fastest here
+    dev: File = None  # a file that exact and close have to say the same on, or that tells what an engine in 8 bits costs
+    max_drop: Share = None  # with an engine in 8 bits: how much worse it may be on the file of --dev
     layer: int = -1  # 0: the embeddings, -1: the last layer
     normalise: Flag = False  # makes each vector's length 1, so that a product of two is their cosine
     out: File = None  # writes the vectors there as one NumPy array (N D, float32) in the order of the texts; none: prints them
@@ -39,7 +41,7 @@ class Embed(Verb):
         from stemma.runs import answers
         from stemma.runs.fitted import FittedRun, load
 
-        run = by_engine(load(self.run_folder), self.engine)
+        run = by_engine(load(self.run_folder), self.engine, "read", self.dev, self.max_drop)
         if isinstance(run, FittedRun) and self.layer != -1:
             raise UsageError(f"--layer {self.layer}: {self.run_folder} is fine-tuned", "the vectors that its head reads", "drop --layer")
 

@@ -1,25 +1,30 @@
 """The engine that a verb's `--engine` names."""
 
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from stemma.errors import UsageError
 
 if TYPE_CHECKING:
-    from stemma.serving.engines import AnyRun
+    from stemma.runs.fitted import FittedRun
+    from stemma.runs.run import Run
+    from stemma.serving.engines import Work
 
+AnyRun = TypeVar("AnyRun", "Run", "FittedRun", "Run | FittedRun")
 USUAL = "torch"
-AUTO = "auto"
 
 
-def by_engine(run: "AnyRun", engine: str) -> "AnyRun":
-    """The run as the engine computes it; `auto` measures which exact one is the fastest here, and says so."""
+def by_engine(run: AnyRun, engine: str, work: "Work", dev: Path | None, max_drop: float | None) -> AnyRun:
+    """The run as the engine computes it; on standard error, which one was chosen, or what it costs (`serving.choice`)."""
     if engine == USUAL:
+        for option, value in (("--dev", dev), ("--max-drop", max_drop)):
+            if value is not None:
+                raise UsageError(f"{option} without --engine", "an engine that it is for", f"name one, or drop {option}")
         return run
-    if engine == AUTO:
-        from stemma.serving.bench import fastest
+    from stemma.serving.choice import chosen
 
-        name, chosen = fastest(run)
-        print(f"the fastest engine here: {name}", file=sys.stderr)
-        return chosen
-    from stemma.serving.engines import through
-
-    return through(run, engine)
+    found, told = chosen(run, engine, work, dev, max_drop)
+    if told:
+        print(told, file=sys.stderr)
+    return found  # type: ignore[return-value]  # an engine makes of a run one of its kind

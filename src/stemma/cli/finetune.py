@@ -26,7 +26,7 @@ class Finetune(Verb):
 
     run_folder: RunPath  # a folder made by stemma pretrain
     # TSV, CSV, JSON lines with label, text (or label, text_a, text_b; score for regress; label, context, candidates for choice); for tag:
-    # a token and its tag a line; for span: JSON as SQuAD's; for translate, generate: pairs
+    # a token and its tag a line; for span: JSON as SQuAD's, or JSON lines with question, context, answers; for translate, generate: pairs
     train: Path
     out: Path  # the folder of the fine-tuned run
     dev: File = None  # a file of the same kind to measure on

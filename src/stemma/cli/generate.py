@@ -6,9 +6,10 @@ from typing import Any
 
 from stemma.cli.aligned import likely
 from stemma.cli.answer import Printable
+from stemma.cli.engine import USUAL, by_engine
 from stemma.cli.pretrained import open_pretrained
 from stemma.cli.streamed import Streamed
-from stemma.cli.verb import Files, RunPath, Texts, Verb
+from stemma.cli.verb import EngineName, File, Files, RunPath, Share, Texts, Verb
 from stemma.errors import UsageError
 
 
@@ -22,6 +23,9 @@ class Generate(Verb):
     run_folder: RunPath  # a folder made by stemma pretrain
     files: Files = ()  # one prompt a line; - for standard input; none: the empty prompt
     text: Texts = ()  # a prompt of its own
+    engine: EngineName = USUAL  # torch, onnx, openvino, ctranslate2, a file.onnx or a folder of the run; exact: the fastest here
+    dev: File = None  # a file that exact and close have to say the same on, or that tells what an engine in 8 bits costs
+    max_drop: Share = None  # with an engine in 8 bits: how much worse it may be on the file of --dev
     length: int = 50  # tokens at most
     temperature: float = 1.0  # 0 takes the likeliest token
     top_k: int = 0  # draw from the k likeliest; 0: from all
@@ -40,6 +44,9 @@ class Generate(Verb):
         from stemma.runs.decoding import Decoding
 
         run = open_pretrained(self.run_folder, "generate")
+        if self.next and self.engine != USUAL:
+            raise UsageError(f"--next with the engine {self.engine}", "the engine torch", "drop --engine")
+        run = by_engine(run, self.engine, "write", self.dev, self.max_drop)
         draw = self.temperature, self.top_k, self.top_p
         options = Decoding(*draw, self.repetition_penalty, self.beams, self.length_penalty, self.stop)
         self._check(options != Decoding())

@@ -30,6 +30,7 @@ VERBS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (  # group -> 
             ("lineage", "lineage:Lineage", "the family tree: year, paper, abilities, presets; of one generation its page"),
             ("settings", "settings:Settings", "what --set may set, for a generation or for fine-tuning"),
             ("info", "info:Info", "what a run or a comparison is, how good, how big"),
+            ("docs", "docs:Docs", "where the documentation stands on this machine, or opens it"),
             ("completion", "completion:Completion", "your shell completes verbs, options and generations"),
             ("corpus check", "corpus_check:CorpusCheck", "what a corpus is, what would be rejected, and the cure"),
             ("corpus docstrings", "corpus_docstrings:CorpusDocstrings", "writes the embedded default: docstrings of installed packages"),
@@ -185,11 +186,14 @@ def option_name(field: str) -> str:
 
 def options(cls: type) -> list[str]:
     """A verb's options, in the order of the alphabet; what stands without a name is none."""
+    from dataclasses import fields
+
     from stemma.cli.verb import Positional
 
     marks = set(get_args(Positional[str])[1:])
     hints = get_type_hints(cls, include_extras=True)
-    return sorted(option_name(name) for name, hint in hints.items() if not marks & set(getattr(hint, "__metadata__", ())))
+    names = [field.name for field in fields(cls)]
+    return sorted(option_name(name) for name in names if not marks & set(getattr(hints[name], "__metadata__", ())))
 
 
 def _unknown(name: str, cls: Any, words: list[str], argv: list[str]) -> UsageError:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from stemma.cli.answer import Printable
 from stemma.cli.engine import USUAL, by_engine
 from stemma.cli.streamed import Streamed
-from stemma.cli.verb import EngineName, Files, RunPath, Texts, Verb
+from stemma.cli.verb import EngineName, File, Files, RunPath, Share, Texts, Verb
 
 
 @dataclass(frozen=True)
@@ -18,13 +18,15 @@ class Predict(Verb):
     run_folder: RunPath  # a folder made by stemma finetune
     files: Files = ()  # one text a line; - or none: standard input
     text: Texts = ()  # a text of its own
-    engine: EngineName = USUAL  # what computes it: torch, torch-bf16, onnx, a file.onnx of the run; auto: the fastest exact one here
+    engine: EngineName = USUAL  # torch, torch-bf16, onnx, openvino, openvino-bf16, a file.onnx of the run; exact, close: the fastest here
+    dev: File = None  # a file that exact and close have to say the same on, or that tells what an engine in 8 bits costs
+    max_drop: Share = None  # with an engine in 8 bits: how much worse it may be on the file of --dev
 
     def run(self) -> Printable:
         """One answer a line."""
         from stemma.runs import answers
         from stemma.runs.fitted import FittedRun
 
-        run = by_engine(FittedRun.load(self.run_folder), self.engine)
-        assert isinstance(run, FittedRun), "an engine makes of a run one of its kind"
+        run = FittedRun.load(self.run_folder)
+        run = by_engine(run, self.engine, "write" if run.task.per == "target" else "read", self.dev, self.max_drop)
         return Streamed(lambda lines: iter(answers.predict(run, lines).rows()), run.task.shown, self.text, self.files)

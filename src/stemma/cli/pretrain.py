@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from stemma.cli.aligned import columns, number
 from stemma.cli.answer import Answer, Form, Printable
 from stemma.cli.progress import Progress, duration
-from stemma.cli.verb import Corpus, EarlierRun, Flag, GenerationName, Gibibytes, Preset, Repeated, Settings, TomlFile, Verb
+from stemma.cli.verb import Corpus, EarlierRun, Flag, GenerationName, Gibibytes, Preset, Repeated, Settings, TextSize, TomlFile, Verb
 from stemma.errors import UsageError
 from stemma.lineage.table import find
 from stemma.nouns import counted
@@ -43,17 +43,21 @@ class Pretrain(Verb):
     workers: int = 1  # processes that read; the result does not depend on it
     memory: Gibibytes = None  # GiB for counting, program included; the rest goes to disk. Judging the model takes some tens of MiB more
     continue_from: EarlierRun = None  # a finished run of the same generation: its weights and words, and the new text's words
+    ranks_changed: Flag = False  # goes on with another number of processes (torchrun) than before: same samples, rounded otherwise
     dry_run: Flag = False  # tells sizes, memory, disk and expected time, and trains nothing
+    scale: TextSize = None  # with --dry-run: tells them of so much text of this kind, as 100GB
 
     def run(self) -> Printable:
         """Trains, or plans."""
-        return (planned if self.dry_run else trained)(self._request(), self.out)
+        if self.scale and not self.dry_run:
+            raise UsageError(f"--scale {self.scale} without --dry-run", "both", "add --dry-run, or drop --scale")
+        return planned(self._request(), self.out, self.scale or "") if self.dry_run else trained(self._request(), self.out)
 
     def _request(self) -> "Request":
         from stemma.training.request import Request
 
         options = (self.preset, self.config, self._settings(), self.dev, self.workers, self.continue_from, self.source, self.target)
-        return Request(self.generation, self.corpus, *options)
+        return Request(self.generation, self.corpus, *options, ranks_changed=self.ranks_changed)
 
     def _settings(self) -> tuple[str, ...]:
         if self.memory is None:
@@ -75,7 +79,7 @@ def trained(request: "Request", out: Path) -> Printable:
     return _pretrained(folder) if os.environ.get("RANK", "0") == "0" else _Nothing()
 
 
-def planned(request: "Request", out: Path) -> Printable:
+def planned(request: "Request", out: Path, scale: str = "") -> Printable:
     """What the run of the request would take."""
     from stemma.training.request import check_threads, job_of
 
@@ -84,7 +88,7 @@ def planned(request: "Request", out: Path) -> Printable:
 
     if "-" in request.corpus:
         raise UsageError("--dry-run with standard input", "files, which can be read again", "keep the text in a file first")
-    plan = rehearse(request)
+    plan = rehearse(request, scale=scale)
     return Answer(plan, plan_lines(plan))
 
 

@@ -9,6 +9,7 @@ from tyro.conf import arg
 
 from stemma.cli.answer import Answer, Printable
 from stemma.cli.verb import File, Positional, Verb
+from stemma.corpus.files import held_whole
 from stemma.errors import UsageError
 
 Runs = Annotated[Positional[tuple[str, ...]], arg(metavar="RUN …", help_behavior_hint="(required)")]
@@ -53,7 +54,7 @@ class Serve(Verb):
 def _keys(path: Path) -> tuple[str, ...]:
     """The keys of a file; UsageError where it has none."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = held_whole(path).decode("utf-8").splitlines()
     except UnicodeDecodeError as error:
         raise UsageError(f"{path} is not UTF-8", "keys, one a line", "save it as UTF-8") from error
     keys = tuple(line.strip() for line in lines if line.strip() and not line.startswith("#"))

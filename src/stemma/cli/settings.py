@@ -54,7 +54,9 @@ class Settings(Verb):
         presets = ready[self.of].presets()
         if self.preset and self.preset not in presets:
             raise UsageError(f"{self.of} has no preset {self.preset!r}", f"one of {', '.join(presets)}", nearest(self.preset, presets))
-        return section_types(ready[self.of]), presets.get(self.preset, {})
+        values = presets.get(self.preset, {})
+        kind = {"kind": ready[self.of].tokenizer}  # as pre-training has it
+        return section_types(ready[self.of]), {**values, "tokenizer": {**kind, **values.get("tokenizer", {})}}
 
 
 def _meant(word: str, known: list[str]) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 from stemma.cli.answer import Form, Rows
 from stemma.cli.texts import BATCH, Line, arriving
 from stemma.errors import DataError
+from stemma.runs.json_text import dumps
 
 RowsOf = Callable[[list[str]], Iterator[dict[str, Any]]]
 LinesOf = Callable[[Any], Iterable[str]]
@@ -27,13 +28,16 @@ class Streamed:
 
     def pieces(self, form: Form) -> Iterator[str]:
         """One row a line, or one JSON list; for a person as `shown` has it, and nothing of a text at fault but its error."""
-        yield from Rows(self._all(), lambda row: () if "error" in row else self._shown(row)).pieces(form)
+        if form == "lines":  # what came at once is printed at once
+            yield from ("".join(dumps(row) + "\n" for row in self._together(batch)) for batch in self._batches())
+        else:
+            rows = (row for batch in self._batches() for row in self._together(batch))
+            yield from Rows(rows, lambda row: () if "error" in row else self._shown(row)).pieces(form)
         if self._faults > SHOWN:
             print(f"error: {self._faults - SHOWN:,} more lines at fault; each has its row", file=sys.stderr)
 
-    def _all(self) -> Iterator[dict[str, Any]]:
-        for batch in arriving(self._given, self._files, self._size):
-            yield from self._together(batch)
+    def _batches(self) -> Iterator[Sequence[Line]]:
+        return arriving(self._given, self._files, self._size)
 
     def _together(self, batch: Sequence[Line]) -> Iterator[dict[str, Any]]:
         """The rows of a batch; where one of its texts is at fault, each by itself."""

@@ -19,8 +19,10 @@ Corpus = Annotated[Positional[tuple[str, ...]], arg(metavar="CORPUS …", help_b
 TomlFile = Annotated[Path | None, arg(metavar="TOML", help_behavior_hint="(optional)")]
 Several = Annotated[tuple[str, ...], arg(metavar="FILE …", help_behavior_hint="(optional)")]
 EngineName = Annotated[str, arg(metavar="ENGINE")]
+Share = Annotated[float | None, arg(metavar="DROP", help_behavior_hint="(optional)")]
 Preset = Annotated[str | None, arg(metavar="NAME", help_behavior_hint="(optional)")]
 Gibibytes = Annotated[float | None, arg(metavar="GIB", help_behavior_hint="(optional)")]
+TextSize = Annotated[str | None, arg(metavar="SIZE", help_behavior_hint="(optional)")]
 File = Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(optional)")]
 EarlierRun = Annotated[Path | None, arg(metavar="RUN", help_behavior_hint="(optional)")]
 
@@ -39,6 +41,8 @@ __all__ = [
     "RunPath",
     "Settings",
     "Several",
+    "Share",
+    "TextSize",
     "Texts",
     "TomlFile",
     "Verb",

@@ -6,8 +6,9 @@ from itertools import zip_longest
 from pathlib import Path
 
 from stemma.corpus.clean import FAULTY
+from stemma.corpus.columnar import Row, kind_of, rows_of
 from stemma.corpus.encoding import codec, texts
-from stemma.corpus.files import opened
+from stemma.corpus.files import STDIN, opened, raw
 from stemma.corpus.formats import Config, recognise
 from stemma.corpus.parallel import aligned
 from stemma.corpus.parse import Block
@@ -30,7 +31,9 @@ def blocks(
     encoding = codec(config.encoding)
     for file, target in zip_longest(files, targets):
         try:
-            if not targets:
+            if not targets and (kind := _columnar(str(file))):
+                yield from _row_blocks(str(file), kind, config, size)
+            elif not targets:
                 yield from _file_blocks(str(file), config, encoding, size)
             else:
                 yield from _pair_blocks(str(file), str(target), encoding, size)
@@ -55,6 +58,29 @@ def _file_blocks(name: str, config: Config, encoding: str, size: int) -> Iterato
                 yield block
         format = recognise(held[:SAMPLE], name) if format == "auto" else format
         yield Block(name, line, held, format, begins, ends=True, last=True)
+
+
+def _columnar(name: str) -> str:
+    """What kind of table with typed columns the file is; empty for text. Standard input, which can be read but once, is text."""
+    if name == STDIN:
+        return ""
+    with raw(name) as stream:
+        return kind_of(stream.read(8))
+
+
+def _row_blocks(name: str, kind: str, config: Config, size: int) -> Iterator[Block]:
+    with raw(name) as stream:
+        rows = rows_of(name, kind, stream, config.field, config.label, guess=config.field == Config.field)
+        note = f"rows of which the column {rows.column!r} was read (corpus.field names another)" if rows.guessed else ""
+        first, held, length = 1, list[Row](), 0
+        for _, stretch in rows.stretches:
+            for row in stretch:
+                held.append(row)
+                length += len(row.text or "")
+                if length >= size:
+                    yield Block(name, first, "", "rows", rows=tuple(held), note=note)
+                    first, held, length = first + len(held), [], 0
+        yield Block(name, first, "", "rows", last=True, rows=tuple(held), note=note)
 
 
 def _pair_blocks(source: str, target: str, encoding: str, size: int) -> Iterator[Block]:

@@ -124,7 +124,8 @@ def _examine(job: Block | DataError, config: Config) -> _Seen | DataError:
         return job
     parsed = parse(job, config)
     text = job.text if job.target is None else job.text + "\n" + job.target[1]
-    lines = text.split("\n")
+    lines = [row.text or "" for row in job.rows] or text.split("\n")
+    text = "\n".join(lines) if job.rows else text
     longest = max(range(len(lines)), key=lambda at: len(lines[at]))
     longest_sentence = max((len(sentence) for segment in parsed.segments for sentence in segment.sentences), default=0)
     number = longest if job.target is None else longest % (job.text.count("\n") + 1)

@@ -1,4 +1,4 @@
-"""Finds the files of a corpus and opens them: files, directories, globs, `-` for standard input; gz, bz2, xz, zst.
+"""Finds the files of a corpus and opens them: files, directories, globs, URLs, `-` for standard input; gz, bz2, xz, zst.
 
 A compressed file is known by its first bytes, not by its name. Files come in one order on every
 machine: paths as given, what a glob or a directory holds sorted by name.
@@ -20,17 +20,19 @@ from pathlib import Path
 from types import ModuleType
 from typing import IO, Any, cast
 
+from stemma.corpus.columnar import SUFFIXES, saved_dataset
+from stemma.corpus.urls import is_url, listed, opened_at, size_at
 from stemma.errors import DataError, MissingExtra
 from stemma.nouns import counted
 
 STDIN = "-"
 TEXT_SUFFIXES = (".txt", ".text", ".jsonl", ".ndjson")
 COMPRESSIONS = {b"\x1f\x8b": "gz", b"\xfd7zXZ\x00": "xz", b"BZh": "bz2", b"\x28\xb5\x2f\xfd": "zst"}
+_TEXT_NAMES = "files ending in .txt, .text, .jsonl or .ndjson, plain or .gz, .xz, .bz2, .zst, or in .parquet or .arrow"
 _COMPRESSED_SUFFIXES = (".gz", ".xz", ".bz2", ".zst")
 _NOT_TEXT = {
     b"%PDF": "a PDF; extract its text first (pdftotext)",
     b"PK\x03\x04": "a zip archive (docx, xlsx, epub and zip look so); unpack it and give the text files",
-    b"PAR1": "a Parquet file; write its text column as JSON lines first",
     b"\x89PNG": "a PNG picture",
     b"\xff\xd8\xff": "a JPEG picture",
     b"\x7fELF": "a program",
@@ -56,7 +58,6 @@ _NOT_TEXT = {
     b"\x04\x22\x4d\x18": "compressed by lz4; unpack it first",
     b"\x1f\x9d": "compressed by compress; unpack it first (uncompress)",
     b"\x89HDF": "an HDF5 file",
-    b"ARROW1": "an Arrow file; write its text column as JSON lines first",
     b"Obj\x01": "an Avro file; write its text column as JSON lines first",
     b"GGUF": "the weights of a model (GGUF)",
     b"{\\rtf": "a rich text file; save it as plain text",
@@ -70,7 +71,7 @@ class Found:
 
     files: list[str] = field(default_factory=list)
     targets: list[str] = field(default_factory=list)  # of pairs in two files: the other file of each
-    skipped: list[str] = field(default_factory=list)  # in a directory, not .txt or .jsonl
+    skipped: list[str] = field(default_factory=list)  # in a directory, not text by its name
     repeated: list[str] = field(default_factory=list)  # named twice: read once
 
 
@@ -83,7 +84,7 @@ def find(paths: Sequence[str | Path], targets: Sequence[str | Path] = ()) -> Fou
     for path in [paths] if isinstance(paths, (str, Path)) else paths:
         for file in _named(str(path), found):
             check_readable_again(file)
-            key = os.path.realpath(file)
+            key = file if is_url(file) else os.path.realpath(file)
             if key in seen:
                 found.repeated.append(file)
             else:
@@ -106,12 +107,23 @@ def _found_in_pairs(paths: Sequence[str | Path], targets: Sequence[str | Path]) 
 
 def check_readable_again(name: str) -> None:
     """Raises DataError for what gives its bytes only once, or without end: a pipe, as in `<(zcat FILE)`, or a device."""
-    if name == STDIN or Path(name).is_file() or not Path(name).exists():
+    if name == STDIN or is_url(name) or Path(name).is_file() or not Path(name).exists():
         return
     if Path(name).is_fifo():
         mend = "give it as standard input (zcat FILE | stemma … -), or keep it in a file first"
         raise DataError(f"{name} is a pipe, which can be read only once", "a file", mend)
     raise DataError(f"{name} is {'a folder' if Path(name).is_dir() else 'a device or a socket'}", "a file", "name a file of text")
+
+
+def held_whole(path: Path) -> bytes:
+    """The bytes of a small file; DataError for a device, which may have no end, else OSError as ever."""
+    if path.is_char_device():
+        raise _no_end(str(path))
+    return path.read_bytes()
+
+
+def _no_end(name: str) -> DataError:
+    return DataError(f"{name} is a device", "a file that has an end", "name a file of text")
 
 
 def text_suffix(name: str) -> str:
@@ -133,14 +145,14 @@ def written_at(path: Path) -> tuple[Path, bool]:
 @contextmanager
 def opened(name: str) -> Iterator[IO[bytes]]:
     """The file's bytes, decompressed while they are read. Raises DataError for a damaged or non-text file."""
-    raw = _raw(name)
+    source = raw(name)
     try:
-        head = raw.read(16)
+        head = source.read(16)
         _check_kind(name, head)
-        once = name == STDIN or not raw.seekable()
-        stream = io.BufferedReader(_Rejoined(head, raw)) if once else raw
+        once = name == STDIN or not source.seekable()
+        stream = io.BufferedReader(_Rejoined(head, source)) if once else source
         if not once:
-            raw.seek(0)
+            source.seek(0)
         yield _decompressed(name, head, stream)
     except DataError:
         raise
@@ -150,15 +162,23 @@ def opened(name: str) -> Iterator[IO[bytes]]:
         raise DataError(wrong, f"a whole {compression or 'readable'} file", "copy or compress it again; it may be cut short") from error
     finally:
         if name != STDIN:
-            raw.close()
+            source.close()
 
 
-def _raw(name: str) -> IO[bytes]:
+def size(name: str) -> int:
+    """Bytes of the file, compressed as it is."""
+    return size_at(name) if is_url(name) else Path(name).stat().st_size
+
+
+def raw(name: str) -> IO[bytes]:
+    """The file's bytes as they stand, compressed or not; the caller closes them. Raises DataError for a file that cannot be read."""
     try:
         if name == STDIN:
             return sys.stdin.buffer
+        if is_url(name):
+            return opened_at(name)
         if Path(name).is_char_device():
-            raise DataError(f"{name} is a device", "a file that has an end", "name a file of text")
+            raise _no_end(name)
         return Path(name).open("rb")
     except FileNotFoundError as error:
         raise DataError(f"{name}: no such file", "a file that can be read", _similar(Path(name))) from error
@@ -169,6 +189,8 @@ def _raw(name: str) -> IO[bytes]:
 def _named(path: str, found: Found) -> list[str]:
     if path == STDIN:
         return [STDIN]
+    if is_url(path):
+        return _at(path, found)
     place = Path(path).expanduser()
     if place.is_dir():
         return _inside(place, found)
@@ -187,8 +209,23 @@ def _named(path: str, found: Found) -> list[str]:
     raise DataError(f"{path}: no such file", "a file, a directory, a glob or -", _similar(place))
 
 
+def _at(url: str, found: Found) -> list[str]:
+    """The files that a URL names; of a folder those that are text by their names."""
+    files, whole_folder = listed(url)
+    if not whole_folder:
+        return files
+    chosen = [file for file in files if _is_text_name(Path(file))]
+    found.skipped.extend(file for file in files if file not in chosen)
+    if not chosen:
+        held = counted(len(files), "other file") if files else "nothing"
+        raise DataError(f"{url}: no text files there, but {held}", _TEXT_NAMES, "name the files one by one")
+    return chosen
+
+
 def _inside(folder: Path, found: Found, matched: bool = False) -> list[str]:
     """The text files below a directory, sorted; hidden ones left out, others noted as skipped."""
+    if (saved := saved_dataset(folder)) is not None:
+        return saved
     files: list[str] = []
     skipped: list[str] = []
     for path in sorted(folder.rglob("*"), key=lambda p: p.relative_to(folder).parts):
@@ -199,15 +236,14 @@ def _inside(folder: Path, found: Found, matched: bool = False) -> list[str]:
     if not files and not matched:
         kinds = ", ".join(sorted({Path(name).suffix or "no suffix" for name in skipped}))
         held = f"{counted(len(skipped), 'other file')} ({kinds})" if skipped else "nothing"
-        expected = "files ending in .txt, .text, .jsonl or .ndjson, plain or .gz, .xz, .bz2, .zst"
         wrong = f"{folder}: no text files in this directory, which holds {held}"
-        raise DataError(wrong, expected, "rename the text files, or name them one by one")
+        raise DataError(wrong, _TEXT_NAMES, "rename the text files, or name them one by one")
     return files
 
 
 def _is_text_name(path: Path) -> bool:
     # Wikipedia extractors write wiki_00, wiki_01...; README, LICENSE and the like are not corpus.
-    return text_suffix(path.name) in TEXT_SUFFIXES or (not path.suffix and not path.name.isupper())
+    return text_suffix(path.name) in (*TEXT_SUFFIXES, *SUFFIXES) or (not path.suffix and not path.name.isupper())
 
 
 def _similar(path: Path) -> str:

@@ -5,6 +5,7 @@
 `wrapped`    paragraphs broken into lines at some width, a blank line between paragraphs; a file is a document
 `jsonl`      one JSON object a line, its `text` field one document
 `pairs`      a source, a tab and its target a line, or line i of two files: each a document of two sentences
+`rows`       a column of a Parquet or Arrow file, each row a document; known by its bytes (`corpus.columnar`)
 `tagged`     a document between a line `<doc …>` and a line `</doc>`, as WikiExtractor writes them; its lines are read as `text`
 """
 
@@ -36,8 +37,8 @@ class Config:
 
     format: Literal["auto", "sentences", "text", "wrapped", "jsonl", "tagged", "pairs"] = "auto"  # auto: recognised, file by file
     encoding: str = "utf-8"  # any of Python's, by name: gb18030, big5, utf-16
-    field: Annotated[str, ReadIf("format", "auto", "jsonl")] = "text"  # the field of a JSON line that holds its text
-    label: Annotated[str, ReadIf("format", "auto", "jsonl")] = "label"  # the field of a JSON line that holds its label, where there is one
+    field: Annotated[str, ReadIf("format", "auto", "jsonl")] = "text"  # the field of a JSON line, or the column, that holds its text
+    label: Annotated[str, ReadIf("format", "auto", "jsonl")] = "label"  # the field or column that holds its label, where there is one
     documents: Literal["auto", "blank", "line", "file"] = "auto"  # what ends a document: a blank line, a line end, the file
     invalid: Literal["error", "reject"] = "error"  # bytes not in the encoding, bad JSON lines or pairs: stop, or leave out and count
     max_sentence: Positive = 10_000  # characters; a longer one is cut and noted, a pair with one left out
@@ -45,10 +46,10 @@ class Config:
 
 
 def border(config: Config, format: str) -> str:
-    """What ends a document: "blank", "line", "file"; in tagged text "tag" and in pairs "line" in any case."""
-    if config.documents != "auto" and format != "pairs":
+    """What ends a document: "blank", "line", "file"; in tagged text "tag", in pairs "line" and in rows "row" in any case."""
+    if config.documents != "auto" and format not in ("pairs", "rows"):
         return config.documents
-    return {"wrapped": "file", "jsonl": "line", "pairs": "line", "tagged": "tag"}.get(format, "blank")
+    return {"wrapped": "file", "rows": "row", "jsonl": "line", "pairs": "line", "tagged": "tag"}.get(format, "blank")
 
 
 def recognise(sample: str, name: str = "") -> str:

@@ -62,11 +62,11 @@ def listed(values: Iterable[Any] | Frame, name: str) -> list[Any]:
     return list(values)
 
 
-def warn_of(removed: Counter[str]) -> None:
-    """Warns of the invisible characters that were taken out of texts, if any were."""
+def warn_of(removed: Counter[str], where: str = "the text, as in training") -> None:
+    """Warns of the invisible characters that were taken out, if any were."""
     if removed:
         removals = ", ".join(f"{count:,} {reason}" for reason, count in removed.items())
-        warnings.warn(f"taken out of the text, as in training, since no reader sees them: {removals}", stacklevel=4)
+        warnings.warn(f"taken out of {where}, since no reader sees them: {removals}", stacklevel=4)
 
 
 def _cleaned(texts: list[str]) -> list[str]:

@@ -27,6 +27,7 @@ def _names(text: str) -> frozenset[str]:
 
 _SIDES = (  # what the two columns are called where they are not called by their languages
     ("source", "target"),
+    ("source", "targets"),  # several that are right: `tasks.generate`
     ("src", "tgt"),
     ("src", "trg"),
     ("source_text", "target_text"),

@@ -7,6 +7,7 @@ from itertools import pairwise, zip_longest
 
 from stemma.config import nearest
 from stemma.corpus.clean import FAULTY, clean, has_faults
+from stemma.corpus.columnar import Row
 from stemma.corpus.document import Ledger
 from stemma.corpus.encoding import invalid_byte
 from stemma.corpus.formats import TAG, Config, border, first_word, full_width
@@ -17,6 +18,7 @@ from stemma.nouns import counted
 
 LINE_ENDS, BLANK, TRIMMED, BETWEEN = "line ends", "blank lines", "trimmed white space", "white space between sentences"
 MARKUP, BAD_RECORDS = "JSON markup and other fields", "JSON lines that cannot be read"
+NO_TEXT = "rows without a text"
 TAGS = "lines <doc …> and </doc>"
 HEADER = "header of the columns"
 NO_PAIR, EMPTY_SIDE, LONG_PAIR = "lines that are not one source and one target", "pairs with an empty side", "pairs with a side too long"
@@ -39,6 +41,8 @@ class Block:
     ends: bool = True  # at the end of a line
     last: bool = False  # of its file
     target: tuple[str, str] | None = None  # of pairs in two files: the other file, and as many lines of it
+    rows: tuple[Row, ...] = ()  # of a table with typed columns, in place of `text`; `line` is the number of the first one
+    note: str = ""  # what the ledger is to say of each of them
 
 
 @dataclass(slots=True)
@@ -83,6 +87,9 @@ class _Parser:
         self.tags: set[int] = set()  # numbers of those that begin or end a document and are no text
 
     def run(self) -> None:
+        if self.block.format == "rows":
+            self._rows()
+            return
         self._find_faults(self.block.source, self.block.text)
         if self.block.format == "pairs":
             self._pairs()
@@ -182,6 +189,16 @@ class _Parser:
             self._add_record(text, number)
         self.parsed.segments.append(Segment(self.block.line + len(self.lines)))
 
+    def _rows(self) -> None:
+        for number, row in enumerate(self.block.rows, self.block.line):
+            self.ledger.notes.update({self.block.note: 1} if self.block.note else {})
+            self.parsed.segments.append(Segment(number, label=row.label))
+            if row.text is None:
+                self.ledger.notes[NO_TEXT] += 1
+            else:
+                self._add_record(row.text, number)
+        self.parsed.segments.append(Segment(self.block.line + len(self.block.rows)))
+
     def _add_record(self, text: str, number: int) -> None:
         """A record's line ends are paragraph ends; its paragraphs are split into sentences."""
         lines = self._clean_lines(text)
@@ -192,7 +209,7 @@ class _Parser:
             if line:
                 self._add(number, sentences(line), line)
         if not self.parsed.segments[-1].sentences:
-            self.ledger.notes["JSON lines with an empty text"] += 1
+            self.ledger.notes["rows with an empty text" if self.block.format == "rows" else "JSON lines with an empty text"] += 1
 
     def _pairs(self) -> None:
         """Each line, or the lines of one number in two files: a source and its target, which are a document and are never cut."""
@@ -328,6 +345,8 @@ class _Parser:
 
 def _size(block: Block) -> int:
     """Characters of the block."""
+    if block.rows:
+        return sum(len(row.text or "") for row in block.rows)
     return len(block.text) + (len(block.target[1]) if block.target else 0)
 
 

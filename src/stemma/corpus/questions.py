@@ -1,7 +1,8 @@
 """Files of questions in the form of SQuAD: JSON with passages, and questions whose answers stand in them.
 
 `{"data": [{"paragraphs": [{"context": "…", "qas": [{"question": "…", "answers": [{"text": "…", "answer_start": 12}]}]}]}]}`. A question
-without answers (`is_impossible` of version 2 says the same) has none in its passage.
+without answers (`is_impossible` of version 2 says the same) has none in its passage. Or JSON lines, a question each, as the library
+`datasets` writes them: `{"question": "…", "context": "…", "answers": {"text": ["…"], "answer_start": [12]}}`.
 """
 
 import json
@@ -12,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from stemma.corpus.encoding import codec
 from stemma.corpus.given import given_texts, listed
 from stemma.corpus.task import read_lines
@@ -20,6 +23,7 @@ from stemma.nouns import counted
 
 _CJK = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 _UNIT = re.compile(rf"[{_CJK}]|[^\W{_CJK}]+|[^\w\s]")
+_ROW = '{"question": "…", "context": "…", "answers": {"text": ["…"], "answer_start": [0]}}'
 _FORM = '{"data": [{"paragraphs": [{"context": "…", "qas": [{"question": "…", "answers": [{"text": "…", "answer_start": 0}]}]}]}]}'
 
 
@@ -44,15 +48,11 @@ def units_of(text: str) -> list[tuple[int, int]]:
 
 def read_questions(path: str | Path, encoding: str = "utf-8") -> list[Question]:
     """The file's questions in order. DataError with place and cure for what is not of the form, or an answer that is not in its passage."""
-    lines = read_lines(str(path), codec(encoding))
-    try:
-        found = json.loads("\n".join(lines))
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{path}: {error}", f"JSON in the form of SQuAD: {_FORM}", "mend the file there") from error
-    if not isinstance(found, dict) or not isinstance(found.get("data"), list):
-        raise DataError(f"{path}: no list `data`", f"JSON in the form of SQuAD: {_FORM}", "put the passages into it")
-    moved = [0]
-    questions = list(_questions(found["data"], str(path), moved))
+    lines, moved = read_lines(str(path), codec(encoding)), [0]
+    if (first := _parsed(next((line for line in lines if line.strip()), ""))) and "context" in first:
+        questions = list(_rows(lines, str(path), moved))
+    else:
+        questions = list(_questions(_whole(lines, str(path)), str(path), moved))
     if not questions:
         raise DataError(f"{path}: no question", "one question or more", "add `qas` to its paragraphs")
     _warn_of_moved(moved[0], str(path))
@@ -72,6 +72,38 @@ def given_questions(examples: Iterable[Any]) -> list[Question]:
         found.append(row)
     _warn_of_moved(moved[0], "the examples")
     return found
+
+
+def _parsed(line: str) -> dict[str, Any] | None:
+    """The JSON object of a line; None where it is none by itself."""
+    try:
+        found = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _rows(lines: list[str], path: str, moved: list[int]) -> Iterator[Question]:
+    """The questions of JSON lines."""
+    for number, line in enumerate(lines, 1):
+        if line.strip():
+            where = f"{path}, line {number}"
+            if (row := _parsed(line)) is None:
+                raise DataError(f"{where}: {line!r:.40}", f"a JSON object, as {_ROW}", "mend the line")
+            yield _question(row, row.get("context"), where, f"{path}:{number}", moved)
+
+
+def _whole(lines: list[str], path: str) -> list[Any]:
+    """The list `data` of a file in the form of SQuAD."""
+    try:
+        found = json.loads("\n".join(lines))
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path}: {error}", f"JSON in the form of SQuAD: {_FORM}; or JSON lines: {_ROW}", "mend the file there") from error
+    if not isinstance(found, dict) or not isinstance(found.get("data"), list):
+        wrong = f"{path}: no list `data`"
+        raise DataError(wrong, f"JSON in the form of SQuAD: {_FORM}; or JSON lines: {_ROW}", "put the passages into it")
+    articles: list[Any] = found["data"]
+    return articles
 
 
 def _questions(articles: list[Any], path: str, moved: list[int]) -> Iterator[Question]:
@@ -99,19 +131,31 @@ def _question(entry: Any, passage: Any, where: str, source: str, moved: list[int
     impossible = entry.get("is_impossible") or False
     if impossible not in (True, False):
         raise DataError(f"{where}: is_impossible is {impossible!r:.40}", "true or false", "mend it, or leave it out")
-    answers = [] if impossible else _answers(entry.get("answers") or [], where)
+    answers = [] if impossible else _answers(entry.get("answers"), where)
     return Question(entry["question"].strip(), passage, tuple(_answer(one, passage, where, moved) for one in answers), source)
 
 
 def _answers(given: Any, where: str) -> list[Any]:
     """The answers one by one; of mappings of two columns, as the library `datasets` has them, the rows."""
-    if isinstance(given, Mapping):
-        texts, starts = given.get("text"), given.get("answer_start")
-        if isinstance(texts, list) and isinstance(starts, list) and len(texts) == len(starts):
-            return [{"text": text, "answer_start": start} for text, start in zip(texts, starts, strict=True)]
-    if not isinstance(given, list):
+    if isinstance(given, Mapping) and given:
+        columns = [_plain(given.get(name)) for name in ("text", "answer_start")]
+        texts, starts = (column if isinstance(column, list) else None for column in columns)
+        if texts is None or starts is None or len(texts) != len(starts):
+            wrong = f"{where}: answers are {given!r:.60}"
+            mend = "give each text its first character, or write a list of objects with both"
+            raise DataError(wrong, 'two columns of equal length, as {"text": ["…"], "answer_start": [0]}', mend)
+        return [{"text": text, "answer_start": start} for text, start in zip(texts, starts, strict=True)]
+    found = _plain(given) if given is not None else []
+    if not isinstance(found, list) and found:
         raise DataError(f"{where}: answers are {given!r:.60}", "a list of `text` and `answer_start`", "put them into a list")
-    return given
+    return found or []
+
+
+def _plain(values: Any) -> Any:
+    """What a tuple or an array holds, as a list of Python's own values; anything else as it is."""
+    if isinstance(values, np.ndarray):
+        return values.tolist()
+    return list(values) if isinstance(values, tuple) else values
 
 
 def _answer(answer: Any, passage: str, where: str, moved: list[int]) -> tuple[int, str]:

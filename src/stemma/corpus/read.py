@@ -12,18 +12,20 @@ from pathlib import Path
 from stemma.config import to_plain
 from stemma.corpus.blocks import blocks
 from stemma.corpus.document import Document, Ledger
-from stemma.corpus.files import STDIN, Found, find, text_suffix
+from stemma.corpus.files import STDIN, Found, find, size, text_suffix
 from stemma.corpus.formats import Config
 from stemma.corpus.parse import Block, Parsed, parse
+from stemma.corpus.urls import is_url, state_at
 from stemma.corpus.workers import ordered_map
 from stemma.errors import DataError, UsageError
 from stemma.nouns import counted
 
-__all__ = ["Config", "Joiner", "fingerprint", "keep_texts", "no_text", "parsed_blocks", "read", "shared_files", "spool_stdin"]
+__all__ = ["AS_KEPT", "Config", "Joiner", "fingerprint", "keep_texts", "no_text", "parsed_blocks", "read", "shared_files", "spool_stdin"]
 
 RULES = 2  # raised whenever the same text would be cut otherwise than before, so that stores made earlier are made anew
 _HASHED = 1 << 30  # bytes; a corpus up to this size is known by its content, a bigger one by sizes and times
 SPOOLED = "stdin.txt"  # what standard input gave
+AS_KEPT = ("corpus.format=jsonl", "corpus.field=text", "corpus.encoding=utf-8", "corpus.documents=auto")  # how `keep_texts` is read
 PAIRS = "documents read as pairs of a source and its target"
 PARTS = "documents handed on in parts, being too long"
 
@@ -114,17 +116,19 @@ def parsed_blocks(found: Found, config: Config, workers: int = 1) -> Iterator[Pa
 def fingerprint(paths: Sequence[str | Path], config: Config, targets: Sequence[str | Path] = ()) -> str:
     """A short name for this input read this way: equal names mean equal documents.
 
-    Up to 1 GiB the files' bytes count, not their names or times; beyond that, names, sizes and modification times.
+    Up to 1 GiB the files' bytes count, not their names or times; beyond that, and of URLs, names, sizes and what tells of changes.
     """
     found = find(paths, targets)
     if STDIN in (*found.files, *found.targets):
         raise DataError("standard input has no fingerprint: it can be read only once", "files", "keep it in a file first (spool_stdin)")
     files = [*found.files, *found.targets]
-    sizes = [Path(file).stat().st_size for file in files]
+    sizes = [size(file) for file in files]
     rules = [RULES, to_plain(config), sizes, *([len(found.targets)] if found.targets else [])]
     digest = hashlib.blake2b(json.dumps(rules, sort_keys=True).encode(), digest_size=16)
     for file in files:
-        if sum(sizes) > _HASHED:
+        if is_url(file):
+            digest.update(f"{file}\0{state_at(file)}\0".encode())
+        elif sum(sizes) > _HASHED:
             digest.update(f"{Path(file).resolve()}\0{Path(file).stat().st_mtime_ns}\0".encode("utf-8", "surrogateescape"))
         else:
             digest.update(text_suffix(file).encode("utf-8", "surrogateescape"))
@@ -138,9 +142,14 @@ def shared_files(paths: Sequence[str | Path], others: Sequence[str | Path]) -> l
     """The files of `others` with the same bytes as one of `paths`, whatever they are called."""
     sizes: dict[int, list[str]] = {}
     for file in find(paths).files:
-        sizes.setdefault(Path(file).stat().st_size, []).append(file)
-    alike = {file: sizes.get(Path(file).stat().st_size, []) for file in find(others).files}
-    return [file for file, beside in alike.items() if any(cmp(file, one, shallow=False) for one in beside)]
+        sizes.setdefault(size(file), []).append(file)
+    alike = {file: sizes.get(size(file), []) for file in find(others).files}
+    return [file for file, beside in alike.items() if any(_same(file, one) for one in beside)]
+
+
+def _same(file: str, other: str) -> bool:
+    """True for the same bytes; of URLs, which are not read for it, for the same address."""
+    return file == other if is_url(file) or is_url(other) else cmp(file, other, shallow=False)
 
 
 def spool_stdin(folder: Path) -> Path:

@@ -103,6 +103,8 @@ def _csv(lines: list[str], path: str, mark: str) -> Table:
 def _json_lines(lines: list[str], path: str) -> Table:
     objects = [(number, _object(line, f"{path}, line {number}")) for number, line in enumerate(lines, 1) if line.strip()]
     keys = list(objects[0][1])
+    lists = {key for _, found in objects for key, value in found.items() if isinstance(value, list)}
+    names = [f"{name}s" if name == "label" and key in lists else name for name, key in zip(_names(keys), keys, strict=True)]
 
     def rows() -> Iterator[tuple[int, list[str]]]:
         for number, found in objects:
@@ -112,7 +114,7 @@ def _json_lines(lines: list[str], path: str) -> Table:
                 raise DataError(wrong, f"an object with {', '.join(keys)}", "give each line the same keys")
             yield number, [_cell(found[key], key, f"{path}, line {number}") for key in keys]
 
-    return Table(_names(keys), rows())
+    return Table(names, rows())
 
 
 def _object(line: str, where: str) -> dict[str, Any]:
@@ -129,7 +131,7 @@ def _cell(value: Any, key: str, where: str) -> str:
     """A value as a cell: text, numbers and truth values as they read, a list of labels with bars between them."""
     if isinstance(value, list) and all(isinstance(one, str) for one in value):
         return LABELS.join(value)
-    if isinstance(value, (str, int, float)):
+    if isinstance(value, (str, int, float)) and value == value:  # a NaN, which is not itself, is a gap in a data frame
         return str(value).lower() if isinstance(value, bool) else str(value).replace("\n", " ")
     raise DataError(f"{where}: {key!r} is {json.dumps(value)[:60]}", "a text, a number or a list of texts", "write it as text")
 

@@ -15,7 +15,7 @@ from typing import Any
 from stemma.corpus.clean import FAULTY, clean
 from stemma.corpus.encoding import codec, invalid_byte, texts
 from stemma.corpus.files import opened
-from stemma.corpus.given import Frame, given_texts, listed
+from stemma.corpus.given import Frame, given_texts, listed, warn_of
 from stemma.corpus.tables import LABELS, table
 from stemma.errors import DataError
 from stemma.nouns import counted
@@ -54,7 +54,8 @@ def read_examples(path: str | Path, encoding: str = "utf-8", min_labels: int = 2
         raise DataError(f"{path}: no example follows the header", "one example a line", "add the examples below line 1")
     labels = {example.label for example in examples}
     if len(labels) < min_labels:
-        wrong = f"{path}: all {len(examples)} examples have the label {labels.pop()!r}"
+        whose = f"all {counted(len(examples), 'example')} have" if len(examples) > 1 else "the only example has"
+        wrong = f"{path}: {whose} the label {labels.pop()!r}"
         raise DataError(
             wrong, f"at least {counted(min_labels, 'different label')}", "check the label column, or shuffle and split the data again"
         )
@@ -122,7 +123,10 @@ def is_header(cells: Sequence[str]) -> bool:
 
 
 def read_lines(name: str, encoding: str = "utf-8") -> list[str]:
-    """The lines of a small file of examples, cleaned, without the empty ones at its end; DataError names a byte that is not text."""
+    """The lines of a small file of examples, cleaned, without the empty ones at its end.
+
+    A warning counts the characters that no reader sees; DataError names a byte that is not text.
+    """
     with opened(name) as stream:
         text = "".join(texts(stream, encoding, name, settable=False))
     if not text.isascii() and (match := FAULTY.search(text)):
@@ -130,7 +134,9 @@ def read_lines(name: str, encoding: str = "utf-8") -> list[str]:
         where = f"{name}, line {text.count(chr(10), 0, at) + 1}"
         around = text[max(0, at - 4000) : at + 4000]
         raise invalid_byte(where, encoding, text[start : at + 1], at - start, around, settable=False)
-    lines = clean(text)[0].replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    text, removed = clean(text.removeprefix("\ufeff"))
+    warn_of(removed, name)
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     while lines and not lines[-1].strip():
         lines.pop()
     return lines

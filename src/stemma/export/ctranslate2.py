@@ -4,21 +4,27 @@ Its specification of a model is filled from our arrays, one layer after the othe
 written as they stand. Specials that our decoder never writes have a bias in the folder that keeps them out; the probabilities of
 all other tokens then add up to one there, and to a little less here.
 
-Beside the model stand the run's `tokenizer.json` and what CTranslate2 needs to know of it. V vocabulary, D width.
+Beside the model stand the run's `tokenizer.json`, what CTranslate2 needs to know of it, and which run it was.
+V vocabulary, D width.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from stemma.errors import MissingExtra, UsageError
+from stemma.config import VERSION
+from stemma.errors import DataError, MissingExtra, UsageError
 from stemma.export.aside import written_aside
+from stemma.export.onnx import fingerprint
+from stemma.layers.weights import weights
 from stemma.runs.run import Run
 from stemma.tokens.files import sync, write_bytes
 
 Arrays = Mapping[str, np.ndarray]
+FACTS = "stemma.json"  # the file that tells which run it was made of
 NEVER = -1e4  # added to the scores of what is never written: no probability is left, and float16 could hold it
 EPSILON = 1e-5  # of our layer norms
 
@@ -41,12 +47,23 @@ def write_ctranslate2(run: Run, target: Path, int8: bool = False) -> list[Path]:
     spec.optimize(quantization="int8" if int8 else "float32")
     with written_aside(target) as folder:
         spec.save(str(folder))
-        write_bytes(folder / "tokenizer.json", run.folder.guarded("tokenizer.json").read_bytes())
+        write_bytes(folder / "tokenizer.json", run.tokenizer.file_text.encode())
+        write_bytes(folder / FACTS, json.dumps({"version": VERSION, "fingerprint": fingerprint(run), "int8": int8}).encode())
         names = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
         for name in names:
             with (folder / name).open("rb+") as file:
                 sync(file)
     return [target / name for name in names]
+
+
+def facts_of(folder: Path) -> dict[str, Any]:
+    """What such a folder says of the run that it was made of; DataError for one that Stemma did not write."""
+    try:
+        found: dict[str, Any] = json.loads((folder / FACTS).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        mend = f"write it: stemma convert RUN {folder} --to ctranslate2"
+        raise DataError(f"{folder} has no {FACTS} that can be read", "a folder that stemma convert wrote", mend) from error
+    return found
 
 
 def _translator(run: Run) -> Any:
@@ -108,7 +125,7 @@ def _generator(run: Run) -> Any:
 
 def _arrays(run: Run) -> Arrays:
     """The run's tensors as arrays of their own, which 8 bits are made of in place."""
-    return {name: np.array(tensor, np.float32) for name, tensor in run.folder.tensors().items()}
+    return {name: np.array(tensor, np.float32) for name, tensor in weights(run.network).items()}
 
 
 def _block(block: Any, arrays: Arrays, name: str, attention_norm: str, feedforward_norm: str) -> None:

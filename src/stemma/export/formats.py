@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from stemma.config import nearest
 from stemma.errors import UsageError
@@ -25,21 +25,31 @@ class Format:
     fits: Callable[[Generation], bool]
     write: Callable[[Run, Path], list[Path]]
     write_fitted: Callable[[FittedRun, Path], list[Path]] | None = None  # for one that has learnt a task; None: it takes none such
-    write_int8: Callable[[Run, Path], list[Path]] | None = None  # with weights in 8 bits; None: it has none such
+    write_int8: Callable[[Any, Path], list[Path]] | None = None  # with weights in 8 bits; None: it has none such
+    calibrated: Callable[[Run | FittedRun, Path, Path], list[Path]] | None = None  # in 8 bits, by a file of text or examples
 
 
 def convert(
-    source: str | Path, target: str | Path, to: str, skip_bad: bool = False, int8: bool = False, task: str = "", pickles: bool = False
+    source: str | Path,
+    target: str | Path,
+    to: str,
+    skip_bad: bool = False,
+    int8: bool = False,
+    task: str = "",
+    pickles: bool = False,
+    calibration: Path | None = None,
 ) -> list[Path]:
     """Writes the run of `source` as `to` at `target`, or (`run`) the file `source` as a run folder; gives back what was written.
 
     UsageError where the run cannot be that; `skip_bad` is for files of word vectors alone, `task` and `pickles` for Hugging Face folders
-    (see `stemma.export.runs`), `int8` for formats that can keep weights in 8 bits.
+    (see `stemma.export.runs`), `int8` for formats that can keep weights in 8 bits, of which ONNX also
+    needs `calibration`, a file of text or of examples of the run's task.
     """
     source, target = Path(source), Path(target)
-    if int8 and (to not in FORMATS or FORMATS[to].write_int8 is None):
-        small = " or ".join(name for name, form in FORMATS.items() if form.write_int8)
-        raise UsageError(f"--int8 with --to {to}", f"--to {small}: it keeps weights in 8 bits", "drop --int8")
+    if int8:
+        _check_int8(to, calibration)
+    elif calibration is not None:
+        raise UsageError("--calibrate without --int8", "products in 8 bits, whose scales it gives", "add --int8, or drop --calibrate")
     if to == RUN:
         from stemma.export.runs import to_run
 
@@ -63,11 +73,26 @@ def convert(
         wrong = f"{source} is a run of {run.row.name}, which cannot be written as {to}"
         able = ", ".join(row.name for row in TABLE if row.ready and form.fits(row))
         raise UsageError(wrong, f"a run {form.requires}: {able}", f"{run.row.name} can be written as {others}")
+    if calibration is not None and form.calibrated is not None:
+        return form.calibrated(run, target, calibration)
     if isinstance(run, FittedRun):
         assert form.write_fitted is not None, "opened for such a format alone"
         return form.write_fitted(run, target)
     write = form.write_int8 if int8 and form.write_int8 else form.write
     return write(run, target)
+
+
+def _check_int8(to: str, calibration: Path | None) -> None:
+    """UsageError for a format without 8 bits, and where a file to calibrate by is missing, or not read."""
+    form = FORMATS.get(to)
+    if form is None or not (form.write_int8 or form.calibrated):
+        small = " or ".join(name for name, other in FORMATS.items() if other.write_int8 or other.calibrated)
+        raise UsageError(f"--int8 with --to {to}", f"--to {small}: it keeps weights in 8 bits", "drop --int8")
+    if form.calibrated and calibration is None:
+        wrong = f"--int8 with --to {to} and no file to calibrate by"
+        raise UsageError(wrong, "text as the run will read, or examples of its task", "add --calibrate FILE")
+    if calibration is not None and not form.calibrated:
+        raise UsageError(f"--calibrate with --to {to}", "a format whose scales come of text", "drop --calibrate")
 
 
 def _arpa(run: Run, path: Path) -> list[Path]:
@@ -126,6 +151,12 @@ def _onnx(run: Run | FittedRun, path: Path) -> list[Path]:
     return write_onnx(run, path)
 
 
+def _onnx_int8(run: Run | FittedRun, path: Path, calibration: Path) -> list[Path]:
+    from stemma.export.onnx_int8 import write_onnx_int8
+
+    return write_onnx_int8(run, path, calibration)
+
+
 def _is(*names: str) -> Callable[[Generation], bool]:
     return lambda row: row.name in names
 
@@ -154,5 +185,5 @@ FORMATS: dict[str, Format] = {
     "static": Format("with states in context", _has_states, _static),
     "elmo": Format("of elmo", _is("elmo"), _elmo),
     "ctranslate2": Format("of " + ", ".join(TRANSLATED), _is(*TRANSLATED), _ctranslate2, None, partial(_ctranslate2, int8=True)),
-    "onnx": Format("that is a network, or has learnt a task as one", _is_network, _onnx, _onnx),
+    "onnx": Format("that is a network, or has learnt a task as one", _is_network, _onnx, _onnx, None, _onnx_int8),
 }

@@ -11,7 +11,7 @@ import hashlib
 import json
 import logging
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -73,11 +73,15 @@ def _model(graph: "Graph", run: Run | FittedRun) -> bytes:
     return data
 
 
-def open_file(path: Path) -> tuple[Any, dict[str, Any]]:
-    """ONNX Runtime's session of a file, and what its metadata say of the run; DataError for one that Stemma did not write."""
+def open_file(path: Path, opener: Callable[[bytes], Any] | None = None) -> tuple[Any, dict[str, Any]]:
+    """The session of a file, and what its metadata say of the run; DataError for one that Stemma did not write.
+
+    It is ONNX Runtime's, or what `opener` makes of what the file holds.
+    """
     expected, mend = "one that stemma convert wrote", "write it: stemma convert RUN FILE.onnx --to onnx"
     try:
-        session = open_session(path.read_bytes())
+        data = path.read_bytes()
+        session = open_session(data)
     except OSError as error:
         raise DataError(f"{path}: {error.strerror}", expected, mend) from error
     except Exception as error:  # ONNX Runtime's own, which have nothing in common
@@ -87,7 +91,7 @@ def open_file(path: Path) -> tuple[Any, dict[str, Any]]:
     facts = session.get_modelmeta().custom_metadata_map.get(FACTS)
     if facts is None:
         raise DataError(f"{path} is not of a run", expected, mend)
-    return session, json.loads(facts)
+    return opener(data) if opener not in (None, open_session) else session, json.loads(facts)
 
 
 def fingerprint(run: Run | FittedRun) -> str:

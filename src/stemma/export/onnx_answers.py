@@ -12,10 +12,12 @@ from torch import Tensor, nn
 
 from stemma.errors import UsageError
 from stemma.export.onnx_graphs import AXES, Axes, Graph, Tensors, drawn, longest, text_inputs
-from stemma.runs.assignment import Scored
+from stemma.objectives.batch import Batch
+from stemma.runs.assignment import Assignment, Scored
 from stemma.runs.fitted import FittedRun
 from stemma.runs.fixed import Networked, Probed
-from stemma.runs.moved import Moved, new_tokens
+from stemma.runs.framing import Framed, collate_halves
+from stemma.runs.moved import Moved, batch_of, new_tokens
 from stemma.tasks.task import PLACES
 
 UNITS = ("columns", "places", "sites")
@@ -61,6 +63,16 @@ def scored(run: FittedRun) -> Scored:
         wrong = f"a run of {run.row.name} that has learnt the task {run.task.name}"
         raise UsageError(wrong, "scores that a network computes", "use PyTorch, or for what writes --to ctranslate2")
     return run.model
+
+
+def answer_batch(framed: Framed, rows: np.ndarray, assignment: Assignment, names: Sequence[str]) -> Batch:
+    """The batch of these examples, with what a graph that has such inputs reads beside."""
+    batch = batch_of(framed, rows, assignment)
+    if "windows" in names and "windows" not in batch:  # one a text
+        batch["windows"] = np.arange(len(rows))[:, None]
+    if "halves" in names:
+        batch |= collate_halves(framed, rows)
+    return batch
 
 
 def _sites(rows: int, length: int) -> Tensors:

@@ -11,7 +11,7 @@ Rows are padded at their ends, where `segments` is 0; elsewhere it is 1. Axes: B
 D width, V vocabulary, H heads, K width of a head, S cells of all layers, U words that are spelled, L characters of one.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -29,6 +29,7 @@ from stemma.lineage.gpt import GPT
 from stemma.lineage.lstm import LSTM, Memory
 from stemma.lineage.network import Frames
 from stemma.lineage.table import Generation
+from stemma.objectives.batch import Batch
 from stemma.runs.prefixed import Prefixed
 from stemma.runs.run import Run
 
@@ -196,6 +197,12 @@ def drawn(names: Sequence[str], rows: int, length: int, network: Any) -> Tensors
     words = network.spell(BEYOND) if "spelled" in names else ()
     batch["ids"], batch["spelled"] = draws.integers(0, network.vocab_size + len(words), (rows, length)), np.asarray(words)
     return to_tensors({name: batch[name] for name in names if name in batch}, torch.device("cpu"))
+
+
+def fed(names: Sequence[str], batch: Mapping[str, np.ndarray], network: Any) -> Batch:
+    """What a graph reads of the batch: where it has no types, the first; where no word is beyond the vocabulary, one that none means."""
+    absent = {"types": lambda: np.zeros_like(batch["ids"]), "spelled": lambda: network.spell([""])}
+    return {name: batch[name] if name in batch else absent[name]() for name in names}
 
 
 def _attending(network: GPT, unwritten: Sequence[int] = ()) -> Graph:

@@ -75,7 +75,8 @@ def unpack(file: str | Path, folder: str | Path) -> list[Path]:
     """
     file, folder = Path(file), Path(folder)
     if not file.is_file():
-        raise DataError(f"{file}: no such file", "a file made by stemma pack", "check the path")
+        wrong = f"{file} is no plain file" if file.exists() else f"{file}: no such file"
+        raise DataError(wrong, "a file made by stemma pack", "check the path")
     try:
         with file.open("rb") as source, _archive(file, source) as archive:
             entries = _entries(file, archive)

@@ -23,15 +23,23 @@ class FeedForward(nn.Module):
         return self.down(activate(self.up(x), self.activation))
 
 
+class Called(NamedTuple):
+    """The module of a layer whose parameters a network's `loss` reads in no other way than by calling these methods of it."""
+
+    module: nn.Module
+    methods: tuple[str, ...] = ()  # beside `forward`
+
+
 class Layer(NamedTuple):
     """Parameters that are frozen, drawn anew, loaded or given a rate together, by their names in the network."""
 
     name: str  # "embeddings", "block 1", ..., "top"
     parameters: dict[str, nn.Parameter]
     block: bool = False  # one of a tower of equal ones, whose matrices map states to states
+    called: Called | None = None  # None: its parameters are read here and there
 
 
-def layer(network: nn.Module, name: str, *parts: str, block: bool = False) -> Layer:
+def layer(network: nn.Module, name: str, *parts: str, block: bool = False, called: Called | None = None) -> Layer:
     """The layer of the network's parameters whose names are `parts` or stand under them; `block` says whether it is one."""
     chosen = {key: value for key, value in network.named_parameters() if any(f"{key}.".startswith(f"{part}.") for part in parts)}
-    return Layer(name, chosen, block)
+    return Layer(name, chosen, block, called)

@@ -10,6 +10,7 @@ Axes: D inputs, E outputs, R rank, P matrices that stand one above the other in 
 """
 
 import math
+from typing import cast
 
 import torch
 from jaxtyping import Float
@@ -29,7 +30,7 @@ class Adapted(nn.Module):
 
     def __init__(self, original: nn.Linear, rank: int, alpha: float) -> None:
         super().__init__()
-        parts = original.parts if isinstance(original, Dense) else 1
+        parts = parts_of(original)
         self.original, self.scale = original, alpha / rank
         bound = 1 / math.sqrt(original.in_features)  # as the authors' code draws A (loralib, layers.py)
         self.down = nn.Parameter(original.weight.new_empty(parts, rank, original.in_features).uniform_(-bound, bound))  # A
@@ -60,6 +61,17 @@ def adaptable(network: nn.Module, feedforward: bool) -> list[tuple[nn.Module, st
     kinds = (*ATTENTION, FeedForward) if feedforward else ATTENTION
     holders = [module for module in network.modules() if isinstance(module, kinds)]
     return [(holder, name) for holder in holders for name, child in holder.named_children() if isinstance(child, nn.Linear)]
+
+
+def largest_rank(network: nn.Module, feedforward: bool) -> int:
+    """The rank with which an adapter can make any change of the smallest of these maps: more adds nothing. 0: there are none."""
+    maps = [cast(nn.Linear, holder.get_submodule(name)) for holder, name in adaptable(network, feedforward)]
+    return min((min(own.in_features, own.out_features // parts_of(own)) for own in maps), default=0)
+
+
+def parts_of(original: nn.Linear) -> int:
+    """How many matrices stand one above the other in its weight."""
+    return original.parts if isinstance(original, Dense) else 1
 
 
 def adapt(network: nn.Module, rank: int, alpha: float, feedforward: bool) -> None:

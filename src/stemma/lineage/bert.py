@@ -25,7 +25,7 @@ from torch.nn import functional as F
 from stemma.bounds import BelowOne, Depth, Length, NonNegative, Width
 from stemma.errors import DataError, UsageError
 from stemma.layers.attention import Mask, Path, SelfAttention, block_mask, fitting_path
-from stemma.layers.blocks import FeedForward, Layer, layer
+from stemma.layers.blocks import Called, FeedForward, Layer, layer
 from stemma.layers.fast import Activation, Dense, Dropout, Positions, activate
 from stemma.layers.loss import Carried, Loss, cross_entropy, surprisal
 from stemma.layers.positions import sinusoids
@@ -180,7 +180,7 @@ class BERT(Sized, nn.Module):
 
     def layers(self) -> list[Layer]:
         """The embeddings, the blocks, then the pooler and the pre-training heads."""
-        blocks = [layer(self, f"block {n + 1}", f"blocks.{n}", block=True) for n in range(len(self.blocks))]
+        blocks = [layer(self, f"block {n + 1}", f"blocks.{n}", block=True, called=Called(b, ("at",))) for n, b in enumerate(self.blocks)]
         bottom = layer(self, "embeddings", "tokens", "positions", "types", "norm")
         return [bottom, *blocks, layer(self, "top", "pooler", "masked_head", "next_head")]
 

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from stemma.bounds import BelowOne, Depth, Length, Width
 from stemma.errors import DataError, UsageError
 from stemma.layers.attention import Cache, KeepsKeys, Mask, Path, SelfAttention, Traced, block_mask, fitting_path
-from stemma.layers.blocks import FeedForward, Layer, layer
+from stemma.layers.blocks import Called, FeedForward, Layer, layer
 from stemma.layers.fast import Dropout
 from stemma.layers.loss import Carried, Loss, cross_entropy, surprisal
 from stemma.layers.pooling import last_state
@@ -223,7 +223,7 @@ class GPT(Sized, nn.Module):
 
     def layers(self) -> list[Layer]:
         """The embeddings, the blocks; nothing stands above them, for the head is the token table."""
-        blocks = [layer(self, f"block {n + 1}", f"blocks.{n}", block=True) for n in range(len(self.blocks))]
+        blocks = [layer(self, f"block {n + 1}", f"blocks.{n}", block=True, called=Called(one)) for n, one in enumerate(self.blocks)]
         return [layer(self, "embeddings", "tokens", "positions"), *blocks, layer(self, "top")]
 
     def take_over(self, arrays: Mapping[str, np.ndarray], draw: Uniform) -> None:

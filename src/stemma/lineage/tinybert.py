@@ -171,8 +171,9 @@ class TinyBERT(BERT):
 
     def layers(self) -> list[Layer]:
         """The embeddings, the blocks, then the pooler, the map to the teacher's states, and the head that there may be."""
-        *below, _ = super().layers()
-        return [*below, layer(self, "top", "pooler", "fit_dense", "masked_head")]
+        bottom, *blocks, _ = super().layers()
+        read_by_scores = [block._replace(called=None) for block in blocks]
+        return [bottom, *read_by_scores, layer(self, "top", "pooler", "fit_dense", "masked_head")]
 
     def check_fills(self) -> None:
         """UsageError where it imitated its teacher alone, and has no head for masked tokens."""

@@ -123,7 +123,7 @@ class Counter:
         name = f"run-{self._number}-{len(self.runs)}"
         files = [self._folder / f"{name}.{part}" for part in ("keys", "sums")]
         for path, array in zip(files, (waiting, sums), strict=True):
-            array[:distinct].tofile(path)
+            path.write_bytes(array[:distinct].data)  # not tofile, which says nothing of a disk that fills with the last block
         rounds = np.arange(self._text.blocks + 1, dtype=np.uint64) << np.uint64(kernels.ROUND_SHIFT)
         self.runs.append(Run(files[0], files[1], np.searchsorted(waiting[:distinct], rounds)))
         self._filled = 0
@@ -208,7 +208,7 @@ def _write(text: Text, pieces: Iterator[Piece], paired: np.ndarray, folder: Path
             if text.symmetric:
                 sums[(rows == columns) & (a == (turn - a) % text.blocks)] *= 2  # a word beside itself is its neighbour on both sides
             for name, array in {"rows": rows, "columns": columns, "values": sums / text.unit}.items():
-                array.astype(FILES[name]).tofile(files[name])
+                files[name].write(array.astype(FILES[name]).data)
     finally:
         for file in files.values():
             file.close()

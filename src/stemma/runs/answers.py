@@ -441,7 +441,7 @@ def masks(run: Run, texts: Sequence[str], seed: int = 0) -> Asked:
 
 def tokens(tokenizer: Tokenizer, texts: Sequence[str]) -> Asked:
     """How each text is cut."""
-    return Cutting(tuple(texts), _lengths(tokenizer, texts), tokenizer=tokenizer)
+    return Cutting(tuple(texts), _lengths(tokenizer, [clean(text)[0] for text in texts]), tokenizer=tokenizer)
 
 
 def heads_of(run: Run | FittedRun, line: str, layer: int | None = None, head: int | None = None, dashes: str = "") -> list[AttentionHead]:

@@ -29,6 +29,7 @@ TRANSLATED = 128  # texts that are followed together while translating: each rea
 BLOCK = 64  # tokens of which a search first looks at the best alone
 LONGER = 50  # tokens that a translation may have more than its source (Vaswani 2017, section 6.1)
 NO_DRAWS = np.random.default_rng(0)  # of a search, which draws nothing
+MOST_PENALTY = 10.0  # alpha: beyond it lengths alone would count, and far beyond it no number holds
 BROKEN = "\ufffd"  # what a decoder writes for bytes that are no character, or only the beginning of one
 
 
@@ -59,7 +60,7 @@ class Decoding:
         real("top_p", self.top_p, most=1, above=True, default=1.0)
         real("repetition_penalty", self.repetition_penalty, above=True, default=1.0)
         whole("beams", self.beams, 1, default=1)
-        real("length_penalty", self.length_penalty, default=0.6)
+        real("length_penalty", self.length_penalty, most=MOST_PENALTY, default=0.6)
         if not all(isinstance(stop, str) and stop for stop in listed(self.stop, "stop")):
             raise UsageError(f"stop = {self.stop!r}", "texts of one character or more", "leave it out to stop nowhere")
         if self.beams > 1 and (self.temperature not in (0, 1) or self.top_k or self.top_p < 1):

@@ -81,8 +81,11 @@ class FittedRun:
         self.labels: tuple[str, ...] = tuple(assignment.targets["labels"])
 
     @classmethod
-    def load(cls, path: str | Path, precision: Precision | None = None) -> "FittedRun":
-        """The fine-tuned run of a folder, on the CPU, ready for use; it computes in `precision`, or as its settings say."""
+    def load(cls, path: str | Path, precision: Precision | None = None, held: bool = False) -> "FittedRun":
+        """The fine-tuned run of a folder, on the CPU, ready for use; it computes in `precision`, or as its settings say.
+
+        `held` in memory it does without the folder, and is not changed with it.
+        """
         folder = RunFolder.open(Path(path))
         config = folder.config
         if "task" not in config:
@@ -95,7 +98,7 @@ class FittedRun:
             raise RunError(
                 found, "a folder that this version fine-tuned", "run stemma finetune again, or open it with the version that made it"
             )
-        row, arrays = find(config["identity"]["generation"]), folder.tensors()
+        row, arrays = find(config["identity"]["generation"]), folder.tensors(held)
         with opening(folder):
             facts = config["task"]
             sections = _sections(row.model_config(), facts["task"], str(path), config["sections"])
@@ -256,9 +259,13 @@ def has_head(path: str | Path) -> bool:
     return "task" in config and make_task(config["task"]["task"]).per != "target"
 
 
-def load(path: str | Path, precision: Precision | None = None) -> Run | FittedRun:
-    """The run of a folder: a `Run` if it was pre-trained, a `FittedRun` if it was fine-tuned on a task, to compute in `precision`."""
-    return FittedRun.load(path, precision) if "task" in RunFolder.open(Path(path)).config else Run.open(path)
+def load(path: str | Path, precision: Precision | None = None, held: bool = False) -> Run | FittedRun:
+    """The run of a folder: a `Run` if it was pre-trained, a `FittedRun` if it was fine-tuned on a task, to compute in `precision`.
+
+    `held` in memory it does without the folder, and is not changed with it.
+    """
+    fine = "task" in RunFolder.open(Path(path)).config
+    return FittedRun.load(path, precision, held) if fine else Run.open(path, held)
 
 
 def _is_record(line: str) -> bool:

@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from stemma.checkpoint import MEND, RunFolder
-from stemma.errors import DamagedError, StemmaError, UsageError
+from stemma.checkpoint import ANEW, MEND, RunFolder
+from stemma.config import VERSION
+from stemma.errors import DamagedError, RunError, StemmaError, UsageError
 from stemma.lineage.table import Generation
 from stemma.tokens.tokenizer import Tokenizer
 
@@ -16,11 +17,14 @@ from stemma.tokens.tokenizer import Tokenizer
 def opening(folder: RunFolder) -> Iterator[None]:
     """While a run is made of the folder's files: what does not fit together there is the folder's fault, and reported as such.
 
-    Settings that no network has are DamagedError here, for nobody has just set them.
+    Settings that no network has are DamagedError here, for nobody has just set them; RunError where another version wrote them.
     """
     try:
         yield
     except UsageError as error:
+        writer = str(folder.config.get("stemma", VERSION))[:20]
+        if writer != VERSION:
+            raise RunError(error.wrong, f"what Stemma {VERSION} reads; Stemma {writer} wrote this run", ANEW) from error
         raise DamagedError(error.wrong, error.expected, MEND) from error
     except StemmaError:
         raise

@@ -134,20 +134,26 @@ class Run:
         self.folder, self.row, self.tokenizer, self.network, self.pooling = folder, row, tokenizer, network, pooling
 
     @classmethod
-    def open(cls, path: str | Path) -> "Run":
-        """The run of a finished folder, on the CPU, ready for use; one that has learnt to translate is a run all the same."""
+    def open(cls, path: str | Path, held: bool = False) -> "Run":
+        """The run of a finished folder, on the CPU, ready for use; one that has learnt to translate is a run all the same.
+
+        `held` in memory it does without the folder, and is not changed with it.
+        """
         folder = RunFolder.open(Path(path))
         config = folder.config
         if "task" in config and make_task(config["task"]["task"]).per != "target":  # what writes targets is a network and no more
             cure = "use stemma predict or embed on it, or name the run that it was made from"
             raise UsageError(f"{path} is fine-tuned on a task", "a folder made by stemma pretrain", cure)
         row = find(config["identity"]["generation"])
-        arrays = folder.tensors()
+        arrays = folder.tensors(held)
         with opening(folder):
             tokenizer = Tokenizer.load(folder.guarded("tokenizer.json"))
             model: Any = restore(row.model_config(), config["sections"]["model"], str(folder.path))
             pooling = restore(Pooling, config["sections"].get("pooling", {}), str(folder.path))
-            return cls(folder, row, tokenizer, network_of(row, model, tokenizer, arrays), pooling)
+            run = cls(folder, row, tokenizer, network_of(row, model, tokenizer, arrays), pooling)
+        if held:
+            run._counts, _ = arrays.get("counts"), run.parameters
+        return run
 
     def __getstate__(self) -> dict[str, Any]:
         """What a copy or a pickle holds: all that use needs, so that it needs no folder."""

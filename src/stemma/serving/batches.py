@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
-from stemma.errors import StemmaError
 from stemma.runs.alike import alike
 from stemma.runs.answers import Asked, Row
 from stemma.runs.reading import BATCH_POSITIONS
@@ -130,7 +129,7 @@ def computed(jobs: Sequence[Job]) -> list[Outcome]:
     if len(asked) > 1:
         try:
             return _split(asked, [row for joined in asked[0].together(asked) for row in joined.rows(lambda: any(map(_waits, jobs)))])
-        except StemmaError:
+        except Exception:  # told to the one whose fault it is: each is computed by itself
             pass
     return list(map(_outcome, jobs))
 

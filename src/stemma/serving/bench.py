@@ -15,12 +15,14 @@ import numpy as np
 
 from stemma.errors import DataError, MissingExtra, UsageError
 from stemma.objectives.batch import generator
+from stemma.runs.decoding import Decoding
 from stemma.runs.fitted import FittedRun
 from stemma.runs.run import Run, unit
-from stemma.serving.engines import AnyRun, Tier, engines_for, through
+from stemma.serving.engines import AnyRun, Tier, Work, engines_for, through, tier_of, work_of
 
 LEAST = 5  # calls of each engine, however long they take
 EQUAL = 1e-3  # numbers that are answers count as the same up to here
+GREEDY, WRITTEN = Decoding(temperature=0.0), 16  # how engines that write are measured, and how many tokens
 TASK_PARTS = 3  # of a text whose task takes any number of parts
 
 
@@ -35,7 +37,8 @@ class Cell:
     tokens: float  # that a text has, on average, specials left out
     seconds: list[float] = field(default_factory=list)  # of each call
     cosine: float | None = None  # the lowest, of vectors with those of the first engine
-    same: float | None = None  # share of answers that are the first engine's
+    gap: float | None = None  # the greatest, between numbers of vectors and those of the first engine
+    same: float | None = None  # share of answers, or of written texts, that are the first engine's
 
     @property
     def p50(self) -> float:
@@ -68,33 +71,25 @@ def bench(
     """
     if seconds <= 0 or min(*lengths, *batches, 1) < 1:
         raise UsageError(f"lengths {lengths}, batches {batches}, seconds {seconds:g}", "numbers above 0", "mend the one that is not")
-    chosen = list(_opened(run, engines))
-    return [cell for length in lengths for batch in batches for cell in _measured(run, chosen, length, batch, seconds)]
+    work = work_of(run)
+    chosen = list(opened(run, engines or [engine.name for engine in engines_for(run, work)], work, strict=bool(engines)))
+    return [cell for length in lengths for batch in batches for cell in measured(run, chosen, work, length, batch, seconds)]
 
 
-def _measured(run: AnyRun, chosen: Sequence[tuple[str, Tier, AnyRun]], length: int, batch: int, seconds: float) -> list[Cell]:
+def measured(run: AnyRun, chosen: Sequence[tuple[str, Tier, AnyRun]], work: Work, length: int, batch: int, seconds: float) -> list[Cell]:
+    """A cell for each of these engines, at one length and batch size."""
     lines, tokens = texts(run, batch, length)
     cells = [Cell(name, tier, length, batch, tokens) for name, tier, _ in chosen]
-    answers = [_answered(own, lines) for _, _, own in chosen]  # the first call is slower than all that follow
+    answers = [answered(own, lines, work) for _, _, own in chosen]  # the first call is slower than all that follow
     for cell, given in zip(cells, answers, strict=True):
-        _compare(cell, answers[0], given)
+        compare(cell, answers[0], given)
     end = time.perf_counter() + seconds * len(cells)
     while len(cells[0].seconds) < LEAST or time.perf_counter() < end:
         for cell, (_, _, own) in zip(cells, chosen, strict=True):
             start = time.perf_counter()
-            _answered(own, lines)
+            answered(own, lines, work)
             cell.seconds.append(time.perf_counter() - start)
     return cells
-
-
-def fastest(run: AnyRun, length: int = 32, batch: int = 32, seconds: float = 0.5) -> tuple[str, AnyRun]:
-    """The name of the exact engine whose median call is the shortest on this machine, and the run as it computes it."""
-    exact = [(name, tier, own) for name, tier, own in _opened(run, ()) if tier == "exact"]
-    if len(exact) > 1:
-        cells = _measured(run, exact, length, batch, seconds)
-        exact.sort(key=lambda engine: next(cell.p50 for cell in cells if cell.engine == engine[0]))
-    name, _, own = exact[0]
-    return name, own
 
 
 def texts(run: AnyRun, count: int, length: int) -> tuple[list[str], float]:
@@ -125,30 +120,33 @@ def _parted(line: str, parts: int) -> str:
     return "\t".join(line[start:end].strip() or "x" for start, end in pairwise(borders))
 
 
-def _opened(run: AnyRun, engines: Sequence[str]) -> Iterator[tuple[str, Tier, AnyRun]]:
-    """Name and tier of each engine, and the run as it computes it; where none is asked for, a warning names those not installed."""
-    known = {engine.name: engine for engine in engines_for(run)}
-    for name in engines or known:
-        tier: Tier = known[name].tier if name in known else "exact"  # a file
+def opened(run: AnyRun, engines: Sequence[str], work: Work, strict: bool) -> Iterator[tuple[str, Tier, AnyRun]]:
+    """Name and tier of each engine, and the run as it computes it; one that cannot be had is left out with a warning, unless `strict`."""
+    for name in engines:
         try:
-            yield name, tier, through(run, name)
-        except MissingExtra as error:
-            if engines:
+            yield name, tier_of(name), through(run, name, work)
+        except (MissingExtra, UsageError) as error:
+            if strict:
                 raise
             warnings.warn(f"the engine {name} is not measured: {error.wrong} {error.mend}", stacklevel=3)
 
 
-def _answered(run: AnyRun, lines: list[str]) -> Any:
-    """Vectors (N D), or the answers in names."""
+def answered(run: AnyRun, lines: Sequence[str], work: Work) -> Any:
+    """Vectors (N D), the answers in names, or the ids of what was written."""
+    if work == "write":
+        writes = "translate" if isinstance(run, FittedRun) or "translate" in run.row.abilities else "generate"
+        found: Any = run.translations(lines, options=GREEDY) if writes == "translate" else run.write(lines, length=WRITTEN, options=GREEDY)  # type: ignore[union-attr]
+        return [best.ids for best, *_ in found]
     if isinstance(run, Run):
         return run.embed(lines)
     examples = [run.task.example(parts, run.targets) for parts in run.parts_of(lines)]
     return run.task.readable(run.answers(examples), run.targets)[0]
 
 
-def _compare(cell: Cell, first: Any, given: Any) -> None:
+def compare(cell: Cell, first: Any, given: Any) -> None:
+    """Puts into the cell how near what was given comes to what the first engine gave."""
     if isinstance(given, np.ndarray):
-        cell.cosine = float((unit(first) * unit(given)).sum(1).min())
+        cell.cosine, cell.gap = float((unit(first) * unit(given)).sum(1).min()), float(np.abs(first - given).max())
     else:
         pairs = zip(first, given, strict=True)
         cell.same = float(np.mean([abs(a - b) <= EQUAL if isinstance(a, float) else a == b for a, b in pairs]))

@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from stemma.bounds import MOST_SEED
 from stemma.config import nearest
+from stemma.runs.decoding import MOST_PENALTY
 from stemma.runs.word_vectors import FREQUENT
 
 Text = Annotated[str, Field(description="a text")]
@@ -17,7 +18,7 @@ Row = dict[str, Any]
 class Body(BaseModel):
     """A request; a key that it does not know is an error."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
     @model_validator(mode="before")
     @classmethod
@@ -30,9 +31,15 @@ class Body(BaseModel):
 
 
 class Foreign(BaseModel):
-    """A request as another program's clients write it; keys that mean nothing here are passed over."""
+    """A request as another program's clients write it; keys that mean nothing here are passed over, and null is as if left out."""
 
-    model_config = ConfigDict(extra="ignore")
+    model_config = ConfigDict(extra="ignore", allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def given(cls, given: Any) -> Any:
+        """What is set."""
+        return {key: value for key, value in given.items() if value is not None} if isinstance(given, dict) else given
 
 
 class Asking(Body):
@@ -78,7 +85,7 @@ class Generate(Asking):
     top_p: Annotated[float, Field(gt=0, le=1, strict=False)] = 1.0
     repetition_penalty: Annotated[float, Field(gt=0, strict=False)] = 1.0
     beams: Annotated[int, Field(ge=1, le=64)] = 1
-    length_penalty: Annotated[float, Field(ge=0, strict=False)] = 0.6
+    length_penalty: Annotated[float, Field(ge=0, le=MOST_PENALTY, strict=False)] = 0.6
     stop: list[Annotated[str, Field(min_length=1)]] = []
     samples: Annotated[int, Field(ge=1, le=64)] = 1
     seed: Annotated[int, Field(ge=0, le=MOST_SEED)] = 0
@@ -90,7 +97,7 @@ class Translate(Asking):
     """`stemma translate`."""
 
     beams: Annotated[int, Field(ge=1, le=64)] = 4
-    length_penalty: Annotated[float, Field(ge=0, strict=False)] = 0.6
+    length_penalty: Annotated[float, Field(ge=0, le=MOST_PENALTY, strict=False)] = 0.6
     samples: Annotated[int, Field(ge=1, le=64)] = 1
 
 
@@ -169,7 +176,22 @@ class Listed(BaseModel):
 
 
 class Fault(BaseModel):
-    """Every error."""
+    """Every error, but those of OpenAI's routes."""
 
     error: str
     error_type: str
+
+
+class OpenaiWords(BaseModel):
+    """What was wrong, and its kind."""
+
+    message: str
+    type: str
+    param: None
+    code: None
+
+
+class OpenaiFault(BaseModel):
+    """An error of OpenAI's routes."""
+
+    error: OpenaiWords

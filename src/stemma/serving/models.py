@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from stemma.corpus.scripts import LETTERS, count_scripts
-from stemma.errors import StemmaError, UsageError
+from stemma.errors import RunError, StemmaError, UsageError
 from stemma.export.huggingface_in.folder import is_huggingface, read_huggingface
 from stemma.runs import answers, fitted
 from stemma.runs.answers import tokenizer_of
@@ -53,7 +53,11 @@ class Model:
     async def reload(self) -> Version:
         """Loads the folder anew beside the version in use, warms it, and takes it; an error leaves all as it was."""
         async with self._changing:
-            version = await asyncio.get_running_loop().run_in_executor(None, self._fresh)
+            try:
+                version = await asyncio.get_running_loop().run_in_executor(None, self._fresh)
+            except OSError as error:
+                wrong = f"{self.path} cannot be read ({error.strerror or error})"
+                raise RunError(wrong, "a folder that this server may read", "see to its permissions, then reload") from error
             self._last = version.number
             self.before, self.used = self.used, version
             self._show()
@@ -83,7 +87,7 @@ class Model:
 
     def _loaded(self, number: int) -> Version:
         began = time.perf_counter()
-        run = read_huggingface(self.path).run() if is_huggingface(self.path) else fitted.load(self.path, precision="fp32")
+        run = read_huggingface(self.path).run() if is_huggingface(self.path) else fitted.load(self.path, precision="fp32", held=True)
         abilities = tuple(_abilities(run))
         description = {"created": int(time.time()), "owned_by": "stemma", **_described(run, abilities)}
         lanes = Lanes(self.name, self._limits, self._measured)
@@ -101,6 +105,8 @@ class Models:
         self._by_name: dict[str, Model] = {}
         for place in places:
             name, path = named(place)
+            if not name.isprintable():
+                raise UsageError(f"{name!r} is no name for a model", "letters, digits and signs in UTF-8", f"write other={place!r}")
             if name in self._by_name:
                 raise UsageError(f"two runs go by the name {name!r}", "a name for each", f"write other={path}")
             self._by_name[name] = Model(name, path, limits, measured)

@@ -1,10 +1,10 @@
 # ruff: noqa: F722 (axis names stand in annotations)
-"""Runs whose network is computed by ONNX Runtime; all else (tokens, windows, decoding, answers) is the run's own.
+"""Runs whose network is computed by ONNX Runtime or OpenVINO; all else (tokens, windows, decoding, answers) is the run's own.
 
 Axes: B rows, T positions, P positions kept, D width, V vocabulary, H heads, K width of a head, S cells.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,28 +15,32 @@ from torch import Tensor
 
 from stemma.errors import UsageError
 from stemma.export.onnx import fingerprint, onnx_models, open_file, open_session, writing_file
-from stemma.export.onnx_answers import scored
-from stemma.export.onnx_graphs import KEPT
+from stemma.export.onnx_answers import answer_batch, scored
+from stemma.export.onnx_graphs import KEPT, fed
 from stemma.export.onnx_translation import SOURCE
 from stemma.layers.weights import to_tensors
 from stemma.lineage.gpt import GPT
 from stemma.lineage.lstm import LSTM
 from stemma.objectives.batch import Batch
+from stemma.runs.alike import alike
 from stemma.runs.assignment import Scored
 from stemma.runs.fitted import FittedRun
-from stemma.runs.framing import Framed, collate_halves, framed_together, under_budget
-from stemma.runs.moved import batch_of
+from stemma.runs.framing import Framed, framed_together
 from stemma.runs.run import Encoded, Run, Vectors
 from stemma.tasks.task import Text
 
 Arrays = Mapping[str, np.ndarray]
+Opener = Callable[[bytes], Any]  # what a file holds -> a session as ONNX Runtime's
 
 
-def onnx_run(run: Run | FittedRun, file: Path | None = None) -> Run | FittedRun:
-    """The run with its graph in ONNX Runtime: that of a file which `stemma convert` made of it, or one that is made now."""
+def onnx_run(run: Run | FittedRun, file: Path | None = None, opener: Opener = open_session) -> Run | FittedRun:
+    """The run with its graph in ONNX Runtime, or in what `opener` opens it with.
+
+    The graph is that of a file which `stemma convert` made of the run, or one that is made now.
+    """
     if isinstance(run, FittedRun) and run.task.per == "target":
-        raise UsageError("a run that writes targets, in ONNX Runtime", "one that reads texts", "use the engine torch")
-    session, *others = list(map(open_session, onnx_models(run))) if file is None else _opened(run, file)
+        raise UsageError("the graph of a run that has learnt to write targets", "one that reads texts", "use the engine torch")
+    session, *others = list(map(opener, onnx_models(run))) if file is None else _opened(run, file, opener)
     if isinstance(run, FittedRun):
         return FittedRun(run.assignment, OnnxAnswers(scored(run), session), run.facts)
     if others:
@@ -96,7 +100,7 @@ class OnnxEncoder:
         return spelled
 
     def _states(self, batch: Arrays) -> np.ndarray:
-        states: np.ndarray = self._session.run(["states"], _fed(self._inputs, batch, self.network))[0]
+        states: np.ndarray = self._session.run(["states"], fed(self._inputs, batch, self.network))[0]
         return states
 
 
@@ -221,13 +225,10 @@ class OnnxAnswers:
     def answers(self, framed: Framed) -> list[Any]:
         """The task's answer to each text."""
         found: list[Any] = [None] * len(framed.ids)
-        for rows in under_budget(framed.lengths, np.arange(len(framed.ids)), self.assignment.settings.batch_tokens):
-            batch = batch_of(framed, rows, self.assignment)
-            if "windows" in self._inputs and "windows" not in batch:  # one a text
-                batch["windows"] = np.arange(len(rows))[:, None]
-            if "halves" in self._inputs:
-                batch |= collate_halves(framed, rows)
-            (scores,) = self._session.run(["scores"], _fed(self._inputs, batch, self.assignment.network))
+        for group in alike(framed.lengths.tolist(), self.assignment.settings.batch_tokens):
+            rows = np.array(group)
+            batch = answer_batch(framed, rows, self.assignment, self._inputs)
+            (scores,) = self._session.run(["scores"], fed(self._inputs, batch, self.assignment.network))
             read = self.model.read_off(torch.from_numpy(scores), to_tensors(batch, torch.device("cpu")))
             for row, answer in zip(rows.tolist(), read, strict=True):
                 found[row] = answer
@@ -260,17 +261,11 @@ def _names(session: Any) -> list[str]:
     return [value.name for value in session.get_inputs()]
 
 
-def _fed(names: Sequence[str], batch: Arrays, network: Any) -> dict[str, np.ndarray]:
-    """What the graph reads of the batch: where it has no types, the first; where no word is beyond the vocabulary, one that none means."""
-    absent = {"types": lambda: np.zeros_like(batch["ids"]), "spelled": lambda: network.spell([""])}
-    return {name: batch[name] if name in batch else absent[name]() for name in names}
-
-
-def _opened(run: Run | FittedRun, file: Path) -> list[Any]:
+def _opened(run: Run | FittedRun, file: Path, opener: Opener) -> list[Any]:
     """The sessions of the file, and of what stands beside it to write on; UsageError where one was made of another run."""
     sessions = []
     for path in (file, writing_file(file)) if writing_file(file).exists() else (file,):
-        session, facts = open_file(path)
+        session, facts = open_file(path, opener)
         if facts["fingerprint"] != fingerprint(run):
             cure = f"write it again: stemma convert RUN {file} --to onnx"
             raise UsageError(f"{path} was made of another run, or before this one was changed", "a file made of this run", cure)

@@ -17,7 +17,7 @@ from stemma.runs import answers
 from stemma.runs.decoding import Decoding, Wanted, always
 from stemma.serving import bodies
 from stemma.serving.desk import Desk
-from stemma.serving.replies import FAULTS, Json, event
+from stemma.serving.replies import OPENAI_FAULTS, STREAMED, Json, event, fault_of
 from stemma.serving.writing import writing
 
 Strings = str | list[str]
@@ -74,7 +74,7 @@ class Completing(answers.Writing):
 
 def routes(desk: Desk) -> APIRouter:
     """Both, answered at this desk."""
-    router = APIRouter(prefix="/v1", responses=FAULTS)
+    router = APIRouter(prefix="/v1", responses=OPENAI_FAULTS)
 
     @router.post("/embeddings", response_model=Listed, response_model_exclude_none=True)
     async def embeddings(body: Embeddings) -> Response:
@@ -88,7 +88,7 @@ def routes(desk: Desk) -> APIRouter:
         usage = {"prompt_tokens": found.tokens, "total_tokens": found.tokens}
         return Json({"object": "list", "data": data, "model": version.name, "usage": usage})
 
-    @router.post("/completions", response_model=Listed, response_model_exclude_none=True)
+    @router.post("/completions", response_model=Listed, responses=STREAMED, response_model_exclude_none=True)
     async def completions(body: Completions) -> Response:
         """Texts written on from each prompt, as OpenAI's route of this name gives them."""
         prompts = [body.prompt] if isinstance(body.prompt, str) else body.prompt
@@ -128,8 +128,12 @@ async def _streamed(desk: Desk, body: Completions, prompts: list[str], options: 
     head = _head(version.name)
 
     async def events() -> AsyncIterator[bytes]:
-        async for piece in pieces:
-            yield event(head | {"choices": [{"index": 0, "text": piece, "finish_reason": None, "logprobs": None}]})
+        try:
+            async for piece in pieces:
+                yield event(head | {"choices": [{"index": 0, "text": piece, "finish_reason": None, "logprobs": None}]})
+        except Exception as error:  # told where it can still be told, as OpenAI's clients read it
+            yield event(fault_of(error).on("/v1/completions").told)
+            return
         yield b"data: [DONE]\n\n"
 
     return StreamingResponse(events(), media_type="text/event-stream", headers={"Cache-Control": "no-store"})

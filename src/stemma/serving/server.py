@@ -1,6 +1,8 @@
 """One process that serves: it listens, reloads on SIGHUP, and on SIGTERM finishes what it has taken on and leaves."""
 
 import asyncio
+import os
+import resource
 import signal
 import socket
 import time
@@ -8,10 +10,13 @@ import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from stemma.errors import MissingExtra, StemmaError, UsageError
+from stemma.errors import Interrupted, MissingExtra, StemmaError, UsageError
 from stemma.serving.limits import Limits
 
 Say = Callable[[str], None]
+BACKLOG = 1024  # connections that wait to be accepted
+MOST_FILES = 1 << 16  # open at once, of which a connection is one
+OWN_FILES = 64  # for what is no connection
 
 
 def serve(places: Sequence[str], host: str, port: int, limits: Limits, keys: Sequence[str] = (), say: Say = print) -> dict[str, Any]:
@@ -30,6 +35,7 @@ def serve(places: Sequence[str], host: str, port: int, limits: Limits, keys: Seq
     from stemma.serving.measured import Measured
     from stemma.serving.models import Models
 
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is something to reload
     warnings.simplefilter("ignore")  # they quote texts, and what they tell stands in the rows
     port = free_port(host, port)
     measured = Measured()
@@ -52,6 +58,18 @@ def free_port(host: str, port: int) -> int:
         return found
 
 
+def open_connections() -> int:
+    """How many connections may be open at once: this process is allowed as many files as the system lets it have.
+
+    Who only holds a connection open costs next to nothing, and must keep nobody out.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_FILES)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    return max(1, most - OWN_FILES)
+
+
 async def _served(app: Any, desk: Any, host: str, port: int, say: Say) -> dict[str, Any]:
     from granian.constants import HTTPModes, Interfaces
     from granian.http import HTTP1Settings
@@ -59,9 +77,9 @@ async def _served(app: Any, desk: Any, host: str, port: int, say: Say) -> dict[s
 
     limits = desk.limits
     headers = HTTP1Settings(header_read_timeout=max(1, round(1000 * limits.header_seconds)))
-    server = Server(
-        app, host, port, interface=Interfaces.ASGINL, http=HTTPModes.http1, websockets=False, log_enabled=False, http1_settings=headers
-    )
+    many: dict[str, Any] = {"backlog": BACKLOG, "backpressure": open_connections()}
+    plain: dict[str, Any] = {"interface": Interfaces.ASGINL, "http": HTTPModes.http1, "websockets": False, "log_enabled": False}
+    server = Server(app, host, port, **plain, **many, http1_settings=headers)
     loop, began = asyncio.get_running_loop(), time.perf_counter()
     tasks: set[asyncio.Task[None]] = set()
 
@@ -71,12 +89,18 @@ async def _served(app: Any, desk: Any, host: str, port: int, say: Say) -> dict[s
             say("finishing what was taken on")
             server.stop()
 
+    def interrupt() -> None:
+        if desk.leaving:  # asked twice at the keyboard
+            say("left at once: what was not answered is lost")
+            os._exit(Interrupted.exit_code)
+        leave()
+
     def reload() -> None:
         task = loop.create_task(_reloaded(desk, say))
         tasks.add(task)
         task.add_done_callback(tasks.discard)
 
-    for number, call in ((signal.SIGTERM, leave), (signal.SIGINT, leave), (signal.SIGHUP, reload)):
+    for number, call in ((signal.SIGTERM, leave), (signal.SIGINT, interrupt), (signal.SIGHUP, reload)):
         loop.add_signal_handler(number, call)
     names = ", ".join(f"{model.name} ({model.used.run.row.short})" for model in desk.models)
     say(f"serving {names} at http://{f'[{host}]' if ':' in host else host}:{port}")

@@ -13,7 +13,7 @@ from stemma.serving import bodies
 from stemma.serving.asking import Answered, line_of
 from stemma.serving.desk import Desk
 from stemma.serving.models import Version
-from stemma.serving.replies import FAULTS, Json, event, fault_of
+from stemma.serving.replies import FAULTS, STREAMED, Json, event, fault_of
 from stemma.serving.writing import writing
 
 
@@ -63,7 +63,7 @@ def routes(desk: Desk) -> APIRouter:
 
         return _reply(*await desk.rows(body.model, "fill", body.listed, ask, body.k, strict=body.strict))
 
-    @router.post("/generate", response_model=bodies.Answer)
+    @router.post("/generate", response_model=bodies.Answer, responses=STREAMED)
     async def generate(body: bodies.Generate) -> Response:
         """Texts written on from each prompt, or its likeliest next tokens; with `stream` piece by piece."""
         if body.next:

@@ -46,6 +46,8 @@ async def _written(threads: ThreadPoolExecutor, run: Run, prompt: str, length: i
 
     def write() -> None:
         end: BaseException | None = None
+        if left.is_set():  # before a thread was free
+            return
         try:
             for piece in run.stream(prompt, length=length, options=options, seed=seed):
                 if left.is_set():

@@ -25,14 +25,14 @@ RECALL = 2  # how many times as much chrF minds recall as precision
 _LENGTHS, _COUNTS = 2, 2 + 2 * ORDERS  # where the counts of tokens begin, and where they end
 
 
-def statistics(written: Sequence[str], right: Sequence[str], tokenize: str) -> Float[np.ndarray, "N C"]:
-    """The statistics of each text; MissingExtra without sacreBLEU, whose tokenizer `tokenize` is."""
+def statistics(written: Sequence[str], right: Sequence[Sequence[str]], tokenize: str) -> Float[np.ndarray, "N C"]:
+    """The statistics of each text beside those that are right; MissingExtra without sacreBLEU, whose tokenizer `tokenize` is."""
     bleu = _sacrebleu().BLEU(tokenize=tokenize, effective_order=True)  # which changes scores of single texts, and no count
     table = np.zeros((len(written), _COUNTS + 3 * CHARACTERS))
-    for row, (text, reference) in enumerate(zip(written, right, strict=True)):
-        found = bleu.sentence_score(text, [reference])
+    for row, (text, references) in enumerate(zip(written, right, strict=True)):
+        found = bleu.sentence_score(text, references)
         table[row, :_COUNTS] = found.sys_len, found.ref_len, *found.counts, *found.totals
-        table[row, _COUNTS:] = _characters(text, reference)
+        table[row, _COUNTS:] = _nearest(text, references)
     return table
 
 
@@ -62,11 +62,20 @@ def chrf_of(sums: Float[np.ndarray, "*R C"]) -> Float[np.ndarray, "*R"]:
     return found
 
 
-def signatures(tokenize: str) -> dict[str, str]:
+def signatures(tokenize: str, right: Sequence[Sequence[str]]) -> dict[str, str]:
     """What tells each of the two numbers apart from others of its name, as sacreBLEU writes it."""
-    metrics = _sacrebleu()
-    made = {"bleu": metrics.BLEU(tokenize=tokenize, references=[["."]]), "chrf": metrics.CHRF(references=[["."]])}
+    metrics, numbers = _sacrebleu(), sorted({len(references) for references in right})
+    streams = [["." if place < number else None for number in numbers] for place in range(max(numbers, default=1))]
+    made = {"bleu": metrics.BLEU(tokenize=tokenize, references=streams), "chrf": metrics.CHRF(references=streams)}
     return {name: metric.get_signature().format() for name, metric in made.items()}
+
+
+def _nearest(text: str, references: Sequence[str]) -> np.ndarray:
+    """The counts of characters (3 * CHARACTERS) beside that reference which gives the best chrF, as sacreBLEU takes it."""
+    table = np.zeros((len(references), _COUNTS + 3 * CHARACTERS))
+    table[:, _COUNTS:] = [_characters(text, reference) for reference in references]
+    best: np.ndarray = table[int(np.argmax(chrf_of(table))), _COUNTS:]
+    return best
 
 
 def _characters(text: str, reference: str) -> list[int]:

@@ -5,7 +5,8 @@ The network reads the question with each window of the passage, and every unit (
 from a window's ends. The scores of start and end stand side by side for all of the passage, with a last unit for "no answer".
 
 Deviates: one softmax runs over the whole passage (Clark & Gardner 2018), where BERT's runs over each window; an answer across the
-border of two windows can thus be found. "No answer" is read at the last token of the first window, not at [CLS].
+border of two windows can thus be found. "No answer" is read at the last token of the first window, not at [CLS]. F1 counts the words and
+characters in common wherever they stand, as SQuAD's does in every language; CMRC's own (Cui 2019) counts their longest common run alone.
 
 Its heads stand in `span_heads`, its file format in `corpus.questions`. Axes: N examples, B batch, U units, M units of all; *R any axes.
 """

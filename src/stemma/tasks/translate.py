@@ -47,6 +47,12 @@ class Translated:
     source: str
     target: str = ""
     place: str = ""  # "file:line"
+    others: tuple[str, ...] = ()  # further targets that are right; judged by, not learnt from
+
+    @property
+    def right(self) -> str:
+        """All targets that are right, a line each."""
+        return "\n".join((self.target, *self.others))
 
 
 class Target(NamedTuple):
@@ -95,19 +101,20 @@ class Translate:
         return found
 
     def written(self, example: Translated) -> str:
-        """Source and target with a tab between."""
-        return f"{example.source}\t{example.target}\n"
+        """Source and target with a tab between; further targets in lines of their own."""
+        return f"{example.source}\t{example.right}\n"
 
     def targets(self, examples: Sequence[Translated]) -> Targets:
         """How BLEU counts, decided by the script of these targets, and the signatures of the metrics."""
         found = self.config.tokenize
         if found == "auto":
             found = "zh" if is_chinese(example.target for example in examples) else "13a"
-        return {"labels": [], "tokenize": found, "signatures": signatures(found)}
+        right = [example.right.split("\n") for example in examples]
+        return {"labels": [], "tokenize": found, "signatures": signatures(found, right)}
 
     def gold(self, examples: Sequence[Translated], targets: Targets) -> np.ndarray:
-        """The targets (N)."""
-        return np.array([example.target for example in examples], dtype=object)
+        """The targets (N), a line each where several are right."""
+        return np.array([example.right for example in examples], dtype=object)
 
     def strata(self, gold: np.ndarray) -> np.ndarray:
         """One class: the selection part is drawn from all pairs alike."""
@@ -146,7 +153,7 @@ class Translate:
 
     def terms(self, gold: np.ndarray, decoded: np.ndarray, targets: Targets) -> Float[np.ndarray, "N C"]:
         """The statistics of each text that BLEU and chrF of all are made of."""
-        return statistics(decoded.tolist(), gold.tolist(), targets["tokenize"])
+        return statistics(decoded.tolist(), [right.split("\n") for right in gold], targets["tokenize"])
 
     def measures(self, sums: Float[np.ndarray, "*R C"], targets: Targets) -> dict[str, np.ndarray]:
         """The metrics of sums of terms."""

@@ -3,6 +3,7 @@
 import hashlib
 from pathlib import Path
 
+from stemma.corpus.files import held_whole
 from stemma.errors import DataError
 
 Added = tuple[tuple[str, int | None], ...]  # words and their counts; None: as many as make it one word
@@ -11,7 +12,7 @@ Added = tuple[tuple[str, int | None], ...]  # words and their counts; None: as m
 def read_dictionary(path: str) -> Added:
     """The words of the file in its order; DataError with the line that is none."""
     try:
-        text = Path(path).read_text(encoding="utf-8-sig")
+        text = held_whole(Path(path)).decode("utf-8-sig")
     except OSError as error:
         raise DataError(f"{path}: {error.strerror}", "a dictionary, one word a line", "check tokenizer.dictionary") from error
     except UnicodeDecodeError as error:

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
@@ -25,6 +25,9 @@ from stemma.training.precision import autocast, choose_device, choose_precision
 from stemma.training.ranks import Ranks
 from stemma.training.reading_cost import reading_cost
 from stemma.training.settings import Config, Device, HandConfig
+
+if TYPE_CHECKING:
+    from stemma.training.sharding import Shards
 
 
 class Differentiating:
@@ -92,13 +95,18 @@ class Backprop:
     ) -> None:
         self.network = network.to(device)
         self._settings, self._device, self._precision, self._ranks = settings, device, precision, ranks
-        self._optimiser = Optimiser(network, settings, groups)
+        self._sharded = settings.sharding == "full" and ranks.count > 1
+        if self._sharded:
+            from stemma.training.sharding import shard  # seconds of PyTorch's own loading
+
+            shard(network)
+        self._optimiser = Optimiser(network, settings, groups, self._sharded)
         self._parameters = [p for p in network.parameters() if p.requires_grad]
         self._carried: Carried | None = None
         self._loss: nn.Module = _Loss(network)
         if settings.compile:
             self._loss = cast(nn.Module, torch.compile(self._loss))
-        if ranks.count > 1:
+        if ranks.count > 1 and not self._sharded:
             self._loss = nn.parallel.DistributedDataParallel(self._loss, find_unused_parameters=True)
 
     @property
@@ -106,9 +114,25 @@ class Backprop:
         """Numbers that are learnt."""
         return sum(parameter.numel() for parameter in self.network.parameters())
 
+    @property
+    def kept_mib(self) -> float:
+        """The weights and the optimiser's tensors, in this process."""
+        if self.shards:
+            return self.shards.mib
+        return sum(tensor.nbytes for tensor in (*self.network.state_dict().values(), *self._optimiser.tensors().values())) / 2**20
+
+    @property
+    def shards(self) -> "Shards | None":
+        """This process's part of the network and of the optimiser's state, where they are in shards."""
+        if not self._sharded:
+            return None
+        from stemma.training.sharding import Shards
+
+        return Shards(self.network, self._optimiser)
+
     def reading_cost(self) -> dict[str, float]:
-        """As `reading_cost` measures it."""
-        return reading_cost(self.network, self._precision)
+        """As `reading_cost` measures it; nothing where no process has all weights."""
+        return {} if self._sharded else reading_cost(self.network, self._precision)
 
     def step(self, batches: list[Batch], rate: float, seed: int) -> Step:
         """One update: that of one batch made of all the micro-batches of all processes, each part's mean over all its predictions.
@@ -120,15 +144,23 @@ class Backprop:
         tensors = [to_tensors(batch, self._device) for batch in batches]
         own = [cast(Network, self.network).predictions(inputs) for inputs in tensors]
         counts = self._over_all(own)
+        if self._sharded:
+            asks = [any(predictions.values()) for predictions in own]
+            tensors = [to_tensors(batch, self._device) for batch in self._with_lent(batches, asks)]
         sums, weights = dict.fromkeys(counts, 0.0), dict[str, float]()
         for batch, inputs, predictions in zip(batches, tensors, own, strict=True):
-            idle = tuple(counts) if any(counts.values()) and not any(predictions.values()) else ()
+            none = any(counts.values()) and not any(predictions.values())
+            lent = none and self._sharded
             with autocast(self._device, self._precision):
-                loss: Loss = self._loss(inputs, self._carried, idle)
-            self._carried, weights = loss.carried, loss.weights or weights
+                loss: Loss = self._loss(inputs, None if lent else self._carried, tuple(counts) if none and not lent else ())
+            weights = loss.weights or weights
+            if lent:
+                (loss.share(counts) * 0.0).backward()
+                continue
+            self._carried = loss.carried
             if not np.isfinite(float(loss.mean.detach())):
                 raise NotFinite(batch)
-            (loss.share(counts) * self._ranks.count).backward()  # DDP takes the mean over processes, and this is a sum
+            (loss.share(counts) * self._ranks.count).backward()  # the mean over processes is taken of it, and this is a sum
             for name, (total, _) in loss.parts.items():
                 sums[name] += float(cast(torch.Tensor, total).detach())
         self._update(rate * rate_scale(batches), batches[-1])
@@ -144,8 +176,29 @@ class Backprop:
                 counts[name] = counts.get(name, 0) + count
         return {name: int(count) for name, count in zip(counts, self._ranks.total(list(counts.values())), strict=True)}
 
+    def _with_lent(self, batches: list[Batch], asks: list[bool]) -> list[Batch]:
+        """The batches, another process's in place of those that ask for no prediction.
+
+        Weights in shards are gathered by all processes at once, so that each must compute as much as the others.
+        """
+        count, places, found = self._ranks.count, len(batches), list(batches)
+        flags = np.zeros((count, places))
+        flags[self._ranks.rank] = asks
+        every = np.array(self._ranks.total(flags.ravel().tolist())).reshape(count, places) > 0
+        for place in range(places):
+            if every[:, place].any() and not every[:, place].all():
+                lent = self._ranks.agree(batches[place], int(every[:, place].argmax()))
+                found[place] = batches[place] if asks[place] else lent
+        return found
+
     def _update(self, rate: float, batch: Batch) -> None:
-        norm = nn.utils.clip_grad_norm_(self._parameters, self._settings.clip or float("inf"))
+        slopes = [parameter.grad for parameter in self._parameters if parameter.grad is not None]
+        norm = nn.utils.get_total_norm(slopes)
+        if self._sharded:
+            from stemma.training.sharding import whole
+
+            norm = whole(norm)
+        nn.utils.clip_grads_with_norm_(self._parameters, self._settings.clip or float("inf"), norm)
         if not torch.isfinite(norm):
             raise NotFinite(batch)
         self._optimiser.update(rate)
@@ -160,15 +213,17 @@ class Backprop:
             self._optimiser.average.judge(loss)
 
     def state(self) -> Arrays:
-        """The weights to keep, the optimiser's state, and what each rank's last batch left."""
+        """The weights to keep, the optimiser's state, and what each rank's last batch left; of those in `shards` the last alone."""
         memories = self._ranks.gather(_arrays(self._carried or {}))
         if not self._ranks.first:
             return {}
+        carried = {f"carried-{rank}": memory for rank, memory in enumerate(memories) if any(memories)}
+        if self._sharded:
+            return carried
         with self.evaluating():
             model = weights(self.network)
             if self._optimiser.average and self._optimiser.average.count:
                 model = {name: array.copy() for name, array in model.items()}  # the mean is about to leave the network
-        carried = {f"carried-{rank}": memory for rank, memory in enumerate(memories) if any(memories)}
         return {"model": model, "optimiser": self._optimiser.state(), **carried}
 
     def restore(self, arrays: Mapping[str, Mapping[str, np.ndarray]]) -> None:
@@ -177,17 +232,21 @@ class Backprop:
         if memories not in (0, self._ranks.count):
             wrong = f"the state was saved by {counted(memories, 'process', 'processes')}, and {self._ranks.count} would go on from it"
             raise RunError(wrong, "as many, each with its own memory", f"run it with {counted(memories, 'process', 'processes')}")
-        load_weights(self.network, arrays["model"])
-        self._optimiser.restore(arrays["optimiser"])
+        if self.shards and "model" in arrays:
+            self.shards.restore(arrays)
+        elif not self.shards:
+            load_weights(self.network, arrays["model"])
+            self._optimiser.restore(arrays["optimiser"])
         self._carried = (_tensors(arrays[f"carried-{self._ranks.rank}"], self._device) or None) if memories else None
 
 
 def evaluate(learner: Backprop, objective: Objective, config: Config, ranks: Ranks) -> tuple[float, dict[str, float]]:
-    """`held_out_loss` of the weights that are kept, of which the learner hears. Every rank calls it; the first measures."""
+    """`held_out_loss` of the weights that are kept, of which the learner hears. Every rank calls it; what the first measures counts."""
     mean, parts = float("nan"), dict[str, float]()
-    if ranks.first:
+    if ranks.first or learner.shards:  # of weights in shards every process must compute with its own
         with learner.evaluating():
             mean, parts = held_out_loss(learner.network, objective, config.evaluation_tokens, config.precision)
+    ranks.wait()
     mean = ranks.agree(mean)
     learner.judge(mean)
     return mean, parts

@@ -59,6 +59,16 @@ class ByHand:
         """Numbers that are learnt."""
         return self.tables.parameters
 
+    @property
+    def kept_mib(self) -> float:
+        """The weights, and what the network keeps beside them."""
+        return sum(array.nbytes for group in self.state().values() for array in group.values()) / 2**20
+
+    @property
+    def shards(self) -> None:
+        """Nothing: the weights are whole."""
+        return None
+
     def reading_cost(self) -> dict[str, float]:
         """Nothing: its vectors are looked up."""
         return {}

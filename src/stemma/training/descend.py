@@ -52,11 +52,11 @@ def _updates(job: Job, path: Path, root: Path, report: Report, ranks: Ranks) -> 
         return
     objective = objective_of(job, text.train, text)
     folder = folder or _begun(job, text, objective, path, report, ranks)
-    _check_processes(folder, ranks)
     descent = _taken_up(job, folder, text, objective, report, ranks)
     yield from _recorded(job, descent, text, report, ranks)
+    held = ranks.gather((peak_memory_mib(), descent.learner.kept_mib)) if ranks.count > 1 else []
     if ranks.first:
-        _finish(job, descent, text)
+        _finish(job, descent, text, held)
 
 
 @dataclass(frozen=True)
@@ -100,12 +100,20 @@ def _spelling(job: Job, text: Ingested) -> Tokenizer:
     return tokenizer.spelling_by(left_out_of_targets(tokenizer.outside, tokenizer.tokens, text.train.counts, predicted))
 
 
-def _check_processes(folder: RunFolder, ranks: Ranks) -> None:
-    """Each process reads its share of a batch and adds it up in its own order: another number of them would end in other weights."""
-    begun = folder.config.get("processes", ranks.count)
-    if begun != ranks.count:
-        mend = f"torchrun --nproc-per-node={begun}" if begun > 1 else "run it without torchrun"
-        raise UsageError(f"{folder.path} was begun by {begun} process{'es' * (begun > 1)}, now {ranks.count}", "as many, to go on", mend)
+def _check_processes(folder: RunFolder, progress: Reached, ranks: Ranks, changed: bool) -> str:
+    """Each process reads its share of a batch and adds it up in its own order: another number of them ends in other weights.
+
+    UsageError then, unless that is allowed (`changed`): what there is to be said of it.
+    """
+    begun = progress.processes[-1][1] if progress.processes else folder.config.get("processes", ranks.count)
+    if begun == ranks.count:
+        return ""
+    wrong = f"{folder.path} was begun by {counted(begun, 'process', 'processes')}, now {ranks.count}"
+    if not changed:
+        as_begun = f"torchrun --nproc-per-node={begun}" if begun > 1 else "run it without torchrun"
+        mend = f"{as_begun}, or say --ranks-changed: the same samples in the same order, rounded otherwise"
+        raise UsageError(wrong, "as many, to go on", mend)
+    return f"{wrong}: the same samples in the same order, but sums round otherwise, and dropout draws anew"
 
 
 def _settle(job: Job, text: Ingested, objective: Objective, path: Path, report: Report, ranks: Ranks) -> dict[str, Any]:
@@ -144,11 +152,16 @@ def _taken_up(job: Job, folder: RunFolder, text: Ingested, objective: TextObject
     settled, where = folder.config["sections"], str(folder.path)
     model, training = (restore(type(job.sections[name]), settled[name], where) for name in ("model", "training"))
     _manner(job).use(training.threads)  # until `descending` ends; another number would round otherwise
-    learner = _learner(job, model, training, text, ranks)
     saved = folder.load_state()
     progress = Reached(**saved[1]) if saved else Reached()
+    changed = _check_processes(folder, progress, ranks, job.ranks_changed)
+    if changed or not progress.processes:
+        progress.processes.append([progress.step, ranks.count])
+    learner = _learner(job, model, training, text, ranks)
     if saved:
-        learner.restore(saved[0])
+        for note in [changed] if changed else []:
+            report(Note(note))
+        _restore(learner, folder, saved[0], report, bool(changed))
         report(Note(f"going on from step {progress.step:,} of {training.steps:,}"))
     if progress.step < training.steps:
         spent = _prepare(job, objective, folder, training.threads, report)
@@ -157,6 +170,24 @@ def _taken_up(job: Job, folder: RunFolder, text: Ingested, objective: TextObject
     best = saved[0].get("best") if saved else None
     before = dataclasses.replace(progress) if saved else Reached()
     return _Descent(folder, objective, learner, training, progress, _passes(job, objective, text, training), best, before)
+
+
+def _restore(learner: Learner, folder: RunFolder, arrays: Mapping[str, Mapping[str, np.ndarray]], report: Report, changed: bool) -> None:
+    """The saved state in the learner, whether it or the learner is in shards or not."""
+    memories = [name for name in arrays if name.startswith("carried-")]
+    if changed and memories:
+        report(Note("what the last window left to the next one was of other rows for each process, and is forgotten"))
+        arrays = {name: group for name, group in arrays.items() if name not in memories}
+    if folder.shards is None:
+        learner.restore(arrays)
+        return
+    from stemma.training.sharding import joined
+
+    if learner.shards is None:
+        learner.restore({**arrays, **joined(folder.shards, "model", "optimiser")})
+    else:
+        learner.shards.load(folder.shards)
+        learner.restore(arrays)
 
 
 def _prepare(job: Job, objective: Objective, folder: RunFolder, threads: int, report: Report) -> Preparation:
@@ -252,9 +283,10 @@ def _handmade() -> Manner:
 _MANNERS = {"backprop": _differentiating, "by hand": _handmade}
 
 
-def _finish(job: Job, descent: _Descent, text: Ingested) -> None:
+def _finish(job: Job, descent: _Descent, text: Ingested, held: list[tuple[float, float]]) -> None:
+    """The finished folder; `held` is what each of several processes held: (MiB at most, MiB of weights and optimiser)."""
     folder, training, progress = descent.folder, descent.training, descent.progress
-    saved = folder.load_state() if progress.best_step else None  # the best weights; before a line of metrics is added
+    kept_weights = _kept_weights(folder, bool(progress.best_step))  # before a line of metrics is added
     ledger = text.full_ledger(_read_of_it(descent, job.row.reads_once))
     metrics = folder.metrics()
     losses = [line["loss"] for line in metrics if line["kind"] == "step"]
@@ -287,12 +319,27 @@ def _finish(job: Job, descent: _Descent, text: Ingested) -> None:
         **_taught(job, descent),
         **descent.learner.reading_cost(),
         "peak_memory_mib": peak_memory_mib(),
+        "processes": len(held) or None,
+        "processes_peak_memory_mib": [peak for peak, _ in held] or None,
+        "processes_state_mib": [state for _, state in held] or None,
         "tokens_added": text.tokenizer.vocab_size - _known(job.earlier) if job.earlier else None,
         "notes": [*_decided(job), *text.notes, *stuck, *_notes(training, progress), *_unread(text, ledger["tokens"], passes)] or None,
     }
     folder.append_metrics([done])
     card = write_card(job.row.title, job.row.paper, folder.config, done, ledger, job.row.abilities)
-    folder.finish(card, ledger, saved[0]["best"] if saved else None)
+    folder.finish(card, ledger, kept_weights)
+
+
+def _kept_weights(folder: RunFolder, best: bool) -> Mapping[str, np.ndarray] | None:
+    """The weights to keep, where they are not simply those of the last state: the best ones, or those of its shards, as one."""
+    saved = folder.load_state() if best or folder.shards else None
+    if saved is None:
+        return None
+    if folder.shards is None:
+        return saved[0]["best"]
+    from stemma.training.sharding import joined
+
+    return joined(folder.shards, "model")["model"]
 
 
 def _read_of_it(descent: _Descent, reads_once: bool) -> dict[str, int]:
@@ -321,10 +368,12 @@ def _decided(job: Job) -> list[str]:
 
 
 def _notes(training: HandConfig, progress: Reached) -> list[str]:
-    """What a reader of the finished run should know of its length."""
+    """What a reader of the finished run should know of its length, and of how many processes made it."""
+    changes = [f"step {step:,} on by {counted(count, 'process', 'processes')}" for step, count in progress.processes[1:]]
+    begun = [f"begun by {counted(progress.processes[0][1], 'process', 'processes')}; from {', from '.join(changes)}"] if changes else []
     cut = f"cut to {training.most_passes:,.4g} passes over the text (training.most_passes)"
     early = f"stopped early: step {progress.best_step:,} had the least held-out loss, and its weights are kept"
-    return ([cut] if training.most_passes else []) + ([early] if progress.stopped else [])
+    return begun + ([cut] if training.most_passes else []) + ([early] if progress.stopped else [])
 
 
 def _unread(text: Ingested, tokens: Mapping[str, int], passes: float) -> list[str]:

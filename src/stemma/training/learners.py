@@ -7,7 +7,7 @@ write their own gradients (`descend`) update themselves, without PyTorch.
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -18,6 +18,9 @@ from stemma.objectives.objective import Objective
 from stemma.tokens.facts import TokenFacts
 from stemma.training.ranks import Ranks
 from stemma.training.settings import HandConfig
+
+if TYPE_CHECKING:
+    from stemma.training.sharding import Shards
 
 Arrays = dict[str, dict[str, np.ndarray]]
 
@@ -37,6 +40,14 @@ class Learner(Protocol):
     @property
     def parameters(self) -> int:
         """Numbers that are learnt."""
+
+    @property
+    def kept_mib(self) -> float:
+        """MiB of weights, and of what the optimiser keeps of them, that this process holds between two steps."""
+
+    @property
+    def shards(self) -> "Shards | None":
+        """Weights and optimiser of which this process holds a part; None where it holds all, and `state` gives them."""
 
     def reading_cost(self) -> dict[str, float]:
         """What it costs to read a text, for the card and the report; empty where vectors are but looked up."""

@@ -32,6 +32,7 @@ class Reached:
     best_step: int = 0
     waited: int = 0  # held-out losses since
     stopped: bool = False  # for it waited in vain
+    processes: list[list[int]] = field(default_factory=list)  # (updates made before, how many processes went on from there), in order
 
 
 def train(learner: Learner, objective: Objective, config: HandConfig, steps: int, reached: Reached, ranks: Ranks) -> Iterator[Update]:

@@ -5,7 +5,7 @@ is on matrices alone, and a group's `scale` multiplies the rate.
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
@@ -44,9 +44,13 @@ class Optimiser:
     `groups` replaces the two parameter groups, matrices and the others. Raises UsageError for muon where the network has no blocks.
     """
 
-    def __init__(self, network: nn.Module, config: Config, groups: list[Group] | None = None) -> None:
+    def __init__(self, network: nn.Module, config: Config, groups: list[Group] | None = None, sharded: bool = False) -> None:
+        """`sharded`: the network's weights are in shards (`training.sharding`)."""
         self._kind = OPTIMISERS[config.optimiser]
         self._parts = self._kind.make(network, groups or _matrices_and_others(network, config), config)
+        for part in self._parts:
+            if isinstance(part, UncorrectedAdam | Muon):
+                part.sharded = sharded
         self._names: dict[torch.Tensor, str] = {parameter: name for name, parameter in network.named_parameters()}
         after = config.steps - round(config.average * config.steps) if config.average else None
         averages = self._kind.averages or config.average
@@ -64,28 +68,30 @@ class Optimiser:
 
     def state(self) -> dict[str, np.ndarray]:
         """All that an optimiser restored by it needs to go on bit for bit, as `what/parameter`."""
-        kept = {}
-        for parameter, values in chain.from_iterable(part.state.items() for part in self._parts):
-            for key in self._kind.keeps:
-                if key in values:
-                    kept[f"{key}/{self._names[parameter]}"] = values[key].cpu().numpy()
+        kept = {name: tensor.cpu().numpy() for name, tensor in self.tensors().items()}
         return kept | (self.average.state() if self.average else {})
 
-    def restore(self, arrays: Mapping[str, np.ndarray]) -> None:
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """What it keeps of each parameter, as `what/parameter`: the tensors themselves."""
+        every = chain.from_iterable(part.state.items() for part in self._parts)
+        return {f"{key}/{self._names[parameter]}": values[key] for parameter, values in every for key in self._kind.keeps if key in values}
+
+    def restore(self, arrays: Mapping[str, np.ndarray | torch.Tensor]) -> None:
         """Takes up what `state` gave; the network holds its weights already."""
         for part in self._parts:
             plain = part.state_dict()
             plain["state"] = {
                 place: found
                 for place, parameter in enumerate(chain.from_iterable(group["params"] for group in part.param_groups))
-                if (found := self._kept(arrays, self._names[parameter]))
+                if (found := self._kept(arrays, parameter))
             }
             part.load_state_dict(plain)  # puts each tensor where this optimiser wants it
         if self.average:
-            self.average.restore(arrays)
+            self.average.restore(cast(Mapping[str, np.ndarray], arrays))
 
-    def _kept(self, arrays: Mapping[str, np.ndarray], name: str) -> dict[str, torch.Tensor]:
-        return {key: torch.tensor(arrays[f"{key}/{name}"]) for key in self._kind.keeps if f"{key}/{name}" in arrays}
+    def _kept(self, arrays: Mapping[str, np.ndarray | torch.Tensor], parameter: torch.Tensor) -> dict[str, torch.Tensor]:
+        found = {key: arrays[place] for key in self._kind.keeps if (place := f"{key}/{self._names[parameter]}") in arrays}
+        return {key: value if isinstance(value, torch.Tensor) else torch.tensor(value) for key, value in found.items()}
 
 
 class Average:
@@ -168,6 +174,7 @@ class UncorrectedAdam(torch.optim.Optimizer):
     ) -> None:
         super().__init__(groups, {"lr": 0.0, "weight_decay": 0.0})
         self._betas, self._epsilon, self._trust = betas, epsilon, trust
+        self.sharded = False  # the weights are in shards: matrices, whose lengths are needed, are put together for it
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:  # type: ignore[override]
@@ -180,8 +187,19 @@ class UncorrectedAdam(torch.optim.Optimizer):
             if group["weight_decay"]:
                 torch._foreach_add_(updates, moving, alpha=group["weight_decay"])
             if self._trust is not None:
-                _lengthen(moving, updates, self._trust)
+                updates = self._lengthened(moving, updates, self._trust)
             torch._foreach_add_(moving, updates, alpha=-group["lr"])
+
+    def _lengthened(self, moving: list[nn.Parameter], updates: list[torch.Tensor], trust: Mapping[torch.Tensor, int]) -> list[torch.Tensor]:
+        counts = [trust.get(parameter, 1) for parameter in moving]
+        if not self.sharded:
+            _lengthen(moving, updates, counts)
+            return updates
+        from stemma.training.sharding import parted_like, whole
+
+        gathered = [whole(update) for update in updates]
+        _lengthen([whole(parameter) for parameter in moving], gathered, counts)
+        return [parted_like(update, parameter) for update, parameter in zip(gathered, moving, strict=True)]
 
     def _updates(self, moving: list[nn.Parameter]) -> list[torch.Tensor]:
         """The step mean / (sqrt(mean square) + epsilon) of each parameter's slopes."""
@@ -216,6 +234,7 @@ class Muon(torch.optim.Optimizer):
     ) -> None:
         super().__init__(groups, {"lr": 0.0, "weight_decay": 0.0})
         self._momentum, self._dtype, self._parts, self._coefficients = momentum, dtype, parts or {}, coefficients
+        self.sharded = False  # the weights are in shards: the matrices of one shape at a time are put together in every process
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:  # type: ignore[override]
@@ -226,10 +245,31 @@ class Muon(torch.optim.Optimizer):
                 continue
             if group["weight_decay"]:
                 torch._foreach_mul_(moving, 1 - group["lr"] * group["weight_decay"])
-            for weights, updates in self._alike(moving, self._averaged(moving)):
-                length = 0.2 * math.sqrt(max(updates.shape[1:]))  # AdamW's root mean square is about 0.2
-                steps = orthogonal(updates.to(self._dtype), self._coefficients).to(weights[0].dtype)
-                torch._foreach_add_(weights, list(steps.unbind()), alpha=-group["lr"] * length)
+            averaged = self._averaged(moving)
+            if self.sharded:
+                self._move_shards(moving, averaged, group["lr"])
+            else:
+                self._move(moving, averaged, [self._parts.get(parameter, 1) for parameter in moving], group["lr"])
+
+    def _move(self, moving: Sequence[torch.Tensor], averaged: list[torch.Tensor], parts: list[int], rate: float) -> None:
+        for weights, updates in _alike(moving, averaged, parts):
+            length = 0.2 * math.sqrt(max(updates.shape[1:]))  # AdamW's root mean square is about 0.2
+            steps = orthogonal(updates.to(self._dtype), self._coefficients).to(weights[0].dtype)
+            torch._foreach_add_(weights, list(steps.unbind()), alpha=-rate * length)
+
+    def _move_shards(self, moving: list[nn.Parameter], averaged: list[torch.Tensor], rate: float) -> None:
+        """As `_move`: no shard of a matrix is orthogonal by itself, so every process computes whole steps, and takes its part of them."""
+        from stemma.training.sharding import parted_like, whole
+
+        shapes: dict[torch.Size, list[tuple[nn.Parameter, torch.Tensor]]] = {}
+        for parameter, update in zip(moving, averaged, strict=True):
+            shapes.setdefault(parameter.shape, []).append((parameter, update))
+        for pairs in shapes.values():
+            gathered = [whole(update) for _, update in pairs]
+            steps = [torch.zeros_like(update) for update in gathered]
+            self._move(steps, gathered, [self._parts.get(parameter, 1) for parameter, _ in pairs], rate)
+            for (parameter, _), step in zip(pairs, steps, strict=True):
+                parameter.add_(parted_like(step, parameter))
 
     def _averaged(self, moving: list[nn.Parameter]) -> list[torch.Tensor]:
         """Nesterov's look ahead along the mean of each parameter's slopes."""
@@ -241,15 +281,18 @@ class Muon(torch.optim.Optimizer):
         torch._foreach_lerp_(means, slopes, 1 - self._momentum)
         return list(torch._foreach_lerp(slopes, means, self._momentum))
 
-    def _alike(self, moving: list[nn.Parameter], updates: list[torch.Tensor]) -> Iterator[tuple[list[torch.Tensor], torch.Tensor]]:
-        """(views of the weights, their updates (N R C)) of all the matrices of one shape, none of them taller than wide."""
-        shapes: dict[torch.Size, list[tuple[torch.Tensor, torch.Tensor]]] = {}
-        for parameter, update in zip(moving, updates, strict=True):
-            for weight, part in zip(*(tensor.chunk(self._parts.get(parameter, 1)) for tensor in (parameter, update)), strict=True):
-                lying = (weight, part) if part.shape[0] <= part.shape[1] else (weight.t(), part.t())
-                shapes.setdefault(lying[0].shape, []).append(lying)
-        for pairs in shapes.values():
-            yield [weight for weight, _ in pairs], torch.stack([part for _, part in pairs])
+
+def _alike(
+    weights: Sequence[torch.Tensor], updates: list[torch.Tensor], parts: list[int]
+) -> Iterator[tuple[list[torch.Tensor], torch.Tensor]]:
+    """(views of the weights, their updates (N R C)) of all the matrices of one shape, none taller than wide; each weight has `parts`."""
+    shapes: dict[torch.Size, list[tuple[torch.Tensor, torch.Tensor]]] = {}
+    for whole, update, count in zip(weights, updates, parts, strict=True):
+        for weight, part in zip(*(tensor.chunk(count) for tensor in (whole, update)), strict=True):
+            lying = (weight, part) if part.shape[0] <= part.shape[1] else (weight.t(), part.t())
+            shapes.setdefault(lying[0].shape, []).append(lying)
+    for pairs in shapes.values():
+        yield [weight for weight, _ in pairs], torch.stack([part for _, part in pairs])
 
 
 def orthogonal(matrices: torch.Tensor, coefficients: Coefficients = POLAR) -> torch.Tensor:
@@ -276,11 +319,11 @@ def _matrices_and_others(network: nn.Module, config: Config) -> list[Group]:
     return [{"params": matrices, "weight_decay": config.weight_decay}, {"params": others, "weight_decay": 0.0}]
 
 
-def _lengthen(weights: list[nn.Parameter], updates: list[torch.Tensor], parts: Mapping[torch.Tensor, int]) -> None:
-    """Multiplies each matrix's update by |matrix| / |update|, where neither is 0."""
-    for weight, update in zip(weights, updates, strict=True):
+def _lengthen(weights: Sequence[torch.Tensor], updates: list[torch.Tensor], parts: list[int]) -> None:
+    """Multiplies each matrix's update by |matrix| / |update|, where neither is 0; `parts` of them stand in each weight."""
+    for weight, update, count in zip(weights, updates, parts, strict=True):
         if weight.ndim > 1:
-            for matrix, step in zip(*(tensor.chunk(parts.get(weight, 1)) for tensor in (weight, update)), strict=True):
+            for matrix, step in zip(*(tensor.chunk(count) for tensor in (weight, update)), strict=True):
                 length, reach = matrix.norm(), step.norm()
                 step.mul_(torch.where((length > 0) & (reach > 0), length / reach, 1.0))
 

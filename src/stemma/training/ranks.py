@@ -8,9 +8,12 @@ import contextlib
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+WAIT_SECONDS = 600.0  # that a process waits for another within a step before it fails: the other is gone, or the link to it
+PATIENT_SECONDS = 2 * 86_400.0  # the same where one works and the others have nothing to do: reading, judging, writing
 
 
 @dataclass(frozen=True)
@@ -20,6 +23,7 @@ class Ranks:
     rank: int = 0
     count: int = 1
     local: int = 0
+    patient: Any = None  # the group of processes that wait for what may take hours
 
     @property
     def first(self) -> bool:
@@ -27,20 +31,20 @@ class Ranks:
         return self.rank == 0
 
     def wait(self) -> None:
-        """Returns when every process has come here."""
+        """Returns when every process has come here, however long one of them works before."""
         if self.count > 1:
             import torch.distributed as dist
 
-            dist.barrier()
+            dist.barrier(self.patient)
 
-    def agree(self, value: T) -> T:
-        """The first process's value, in every process."""
+    def agree(self, value: T, source: int = 0) -> T:
+        """The value of one process, the first unless another is named, in every process."""
         if self.count == 1:
             return value
         import torch.distributed as dist
 
         box = [value]
-        dist.broadcast_object_list(box, src=0)
+        dist.broadcast_object_list(box, src=source)
         return box[0]
 
     def total(self, numbers: Sequence[float]) -> list[float]:
@@ -79,6 +83,7 @@ def join() -> Iterator[Ranks]:
     if not dist.is_initialized():
         if torch.cuda.is_available():
             torch.cuda.set_device(local)
-        dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+        dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo", timeout=timedelta(seconds=WAIT_SECONDS))
         atexit.register(dist.destroy_process_group)  # a group that was left cannot be joined again under the same address
-    yield Ranks(dist.get_rank(), dist.get_world_size(), local)
+    patient = dist.new_group(backend="gloo", timeout=timedelta(seconds=PATIENT_SECONDS))
+    yield Ranks(dist.get_rank(), dist.get_world_size(), local, patient)

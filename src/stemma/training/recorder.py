@@ -99,12 +99,17 @@ class Recorder:
 
         Where a signal stops the run within a line of the log, its losses so far go with the state: the resumed run ends the line.
         """
-        state = self._learner.state()
+        state, step = self._learner.state(), self._progress.step
+        aside = self._ranks.agree(self._folder.begin_state(step) if self._ranks.first else None)
+        if aside and self._learner.shards:
+            self._learner.shards.save(aside)
         if self._ranks.first:
             state |= {"best": self._best} if self._best else {}
             self._folder.append_metrics(self._lines)
-            self._folder.save_state(self._progress.step, state, asdict(self._progress))
-            self._report(Saved(self._progress.step))
+            if aside:
+                self._folder.end_state(aside, step, state, asdict(self._progress))
+            self._report(Saved(step))
+        self._ranks.wait()
         self._lines = []
         self._saved = time.monotonic()
 

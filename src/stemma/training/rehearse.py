@@ -1,5 +1,6 @@
 """`--dry-run`: a few real steps on a sample of the text, from which the whole run is reckoned."""
 
+import re
 import statistics
 import time
 from dataclasses import dataclass, replace
@@ -11,10 +12,12 @@ from typing import Any
 
 from stemma.checkpoint import RunFolder
 from stemma.config import to_plain
+from stemma.corpus.columnar import text_bytes
 from stemma.corpus.document import Document, Ledger
-from stemma.corpus.files import find
+from stemma.corpus.files import find, raw, size
 from stemma.corpus.parallel import SEPARATOR
 from stemma.corpus.read import read
+from stemma.errors import UsageError
 from stemma.tokens.store import TokenStore
 from stemma.tokens.tokenizer import Tokenizer
 from stemma.training.count import DEFAULT_MIB
@@ -57,16 +60,19 @@ class _Sample:
     format: str  # "sentences", or "pairs" where the corpus is nothing else
     characters: int
     share: float  # of the corpus
+    bytes: float  # of the files that it is of, decompressed
 
 
-def rehearse(request: Request, teacher: Request | None = None) -> Plan:
+def rehearse(request: Request, teacher: Request | None = None, scale: str = "") -> Plan:
     """The plan of the run that `pretrain` would make of the same request. Everything is written aside and removed.
 
-    `teacher` is the request of a run to be imitated that may still be to be made: in its place stands a rehearsal of it.
+    `teacher` is the request of a run to be imitated that may still be to be made: in its place stands a rehearsal of it. With `scale`
+    the plan is that of so much text of the same kind, as "100GB" (`text_size`); UsageError where that is less than what is read of it.
     """
     job = planned_job(request) if teacher else job_of(request)
     with TemporaryDirectory(prefix="stemma-") as folder:
         sample = _take_sample(job, Path(folder))
+        sample = _scaled(sample, scale) if scale else sample
         if teacher:
             made = pretrain(_on_sample(teacher, planned_job(teacher), sample), out=Path(folder) / "teacher")
             request = replace(request, teacher=made.path)
@@ -96,11 +102,26 @@ def _take_sample(job: Job, folder: Path) -> _Sample:
             break
     path, kind = folder / "sample.txt", "pairs" if all(document.pair for document in documents) else "sentences"
     path.write_text("".join(map(_written, documents)), encoding="utf-8")
-    if whole:
-        return _Sample(path, kind, characters, 1.0)
     used = ledger.characters_used / max(1, ledger.characters_in)
-    in_corpus = _text_bytes(job) / (encoded / characters) * used
-    return _Sample(path, kind, characters, min(1.0, characters / max(1.0, in_corpus)))
+    size = encoded / max(0.01, used)  # of the files that it is of
+    return _Sample(path, kind, characters, 1.0 if whole else min(1.0, size / max(1.0, _text_bytes(job))), size)
+
+
+def _scaled(sample: _Sample, scale: str) -> _Sample:
+    """The sample as a share of so much text of its kind."""
+    size = text_size(scale)
+    if size < sample.bytes:
+        wrong = f"--scale {scale}, less than the {sample.bytes:,.0f} bytes that are read for it"
+        raise UsageError(wrong, "a greater corpus", "name a greater size, or drop --scale")
+    return replace(sample, share=sample.bytes / size)
+
+
+def text_size(text: str) -> float:
+    """Bytes of a size such as 100GB, 1.5 TB or 800MiB; UsageError for another text."""
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?)(i?)B?\s*", text, re.IGNORECASE)
+    if not found or not float(found[1]):
+        raise UsageError(f"--scale {text!r}", "a size of text", "write for example --scale 100GB")
+    return float(found[1]) * (1024 if found[3] else 1000) ** " KMGT".index(found[2].upper() or " ")
 
 
 def _written(document: Document) -> str:
@@ -111,8 +132,15 @@ def _written(document: Document) -> str:
 
 def _text_bytes(job: Job) -> float:
     found = find(job.source.paths, job.source.targets)
-    files = [Path(name) for name in (*found.files, *found.targets)]
-    return sum(file.stat().st_size * COMPRESSED.get(file.suffix.lower(), 1.0) for file in files)
+    return sum(_text_bytes_of(name, job.source.corpus.field) for name in (*found.files, *found.targets))
+
+
+def _text_bytes_of(name: str, column: str) -> float:
+    """Bytes of text in a file: of one that is compressed roughly, of the column of a Parquet file as that tells."""
+    if name.lower().endswith(".parquet"):
+        with raw(name) as stream:
+            return text_bytes(stream, column)
+    return size(name) * COMPRESSED.get(Path(name).suffix.lower(), 1.0)
 
 
 def _for_a_sample(job: Job, sample: _Sample) -> list[str]:

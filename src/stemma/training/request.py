@@ -21,7 +21,7 @@ from stemma.tokens.dictionary import dictionary_sum
 from stemma.tokens.tokenizer import Tokenizer
 from stemma.training.facts import Fact, Note, Report
 from stemma.training.ingest import Ingested, Source, ingest
-from stemma.training.settings import BUDGETS, FEWEST_EVALUATIONS, OPTIONS, SETTINGS, Config, HandConfig
+from stemma.training.settings import BUDGETS, FEWEST_EVALUATIONS, OPTIONS, OWN, SETTINGS, Config, HandConfig
 from stemma.training.teachers import Teacher
 
 CHINESE = 0.5  # the share of a text's letters from which on it is Chinese
@@ -49,6 +49,7 @@ class Request:
     source: tuple[str, ...] = ()  # in place of a corpus: files whose lines are translated by those of the files `target`
     target: tuple[str, ...] = ()
     teacher: Path | None = None
+    ranks_changed: bool = False  # goes on with another number of processes than before
 
     @classmethod
     def of(
@@ -65,11 +66,13 @@ class Request:
         source: Paths = (),
         target: Paths = (),
         teacher: str | Path | None = None,
+        ranks_changed: bool = False,
     ) -> Self:
         """The request, with paths as people write them: one or several, text or `Path`."""
         toml, earlier, taught_by = (None if path is None else Path(path) for path in (config, continue_from, teacher))
         sides = _paths(source), _paths(target)
-        return cls(generation, _paths(corpus), preset, toml, as_texts(settings), _paths(dev), workers, earlier, *sides, taught_by)
+        options = _paths(dev), workers, earlier, *sides, taught_by, ranks_changed
+        return cls(generation, _paths(corpus), preset, toml, as_texts(settings), *options)
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,7 @@ class Job:
     earlier: RunFolder | None = None  # the finished run that this one goes on from
     teacher: Teacher | None = None  # the finished run that this one imitates
     decided: str = ""  # what the text decided that no setting did
+    ranks_changed: bool = False  # goes on with another number of processes than before
 
     @cached_property
     def given_tokenizer(self) -> Tokenizer | None:
@@ -133,7 +137,8 @@ def unread_by(generation: str, preset: str, settings: Sequence[str], shared: Seq
     if row.teacher:
         del sections["tokenizer"]  # it has its teacher's
     base = {name: table for name, table in _preset(row, preset)[1].items() if name in sections}
-    return unread(sections, base, settings, shared)
+    found = unread(sections, base, settings, shared)
+    return list(dict.fromkeys([*found, *_without_use(row, base, settings, shared)]))
 
 
 def job_of(request: Request) -> Job:
@@ -207,7 +212,7 @@ def _job_of(request: Request, teacher: Teacher | None) -> Job:
     if decided:
         resolved = {**resolved, "tokenizer": replace(resolved["tokenizer"], kind=row.chinese_tokenizer)}
     check_read(resolved, *overrides)
-    return Job(row, source, resolved, earlier, teacher, decided)
+    return Job(row, source, resolved, earlier, teacher, decided, request.ranks_changed)
 
 
 def check_threads(job: Job, path: Path) -> None:
@@ -297,6 +302,24 @@ def _check_optimiser(row: Generation, training: Config, dev: bool) -> None:
     if training.optimiser == "asgd" and not (training.held_out or dev):
         wrong = 'training.optimiser = "asgd" with training.held_out = 0 and no dev text'
         raise UsageError(wrong, "held-out text, whose loss says when to average", "set training.held_out to 0.01, or name dev text")
+
+
+def _without_use(row: Generation, base: Mapping[str, Any], settings: Sequence[str], shared: Sequence[str]) -> list[str]:
+    """Of the shared settings, muon for a row without blocks, and options that the optimiser which it has then cannot honour."""
+    if row.updates != "backprop":
+        return []
+    blockless = [setting for setting in shared if not row.blocks and _of_training(setting) == ("optimiser", "muon")]
+    named = [value for setting in settings if setting not in blockless for key, value in [_of_training(setting)] if key == "optimiser"]
+    optimiser = named[-1] if named else _table(base.get("training")).get("optimiser", Config.optimiser)
+    options = [setting for setting in shared if (key := _of_training(setting)[0]) in OPTIONS and key not in OWN.get(optimiser, OPTIONS)]
+    return blockless + options
+
+
+def _of_training(setting: str) -> tuple[str, str]:
+    """The key of a setting of training, with or without its section's name, and its value; nothing of any other."""
+    name, _, value = (part.strip() for part in setting.partition("="))
+    section, _, key = name.rpartition(".")
+    return (key, value.strip("\"'")) if section in ("", "training") else ("", "")
 
 
 def _names_kind(row: Generation, request: Request, overrides: Sequence[tuple[str, Mapping[str, Any]]]) -> bool:

@@ -15,6 +15,7 @@ Schedule = Literal["linear", "cosine", "constant", "inverse-sqrt", "slanted", "s
 OptimiserName = Literal["adamw", "bert-adam", "lamb", "adagrad", "sgd", "asgd", "muon"]
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Precision = Literal["auto", "fp32", "bf16"]
+Sharding = Literal["none", "full"]
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,7 @@ class Config(HandConfig):
     device: Device = "auto"
     precision: Precision = "auto"
     compile: bool = False  # torch.compile; on a CPU it seldom pays for its minute of compiling
+    sharding: Sharding = "none"  # full: each of several processes (torchrun) keeps a part of the weights and of the optimiser's state
     evaluations: Natural = 5  # held-out losses on the way, evenly spaced
     evaluation_tokens: Positive = 50_000  # of the held-out text at most
     patience: Natural = 0  # held-out losses without a new best after which training stops, and keeps the best's weights; 0: neither
@@ -88,6 +90,8 @@ class Config(HandConfig):
         if self.patience and not self.evaluations:
             wrong = f"patience = {self.patience} without evaluations"
             raise UsageError(wrong, "held-out losses on the way", "set training.evaluations, or training.patience to 0")
+        if self.sharding != "none":
+            self._check_sharding()
         if self.average and self.optimiser == "asgd":
             wrong = f"average = {self.average} with the optimiser asgd, which finds out by itself when to average"
             raise UsageError(wrong, "one of the two", "drop training.average, or choose sgd")
@@ -100,6 +104,13 @@ class Config(HandConfig):
                 wrong = f"{option} = {given} with the optimiser {self.optimiser}, which has none"
                 able = [name for name, options in OWN.items() if option in options]
                 raise UsageError(wrong, f"one of {', '.join(able)} with it", f"drop training.{option}")
+
+    def _check_sharding(self) -> None:
+        """UsageError for what holds whole weights in one place."""
+        rivals = {"compile": self.compile, "patience": self.patience, "average": self.average, "optimiser": self.optimiser == "asgd"}
+        for option in (name for name, given in rivals.items() if given):
+            wrong = f'{option} = {getattr(self, option)} with sharding = "{self.sharding}", under which no process holds whole weights'
+            raise UsageError(wrong, "one of the two", f'drop training.{option}, or set training.sharding to "none"')
 
 
 @dataclass(frozen=True)

@@ -23,8 +23,9 @@ class TaskBatches:
     def __init__(self, lengths: np.ndarray, rows: np.ndarray, config: Config, seed: int, make: Callable[[np.ndarray], Batch]) -> None:
         self._lengths, self._rows, self._seed, self._make = lengths, rows, seed, make
         longest = int(lengths[rows].max()) if len(rows) else 1
-        self.parts = max(1, math.ceil(config.batch_size * longest / config.batch_tokens))  # micro-batches an update
-        self._size = max(1, config.batch_size // self.parts)
+        most = min(config.batch_size, max(1, len(rows)))  # rows an update: none reads the same row twice
+        self.parts = max(1, math.ceil(most * longest / config.batch_tokens))  # micro-batches an update
+        self._size = max(1, most // self.parts)
         self._epoch, self._batches = -1, []  # type: int, list[np.ndarray]
         updates = math.ceil(config.epochs * self.steps_in_epoch(0) / self.parts)
         self.updates = max(updates, config.updates)  # to be made in all

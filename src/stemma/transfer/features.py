@@ -160,7 +160,7 @@ class NetworkOnFeatures:
     ) -> Networked:
         """Descends on the rows' labels at this peak rate; the states below do not move."""
         began, fixed = time.perf_counter(), self._fixed.of(seed)
-        states = self._states(fixed, lesson.data)
+        states = self._fixed.once(fixed, lesson.data, lambda: SiteStates(fixed, lesson.data, half=True))
         torch.manual_seed(seed_for(seed, "head"))
         model = HeadOnStates(self._head(fixed), *states.mean_and_scale(rows, self._config.batch_size))
         batches = TaskBatches(

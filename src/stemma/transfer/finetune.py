@@ -65,8 +65,9 @@ def finetune(
     place = Path(out) if out is not None else None
     first_place = own_text.place_for(place) if config.first_on_text else nullcontext()
     with one_writer(place) if place else nullcontext(), first_place as reading:
-        examples, judged = drawn(_examples(kind, train), config.train_limit), _examples(kind, dev) if dev is not None else []
-        targets = teacher.targets if teacher else targets or kind.targets(examples)
+        every, judged = _examples(kind, train), _examples(kind, dev) if dev is not None else []
+        examples = drawn(every, config.train_limit)
+        targets = teacher.targets if teacher else targets or _label_space(kind, every, examples)
         assignment = Assignment(run.row, run.tokenizer, run.module(), kind, targets, config)
         data = {"train": _fingerprint(kind, examples), "dev": _fingerprint(kind, judged) if judged else None}
         identity = identity_of(run, assignment, data) | (teacher.identity() if teacher else {})
@@ -336,6 +337,12 @@ def _over_seeds(work: _Work, value: float, journal: Journal, report: Report | No
 
 def _examples(task: Task, given: Examples) -> list[Any]:
     return task.read(given) if isinstance(given, (str, Path)) else task.given(given)
+
+
+def _label_space(task: Task, every: Sequence[Any], examples: Sequence[Any]) -> Targets:
+    """The label space of the examples, with all the labels of those that they were drawn from: dev may have one that the draw lacks."""
+    found = task.targets(every)
+    return found if found["labels"] or len(examples) == len(every) else task.targets(examples)
 
 
 def _fingerprint(task: Task, examples: Sequence[Any]) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from stemma.errors import UsageError
-from stemma.layers.lora import adapt, adaptable, adapters, merge
+from stemma.layers.lora import adapt, adapters, largest_rank, merge
 from stemma.layers.precision import choose_precision
 from stemma.layers.weights import to_tensors
 from stemma.nouns import counted
@@ -60,9 +60,13 @@ class Descent:
         self._frames = frames_of(assignment)
         self._device = next(network.parameters()).device
         self._precision = choose_precision(config.precision, self._device)
-        if config.lora and not adaptable(network, config.lora_feedforward):
+        most = largest_rank(network, config.lora_feedforward)
+        if config.lora and not most:
             wrong = f"transfer.lora = {config.lora}: {assignment.row.name} has no attention whose matrices adapters could stand beside"
             raise UsageError(wrong, "a generation built of such blocks, as bert, gpt or xlnet", "drop transfer.lora")
+        if config.lora > most:
+            wrong = f"transfer.lora = {config.lora}, and the smallest matrix that adapters stand beside has rank {most}"
+            raise UsageError(wrong, "far fewer numbers than the matrix has (Hu 2021 tries 1 to 64)", "lower transfer.lora, as to 4 or 8")
         for name, layers in (("load_layers", config.load_layers), ("freeze_layers", config.freeze_layers)):
             depths.check_layers(network, name, lowest(name, layers))
 

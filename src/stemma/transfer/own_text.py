@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from stemma.corpus.read import keep_texts
+from stemma.corpus.read import AS_KEPT, keep_texts
 from stemma.errors import UsageError
 from stemma.lineage.table import TABLE
 from stemma.nouns import counted
@@ -47,8 +47,7 @@ def read_first(run: Run, texts: Sequence[Text], config: Config, place: Path, rep
     assert run.folder is not None
     if report:
         report(Note(f"first {counted(config.first_on_text, 'token')} of the texts of the training examples, without their labels"))
-    settings = ["corpus.format=jsonl", "corpus.field=text", "corpus.encoding=utf-8", "corpus.documents=auto"]  # as they are kept
-    settings += [f"training.tokens={config.first_on_text}", f"training.seed={config.seeds[0]}"]
+    settings = [*AS_KEPT, f"training.tokens={config.first_on_text}", f"training.seed={config.seeds[0]}"]
     settings += [f"training.threads={config.threads}"] if config.threads else []
     sides = (side for text in texts for side in (text.text, text.other, *text.candidates) if side.strip())
     kept = keep_texts(dict.fromkeys(sides), place / "store")  # each once: questions may share a passage

@@ -52,23 +52,32 @@ class Config(InUse):
     def __post_init__(self) -> None:
         for name, text in (("load_layers", self.load_layers), ("freeze_layers", self.freeze_layers)):
             lowest(name, text)
+        for name, values in (("seeds", self.seeds), ("grid", self.grid)):
+            if len({*values}) < len(values):
+                wrong = f"{name} = {list(values)}, in which one stands twice"
+                raise UsageError(wrong, "different ones: the same again makes the same model again", "name each once")
 
 
 def in_words(config: Config) -> list[str]:
     """What the settings do beside the mode, for the card; nothing of those that are left as they are."""
     loaded, still, decay = config.load_layers, config.freeze_layers, config.layer_decay
+    every = "epoch" if config.unfreeze == 1 else f"{config.unfreeze:g} epochs"
     adapted = "attention and feed-forward" if config.lora_feedforward else "attention"
     found = {
-        f"layers {loaded} were loaded, those above them drawn anew": loaded,
-        f"layers {still} stood still": still,
+        f"{_named(loaded)} {'were' if '-' in loaded else 'was'} loaded, the layers above drawn anew": loaded,
+        f"{_named(still)} stood still": still,
         f"only adapters of rank {config.lora} beside the matrices of {adapted} learnt with the head, and were added to them": config.lora,
-        f"one layer more began to move every {config.unfreeze:g} epochs, from the top": config.unfreeze,
+        f"one layer more began to move every {every}, from the top": config.unfreeze,
         f"each layer's rate was {decay:g} of that of the one above": decay < 1,
         f"of every model the weights are kept that were best of {config.evaluations} measurements on the held-out examples; "
         f"learning ended after {counted(config.patience, 'measurement')} without a better one": config.patience,
         f"the language-model loss counted {config.auxiliary:g} beside the task's": config.auxiliary,
     }
     return [words for words, holds in found.items() if holds]
+
+
+def _named(layers: str) -> str:
+    return f"layer{'s' * ('-' in layers)} {layers}"
 
 
 def lowest(setting: str, text: str) -> int:

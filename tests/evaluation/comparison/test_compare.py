@@ -593,6 +593,21 @@ def test_a_setting_applies_to_those_that_read_it(files, tmp_path):
     assert len(notes) == 4 and notes[1].startswith("model.heads=2 ") and notes[1].endswith("not to ngram and word2vec")
 
 
+def test_an_optimiser_of_blocks_and_its_options_apply_to_those_that_have_blocks(files, tmp_path):
+    names, settings = (
+        ("lstm", "gpt", "bert"),
+        ('training.optimiser="muon"', "muon_rate=0.03", "training.momentum=0.9", "training.betas=[0.9,0.9]"),
+    )
+    plan = plan_for(files, tmp_path / "out", generations=names, preset="base", settings=("bert.training.optimiser=adamw", *settings))
+    compare_module._check(plan)
+    assert plan.readers(settings[0]) == ["gpt", "bert"] and plan.readers(settings[1]) == plan.readers(settings[2]) == ["gpt", "bert"]
+    lstm = plan.job("lstm").sections["training"]
+    assert plan.readers(settings[3]) == [*names] and (lstm.optimiser, lstm.betas, lstm.momentum) == ("adamw", (0.9, 0.9), None)
+    assert plan.job("gpt").sections["training"].muon_rate == 0.03
+    with pytest.raises(UsageError, match="lstm has no blocks, whose matrices it moves"):
+        compare_module._check(plan_for(files, tmp_path / "out", generations=("lstm", "ngram"), settings=settings[:1]))
+
+
 @pytest.mark.parametrize(
     ("names", "setting", "message"),
     [

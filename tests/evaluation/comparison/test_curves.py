@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from tests.evaluation.comparison.test_compare import InProcess, files, plan_for  # noqa: F401 (a fixture)
 
+from stemma.checkpoint import RunFolder
 from stemma.cli.main import parsed
 from stemma.errors import DataError, UsageError
 from stemma.evaluation.comparison.compare import run_comparison
@@ -15,6 +16,7 @@ from stemma.evaluation.comparison.curve_stages import labels_for, times_fewer
 from stemma.evaluation.comparison.forecast import expected, guessed_speed
 from stemma.evaluation.comparison.results import Results, read
 from stemma.evaluation.comparison.stages import Stages, stage_path
+from stemma.evaluation.report.wording import CONTROLS
 from stemma.transfer.loss_curves import Saved
 
 WAYS = ("frozen", "random", "finetune", "scratch")
@@ -25,7 +27,11 @@ OWN = ("ngram.tokenizer.vocab_size=300", "bert.training.precision=fp32", "transf
 @pytest.fixture(scope="module")
 def plan(files, tmp_path_factory):  # noqa: F811
     """A network of two blocks, and a model of counts."""
-    asked = {"label_shares": (0.2,), "curves": ("layers", "updates"), "probes": (str(files / "dev.tags.txt"), str(files / "senses.tsv"))}
+    asked = {
+        "label_shares": (0.2,),
+        "curves": ("layers", "updates", "tokens"),
+        "probes": (str(files / "dev.tags.txt"), str(files / "senses.tsv")),
+    }
     settings = tuple(f"bert.{setting}" if setting.startswith(("model", "token")) else setting for setting in QUICK) + OWN
     options = {"modes": WAYS, "settings": settings, "seeds": 2, "generations": ("ngram", "bert"), "budget_tokens": 2000, **asked}
     return plan_for(files, tmp_path_factory.mktemp("curves"), **options)
@@ -33,23 +39,34 @@ def plan(files, tmp_path_factory):  # noqa: F811
 
 @pytest.fixture(scope="module")
 def compared(plan):
-    """The comparison, killed within the stage of layers and continued."""
-    parts = []
-    carried = Stages.carried
+    """The comparison, killed within the stages of layers and of tokens, and continued each time."""
+    parts, begun = {}, []
+    carried, pretrained = Stages.carried, Stages.pretrain
 
     def killed(self, name, way, *more):
-        if name == "layers.2" and not parts:
-            parts.extend(sorted(path.name for path in stage_path(plan.root, "x").parent.glob("bert.la*")))
-            raise KeyboardInterrupt
+        kept = {
+            stage: sorted(path.name for path in stage_path(plan.root, "x").parent.glob(f"bert.{stage}*")) for stage in ("layers", "tokens")
+        }
+        second = self.name == "bert" and way == "finetune" and sum("pretrain" in part for part in kept["tokens"]) == 2
+        for stage, here in (("layers", name == "layers.2"), ("tokens", name.startswith("tokens.") and second)):
+            if here and stage not in parts:
+                parts[stage] = kept[stage]
+                raise KeyboardInterrupt
         return carried(self, name, way, *more)
+
+    def counted(self):
+        begun.append((self.name, self.tokens))
+        return pretrained(self)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Stages, "carried", killed)
-        with pytest.raises(BaseException, match="goes on where it was"):
-            run_comparison(plan, lambda fact: None, InProcess())
-        second = InProcess()
-        results = run_comparison(plan, lambda fact: None, second)
-    return results, parts, second.made
+        patch.setattr(Stages, "pretrain", counted)
+        for _ in range(2):
+            with pytest.raises(BaseException, match="goes on where it was"):
+                run_comparison(plan, lambda fact: None, InProcess())
+        last = InProcess()
+        results = run_comparison(plan, lambda fact: None, last)
+    return results, parts, last.made, begun
 
 
 def primary(result):
@@ -57,9 +74,12 @@ def primary(result):
 
 
 def test_a_killed_curve_goes_on_with_the_part_that_is_missing(compared, plan):
-    results, parts, made = compared
-    assert "bert.layers.1.json" in parts and "bert.layers.2.json" not in parts
-    assert made == ["bert.layers", "bert.updates", "bert.probes"]
+    results, parts, made, begun = compared
+    assert "bert.layers.1.json" in parts["layers"] and "bert.layers.2.json" not in parts["layers"]
+    assert [part.split(".")[-2] for part in parts["tokens"] if part.endswith("json")].count(
+        "frozen"
+    ) == 2  # the second's fine-tuning is missing
+    assert made == ["bert.tokens", "bert.probes"] and len(begun) == len({*begun})
     assert results.generations[1].layers.costs.lost.seconds == 0  # the part that was made is not lost, and no other had begun
     assert not list(stage_path(plan.root, "x").parent.glob("*.begun"))
 
@@ -96,6 +116,39 @@ def test_curves_of_loss_begin_before_the_first_update_and_end_after_the_last(com
     assert updates.times == times_fewer([seed.saved for seed in updates.seeds])
 
 
+def test_fewer_tokens_are_runs_of_their_own_with_the_same_tokens_and_all_of_them_the_ordinary_one(compared, plan):
+    results, *_, begun = compared
+    for generation in results.generations:
+        curves, whole = generation.tokens, generation.pretrain.tokens
+        assert [budget.share for budget in curves.budgets] == [1 / 64, 1 / 16, 1 / 4, 1]
+        asked = [round(budget.share * whole) for budget in curves.budgets]
+        assert [(generation.name, tokens) for tokens in asked[:-1]] == [one for one in begun if one[0] == generation.name and one[1]]
+        assert curves.budgets[-1].tokens == whole and curves.budgets[-1].held_out_loss == generation.pretrain.held_out_loss
+        assert set(curves.ways) == {way for way in ("frozen", "finetune") if way in generation.modes}
+        for way, points in curves.ways.items():
+            assert len(points) == 4 and points[-1].quality == primary(generation.modes[way])
+        assert curves.without == {way: primary(generation.modes[CONTROLS[way]]) for way in curves.ways if CONTROLS[way] in generation.modes}
+        ordinary = RunFolder.open(plan.run_folder(generation.name))
+        for tokens in asked[:-1]:
+            fewer = RunFolder.open(plan.run_folder(generation.name, f"tokens-{tokens}"))
+            assert (
+                fewer.done()["tokens"] < whole
+                and (fewer.path / "tokenizer.json").read_bytes() == (ordinary.path / "tokenizer.json").read_bytes()
+            )
+
+
+def test_a_budget_of_tokens_takes_the_place_of_any_other(plan):
+    config = dataclasses.replace(
+        plan.config, budget_tokens=0, budget_seconds=9.0, settings=("bert.training.steps=5", "glove.objective.tokens=7")
+    )
+    timed = dataclasses.replace(plan, config=config)
+    settings = timed.pretraining("bert", 100)
+    assert "training.tokens=100" in settings and "training.patience=2" in settings
+    assert not [setting for setting in settings if setting.startswith(("training.seconds", "training.steps"))]
+    assert [setting for setting in timed.pretraining("glove", 100) if "tokens" in setting] == ["objective.tokens=100"]
+    assert "training.tokens=100" in timed.pretraining("ngram", 100)
+
+
 def test_probes_of_files_stand_in_the_report(compared, plan):
     results, *_ = compared
     tags, senses = results.generations[1].probes.files
@@ -108,9 +161,9 @@ def test_probes_of_files_stand_in_the_report(compared, plan):
 def test_the_command_and_the_forecast_name_the_curves(compared, plan):
     results, *_ = compared
     again = parsed(shlex.split(results.command)[1:])
-    assert (again.label_shares, again.curves, again.probes) == ((0.2,), ("layers", "updates"), plan.config.probes)
+    assert (again.label_shares, again.curves, again.probes) == ((0.2,), ("layers", "updates", "tokens"), plan.config.probes)
     seconds = expected(plan, lambda row: guessed_speed(plan, row))
-    assert {("ngram", "labels"), *(("bert", stage) for stage in ("labels", "layers", "updates", "probes"))} <= seconds.keys()
+    assert {("ngram", "labels"), *(("bert", stage) for stage in ("labels", "layers", "updates", "tokens", "probes"))} <= seconds.keys()
     assert ("ngram", "layers") not in seconds and all(value > 0 for value in seconds.values())
 
 

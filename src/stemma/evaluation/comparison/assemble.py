@@ -130,6 +130,7 @@ def _generation(comparison: Comparison, name: str, corpus_key: str, code: int) -
         labels=results.get("labels"),
         layers=results.get("layers"),
         updates=results.get("updates"),
+        tokens=results.get("tokens"),
         probes=results.get("probes"),
         zero_shot=results.get("zero-shot"),
     )
@@ -247,8 +248,8 @@ def measured(generations: Sequence[GenerationResults], baselines: Sequence[Basel
     for generation in generations:
         stages: dict[str, Any] = {"pretrain": generation.pretrain, "score": generation.surprise, **generation.modes}
         stages |= {"words": generation.words, "senses": generation.senses, "minimal-pairs": generation.minimal}
-        stages |= {"labels": generation.labels, "layers": generation.layers, "updates": generation.updates, "probes": generation.probes}
-        stages |= {"zero-shot": generation.zero_shot}
+        stages |= {"labels": generation.labels, "layers": generation.layers, "updates": generation.updates, "tokens": generation.tokens}
+        stages |= {"probes": generation.probes, "zero-shot": generation.zero_shot}
         found += [(f"{generation.short}, {name}", stage.costs) for name, stage in stages.items() if stage and stage.costs.made]
     return found + [(row.short, row.costs) for row in baselines if row.costs.made]
 

@@ -189,7 +189,7 @@ def tag_of_word(train: Sequence[Sentence], dev: Sequence[Sentence]) -> Plain:
 
 def copy_of_source(train: Sequence[Translated], dev: Sequence[Translated]) -> Plain:
     """Each source as its own target: near where the languages are."""
-    return Plain([replace(example, target=example.source) for example in dev], "the source as it is")
+    return Plain([replace(example, target=example.source, others=()) for example in dev], "the source as it is")
 
 
 def first_words(train: Sequence[Translated], dev: Sequence[Translated]) -> Plain:

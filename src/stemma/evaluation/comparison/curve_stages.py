@@ -1,4 +1,4 @@
-"""The stages of a comparison that show what pre-training buys: by labels, by loaded layers, by updates.
+"""The stages of a comparison that show what pre-training buys: by labels, by loaded layers, by updates, by the tokens it read.
 
 Each is made of many transfers, every one kept by itself. What the ordinary stages have made already is not made again: all labels
 are the ordinary figure, no layer loaded is learning from scratch, all layers loaded is fine-tuning.
@@ -10,8 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stemma.evaluation.comparison.results import LabelPoint, LayerPoint, SeedUpdates, Transferred, Watched
+from stemma.evaluation.comparison.results import (
+    LabelPoint,
+    LayerPoint,
+    Pretraining,
+    SeedUpdates,
+    TokenBudget,
+    TokenPoint,
+    Transferred,
+    Watched,
+)
 from stemma.evaluation.measures.intervals import Interval, mean_of
+from stemma.evaluation.report.wording import CONTROLS
 from stemma.training.facts import Note
 from stemma.transfer.loss_curves import Saved, loss_curve, saved
 
@@ -19,6 +29,7 @@ if TYPE_CHECKING:
     from stemma.evaluation.comparison.stages import Stages
 
 FEWEST = 2  # examples that a share leaves at least
+TOKEN_SHARES = (1 / 64, 1 / 16, 1 / 4)  # of the tokens of pre-training, beside all of them
 
 
 def labels_for(share: float, examples: int) -> int:
@@ -78,6 +89,28 @@ def updates(stages: "Stages") -> dict[str, Any]:
     return {"seeds": seeds, "times": times_fewer([seed.saved for seed in seeds]), **_together(made)}
 
 
+def tokens(stages: "Stages") -> dict[str, Any]:
+    """Each way of transfer after pre-trainings on fewer tokens, each of which is a run of its own, its rate falling to its own end."""
+    carried = [way for way in stages.modes() if way not in CONTROLS.values()]
+    whole, made = stages.pretrained(), list[Pretraining | Transferred]()
+    budgets, ways = list[TokenBudget](), dict[str, list[TokenPoint]]()
+    for share in (*TOKEN_SHARES, 1.0):
+        fewer = stages if share == 1 else stages.on_tokens(max(1, round(share * whole.tokens)))
+        if fewer is not stages:
+            stages.progress(Note(f"tokens: {fewer.tokens:,} of {whole.tokens:,}"))
+        trained = fewer.pretrained()
+        budgets.append(TokenBudget(share, trained.tokens, trained.held_out_loss))
+        results = [
+            _ordinary(stages, "tokens", way) if fewer is stages else fewer.carried(f"tokens.{fewer.tokens}.{way}", way) for way in carried
+        ]
+        for way, result in zip(carried, results, strict=True):
+            ways.setdefault(way, []).append(TokenPoint(stages.quality(result), result.seeds))
+        made += [] if fewer is stages else [trained, *results]
+    controls = {way: CONTROLS[way] for way in carried if CONTROLS[way] in stages.modes()}
+    without = {way: stages.quality(_ordinary(stages, "tokens", control)) for way, control in controls.items()}
+    return {"budgets": budgets, "ways": ways, "without": without, **_together(made)}
+
+
 def times_fewer(seeds: Sequence[Saved]) -> Interval | None:
     """How many times fewer updates, the geometric mean over seeds; None where a seed has no ratio. Of one seed it has no width."""
     ratios = [seed.ratio for seed in seeds]
@@ -88,7 +121,7 @@ def times_fewer(seeds: Sequence[Saved]) -> Interval | None:
     return Interval(value, low, high, found.seeds)
 
 
-CURVES: dict[str, Callable[["Stages"], dict[str, Any]]] = {"labels": labels, "layers": layers, "updates": updates}
+CURVES: dict[str, Callable[["Stages"], dict[str, Any]]] = {"labels": labels, "layers": layers, "updates": updates, "tokens": tokens}
 
 
 def _ordinary(stages: "Stages", stage: str, way: str) -> Transferred:
@@ -105,7 +138,7 @@ def _watch(stages: "Stages", way: str, rate: float, seed: int) -> dict[str, Any]
     return {"points": points, **meter.spent(), "costs": stages.costs(meter, training=meter.working)}
 
 
-def _together(made: Sequence[Transferred | Watched]) -> dict[str, Any]:
+def _together(made: Sequence[Pretraining | Transferred | Watched]) -> dict[str, Any]:
     """What the parts took."""
     costs = [part.costs for part in made]
 
@@ -116,7 +149,7 @@ def _together(made: Sequence[Transferred | Watched]) -> dict[str, Any]:
     spent: dict[str, Any] = {name: total(name) for name in ("training", "measuring", "compiling", "lost")}
     return {
         "seconds": sum(part.seconds for part in made),
-        "cpu_seconds": sum(part.cpu_seconds for part in made),
+        "cpu_seconds": sum(part.cpu_seconds or 0.0 for part in made),
         "peak_bytes": max((part.peak_bytes for part in made), default=0),
         "costs": spent | {"made": costs[-1].made if costs else None},
     }

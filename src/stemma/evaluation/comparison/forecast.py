@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from stemma.evaluation.comparison.curve_stages import CURVES
+from stemma.evaluation.comparison.curve_stages import CURVES, TOKEN_SHARES
 from stemma.evaluation.comparison.environment import Meter
 from stemma.evaluation.comparison.plan import Comparison
 from stemma.evaluation.comparison.results import TextRead
@@ -16,6 +16,7 @@ from stemma.evaluation.comparison.stages import Stages, sense_examples, stage_re
 from stemma.evaluation.measures.minimal_files import read_minimal_pairs
 from stemma.evaluation.measures.minimal_pairs import ability_for, drawn
 from stemma.evaluation.measures.word_files import read_analogies, read_pairs
+from stemma.evaluation.report.wording import CONTROLS
 from stemma.lineage.table import Generation, find
 from stemma.training.facts import Ahead, Fact, Note, Report, StageEnd
 from stemma.training.rehearse import Plan, rehearse
@@ -120,7 +121,9 @@ def _stage_seconds(comparison: Comparison, row: Generation, stage: str, amounts:
     if stage == "probes":
         return len(comparison.config.probes) * comparison.config.probe_limit * (DRAWN_ANEW * amounts.length * forward + AN_EXAMPLE)
     if stage in CURVES:
-        return sum(times * _transfer_seconds(comparison, row, way, amounts, speed) for way, times in _transfers(comparison, row, stage))
+        trained = sum(TOKEN_SHARES) * speed.training if stage == "tokens" else 0.0
+        carried = [(times, _transfer_seconds(comparison, row, way, amounts, speed)) for way, times in _transfers(comparison, row, stage)]
+        return trained + sum(times * seconds for times, seconds in carried)
     if stage == "zero-shot":
         return amounts.answers * amounts.length * forward
     return _transfer_seconds(comparison, row, stage, amounts, speed)
@@ -134,6 +137,9 @@ def _transfers(comparison: Comparison, row: Generation, stage: str) -> list[tupl
         return [(way, shares) for way in Stages(comparison, row.name, "", _silent).modes()]
     if stage == "layers":
         return [("finetune", LAYERS)]
+    if stage == "tokens":
+        modes = Stages(comparison, row.name, "", _silent).modes()
+        return [(way, len(TOKEN_SHARES)) for way in modes if way not in CONTROLS.values()]
     trials_too = config.seeds / (config.trials + config.seeds - 1)
     return [(way, trials_too) for way in ("finetune", "scratch")]
 
@@ -244,8 +250,8 @@ def _of_generation(comparison: Comparison, name: str, plan: Plan, seconds: Mappi
 
 
 def _disk_mib(comparison: Comparison, row: GenerationForecast) -> float:
-    """The run, its token store, and a model of the same size for each way of transfer that keeps one."""
-    kept = [way for way in row.stages if way in ("finetune", "frozen", "frozen-network")]
+    """The run, its token store, and a model of the same size for each way of transfer that keeps one, and for each run on fewer tokens."""
+    kept = [way for way in row.stages if way in ("finetune", "frozen", "frozen-network")] + [*TOKEN_SHARES] * ("tokens" in row.stages)
     return row.plan.disk_mib + len(kept) * row.plan.parameters * 4 / 2**20
 
 

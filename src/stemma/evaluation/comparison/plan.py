@@ -16,7 +16,7 @@ from stemma.lineage.table import TABLE, Generation, find
 from stemma.runs.settings import WAYS, Way
 from stemma.tasks.table import make_task, task_config
 from stemma.tasks.task import Task
-from stemma.training.settings import MOST_PASSES
+from stemma.training.settings import BUDGETS, MOST_PASSES
 
 if TYPE_CHECKING:
     from stemma.evaluation.measures.posed import Posed
@@ -30,7 +30,7 @@ READY = tuple(row.name for row in TABLE if row.ready)  # generations that this v
 
 SomeFiles = Annotated[tuple[str, ...], arg(metavar="FILE …", help_behavior_hint="(optional)")]
 SomeShares = Annotated[tuple[Annotated[float, Gt(0), Le(1)], ...], arg(metavar="SHARE …", help_behavior_hint="(optional)")]
-SomeCurves = Annotated[tuple[Literal["layers", "updates"], ...], arg(help_behavior_hint="(optional)")]
+SomeCurves = Annotated[tuple[Literal["layers", "updates", "tokens"], ...], arg(help_behavior_hint="(optional)")]
 LabelWords = Annotated[tuple[str, ...], arg(metavar="LABEL=WORD …", help_behavior_hint="(optional)")]
 SomeWords = Annotated[tuple[str, ...], arg(metavar="WORD …", help_behavior_hint="(optional)")]
 
@@ -60,7 +60,8 @@ class Config:
     minimal_pairs: SomeFiles = ()  # which of two sentences is likelier: a TSV of phenomenon, good, bad, or BLiMP's JSON lines
     minimal_limit: Natural = 0  # of them at most for a phenomenon, drawn by lot; 0: all
     label_shares: SomeShares = ()  # of the training examples that each way of transfer learns from too, as 0.01 0.1; none: all alone
-    curves: SomeCurves = ()  # layers: fine-tuned with the lower k loaded, for every k; updates: those to the lowest loss from scratch
+    # layers: fine-tuned with the lower k loaded, for every k; updates: those to the lowest loss from scratch; tokens: pre-trained on fewer
+    curves: SomeCurves = ()
     probes: SomeFiles = ()  # which layer knows what: tagged words (CoNLL), labelled texts, or a TSV as for the senses; half is learnt from
     probe_limit: Positive = 2000  # examples of such a file at most, drawn by lot
     zero_shot: FlagCreatePairsOff[bool] = False  # puts the dev file to each pre-trained run too, before it has learnt the task
@@ -100,32 +101,36 @@ class Comparison:
         """Where a generation's run stands, or the run it became in a mode of transfer."""
         return self.root / "runs" / (f"{generation}-{mode}" if mode else generation)
 
-    def pretraining(self, generation: str) -> list[str]:
-        """The settings of `stemma pretrain` for this generation, the budget included; of the user's those that it reads."""
-        unread = set(self.unread_by(generation))
-        read = [setting for setting in self._meant_for(generation) if setting not in unread]
-        return self._given(generation) + self._own(generation, read)
+    def pretraining(self, generation: str, tokens: int = 0) -> list[str]:
+        """The settings of `stemma pretrain` for this generation, the budget included; of the user's those that it reads.
 
-    def _given(self, generation: str) -> list[str]:
+        So many `tokens` are the budget instead of any other.
+        """
+        unread = set(self.unread_by(generation))
+        own = self._own(generation, [setting for setting in self._meant_for(generation) if setting not in unread])
+        rivals = _budgets(find(generation)) if tokens else ()
+        return self._given(generation, tokens) + [setting for setting in own if setting.partition("=")[0].strip() not in rivals]
+
+    def _given(self, generation: str, tokens: int = 0) -> list[str]:
         """The settings that the comparison itself makes: the same text, tokens and budget for all."""
         config, row = self.config, find(generation)
+        section, most = "objective" if row.reads_once else "training", tokens or self.config.budget_tokens
         settings = [f"training.held_out={config.held_out}"] if not config.dev_text else []
         if row.tokens_of:
             settings += self._tokens_of(row.tokens_of)
         if row.updates == "counts":
-            settings += [f"training.tokens={config.budget_tokens}"] if config.budget_tokens else []
+            settings += [f"training.tokens={most}"] if most else []
         elif config.budget_seconds:
-            settings += [f"training.seconds={config.budget_seconds}", *_sense(row)]
-        elif config.budget_tokens:
-            section = "objective" if row.reads_once else "training"  # what reads once then makes the iterations of its preset
-            settings += [f"{section}.tokens={config.budget_tokens}"]
+            settings += [f"{section}.tokens={tokens}" if tokens else f"training.seconds={config.budget_seconds}", *_sense(row)]
+        elif most:
+            settings += [f"{section}.tokens={most}"]  # what reads once then makes the iterations of its preset
         return settings
 
-    def request(self, generation: str) -> "Request":
-        """The request to `pretrain` for this generation."""
+    def request(self, generation: str, tokens: int = 0) -> "Request":
+        """The request to `pretrain` for this generation; `tokens` as in `pretraining`."""
         from stemma.training.request import Request
 
-        config, settings = self.config, tuple(self.pretraining(generation))
+        config, settings = self.config, tuple(self.pretraining(generation, tokens))
         teacher = find(generation).teacher
         imitated = self.run_folder(teacher) if teacher else None
         return Request(generation, self.corpus, config.preset, None, settings, config.dev_text, config.workers, teacher=imitated)
@@ -222,6 +227,11 @@ class Comparison:
         plain = read_sealed(out / "plan.json", "repeat the command: it writes the plan anew")
         config = Config(**{name: _frozen(value) for name, value in plain.pop("config").items()})
         return cls(**{name: _frozen(value) for name, value in plain.items()}, config=config)
+
+
+def _budgets(row: Generation) -> set[str]:
+    """The settings that say how many tokens the generation reads; what reads it once has others, of how often it goes over that."""
+    return {"objective.tokens"} if row.reads_once else {*BUDGETS, *(f"training.{name}" for name in BUDGETS)}
 
 
 def _sense(row: Generation) -> list[str]:

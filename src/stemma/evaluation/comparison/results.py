@@ -1,7 +1,7 @@
 """The results of a comparison as plain frozen data: what a stage keeps, and what `report.json` holds.
 
 One class a stage (`TextRead`, `Baselines`, `Pretraining`, `Scoring`, `Transferred`, `LabelCurves`, `LayerCurve`, `UpdatesSaved`,
-`WordTests`, `SenseTests`, `MinimalTests`, `ProbeTests`, `WordMaps`), and `Results` for all of them together. `read` and
+`TokenCurves`, `WordTests`, `SenseTests`, `MinimalTests`, `ProbeTests`, `WordMaps`), and `Results` for all of them together. `read` and
 `config.to_plain` are the only way from and to JSON: a missing or unknown key is an error.
 """
 
@@ -443,6 +443,36 @@ class LayerCurve(_Strict):
 
 
 @dataclass(frozen=True)
+class TokenBudget(_Strict):
+    """A pre-training on some of the tokens of the ordinary one, or that itself."""
+
+    share: float  # of the tokens that the ordinary one read
+    tokens: int  # read, over all passes
+    held_out_loss: float | None
+
+
+@dataclass(frozen=True)
+class TokenPoint(_Strict):
+    """What a way of transfer gives after one of these pre-trainings."""
+
+    quality: Interval  # in the primary metric
+    seeds: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class TokenCurves(_Strict):
+    """The stage `tokens`: from the fewest tokens of pre-training to all of them."""
+
+    budgets: tuple[TokenBudget, ...]
+    ways: dict[str, tuple[TokenPoint, ...]]  # by ways of transfer, a point for each of the budgets
+    without: dict[str, Interval]  # what the ways that have a control give without pre-training
+    seconds: float
+    cpu_seconds: float
+    peak_bytes: int
+    costs: Costs = Costs()
+
+
+@dataclass(frozen=True)
 class Watched(_Strict):
     """How the loss on the dev examples fell in one way of transfer with one seed."""
 
@@ -560,6 +590,7 @@ class GenerationResults(_Strict):
     labels: LabelCurves | None = None
     layers: LayerCurve | None = None
     updates: UpdatesSaved | None = None
+    tokens: TokenCurves | None = None
     probes: ProbeTests | None = None
     zero_shot: ZeroShotTests | None = None
 

@@ -34,6 +34,7 @@ from stemma.evaluation.comparison.results import (
     ProbeTests,
     Scoring,
     SenseTests,
+    TokenCurves,
     Transferred,
     UpdatesSaved,
     WordTests,
@@ -85,6 +86,7 @@ RESULTS: dict[str, type] = {
     "labels": LabelCurves,
     "layers": LayerCurve,
     "updates": UpdatesSaved,
+    "tokens": TokenCurves,
     "zero-shot": ZeroShotTests,
 }  # of any other stage, a mode: Transferred
 
@@ -131,13 +133,16 @@ def staged(root: Path, name: str, key: str, kind: type[T], make: Callable[[], Ma
 class Stages:
     """One generation's stages, each a method; `names` is their order.
 
-    `root` is the process at the head of the comparison (0: this one): what its family computes is not others' doing.
+    `root` is the process at the head of the comparison (0: this one): what its family computes is not others' doing. So many `tokens`
+    are the budget of pre-training instead of the comparison's (0), in a run folder of their own.
     """
 
-    def __init__(self, comparison: Comparison, generation: str, corpus_key: str, progress: Report, root: int = 0) -> None:
+    def __init__(self, comparison: Comparison, generation: str, corpus_key: str, progress: Report, root: int = 0, tokens: int = 0) -> None:
         self.comparison, self.name, self.row, self.progress = comparison, generation, find(generation), progress
-        self._root, self._warned = root, False
+        self._root, self._warned, self._corpus_key, self.tokens = root, False, corpus_key, tokens
         self.base = _base(comparison, generation, corpus_key)
+        self.base = key_of("tokens", self.base, tokens) if tokens else self.base
+        self.folder = comparison.run_folder(generation, f"tokens-{tokens}" if tokens else "")
         self._run: Run | None = None
 
     def names(self) -> list[str]:
@@ -151,6 +156,7 @@ class Stages:
         descends = "scratch" in ways(self.row, self.comparison.made_task()) and self.row.learns != "count"
         curves = ["labels"] if config.label_shares and modes else []
         curves += [name for name in ("layers", "updates") if name in config.curves and descends]
+        curves += ["tokens"] if "tokens" in config.curves and set(modes) - set(CONTROLS.values()) else []
         return ["pretrain", "score", *modes, *curves, *probes]
 
     def modes(self) -> list[str]:
@@ -215,13 +221,12 @@ class Stages:
 
     def pretrain(self) -> dict[str, Any]:
         """Pre-trains; what it cost and how the loss fell."""
-        path = self.comparison.run_folder(self.name)
-        settings = self.comparison.pretraining(self.name)
+        path, settings = self.folder, self.comparison.pretraining(self.name, self.tokens)
         resumed = (path / "manifest.json").exists()
         finished = resumed and RunFolder.open(path).finished
         with Meter(self._root) as meter:
             store = self.comparison.root / "store"
-            folder = pretrain(self.comparison.request(self.name), out=path, store=store, progress=self.progress)
+            folder = pretrain(self.comparison.request(self.name, self.tokens), out=path, store=store, progress=self.progress)
         metrics = folder.metrics()
         done = folder.done()
         ledger = folder.ledger
@@ -261,6 +266,16 @@ class Stages:
         theirs = stage_result(self.comparison.root, f"{self.row.teacher}.pretrain", Pretraining)
         assert theirs is not None, "a student before its teacher"
         return {"teacher": {"generation": self.row.teacher, "imitates": done["imitates"], "cost": to_plain(theirs.costs.total)}}
+
+    def pretrained(self) -> Pretraining:
+        """What pre-training cost; on fewer tokens than the comparison's, part of a stage and made now unless it is there."""
+        name = f"tokens.{self.tokens}.pretrain" if self.tokens else "pretrain"
+        make = partial(self._attempted, name, self.base, self.pretrain)
+        return staged(self.comparison.root, f"{self.name}.{name}", self.base, Pretraining, make)
+
+    def on_tokens(self, tokens: int) -> "Stages":
+        """The same generation, pre-trained on so many tokens."""
+        return Stages(self.comparison, self.name, self._corpus_key, self.progress, self._root, tokens)
 
     def score(self) -> dict[str, Any]:
         """Predicts the held-out text, where the generation can."""
@@ -438,7 +453,7 @@ class Stages:
     def run(self) -> Run:
         """The pre-trained run, opened once."""
         if self._run is None:
-            self._run = Run.open(self.comparison.run_folder(self.name))
+            self._run = Run.open(self.folder)
         return self._run
 
     def _pretrain_command(self, folder: RunFolder, settings: list[str]) -> str:
@@ -467,7 +482,7 @@ class Stages:
     def _finetune_command(self, mode: str, threads: int, more: Sequence[str]) -> str:
         files = ["--train", self.comparison.train, "--dev", self.comparison.dev]
         out = str(self.comparison.run_folder(self.name, mode))
-        words = ["stemma", "finetune", str(self.comparison.run_folder(self.name)), "--task", self.comparison.task, *files, "--out", out]
+        words = ["stemma", "finetune", str(self.folder), "--task", self.comparison.task, *files, "--out", out]
         return shlex.join(
             [*words, *_sets([*self.comparison.transfer(mode, more), f"transfer.threads={threads}", *self.comparison.task_settings])]
         )

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from stemma.corpus.files import STDIN, check_readable_again
 from stemma.corpus.task import header_of, read_lines
 from stemma.errors import DataError
 from stemma.evaluation.measures import senses
@@ -69,6 +70,9 @@ class ProbeFile:
 
 def read_probe(path: str | Path, limit: int = 0) -> ProbeFile:
     """The file, at most `limit` of its examples, drawn by lot (0: all); DataError where it is none that layers can be probed with."""
+    if str(path) == STDIN:
+        raise DataError("standard input can be read only once, and a probe's file is read twice", "a file", "keep it in a file first")
+    check_readable_again(str(path))
     lines = read_lines(str(path))
     first = next((line for line in lines if line.strip()), "")
     if not first:

@@ -2,7 +2,8 @@
 
 The model sees one layer's states and nothing else: the mean of a text's, or a unit's own and its place in its token. Beside it stands
 the same model on networks newly drawn in the same shape, one a seed: what that gets, the words and the layout give without
-pre-training. Its C, and the best layer, are chosen on a part of the examples that it learns from.
+pre-training. (Hewitt and Liang's control is another task on the same network, in which every word has a label drawn by lot.) Its C, and
+the best layer, are chosen on a part of the examples that it learns from.
 
 Axes: L layers, M rows of the linear model, F features, D width.
 """

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from stemma.corpus.files import held_whole
 from stemma.errors import DataError
 from stemma.evaluation.measures.intervals import Effects, mean_of_shares, share_effects
 from stemma.nouns import counted
@@ -46,7 +47,7 @@ class Reader(Protocol):
 def read_senses(path: Path) -> list[Occurrence]:
     """The occurrences of a file; DataError names the line that is wrong."""
     try:
-        lines = path.read_bytes().decode("utf-8-sig").split("\n")
+        lines = held_whole(path).decode("utf-8-sig").split("\n")
     except OSError as error:
         raise DataError(f"{path}: {error.strerror}", _HEADER, "check the path") from error
     except UnicodeDecodeError as error:

@@ -54,7 +54,7 @@ def translation(writer: Writer, examples: Sequence[Translated]) -> dict[str, Any
     found = {metric.title: _interval(judge, terms, metric.name) for metric in judge.metrics}
     sources = [example.source for example in examples]
     read = heeding(writer.writes, pairs, sources, decoded.tolist())
-    signed = signatures(targets["tokenize"])
+    signed = signatures(targets["tokenize"], [right.split("\n") for right in gold])
     return {
         "pairs": len(examples),
         **found,

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from stemma.evaluation.comparison.results import GenerationResults, LabelCurves, LayerCurve, Results, SeedUpdates
+from stemma.evaluation.comparison.results import GenerationResults, LabelCurves, LayerCurve, Results, SeedUpdates, TokenCurves
 from stemma.evaluation.measures.intervals import Interval
 from stemma.evaluation.measures.probes import LayerProbes
 from stemma.evaluation.report.wording import CONTROLS, metric_scale, metric_title, mode_title
@@ -24,6 +24,8 @@ def curve_charts(alt: Any, results: Results, shapes: Mapping[str, str]) -> dict[
             made[f"curve-labels-{generation.name}"] = _labels(alt, generation, generation.labels, metric, shapes)
         if generation.updates:
             made[f"curve-updates-{generation.name}"] = _updates(alt, generation, generation.updates.seeds)
+        if generation.tokens:
+            made[f"curve-tokens-{generation.name}"] = _tokens(alt, generation, generation.tokens, metric, shapes)
         if generation.layers:
             made[f"curve-layers-{generation.name}"] = _layers(alt, generation, generation.layers, metric)
         for place, file in enumerate(generation.probes.files if generation.probes else ()):
@@ -68,6 +70,26 @@ def _updates(alt: Any, generation: GenerationResults, seeds: Sequence[SeedUpdate
         axis=alt.Axis(values=ticks, grid=False, labelOverlap=True, format=",d"),
     )
     return _lines(alt, rows, x, "dev loss, nats", generation.colour, digits=".3f", points=False)
+
+
+def _tokens(alt: Any, generation: GenerationResults, curves: TokenCurves, metric: Metric, shapes: Mapping[str, str]) -> Any:
+    """The score by the tokens of pre-training; without any it is a level, dashed."""
+    read = [budget.tokens for budget in curves.budgets]
+    rows: list[Row] = []
+    for way, points in curves.ways.items():
+        figures = [(at, way, False, point.quality) for at, point in zip(read, points, strict=True)]
+        figures += [(at, CONTROLS[way], True, curves.without[way]) for at in (read[0], read[-1]) if way in curves.without]
+        rows += [
+            {"at": at, "series": mode_title(series), "new": new, **_interval(quality, metric_scale(metric))}
+            for at, series, new, quality in figures
+        ]
+    x = alt.X(
+        "at:Q",
+        title="tokens of pre-training",
+        scale=alt.Scale(type="log", nice=False, padding=14),
+        axis=alt.Axis(values=sorted(set(read)), format=".2s", grid=False, labelOverlap=True),
+    )
+    return _lines(alt, rows, x, metric_title(metric), generation.colour, shapes=shapes)
 
 
 def _layers(alt: Any, generation: GenerationResults, curve: LayerCurve, metric: Metric) -> Any:

@@ -1,4 +1,4 @@
-"""The report's section on what pre-training buys: fewer labels, fewer updates, which layers to load, and which layer knows what."""
+"""The report's section on what pre-training buys: fewer labels, updates or tokens, which layers to load, which layer knows what."""
 
 from collections.abc import Callable, Iterator, Sequence
 from html import escape
@@ -10,7 +10,7 @@ from stemma.evaluation.report import tables
 from stemma.evaluation.report.charts import SHAPES
 from stemma.evaluation.report.curve_charts import NEW, TRAINED
 from stemma.evaluation.report.keys import line_keys, shape_keys
-from stemma.evaluation.report.wording import MODES, capital, metric_title, mode_title, percent, times, whole
+from stemma.evaluation.report.wording import CONTROLS, MODES, capital, metric_title, mode_title, percent, times, whole
 from stemma.nouns import counted
 
 
@@ -23,7 +23,7 @@ class Draw(Protocol):
 
 def curves(results: Results, draw: Draw) -> str:
     """The section's HTML; nothing where no curve was asked for."""
-    return "".join([_labels(results, draw), _updates(results, draw), _layers(results, draw), _probes(results, draw)])
+    return "".join(part(results, draw) for part in (_labels, _updates, _tokens, _layers, _probes))
 
 
 def _labels(results: Results, draw: Draw) -> str:
@@ -84,6 +84,39 @@ def _saved(found: UpdatesSaved) -> Iterator[str]:
 def _figures(values: Sequence[float | None], show: Callable[[float], str]) -> str:
     """Each seed's figure; what was never reached is a dash."""
     return " · ".join(tables.figure(value, show) for value in values)
+
+
+def _tokens(results: Results, draw: Draw) -> str:
+    having = [(generation, generation.tokens) for generation in results.generations if generation.tokens]
+    if not having:
+        return ""
+    lead = (
+        "The same transfer after pre-training on fewer tokens, each time a run of its own whose rate falls to its own end. The dashed "
+        "level is the control, which read none. Where a line still rises at its end, more pre-training would teach it more of this task."
+    )
+    shown = tables.of_metric(results.task.metric)
+    rows = []
+    for generation, found in having:
+        read = [tables.figure(budget.tokens, whole) for budget in found.budgets]
+        losses = [tables.figure(budget.held_out_loss, lambda loss: f"{loss:.2f}") for budget in found.budgets]
+        lines = [("tokens read", [tables.figure(0, whole), *read])]
+        lines += [("held-out loss, nats", [tables.DASH, *losses])] if {*losses} != {tables.DASH} else []
+        for way in (way for way in MODES if way in found.ways):
+            figures = [found.without.get(way), *(point.quality for point in found.ways[way])]
+            lines.append((mode_title(way), [tables.measure(figure, shown) for figure in figures]))
+        for place, (name, cells) in enumerate(lines):
+            first = tables.name_cell(generation, len(lines)) if place == 0 else ""
+            rows.append(f"<tr>{first}<td>{escape(name)}</td>{''.join(map(tables.number_cell, cells))}</tr>")
+    shares = [f"#1/{round(1 / budget.share)} of the tokens" if budget.share < 1 else "#All" for budget in having[0][1].budgets]
+    head = ["Representation", "Transfer", "#Without pre-training", *shares]
+    boxes = _boxes(
+        [generation for generation, _ in having], draw, "tokens", f"{capital(results.task.metric.title)} by tokens of pre-training"
+    )
+    used = {mode_title(way) for _, found in having for way in (*found.ways, *map(CONTROLS.get, found.without)) if way}
+    shapes = shape_keys({way: shape for way, shape in SHAPES.items() if way in used})
+    keys = _legend([*shapes, *line_keys({TRAINED: False, "without pre-training": True})])
+    title = f"{capital(metric_title(results.task.metric))} by tokens of pre-training"
+    return _section("Fewer tokens of pre-training", lead, keys + boxes, tables.table(head, rows, title))
 
 
 def _layers(results: Results, draw: Draw) -> str:

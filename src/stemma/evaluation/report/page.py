@@ -236,7 +236,7 @@ def _parts(standings: Standings, draw: _Figures) -> list[_Part]:
     results = standings.results
     return [
         _Part("modes", "Every way of transfer, with its control", _modes(standings, draw)),
-        _Part("curves", "What pre-training buys: labels, updates, layers", curves(results, draw)),
+        _Part("curves", "What pre-training buys: labels, updates, tokens, layers", curves(results, draw)),
         _Part("errors", "What was answered wrong", errors(standings)),
         _Part("costs", "What each stage cost", tables.costs(results)),
         _Part("text", "Predicting the text", _text(results, draw)),

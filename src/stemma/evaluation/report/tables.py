@@ -316,7 +316,7 @@ def _stage_costs(generation: GenerationResults) -> list[tuple[str, list[str]]]:
         ("task without training", generation.zero_shot),
     ]
     tests += [("label curves", generation.labels), ("layers loaded", generation.layers)]
-    tests += [("updates saved", generation.updates), ("probes by layer", generation.probes)]
+    tests += [("updates saved", generation.updates), ("fewer tokens", generation.tokens), ("probes by layer", generation.probes)]
     return found + [(name, [*_spent(stage), DASH, DASH]) for name, stage in tests if stage and stage.seconds]
 
 

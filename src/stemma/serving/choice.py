@@ -1,0 +1,95 @@
+"""Which engine computes a run: the one that is named, or the fastest that holds a bound, measured here and now.
+
+`exact` allows 1e-4 between numbers of vectors, `close` a cosine of 0.9999; answers have to be the same, and so what is written. An engine
+in 8 bits is never chosen: it is named, with a file that tells what it costs, and how much that may be.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal, get_args
+
+import numpy as np
+
+from stemma.errors import RunError, UsageError
+from stemma.export.onnx_int8 import texts_of
+from stemma.runs.fitted import FittedRun
+from stemma.serving.bench import Cell, answered, compare, measured, opened
+from stemma.serving.drops import READ, drop
+from stemma.serving.engines import AnyRun, Tier, Work, engines_for, through, tier_of
+
+Bound = Literal["exact", "close"]
+BOUNDS: tuple[Bound, ...] = get_args(Bound)
+GAP, COSINE = 1e-4, 0.9999
+LENGTH, BATCH, SECONDS = 32, 16, 0.3  # tokens, texts, and how long each engine is measured
+
+
+def chosen(run: AnyRun, engine: str, work: Work, dev: Path | None = None, most_drop: float | None = None) -> tuple[AnyRun, str]:
+    """(the run as the engine computes it, what is to be told of that).
+
+    `dev` is a file that `exact` and `close` have to say the same on, or one that tells what an engine in 8 bits costs: `most_drop` at most,
+    or RunError. UsageError where one of them is missing or has no meaning.
+    """
+    if engine in BOUNDS:
+        _without(engine, "--max-drop", most_drop)
+        name, found = fastest(run, BOUNDS[BOUNDS.index(engine)], work, dev)  # type: ignore[arg-type]
+        return found, f"the fastest {engine} engine here: {name}"
+    made = through(run, engine, work)
+    if tier_of(engine) != "int8":
+        _without(engine, "--max-drop", most_drop)
+        _without(engine, "--dev", dev)
+        return made, ""
+    if dev is None or most_drop is None:
+        raise UsageError(f"{engine} computes in 8 bits", "how much worse it may be, and a file to tell", "add --dev FILE --max-drop 0.01")
+    cost = drop(run, made, dev, work)
+    if not cost.worse <= most_drop:
+        wrong = f"{engine} loses too much on {dev}: {cost}"
+        raise RunError(wrong, f"{most_drop:g} at most (--max-drop)", "allow more, calibrate on other text, or use the engine exact")
+    return made, f"{engine} on {dev}: {cost}"
+
+
+def fastest(run: AnyRun, bound: Bound, work: Work, dev: Path | None = None, seconds: float = SECONDS) -> tuple[str, AnyRun]:
+    """The name of the engine within the bound whose median call is the shortest here, and the run as it computes it."""
+    allowed = [engine.name for engine in engines_for(run, work) if engine.tier in BOUNDS[: BOUNDS.index(bound) + 1]]
+    engines = list(opened(run, allowed, work, strict=False))
+    if len(engines) == 1:
+        return engines[0][0], engines[0][2]
+    cells = measured(run, engines, work, LENGTH, BATCH, seconds)
+    agreeing = _agreeing(engines, bound, work, dev) if dev is not None else [True] * len(engines)
+    pairs = zip(cells, engines, agreeing, strict=True)
+    best, (name, _, own) = min(
+        ((cell, engine) for cell, engine, agrees in pairs if agrees and holds(cell, bound)), key=lambda pair: pair[0].p50
+    )
+    assert best.engine == name, "cells stand in the order of their engines"
+    return name, own
+
+
+def holds(cell: Cell, bound: Bound) -> bool:
+    """Whether what an engine gave is as near as the bound says; the first engine's is."""
+    if cell.cosine is None or cell.gap is None:
+        return cell.same == 1
+    return cell.cosine >= COSINE and (bound == "close" or cell.gap <= GAP)
+
+
+def _agreeing(engines: Sequence[tuple[str, Tier, AnyRun]], bound: Bound, work: Work, dev: Path) -> list[bool]:
+    """Of each engine whether it says on the file what the first one says."""
+    (_, _, run), found, first = engines[0], [], None
+    if isinstance(run, FittedRun):
+        examples = run.task.read(dev, learning=False)[:READ]
+    else:
+        sentences = texts_of(dev)[: READ if work == "read" else BATCH]
+    for name, tier, own in engines:
+        if isinstance(own, FittedRun):
+            given = own.task.named(own.task.decode(own.answers(examples), own.targets), own.targets)
+        else:
+            given = answered(own, sentences, work)
+        first = given if first is None else first
+        cell = Cell(name, tier, 0, len(given), 0.0)
+        compare(cell, np.asarray(first) if isinstance(given, np.ndarray) else first, given)
+        found.append(holds(cell, bound))
+    return found
+
+
+def _without(engine: str, option: str, value: object) -> None:
+    """UsageError for an option that would be ignored."""
+    if value is not None:
+        raise UsageError(f"{option} with the engine {engine}", "an engine that it is for", f"drop {option}")
