@@ -172,10 +172,12 @@ def _parts(run: FittedRun, text: str) -> str:
 _WARMING: dict[str, tuple[Any, ...]] = {
     "predict": (lambda run, text: answers.predict(run, [_parts(run, text)] * 2).rows(),),
     "embed": (lambda run, text: answers.embed(run, [_parts(run, text) if isinstance(run, FittedRun) else text] * 2).rows(),),
-    "score": (lambda run, text: answers.score(run, [text] * 2).rows(),),
+    "score": (lambda run, text: answers.score(run, [text] * 2).rows(), lambda run, text: answers.score(run, [text], True).rows()),
     "fill": (lambda run, text: answers.fill(run, [f"{text} [MASK]"]).rows(),),
     "generate": (lambda run, text: answers.generate(run, [text], length=2).rows(),),
     "nearest": (lambda run, text: answers.nearest(run, [text]).rows(),),
+    "masks": (lambda run, text: answers.masks(run, [text]).rows(),),
+    "tokens": (lambda run, text: answers.tokens(tokenizer_of(run), [text]).rows(),),
 }
 
 
