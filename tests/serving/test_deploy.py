@@ -73,6 +73,8 @@ def test_the_steps_of_the_image_make_a_server(home, tmp_path):
             assert done.returncode == 0, done.stdout + done.stderr
             if "-m venv" in rest:
                 folder = next((made / "venv/lib").glob("python*/site-packages"))
+                for old in folder.glob("setuptools*"):  # an interpreter's own, which would come before this environment's
+                    shutil.rmtree(old)
                 (folder / "those-of-here.pth").write_text("\n".join(site.getsitepackages()), encoding="utf-8")
         elif step == "ENV":
             environment |= dict(word.replace("/opt/stemma", str(made), 1).split("=") for word in rest.split())
