@@ -145,7 +145,7 @@ def _routes(run: Any, texts: list[Any], draws: random.Random) -> list[tuple[str,
         return [("/v1/predict", {}, lambda: answers.predict(run, lines)), ("/v1/embed", {}, lambda: answers.embed(run, lines))]
     short, seed = texts[:2], draws.randrange(1000)
     options = {"length": draws.choice([1, 5, 30]), "seed": seed}
-    known = [("/v1/tokens", {}, lambda: answers.tokens(run.tokenizer, texts))]
+    known: list[tuple[str, dict[str, Any], Any]] = [("/v1/tokens", {}, lambda: answers.tokens(run.tokenizer, texts))]
     if "embed" in run.row.abilities:
         known.append(("/v1/embed", {"normalise": True}, lambda: answers.embed(run, texts, -1, True)))
     if "score" in run.row.abilities:
@@ -339,7 +339,7 @@ def main() -> None:
     if not options.runs:
         sys.exit("no run to serve: name run folders")
     places = [f"{Path(place).name}={place}" for place in options.runs]
-    asked = [one for place in places for one in questions(*place.split("=", 1), options.questions)]
+    asked = [one for place in options.runs for one in questions(Path(place).name, place, options.questions)]
     print(f"{len(asked)} questions: {dict(collections.Counter((one.body['model'], one.route) for one in asked))}")
     with tempfile.TemporaryDirectory() as home:
         server = Server(places, 0, Path(home), options.options)

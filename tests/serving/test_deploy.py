@@ -52,6 +52,7 @@ def test_what_they_start_is_a_command_of_ours():
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)  # it compiles every kernel anew
 def test_the_steps_of_the_image_make_a_server(home, tmp_path):
     """In a clean folder that holds what the image would; the packages that pip would fetch are this environment's."""
     kept = [line[1:] for line in (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines() if line.startswith("!")]
@@ -73,6 +74,8 @@ def test_the_steps_of_the_image_make_a_server(home, tmp_path):
             assert done.returncode == 0, done.stdout + done.stderr
             if "-m venv" in rest:
                 folder = next((made / "venv/lib").glob("python*/site-packages"))
+                for old in folder.glob("setuptools*"):  # an interpreter's own, which would come before this environment's
+                    shutil.rmtree(old)
                 (folder / "those-of-here.pth").write_text("\n".join(site.getsitepackages()), encoding="utf-8")
         elif step == "ENV":
             environment |= dict(word.replace("/opt/stemma", str(made), 1).split("=") for word in rest.split())
@@ -80,7 +83,7 @@ def test_the_steps_of_the_image_make_a_server(home, tmp_path):
     found = [str(made / "venv/bin/python"), "-c", "import stemma; print(stemma.__file__)"]
     where = subprocess.run(found, env=environment, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
     assert where.startswith(str(made / "venv"))
-    with running(tmp_path, str(pretrained("ngram", home)), program=[str(program)], environment=environment) as server:
+    with running(tmp_path, str(pretrained("ngram", home)), program=[str(program)], environment=environment, within=600) as server:
         check_health(server, made, environment)
         assert server.ask("/v1/score", {"inputs": "the sea"})[0] == 200
         assert server.leave() == 0

@@ -36,7 +36,7 @@ def test_schemathesis_finds_no_server_error(home, tmp_path):
     if program is None:
         pytest.skip("no schemathesis here: pip install schemathesis")
     places = [pretrained(name, home) for name in ("word2vec", "ngram", "bert", "gpt")] + [fitted("bert-topics", home)]
-    with running(tmp_path, *map(str, places)) as server:
+    with running(tmp_path, *map(str, places), within=600) as server:
         where = f"http://127.0.0.1:{server.port}/openapi.json"
         checks = ["--checks", "not_a_server_error", "--max-examples", "40", "--seed", "1", "--suppress-health-check", "all"]
         done = subprocess.run([program, "run", where, *checks], cwd=tmp_path, capture_output=True, text=True, timeout=800)

@@ -23,7 +23,9 @@ BY_CODE = {
     415: "validation", 422: "validation", 429: "overloaded", 500: "backend", 503: "unhealthy", 504: "timeout",
 }  # fmt: skip
 FAULTS: dict[int | str, dict[str, Any]] = {code: {"model": Fault} for code in BY_CODE}  # for the OpenAPI document
-STREAMED: dict[int | str, dict[str, Any]] = {200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}}
+STREAMED: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"text/event-stream": {}}}
+}  # events, which no schema of a whole answer describes
 OPENAI_FAULTS: dict[int | str, dict[str, Any]] = {code: {"model": OpenaiFault} for code in BY_CODE}
 OPENAI = frozenset({"/v1/embeddings", "/v1/completions", "/v1/chat/completions"})  # the last is no route here, and is told to be none
 MISTAKE = "this should not happen: it is Stemma's mistake, not yours. Please report it."
