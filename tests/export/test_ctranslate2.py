@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from stemma.cli.main import main
 from stemma.errors import MissingExtra, UsageError
 from stemma.export.formats import convert
 from stemma.runs.decoding import Decoding
@@ -116,7 +117,7 @@ def test_eight_bits_are_a_quarter_and_translate_nearly_alike(trained, tmp_path):
 
 
 @pytest.mark.parametrize("generation", ["gpt", "gpt2"])
-def test_one_way_models_write_and_score_alike(made, tmp_path, generation):
+def test_one_way_models_write_and_score_alike(made, tmp_path, generation, capsys):
     run = made(generation, file="text.txt")
     convert(run.path, tmp_path / "ct2", "ctranslate2")
     generator = ctranslate2.Generator(str(tmp_path / "ct2"), intra_threads=1)
@@ -127,6 +128,11 @@ def test_one_way_models_write_and_score_alike(made, tmp_path, generation):
     for text, our, their in zip(texts, ours, theirs, strict=True):
         ids = run.tokenizer.encode(text).tolist()
         assert run.tokenizer.decode([*ids, *their.sequences_ids[0]]) == our
+    for engine in ("torch", "ctranslate2", str(tmp_path / "ct2")):
+        assert (
+            main(["generate", str(run.path), "--text", texts[0], "--length", "12", "--temperature", "0", "--engine", engine, "--json"]) == 0
+        )
+        assert json.loads(capsys.readouterr().out)[0]["text"] == ours[0]
     ours = [run.score([text])[0].nats for text in texts]
     ends = [run.tokenizer.token(run.network.end)]
     theirs = [-sum(row.log_probs) for row in generator.score_batch([[*prompt, *ends] for prompt in prompts])]

@@ -127,6 +127,8 @@ def test_convert_and_embed_by_command(tmp_path, capsys):
     rows = json.loads(capsys.readouterr().out)["rows"]
     assert [row["engine"] for row in rows] == ["torch", str(file)] and min(row["lowest_cosine"] for row in rows) > 0.9999
     assert main(["embed", run, "--text", "x", "--engine", "onnx", "--layer", "0"]) == 2
+    assert main(["embed", run, "--text", "x", "--engine", str(file), "--max-drop", "0.1"]) == 2
+    assert "drop --max-drop" in capsys.readouterr().err
 
 
 def test_8_bits_need_a_file_to_calibrate_by(tmp_path):

@@ -81,21 +81,21 @@ def test_options_without_a_meaning_are_refused(engine, given, option):
         chosen(made(find("bert")), engine, "read", **given)
 
 
-def test_a_run_in_8_bits_is_written_scored_and_used(tmp_path):
+@pytest.mark.parametrize("kind", ["text", pytest.param("task", marks=pytest.mark.slow)])
+def test_a_run_in_8_bits_is_written_scored_and_used(kind, tmp_path):
     pytest.importorskip("nncf")
     from stemma.export.onnx_int8 import write_onnx_int8
     from stemma.serving.engines import through, tier_of
 
-    text, table = tmp_path / "text.txt", tmp_path / "films.tsv"
-    text.write_text("\n".join(ENGLISH + CHINESE), encoding="utf-8")
-    rows = [f"{example.label}\t{example.text}" for example in EXAMPLES["classify"]]
-    table.write_text("\n".join(["label\ttext", *rows]) + "\n", encoding="utf-8")
-    for run, file in ((made(find("bert")), text), (fitted(find("bert"), "classify"), table)):
-        (path,) = write_onnx_int8(run, tmp_path / f"{file.stem}.onnx", file)
-        assert tier_of(str(path)) == "int8"
-        assert path.read_bytes().count(b"DequantizeLinear") > 4  # products, and not the table alone
-        lost = drop(run, through(run, str(path)), file, "read")
-        assert -0.5 < lost.worse < 0.5 and np.isfinite(json.loads(json.dumps(lost.row()))["drop"])
+    run = made(find("bert")) if kind == "text" else fitted(find("bert"), "classify")
+    rows = ENGLISH + CHINESE if kind == "text" else ["label\ttext", *(f"{one.label}\t{one.text}" for one in EXAMPLES["classify"])]
+    file = tmp_path / "dev.tsv"
+    file.write_text("\n".join(rows) + "\n", encoding="utf-8")
+    (path,) = write_onnx_int8(run, tmp_path / "run.onnx", file)
+    assert tier_of(str(path)) == "int8"
+    assert path.read_bytes().count(b"DequantizeLinear") > 4  # products, and not the table alone
+    lost = drop(run, through(run, str(path)), file, "read")
+    assert -0.5 < lost.worse < 0.5 and np.isfinite(json.loads(json.dumps(lost.row()))["drop"])
 
 
 def test_what_has_no_8_bits_is_refused(tmp_path):

@@ -104,7 +104,7 @@ def _shorter(run: AnyRun) -> AnyRun:
     from stemma.runs.moved import Moved
 
     if isinstance(run, Run):
-        return Run(run.folder, run.row, run.tokenizer, copy.deepcopy(run.network).to(torch.bfloat16))
+        return Run(run.folder, run.row, run.tokenizer, copy.deepcopy(run.network).to(torch.bfloat16), run.pooling)
     model = run.model
     if isinstance(model, Moved):
         shorter: Any = replace(model, model=copy.deepcopy(model.model).to(torch.bfloat16), precision="fp32")  # nothing is cast on the way

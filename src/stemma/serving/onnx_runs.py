@@ -56,7 +56,7 @@ class OnnxRun(Run):
     """A pre-trained run that gives vectors of its last layer, and writes where its generation does."""
 
     def __init__(self, run: Run, network: Any) -> None:
-        super().__init__(run.folder, run.row, run.tokenizer, network)
+        super().__init__(run.folder, run.row, run.tokenizer, network, run.pooling)
 
     def embed(self, texts: Iterable[str] | Encoded, layer: int = -1, *, normalise: bool = False) -> np.ndarray:
         """As `Run.embed`, of the last layer; UsageError for another one."""
