@@ -193,7 +193,7 @@ def earlier(kind: str) -> str:
 
 def words(kind: str, folder: Path, out: Path) -> list[str]:
     """The command line of a run of a second."""
-    corpus, task, first = str(folder / "corpus.txt"), str(folder / "task.tsv"), str(folder / f"{earlier(kind)}-whole")
+    corpus, task, first = str(folder / "corpus.txt"), str(folder / "task.tsv"), str(folder / "whole" / earlier(kind))
     settings: list[str] = []
     if kind in GENERATIONS:
         row = find(kind)
@@ -277,7 +277,8 @@ def run_here(argv: list[str]) -> int:
 
 def whole(kind: str, folder: Path) -> dict[str, Any]:
     """What the run that nothing fails for comes to, made once; in this process, which has then loaded whatever it needs."""
-    out = folder / f"{kind}-whole"
+    out = folder / "whole" / kind
+    out.parent.mkdir(exist_ok=True)
     if not out.exists():
         if earlier(kind):
             whole(earlier(kind), folder)
@@ -290,7 +291,8 @@ def whole(kind: str, folder: Path) -> dict[str, Any]:
 
 def tried(kind: str, way: str, most: int, folder: Path, seed: int = 0) -> Row:
     """Runs of a kind that meet their first fault at `most` of its operations, or at each, and further ones at any until they end."""
-    counter, out = Counter(folder), folder / f"{kind}-{way}"
+    counter, out = Counter(folder), folder / way / kind  # of the same name: a packed file has it in its README
+    out.parent.mkdir(exist_ok=True)
     right, argv = whole(kind, folder), words(kind, folder, out)
     code, said = forked(folder, argv, counter, 0, way)
     assert code == 0, said
