@@ -28,6 +28,8 @@ WORDS = [
     *("column", "path", "name", "mean", "sum", "shape", "dtype", "index", "key"),
 ]
 DIGITS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
+SMALL = ("model.width=64", "tokenizer.vocab_size=300", "training.batch_tokens=512")
+GERMAN, CHINESE = "Die Mühle am rauschenden Bach ist alt.", "春眠不觉晓，处处闻啼鸟。"
 TOKENS = 60_000  # that each deep run reads
 
 
@@ -44,9 +46,9 @@ class Runs:
         text = corpus or self.text / "train.jsonl"
         return stemma.pretrain(generation, text, out=self.folder / name, preset="tiny", settings=settings)
 
-    def deep(self, generation: str) -> stemma.Run:
-        """A run of `generation` that reads as much as the other ones."""
-        return self(generation, generation, f"training.tokens={TOKENS}")
+    def deep(self, generation: str, tokens: int = TOKENS) -> stemma.Run:
+        """A run of `generation` that reads so many tokens."""
+        return self(generation, generation, f"training.tokens={tokens}")
 
     def dev(self) -> list[str]:
         """Held-out documents."""
@@ -171,7 +173,7 @@ def lstm(runs: Runs) -> Any:
 
 def elmo(runs: Runs) -> Any:
     """How alike one word's vectors are within one sense of it and across two, layer by layer."""
-    run = runs.deep("elmo")
+    run = runs.deep("elmo", TOKENS // 3)
     table = [line.split("\t") for line in (runs.text / "senses.tsv").read_text(encoding="utf-8").splitlines()[1:]]
     word = table[0][0]
     found: list[tuple[str, np.ndarray]] = []
@@ -197,13 +199,13 @@ def elmo(runs: Runs) -> Any:
 
 def seq2seq(runs: Runs) -> Any:
     """Where the decoder looks while it writes a number's digits from the last to the first."""
-    run = runs("seq2seq", "seq2seq", "training.steps=150", "training.rate=5e-3", "tokenizer.vocab_size=300", corpus=runs.numbers())
+    run = runs("seq2seq", "seq2seq", *SMALL, "training.steps=2000", "model.cells=64", corpus=runs.numbers())
     return _looks(run, "soft")
 
 
 def transformer(runs: Runs) -> Any:
     """The same of the Transformer: the mean of its heads in the last layer."""
-    run = runs("transformer", "transformer", "training.steps=300", "tokenizer.vocab_size=300", corpus=runs.numbers())
+    run = runs("transformer", "transformer", *SMALL, "training.steps=250", "model.inner=128", corpus=runs.numbers())
     return _looks(run, "encoder-decoder")
 
 
@@ -220,10 +222,11 @@ def gpt(runs: Runs) -> Any:
 
 
 def gpt2(runs: Runs) -> Any:
-    """GPT-2's loss beside GPT's, on the same text."""
-    runs.deep("gpt")
-    runs.deep("gpt2")
-    return curves(runs, ["gpt", "gpt2"])
+    """How many tokens a character takes, in the text that they were learnt from and in others."""
+    run = runs("gpt2", "gpt2", "training.steps=1")
+    texts = {"docstrings": " ".join(runs.dev()), "a German sentence": GERMAN, "a Chinese sentence": CHINESE, "emoji": "🙂🙃🚀🌳"}
+    rows = [{"text": name, "tokens a character": len(run.tokenizer.encode(text)) / len(text)} for name, text in texts.items()]
+    return bars(rows, "tokens a character", "text")
 
 
 def bert(runs: Runs) -> Any:
@@ -275,16 +278,17 @@ def tinybert(runs: Runs) -> Any:
 
 def xlnet(runs: Runs) -> Any:
     """How much each head looks at what stands so many tokens before or after."""
-    heads = [head for text in runs.dev()[:20] for head in runs.deep("xlnet").attend(text[:160])]
+    run = runs.deep("xlnet", TOKENS // 3)
+    heads = [head for text in runs.dev()[:20] for head in run.attend(text[:160])]
     rows = []
     for layer, place in sorted({(head.layer, head.head) for head in heads}):
         here = [head.weights for head in heads if (head.layer, head.head) == (layer, place)]
         for distance in range(-8, 9):
             weights = np.concatenate([np.diagonal(weights, distance) for weights in here])
             rows.append(
-                {"tokens away (left: before)": distance, "mean weight": float(weights.mean()), "head": f"layer {layer}, head {place}"}
+                {"tokens away (below 0 before it)": distance, "mean weight": float(weights.mean()), "head": f"layer {layer}, head {place}"}
             )
-    return lines(rows, "tokens away (left: before)", "mean weight", "head")
+    return lines(rows, "tokens away (below 0 before it)", "mean weight", "head")
 
 
 ALL = (ngram, word2vec, glove, bert, bert_wwm, albert, tinybert, gpt, gpt2, nnlm, lstm, elmo, seq2seq, transformer, xlnet)

@@ -13,7 +13,8 @@ import yaml
 
 from stemma.cli.main import parsed
 
-PAGE = (Path(__file__).resolve().parents[1] / "docs/cluster.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).resolve().parents[1]
+PAGE = (ROOT / "docs/cluster.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w+)( setup)?\n(.*?)^```$", PAGE, flags=re.MULTILINE | re.DOTALL)
 RECIPES = [text for kind, setup, text in BLOCKS if kind == "bash" and setup]
 COMMANDS = [text for kind, setup, text in BLOCKS if kind == "bash" and not setup]
@@ -51,7 +52,7 @@ def test_the_command_runs(command: str, tmp_path: Path) -> None:
     (tmp_path / "text").mkdir()
     (tmp_path / "text/train.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in texts), encoding="utf-8")
     line = command.replace("stemma ", f"{shlex.quote(sys.executable)} -m stemma ", 1)
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", line], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=250
     )

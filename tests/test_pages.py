@@ -42,9 +42,11 @@ PAGES = [
 ]
 
 
-def run(newcomer, language, page):
-    folder, environment = newcomer
-    for kind, setup, text in FENCED.findall(text_of(language, page)):
+def run(newcomer, name, page):
+    """The page's commands, in a folder of that name: each language has texts and runs of its own, which go by the same names."""
+    folder, environment = newcomer[0] / name, newcomer[1]
+    folder.mkdir(exist_ok=True)
+    for kind, setup, text in FENCED.findall(page):
         if setup or kind == "text":
             continue
         command = {"bash": ["bash", "-euo", "pipefail", "-c", text], "python": [sys.executable, "-c", text]}[kind]
@@ -53,10 +55,10 @@ def run(newcomer, language, page):
         assert "Traceback" not in done.stderr
 
 
-@pytest.mark.timeout(900)  # a minute for all of them when nothing else runs
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("page", runnable("en"))
 def test_the_page_s_commands_run(newcomer, page):
-    run(newcomer, "en", page)
+    run(newcomer, "en", text_of("en", page))
 
 
 @pytest.mark.slow
@@ -65,13 +67,26 @@ def test_the_page_s_commands_run(newcomer, page):
     ("language", "page"), [(language, page) for language in LANGUAGES if language != "en" for page in runnable(language)]
 )
 def test_the_page_s_commands_run_in_the_other_languages(newcomer, language, page):
-    run(newcomer, language, page)
+    run(newcomer, language, text_of(language, page))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_the_commands_of_the_chinese_readme_run(newcomer):
+    run(newcomer, "readme", (ROOT / "README.zh.md").read_text(encoding="utf-8"))
+
+
+def test_the_links_of_the_chinese_readme_lead_somewhere():
+    text = (ROOT / "README.zh.md").read_text(encoding="utf-8")
+    assert [target for target in re.findall(r"\]\(([^):]+)\)", text) if not (ROOT / target).is_file()] == []
+    assert {row.name for row in TABLE} <= set(re.findall(r"^\| `([\w-]+)` \|", text, flags=re.MULTILINE))
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_the_navigation_leads_to_every_page(language):
     found = {page for known, page in PAGES if known == language}
-    assert found <= set(in_order(language)) and set(in_order(language)) - found <= {"api.md"}
+    guides = {path.name for path in (ROOT / "docs").glob("*.md")}
+    assert found <= set(in_order(language)) and set(in_order(language)) - found <= guides | {"api.md"}
 
 
 def test_every_generation_and_every_task_has_its_page():
@@ -93,8 +108,8 @@ def test_code_that_a_page_names_is_there(language, page):
         file = next((root / path for root in (ROOT / "src/stemma", ROOT) if (root / path).is_file()), None)
         assert file is not None, path
         code = file.read_text(encoding="utf-8")
-        for name in re.findall(r"`([A-Za-z_.]+)", names):
-            assert all(re.search(rf"\b(class|def) {part}\b", code) for part in name.split(".")), f"{path}: {name}"
+        for name in re.findall(r"`([A-Za-z_][\w.]*)", names):
+            assert all(re.search(rf"\b(class |def |self\.){part}\b", code) for part in name.split(".")), f"{path}: {name}"
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +124,7 @@ def settings():
 def test_settings_that_a_page_names_exist(settings, language, page):
     prose = FENCED.sub("", text_of(language, page))
     named = set(re.findall(r"\b((?:corpus|tokenizer|model|objective|training|transfer|task|distill)\.[a-z_]+)\b(?!\.)(?!/)", prose))
-    suffixes = {name for name in named if name.rpartition(".")[2] in ("py", "md", "txt", "tsv", "arpa", "toml", "safetensors")}
+    suffixes = {name for name in named if name.rpartition(".")[2] in ("py", "md", "txt", "tsv", "arpa", "toml", "json", "safetensors")}
     assert named - suffixes <= settings
 
 

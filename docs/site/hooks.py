@@ -1,10 +1,11 @@
 """What the site asks of its generator beyond settings: formulae as MathML, the guides of `docs/` as pages, the other language's page.
 
 Formulae become MathML while the site is built, so that a page needs no script and no font from elsewhere to show them. Guides that
-stand in `docs/` for whoever reads the repository become the pages `more/NAME.html` of the site: NAME.zh.md in Chinese, where there is one.
+stand in `docs/` for whoever reads the repository become pages too: NAME.zh.md in Chinese, where there is one.
 """
 
 import logging
+import os
 import re
 from html import unescape
 from pathlib import Path
@@ -21,26 +22,33 @@ ROOT = Path(__file__).resolve().parents[2]
 ENGLISH = ROOT / "docs/site/en"
 FORMULA = re.compile(r'<(span|div) class="arithmatex">\\([(\[])(.*?)\\[)\]]</\1>', flags=re.DOTALL)
 SETUP = re.compile(r"^(```\w+) setup$", flags=re.MULTILINE)
-AT_THE_ROOT = ("CHANGELOG.md", "CONTRIBUTING.md")
+LINK = re.compile(r"(?<!!)\[([^\]]*)\]\(([^)#:]+)(#[^)]*)?\)")
+AT_THE_ROOT = (ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md")
+OF_THE_SITE = ("cluster.md", "ship.md")  # guides that stand beside the site's own pages; the others are in the folder `more`
 FOLDED = {"en": "Reference", "zh": "参考"}  # the last section of the navigation, which the guides stand in
 BOTH = ("api.md",)  # pages in English that stand in each language
 
 
+def place_of(guide: Path) -> str:
+    """Where a page that stands outside of the site's own folders is in the site."""
+    return guide.name if guide.parent == ROOT or guide.name in OF_THE_SITE else f"more/{guide.name}"
+
+
 def guides(language: str) -> dict[str, Path]:
-    """The pages that stand outside of the site's own folders, by their place in it."""
+    """Those pages by their places, but for those that the language has of its own."""
     found = {}
-    for path in sorted((ROOT / "docs").glob("*.md")):
-        if not path.stem.endswith(".zh"):
-            translated = path.with_name(f"{path.stem}.{language}.md")
-            found[f"more/{path.name}"] = translated if translated.is_file() else path
-    return found | {name: ROOT / name for name in AT_THE_ROOT}
+    for path in [*sorted(path for path in (ROOT / "docs").glob("*.md") if not path.stem.endswith(".zh")), *AT_THE_ROOT]:
+        translated = path.with_name(f"{path.stem}.{language}.md")
+        if not (ROOT / "docs/site" / language / place_of(path)).is_file():
+            found[place_of(path)] = translated if translated.is_file() else path
+    return found
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
     """Adds the guides to the navigation's last section; their titles are their first headings."""
     for section in config.nav or ():
         if FOLDED[config.extra["language"]] in section:
-            section[FOLDED[config.extra["language"]]] += list(guides(config.extra["language"]))
+            section[FOLDED[config.extra["language"]]] += [place for place in guides(config.extra["language"]) if place not in OF_THE_SITE]
     return config
 
 
@@ -57,12 +65,17 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
     """Leads links of the guides to where their pages stand in the site; takes off the mark `setup`, which is the tests'."""
-    markdown = SETUP.sub(r"\1", markdown)
-    if page.file.src_uri.startswith("more/"):
-        return markdown.replace("](../README.md", "](../index.md")
-    if page.file.src_uri in AT_THE_ROOT:
-        return markdown.replace("](docs/", "](more/").replace("](README.md", "](index.md")
-    return markdown
+    guide = guides(config.extra["language"]).get(page.file.src_uri)
+    return SETUP.sub(r"\1", LINK.sub(lambda found: _led(found, guide, page), markdown) if guide else markdown)
+
+
+def _led(link: re.Match[str], guide: Path, page: Page) -> str:
+    """A link between guides as one between pages; of one to what is no page here its words alone."""
+    target = (guide.parent / link[2]).resolve()
+    place = "index.md" if target == ROOT / "README.md" else place_of(target)
+    if target.suffix != ".md" or target.stem.endswith(".zh") or place == page.file.src_uri:
+        return link[1]
+    return f"[{link[1]}]({os.path.relpath(place, Path(page.file.src_uri).parent)}{link[3] or ''})"
 
 
 def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:

@@ -58,7 +58,7 @@ def test_a_plan_of_more_text_grows_with_it(corpus):
     request = Request.of("ngram", corpus, preset="tiny", settings=["order=2"])
     size = corpus.stat().st_size
     ten, hundred = rehearse(request, scale=f"{10 * size}"), rehearse(request, scale=f"{size / 10:.0f}KB")
-    assert not ten.exact and ten.corpus_characters == pytest.approx(10 * rehearse(request).corpus_characters, rel=0.02)
+    assert not ten.exact and ten.corpus_characters == pytest.approx(10 * rehearse(request).corpus_characters, rel=0.1)
     assert hundred.corpus_tokens == pytest.approx(10 * ten.corpus_tokens, rel=0.02)
     assert hundred.disk_mib == pytest.approx(10 * ten.disk_mib, rel=0.1)
     with pytest.raises(UsageError, match=r"less than the .* bytes"):

@@ -61,7 +61,7 @@ def trained(folder: Path) -> None:
                 pretrain(request(name, folder / "text.txt", sharding), out=folder / f"{name}-taken-up")
 
 
-def on_processes(count: int, function: str, *arguments: object, timeout: float = 280) -> None:
+def on_processes(count: int, function: str, *arguments: object, timeout: float = 900) -> None:
     """`function` of this file in so many processes, started as torchrun starts them."""
     code = (
         f"import sys; from pathlib import Path; sys.path.insert(0, {str(Path(__file__).parent)!r}); import test_sharding as t; t.{function}"
@@ -100,7 +100,9 @@ def test_shards_learn_what_whole_weights_learn_in_half_the_memory(name: str, two
     a, b = weights(shards), weights(whole)
     assert a.keys() == b.keys() and all(a[one].shape == b[one].shape for one in a)
     parted, held = (RunFolder.open(folder).done()["processes_state_mib"] for folder in (shards, whole))
-    assert all(mib < 0.55 * held[0] for mib in parted) and sum(parted) == pytest.approx(held[0], rel=0.02)
+    assert all(mib < 0.55 * held[0] for mib in parted) and sum(parted) == pytest.approx(
+        held[0], rel=0.05
+    )  # of small tensors no part is halved
     assert len(RunFolder.open(shards).done()["processes_peak_memory_mib"]) == 2
 
 
@@ -148,7 +150,7 @@ def test_four_processes_go_on_where_two_were_and_where_one_was(two: Path, tmp_pa
     shutil.copytree(two / "gpt-stopped-full", tmp_path / "two")
     with suppress(Interrupted):
         pretrain(request("gpt-stopped", two / "text.txt", "full"), out=tmp_path / "one", progress=stopping_at(3))
-    on_processes(4, "gone_on", two, tmp_path, timeout=800)
+    on_processes(4, "gone_on", two, tmp_path)
     for run in (tmp_path / "two", tmp_path / "one"):
         assert losses(run) == pytest.approx(losses(two / "gpt-full"), rel=1e-5)
         assert len(RunFolder.open(run).done()["processes_state_mib"]) == 4

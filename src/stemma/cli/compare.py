@@ -28,7 +28,7 @@ class Compare(Config, Verb):
     Example: stemma compare corpus.txt --train train.tsv --dev dev.tsv --out comparison --budget-seconds 60
     """
 
-    corpus: Corpus  # files, folders or globs
+    corpus: Corpus  # files, folders, globs or URLs
     # labelled examples: a TSV with the header label, text; for tag: a token and its tag a line; for translate and generate: pairs
     train: Path
     dev: Path  # labelled examples for the figures alone

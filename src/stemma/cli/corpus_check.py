@@ -21,7 +21,7 @@ class CorpusCheck(Verb):
     Example: stemma corpus check text/*.txt --set encoding=gb18030
     """
 
-    corpus: Corpus  # files, folders or globs; - is standard input
+    corpus: Corpus  # files, folders, globs or URLs; - is standard input
     config: TomlFile = None  # a TOML file of settings
     settings: Settings = ()  # one setting of the section corpus, as encoding=gb18030
     source: Repeated = ()  # in place of a corpus: a file whose lines are translated by those of the file --target
@@ -61,12 +61,13 @@ def _pair_lines(pairs: Any) -> Iterator[str]:
         yield f"  {side}s   {', '.join(f'{name} {count:,}' for name, count in found.most_common())}"
 
 
+_BORDERS = {"blank": "a blank line", "line": "each line", "row": "each row", "file": "the file", "tag": "a line <doc …> or </doc>"}
+
+
 def _lines(report: Any, words: str) -> Iterator[str]:
     ledger, encoding = report.ledger, report.encoding
     for file in report.files[:20]:
-        ends = {"blank": "a blank line", "line": "each line", "file": "the file", "tag": "a line <doc …> or </doc>"}[
-            file["documents_end_at"]
-        ]
+        ends = _BORDERS[file["documents_end_at"]]
         yield f"{file['name']}: {file['format']}, {encoding}; {ends} ends a document; {counted(file['characters'], 'character')}"
     if len(report.files) > 20:
         yield f"… and {counted(len(report.files) - 20, 'more file')}"

@@ -32,7 +32,7 @@ class Distill(Verb):
 
     teacher: RunPath  # a finished run of bert, bert-wwm, albert or tinybert; with --from a fine-tuned one
     out: Path  # the folder of the student's run
-    corpus: Several = ()  # files, folders or globs of the text that both read; - is standard input
+    corpus: Several = ()  # files, folders, globs or URLs of the text that both read; - is standard input
     preset: Preset = None  # with --corpus: tiny, small or base; small if none is named
     config: TomlFile = None  # a TOML file of settings
     settings: Settings = ()  # one setting, as model.mapping=top or distill.epochs=5; wins over preset and file

@@ -32,7 +32,7 @@ class Pretrain(Verb):
     several_processes: ClassVar[bool] = True
 
     generation: GenerationName  # a name that stemma lineage prints
-    corpus: Corpus  # files, folders or globs; - is standard input
+    corpus: Corpus  # files, folders, globs or URLs; - is standard input
     out: Path  # the run folder
     preset: Preset = None  # tiny, small or base; small if none is named
     config: TomlFile = None  # a TOML file of settings

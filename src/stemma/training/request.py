@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, cast
 
 from stemma.bounds import whole
 from stemma.checkpoint import RunFolder
@@ -21,7 +21,7 @@ from stemma.tokens.dictionary import dictionary_sum
 from stemma.tokens.tokenizer import Tokenizer
 from stemma.training.facts import Fact, Note, Report
 from stemma.training.ingest import Ingested, Source, ingest
-from stemma.training.settings import BUDGETS, FEWEST_EVALUATIONS, OPTIONS, OWN, SETTINGS, Config, HandConfig
+from stemma.training.settings import BUDGETS, FEWEST_EVALUATIONS, OPTIONS, OWN, SETTINGS, Config, HandConfig, OptimiserName
 from stemma.training.teachers import Teacher
 
 CHINESE = 0.5  # the share of a text's letters from which on it is Chinese
@@ -311,7 +311,11 @@ def _without_use(row: Generation, base: Mapping[str, Any], settings: Sequence[st
     blockless = [setting for setting in shared if not row.blocks and _of_training(setting) == ("optimiser", "muon")]
     named = [value for setting in settings if setting not in blockless for key, value in [_of_training(setting)] if key == "optimiser"]
     optimiser = named[-1] if named else _table(base.get("training")).get("optimiser", Config.optimiser)
-    options = [setting for setting in shared if (key := _of_training(setting)[0]) in OPTIONS and key not in OWN.get(optimiser, OPTIONS)]
+    options = [
+        setting
+        for setting in shared
+        if (key := _of_training(setting)[0]) in OPTIONS and key not in OWN.get(cast(OptimiserName, optimiser), OPTIONS)
+    ]
     return blockless + options
 
 

@@ -51,7 +51,10 @@ def parameter_groups(model: nn.Module, backbone: nn.Module, layer_decay: float, 
 
 
 def freeze(backbone: nn.Module, lowest: int, only: Collection[str] | None = None) -> None:
-    """Fixes the lowest so many layers, and lets the others move, or `only` these parameters of theirs."""
+    """Fixes the lowest so many layers, and lets the others move, or `only` these parameters of theirs.
+
+    What is fixed here keeps its dropout while the rest learns; a network that is fixed whole (`runs.fixed`) has none.
+    """
     below = names_in(backbone, lowest)
     for name, parameter in backbone.named_parameters():
         parameter.requires_grad_(name not in below and (only is None or name in only))

@@ -73,6 +73,16 @@ def test_no_perplexity_per_word_where_spaces_part_no_words():
     assert found["perplexity_per_word"] is None and found["bits_per_character"]["value"] > 0
 
 
+def test_nor_where_chinese_stands_in_lines_of_few_words_between_spaces():
+    found = perplexity(Uniform(1.0), documents(("医生在医院里看病。 病人等了很久。 天黑了 他们才回家",)))
+    assert found["perplexity_per_word"] is None
+
+
+def test_spaced_chinese_has_a_perplexity_per_word():
+    found = perplexity(Uniform(1.0), documents(("医生 在 医院 里 看病 。 病人 等 了 很久 。",)))
+    assert found["perplexity_per_word"] is not None
+
+
 def test_the_interval_narrows_with_more_text():
     rng = np.random.default_rng(0)
 

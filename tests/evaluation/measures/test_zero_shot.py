@@ -11,6 +11,7 @@ from sklearn.metrics import roc_auc_score
 import stemma
 from stemma.corpus.document import Document
 from stemma.errors import DataError, UsageError
+from stemma.evaluation.measures.chance import judged
 from stemma.evaluation.measures.choosing import chances, worth
 from stemma.evaluation.measures.intervals import area_effects, interval_of
 from stemma.evaluation.measures.posed import Posed, label_words
@@ -277,3 +278,12 @@ def test_answers_without_a_token_are_never_chosen():
     assert chances(np.array([-np.inf, 2.0, 2.0])).tolist() == pytest.approx([0, 0.5, 0.5])
     assert chances(np.full(4, -np.inf)).tolist() == [0.25] * 4
     assert label_words(["0", "world_news"], {"0": "坏"}) == ["坏", "world news"]
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_of_few_examples_the_difference_stays_where_shares_can_be(count):
+    """One example answered wrong that the commonest label has right was told as 1 below chance, from -13.7 to 11.7."""
+    task = make_task("classify")
+    targets, gold = {"labels": ["neg", "pos"], "several": False, "pairs": False}, np.zeros(count, np.int64)
+    found = judged(task, targets, gold, gold + 1, gold, "always 'neg'")
+    assert found["above_chance"]["value"] == -1 == found["above_chance"]["low"] and found["above_chance"]["high"] <= 1 and found["doubt"]

@@ -31,6 +31,8 @@ def judged(
 
 def beside(found: Mapping[str, Interval], first: Metric, how: str, chance: float, above: Interval) -> Found:
     """The measures found; by the `first` of them what needs no language model, and how far the run is above it; the doubt if it is not."""
+    if first.share:  # of few examples the interval is wider than there is room for
+        above = replace(above, low=max(-1.0, above.low), high=min(1.0, above.high))
     doubt = "" if above.low > 0 else f"at chance at this scale: its {first.title} is not above that of {how}"
     return {
         "measures": {name: measure.as_dict() for name, measure in found.items()},

@@ -34,7 +34,6 @@ from stemma.lineage.table import find
 from stemma.tasks.task import Metric
 
 _WORDS = 1e7  # no language has more words: a higher perplexity per word counts something else
-_LONGEST = 12  # characters of a word, its space included: Finnish has 9, English 6
 _METRICS = 2  # columns of quality: the primary metric, and one more where the task has it
 
 Whisker = Callable[[Interval, str], str]  # (interval, colour) -> its small picture
@@ -226,7 +225,7 @@ def _predicted(score: Scoring) -> str:
 def _per_word(found: Surprise) -> float | None:
     """The perplexity per word where spaces part words; Chinese without spaces has none."""
     per_word = found.perplexity_per_word
-    return per_word if per_word is not None and per_word < _WORDS and found.characters < _LONGEST * found.words else None
+    return per_word if per_word is not None and per_word < _WORDS else None
 
 
 def senses(results: Results, files: SenseFiles) -> str:
