@@ -106,6 +106,7 @@ def test_with_json_a_failure_is_one_document_too(capsys):
         (KeyboardInterrupt(), 5, "it finds again"),
         (MemoryError(), 4, "smaller preset"),
         (OSError(28, "No space left on device", "runs/x"), 4, "run the same command again"),
+        (ModuleNotFoundError("No module named 'torch'", name="torch"), 1, "pip install stemma-nlp"),
         (PermissionError(13, "Permission denied", "runs/x"), 1, "check the path and its rights"),
     ],
 )

@@ -14,6 +14,8 @@ import yaml
 from stemma.config import VERSION
 
 ROOT = Path(__file__).resolve().parents[1]
+LOCAL = {".git", ".venv", "build", "dist", "runs", "demo", ".pytest_cache", ".ruff_cache", ".mypy_cache", ".hypothesis"}  # not in git
+TREES = sorted(child.name for child in ROOT.iterdir() if child.is_dir() and child.name not in {*LOCAL, "src"})
 BUILD = "import sys; from setuptools import build_meta; print(getattr(build_meta, 'build_' + sys.argv[1])(sys.argv[2]))"
 
 
@@ -38,9 +40,7 @@ def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
     copy = place / "copy"  # setuptools writes beside what it reads
     copy.mkdir()
     for child in ROOT.iterdir():
-        if child.name not in {".git", ".venv", "build", "dist", "runs", "demo"} and not child.name.startswith(
-            (".pytest", ".ruff", ".mypy")
-        ):
+        if child.name not in LOCAL:
             (copy / child.name).symlink_to(child)
     with tarfile.open(built("sdist", copy, place)) as archive:
         archive.extractall(place, filter="data")
@@ -59,9 +59,13 @@ def wheel(sdist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place / "site"
 
 
-@pytest.mark.parametrize("folder", ["src/stemma", "tests", "docs", "bench", ".ci"])
+@pytest.mark.parametrize("folder", ["src/stemma", *TREES])
 def test_the_sdist_holds_what_stands_here(sdist: Path, folder: str) -> None:
     assert files_of(sdist / folder) == files_of(ROOT / folder)
+
+
+def test_the_sdist_holds_the_files_beside_them(sdist: Path) -> None:
+    assert {path.name for path in ROOT.iterdir() if path.is_file()} - {".git"} <= {path.name for path in sdist.iterdir()}
 
 
 def test_the_wheel_holds_the_package_and_its_data(wheel: Path) -> None:

@@ -65,7 +65,7 @@ def test_a_corpus_without_text_is_a_problem(tmp_path: Path) -> None:
 
 def test_hints(tmp_path: Path) -> None:
     report = check([put(tmp_path, "The same line again.\n" * 300 + "Lost \ufffd here.\n")])
-    assert any("set documents" in hint for hint in report.hints)
+    assert any("--set corpus.documents=line" in hint for hint in report.hints)
     assert any("stood before" in hint for hint in report.hints)
     assert any("U+FFFD" in hint for hint in report.hints)
     assert report.repeated_sentences == pytest.approx(299 / 301)

@@ -45,7 +45,7 @@ FEW = 20  # operations that any command makes
 PATIENCE = 600.0  # seconds that one command may take
 SMALL = {"wordpiece": "tokenizer.vocab_size=160", "unigram": "tokenizer.vocab_size=160", "bpe": "tokenizer.vocab_size=300"}
 NARROW = {  # settings that make a generation's file small: what a trial costs is copying and summing
-    "gpt": ["model.width=16", "model.heads=2", "model.depth=1"],
+    "gpt": ["model.width=16", "model.inner=64", "model.heads=2", "model.depth=1"],
 }
 open_as_ever = io.open
 
@@ -193,7 +193,7 @@ def earlier(kind: str) -> str:
 
 def words(kind: str, folder: Path, out: Path) -> list[str]:
     """The command line of a run of a second."""
-    corpus, task, first = str(folder / "corpus.txt"), str(folder / "task.tsv"), str(folder / f"{earlier(kind)}-whole")
+    corpus, task, first = str(folder / "corpus.txt"), str(folder / "task.tsv"), str(folder / "whole" / earlier(kind))
     settings: list[str] = []
     if kind in GENERATIONS:
         row = find(kind)
@@ -222,11 +222,9 @@ def words(kind: str, folder: Path, out: Path) -> list[str]:
 
 def result(out: Path) -> dict[str, Any]:
     """All that must not depend on what failed: names of files, and what is in them but for clocks."""
-    paths = [path for path in sorted([out, *out.parent.glob(f".{out.name}*"), *out.rglob("*")]) if path.is_file()]
-    paths = [path for path in paths if path.name != "costs.json"]  # what a clock said of reading: that of a killed process is lost
-    found: dict[str, Any] = {str(path.relative_to(out.parent)).replace(out.name, "OUT", 1): "there" for path in paths}
-    for path in paths:
-        name = str(path.relative_to(out.parent)).replace(out.name, "OUT", 1)
+    found: dict[str, Any] = {}
+    for name, path in files_of(out).items():
+        found[name] = "there"
         if path.name == "metrics.jsonl":
             found[name] = [unclocked(json.loads(line)) for line in path.read_text("utf-8").splitlines()]
         elif path.name == "report.json":
@@ -234,6 +232,13 @@ def result(out: Path) -> dict[str, Any]:
         elif path.suffix in (".safetensors", ".txt", ".vec", ".arpa", ".bin") or path.name == "tokenizer.json" or path == out:
             found[name] = file_sum(path)
     return found
+
+
+def files_of(out: Path) -> dict[str, Path]:
+    """All files of a command's output by their names in it, hidden ones beside it too; but for what a clock said of reading."""
+    paths = [out, *out.parent.glob(f".{out.name}*"), *out.rglob("*")]
+    named = {str(path.relative_to(out.parent)).replace(out.name, "OUT", 1): path for path in sorted(paths) if path.is_file()}
+    return {name: path for name, path in named.items() if path.name != "costs.json"}
 
 
 def forked(folder: Path, argv: list[str], counter: Counter, fatal: int = 0, way: str = "kill") -> tuple[int, str]:
@@ -272,7 +277,8 @@ def run_here(argv: list[str]) -> int:
 
 def whole(kind: str, folder: Path) -> dict[str, Any]:
     """What the run that nothing fails for comes to, made once; in this process, which has then loaded whatever it needs."""
-    out = folder / f"{kind}-whole"
+    out = folder / "whole" / kind
+    out.parent.mkdir(exist_ok=True)
     if not out.exists():
         if earlier(kind):
             whole(earlier(kind), folder)
@@ -285,7 +291,8 @@ def whole(kind: str, folder: Path) -> dict[str, Any]:
 
 def tried(kind: str, way: str, most: int, folder: Path, seed: int = 0) -> Row:
     """Runs of a kind that meet their first fault at `most` of its operations, or at each, and further ones at any until they end."""
-    counter, out = Counter(folder), folder / f"{kind}-{way}"
+    counter, out = Counter(folder), folder / way / kind  # of the same name: a packed file has it in its README
+    out.parent.mkdir(exist_ok=True)
     right, argv = whole(kind, folder), words(kind, folder, out)
     code, said = forked(folder, argv, counter, 0, way)
     assert code == 0, said
@@ -317,7 +324,7 @@ def wrong(code: int, said: str, way: str, hit: bool, out: Path) -> list[str]:
     expected = (-signal.SIGKILL if way == "kill" else 4) if hit else 0
     found = [] if code == expected or (hit and way == "full" and not code) else [f"exit code {code}: {said.strip()[-600:]}"]
     found += ["a traceback: " + said.strip()[-600:]] if "Traceback" in said or "mistake, not yours" in said else []
-    aside = [name for name in result(out) if ".aside" in name or ".part" in name] if way == "full" and code == 4 else []
+    aside = [name for name in files_of(out) if ".aside" in name or ".part" in name] if way == "full" and code == 4 else []
     return found + [f"left behind: {name}" for name in aside]
 
 

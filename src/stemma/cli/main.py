@@ -250,6 +250,8 @@ def _failure(error: BaseException) -> StemmaError | None:
     """The error in three parts; None when it is a mistake of our own."""
     if isinstance(error, StemmaError):
         return error
+    if isinstance(error, ModuleNotFoundError) and not (error.name or "stemma").startswith("stemma"):
+        return StemmaError(f"{error.name} is not installed", "all that Stemma depends on", "install them: pip install stemma-nlp")
     if isinstance(error, KeyboardInterrupt):
         return Interrupted("interrupted", "to come to its end", "repeat the same command: what it had saved, if anything, it finds again")
     if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and "allocate memory" in str(error)):  # torch's own

@@ -164,7 +164,7 @@ def _hints(report: CorpusReport, config: Config) -> list[str]:
     ledger, hints = report.ledger, []
     formats = Counter(file["format"] for file in report.files)
     if ledger.documents == len(report.files) and ledger.sentences > 200 and formats["sentences"] + formats["text"] == len(report.files):
-        hints.append('No blank line in any file: each file is one document. If each line is a document, set documents = "line".')
+        hints.append("No blank line in any file: each file is one document. If each line is a document: --set corpus.documents=line.")
     if len(formats) > 1 and config.format == "auto":
         kinds = ", ".join(f"{count} {name}" for name, count in formats.most_common())
         hints.append(f"The files were taken for different formats ({kinds}). If that is wrong, set format.")
