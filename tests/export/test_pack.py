@@ -63,6 +63,15 @@ def test_what_comes_out_is_what_went_in(runs: Path, packed: Path, tmp_path: Path
         assert subprocess.run(["sha256sum", "--check", "--quiet", "SHA256SUMS"], cwd=tmp_path / "out", capture_output=True).returncode == 0
 
 
+def test_the_same_command_again_finds_all_of_it_there(packed: Path, tmp_path: Path) -> None:
+    runs = unpack(packed, tmp_path / "out")
+    assert unpack(packed, tmp_path / "out") == runs
+    changed = runs[0] / "config.json"
+    changed.write_bytes(changed.read_bytes().replace(b" ", b"\n", 1))
+    with pytest.raises(UsageError, match="out"):
+        unpack(packed, tmp_path / "out")
+
+
 def test_the_same_runs_make_the_same_bytes(runs: Path, packed: Path, tmp_path: Path) -> None:
     for path in (runs / "words").iterdir():
         os.utime(path, (0, 0))
@@ -92,7 +101,9 @@ def test_the_verbs(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert main(["unpack", str(tmp_path / "w.zip"), str(tmp_path / "out")]) == 0
     assert capsys.readouterr().out == f"{tmp_path / 'out/runs/words'}\n"
     assert main(["nearest", str(tmp_path / "out/runs/words"), "cat"]) == 0
-    assert main(["unpack", str(tmp_path / "w.zip"), str(tmp_path / "out")]) == 2  # it is there already
+    assert main(["unpack", str(tmp_path / "w.zip"), str(tmp_path / "out")]) == 0  # all of it is there already
+    (tmp_path / "out/more").write_text("of another kind")
+    assert main(["unpack", str(tmp_path / "w.zip"), str(tmp_path / "out")]) == 2
     assert main(["pack", str(runs / "words")]) == 2
     assert main(["unpack", str(tmp_path / "none.zip"), str(tmp_path / "out2")]) == 3
 

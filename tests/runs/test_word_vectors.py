@@ -142,3 +142,14 @@ def test_vectors_that_hardly_differ_are_reported_once():
         WordVectors(names, draws).nearest("w3")
         WordVectors(names[:1], draws[:1]).nearest("w0")
     assert alike.alike > 0.9 > abs(WordVectors(names, draws).alike)
+
+
+def test_a_word_that_is_as_near_to_anything_is_told():
+    draws = np.random.default_rng(0)
+    frequent, rare = draws.normal(size=(200, 16)), draws.normal(size=(50, 16)) / 100 + np.ones(16)
+    vectors = WordVectors([f"w{row}" for row in range(250)], np.concatenate([frequent, rare]))
+    with pytest.warns(UserWarning, match="'w220' is as near to anything"):
+        vectors.nearest("w220")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        vectors.nearest("w3")

@@ -70,6 +70,7 @@ def pack(runs: Sequence[str | Path], file: str | Path, wheels: str | Path | None
 def unpack(file: str | Path, folder: str | Path) -> list[Path]:
     """Writes what `pack` packed into a new folder, and gives back its runs; the folder is there whole or not at all.
 
+    A folder that holds all of it already, byte for byte, and nothing else is left as it is: the same command may be given twice.
     DataError, which names the entry, for what `pack` does not write: paths that lead out of the folder, links, compressed or overlapping
     entries, wrong sums. BudgetError where the disk has no room. RunError for a file of a later version.
     """
@@ -80,9 +81,11 @@ def unpack(file: str | Path, folder: str | Path) -> list[Path]:
     try:
         with file.open("rb") as source, _archive(file, source) as archive:
             entries = _entries(file, archive)
-            _check_room(folder, sum(entry.file_size for entry in entries.values()))
             sums = _sums(file, archive, entries)
             about = _about(file, archive, entries)
+            if _is_there(folder, archive, entries):
+                return [folder / "runs" / name for name in about["runs"]]
+            _check_room(folder, sum(entry.file_size for entry in entries.values()))
             with written_aside(folder) as aside:
                 for name, entry in entries.items():
                     _extract(file, archive, entry, aside / name, sums.get(name))
@@ -91,6 +94,19 @@ def unpack(file: str | Path, folder: str | Path) -> list[Path]:
     except (zipfile.BadZipFile, zipfile.LargeZipFile, EOFError, NotImplementedError, UnicodeError, struct.error) as error:
         raise DataError(f"{file} cannot be read ({error})", "a file made by stemma pack", CURE) from error
     return [folder / "runs" / name for name in about["runs"]]
+
+
+def _is_there(folder: Path, archive: zipfile.ZipFile, entries: dict[str, zipfile.ZipInfo]) -> bool:
+    """True where the folder holds the entries, their bytes, and no other file."""
+    files = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file() and not path.name.startswith(".")}
+    return files == set(entries) and all(_is_same(archive, entry, folder / name) for name, entry in entries.items())
+
+
+def _is_same(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, path: Path) -> bool:
+    if path.is_symlink() or path.stat().st_size != entry.file_size:
+        return False
+    with archive.open(entry) as ours, path.open("rb") as theirs:
+        return all(theirs.read(len(part)) == part for part in iter(lambda: ours.read(_CHUNK), b""))
 
 
 def _finished(folder: Path) -> RunFolder:

@@ -17,6 +17,9 @@ from stemma.runs.neighbours import neighbours, unit_rows
 FREQUENT = 10_000  # words among which neighbours are sought unless set otherwise: those of rare words are mostly chance
 _SPELLINGS = 200_000  # words compared with a misspelt one, from the most frequent down: half a second
 _JUDGED = 100  # words that are compared to see whether the vectors differ
+_SEVERAL = 5  # words of one sense that may stand as near as TOO_NEAR; more of them are words of which nothing was learnt
+TOO_NEAR = 0.99  # cosine
+_RARE = "the text has too few places of it, or was read for too short a time, to tell it from other rare words"
 TOO_ALIKE = 0.9  # mean cosine of two words above which nearness says nothing; trained vectors have 0.1 to 0.5
 _SIGNS = {"+": 1, "-": -1, "−": -1}
 
@@ -86,7 +89,10 @@ class WordVectors:
         rows = self.frequent(restrict) if some else np.arange(len(self.unit))
         table = self.unit[rows] if some else self.unit  # not copied for every question
         found = ((int(rows[place]), cosine) for place, cosine in neighbours(table, total, k + len(named)))
-        return [(self.tokens[row], cosine) for row, cosine in found if row not in named][:k]
+        nearest = [(self.tokens[row], cosine) for row, cosine in found if row not in named][:k]
+        if self.alike <= TOO_ALIKE and len(nearest) >= _SEVERAL and nearest[_SEVERAL - 1][1] > TOO_NEAR:
+            warnings.warn(f"{query!r} is as near to anything: {_RARE}", stacklevel=2)
+        return nearest
 
     def frequent(self, most: int) -> np.ndarray:
         """The rows of the `most` most frequent words that have a vector; of all when that is 0."""
