@@ -2,9 +2,12 @@
 
 Both have the same model, ours of order 5, learnt from the first part of the corpus and handed over as ARPA; both score
 the same held-out lines, whose words are parted by spaces. kenlm goes line by line (`Model.score`), as its package offers;
-we take the lines at once (`run.score`). `stemma score` is timed as a command, less what it takes for one line.
+we take the lines at once (`run.score`). `stemma score` is timed as a command, less what it takes for one line: beside kenlm's bare
+sums, and beside a loop that writes the same fields as JSON from its `full_scores`.
 """
 
+import json
+import math
 import statistics
 import sys
 import tempfile
@@ -54,16 +57,41 @@ def compared(run: Any, peer: Any, lines: list[str], folder: Path) -> dict[str, d
         middle = time.process_time()
         run.score(lines)
         ended = time.process_time()
-        rounds.append((ended - middle, middle - began, command(folder, "lines.txt") - command(folder, "one.txt")))
-    ours, peers, commands = ([*column] for column in zip(*rounds, strict=True))
+        (folder / "fields").write_text("".join(fields(peer, line) for line in lines), encoding="utf-8")
+        written = time.process_time()
+        rounds.append((ended - middle, middle - began, written - ended, command(folder, "lines.txt") - command(folder, "one.txt")))
+    ours, bare, full, commands = ([*column] for column in zip(*rounds, strict=True))
 
-    def row(own: list[float]) -> dict[str, Any]:
+    def row(own: list[float], peers: list[float]) -> dict[str, Any]:
         speeds = {"ours": sum(words) / statistics.median(own), "peer": sum(words) / statistics.median(peers)}
         ratio = statistics.median(b / a for a, b in zip(own, peers, strict=True))
         return {**speeds, "ratio": ratio, "unit": "words/s", "rounds": ROUNDS}
 
-    apart = {"ours": max(differences), "peer": None, "ratio": None}
-    return {"run.score": row(ours), "stemma score, kenlm in Python": row(commands), "greatest difference, log10 a word": apart}
+    return {
+        "run.score": row(ours, bare),
+        "stemma score, kenlm in Python": row(commands, bare),
+        "stemma score, kenlm writing the same fields": row(commands, full),
+        "greatest difference, log10 a word": {"ours": max(differences), "peer": None, "ratio": None},
+    }
+
+
+def fields(peer: Any, line: str) -> str:
+    """A row of JSON as `stemma score` writes it, as far as kenlm knows of it."""
+    scores = list(peer.full_scores(line))
+    log10, unknown = sum(score for score, _, _ in scores), [score for score, _, lacks in scores if lacks]
+    known = len(scores) - len(unknown)
+    row = {
+        "text": line,
+        "log10": log10,
+        "nats": log10 * math.log(10),
+        "probability": 10**log10,
+        "tokens": len(scores),
+        "unknown": len(unknown),
+        "perplexity": 10 ** (-log10 / len(scores)),
+        "perplexity_without_unknown": 10 ** ((sum(unknown) - log10) / max(1, known)),
+        "characters": len(line),
+    }
+    return json.dumps(row, ensure_ascii=False) + "\n"
 
 
 def command(folder: Path, name: str) -> float:
