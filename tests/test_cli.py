@@ -170,7 +170,7 @@ main.entry()
 def test_rows_are_json_lines_or_one_json_list():
     rows = [{"text": "one"}, {"text": "二 🙂"}]
     shown = lambda row: [row["text"], "--"]  # noqa: E731
-    assert "".join(Rows(rows, shown).pieces("lines")) == '{"text": "one"}\n{"text": "二 🙂"}\n'
+    assert "".join(Rows(rows, shown).pieces("lines")) == '{"text":"one"}\n{"text":"二 🙂"}\n'
     assert json.loads("".join(Rows(rows, shown).pieces("document"))) == rows
     assert json.loads("".join(Rows([], shown).pieces("document"))) == []
     assert "".join(Rows(rows, shown).pieces("person")) == "one\n--\n二 🙂\n--\n"

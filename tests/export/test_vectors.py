@@ -185,7 +185,7 @@ class TestIn:
         assert main(["finetune", str(run), "--train", str(tmp_path / "t.tsv"), "--out", str(tmp_path / "task"), "--frozen"]) == 0
         capsys.readouterr()
         assert main(["predict", str(tmp_path / "task"), "--text", "dog"]) == 0
-        assert '"label": "a"' in capsys.readouterr().out
+        assert '"label":"a"' in capsys.readouterr().out
 
     @pytest.mark.parametrize(("data", "lowered"), [(b"cat 1\n\xe7\x8c\xab 2\n", True), (b"cat 1\nCat 2\n", False)])
     def test_text_is_lower_cased_where_no_word_has_a_capital(self, tmp_path, data, lowered):

@@ -17,6 +17,7 @@ from stemma.corpus.given import given_texts
 from stemma.errors import DataError, UsageError
 from stemma.export.ctranslate2 import facts_of, write_ctranslate2
 from stemma.export.onnx import fingerprint
+from stemma.nouns import counted
 from stemma.runs.decoding import LONGER, ROWS, Decoding, Speller, Wanted, Written, always
 from stemma.runs.fitted import FittedRun
 from stemma.runs.reading import surprises
@@ -72,7 +73,7 @@ class WritingRun(Run):
         encoded = [self.tokenizer.encode(prompt).tolist() if prompt else [] for prompt in prompts]
         begun = [self.network.frame(ids)[0] for ids in encoded]
         if (most := max(map(len, begun), default=0) + length) > self.network.max_length:
-            wrong = f"{most} tokens, prompt and continuation, in CTranslate2"
+            wrong = f"{counted(most, 'token')}, prompt and continuation, in CTranslate2"
             raise UsageError(wrong, f"{self.network.max_length}, which this run reads at once", f"ask for a shorter text, or {TORCH}")
         found: list[list[Written]] = [[] for _ in prompts]
         for rows in _alike(begun, ROWS):
