@@ -178,7 +178,7 @@ def generate(options: argparse.Namespace, place: Path) -> None:
     config = row.model_config()(width=768, depth=12, heads=12, max_length=1024)
     torch.manual_seed(0)
     network = row.new_module(row.load_network().settle(config, torch.device("cpu")), tokenizer.facts()).eval()
-    run = Run(None, row, tokenizer, network)
+    run = Run(None, row, tokenizer, network)  # type: ignore[arg-type]  # kept in memory
     write_ctranslate2(run, place / "int8", int8=True)
     model = GPT2LMHeadModel(GPT2Config(vocab_size=tokenizer.vocab_size)).eval()  # as large, and as random
     ids = tokenizer.encode(" ".join(next(line for line in text() if len(line.split()) > 40).split()[:16]))[:16]
