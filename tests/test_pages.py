@@ -1,4 +1,7 @@
-"""Runs every command on every page of the documentation, in the order of its navigation; holds what pages name to the code."""
+"""Runs every command on every page of the documentation, in the order of its navigation; holds what pages name to the code.
+
+The first pages' commands run always; those of all pages, in each language, among the slow tests (`-m slow`).
+"""
 
 import importlib.util
 import re
@@ -37,6 +40,7 @@ def runnable(language: str) -> list[str]:
     return [page for page in found if any(kind != "text" and not setup for kind, setup, _ in FENCED.findall(text_of(language, page)))]
 
 
+FIRST = ["start.md", "corpus.md", "generations/ngram.md", "generations/word2vec.md"]
 PAGES = [
     (language, path.relative_to(SITE / language).as_posix()) for language in LANGUAGES for path in sorted((SITE / language).rglob("*.md"))
 ]
@@ -56,17 +60,15 @@ def run(newcomer, name, page):
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("page", runnable("en"))
-def test_the_page_s_commands_run(newcomer, page):
-    run(newcomer, "en", text_of("en", page))
+@pytest.mark.parametrize("page", FIRST)
+def test_the_first_pages_commands_run(newcomer, page):
+    run(newcomer, "first", text_of("en", page))
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize(
-    ("language", "page"), [(language, page) for language in LANGUAGES if language != "en" for page in runnable(language)]
-)
-def test_the_page_s_commands_run_in_the_other_languages(newcomer, language, page):
+@pytest.mark.parametrize(("language", "page"), [(language, page) for language in LANGUAGES for page in runnable(language)])
+def test_the_page_s_commands_run(newcomer, language, page):
     run(newcomer, language, text_of(language, page))
 
 
