@@ -13,7 +13,6 @@ RUNS = {
     "NNLM": ("nnlm", WORDS),
     "LSTM": ("lstm", WORDS),
     "GPT": ("gpt", WORDS),
-    "XLNet": ("xlnet", WORDS),
 }
 
 
@@ -33,7 +32,7 @@ def pairs(text: Text) -> list[tuple[str, str, str]]:
 
 
 def main() -> None:
-    """Six runs, two ways of spoiling a sentence."""
+    """Five runs, two ways of spoiling a sentence."""
     options = arguments("valid_sentences.py", 2_000_000, "real against shuffled sentences")
     drawn = pairs(text_of(options))
     rows = []
