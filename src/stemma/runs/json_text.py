@@ -17,7 +17,7 @@ def dumps(value: Any, indent: int | None = None) -> str:
     '{"词":null,"pair":[1,2.5]}'
     """
     if indent is None:
-        with contextlib.suppress(PydanticSerializationError):  # what is plain already, as most rows are, is written ten times as fast
+        with contextlib.suppress(PydanticSerializationError):  # what is plain already, as most rows are, is written several times as fast
             return to_json(value, inf_nan_mode="null").decode()
     return json.dumps(plain(value), ensure_ascii=False, indent=indent, separators=None if indent else (",", ":"))
 
