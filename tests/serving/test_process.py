@@ -245,13 +245,14 @@ def test_a_second_signal(home, tmp_path, number, code):
 def test_what_needs_no_network_loads_none(home, tmp_path):
     """Start-up time is what a scaled-out server pays again and again."""
     script = (
-        "import sys, os, signal, threading, time\n"
+        "import sys, os, signal\n"
         "from stemma.serving import server\n"
         "from stemma.serving.limits import Limits\n"
         "def say(text):\n"
         "    if text.startswith('ready'): os.kill(os.getpid(), signal.SIGTERM)\n"
         "server.serve(sys.argv[1:], '127.0.0.1', 0, Limits(), (), say)\n"
-        "print('LOADED', 'torch' in sys.modules)"
+        "print('LOADED', 'torch' in sys.modules, flush=True)\n"
+        "os._exit(0)"
     )
     places = [str(pretrained(name, home)) for name in ("word2vec", "glove", "ngram")]
     done = subprocess.run([sys.executable, "-c", script, *places], capture_output=True, text=True, timeout=120)

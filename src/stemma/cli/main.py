@@ -83,7 +83,10 @@ def entry() -> NoReturn:
     closed_streams_open()
     gc.set_threshold(*RARELY)
     let_threads_sleep()
-    sys.exit(main(sys.argv[1:]))
+    code = main(sys.argv[1:])
+    if "granian" in sys.modules:  # Python's own end aborts the process where a thread of the server's still lets go of its objects
+        _leave_at_once(code)
+    sys.exit(code)
 
 
 def main(argv: Sequence[str]) -> int:
@@ -132,6 +135,14 @@ def parsed(argv: list[str]) -> Any:
         return parse(getattr(importlib.import_module(f"stemma.cli.{module}"), cls), name, rest)
     print_out("")
     return None
+
+
+def _leave_at_once(code: int) -> NoReturn:
+    """Ends the process with what was printed out of its buffers, and without the interpreter's own ending."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):  # a reader that has left, a closed stream
+            stream.flush()
+    os._exit(code)
 
 
 def overview() -> str:
