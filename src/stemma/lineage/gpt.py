@@ -224,7 +224,7 @@ class GPT(Sized, nn.Module):
     def layers(self) -> list[Layer]:
         """The embeddings, the blocks; nothing stands above them, for the head is the token table."""
         blocks = [layer(self, f"block {n + 1}", f"blocks.{n}", block=True, called=Called(one)) for n, one in enumerate(self.blocks)]
-        return [layer(self, "embeddings", "tokens", "positions"), *blocks, layer(self, "top")]
+        return [layer(self, "embeddings", "tokens", "positions", "dropout"), *blocks, layer(self, "top")]
 
     def take_over(self, arrays: Mapping[str, np.ndarray], draw: Uniform) -> None:
         """Begins with an earlier run's weights; new tokens, after those that it had, stay as they were drawn."""

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from stemma.layers.blocks import Resting
 from stemma.layers.loss import Carried, Loss
 from stemma.layers.precision import autocast, choose_precision
 from stemma.layers.weights import load_weights, to_tensors, weights
@@ -24,7 +25,7 @@ from stemma.tasks.task import Seat, Targets, Task, Text
 Tensors = dict[str, Tensor]
 
 
-class HeadedNetwork(nn.Module):
+class HeadedNetwork(Resting):
     """A backbone with the task's head on it; `loss` is what fine-tuning descends on.
 
     The head reads the backbone's summary of a text (of a pair in both orders their sum: Radford 2018, figure 1; of

@@ -4,9 +4,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from torch import Tensor, nn
+from torch import Tensor
 
 from stemma.errors import UsageError
+from stemma.layers.blocks import Resting
 from stemma.layers.loss import Carried, Loss
 from stemma.runs.assignment import Assignment
 from stemma.runs.moved import new_tokens
@@ -18,7 +19,7 @@ from stemma.transfer.recipe import Lesson
 from stemma.transfer.settings import Config
 
 
-class Headless(nn.Module):
+class Headless(Resting):
     """A network as it is, in the form in which others have a head on them; `writes` is what it writes targets by."""
 
     def __init__(self, backbone: Any, assignment: Assignment) -> None:
