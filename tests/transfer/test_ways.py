@@ -13,9 +13,10 @@ from stemma.checkpoint import RunFolder
 from stemma.corpus.choices import Choice
 from stemma.errors import RunError, UsageError
 from stemma.export.pack import pack, unpack
-from stemma.layers.weights import weights
+from stemma.layers.weights import to_tensors, weights
 from stemma.objectives.batch import seed_for
 from stemma.runs.fitted import FittedRun, restored
+from stemma.runs.moved import batch_of
 from stemma.tasks.translate import Config as TranslateConfig
 from stemma.tasks.translate import Translate
 from stemma.tokens import files
@@ -197,6 +198,29 @@ def test_the_best_weights_on_the_way_are_kept(bert, train_examples):
     assert len(seen) == 8 and len({rank for rank, _ in seen}) > 1
     assert model.facts["kept_step"] == 1 + next(k for k, one in enumerate(seen) if one is best) and model.facts["steps"] == 8
     assert all(np.array_equal(array, best[1][name]) for name, array in model.arrays().items())
+
+
+def test_the_head_reads_standardised_states_while_it_learns_and_then_states_as_they_are(run, train_examples):
+    config = ways(updates=3)
+    recipe, seen = Descent(assigned(run, config), config), {}
+    lesson = lesson_of(recipe, train_examples[:60])
+    batch = to_tensors(batch_of(lesson.data, np.arange(60), assigned(run, config)), torch.device("cpu"))
+
+    def watch(updates, model):
+        with torch.no_grad():
+            read, _ = model.eval().read(batch)
+            seen[updates] = read, model.head.scores(read, batch)
+
+    recipe.watch = watch
+    model = recipe.fit(lesson, np.arange(60), 1e-2, 1)
+    assert seen[0][0].mean(0).abs().max() < 1e-4 and seen[0][0].std(0, correction=0).max() == pytest.approx(1, abs=1e-3)
+    with torch.no_grad():
+        read, _ = model.module.eval().read(batch)
+        torch.testing.assert_close(model.scores(batch), seen[3][1], atol=1e-4, rtol=1e-4)  # float32, the head having absorbed it
+    assert not torch.allclose(read, seen[3][0], atol=1e-2)
+    plain = dataclasses.replace(config, standardise=False)
+    without = Descent(assigned(run, plain), plain).fit(lesson, np.arange(60), 1e-2, 1)
+    assert any(not np.array_equal(array, without.arrays()[name]) for name, array in model.arrays().items())
 
 
 def test_learning_ends_when_patience_does(bert, train_examples):

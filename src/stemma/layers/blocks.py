@@ -1,7 +1,7 @@
 # ruff: noqa: F722 (axis names stand in annotations)
 """What networks of blocks are made of beside attention: the position-wise network, and layers by name. Axes: D width."""
 
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -48,16 +48,3 @@ def layer(network: nn.Module, name: str, *parts: str, block: bool = False, calle
     chosen = {key: value for key, value in network.named_parameters() if any(f"{key}.".startswith(f"{part}.") for part in parts)}
     modules = dict(network.named_modules())
     return Layer(name, chosen, block, called, tuple(modules[part] for part in parts if part in modules))
-
-
-class Resting(nn.Module):
-    """A network that learns while some of its layers stand still: those are in evaluation mode, without dropout."""
-
-    resting: tuple[nn.Module, ...] = ()  # the modules of these layers
-
-    def train(self, mode: bool = True) -> Self:
-        """Puts all but these into the mode."""
-        super().train(mode)
-        for module in self.resting:
-            module.eval()
-        return self

@@ -1,6 +1,7 @@
 """Fine-tuning: the network and its head move together, put through the one training loop."""
 
 import copy
+import math
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -12,7 +13,8 @@ import torch
 from stemma.errors import UsageError
 from stemma.layers.lora import adapt, adapters, largest_rank, merge
 from stemma.layers.new_rows import join_rows, part_rows
-from stemma.layers.precision import choose_precision
+from stemma.layers.precision import autocast, choose_precision
+from stemma.layers.standardised import Standardised
 from stemma.layers.weights import to_tensors
 from stemma.nouns import counted
 from stemma.objectives.batch import seed_for
@@ -34,6 +36,7 @@ from stemma.transfer.patience import Patient
 from stemma.transfer.recipe import Lesson
 from stemma.transfer.settings import Config, lowest
 
+MEASURED = 256  # texts at least, where there are so many, by which the head's input is standardised
 LORA_RATES = 2  # times the rates at which the whole network moves: adapters begin as zeros; at ten times, a tiny BERT learnt nothing
 
 Watch = Callable[[int, Any], None]
@@ -86,6 +89,8 @@ class Descent:
         config, began = self._config, time.perf_counter()
         model, transferred = self._model(seed)
         batches = self.batches(lesson, rows, seed)
+        if config.standardise:
+            self._standardise(model, batches)
         loop = loop_settings(config, batches, rate, seed)
         split = depths.parameter_groups(model, model.backbone, config.layer_decay, config.weight_decay, self._added)
         learner = self._learner(model, loop, split, lesson)
@@ -113,6 +118,7 @@ class Descent:
             **transferred,
             **self._counted(model, batches),
         }
+        self._absorb(model)
         changed = [*merge(model.backbone), *join_rows(model.backbone)]
         still = [name for name, p in model.backbone.named_parameters() if not p.requires_grad and name not in changed]
         return self._learnt(model, facts | {"frozen": still})
@@ -127,6 +133,22 @@ class Descent:
             seed,
             lambda chosen: batch_of(lesson.data, chosen, self._assignment) | {"labels": task.labels(lesson.gold[chosen])},
         )
+
+    @torch.no_grad()
+    def _standardise(self, model: Any, batches: TaskBatches) -> None:
+        """Has the head read what is standardised over some of the texts, as the network reads them before it moves."""
+        model.eval()
+        found: list[torch.Tensor] = []
+        for number in range(min(math.ceil(MEASURED / max(1, batches.size)), batches.steps_in_epoch(0))):
+            batch = to_tensors(batches.batch(number), self._device)
+            with autocast(self._device, self._precision):
+                read = model.read(batch)[0].float()
+            found.append(read[batch["columns"] >= 0] if model.per == "unit" else read)
+        model.standardised = Standardised.of(torch.cat(found)).to(self._device)
+
+    def _absorb(self, model: Any) -> None:
+        """Ends that."""
+        model.absorb()
 
     def _learner(self, model: Any, loop: LoopConfig, split: list[dict[str, Any]], lesson: Lesson) -> Backprop:
         """What moves the model's parameters; patient where it is to be measured on the way."""

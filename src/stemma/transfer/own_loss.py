@@ -7,10 +7,9 @@ import numpy as np
 from torch import Tensor
 
 from stemma.errors import UsageError
-from stemma.layers.blocks import Resting
 from stemma.layers.loss import Carried, Loss
 from stemma.runs.assignment import Assignment
-from stemma.runs.moved import new_tokens
+from stemma.runs.moved import Resting, new_tokens
 from stemma.runs.writing import TokenPairs, Writer, token_pairs, writes
 from stemma.tasks.task import Text
 from stemma.transfer.batches import TaskBatches
@@ -56,6 +55,12 @@ class OwnLoss(Descent):
     def batches(self, lesson: Lesson, rows: np.ndarray, seed: int) -> TaskBatches:
         """The pairs of the lesson as pre-training has them."""
         return TaskBatches(lesson.data.lengths, rows, self._config, seed, lesson.data.batch)
+
+    def _standardise(self, model: Headless, batches: TaskBatches) -> None:
+        """Nothing: there is no head."""
+
+    def _absorb(self, model: Headless) -> None:
+        """Nothing."""
 
     def _words(self) -> str:
         if new_tokens(self._assignment.network, self._assignment.task):

@@ -38,6 +38,7 @@ class Config(InUse):
     weight_decay: NonNegative = 0.01  # on matrices only
     clip: NonNegative = 1.0  # global gradient norm
     dropout: Annotated[float, Ge(0), Le(0.9)] = 0.1  # before the head
+    standardise: Annotated[bool, MOVES] = True  # the head reads standardised states while it learns, and takes that into itself at the end
     first_on_text: Annotated[Natural, PRETRAINED] = 0  # tokens of the training texts that the network reads first, without labels
     patience: Annotated[Natural, MOVES] = 0  # measurements on held-out examples without a better one, after which learning ends; 0: none
     evaluations: Annotated[Positive, ReadIf("patience")] = 10  # such measurements at most, evenly spaced; the best one's weights are kept
