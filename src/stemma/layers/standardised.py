@@ -35,4 +35,4 @@ class Standardised(nn.Module):
         """Has the map give of x what it gave of x standardised; it may read more behind x."""
         weight = linear.weight[:, : len(self.mean)]
         weight /= self.scale
-        linear.bias -= weight @ self.mean
+        linear.bias.sub_(weight @ self.mean)
