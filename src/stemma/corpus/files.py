@@ -22,7 +22,7 @@ from typing import IO, Any, cast
 
 from stemma.corpus.columnar import SUFFIXES, saved_dataset
 from stemma.corpus.urls import is_url, listed, opened_at, size_at
-from stemma.errors import DataError, MissingExtra
+from stemma.errors import DataError
 from stemma.nouns import counted
 
 STDIN = "-"
@@ -296,10 +296,8 @@ def _zstd(stream: IO[bytes]) -> IO[bytes]:
         from compression import zstd
 
         return zstd.ZstdFile(stream)
-    try:
-        import zstandard
-    except ImportError as error:
-        raise MissingExtra("zstandard", "zstd") from error
+    import zstandard
+
     return io.BufferedReader(_ZstdReader(stream, zstandard), 1 << 20)
 
 
