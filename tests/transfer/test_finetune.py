@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import itertools
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -310,6 +311,7 @@ def test_examples_of_a_program_are_cleaned_as_those_of_a_file(ngram, train_examp
 
 
 def test_the_doubts_of_a_run_are_told_in_words(ngram, train_examples, monkeypatch):
+    monkeypatch.setattr(Run, "path", Path("runs/words"))
     monkeypatch.setattr(Run, "doubts", [Doubt("baseline", "it has learnt nothing")])
     with pytest.warns(UserWarning, match=": it has learnt nothing; what it learns of the task is its head's doing"):
         finetune(ngram, train=train_examples)
