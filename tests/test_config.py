@@ -114,7 +114,7 @@ def test_a_whole_number_serves_where_a_real_one_is_asked():
         (['model.width="8"'], "model.width = '8'", "the default is 64"),
         (["model.width=true"], "model.width = True", "the default is 64"),
         (["model.width=2.5"], "model.width = 2.5", "the default is 64"),
-        (["model.gates=3"], "model.gates = 3", r"the default is \[1, 2\]"),
+        (["model.gates=3"], "model.gates = 3", r"write it like model.gates=\[3\]"),
         (["dropout=1.5"], "model.dropout = 1.5", "the default is 0.1"),
         (["rate=0"], "training.rate = 0", "the default is 0.001"),
         (["tokenizer.field=5"], "tokenizer.field = 5", 'quote it: tokenizer.field = "5"'),

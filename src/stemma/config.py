@@ -303,6 +303,8 @@ def _example(cls: type, section: str, key: str, value: Any, problem: Any) -> str
         return nearest(value, choices)
     if problem["type"] == "string_type":
         return f"""quote it: {section}.{key} = "{value}\""""
+    if problem["type"] in ("tuple_type", "list_type"):
+        return f"write it like {section}.{key}=[{json.dumps(value, ensure_ascii=False)}]"
     for field in dataclasses.fields(cls):
         if field.name == key and field.default not in (dataclasses.MISSING, None):
             return f"the default is {json.dumps(to_plain(field.default), ensure_ascii=False)}"

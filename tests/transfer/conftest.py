@@ -22,8 +22,10 @@ WORDS = {"neg": ["bad", "awful", "poor", "坏", "差", "糟"], "pos": ["good", "
 FILLERS = ["the", "a", "film", "was", "it", "story", "of", "and", "but", "very", "的", "电影", "故事"]
 KINDS = {"bert": "wordpiece", "gpt": "bpe", "word2vec": "word", "ngram": "word", "elmo": "word"}
 KINDS |= {"bert-wwm": "wordpiece", "albert": "wordpiece", "tinybert": "wordpiece", "gpt2": "bpe", "xlnet": "unigram", "transformer": "bpe"}
+KINDS |= {"lstm": "bpe"}
 
 SIZES = {"word2vec": {"width": 20}, "elmo": {"characters": 4, "filters": (8, 8, 8), "width": 12, "cells": 20, "output": "full"}}
+SIZES |= {"lstm": {"width": 24, "depth": 2, "output": "full", "dropout_embedding": 0.3}}
 
 
 def make_examples(count: int, seed: int) -> list[Example]:
@@ -47,7 +49,8 @@ def make_run(name: str, dropout: float = 0.1) -> Run:
     config = row.sections()["model"]
     if name == "ngram":
         return Run(None, row, tokenizer, counted(row, tokenizer))
-    sizes = SIZES.get(name) or {"width": 24, "depth": 3, "heads": 2, "inner": 40, "max_length": 48, "dropout": dropout}
+    sizes = SIZES.get(name) or {"width": 24, "depth": 3, "heads": 2, "inner": 40, "max_length": 48}
+    sizes = sizes if name == "word2vec" else sizes | {"dropout": dropout}
     facts = tokenizer.facts(np.ones(tokenizer.vocab_size, dtype=np.int64))
     if row.updates == "by hand":
         return Run(None, row, tokenizer, row.load_network().drawn(config(**sizes), facts, uniform(7)))

@@ -25,10 +25,12 @@ def pairs(count: int, seed: int) -> list[Translated]:
     return [Translated(" ".join(ENGLISH[k] for k in both), "".join(CHINESE[k] for k in both)) for both in words]
 
 
-def encoder_decoder(name: str) -> Run:
+def encoder_decoder(name: str, dropout: float = 0.0) -> Run:
     """A randomly drawn run whose vocabulary has both languages."""
     texts = [side for pair in pairs(400, 1) for side in (pair.source, pair.target)]
     tokenizer = train_tokenizer(iter(texts), TokenizerConfig(kind="bpe", vocab_size=400))
     row = find(name)
     torch.manual_seed(7)
-    return Run(None, row, tokenizer, row.load_network()(row.sections()["model"](**SIZES[name]), tokenizer.facts()).eval())
+    return Run(
+        None, row, tokenizer, row.load_network()(row.sections()["model"](**SIZES[name] | {"dropout": dropout}), tokenizer.facts()).eval()
+    )

@@ -49,7 +49,15 @@ def depth_of(name):
 
 @pytest.mark.parametrize(("layer_decay", "lower"), [(1.0, ""), (0.8, ""), (0.8, "0-2")])
 def test_five_updates_equal_transformers(uneven_bert, train_examples, layer_decay, lower):
-    still = {"precision": "fp32", "dropout": 0.0, "batch_size": 16, "epochs": 1, "updates": STEPS, "warmup": 1 / STEPS}
+    still = {
+        "precision": "fp32",
+        "dropout": 0.0,
+        "standardise": False,
+        "batch_size": 16,
+        "epochs": 1,
+        "updates": STEPS,
+        "warmup": 1 / STEPS,
+    }
     config = Config(**still, weight_decay=DECAY, layer_decay=layer_decay, freeze_layers=lower)
     recipe = Descent(assigned(uneven_bert, config), config)
     examples = train_examples[: 16 * STEPS]

@@ -2,7 +2,8 @@
 
 import pytest
 import torch
-from tests.transfer.conftest import CLASSIFY, assigned
+from tests.transfer.conftest import CLASSIFY, assigned, make_run
+from tests.transfer.made_up_pairs import encoder_decoder
 
 from stemma.errors import UsageError
 from stemma.runs.moved import HeadedNetwork
@@ -11,6 +12,11 @@ from stemma.transfer.backbone import fresh
 from stemma.transfer.load_layers import load_layers
 from stemma.transfer.moving import Descent
 from stemma.transfer.settings import Config
+
+
+def headed(run) -> HeadedNetwork:
+    """The run's network drawn anew with a head on it."""
+    return HeadedNetwork(fresh(assigned(run, Config()), 1), CLASSIFY, {"labels": ["neg", "pos"], "several": False}, 0.1)
 
 
 def test_the_rate_table_of_twelve_layers():
@@ -42,12 +48,30 @@ def test_groups_cover_each_moving_parameter_once(run):
 
 
 def test_freeze_fixes_the_lowest_layers_alone(run):
-    network = fresh(assigned(run, Config()), 1)
+    model = headed(run)
+    network = model.backbone
     for count in range(len(network.layers()) + 1):
-        depths.freeze(network, count)
+        depths.freeze(model, count)
         still = {name for name, p in network.named_parameters() if not p.requires_grad}
         assert still == {name for layer in network.layers()[:count] for name in layer.parameters}
     assert len(still) == len(list(network.parameters()))
+
+
+@pytest.mark.parametrize("name", ["albert", "bert", "elmo", "gpt", "gpt2", "lstm", "seq2seq", "tinybert", "transformer", "xlnet"])
+def test_layers_that_stand_still_have_no_dropout_and_the_others_have(name):
+    """In training, read twice: what stands still gives the same, what moves another thing each time; and all of it does once let go."""
+    run = encoder_decoder(name, dropout=0.3) if name == "seq2seq" else make_run(name, dropout=0.3)
+    model = headed(run)
+    batch = {"ids": torch.randint(5, min(40, model.backbone.vocab_size), (3, 7)), "segments": torch.ones(3, 7, dtype=torch.long)}
+    undropped = 1 if name in ("elmo", "seq2seq") else 0  # dropout is on what enters a layer, not on the embeddings
+    for still in range(len(model.backbone.layers())):
+        depths.freeze(model, still)
+        once, again = (model.train().backbone.encode(batch) for _ in range(2))
+        same = [torch.equal(a, b) for a, b in zip(once, again, strict=True)]
+        moving = [] if (name, still) == ("albert", 2) else same[max(still, undropped) :]  # its one block is all its blocks
+        assert all(same[:still]) and not any(moving), still
+    once, again = (model.eval().backbone.encode(batch) for _ in range(2))
+    assert all(map(torch.equal, once, again))
 
 
 def test_unfreezing_goes_from_the_top_to_the_embeddings():

@@ -19,9 +19,10 @@ from stemma.runs.moved import HeadedNetwork
 from stemma.transfer import selection
 from stemma.transfer.backbone import fresh
 from stemma.transfer.features import LinearOnFeatures
-from stemma.transfer.finetune import finetune, trial_values
+from stemma.transfer.finetune import finetune
 from stemma.transfer.moving import Descent
 from stemma.transfer.saving import measured
+from stemma.transfer.selection import trial_values
 from stemma.transfer.settings import Config
 
 FAST = Config(precision="fp32", seeds=(1, 2), budget=2, updates=0)

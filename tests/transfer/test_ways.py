@@ -10,10 +10,13 @@ from tests.transfer.made_up_pairs import encoder_decoder, pairs
 from tests.transfer.test_journal import Killed, same
 
 from stemma.checkpoint import RunFolder
-from stemma.errors import UsageError
-from stemma.layers.weights import weights
+from stemma.corpus.choices import Choice
+from stemma.errors import RunError, UsageError
+from stemma.export.pack import pack, unpack
+from stemma.layers.weights import to_tensors, weights
 from stemma.objectives.batch import seed_for
-from stemma.runs.fitted import restored
+from stemma.runs.fitted import FittedRun, restored
+from stemma.runs.moved import batch_of
 from stemma.tasks.translate import Config as TranslateConfig
 from stemma.tasks.translate import Translate
 from stemma.tokens import files
@@ -23,6 +26,7 @@ from stemma.transfer.finetune import finetune
 from stemma.transfer.moving import Descent
 from stemma.transfer.saving import card, grid_table
 from stemma.transfer.settings import Config
+from stemma.transfer.work import Work
 
 pytestmark = pytest.mark.filterwarnings("ignore::stemma.transfer.doubts.DevDoubt")
 FAST = Config(precision="fp32", seeds=(1,), budget=1, epochs=1, updates=5, threads=1, batch_size=16)
@@ -32,6 +36,7 @@ WAYS = {
     "patient": {"patience": 1, "evaluations": 5, "weight_decay": 0.5},
     "still": {"freeze_layers": "0", "layer_decay": 0.5, "unfreeze": 0.5},
     "priced": {"budget_seconds": 25.0, "budget": 3},
+    "crossed": {"crossed": True, "budget": 2},
 }
 
 
@@ -89,6 +94,42 @@ def test_every_generation_that_attends_by_heads_takes_adapters(name, train_examp
     np.testing.assert_array_equal(again.answers(data), result.model.answers(data))
 
 
+@pytest.mark.parametrize(
+    ("task", "way"),
+    [
+        ("classify", {"lora": 2}),
+        ("classify", {"freeze_layers": "0-1"}),
+        ("classify", {"unfreeze": 9.0}),
+        ("choice", {"lora": 2, "freeze_layers": "0"}),
+        ("generate", {"lora": 2}),
+    ],
+)
+def test_what_a_task_adds_to_a_table_that_stands_still_moves_and_stays_so_in_folder_and_pack(tmp_path, train_examples, way, task):
+    """GPT's start, delimiter and classify: drawn for the task, each is learnt in every way, and nothing else of its table is."""
+    if task == "generate":
+        pytest.importorskip("sacrebleu")
+    texts = [example.text for example in train_examples]
+    choices = [Choice(texts[k], (texts[k + 40], texts[k + 80]), k % 2, f"example {k}") for k in range(40)]
+    examples = {"classify": train_examples[:60], "choice": choices, "generate": pairs(40, 1)}[task]
+    run = make_run("gpt")
+    before, size = run.network.tokens.weight.detach().clone(), run.network.vocab_size
+    begun = finetune(run, train=examples, task=task, config=ways(**way, updates=1, warmup=1.0))  # one update, at rate 0
+    result = finetune(run, train=examples, task=task, config=ways(**way, updates=6), out=tmp_path / "gpt")
+    table, drawn = (torch.tensor(found.model.arrays()["tokens.weight"]) for found in (result, begun))
+    assert torch.equal(table[:size], before) and run.network.vocab_size == size
+    read = 3 if task != "classify" else 2  # a text by itself has no delimiter
+    assert int(((table[size:] - drawn[size:]).abs().amax(1) > 1e-4).sum()) == read  # weight decay alone moves them by 1e-6
+    assert "3 rows of the token table" in result.facts["new"] and "tokens.weight" not in result.facts["frozen"]
+    pack([tmp_path / "gpt"], tmp_path / "file")
+    texts = result.task.texts(examples[:9])
+    expected = result.model.answers(result.model.prepare(texts))
+    for folder in (tmp_path / "gpt", *unpack(tmp_path / "file", tmp_path / "there")):
+        again = FittedRun.load(folder)
+        assert all(np.array_equal(array, again.model.arrays()[name]) for name, array in result.model.arrays().items())
+        found = again.model.answers(again.model.prepare(texts))
+        assert all(map(np.array_equal, found, expected))
+
+
 @pytest.mark.parametrize("way", [{"lora": 2}, {"patience": 1, "evaluations": 2}])
 def test_what_writes_takes_these_ways_too(way):
     pytest.importorskip("sacrebleu")
@@ -120,6 +161,20 @@ def test_what_has_no_heads_takes_no_adapters(name, train_examples):
         finetune(make_run(name), train=train_examples[:60], config=ways(lora=2))
 
 
+def test_what_is_drawn_anew_moves_beside_adapters(bert, train_examples):
+    """Block 3 and the pooler, drawn anew, learn whole; of what is loaded the adapted matrices alone have changed."""
+    config = ways(lora=2, load_layers="0-2")
+    begun, result = (
+        finetune(bert, train=train_examples[:60], config=dataclasses.replace(config, **more))
+        for more in ({"updates": 1, "warmup": 1.0, "train_limit": 16}, {})
+    )
+    before, after = begun.model.arrays(), result.model.arrays()
+    changed = {name for name, array in before.items() if not np.array_equal(array, after[name])}
+    adapted = {f"blocks.{block}.attention.{name}.weight" for block in range(2) for name in ("qkv", "out")}
+    unused = {name for name in before if name.startswith(("masked_head.", "next_head."))}
+    assert changed == adapted | {name for name in before if name.startswith(("blocks.2.", "pooler.", "task."))} - unused
+
+
 def test_adapters_go_with_layers_that_stand_still(bert, train_examples):
     result = finetune(bert, train=train_examples[:60], config=ways(lora=2, freeze_layers="0-2"))
     before, after = weights(bert.network), result.model.arrays()
@@ -143,6 +198,29 @@ def test_the_best_weights_on_the_way_are_kept(bert, train_examples):
     assert len(seen) == 8 and len({rank for rank, _ in seen}) > 1
     assert model.facts["kept_step"] == 1 + next(k for k, one in enumerate(seen) if one is best) and model.facts["steps"] == 8
     assert all(np.array_equal(array, best[1][name]) for name, array in model.arrays().items())
+
+
+def test_the_head_reads_standardised_states_while_it_learns_and_then_states_as_they_are(run, train_examples):
+    config = ways(updates=3)
+    recipe, seen = Descent(assigned(run, config), config), {}
+    lesson = lesson_of(recipe, train_examples[:60])
+    batch = to_tensors(batch_of(lesson.data, np.arange(60), assigned(run, config)), torch.device("cpu"))
+
+    def watch(updates, model):
+        with torch.no_grad():
+            read, _ = model.eval().read(batch)
+            seen[updates] = read, model.head.scores(read, batch)
+
+    recipe.watch = watch
+    model = recipe.fit(lesson, np.arange(60), 1e-2, 1)
+    assert seen[0][0].mean(0).abs().max() < 1e-4 and seen[0][0].std(0, correction=0).max() == pytest.approx(1, abs=1e-3)
+    with torch.no_grad():
+        read, _ = model.module.eval().read(batch)
+        torch.testing.assert_close(model.scores(batch), seen[3][1], atol=1e-4, rtol=1e-4)  # float32, the head having absorbed it
+    assert not torch.allclose(read, seen[3][0], atol=1e-2)
+    plain = dataclasses.replace(config, standardise=False)
+    without = Descent(assigned(run, plain), plain).fit(lesson, np.arange(60), 1e-2, 1)
+    assert any(not np.array_equal(array, without.arrays()[name]) for name, array in model.arrays().items())
 
 
 def test_learning_ends_when_patience_does(bert, train_examples):
@@ -193,6 +271,72 @@ def test_values_and_seeds_stand_in_a_table(bert, train_examples):
         assert row[1] == f"{trial['accuracy']:.4f}" and row[0].endswith(" (chosen)") == chosen
         assert row[2] == (f"{facts['seeds'][1]['selection']['accuracy']:.4f}" if chosen else "–")
     assert f"| {' | '.join(rows[0])} |" in card(facts)
+
+
+@pytest.fixture
+def scores(monkeypatch):
+    """How good the models of each rate and seed are, made up; what diverges is None."""
+    found = {
+        (5e-4, 1): 0.9, (5e-4, 2): 0.1, (5e-4, 3): 0.2,
+        (1e-3, 1): 0.5, (1e-3, 2): 0.7, (1e-3, 3): 0.6,
+        (2e-3, 1): 0.8, (2e-3, 2): None, (2e-3, 3): 0.99,
+    }  # fmt: skip
+    fit = Work.fit
+
+    def fit_or_fail(work, value, seed, report, journal):
+        if found[value, seed] is None:
+            raise RunError("it diverged", "a loss", "a smaller rate")
+        model = fit(work, value, seed, report, journal)
+        model.facts["pair"] = [value, seed]
+        return model
+
+    def held(work, model):
+        return {"accuracy": found[tuple(model.facts["pair"])], "loss": 0.5}, work.targets
+
+    monkeypatch.setattr(Work, "fit", fit_or_fail)
+    monkeypatch.setattr(Work, "held", held)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("seconds", "trials", "value", "seeds", "kept"),
+    [
+        (0, 9, 1e-3, [1, 2, 3], 2),  # by the mean of its seeds, where the first seed alone would have taken 5e-4, and 2e-3 failed once
+        (75, 7, 1e-3, [1, 2, 3], 2),  # two whole rounds, and the first model of a third, which counts for its value's seeds alone
+        (35, 3, 5e-4, [1], 1),
+        (15, 1, 1e-3, [1], 1),
+    ],
+)
+def test_crossed_values_are_chosen_by_the_mean_of_their_seeds(
+    bert, train_examples, dev_examples, monkeypatch, scores, seconds, trials, value, seeds, kept
+):
+    monkeypatch.setattr(journal.Journal, "last_seconds", 10.0)
+    config = ways(seeds=(1, 2, 3), budget=3, crossed=True, budget_seconds=float(seconds), updates=1)
+    facts = finetune(bert, train=train_examples[:30], dev=dev_examples[:9], config=config).facts
+    assert len(facts["trials"]) == trials and facts["chosen"] == {"rate": value} and facts["saved_seed"] == kept
+    assert [row["seed"] for row in facts["seeds"]] == seeds and all(len(row["predictions"]) == 9 for row in facts["seeds"])
+    assert facts["pair"] == [value, kept] and not any("row" in trial for trial in facts["trials"])
+    left = facts["left_out"].get("pairs", [])
+    assert len(left) + trials == 9 and ("For want of time these were not tried" in card(facts)) == bool(left)
+    head, *rows = grid_table(facts)
+    tried = {trial["seed"] for trial in facts["trials"]}
+    assert head == ("rate", *(f"seed {seed}" for seed in sorted(tried)), "mean", "seconds")
+    shown = {row[0]: row[1:-1] for row in rows}
+    if trials == 9:
+        assert shown == {
+            "0.0005": ("0.9000", "0.1000", "0.2000", "0.4000"),
+            "0.001 (chosen)": ("0.5000", "0.7000", "0.6000", "0.6000"),
+            "0.002": ("0.8000", "failed", "0.9900", "–"),
+        }
+        assert "rate = 0.001, of 3 tried with 3 seeds each, by their mean" in card(facts)
+    if trials == 7:
+        assert shown["0.0005"] == ("0.9000", "0.1000", "–", "0.5000") and shown["0.001 (chosen)"][-2:] == ("0.6000", "0.6000")
+
+
+def test_of_crossed_values_that_all_fail_the_error_says_so(bert, train_examples, scores):
+    scores.update(dict.fromkeys(scores))
+    with pytest.raises(RunError, match=r"every trial failed: it diverged.*smaller values"):
+        finetune(bert, train=train_examples[:30], config=ways(seeds=(1, 2), budget=2, crossed=True, updates=1))
 
 
 @pytest.mark.parametrize("way", WAYS)

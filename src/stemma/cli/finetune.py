@@ -34,7 +34,7 @@ class Finetune(Verb):
     frozen: Flag = False  # keeps the network as it is; only a head learns, linear unless transfer.head=network
     load_layers: str = ""  # the lower layers that are loaded, as 0-3 (0: the embeddings); those above them are drawn anew
     freeze_layers: str = ""  # the lower layers that stand still, as 0-1
-    lora: int = 0  # rank of adapters beside attention's matrices, which alone learn with the head; 0: none
+    lora: int = 0  # rank of adapters beside attention's matrices, which alone learn with what is new; 0: none
     first_on_text: int = 0  # tokens of the training texts that the network reads first, without their labels, as it was pre-trained
     budget_seconds: float = 0.0  # for trials and seeds together; 0: all are made
     config: TomlFile = None  # a TOML file of settings
@@ -60,11 +60,11 @@ class Finetune(Verb):
 def finetuned(out: str, facts: dict[str, Any]) -> Iterator[str]:
     """What a person reads of a fine-tuned run."""
     from stemma.transfer.doubts import floor_warning
-    from stemma.transfer.saving import grid_table, measured, signed
+    from stemma.transfer.saving import chosen, grid_table, measured, signed
 
     state = f"done, but {doubt}" if (doubt := floor_warning(facts)) else "ready"
     yield f"{out}: {state} ({facts['generation']}, {facts['mode']}; {facts['head']})"
-    yield f"  chosen on held-out training examples: {facts['knob']} = {facts['chosen'][facts['knob']]:g}, of {len(facts['trials'])} tried"
+    yield f"  chosen on held-out training examples: {chosen(facts)}"
     if len(facts["trials"]) + len(facts["seeds"]) > 2:
         yield f"  {facts['metrics'][0]['title']} on those, of each value and seed:"
         yield from columns(grid_table(facts), before="    ")

@@ -37,9 +37,14 @@ class Layer(NamedTuple):
     parameters: dict[str, nn.Parameter]
     block: bool = False  # one of a tower of equal ones, whose matrices map states to states
     called: Called | None = None  # None: its parameters are read here and there
+    modules: tuple[nn.Module, ...] = ()  # where its parameters stand, and the dropout on what it gives
 
 
 def layer(network: nn.Module, name: str, *parts: str, block: bool = False, called: Called | None = None) -> Layer:
-    """The layer of the network's parameters whose names are `parts` or stand under them; `block` says whether it is one."""
+    """The layer of the network's parameters whose names are `parts` or stand under them; `block` says whether it is one.
+
+    A part may be a module without parameters: dropout that belongs to the layer.
+    """
     chosen = {key: value for key, value in network.named_parameters() if any(f"{key}.".startswith(f"{part}.") for part in parts)}
-    return Layer(name, chosen, block, called)
+    modules = dict(network.named_modules())
+    return Layer(name, chosen, block, called, tuple(modules[part] for part in parts if part in modules))

@@ -145,7 +145,7 @@ class ALBERT(BERT):
             seen.update(new)
             if new:
                 blocks.append(layer(self, f"block {len(blocks) + 1}", *new, block=True))
-        bottom = layer(self, "embeddings", "tokens", "positions", "types", "norm", "widen")
+        bottom = layer(self, "embeddings", "tokens", "positions", "types", "norm", "dropout", "widen")
         return [bottom, *blocks, layer(self, "top", "pooler", "masked_head", "next_head")]
 
     def _embed(self, batch: Tensors) -> Tensor:

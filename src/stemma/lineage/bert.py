@@ -181,7 +181,7 @@ class BERT(Sized, nn.Module):
     def layers(self) -> list[Layer]:
         """The embeddings, the blocks, then the pooler and the pre-training heads."""
         blocks = [layer(self, f"block {n + 1}", f"blocks.{n}", block=True, called=Called(b, ("at",))) for n, b in enumerate(self.blocks)]
-        bottom = layer(self, "embeddings", "tokens", "positions", "types", "norm")
+        bottom = layer(self, "embeddings", "tokens", "positions", "types", "norm", "dropout")
         return [bottom, *blocks, layer(self, "top", "pooler", "masked_head", "next_head")]
 
     def take_over(self, arrays: Mapping[str, np.ndarray], draw: Uniform) -> None:

@@ -91,7 +91,7 @@ class Chain(nn.Module):
         outputs: list[Tensor] = []
         after: list[State] = []
         for number, lstm in enumerate(self.lstms):
-            x = dropout(x, self.config.dropout, self.training)
+            x = dropout(x, self.config.dropout, lstm.training)
             y, state = lstm(x, begin[number] if begin else None)
             x = y + x if self.config.skip and number else y
             outputs.append(x)

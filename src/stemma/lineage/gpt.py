@@ -224,7 +224,7 @@ class GPT(Sized, nn.Module):
     def layers(self) -> list[Layer]:
         """The embeddings, the blocks; nothing stands above them, for the head is the token table."""
         blocks = [layer(self, f"block {n + 1}", f"blocks.{n}", block=True, called=Called(one)) for n, one in enumerate(self.blocks)]
-        return [layer(self, "embeddings", "tokens", "positions"), *blocks, layer(self, "top")]
+        return [layer(self, "embeddings", "tokens", "positions", "dropout"), *blocks, layer(self, "top")]
 
     def take_over(self, arrays: Mapping[str, np.ndarray], draw: Uniform) -> None:
         """Begins with an earlier run's weights; new tokens, after those that it had, stay as they were drawn."""
@@ -235,9 +235,12 @@ class GPT(Sized, nn.Module):
         return InputTransformation(self.vocab_size, self.max_length)
 
     def grow(self, extra: int) -> None:
-        """Adds `extra` rows N(0, 0.02) to the token table, which stays tied to the head."""
+        """Adds `extra` rows N(m, 0.02) to the token table, m its mean row (Hewitt 2021); it stays tied to the head.
+
+        Deviates: the paper's are N(0, 0.02), which a table that has learnt has no other row near.
+        """
         old = self.tokens.weight
-        rows = torch.empty(extra, old.shape[1], dtype=old.dtype, device=old.device).normal_(std=STD)
+        rows = torch.empty(extra, old.shape[1], dtype=old.dtype, device=old.device).normal_(std=STD) + old.detach().mean(0)
         self.tokens = nn.Embedding.from_pretrained(torch.cat([old.detach(), rows]), freeze=not old.requires_grad)
 
     def _embed(self, ids: Tensor, positions: Tensor | None) -> Tensor:

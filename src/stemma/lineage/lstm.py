@@ -168,7 +168,7 @@ class LSTM(nn.Module):
         if not counts["tokens"]:
             raise DataError("a batch asks for no prediction: all its labels are ignored", "one label or more", "leave such batches out")
         states, memory = self._read(self._embed(batch["ids"]), _begun(carried, batch.get("begins")))
-        hidden = self._dropout(states[-1], self.config.dropout)
+        hidden = self._dropout(states[-1], self.config.dropout, self.training)
         total = self._cross_entropy(hidden[predicted], labels[predicted])
         sums = {"tokens": total, **self._penalties(hidden, states[-1])}
         carry = {"h": memory.h.detach().float(), "c": memory.c.detach().float()}
@@ -265,7 +265,7 @@ class LSTM(nn.Module):
     def _embed(self, ids: Int[Tensor, "B T"]) -> Float[Tensor, "B T E"]:
         x = self.tokens(ids)
         rate = self.config.dropout_embedding
-        if self.training and rate:
+        if self.tokens.training and rate:
             x = x * keep_mask((self.vocab_size, 1), rate, x.dtype, x.device)[ids]
         return x
 
@@ -276,14 +276,14 @@ class LSTM(nn.Module):
         outputs: list[Tensor] = []
         states: list[State] = []
         for lstm, state in zip(self.lstms, begin, strict=True):
-            x = self._dropout(x, config.dropout_hidden if outputs else config.dropout_input)
+            x = self._dropout(x, config.dropout_hidden if outputs else config.dropout_input, lstm.training)
             x, state = lstm(x, state)
             outputs.append(x)
             states.append(state)
         return outputs, Memory(*(torch.cat(parts, 1) for parts in zip(*states, strict=True)))
 
-    def _dropout(self, x: Tensor, rate: float) -> Tensor:
-        return locked_dropout(x, rate, self.training) if self.config.locked else dropout(x, rate, self.training)
+    def _dropout(self, x: Tensor, rate: float, training: bool) -> Tensor:
+        return locked_dropout(x, rate, training) if self.config.locked else dropout(x, rate, training)
 
     @property
     def _table(self) -> Float[Tensor, "V H"]:

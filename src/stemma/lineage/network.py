@@ -263,8 +263,10 @@ class ReadsSpelling(Protocol):
 class Grows(Protocol):
     """Takes new tokens for a task's input (Radford 2018, section 3.3); every network whose `task_tokens` are not 0 does."""
 
+    tokens: "nn.Embedding"  # the token table
+
     def grow(self, extra: int) -> None:
-        """Adds rows to the token table."""
+        """Adds rows to the token table, after those that it has."""
 
     def logits(self, states: "Float[Tensor, '*shape D']") -> "Float[Tensor, '*shape V']":
         """Scores of the next token."""

@@ -178,7 +178,7 @@ class Seq2Seq(Sized, nn.Module):
         """The source's embeddings, then each layer's states, both directions side by side; what is narrower is followed by zeros."""
         texts = apart(batch.get("segments", torch.ones_like(batch["ids"])))
         embedded = self.tokens(batch["ids"])
-        layers, _ = self._read(dropout(texts.rows(embedded), self.config.dropout, self.training), texts)
+        layers, _ = self._read(texts.rows(embedded), texts)
         return [F.pad(states, (0, self.width - states.shape[-1])) for states in (embedded, *map(texts.back, layers))]
 
     def summary(self, states: list[Float[Tensor, "B S D"]], batch: Tensors) -> Float[Tensor, "B D"]:
@@ -248,7 +248,7 @@ class Seq2Seq(Sized, nn.Module):
         """(what attention keeps of the sources, which of it is real, where the decoder begins)."""
         texts = apart(segments)
         assert texts.real.shape[0] == ids.shape[0], "one text a row"
-        layers, ends = self._read(dropout(texts.rows(self.tokens(ids)), self.config.dropout, self.training), texts)
+        layers, ends = self._read(texts.rows(self.tokens(ids)), texts)
         h = torch.cat([torch.tanh(bridge(end.h)) for bridge, end in zip(self.bridge, ends, strict=True)], 1)
         c = torch.zeros_like(h) if self.config.cell == "lstm" else h[:, :0]
         source = self.soft_attention.remember(layers[-1]) if self.soft_attention is not None else Source(layers[-1], layers[-1])
@@ -259,7 +259,7 @@ class Seq2Seq(Sized, nn.Module):
         layers: list[Tensor] = []
         ends: list[State] = []
         for encoder in self.encoder:
-            x, end = encoder(dropout(x, self.config.dropout if layers else 0.0, self.training), texts)
+            x, end = encoder(dropout(x, self.config.dropout, encoder.training), texts)
             layers.append(x)
             ends.append(end)
         return layers, ends

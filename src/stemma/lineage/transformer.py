@@ -215,7 +215,7 @@ class Transformer(Sized, nn.Module):
     def layers(self) -> list[Layer]:
         """The tables, the encoder's blocks, and what stands above them: the decoder, a tower of blocks too."""
         blocks = [layer(self, f"block {n + 1}", f"blocks.{n}", block=True) for n in range(len(self.blocks))]
-        bottom = layer(self, "embeddings", "tokens", "target_tokens", "output")
+        bottom = layer(self, "embeddings", "tokens", "target_tokens", "output", "dropout")
         return [bottom, *blocks, layer(self, "top", "norm", "decoder_blocks", "decoder_norm", block=True)]
 
     def task_input(self) -> "Transformer":

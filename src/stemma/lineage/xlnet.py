@@ -237,7 +237,7 @@ class XLNet(Sized, nn.Module):
     def layers(self) -> list[Layer]:
         """The embeddings, the blocks, the bias of the head, whose table is the embeddings'."""
         blocks = [layer(self, f"block {n + 1}", f"blocks.{n}", block=True) for n in range(len(self.blocks))]
-        return [layer(self, "embeddings", "tokens", "query"), *blocks, layer(self, "top", "bias")]
+        return [layer(self, "embeddings", "tokens", "query", "dropout"), *blocks, layer(self, "top", "bias")]
 
     def take_over(self, arrays: Mapping[str, np.ndarray], draw: Uniform) -> None:
         """Begins with an earlier run's weights; new tokens, after those that it had, stay as they were drawn."""

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from stemma.layers.loss import Carried, Loss
 from stemma.layers.precision import autocast, choose_precision
+from stemma.layers.standardised import Standardised
 from stemma.layers.weights import load_weights, to_tensors, weights
 from stemma.lineage.network import Frames
 from stemma.objectives.batch import IGNORE, Batch
@@ -24,12 +25,26 @@ from stemma.tasks.task import Seat, Targets, Task, Text
 Tensors = dict[str, Tensor]
 
 
-class HeadedNetwork(nn.Module):
+class Resting(nn.Module):
+    """A network that learns while some of its layers stand still: those are in evaluation mode, without dropout."""
+
+    resting: tuple[nn.Module, ...] = ()  # the modules of these layers
+
+    def train(self, mode: bool = True) -> Self:
+        """Puts all but these into the mode."""
+        super().train(mode)
+        for module in self.resting:
+            module.eval()
+        return self
+
+
+class HeadedNetwork(Resting):
     """A backbone with the task's head on it; `loss` is what fine-tuning descends on.
 
     The head reads the backbone's summary of a text (of a pair in both orders their sum: Radford 2018, figure 1; of
     candidates one each), or its last states at the units. `auxiliary` is the weight of the language-model
-    loss of the same text (Radford 2018, eq. 5; 0: off), for backbones that have next-token `logits`.
+    loss of the same text (Radford 2018, eq. 5; 0: off), for backbones that have next-token `logits`. While it learns, the head may read
+    what is `standardised`.
     """
 
     def __init__(self, backbone: nn.Module, task: Task, targets: Targets, dropout: float, auxiliary: float = 0.0) -> None:
@@ -39,16 +54,27 @@ class HeadedNetwork(nn.Module):
         if new := new_tokens(network, task):
             network.grow(new)
         self.backbone, self.auxiliary = network, auxiliary
+        self.standardised: Standardised | None = None
         self.head: Any = task.head(Seat(network.width, dropout=dropout, zeros=has_no_blocks(network)), targets)
 
     def read(self, batch: Tensors) -> tuple[Float[Tensor, "*shape D"], Float[Tensor, "B T D"]]:
         """(what the head reads, the last layer's states)."""
         states = self.backbone.encode(batch)
+        found = self._read(states, batch)
+        return (found if self.standardised is None else self.standardised(found)), states[-1]
+
+    def absorb(self) -> None:
+        """From here on the head reads states as they are, and gives of them what it gave of the standardised ones."""
+        if self.standardised is not None:
+            self.standardised.absorb_into(self.head.reader)
+            self.standardised = None
+
+    def _read(self, states: list[Tensor], batch: Tensors) -> Float[Tensor, "*shape D"]:
         if self.per == "unit":
-            return at_units(states[-1], batch["columns"]), states[-1]
-        summary = self.backbone.summary(states, batch)  # (W, D)
+            return at_units(states[-1], batch["columns"])
+        summary: Tensor = self.backbone.summary(states, batch)  # (W, D)
         both = self.per == "text" and "windows" in batch
-        return (at_windows(summary, batch["windows"]).sum(1) if both else summary), states[-1]
+        return at_windows(summary, batch["windows"]).sum(1) if both else summary
 
     def loss(self, batch: Tensors, carried: Carried | None = None) -> Loss:
         """The head's loss in nats, plus `auxiliary` times the language-model loss."""

@@ -30,6 +30,11 @@ class SpanHead(nn.Module):
         else:
             nn.init.trunc_normal_(self.linear.weight, std=0.02, a=-0.04, b=0.04)
 
+    @property
+    def reader(self) -> nn.Linear:
+        """The linear layer."""
+        return self.linear
+
     def loss(self, states: Float[Tensor, "B U D"], batch: Mapping[str, Tensor]) -> Loss:
         """The mean cross-entropy of start and end over all units (Devlin 2018, section 4.2)."""
         scores = self.scores(self.dropout(states), batch)

@@ -348,6 +348,11 @@ class TagHead(nn.Module):
         """What it is made of."""
         return "dropout, one linear layer a unit" + (", a linear chain (CRF)" if self.decoder.chain is not None else "")
 
+    @property
+    def reader(self) -> nn.Linear:
+        """The linear layer."""
+        return self.linear
+
     def loss(self, states: Float[Tensor, "B U D"], batch: Mapping[str, Tensor]) -> Loss:
         """Nats a unit."""
         return self.decoder.loss(self.scores(self.dropout(states), batch), batch)

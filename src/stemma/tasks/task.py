@@ -37,7 +37,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 if TYPE_CHECKING:
     import numpy as np
     from jaxtyping import Float
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from stemma.layers.loss import Loss
 
@@ -114,6 +114,10 @@ class Head(Protocol):
 
 class MovingHead(Head, Protocol):
     """What `Task.head` gives: a head that also learns from another's answers."""
+
+    @property
+    def reader(self) -> "nn.Linear":
+        """The affine map that reads its states, perhaps with more behind them."""
 
     def imitate(self, states: "Tensor", batch: "Mapping[str, Tensor]", teacher: "Any", shown: "Tensor", temperature: float) -> "Loss":
         """The mean loss of answering as a teacher's head of this kind does on its own states `shown`, its scores over the temperature.

@@ -120,6 +120,11 @@ class TextHead(nn.Linear):
         else:
             nn.init.trunc_normal_(self.weight, std=0.02, a=-0.04, b=0.04)
 
+    @property
+    def reader(self) -> nn.Linear:
+        """Itself."""
+        return self
+
     def loss(self, states: Float[Tensor, "B D"], batch: Mapping[str, Tensor]) -> Loss:
         """The aim's."""
         return self.aim.loss(self(self.dropout(states)).float(), batch)

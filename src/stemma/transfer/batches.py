@@ -25,7 +25,7 @@ class TaskBatches:
         longest = int(lengths[rows].max()) if len(rows) else 1
         most = min(config.batch_size, max(1, len(rows)))  # rows an update: none reads the same row twice
         self.parts = max(1, math.ceil(most * longest / config.batch_tokens))  # micro-batches an update
-        self._size = max(1, most // self.parts)
+        self.size = max(1, most // self.parts)  # rows of each
         self._epoch, self._batches = -1, []  # type: int, list[np.ndarray]
         updates = math.ceil(config.epochs * self.steps_in_epoch(0) / self.parts)
         self.updates = max(updates, config.updates)  # to be made in all
@@ -37,7 +37,7 @@ class TaskBatches:
 
     def steps_in_epoch(self, epoch: int) -> int:
         """Micro-batches of an epoch."""
-        full, rest = divmod(len(self._rows), self._size)
+        full, rest = divmod(len(self._rows), self.size)
         return full + (rest > 0)
 
     def epoch_of(self, step: int) -> tuple[int, int]:
@@ -57,7 +57,7 @@ class TaskBatches:
         """Rows of each micro-batch of an epoch."""
         if epoch != self._epoch:
             rng = generator("transfer", self._seed, "epoch", epoch)
-            self._epoch, self._batches = epoch, shuffled(self._lengths, self._rows, self._size, rng)
+            self._epoch, self._batches = epoch, shuffled(self._lengths, self._rows, self.size, rng)
         return self._batches
 
     @property

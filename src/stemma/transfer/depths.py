@@ -5,7 +5,7 @@ above the blocks (a pooler) and the task's head are depth L + 2, as in ELECTRA, 
 Where settings name layers they are numbered as they stand in `layers()`: 0 the embeddings, L + 1 what stands above the blocks.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from torch import nn
@@ -28,13 +28,16 @@ def rate_scale(depth: int, layers: int, decay: float) -> float:
     return decay ** (layers + 2 - depth)
 
 
-def parameter_groups(model: nn.Module, backbone: nn.Module, layer_decay: float, weight_decay: float) -> list[dict]:
+def parameter_groups(
+    model: nn.Module, backbone: nn.Module, layer_decay: float, weight_decay: float, added: Sequence[str] = ()
+) -> list[dict]:
     """AdamW groups {depth} x {decayed matrices, undecayed vectors} of the model's moving parameters.
 
-    Each holds its `scale` of the rate and, for the report, its `depth`. What is outside the backbone is the head.
+    Each holds its `scale` of the rate and, for the report, its `depth`. What is outside the backbone is the head, and what the task
+    `added` to it counts as that.
     """
     found, layers = depths(backbone)
-    inside = {id(parameter): found[name] for name, parameter in backbone.named_parameters()}
+    inside = {id(parameter): found[name] for name, parameter in backbone.named_parameters() if name not in added}
     cells: dict[tuple[int, bool], list[nn.Parameter]] = {}
     for parameter in model.parameters():
         if parameter.requires_grad:
@@ -50,14 +53,15 @@ def parameter_groups(model: nn.Module, backbone: nn.Module, layer_decay: float, 
     ]
 
 
-def freeze(backbone: nn.Module, lowest: int, only: Collection[str] | None = None) -> None:
-    """Fixes the lowest so many layers, and lets the others move, or `only` these parameters of theirs.
-
-    What is fixed here keeps its dropout while the rest learns; a network that is fixed whole (`runs.fixed`) has none.
+def freeze(model: Any, lowest: int, only: Collection[str] | None = None, added: Collection[str] = ()) -> None:
+    """Fixes the lowest so many layers of the model's backbone, which lose their dropout, and lets the others move, or `only` these
+    parameters of theirs, which keep it. What the task `added` to the backbone moves wherever it stands.
     """
+    backbone = model.backbone
     below = names_in(backbone, lowest)
     for name, parameter in backbone.named_parameters():
-        parameter.requires_grad_(name not in below and (only is None or name in only))
+        parameter.requires_grad_(name in added or (name not in below and (only is None or name in only)))
+    model.resting = tuple(module for layer in backbone.layers()[:lowest] for module in layer.modules)
 
 
 def fixed_after(epochs: float, every: float, layers: int, least: int) -> int:

@@ -6,7 +6,7 @@ A state holds the facts of the trials and of the seeds that are done, the best m
 import copy
 import dataclasses
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -21,7 +21,7 @@ from stemma.training.learners import Learner
 from stemma.training.loop import Reached
 
 SAVE_SECONDS = 60.0  # between two states
-BEST_TRIAL, BEST_SEED = "trial", "seed"  # the groups of a state that hold a whole model
+BEST_TRIAL, BEST_SEED = "trial", "seed"  # the groups of a state that hold a whole model; crossed, a trial's has its value behind
 FIRST_STEP = "first-step"  # and that which holds what a first step of learning came to
 
 
@@ -76,10 +76,9 @@ class Journal:
         models = len(self.done.trials) + max(0, len(self.done.rows) - 1)  # the first seed's is that of a trial
         return f"{models} models learnt{at}" if models or at else ""
 
-    def trial(self, facts: dict[str, Any], model: Answers | None) -> None:
-        """A trial is done; its model is given if it is the best so far."""
-        models = self.done.models if model is None else {BEST_TRIAL: model}
-        self.done = Done((*self.done.trials, facts), (), models)
+    def trial(self, facts: dict[str, Any], models: Mapping[str, Answers] | None) -> None:
+        """A trial is done; the models to keep from here on are given if its own is one of them."""
+        self.done = Done((*self.done.trials, facts), (), self.done.models if models is None else models)
         self._keep()
 
     def begin_from(self, weights: Mapping[str, np.ndarray], facts: dict[str, Any]) -> None:
@@ -92,6 +91,10 @@ class Journal:
         models = self.done.models if model is None else {BEST_SEED: model}  # the trial's is of no use after the first seed
         self.done = Done(self.done.trials, (*self.done.rows, facts), models)
         self._keep()
+
+    def settle(self, rows: Sequence[dict[str, Any]]) -> None:
+        """The trials are the seeds' too: these rows are those of the chosen value."""
+        self.done = Done(self.done.trials, tuple(rows), self.done.models)
 
     def take_up(self, learner: Learner) -> Reached:
         """How far the model has come that an earlier call was at, its learner restored; of any later model nothing."""

@@ -1,6 +1,7 @@
 """Fine-tuning: the network and its head move together, put through the one training loop."""
 
 import copy
+import math
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -11,7 +12,9 @@ import torch
 
 from stemma.errors import UsageError
 from stemma.layers.lora import adapt, adapters, largest_rank, merge
-from stemma.layers.precision import choose_precision
+from stemma.layers.new_rows import join_rows, part_rows
+from stemma.layers.precision import autocast, choose_precision
+from stemma.layers.standardised import Standardised
 from stemma.layers.weights import to_tensors
 from stemma.nouns import counted
 from stemma.objectives.batch import seed_for
@@ -33,6 +36,7 @@ from stemma.transfer.patience import Patient
 from stemma.transfer.recipe import Lesson
 from stemma.transfer.settings import Config, lowest
 
+MEASURED = 256  # texts at least, where there are so many, by which the head's input is standardised
 LORA_RATES = 2  # times the rates at which the whole network moves: adapters begin as zeros; at ten times, a tiny BERT learnt nothing
 
 Watch = Callable[[int, Any], None]
@@ -85,16 +89,18 @@ class Descent:
         config, began = self._config, time.perf_counter()
         model, transferred = self._model(seed)
         batches = self.batches(lesson, rows, seed)
+        if config.standardise:
+            self._standardise(model, batches)
         loop = loop_settings(config, batches, rate, seed)
-        split = depths.parameter_groups(model, model.backbone, config.layer_decay, config.weight_decay)
+        split = depths.parameter_groups(model, model.backbone, config.layer_decay, config.weight_decay, self._added)
         learner = self._learner(model, loop, split, lesson)
         reached, epoch = journal.take_up(learner) if journal else Reached(), batches.steps_in_epoch(0) / batches.parts
-        self._freeze(model.backbone, reached.step / epoch)
+        self._freeze(model, reached.step / epoch)
         self.watch(reached.step, model)
         for fact in updates(learner, batches, loop, reached, journal):
             self.watch(fact.step, model)
             if config.unfreeze:
-                self._freeze(model.backbone, fact.step / epoch)
+                self._freeze(model, fact.step / epoch)
             if report:
                 report(fact)
             if isinstance(learner, Patient):
@@ -112,7 +118,8 @@ class Descent:
             **transferred,
             **self._counted(model, batches),
         }
-        changed = merge(model.backbone)
+        self._absorb(model)
+        changed = [*merge(model.backbone), *join_rows(model.backbone)]
         still = [name for name, p in model.backbone.named_parameters() if not p.requires_grad and name not in changed]
         return self._learnt(model, facts | {"frozen": still})
 
@@ -126,6 +133,22 @@ class Descent:
             seed,
             lambda chosen: batch_of(lesson.data, chosen, self._assignment) | {"labels": task.labels(lesson.gold[chosen])},
         )
+
+    @torch.no_grad()
+    def _standardise(self, model: Any, batches: TaskBatches) -> None:
+        """Has the head read what is standardised over some of the texts, as the network reads them before it moves."""
+        model.eval()
+        found: list[torch.Tensor] = []
+        for number in range(min(math.ceil(MEASURED / max(1, batches.size)), batches.steps_in_epoch(0))):
+            batch = to_tensors(batches.batch(number), self._device)
+            with autocast(self._device, self._precision):
+                read = model.read(batch)[0].float()
+            found.append(read[batch["columns"] >= 0] if model.per == "unit" else read)
+        model.standardised = Standardised.of(torch.cat(found)).to(self._device)
+
+    def _absorb(self, model: Any) -> None:
+        """Ends that."""
+        model.absorb()
 
     def _learner(self, model: Any, loop: LoopConfig, split: list[dict[str, Any]], lesson: Lesson) -> Backprop:
         """What moves the model's parameters; patient where it is to be measured on the way."""
@@ -169,25 +192,35 @@ class Descent:
         model = self._headed(backbone)
         if config.lora:
             adapt(model.backbone, config.lora, config.lora_alpha, config.lora_feedforward)
-        depths.freeze(model.backbone, self._still, self._only(model.backbone))
         added = new_tokens(run.network, run.task)
+        self._added = part_rows(model.backbone, added) if added and self._rests else []
+        depths.freeze(model, self._still, self._only(model.backbone), self._added)
         grown = [f"{counted(added, 'row')} of the token table"] if added else []
         head = [name for name, _ in model.named_parameters() if not name.startswith("backbone.")]
         return model, {"loaded": [name for name in names if name not in drawn], "new": drawn + grown + adapters(model.backbone) + head}
+
+    @property
+    def _rests(self) -> bool:
+        """Whether the embeddings stand still, be it for a time."""
+        return bool(self._still or self._config.lora or self._config.unfreeze)
 
     @property
     def _still(self) -> int:
         """How many of the lowest layers never move."""
         return lowest("freeze_layers", self._config.freeze_layers)
 
-    def _freeze(self, backbone: Any, epochs: float) -> None:
+    def _freeze(self, model: Any, epochs: float) -> None:
         """Fixes what does not move after so many epochs."""
-        _, layers = depths.depths(backbone)
-        depths.freeze(backbone, depths.fixed_after(epochs, self._config.unfreeze, layers, self._still), self._only(backbone))
+        _, layers = depths.depths(model.backbone)
+        fixed = depths.fixed_after(epochs, self._config.unfreeze, layers, self._still)
+        depths.freeze(model, fixed, self._only(model.backbone), self._added)
 
     def _only(self, backbone: Any) -> list[str] | None:
-        """What alone moves of the network: its adapters; None where it moves itself."""
-        return adapters(backbone) if self._config.lora else None
+        """What alone moves of the network: its adapters, and the layers drawn anew; None where it moves itself."""
+        if not self._config.lora:
+            return None
+        loaded = lowest("load_layers", self._config.load_layers) or len(backbone.layers())
+        return [*adapters(backbone), *(name for layer in backbone.layers()[loaded:] for name in layer.parameters)]
 
     def _counted(self, model: Any, batches: TaskBatches) -> dict[str, Any]:
         """Parameters that the loss reaches: pre-training heads that the task does not use count for nothing."""

@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from torch import Tensor, nn
+from torch import Tensor
 
 from stemma.errors import UsageError
 from stemma.layers.loss import Carried, Loss
 from stemma.runs.assignment import Assignment
-from stemma.runs.moved import new_tokens
+from stemma.runs.moved import Resting, new_tokens
 from stemma.runs.writing import TokenPairs, Writer, token_pairs, writes
 from stemma.tasks.task import Text
 from stemma.transfer.batches import TaskBatches
@@ -18,7 +18,7 @@ from stemma.transfer.recipe import Lesson
 from stemma.transfer.settings import Config
 
 
-class Headless(nn.Module):
+class Headless(Resting):
     """A network as it is, in the form in which others have a head on them; `writes` is what it writes targets by."""
 
     def __init__(self, backbone: Any, assignment: Assignment) -> None:
@@ -55,6 +55,12 @@ class OwnLoss(Descent):
     def batches(self, lesson: Lesson, rows: np.ndarray, seed: int) -> TaskBatches:
         """The pairs of the lesson as pre-training has them."""
         return TaskBatches(lesson.data.lengths, rows, self._config, seed, lesson.data.batch)
+
+    def _standardise(self, model: Headless, batches: TaskBatches) -> None:
+        """Nothing: there is no head."""
+
+    def _absorb(self, model: Headless) -> None:
+        """Nothing."""
 
     def _words(self) -> str:
         if new_tokens(self._assignment.network, self._assignment.task):

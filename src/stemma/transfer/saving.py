@@ -84,7 +84,7 @@ def _digest(run: Any) -> str:
 
 def card(facts: dict[str, Any]) -> str:
     """The model card of a fine-tuned run, for its reader."""
-    examples, parameters, knob = facts["examples"], facts["parameters"], facts["knob"]
+    examples, parameters = facts["examples"], facts["parameters"]
     lines = [
         f"# {facts['generation']}, {facts['task']}" + (f": {', '.join(facts['labels'][:20])}" if facts["labels"] else ""),
         "",
@@ -94,7 +94,7 @@ def card(facts: dict[str, Any]) -> str:
         *_taught(facts),
         "",
         f"- {counted(examples['learning'], 'example')} to learn from, {examples['selection']:,} of the same file to choose "
-        f"{knob} = {facts['chosen'][knob]:g} among {len(facts['trials'])} trials; {examples['dev']:,} dev examples for the figures below.",
+        f"{chosen(facts)}; {examples['dev']:,} dev examples for the figures below.",
         *_left_out(facts),
         f"- {parameters['trained']:,} of {counted(parameters['total'], 'parameter')} learnt the task.",
         f"- It took {facts['seconds']:.0f} s, trials and seeds included{_before(facts)}.",
@@ -114,9 +114,12 @@ def card(facts: dict[str, Any]) -> str:
 def grid_table(facts: dict[str, Any]) -> list[tuple[str, ...]]:
     """The primary metric on the selection part, a row a value of the knob and a column a seed, under a line of headings.
 
-    The first seed is that of the trials; of the others the chosen value alone is tried. A trial that failed says so.
+    The first seed is that of the trials; of the others the chosen value alone is tried, unless they are crossed: then the mean, by which
+    it is chosen, stands behind. A trial that failed says so.
     """
     knob, metric, seeds = facts["knob"], facts["metrics"][0], [row["seed"] for row in facts["seeds"]]
+    if facts.get("crossed"):
+        return _crossed_table(facts)
     table = [(knob, *(f"seed {seed}" for seed in seeds), "seconds")]
     for trial in sorted(facts["trials"], key=lambda trial: trial[knob]):
         chosen = trial[knob] == facts["chosen"][knob]
@@ -127,6 +130,29 @@ def grid_table(facts: dict[str, Any]) -> list[tuple[str, ...]]:
     return table
 
 
+def _crossed_table(facts: dict[str, Any]) -> list[tuple[str, ...]]:
+    """The same, where each value was learnt with each seed; "–" for which there was no time."""
+    knob, name, trials = facts["knob"], facts["metrics"][0]["name"], facts["trials"]
+    seeds = list(dict.fromkeys(trial["seed"] for trial in trials))
+    table = [(knob, *(f"seed {seed}" for seed in seeds), "mean", "seconds")]
+    for value in sorted({trial[knob] for trial in trials}):
+        own = {trial["seed"]: trial for trial in trials if trial[knob] == value}
+        cells = [f"{own[seed][name]:.4f}" if name in own.get(seed, {}) else "failed" if seed in own else "–" for seed in seeds]
+        found = [trial[name] for trial in own.values() if name in trial]
+        mean = f"{sum(found) / len(found):.4f}" if len(found) == len(own) else "–"
+        named = f"{value:g}" + " (chosen)" * (value == facts["chosen"][knob])
+        table.append((named, *cells, mean, f"{sum(trial['seconds'] for trial in own.values()):.1f}"))
+    return table
+
+
+def chosen(facts: dict[str, Any]) -> str:
+    """The value of the knob, and of how many it was chosen: "rate = 0.001, of 3 tried"."""
+    knob, trials = facts["knob"], facts["trials"]
+    found = f"{knob} = {facts['chosen'][knob]:g}, of {len({trial[knob] for trial in trials}):,} tried"
+    seeds = len({trial["seed"] for trial in trials}) if facts.get("crossed") else 1
+    return f"{found} with {seeds:,} seeds each, by their mean" if seeds > 1 else found
+
+
 def _markdown(table: list[tuple[str, ...]]) -> list[str]:
     head, *rows = (f"| {' | '.join(row)} |" for row in table)
     return [head, "|---" * len(table[0]) + "|", *rows]
@@ -134,7 +160,10 @@ def _markdown(table: list[tuple[str, ...]]) -> list[str]:
 
 def _left_out(facts: dict[str, Any]) -> list[str]:
     """What there was no time for, if anything."""
-    named = [f"{name} {', '.join(f'{value:g}' for value in values)}" for name, values in facts["left_out"].items()]
+    found = dict(facts["left_out"])
+    pairs = found.pop("pairs", [])
+    named = [f"{name} {', '.join(f'{value:g}' for value in values)}" for name, values in found.items()]
+    named += [f"{facts['knob']} {value:g} with seed {seed}" for value, seed in pairs]
     return [f"- For want of time these were not tried: {'; '.join(named)} (transfer.budget_seconds)."] if named else []
 
 

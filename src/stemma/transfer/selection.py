@@ -43,3 +43,22 @@ def hold_out(labels: Sequence[int] | np.ndarray, share: float, limit: int, seed:
             "add labelled examples",
         )
     return np.setdiff1d(np.arange(len(labels)), selection), selection
+
+
+def trial_values(grid: Sequence[float], budget: int) -> list[float]:
+    """At most `budget` values of the grid, evenly spaced, its ends kept (its middle, if only one may be tried)."""
+    values = sorted(grid)
+    if budget >= len(values):
+        return values
+    places = np.linspace(0, len(values) - 1, budget) if budget > 1 else [(len(values) - 1) / 2]
+    return [values[round(place)] for place in places]
+
+
+def middle_first(values: Sequence[float]) -> list[float]:
+    """The values from the middle outwards: where time ends early, the ends are left out.
+
+    >>> middle_first([1, 2, 3, 4])
+    [2, 3, 1, 4]
+    """
+    middle = (len(values) - 1) / 2
+    return [values[place] for place in sorted(range(len(values)), key=lambda place: abs(place - middle))]

@@ -27,6 +27,7 @@ class Config(InUse):
     budget: Positive = 3  # trials at most; a longer grid is thinned evenly: every generation has equally many
     budget_seconds: NonNegative = 0.0  # for trials and seeds, by the time of the first; the middle of the grid comes first then; 0: any
     seeds: Annotated[tuple[Seed, ...], MinLen(1)] = (1, 2, 3)  # of dropout, order and new tensors; the first one makes the trials
+    crossed: bool = False  # each value with each seed, and the value of the best mean; else further seeds of the first one's best alone
     selection_share: Annotated[float, Gt(0), Le(0.5)] = 0.1  # of the training examples, held out to choose from the grid
     selection_limit: Positive = 1000  # examples held out at most
     epochs: Positive = 3  # passes over the learning part; more where they come to fewer updates than `updates`
@@ -37,6 +38,7 @@ class Config(InUse):
     weight_decay: NonNegative = 0.01  # on matrices only
     clip: NonNegative = 1.0  # global gradient norm
     dropout: Annotated[float, Ge(0), Le(0.9)] = 0.1  # before the head
+    standardise: Annotated[bool, MOVES] = True  # the head reads standardised states while it learns, and takes that into itself at the end
     first_on_text: Annotated[Natural, PRETRAINED] = 0  # tokens of the training texts that the network reads first, without labels
     patience: Annotated[Natural, MOVES] = 0  # measurements on held-out examples without a better one, after which learning ends; 0: none
     evaluations: Annotated[Positive, ReadIf("patience")] = 10  # such measurements at most, evenly spaced; the best one's weights are kept
@@ -44,7 +46,7 @@ class Config(InUse):
     layer_decay: Annotated[float, Gt(0), Le(1), MOVES] = 1.0  # rate of a layer over that of the one above (Howard 2018: 1/2.6)
     load_layers: Annotated[str, CARRIED] = ""  # the lower layers that are loaded, as 0-3 (0: the embeddings); the others are drawn anew
     freeze_layers: Annotated[str, CARRIED] = ""  # the lower layers that stand still, as 0-1
-    lora: Annotated[Natural, CARRIED] = 0  # rank of adapters beside attention's matrices, which alone learn with the head (Hu 2021)
+    lora: Annotated[Natural, CARRIED] = 0  # rank of adapters beside attention's matrices, which alone learn with what is new (Hu 2021)
     lora_alpha: Annotated[PositiveFloat, ReadIf("lora")] = 16.0  # what an adapter adds is multiplied by this over the rank
     lora_feedforward: Annotated[bool, ReadIf("lora")] = False  # adapters beside the feed-forward matrices too
     unfreeze: Annotated[NonNegative, CARRIED] = 0.0  # epochs from one layer's start to the next, the head first (Howard 2018); 0: at once
@@ -66,7 +68,7 @@ def in_words(config: Config) -> list[str]:
     found = {
         f"{_named(loaded)} {'were' if '-' in loaded else 'was'} loaded, the layers above drawn anew": loaded,
         f"{_named(still)} stood still": still,
-        f"only adapters of rank {config.lora} beside the matrices of {adapted} learnt with the head, and were added to them": config.lora,
+        f"only adapters of rank {config.lora} beside matrices of {adapted} learnt with what was new, and were added to them": config.lora,
         f"one layer more began to move every {every}, from the top": config.unfreeze,
         f"each layer's rate was {decay:g} of that of the one above": decay < 1,
         f"of every model the weights are kept that were best of {config.evaluations} measurements on the held-out examples; "
