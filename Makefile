@@ -12,16 +12,17 @@ FAULTS_ARGS ?=
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: help setup venv demo test lint bench faults docs clean
+.PHONY: help setup venv demo test lint bench faults notebooks docs clean
 
 help:
-	@echo "make demo    install, compare the generations on the embedded default, say where the report is"
-	@echo "make test    install and run the tests (TEST_ARGS=\"-k ngram\" chooses some)"
-	@echo "make lint    ruff and mypy"
-	@echo "make bench   measure against peers (BENCH_ARGS=--quick for twenty minutes)"
-	@echo "make docs    build the documentation, which \`stemma docs\` opens, and which a wheel that is built then carries"
-	@echo "make faults  kill commands at every file operation, fill disks at every write, damage every file (hours; FAULTS_ARGS=\"--most 3\")"
-	@echo "make clean   remove .venv, caches and the demo's folder"
+	@echo "make demo       install, compare the generations on the embedded default, say where the report is"
+	@echo "make test       install and run the tests (TEST_ARGS=\"-k ngram\" chooses some)"
+	@echo "make lint       ruff and mypy"
+	@echo "make bench      measure against peers (BENCH_ARGS=--quick for twenty minutes)"
+	@echo "make notebooks  execute the notebooks of examples/ anew"
+	@echo "make docs       build the documentation, which \`stemma docs\` opens, and which a wheel that is built then carries"
+	@echo "make faults     kill commands at every file operation, fill disks at every write, damage every file (hours; FAULTS_ARGS=\"--most 3\")"
+	@echo "make clean      remove .venv, caches and the demo's folder"
 
 setup venv: .venv/installed-dev
 
@@ -51,6 +52,11 @@ setup venv: .venv/installed-dev
 	@$(PIP) -e ".[bench]"
 	@touch $@
 
+.venv/installed-notebooks: .venv/installed
+	@echo "installing what executes the notebooks"
+	@$(PIP) -e ".[notebooks]"
+	@touch $@
+
 .venv/installed-docs: .venv/installed
 	@echo "installing what builds the documentation"
 	@$(PIP) -e ".[docs]"
@@ -77,6 +83,10 @@ bench: .venv/installed-bench
 	@$(BIN)/python bench/sampled.py
 	@$(BIN)/python bench/static.py $(BENCH_ARGS)
 	@$(BIN)/python bench/startup.py $(BENCH_ARGS)
+
+# Executes the notebooks anew, where they lie: a quarter of an hour.
+notebooks: .venv/installed-notebooks
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/jupyter nbconvert --ExecutePreprocessor.timeout=-1 --to notebook --execute --inplace examples/notebooks/*.ipynb
 
 docs: .venv/installed-docs
 	@$(BIN)/python docs/build.py

@@ -1,11 +1,14 @@
 """Fixtures shared by all rooms."""
 
+import functools
 import os
 import shlex
 import stat
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -31,6 +34,23 @@ def shared_data() -> Path:
     if not SHARED.is_dir():
         pytest.skip("real corpora are not beside this checkout")
     return SHARED
+
+
+@pytest.fixture(scope="session")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Any]:
+    """Gives a tiny run and the ONNX file of it, traced once for all tests: `exported("bert")`, or `exported("bert", "tag", "frozen")`."""
+
+    @functools.cache
+    def found(name: str, *task_and_way: str, **sizes: Any) -> Any:
+        from tests.export.onnx_runs import fitted, made
+
+        from stemma.export.onnx import write_onnx
+        from stemma.lineage.table import find
+
+        run = fitted(find(name), *task_and_way, **sizes) if task_and_way else made(find(name), **sizes)
+        return run, write_onnx(run, tmp_path_factory.mktemp("onnx") / f"{name}.onnx")[0]
+
+    return found
 
 
 @pytest.fixture(scope="module")

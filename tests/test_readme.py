@@ -63,6 +63,7 @@ def convert(newcomer):
     return folder, newcomer[1]
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize(("kind", "text"), GUIDE, ids=[text.splitlines()[0][:60] for _, text in GUIDE])
 def test_the_guide_s_block_runs(convert, kind, text):

@@ -67,3 +67,13 @@ def test_what_is_read_twice_is_no_pipe(tmp_path: Path) -> None:
     for name, message in ((str(tmp_path / "pipe"), "a pipe, which can be read only once"), ("-", "standard input can be read only once")):
         with pytest.raises(DataError, match=message):
             read_probe(name)
+
+
+@pytest.mark.parametrize("words", [["pack", "{loop}", "x.zip"], ["convert", "{file}", "{loop}", "--to", "run"]])
+def test_a_link_that_leads_back_to_itself_is_named(words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    loop, file = tmp_path / "one", tmp_path / "packed.zip"
+    loop.symlink_to(tmp_path / "two")
+    (tmp_path / "two").symlink_to(loop)
+    file.write_bytes(b"2 1\na 1\nb 2\n")
+    assert main([word.format(loop=loop, file=file) for word in words]) == 3
+    assert "one is a link that leads back to itself" in capsys.readouterr().err

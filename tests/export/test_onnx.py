@@ -25,12 +25,10 @@ onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxscript")
 
 
-@pytest.fixture(scope="module")
-def bert(tmp_path_factory):
+@pytest.fixture
+def bert(exported):
     """A run and its file."""
-    run, path = made(find("bert")), tmp_path_factory.mktemp("onnx") / "bert.onnx"
-    assert write_onnx(run, path) == [path]
-    return run, path
+    return exported("bert")
 
 
 @pytest.mark.parametrize("texts", [ENGLISH[:1], CHINESE, ["🌧", "x", ENGLISH[1]]])
@@ -140,12 +138,9 @@ def test_8_bits_need_a_file_to_calibrate_by(tmp_path):
         convert(tmp_path, tmp_path / "out", "ctranslate2", int8=True, calibration=tmp_path / "text.txt")
 
 
-def test_the_run_is_as_it_was(tmp_path):
+def test_the_run_is_as_it_was(exported):
     """Tracing leaves nothing behind in the network."""
-    run: Run = made(find("elmo"))
-    before = run.embed(ENGLISH)
-    onnx_models(run)
-    np.testing.assert_array_equal(run.embed(ENGLISH), before)
+    np.testing.assert_array_equal(exported("elmo", depth=1)[0].embed(ENGLISH), made(find("elmo"), depth=1).embed(ENGLISH))
 
 
 def test_a_one_way_network_that_learnt_to_write_targets_is_one_step():

@@ -74,6 +74,7 @@ def test_a_run_of_every_generation_answers_as_it_does_offline(row, home):
             (told,) = (await client.get("/v1/models")).json()["data"]
             assert set(told["abilities"]) - {"tokens", "masks"} == set(row.abilities) - {"transfer"}
             assert (told["generation"], told["title"], told["task"]) == (row.name, row.title, None)
+            assert told["doubts"] == [doubt._asdict() for doubt in run.doubts]
             for route in ROUTES & set(row.abilities):
                 some = inputs_for(run, route, [*texts(6), ENGLISH[0], CHINESE[0]])
                 sent = [list(pair_of(run, text)) for text in some] if route == "attend" else some

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.export.onnx_runs import CHINESE, ENGLISH, UNSEEN, fitted, made
+from tests.export.onnx_runs import CHINESE, ENGLISH, UNSEEN, made
 
 from stemma.errors import UsageError
 from stemma.lineage.table import find
@@ -30,24 +30,29 @@ print(calls, [name for name in sys.modules if name.startswith("openvino_telemetr
 """
 
 
-def test_vectors_are_the_same():
-    ours = made(find("bert"))
-    np.testing.assert_allclose(through(ours, "openvino").embed(TEXTS), ours.embed(TEXTS), atol=1e-4)
+def test_vectors_are_the_same(exported):
+    ours, file = exported("bert")
+    np.testing.assert_allclose(through(ours, f"openvino:{file}").embed(TEXTS), ours.embed(TEXTS), atol=1e-4)
 
 
-def test_written_text_is_the_same():
-    ours = made(find("gpt"))
-    theirs = through(ours, "openvino", "write")
+def test_written_text_is_the_same(exported):
+    ours, file = exported("gpt")
+    theirs = through(ours, f"openvino:{file}", "write")
     for mine, other in zip(
         *(run.write(["the old", "大海"], length=9, options=Decoding(temperature=0.0)) for run in (ours, theirs)), strict=True
     ):
         assert mine[0].ids == other[0].ids
 
 
-def test_answers_are_the_same():
-    ours = fitted(find("bert"), "tag")
-    for mine, other in zip(*(run.answer_rows(UNSEEN["tag"]) for run in (ours, through(ours, "openvino"))), strict=True):
+def test_answers_are_the_same(exported):
+    ours, file = exported("bert", "tag", "frozen", depth=1)
+    for mine, other in zip(*(run.answer_rows(UNSEEN["tag"]) for run in (ours, through(ours, f"openvino:{file}"))), strict=True):
         assert mine == other
+
+
+def test_a_graph_is_made_on_the_spot():
+    ours = made(find("glove"))
+    np.testing.assert_allclose(through(ours, "openvino").embed(ENGLISH), ours.embed(ENGLISH), atol=1e-6)
 
 
 def test_bfloat16_is_had_only_where_the_processor_has_it(monkeypatch):

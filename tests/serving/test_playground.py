@@ -5,7 +5,7 @@ import re
 import shutil
 from collections.abc import Iterator
 from importlib import resources
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from tests.serving.conftest import fitted, pretrained, run_async, served
@@ -13,6 +13,7 @@ from tests.serving.test_process import running
 
 from stemma.lineage.table import TABLE
 from stemma.runs.attention_heads import MEANING
+from stemma.runs.run import DoubtKind
 from stemma.serving.page import playground
 from stemma.serving.replies import BY_CODE
 from stemma.tasks.table import TASKS
@@ -26,6 +27,7 @@ MADE = {  # keys that scripts put together
     *(f"fault.{kind}" for kind in (*BY_CODE.values(), "gone")),
     *(f"task.{task}" for task in TASKS),
     *(f"kind.{kind}" for kind in MEANING),
+    *(f"doubt.{kind}" for kind in get_args(DoubtKind)),
     *(f"part.{part}" for part in ("text", "text_a", "text_b", "context", "candidate", "question", "passage")),
     *(f"masks.{became}" for became in ("hidden", "drawn", "kept")),
 }

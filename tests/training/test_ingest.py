@@ -84,6 +84,14 @@ def test_a_lost_dev_store_is_made_again(source, tmp_path):
     assert ingest(source, Config("word", 0), tmp_path / "root", lambda _: None).dev.ids.tolist() == ids
 
 
+def test_what_a_killed_process_left_aside_is_swept(source, tmp_path):
+    home = Path(ingest(source, Config("word", 300), tmp_path / "root", lambda _: None).train.path).parent
+    (home / "costs.json").rename(home / ".costs.json.aside")  # killed before it had its name
+    names = {path.name for path in home.iterdir()}
+    assert ingest(source, Config("word", 300), tmp_path / "root", lambda _: None).costs["found"]
+    assert {path.name for path in home.iterdir()} == names - {".costs.json.aside"}
+
+
 def test_a_damaged_store_is_refused_with_its_cure(source, tmp_path):
     done = ingest(source, Config("word", 0), tmp_path / "root", lambda _: None)
     data = bytearray((done.train.path / "ids.bin").read_bytes())

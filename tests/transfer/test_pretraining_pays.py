@@ -27,7 +27,7 @@ def examples(count, seed):
     return [Example(text, f"topic {topic}") for text, topic in zip(texts(count, rng, topics), topics, strict=True)]
 
 
-@pytest.fixture(scope="module", params=["related", "unrelated"])
+@pytest.fixture(scope="module", params=["related", pytest.param("unrelated", marks=pytest.mark.slow)])
 def run(request, tmp_path_factory):
     """word2vec over texts of one topic each; or over the same words, thrown together by lot."""
     place, rng = tmp_path_factory.mktemp(request.param), np.random.default_rng(0)
@@ -41,6 +41,7 @@ def run(request, tmp_path_factory):
     return request.param, Run.open(folder.path)
 
 
+@pytest.mark.slow
 def test_it_pays_under_the_task_network_too(run):
     """The same small network stands on both: what differs is what their states hold."""
     kind, pretrained = run

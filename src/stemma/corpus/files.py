@@ -22,7 +22,7 @@ from typing import IO, Any, cast
 
 from stemma.corpus.columnar import SUFFIXES, saved_dataset
 from stemma.corpus.urls import is_url, listed, opened_at, size_at
-from stemma.errors import DataError, MissingExtra
+from stemma.errors import DataError
 from stemma.nouns import counted
 
 STDIN = "-"
@@ -139,7 +139,15 @@ def written_at(path: Path) -> tuple[Path, bool]:
     """
     if path.exists() and not path.is_file() and not path.is_dir():
         return path, False  # not resolved: what a process's pipe is called there is no path
-    return (path.resolve() if path.is_symlink() else path), True
+    return (end_of_links(path) if path.is_symlink() else path), True
+
+
+def end_of_links(path: Path) -> Path:
+    """Where the path leads, its links followed. DataError for links that lead back to themselves."""
+    end = Path(os.path.realpath(path))
+    if end.is_symlink():
+        raise DataError(f"{path} is a link that leads back to itself", "a path that ends somewhere", "mend the link, or name another path")
+    return end
 
 
 @contextmanager
@@ -288,10 +296,8 @@ def _zstd(stream: IO[bytes]) -> IO[bytes]:
         from compression import zstd
 
         return zstd.ZstdFile(stream)
-    try:
-        import zstandard
-    except ImportError as error:
-        raise MissingExtra("zstandard", "zstd") from error
+    import zstandard
+
     return io.BufferedReader(_ZstdReader(stream, zstandard), 1 << 20)
 
 

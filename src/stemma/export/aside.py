@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from stemma.corpus.files import end_of_links
 from stemma.errors import UsageError
 from stemma.tokens.files import LOCK, disk_budget, one_writer, sync_folder
 
@@ -12,7 +13,7 @@ from stemma.tokens.files import LOCK, disk_budget, one_writer, sync_folder
 @contextmanager
 def written_aside(target: Path) -> Iterator[Path]:
     """A folder that becomes `target` when all is written, or goes. UsageError where the target is taken."""
-    target = target.resolve()  # a link stays one
+    target = end_of_links(target)  # a link stays one
     aside = target.with_name(f".{target.name}.aside")
     with one_writer(aside, target):
         if target.exists() and (not target.is_dir() or any(target.iterdir())):

@@ -8,6 +8,7 @@ from typing import Any, cast
 import numpy as np
 
 from stemma.config import to_plain
+from stemma.corpus.files import end_of_links
 from stemma.errors import UsageError
 from stemma.export.huggingface import COUNTERPART, NAMED, OPTIONAL, huggingface_config, to_huggingface
 from stemma.export.huggingface_heads import HEAD_CLASSES, KINDS, NAMED_TASK, TASK_TOKENS, HeadClass, head_settings, head_to_huggingface
@@ -102,7 +103,7 @@ def _written(
     """Writes the folder; `added` are tokens that `frames` sets round texts and the tokenizer does not know."""
     from safetensors.numpy import save
 
-    with one_writer(folder.resolve()):
+    with one_writer(end_of_links(folder)):
         write_bytes(folder / "model.safetensors", save(dict(tensors), metadata={"format": "pt"}))
         write_json(folder / "config.json", config)
         data = _tokenizer_data(tokenizer, added)

@@ -19,6 +19,7 @@ from typing import IO, Any
 
 from stemma.checkpoint import RunFolder
 from stemma.config import VERSION
+from stemma.corpus.files import end_of_links
 from stemma.errors import BudgetError, DataError, RunError, UsageError
 from stemma.export.aside import written_aside
 from stemma.lineage.table import find
@@ -40,10 +41,11 @@ _SUM = re.compile(r"([0-9a-f]{64})  (.+)")
 def pack(runs: Sequence[str | Path], file: str | Path, wheels: str | Path | None = None) -> Path:
     """Writes the finished runs, each under the name of its folder, and the wheels of a folder, if any, into one file.
 
-    Every run is compared with its sums first. UsageError where two have one name, RunError for a run that is not finished.
+    Every run is compared with its sums first. UsageError where two have one name, or one that is not UTF-8; RunError for a run that is not
+    finished.
     """
     file, folders = Path(file), [Path(run) for run in runs]
-    names = [folder.resolve().name for folder in folders]
+    names = [end_of_links(folder).name for folder in folders]
     if twice := [name for name in names if names.count(name) > 1]:
         raise UsageError(f"two runs are called {twice[0]}", "a name of its own for each", "rename one of the folders")
     if file.is_dir():
@@ -51,9 +53,12 @@ def pack(runs: Sequence[str | Path], file: str | Path, wheels: str | Path | None
     opened = {name: _finished(folder) for name, folder in zip(names, folders, strict=True)}
     sources = {f"runs/{name}/{place}": run.path / place for name, run in opened.items() for place in _files(run.path)}
     sources |= {f"wheels/{wheel.name}": wheel for wheel in _wheels(wheels)}
+    if odd := [source for name, source in sources.items() if not _is_utf8(name)]:
+        raise UsageError(f"the name {odd[0]} is not UTF-8", "names that every system can write", "rename it, and pack again")
     about = {"format": FORMAT, "stemma": VERSION, "runs": {name: _facts(run) for name, run in opened.items()}}
     written = {ABOUT: (json.dumps(about, ensure_ascii=False, indent=2) + "\n").encode()}
-    written[README] = _readme(about["runs"], file.name, any(name.startswith("wheels/") for name in sources)).encode()  # type: ignore[arg-type]
+    readme = _readme(about["runs"], file.name, any(name.startswith("wheels/") for name in sources))  # type: ignore[arg-type]
+    written[README] = readme.encode("utf-8", "backslashreplace")
     sums = {name: hashlib.sha256(content).hexdigest() for name, content in written.items()}
     sums |= {name: checksum(source) for name, source in sources.items()}
     written[SUMS] = "".join(f"{sums[name]}  {name}\n" for name in sorted(sums)).encode()
@@ -142,6 +147,10 @@ def _wheels(folder: str | Path | None) -> list[Path]:
         cure = f"have pip put them there on a machine with network: pip download stemma-nlp=={VERSION} -d {folder}"
         raise UsageError(f"{folder} holds no wheels", "files *.whl", cure)
     return found
+
+
+def _is_utf8(name: str) -> bool:
+    return name == name.encode("utf-8", "replace").decode("utf-8")
 
 
 def _facts(run: RunFolder) -> dict[str, Any]:

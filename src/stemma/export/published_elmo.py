@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from stemma.config import restore
+from stemma.corpus.files import end_of_links
 from stemma.errors import DataError, MissingExtra, StemmaError, UsageError
 from stemma.export.huggingface_in.folder import Found
 from stemma.lineage.table import find
@@ -51,7 +52,7 @@ def write_elmo(run: Run, folder: Path) -> list[Path]:
         wrong = f"{run.path}: model.filters add up to model.width = {config.width}"
         raise UsageError(wrong, "other numbers: bilm-tf then leaves the projection out", "pre-train with another width")
     words = [*THEIRS, *run.tokenizer.tokens[len(THEIRS) :]]
-    with one_writer(folder.resolve()):
+    with one_writer(end_of_links(folder)):
         with h5py.File(folder / "weights.hdf5", "w") as file:
             for name, array in _theirs(arrays, config).items():
                 file.create_dataset(name, data=np.ascontiguousarray(array, np.float32))

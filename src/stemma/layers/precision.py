@@ -1,6 +1,7 @@
 """The type that matrix products are computed in: the one choice of precision, made by measuring and then recorded."""
 
 import time
+from functools import cache
 from typing import Literal
 
 import torch
@@ -15,7 +16,7 @@ def choose_precision(setting: Literal["auto", "fp32", "bf16"], device: torch.dev
         return setting
     if device.type == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported() else "fp32"
-    return "bf16" if _product_seconds(torch.bfloat16) < 0.7 * _product_seconds(torch.float32) else "fp32"
+    return "bf16" if _faster_in_bf16() else "fp32"
 
 
 def autocast(device: torch.device, precision: str) -> torch.autocast:
@@ -23,11 +24,18 @@ def autocast(device: torch.device, precision: str) -> torch.autocast:
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16")
 
 
-def _product_seconds(dtype: torch.dtype) -> float:
-    """The fastest of a few 512 x 512 matrix products on one thread, so that a busy machine decides alike."""
+@cache
+def _faster_in_bf16() -> bool:
+    """Whether one thread of this CPU is; small products tell at once where bfloat16 is but imitated, a hundred times slower."""
+    imitated = _product_seconds(torch.bfloat16, 128) > 3 * _product_seconds(torch.float32, 128)
+    return not imitated and _product_seconds(torch.bfloat16, 512) < 0.7 * _product_seconds(torch.float32, 512)
+
+
+def _product_seconds(dtype: torch.dtype, size: int) -> float:
+    """The fastest of a few products of square matrices on one thread, so that a busy machine decides alike."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    a, times = torch.ones(512, 512, dtype=dtype), []
+    a, times = torch.ones(size, size, dtype=dtype), []
     for _ in range(12):
         start = time.perf_counter()
         a @ a

@@ -8,7 +8,7 @@ from functools import cached_property, partial
 from html import escape
 from itertools import chain, compress, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, overload
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, overload
 
 import numpy as np
 
@@ -42,6 +42,15 @@ SAMPLING = Decoding()
 BEAMS = Decoding(beams=4)  # of translations (Vaswani 2017, section 6.1)
 HANDFUL = 10  # updates below which a run has learnt nothing to speak of
 MOST_NATS = 500  # a prediction: beyond, a perplexity says nothing
+DoubtKind = Literal["steps", "baseline", "unreadable"]  # too few steps, no better than word frequencies, a log that is damaged
+
+
+class Doubt(NamedTuple):
+    """Why not to trust a run."""
+
+    kind: DoubtKind
+    told: str  # in English
+    steps: int | None = None  # that it learnt for, where they are too few
 
 
 class Score(NamedTuple):
@@ -573,18 +582,19 @@ class Run:
         if "_doubted" not in self.__dict__:
             self._doubted = True
             for doubt in self.doubts:
-                warnings.warn(f"{self.path}: {doubt}; what it gives says little", stacklevel=4)
+                warnings.warn(f"{self.path}: {doubt.told}; what it gives says little", stacklevel=4)
 
     @property
-    def doubts(self) -> list[str]:
+    def doubts(self) -> list[Doubt]:
         """Why not to trust the run: it learnt for a handful of steps, or has not left the baseline of word frequencies."""
         try:
             done = self.folder.done() if self.folder is not None else {}
         except DamagedError as error:  # nothing is computed with the log
-            return [f"nobody knows how it was trained, since {error.wrong}"]
+            return [Doubt("unreadable", f"nobody knows how it was trained, since {error.wrong}")]
         few = done.get("steps")
-        steps = [f"it learnt for {counted(few, 'step')} alone"] if isinstance(few, int) and few < HANDFUL else []
-        stuck = ["its held-out loss has not left the baseline of word frequencies"] if done.get("left_baseline") is False else []
+        steps = [Doubt("steps", f"it learnt for {counted(few, 'step')} alone", few)] if isinstance(few, int) and few < HANDFUL else []
+        stuck = [Doubt("baseline", "its held-out loss has not left the baseline of word frequencies")]
+        stuck = stuck if done.get("left_baseline") is False else []
         return steps + stuck
 
     def require(self, ability: Ability) -> None:

@@ -165,7 +165,7 @@ class Described(BaseModel):
     max_length: int | None
     layers: int | None
     parameters: int
-    doubts: list[str]
+    doubts: list[dict[str, Any]]
 
 
 class Listed(BaseModel):

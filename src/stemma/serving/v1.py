@@ -20,6 +20,13 @@ from stemma.serving.writing import writing
 def routes(desk: Desk) -> APIRouter:
     """All of them, answered at this desk."""
     router = APIRouter(prefix="/v1", responses=FAULTS)
+    for group in (_of_texts, _of_words, _that_write, _that_show, _of_models):
+        group(router, desk)
+    return router
+
+
+def _of_texts(router: APIRouter, desk: Desk) -> None:
+    """What is read of a text as a whole."""
 
     @router.post("/predict", response_model=bodies.Answer)
     async def predict(body: bodies.Asking) -> Response:
@@ -36,15 +43,6 @@ def routes(desk: Desk) -> APIRouter:
         options = body.layer, body.normalise, body.tokens
         return _reply(*await desk.rows(body.model, "embed", body.listed, ask, *options, strict=body.strict))
 
-    @router.post("/tokens", response_model=bodies.Answer)
-    async def tokens(body: bodies.Asking) -> Response:
-        """How each text is cut."""
-
-        def ask(run: Any, texts: list[str]) -> answers.Asked:
-            return answers.tokens(answers.tokenizer_of(run), texts)
-
-        return _reply(*await desk.rows(body.model, "tokens", body.listed, ask, strict=body.strict))
-
     @router.post("/score", response_model=bodies.Answer)
     async def score(body: bodies.Score) -> Response:
         """What each text costs: its probability, perplexity, bits a character."""
@@ -54,6 +52,19 @@ def routes(desk: Desk) -> APIRouter:
 
         return _reply(*await desk.rows(body.model, "score", body.listed, ask, body.tokens, strict=body.strict))
 
+
+def _of_words(router: APIRouter, desk: Desk) -> None:
+    """What is known of tokens and words."""
+
+    @router.post("/tokens", response_model=bodies.Answer)
+    async def tokens(body: bodies.Asking) -> Response:
+        """How each text is cut."""
+
+        def ask(run: Any, texts: list[str]) -> answers.Asked:
+            return answers.tokens(answers.tokenizer_of(run), texts)
+
+        return _reply(*await desk.rows(body.model, "tokens", body.listed, ask, strict=body.strict))
+
     @router.post("/fill", response_model=bodies.Answer)
     async def fill(body: bodies.Fill) -> Response:
         """The likeliest tokens of each [MASK]."""
@@ -62,6 +73,19 @@ def routes(desk: Desk) -> APIRouter:
             return answers.fill(run, texts, body.k)
 
         return _reply(*await desk.rows(body.model, "fill", body.listed, ask, body.k, strict=body.strict))
+
+    @router.post("/nearest", response_model=bodies.Answer)
+    async def nearest(body: bodies.Nearest) -> Response:
+        """The nearest words of each word or sum of words, or the odd one of each group."""
+
+        def ask(run: Any, texts: list[str]) -> answers.Asked:
+            return answers.outlier(run, texts) if body.outlier else answers.nearest(run, texts, body.k, body.restrict)
+
+        return _reply(*await desk.rows(body.model, "nearest", body.listed, ask, body.k, body.restrict, body.outlier, strict=body.strict))
+
+
+def _that_write(router: APIRouter, desk: Desk) -> None:
+    """Texts that are written."""
 
     @router.post("/generate", response_model=bodies.Answer, responses=STREAMED)
     async def generate(body: bodies.Generate) -> Response:
@@ -93,14 +117,9 @@ def routes(desk: Desk) -> APIRouter:
 
         return _reply(*await desk.rows(body.model, "translate", body.listed, ask, options, body.samples, strict=body.strict))
 
-    @router.post("/nearest", response_model=bodies.Answer)
-    async def nearest(body: bodies.Nearest) -> Response:
-        """The nearest words of each word or sum of words, or the odd one of each group."""
 
-        def ask(run: Any, texts: list[str]) -> answers.Asked:
-            return answers.outlier(run, texts) if body.outlier else answers.nearest(run, texts, body.k, body.restrict)
-
-        return _reply(*await desk.rows(body.model, "nearest", body.listed, ask, body.k, body.restrict, body.outlier, strict=body.strict))
+def _that_show(router: APIRouter, desk: Desk) -> None:
+    """How a run reads and learns."""
 
     @router.post("/attend", response_model=bodies.Answer)
     async def attend(body: bodies.Attend) -> Response:
@@ -119,6 +138,10 @@ def routes(desk: Desk) -> APIRouter:
             return answers.masks(run, texts, body.seed)
 
         return _reply(*await desk.rows(body.model, "masks", body.listed, ask, body.seed, strict=body.strict))
+
+
+def _of_models(router: APIRouter, desk: Desk) -> None:
+    """What is served."""
 
     @router.get("/models", response_model=bodies.Listed)
     async def models() -> Response:
@@ -143,8 +166,6 @@ def routes(desk: Desk) -> APIRouter:
         found = desk.models.find(name)
         await found.roll_back()
         return Json(found.describe())
-
-    return router
 
 
 def decoding(body: bodies.Generate) -> Decoding:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from stemma.config import to_plain
 from stemma.corpus.document import Document
+from stemma.corpus.files import end_of_links
 from stemma.errors import DamagedError, DataError, UsageError
 from stemma.tokens.chinese import SAMPLE
 from stemma.tokens.files import LOCK, disk_budget, read_json, sync_folder, write_sealed
@@ -139,7 +140,7 @@ def build(
 @contextmanager
 def _aside(out: Path) -> Iterator[Path]:
     """A folder beside the store `out` that takes its place when all has gone well."""
-    out = out.resolve()  # a link stays one
+    out = end_of_links(out)  # a link stays one
     _check_free(out)
     aside = out.with_name(f"{out.name}.part")
     with disk_budget(out, clear=aside):

@@ -176,7 +176,8 @@ def ingest(
                 write_sealed(ledger, reading.ledger(parts))
             costs = _costs(home / "costs.json", reading.spent, working().minus(began))
         finally:
-            held_out.unlink(missing_ok=True)
+            for leftover in (held_out, *home.glob(".*.aside")):  # the latter of a process that was killed
+                leftover.unlink(missing_ok=True)
     ingested = Ingested(learned, train, dev, read_sealed(ledger, f"delete {home}; {AGAIN}"), costs)
     for line in () if costs["found"] else (*_left_out(ingested.ledger), *reading.repeated(), *ingested.notes):
         note(line)
