@@ -82,7 +82,7 @@ def finetune(
         work = Work(assignment, recipe, config, examples, judged)
         for doubt in run.doubts:
             whose = "learnt from its examples alone" if kind.per == "target" else "its head's doing"
-            warnings.warn(f"{run.path}: {doubt}; what it learns of the task is {whose}", stacklevel=2)
+            warnings.warn(f"{run.path}: {doubt.told}; what it learns of the task is {whose}", stacklevel=2)
         threads = config.threads or (settled_threads(folder) if folder else work.recipe.threads(work.train))
         if place and folder is None:
             folder = begin(place, assignment, identity, threads)
