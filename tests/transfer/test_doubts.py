@@ -88,6 +88,7 @@ def test_how_much_better_is_better(reached: float, message: str) -> None:
 
 @pytest.mark.filterwarnings("ignore::stemma.transfer.doubts.DevDoubt")
 def test_of_a_run_that_has_learnt_little_the_warning_says_so_in_words(word2vec, train_examples, monkeypatch):
+    monkeypatch.setattr(Run, "path", "runs/words")
     monkeypatch.setattr(Run, "doubts", [Doubt("steps", "it learnt for 3 steps alone", 3)])
     with pytest.warns(UserWarning, match=r": it learnt for 3 steps alone; what it learns of the task is its head's doing$"):
         finetune(word2vec, train=train_examples[:30], mode="frozen", config=FAST)

@@ -119,7 +119,7 @@ class Descent:
             **self._counted(model, batches),
         }
         self._absorb(model)
-        changed = [*merge(model.backbone), *join_rows(model.backbone)]
+        changed = [*merge(model.backbone), *(join_rows(model.backbone) if self._added else [])]
         still = [name for name, p in model.backbone.named_parameters() if not p.requires_grad and name not in changed]
         return self._learnt(model, facts | {"frozen": still})
 
