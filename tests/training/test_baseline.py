@@ -25,7 +25,7 @@ def test_a_part_that_sits_at_its_baseline_for_long_is_told_once_with_advice() ->
 def test_a_loss_that_comes_back_to_its_baseline_is_told() -> None:
     held_out = lines([6.0, 5.0, 7.0, 7.0, 7.0], [0.3] * 5)
     (told,) = sits(held_out, CONSTANTS)
-    assert "'masked' (7.000) is that of frequencies alone (7.000)" in told and "training.rate" in told
+    assert "'masked' (7.000) is no better than that of frequencies alone (7.000)" in told and "training.rate" in told
 
 
 @pytest.mark.parametrize(("masked", "left"), [(7.0, False), (6.95, False), (6.8, True)])

@@ -16,6 +16,7 @@ from stemma.objectives.batch import IGNORE
 from stemma.runs.fitted import FittedRun
 from stemma.runs.framing import collate, frame
 from stemma.runs.moved import HeadedNetwork
+from stemma.runs.run import Doubt, Run
 from stemma.transfer import selection
 from stemma.transfer.backbone import fresh
 from stemma.transfer.features import LinearOnFeatures
@@ -306,6 +307,12 @@ def test_examples_of_a_program_are_cleaned_as_those_of_a_file(ngram, train_examp
     dirty = [dataclasses.replace(example, text=f" {example.text}\x00", label=f"{example.label} ") for example in train_examples]
     with pytest.warns(UserWarning, match="as in training"):
         assert finetune(ngram, train=dirty).facts["data"] == finetune(ngram, train=train_examples).facts["data"]
+
+
+def test_the_doubts_of_a_run_are_told_in_words(ngram, train_examples, monkeypatch):
+    monkeypatch.setattr(Run, "doubts", [Doubt("baseline", "it has learnt nothing")])
+    with pytest.warns(UserWarning, match=": it has learnt nothing; what it learns of the task is its head's doing"):
+        finetune(ngram, train=train_examples)
 
 
 @pytest.mark.parametrize("mode", ["frozen", "finetune", "scratch"])

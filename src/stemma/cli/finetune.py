@@ -62,8 +62,8 @@ def finetuned(out: str, facts: dict[str, Any]) -> Iterator[str]:
     from stemma.transfer.doubts import floor_warning
     from stemma.transfer.saving import chosen, grid_table, measured, signed
 
-    state = f"done, but {doubt}" if (doubt := floor_warning(facts)) else "ready"
-    yield f"{out}: {state} ({facts['generation']}, {facts['mode']}; {facts['head']})"
+    how = f"{facts['generation']}, {facts['mode']}; {facts['head']}"
+    yield from (f"{out}: done, but {doubt}", f"  {how}") if (doubt := floor_warning(facts)) else (f"{out}: ready ({how})",)
     yield f"  chosen on held-out training examples: {chosen(facts)}"
     if len(facts["trials"]) + len(facts["seeds"]) > 2:
         yield f"  {facts['metrics'][0]['title']} on those, of each value and seed:"

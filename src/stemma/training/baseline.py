@@ -32,7 +32,8 @@ def sits(held_out: Sequence[Mapping[str, Any]], constants: Mapping[str, float]) 
     losses = _losses(held_out[-1])
     found = sorted(name for name, in_a_row in at_baseline(held_out, constants).items() if in_a_row == LONG)
     return [
-        f"{LONG} held-out losses in a row: the loss{_of(name)} ({losses[name]:.3f}) is that of frequencies alone ({constants[name]:.3f}); "
+        f"{LONG} held-out losses in a row: the loss{_of(name)} ({losses[name]:.3f}) is no better than that of frequencies alone "
+        f"({constants[name]:.3f}); "
         f"{ADVICE.get(name, LONGER)}"
         for name in found
     ]
