@@ -12,6 +12,7 @@ import pytest
 import stemma
 from stemma.lineage.table import TABLE
 from stemma.serving.app import application
+from stemma.serving.choice import Wish
 from stemma.serving.desk import Desk
 from stemma.serving.limits import Limits
 from stemma.serving.measured import Measured
@@ -93,10 +94,12 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @contextlib.asynccontextmanager
-async def served(places: list[str], keys: tuple[str, ...] = (), said: list[str] | None = None, **limits: Any) -> AsyncIterator[Any]:
+async def served(
+    places: list[str], keys: tuple[str, ...] = (), said: list[str] | None = None, engine: str = "torch", **limits: Any
+) -> AsyncIterator[Any]:
     """A client of an application that serves the runs; `client.desk` is its desk."""
     bounds, measured = Limits(**limits), Measured()
-    desk = Desk(Models(places, bounds, measured), bounds, measured, warmed=True)
+    desk = Desk(Models(places, bounds, measured, Wish(engine)), bounds, measured, warmed=True)
     say = print if said is None else said.append
     transport = httpx.ASGITransport(application(desk, keys, say))
     async with httpx.AsyncClient(transport=transport, base_url="http://stemma") as client:

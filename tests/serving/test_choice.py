@@ -49,7 +49,7 @@ def test_only_engines_of_the_tier_are_opened_and_a_file_may_have_a_say(monkeypat
 
     monkeypatch.setattr(choice, "opened", opened)
     (tmp_path / "dev.txt").write_text("\n".join(ENGLISH + CHINESE), encoding="utf-8")
-    found, told = chosen(run, "exact", "read", tmp_path / "dev.txt")
+    found, _, told = chosen(run, "exact", "read", tmp_path / "dev.txt")
     assert found is run and told == "the fastest exact engine here: torch" and asked == [["torch", "onnx", "openvino"]]
 
 

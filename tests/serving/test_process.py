@@ -270,6 +270,8 @@ def test_what_needs_no_network_loads_none(home, tmp_path):
         (["{run}", "--api-key-file", "{empty}"], 2, "one key a line"),
         (["{run}", "--api-key-file", "{run}/none"], 1, "check the path"),
         (["{run}", "--queue", "0"], 2, "queue"),
+        (["{run}", "--engine", "torhc"], 2, "did you mean 'torch'?"),
+        (["{run}", "--max-drop", "0.1"], 2, "drop --max-drop"),
     ],
 )
 def test_what_cannot_be_served_is_told_before_it_listens(home, tmp_path, capsys, words, code, told):

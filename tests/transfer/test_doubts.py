@@ -8,6 +8,7 @@ from tests.transfer.conftest import CLASSIFY, make_examples
 
 from stemma.corpus.task import Example
 from stemma.runs.fitted import FittedRun
+from stemma.runs.run import Doubt, Run
 from stemma.tasks.table import make_task
 from stemma.transfer.doubts import DevDoubt, floor_warning, repeats_warning
 from stemma.transfer.finetune import finetune
@@ -83,3 +84,11 @@ def test_how_much_better_is_better(reached: float, message: str) -> None:
     }
     assert floor_warning(facts).startswith(message) and bool(floor_warning(facts)) == bool(message)
     assert floor_warning({"metrics": facts["metrics"]}) == ""  # of an earlier version
+
+
+@pytest.mark.filterwarnings("ignore::stemma.transfer.doubts.DevDoubt")
+def test_of_a_run_that_has_learnt_little_the_warning_says_so_in_words(word2vec, train_examples, monkeypatch):
+    monkeypatch.setattr(Run, "path", "runs/words")
+    monkeypatch.setattr(Run, "doubts", [Doubt("steps", "it learnt for 3 steps alone", 3)])
+    with pytest.warns(UserWarning, match=r": it learnt for 3 steps alone; what it learns of the task is its head's doing$"):
+        finetune(word2vec, train=train_examples[:30], mode="frozen", config=FAST)

@@ -200,7 +200,9 @@ def test_the_best_weights_on_the_way_are_kept(bert, train_examples):
     assert all(np.array_equal(array, best[1][name]) for name, array in model.arrays().items())
 
 
-def test_the_head_reads_standardised_states_while_it_learns_and_then_states_as_they_are(run, train_examples):
+@pytest.mark.parametrize("name", ["bert", "gpt"])
+def test_the_head_reads_standardised_states_while_it_learns_and_then_states_as_they_are(name, train_examples):
+    run = make_run(name)
     config = ways(updates=3)
     recipe, seen = Descent(assigned(run, config), config), {}
     lesson = lesson_of(recipe, train_examples[:60])
@@ -213,11 +215,11 @@ def test_the_head_reads_standardised_states_while_it_learns_and_then_states_as_t
 
     recipe.watch = watch
     model = recipe.fit(lesson, np.arange(60), 1e-2, 1)
-    assert seen[0][0].mean(0).abs().max() < 1e-4 and seen[0][0].std(0, correction=0).max() == pytest.approx(1, abs=1e-3)
+    assert seen[0][0].mean(0).abs().max() < 1e-4 and seen[0][0].std(0, correction=0).max() <= 1 + 1e-3
     with torch.no_grad():
         read, _ = model.module.eval().read(batch)
-        torch.testing.assert_close(model.scores(batch), seen[3][1], atol=1e-4, rtol=1e-4)  # float32, the head having absorbed it
-    assert not torch.allclose(read, seen[3][0], atol=1e-2)
+        torch.testing.assert_close(model.scores(batch), seen[max(seen)][1], atol=1e-4, rtol=1e-4)  # float32, the head having absorbed it
+    assert not torch.allclose(read, seen[max(seen)][0], atol=1e-2)
     plain = dataclasses.replace(config, standardise=False)
     without = Descent(assigned(run, plain), plain).fit(lesson, np.arange(60), 1e-2, 1)
     assert any(not np.array_equal(array, without.arrays()[name]) for name, array in model.arrays().items())

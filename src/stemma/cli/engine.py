@@ -24,7 +24,7 @@ def by_engine(run: AnyRun, engine: str, work: "Work", dev: Path | None, max_drop
         return run
     from stemma.serving.choice import chosen
 
-    found, told = chosen(run, engine, work, dev, max_drop)
-    if told:
-        print(told, file=sys.stderr)
-    return found  # type: ignore[return-value]  # an engine makes of a run one of its kind
+    found = chosen(run, engine, work, dev, max_drop)
+    if found.told:
+        print(found.told, file=sys.stderr)
+    return found.run  # type: ignore[return-value]  # an engine makes of a run one of its kind

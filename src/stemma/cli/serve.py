@@ -8,7 +8,8 @@ from typing import Annotated
 from tyro.conf import arg
 
 from stemma.cli.answer import Answer, Printable
-from stemma.cli.verb import File, Positional, Verb
+from stemma.cli.engine import USUAL
+from stemma.cli.verb import EngineName, File, Positional, Share, Verb
 from stemma.corpus.files import held_whole
 from stemma.errors import UsageError
 
@@ -26,6 +27,9 @@ class Serve(Verb):
     port: int = 8000  # 0: any that is free
     host: str = "127.0.0.1"  # this machine alone; 0.0.0.0: whoever can reach it
     api_key_file: File = None  # keys, one a line, of which each request must bring one
+    engine: EngineName = USUAL  # what computes them, as in embed and generate; exact, close: the fastest here, for each run by itself
+    dev: File = None  # a file that exact and close have to say the same on, or that tells what an engine in 8 bits costs
+    max_drop: Share = None  # with an engine in 8 bits: how much worse it may be on the file of --dev
     max_body_bytes: int = 2 << 20  # of a request
     max_inputs: int = 256  # of a request
     max_tokens: int = 16_384  # of an input
@@ -39,6 +43,7 @@ class Serve(Verb):
 
     def run(self) -> Printable:
         """What was done until it was stopped."""
+        from stemma.serving.choice import Wish
         from stemma.serving.limits import Limits
         from stemma.serving.server import serve
 
@@ -47,7 +52,8 @@ class Serve(Verb):
         sizes = self.max_body_bytes, self.max_inputs, self.max_tokens, self.max_written, self.queue, self.batch_tokens
         limits = Limits(*sizes, self.max_wait_ms, self.timeout, self.body_timeout, self.header_timeout)
         keys = _keys(self.api_key_file) if self.api_key_file else ()
-        done = serve(self.run_folders, self.host, self.port, limits, keys, _say)
+        wish = Wish(self.engine, self.dev, self.max_drop)
+        done = serve(self.run_folders, self.host, self.port, limits, wish, keys, _say)
         return Answer(done, [f"{done['requests']:,} requests answered in {done['seconds']:,.0f} s"])
 
 

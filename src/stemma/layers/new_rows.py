@@ -42,9 +42,7 @@ def part_rows(network: Any, new: int) -> list[str]:
 
 @torch.no_grad()
 def join_rows(network: Any) -> list[str]:
-    """Puts them back, and names the table; nothing where they were not taken out."""
-    if not isinstance(network.tokens, NewRows):
-        return []
+    """Puts them back, and names the table."""
     table, rows = network.tokens.table, network.tokens.rows
     table.weight[-len(rows) :] = rows
     network.tokens = table

@@ -5,7 +5,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-FLOOR = 0.1  # of the root mean square of all scales: below it a number says too little to be made as large as the others
+FLOOR = 0.1  # of a scale, and of it over the root mean square of all: what varies less would be made so large that it leaps as it learns
 
 
 class Standardised(nn.Module):
@@ -21,10 +21,9 @@ class Standardised(nn.Module):
 
     @classmethod
     def of(cls, vectors: Float[Tensor, "N D"]) -> "Standardised":
-        """By these vectors; where all of them are the same nothing is scaled."""
+        """By these vectors, whose numbers are made ten times as large at most."""
         scale, mean = torch.std_mean(vectors.double(), 0, correction=0)
-        scale = scale.clamp(min=FLOOR * scale.square().mean().sqrt())
-        return cls(mean.float(), torch.where(scale > 1e-6 * (1 + mean.abs()), scale, torch.ones_like(scale)).float())
+        return cls(mean.float(), scale.clamp(min=FLOOR * max(1.0, float(scale.square().mean().sqrt()))).float())
 
     def forward(self, x: Float[Tensor, "*shape D"]) -> Float[Tensor, "*shape D"]:
         """Standardised."""
@@ -34,5 +33,5 @@ class Standardised(nn.Module):
     def absorb_into(self, linear: nn.Linear) -> None:
         """Has the map give of x what it gave of x standardised; it may read more behind x."""
         weight = linear.weight[:, : len(self.mean)]
-        weight /= self.scale
+        weight.div_(self.scale)
         linear.bias.sub_(weight @ self.mean)

@@ -166,6 +166,7 @@ class Described(BaseModel):
     layers: int | None
     parameters: int
     doubts: list[dict[str, Any]]
+    engines: dict[str, str] = Field(description="what computes each ability that engines know")
 
 
 class Listed(BaseModel):

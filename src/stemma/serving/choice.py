@@ -4,9 +4,10 @@
 in 8 bits is never chosen: it is named, with a file that tells what it costs, and how much that may be.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 
@@ -15,41 +16,82 @@ from stemma.export.onnx_int8 import texts_of
 from stemma.runs.fitted import FittedRun
 from stemma.serving.bench import Cell, answered, compare, measured, opened
 from stemma.serving.drops import READ, drop
-from stemma.serving.engines import AnyRun, Tier, Work, engines_for, through, tier_of
+from stemma.serving.engines import AnyRun, Tier, Work, engines_for, through, tier_of, work_of, works_of
 
 Bound = Literal["exact", "close"]
 BOUNDS: tuple[Bound, ...] = get_args(Bound)
 GAP, COSINE = 1e-4, 0.9999
 LENGTH, BATCH, SECONDS = 32, 16, 0.3  # tokens, texts, and how long each engine is measured
+PLAIN = "torch"  # the run itself
+WORKS: dict[str, Work] = {"embed": "read", "predict": "read", "generate": "write", "translate": "write"}  # abilities that engines know
 
 
-def chosen(run: AnyRun, engine: str, work: Work, dev: Path | None = None, most_drop: float | None = None) -> tuple[AnyRun, str]:
-    """(the run as the engine computes it, what is to be told of that).
+@dataclass(frozen=True)
+class Wish:
+    """What is asked for: an engine or a bound, a file to compare on, and how much worse 8 bits may be there."""
+
+    engine: str = PLAIN
+    dev: Path | None = None
+    most_drop: float | None = None
+
+
+class Chosen(NamedTuple):
+    """An engine that was found."""
+
+    run: AnyRun  # as the engine computes it
+    name: str
+    told: str = ""  # what is to be said of it
+
+
+def chosen_for(run: AnyRun, abilities: Collection[str], wish: Wish) -> dict[str, Chosen]:
+    """Who computes each of the run's abilities that engines know; all else is the run's own.
+
+    A bound is held for reading and for writing by itself; what an engine that is named does not do, the run does.
+    """
+    works = WORKS
+    if isinstance(run, FittedRun):  # its vectors are what its head reads, which no graph gives
+        works = dict.fromkeys(("predict", "translate"), work_of(run))
+    works = {ability: work for ability, work in works.items() if ability in abilities}
+    asked = list(dict.fromkeys(works.values()))
+    if wish.engine in BOUNDS:
+        found = {work: chosen(run, wish.engine, work, wish.dev, wish.most_drop, draws="generate" in abilities) for work in asked}
+    else:
+        able = [work for work in asked if work in works_of(run, wish.engine)] or asked[:1]  # of none, the one that is refused
+        named = chosen(run, wish.engine, able[0], wish.dev, wish.most_drop)
+        found = dict.fromkeys(asked, Chosen(run, PLAIN)) | dict.fromkeys(able, named)
+    return {ability: found[work] for ability, work in works.items()}
+
+
+def chosen(run: AnyRun, engine: str, work: Work, dev: Path | None = None, most_drop: float | None = None, *, draws: bool = False) -> Chosen:
+    """The engine that is named, or the fastest within a bound; with `draws` one that also writes by lot.
 
     `dev` is a file that `exact` and `close` have to say the same on, or one that tells what an engine in 8 bits costs: `most_drop` at most,
     or RunError. UsageError where one of them is missing or has no meaning.
     """
     if engine in BOUNDS:
         _without(engine, "--max-drop", most_drop)
-        name, found = fastest(run, BOUNDS[BOUNDS.index(engine)], work, dev)  # type: ignore[arg-type]
-        return found, f"the fastest {engine} engine here: {name}"
+        name, found = fastest(run, BOUNDS[BOUNDS.index(engine)], work, dev, draws=draws)  # type: ignore[arg-type]
+        return Chosen(found, name, f"the fastest {engine} engine here: {name}")
     made = through(run, engine, work)
     if tier_of(engine) != "int8":
         _without(engine, "--max-drop", most_drop)
         _without(engine, "--dev", dev)
-        return made, ""
+        return Chosen(made, engine)
     if dev is None or most_drop is None:
         raise UsageError(f"{engine} computes in 8 bits", "how much worse it may be, and a file to tell", "add --dev FILE --max-drop 0.01")
     cost = drop(run, made, dev, work)
     if not cost.worse <= most_drop:
         wrong = f"{engine} loses too much on {dev}: {cost}"
         raise RunError(wrong, f"{most_drop:g} at most (--max-drop)", "allow more, calibrate on other text, or use the engine exact")
-    return made, f"{engine} on {dev}: {cost}"
+    return Chosen(made, engine, f"{engine} on {dev}: {cost}")
 
 
-def fastest(run: AnyRun, bound: Bound, work: Work, dev: Path | None = None, seconds: float = SECONDS) -> tuple[str, AnyRun]:
+def fastest(
+    run: AnyRun, bound: Bound, work: Work, dev: Path | None = None, seconds: float = SECONDS, *, draws: bool = False
+) -> tuple[str, AnyRun]:
     """The name of the engine within the bound whose median call is the shortest here, and the run as it computes it."""
-    allowed = [engine.name for engine in engines_for(run, work) if engine.tier in BOUNDS[: BOUNDS.index(bound) + 1]]
+    able = [engine for engine in engines_for(run, work) if engine.draws or not draws]
+    allowed = [engine.name for engine in able if engine.tier in BOUNDS[: BOUNDS.index(bound) + 1]]
     engines = list(opened(run, allowed, work, strict=False))
     if len(engines) == 1:
         return engines[0][0], engines[0][2]

@@ -39,12 +39,17 @@ class Desk:
         ask: Callable[[Any, list[str]], Asked],
         *options: Hashable,
         strict: bool = False,
+        whole: bool = False,
     ) -> tuple[Version, Answered]:
-        """The version that answered, and the rows of the inputs; `ask(run, texts)` with equal `options` may be computed together."""
+        """The version that answered, and the rows of the inputs; `ask(run, texts)` with equal `options` may be computed together.
+
+        The run is as the model's engine computes it, or with `whole` the model's own.
+        """
         version = self.models.able(name, ability)
+        run = version.run_for(ability, whole=whole)
         lane = version.lanes.writing if ability in WRITES else version.lanes.computing
         async with asyncio.timeout(self.limits.answer_seconds):
-            found = await answer(version, lane, (ability, *options), lambda texts: ask(version.run, texts), inputs, self.limits, strict)
+            found = await answer(version, lane, (ability, *options), lambda texts: ask(run, texts), inputs, self.limits, strict)
         self._count(version, ability, found)
         return version, found
 

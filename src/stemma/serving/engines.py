@@ -39,11 +39,20 @@ class Engine:
     fits: Callable[[Generation], bool]
     put: Callable[[AnyRun], AnyRun]  # the run as this engine computes it
     works: tuple[Work, ...] = ("read",)
+    draws: bool = True  # by lot, where it writes
 
 
 def engines_for(run: AnyRun, work: Work = "read") -> list[Engine]:
     """The engines that can compute the run at this work, `torch` first."""
     return [engine for engine in ENGINES if engine.fits(run.row) and work in engine.works]
+
+
+def works_of(run: AnyRun, engine: str) -> list[Work]:
+    """What an engine can do for the run; of a file or folder, what the one that opens it can."""
+    opens = "ctranslate2" if is_folder(engine) else engine
+    if engine.endswith(".onnx"):
+        opens = "openvino" if engine.startswith(OPENVINO) else "onnx"
+    return [work for work in BOTH if any(known.name == opens for known in engines_for(run, work))]
 
 
 def work_of(run: AnyRun) -> Work:
@@ -160,5 +169,5 @@ ENGINES: Sequence[Engine] = (
     Engine("onnx", "exact", "that is a network", _is_network, _onnx, BOTH),
     Engine("openvino", "exact", "that is a network", _is_network, partial(_openvino, precision="f32"), BOTH),
     Engine("openvino-bf16", "close", "of a Transformer", _has_blocks, partial(_openvino, precision="bf16")),
-    Engine("ctranslate2", "exact", "of " + ", ".join(TRANSLATED), _is_translated, _ctranslate2, ("write",)),
+    Engine("ctranslate2", "exact", "of " + ", ".join(TRANSLATED), _is_translated, _ctranslate2, ("write",), draws=False),
 )

@@ -16,12 +16,15 @@ from stemma.runs import answers
 from stemma.runs.run import unit
 from stemma.serving import bodies
 from stemma.serving.asking import Input
+from stemma.serving.choice import PLAIN
 from stemma.serving.desk import Desk
+from stemma.serving.engines import tier_of
 from stemma.serving.models import Version
 from stemma.serving.replies import FAULTS, Json
 
 Named = Annotated[str | None, Query(description="a name that GET /v1/models lists; none: the only one that can")]
 Strings = str | list[str]
+DTYPES = {"exact": "float32", "close": "bfloat16", "int8": "int8"}  # by an engine's tier
 
 
 class Embed(bodies.Foreign):
@@ -153,7 +156,7 @@ def routes(desk: Desk) -> APIRouter:
             {
                 "model_id": told["id"],
                 "model_sha": None,
-                "model_dtype": "float32",
+                "model_dtype": DTYPES[tier_of(told["engines"].get("predict" if told["task"] else "embed", PLAIN))],
                 "model_type": {"generation": told["generation"], "task": told["task"]},
                 "max_concurrent_requests": limits.queue,
                 "max_input_length": min(limits.tokens, told["max_length"] or limits.tokens),

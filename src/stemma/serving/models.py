@@ -12,12 +12,15 @@ from stemma.errors import RunError, StemmaError, UsageError
 from stemma.export.huggingface_in.folder import is_huggingface, read_huggingface
 from stemma.runs import answers, fitted
 from stemma.runs.answers import tokenizer_of
+from stemma.runs.decoding import Decoding
 from stemma.runs.fitted import FittedRun
 from stemma.runs.run import Run
 from stemma.serving.batches import Lanes
+from stemma.serving.choice import Chosen, Wish, chosen_for
 from stemma.serving.limits import Limits, NoSuchModel
 from stemma.serving.measured import Measured
 
+PLAINLY, GREEDY = Wish(), Decoding(temperature=0.0)
 SCRIPT_SHARE = 0.05  # of the vocabulary's letters, from which on a script is named
 
 
@@ -32,13 +35,23 @@ class Version:
     description: dict[str, Any]
     seconds: float  # that loading took
     lanes: Lanes
+    engines: dict[str, Chosen]  # by ability
+
+    def run_for(self, ability: str, *, whole: bool = False) -> Any:
+        """The run as its engine computes it; `whole`: as it is, for what an engine's does not have."""
+        return self.engines[ability].run if ability in self.engines and not whole else self.run
+
+    @property
+    def told(self) -> list[str]:
+        """What is to be said of its engines."""
+        return list(dict.fromkeys(found.told for found in self.engines.values() if found.told))
 
 
 class Model:
     """A name, the folder behind it, and its versions: the one in use and the one before."""
 
-    def __init__(self, name: str, path: Path, limits: Limits, measured: Measured) -> None:
-        self.name, self.path, self._limits, self._measured = name, path, limits, measured
+    def __init__(self, name: str, path: Path, limits: Limits, measured: Measured, wish: Wish) -> None:
+        self.name, self.path, self._limits, self._measured, self._wish = name, path, limits, measured, wish
         self.before: Version | None = None
         self.used = self._loaded(1)
         self._last = 1
@@ -89,9 +102,11 @@ class Model:
         began = time.perf_counter()
         run = read_huggingface(self.path).run() if is_huggingface(self.path) else fitted.load(self.path, precision="fp32", held=True)
         abilities = tuple(_abilities(run))
-        description = {"created": int(time.time()), "owned_by": "stemma", **_described(run, abilities)}
+        engines = chosen_for(run, abilities, self._wish)
+        names = {ability: found.name for ability, found in engines.items()}
+        description = {"created": int(time.time()), "owned_by": "stemma", **_described(run, abilities), "engines": names}
         lanes = Lanes(self.name, self._limits, self._measured)
-        return Version(self.name, number, run, abilities, description, time.perf_counter() - began, lanes)
+        return Version(self.name, number, run, abilities, description, time.perf_counter() - began, lanes, engines)
 
     def _show(self) -> None:
         self._measured.loading.labels(self.name).set(self.used.seconds)
@@ -101,7 +116,7 @@ class Model:
 class Models:
     """All that a server has, by name, in the order in which they were named."""
 
-    def __init__(self, places: Sequence[str], limits: Limits, measured: Measured) -> None:
+    def __init__(self, places: Sequence[str], limits: Limits, measured: Measured, wish: Wish = PLAINLY) -> None:
         self._by_name: dict[str, Model] = {}
         for place in places:
             name, path = named(place)
@@ -109,7 +124,7 @@ class Models:
                 raise UsageError(f"{name!r} is no name for a model", "letters, digits and signs in UTF-8", f"write other={place!r}")
             if name in self._by_name:
                 raise UsageError(f"two runs go by the name {name!r}", "a name for each", f"write other={path}")
-            self._by_name[name] = Model(name, path, limits, measured)
+            self._by_name[name] = Model(name, path, limits, measured, wish)
 
     def __iter__(self) -> Iterator[Model]:
         return iter(self._by_name.values())
@@ -153,14 +168,14 @@ def named(place: str) -> tuple[str, Path]:
 
 def warm(version: Version) -> None:
     """Runs texts of several lengths through what the version can do."""
-    run, tokenizer = version.run, tokenizer_of(version.run)
+    tokenizer = tokenizer_of(version.run)
     words = tokenizer.texts[len(tokenizer.specials) :][:128] or ["a"]
     long, short = " ".join(words), words[-1]
     for ability in version.abilities:
         for ask in _WARMING.get(ability, ()):
             for text in (short, long):
                 try:
-                    ask(run, text)
+                    ask(version.run_for(ability), text)
                 except StemmaError:  # a text that does not suit the run: it has been warmed as far as that
                     continue
 
@@ -174,7 +189,8 @@ _WARMING: dict[str, tuple[Any, ...]] = {
     "embed": (lambda run, text: answers.embed(run, [_parts(run, text) if isinstance(run, FittedRun) else text] * 2).rows(),),
     "score": (lambda run, text: answers.score(run, [text] * 2).rows(), lambda run, text: answers.score(run, [text], True).rows()),
     "fill": (lambda run, text: answers.fill(run, [f"{text} [MASK]"]).rows(),),
-    "generate": (lambda run, text: answers.generate(run, [text], length=2).rows(),),
+    "generate": (lambda run, text: answers.generate(run, [text], length=2, options=GREEDY).rows(),),
+    "translate": (lambda run, text: answers.translate(run, [text], GREEDY).rows(),),
     "nearest": (lambda run, text: answers.nearest(run, [text]).rows(),),
     "masks": (lambda run, text: answers.masks(run, [text]).rows(),),
     "tokens": (lambda run, text: answers.tokens(tokenizer_of(run), [text]).rows(),),

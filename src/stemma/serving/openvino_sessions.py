@@ -1,5 +1,6 @@
 """Graphs in OpenVINO, called as ONNX Runtime's sessions are."""
 
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
@@ -22,8 +23,15 @@ class Value:
     shape: list[int | str]  # a word where the size may differ from call to call
 
 
+class _Own(threading.local):
+    """What each thread has of its own: it is made when a thread first asks."""
+
+    def __init__(self, model: Any) -> None:
+        self.request = model.create_infer_request()
+
+
 class OpenVinoSession:
-    """One graph; it is called by one thread at a time."""
+    """One graph, for any number of threads: what a call needs, each has for itself."""
 
     def __init__(self, data: bytes, precision: Precision) -> None:
         core = imported_quietly("openvino").Core()
@@ -35,9 +43,9 @@ class OpenVinoSession:
             "INFERENCE_NUM_THREADS": torch.get_num_threads(),
             "PERFORMANCE_HINT": "LATENCY",
         }
-        model = core.compile_model(core.read_model(BytesIO(data)), "CPU", hints)
-        self._request = model.create_infer_request()
-        self._inputs, self._outputs = (list(map(_value, values)) for values in (model.inputs, model.outputs))
+        self._model = core.compile_model(core.read_model(BytesIO(data)), "CPU", hints)
+        self._own = _Own(self._model)
+        self._inputs, self._outputs = (list(map(_value, values)) for values in (self._model.inputs, self._model.outputs))
 
     def get_inputs(self) -> list[Value]:
         """What goes in."""
@@ -49,7 +57,7 @@ class OpenVinoSession:
 
     def run(self, names: Sequence[str], fed: Mapping[str, np.ndarray]) -> list[np.ndarray]:
         """These outputs of one call, as arrays of their own."""
-        found = self._request.infer({value.name: np.ascontiguousarray(fed[value.name]) for value in self._inputs})
+        found = self._own.request.infer({value.name: np.ascontiguousarray(fed[value.name]) for value in self._inputs})
         return [found[name] for name in names]
 
 

@@ -8,10 +8,14 @@ import socket
 import time
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from stemma.errors import Interrupted, MissingExtra, StemmaError, UsageError
 from stemma.serving.limits import Limits
+
+if TYPE_CHECKING:
+    from stemma.serving.choice import Wish
+    from stemma.serving.models import Version
 
 Say = Callable[[str], None]
 BACKLOG = 1024  # connections that wait to be accepted
@@ -19,7 +23,9 @@ MOST_FILES = 1 << 16  # open at once, of which a connection is one
 OWN_FILES = 64  # for what is no connection
 
 
-def serve(places: Sequence[str], host: str, port: int, limits: Limits, keys: Sequence[str] = (), say: Say = print) -> dict[str, Any]:
+def serve(
+    places: Sequence[str], host: str, port: int, limits: Limits, wish: "Wish", keys: Sequence[str] = (), say: Say = print
+) -> dict[str, Any]:
     """Serves the runs until it is told to stop, and says how it goes; gives back what it did.
 
     UsageError, NoRunError or the like before it listens.
@@ -39,7 +45,7 @@ def serve(places: Sequence[str], host: str, port: int, limits: Limits, keys: Seq
     warnings.simplefilter("ignore")  # they quote texts, and what they tell stands in the rows
     port = free_port(host, port)
     measured = Measured()
-    desk = Desk(Models(places, limits, measured), limits, measured)
+    desk = Desk(Models(places, limits, measured, wish), limits, measured)
     return asyncio.run(_served(application(desk, keys, say), desk, host, port, say))
 
 
@@ -104,6 +110,8 @@ async def _served(app: Any, desk: Any, host: str, port: int, say: Say) -> dict[s
         loop.add_signal_handler(number, call)
     names = ", ".join(f"{model.name} ({model.used.run.row.short})" for model in desk.models)
     say(f"serving {names} at http://{f'[{host}]' if ':' in host else host}:{port}")
+    for model in desk.models:
+        _tell_engines(model.used, say)
     warming = loop.create_task(_warmed(desk, began, say))
     await server.serve()
     warming.cancel()
@@ -117,10 +125,16 @@ async def _warmed(desk: Any, began: float, say: Say) -> None:
     say(f"ready after {time.perf_counter() - began:.1f} s")
 
 
+def _tell_engines(version: "Version", say: Say) -> None:
+    for told in version.told:
+        say(f"{version.name}: {told}")
+
+
 async def _reloaded(desk: Any, say: Say) -> None:
     for model in desk.models:
         try:
             version = await model.reload()
             say(f"{model.name} has version {version.number}")
+            _tell_engines(version, say)
         except StemmaError as error:
             say(f"{model.name} stays at version {model.used.number}: {error}")

@@ -41,7 +41,8 @@ def _of_texts(router: APIRouter, desk: Desk) -> None:
             return answers.embed(run, texts, body.layer, body.normalise, body.tokens)
 
         options = body.layer, body.normalise, body.tokens
-        return _reply(*await desk.rows(body.model, "embed", body.listed, ask, *options, strict=body.strict))
+        whole = body.layer != -1 or body.tokens
+        return _reply(*await desk.rows(body.model, "embed", body.listed, ask, *options, strict=body.strict, whole=whole))
 
     @router.post("/score", response_model=bodies.Answer)
     async def score(body: bodies.Score) -> Response:

@@ -22,7 +22,7 @@ async def writing(
     What is wrong with the request is raised here and now, with the first piece; later the deadline may end the pieces with a TimeoutError.
     """
     version = desk.models.able(name, "generate")
-    run: Any = version.run
+    run: Any = version.run_for("generate")
     deadline = asyncio.get_running_loop().time() + desk.limits.answer_seconds
     async with asyncio.timeout_at(deadline):
         asked = await version.lanes.tokenising.alone(lambda: answers.generate(run, [prompt], length, options, seed))

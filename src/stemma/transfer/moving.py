@@ -89,7 +89,7 @@ class Descent:
         config, began = self._config, time.perf_counter()
         model, transferred = self._model(seed)
         batches = self.batches(lesson, rows, seed)
-        if config.standardise:
+        if config.standardise and not has_no_blocks(model.backbone):  # word vectors are small, and would leap
             self._standardise(model, batches)
         loop = loop_settings(config, batches, rate, seed)
         split = depths.parameter_groups(model, model.backbone, config.layer_decay, config.weight_decay, self._added)
@@ -119,7 +119,7 @@ class Descent:
             **self._counted(model, batches),
         }
         self._absorb(model)
-        changed = [*merge(model.backbone), *join_rows(model.backbone)]
+        changed = [*merge(model.backbone), *(join_rows(model.backbone) if self._added else [])]
         still = [name for name, p in model.backbone.named_parameters() if not p.requires_grad and name not in changed]
         return self._learnt(model, facts | {"frozen": still})
 

@@ -634,7 +634,7 @@ def test_the_meter_measures_a_block():
     assert environment()["cores"] >= 1 and environment()["torch"]
 
 
-def test_processes_hand_on_the_facts_of_generations_at_once(files, tmp_path):
+def test_processes_hand_on_the_facts_of_generations_at_once(files, tmp_path, capfd):
     plan = plan_for(files, tmp_path / "out", generations=("ngram", "gpt"), modes=("frozen",), parallel=2, threads=1)
     plan.save()
     (plan.root / "held-out.json").write_text('[["the cat purrs ."]]', encoding="utf-8")
@@ -644,6 +644,8 @@ def test_processes_hand_on_the_facts_of_generations_at_once(files, tmp_path):
         (name, stage) for name in ("ngram", "gpt") for stage in ("pretrain", "frozen")
     }
     assert len(list((plan.root / "store").iterdir())) == 1  # both read the one store, built once
+    doubts = [fact.message for fact in facts if fact.kind == "note" and fact.of == "gpt" and "it learnt for" in fact.message]
+    assert len(doubts) == len(set(doubts)) > 0 and "Warning" not in capfd.readouterr().err  # warnings are notes, each once
 
 
 def test_a_stopped_comparison_stops_its_processes(files, tmp_path):

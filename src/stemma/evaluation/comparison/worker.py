@@ -8,13 +8,15 @@ import json
 import os
 import sys
 import threading
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from stemma.errors import Interrupted, StemmaError
 from stemma.evaluation.comparison.plan import Comparison
 from stemma.evaluation.comparison.stages import Stages, run_stages
-from stemma.training.facts import Fact, to_json
+from stemma.training.facts import Fact, Note, Report, to_json
 
 
 def main(argv: Sequence[str]) -> int:
@@ -28,6 +30,7 @@ def main(argv: Sequence[str]) -> int:
         facts.write(json.dumps(to_json(fact)) + "\n")
         facts.flush()
 
+    _warn_in_notes(progress)
     comparison = Comparison.load(Path(out))
     try:
         for _ in run_stages(Stages(comparison, generation, corpus_key, progress, os.getppid()), comparison.root):
@@ -37,6 +40,18 @@ def main(argv: Sequence[str]) -> int:
     except StemmaError as error:  # not a stage's: there was no room even to keep how it failed; the code says so
         return error.exit_code
     return 0
+
+
+def _warn_in_notes(progress: Report) -> None:
+    """Has each warning reach the progress as a note, once, where Python would print it with a place in the code."""
+    told: set[str] = set()
+
+    def warn(message: Warning | str, *_: Any, **__: Any) -> None:
+        if str(message) not in told:
+            told.add(str(message))
+            progress(Note(str(message)))
+
+    warnings.showwarning = warn
 
 
 def _end_with_parent() -> None:

@@ -128,6 +128,6 @@ export function about(model) {
     el("p", {}, el("b", {}, text("about.added")), told.added),
     el("p", {}, el("b", {}, text("about.lost")), told.lost),
     el("p", { class: "soft" }, `${model.id} · ${facts.filter(Boolean).join(" · ")} · ${model.paper}`),
-    model.doubts.length ? el("p", { class: "doubt" }, text("about.doubts"), model.doubts.map((doubt) => text(`doubt.${doubt.kind}`, doubt)).join(text("about.and"))) : null,
+    model.doubts.map((doubt) => el("p", { class: "doubt" }, text("about.doubts"), text(`doubt.${doubt.kind}`, doubt))),
   );
 }
