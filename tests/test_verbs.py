@@ -24,6 +24,7 @@ from stemma.cli.main import TABLE, main, parse
 from stemma.errors import DataError, RunError, UsageError
 from stemma.evaluation.comparison.plan import Config as CompareConfig
 from stemma.lineage.table import able as names_of
+from stemma.transfer import doubts
 
 ENGLISH = ["the cat sat on the mat .", "a dog ran home to the log .", "the cat ran and the dog sat .", "a mat is on the log ."]
 CHINESE = ["今天天气很好。", "我们去公园看花。", "公园里的花很好看。", "天气好我们就去。"]
@@ -162,6 +163,16 @@ def test_a_text_without_a_known_word_is_reported(shop, capsys):
         assert [json.loads(line).get("no_known_word", False) for line in out.splitlines()] == [True, True, False]
         assert "warning: 2 of 3 texts have no known word" in err
     assert [len(row["vector"]) for row in rows(capsys, "embed", shop / "word2vec", "--text", "", "--text", "花")] == [12, 12]
+
+
+def test_predict_warns_where_the_run_is_no_better_than_one_answer(shop, capsys, monkeypatch):
+    assert main(["predict", str(shop / "languages"), "--text", "the cat"]) == 0
+    assert "say little" not in capsys.readouterr().err
+    monkeypatch.setattr(doubts, "floor_warning", lambda facts: f"no better than always answering 'en' ({facts['metrics'][0]['title']})")
+    assert main(["predict", str(shop / "languages"), "--text", "the cat"]) == 0
+    found = capsys.readouterr()
+    assert found.err.startswith("warning: ") and "no better than always answering 'en' (accuracy); its answers say little" in found.err
+    assert json.loads(found.out)["label"] == "en"
 
 
 def test_predict_labels_lines_from_anywhere(shop, capsys, monkeypatch, tmp_path):

@@ -1,5 +1,6 @@
 """`stemma predict`: the answer of a fine-tuned run to each line."""
 
+import warnings
 from dataclasses import dataclass
 
 from stemma.cli.answer import Printable
@@ -26,7 +27,10 @@ class Predict(Verb):
         """One answer a line."""
         from stemma.runs import answers
         from stemma.runs.fitted import FittedRun
+        from stemma.transfer.doubts import floor_warning
 
         run = FittedRun.load(self.run_folder)
+        if doubt := floor_warning(run.facts):
+            warnings.warn(f"{self.run_folder}: {doubt}; its answers say little", stacklevel=2)
         run = by_engine(run, self.engine, "write" if run.task.per == "target" else "read", self.dev, self.max_drop)
         return Streamed(lambda lines: iter(answers.predict(run, lines).rows()), run.task.shown, self.text, self.files)
