@@ -115,7 +115,7 @@ def test_dropout_falls_on_embeddings_between_layers_and_on_what_the_output_reads
     monkeypatch.setattr(seq2seq, "dropout", lambda x, rate, training: rates.append((rate, training)) or x)
     net, batch = network(dropout=0.25).train(), pairs()
     net._decode(batch)
-    source, target = [(0.25, True), (0.0, True), (0.25, True)], [(0.25, True), (0.0, True), (0.25, True)]
+    source, target = [(0.25, True), (0.25, True)], [(0.25, True), (0.0, True), (0.25, True)]
     assert rates == [*source, *target, (0.25, True)]
     rates.clear()
     net.encode(batch)

@@ -247,10 +247,11 @@ def test_what_needs_no_network_loads_none(home, tmp_path):
     script = (
         "import sys, os, signal\n"
         "from stemma.serving import server\n"
+        "from stemma.serving.choice import Wish\n"
         "from stemma.serving.limits import Limits\n"
         "def say(text):\n"
         "    if text.startswith('ready'): os.kill(os.getpid(), signal.SIGTERM)\n"
-        "server.serve(sys.argv[1:], '127.0.0.1', 0, Limits(), (), say)\n"
+        "server.serve(sys.argv[1:], '127.0.0.1', 0, Limits(), Wish(), say=say)\n"
         "print('LOADED', 'torch' in sys.modules, flush=True)\n"
         "os._exit(0)"
     )

@@ -65,7 +65,7 @@ def test_the_student_is_a_fine_tuned_run_like_any_other(teacher, student, train_
     assert np.array_equal(again.predict(texts)[1], made.predict(texts)[1]) and again.labels == ("neg", "pos")
     facts = again.facts
     assert facts["generation"] == "tinybert" and facts["mode"] == "finetune"
-    assert facts["first_step"]["loss"] < 0.9 * facts["first_step"]["first_loss"]
+    assert facts["first_step"]["loss"] < 0.95 * facts["first_step"]["first_loss"]
     rows = {row["who"]: row for row in facts["taught"]["rows"]}
     assert rows["student"]["accuracy"] == pytest.approx(facts["accuracy"]["mean"]) and facts["taught"]["examples"] == 20
     gold = np.array([made.labels.index(example.label) for example in dev_examples[:20]])

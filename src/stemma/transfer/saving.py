@@ -150,7 +150,7 @@ def chosen(facts: dict[str, Any]) -> str:
     knob, trials = facts["knob"], facts["trials"]
     found = f"{knob} = {facts['chosen'][knob]:g}, of {len({trial[knob] for trial in trials}):,} tried"
     seeds = len({trial["seed"] for trial in trials}) if facts.get("crossed") else 1
-    return f"{found} with {seeds:,} seeds each, by their mean" if seeds > 1 else found
+    return f"{found} with {counted(seeds, 'seed')} each, by their mean" if seeds > 1 else found
 
 
 def _markdown(table: list[tuple[str, ...]]) -> list[str]:
