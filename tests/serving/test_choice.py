@@ -8,7 +8,7 @@ from tests.export.onnx_runs import CHINESE, ENGLISH, EXAMPLES, fitted, made
 
 from stemma.errors import RunError, UsageError
 from stemma.lineage.table import find
-from stemma.serving import choice
+from stemma.serving import choice, drops
 from stemma.serving.bench import Cell
 from stemma.serving.choice import chosen, fastest, holds
 from stemma.serving.drops import COSINE, Drop, drop
@@ -64,7 +64,7 @@ def test_an_engine_in_8_bits_is_refused_unless_it_loses_little(monkeypatch, tmp_
     file.write_text("\n".join(ENGLISH), encoding="utf-8")
     monkeypatch.setattr(choice, "through", lambda run, engine, work: run)
     monkeypatch.setattr(choice, "tier_of", lambda engine: "int8")
-    monkeypatch.setattr(choice, "drop", lambda *_: Drop(COSINE, 1.0, 0.99))
+    monkeypatch.setattr(drops, "drop", lambda *_: Drop(COSINE, 1.0, 0.99))
     for missing in ({}, {"dev": file}, {"most_drop": 0.1}):
         with pytest.raises(UsageError, match="add --dev FILE --max-drop"):
             chosen(run, "bert.onnx", "read", **missing)

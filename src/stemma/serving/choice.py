@@ -12,10 +12,8 @@ from typing import Literal, NamedTuple, get_args
 import numpy as np
 
 from stemma.errors import RunError, UsageError
-from stemma.export.onnx_int8 import texts_of
 from stemma.runs.fitted import FittedRun
 from stemma.serving.bench import Cell, answered, compare, measured, opened
-from stemma.serving.drops import READ, drop
 from stemma.serving.engines import AnyRun, Tier, Work, engines_for, through, tier_of, work_of, works_of
 
 Bound = Literal["exact", "close"]
@@ -79,6 +77,8 @@ def chosen(run: AnyRun, engine: str, work: Work, dev: Path | None = None, most_d
         return Chosen(made, engine)
     if dev is None or most_drop is None:
         raise UsageError(f"{engine} computes in 8 bits", "how much worse it may be, and a file to tell", "add --dev FILE --max-drop 0.01")
+    from stemma.serving.drops import drop  # loads PyTorch, which a server of word vectors does without
+
     cost = drop(run, made, dev, work)
     if not cost.worse <= most_drop:
         wrong = f"{engine} loses too much on {dev}: {cost}"
@@ -114,6 +114,9 @@ def holds(cell: Cell, bound: Bound) -> bool:
 
 def _agreeing(engines: Sequence[tuple[str, Tier, AnyRun]], bound: Bound, work: Work, dev: Path) -> list[bool]:
     """Of each engine whether it says on the file what the first one says."""
+    from stemma.export.onnx_int8 import texts_of
+    from stemma.serving.drops import READ
+
     (_, _, run), found, first = engines[0], [], None
     if isinstance(run, FittedRun):
         examples = run.task.read(dev, learning=False)[:READ]
