@@ -1,6 +1,6 @@
 """Runs every command on every page of the documentation, in the order of its navigation; holds what pages name to the code.
 
-The first pages' commands run always; those of all pages, in each language, among the slow tests (`-m slow`).
+The commands run among the slow tests (`-m slow`); that they are commands, and what they name, is held always.
 """
 
 import importlib.util
@@ -40,7 +40,6 @@ def runnable(language: str) -> list[str]:
     return [page for page in found if any(kind != "text" and not setup for kind, setup, _ in FENCED.findall(text_of(language, page)))]
 
 
-FIRST = ["start.md", "corpus.md", "generations/ngram.md", "generations/word2vec.md"]
 PAGES = [
     (language, path.relative_to(SITE / language).as_posix()) for language in LANGUAGES for path in sorted((SITE / language).rglob("*.md"))
 ]
@@ -57,12 +56,6 @@ def run(newcomer, name, page):
         done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=850)
         assert done.returncode == 0, text + done.stdout + done.stderr
         assert "Traceback" not in done.stderr
-
-
-@pytest.mark.timeout(900)
-@pytest.mark.parametrize("page", FIRST)
-def test_the_first_pages_commands_run(newcomer, page):
-    run(newcomer, "first", text_of("en", page))
 
 
 @pytest.mark.slow
