@@ -58,14 +58,14 @@ def distilled(teacher: Path, student: Run, train, dev, out: Path, how: Distillin
 
 def test_the_student_is_a_fine_tuned_run_like_any_other(teacher, student, train_examples, dev_examples, tmp_path) -> None:
     before = (teacher / "model.safetensors").read_bytes()
-    made = distilled(teacher, student, train_examples, dev_examples, tmp_path / "run")
+    made = distilled(teacher, student, train_examples, dev_examples, tmp_path / "run", dataclasses.replace(HOW, updates=16))
     assert (teacher / "model.safetensors").read_bytes() == before
     texts = [example.text for example in dev_examples[:9]]
     again = FittedRun.load(tmp_path / "run")
     assert np.array_equal(again.predict(texts)[1], made.predict(texts)[1]) and again.labels == ("neg", "pos")
     facts = again.facts
     assert facts["generation"] == "tinybert" and facts["mode"] == "finetune"
-    assert facts["first_step"]["loss"] < 0.95 * facts["first_step"]["first_loss"]
+    assert facts["first_step"]["loss"] < 0.9 * facts["first_step"]["first_loss"]
     rows = {row["who"]: row for row in facts["taught"]["rows"]}
     assert rows["student"]["accuracy"] == pytest.approx(facts["accuracy"]["mean"]) and facts["taught"]["examples"] == 20
     gold = np.array([made.labels.index(example.label) for example in dev_examples[:20]])
@@ -74,7 +74,7 @@ def test_the_student_is_a_fine_tuned_run_like_any_other(teacher, student, train_
     assert rows["student"]["parameters"] < rows["teacher"]["parameters"] and min(rows["student"]["ms"], rows["teacher"]["ms"]) > 0
     card = (tmp_path / "run" / "README.md").read_text(encoding="utf-8")
     assert "| | teacher, bert | student, tinybert |" in card and "| parameters |" in card and "| accuracy of 20 dev examples |" in card
-    assert "block 1, 2 as the teacher's 2, 3 of 3, attention head by head" in card and "12 updates" in card
+    assert "block 1, 2 as the teacher's 2, 3 of 3, attention head by head" in card and "16 updates" in card
 
 
 class Killed(Exception):

@@ -58,9 +58,9 @@ def test_it_pays_under_the_task_network_too(run):
 
 
 def test_pretraining_pays_where_the_task_asks_for_what_it_learnt(run):
-    """Over two seeds; the one task in all modes, so the same 50 labels and the same 400 questions."""
+    """Over three seeds; the one task in all modes, so the same 50 labels and the same 400 questions."""
     kind, pretrained = run
-    config = Config(seeds=(1, 2), budget=1)
+    config = Config(seeds=(1, 2, 3), budget=1)
     train, dev = examples(LABELLED, 1), examples(400, 2)
     modes = ("frozen", "random", "finetune", "scratch")
     right = {mode: finetune(pretrained, train=train, dev=dev, mode=mode, config=config).facts["accuracy"]["mean"] for mode in modes}
