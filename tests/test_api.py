@@ -72,6 +72,14 @@ def test_a_run_shows_what_it_is(vectors):
     assert "<th style='text-align:left'>generation</th><td>skip-gram and CBOW word vectors" in vectors._repr_html_()
 
 
+def test_a_run_kept_in_memory_says_that_it_has_no_folder(vectors):
+    kept = stemma.Run(None, vectors.row, vectors.tokenizer, vectors.network)
+    assert "kept in memory" in repr(kept) and "<td>kept in memory</td>" in kept._repr_html_()
+    for ask in (lambda: kept.path, lambda: kept.config):
+        with pytest.raises(UsageError, match="a run kept in memory"):
+            ask()
+
+
 def test_words_of_a_run(vectors):
     assert "cat" in vectors and "zebra" not in vectors
     assert vectors["cat"].shape == (12,)

@@ -24,7 +24,7 @@ from stemma.cli.main import TABLE, main, parse
 from stemma.errors import DataError, RunError, UsageError
 from stemma.evaluation.comparison.plan import Config as CompareConfig
 from stemma.lineage.table import able as names_of
-from stemma.transfer import doubts
+from stemma.runs import fitted
 
 ENGLISH = ["the cat sat on the mat .", "a dog ran home to the log .", "the cat ran and the dog sat .", "a mat is on the log ."]
 CHINESE = ["今天天气很好。", "我们去公园看花。", "公园里的花很好看。", "天气好我们就去。"]
@@ -168,7 +168,7 @@ def test_a_text_without_a_known_word_is_reported(shop, capsys):
 def test_predict_warns_where_the_run_is_no_better_than_one_answer(shop, capsys, monkeypatch):
     assert main(["predict", str(shop / "languages"), "--text", "the cat"]) == 0
     assert "say little" not in capsys.readouterr().err
-    monkeypatch.setattr(doubts, "floor_warning", lambda facts: f"no better than always answering 'en' ({facts['metrics'][0]['title']})")
+    monkeypatch.setattr(fitted, "floor_warning", lambda facts: f"no better than always answering 'en' ({facts['metrics'][0]['title']})")
     assert main(["predict", str(shop / "languages"), "--text", "the cat"]) == 0
     found = capsys.readouterr()
     assert found.err.startswith("warning: ") and "no better than always answering 'en' (accuracy); its answers say little" in found.err

@@ -122,6 +122,9 @@ def test_a_fine_tuned_run_answers_as_it_does_offline(name, home):
         async with served([str(home / name)]) as client:
             found = await ask(client, "/v1/predict", inputs=some)
             vectors = await ask(client, "/v1/embed", inputs=some, normalise=True)
+            (told,) = (await client.get("/v1/models")).json()["data"]
+        assert told["doubts"] == [doubt._asdict() for doubt in run.doubts]
+        assert not told["doubts"] or told["doubts"][0]["kind"] == "floor"
         for row, vector, sent in zip(found["outputs"], vectors["outputs"], some, strict=True):
             parts = [[part] for part in sent] if paired else [[sent]]
             (label,), numbers = run.predict(*parts)

@@ -13,7 +13,7 @@ from tests.serving.test_process import running
 
 from stemma.lineage.table import TABLE
 from stemma.runs.attention_heads import MEANING
-from stemma.runs.run import DoubtKind
+from stemma.runs.doubts import DoubtKind
 from stemma.serving.page import playground
 from stemma.serving.replies import BY_CODE
 from stemma.tasks.table import TASKS

@@ -207,7 +207,9 @@ def test_a_run_killed_as_it_saves_takes_every_held_out_loss(corpus: Path, tmp_pa
     while not (run / "manifest.json").exists() or not RunFolder.open(run).finished:
         with suppress(Killed):
             gpt(corpus, run, *settings, progress=die_as_it_saves)
-    whole = gpt(corpus, tmp_path / "whole", *settings)
+    saves: list[int] = []
+    whole = gpt(corpus, tmp_path / "whole", *settings, progress=lambda fact: saves.append(fact.step) if fact.kind == "save" else None)
+    assert saves == [1, 2, 3, 4]  # each told once, the last one too
     killed, unbroken = (
         [(line["step"], line["loss"]) for line in folder.metrics() if line["kind"] == "eval"] for folder in (RunFolder.open(run), whole)
     )

@@ -7,10 +7,11 @@ import pytest
 from tests.transfer.conftest import CLASSIFY, make_examples
 
 from stemma.corpus.task import Example
+from stemma.runs.doubts import Doubt, floor_warning
 from stemma.runs.fitted import FittedRun
-from stemma.runs.run import Doubt, Run
+from stemma.runs.run import Run
 from stemma.tasks.table import make_task
-from stemma.transfer.doubts import DevDoubt, floor_warning, repeats_warning
+from stemma.transfer.doubts import DevDoubt, repeats_warning
 from stemma.transfer.finetune import finetune
 from stemma.transfer.saving import card
 from stemma.transfer.settings import Config

@@ -14,10 +14,11 @@ from stemma.corpus.task import Example
 from stemma.errors import DataError, RunError, UsageError
 from stemma.layers.weights import to_tensors
 from stemma.objectives.batch import IGNORE
+from stemma.runs.doubts import Doubt
 from stemma.runs.fitted import FittedRun
 from stemma.runs.framing import collate, frame
 from stemma.runs.moved import HeadedNetwork
-from stemma.runs.run import Doubt, Run
+from stemma.runs.run import Run
 from stemma.transfer import selection
 from stemma.transfer.backbone import fresh
 from stemma.transfer.features import LinearOnFeatures

@@ -59,7 +59,7 @@ class Finetune(Verb):
 
 def finetuned(out: str, facts: dict[str, Any]) -> Iterator[str]:
     """What a person reads of a fine-tuned run."""
-    from stemma.transfer.doubts import floor_warning
+    from stemma.runs.doubts import floor_warning
     from stemma.transfer.saving import chosen, grid_table, measured, signed
 
     how = f"{facts['generation']}, {facts['mode']}; {facts['head']}"

@@ -76,7 +76,7 @@ def _reading(done: dict[str, Any]) -> str:
 
 
 def _of_task(folder: "RunFolder") -> dict[str, Any]:
-    from stemma.transfer.doubts import floor_warning
+    from stemma.runs.doubts import floor_warning
     from stemma.transfer.saving import measured
 
     identity, facts = folder.config["identity"], folder.config["task"]

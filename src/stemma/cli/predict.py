@@ -27,10 +27,9 @@ class Predict(Verb):
         """One answer a line."""
         from stemma.runs import answers
         from stemma.runs.fitted import FittedRun
-        from stemma.transfer.doubts import floor_warning
 
         run = FittedRun.load(self.run_folder)
-        if doubt := floor_warning(run.facts):
-            warnings.warn(f"{self.run_folder}: {doubt}; its answers say little", stacklevel=2)
+        for doubt in run.doubts:
+            warnings.warn(f"{self.run_folder}: {doubt.told}; its answers say little", stacklevel=2)
         run = by_engine(run, self.engine, "write" if run.task.per == "target" else "read", self.dev, self.max_drop)
         return Streamed(lambda lines: iter(answers.predict(run, lines).rows()), run.task.shown, self.text, self.files)

@@ -24,7 +24,7 @@ from stemma.tokens.tokenizer import Tokenizer
 
 def write_huggingface(run: Run, folder: Path) -> list[Path]:
     """A pre-trained run with the heads of pre-training."""
-    tensors = _theirs(run.row, run.network.config, run.folder.tensors())
+    tensors = _theirs(run.row, run.network.config, run.kept.tensors())
     config = _config(run.row, run.network.config, run.tokenizer, run.tokenizer.vocab_size)
     config |= {"architectures": [_class_of(tensors)]} if run.row.teacher else {}
     return _written(folder, run.row, run.network, run.tokenizer, tensors, config)

@@ -47,7 +47,7 @@ def read_elmo(path: Path) -> Found:
 def write_elmo(run: Run, folder: Path) -> list[Path]:
     """Writes weights.hdf5, options.json and vocabulary.txt."""
     h5py = _h5py()
-    config, arrays = run.network.config, dict(run.folder.tensors())
+    config, arrays = run.network.config, dict(run.kept.tensors())
     if sum(config.filters) == config.width:
         wrong = f"{run.path}: model.filters add up to model.width = {config.width}"
         raise UsageError(wrong, "other numbers: bilm-tf then leaves the projection out", "pre-train with another width")

@@ -20,6 +20,7 @@ from stemma.lineage.table import find
 from stemma.nouns import counted
 from stemma.runs.assignment import Answers, Assignment, learner
 from stemma.runs.decoding import Decoding, Wanted, Written, always
+from stemma.runs.doubts import Doubt, floor_warning
 from stemma.runs.framing import cut_warning
 from stemma.runs.opening import opening, unmoved
 from stemma.runs.run import Run, warn_of_unknown
@@ -131,13 +132,18 @@ class FittedRun:
         pairs, _ = self._prepared(self._examples(texts, None), _GUESSED)
         return writer.translations(pairs, options or writer.decoding, samples, wanted)
 
+    @property
+    def doubts(self) -> list[Doubt]:
+        """Why not to trust its answers: they are no better, or not surely, than what needs no learning."""
+        return [Doubt("floor", told)] if (told := floor_warning(self.facts)) else []
+
     def check_translates(self) -> None:
         """UsageError where the run learnt another task."""
         _ = self.writer
 
     def as_run(self) -> Run:
         """The run that has learnt to translate, to look into and to go on from; UsageError for one that learnt another task."""
-        return Run(None, self.row, self.assignment.tokenizer, self.writer.network.eval())  # type: ignore[arg-type]  # kept in memory
+        return Run(None, self.row, self.assignment.tokenizer, self.writer.network.eval())
 
     def attend(self, text: str, other: str) -> "list[AttentionHead]":
         """Where each head of each layer looks in a source and its target; UsageError for a run that learnt another task."""

@@ -8,7 +8,7 @@ from functools import cached_property, partial
 from html import escape
 from itertools import chain, compress, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, overload
+from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
 import numpy as np
 
@@ -24,6 +24,7 @@ from stemma.nouns import counted
 from stemma.objectives.batch import Batch
 from stemma.runs import decoding, reading
 from stemma.runs.decoding import Decoding, Wanted, Written, always
+from stemma.runs.doubts import Doubt
 from stemma.runs.open_vocabulary import OpenVocabulary
 from stemma.runs.opening import network_of, opening
 from stemma.runs.pooling import TOKENS, Pooling
@@ -42,15 +43,6 @@ SAMPLING = Decoding()
 BEAMS = Decoding(beams=4)  # of translations (Vaswani 2017, section 6.1)
 HANDFUL = 10  # updates below which a run has learnt nothing to speak of
 MOST_NATS = 500  # a prediction: beyond, a perplexity says nothing
-DoubtKind = Literal["steps", "baseline", "unreadable"]  # too few steps, no better than word frequencies, a log that is damaged
-
-
-class Doubt(NamedTuple):
-    """Why not to trust a run."""
-
-    kind: DoubtKind
-    told: str  # in English
-    steps: int | None = None  # that it learnt for, where they are too few
 
 
 class Score(NamedTuple):
@@ -139,7 +131,8 @@ class Run:
     where several texts are expected is a UsageError, what is no text a DataError.
     """
 
-    def __init__(self, folder: RunFolder, row: Generation, tokenizer: Tokenizer, network: Any, pooling: Pooling = TOKENS) -> None:
+    def __init__(self, folder: RunFolder | None, row: Generation, tokenizer: Tokenizer, network: Any, pooling: Pooling = TOKENS) -> None:
+        """A run that is kept in memory has no folder."""
         self.folder, self.row, self.tokenizer, self.network, self.pooling = folder, row, tokenizer, network, pooling
 
     @classmethod
@@ -177,7 +170,8 @@ class Run:
 
     def _repr_html_(self) -> str:
         """The same as a small table, for notebooks."""
-        rows = {"run": self.path, "generation": f"{self.row.title} ({self.row.paper})", "parameters": f"{self.parameters:,}"}
+        place = self.folder.path if self.folder else "kept in memory"
+        rows = {"run": place, "generation": f"{self.row.title} ({self.row.paper})", "parameters": f"{self.parameters:,}"}
         rows |= {"tokens": f"{self.tokenizer.vocab_size:,} ({self.tokenizer.config.kind})", "can": ", ".join(self.row.abilities)}
         cells = "".join(f"<tr><th style='text-align:left'>{name}</th><td>{escape(str(value))}</td></tr>" for name, value in rows.items())
         return f"<table>{cells}</table>"
@@ -196,13 +190,20 @@ class Run:
 
     @property
     def path(self) -> Path:
-        """Where the run stands."""
-        return self.folder.path
+        """Where the run stands; UsageError for one kept in memory."""
+        return self.kept.path
 
     @property
     def config(self) -> dict[str, Any]:
-        """The resolved sections."""
-        return self.folder.config["sections"]
+        """The resolved sections; UsageError for a run kept in memory."""
+        return self.kept.config["sections"]
+
+    @property
+    def kept(self) -> RunFolder:
+        """Its folder; UsageError for a run kept in memory."""
+        if self.folder is None:
+            raise UsageError("a run kept in memory", "one that stands in a folder, with all its settings", "save it, and name its folder")
+        return self.folder
 
     def module(self) -> Any:
         """The network as an `Encoder` that PyTorch moves, or a `Counted`: what learns a task stands on it."""

@@ -258,7 +258,7 @@ def _described(run: Run | FittedRun, abilities: tuple[str, ...]) -> dict[str, An
         "max_length": most,
         "layers": None if fine or "embed" not in abilities else len(run.widths),  # type: ignore[union-attr]
         "parameters": sum(int(array.size) for array in fine.model.arrays().values()) if fine else run.parameters,  # type: ignore[union-attr]
-        "doubts": [] if fine else [doubt._asdict() for doubt in run.doubts],  # type: ignore[union-attr]
+        "doubts": [doubt._asdict() for doubt in run.doubts],
     }
 
 

@@ -46,7 +46,7 @@ class Recorder:
         self._constants, self._held_out = constants, [line for line in folder.metrics() if line["kind"] == "eval"]
         self._every = max(1, training.steps // LOG_LINES)
         self._lines: list[dict[str, Any]] = []
-        self._saved = time.monotonic()
+        self._saved, self._saved_step = time.monotonic(), 0
 
     def take(self, fact: Update) -> None:
         """One step's fact."""
@@ -95,11 +95,14 @@ class Recorder:
             )
 
     def save(self) -> None:
-        """Commits metrics and state. All ranks come here together, for the state is gathered; the first one writes.
+        """Commits metrics and state, once a step. All ranks come here together, for the state is gathered; the first one writes.
 
         Where a signal stops the run within a line of the log, its losses so far go with the state: the resumed run ends the line.
         """
-        state, step = self._learner.state(), self._progress.step
+        step = self._progress.step
+        if step == self._saved_step:  # a save that was due fell on the last step
+            return
+        state = self._learner.state()
         aside = self._ranks.agree(self._folder.begin_state(step) if self._ranks.first else None)
         if aside and self._learner.shards:
             self._learner.shards.save(aside)
@@ -111,7 +114,7 @@ class Recorder:
             self._report(Saved(step))
         self._ranks.wait()
         self._lines = []
-        self._saved = time.monotonic()
+        self._saved, self._saved_step = time.monotonic(), step
 
     def _ends_line(self, fact: Update) -> bool:
         return fact.step % self._every == 0 or fact.step == fact.steps

@@ -15,6 +15,7 @@ from stemma.checkpoint import RunFolder
 from stemma.config import as_read, checked
 from stemma.layers.threads import computing_with
 from stemma.runs.assignment import Answers, Assignment
+from stemma.runs.doubts import floor_warning
 from stemma.runs.fitted import FittedRun
 from stemma.tasks.table import make_task
 from stemma.tasks.task import Targets, Task
@@ -22,7 +23,7 @@ from stemma.tokens.files import one_writer
 from stemma.training.facts import Note, Report
 from stemma.transfer import own_text
 from stemma.transfer.distill import TaskTeacher
-from stemma.transfer.doubts import DevDoubt, floor_warning, repeats_warning
+from stemma.transfer.doubts import DevDoubt, repeats_warning
 from stemma.transfer.journal import Journal
 from stemma.transfer.recipe import recipe_for
 from stemma.transfer.saving import begin, finish, identity_of, settled_threads

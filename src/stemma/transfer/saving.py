@@ -11,9 +11,9 @@ from stemma.config import VERSION, to_plain
 from stemma.errors import RunError
 from stemma.nouns import counted
 from stemma.runs.assignment import Assignment
+from stemma.runs.doubts import floor_warning
 from stemma.runs.fitted import FittedRun
 from stemma.tokens.files import one_writer
-from stemma.transfer.doubts import floor_warning
 
 
 def save(fitted: FittedRun, path: Path) -> None:

@@ -44,7 +44,7 @@ class Found:
         if self.learnt is not None:
             return self.learnt.fitted(self.row, self.config, self.tokenizer, self.arrays)
         network = network_of(self.row, self.config, self.tokenizer, self.arrays)
-        return Run(None, self.row, self.tokenizer, network, self.pooling)  # type: ignore[arg-type]  # as other runs that are kept in memory
+        return Run(None, self.row, self.tokenizer, network, self.pooling)  # kept in memory
 
 
 def is_huggingface(path: Path) -> bool:
