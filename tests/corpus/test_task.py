@@ -1,15 +1,17 @@
 """Labelled TSV files: columns by name, and every fault reported with its line and cure."""
 
 import gzip
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from stemma.corpus.choices import given_choices
-from stemma.corpus.questions import given_questions
+from stemma.corpus.choices import given_choices, read_choices
+from stemma.corpus.questions import given_questions, read_questions
 from stemma.corpus.task import Example, given_examples, read_examples
 from stemma.errors import DataError
+from stemma.evaluation.measures.minimal_files import read_minimal_pairs
 
 
 def put(folder: Path, text: str | bytes) -> Path:
@@ -51,6 +53,27 @@ def test_what_no_reader_sees_is_taken_out_and_counted(tmp_path: Path) -> None:
     path = put(tmp_path, "label\ttext\n1\ta\x00 b\x07\n0\t\x00中\x00文\n")
     with pytest.warns(UserWarning, match=r"taken out of \S*t\.tsv, since no reader sees them: 3 NUL, 1 control characters"):
         assert [example.text for example in read_examples(path)] == ["a b", "中文"]
+
+
+ESCAPED = r"x\u0000y\ud800 cat"  # in JSON: a NUL, and half of a pair of surrogates, which is no text
+
+
+@pytest.mark.parametrize(
+    ("read", "line"),
+    [
+        (read_examples, r'{"label": "a\u0007", "text": "%s"}' "\n" '{"label": "b", "text": "dog"}'),
+        (read_choices, r'{"label": 1, "context": "%s", "choices": ["a\u0007b", "c"]}'),
+        (read_questions, r'{"question": "w\u0007?", "context": "%s", "answers": {"text": ["cat"], "answer_start": [3]}}'),
+        (lambda path: read_minimal_pairs([path]), r'{"field": "f", "sentence_good": "%s", "sentence_bad": "a\u0007b"}'),
+    ],
+)
+def test_what_escapes_of_json_spell_is_taken_out_and_counted_too(tmp_path: Path, read: Callable[[Path], list], line: str) -> None:
+    path = put(tmp_path, line % ESCAPED)
+    with pytest.warns(UserWarning, match="since no reader sees them") as told:
+        found = repr(read(path))
+    counts = str(told[0].message).partition("them: ")[2].split(", ")
+    assert sorted(counts) == ["1 NUL", "1 control characters", "1 lone surrogates"]
+    assert "'xy cat'" in found and not re.search(r"\\x0|\\ud8", found)
 
 
 FORMS = {

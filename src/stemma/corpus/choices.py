@@ -5,14 +5,15 @@ last ones empty. A `question` beside the context is read after it. JSON lines ho
 the number of the right candidate, from 1, or its letter, from A.
 """
 
-import json
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from stemma.corpus.clean import from_json
 from stemma.corpus.encoding import codec
-from stemma.corpus.given import given_texts, listed
+from stemma.corpus.given import given_texts, listed, warn_of
 from stemma.corpus.tables import table
 from stemma.corpus.task import read_lines
 from stemma.errors import DataError
@@ -81,18 +82,19 @@ def _rows(lines: list[str], path: str) -> list[Choice]:
 
 
 def _json_lines(lines: list[str], path: str) -> list[Choice]:
-    choices = []
+    choices, removed = [], Counter[str]()
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         where = f"{path}, line {number}"
         try:
-            found = json.loads(line)
+            found = from_json(line, removed)
         except (ValueError, RecursionError) as error:
             raise DataError(f"{where}: {error}", _FORM, "mend the line") from error
         if not isinstance(found, dict):
             raise DataError(f"{where}: {type(found).__name__}", _FORM, "make it a JSON object")
         choices.append(_checked(_of_mapping(found, where, f"{path}:{number}"), where))
+    warn_of(removed, path)
     return choices
 
 

@@ -5,9 +5,9 @@ without answers (`is_impossible` of version 2 says the same) has none in its pas
 `datasets` writes them: `{"question": "…", "context": "…", "answers": {"text": ["…"], "answer_start": [12]}}`.
 """
 
-import json
 import re
 import warnings
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +15,9 @@ from typing import Any
 
 import numpy as np
 
+from stemma.corpus.clean import from_json
 from stemma.corpus.encoding import codec
-from stemma.corpus.given import given_texts, listed
+from stemma.corpus.given import given_texts, listed, warn_of
 from stemma.corpus.task import read_lines
 from stemma.errors import DataError
 from stemma.nouns import counted
@@ -48,11 +49,12 @@ def units_of(text: str) -> list[tuple[int, int]]:
 
 def read_questions(path: str | Path, encoding: str = "utf-8") -> list[Question]:
     """The file's questions in order. DataError with place and cure for what is not of the form, or an answer that is not in its passage."""
-    lines, moved = read_lines(str(path), codec(encoding)), [0]
-    if (first := _parsed(next((line for line in lines if line.strip()), ""))) and "context" in first:
-        questions = list(_rows(lines, str(path), moved))
+    lines, moved, removed = read_lines(str(path), codec(encoding)), [0], Counter[str]()
+    if (first := _parsed(next((line for line in lines if line.strip()), ""), Counter())) and "context" in first:
+        questions = list(_rows(lines, str(path), moved, removed))
     else:
-        questions = list(_questions(_whole(lines, str(path)), str(path), moved))
+        questions = list(_questions(_whole(lines, str(path), removed), str(path), moved))
+    warn_of(removed, str(path))
     if not questions:
         raise DataError(f"{path}: no question", "one question or more", "add `qas` to its paragraphs")
     _warn_of_moved(moved[0], str(path))
@@ -74,29 +76,29 @@ def given_questions(examples: Iterable[Any]) -> list[Question]:
     return found
 
 
-def _parsed(line: str) -> dict[str, Any] | None:
+def _parsed(line: str, removed: Counter[str]) -> dict[str, Any] | None:
     """The JSON object of a line; None where it is none by itself."""
     try:
-        found = json.loads(line)
+        found = from_json(line, removed)
     except (ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) else None
 
 
-def _rows(lines: list[str], path: str, moved: list[int]) -> Iterator[Question]:
+def _rows(lines: list[str], path: str, moved: list[int], removed: Counter[str]) -> Iterator[Question]:
     """The questions of JSON lines."""
     for number, line in enumerate(lines, 1):
         if line.strip():
             where = f"{path}, line {number}"
-            if (row := _parsed(line)) is None:
+            if (row := _parsed(line, removed)) is None:
                 raise DataError(f"{where}: {line!r:.40}", f"a JSON object, as {_ROW}", "mend the line")
             yield _question(row, row.get("context"), where, f"{path}:{number}", moved)
 
 
-def _whole(lines: list[str], path: str) -> list[Any]:
+def _whole(lines: list[str], path: str, removed: Counter[str]) -> list[Any]:
     """The list `data` of a file in the form of SQuAD."""
     try:
-        found = json.loads("\n".join(lines))
+        found = from_json("\n".join(lines), removed)
     except (ValueError, RecursionError) as error:
         raise DataError(f"{path}: {error}", f"JSON in the form of SQuAD: {_FORM}; or JSON lines: {_ROW}", "mend the file there") from error
     if not isinstance(found, dict) or not isinstance(found.get("data"), list):

@@ -10,6 +10,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from stemma.corpus.clean import from_json
+from stemma.corpus.given import warn_of
 from stemma.errors import DataError
 
 MARK = "__label__"  # before each label in fastText's files
@@ -101,7 +103,9 @@ def _csv(lines: list[str], path: str, mark: str) -> Table:
 
 
 def _json_lines(lines: list[str], path: str) -> Table:
-    objects = [(number, _object(line, f"{path}, line {number}")) for number, line in enumerate(lines, 1) if line.strip()]
+    removed: Counter[str] = Counter()
+    objects = [(number, _object(line, f"{path}, line {number}", removed)) for number, line in enumerate(lines, 1) if line.strip()]
+    warn_of(removed, path)
     keys = list(objects[0][1])
     lists = {key for _, found in objects for key, value in found.items() if isinstance(value, list)}
     names = [f"{name}s" if name == "label" and key in lists else name for name, key in zip(_names(keys), keys, strict=True)]
@@ -117,9 +121,9 @@ def _json_lines(lines: list[str], path: str) -> Table:
     return Table(names, rows())
 
 
-def _object(line: str, where: str) -> dict[str, Any]:
+def _object(line: str, where: str, removed: Counter[str]) -> dict[str, Any]:
     try:
-        found = json.loads(line)
+        found = from_json(line, removed)
     except (ValueError, RecursionError) as error:
         raise DataError(f"{where}: {error}", 'a JSON object such as {"label": "sport", "text": "…"}', "mend the line") from error
     if not isinstance(found, dict):

@@ -5,12 +5,14 @@
   is the phenomenon, its `UID` the paradigm.
 """
 
-import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from stemma.corpus.clean import from_json
+from stemma.corpus.given import warn_of
 from stemma.corpus.task import read_lines
 from stemma.errors import DataError
 from stemma.nouns import counted
@@ -41,7 +43,10 @@ def _read(path: str) -> list[MinimalPair]:
         raise DataError(f"{path}: the file is empty", _TABLE, "check the file")
     rows = enumerate(lines, 1)
     if next(line for line in lines if line.strip()).lstrip().startswith("{"):
-        return [_from_json(line, f"{path}, line {n}") for n, line in rows if line.strip()]
+        removed: Counter[str] = Counter()
+        found = [_from_json(line, f"{path}, line {n}", removed) for n, line in rows if line.strip()]
+        warn_of(removed, path)
+        return found
     header = [name.strip().lower() for name in lines[0].split("\t")]
     missing = [name for name in _NEEDED if name not in header]
     if missing:
@@ -62,10 +67,10 @@ def _from_cells(cells: list[str], header: list[str], where: str) -> MinimalPair:
     return _pair(dict(zip(header, cells, strict=True)), where)
 
 
-def _from_json(line: str, where: str) -> MinimalPair:
+def _from_json(line: str, where: str, removed: Counter[str]) -> MinimalPair:
     try:
-        values = json.loads(line)
-    except ValueError as error:
+        values = from_json(line, removed)
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{where}: {error} in {line[:40]!r}", "one JSON object a line", "mend the line, or remove it") from error
     if not isinstance(values, dict):
         raise DataError(f"{where}: {line[:40]!r}", "one JSON object a line", "mend the line, or remove it")
