@@ -216,3 +216,19 @@ def test_what_is_no_json_table_is_damaged(tmp_path, text):
     (tmp_path / "x.json").write_bytes(text.encode("utf-8", "surrogatepass"))
     with pytest.raises(DamagedError, match=r"x\.json is damaged.*make it again"):
         read_sealed(tmp_path / "x.json", "make it again")
+
+
+def test_where_no_file_can_be_made_it_is_said_of_the_place_that_was_asked_for(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RunError, match=r"file is a file, or stands in one"):
+        write_bytes(tmp_path / "file" / "a.bin", b"")
+    with pytest.raises(OSError, match="a.bin") as caught:
+        write_bytes(Path("/proc/a.bin"), b"")
+    assert caught.value.filename == "/proc/a.bin"  # and not the hidden file beside it
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+def test_of_a_device_it_is_not_said_how_much_is_free() -> None:
+    with pytest.raises(BudgetError, match=r"/dev/full: No space left on device\. ") as caught:
+        write_bytes(Path("/dev/full"), b"x")
+    assert "MiB" not in caught.value.wrong

@@ -45,7 +45,7 @@ def disk_budget(path: Path, clear: Path | None = None) -> Iterator[None]:
         if not full or isinstance(error, DiskFull):
             raise
         free = shutil.disk_usage(next(folder for folder in path.absolute().parents if folder.exists())).free >> 20
-        wrong = f"{path}: {error.strerror} ({free:,} MiB free)"
+        wrong = f"{path}: {error.strerror}" + ("" if path.is_char_device() else f" ({free:,} MiB free)")
         broken = error.errno == errno.EIO
         expected, mend = ("a disk that takes it", "check the disk") if broken else ("room for the file", "free some space")
         raise DiskFull(wrong, expected, f"{mend}, then run the same command again") from error
@@ -65,8 +65,7 @@ def whole_file(path: Path, synced: bool = True) -> Iterator[IO[bytes]]:
         return
     aside = path.with_name(f".{path.name}.aside")
     with disk_budget(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with _hold(aside, path) as file:
+        with _aside(aside, path) as file:
             try:
                 file.truncate()
                 yield file
@@ -100,6 +99,23 @@ def one_writer(folder: Path, shown: Path | None = None) -> Iterator[None]:
                     place.rmdir()
 
 
+def _aside(aside: Path, path: Path) -> IO[bytes]:
+    """The file beside `path`, held; errors name what was asked for, `path` or its folder."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise _no_folder(path.parent, "choose another place") from error
+    try:
+        return _hold(aside, path)
+    except OSError as error:
+        error.filename = str(path)
+        raise
+
+
+def _no_folder(shown: Path, mend: str) -> RunError:
+    return RunError(f"{shown} is a file, or stands in one", "a folder to write into", mend)
+
+
 def _hold_folder(folder: Path, shown: Path) -> IO[bytes]:
     """The folder's lock, held; the folder is made for it, and again where its last writer takes it away meanwhile."""
     while True:
@@ -109,7 +125,7 @@ def _hold_folder(folder: Path, shown: Path) -> IO[bytes]:
         except FileNotFoundError:
             continue
         except (FileExistsError, NotADirectoryError) as error:
-            raise RunError(f"{shown} is a file, or stands in one", "a folder to write into", "choose another --out") from error
+            raise _no_folder(shown, "choose another --out") from error
 
 
 def _hold(path: Path, shown: Path) -> IO[bytes]:
