@@ -12,6 +12,7 @@ import sys
 import pytest
 
 from stemma.cli import main as cli
+from stemma.cli.aligned import named
 from stemma.cli.answer import Answer, Rows
 from stemma.cli.demo import Demo
 from stemma.cli.main import TABLE, main
@@ -321,3 +322,18 @@ def test_completions_are_installed_for_the_user(capsys, tmp_path, monkeypatch, s
 
 def test_the_demo_of_the_shell_is_that_of_python() -> None:
     assert Demo().seconds == inspect.signature(demo).parameters["seconds"].default
+
+
+def test_what_is_too_wide_for_the_terminal_goes_on_under_itself(monkeypatch):
+    rows = [("notes", "pairs are learnt long after words: 训练更久 or set it"), ("model card", "runs/a-long-name/README.md")]
+    whole = list(named(rows))
+    assert len(whole) == 2  # in a pipe nothing is parted
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    monkeypatch.setenv("COLUMNS", "41")
+    assert list(named(rows)) == [
+        "  notes       pairs are learnt long after",
+        "              words: 训练更久 or set it",
+        "  model card  runs/a-long-name/README.md",
+    ]
+    monkeypatch.setenv("COLUMNS", "20")
+    assert list(named(rows)) == whole  # where there is no room nothing is gained

@@ -1,11 +1,14 @@
 """Results as a person reads them on a terminal: short numbers, and columns that stand under each other in every script."""
 
+import shutil
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from rich.cells import cell_len
 
 MARGIN = "  "
+_LEAST = 20  # cells in which a text is parted
 
 
 def columns(rows: Iterable[Sequence[str]], before: str = MARGIN) -> Iterator[str]:
@@ -19,6 +22,30 @@ def columns(rows: Iterable[Sequence[str]], before: str = MARGIN) -> Iterator[str
     for row in table:
         cells = [cell + " " * (width - cell_len(cell)) for cell, width in zip(row, widths, strict=True)]
         yield (before + MARGIN.join(cells)).rstrip()
+
+
+def named(rows: Iterable[tuple[str, str]]) -> Iterator[str]:
+    """Names and their values; on a terminal a value that is wider goes on under itself, parted between words."""
+    table = list(rows)
+    room = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
+    room -= max((cell_len(name) for name, _ in table), default=0) + 2 * len(MARGIN)
+    yield from columns((first, part) for name, value in table for first, part in _going_on(name, _parted(value, room)))
+
+
+def _going_on(name: str, parts: Sequence[str]) -> Iterator[tuple[str, str]]:
+    return zip([name, *[""] * (len(parts) - 1)], parts, strict=True)
+
+
+def _parted(text: str, room: int) -> list[str]:
+    """The text in lines of `room` cells, words left whole; as it is where there is hardly any room."""
+    lines = [""]
+    for word in text.split(" ") if room >= _LEAST else [text]:
+        longer = f"{lines[-1]} {word}" if lines[-1] else word
+        if lines[-1] and cell_len(longer) > room:
+            lines.append(word)
+        else:
+            lines[-1] = longer
+    return lines
 
 
 def number(value: float | None) -> str:

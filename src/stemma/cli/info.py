@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stemma.cli.aligned import columns, number
+from stemma.cli.aligned import named, number
 from stemma.cli.answer import Answer, Printable
 from stemma.cli.progress import duration
 from stemma.cli.verb import RunPath, Verb
@@ -107,7 +107,7 @@ def _of_comparison(report: Mapping[str, Any]) -> dict[str, Any]:
 
 def _lines(folder: str, facts: Mapping[str, Any]) -> Iterator[str]:
     yield folder
-    yield from columns((name, str(value)) for name, value in facts.items() if value is not None)
+    yield from named((name, str(value)) for name, value in facts.items() if value is not None)
 
 
 def _size(size: int) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from stemma.cli.aligned import columns, number
+from stemma.cli.aligned import named, number
 from stemma.cli.answer import Answer, Form, Printable
 from stemma.cli.progress import Progress, duration
 from stemma.cli.verb import Corpus, EarlierRun, Flag, GenerationName, Gibibytes, Preset, Repeated, Settings, TextSize, TomlFile, Verb
@@ -107,7 +107,7 @@ def _pretrained(folder: "RunFolder") -> Answer:
     known = {key: value for key, value in folder.done().items() if key not in unsaid and value is not None}
     document = {"run": str(folder.path), "generation": folder.config["identity"]["generation"], **known}
     facts = [(key.replace("_", " "), _shown(key, value)) for key, value in known.items()]
-    return Answer(document, [f"{folder.path}: ready", *columns([*facts, ("model card", str(folder.path / "README.md"))])])
+    return Answer(document, [f"{folder.path}: ready", *named([*facts, ("model card", str(folder.path / "README.md"))])])
 
 
 def _shown(key: str, value: Any) -> str:
