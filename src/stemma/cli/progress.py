@@ -60,7 +60,7 @@ class Progress:
         """The line of the bar for all generations together."""
         if self.all is None:
             self.all = self.bar.add_task("", total=fact.stages, shown="")
-        self.bar.update(self.all, completed=fact.done, shown=event(fact))
+        self.bar.update(self.all, completed=fact.done, shown=f"stages in all, {_work(fact)}")
 
     def _move(self, fact: Update | Counting, whose: str) -> None:
         task, step = self.tasks.get(fact.of, (None, 0))
@@ -106,10 +106,14 @@ def event(fact: Note | Prepared | EpochEnd | HeldOut | Saved | StageEnd | Ahead)
             ends = {"kept": "was finished earlier", "made": f"done in {duration(fact.seconds)}", "failed": "failed"}
             return f"{fact.stage} {ends[fact.how]}"
         case Ahead():
-            left = f", about {duration(fact.seconds_left)} left" if fact.done < fact.stages else ""
-            return f"in all {fact.done} of {counted(fact.stages, 'stage')}, {fact.share:.0%} of the work{left}"
+            return f"in all {fact.done} of {counted(fact.stages, 'stage')}, {_work(fact)}"
         case Note():
             return fact.message
+
+
+def _work(fact: Ahead) -> str:
+    left = f", about {duration(fact.seconds_left)} left" if fact.done < fact.stages else ""
+    return f"{fact.share:.0%} of the work{left}"
 
 
 def duration(seconds: float) -> str:

@@ -144,6 +144,7 @@ class Stages:
         self.base = key_of("tokens", self.base, tokens) if tokens else self.base
         self.folder = comparison.run_folder(generation, f"tokens-{tokens}" if tokens else "")
         self._run: Run | None = None
+        self._told: set[str] = set()  # of what is cut
 
     def names(self) -> list[str]:
         """The stages that this generation has."""
@@ -364,7 +365,10 @@ class Stages:
         shares = {"share": found["examples"] / len(train), "dev_share": float(np.mean(dev > reads))}
         note = f"{self.row.short} reads {counted(reads, 'token')} of a text: "
         note += f"{shares['dev_share']:.1%} of the dev texts are longer and were cut"
-        self.progress(Note(note + (f"; 99 of 100 fit with {' '.join(_sets(settings))}" if settings else "")))
+        note += f"; 99 of 100 fit with {' '.join(_sets(settings))}" if settings else ""
+        if note not in self._told:  # as true of the next stage
+            self._told.add(note)
+            self.progress(Note(note))
         return {**found, **shares, "reads": reads, "fits": fits, "settings": settings}
 
     def words(self) -> dict[str, Any]:
