@@ -12,7 +12,7 @@ import sys
 import pytest
 
 from stemma.cli import main as cli
-from stemma.cli.aligned import named
+from stemma.cli.aligned import named, paragraph
 from stemma.cli.answer import Answer, Rows
 from stemma.cli.demo import Demo
 from stemma.cli.main import TABLE, main
@@ -335,5 +335,29 @@ def test_what_is_too_wide_for_the_terminal_goes_on_under_itself(monkeypatch):
         "              words: 训练更久 or set it",
         "  model card  runs/a-long-name/README.md",
     ]
+    assert list(paragraph("- the budget was too small for BERT, whose loss never left it", "  ")) == [
+        "- the budget was too small for BERT,",
+        "  whose loss never left it",
+    ]
     monkeypatch.setenv("COLUMNS", "20")
     assert list(named(rows)) == whole  # where there is no room nothing is gained
+
+
+@pytest.mark.parametrize(
+    ("words", "wrong"),
+    [
+        (["--port", "99999"], "--port = 99999"),
+        (["--port", "-1"], "--port = -1"),
+        (["--max-inputs", "0"], "--max-inputs = 0"),
+        (["--timeout", "nan"], "--timeout = nan"),
+        (["--max-wait-ms", "-1"], "--max-wait-ms = -1.0"),
+    ],
+)
+def test_a_limit_of_serve_out_of_bounds_is_named_as_it_was_given(capsys, words, wrong):
+    code, _, err = stemma(capsys, "serve", "runs/x", *words)
+    assert code == 2 and wrong in err and "mistake" not in err
+
+
+def test_a_missing_file_of_keys_is_bad_data(capsys, tmp_path):
+    code, _, err = stemma(capsys, "serve", "runs/x", "--api-key-file", tmp_path / "nosuch")
+    assert code == 3 and "nosuch: No such file or directory" in err

@@ -110,3 +110,12 @@ def test_runs_at_once_are_told_apart():
         assert len(progress.bar.tasks) == 2
         progress(fact(step=10, of="gpt"))
         assert len(progress.bar.tasks) == 1
+
+
+def test_a_terminal_is_not_flooded_with_the_ends_of_short_epochs():
+    screen = Terminal()
+    with Progress(screen, every_seconds=1000) as progress:
+        for step in (1, 2, 3):
+            progress(EpochEnd(step, 3, 0, 1.25, 2.0, 1000, float(step)))
+    shown = screen.getvalue()
+    assert "epoch 1:" in shown and "epoch 2:" not in shown and "epoch 3:" in shown

@@ -32,6 +32,13 @@ def named(rows: Iterable[tuple[str, str]]) -> Iterator[str]:
     yield from columns((first, part) for name, value in table for first, part in _going_on(name, _parted(value, room)))
 
 
+def paragraph(text: str, after: str = "") -> Iterator[str]:
+    """The text; on a terminal, where it is wider, parted between words, what follows its first line set in as `after` is."""
+    room = shutil.get_terminal_size().columns - cell_len(after) if sys.stdout.isatty() else 0
+    first, *others = _parted(text, room)
+    yield from (first, *(after + part for part in others))
+
+
 def _going_on(name: str, parts: Sequence[str]) -> Iterator[tuple[str, str]]:
     return zip([name, *[""] * (len(parts) - 1)], parts, strict=True)
 

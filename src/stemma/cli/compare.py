@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from stemma.cli.aligned import paragraph
 from stemma.cli.answer import Answer, Printable
 from stemma.cli.progress import Progress, duration
 from stemma.cli.verb import Corpus, Flag, Settings, TomlFile, Verb
@@ -81,7 +82,9 @@ def compared(out: Path, results: "Results") -> Answer:
     findings = [f"- {finding.text}" for finding in headline.findings]
     cautions = [f"warning: {sentence}" for sentence in headline.cautions]
     answer = filter(None, (results.title, headline.title, headline.second))
-    lines = [*answer, "", *findings, "", *cautions, f"report: {places['report']}"]
+    parts = ([*map(paragraph, answer)], [paragraph(text, "  ") for text in findings], [*map(paragraph, cautions)])
+    first, found, warned = ([line for lines in part for line in lines] for part in parts)
+    lines = [*first, "", *found, "", *warned, f"report: {places['report']}"]
     return Answer(
         {**places, "title": results.title, "headline": to_plain(headline), "generations": states}, lines, error.exit_code if error else 0
     )

@@ -37,8 +37,10 @@ class Progress:
         """Shows one fact."""
         whose = f"{fact.of}: " if fact.of else ""
         hurried = time.monotonic() - self.shown_at.get(fact.of, -math.inf) < self.every_seconds
-        if isinstance(fact, EpochEnd) and hurried and fact.step < fact.steps:
-            return  # a small text ends an epoch many times a second
+        if isinstance(fact, EpochEnd):
+            if hurried and fact.step < fact.steps:
+                return  # a small text ends an epoch many times a second
+            self.shown_at[fact.of] = time.monotonic()
         if isinstance(fact, Ahead) and self.bar is not None:
             self._whole(fact)
         elif not isinstance(fact, Update | Counting):

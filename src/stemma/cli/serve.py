@@ -7,12 +7,14 @@ from typing import Annotated
 
 from tyro.conf import arg
 
+from stemma.bounds import real, whole
 from stemma.cli.answer import Answer, Printable
 from stemma.cli.engine import USUAL
 from stemma.cli.verb import EngineName, File, Positional, Share, Verb
 from stemma.corpus.files import held_whole
-from stemma.errors import UsageError
+from stemma.errors import DataError, UsageError
 
+MOST_PORT = 65_535
 Runs = Annotated[Positional[tuple[str, ...]], arg(metavar="RUN …", help_behavior_hint="(required)")]
 
 
@@ -49,18 +51,28 @@ class Serve(Verb):
 
         if not self.run_folders:
             raise UsageError("no run to serve", "one run folder or more", "name them: stemma serve runs/bert")
-        sizes = self.max_body_bytes, self.max_inputs, self.max_tokens, self.max_written, self.queue, self.batch_tokens
-        limits = Limits(*sizes, self.max_wait_ms, self.timeout, self.body_timeout, self.header_timeout)
+        whole("--port", self.port, 0, MOST_PORT)
+        sizes = (self._size(name) for name in ("max_body_bytes", "max_inputs", "max_tokens", "max_written", "queue", "batch_tokens"))
+        waits = (self._wait(name) for name in ("timeout", "body_timeout", "header_timeout"))
+        limits = Limits(*sizes, real("--max-wait-ms", self.max_wait_ms), *waits)
         keys = _keys(self.api_key_file) if self.api_key_file else ()
         wish = Wish(self.engine, self.dev, self.max_drop)
         done = serve(self.run_folders, self.host, self.port, limits, wish, keys, _say)
         return Answer(done, [f"{done['requests']:,} requests answered in {done['seconds']:,.0f} s"])
 
+    def _size(self, name: str) -> int:
+        return whole(f"--{name.replace('_', '-')}", getattr(self, name), 1)
+
+    def _wait(self, name: str) -> float:
+        return real(f"--{name.replace('_', '-')}", getattr(self, name), above=True)
+
 
 def _keys(path: Path) -> tuple[str, ...]:
-    """The keys of a file; UsageError where it has none."""
+    """The keys of a file; UsageError where it has none, DataError where it cannot be read."""
     try:
         lines = held_whole(path).decode("utf-8").splitlines()
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror}", "a file of keys, one a line", "check the path and its rights") from error
     except UnicodeDecodeError as error:
         raise UsageError(f"{path} is not UTF-8", "keys, one a line", "save it as UTF-8") from error
     keys = tuple(line.strip() for line in lines if line.strip() and not line.startswith("#"))

@@ -58,7 +58,7 @@ def free_port(host: str, port: int) -> int:
             probe.bind((host, port))
         except OSError as error:
             raise UsageError(
-                f"{host}:{port}: {error.strerror}", "an address of this machine and a free port", "choose another --port"
+                f"{host}:{port}: {error.strerror}", "an address of this machine and a free port", "choose another --port, or --host"
             ) from error
         found: int = probe.getsockname()[1]
         return found
