@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stemma.errors import BudgetError, DamagedError, RunError
+from stemma.errors import BudgetError, DamagedError, RunError, UsageError
 from stemma.tokens import files
 from stemma.tokens.files import (
     disk_budget,
@@ -222,6 +222,9 @@ def test_where_no_file_can_be_made_it_is_said_of_the_place_that_was_asked_for(tm
     (tmp_path / "file").write_text("")
     with pytest.raises(RunError, match=r"file is a file, or stands in one"):
         write_bytes(tmp_path / "file" / "a.bin", b"")
+    with pytest.raises(UsageError, match="is a folder"):
+        write_bytes(tmp_path, b"")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
     with pytest.raises(OSError, match=r"a\.bin") as caught:
         write_bytes(Path("/proc/a.bin"), b"")
     assert caught.value.filename == "/proc/a.bin"  # and not the hidden file beside it

@@ -22,7 +22,7 @@ from stemma.config import VERSION
 from stemma.errors import DataError, MissingExtra, RunError, UsageError
 from stemma.runs.fitted import FittedRun
 from stemma.runs.run import Run
-from stemma.tokens.files import whole_file
+from stemma.tokens.files import check_file, whole_file
 
 if TYPE_CHECKING:
     from stemma.export.onnx_graphs import Axes, Graph
@@ -43,6 +43,7 @@ def write_onnx(run: Run | FittedRun, path: Path) -> list[Path]:
     RunError where the graph does not say what PyTorch says.
     """
     files = [path, writing_file(path)]
+    check_file(path)
     models = onnx_models(run)
     for name, data in zip(files, models, strict=False):
         with whole_file(name) as file:

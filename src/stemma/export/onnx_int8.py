@@ -27,7 +27,7 @@ from stemma.export.onnx_graphs import fed
 from stemma.objectives.batch import Batch, generator
 from stemma.runs.fitted import FittedRun
 from stemma.runs.run import Run
-from stemma.tokens.files import whole_file
+from stemma.tokens.files import check_file, whole_file
 
 INT8 = "int8"  # the key of the metadata's facts that tells such a file
 TEXTS = 64  # that scales are taken from
@@ -38,6 +38,7 @@ def write_onnx_int8(run: Run | FittedRun, path: Path, calibration: Path) -> list
 
     UsageError for a run that writes, or whose graph has no products of weights; the other errors are those of `write_onnx`.
     """
+    check_file(path)
     graphs = graphs_of(run)
     if any(graph.kind == "advance" for graph in graphs):
         wrong = f"a run of {run.row.name}, which writes, as an ONNX file in 8 bits"

@@ -24,7 +24,7 @@ from stemma.errors import BudgetError, DataError, RunError, UsageError
 from stemma.export.aside import written_aside
 from stemma.lineage.table import find
 from stemma.nouns import counted
-from stemma.tokens.files import checksum, whole_file
+from stemma.tokens.files import check_file, checksum, whole_file
 
 FORMAT = 1
 SUMS, ABOUT, README = "SHA256SUMS", "pack.json", "README.md"
@@ -48,8 +48,7 @@ def pack(runs: Sequence[str | Path], file: str | Path, wheels: str | Path | None
     names = [end_of_links(folder).name for folder in folders]
     if twice := [name for name in names if names.count(name) > 1]:
         raise UsageError(f"two runs are called {twice[0]}", "a name of its own for each", "rename one of the folders")
-    if file.is_dir():
-        raise UsageError(f"{file} is a folder", "the file to write", "name a file, such as runs.zip")
+    check_file(file)
     opened = {name: _finished(folder) for name, folder in zip(names, folders, strict=True)}
     sources = {f"runs/{name}/{place}": run.path / place for name, run in opened.items() for place in _files(run.path)}
     sources |= {f"wheels/{wheel.name}": wheel for wheel in _wheels(wheels)}

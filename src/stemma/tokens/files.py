@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from stemma.corpus.files import written_at
-from stemma.errors import BudgetError, DamagedError, RunError
+from stemma.errors import BudgetError, DamagedError, RunError, UsageError
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 LOCK = ".lock"
@@ -63,6 +63,7 @@ def whole_file(path: Path, synced: bool = True) -> Iterator[IO[bytes]]:
         with disk_budget(path), path.open("wb") as file:
             yield file
         return
+    check_file(path)
     aside = path.with_name(f".{path.name}.aside")
     with disk_budget(path):
         with _aside(aside, path) as file:
@@ -97,6 +98,12 @@ def one_writer(folder: Path, shown: Path | None = None) -> Iterator[None]:
             for place in made:
                 with suppress(OSError):  # not empty
                     place.rmdir()
+
+
+def check_file(path: Path) -> None:
+    """UsageError where a folder stands in the place of the file to be written; told before long work, not after it."""
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder", "the file to write", "name a file, in it or elsewhere")
 
 
 def _aside(aside: Path, path: Path) -> IO[bytes]:
