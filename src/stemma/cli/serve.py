@@ -52,9 +52,18 @@ class Serve(Verb):
         if not self.run_folders:
             raise UsageError("no run to serve", "one run folder or more", "name them: stemma serve runs/bert")
         whole("--port", self.port, 0, MOST_PORT)
-        sizes = (self._size(name) for name in ("max_body_bytes", "max_inputs", "max_tokens", "max_written", "queue", "batch_tokens"))
-        waits = (self._wait(name) for name in ("timeout", "body_timeout", "header_timeout"))
-        limits = Limits(*sizes, real("--max-wait-ms", self.max_wait_ms), *waits)
+        limits = Limits(
+            body_bytes=self._size("max_body_bytes"),
+            inputs=self._size("max_inputs"),
+            tokens=self._size("max_tokens"),
+            written=self._size("max_written"),
+            queue=self._size("queue"),
+            batch_tokens=self._size("batch_tokens"),
+            wait_ms=real("--max-wait-ms", self.max_wait_ms),
+            answer_seconds=self._wait("timeout"),
+            body_seconds=self._wait("body_timeout"),
+            header_seconds=self._wait("header_timeout"),
+        )
         keys = _keys(self.api_key_file) if self.api_key_file else ()
         wish = Wish(self.engine, self.dev, self.max_drop)
         done = serve(self.run_folders, self.host, self.port, limits, wish, keys, _say)
