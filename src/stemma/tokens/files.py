@@ -17,6 +17,10 @@ from stemma.errors import BudgetError, DamagedError, RunError, UsageError
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 LOCK = ".lock"
+_CURES = {  # what is expected of the disk, and how to mend it, where it is not want of room
+    errno.EIO: ("a disk that takes it", "check the disk"),
+    errno.EFBIG: ("leave to write a file of this size", "raise the limit (ulimit -f), or choose a disk that takes it"),
+}
 SEAL = "seal"  # the key of a sealed JSON file that holds the hash of all the others
 GRACE_SECONDS = 1.0  # a lock is waited for: the reading workers of a killed process hold its locks until they end too
 
@@ -45,10 +49,9 @@ def disk_budget(path: Path, clear: Path | None = None) -> Iterator[None]:
         if not full or isinstance(error, DiskFull):
             raise
         free = shutil.disk_usage(next(folder for folder in path.absolute().parents if folder.exists())).free >> 20
-        wrong = f"{path}: {error.strerror}" + ("" if path.is_char_device() else f" ({free:,} MiB free)")
-        broken = error.errno == errno.EIO
-        expected, mend = ("a disk that takes it", "check the disk") if broken else ("room for the file", "free some space")
-        raise DiskFull(wrong, expected, f"{mend}, then run the same command again") from error
+        room = "" if error.errno == errno.EFBIG or path.is_char_device() else f" ({free:,} MiB free)"
+        expected, mend = _CURES.get(error.errno or 0, ("room for the file", "free some space"))
+        raise DiskFull(f"{path}: {error.strerror}{room}", expected, f"{mend}, then run the same command again") from error
 
 
 @contextmanager
