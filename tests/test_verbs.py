@@ -23,6 +23,7 @@ from stemma.cli.compare import Compare
 from stemma.cli.main import TABLE, main, parse
 from stemma.errors import DataError, RunError, UsageError
 from stemma.evaluation.comparison.plan import Config as CompareConfig
+from stemma.evaluation.measures.evaluate import evaluate_run
 from stemma.lineage.table import able as names_of
 from stemma.runs import fitted
 
@@ -176,10 +177,10 @@ def test_predict_warns_where_the_run_is_no_better_than_one_answer(shop, capsys, 
 
 
 def test_predict_labels_lines_from_anywhere(shop, capsys, monkeypatch, tmp_path):
-    (tmp_path / "lines.txt").write_bytes(b"\xef\xbb\xbfthe dog\r\n" + "天气很好\n".encode())
+    (tmp_path / "lines.txt").write_bytes(b"\xef\xbb\xbfthe dog\r\n" + "天气很好\n".encode() + b"the mat\rthe log\r")
     found = rows(capsys, "predict", shop / "languages", tmp_path / "lines.txt", "--text", "the cat")
-    assert [row["text"] for row in found] == ["the cat", "the dog", "天气很好"]
-    assert [row["label"] for row in found] == ["en", "en", "zh"]
+    assert [row["text"] for row in found] == ["the cat", "the dog", "天气很好", "the mat", "the log"]
+    assert [row["label"] for row in found] == ["en", "en", "zh", "en", "en"]
     assert all(sum(row["probabilities"].values()) == pytest.approx(1) for row in found)
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO("花\n".encode()), encoding="utf-8"))
     assert rows(capsys, "predict", shop / "languages")[0]["label"] == "zh"
@@ -590,6 +591,15 @@ def test_evaluate_measures_what_fits_the_run(shop, capsys, tmp_path):
     (tmp_path / "pairs.tsv").write_text("a\tb\tscore\ncat\tdog\t5\nmat\tlog\t4\n花\t天气\t1\n", encoding="utf-8")
     assert main(["evaluate", str(shop / "word2vec"), "--similarity", str(tmp_path / "pairs.tsv"), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["similarity"][0]["used"] == 3
+
+
+def test_evaluate_offers_no_setting_that_it_lacks_and_counts_what_no_reader_sees(shop, capsys, tmp_path):
+    (tmp_path / "wide.txt").write_text("the cat sat .", encoding="utf-16")
+    code, err = failure(capsys, "evaluate", str(shop / "gpt"), str(tmp_path / "wide.txt"))
+    assert code == 3 and "the encoding of the text that the run learnt from" in err and "set corpus." not in err
+    (tmp_path / "nul.txt").write_text("the cat\x00 sat .\nthe dog ran .", encoding="utf-8")
+    with pytest.warns(UserWarning, match="since no reader sees them: 1 NUL"):
+        evaluate_run(stemma.load(shop / "gpt"), {"perplexity": [str(tmp_path / "nul.txt")]})
 
 
 @pytest.mark.parametrize("name", ["ngram", "gpt", "bert"])

@@ -80,7 +80,7 @@ def _lines(file: IO[bytes], name: str) -> Iterator[list[Line]]:
     while chunk := cast(BufferedReader, file).read1(CHUNK):
         whole, end, rest = chunk.rpartition(b"\n")
         if end:
-            lines = b"".join((*begun, whole)).split(b"\n")
+            lines = _parted(b"".join((*begun, whole)))
             yield [_decoded(line, name, number + n) for n, line in enumerate(lines, start=1)]
             number, begun, size = number + len(lines), [], 0
         begun.append(rest)
@@ -89,14 +89,20 @@ def _lines(file: IO[bytes], name: str) -> Iterator[list[Line]]:
             wrong = f"{name}, line {number + 1} is longer than {LONGEST >> 20} MiB"
             raise DataError(wrong, "one text a line", "cut it into lines, or check that this is the file you mean")
     if size:
-        yield [_decoded(b"".join(begun), name, number + 1)]
+        yield [_decoded(line, name, number + n) for n, line in enumerate(_parted(b"".join(begun)), start=1)]
+
+
+def _parted(data: bytes) -> list[bytes]:
+    """The lines of the data, whose last one lacks its line feed; a carriage return ends a line too, before a line feed or alone."""
+    data = data.removesuffix(b"\r").replace(b"\r\n", b"\n").replace(b"\r", b"\n") if b"\r" in data else data
+    return data.split(b"\n")
 
 
 def _decoded(line: bytes, name: str, number: int) -> Line:
     place = f"{name}, line {number}"
     try:
-        return Line(line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r"), place)
+        return Line(line.decode("utf-8-sig" if number == 1 else "utf-8"), place)
     except UnicodeDecodeError as error:
         wrong = f"byte 0x{line[error.start]:02x} is not UTF-8"
         mend = "convert it first, for example with iconv -t utf-8"
-        return Line(line.decode("utf-8", "backslashreplace").rstrip("\r"), place, DataError(wrong, "UTF-8 text, one a line", mend))
+        return Line(line.decode("utf-8", "backslashreplace"), place, DataError(wrong, "UTF-8 text, one a line", mend))

@@ -1,5 +1,6 @@
 """`stemma evaluate`: the measures that fit a run, on the user's own files."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -9,8 +10,10 @@ from typing import Any
 from stemma.bounds import whole
 from stemma.config import restore
 from stemma.corpus import read as corpus_read
+from stemma.corpus.clean import UNSEEN
 from stemma.corpus.document import Document, Ledger
-from stemma.errors import UsageError
+from stemma.corpus.given import warn_of
+from stemma.errors import DataError, UsageError
 from stemma.evaluation.measures import senses
 from stemma.evaluation.measures.cloze import Units, cloze
 from stemma.evaluation.measures.judge import Judge
@@ -117,9 +120,18 @@ def _perplexity(run: Run, paths: Sequence[str]) -> dict[str, Any]:
 
 
 def _texts(run: Run, paths: Sequence[str]) -> list[Document]:
-    """The text of the files, read as the run's own was, in blocks."""
+    """The text of the files, read as the run's own was, in blocks; a warning counts what no reader sees."""
     config = restore(corpus_read.Config, run.config.get("corpus", {}), str(run.path))  # an imported run has read none
-    return blocks(corpus_read.read(paths, config, Ledger()))
+    ledger = Ledger()
+    try:
+        found = blocks(corpus_read.read(paths, config, ledger))
+    except DataError as error:
+        if "corpus." not in error.mend:
+            raise
+        cure = "give it the form and the encoding of the text that the run learnt from (config.json, section corpus)"
+        raise DataError(error.wrong, error.expected, cure) from error  # nobody can set here what corpora are read by
+    warn_of(Counter({reason: count for reason, count in ledger.rejected.items() if reason in UNSEEN}))
+    return found
 
 
 def _cloze(run: Run, paths: Sequence[str], units: Units) -> dict[str, Any]:
