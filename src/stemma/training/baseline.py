@@ -27,14 +27,17 @@ def at_baseline(held_out: Sequence[Mapping[str, Any]], constants: Mapping[str, f
     return found
 
 
+def _how(loss: float, constant: float) -> str:
+    return "hardly better than" if loss < constant else "no better than"
+
+
 def sits(held_out: Sequence[Mapping[str, Any]], constants: Mapping[str, float]) -> list[str]:
     """A line, with advice, for each part whose last LONG losses, and not the one before, are those of its constant baseline."""
     losses = _losses(held_out[-1])
     found = sorted(name for name, in_a_row in at_baseline(held_out, constants).items() if in_a_row == LONG)
     return [
-        f"{LONG} held-out losses in a row: the loss{_of(name)} ({losses[name]:.3f}) is no better than that of frequencies alone "
-        f"({constants[name]:.3f}); "
-        f"{ADVICE.get(name, LONGER)}"
+        f"{LONG} held-out losses in a row: the loss{_of(name)} ({losses[name]:.3f}) is {_how(losses[name], constants[name])} "
+        f"that of frequencies alone ({constants[name]:.3f}); {ADVICE.get(name, LONGER)}"
         for name in found
     ]
 

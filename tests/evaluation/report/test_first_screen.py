@@ -173,6 +173,19 @@ def test_a_cheaper_baseline_that_is_better_is_never_called_worse():
     assert "points better than" in findings["Plain methods beside it"] and "beats every generation" in found.title
 
 
+def test_what_a_baseline_exceeds_by_chance_does_not_do_best():
+    report = made_up.report()
+    (only,) = report["generations"] = report["generations"][-1:]
+    tfidf = report["baselines"][1]
+    tfidf["answers"] = made_up.answers(0.885, 31)[:1]
+    tfidf["measures"]["accuracy"] = made_up.measure(made_up.share(tfidf["answers"]))
+    own = max(mode["measures"]["accuracy"]["value"] for mode in only["modes"].values())
+    assert 0 < tfidf["measures"]["accuracy"]["value"] - own < 0.03
+    findings, found = headline_of(report)
+    assert found.title.startswith("On your text no generation is clearly better than plain TF-IDF + logistic regression: accuracy 8")
+    assert "does best of the generations" in findings["Which one to use"]
+
+
 def test_the_senses_line_names_the_best_row_of_its_own_table():
     report = made_up.report()
     report["generations"][1]["senses"]["probes"][0] |= {"accuracy": made_up.measure(0.95, 0.02), "hits": made_up.hits(0.95)}

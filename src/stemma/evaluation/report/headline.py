@@ -71,7 +71,8 @@ def _title(standings: Standings) -> str:
         return f"On your text plain {ahead[0].title} beats every generation: {against}"
     level = standings.ties(first, standings.readers)
     ties = [first, *standings.ties(first, standings.ranked)]
-    if len(ties) == 1:
+    above = bool(level) and standings.worth(level[0]) > standings.worth(first)
+    if len(ties) == 1 and not above:
         also = f"; plain {listed_few([b.title for b in level])} cannot be told apart from it" if level else ""
         return f"On your text {first.title} does best: {metric.title} {_figure(standings, first)}{also}"
     if level:
@@ -134,7 +135,7 @@ def _choice(standings: Standings) -> list[Finding]:
         sentence += f"{cheapest.title}, for {duration(cheapest.cost)} of computing."
         return [Finding(about, sentence, _names(level)), *_more_seeds(standings, level)]
     reached = f"{standings.metric.title} {_figure(standings, first)}"
-    among = " of the generations" if any(standings.beats(reader, first) for reader in standings.readers) else ""
+    among = " of the generations" if any(standings.worth(reader) > standings.worth(first) for reader in standings.readers) else ""
     best = f"{capital(first.title)} does best{among}, with {reached} for {duration(first.cost)} of computing."
     cheaper = [c for c in standings.frontier if c.cost < first.cost and c.name != first.name]
     if not cheaper:
