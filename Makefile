@@ -66,9 +66,10 @@ demo: .venv/installed
 	@$(BIN)/stemma demo --out demo $(DEMO_ARGS)
 	@echo "report: $(CURDIR)/demo/report.html"
 
-# Two workers of one thread each; a file's tests stay together, for they share what takes long to make.
+# Two workers of one thread each; a file's tests stay together, for they share what takes long to make. The tests start processes
+# by the hundred, each of which would compile the sources anew where the environment forbids to keep bytecode.
 test: .venv/installed-dev
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile $(TEST_ARGS)
+	@PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile $(TEST_ARGS)
 
 lint: .venv/installed-dev
 	@$(BIN)/ruff check .

@@ -3,7 +3,8 @@
 Both have the same model, ours of order 5, learnt from the first part of the corpus and handed over as ARPA; both score
 the same held-out lines, whose words are parted by spaces. kenlm goes line by line (`Model.score`), as its package offers;
 we take the lines at once (`run.score`). `stemma score` is timed as a command, less what it takes for one line: beside kenlm's bare
-sums, and beside a loop that writes the same fields as JSON from its `full_scores`.
+sums, and beside a loop that writes the same fields as JSON from its `full_scores`; and whole, with all its starting and its output,
+beside a script that reads the ARPA file with kenlm and prints a sum a line.
 """
 
 import json
@@ -19,6 +20,7 @@ import kenlm
 
 import stemma
 from processes import cost
+from startup import SCORE
 from stemma.export.formats import convert
 from texts import lines_of
 
@@ -61,8 +63,9 @@ def compared(run: Any, peer: Any, lines: list[str], folder: Path) -> dict[str, d
         ended = time.process_time()
         (folder / "fields").write_text("".join(fields(peer, line) for line in lines), encoding="utf-8")
         written = time.process_time()
-        rounds.append((ended - middle, middle - began, written - ended, command(folder, "lines.txt") - command(folder, "one.txt")))
-    ours, bare, full, commands = ([*column] for column in zip(*rounds, strict=True))
+        whole, start = command(folder, "lines.txt"), command(folder, "one.txt")
+        rounds.append((ended - middle, middle - began, written - ended, whole - start, whole, script(folder, "lines.txt")))
+    ours, bare, full, commands, wholes, scripts = ([*column] for column in zip(*rounds, strict=True))
 
     def row(own: list[float], peers: list[float]) -> dict[str, Any]:
         speeds = {"ours": sum(words) / statistics.median(own), "peer": sum(words) / statistics.median(peers)}
@@ -73,6 +76,7 @@ def compared(run: Any, peer: Any, lines: list[str], folder: Path) -> dict[str, d
         "run.score": row(ours, bare),
         "stemma score, kenlm in Python": row(commands, bare),
         "stemma score, kenlm writing the same fields": row(commands, full),
+        "stemma score as a whole, kenlm from ARPA as a whole": row(wholes, scripts),
         "greatest difference, log10 a word": {"ours": max(differences), "peer": None, "ratio": None},
     }
 
@@ -100,3 +104,9 @@ def command(folder: Path, name: str) -> float:
     """CPU seconds of `stemma score`."""
     with (folder / "scores").open("wb") as out:
         return cost([sys.executable, "-m", "stemma", "score", str(folder / "run"), str(folder / name)], out).cpu_seconds
+
+
+def script(folder: Path, name: str) -> float:
+    """CPU seconds of kenlm in a script, from the ARPA file that we wrote."""
+    with (folder / "sums").open("wb") as out:
+        return cost([sys.executable, "-c", SCORE, str(folder / "run.arpa"), str(folder / name)], out).cpu_seconds

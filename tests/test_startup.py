@@ -23,6 +23,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
         small = ["tokenizer.min_count=1", *([] if name == "ngram" else ["training.steps=3"])]
         stemma.pretrain(name, folder / "corpus.txt", out=folder / name, preset="tiny", settings=small)
         stemma.finetune(folder / name, train=folder / "train.tsv", out=folder / f"{name}-task", frozen=True)
+    for name in ("gpt", "bert", "lstm", "xlnet"):
+        stemma.pretrain(name, folder / "corpus.txt", out=folder / name, preset="tiny", settings=["training.steps=1"])
     return folder
 
 
@@ -49,6 +51,11 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "pretrain word2vec {home}/corpus.txt --preset tiny --set training.steps=2 --set tokenizer.min_count=1 --out {home}/again",
             "torch",
         ),
+        # PyTorch's compiler takes as long to load as PyTorch
+        ("generate {home}/gpt --text mill --length 2", "torch._dynamo sympy"),
+        ("score {home}/lstm --text mill", "torch._dynamo sympy"),
+        ("embed {home}/xlnet --text mill", "torch._dynamo sympy"),
+        ("fill {home}/bert --text [MASK]", "torch._dynamo sympy"),
     ],
 )
 def test_a_verb_loads_what_it_computes_with(home: Path, command: str, unneeded: str) -> None:

@@ -2,10 +2,12 @@
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from stemma.errors import BudgetError
 from stemma.layers.shapes import check_shapes
@@ -47,7 +49,7 @@ def check_memory(make: Callable[[], nn.Module], copies: int, arrays: Mapping[str
     So it is, as in `load_weights`, where the `arrays` that it is to have are not its own. The network is made without any: a slip of the
     pen in a size, or a stranger's, would otherwise end the process, not the call.
     """
-    with torch.device("meta"):
+    with torch.device("meta"), _Undrawn():
         network = make()
     sizes = sum(weight.numel() * weight.element_size() for weight in network.parameters())
     if arrays is not None:
@@ -57,6 +59,18 @@ def check_memory(make: Callable[[], nn.Module], copies: int, arrays: Mapping[str
     if copies * sizes > memory:
         wrong = f"a network of {sizes / 2**30:,.1f} GiB, of which {copies} are held"
         raise BudgetError(wrong, f"less than the {memory / 2**30:,.1f} GiB of memory here", "choose a smaller model.width, depth or preset")
+
+
+class _Undrawn(TorchFunctionMode):
+    """Leaves weights without numbers as they are: PyTorch would load its compiler, in two seconds, to draw none."""
+
+    _DRAWING = frozenset({torch.Tensor.normal_, torch.Tensor.uniform_, nn.init.normal_, nn.init.uniform_})
+
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """The call itself, but for those that draw."""
+        if function in self._DRAWING:
+            return args[0] if args else kwargs["tensor"]
+        return function(*args, **(kwargs or {}))
 
 
 def to_tensors(batch: Mapping[str, np.ndarray], device: torch.device) -> dict[str, torch.Tensor]:

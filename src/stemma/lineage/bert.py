@@ -285,7 +285,7 @@ def begin_as_waves(positions: nn.Embedding, size: float) -> None:
     Of positions drawn by lot no two are alike, and a head that looks at a neighbour must learn each pair of them; of sinusoids it is one
     map for all. A masked language model predicts by the frequencies of words until some head has found the neighbours.
     """
-    if size:
+    if size and not positions.weight.is_meta:
         with torch.no_grad():
             positions.weight.copy_(sinusoids(*positions.weight.shape) * (size * math.sqrt(2)))
 
