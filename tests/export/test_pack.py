@@ -51,13 +51,15 @@ def packed(runs: Path) -> Path:
     return pack([runs / "words", runs / "语言"], runs / "models.zip")
 
 
-def test_names_that_are_not_utf8(runs: Path, tmp_path: Path) -> None:
+def test_names_that_not_every_system_can_write(runs: Path, tmp_path: Path) -> None:
     odd, file = tmp_path / "odd\udcff", tmp_path / "m\udcff.zip"
     assert len(unpack(pack([runs / "words"], file), odd)) == 1
-    (odd / "runs" / "words").rename(odd / "w\udcff")
-    with pytest.raises(UsageError, match=r"is not UTF-8.*rename it"):
-        pack([odd / "w\udcff"], tmp_path / "other.zip")
-    assert not (tmp_path / "other.zip").exists()
+    run = odd / "runs" / "words"
+    for name in ("w\udcff", "w\nw", "w:2"):  # the last two it packed, and unpack refused them
+        run = run.rename(odd / name)
+        with pytest.raises(UsageError, match=r"is no path that every system can write.*rename it"):
+            pack([run], tmp_path / "other.zip")
+        assert not (tmp_path / "other.zip").exists()
 
 
 def test_what_comes_out_is_what_went_in(runs: Path, packed: Path, tmp_path: Path) -> None:

@@ -115,7 +115,8 @@ def _cloze(found: Mapping[str, Any]) -> Iterator[str]:
     units = {"words": "words", "characters": "Chinese characters or words"}[found["units"]]
     yield f"cloze, {counted(found['gaps'], 'gap')} of {units}, {found['masks_per_gap']:.2f} masks each"
     right = f"{share['value']:.1%} ({share['low']:.1%} to {share['high']:.1%})"
-    ratio = f"{found['most_frequent']:.1%}; {number(found['over_most_frequent'])} times that"
+    over = found["over_most_frequent"]
+    ratio = f"{found['most_frequent']:.1%}; {'just as much' if over == 1 else f'{number(over)} times that'}"
     rows = [("filled right", right), ("the most frequent one everywhere", ratio), ("bits a gap", number(found["bits_per_gap"]))]
     yield from columns([*rows, *([("beyond the vocabulary", f"{found['unknown']:,}")] if found["unknown"] else [])])
 

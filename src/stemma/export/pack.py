@@ -41,8 +41,8 @@ _SUM = re.compile(r"([0-9a-f]{64})  (.+)")
 def pack(runs: Sequence[str | Path], file: str | Path, wheels: str | Path | None = None) -> Path:
     """Writes the finished runs, each under the name of its folder, and the wheels of a folder, if any, into one file.
 
-    Every run is compared with its sums first. UsageError where two have one name, or one that is not UTF-8; RunError for a run that is not
-    finished.
+    Every run is compared with its sums first. UsageError where two have one name, or one that not every system can write; RunError for a
+    run that is not finished.
     """
     file, folders = Path(file), [Path(run) for run in runs]
     names = [end_of_links(folder).name for folder in folders]
@@ -52,8 +52,9 @@ def pack(runs: Sequence[str | Path], file: str | Path, wheels: str | Path | None
     opened = {name: _finished(folder) for name, folder in zip(names, folders, strict=True)}
     sources = {f"runs/{name}/{place}": run.path / place for name, run in opened.items() for place in _files(run.path)}
     sources |= {f"wheels/{wheel.name}": wheel for wheel in _wheels(wheels)}
-    if odd := [source for name, source in sources.items() if not _is_utf8(name)]:
-        raise UsageError(f"the name {odd[0]} is not UTF-8", "names that every system can write", "rename it, and pack again")
+    if odd := [name for name in sources if _fault(name)]:  # as unpack would refuse it
+        expected = "a name in UTF-8 without colons, backslashes and line ends, which every system can write"
+        raise UsageError(f"{odd[0]!r} is {_fault(odd[0])}", expected, "rename it, and pack again")
     about = {"format": FORMAT, "stemma": VERSION, "runs": {name: _facts(run) for name, run in opened.items()}}
     written = {ABOUT: (json.dumps(about, ensure_ascii=False, indent=2) + "\n").encode()}
     readme = _readme(about["runs"], file.name, any(name.startswith("wheels/") for name in sources))  # type: ignore[arg-type]
@@ -146,10 +147,6 @@ def _wheels(folder: str | Path | None) -> list[Path]:
         cure = f"have pip put them there on a machine with network: pip download stemma-nlp=={VERSION} -d {folder}"
         raise UsageError(f"{folder} holds no wheels", "files *.whl", cure)
     return found
-
-
-def _is_utf8(name: str) -> bool:
-    return name == name.encode("utf-8", "replace").decode("utf-8")
 
 
 def _facts(run: RunFolder) -> dict[str, Any]:
