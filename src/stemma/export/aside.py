@@ -26,7 +26,7 @@ def written_aside(target: Path) -> Iterator[Path]:
         except BaseException:
             _empty(aside)
             raise
-        (target / LOCK).unlink()
+        (target / LOCK).unlink(missing_ok=True)
         sync_folder(target.parent)
 
 

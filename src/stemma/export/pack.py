@@ -24,7 +24,7 @@ from stemma.errors import BudgetError, DataError, RunError, UsageError
 from stemma.export.aside import written_aside
 from stemma.lineage.table import find
 from stemma.nouns import counted
-from stemma.tokens.files import check_file, checksum, whole_file
+from stemma.tokens.files import LOCK, check_file, checksum, whole_file
 
 FORMAT = 1
 SUMS, ABOUT, README = "SHA256SUMS", "pack.json", "README.md"
@@ -89,6 +89,7 @@ def unpack(file: str | Path, folder: str | Path) -> list[Path]:
             sums = _sums(file, archive, entries)
             about = _about(file, archive, entries)
             if _is_there(folder, archive, entries):
+                (folder / LOCK).unlink(missing_ok=True)  # of a process that was killed when all was there
                 return [folder / "runs" / name for name in about["runs"]]
             _check_room(folder, sum(entry.file_size for entry in entries.values()))
             with written_aside(folder) as aside:
