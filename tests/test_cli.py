@@ -361,3 +361,19 @@ def test_a_limit_of_serve_out_of_bounds_is_named_as_it_was_given(capsys, words, 
 def test_a_missing_file_of_keys_is_bad_data(capsys, tmp_path):
     code, _, err = stemma(capsys, "serve", "runs/x", "--api-key-file", tmp_path / "nosuch")
     assert code == 3 and "nosuch: No such file or directory" in err
+
+
+def test_a_second_sigterm_breaks_nothing_and_none_reaches_into_the_loading_of_torch(capsys, monkeypatch):
+    before = signal.getsignal(signal.SIGTERM)
+    left = []
+    monkeypatch.setattr(cli, "_leave_at_once", left.append)
+    try:
+        for module, codes in (("torch._C", [5]), ("stemma.runs", [])):
+            left.clear()
+            call = {"__name__": module, "told": lambda: cli._terminated(signal.SIGTERM, sys._getframe(1))}
+            with pytest.raises(KeyboardInterrupt):
+                exec(compile("told()", "made up", "exec"), call)
+            assert left == codes and signal.getsignal(signal.SIGTERM) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert capsys.readouterr().err.count("error: interrupted.") == 1

@@ -50,7 +50,9 @@ def test_a_text_has_about_the_tokens_that_were_asked_for(name):
 
 def test_what_cannot_be_measured_is_refused():
     run = made(find("lstm"))
-    with pytest.raises(UsageError, match="numbers above 0"):
+    with pytest.raises(UsageError, match=r"one of the lengths = 0\. .*1 or more"):
         bench(run, ["torch"], lengths=(0,))
+    with pytest.raises(UsageError, match=r"seconds = nan\. .*above 0"):  # it measured without end
+        bench(run, ["torch"], seconds=float("nan"))
     with pytest.raises(UsageError, match="choose one of torch, onnx"):
         through(run, "torch-bf16")

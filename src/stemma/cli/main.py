@@ -264,7 +264,7 @@ def _failure(error: BaseException) -> StemmaError | None:
     if isinstance(error, ModuleNotFoundError) and not (error.name or "stemma").startswith("stemma"):
         return StemmaError(f"{error.name} is not installed", "all that Stemma depends on", "install them: pip install stemma-nlp")
     if isinstance(error, KeyboardInterrupt):
-        return Interrupted("interrupted", "to come to its end", "repeat the same command: what it had saved, if anything, it finds again")
+        return _interrupted()
     if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and "allocate memory" in str(error)):  # torch's own
         return BudgetError("out of memory", "enough memory for this size", "choose a smaller preset or batch")
     if isinstance(error, OSError) and is_disk_full(error):
@@ -275,6 +275,10 @@ def _failure(error: BaseException) -> StemmaError | None:
     if isinstance(error, OSError) and error.errno is not None:
         return StemmaError(f"a file or a stream: {error.strerror}", "files that can be read and written", "check the disk")
     return None
+
+
+def _interrupted() -> Interrupted:
+    return Interrupted("interrupted", "to come to its end", "repeat the same command: what it had saved, if anything, it finds again")
 
 
 def _failed(error: StemmaError, as_json: bool) -> int:
@@ -293,4 +297,17 @@ def _warn(message: Any, category: type[Warning], *_: Any, **__: Any) -> None:
 
 
 def _terminated(number: int, frame: FrameType | None) -> NoReturn:
+    """Interrupts, once: a second SIGTERM must not break what the first one has begun to save."""
+    signal.signal(number, signal.SIG_IGN)
+    if _loads_torch(frame):  # which aborts the process where an exception comes into its libraries as they load
+        _leave_at_once(_failed(_interrupted(), "--json" in sys.argv))
     raise KeyboardInterrupt
+
+
+def _loads_torch(frame: FrameType | None) -> bool:
+    """True within an import of PyTorch."""
+    while frame is not None:
+        if frame.f_code.co_name == "<module>" and str(frame.f_globals.get("__name__")).partition(".")[0] == "torch":
+            return True
+        frame = frame.f_back
+    return False

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from stemma.bounds import real, whole
 from stemma.errors import DataError, MissingExtra, UsageError
 from stemma.objectives.batch import generator
 from stemma.runs.decoding import Decoding
@@ -69,8 +70,10 @@ def bench(
 
     Each cell is measured for `seconds`, and LEAST calls at least. UsageError for an engine that cannot compute the run.
     """
-    if seconds <= 0 or min(*lengths, *batches, 1) < 1:
-        raise UsageError(f"lengths {lengths}, batches {batches}, seconds {seconds:g}", "numbers above 0", "mend the one that is not")
+    real("seconds", seconds, above=True)
+    for name, several in (("lengths", lengths), ("batches", batches)):
+        for one in several:
+            whole(f"one of the {name}", one, 1)
     work = work_of(run)
     chosen = list(opened(run, engines or [engine.name for engine in engines_for(run, work)], work, strict=bool(engines)))
     return [cell for length in lengths for batch in batches for cell in measured(run, chosen, work, length, batch, seconds)]
