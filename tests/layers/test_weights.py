@@ -12,7 +12,8 @@ from stemma.layers.weights import check_memory
 from stemma.lineage.table import TABLE
 from stemma.tokens.facts import TokenFacts
 
-facts = TokenFacts(40, {"pad": 0, "cls": 1, "sep": 2, "mask": 3, "eos": 4, "unk": 5, "bos": 6}, np.arange(40, 0, -1), list(map(str, range(40))))
+specials = {"pad": 0, "cls": 1, "sep": 2, "mask": 3, "eos": 4, "unk": 5, "bos": 6}
+facts = TokenFacts(40, specials, np.arange(40, 0, -1), list(map(str, range(40))))
 for row in TABLE:
     if row.updates == "backprop":
         model = resolve({"model": row.model_config()}, ("tiny", {"model": row.presets()["tiny"].get("model", {})}))["model"]

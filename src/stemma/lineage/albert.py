@@ -26,6 +26,7 @@ from stemma.errors import UsageError
 from stemma.layers.attention import Mask, Path, SelfAttention
 from stemma.layers.blocks import FeedForward, Layer, layer
 from stemma.layers.fast import Dropout, Positions
+from stemma.layers.frequencies import begin_with_bias
 from stemma.lineage import bert
 from stemma.lineage.bert import BERT, EPS, MaskedHead, Tensors, begin_as_waves, check, initialise
 from stemma.tokens.facts import TokenFacts
@@ -131,6 +132,8 @@ class ALBERT(BERT):
         self.next_head = nn.Linear(config.width, 2)  # 0: the sentences stand in their order, 1: they were swapped
         self.apply(initialise)
         begin_as_waves(self.positions, config.waves)
+        if config.frequencies:
+            begin_with_bias(self.masked_head.bias, tokens.counts)
 
     @property
     def tower(self) -> Sequence[Block]:  # type: ignore[override]

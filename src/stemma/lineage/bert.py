@@ -27,6 +27,7 @@ from stemma.errors import DataError, UsageError
 from stemma.layers.attention import Mask, Path, SelfAttention, block_mask, fitting_path
 from stemma.layers.blocks import Called, FeedForward, Layer, layer
 from stemma.layers.fast import Activation, Dense, Dropout, Positions, activate
+from stemma.layers.frequencies import begin_with_bias
 from stemma.layers.loss import Carried, Loss, cross_entropy, surprisal
 from stemma.layers.positions import sinusoids
 from stemma.layers.uniform import Uniform
@@ -53,6 +54,7 @@ class Config:
     dropout: BelowOne = 0.1  # on embeddings, attention weights and both sub-layers' outputs
     activation: Literal["gelu", "gelu_tanh"] = "gelu"  # exact, as published checkpoints are read; or Google's code
     waves: NonNegative = 0.0  # root mean square of the sinusoids that the learned positions begin as; 0: drawn by lot, as the paper has it
+    frequencies: bool = False  # the head begins by predicting each token by its frequency in the text; the paper's begins without
     attention: Literal["auto", "sdpa", "explicit"] = "auto"  # how attention is computed; auto: the faster one here, recorded
 
 
@@ -117,6 +119,8 @@ class BERT(Sized, nn.Module):
         self.next_head = nn.Linear(config.width, 2)  # 0: B follows A, 1: B is drawn from elsewhere, or A follows B
         self.apply(initialise)
         begin_as_waves(self.positions, config.waves)
+        if config.frequencies:
+            begin_with_bias(self.masked_head.bias, tokens.counts)
 
     @staticmethod
     def settle(config: Config, device: torch.device) -> Config:

@@ -26,6 +26,7 @@ from stemma.errors import DataError, UsageError
 from stemma.layers.attention import Cache, KeepsKeys, Mask, Path, SelfAttention, Traced, block_mask, fitting_path
 from stemma.layers.blocks import Called, FeedForward, Layer, layer
 from stemma.layers.fast import Dropout
+from stemma.layers.frequencies import begin_with_column
 from stemma.layers.loss import Carried, Loss, cross_entropy, surprisal
 from stemma.layers.pooling import last_state
 from stemma.layers.uniform import Uniform
@@ -50,6 +51,7 @@ class Config:
     inner: Width = 3072  # width inside the feed-forward network
     max_length: Length = 512  # positions that have an embedding
     dropout: BelowOne = 0.1  # on embeddings, attention weights and both sub-layers' outputs
+    frequencies: bool = False  # begins by predicting each token by its frequency in the text; the paper's begins by predicting none
     attention: Literal["auto", "sdpa", "explicit"] = "auto"  # how attention is computed; auto: the faster one here, recorded
 
 
@@ -127,11 +129,19 @@ class GPT(Sized, nn.Module):
         self.dropout = Dropout(config.dropout)
         self.blocks = nn.ModuleList(self.block(config, path) for _ in range(config.depth))
         self.apply(_initialise)
+        norm = self._last_norm(config)
+        if config.frequencies:
+            begin_with_column(self.tokens, norm, tokens.counts)
 
     @staticmethod
     def settle(config: Config, device: torch.device) -> Config:
         """The config with the way of attention that is the faster one on this device."""
         return config if config.attention != "auto" else replace(config, attention=fitting_path(device, config.max_length))
+
+    def _last_norm(self, config: Config) -> nn.LayerNorm:
+        """The norm whose states the head reads: the last block's."""
+        norm: nn.LayerNorm = self.blocks[-1].feedforward_norm  # type: ignore[assignment]
+        return norm
 
     @property
     def end(self) -> int:

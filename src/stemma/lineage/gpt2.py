@@ -65,10 +65,14 @@ class GPT2(GPT):
 
     def __init__(self, config: Config, tokens: TokenFacts) -> None:
         super().__init__(config, tokens)
-        self.norm = nn.LayerNorm(config.width, eps=1e-5)
         self.positions.weight.detach().mul_(POSITIONS_STD / STD)
         for block in self.blocks:
             block.shrink(2 * config.depth)  # type: ignore[operator]
+
+    def _last_norm(self, config: gpt.Config) -> nn.LayerNorm:
+        """One of its own, on top."""
+        self.norm = nn.LayerNorm(config.width, eps=1e-5)
+        return self.norm
 
     def encode(self, batch: dict[str, Tensor]) -> list[Float[Tensor, "B T D"]]:
         """The embeddings, then the output of each block, the last one normalised as the head reads it."""

@@ -36,6 +36,7 @@ from stemma.errors import DataError, UsageError
 from stemma.layers.attention import Mask, known_everywhere
 from stemma.layers.blocks import FeedForward, Layer, layer
 from stemma.layers.fast import Dropout, Positions, activate
+from stemma.layers.frequencies import begin_with_bias
 from stemma.layers.loss import Carried, Loss, cross_entropy, surprisal
 from stemma.layers.pooling import last_state
 from stemma.layers.relative import Keys, Relation, RelativeAttention, distances, waves
@@ -64,6 +65,7 @@ class Config:
     memory: Natural = 384  # positions of the stretch before a row that it attends to while it learns; 0: none
     dropout: BelowOne = 0.1  # on embeddings, distances, attention weights and in both sub-layers
     activation: Literal["gelu", "gelu_tanh"] = "gelu"  # exact, as transformers reads the published weights; or Google's code
+    frequencies: bool = False  # the head begins by predicting each token by its frequency in the text; the paper's begins without
 
 
 class Block(nn.Module):
@@ -159,6 +161,8 @@ class XLNet(Sized, nn.Module):
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.depth))
         self.bias = nn.Parameter(torch.zeros(tokens.vocab_size))
         self._initialise()
+        if config.frequencies:
+            begin_with_bias(self.bias, tokens.counts)
 
     @staticmethod
     def settle(config: Config, device: torch.device) -> Config:
