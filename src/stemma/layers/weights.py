@@ -64,7 +64,7 @@ def check_memory(make: Callable[[], nn.Module], copies: int, arrays: Mapping[str
 class _Undrawn(TorchFunctionMode):
     """Leaves weights without numbers as they are: PyTorch would load its compiler, in two seconds, to draw none."""
 
-    _DRAWING = frozenset({torch.Tensor.normal_, torch.Tensor.uniform_, nn.init.normal_, nn.init.uniform_})
+    _DRAWING: frozenset[Any] = frozenset[Any]((torch.Tensor.normal_, torch.Tensor.uniform_, nn.init.normal_, nn.init.uniform_))
 
     def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """The call itself, but for those that draw."""

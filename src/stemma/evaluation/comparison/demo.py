@@ -15,6 +15,7 @@ TITLE = "docstrings of the installed Python packages"
 _FILES = ("train.jsonl", "dev.jsonl", "task_train.tsv", "task_dev.tsv", "senses.tsv")
 
 JUDGED_ON_THE_WAY = [row for row in TABLE if row.ready and row.learns == "descend" and row.updates == "backprop"]
+IN_PIECES = [row for row in JUDGED_ON_THE_WAY if row.tokenizer in ("bpe", "wordpiece", "unigram") and not row.teacher]
 READING_WHOLE = [row for row in TABLE if row.ready and row.blocks and "translate" not in row.abilities]  # windows of 64 in `tiny`
 
 
@@ -45,7 +46,12 @@ def demo(out: str | Path, *, seconds: float = SECONDS, progress: Report | None =
         settings=(
             *(f"{row.name}.model.max_length=128" for row in READING_WHOLE),  # no text is longer
             *(f"{row.name}.training.evaluation_tokens=10000" for row in JUDGED_ON_THE_WAY),  # of 50,000, judging took as long as learning
-            "transfer.updates=80",
+            *(f"{row.name}.tokenizer.vocab_size=2048" for row in IN_PIECES),  # of 4,096; so small a budget learns no rare pieces
+            "transformer.model.width=64",  # neither of the two that translate learns much of one language: they are small at least
+            "transformer.model.inner=256",
+            "seq2seq.model.width=64",
+            "seq2seq.model.cells=128",
+            "transfer.updates=60",
         ),
     )
     return compare(text, train=train, dev=dev, out=out, config=config, progress=progress)
