@@ -3,7 +3,8 @@
 python bench/optimisers.py novels.txt=novels-dev.txt articles.txt=articles-dev.txt --preset tiny --seconds 60
 
 AdamW is given the best of its rates, found on the first seed; Muon has the preset's. Both learn on one thread, in turns, the same network
-from the same text; the held-out loss is that of the whole objective (masked tokens and pairs for BERT).
+from the same text; the held-out loss is that of the whole objective (masked tokens and pairs for BERT). The optimiser's share is that of
+the seconds of learning which its updates take.
 """
 
 import argparse
@@ -12,10 +13,12 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from time import process_time
+from time import perf_counter, process_time
+from unittest import mock
 
 import stemma
 from stemma.training.facts import HeldOut, Update
+from stemma.training.optimisers import Optimiser
 
 
 @dataclass(frozen=True)
@@ -25,24 +28,31 @@ class Learnt:
     loss: float  # held out, nats
     tokens: int
     cpu_seconds: float
+    share: float  # of the seconds of learning: the optimiser's
 
 
 def learnt(generation: str, text: Path, dev: Path, preset: str, settings: dict[str, float | str]) -> Learnt:
     """One run in a folder of its own, which is thrown away."""
     losses: list[float] = []
-    tokens: list[int] = []
+    updates: list[Update] = []
+    inside, update = [0.0], Optimiser.update
 
     def keep(event: object) -> None:
         if isinstance(event, HeldOut):
             losses.append(event.loss)
         if isinstance(event, Update):
-            tokens.append(event.tokens)
+            updates.append(event)
 
-    with tempfile.TemporaryDirectory() as folder:
+    def timed(optimiser: Optimiser, rate: float) -> None:
+        began = perf_counter()
+        update(optimiser, rate)
+        inside[0] += perf_counter() - began
+
+    with tempfile.TemporaryDirectory() as folder, mock.patch.object(Optimiser, "update", timed):
         began = process_time()
         own = {"training.threads": 1, **settings}
         stemma.pretrain(generation, text, dev=dev, out=Path(folder) / "run", preset=preset, settings=own, progress=keep)
-        return Learnt(losses[-1], tokens[-1], process_time() - began)
+        return Learnt(losses[-1], updates[-1].tokens, process_time() - began, inside[0] / updates[-1].seconds)
 
 
 def beside(generation: str, text: Path, dev: Path, preset: str, seconds: float, seeds: Sequence[int], rates: Sequence[float]) -> None:
@@ -62,7 +72,8 @@ def beside(generation: str, text: Path, dev: Path, preset: str, seconds: float, 
         print(
             f"{generation:9} {text.stem:14} {preset:6} {name:16} held out {statistics.mean(losses):.3f} nats "
             f"({' '.join(f'{loss:.3f}' for loss in losses)}), {statistics.mean(run.tokens for run in runs) / 1e6:.2f} M tokens, "
-            f"{statistics.mean(run.cpu_seconds for run in runs):.0f} s of CPU, reading included",
+            f"{statistics.mean(run.cpu_seconds for run in runs):.0f} s of CPU, reading included; the optimiser takes "
+            f"{statistics.mean(run.share for run in runs):.0%} of learning",
             flush=True,
         )
 
