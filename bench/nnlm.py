@@ -45,10 +45,8 @@ def main() -> None:
     counted = np.empty(0)  # of the highest order, which comes before the networks
     for name, (generation, settings) in {**orders, **outputs}.items():
         out, store = options.out / name.replace(" ", "-"), options.out / "store"
-        run = Run.open(
-            pretrain(Request.of(generation, options.corpus, settings=[*words, *settings], dev=options.dev), out=out, store=store).path
-        )
-        done = run.folder.metrics()[-1]
+        folder = pretrain(Request.of(generation, options.corpus, settings=[*words, *settings], dev=options.dev), out=out, store=store)
+        run, done = Run.open(folder.path), folder.metrics()[-1]
         sentences = run.tokenizer.encode_batch([sentence for document in text for sentence in document.sentences][: options.sentences])
         found = nats(run, sentences)
         counted = found if generation == "ngram" else counted

@@ -269,7 +269,7 @@ def test_what_needs_no_network_loads_none(home, tmp_path):
         (["{run}", "--port", "{taken}"], 2, "choose another --port"),
         (["{run}", "--host", "203.0.113.1"], 2, "an address of this machine"),
         (["{run}", "--api-key-file", "{empty}"], 2, "one key a line"),
-        (["{run}", "--api-key-file", "{run}/none"], 1, "check the path"),
+        (["{run}", "--api-key-file", "{run}/none"], 3, "check the path"),
         (["{run}", "--queue", "0"], 2, "queue"),
         (["{run}", "--engine", "torhc"], 2, "did you mean 'torch'?"),
         (["{run}", "--max-drop", "0.1"], 2, "drop --max-drop"),

@@ -237,7 +237,8 @@ def following(objective: TextObjective) -> np.ndarray:
 
 @pytest.mark.parametrize("name", ["ngram", "nnlm", "lstm", "gpt", "bert", "xlnet"])
 def test_a_loss_at_word_frequencies_is_called_too_small_a_budget(tmp_path, name):
-    corpus = written(tmp_path / "text.txt", ENGLISH, " ", documents=90)
+    # what a small held-out text has masked is so far from the text's own frequencies that a network that begins at those is below them
+    corpus = written(tmp_path / "text.txt", ENGLISH, " ", documents=900 if name == "bert" else 90)
     few = [] if name == "ngram" else ["training.steps=1", "training.held_out=0.2"]
     done = pretrain(request(name, corpus, *few), out=tmp_path / "few").metrics()[-1]
     job = job_of(request(name, corpus, *few))

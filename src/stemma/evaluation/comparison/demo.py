@@ -52,6 +52,7 @@ def demo(out: str | Path, *, seconds: float = SECONDS, progress: Report | None =
             "seq2seq.model.width=64",
             "seq2seq.model.cells=128",
             "transfer.updates=60",
+            "transfer.epochs=2",
         ),
     )
     return compare(text, train=train, dev=dev, out=out, config=config, progress=progress)
